@@ -1,0 +1,5 @@
+"""What hub, worker and client all speak: the job model and its identity, the messages, the wire codec, units, limits, errors.
+
+This room imports none of the others. Start with `messages` for what travels, `definition` for what a job is and
+`identity` for what its id is.
+"""

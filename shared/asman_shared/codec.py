@@ -1,0 +1,166 @@
+"""Frames: many messages in one websocket frame, as msgpack or as JSON text.
+
+A message is encoded once and may be shared by any number of connections: `Packet` holds it with its bytes in each
+language, made at first use. `frame` joins packets without touching them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from . import limits
+from .errors import BadRequest, TooLarge
+from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
+
+M = TypeVar("M")
+
+_msgpack_encode = msgspec.msgpack.Encoder().encode
+_json_encode = msgspec.json.Encoder().encode
+
+
+class Language(Enum):
+    """The two ways to write the same messages."""
+
+    MSGPACK = limits.SUBPROTOCOL_MSGPACK
+    JSON = limits.SUBPROTOCOL_JSON
+
+
+class Packet:
+    """A message with its bytes, encoded at most once per language.
+
+    Args:
+        message: What to send; it must not change any more.
+        key: Packets of the same key replace each other while they wait in an outbox (None: never).
+    """
+
+    __slots__ = ("_json", "_msgpack", "key", "message")
+
+    def __init__(self, message: Message, key: str | None = None) -> None:
+        self.message = message
+        self.key = key
+        self._msgpack: bytes | None = None
+        self._json: bytes | None = None
+
+    def encoded(self, language: Language) -> bytes:
+        """The bytes of this message in a language."""
+        if language is Language.MSGPACK:
+            if self._msgpack is None:
+                self._msgpack = _msgpack_encode(self.message)
+            return self._msgpack
+        if self._json is None:
+            self._json = _json_encode(self.message)
+        return self._json
+
+
+def _array_header(count: int) -> bytes:
+    """The msgpack header of an array (msgpack specification, array format family)."""
+    if count < 16:
+        return bytes((0x90 | count,))
+    if count < 2**16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")
+
+
+def frame(parts: Sequence[bytes], language: Language) -> bytes:
+    """One frame from encoded messages; for JSON the bytes of its text."""
+    if language is Language.MSGPACK:
+        return _array_header(len(parts)) + b"".join(parts)
+    return b"[" + b",".join(parts) + b"]"
+
+
+def encode(messages: Iterable[Message], language: Language = Language.MSGPACK) -> bytes:
+    """One frame from messages."""
+    if language is Language.MSGPACK:
+        return _msgpack_encode(list(messages))
+    return _json_encode(list(messages))
+
+
+class Broken(msgspec.Struct):
+    """A message of a frame that could not be read: what is wrong, and its ``ref`` if that could be read."""
+
+    error: BadRequest
+    ref: int | None
+
+
+class _Envelope(msgspec.Struct):
+    ref: Any = None
+
+
+class FrameDecoder(Generic[M]):
+    """Reads frames of one direction.
+
+    Args:
+        union: The messages that may come.
+    """
+
+    def __init__(self, union: Any) -> None:
+        self._whole: dict[Language, Any] = {
+            Language.MSGPACK: msgspec.msgpack.Decoder(list[union]),
+            Language.JSON: msgspec.json.Decoder(list[union]),
+        }
+        self._raw: dict[Language, Any] = {
+            Language.MSGPACK: msgspec.msgpack.Decoder(list[msgspec.Raw]),
+            Language.JSON: msgspec.json.Decoder(list[msgspec.Raw]),
+        }
+        self._one: dict[Language, Any] = {
+            Language.MSGPACK: msgspec.msgpack.Decoder(union),
+            Language.JSON: msgspec.json.Decoder(union),
+        }
+        self._envelope: dict[Language, Any] = {
+            Language.MSGPACK: msgspec.msgpack.Decoder(_Envelope),
+            Language.JSON: msgspec.json.Decoder(_Envelope),
+        }
+
+    def decode(self, data: bytes, language: Language) -> list[M | Broken]:
+        """The messages of a frame, in order; each unreadable one as `Broken`, without harm to its neighbours.
+
+        A JSON frame may also be a single message, as people type it.
+
+        Raises:
+            BadRequest: The frame itself can't be read.
+            TooLarge: It is over the frame limits.
+        """
+        if len(data) > limits.FRAME_BYTES:
+            raise TooLarge(f"a frame has {len(data)} bytes and may have {limits.FRAME_BYTES}")
+        if language is Language.JSON and data.lstrip()[:1] == b"{":
+            data = b"[" + data + b"]"
+        try:
+            messages: list[M | Broken] = self._whole[language].decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            messages = self._decode_each(data, language)
+        if len(messages) > limits.FRAME_MESSAGES:
+            raise TooLarge(f"a frame has {len(messages)} messages and may have {limits.FRAME_MESSAGES}")
+        return messages
+
+    def _decode_each(self, data: bytes, language: Language) -> list[M | Broken]:
+        try:
+            raws: list[msgspec.Raw] = self._raw[language].decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest(f"this frame is not a {language.name} array of messages: {error}") from None
+        return [self._decode_one(raw, language) for raw in raws]
+
+    def _decode_one(self, raw: msgspec.Raw, language: Language) -> M | Broken:
+        try:
+            message: M = self._one[language].decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            sentence, _, path = str(error).partition(" - at `$")
+            field = path.rstrip("`").lstrip(".") or None
+            return Broken(BadRequest(sentence, field=field), self._ref(raw, language))
+        return message
+
+    def _ref(self, raw: msgspec.Raw, language: Language) -> int | None:
+        try:
+            ref = self._envelope[language].decode(raw).ref
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return ref if isinstance(ref, int) and 0 <= ref < 2**53 else None
+
+
+CLIENT_FRAMES: Final[FrameDecoder[ClientMessage]] = FrameDecoder(ClientMessage)
+WORKER_FRAMES: Final[FrameDecoder[WorkerMessage]] = FrameDecoder(WorkerMessage)
+HUB_TO_CLIENT_FRAMES: Final[FrameDecoder[HubToClient]] = FrameDecoder(HubToClient)
+HUB_TO_WORKER_FRAMES: Final[FrameDecoder[HubToWorker]] = FrameDecoder(HubToWorker)

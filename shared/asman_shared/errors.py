@@ -1,0 +1,207 @@
+"""Every error that Asman raises, answers or closes a connection with.
+
+One tree::
+
+    AsmanError
+    ├── BadRequest        the message or its fields are wrong; trying again won't help
+    │   ├── BadDefinition     … in the job definition (``field`` names where)
+    │   ├── BadUnit           a size or duration that is unclear
+    │   └── TooLarge          over one of the limits
+    ├── NotFound          no such job, blob, queue or output
+    ├── Forbidden         a wrong or expired signature, a right that is missing
+    ├── Conflict          it can't be done in the present state
+    ├── Unavailable       the hub can't do it now; try again
+    │   └── Overloaded        … because a bound is reached
+    ├── ProtocolError     the other side does not speak our protocol
+    ├── ConnectionFailed  the hub can't be reached
+    ├── TimedOut          a deadline that the caller set has passed
+    ├── Unauthentic       bytes that are not what their name (sha256) says
+    └── ExecutionError    a job could not be run (worker side; carries whose fault)
+
+Each class knows its code (on the wire and in REST), the HTTP status it maps to and whether trying the same
+thing again can help. ``docs/errors.md`` is the same table for readers.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class AsmanError(Exception):
+    """Base of all errors of Asman.
+
+    Args:
+        message: One sentence for a person: what is wrong, where, and what to do.
+        field: The field of the request at fault, as a path (``definition.requirements.memory``).
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retry: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class BadRequest(AsmanError):
+    """The request is wrong; sending it again won't help."""
+
+    code = "bad_request"
+    status = 400
+
+
+class BadDefinition(BadRequest):
+    """The job definition is wrong."""
+
+    code = "bad_definition"
+
+
+class BadUnit(BadRequest):
+    """A size or a duration can't be read without guessing."""
+
+    code = "bad_unit"
+
+
+class TooLarge(BadRequest):
+    """Something is over its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class NotFound(AsmanError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class Forbidden(AsmanError):
+    """The signature, key or right does not allow it."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Conflict(AsmanError):
+    """It can't be done in the present state of the job."""
+
+    code = "conflict"
+    status = 409
+
+
+class Unavailable(AsmanError):
+    """The hub can't do it now; nothing was done, and trying again helps."""
+
+    code = "unavailable"
+    status = 503
+    retry = True
+
+
+class Overloaded(Unavailable):
+    """A bound of the hub is reached; try again later."""
+
+    code = "overloaded"
+    status = 429
+
+
+class ProtocolError(AsmanError):
+    """The other side does not speak our protocol."""
+
+    code = "protocol"
+    status = 400
+
+
+class ConnectionFailed(AsmanError):
+    """The hub can't be reached."""
+
+    code = "connection_failed"
+    status = 502
+    retry = True
+
+
+class TimedOut(AsmanError):
+    """A deadline that the caller set has passed."""
+
+    code = "timed_out"
+    status = 504
+    retry = True
+
+
+class Unauthentic(AsmanError):
+    """The bytes are not what their name, a sha256, says."""
+
+    code = "wrong_bytes"
+    status = 422
+
+
+class ExecutionError(AsmanError):
+    """A job could not be run.
+
+    Args:
+        message: What happened, for the person who submitted the job.
+        fault: Whose it is: ``job`` (the definition or its inputs), ``worker`` or ``hub``.
+    """
+
+    code = "execution"
+
+    def __init__(self, message: str, *, fault: str = "job") -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+def _subclasses(cls: type[AsmanError]) -> list[type[AsmanError]]:
+    found = [cls]
+    for sub in cls.__subclasses__():
+        found.extend(_subclasses(sub))
+    return found
+
+
+#: Every error code with its class, the table behind ``docs/errors.md``.
+ERROR_CODES: dict[str, type[AsmanError]] = {c.code: c for c in _subclasses(AsmanError)}
+
+
+def error_for(code: str, message: str, field: str | None = None) -> AsmanError:
+    """The exception for an error that came over the wire; unknown codes become a plain `AsmanError`."""
+    cls = ERROR_CODES.get(code, AsmanError)
+    if cls is ExecutionError:
+        return ExecutionError(message)
+    return cls(message, field=field)
+
+
+class CloseCode(IntEnum):
+    """Why a websocket was closed (RFC 6455 codes, and ours from 4000 on)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    RESTART = 1012
+    PROTOCOL = 4000
+    VERSION = 4001
+    HELLO_TIMEOUT = 4002
+    SLOW_READER = 4003
+    REPLACED = 4004
+    SILENT = 4005
+    OVERLOADED = 4006
+    FORBIDDEN = 4007
+    BAD_QUEUE = 4008
+
+
+#: What each of our own close codes says, in a sentence.
+CLOSE_REASONS: dict[CloseCode, str] = {
+    CloseCode.TOO_BIG: "a frame was larger than the limit named in the welcome",
+    CloseCode.RESTART: "the hub is restarting; connect again",
+    CloseCode.PROTOCOL: "this is not the protocol spoken here",
+    CloseCode.VERSION: "this protocol version is not spoken here",
+    CloseCode.HELLO_TIMEOUT: "no hello came in time",
+    CloseCode.SLOW_READER: "you read too slowly; connect again and resume",
+    CloseCode.REPLACED: "a newer connection of the same worker process took over",
+    CloseCode.SILENT: "nothing was heard for longer than the heartbeat allows",
+    CloseCode.OVERLOADED: "too many connections; try again later",
+    CloseCode.FORBIDDEN: "this key does not allow it",
+    CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-'",
+}

@@ -1,0 +1,54 @@
+"""Every bound of the protocol in one place; both sides use them, and `tests` go one over each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .units import KIB, MIB
+
+PROTOCOL_VERSION: Final = 1
+
+#: The websocket subprotocols of the native language, in order of preference.
+SUBPROTOCOL_MSGPACK: Final = "asman.v1.msgpack"
+SUBPROTOCOL_JSON: Final = "asman.v1.json"
+
+FRAME_BYTES: Final = 4 * MIB
+"""Largest native websocket frame either side sends."""
+FRAME_MESSAGES: Final = 10_000
+"""Most messages in one frame."""
+DEFINITION_BYTES: Final = 512 * KIB
+"""Largest canonical job definition; bigger inputs are blobs."""
+INLINE_BYTES: Final = 4 * KIB
+"""Largest value that travels inside a message instead of as a blob."""
+NAME_LENGTH: Final = 255
+"""Longest single part of an input or output name, in UTF-8 bytes; as file systems have it."""
+PATH_LENGTH: Final = 1024
+"""Longest input or output name in UTF-8 bytes, subfolders included."""
+INPUTS: Final = 10_000
+"""Most inputs, config files or outputs of one job."""
+ENV_ENTRIES: Final = 1000
+"""Most environment variables of one job."""
+TAGS: Final = 64
+"""Most tags of a job or worker."""
+LABEL_LENGTH: Final = 128
+"""Longest queue name, namespace, tag or worker name."""
+NAMESPACES_PER_JOB: Final = 1000
+"""Most namespaces that may hold one job at a time."""
+LOG_LINE_BYTES: Final = 64 * KIB
+"""Longest log line; a longer one is cut into several with the same time."""
+LOG_BATCH_LINES: Final = 1000
+"""Most lines in one log message."""
+LOG_BYTES: Final = 16 * MIB
+"""Log kept per job; past it the head and the tail are kept."""
+LIST_PAGE: Final = 500
+"""Most jobs or log lines in one page of an answer."""
+LOG_PAGE_BYTES: Final = 512 * KIB
+"""Most text in one page of log lines."""
+BLOBS_PER_REQUEST: Final = 1000
+"""Most blobs asked about in one request."""
+HEARTBEAT_MS: Final = 10_000
+"""How often a worker or client says something, and half of how long the hub waits to hear it."""
+PRIORITY: Final = 100
+"""Priorities go from -100 to 100; higher runs first."""
+MAX_ATTEMPTS: Final = 3
+"""Lost workers that a job survives, by default."""

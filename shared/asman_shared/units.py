@@ -1,0 +1,78 @@
+"""Sizes and durations as people write them, read strictly.
+
+What can't be read without guessing is refused: ``"2"`` has no unit, ``""`` and ``"soon"`` mean nothing, and a
+bare number for a duration has meant seconds to some and milliseconds to others.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import BadUnit
+
+KIB: Final = 1024
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+
+_SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,6})?) ?(?P<unit>b|[kmgtp](?:i?b)?)", re.IGNORECASE)
+_POWERS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_DURATION = re.compile(
+    r"(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m(?!s))?"
+    r"(?:(?P<s>\d{1,9}(?:\.\d{1,3})?)s)?(?:(?P<ms>\d{1,12})ms)?"
+)
+_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+
+
+def parse_size(text: str, *, field: str | None = None) -> int:
+    """Bytes from ``2g``, ``512MiB``, ``1.5GB`` or ``100b``.
+
+    All units are powers of 1024, with or without ``i``, as container engines read them.
+
+    Raises:
+        BadUnit: The text has no unit or can't be read.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise BadUnit(
+            f"'{text}' is not a size: write a number and a unit, such as 512MiB or 2g", field=field
+        )
+    power = _POWERS[match["unit"][0].lower()]
+    return int(float(match["number"]) * 1024**power)
+
+
+def parse_duration(text: str, *, field: str | None = None) -> int:
+    """Milliseconds from ``20m``, ``1h30m``, ``1.5s`` or ``250ms``; units descend and each comes once.
+
+    Raises:
+        BadUnit: The text has no unit or can't be read.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    parts = {k: v for k, v in match.groupdict().items() if v is not None} if match else {}
+    if not parts:
+        raise BadUnit(
+            f"'{text}' is not a duration: write numbers with units, such as 90s, 20m or 1h30m", field=field
+        )
+    return int(sum(float(value) * _MS[unit] for unit, value in parts.items()))
+
+
+def format_duration(ms: float) -> str:
+    """A duration for people: ``850 ms``, ``2.4 s``, ``20m``, ``1h30m``."""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.3g} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{n}{unit}" for n, unit in parts if n)
+
+
+def format_size(size: float) -> str:
+    """A size for people: ``17 B``, ``1.5 KiB``, ``2 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} TiB"

@@ -182,9 +182,7 @@ def _check_ref(ref: DataRef, field: str) -> None:
     if not isinstance(ref.value, str):
         raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref is text", field=f"{field}.value")
     if ref.type == "key" and SHA256.fullmatch(ref.value) is None:
-        raise BadDefinition(
-            "the value of a key ref is a sha256 in 64 lowercase hex digits", field=f"{field}.value"
-        )
+        raise BadDefinition("the value of a key ref is a sha256 in 64 lowercase hex digits", field=f"{field}.value")
     if ref.type == "url" and not ref.value.startswith(("http://", "https://", "/")):
         raise BadDefinition("the value of a url ref starts with https:// or http://", field=f"{field}.value")
 
@@ -215,9 +213,7 @@ def check(definition: Definition) -> Shape:
         raise BadDefinition("an image name has no spaces", field="definition.image")
     for index, tag in enumerate(definition.tags or ()):
         if not tag or len(tag) > limits.LABEL_LENGTH:
-            raise BadDefinition(
-                f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}"
-            )
+            raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
     if len(definition.tags or ()) > limits.TAGS:
         raise BadDefinition(f"at most {limits.TAGS} tags", field="definition.tags")
     env = definition.env or {}
@@ -237,11 +233,9 @@ def check(definition: Definition) -> Shape:
             raise BadDefinition("gpus is a whole number from 0 on", field="definition.requirements.gpus")
     if definition.shm_size:
         parse_size(definition.shm_size, field="definition.shmSize")
-    if definition.build and definition.build.platform:
-        if _PLATFORM.fullmatch(definition.build.platform) is None:
-            raise BadDefinition(
-                "a platform is written like linux/arm64", field="definition.build.platform"
-            )
+    platform = definition.build.platform if definition.build else None
+    if platform and _PLATFORM.fullmatch(platform) is None:
+        raise BadDefinition("a platform is written like linux/arm64", field="definition.build.platform")
     _check_files(definition.inputs, "definition.inputs", absolute=False)
     _check_files(definition.config_files, "definition.configFiles", absolute=True)
     return shape_of(definition)

@@ -704,7 +704,5 @@ HubToClient = (
     | Ping
     | Pong
 )
-WorkerMessage = (
-    Register | PhaseReport | LogBatch | Finished | Released | Drain | PutBlobs | GetBlobs | Ping | Pong
-)
+WorkerMessage = Register | PhaseReport | LogBatch | Finished | Released | Drain | PutBlobs | GetBlobs | Ping | Pong
 HubToWorker = Registered | Assign | Abort | Acknowledged | BlobTickets | BlobLinks | Error | Ping | Pong

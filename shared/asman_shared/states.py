@@ -13,6 +13,11 @@ class State(StrEnum):
     FINISHED = "Finished"
     REMOVED = "Removed"
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to the job by itself."""
+        return self in (State.FINISHED, State.REMOVED)
+
 
 class Phase(StrEnum):
     """What is being done for a job that is Running."""

@@ -34,9 +34,7 @@ def parse_size(text: str, *, field: str | None = None) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise BadUnit(
-            f"'{text}' is not a size: write a number and a unit, such as 512MiB or 2g", field=field
-        )
+        raise BadUnit(f"'{text}' is not a size: write a number and a unit, such as 512MiB or 2g", field=field)
     power = _POWERS[match["unit"][0].lower()]
     return int(float(match["number"]) * 1024**power)
 
@@ -50,9 +48,7 @@ def parse_duration(text: str, *, field: str | None = None) -> int:
     match = _DURATION.fullmatch(text.strip())
     parts = {k: v for k, v in match.groupdict().items() if v is not None} if match else {}
     if not parts:
-        raise BadUnit(
-            f"'{text}' is not a duration: write numbers with units, such as 90s, 20m or 1h30m", field=field
-        )
+        raise BadUnit(f"'{text}' is not a duration: write numbers with units, such as 90s, 20m or 1h30m", field=field)
     return int(sum(float(value) * _MS[unit] for unit, value in parts.items()))
 
 

@@ -1,0 +1,89 @@
+"""The hub's web application: which address leads where."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
+
+from . import pages, rest
+from .access import access
+from .client_session import ClientSession
+from .hub import Hub
+from .session import language_of
+from .worker_session import WorkerSession
+
+
+def _socket(kind: type[ClientSession] | type[WorkerSession]) -> object:
+    """The endpoint of one kind of websocket.
+
+    It accepts before the queue is loaded, and what the dialler says meanwhile waits in its socket, so that the first
+    message is never lost.
+    """
+
+    async def endpoint(websocket: WebSocket) -> None:
+        language = language_of(websocket)
+        if language is None:
+            await websocket.accept()
+            await websocket.close(CloseCode.PROTOCOL, "ask for the subprotocol asman.v1.msgpack or asman.v1.json")
+            return
+        hub: Hub = websocket.app.state.hub
+        try:
+            granted = access(websocket.path_params["queue"])
+            async with hub.connected(granted.queue) as shell:
+                session = kind(websocket, language, granted, shell, hub.blobs, hub.flusher, hub.clock)
+                await session.run()
+        except AsmanError as error:
+            await websocket.accept(subprotocol=language.value)
+            code = CloseCode.BAD_QUEUE if error.field == "queue" else CloseCode.OVERLOADED
+            await websocket.close(code, (error.message or CLOSE_REASONS[code])[:120])
+
+    return endpoint
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    sentence = {
+        404: "there is nothing at this address",
+        405: "this address does not take that method",
+    }.get(status, "an error in the hub; it was logged")
+    return JSONResponse({"error": sentence}, status_code=status, headers=rest.CORS)
+
+
+def make_app(hub: Hub) -> Starlette:
+    """The application of a hub, which opens and closes with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with hub.open():
+            app.state.hub = hub
+            yield
+
+    def get(path: str, endpoint: rest.Endpoint) -> Route:
+        return Route(path, rest.answers(endpoint), methods=["GET"])
+
+    return Starlette(
+        routes=[
+            Route("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
+            get("/healthz", rest.health),
+            get("/", pages.show),
+            get("/assets/{path:path}", pages.asset),
+            get("/q/{queue}", pages.show),
+            WebSocketRoute("/q/{queue}/client", _socket(ClientSession)),  # type: ignore[arg-type]
+            WebSocketRoute("/q/{queue}/worker", _socket(WorkerSession)),  # type: ignore[arg-type]
+            get("/j/{id}", rest.job),
+            get("/j/{id}/result.json", rest.result),
+            get("/j/{id}/outputs/{path:path}", rest.output),
+            Route("/b/{sha256}", rest.answers(rest.blob), methods=["GET", "PUT"]),
+        ],
+        exception_handlers={HTTPException: _http_error, Exception: _http_error},
+        lifespan=lifespan,
+    )

@@ -1,0 +1,238 @@
+"""A client's websocket: requests in, answers and pushed changes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.websockets import WebSocket
+
+from asman_shared.codec import CLIENT_FRAMES, Language, Packet
+from asman_shared.errors import NotFound
+from asman_shared.messages import (
+    BlobLinks,
+    BlobTickets,
+    Cancel,
+    ClientMessage,
+    Delete,
+    Follow,
+    Following,
+    Get,
+    GetBlobs,
+    Hello,
+    Job,
+    JobPage,
+    JobState,
+    List,
+    LogPage,
+    Ping,
+    Pong,
+    PutBlobs,
+    ReadLog,
+    Submit,
+    Unfollow,
+    Welcome,
+    WorkerPage,
+    Workers,
+)
+from asman_shared.states import State
+
+from . import __version__
+from .access import Access, Right
+from .blobs import BlobStore
+from .clock import Clock
+from .core import events as ev
+from .log_follow import LogFollow
+from .outbox import Flusher
+from .queue_shell import Origin, QueueShell
+from .session import SocketSession
+
+NEEDS: Final[dict[type, Right]] = {
+    Submit: Right.SUBMIT,
+    Cancel: Right.SUBMIT,
+    Delete: Right.SUBMIT,
+    PutBlobs: Right.SUBMIT,
+    Get: Right.READ,
+    List: Right.READ,
+    Workers: Right.READ,
+    Follow: Right.READ,
+    ReadLog: Right.READ,
+    GetBlobs: Right.READ,
+}
+
+
+class ClientSession(SocketSession[ClientMessage]):
+    """One client on one queue.
+
+    Args:
+        websocket: Not yet accepted.
+        language: What is spoken on it.
+        access: What its key grants.
+        shell: The queue.
+        blobs: Where blobs are.
+        flusher: The hub's.
+        clock: Now.
+    """
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        language: Language,
+        access: Access,
+        shell: QueueShell,
+        blobs: BlobStore,
+        flusher: Flusher,
+        clock: Clock,
+    ) -> None:
+        super().__init__(websocket, language, access, flusher, CLIENT_FRAMES, NEEDS)
+        self._shell = shell
+        self._blobs = blobs
+        self._clock = clock
+        self._logs: dict[str, LogFollow] = {}
+        self._followed: set[str] = set()
+        self._tasks: asyncio.TaskGroup
+        self._takes: dict[type, Callable[[Any], Awaitable[None] | None]] = {
+            Submit: self._submit,
+            Cancel: self._cancel,
+            Delete: self._delete,
+            Get: self._get,
+            List: self._list,
+            Workers: self._list_workers,
+            Follow: self._follow,
+            Unfollow: self._unfollow,
+            ReadLog: self._read_log,
+            PutBlobs: self._put_blobs,
+            GetBlobs: self._get_blobs,
+            Ping: self.ping,
+            Pong: _ignore,
+            Hello: _ignore,
+        }
+
+    async def _serve(self) -> None:
+        hello, rest = await self.first(Hello)
+        self._welcome(hello)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                try:
+                    await self.each(rest, lambda message: self._takes[type(message)](message))
+                finally:
+                    self.outbox.close()
+                    for follow in self._logs.values():
+                        follow.stop()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            self._leave()
+
+    def _welcome(self, hello: Hello) -> None:
+        shell = self._shell
+        missed = shell.fanout.missed(hello.resume.epoch, hello.resume.seq) if hello.resume is not None else None
+        whole = hello.follow == "queue"
+        self.say(
+            Welcome(
+                protocol=hello.protocol,
+                hub=__version__,
+                epoch=shell.fanout.epoch,
+                seq=shell.fanout.seq,
+                time=self._clock(),
+                recovered=missed is not None and whole,
+                counts=shell.counts(),
+            )
+        )
+        if whole:
+            self.access.need(Right.READ)
+            for packet in missed or ():
+                self.outbox.push(packet)
+            shell.fanout.watch(self)
+
+    def _leave(self) -> None:
+        self._shell.fanout.leave(self, self._followed)
+
+    # ------------------------------------------------------------------------------------ what the queue pushes
+
+    def changed(self, packet: Packet, state: JobState) -> None:
+        """A job that this client follows has changed; its last change waits for its last line."""
+        if state.state in (State.FINISHED, State.REMOVED):
+            self._followed.discard(state.id)
+            follow = self._logs.get(state.id)
+            if follow is not None:
+                follow.finish(packet)
+                return
+        self.outbox.push(packet)
+
+    def announce(self, packet: Packet) -> None:
+        """News of the queue."""
+        self.outbox.push(packet)
+
+    # ------------------------------------------------------------------------------------------------- requests
+
+    async def _submit(self, message: Submit) -> None:
+        job_id = await self._shell.submit(message, Origin(message.ref, self.say), self)
+        if message.follow:
+            self._followed.add(job_id)
+
+    async def _cancel(self, message: Cancel) -> None:
+        await self._shell.job(message.job)
+        self._shell.apply(ev.CancelRequested(message.job, message.namespace, Origin(message.ref, self.say)))
+
+    async def _delete(self, message: Delete) -> None:
+        await self._shell.job(message.job)
+        self._shell.apply(ev.DeleteRequested(message.job, Origin(message.ref, self.say)))
+
+    async def _get(self, message: Get) -> None:
+        job = await self._shell.job(message.job)
+        definition = await self._shell.definition(message.job)
+        if definition is None:
+            raise NotFound(f"the definition of job {message.job[:12]}… is no longer kept")
+        result = await self._shell.result(message.job) if job.state is State.FINISHED else None
+        self.say(Job(ref=message.ref, job=job.wire(), definition=definition, result=result))
+
+    async def _list(self, message: List) -> None:
+        jobs, following = await self._shell.page(message.states, message.before, message.limit)
+        self.say(JobPage(ref=message.ref, jobs=jobs, next=following, counts=self._shell.counts()))
+
+    def _list_workers(self, message: Workers) -> None:
+        self.say(WorkerPage(ref=message.ref, workers=self._shell.workers()))
+
+    async def _follow(self, message: Follow) -> None:
+        job = await self._shell.job(message.job)
+        if job.state is not State.FINISHED:
+            self._shell.fanout.follow(message.job, self)
+            self._followed.add(message.job)
+        self.say(Following(ref=message.ref, active=True, job=job.wire()))
+        if message.logs:
+            older = self._logs.pop(message.job, None)
+            if older is not None:
+                older.stop()
+            follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
+            self._logs[message.job] = follow
+            await follow.start()
+
+    def _log_over(self, job_id: str) -> None:
+        self._logs.pop(job_id, None)
+
+    def _unfollow(self, message: Unfollow) -> None:
+        self._shell.fanout.unfollow(message.job, self)
+        self._followed.discard(message.job)
+        follow = self._logs.pop(message.job, None)
+        if follow is not None:
+            follow.stop()
+        self.say(Following(ref=message.ref, active=False))
+
+    async def _read_log(self, message: ReadLog) -> None:
+        job = await self._shell.job(message.job)
+        finished = job.state is State.FINISHED
+        lines, at_end = await self._shell.logs.read(message.job, message.since, message.limit)
+        following = lines[-1].seq + 1 if lines else message.since
+        self.say(LogPage(ref=message.ref, lines=lines, next=following, final=finished and at_end))
+
+    async def _put_blobs(self, message: PutBlobs) -> None:
+        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))
+
+    async def _get_blobs(self, message: GetBlobs) -> None:
+        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+
+
+def _ignore(_message: Any) -> None:
+    """A message that needs nothing."""

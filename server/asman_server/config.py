@@ -1,0 +1,109 @@
+"""The hub's settings: a flag wins over an ``ASMAN_*`` variable, that over the file, that over the default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from asman_shared.errors import BadRequest
+from asman_shared.units import parse_duration
+
+CONFIG_VARIABLE = "ASMAN_CONFIG"
+"""Environment variable that names the file, when no flag does."""
+
+
+class HubConfig(BaseSettings):
+    """Everything an operator can set.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port to listen on; 0 for any free one.
+        public_url: How others reach this hub, when it is behind a proxy.
+        data_dir: Folder for the database, the blobs and the hub's secret.
+        database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
+        log_level: Least severe log line that is written.
+        log_format: ``json`` for machines, ``text`` for people.
+        grace: How long a lost worker may take to come back before its jobs are given to others.
+        retention: How long finished jobs, their results and their logs are kept.
+        shutdown_timeout: How long the hub tries to end connections politely, in seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ASMAN_", extra="ignore")
+    file: ClassVar[Path | None] = None
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str = ""
+    data_dir: Path = Path(".asman")
+    database_url: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    grace: str = "30s"
+    retention: str = "7d"
+    shutdown_timeout: float = Field(default=10.0, ge=0)
+
+    @field_validator("grace", "retention")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        try:
+            parse_duration(value)
+        except BadRequest as error:
+            raise ValueError(error.message) from error
+        return value
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'hub.sqlite').absolute()}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, environment, file; defaults come last by themselves."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if cls.file is not None:
+            sources += (TomlConfigSettingsSource(settings_cls, cls.file),)
+        return sources
+
+
+def load_config(*, config: Path | None = None, **flags: Any) -> HubConfig:
+    """The settings from all sources.
+
+    Args:
+        config: A TOML file with the same names as the attributes.
+        **flags: What was given on the command line; None means that it was not.
+
+    Raises:
+        BadRequest: A setting can't be read; the error names it and where it came from.
+    """
+    path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if path is not None and not path.is_file():
+        raise BadRequest(f"the configuration file {path} does not exist", field="config")
+    chosen = type("HubConfigFromFile", (HubConfig,), {"file": path, "__annotations__": {}, "__module__": __name__})
+    try:
+        made: HubConfig = chosen(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise BadRequest(
+            f"the setting '{name}' (--{name.replace('_', '-')} or ASMAN_{name.upper()}) is wrong: {first['msg']}",
+            field=name,
+        ) from None
+    except ValueError as error:
+        raise BadRequest(f"the configuration file {path} can't be read: {error}", field="config") from None
+    return made

@@ -1,0 +1,109 @@
+"""What can happen to a queue."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from asman_shared.definition import Shape
+from asman_shared.messages import Outcome, Register, Summary
+from asman_shared.states import Phase
+
+from .job import Job
+
+
+class Event(Struct, gc=False):
+    """Base of all events. ``origin`` is opaque to the core and comes back in the `Answer`."""
+
+
+class Submitted(Event):
+    """Somebody wants a job's result; fields as in `asman_shared.messages.Submit`."""
+
+    job: str
+    shape: Shape
+    summary: Summary
+    origin: Any = None
+    namespace: str = "_"
+    priority: int = 0
+    reuse: Literal["cached", "never"] = "cached"
+    run_limit: int = 0
+    queue_limit: int = 0
+    max_attempts: int = 3
+
+
+class CancelRequested(Event):
+    """One namespace (``*``: every one) no longer wants a job."""
+
+    job: str
+    namespace: str = "_"
+    origin: Any = None
+
+
+class DeleteRequested(Event):
+    """A job and its result are to be forgotten."""
+
+    job: str
+    origin: Any = None
+
+
+class Recalled(Event):
+    """A finished job that had left memory was read back from the store."""
+
+    job: Job
+
+
+class WorkerJoined(Event):
+    """A worker registered on a new connection."""
+
+    session: int
+    info: Register
+
+
+class WorkerLost(Event):
+    """A worker's connection ended."""
+
+    incarnation: str
+    session: int
+
+
+class DrainRequested(Event):
+    """A worker takes no more jobs."""
+
+    incarnation: str
+
+
+class PhaseReported(Event):
+    """A worker says how far an attempt is."""
+
+    incarnation: str
+    job: str
+    attempt: int
+    phase: Phase
+
+
+class AttemptFinished(Event):
+    """A worker says how an attempt ended."""
+
+    incarnation: str
+    job: str
+    attempt: int
+    outcome: Outcome
+
+
+class AttemptReleased(Event):
+    """A worker has nothing left of an attempt: after an abort, or handed back unasked."""
+
+    incarnation: str
+    job: str
+    attempt: int
+
+
+class Tick(Event):
+    """Time has passed."""
+
+
+class Expired(Event):
+    """Finished jobs older than ``before`` (ms) have reached the end of their retention."""
+
+    before: int

@@ -1,0 +1,108 @@
+"""The workers of a queue, and which of them should be given which job."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asman_shared.definition import Shape
+
+from .explain import Able
+from .job import Job
+from .ready import Rank, Ready
+from .worker import Presence, Worker
+
+LOOK: Final = 16
+"""Workers that fit that are compared before the best of them is taken."""
+
+
+class Fleet:
+    """See the module.
+
+    Args:
+        ready: The waiting jobs.
+        patience: Milliseconds that a job which needs much of a worker waits before smaller ones stop overtaking it.
+    """
+
+    def __init__(self, ready: Ready, patience: int) -> None:
+        self.workers: dict[str, Worker] = {}
+        self.able = Able(self.workers)
+        self._ready = ready
+        self._patience = patience
+        self._open: dict[str, Worker] = {}
+        self._reserved: dict[Shape, str] = {}
+
+    def open(self, worker: Worker) -> bool:
+        """Counts a worker in the choice for new jobs; false when it takes none."""
+        if worker.presence is not Presence.READY:
+            return False
+        self._open[worker.incarnation] = worker
+        return True
+
+    def with_room(self) -> list[Worker]:
+        """Workers that may have room."""
+        return list(self._open.values())
+
+    def close(self, worker: Worker) -> None:
+        """Takes a worker out of the choice for new jobs."""
+        self._open.pop(worker.incarnation, None)
+        for shape, incarnation in list(self._reserved.items()):
+            if incarnation == worker.incarnation:
+                del self._reserved[shape]
+
+    def assigned(self, worker: Worker, shape: Shape) -> None:
+        """A job of this shape has been handed to a worker."""
+        self._reserved.pop(shape, None)
+        if worker.free_cpus <= 0:
+            self._open.pop(worker.incarnation, None)
+
+    def withdrawn(self, shape: Shape) -> None:
+        """A waiting job of this shape has gone; what was kept free for it is free for all."""
+        self._reserved.pop(shape, None)
+
+    def choose(self, job: Job) -> Worker | None:
+        """The best of the open workers that fit: the one with the fewest gpus to waste, then the emptiest."""
+        shape = job.shape
+        best: Worker | None = None
+        best_score: tuple[int, int] = (0, 0)
+        seen = 0
+        for worker in self._open.values():
+            if not worker.fits(shape) or self._reserved_elsewhere(worker, shape):
+                continue
+            score = (-worker.info.gpus if not shape.gpus else 0, worker.free_cpus)
+            if best is None or score > best_score:
+                best, best_score = worker, score
+            seen += 1
+            if seen == LOOK:
+                break
+        return best
+
+    def _reserved_elsewhere(self, worker: Worker, shape: Shape) -> bool:
+        return bool(self._reserved) and any(
+            incarnation == worker.incarnation and reserved != shape for reserved, incarnation in self._reserved.items()
+        )
+
+    def next_for(self, worker: Worker, now: int) -> Job | None:
+        """The best job that fits a worker now, unless an older one that needs more of it has waited long enough."""
+        best: tuple[Rank, Job] | None = None
+        starving: tuple[Rank, Job] | None = None
+        turns = self._ready.turns
+        for line in list(self._ready.lines.values()):
+            head = line.head(turns)
+            if head is None:
+                continue
+            if worker.fits(line.shape):
+                if best is None or head[0] < best[0]:
+                    best = head
+            elif (
+                now - head[1].queued > self._patience
+                and (starving is None or head[0] < starving[0])
+                and self._reserved.get(line.shape, worker.incarnation) == worker.incarnation
+                and not worker.lacks(line.shape)
+            ):
+                starving = head
+        if best is None:
+            return None
+        if starving is not None and starving[0] < best[0]:
+            self._reserved[starving[1].shape] = worker.incarnation
+            return None
+        return best[1]

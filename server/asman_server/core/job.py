@@ -1,0 +1,99 @@
+"""One job in the queue: everything the hub knows of it but its definition, its log and its result."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from asman_shared.definition import Definition, Shape
+from asman_shared.messages import JobState, Summary, Verdict
+from asman_shared.states import Phase, State
+
+COMMAND_SHOWN = 200
+"""Characters of a command in a summary."""
+
+RECORD_VERSION = 1
+"""The version written with each stored job."""
+
+
+class Job(Struct, gc=False, omit_defaults=True):
+    """A job, kept in memory while it is not finished and stored as this same record.
+
+    Attributes:
+        id: Hash of the definition.
+        number: Its place in the order of queueing; grows with every new run in the queue.
+        rev: Grows with every change.
+        attempt: The fencing token: grows with every assignment, over all runs, and never falls.
+        losses: Workers lost in this run.
+        worker: Incarnation of the worker that has the current attempt.
+        worker_name: What people call it.
+        holders: Namespaces that want the job, in the order they came.
+        lane: The namespace whose turn it uses.
+        forced: The run was asked for although a cached result exists.
+        previous: That cached verdict, which stands until a forced run replaces it.
+        ran: When the container began to run.
+        v: `RECORD_VERSION` of the stored record.
+    """
+
+    id: str
+    number: int
+    summary: Summary
+    shape: Shape = Shape()
+    rev: int = 0
+    state: State = State.QUEUED
+    phase: Phase | None = None
+    attempt: int = 0
+    losses: int = 0
+    max_attempts: int = 3
+    worker: str = ""
+    worker_name: str = ""
+    holders: list[str] = []
+    lane: str = "_"
+    priority: int = 0
+    queued: int = 0
+    started: int = 0
+    ran: int = 0
+    finished: int = 0
+    run_limit: int = 0
+    queue_limit: int = 0
+    log_next: int = 0
+    forced: bool = False
+    verdict: Verdict | None = None
+    previous: Verdict | None = None
+    v: int = RECORD_VERSION
+
+    def wire(self, *, summary: bool = True) -> JobState:
+        """The job as clients see it."""
+        return JobState(
+            id=self.id,
+            rev=self.rev,
+            state=self.state,
+            attempt=self.attempt,
+            phase=self.phase,
+            queued=self.queued,
+            started=self.started,
+            finished=self.finished,
+            worker=self.worker_name,
+            namespaces=list(self.holders),
+            priority=self.priority,
+            verdict=self.verdict,
+            summary=self.summary if summary else None,
+        )
+
+
+def summarise(definition: Definition, shape: Shape) -> Summary:
+    """What lists show of a definition."""
+    command = definition.command
+    text = " ".join(command) if isinstance(command, list) else command or ""
+    build = definition.build
+    built = ""
+    if build is not None:
+        built = build.context or ("Dockerfile" if build.dockerfile else "build")
+    return Summary(
+        image=definition.image or "",
+        build=built[:COMMAND_SHOWN],
+        command=text if len(text) <= COMMAND_SHOWN else text[: COMMAND_SHOWN - 1] + "…",
+        tags=definition.tags or [],
+        cpus=shape.cpus / 1000,
+        memory=shape.memory,
+        gpus=shape.gpus,
+    )

@@ -1,0 +1,23 @@
+"""What an operator may tune of a queue."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class QueuePolicy(Struct, frozen=True):
+    """What an operator may tune; all times in milliseconds.
+
+    Attributes:
+        grace: How long a lost worker may take to come back before its jobs are given to others.
+        assigned_limit: How long an assignment may go without a word before it is taken back.
+        run_slack: How far past a job's time limit the hub waits for its worker to say so.
+        patience: How long a job that needs much of a worker waits before smaller ones stop overtaking it.
+        finished_kept: Finished jobs held in memory; older ones are read from the store when somebody asks.
+    """
+
+    grace: int = 30_000
+    assigned_limit: int = 60_000
+    run_slack: int = 60_000
+    patience: int = 60_000
+    finished_kept: int = 20_000

@@ -1,0 +1,563 @@
+"""The queue: the only judge of who runs what, which attempt is live and when a result counts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from asman_shared.messages import Held, Kept, Outcome, Register, Verdict
+from asman_shared.states import Phase, Reason, State
+
+from . import effects as fx
+from . import events as ev
+from .fleet import Fleet
+from .job import Job
+from .policy import QueuePolicy
+from .ready import Ready
+from .verdicts import WHY_ABORTED, lost_verdict, verdict_of
+from .worker import Lease, Presence, Worker
+
+ALL_NAMESPACES: Final = "*"
+DEFAULT_NAMESPACE: Final = "_"
+
+
+class QueueCore:
+    """One queue. `handle` is the only way in.
+
+    Attributes:
+        complete: Every job of the queue is in memory; when false, an unknown id may be a finished job in the store,
+            and the shell must look there and send `Recalled` before asking about it.
+    """
+
+    def __init__(self, policy: QueuePolicy | None = None) -> None:
+        self.policy = policy or QueuePolicy()
+        self.jobs: dict[str, Job] = {}
+        self.slots: dict[str, str] = {}
+        self.ready = Ready()
+        self.fleet = Fleet(self.ready, self.policy.patience)
+        self.workers = self.fleet.workers
+        self.running = 0
+        self.finished = 0
+        self.complete = True
+        self._number = 0
+        self._waits: deque[tuple[int, str, int]] = deque()
+        self._recent: deque[tuple[str, int]] = deque()
+        self._out: list[fx.Effect] = []
+        self._handlers: dict[type[ev.Event], Callable[[Any, int], None]] = {
+            ev.Submitted: self._submitted,
+            ev.CancelRequested: self._cancel_requested,
+            ev.DeleteRequested: self._delete_requested,
+            ev.Recalled: self._recalled,
+            ev.WorkerJoined: self._worker_joined,
+            ev.WorkerLost: self._worker_lost,
+            ev.DrainRequested: self._drain_requested,
+            ev.PhaseReported: self._phase_reported,
+            ev.AttemptFinished: self._attempt_finished,
+            ev.AttemptReleased: self._attempt_released,
+            ev.Tick: self._tick,
+            ev.Expired: self._expired,
+        }
+
+    def handle(self, event: ev.Event, now: int) -> list[fx.Effect]:
+        """Takes one event at a time (ms) and says what follows from it, in order."""
+        self._handlers[type(event)](event, now)
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def busy(self) -> bool:
+        """Whether time matters: somebody works, waits with a limit, or may come back."""
+        return bool(self.workers or self.running or self._waits)
+
+    def restore(self, jobs: list[Job], now: int, *, finished: int, number: int) -> None:
+        """Takes over what the store holds when the hub starts: every job that is not finished.
+
+        Running jobs stay with their workers, which have the grace from now on to come back.
+
+        Args:
+            jobs: The unfinished jobs.
+            now: Milliseconds.
+            finished: How many finished jobs the store holds besides.
+            number: The highest number in use.
+        """
+        self._number = number
+        self.finished = finished
+        self.complete = finished == 0
+        for job in sorted(jobs, key=lambda j: j.number):
+            self.jobs[job.id] = job
+            for namespace in job.holders:
+                if namespace != DEFAULT_NAMESPACE:
+                    self.slots[namespace] = job.id
+            if job.state is State.QUEUED:
+                self.ready.push(job)
+                self._watch_queue_limit(job)
+                continue
+            self.running += 1
+            worker = self.workers.get(job.worker)
+            if worker is None:
+                worker = self._absent(job, now)
+            lease = Lease(job.id, job.attempt, job.shape, job.started, phase=job.phase or Phase.ASSIGNED)
+            worker.hold(lease)
+
+    def _absent(self, job: Job, now: int) -> Worker:
+        """A worker known only from a job that it had when the hub stopped."""
+        info = Register(incarnation=job.worker, name=job.worker_name or "?", cpus=0)
+        worker = Worker(0, info, now)
+        worker.presence = Presence.AWAY
+        worker.away_since = now
+        self.workers[job.worker] = worker
+        return worker
+
+    # ------------------------------------------------------------------------------------------------- clients
+
+    def _submitted(self, event: ev.Submitted, now: int) -> None:
+        job = self.jobs.get(event.job)
+        if event.namespace != DEFAULT_NAMESPACE:
+            self._take_slot(event.namespace, event.job, now)
+        if job is not None and job.state is State.FINISHED and event.reuse == "cached":
+            if job.previous is not None and not (job.verdict and job.verdict.reason.cacheable):
+                job.verdict, job.previous = job.previous, None
+                self._changed(job)
+            if job.verdict is not None and job.verdict.reason.cacheable:
+                self._hold(job, event.namespace)
+                self._out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
+                return
+        if job is not None and job.state is not State.FINISHED:
+            self._hold(job, event.namespace)
+            self._raise_priority(job, event.priority)
+            self._changed(job)
+            able, why = self.fleet.able.count(job.shape)
+            self._out.append(fx.SubmitAnswer(event.origin, "joined", job, able, why))
+            return
+        if job is None:
+            job = Job(id=event.job, number=0, summary=event.summary, shape=event.shape)
+            self.jobs[event.job] = job
+        else:
+            self.finished -= 1
+            self._out.append(fx.ClearRun(job.id))
+        self._begin(job, event, now)
+        able, why = self.fleet.able.count(job.shape)
+        self._out.append(fx.SubmitAnswer(event.origin, "queued", job, able, why))
+        self._offer(job, now)
+
+    def _begin(self, job: Job, event: ev.Submitted, now: int) -> None:
+        """Starts a new run of a job: all of the old run goes but its attempt number and a verdict worth keeping."""
+        self._number += 1
+        if job.verdict is not None and job.verdict.reason.cacheable:
+            job.previous = job.verdict
+        job.number = self._number
+        job.verdict = None
+        job.forced = event.reuse == "never"
+        job.losses = job.log_next = 0
+        job.started = job.ran = job.finished = 0
+        job.worker = job.worker_name = ""
+        job.queued = now
+        job.priority = event.priority
+        job.run_limit = event.run_limit
+        job.queue_limit = event.queue_limit
+        job.max_attempts = event.max_attempts
+        job.holders = [event.namespace]
+        job.lane = event.namespace
+        if event.namespace != DEFAULT_NAMESPACE:
+            self.slots[event.namespace] = job.id
+        job.state = State.QUEUED
+        self.ready.push(job)
+        self._watch_queue_limit(job)
+        self._changed(job, first=True)
+
+    def _take_slot(self, namespace: str, wanted: str, now: int) -> None:
+        held = self.slots.get(namespace)
+        if held is None or held == wanted:
+            return
+        older = self.jobs.get(held)
+        if older is not None:
+            self._release(older, namespace, Reason.REPLACED, now)
+
+    def _hold(self, job: Job, namespace: str) -> None:
+        if namespace not in job.holders:
+            job.holders = [*job.holders, namespace]
+        if namespace != DEFAULT_NAMESPACE and job.state is not State.FINISHED:
+            self.slots[namespace] = job.id
+
+    def _raise_priority(self, job: Job, priority: int) -> None:
+        """A job that is wanted by several is as urgent as the most urgent of them."""
+        if priority <= job.priority:
+            return
+        if job.state is State.QUEUED:
+            line = self.ready.lines[job.shape]
+            line.withdraw(job)
+            job.priority = priority
+            line.push(job, self.ready.turns)
+        else:
+            job.priority = priority
+
+    def _release(self, job: Job, namespace: str, reason: Reason, now: int) -> bool:
+        """Takes a job out of one namespace or all; stops it when nobody holds it any more."""
+        if job.state is State.FINISHED:
+            return False
+        if namespace == ALL_NAMESPACES:
+            left: list[str] = []
+        elif namespace in job.holders:
+            left = [held for held in job.holders if held != namespace]
+        else:
+            return False
+        for gone in set(job.holders) - set(left):
+            if self.slots.get(gone) == job.id:
+                del self.slots[gone]
+        if left:
+            job.holders = left
+            self._changed(job)
+        else:
+            self._stop(job, reason, now)
+        return True
+
+    def _stop(self, job: Job, reason: Reason, now: int, message: str = "") -> None:
+        """Ends a job from our side: its worker is told to stop, and nothing it says counts any more."""
+        self._revoke(job, WHY_ABORTED.get(reason, message))
+        self._finish(job, Verdict(ok=False, reason=reason, message=message, lines=job.log_next), now)
+
+    def _cancel_requested(self, event: ev.CancelRequested, now: int) -> None:
+        job = self.jobs.get(event.job)
+        if job is None:
+            self._refuse_unknown(event.origin, event.job)
+            return
+        released = self._release(job, event.namespace, Reason.CANCELLED, now)
+        self._out.append(fx.CancelAnswer(event.origin, released, job))
+        self._fill_open(now)
+
+    def _delete_requested(self, event: ev.DeleteRequested, now: int) -> None:
+        job = self.jobs.get(event.job)
+        if job is None:
+            self._refuse_unknown(event.origin, event.job)
+            return
+        if job.state is not State.FINISHED:
+            self._stop(job, Reason.DELETED, now)
+        self._forget(job)
+        self._out.append(fx.DeleteAnswer(event.origin, event.job))
+        self._fill_open(now)
+
+    def _refuse_unknown(self, origin: Any, job: str) -> None:
+        self._out.append(fx.Refused(origin, "not_found", f"this queue has no job {job[:12]}…"))
+
+    def _forget(self, job: Job) -> None:
+        del self.jobs[job.id]
+        self.finished -= 1
+        job.state = State.REMOVED
+        job.rev += 1
+        self._out.append(fx.Forget(job))
+
+    def _recalled(self, event: ev.Recalled, now: int) -> None:
+        if event.job.id not in self.jobs:
+            self.jobs[event.job.id] = event.job
+            self._remember(event.job)
+
+    # ------------------------------------------------------------------------------------------------- workers
+
+    def _worker_joined(self, event: ev.WorkerJoined, now: int) -> None:
+        info = event.info
+        worker = self.workers.get(info.incarnation)
+        if worker is None:
+            worker = Worker(event.session, info, now)
+            self.workers[info.incarnation] = worker
+        else:
+            worker.session = event.session
+            worker.presence = Presence.DRAINING if info.draining else Presence.READY
+            worker.away_since = 0
+            worker.equip(info)
+        keep, abort = self._reconcile(worker, info.holding, now)
+        self._out.append(fx.Resumed(worker, keep, abort))
+        self.fleet.able.forget()
+        self._worker_changed(worker)
+        self._fill(worker, now)
+
+    def _reconcile(self, worker: Worker, holding: list[Held], now: int) -> tuple[list[Kept], list[Held]]:
+        """Holds what a worker says it has against what the queue thinks; the queue is right.
+
+        What the worker has and should not is aborted, and keeps its capacity until it is released. What it should
+        have and has not was lost on the way, and is queued again: free of charge if it had not begun.
+        """
+        keep: list[Kept] = []
+        abort: list[Held] = []
+        said = {(held.job, held.attempt): held for held in holding}
+        for key, lease in list(worker.leases.items()):
+            held = said.get(key)
+            if held is None:
+                worker.let_go(*key)
+                job = self.jobs.get(lease.job)
+                if lease.live and job is not None:
+                    lost = lease.phase is not Phase.ASSIGNED
+                    self._requeue(job, now, lost=lost)
+            elif lease.live:
+                job = self.jobs[lease.job]
+                keep.append(Kept(lease.job, lease.attempt, job.log_next))
+        for key, held in said.items():
+            known = worker.leases.get(key)
+            if known is not None and known.live:
+                continue
+            if known is None:
+                job = self.jobs.get(held.job)
+                shape = job.shape if job is not None else None
+                if shape is not None:
+                    worker.hold(Lease(held.job, held.attempt, shape, now, live=False, phase=held.phase))
+            abort.append(held)
+        return keep, abort
+
+    def _worker_lost(self, event: ev.WorkerLost, now: int) -> None:
+        worker = self.workers.get(event.incarnation)
+        if worker is None or worker.session != event.session:
+            return
+        self.fleet.able.forget()
+        self.fleet.close(worker)
+        draining = worker.presence is Presence.DRAINING
+        worker.presence = Presence.AWAY
+        worker.away_since = now
+        if draining or not worker.leases:
+            self._bury(worker, now, charge=False)
+        else:
+            self._worker_changed(worker)
+
+    def _bury(self, worker: Worker, now: int, *, charge: bool) -> None:
+        """Gives up on a worker; its live jobs are queued again (``charge``: at the cost of one attempt)."""
+        del self.workers[worker.incarnation]
+        self.fleet.close(worker)
+        worker.presence = Presence.GONE
+        leases = list(worker.leases.values())
+        for lease in leases:
+            worker.let_go(lease.job, lease.attempt)
+        self._worker_changed(worker)
+        for lease in leases:
+            job = self.jobs.get(lease.job)
+            if lease.live and job is not None:
+                self._requeue(job, now, lost=charge)
+
+    def _requeue(self, job: Job, now: int, *, lost: bool) -> None:
+        """Queues a running job again after its attempt came to nothing; ``lost`` costs it one of its attempts."""
+        if lost:
+            job.losses += 1
+            if job.losses >= job.max_attempts:
+                self._finish(job, lost_verdict(job.losses, job.log_next), now)
+                return
+        self.running -= 1
+        job.worker = job.worker_name = ""
+        job.phase = None
+        job.state = State.QUEUED
+        job.started = job.ran = 0
+        self.ready.push(job)
+        self._watch_queue_limit(job)
+        self._changed(job)
+        self._offer(job, now)
+
+    def _drain_requested(self, event: ev.DrainRequested, now: int) -> None:
+        worker = self.workers.get(event.incarnation)
+        if worker is None or worker.presence is not Presence.READY:
+            return
+        worker.presence = Presence.DRAINING
+        self.fleet.able.forget()
+        self.fleet.close(worker)
+        self._worker_changed(worker)
+
+    def _live(self, incarnation: str, job_id: str, attempt: int) -> tuple[Worker | None, Job | None]:
+        """The worker that speaks, and the job if this attempt of it is the live one and this worker's."""
+        worker = self.workers.get(incarnation)
+        job = self.jobs.get(job_id)
+        if (
+            worker is None
+            or job is None
+            or job.state is not State.RUNNING
+            or job.attempt != attempt
+            or job.worker != incarnation
+        ):
+            return worker, None
+        return worker, job
+
+    def current(self, incarnation: str, job_id: str, attempt: int) -> Job | None:
+        """The job if this worker has its live attempt: the fence for everything a worker says."""
+        return self._live(incarnation, job_id, attempt)[1]
+
+    def _phase_reported(self, event: ev.PhaseReported, now: int) -> None:
+        worker, job = self._live(event.incarnation, event.job, event.attempt)
+        if worker is None:
+            return
+        if job is None:
+            self._out.append(fx.Abort(worker, event.job, event.attempt, "this attempt is no longer the live one"))
+            return
+        lease = worker.leases[event.job, event.attempt]
+        lease.phase = event.phase
+        if job.phase is event.phase:
+            return
+        job.phase = event.phase
+        if event.phase is Phase.RUNNING:
+            job.ran = now
+        self._changed(job)
+
+    def _attempt_finished(self, event: ev.AttemptFinished, now: int) -> None:
+        worker, job = self._live(event.incarnation, event.job, event.attempt)
+        if worker is None:
+            return
+        worker.let_go(event.job, event.attempt)
+        if job is not None:
+            self._accept(job, event.outcome, now)
+        self._out.append(fx.Acknowledge(worker, event.job, event.attempt, job is not None))
+        self._fill(worker, now)
+
+    def _accept(self, job: Job, outcome: Outcome, now: int) -> None:
+        job.log_next = max(outcome.lines, job.log_next)
+        verdict = verdict_of(outcome, job.log_next)
+        if verdict.reason.cacheable or job.previous is None:
+            self._out.append(fx.StoreResult(job, outcome))
+        self._finish(job, verdict, now)
+
+    def _attempt_released(self, event: ev.AttemptReleased, now: int) -> None:
+        worker, job = self._live(event.incarnation, event.job, event.attempt)
+        if worker is None:
+            return
+        worker.let_go(event.job, event.attempt)
+        if job is not None:
+            self._requeue(job, now, lost=False)
+        self._fill(worker, now)
+        self._worker_changed(worker)
+
+    # ---------------------------------------------------------------------------------------------- assignment
+
+    def _offer(self, job: Job, now: int) -> None:
+        """Looks for a worker for the line that a job has just joined."""
+        worker = self.fleet.choose(job)
+        if worker is None:
+            return
+        line = self.ready.lines[job.shape]
+        head = line.head(self.ready.turns)
+        if head is not None:
+            self._assign(worker, head[1], now)
+
+    def _fill(self, worker: Worker, now: int) -> None:
+        """Hands a worker jobs until it is full or nothing fits."""
+        if not self.fleet.open(worker):
+            return
+        while self.ready.waiting:
+            job = self.fleet.next_for(worker, now)
+            if job is None:
+                return
+            self._assign(worker, job, now)
+
+    def _fill_open(self, now: int) -> None:
+        if self.ready.waiting:
+            for worker in self.fleet.with_room():
+                self._fill(worker, now)
+
+    def _assign(self, worker: Worker, job: Job, now: int) -> None:
+        job.state = State.RUNNING
+        self.ready.gone(job, served=True)
+        job.attempt += 1
+        job.phase = Phase.ASSIGNED
+        job.worker = worker.incarnation
+        job.worker_name = worker.info.name
+        job.started = now
+        job.ran = 0
+        self.running += 1
+        worker.hold(Lease(job.id, job.attempt, job.shape, now))
+        self.fleet.assigned(worker, job.shape)
+        self._out.append(fx.Assign(worker, job, job.attempt))
+        self._changed(job)
+
+    def _revoke(self, job: Job, why: str) -> None:
+        """Takes the live attempt of a job from its worker, whose capacity stays in use until it has let go."""
+        if job.state is not State.RUNNING:
+            return
+        worker = self.workers.get(job.worker)
+        if worker is None:
+            return
+        lease = worker.leases.get((job.id, job.attempt))
+        if lease is None:
+            return
+        lease.live = False
+        self._out.append(fx.Abort(worker, job.id, job.attempt, why))
+
+    # --------------------------------------------------------------------------------------------------- ends
+
+    def _finish(self, job: Job, verdict: Verdict, now: int) -> None:
+        """Ends a run, from Queued or Running."""
+        was = job.state
+        job.state = State.FINISHED
+        if was is State.QUEUED:
+            self.ready.gone(job, served=False)
+            self.fleet.withdrawn(job.shape)
+        else:
+            self.running -= 1
+        job.verdict = verdict
+        job.phase = None
+        job.worker = ""
+        job.finished = now
+        if verdict.reason.cacheable:
+            job.previous = None
+        for namespace in job.holders:
+            if self.slots.get(namespace) == job.id:
+                del self.slots[namespace]
+        self.finished += 1
+        self._changed(job)
+        self._remember(job)
+
+    def _remember(self, job: Job) -> None:
+        """Keeps the newest finished jobs in memory, and lets the oldest go to the store alone."""
+        self._recent.append((job.id, job.number))
+        while len(self._recent) > self.policy.finished_kept:
+            old, number = self._recent.popleft()
+            known = self.jobs.get(old)
+            if known is not None and known.number == number and known.state is State.FINISHED:
+                del self.jobs[old]
+                self.complete = False
+
+    def _watch_queue_limit(self, job: Job) -> None:
+        if job.queue_limit:
+            self._waits.append((job.queued + job.queue_limit, job.id, job.number))
+
+    def _tick(self, event: ev.Tick, now: int) -> None:
+        for worker in list(self.workers.values()):
+            if worker.presence is Presence.AWAY:
+                if now - worker.away_since >= self.policy.grace:
+                    self._bury(worker, now, charge=True)
+            else:
+                self._check_leases(worker, now)
+        self._check_waits(now)
+        self._fill_open(now)
+
+    def _check_leases(self, worker: Worker, now: int) -> None:
+        """Takes back assignments that nothing was heard of, and runs far past their limit."""
+        for lease in list(worker.leases.values()):
+            if not lease.live:
+                continue
+            job = self.jobs[lease.job]
+            if lease.phase is Phase.ASSIGNED and now - lease.since >= self.policy.assigned_limit:
+                self._revoke(job, "nothing was heard of it after it was assigned")
+                self._requeue(job, now, lost=True)
+            elif job.run_limit and job.ran and now - job.ran >= job.run_limit + self.policy.run_slack:
+                self._stop(job, Reason.TIMED_OUT, now, "its time limit passed and its worker did not say so")
+
+    def _check_waits(self, now: int) -> None:
+        if not self._waits:
+            return
+        later: deque[tuple[int, str, int]] = deque()
+        for deadline, job_id, number in self._waits:
+            job = self.jobs.get(job_id)
+            if job is None or job.number != number or job.state is not State.QUEUED:
+                continue
+            if now >= deadline:
+                self._stop(job, Reason.TIMED_OUT, now, "it waited in the queue for longer than it was given")
+            else:
+                later.append((deadline, job_id, number))
+        self._waits = later
+
+    def _expired(self, event: ev.Expired, now: int) -> None:
+        for job in list(self.jobs.values()):
+            if job.state is State.FINISHED and job.finished < event.before:
+                self._forget(job)
+
+    # ------------------------------------------------------------------------------------------------ telling
+
+    def _changed(self, job: Job, *, first: bool = False) -> None:
+        job.rev += 1
+        self._out.append(fx.Changed(job, first))
+
+    def _worker_changed(self, worker: Worker) -> None:
+        worker.rev += 1
+        self._out.append(fx.WorkerChanged(worker))

@@ -1,0 +1,225 @@
+"""Which job is next: priority, then fair turns among namespaces, then age.
+
+Jobs that need the same are kept in one line (by `Shape`), so that finding the next job for a worker looks at the head
+of each line and never at the queue. In a line, each priority has lanes, one per namespace. A lane's *turn* is the
+start tag of start-time fair queueing (Goyal, Vin and Cheng, 1996) with unit cost: being served moves a namespace one
+turn on, and one that comes back after a pause starts at the present turn, so it can neither save turns up nor be
+starved.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from asman_shared.definition import Shape
+from asman_shared.states import State
+
+from .job import Job
+
+Rank = tuple[int, int, int]
+"""(negative priority, turn, number): the smallest is next."""
+
+
+class Turns:
+    """The turn of each namespace in a queue."""
+
+    __slots__ = ("_next", "now")
+
+    PRUNE = 4096
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._next: dict[str, int] = {}
+
+    def of(self, lane: str) -> int:
+        """The turn at which a lane may be served."""
+        turn = self._next.get(lane, 0)
+        return turn if turn > self.now else self.now
+
+    def serve(self, lane: str) -> None:
+        """Notes that a job of this lane was handed out."""
+        turn = self.of(lane)
+        self.now = turn
+        self._next[lane] = turn + 1
+        if len(self._next) > self.PRUNE:
+            self._next = {k: v for k, v in self._next.items() if v > self.now}
+
+
+class _Lane:
+    """The waiting jobs of one namespace, oldest first. Jobs that came back after a lost worker keep their age."""
+
+    __slots__ = ("back", "entry", "fresh", "waiting")
+
+    def __init__(self) -> None:
+        self.entry: tuple[int, int] | None = None
+        self.fresh: deque[tuple[int, Job]] = deque()
+        self.back: list[tuple[int, Job]] = []
+        self.waiting = 0
+
+    def push(self, job: Job) -> None:
+        self.waiting += 1
+        if self.fresh and job.number < self.fresh[-1][0]:
+            heapq.heappush(self.back, (job.number, job))
+        else:
+            self.fresh.append((job.number, job))
+
+    @staticmethod
+    def _stale(entry: tuple[int, Job]) -> bool:
+        number, job = entry
+        return job.state is not State.QUEUED or job.number != number
+
+    def head(self) -> Job | None:
+        """The oldest job that still waits; drops what has gone."""
+        fresh, back = self.fresh, self.back
+        while fresh and self._stale(fresh[0]):
+            fresh.popleft()
+        while back and self._stale(back[0]):
+            heapq.heappop(back)
+        if back and (not fresh or back[0][0] < fresh[0][0]):
+            return back[0][1]
+        return fresh[0][1] if fresh else None
+
+    def take(self, job: Job) -> None:
+        """Drops the entry of a job that was handed out, so that it can come back with the same number."""
+        if self.fresh and self.fresh[0][1] is job:
+            self.fresh.popleft()
+        elif self.back and self.back[0][1] is job:
+            heapq.heappop(self.back)
+
+    def compact(self) -> None:
+        """Frees the entries of jobs that have gone, once they are the greater part."""
+        if len(self.fresh) + len(self.back) > 2 * self.waiting + 64:
+            self.fresh = deque(e for e in self.fresh if not self._stale(e))
+            self.back = [e for e in self.back if not self._stale(e)]
+            heapq.heapify(self.back)
+
+
+class _Level:
+    """The lanes of one priority in one line, in a heap by (turn, age) that is mended when it is read.
+
+    A lane has one entry that counts (`_Lane.entry`); turns and ages only move on, so an outdated entry is never
+    behind the place it should have, and reading the top finds and mends it.
+    """
+
+    __slots__ = ("heap", "lanes")
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, _Lane] = {}
+        self.heap: list[tuple[int, int, str]] = []
+
+    def push(self, job: Job, turns: Turns) -> None:
+        lane = self.lanes.get(job.lane)
+        if lane is None:
+            lane = self.lanes[job.lane] = _Lane()
+        head = lane.head()
+        lane.push(job)
+        if head is None or job.number < head.number:
+            lane.entry = (turns.of(job.lane), job.number)
+            heapq.heappush(self.heap, (*lane.entry, job.lane))
+
+    def head(self, turns: Turns) -> tuple[int, Job] | None:
+        heap = self.heap
+        while heap:
+            turn, number, name = heap[0]
+            lane = self.lanes.get(name)
+            if lane is None or lane.entry != (turn, number):
+                heapq.heappop(heap)
+                continue
+            job = lane.head()
+            if job is None:
+                heapq.heappop(heap)
+                del self.lanes[name]
+                continue
+            actual = (turns.of(name), job.number)
+            if actual == lane.entry:
+                return turn, job
+            lane.entry = actual
+            heapq.heapreplace(heap, (*actual, name))
+        return None
+
+
+class ReadyLine:
+    """The waiting jobs of one shape."""
+
+    __slots__ = ("_levels", "_order", "shape", "waiting")
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.waiting = 0
+        self._levels: dict[int, _Level] = {}
+        self._order: list[int] = []
+
+    def push(self, job: Job, turns: Turns) -> None:
+        """Adds a job at its place."""
+        level = self._levels.get(job.priority)
+        if level is None:
+            level = self._levels[job.priority] = _Level()
+            heapq.heappush(self._order, -job.priority)
+        level.push(job, turns)
+        self.waiting += 1
+
+    def head(self, turns: Turns) -> tuple[Rank, Job] | None:
+        """The next job of this shape and its rank against other lines."""
+        while self._order:
+            negative = self._order[0]
+            found = self._levels[-negative].head(turns)
+            if found is not None:
+                return (negative, found[0], found[1].number), found[1]
+            heapq.heappop(self._order)
+            del self._levels[-negative]
+        return None
+
+    def withdraw(self, job: Job) -> None:
+        """Takes a waiting job out, to be pushed again under another priority."""
+        self.waiting -= 1
+        level = self._levels[job.priority]
+        lane = level.lanes[job.lane]
+        lane.waiting -= 1
+        lane.fresh = deque(entry for entry in lane.fresh if entry[1] is not job)
+        lane.back = [entry for entry in lane.back if entry[1] is not job]
+        heapq.heapify(lane.back)
+
+    def gone(self, job: Job, *, served: bool) -> None:
+        """Notes that a waiting job no longer waits (it was assigned, or left)."""
+        self.waiting -= 1
+        level = self._levels.get(job.priority)
+        lane = level.lanes.get(job.lane) if level is not None else None
+        if lane is not None:
+            lane.waiting -= 1
+            if served:
+                lane.take(job)
+            else:
+                lane.compact()
+
+
+class Ready:
+    """All waiting jobs of a queue."""
+
+    __slots__ = ("lines", "turns", "waiting")
+
+    def __init__(self) -> None:
+        self.lines: dict[Shape, ReadyLine] = {}
+        self.turns = Turns()
+        self.waiting = 0
+
+    def push(self, job: Job) -> ReadyLine:
+        """Adds a job whose state is Queued."""
+        line = self.lines.get(job.shape)
+        if line is None:
+            line = self.lines[job.shape] = ReadyLine(job.shape)
+        else:
+            job.shape = line.shape
+        line.push(job, self.turns)
+        self.waiting += 1
+        return line
+
+    def gone(self, job: Job, *, served: bool) -> None:
+        """Takes note that a job no longer waits; call it after its state has changed."""
+        line = self.lines[job.shape]
+        line.gone(job, served=served)
+        self.waiting -= 1
+        if served:
+            self.turns.serve(job.lane)
+        if not line.waiting:
+            del self.lines[job.shape]

@@ -1,0 +1,148 @@
+"""One worker as the queue sees it: what it has, what it holds, and whether it is there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from asman_shared.definition import Shape
+from asman_shared.messages import Register, WorkerState
+from asman_shared.states import Phase
+
+
+class Presence(StrEnum):
+    """Whether a worker can be given work."""
+
+    READY = "ready"
+    DRAINING = "draining"
+    AWAY = "away"
+    GONE = "gone"
+
+
+class Lease(Struct, gc=False):
+    """One attempt that a worker holds; its capacity is in use until the worker has let go of it.
+
+    Attributes:
+        live: It is the job's current attempt. A lease that is not live only waits for the worker's `Released`.
+        since: When it was assigned, ms.
+        phase: As last reported.
+    """
+
+    job: str
+    attempt: int
+    shape: Shape
+    since: int
+    live: bool = True
+    phase: Phase = Phase.ASSIGNED
+
+
+class Worker:
+    """A worker process, known by its incarnation over all its connections.
+
+    Args:
+        session: The connection it speaks on now; messages of older ones are void.
+        info: What it registered.
+        now: Milliseconds.
+    """
+
+    __slots__ = (
+        "away_since",
+        "free_cpus",
+        "free_gpus",
+        "free_memory",
+        "incarnation",
+        "info",
+        "leases",
+        "presence",
+        "rev",
+        "session",
+        "since",
+        "tags",
+    )
+
+    def __init__(self, session: int, info: Register, now: int) -> None:
+        self.incarnation = info.incarnation
+        self.session = session
+        self.since = now
+        self.rev = 0
+        self.away_since = 0
+        self.presence = Presence.DRAINING if info.draining else Presence.READY
+        self.leases: dict[tuple[str, int], Lease] = {}
+        self.equip(info)
+
+    def equip(self, info: Register) -> None:
+        """Takes over what it registered anew; what its leases use stays used."""
+        self.info = info
+        self.tags = frozenset(info.tags)
+        self.free_cpus = round(info.cpus * 1000)
+        self.free_memory = info.memory
+        self.free_gpus = info.gpus
+        for lease in self.leases.values():
+            self._use(lease.shape, 1)
+
+    def _use(self, shape: Shape, sign: int) -> None:
+        self.free_cpus -= sign * shape.cpus
+        self.free_memory -= sign * shape.memory
+        self.free_gpus -= sign * shape.gpus
+
+    def hold(self, lease: Lease) -> None:
+        """Adds a lease and the capacity it uses."""
+        self.leases[lease.job, lease.attempt] = lease
+        self._use(lease.shape, 1)
+
+    def let_go(self, job: str, attempt: int) -> Lease | None:
+        """Ends a lease and frees its capacity."""
+        lease = self.leases.pop((job, attempt), None)
+        if lease is not None:
+            self._use(lease.shape, -1)
+        return lease
+
+    def lacks(self, shape: Shape) -> str:
+        """What this worker, even when idle, lacks for a job of this shape; empty when nothing."""
+        info = self.info
+        if shape.gpus > info.gpus:
+            return "gpus"
+        if shape.cpus > round(info.cpus * 1000):
+            return "cpus"
+        if shape.memory > info.memory:
+            return "memory"
+        if not shape.tags <= self.tags:
+            return "tags"
+        if shape.platform and shape.platform != info.platform:
+            return "platform"
+        if info.max_duration and shape.duration > info.max_duration:
+            return "duration"
+        return ""
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether a job of this shape can start here now."""
+        return (
+            shape.cpus <= self.free_cpus
+            and shape.memory <= self.free_memory
+            and shape.gpus <= self.free_gpus
+            and not self.lacks(shape)
+        )
+
+    def wire(self) -> WorkerState:
+        """The worker as clients see it; its incarnation stays a secret between it and the hub."""
+        info = self.info
+        return WorkerState(
+            id=info.incarnation[:8],
+            rev=self.rev,
+            state=self.presence.value,
+            name=info.name,
+            agent=info.agent,
+            cpus=info.cpus,
+            memory=info.memory,
+            gpus=info.gpus,
+            tags=info.tags,
+            platform=info.platform,
+            max_duration=info.max_duration,
+            executor=info.executor,
+            jobs=len(self.leases),
+            used_cpus=round(info.cpus - self.free_cpus / 1000, 3),
+            used_memory=info.memory - self.free_memory,
+            used_gpus=info.gpus - self.free_gpus,
+            since=self.since,
+        )

@@ -1,0 +1,316 @@
+"""Group commit: the newest row of every dirty job, in one transaction, as often as the database can.
+
+What is said to a client or promised to a worker waits here until the commit that holds it. While one transaction is
+being written the next one gathers; a job that changes ten times in between is written once. When the database fails,
+answers that waited are refused with `Unavailable`, what is dirty stays dirty, and writing is tried again until it
+works: nothing is lost and nothing was promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+from sqlalchemy import Table, and_, bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from asman_shared.errors import AsmanError, Unavailable
+from asman_shared.messages import JobState, Result
+
+from . import tables
+from .core import Job
+
+log = logging.getLogger("asman.hub.journal")
+
+RETRY_FIRST = 0.1
+RETRY_LAST = 5.0
+"""Seconds between tries while the database fails, doubling."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+Key = tuple[str, str]
+"""(queue, job id)."""
+
+
+class Publisher(Protocol):
+    """Whoever tells followers of a queue what has become durable."""
+
+    name: str
+
+    def publish(self, changes: list[tuple[JobState, bool]]) -> None:
+        """Tells followers; each change comes with whether it begins a run."""
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """Something to say after a commit: with the job as committed, or not at all."""
+
+    key: Key
+    job: Job
+    say: Callable[[JobState], None]
+    refuse: Callable[[AsmanError], None]
+
+
+class LogChunk(msgspec.Struct, gc=False):
+    """A run of log lines to store; see `asman_server.tables.log_chunks`."""
+
+    queue: str
+    job: str
+    first: int
+    last: int
+    size: int
+    body: bytes
+
+
+class _Batch:
+    """What the next transaction will hold."""
+
+    __slots__ = ("answers", "chunks", "clear", "definitions", "dirty", "done", "drop_chunks", "forget", "results")
+
+    def __init__(self) -> None:
+        self.dirty: dict[Key, tuple[Publisher, Job, bool]] = {}
+        self.definitions: dict[str, bytes] = {}
+        self.results: dict[Key, bytes] = {}
+        self.forget: dict[Key, tuple[Publisher, Job]] = {}
+        self.clear: set[Key] = set()
+        self.chunks: list[LogChunk] = []
+        self.drop_chunks: list[tuple[str, str, int]] = []
+        self.answers: list[_Answer] = []
+        self.done: list[Callable[[], None]] = []
+
+    @property
+    def writes(self) -> bool:
+        return bool(
+            self.dirty
+            or self.forget
+            or self.results
+            or self.definitions
+            or self.chunks
+            or self.clear
+            or self.drop_chunks
+        )
+
+    def absorb(self, newer: _Batch) -> None:
+        """Takes over what came after this batch, which could not be written."""
+        for key, (publisher, job, first) in newer.dirty.items():
+            was_first = self.dirty[key][2] if key in self.dirty else False
+            self.dirty[key] = (publisher, job, first or was_first)
+        for key, forgotten in newer.forget.items():
+            self.forget[key] = forgotten
+            if key not in newer.dirty:
+                self.dirty.pop(key, None)
+            self.results.pop(key, None)
+        self.results.update(newer.results)
+        self.definitions.update(newer.definitions)
+        cleared = newer.clear | newer.forget.keys()
+        self.chunks = [c for c in self.chunks if (c.queue, c.job) not in cleared] + newer.chunks
+        self.clear |= newer.clear
+        self.drop_chunks += newer.drop_chunks
+        self.answers += newer.answers
+        self.done += newer.done
+
+
+class Journal:
+    """Writes what the queues decide; see the module's promise.
+
+    Args:
+        engine: The database.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._next = _Batch()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._writing = False
+        self.failing: str | None = None
+        insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+        def upsert(table: Table, keys: Iterable[str], values: Iterable[str]) -> object:
+            statement = insert(table)
+            if not values:
+                return statement.on_conflict_do_nothing(index_elements=list(keys))
+            return statement.on_conflict_do_update(
+                index_elements=list(keys), set_={name: statement.excluded[name] for name in values}
+            )
+
+        self._put_jobs = upsert(tables.jobs, ("queue", "id"), ("number", "state", "finished", "record"))
+        self._put_definitions = upsert(tables.definitions, ("id",), ())
+        self._put_results = upsert(tables.results, ("queue", "id"), ("body",))
+        self._put_chunks = upsert(tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
+        self._drop = {
+            table: delete(table).where(and_(table.c.queue == bindparam("q"), table.c[column] == bindparam("j")))
+            for table, column in ((tables.jobs, "id"), (tables.results, "id"), (tables.log_chunks, "job"))
+        }
+        self._drop_chunk = delete(tables.log_chunks).where(
+            tables.log_chunks.c.queue == bindparam("q"),
+            tables.log_chunks.c.job == bindparam("j"),
+            tables.log_chunks.c.first == bindparam("f"),
+        )
+
+    # -------------------------------------------------------------------------------------------- what to write
+
+    def changed(self, publisher: Publisher, job: Job, *, first: bool) -> None:
+        """The job's newest state is to be written and then published."""
+        key = (publisher.name, job.id)
+        known = self._next.dirty.get(key)
+        self._next.dirty[key] = (publisher, job, first or (known is not None and known[2]))
+        self._wake.set()
+
+    def define(self, job_id: str, body: bytes) -> None:
+        """A definition is to be written with the jobs that need it."""
+        self._next.definitions[job_id] = body
+        self._wake.set()
+
+    def result(self, queue: str, job_id: str, result: Result) -> None:
+        """A result is to be written with its job."""
+        self._next.results[queue, job_id] = _encode(result)
+        self._wake.set()
+
+    def forget(self, publisher: Publisher, job: Job) -> None:
+        """A job, its result and its log are to be removed."""
+        key = (publisher.name, job.id)
+        batch = self._next
+        batch.dirty.pop(key, None)
+        batch.results.pop(key, None)
+        batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != key]
+        batch.forget[key] = (publisher, job)
+        self._wake.set()
+
+    def clear_log(self, queue: str, job_id: str) -> None:
+        """The log of a job's earlier run is to be removed."""
+        batch = self._next
+        batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != (queue, job_id)]
+        batch.clear.add((queue, job_id))
+        self._wake.set()
+
+    def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
+        """Log lines are to be written; ``done`` is called when they are."""
+        self._next.chunks.append(chunk)
+        self._next.done.append(done)
+        self._wake.set()
+
+    def drop_lines(self, queue: str, job_id: str, first: int) -> None:
+        """A chunk of log lines has fallen out of what is kept."""
+        self._next.drop_chunks.append((queue, job_id, first))
+        self._wake.set()
+
+    def answer(
+        self, queue: str, job: Job, say: Callable[[JobState], None], refuse: Callable[[AsmanError], None]
+    ) -> None:
+        """Says something when all that was given before is durable, or refuses when it can't be made so now."""
+        self._next.answers.append(_Answer((queue, job.id), job, say, refuse))
+        self._wake.set()
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    async def run(self) -> None:
+        """Writes until `close`; the last batch is written before it returns."""
+        pause = RETRY_FIRST
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._next = self._next, _Batch()
+            states = {key: job.wire() for key, (_, job, _) in batch.dirty.items()}
+            said = [states.get(a.key) or a.job.wire() for a in batch.answers]
+            try:
+                if batch.writes:
+                    self._writing = True
+                    rows = [_row(key[0], job) for key, (_, job, _) in batch.dirty.items()]
+                    await self._write(batch, rows)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                self._failed(batch, error)
+                if self._closing:
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_LAST)
+                continue
+            finally:
+                self._writing = False
+            if self.failing is not None:
+                log.warning("the database works again")
+                self.failing = None
+            pause = RETRY_FIRST
+            self._release(batch, states, said)
+            if self._closing and not self._wake.is_set():
+                return
+
+    def _failed(self, batch: _Batch, error: BaseException) -> None:
+        reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+        if self.failing is None:
+            log.error("the database can't be written; trying again until it can", extra={"error": reason})
+        self.failing = reason
+        refused = Unavailable(f"the hub can't write to its database now ({reason}); try again")
+        answers, batch.answers = batch.answers, []
+        batch.absorb(self._next)
+        self._next = batch
+        self._wake.set()
+        for answer in answers:
+            answer.refuse(refused)
+
+    async def _write(self, batch: _Batch, rows: list[dict[str, object]]) -> None:
+        async with self._engine.begin() as connection:
+            dropped = [{"q": q, "j": j} for q, j in batch.forget]
+            if dropped:
+                for statement in self._drop.values():
+                    await connection.execute(statement, dropped)
+            if batch.clear:
+                await connection.execute(self._drop[tables.log_chunks], [{"q": q, "j": j} for q, j in batch.clear])
+            await self._put(
+                connection,
+                self._put_definitions,
+                [{"id": key, "body": body} for key, body in batch.definitions.items()],
+            )
+            await self._put(connection, self._put_jobs, rows)
+            await self._put(
+                connection,
+                self._put_results,
+                [{"queue": q, "id": j, "body": body} for (q, j), body in batch.results.items()],
+            )
+            await self._put(connection, self._put_chunks, [msgspec.structs.asdict(c) for c in batch.chunks])
+            if batch.drop_chunks:
+                await connection.execute(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in batch.drop_chunks])
+
+    @staticmethod
+    async def _put(connection: AsyncConnection, statement: object, rows: list[dict[str, object]]) -> None:
+        if rows:
+            await connection.execute(statement, rows)  # type: ignore[call-overload]
+
+    def _release(self, batch: _Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
+        """Says what waited for this commit: answers first, then the changes, queue by queue."""
+        for done in batch.done:
+            done()
+        for answer, state in zip(batch.answers, said, strict=True):
+            answer.say(state)
+        told: dict[Publisher, list[tuple[JobState, bool]]] = {}
+        for publisher, job in batch.forget.values():
+            told.setdefault(publisher, []).append((job.wire(summary=False), False))
+        for key, (publisher, _, first) in batch.dirty.items():
+            told.setdefault(publisher, []).append((states[key], first))
+        for publisher, changes in told.items():
+            publisher.publish(changes)
+
+    def holds(self, publisher: Publisher) -> bool:
+        """Whether something of a queue is not durable yet."""
+        name = publisher.name
+        return self._writing or any(key[0] == name for key in self._next.dirty) or bool(self._next.answers)
+
+    def close(self) -> None:
+        """Asks `run` to write what is left and return."""
+        self._closing = True
+        self._wake.set()
+
+
+def _row(queue: str, job: Job) -> dict[str, object]:
+    return {
+        "queue": queue,
+        "id": job.id,
+        "number": job.number,
+        "state": job.state.value,
+        "finished": job.finished,
+        "record": _encode(job),
+    }

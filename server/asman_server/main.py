@@ -1,0 +1,149 @@
+"""Running a hub: as the whole process (``asman hub``) or beside other things in one (``asman up``)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+
+from asman_shared.errors import ConnectionFailed, Unavailable
+from asman_shared.units import MIB
+
+from .app import make_app
+from .config import HubConfig
+from .hub import Hub
+from .logging_setup import set_up_logging
+from .transport import HubWebSocketProtocol
+
+log = logging.getLogger("asman.hub")
+
+WEBSOCKET_BYTES = 16 * MIB
+"""Largest websocket message that is read at all; each language has its own, smaller bound."""
+PING_SECONDS = 20.0
+"""How often each connection is asked whether it is there, and how long it may take to answer."""
+BACKLOG = 4096
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its own signal handlers: whoever runs it decides when it ends."""
+
+    def install_signal_handlers(self) -> None:
+        """None."""
+
+
+class HubServer:
+    """A hub that listens.
+
+    Args:
+        config: The settings.
+    """
+
+    def __init__(self, config: HubConfig) -> None:
+        self.config = config
+        self.hub = Hub(config)
+        self._server = _Server(
+            uvicorn.Config(
+                make_app(self.hub),
+                host=config.host,
+                port=config.port,
+                ws=HubWebSocketProtocol,
+                ws_max_size=WEBSOCKET_BYTES,
+                ws_per_message_deflate=False,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
+                http="httptools",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, int(config.shutdown_timeout)),
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+        self._port = config.port
+
+    @property
+    def address(self) -> str:
+        """How the hub is reached, without a slash at the end; known once it has started."""
+        if self.config.public_url:
+            return self.config.public_url.rstrip("/")
+        host = self.config.host
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+
+    async def start(self) -> None:
+        """Begins to listen.
+
+        Raises:
+            ConnectionFailed: The port is taken or the address is not ours.
+            Unavailable: The database can't be opened.
+        """
+        listener = self._listen()
+        self._port = listener.getsockname()[1]
+        self._serving = asyncio.get_running_loop().create_task(self._server.serve([listener]))
+        while not self._server.started:
+            done, _ = await asyncio.wait([self._serving], timeout=0.01)
+            if done:
+                await self._serving
+                raise Unavailable("the hub could not open; its log says why")
+        log.info("hub listening", extra={"address": self.address})
+
+    def _listen(self) -> socket.socket:
+        host, port = self.config.host, self.config.port
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+        except OSError as error:
+            raise ConnectionFailed(
+                f"the hub can't listen on {host} port {port}: {error.strerror}; choose another with --port"
+            ) from error
+        return listener
+
+    async def stop(self) -> None:
+        """Ends connections politely, writes what is left and closes; bounded by the shutdown timeout."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+    async def wait(self) -> None:
+        """Returns when the server has ended."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
+
+
+async def serve(config: HubConfig, stop: asyncio.Event) -> None:
+    """Runs a hub until ``stop`` is set."""
+    server = HubServer(config)
+    await server.start()
+    stopping = asyncio.get_running_loop().create_task(stop.wait())
+    ended = asyncio.get_running_loop().create_task(server.wait())
+    await asyncio.wait([stopping, ended], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    await server.stop()
+    await ended
+
+
+def run_hub(config: HubConfig) -> int:
+    """Runs a hub as the whole process, until SIGTERM or SIGINT; returns its exit code."""
+    import signal
+
+    import uvloop
+
+    set_up_logging(config.log_level, config.log_format)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(config, stop)
+
+    uvloop.run(main())
+    return 0

@@ -1,0 +1,426 @@
+"""One queue at work: feeds the core with events and carries its effects out.
+
+Nothing in here decides. Requests and messages become events, effects become rows for the journal and packets for the
+outboxes; what is told to clients waits for the commit, what is told to workers does not have to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from asman_shared import identity, limits
+from asman_shared.definition import Definition, check
+from asman_shared.errors import AsmanError, BadDefinition, NotFound, Unavailable, error_for
+from asman_shared.messages import (
+    Accepted,
+    Cancelled,
+    Counts,
+    Deleted,
+    Error,
+    JobState,
+    Message,
+    Outcome,
+    Register,
+    Result,
+    Submit,
+    Summary,
+    WorkerState,
+)
+from asman_shared.states import State
+
+from .clock import Clock
+from .core import Job, QueueCore, QueuePolicy
+from .core import effects as fx
+from .core import events as ev
+from .core.job import summarise
+from .fanout import Fanout, Subscriber
+from .journal import Journal
+from .names import short_name
+from .queue_logs import QueueLogs
+from .store import Store, pack_definition
+
+log = logging.getLogger("asman.hub.queue")
+
+DEFINITIONS_CACHED = 64 * 1024 * 1024
+"""Bytes of definitions kept per queue, so that an assignment seldom waits for the database."""
+TICK = 1.0
+"""Seconds between two looks at what time has done, while anything depends on time."""
+
+
+class WorkerLink(Protocol):
+    """A worker's connection, as the queue sees it."""
+
+    session: int
+
+    def assign(self, job: Job, attempt: int, definition: Definition) -> None:
+        """Hands an attempt to the worker."""
+
+    def abort(self, job: str, attempt: int, why: str) -> None:
+        """Stops an attempt."""
+
+    def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
+        """Tells that a finished attempt may be forgotten."""
+
+    def resumed(self, effect: fx.Resumed) -> None:
+        """Answers the registration."""
+
+    def replaced(self) -> None:
+        """A newer connection of the same worker has taken over."""
+
+
+class Origin(Struct, gc=False):
+    """Where an answer goes: a message to whoever asked, or the error instead."""
+
+    ref: int
+    say: Callable[[Message], None]
+
+
+class QueueShell:
+    """See the module.
+
+    Args:
+        name: The queue's name, which is a secret.
+        journal: Makes it durable.
+        store: Reads what is durable.
+        clock: Now.
+        policy: What the operator tunes.
+    """
+
+    def __init__(self, name: str, journal: Journal, store: Store, clock: Clock, policy: QueuePolicy) -> None:
+        self.name = name
+        self.short = short_name(name)
+        self.core = QueueCore(policy)
+        self.logs = QueueLogs(name, self.core, journal, store)
+        self.fanout = Fanout(self.counts)
+        self.links: dict[str, WorkerLink] = {}
+        self.connections = 0
+        self._journal = journal
+        self._store = store
+        self._clock = clock
+        self._definitions: OrderedDict[str, tuple[Definition, int]] = OrderedDict()
+        self._definitions_bytes = 0
+        self._assigning: set[asyncio.Task[None]] = set()
+        self._tick: asyncio.TimerHandle | None = None
+
+    async def load(self) -> None:
+        """Takes up what the store holds of this queue."""
+        found = await self._store.unfinished(self.name)
+        self.core.restore(found.jobs, self._clock(), finished=found.finished, number=found.number)
+        self._arm()
+
+    @property
+    def idle(self) -> bool:
+        """Nobody is connected and nothing is going on: the queue may leave memory."""
+        return not (
+            self.connections or self.core.workers or self.core.running or self.logs.open_logs or self._assigning
+        )
+
+    def counts(self) -> Counts:
+        """The queue's totals."""
+        core = self.core
+        connected = sum(link is not None for link in self.links.values())
+        return Counts(queued=core.ready.waiting, running=core.running, finished=core.finished, workers=connected)
+
+    # -------------------------------------------------------------------------------------------------- events
+
+    def apply(self, event: ev.Event) -> None:
+        """Puts an event through the core and carries out what follows."""
+        for effect in self.core.handle(event, self._clock()):
+            _CARRY_OUT[type(effect)](self, effect)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._tick is None and self.core.busy:
+            self._tick = asyncio.get_running_loop().call_later(TICK, self._ticked)
+
+    def _ticked(self) -> None:
+        self._tick = None
+        self.apply(ev.Tick())
+
+    async def submit(self, request: Submit, origin: Origin, subscriber: Subscriber | None = None) -> str:
+        """Takes a job in and returns its id; the answer comes when it is durable.
+
+        Raises:
+            BadRequest: The definition or a limit is wrong.
+            Unavailable: The hub can't write now.
+        """
+        definition = request.definition
+        shape = check(definition)
+        job_id = identity.job_id(definition)
+        if request.id is not None and request.id != job_id:
+            raise BadDefinition(
+                f"the id {request.id[:12]}… is not this definition's, which is {job_id[:12]}…", field="id"
+            )
+        if request.namespace == "*":
+            raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
+        if self._journal.failing is not None:
+            raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
+        await self.recall(job_id)
+        definition = identity.effective(definition)
+        known = self.core.jobs.get(job_id)
+        if known is None or known.state is State.FINISHED:
+            body = pack_definition(definition)
+            self._journal.define(job_id, body)
+            self._remember_definition(job_id, definition, len(body))
+        if subscriber is not None and request.follow:
+            self.fanout.follow(job_id, subscriber)
+        run_limit = min((t for t in (request.time_limit, shape.duration) if t), default=0)
+        self.apply(
+            ev.Submitted(
+                job=job_id,
+                shape=shape,
+                summary=summarise(definition, shape),
+                origin=origin,
+                namespace=request.namespace,
+                priority=request.priority,
+                reuse=request.reuse,
+                run_limit=run_limit,
+                queue_limit=request.queue_limit,
+                max_attempts=request.max_attempts,
+            )
+        )
+        if self.core.jobs[job_id].state.over and subscriber is not None:
+            self.fanout.unfollow(job_id, subscriber)
+        return job_id
+
+    async def recall(self, job_id: str) -> Job | None:
+        """The job in memory, read back from the store if it had left."""
+        job = self.core.jobs.get(job_id)
+        if job is None and not self.core.complete:
+            for stored in await self._store.jobs(self.name, [job_id]):
+                self.apply(ev.Recalled(stored))
+            job = self.core.jobs.get(job_id)
+        return job
+
+    def join(self, link: WorkerLink, info: Register) -> None:
+        """A worker registered on a new connection."""
+        older = self.links.get(info.incarnation)
+        self.links[info.incarnation] = link
+        if older is not None:
+            older.replaced()
+        self.apply(ev.WorkerJoined(link.session, info))
+        self.fanout.totals()
+
+    def leave(self, link: WorkerLink, incarnation: str) -> None:
+        """A worker's connection ended."""
+        if self.links.get(incarnation) is link:
+            del self.links[incarnation]
+        self.apply(ev.WorkerLost(incarnation, link.session))
+        self.fanout.totals()
+
+    # ------------------------------------------------------------------------------------------------- effects
+
+    def _do_assign(self, effect: fx.Assign) -> None:
+        known = self._definitions.get(effect.job.id)
+        if known is not None:
+            self._definitions.move_to_end(effect.job.id)
+            self._hand_out(effect, known[0])
+            return
+        task = asyncio.get_running_loop().create_task(self._assign_later(effect))
+        self._assigning.add(task)
+        task.add_done_callback(self._assigning.discard)
+
+    async def _assign_later(self, effect: fx.Assign) -> None:
+        """Fetches a definition that was not at hand; the assignment stands meanwhile."""
+        job_id = effect.job.id
+        try:
+            definition = await self._store.definition(job_id)
+        except AsmanError:
+            log.exception("a definition can't be read; its assignment is given back", extra={"job": job_id})
+            definition = None
+        if self.core.current(effect.worker.incarnation, job_id, effect.attempt) is None:
+            return
+        if definition is None:
+            self.apply(ev.AttemptReleased(effect.worker.incarnation, job_id, effect.attempt))
+            return
+        self._remember_definition(job_id, definition, len(pack_definition(definition)))
+        self._hand_out(effect, definition)
+
+    def _hand_out(self, effect: fx.Assign, definition: Definition) -> None:
+        link = self.links.get(effect.worker.incarnation)
+        if link is not None:
+            link.assign(effect.job, effect.attempt, definition)
+
+    def _remember_definition(self, job_id: str, definition: Definition, size: int) -> None:
+        if job_id in self._definitions:
+            return
+        self._definitions[job_id] = (definition, size)
+        self._definitions_bytes += size
+        while self._definitions_bytes > DEFINITIONS_CACHED:
+            _, (_, dropped) = self._definitions.popitem(last=False)
+            self._definitions_bytes -= dropped
+
+    def _do_abort(self, effect: fx.Abort) -> None:
+        link = self.links.get(effect.worker.incarnation)
+        if link is not None:
+            link.abort(effect.job, effect.attempt, effect.why)
+
+    def _do_changed(self, effect: fx.Changed) -> None:
+        job = effect.job
+        if job.state is State.FINISHED:
+            self.logs.finished(job.id)
+            self._drop_definition(job.id)
+        self._journal.changed(self, job, first=effect.first)
+
+    def _drop_definition(self, job_id: str) -> None:
+        known = self._definitions.pop(job_id, None)
+        if known is not None:
+            self._definitions_bytes -= known[1]
+
+    def _do_result(self, effect: fx.StoreResult) -> None:
+        outcome: Outcome = effect.outcome
+        result = outcome.result
+        if result.outputs or result.skipped or result.phases or result.image_digest:
+            result.worker = effect.job.worker_name
+            self._journal.result(self.name, effect.job.id, result)
+
+    def _do_clear(self, effect: fx.ClearRun) -> None:
+        self.logs.forget(effect.job)
+        self._journal.clear_log(self.name, effect.job)
+
+    def _do_forget(self, effect: fx.Forget) -> None:
+        self.logs.forget(effect.job.id)
+        self._journal.forget(self, effect.job)
+
+    def _do_acknowledge(self, effect: fx.Acknowledge) -> None:
+        worker, job_id, attempt, accepted = effect.worker, effect.job, effect.attempt, effect.accepted
+
+        def say(_state: JobState | None = None) -> None:
+            link = self.links.get(worker.incarnation)
+            if link is not None:
+                link.acknowledge(job_id, attempt, accepted)
+
+        job = self.core.jobs.get(job_id)
+        if accepted and job is not None:
+            self._journal.answer(self.name, job, say, _not_said)
+        else:
+            say()
+
+    def _do_worker_changed(self, effect: fx.WorkerChanged) -> None:
+        self.fanout.worker(effect.worker.wire())
+
+    def _do_resumed(self, effect: fx.Resumed) -> None:
+        link = self.links.get(effect.worker.incarnation)
+        if link is not None:
+            link.resumed(effect)
+
+    def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
+        origin: Origin = effect.origin
+        answer, able, why = effect.answer, effect.able, effect.why
+
+        def say(state: JobState) -> None:
+            origin.say(Accepted(ref=origin.ref, answer=answer, job=state, able=able, why=why))
+
+        self._journal.answer(self.name, effect.job, say, _refusal(origin))
+
+    def _do_cancel_answer(self, effect: fx.CancelAnswer) -> None:
+        origin: Origin = effect.origin
+        released = effect.released
+
+        def say(state: JobState) -> None:
+            origin.say(Cancelled(ref=origin.ref, released=released, job=state))
+
+        self._journal.answer(self.name, effect.job, say, _refusal(origin))
+
+    def _do_delete_answer(self, effect: fx.DeleteAnswer) -> None:
+        origin: Origin = effect.origin
+        gone = Job(id=effect.job, number=0, summary=Summary())
+
+        def say(_state: JobState) -> None:
+            origin.say(Deleted(ref=origin.ref, job=effect.job))
+
+        self._journal.answer(self.name, gone, say, _refusal(origin))
+
+    def _do_refused(self, effect: fx.Refused) -> None:
+        _refusal(effect.origin)(error_for(effect.code, effect.message))
+
+    # --------------------------------------------------------------------------------------------- what is told
+
+    def publish(self, changes: list[tuple[JobState, bool]]) -> None:
+        """Tells followers what has become durable; called by the journal."""
+        for state, first in changes:
+            self.fanout.job(state, first=first)
+            if state.state.over:
+                self._settle(state.id)
+        self.fanout.totals()
+
+    def _settle(self, job_id: str) -> None:
+        """A finished job has said all: nobody needs to be told any more."""
+        job = self.core.jobs.get(job_id)
+        if job is None or job.state.over:
+            self.fanout.followers.pop(job_id, None)
+            self.logs.close(job_id)
+
+    def workers(self) -> list[WorkerState]:
+        """The workers of the queue."""
+        return [worker.wire() for worker in self.core.workers.values()]
+
+    # --------------------------------------------------------------------------------------------------- reads
+
+    async def job(self, job_id: str) -> Job:
+        """A job of this queue.
+
+        Raises:
+            NotFound: There is none.
+        """
+        job = await self.recall(job_id)
+        if job is None:
+            raise NotFound(f"this queue has no job {job_id[:12]}…")
+        return job
+
+    async def result(self, job_id: str) -> Result | None:
+        """The stored result of a job."""
+        return await self._store.result(self.name, job_id)
+
+    async def definition(self, job_id: str) -> Definition | None:
+        """The definition of a job."""
+        known = self._definitions.get(job_id)
+        return known[0] if known is not None else await self._store.definition(job_id)
+
+    async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
+        """A page of jobs, newest first, and where the next one begins."""
+        found = await self._store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
+        following = found[-1].number if len(found) == limit else None
+        return [job.wire() for job in found], following
+
+    async def close(self) -> None:
+        """Stops the timers; hands the last log lines to the journal."""
+        if self._tick is not None:
+            self._tick.cancel()
+        self.logs.flush()
+        if self._assigning:
+            await asyncio.wait(self._assigning)
+
+
+def _not_said(_error: AsmanError) -> None:
+    """A worker that hears nothing keeps its result and says it again."""
+
+
+def _refusal(origin: Origin) -> Callable[[AsmanError], None]:
+    def refuse(error: AsmanError) -> None:
+        origin.say(Error(code=error.code, message=error.message, ref=origin.ref, field=error.field, retry=error.retry))
+
+    return refuse
+
+
+_CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
+    fx.Assign: QueueShell._do_assign,
+    fx.Abort: QueueShell._do_abort,
+    fx.Changed: QueueShell._do_changed,
+    fx.StoreResult: QueueShell._do_result,
+    fx.ClearRun: QueueShell._do_clear,
+    fx.Forget: QueueShell._do_forget,
+    fx.Acknowledge: QueueShell._do_acknowledge,
+    fx.WorkerChanged: QueueShell._do_worker_changed,
+    fx.Resumed: QueueShell._do_resumed,
+    fx.SubmitAnswer: QueueShell._do_submit_answer,
+    fx.CancelAnswer: QueueShell._do_cancel_answer,
+    fx.DeleteAnswer: QueueShell._do_delete_answer,
+    fx.Refused: QueueShell._do_refused,
+}

@@ -1,0 +1,162 @@
+"""The HTTP side that is not a websocket: jobs by their id, their outputs, blobs at signed addresses, health."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from asman_shared.definition import SHA256, DataRef
+from asman_shared.errors import AsmanError, BadRequest, NotFound
+
+from .blobs import FolderStore
+from .hub import Hub
+from .pages import page
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, PUT, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "*",
+}
+#: What strangers made is shown but never runs here: no scripts, no access to this origin.
+HOSTILE = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub that serves a request."""
+    hub: Hub = request.app.state.hub
+    return hub
+
+
+def answers(endpoint: Endpoint) -> Endpoint:
+    """Turns errors into their HTTP answers: ``{"error": sentence, "code": code, "field": path}``."""
+
+    async def answering(request: Request) -> Response:
+        try:
+            response = await endpoint(request)
+        except AsmanError as error:
+            body = {"error": error.message, "code": error.code}
+            if error.field:
+                body["field"] = error.field
+            response = JSONResponse(body, status_code=error.status)
+        response.headers.update(CORS)
+        return response
+
+    return answering
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """A JSON answer from message types or plain values."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+async def health(_request: Request) -> Response:
+    """``GET /healthz``: the hub answers."""
+    return PlainTextResponse("OK")
+
+
+def _job_id(request: Request) -> str:
+    job_id = str(request.path_params["id"]).removesuffix(".json")
+    if SHA256.fullmatch(job_id) is None:
+        raise BadRequest("a job id is a sha256 in 64 lowercase hex digits", field="id")
+    return job_id
+
+
+async def job(request: Request) -> Response:
+    """``GET /j/{id}``: the job's page for browsers, and for others its state, definition and result as JSON."""
+    wants_page = "text/html" in request.headers.get("accept", "") and not str(request.path_params["id"]).endswith(
+        ".json"
+    )
+    if wants_page:
+        return page(request)
+    job_id = _job_id(request)
+    hub = hub_of(request)
+    found = await hub.store.anywhere(job_id)
+    definition = await hub.store.definition(job_id)
+    if found is None or definition is None:
+        raise NotFound("Job not found")
+    queue, known = found
+    result = await hub.store.result(queue, job_id) if known.state.over else None
+    return as_json({"data": {"job": known.wire(), "definition": definition, "result": result}})
+
+
+async def result(request: Request) -> Response:
+    """``GET /j/{id}/result.json``: verdict and result, or ``{"data": null}`` while there is none."""
+    job_id = _job_id(request)
+    hub = hub_of(request)
+    found = await hub.store.anywhere(job_id)
+    if found is None:
+        raise NotFound("Job not found")
+    queue, known = found
+    if not known.state.over:
+        return as_json({"data": None})
+    stored = await hub.store.result(queue, job_id)
+    return as_json({"data": {"job": known.wire(), "result": stored}})
+
+
+async def output(request: Request) -> Response:
+    """``GET /j/{id}/outputs/{path}``: the bytes of an output file."""
+    job_id = _job_id(request)
+    name = str(request.path_params["path"])
+    hub = hub_of(request)
+    found = await hub.store.anywhere(job_id)
+    stored = await hub.store.result(found[0], job_id) if found is not None else None
+    file = stored.outputs.get(name) if stored is not None else None
+    if file is None:
+        raise NotFound(f"job {job_id[:12]}… has no output '{name}'")
+    return await ref_response(hub, file.ref, name, file.media_type)
+
+
+async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:
+    """The bytes that a ref stands for, under a file's name."""
+    kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    headers = {
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}",
+        **HOSTILE,
+    }
+    if ref.type == "url":
+        return RedirectResponse(ref.value, status_code=302)
+    if ref.type == "key":
+        path = hub.blobs.read(ref.value)
+        return FileResponse(path, media_type=kind, headers={**headers, "ETag": f'"{ref.value}"'})
+    if ref.type == "base64":
+        body = base64.b64decode(ref.value)
+    elif ref.type == "json":
+        body = msgspec.json.encode(ref.value)
+    else:
+        body = str(ref.value).encode()
+    return Response(body, media_type=kind, headers=headers)
+
+
+async def blob(request: Request) -> Response:
+    """``PUT`` and ``GET /b/{sha256}``: blobs at signed addresses."""
+    hub = hub_of(request)
+    sha256 = str(request.path_params["sha256"])
+    if SHA256.fullmatch(sha256) is None:
+        raise BadRequest("a blob's name is a sha256 in 64 lowercase hex digits", field="sha256")
+    method = "GET" if request.method == "HEAD" else request.method
+    extra = hub.signer.check(method, FolderStore.PREFIX + sha256, dict(request.query_params), now=time.time())
+    if method == "GET":
+        return FileResponse(hub.blobs.read(sha256), media_type="application/octet-stream", headers=HOSTILE)
+    await hub.blobs.write(sha256, int(extra), request.stream())
+    return as_json({"sha256": sha256}, status=201)
+
+
+async def preflight(_request: Request) -> Response:
+    """``OPTIONS`` anywhere: yes."""
+    return Response(status_code=204)
+
+
+__all__ = ["answers", "as_json", "blob", "health", "hub_of", "job", "output", "preflight", "result"]

@@ -1,0 +1,193 @@
+"""What is read from the durable state. Everything here is committed, so all of it may be told to clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from asman_shared import limits
+from asman_shared.definition import Definition
+from asman_shared.errors import Unavailable
+from asman_shared.messages import LogLine, Result
+from asman_shared.states import State
+
+from .core import Job
+from .tables import definitions, jobs, log_chunks, results
+
+_decode_job = msgspec.msgpack.Decoder(Job).decode
+_decode_definition = msgspec.msgpack.Decoder(Definition).decode
+_decode_result = msgspec.msgpack.Decoder(Result).decode
+_decode_lines = msgspec.msgpack.Decoder(list[LogLine]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+IN_LIST = 500
+"""Ids asked for in one statement."""
+
+
+def pack_definition(definition: Definition) -> bytes:
+    """A definition as it is stored."""
+    return _encode(definition)
+
+
+def pack_lines(lines: list[LogLine]) -> bytes:
+    """Log lines as they are stored."""
+    return _encode(lines)
+
+
+class Unfinished(msgspec.Struct):
+    """What a queue takes up again when it is loaded."""
+
+    jobs: list[Job]
+    finished: int
+    number: int
+
+
+class ChunkHead(msgspec.Struct):
+    """Where a stored run of log lines begins and ends, and its size in bytes."""
+
+    first: int
+    last: int
+    size: int
+
+
+class Store:
+    """The readers.
+
+    Args:
+        engine: The database.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise Unavailable(f"the hub can't read its database now ({type(error).__name__}); try again") from error
+
+    async def unfinished(self, queue: str) -> Unfinished:
+        """Every job of a queue that is not finished, with where its log ends."""
+        mine = jobs.c.queue == queue
+        live = jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value))
+        async with self._reading() as connection:
+            found: list[Job] = []
+            rows = await connection.stream(select(jobs.c.record).where(mine, live).order_by(jobs.c.number))
+            async for row in rows:
+                found.append(_decode_job(row[0]))
+            number = await connection.scalar(select(func.max(jobs.c.number)).where(mine))
+            finished = await connection.scalar(
+                select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
+            )
+            started = {job.id: job for job in found if job.attempt}
+            for ids in _slices(list(started)):
+                ends = await connection.execute(
+                    select(log_chunks.c.job, func.max(log_chunks.c.last))
+                    .where(log_chunks.c.queue == queue, log_chunks.c.job.in_(ids))
+                    .group_by(log_chunks.c.job)
+                )
+                for job_id, last in ends:
+                    started[job_id].log_next = last + 1
+        return Unfinished(found, int(finished or 0), int(number or 0))
+
+    async def queues_at_work(self) -> list[str]:
+        """Queues with running jobs: those whose workers will come back after a restart."""
+        async with self._reading() as connection:
+            rows = await connection.execute(select(jobs.c.queue).where(jobs.c.state == State.RUNNING.value).distinct())
+            return [row[0] for row in rows]
+
+    async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
+        """The stored jobs of these ids in a queue; those that do not exist are left out."""
+        found: list[Job] = []
+        async with self._reading() as connection:
+            for part in _slices(ids):
+                rows = await connection.execute(select(jobs.c.record).where(jobs.c.queue == queue, jobs.c.id.in_(part)))
+                found.extend(_decode_job(row[0]) for row in rows)
+        return found
+
+    async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
+        """Jobs of a queue, newest first, from just below number ``before``."""
+        conditions: list[ColumnElement[bool]] = [jobs.c.queue == queue]
+        if states:
+            conditions.append(jobs.c.state.in_([state.value for state in states]))
+        if before is not None:
+            conditions.append(jobs.c.number < before)
+        query = select(jobs.c.record).where(*conditions).order_by(jobs.c.number.desc()).limit(limit)
+        async with self._reading() as connection:
+            return [_decode_job(row[0]) for row in await connection.execute(query)]
+
+    async def anywhere(self, job_id: str) -> tuple[str, Job] | None:
+        """A job by its id in whichever queue has it: one with a result before one without, the newest first."""
+        query = (
+            select(jobs.c.queue, jobs.c.record)
+            .where(jobs.c.id == job_id)
+            .order_by((jobs.c.state == State.FINISHED.value).desc(), jobs.c.finished.desc())
+            .limit(1)
+        )
+        async with self._reading() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else (row[0], _decode_job(row[1]))
+
+    async def definition(self, job_id: str) -> Definition | None:
+        """A definition by its id."""
+        async with self._reading() as connection:
+            body = await connection.scalar(select(definitions.c.body).where(definitions.c.id == job_id))
+        return None if body is None else _decode_definition(body)
+
+    async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
+        """Definitions by their ids; those that do not exist are left out."""
+        found: dict[str, Definition] = {}
+        async with self._reading() as connection:
+            for part in _slices(ids):
+                rows = await connection.execute(
+                    select(definitions.c.id, definitions.c.body).where(definitions.c.id.in_(part))
+                )
+                found.update((row[0], _decode_definition(row[1])) for row in rows)
+        return found
+
+    async def result(self, queue: str, job_id: str) -> Result | None:
+        """The accepted result of a job."""
+        async with self._reading() as connection:
+            body = await connection.scalar(
+                select(results.c.body).where(results.c.queue == queue, results.c.id == job_id)
+            )
+        return None if body is None else _decode_result(body)
+
+    async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
+        """Stored log lines from seq ``since`` on: at most ``limit``, and about `limits.LOG_PAGE_BYTES` of text."""
+        query = (
+            select(log_chunks.c.body, log_chunks.c.size)
+            .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id, log_chunks.c.last >= since)
+            .order_by(log_chunks.c.first)
+            .limit(64)
+        )
+        found: list[LogLine] = []
+        size = 0
+        async with self._reading() as connection:
+            for body, chunk_size in await connection.execute(query):
+                found.extend(line for line in _decode_lines(body) if line.seq >= since)
+                size += chunk_size
+                if len(found) >= limit or size >= limits.LOG_PAGE_BYTES:
+                    break
+        return found[:limit]
+
+    async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
+        """Which runs of a job's log are stored, in order."""
+        query = (
+            select(log_chunks.c.first, log_chunks.c.last, log_chunks.c.size)
+            .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
+            .order_by(log_chunks.c.first)
+        )
+        async with self._reading() as connection:
+            return [ChunkHead(*row) for row in await connection.execute(query)]
+
+
+def _slices(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[at : at + IN_LIST] for at in range(0, len(ids), IN_LIST)]

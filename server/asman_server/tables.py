@@ -1,0 +1,51 @@
+"""The tables of the durable state; `migrations` ends in exactly these."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("finished", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Index("jobs_by_number", "queue", "number"),
+    Index("jobs_by_state", "state", "queue", "number"),
+    Index("jobs_by_id", "id"),
+)
+"""One row per job and queue; ``record`` is a `core.Job` in msgpack, the columns are what is searched by."""
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Job definitions in msgpack, by their id; shared by all queues."""
+
+results = Table(
+    "results",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""`asman_shared.messages.Result` in msgpack, for each job whose result was accepted."""
+
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("job", String(64), primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Runs of log lines ``first`` to ``last``: a msgpack array of `asman_shared.messages.LogLine`."""

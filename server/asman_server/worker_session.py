@@ -1,0 +1,178 @@
+"""A worker's websocket: assignments out; phases, lines and results in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.websockets import WebSocket
+
+from asman_shared import limits
+from asman_shared.codec import WORKER_FRAMES, Language
+from asman_shared.definition import Definition
+from asman_shared.errors import CloseCode
+from asman_shared.messages import (
+    Abort,
+    Acknowledged,
+    Assign,
+    BlobLinks,
+    BlobTickets,
+    Drain,
+    Finished,
+    GetBlobs,
+    LogBatch,
+    PhaseReport,
+    Ping,
+    Pong,
+    PutBlobs,
+    Register,
+    Registered,
+    Released,
+    WorkerMessage,
+)
+
+from . import __version__
+from .access import Access, Right
+from .blobs import BlobStore
+from .clock import Clock
+from .core import Job
+from .core import effects as fx
+from .core import events as ev
+from .outbox import Flusher
+from .queue_shell import QueueShell
+from .session import SocketSession
+
+SILENCE = 2.5
+"""Heartbeats that may be missed before a worker's connection is closed; then its grace begins."""
+UNSTORED_BYTES = 8 * 1024 * 1024
+"""Log bytes of a queue that may wait for the database before its workers are not read from any more."""
+
+_sessions = itertools.count(1)
+
+
+class WorkerSession(SocketSession[WorkerMessage]):
+    """One worker on one queue; arguments as for `ClientSession`."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        language: Language,
+        access: Access,
+        shell: QueueShell,
+        blobs: BlobStore,
+        flusher: Flusher,
+        clock: Clock,
+    ) -> None:
+        super().__init__(websocket, language, access, flusher, WORKER_FRAMES, {})
+        self.session = next(_sessions)
+        self._shell = shell
+        self._blobs = blobs
+        self._clock = clock
+        self._incarnation = ""
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._takes: Final[dict[type, Callable[[Any], Awaitable[None] | None]]] = {
+            PhaseReport: self._phase,
+            LogBatch: self._lines,
+            Finished: self._finished,
+            Released: self._released,
+            Drain: self._drain,
+            PutBlobs: self._put_blobs,
+            GetBlobs: self._get_blobs,
+            Ping: self.ping,
+            Pong: _ignore,
+            Register: _ignore,
+        }
+
+    async def _serve(self) -> None:
+        self.access.need(Right.WORK)
+        info, rest = await self.first(Register)
+        self._incarnation = info.incarnation
+        self._watch()
+        self._shell.join(self, info)
+        try:
+            await self.each(rest, lambda message: self._takes[type(message)](message))
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+            self._shell.leave(self, self._incarnation)
+
+    def _watch(self) -> None:
+        """Closes the connection when the worker is silent: liveness is proved where the work travels."""
+        loop = asyncio.get_running_loop()
+        allowed = SILENCE * limits.HEARTBEAT_MS / 1000
+        silent = loop.time() - self.heard
+        if silent >= allowed:
+            self.close_soon(CloseCode.SILENT)
+            return
+        self._watchdog = loop.call_later(allowed - silent, self._watch)
+
+    # -------------------------------------------------------------------------------------- what the queue asks
+
+    def assign(self, job: Job, attempt: int, definition: Definition) -> None:
+        """Hands an attempt to the worker."""
+        self.say(
+            Assign(
+                job=job.id,
+                attempt=attempt,
+                definition=definition,
+                time_limit=job.run_limit,
+                log_next=job.log_next,
+            )
+        )
+
+    def abort(self, job: str, attempt: int, why: str) -> None:
+        """Stops an attempt."""
+        self.say(Abort(job=job, attempt=attempt, why=why))
+
+    def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
+        """Tells that a finished attempt may be forgotten."""
+        self.say(Acknowledged(job=job, attempt=attempt, accepted=accepted))
+
+    def resumed(self, effect: fx.Resumed) -> None:
+        """Answers the registration."""
+        self.say(
+            Registered(
+                protocol=limits.PROTOCOL_VERSION,
+                hub=__version__,
+                worker=self._incarnation[:8],
+                time=self._clock(),
+                keep=effect.keep,
+                abort=effect.abort,
+            )
+        )
+
+    def replaced(self) -> None:
+        """A newer connection of the same worker has taken over."""
+        self.close_soon(CloseCode.REPLACED)
+
+    # ----------------------------------------------------------------------------------------- what it tells us
+
+    def _phase(self, message: PhaseReport) -> None:
+        self._shell.apply(ev.PhaseReported(self._incarnation, message.job, message.attempt, message.phase))
+
+    async def _lines(self, message: LogBatch) -> None:
+        job_log = await self._shell.logs.add(self._incarnation, message.job, message.attempt, message.lines)
+        if job_log is not None and job_log.unstored > UNSTORED_BYTES:
+            self._shell.logs.flush_one(job_log)
+            await job_log.stored()
+
+    def _finished(self, message: Finished) -> None:
+        self._shell.apply(ev.AttemptFinished(self._incarnation, message.job, message.attempt, message.outcome))
+
+    def _released(self, message: Released) -> None:
+        self._shell.apply(ev.AttemptReleased(self._incarnation, message.job, message.attempt))
+
+    def _drain(self, _message: Drain) -> None:
+        self._shell.apply(ev.DrainRequested(self._incarnation))
+
+    async def _put_blobs(self, message: PutBlobs) -> None:
+        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))
+
+    async def _get_blobs(self, message: GetBlobs) -> None:
+        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+
+
+def _ignore(_message: Any) -> None:
+    """A message that needs nothing."""

@@ -38,6 +38,11 @@ class Fleet:
         self._open[worker.incarnation] = worker
         return True
 
+    @property
+    def keeping_room(self) -> bool:
+        """Whether a worker is being kept free for a job that needs much of it."""
+        return bool(self._reserved)
+
     def with_room(self) -> list[Worker]:
         """Workers that may have room."""
         return list(self._open.values())

@@ -1,0 +1,100 @@
+"""Frames: both languages, and what can't be read harms nobody else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asman_shared import limits
+from asman_shared.codec import CLIENT_FRAMES, WORKER_FRAMES, Broken, Language, Packet, encode, frame
+from asman_shared.errors import BadRequest, TooLarge
+from asman_shared.messages import LogBatch, LogLine, Ping, Submit
+from asman_shared.states import Phase
+
+both = pytest.mark.parametrize("language", list(Language))
+
+
+@both
+def test_a_frame_made_of_shared_packets_equals_one_encoded_whole(language: Language) -> None:
+    messages = [Ping(ref=n) for n in range(20)]
+    joined = frame([Packet(m).encoded(language) for m in messages], language)
+    assert joined == encode(messages, language)
+    assert CLIENT_FRAMES.decode(joined, language) == messages
+
+
+def test_array_headers_of_every_width() -> None:
+    for count in (0, 15, 16, 65_535, 65_536):
+        assert len(msgpack.unpackb(frame([b"\xc0"] * count, Language.MSGPACK))) == count
+
+
+def test_a_packet_is_encoded_once() -> None:
+    packet = Packet(Ping(ref=1))
+    assert packet.encoded(Language.MSGPACK) is packet.encoded(Language.MSGPACK)
+    assert packet.encoded(Language.JSON) is packet.encoded(Language.JSON)
+
+
+def test_log_lines_are_arrays_on_the_wire() -> None:
+    batch = LogBatch(job="0" * 64, attempt=1, lines=[LogLine(0, 5, 1, "x", Phase.PULLING)])
+    plain = msgpack.unpackb(encode([batch]))
+    assert plain[0]["lines"] == [[0, 5, 1, "x", "pulling"]]
+    assert WORKER_FRAMES.decode(encode([batch]), Language.MSGPACK) == [batch]
+
+
+@both
+def test_one_bad_message_harms_neither_its_neighbours_nor_its_ref(language: Language) -> None:
+    messages: list[Any] = [
+        {"type": "ping", "ref": 1},
+        {"type": "submit", "ref": 2, "definition": {"image": 7}},
+        {"type": "sing", "ref": 3},
+        {"type": "submit", "ref": "x"},
+        17,
+        {"type": "ping", "ref": 4, "from": "the future"},
+    ]
+    data = msgpack.packb(messages) if language is Language.MSGPACK else json.dumps(messages).encode()
+    got = CLIENT_FRAMES.decode(data, language)
+    assert got[0] == Ping(ref=1)
+    assert got[5] == Ping(ref=4)
+    broken = [m for m in got if isinstance(m, Broken)]
+    assert [m.ref for m in broken] == [2, 3, None, None]
+    assert broken[0].error.field == "definition.image"
+
+
+def test_people_may_type_a_single_json_message() -> None:
+    assert CLIENT_FRAMES.decode(b' {"type":"ping","ref":1}', Language.JSON) == [Ping(ref=1)]
+
+
+@both
+def test_limits_of_a_frame(language: Language) -> None:
+    many = encode([Ping()] * limits.FRAME_MESSAGES, language)
+    assert len(CLIENT_FRAMES.decode(many, language)) == limits.FRAME_MESSAGES
+    with pytest.raises(TooLarge, match="messages"):
+        CLIENT_FRAMES.decode(encode([Ping()] * (limits.FRAME_MESSAGES + 1), language), language)
+    with pytest.raises(TooLarge, match="bytes"):
+        CLIENT_FRAMES.decode(b" " * (limits.FRAME_BYTES + 1), language)
+
+
+@both
+@pytest.mark.parametrize("deep", [b"[" * 100_000, b"\x91" * 100_000, b"\x81\xa1a" * 50_000])
+def test_deep_nesting_is_an_error_and_no_crash(language: Language, deep: bytes) -> None:
+    with pytest.raises(BadRequest):
+        CLIENT_FRAMES.decode(deep, language)
+
+
+@given(st.binary(max_size=200), st.sampled_from(Language))
+def test_random_bytes_give_messages_or_an_error_and_nothing_else(data: bytes, language: Language) -> None:
+    try:
+        got = CLIENT_FRAMES.decode(data, language)
+    except BadRequest:
+        return
+    assert all(isinstance(m, Broken) or m.__struct_config__.tag for m in got)
+
+
+def test_values_over_their_bounds_are_refused() -> None:
+    data = encode([Submit(ref=1, definition=None, priority=limits.PRIORITY + 1)])  # type: ignore[arg-type]
+    got = CLIENT_FRAMES.decode(data, Language.MSGPACK)
+    assert isinstance(got[0], Broken)

@@ -1,0 +1,85 @@
+"""Job ids equal those of existing clients, byte for byte, and mean exactly one run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asman_shared import limits
+from asman_shared.definition import DataRef, Definition, Requirements
+from asman_shared.errors import BadDefinition, TooLarge
+from asman_shared.identity import canonical_bytes, canonical_object, effective, job_id
+
+VECTORS = json.loads((Path(__file__).parents[2] / "data" / "job_ids.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: str(v["id_second"])[:8])
+def test_ids_equal_those_of_existing_clients(vector: dict[str, Any]) -> None:
+    definition = msgspec.convert(vector["definition"], Definition)
+    assert job_id(definition) == vector["id_second"]
+
+
+def test_the_id_of_the_documented_example() -> None:
+    made = {"command": 'echo "hello world"', "env": {}, "image": "alpine:3.19.1"}
+    definition = msgspec.convert(made, Definition)
+    assert job_id(definition) == "9a684c59f4270fa102f102d2aafe92d5e78ad285116f02d845e5dabbfb0ba873"
+
+
+def test_a_presigned_query_does_not_enter_the_id_but_is_kept_to_fetch_with() -> None:
+    plain = Definition(image="a", inputs={"f": DataRef(type="url", value="https://h/x")})
+    signed = Definition(image="a", inputs={"f": DataRef(type="url", value="https://h/x/presignedurl/?sig=1")})
+    assert job_id(plain) == job_id(signed)
+    kept = effective(signed).inputs
+    assert kept is not None
+    assert kept["f"].value.endswith("sig=1")
+
+
+def test_what_is_not_in_the_id_does_not_reach_the_container() -> None:
+    definition = Definition(image="a", env={"channel": "x", "mp-y": "1", "keep": "me"})
+    assert job_id(definition) == job_id(Definition(image="a", env={"keep": "me"}))
+    assert effective(definition).env == {"keep": "me"}
+
+
+def test_numbers_are_written_as_ecmascript_does() -> None:
+    whole = Definition(image="a", requirements=Requirements(cpus=2))
+    same = Definition(image="a", requirements=Requirements(cpus=2.0))
+    assert job_id(whole) == job_id(same)
+    assert b'"cpus":0.5' in canonical_bytes(canonical_object(Definition(requirements=Requirements(cpus=0.5))))
+
+
+def test_a_lone_surrogate_is_refused_with_a_sentence() -> None:
+    with pytest.raises(BadDefinition, match="can't be written as JSON"):
+        job_id(Definition(image="a", command="\ud800"))
+
+
+def test_a_definition_one_byte_over_its_limit_is_refused() -> None:
+    empty = len(canonical_bytes(canonical_object(Definition(command=""))))
+    job_id(Definition(command="x" * (limits.DEFINITION_BYTES - empty)))
+    with pytest.raises(TooLarge, match="upload large inputs as blobs"):
+        job_id(Definition(command="x" * (limits.DEFINITION_BYTES - empty + 1)))
+
+
+keys = st.text(max_size=4)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(keys, values, max_size=5))
+def test_the_fast_way_to_canonical_bytes_equals_rfc_8785(made: dict[str, Any]) -> None:
+    try:
+        wanted = rfc8785.dumps(made)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(BadDefinition):
+            canonical_bytes(made, plain=True)
+    else:
+        assert canonical_bytes(made, plain=True) == wanted

@@ -38,8 +38,8 @@ def _socket(kind: type[ClientSession] | type[WorkerSession]) -> object:
         hub: Hub = websocket.app.state.hub
         try:
             granted = access(websocket.path_params["queue"])
-            async with hub.connected(granted.queue) as shell:
-                session = kind(websocket, language, granted, shell, hub.blobs, hub.flusher, hub.clock)
+            async with hub.registry.using(granted.queue) as shell:
+                session = kind(websocket, language, granted, shell, hub.services)
                 await session.run()
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)

@@ -40,12 +40,10 @@ from asman_shared.states import State
 
 from . import __version__
 from .access import Access, Right
-from .blobs import BlobStore
-from .clock import Clock
 from .core import events as ev
 from .log_follow import LogFollow
-from .outbox import Flusher
 from .queue_shell import Origin, QueueShell
+from .services import Services
 from .session import SocketSession
 
 NEEDS: Final[dict[type, Right]] = {
@@ -70,9 +68,7 @@ class ClientSession(SocketSession[ClientMessage]):
         language: What is spoken on it.
         access: What its key grants.
         shell: The queue.
-        blobs: Where blobs are.
-        flusher: The hub's.
-        clock: Now.
+        services: The hub's.
     """
 
     def __init__(
@@ -81,16 +77,16 @@ class ClientSession(SocketSession[ClientMessage]):
         language: Language,
         access: Access,
         shell: QueueShell,
-        blobs: BlobStore,
-        flusher: Flusher,
-        clock: Clock,
+        services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, flusher, CLIENT_FRAMES, NEEDS)
+        super().__init__(websocket, language, access, services.flusher, CLIENT_FRAMES, NEEDS)
         self._shell = shell
-        self._blobs = blobs
-        self._clock = clock
+        self._blobs = services.blobs
+        self._clock = services.clock
+        self._default_image = services.default_image
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
+        self._whole = False
         self._tasks: asyncio.TaskGroup
         self._takes: dict[type, Callable[[Any], Awaitable[None] | None]] = {
             Submit: self._submit,
@@ -128,7 +124,7 @@ class ClientSession(SocketSession[ClientMessage]):
     def _welcome(self, hello: Hello) -> None:
         shell = self._shell
         missed = shell.fanout.missed(hello.resume.epoch, hello.resume.seq) if hello.resume is not None else None
-        whole = hello.follow == "queue"
+        whole = self._whole = hello.follow == "queue"
         self.say(
             Welcome(
                 protocol=hello.protocol,
@@ -137,6 +133,7 @@ class ClientSession(SocketSession[ClientMessage]):
                 seq=shell.fanout.seq,
                 time=self._clock(),
                 recovered=missed is not None and whole,
+                default_image=self._default_image,
                 counts=shell.counts(),
             )
         )
@@ -152,14 +149,19 @@ class ClientSession(SocketSession[ClientMessage]):
     # ------------------------------------------------------------------------------------ what the queue pushes
 
     def changed(self, packet: Packet, state: JobState) -> None:
-        """A job that this client follows has changed; its last change waits for its last line."""
-        if state.state in (State.FINISHED, State.REMOVED):
+        """A job that this client follows has changed.
+
+        The last change waits for the last line, but not for those who watch the queue: they resume by ``seq`` and must
+        have every change in its place.
+        """
+        follow = None
+        if state.state.over:
             self._followed.discard(state.id)
             follow = self._logs.get(state.id)
-            if follow is not None:
-                follow.finish(packet)
-                return
-        self.outbox.push(packet)
+        if follow is None or self._whole:
+            self.outbox.push(packet)
+        if follow is not None:
+            follow.finish(None if self._whole else packet)
 
     def announce(self, packet: Packet) -> None:
         """News of the queue."""
@@ -201,10 +203,10 @@ class ClientSession(SocketSession[ClientMessage]):
             self._shell.fanout.follow(message.job, self)
             self._followed.add(message.job)
         self.say(Following(ref=message.ref, active=True, job=job.wire()))
+        older = self._logs.pop(message.job, None)
+        if older is not None:
+            older.stop()
         if message.logs:
-            older = self._logs.pop(message.job, None)
-            if older is not None:
-                older.stop()
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
             self._logs[message.job] = follow
             await follow.start()

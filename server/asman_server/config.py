@@ -30,6 +30,7 @@ class HubConfig(BaseSettings):
         public_url: How others reach this hub, when it is behind a proxy.
         data_dir: Folder for the database, the blobs and the hub's secret.
         database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
+        default_image: What clients put into jobs of people who name no image; empty for none.
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
         grace: How long a lost worker may take to come back before its jobs are given to others.
@@ -45,6 +46,7 @@ class HubConfig(BaseSettings):
     public_url: str = ""
     data_dir: Path = Path(".asman")
     database_url: str = ""
+    default_image: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     grace: str = "30s"

@@ -1,8 +1,8 @@
 """Who is told what: changes numbered once, encoded once, and shared by every subscriber.
 
-``(epoch, seq)`` names a place in the stream of changes of a queue. The epoch is drawn when the queue is loaded, so a
-place from before a restart is recognised as such; a window of the newest changes lets a client that comes back have
-exactly what it missed.
+Subscribers are told in the order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in
+the stream of changes of a queue. The epoch is drawn when the queue is loaded, so a place from before a restart is
+recognised as such; a window of the newest changes lets a client that comes back have exactly what it missed.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ class Fanout:
     def __init__(self, counts: Callable[[], Counts]) -> None:
         self.epoch = secrets.token_hex(8)
         self.seq = 0
-        self.watchers: set[Subscriber] = set()
-        self.followers: dict[str, set[Subscriber]] = {}
+        self.watchers: dict[Subscriber, None] = {}
+        self.followers: dict[str, dict[Subscriber, None]] = {}
         self._window: deque[tuple[int, Packet]] = deque(maxlen=WINDOW)
         self._counts = counts
         self._told = Counts()
 
     def watch(self, subscriber: Subscriber) -> None:
         """Pushes every change of the queue to a client from now on."""
-        self.watchers.add(subscriber)
+        self.watchers[subscriber] = None
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
         """Pushes a job's changes to a client from now on, until the job is finished."""
-        self.followers.setdefault(job_id, set()).add(subscriber)
+        self.followers.setdefault(job_id, {})[subscriber] = None
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         """Ends `follow`."""
         own = self.followers.get(job_id)
         if own is not None:
-            own.discard(subscriber)
+            own.pop(subscriber, None)
             if not own:
                 del self.followers[job_id]
 
     def leave(self, subscriber: Subscriber, followed: set[str]) -> None:
         """A client has gone."""
-        self.watchers.discard(subscriber)
+        self.watchers.pop(subscriber, None)
         for job_id in followed:
             self.unfollow(job_id, subscriber)
 

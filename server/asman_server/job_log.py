@@ -16,7 +16,8 @@ from asman_shared import limits
 from asman_shared.codec import Packet
 from asman_shared.messages import LogLine, LogLines
 
-from .journal import Journal, LogChunk
+from .commit import LogChunk
+from .journal import Journal
 from .store import ChunkHead, pack_lines
 
 RECENT_BYTES = 256 * 1024
@@ -70,7 +71,7 @@ class JobLog:
         self.stored_to = next_seq
         self.unstored = 0
         self.recent: deque[LogLine] = deque()
-        self.followers: set[Follower] = set()
+        self.followers: dict[Follower, None] = {}
         self._journal = journal
         self._open: list[LogLine] = []
         self._open_bytes = 0

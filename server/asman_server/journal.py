@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import Table, and_, bindparam, delete
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, Result
 
-from . import tables
+from .commit import Commit, JobRow, Key, Ledger, LogChunk
 from .core import Job
 
 log = logging.getLogger("asman.hub.journal")
@@ -32,9 +28,6 @@ RETRY_LAST = 5.0
 """Seconds between tries while the database fails, doubling."""
 
 _encode = msgspec.msgpack.Encoder().encode
-
-Key = tuple[str, str]
-"""(queue, job id)."""
 
 
 class Publisher(Protocol):
@@ -55,18 +48,7 @@ class _Answer(msgspec.Struct, gc=False):
     refuse: Callable[[AsmanError], None]
 
 
-class LogChunk(msgspec.Struct, gc=False):
-    """A run of log lines to store; see `asman_server.tables.log_chunks`."""
-
-    queue: str
-    job: str
-    first: int
-    last: int
-    size: int
-    body: bytes
-
-
-class _Batch:
+class Batch:
     """What the next transaction will hold."""
 
     __slots__ = ("answers", "chunks", "clear", "definitions", "dirty", "done", "drop_chunks", "forget", "results")
@@ -76,7 +58,7 @@ class _Batch:
         self.definitions: dict[str, bytes] = {}
         self.results: dict[Key, bytes] = {}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
-        self.clear: set[Key] = set()
+        self.clear: dict[Key, None] = {}
         self.chunks: list[LogChunk] = []
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.answers: list[_Answer] = []
@@ -84,6 +66,7 @@ class _Batch:
 
     @property
     def writes(self) -> bool:
+        """Whether there is anything to write, besides things to say."""
         return bool(
             self.dirty
             or self.forget
@@ -94,7 +77,22 @@ class _Batch:
             or self.drop_chunks
         )
 
-    def absorb(self, newer: _Batch) -> None:
+    def commit(self) -> Commit:
+        """All of it as it is at this moment."""
+        return Commit(
+            forget=list(self.forget),
+            clear=list(self.clear),
+            definitions=list(self.definitions.items()),
+            jobs=[
+                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job))
+                for key, (_, job, _) in self.dirty.items()
+            ],
+            results=[(*key, body) for key, body in self.results.items()],
+            chunks=self.chunks,
+            drop_chunks=self.drop_chunks,
+        )
+
+    def absorb(self, newer: Batch) -> None:
         """Takes over what came after this batch, which could not be written."""
         for key, (publisher, job, first) in newer.dirty.items():
             was_first = self.dirty[key][2] if key in self.dirty else False
@@ -106,7 +104,7 @@ class _Batch:
             self.results.pop(key, None)
         self.results.update(newer.results)
         self.definitions.update(newer.definitions)
-        cleared = newer.clear | newer.forget.keys()
+        cleared = newer.clear.keys() | newer.forget.keys()
         self.chunks = [c for c in self.chunks if (c.queue, c.job) not in cleared] + newer.chunks
         self.clear |= newer.clear
         self.drop_chunks += newer.drop_chunks
@@ -118,39 +116,16 @@ class Journal:
     """Writes what the queues decide; see the module's promise.
 
     Args:
-        engine: The database.
+        ledger: Makes commits durable.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._next = _Batch()
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._next = Batch()
         self._wake = asyncio.Event()
         self._closing = False
         self._writing = False
         self.failing: str | None = None
-        insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-
-        def upsert(table: Table, keys: Iterable[str], values: Iterable[str]) -> object:
-            statement = insert(table)
-            if not values:
-                return statement.on_conflict_do_nothing(index_elements=list(keys))
-            return statement.on_conflict_do_update(
-                index_elements=list(keys), set_={name: statement.excluded[name] for name in values}
-            )
-
-        self._put_jobs = upsert(tables.jobs, ("queue", "id"), ("number", "state", "finished", "record"))
-        self._put_definitions = upsert(tables.definitions, ("id",), ())
-        self._put_results = upsert(tables.results, ("queue", "id"), ("body",))
-        self._put_chunks = upsert(tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
-        self._drop = {
-            table: delete(table).where(and_(table.c.queue == bindparam("q"), table.c[column] == bindparam("j")))
-            for table, column in ((tables.jobs, "id"), (tables.results, "id"), (tables.log_chunks, "job"))
-        }
-        self._drop_chunk = delete(tables.log_chunks).where(
-            tables.log_chunks.c.queue == bindparam("q"),
-            tables.log_chunks.c.job == bindparam("j"),
-            tables.log_chunks.c.first == bindparam("f"),
-        )
 
     # -------------------------------------------------------------------------------------------- what to write
 
@@ -185,7 +160,7 @@ class Journal:
         """The log of a job's earlier run is to be removed."""
         batch = self._next
         batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != (queue, job_id)]
-        batch.clear.add((queue, job_id))
+        batch.clear[queue, job_id] = None
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
@@ -214,16 +189,15 @@ class Journal:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            batch, self._next = self._next, _Batch()
+            batch, self._next = self._next, Batch()
             states = {key: job.wire() for key, (_, job, _) in batch.dirty.items()}
             said = [states.get(a.key) or a.job.wire() for a in batch.answers]
             try:
                 if batch.writes:
                     self._writing = True
-                    rows = [_row(key[0], job) for key, (_, job, _) in batch.dirty.items()]
-                    await self._write(batch, rows)
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                self._failed(batch, error)
+                    await self._ledger.commit(batch.commit())
+            except Unavailable as error:
+                self._failed(batch, error.message)
                 if self._closing:
                     return
                 await asyncio.sleep(pause)
@@ -239,8 +213,7 @@ class Journal:
             if self._closing and not self._wake.is_set():
                 return
 
-    def _failed(self, batch: _Batch, error: BaseException) -> None:
-        reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+    def _failed(self, batch: Batch, reason: str) -> None:
         if self.failing is None:
             log.error("the database can't be written; trying again until it can", extra={"error": reason})
         self.failing = reason
@@ -252,35 +225,7 @@ class Journal:
         for answer in answers:
             answer.refuse(refused)
 
-    async def _write(self, batch: _Batch, rows: list[dict[str, object]]) -> None:
-        async with self._engine.begin() as connection:
-            dropped = [{"q": q, "j": j} for q, j in batch.forget]
-            if dropped:
-                for statement in self._drop.values():
-                    await connection.execute(statement, dropped)
-            if batch.clear:
-                await connection.execute(self._drop[tables.log_chunks], [{"q": q, "j": j} for q, j in batch.clear])
-            await self._put(
-                connection,
-                self._put_definitions,
-                [{"id": key, "body": body} for key, body in batch.definitions.items()],
-            )
-            await self._put(connection, self._put_jobs, rows)
-            await self._put(
-                connection,
-                self._put_results,
-                [{"queue": q, "id": j, "body": body} for (q, j), body in batch.results.items()],
-            )
-            await self._put(connection, self._put_chunks, [msgspec.structs.asdict(c) for c in batch.chunks])
-            if batch.drop_chunks:
-                await connection.execute(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in batch.drop_chunks])
-
-    @staticmethod
-    async def _put(connection: AsyncConnection, statement: object, rows: list[dict[str, object]]) -> None:
-        if rows:
-            await connection.execute(statement, rows)  # type: ignore[call-overload]
-
-    def _release(self, batch: _Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
+    def _release(self, batch: Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
         """Says what waited for this commit: answers first, then the changes, queue by queue."""
         for done in batch.done:
             done()
@@ -303,14 +248,3 @@ class Journal:
         """Asks `run` to write what is left and return."""
         self._closing = True
         self._wake.set()
-
-
-def _row(queue: str, job: Job) -> dict[str, object]:
-    return {
-        "queue": queue,
-        "id": job.id,
-        "number": job.number,
-        "state": job.state.value,
-        "finished": job.finished,
-        "record": _encode(job),
-    }

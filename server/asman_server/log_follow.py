@@ -44,14 +44,16 @@ class LogFollow:
         self._catching_up: asyncio.Task[None] | None = None
         self._log: JobLog | None = None
         self._last: Packet | None = None
+        self._finished = False
         self._stopped = False
 
     async def start(self) -> None:
         """Begins with what is there."""
         job = await self._shell.job(self._job)
-        if not job.state.over:
+        self._finished = job.state.over
+        if not self._finished:
             self._log = await self._shell.logs.open(self._job)
-            self._log.followers.add(self)
+            self._log.followers[self] = None
         self._catch_up()
 
     def lines(self, packet: Packet, first: int, last: int) -> None:
@@ -67,8 +69,9 @@ class LogFollow:
         else:
             self._catch_up()
 
-    def finish(self, packet: Packet) -> None:
-        """The job is finished: says so after the last line."""
+    def finish(self, packet: Packet | None) -> None:
+        """The job is finished: sends what is left of the log, then ``packet``."""
+        self._finished = True
         self._last = packet
         if self._catching_up is None:
             self._catch_up()
@@ -77,7 +80,7 @@ class LogFollow:
         """Ends it; nothing more is sent."""
         self._stopped = True
         if self._log is not None:
-            self._log.followers.discard(self)
+            self._log.followers.pop(self, None)
             self._shell.logs.close(self._job)
         if self._catching_up is not None:
             self._catching_up.cancel()
@@ -97,7 +100,8 @@ class LogFollow:
             if at_end:
                 break
         self._catching_up = None
-        if self._last is not None and not self._stopped:
-            self._outbox.push(self._last)
+        if self._finished and not self._stopped:
+            if self._last is not None:
+                self._outbox.push(self._last)
             self.stop()
             self._over(self._job)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -29,8 +31,10 @@ BACKLOG = 4096
 class _Server(uvicorn.Server):
     """uvicorn's server without its own signal handlers: whoever runs it decides when it ends."""
 
-    def install_signal_handlers(self) -> None:
-        """None."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
 
 
 class HubServer:

@@ -10,7 +10,7 @@ from asman_shared.messages import LogLine
 from .core import QueueCore
 from .job_log import JobLog
 from .journal import Journal
-from .store import Store
+from .store import Reader
 
 FLUSH_SECONDS: Final = 0.25
 """Seconds that a log line waits at most before it is handed to the journal."""
@@ -26,7 +26,7 @@ class QueueLogs:
         store: Reads them.
     """
 
-    def __init__(self, queue: str, core: QueueCore, journal: Journal, store: Store) -> None:
+    def __init__(self, queue: str, core: QueueCore, journal: Journal, store: Reader) -> None:
         self.open_logs: dict[str, JobLog] = {}
         self._queue = queue
         self._core = core

@@ -43,7 +43,7 @@ from .fanout import Fanout, Subscriber
 from .journal import Journal
 from .names import short_name
 from .queue_logs import QueueLogs
-from .store import Store, pack_definition
+from .store import Reader, pack_definition
 
 log = logging.getLogger("asman.hub.queue")
 
@@ -92,7 +92,7 @@ class QueueShell:
         policy: What the operator tunes.
     """
 
-    def __init__(self, name: str, journal: Journal, store: Store, clock: Clock, policy: QueuePolicy) -> None:
+    def __init__(self, name: str, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
         self.name = name
         self.short = short_name(name)
         self.core = QueueCore(policy)
@@ -389,10 +389,15 @@ class QueueShell:
         following = found[-1].number if len(found) == limit else None
         return [job.wire() for job in found], following
 
-    async def close(self) -> None:
-        """Stops the timers; hands the last log lines to the journal."""
+    def stop_timers(self) -> None:
+        """Lets time pass unnoticed from now on."""
         if self._tick is not None:
             self._tick.cancel()
+            self._tick = None
+
+    async def close(self) -> None:
+        """Stops the timers; hands the last log lines to the journal."""
+        self.stop_timers()
         self.logs.flush()
         if self._assigning:
             await asyncio.wait(self._assigning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import msgspec
 from sqlalchemy import ColumnElement, func, select
@@ -55,6 +56,34 @@ class ChunkHead(msgspec.Struct):
     size: int
 
 
+class Reader(Protocol):
+    """What queues read; a simulation puts its own in the place of `Store`."""
+
+    async def queues_at_work(self) -> list[str]:
+        """Queues with running jobs."""
+
+    async def unfinished(self, queue: str) -> Unfinished:
+        """Every job of a queue that is not finished, with where its log ends."""
+
+    async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
+        """The stored jobs of these ids in a queue."""
+
+    async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
+        """Jobs of a queue, newest first."""
+
+    async def definition(self, job_id: str) -> Definition | None:
+        """A definition by its id."""
+
+    async def result(self, queue: str, job_id: str) -> Result | None:
+        """The accepted result of a job."""
+
+    async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
+        """Stored log lines from seq ``since`` on."""
+
+    async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
+        """Which runs of a job's log are stored, in order."""
+
+
 class Store:
     """The readers.
 
@@ -87,6 +116,8 @@ class Store:
                 select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
             )
             started = {job.id: job for job in found if job.attempt}
+            for job in started.values():
+                job.log_next = 0
             for ids in _slices(list(started)):
                 ends = await connection.execute(
                     select(log_chunks.c.job, func.max(log_chunks.c.last))

@@ -35,17 +35,17 @@ from asman_shared.messages import (
 
 from . import __version__
 from .access import Access, Right
-from .blobs import BlobStore
-from .clock import Clock
 from .core import Job
 from .core import effects as fx
 from .core import events as ev
-from .outbox import Flusher
 from .queue_shell import QueueShell
+from .services import Services
 from .session import SocketSession
 
 SILENCE = 2.5
 """Heartbeats that may be missed before a worker's connection is closed; then its grace begins."""
+WATCH_AGAIN = 0.1
+"""Seconds between two looks at least."""
 UNSTORED_BYTES = 8 * 1024 * 1024
 """Log bytes of a queue that may wait for the database before its workers are not read from any more."""
 
@@ -61,15 +61,13 @@ class WorkerSession(SocketSession[WorkerMessage]):
         language: Language,
         access: Access,
         shell: QueueShell,
-        blobs: BlobStore,
-        flusher: Flusher,
-        clock: Clock,
+        services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, flusher, WORKER_FRAMES, {})
+        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, {})
         self.session = next(_sessions)
         self._shell = shell
-        self._blobs = blobs
-        self._clock = clock
+        self._blobs = services.blobs
+        self._clock = services.clock
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
         self._takes: Final[dict[type, Callable[[Any], Awaitable[None] | None]]] = {
@@ -106,7 +104,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
         if silent >= allowed:
             self.close_soon(CloseCode.SILENT)
             return
-        self._watchdog = loop.call_later(allowed - silent, self._watch)
+        self._watchdog = loop.call_later(max(allowed - silent, WATCH_AGAIN), self._watch)
 
     # -------------------------------------------------------------------------------------- what the queue asks
 

@@ -391,7 +391,8 @@ class Welcome(Message, tag="welcome"):
     """The hub's answer to `Hello`.
 
     Changes pushed on this connection follow (``epoch``, ``seq``). ``recovered`` is true when everything missed
-    since `Hello.resume` follows; otherwise ask with `List` for what is of interest.
+    since `Hello.resume` follows; otherwise ask with `List` for what is of interest. ``default_image`` is what a person
+    who names no image probably means; a client puts it into the definition, so that it is part of the job's id.
     """
 
     protocol: int
@@ -401,6 +402,7 @@ class Welcome(Message, tag="welcome"):
     time: int
     heartbeat: int = limits.HEARTBEAT_MS
     recovered: bool = False
+    default_image: str = ""
     limits: Limits = field(default_factory=Limits)
     counts: Counts = field(default_factory=Counts)
 
@@ -524,9 +526,11 @@ class CountsChanged(Message, tag="counts"):
 
 
 class LogLines(Message, tag="log"):
-    """Lines of a followed job, in order. All of them come before the `Changed` that says Finished.
+    """Lines of a followed job, in order.
 
-    ``gap`` is the seq up to which lines before these are no longer kept.
+    All of them come before the `Changed` that says Finished. Only a connection that follows the whole queue may, when
+    it reads slowly, be told that a job is finished while its last lines are on their way: ``verdict.lines`` says how
+    many there are. ``gap`` is the seq up to which lines before these are no longer kept.
     """
 
     job: str

@@ -126,7 +126,6 @@ class QueueCore:
         if job is not None and job.state is not State.FINISHED:
             self._hold(job, event.namespace)
             self._raise_priority(job, event.priority)
-            self._changed(job)
             able, why = self.fleet.able.count(job.shape)
             self._out.append(fx.SubmitAnswer(event.origin, "joined", job, able, why))
             return
@@ -177,6 +176,7 @@ class QueueCore:
     def _hold(self, job: Job, namespace: str) -> None:
         if namespace not in job.holders:
             job.holders = [*job.holders, namespace]
+            self._changed(job)
         if namespace != DEFAULT_NAMESPACE and job.state is not State.FINISHED:
             self.slots[namespace] = job.id
 
@@ -184,6 +184,7 @@ class QueueCore:
         """A job that is wanted by several is as urgent as the most urgent of them."""
         if priority <= job.priority:
             return
+        self._changed(job)
         if job.state is State.QUEUED:
             line = self.ready.lines[job.shape]
             line.withdraw(job)

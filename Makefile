@@ -1,0 +1,39 @@
+# Asman from a clone. `make run` and `make test` set up what they need themselves; `make help` lists everything.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format web clean setup dev constraints
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: ## start a hub and a worker here, run an example job, stay up (ONCE=1: end after the job; PORT=n DATA=dir)
+	@bash scripts/setup.sh run
+	@.venv/bin/python -m scripts.run
+
+test: ## lint, then all tests (PYTEST="-k name -x" for arguments)
+	@bash scripts/setup.sh dev
+	@bash scripts/lint.sh
+	@bash scripts/test.sh $(PYTEST)
+
+lint: ## ruff, strict mypy, import-linter, the page's types
+	@bash scripts/setup.sh dev
+	@bash scripts/lint.sh
+
+format: ## put the source into the form that lint asks for
+	@.venv/bin/python -m ruff check --fix --exit-zero . && .venv/bin/python -m ruff format .
+
+web: ## build the page into the hub
+	@bash scripts/setup.sh run
+	@bash scripts/web.sh dev
+
+setup: ## install what all the others need, and nothing else
+	@bash scripts/setup.sh dev
+
+dev: setup ## the same as setup
+
+constraints: ## resolve all dependencies anew into constraints.txt
+	@bash scripts/constraints.sh
+
+clean: ## remove what the others made here
+	@bash scripts/clean.sh

@@ -1,0 +1,132 @@
+"""Asman for Python programs: submit jobs to a queue, follow them, read what they made.
+
+.. code-block:: python
+
+    import asman
+
+    async with asman.connect("https://hub.example/q/my-queue") as queue:
+        job = await queue.submit(image="alpine", command="echo hello")
+        async for line in job.logs():
+            print(line.text)
+        result = await job.result()
+
+`asman.sync.connect` is the same without ``await``. Everything here is loaded at first use, so that ``import asman``
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from asman_shared.definition import Build, DataRef, Definition
+    from asman_shared.errors import (
+        AsmanError,
+        BadDefinition,
+        BadRequest,
+        BadUnit,
+        Conflict,
+        ConnectionFailed,
+        Forbidden,
+        NotFound,
+        Overloaded,
+        ProtocolError,
+        TimedOut,
+        TooLarge,
+        Unauthentic,
+        Unavailable,
+    )
+    from asman_shared.messages import JobState, Verdict, WorkerState
+    from asman_shared.states import Phase, Reason, State
+
+    from . import sync
+    from .address import Address, new_queue_name
+    from .client import Queue, connect
+    from .failure import JobFailed
+    from .job import Job
+    from .logs import Line
+    from .outputs import JobResult, Output
+
+__version__ = "0.1.0"
+
+_HOMES: Final = {
+    "asman_shared.definition": ("Build", "DataRef", "Definition"),
+    "asman_shared.errors": (
+        "AsmanError",
+        "BadDefinition",
+        "BadRequest",
+        "BadUnit",
+        "Conflict",
+        "ConnectionFailed",
+        "Forbidden",
+        "NotFound",
+        "Overloaded",
+        "ProtocolError",
+        "TimedOut",
+        "TooLarge",
+        "Unauthentic",
+        "Unavailable",
+    ),
+    "asman_shared.messages": ("JobState", "Verdict", "WorkerState"),
+    "asman_shared.states": ("Phase", "Reason", "State"),
+    "asman.address": ("Address", "new_queue_name"),
+    "asman.client": ("Queue", "connect"),
+    "asman.failure": ("JobFailed",),
+    "asman.job": ("Job",),
+    "asman.logs": ("Line",),
+    "asman.outputs": ("JobResult", "Output"),
+}
+_HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "sync":
+        return import_module("asman.sync")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'asman' has no attribute '{name}'")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, "sync"})
+
+
+__all__ = [
+    "Address",
+    "AsmanError",
+    "BadDefinition",
+    "BadRequest",
+    "BadUnit",
+    "Build",
+    "Conflict",
+    "ConnectionFailed",
+    "DataRef",
+    "Definition",
+    "Forbidden",
+    "Job",
+    "JobFailed",
+    "JobResult",
+    "JobState",
+    "Line",
+    "NotFound",
+    "Output",
+    "Overloaded",
+    "Phase",
+    "ProtocolError",
+    "Queue",
+    "Reason",
+    "State",
+    "TimedOut",
+    "TooLarge",
+    "Unauthentic",
+    "Unavailable",
+    "Verdict",
+    "WorkerState",
+    "connect",
+    "new_queue_name",
+    "sync",
+]

@@ -1,0 +1,120 @@
+"""Every change of a queue, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from asman_shared import messages as m
+from asman_shared.states import State
+
+from .address import Address
+from .connection import Connection
+from .session import Push
+
+Change = m.JobState | m.WorkerState | m.Counts
+"""A job's or a worker's newest state, or the queue's totals."""
+
+
+class Changes:
+    """What changed and was not read yet; the newest state of each job and worker replaces the one before.
+
+    That bounds it by the number of jobs: a slow reader misses steps on the way, never where something got to.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Change] = {}
+        self._resync = True
+        self._something = asyncio.Event()
+
+    def pushed(self, push: Push) -> None:
+        """Takes one change."""
+        match push:
+            case m.Changed(job=job):
+                self._put(job.id, job)
+            case m.WorkerChanged(worker=worker):
+                self._put(f"worker {worker.id}", worker)
+            case m.CountsChanged(counts=counts):
+                self._waiting["counts"] = counts
+                self._something.set()
+
+    def _put(self, key: str, state: m.JobState | m.WorkerState) -> None:
+        before = self._waiting.pop(key, None)
+        if isinstance(before, m.JobState) and isinstance(state, m.JobState) and state.summary is None:
+            state.summary = before.summary
+        self._waiting[key] = state
+        self._something.set()
+
+    def opened(self, recovered: bool) -> None:
+        """A new connection: what was missed is either pushed or must be asked for."""
+        if not recovered:
+            self._resync = True
+            self._something.set()
+
+    def failed(self) -> None:
+        """Wakes the reader, who then meets the connection's error."""
+        self._something.set()
+
+    async def each(self, connection: Connection) -> AsyncIterator[Change]:
+        """Changes from now on, beginning with a snapshot of the queue."""
+        while True:
+            if self._resync:
+                self._resync = False
+                async for change in self._snapshot(connection):
+                    yield change
+            while self._waiting:
+                key = next(iter(self._waiting))
+                yield self._waiting.pop(key)
+            self._something.clear()
+            if connection.failure is not None:
+                raise connection.failure
+            if not self._resync:
+                await self._something.wait()
+
+    async def _snapshot(self, connection: Connection) -> AsyncIterator[Change]:
+        workers = await connection.request(m.Workers(ref=0), m.WorkerPage)
+        for worker in workers.workers:
+            yield worker
+        async for page in pages(connection, []):
+            yield page.counts
+            for job in page.jobs:
+                waiting = self._waiting.get(job.id)
+                if not (isinstance(waiting, m.JobState) and waiting.rev >= job.rev):
+                    yield job
+
+
+async def pages(connection: Connection, states: list[State]) -> AsyncIterator[m.JobPage]:
+    """The queue's jobs, newest first, a page at a time."""
+    size = connection.welcome.limits.page if connection.welcome else 100
+    before: int | None = None
+    while True:
+        request = m.List(ref=0, states=list(states), before=before, limit=min(size, 500))
+        page = await connection.request(request, m.JobPage)
+        yield page
+        if page.next is None:
+            return
+        before = page.next
+
+
+async def watch(address: Address, *, timeout: float, reconnect: float | None) -> AsyncIterator[Change]:
+    """Opens a connection of its own that is pushed every change, so that a slow reader only slows itself.
+
+    Raises:
+        AsmanError: The hub can't be reached, or stayed away for longer than allowed.
+    """
+    changes = Changes()
+    connection = Connection(
+        address,
+        follow="queue",
+        timeout=timeout,
+        reconnect=reconnect,
+        on_push=changes.pushed,
+        on_open=changes.opened,
+        on_fail=changes.failed,
+    )
+    await connection.open()
+    try:
+        async for change in changes.each(connection):
+            yield change
+    finally:
+        await connection.close()

@@ -1,0 +1,25 @@
+"""Parts of Asman that are installed only where they are wanted."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+_NEEDS: Final = {
+    "hub": ("starlette", "uvicorn", "sqlalchemy", "pydantic_settings"),
+    "worker": ("aiodocker", "psutil", "pydantic_settings"),
+}
+
+
+def require(*extras: str) -> None:
+    """Checks that the packages of these extras are there.
+
+    Raises:
+        Conflict: Some are not; the sentence says what to install.
+    """
+    from asman_shared.errors import Conflict
+
+    lacking = [extra for extra in extras if any(find_spec(package) is None for package in _NEEDS[extra])]
+    if lacking:
+        names = ",".join(lacking)
+        raise Conflict(f"this needs packages that are not installed: run  pip install 'asman[{names}]'")

@@ -1,0 +1,156 @@
+"""Submitting a job from the command line and staying with it until it is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from . import exits
+from .shapes import job_value
+from .terminal import Terminal, progress
+
+if TYPE_CHECKING:
+    from asman_shared.messages import Verdict
+
+    from ..client import Queue
+    from ..definitions import JobFields
+    from ..job import Job
+    from ..outputs import JobResult
+
+_CANCEL_SECONDS = 10.0
+OnInterrupt = Literal["ask", "cancel", "leave"]
+
+
+async def submit(
+    queue: Queue,
+    terminal: Terminal,
+    fields: JobFields,
+    *,
+    namespace: str,
+    priority: int,
+    reuse: str,
+    timeout: str | None,
+) -> Job:
+    """Submits a job and says what that did.
+
+    Raises:
+        AsmanError: It was not taken.
+    """
+    from asman_shared.errors import BadRequest
+
+    if reuse not in ("cached", "never"):
+        raise BadRequest(f"--reuse is 'cached' or 'never', not '{reuse}'")
+    total = sum(_size(Path(path)) for path in cast(dict[str, Path], fields.get("files") or {}).values())
+    with progress("uploading", total) as moved:
+        job = await queue.submit(
+            namespace=namespace,
+            priority=priority,
+            reuse="never" if reuse == "never" else "cached",
+            timeout=timeout,
+            progress=moved,
+            **fields,
+        )
+    terminal.note(f"{_SAID[job.answer]} {job.url}")
+    if job.verdict is None and not job.able:
+        terminal.note(f"it waits: {job.why or 'no connected worker can run it'}")
+    return job
+
+
+_SAID = {
+    "queued": "queued:",
+    "joined": "joined the run that exists:",
+    "cached": "cached, not run again:",
+    "": "job:",
+}
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0
+
+
+async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interrupt: OnInterrupt = "ask") -> int:
+    """Shows a job's log as it comes, saves its outputs, and says how it ended.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        AsmanError: It can't be followed any more, or its outputs can't be saved.
+    """
+    try:
+        async for line in job.logs():
+            terminal.log(line)
+        result = await job.result(check=False)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        await _interrupted(job, terminal, on_interrupt)
+        return exits.CANCELLED
+    return await finish(job, result, terminal, output=output)
+
+
+async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Path | None) -> int:
+    """Saves a finished job's outputs and says how it ended; returns the exit code."""
+    saved: list[Path] = []
+    if output is not None:
+        saved = await save(result, output)
+        terminal.note(f"saved {_files(len(saved))} in {output}")
+        for name, why in result.skipped.items():
+            terminal.note(f"not saved: {name}: {why}")
+    if terminal.json:
+        value: dict[str, Any] = job_value(job, result)
+        if output is not None:
+            value["saved"] = [str(path) for path in saved]
+        terminal.value(value)
+    say_end(result.verdict, terminal)
+    return exits.of_verdict(result.verdict)
+
+
+async def save(result: JobResult, output: Path) -> list[Path]:
+    """Saves outputs into a folder, with a bar on a terminal."""
+    with progress("downloading", sum(file.size for file in result.outputs.values())) as moved:
+        return await result.save_outputs(output, moved)
+
+
+def say_end(verdict: Verdict, terminal: Terminal) -> None:
+    """Says how a job ended when it was not well; also when quiet, for it is the error of this command."""
+    from asman_shared.states import Reason
+
+    from ..failure import describe
+
+    if verdict.reason is Reason.FAILED:
+        terminal.note(f"the job {describe(verdict)}")
+    elif not verdict.ok:
+        sys.stderr.write(f"error: the job {describe(verdict)}\n")
+        if verdict.hint:
+            sys.stderr.write(f"hint: {verdict.hint}\n")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+async def _interrupted(job: Job, terminal: Terminal, choice: OnInterrupt) -> None:
+    if job.verdict is not None:
+        return
+    cancel = choice == "cancel" or (choice == "ask" and await _wants_cancel(job, terminal))
+    if not cancel:
+        terminal.note(f"the job goes on: {job.url}")
+        return
+    released = await job.cancel(timeout=_CANCEL_SECONDS)
+    terminal.note("cancelled" if released else "there was nothing left to cancel")
+
+
+async def _wants_cancel(job: Job, terminal: Terminal) -> bool:
+    """Asks a person; without one, only a run that this command began is cancelled."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return job.answer == "queued"
+    sys.stderr.write("\ncancel the job? [Y/n] (n leaves it running) ")
+    sys.stderr.flush()
+    answer = await asyncio.to_thread(sys.stdin.readline)
+    return answer.strip().lower() not in ("n", "no")

@@ -1,0 +1,60 @@
+"""``asman hub``: a hub as this whole process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .extras import require
+
+
+def hub(
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="Port to listen on [8000].")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Folder for the database and the blobs [.asman].")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", help="postgresql://… or sqlite:///… [in the data folder].")
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="How others reach this hub, behind a proxy.")
+    ] = None,
+    default_image: Annotated[
+        str | None, typer.Option("--default-image", help="What jobs of people who name no image run in [none].")
+    ] = None,
+    retention: Annotated[str | None, typer.Option("--retention", help="How long finished jobs are kept [7d].")] = None,
+    grace: Annotated[
+        str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error [info].")] = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", help="json or text [json].")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with the same names [$ASMAN_CONFIG].")
+    ] = None,
+) -> None:
+    """Run a hub, which clients and workers dial.
+
+    Each option is taken from its flag, else from the environment (ASMAN_PORT, …), else from the file, else it is the
+    default in brackets. SIGTERM ends it cleanly.
+    """
+    require("hub")
+    from asman_server.config import load_config
+    from asman_server.main import run_hub
+
+    settings = load_config(
+        config=config,
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        public_url=public_url,
+        default_image=default_image,
+        retention=retention,
+        grace=grace,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    raise typer.Exit(run_hub(settings))

@@ -1,0 +1,130 @@
+"""The command ``asman``: its commands, and what happens when one fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import exits, hub, job, queue, run, terminal, up, worker
+
+DEBUG_VARIABLE = "ASMAN_DEBUG"
+
+app = typer.Typer(
+    name="asman",
+    help="Compute queues for everyone: a job is a URL, a queue is a URL, a worker is one command.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("up")(up.up)
+app.command("run")(run.run)
+app.command("hub")(hub.hub)
+app.command("worker")(worker.worker)
+app.add_typer(job.app, name="job")
+app.add_typer(queue.app, name="queue")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from asman import __version__
+
+        typer.echo(f"asman {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Compute queues for everyone: a job is a URL, a queue is a URL, a worker is one command."""
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Runs a command line and exits; see `asman.cli.exits` for the codes.
+
+    Args:
+        argv: The words after ``asman``; those of this process by default.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    before, command = _split(words)
+    debug = "--debug" in before or bool(os.environ.get(DEBUG_VARIABLE))
+    terminal.plain()
+    try:
+        code = _run([word for word in before if word != "--debug"], command)
+    except SystemExit:
+        raise
+    except KeyboardInterrupt:
+        code = exits.CANCELLED
+    except terminal.NobodyReadsError:
+        code = _nobody_reads()
+    except Exception as error:
+        if debug:
+            raise
+        code = _tell(error)
+    raise SystemExit(code)
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """The words of ``asman run`` before ``--``, and the command behind it (None without ``--``)."""
+    if "--" not in words:
+        return words, None
+    at = words.index("--")
+    if "run" not in words[:at]:
+        return words, None
+    return words[:at], words[at + 1 :]
+
+
+def _run(words: list[str], command: list[str] | None) -> int:
+    result = typer.main.get_command(app).main(args=words, prog_name="asman", obj=command)
+    return result if isinstance(result, int) else exits.OK
+
+
+def _nobody_reads() -> int:
+    """Keeps the interpreter from complaining about the closed pipe once more."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    return exits.BROKEN_PIPE
+
+
+def _tell(error: Exception) -> int:
+    """Says in a sentence what went wrong, and what to do when that is known."""
+    from asman_shared.errors import AsmanError
+
+    if isinstance(error, AsmanError):
+        sentence, hint, code = error.message, getattr(error, "hint", "") or _hint(error), exits.of_error(error)
+    elif isinstance(error, OSError):
+        where = f"'{error.filename}': " if error.filename else ""
+        sentence, hint, code = f"{where}{error.strerror or error}", "", exits.NOT_RUN
+    else:
+        sentence = f"a defect of asman: {type(error).__name__}: {error}"
+        hint, code = "run it again with --debug and report what it shows", exits.NOT_RUN
+    sys.stderr.write(f"error: {sentence}\n")
+    if hint:
+        sys.stderr.write(f"hint: {hint}\n")
+    sys.stderr.flush()
+    return code
+
+
+def _hint(error: Exception) -> str:
+    from asman_shared.errors import BadUnit, ConnectionFailed, Overloaded
+
+    match error:
+        case ConnectionFailed() if "nothing listens" in error.message:
+            return "start one with 'asman up', or check the host and port in the queue's URL"
+        case BadUnit():
+            return "write durations like 90s or 20m, and sizes like 512MiB or 2g"
+        case Overloaded():
+            return "try again in a moment"
+        case _:
+            return ""
+
+
+if __name__ == "__main__":
+    main()

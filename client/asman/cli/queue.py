@@ -1,0 +1,74 @@
+"""``asman queue …``: making a queue and looking at one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .terminal import Terminal, table
+
+if TYPE_CHECKING:
+    from asman_shared.messages import WorkerState
+
+app = typer.Typer(help="Make and look at queues.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("new")
+def new(
+    hub: Annotated[
+        str, typer.Option("--hub", envvar="ASMAN_HUB", help="The hub that it is to be on.")
+    ] = "http://localhost:8000",
+    json: o.JsonOption = False,
+) -> None:
+    """Make an unguessable name for a queue; the queue itself comes into being when it is first used."""
+    from ..address import Address, new_queue_name, parse_hub
+
+    address = Address(parse_hub(hub), new_queue_name())
+    terminal = Terminal(json=json)
+    if json:
+        terminal.value({"queue": address.queue, "url": address.url, "page": address.page})
+        return
+    terminal.result(address.url)
+    terminal.note(f"\nwho has this URL can use the queue. Share a machine:\n\n  asman worker {address.url}\n")
+    terminal.note(f"run something:\n\n  asman run {address.url} -- echo hello\n")
+    terminal.note(f"watch it:\n\n  {address.page}")
+
+
+@app.command("status")
+def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
+    """Show how many jobs a queue has, and its workers."""
+    import msgspec
+
+    terminal = Terminal(json=json)
+
+    async def work() -> tuple[dict[str, Any], list[WorkerState]]:
+        async with o.open_queue(queue, hub) as opened:
+            workers = await opened.workers()
+            return {"url": opened.url, **_counts(msgspec.structs.asdict(opened.counts))}, workers
+
+    counts, workers = asyncio.run(work())
+    if json:
+        terminal.value({**counts, "workers": [msgspec.to_builtins(worker) for worker in workers]})
+        return
+    terminal.result(f"{counts['queued']} queued, {counts['running']} running, {counts['finished']} finished")
+    for line in table(("WORKER", "STATE", "JOBS", "CPUS", "GPUS", "PLATFORM", "EXECUTOR"), [_row(w) for w in workers]):
+        terminal.result(line)
+
+
+def _counts(counts: dict[str, Any]) -> dict[str, Any]:
+    return {name: counts[name] for name in ("queued", "running", "finished")}
+
+
+def _row(worker: WorkerState) -> tuple[str, ...]:
+    return (
+        worker.name or worker.id,
+        worker.state,
+        str(worker.jobs),
+        f"{worker.used_cpus:g}/{worker.cpus:g}",
+        f"{worker.used_gpus}/{worker.gpus}",
+        worker.platform,
+        worker.executor,
+    )

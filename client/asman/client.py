@@ -1,0 +1,204 @@
+"""A queue, for Python programs: ``async with asman.connect(address) as queue``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Unpack
+
+from asman_shared import messages as m
+from asman_shared.definition import Definition
+from asman_shared.states import State
+
+from .address import Address, parse_address
+from .blobs import Blobs, Progress
+from .changes import Change, pages, watch
+from .connection import Connection
+from .deadline import deadline, milliseconds
+from .definitions import JobFields, make
+from .following import Tracker
+from .job import Job
+
+
+class Queue:
+    """A connection to a queue. Made by `connect`; open inside ``async with``.
+
+    Attributes:
+        address: Where it is.
+    """
+
+    def __init__(self, address: Address, *, timeout: float, reconnect: float | None) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._reconnect = reconnect
+        self._connection = Connection(address, timeout=timeout, reconnect=reconnect)
+        self._blobs = Blobs(self._connection)
+
+    def __repr__(self) -> str:
+        return f"Queue(on {self.address.host})"
+
+    @property
+    def url(self) -> str:
+        """The queue's URL; who has it can do anything with the queue."""
+        return self.address.url
+
+    @property
+    def counts(self) -> m.Counts:
+        """How many jobs and workers there were when the connection was last opened."""
+        welcome = self._connection.welcome
+        return m.Counts() if welcome is None else welcome.counts
+
+    async def open(self) -> None:
+        """Connects; ``async with`` does it.
+
+        Raises:
+            ConnectionFailed: The hub can't be reached; the sentence says why.
+            ProtocolError: What answers there is not a hub of this version.
+        """
+        await self._connection.open()
+
+    async def close(self) -> None:
+        """Ends the connection; ``async with`` does it. Jobs go on."""
+        await self._connection.close()
+        await self._blobs.close()
+
+    async def __aenter__(self) -> Queue:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --------------------------------------------------------------------------------------------------------- jobs
+
+    async def submit(
+        self,
+        definition: Definition | Mapping[str, Any] | None = None,
+        *,
+        namespace: str = "_",
+        priority: int = 0,
+        reuse: Literal["cached", "never"] = "cached",
+        timeout: str | float | None = None,
+        queue_timeout: str | float | None = None,
+        max_attempts: int | None = None,
+        follow: bool = True,
+        progress: Progress | None = None,
+        **fields: Unpack[JobFields],
+    ) -> Job:
+        """Runs a job, joins the run that exists, or finds its result; ``job.answer`` says which.
+
+        Submitting the same definition twice runs it once. A connection that breaks on the way is made again and the
+        submit repeated, without doubling the job.
+
+        Args:
+            definition: A whole definition, as an object or in its JSON form; ``fields`` replace parts of it.
+            namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
+            priority: From -100 to 100; higher runs first.
+            reuse: ``never`` forces a new run although there is a result.
+            timeout: How long it may run, in seconds or as text (``20m``).
+            queue_timeout: How long it may wait to run, likewise.
+            max_attempts: Lost workers after which it is given up.
+            follow: Whether its changes are pushed from now on; without, they are asked for when needed.
+            progress: Is told how many bytes of inputs were uploaded, piece by piece.
+            **fields: See `JobFields`: ``image``, ``command``, ``env``, ``inputs``, ``files``, ``cpus``, ….
+
+        Returns:
+            The job, once the hub has it durably.
+
+        Raises:
+            BadDefinition: Something in it is wrong; the error's ``field`` names what.
+            AsmanError: The hub refused it or can't be reached.
+        """
+        slow = any(fields.get(name) for name in ("inputs", "files", "config_files"))
+        made, blobs = await asyncio.to_thread(make, definition, fields) if slow else make(definition, fields)
+        if made.image is None and made.build is None and self._connection.welcome is not None:
+            made.image = self._connection.welcome.default_image or None
+        if blobs:
+            await self._blobs.store(blobs.values(), progress)
+        submit = m.Submit(
+            ref=0,
+            definition=made,
+            namespace=namespace,
+            priority=priority,
+            reuse=reuse,
+            time_limit=milliseconds(timeout, field="timeout"),
+            queue_limit=milliseconds(queue_timeout, field="queue_timeout"),
+            follow=follow,
+        )
+        if max_attempts is not None:
+            submit.max_attempts = max_attempts
+        tracker = Tracker()
+        accepted = await self._connection.request(submit, m.Accepted, tracker=tracker)
+        return self._job(tracker, accepted.job, made, namespace=namespace, accepted=accepted)
+
+    def _job(
+        self,
+        tracker: Tracker,
+        state: m.JobState,
+        definition: Definition,
+        *,
+        namespace: str = "_",
+        accepted: m.Accepted | None = None,
+    ) -> Job:
+        return Job(self._connection, self._blobs, tracker, state, definition, namespace=namespace, accepted=accepted)
+
+    async def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
+        """A handle of a job that is on this queue.
+
+        Args:
+            job: Its id.
+            namespace: The slot that `Job.cancel` releases.
+            timeout: Seconds.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        tracker = Tracker()
+        async with deadline(timeout, f"asking for job {job[:12]}"):
+            answer = await self._connection.request(m.Get(ref=0, job=job), m.Job, tracker=tracker)
+        return self._job(tracker, answer.job, answer.definition, namespace=namespace)
+
+    async def jobs(self, states: Iterable[State] = ()) -> AsyncIterator[m.JobState]:
+        """The queue's jobs, newest first.
+
+        Args:
+            states: Only those in one of these; all when empty.
+        """
+        async for page in pages(self._connection, list(states)):
+            for job in page.jobs:
+                yield job
+
+    async def workers(self, timeout: float | None = None) -> list[m.WorkerState]:
+        """The queue's workers.
+
+        Args:
+            timeout: Seconds.
+        """
+        async with deadline(timeout, "asking for the workers"):
+            return (await self._connection.request(m.Workers(ref=0), m.WorkerPage)).workers
+
+    def changes(self) -> AsyncIterator[Change]:
+        """Every change of the queue, beginning with all workers and jobs as they are.
+
+        Runs on a connection of its own. A reader that is slow gets the newest state of each job and worker and misses
+        steps on the way; after a break everything missed is given, or all states again.
+        """
+        return watch(self.address, timeout=self._timeout, reconnect=self._reconnect)
+
+
+def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0) -> Queue:
+    """A queue to be opened with ``async with``.
+
+    Args:
+        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name.
+        hub: The hub, for a name; without it the environment variable ``ASMAN_HUB``.
+        timeout: Seconds for connecting, and for each answer of a hub that is there.
+        reconnect: Seconds that the hub may be away before what waits fails; None for as long as it takes.
+
+    Raises:
+        BadRequest: The address can't be read.
+    """
+    return Queue(parse_address(address, hub), timeout=timeout, reconnect=reconnect)

@@ -1,0 +1,312 @@
+"""A connection to a queue that lasts: it dials again by itself, and nothing that was asked is lost or done twice.
+
+One websocket at a time. Everything that is sent in one turn of the event loop goes out as one frame. Requests that
+are unanswered when the connection breaks are said again on the next one; all of them may be: a job is submitted by
+the hash of its definition, so that the second submit joins the run that the first began. (A submit with
+``reuse="never"`` first looks whether its run has begun.) Followed jobs are followed again from the line after the
+last one seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Literal, TypeVar
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from asman_shared import limits
+from asman_shared import messages as m
+from asman_shared.codec import HUB_TO_CLIENT_FRAMES, Language, Packet, frame
+from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
+
+from .address import Address
+from .backoff import delays
+from .dial import close_reason, dial, lasting
+from .following import Tracker
+from .session import Push, Reply, Request, Session
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+UNANSWERED: Final = 4096
+"""Requests without an answer; more wait their turn."""
+BUFFER_BYTES: Final = 1024 * 1024
+"""Bytes waiting to be sent; past them, senders wait."""
+AGENT: Final = "asman-python/0.1.0"
+
+
+class _LostError(Exception):
+    """This websocket is gone; the session goes on unless ``final`` says why it can't."""
+
+    def __init__(self, why: str, final: AsmanError | None = None) -> None:
+        super().__init__(why)
+        self.final = final
+
+
+class Connection:
+    """The connection of one client to one queue.
+
+    Args:
+        address: The queue.
+        follow: What the hub pushes: ``jobs`` (those submitted or followed here) or ``queue`` (every change).
+        timeout: Seconds for connecting and for each answer of a connected hub.
+        reconnect: Seconds that the hub may be gone before all that waits fails; None for as long as it takes.
+        on_push: Called with each pushed change.
+        on_open: Called after each reconnect, with whether everything missed will be pushed.
+        on_fail: Called when there will be no more connection.
+
+    Attributes:
+        welcome: What the hub said last on opening.
+        failure: Why there will be no more connection, if so.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        follow: Literal["jobs", "queue"] = "jobs",
+        timeout: float = 30.0,
+        reconnect: float | None = 300.0,
+        on_push: Callable[[Push], None] | None = None,
+        on_open: Callable[[bool], None] | None = None,
+        on_fail: Callable[[], None] | None = None,
+    ) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.welcome: m.Welcome | None = None
+        self.session = Session(time.monotonic, on_push)
+        self._follow: Literal["jobs", "queue"] = follow
+        self._reconnect = reconnect
+        self._on_open = on_open
+        self._on_fail = on_fail
+        self.failure: AsmanError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ws: ClientConnection | None = None
+        self._slots = asyncio.Semaphore(UNANSWERED)
+        self._turn = asyncio.Lock()
+        self._connected = False
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+        self._heard = 0.0
+
+    # --------------------------------------------------------------------------------------------- opening, closing
+
+    async def open(self) -> None:
+        """Dials once.
+
+        Raises:
+            ConnectionFailed: The hub can't be reached; the sentence says why.
+            ProtocolError: What answers there does not speak our protocol, or not to us.
+        """
+        ws = self._ws = await self._dial()
+        self._task = asyncio.create_task(self._run(ws), name="asman connection")
+
+    async def close(self) -> None:
+        """Ends the connection; what still waits fails. Jobs go on."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        if self._ws is not None:
+            await self._ws.close()
+        self._fail(ConnectionFailed("this connection was closed"))
+
+    def _fail(self, error: AsmanError) -> None:
+        if self.failure is None:
+            self.failure = error
+            self._connected = False
+            self._room.set()
+            self.session.fail(error)
+            if self._on_fail is not None:
+                self._on_fail()
+
+    # ---------------------------------------------------------------------------------------------------- requests
+
+    async def request(self, message: Request, reply: type[R], *, tracker: Tracker | None = None) -> R:
+        """Sends a request and waits for its answer, over reconnects if need be.
+
+        Cancelling the wait does not take the request back: the hub may do it or have done it.
+
+        Args:
+            message: The request; its ``ref`` is set here.
+            reply: The answer's type.
+            tracker: Is told the job state in the answer before anything that comes later.
+
+        Raises:
+            TimedOut: The hub is connected and does not answer.
+            ConnectionFailed: The hub stayed away for longer than allowed.
+            AsmanError: What the hub answered.
+        """
+        async with self._slots:
+            answer = await self._ask(message, tracker)
+        if not isinstance(answer, reply):
+            raise ProtocolError(f"the hub answered {type(message).__name__} with {type(answer).__name__}")
+        return answer
+
+    async def _ask(self, message: Request, tracker: Tracker | None) -> Reply:
+        if self._out_bytes > BUFFER_BYTES:
+            async with self._turn:
+                while self._out_bytes > BUFFER_BYTES and self.failure is None:
+                    self._room.clear()
+                    await self._room.wait()
+        if self.failure is not None:
+            raise self.failure
+        future = self.session.ask(message, tracker)
+        try:
+            self.send(message)
+        except BaseException:
+            future.cancel()
+            raise
+        return await future
+
+    def tell(self, message: Request) -> None:
+        """Sends a request whose answer nobody waits for and that a lost connection makes pointless."""
+        if self._connected:
+            self.session.ask_once(message)
+            self.send(message)
+
+    def send(self, message: m.Message) -> None:
+        """Puts a message into the next frame; without a connection it is dropped, for the session to say again.
+
+        Raises:
+            TooLarge: It does not fit into a frame.
+        """
+        if not self._connected:
+            return
+        data = Packet(message).encoded(Language.MSGPACK)
+        if len(data) + 8 > self._frame_bytes:
+            raise TooLarge(f"this request has {len(data)} bytes and may have {self._frame_bytes}")
+        self._out.append(data)
+        self._out_bytes += len(data)
+        self._something.set()
+
+    @property
+    def _frame_bytes(self) -> int:
+        hub = limits.FRAME_BYTES if self.welcome is None else self.welcome.limits.frame
+        return min(hub, limits.FRAME_BYTES)
+
+    # ------------------------------------------------------------------------------------------- one after another
+
+    async def _dial(self) -> ClientConnection:
+        hello = m.Hello(agent=AGENT, follow=self._follow, resume=self.session.resume)
+        ws, welcome, rest = await dial(self.address, hello, self.timeout)
+        again = self.welcome is not None
+        self.welcome = welcome
+        self._heard = time.monotonic()
+        self._out.clear()
+        self._out_bytes = 0
+        self._connected = True
+        for message in self.session.opened(welcome):
+            self.send(message)
+        if again and self._on_open is not None:
+            self._on_open(welcome.recovered)
+        for message in self.session.received(rest):
+            self.send(message)
+        return ws
+
+    async def _run(self, ws: ClientConnection) -> None:
+        try:
+            while True:
+                why = await self._serve(ws)
+                log.info("the hub at %s is away: %s", self.address.host, why)
+                ws = self._ws = await self._dial_again(why)
+        except AsmanError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("a defect ended the connection to %s", self.address.host)
+            self._fail(AsmanError(f"a defect of this client ended the connection: {error!r}"))
+
+    async def _dial_again(self, why: str) -> ClientConnection:
+        lost = time.monotonic()
+        for delay in delays():
+            await asyncio.sleep(delay)
+            try:
+                return await self._dial()
+            except ConnectionFailed as error:
+                why = error.message
+            away = time.monotonic() - lost
+            if self._reconnect is not None and away > self._reconnect:
+                raise ConnectionFailed(f"the hub has been away for {away:.0f} seconds: {why}")
+        raise AssertionError("delays never end")
+
+    async def _serve(self, ws: ClientConnection) -> str:
+        """Works on one websocket until it is gone; says why."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(ws))
+                group.create_task(self._write(ws))
+                group.create_task(self._watch())
+        except* _LostError as lost:
+            first = lost.exceptions[0]
+            if isinstance(first, _LostError) and first.final is not None:
+                raise first.final from None
+            why = str(first)
+        finally:
+            self._connected = False
+            self._out.clear()
+            self._out_bytes = 0
+            self._room.set()
+            self.session.closed()
+            await ws.close()
+        return why
+
+    async def _read(self, ws: ClientConnection) -> None:
+        try:
+            while True:
+                data = await ws.recv()
+                self._heard = time.monotonic()
+                if isinstance(data, str):
+                    raise _LostError("it spoke text where msgpack was agreed")
+                for message in self.session.received(HUB_TO_CLIENT_FRAMES.decode(data, Language.MSGPACK)):
+                    self.send(message)
+        except ConnectionClosed as closed:
+            why = close_reason(closed)
+            final = ProtocolError(f"the hub ended this connection: {why}") if lasting(closed) else None
+            raise _LostError(why, final) from None
+        except AsmanError as error:
+            raise _LostError(str(error)) from None
+
+    async def _write(self, ws: ClientConnection) -> None:
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                while self._out:
+                    await ws.send(self._next_frame())
+                    self._room.set()
+        except ConnectionClosed as closed:
+            raise _LostError(close_reason(closed)) from None
+
+    def _next_frame(self) -> bytes:
+        size, count = 5, 0
+        for part in self._out:
+            if size + len(part) > self._frame_bytes or count >= limits.FRAME_MESSAGES:
+                break
+            size += len(part)
+            count += 1
+        parts, self._out[:count] = self._out[:count], []
+        self._out_bytes -= sum(map(len, parts))
+        return frame(parts, Language.MSGPACK)
+
+    async def _watch(self) -> None:
+        """Says something every heartbeat, notices a silent hub and requests that it forgot."""
+        heartbeat = limits.HEARTBEAT_MS if self.welcome is None else self.welcome.heartbeat
+        beat = heartbeat / 1000
+        tick = min(beat, 1.0, self.timeout / 4)
+        said = time.monotonic()
+        while True:
+            await asyncio.sleep(tick)
+            now = time.monotonic()
+            if now - said >= beat:
+                self.send(m.Ping())
+                said = now
+            if now - self._heard > 2 * beat + tick:
+                raise _LostError(f"nothing was heard from the hub for {now - self._heard:.0f} seconds")
+            self.session.expire(self.timeout)

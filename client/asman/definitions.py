@@ -1,0 +1,143 @@
+"""A job's definition from what a caller says in Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import msgspec
+
+from asman_shared.definition import Build, DataRef, Definition, Requirements, check
+from asman_shared.errors import BadDefinition
+
+from .inputs import Blob, InputValue, name_files, prepare
+
+Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
+
+
+class JobFields(TypedDict, total=False):
+    """What a job can be told, by keyword; each replaces that field of the definition.
+
+    Attributes:
+        image: A container image; without one (and without ``build``) the hub's default, if it has one.
+        build: An image to build instead: a `Build`, or a mapping with its fields.
+        command: A list is argv; a text is split into words as a shell does (use ``sh -c '…'`` for more).
+        entrypoint: Replaces the image's.
+        workdir: Working directory in the container.
+        env: Environment variables.
+        inputs: Files below ``/inputs`` by name: text, bytes, a path of a file or folder, a `DataRef`, or a JSON value.
+        files: Files and folders to put below ``/inputs`` under the last part of their paths, or by name in a mapping.
+        config_files: As ``inputs``; an absolute name is mounted where it says.
+        cpus: How many a worker must have free; so ``gpus`` and ``memory`` (``512MiB``, ``2g``, or bytes).
+        max_duration: The longest run, as part of the definition (``20m``).
+        shm_size: Size of ``/dev/shm``.
+        tags: A worker must carry all of these.
+        version: A text or number that only makes the job another one than without.
+    """
+
+    image: str | None
+    build: Build | Mapping[str, Any] | None
+    command: str | Sequence[str] | None
+    entrypoint: str | Sequence[str] | None
+    workdir: str | None
+    env: Mapping[str, str] | None
+    inputs: Mapping[str, InputValue] | None
+    files: Files | None
+    config_files: Mapping[str, InputValue] | None
+    cpus: float | None
+    gpus: int | None
+    memory: str | int | None
+    max_duration: str | None
+    shm_size: str | None
+    tags: Sequence[str] | None
+    version: str | int | None
+
+
+def read(definition: Definition | Mapping[str, Any] | None) -> Definition:
+    """A definition from its JSON form, or a copy of one.
+
+    Raises:
+        BadDefinition: A field is unknown or has the wrong type.
+    """
+    if definition is None:
+        return Definition()
+    if isinstance(definition, Definition):
+        return msgspec.structs.replace(definition)
+    try:
+        return msgspec.convert(definition, Definition)
+    except msgspec.ValidationError as error:
+        sentence, _, path = str(error).partition(" - at `$")
+        where = "definition" + path.rstrip("`")
+        raise BadDefinition(f"{sentence} ({where})", field=where) from error
+
+
+def make(definition: Definition | Mapping[str, Any] | None, fields: JobFields) -> tuple[Definition, dict[str, Blob]]:
+    """The whole definition, checked, and the blobs that must be stored before it is submitted.
+
+    Files are read here: call it in a thread when there are any.
+
+    Raises:
+        BadDefinition: A field, name, value or file can't be part of a job.
+        BadUnit: A size or duration is unclear.
+    """
+    made = read(definition)
+    _plain(made, fields)
+    _needs(made, fields)
+    values = {**name_files(fields.get("files") or ()), **(fields.get("inputs") or {})}
+    prepared = prepare(values, where="definition.inputs")
+    made.inputs = _merged(made.inputs, prepared.refs)
+    configs = prepare(fields.get("config_files") or {}, where="definition.configFiles", absolute=True)
+    made.config_files = _merged(made.config_files, configs.refs)
+    check(made)
+    return made, {**prepared.blobs, **configs.blobs}
+
+
+def _plain(made: Definition, fields: JobFields) -> None:
+    if (image := fields.get("image")) is not None:
+        made.image = image
+    if (build := fields.get("build")) is not None:
+        made.build = build if isinstance(build, Build) else read({"build": dict(build)}).build
+    if (command := fields.get("command")) is not None:
+        made.command = command if isinstance(command, str) else list(command)
+    if (entrypoint := fields.get("entrypoint")) is not None:
+        made.entrypoint = entrypoint if isinstance(entrypoint, str) else list(entrypoint)
+    if (workdir := fields.get("workdir")) is not None:
+        made.workdir = workdir
+    if (env := fields.get("env")) is not None:
+        made.env = {**(made.env or {}), **{name: _env(name, value) for name, value in env.items()}}
+    if (max_duration := fields.get("max_duration")) is not None:
+        made.max_duration = max_duration
+    if (shm_size := fields.get("shm_size")) is not None:
+        made.shm_size = shm_size
+    if (tags := fields.get("tags")) is not None:
+        made.tags = list(tags)
+    if (version := fields.get("version")) is not None:
+        made.v = version
+
+
+def _env(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise BadDefinition(
+            f"the environment variable {name} is a {type(value).__name__} and must be text",
+            field=f"definition.env.{name}",
+        )
+    return value
+
+
+def _needs(made: Definition, fields: JobFields) -> None:
+    cpus, gpus, memory = fields.get("cpus"), fields.get("gpus"), fields.get("memory")
+    if cpus is None and gpus is None and memory is None:
+        return
+    needs = msgspec.structs.replace(made.requirements) if made.requirements else Requirements()
+    if cpus is not None:
+        needs.cpus = int(cpus) if float(cpus).is_integer() else float(cpus)
+    if gpus is not None:
+        needs.gpus = gpus
+    if memory is not None:
+        needs.memory = memory if isinstance(memory, str) else f"{memory}b"
+    made.requirements = needs
+
+
+def _merged(had: dict[str, DataRef] | None, refs: dict[str, DataRef]) -> dict[str, DataRef] | None:
+    return {**(had or {}), **refs} or had

@@ -1,0 +1,57 @@
+"""The error of a job that did not succeed, for callers who asked to be told by an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asman_shared.errors import AsmanError
+from asman_shared.messages import Verdict
+from asman_shared.states import Reason
+
+_SENTENCES = {
+    Reason.TIMED_OUT: "ran out of time",
+    Reason.OUT_OF_MEMORY: "used more memory than it was given",
+    Reason.CANCELLED: "was cancelled",
+    Reason.REPLACED: "was replaced by a newer job of the same namespace",
+    Reason.WORKER_LOST: "lost its worker too often",
+    Reason.DELETED: "was deleted",
+    Reason.ERROR: "could not be run",
+}
+
+
+def describe(verdict: Verdict) -> str:
+    """How a job ended, as the end of a sentence that begins with the job."""
+    if verdict.reason is Reason.SUCCESS:
+        return "succeeded"
+    failed = verdict.reason is Reason.FAILED
+    said = f"exited with code {verdict.exit_code}" if failed else _SENTENCES[verdict.reason]
+    return f"{said}: {verdict.message}" if verdict.message else said
+
+
+class JobFailed(AsmanError):
+    """A job did not succeed.
+
+    Args:
+        job: The job's id.
+        verdict: How it ended.
+        lines: The last lines of its log.
+
+    Attributes:
+        exit_code: The container's, or None when it did not run to its end.
+    """
+
+    code = "job_failed"
+    status = 422
+
+    def __init__(self, job: str, verdict: Verdict, lines: Sequence[str] = ()) -> None:
+        super().__init__(f"job {job[:12]} {describe(verdict)}")
+        self.job = job
+        self.verdict = verdict
+        self.exit_code = verdict.exit_code
+        self.lines = list(lines)
+        self.hint = verdict.hint
+
+    def __str__(self) -> str:
+        if not self.lines:
+            return self.message
+        return "\n".join([self.message, "its last lines:", *(f"  {line}" for line in self.lines)])

@@ -1,0 +1,174 @@
+"""A handle of one job on a queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from asman_shared import messages as m
+from asman_shared.states import Reason
+
+from .blobs import Blobs
+from .connection import Connection
+from .deadline import deadline
+from .failure import JobFailed
+from .following import Tracker
+from .logs import Line, LogReader, last_lines
+from .outputs import JobResult
+
+if TYPE_CHECKING:
+    from asman_shared.definition import Definition
+
+LAST_LINES: Final = 20
+"""Log lines that a `JobFailed` carries."""
+
+
+class Job:
+    """A job, as this program follows it.
+
+    Attributes:
+        id: The hash of its definition: 64 hex digits.
+        url: Where a browser finds it.
+        answer: What submitting it did: ``queued`` a new run, ``joined`` one that exists, or found it ``cached``;
+            empty when it was not submitted here.
+        able: How many connected workers could run it, as of then.
+        why: When none could: why, in a sentence.
+        namespace: The slot that holds it.
+        definition: What is run.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        blobs: Blobs,
+        tracker: Tracker,
+        state: m.JobState,
+        definition: Definition,
+        *,
+        namespace: str = "_",
+        accepted: m.Accepted | None = None,
+    ) -> None:
+        self._connection = connection
+        self._blobs = blobs
+        self._tracker = tracker
+        self._first = state
+        self.id: Final = state.id
+        self.url: Final = connection.address.job_url(state.id)
+        self.answer = accepted.answer if accepted else ""
+        self.able = accepted.able if accepted else 0
+        self.why = accepted.why if accepted else ""
+        self.namespace = namespace
+        self.definition = definition
+
+    def __repr__(self) -> str:
+        return f"Job({self.id[:12]}, {self.state.state.value})"
+
+    @property
+    def state(self) -> m.JobState:
+        """The newest state heard of; it is pushed, so reading it costs nothing."""
+        return self._tracker.state or self._first
+
+    @property
+    def verdict(self) -> m.Verdict | None:
+        """How it ended, when it has."""
+        return self._tracker.verdict
+
+    async def _follow(self) -> None:
+        if not self._tracker.followed and self._tracker.verdict is None:
+            follow = m.Follow(ref=0, job=self.id)
+            await self._connection.request(follow, m.Following, tracker=self._tracker)
+
+    async def wait(self, timeout: float | None = None) -> m.Verdict:
+        """Waits until the job is finished.
+
+        Args:
+            timeout: Seconds; None for as long as it takes.
+
+        Returns:
+            How it ended, well or not.
+
+        Raises:
+            TimedOut: It is not finished by then; it goes on.
+            NotFound: The hub does not know the job any more.
+            ConnectionFailed: The hub stayed away for longer than allowed.
+        """
+        async with deadline(timeout, f"waiting for job {self.id[:12]}"):
+            await self._follow()
+            while (verdict := self._tracker.verdict) is None:
+                await self._tracker.change()
+        return verdict
+
+    async def changes(self) -> AsyncIterator[m.JobState]:
+        """Each newer state of the job, ending with the one that finishes it; states in quick succession merge."""
+        await self._follow()
+        seen = -1
+        while True:
+            state = self.state
+            if state.rev != seen:
+                seen = state.rev
+                yield state
+            elif self._tracker.verdict is not None:
+                return
+            else:
+                await self._tracker.change()
+
+    async def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
+        """Waits until the job is finished and gives what it made.
+
+        Args:
+            timeout: Seconds; None for as long as it takes.
+            check: Whether anything but exit code 0 raises. Without it, look at ``ok`` and ``exit_code``.
+
+        Raises:
+            JobFailed: It did not succeed (with ``check``); the error has its exit code and last lines.
+            TimedOut: It is not finished by then; it goes on.
+            AsmanError: As `wait`.
+        """
+        async with deadline(timeout, f"waiting for the result of job {self.id[:12]}"):
+            verdict = await self.wait()
+            if check and not verdict.ok:
+                raise JobFailed(self.id, verdict, await last_lines(self._connection, self.id, verdict, LAST_LINES))
+            if verdict.reason is Reason.DELETED:
+                return JobResult(self.id, verdict, m.Result(), self._blobs)
+            answer = await self._connection.request(m.Get(ref=0, job=self.id), m.Job)
+        return JobResult(self.id, verdict, answer.result or m.Result(), self._blobs)
+
+    async def logs(self, since: int = 0, *, follow: bool = True) -> AsyncIterator[Line]:
+        """The job's log: what there is and then each line as it comes, until it is finished and all lines came.
+
+        Args:
+            since: The ``seq`` of the first line that is wanted.
+            follow: False to end with the lines there are now.
+
+        Raises:
+            AsmanError: As `wait`.
+        """
+        reader = LogReader(self._connection, self._tracker, self.id, since)
+        async for line in reader.live() if follow else reader.stored():
+            yield line
+
+    async def cancel(self, namespace: str | None = None, timeout: float | None = None) -> bool:
+        """Releases the job from its namespace; it is stopped when nobody else holds it.
+
+        Args:
+            namespace: Another slot, or ``*`` for all of them.
+            timeout: Seconds.
+
+        Returns:
+            Whether there was anything to release.
+        """
+        request = m.Cancel(ref=0, job=self.id, namespace=namespace or self.namespace)
+        async with deadline(timeout, f"cancelling job {self.id[:12]}"):
+            answer = await self._connection.request(request, m.Cancelled)
+        if self._tracker.verdict is None:
+            self._tracker.answered(answer.job)
+        return answer.released
+
+    async def delete(self, timeout: float | None = None) -> None:
+        """Stops the job if it runs, and makes the hub forget it and its result.
+
+        Args:
+            timeout: Seconds.
+        """
+        async with deadline(timeout, f"deleting job {self.id[:12]}"):
+            await self._connection.request(m.Delete(ref=0, job=self.id), m.Deleted)

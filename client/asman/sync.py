@@ -1,0 +1,292 @@
+"""The same as `asman.connect`, without ``await``.
+
+.. code-block:: python
+
+    import asman.sync
+
+    with asman.sync.connect("https://hub.example/q/my-queue") as queue:
+        job = queue.submit(image="alpine", command="echo hello")
+        for line in job.logs():
+            print(line.text)
+        result = job.result()
+
+The async client runs on an event loop in a thread of its own; each call here waits for one of its calls there. One
+queue may be used from several threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from asman_shared import messages as m
+from asman_shared.definition import Definition
+
+from . import client, job, outputs
+from .address import Address
+from .changes import Change
+from .logs import Line
+
+P = ParamSpec("P")
+A = TypeVar("A")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="asman", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Does it there and waits here; an interrupt here cancels it there."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """The items, one by one."""
+
+        async def end() -> None:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
+
+        try:
+            while (found := self.run(_next(items))) is not None:
+                yield found[0]
+        finally:
+            self.run(end())
+
+    def stop(self) -> None:
+        """Ends the loop and its thread."""
+        self.run(self._loop.shutdown_asyncgens())
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(items: AsyncIterator[T]) -> tuple[T] | None:
+    try:
+        return (await anext(items),)
+    except StopAsyncIteration:
+        return None
+
+
+class _Mirror:
+    """An object of the async client, seen from another thread."""
+
+    def __init__(self, inner: Any, loop: _Loop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+
+def _call(method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
+    """A method that does what ``method`` of the mirrored object does, and waits."""
+
+    def mirrored(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self._loop.run(method(self._inner, *args, **kwargs))
+        return result
+
+    mirrored.__doc__ = method.__doc__
+    mirrored.__name__ = method.__name__
+    return mirrored
+
+
+def _each(method: Callable[Concatenate[A, P], AsyncIterator[T]]) -> Callable[Concatenate[Any, P], Iterator[T]]:
+    """A method that iterates over what ``method`` of the mirrored object gives."""
+
+    def mirrored(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        found: Iterator[T] = self._loop.each(method(self._inner, *args, **kwargs))
+        return found
+
+    mirrored.__doc__ = method.__doc__
+    mirrored.__name__ = method.__name__
+    return mirrored
+
+
+class Output(_Mirror):
+    """One output file of a job; see `asman.Output`."""
+
+    read_bytes = _call(outputs.Output.read_bytes)
+    read_text = _call(outputs.Output.read_text)
+    json = _call(outputs.Output.json)
+    save = _call(outputs.Output.save)
+
+    @property
+    def name(self) -> str:
+        """Its path below ``/outputs``."""
+        return str(self._inner.name)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(self._inner.size)
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        return str(self._inner.sha256)
+
+
+class JobResult:
+    """How a job ended and what it made; see `asman.JobResult`."""
+
+    def __init__(self, inner: outputs.JobResult, loop: _Loop) -> None:
+        self._inner = inner
+        self._loop = loop
+        self.job = inner.job
+        self.verdict = inner.verdict
+        self.exit_code = inner.exit_code
+        self.ok = inner.ok
+        self.outputs: Mapping[str, Output] = _Outputs(inner.outputs, loop)
+
+    def save_outputs(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Writes all outputs into a folder, under their names; see `asman.JobResult.save_outputs`."""
+        return self._loop.run(self._inner.save_outputs(folder))
+
+
+class _Outputs(Mapping[str, Output]):
+    def __init__(self, inner: outputs.Outputs, loop: _Loop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    def __getitem__(self, name: str) -> Output:
+        return Output(self._inner[name], self._loop)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._inner
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inner)
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+
+class Job(_Mirror):
+    """A handle of one job; see `asman.Job`."""
+
+    wait = _call(job.Job.wait)
+    cancel = _call(job.Job.cancel)
+    delete = _call(job.Job.delete)
+    logs: Callable[..., Iterator[Line]] = _each(job.Job.logs)
+    changes: Callable[..., Iterator[m.JobState]] = _each(job.Job.changes)
+    _result = _call(job.Job.result)
+
+    def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
+        """Waits until the job is finished and gives what it made; see `asman.Job.result`."""
+        return JobResult(self._result(timeout, check=check), self._loop)
+
+    @property
+    def id(self) -> str:
+        """The hash of its definition."""
+        return str(self._inner.id)
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        return str(self._inner.url)
+
+    @property
+    def answer(self) -> str:
+        """What submitting it did: ``queued``, ``joined`` or ``cached``."""
+        return str(self._inner.answer)
+
+    @property
+    def able(self) -> int:
+        """How many connected workers could run it when it was submitted."""
+        return int(self._inner.able)
+
+    @property
+    def why(self) -> str:
+        """When none could: why."""
+        return str(self._inner.why)
+
+    @property
+    def state(self) -> m.JobState:
+        """The newest state heard of."""
+        found: m.JobState = self._inner.state
+        return found
+
+    @property
+    def verdict(self) -> m.Verdict | None:
+        """How it ended, when it has."""
+        found: m.Verdict | None = self._inner.verdict
+        return found
+
+
+class Queue(_Mirror):
+    """A connection to a queue, for use in ``with``; see `asman.Queue`."""
+
+    workers = _call(client.Queue.workers)
+    jobs: Callable[..., Iterator[m.JobState]] = _each(client.Queue.jobs)
+    changes: Callable[..., Iterator[Change]] = _each(client.Queue.changes)
+    _submit = _call(client.Queue.submit)
+    _get = _call(client.Queue.get)
+
+    def submit(self, definition: Definition | Mapping[str, Any] | None = None, **fields: Any) -> Job:
+        """Runs a job, joins the run that exists, or finds its result; see `asman.Queue.submit`."""
+        return Job(self._submit(definition, **fields), self._loop)
+
+    def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
+        """A handle of a job that is on this queue; see `asman.Queue.get`."""
+        return Job(self._get(job, namespace=namespace, timeout=timeout), self._loop)
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        found: Address = self._inner.address
+        return found
+
+    @property
+    def url(self) -> str:
+        """The queue's URL."""
+        return str(self._inner.url)
+
+    def close(self) -> None:
+        """Ends the connection and its thread; jobs go on."""
+        try:
+            self._loop.run(self._inner.close())
+        finally:
+            self._loop.stop()
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0) -> Queue:
+    """Connects to a queue; arguments and errors are those of `asman.connect`."""
+    loop = _Loop()
+    try:
+        inner = loop.run(_open(address, hub, timeout, reconnect))
+    except BaseException:
+        loop.stop()
+        raise
+    return Queue(inner, loop)
+
+
+async def _open(address: str, hub: str | None, timeout: float, reconnect: float | None) -> client.Queue:
+    queue = client.connect(address, hub, timeout=timeout, reconnect=reconnect)
+    await queue.open()
+    return queue

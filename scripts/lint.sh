@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Everything that judges the source without running it; all of it is run, then the verdict.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+failed=()
+
+check() {
+  local name="$1"
+  shift
+  say "$name"
+  if ! "$@"; then failed+=("$name"); fi
+}
+
+# Nothing in the repository may name a package registry: a clone works with whatever registry its machine uses.
+no_registry_hosts() {
+  local found
+  found="$(git grep --untracked -nIE 'registry\.(npmjs|yarnpkg)|pypi\.org|pythonhosted|deb\.debian|docker\.io/|quay\.io|ghcr\.io' -- \
+    ':!scripts/lint.sh' || true)"
+  [ -z "$found" ] || { printf '%s\n' "$found" && return 1; }
+}
+
+rooms=()
+for room in shared server worker client tests bench scripts; do
+  if [ -d "$room" ]; then rooms+=("$room"); fi
+done
+
+check "ruff check" "$PYTHON" -m ruff check .
+check "ruff format" "$PYTHON" -m ruff format --check .
+check "mypy" "$PYTHON" -m mypy "${rooms[@]}"
+check "import-linter" "$VENV/bin/lint-imports" --no-logo
+if [ -d .git ]; then check "no registry hosts" no_registry_hosts; fi
+if [ -f web/package.json ]; then check "the page's lint" npm --prefix web run --silent lint; fi
+
+if [ "${#failed[@]}" -gt 0 ]; then die "lint failed: ${failed[*]}"; fi
+say "Lint is clean."

@@ -1,0 +1,237 @@
+"""What `make run` does after setting up: a hub and a worker on this machine, one example job, and then they stay up.
+
+usage: python -m scripts.run
+
+Environment: ``ONCE=1`` ends after the job with everything stopped; ``PORT`` names the port (default: 8000, or the
+next free one); ``DATA`` the folder for what is kept (default: .asman in the clone; ONCE uses a temporary one).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from scripts import base_image, docker_api
+from scripts.engine import ROOT, NoEngineError, hold
+
+ASMAN = Path(sys.executable).with_name("asman")
+EXAMPLE = ROOT / "examples" / "count-words"
+PUBLIC_IMAGE = "alpine:3"
+LOG = ROOT / ".run" / "logs" / "up.log"
+_QUEUE_URL = re.compile(r"https?://[^\s/]+/q/[\w.-]+")
+_JOB_ID = re.compile(r"\b[0-9a-f]{64}\b")
+_HEALTHY_SECONDS = 60.0
+_REGISTRY_SECONDS = 8.0
+
+
+class CannotRunError(Exception):
+    """Something that the example needs did not work; the sentence says what."""
+
+
+@dataclass(frozen=True)
+class Containers:
+    """How jobs will run.
+
+    Attributes:
+        executor: For ``asman up --executor``.
+        image: The image for jobs, or None when jobs are plain processes.
+    """
+
+    executor: str
+    image: str | None
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    sys.stdout.write(f"==> {text}\n")
+    sys.stdout.flush()
+
+
+def choose_containers(stack: ExitStack) -> Containers:
+    """Get an engine and an image, or fall back to plain processes and say so."""
+    try:
+        engine = stack.enter_context(hold())
+    except NoEngineError as error:
+        why, _, log = str(error).partition("\n")
+        say(f"Jobs run as plain processes, without a container (executor 'process'): {why}.")
+        sys.stdout.write("".join(f"    {line}\n" for line in log.splitlines()))
+        return Containers("process", None)
+    os.environ["DOCKER_HOST"] = engine.host
+    say(f"Container engine: {engine.host}{' (private, started for this)' if engine.private else ''}")
+    if docker_api.has_image(engine.host, PUBLIC_IMAGE):
+        return Containers("docker", PUBLIC_IMAGE)
+    try:
+        docker_api.pull_image(engine.host, PUBLIC_IMAGE, _REGISTRY_SECONDS)
+    except docker_api.EngineError:
+        try:
+            image = base_image.ensure(engine.host)
+        except docker_api.EngineError as error:
+            say(f"Jobs run as plain processes: no image registry is in reach, and {error}.")
+            return Containers("process", None)
+        say(f"No image registry is in reach: jobs run in {image}, made here from busybox-static")
+        return Containers("docker", image)
+    say(f"Jobs run in the public image {PUBLIC_IMAGE}")
+    return Containers("docker", PUBLIC_IMAGE)
+
+
+def choose_port() -> int:
+    """The port that ``PORT`` names, else 8000 or the next one that is free."""
+    named = os.environ.get("PORT")
+    if named:
+        if not named.isdecimal() or not _is_free(int(named)):
+            raise CannotRunError(f"PORT={named} is not a port that is free here")
+        return int(named)
+    for port in range(8000, 8100):
+        if _is_free(port):
+            return port
+    raise CannotRunError("no port from 8000 to 8099 is free; name another with PORT=n")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+@contextmanager
+def asman_up(port: int, data: Path, containers: Containers) -> Iterator[subprocess.Popen[bytes]]:
+    """A hub with a worker inside; stopped, by its process id, when the block ends."""
+    command = [str(ASMAN), "up", "--port", str(port), "--data-dir", str(data), "--executor", containers.executor]
+    if containers.image:
+        command += ["--default-image", containers.image]
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("wb") as log:
+        up = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield up
+    finally:
+        up.terminate()
+        try:
+            up.wait(30)
+        except subprocess.TimeoutExpired:
+            up.kill()
+            up.wait()
+
+
+def wait_healthy(up: subprocess.Popen[bytes], port: int) -> str:
+    """Wait until the hub answers and has named its queue; returns the queue's URL."""
+    deadline = time.monotonic() + _HEALTHY_SECONDS
+    while up.poll() is None and time.monotonic() < deadline:
+        found = _QUEUE_URL.search(LOG.read_text(errors="replace"))
+        if found and _answers(port):
+            return found.group()
+        time.sleep(0.05)
+    last = "\n".join(LOG.read_text(errors="replace").splitlines()[-20:])
+    state = "is not ready" if up.poll() is None else f"ended with exit code {up.returncode}"
+    raise CannotRunError(f"asman up {state}; its last words:\n{last}")
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def run_example(queue_url: str, containers: Containers, outputs: Path) -> None:
+    """Run the example through the command line, as anyone would, and show what came back."""
+    arguments = ["job", "add", queue_url, "--wait", "-o", str(outputs)]
+    for name in ("text.txt", "count.sh"):
+        arguments += ["--file", str((EXAMPLE / name).relative_to(ROOT))]
+    if containers.image:
+        arguments += ["--image", containers.image]
+    arguments += ["-c", 'sh -c "sh $JOB_INPUTS/count.sh"']
+    say(f"Running: asman job add <queue> {' '.join(arguments[3:-1])} '{arguments[-1]}'")
+    job = subprocess.Popen(  # noqa: S603
+        [ASMAN, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    told = ""
+    assert job.stdout is not None  # noqa: S101 - it is a pipe
+    for line in job.stdout:
+        told += line
+        sys.stdout.write(f"    {line}")
+        sys.stdout.flush()
+    if job.wait() != 0:
+        raise CannotRunError(f"the example job ended with exit code {job.returncode}")
+    words = outputs / "words.txt"
+    say("The job's output file words.txt:")
+    sys.stdout.write("".join(f"    {line}\n" for line in words.read_text().splitlines()))
+    found = _JOB_ID.search(told)
+    hub, _, queue = queue_url.rpartition("/q/")
+    if found:
+        say(f"Job:   {found.group()}")
+        say(f"URL:   {hub}/j/{found.group()}")
+    say(f"Queue: {queue_url}")
+    say(f"Page:  {hub}/#?queue={queue}")
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the example, then stay up until Ctrl-C."""
+    once = os.environ.get("ONCE", "") not in ("", "0")
+    for each in _SIGNALS:
+        signal.signal(each, _end)
+    try:
+        with ExitStack() as stack:
+            temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="asman-run-")))
+            containers = choose_containers(stack)
+            port = choose_port()
+            data = temporary / "data" if once else Path(os.environ.get("DATA") or ROOT / ".asman")
+            say(f"Starting a hub and a worker: asman up --port {port} (its log: {os.path.relpath(LOG)})")
+            up = stack.enter_context(asman_up(port, data, containers))
+            queue_url = wait_healthy(up, port)
+            run_example(queue_url, containers, temporary / "out")
+            if not once:
+                say("Staying up; Ctrl-C ends it.")
+                up.wait()
+                raise CannotRunError(f"asman up ended with exit code {up.returncode}; see {LOG}")
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 0 if not once else 130
+    except CannotRunError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    if once:
+        say("Done; everything that was started is stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Make this machine able to run Asman; do nothing, and quickly, when it already is.
+#
+# usage: scripts/setup.sh run|dev
+#   run   what `make run` needs: Python packages, a container engine, the built page
+#   dev   that, and what `make test` needs: test tools and a browser
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+LEVEL="${1:-dev}"
+case "$LEVEL" in run | dev) ;; *) die "usage: scripts/setup.sh run|dev" ;; esac
+BASE_PYTHON="${BASE_PYTHON:-python3}"
+
+setup_python() {
+  if ! command -v "$BASE_PYTHON" >/dev/null || ! "$BASE_PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+    apt_install "Python and its virtual environments" python3 python3-venv ca-certificates ||
+      die "Asman needs Python 3.11 or newer with its venv module."
+  fi
+  "$BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    die "Asman needs Python 3.11 or newer; this is $("$BASE_PYTHON" --version). Set BASE_PYTHON to a newer one."
+  # The programs in a virtual environment hold its path, so one that was moved is made anew.
+  if [ "$(cat "$VENV/made-for" 2>/dev/null)" != "$VENV" ] || ! "$PYTHON" -c 'import pip' 2>/dev/null; then
+    say "Making the virtual environment .venv"
+    "$BASE_PYTHON" -m venv --clear "$VENV"
+    printf '%s\n' "$VENV" >"$VENV/made-for"
+    rm -f "$RUN_DIR/stamps/"python-*
+  fi
+  local extras='hub,worker' want
+  want="$(cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt" | sha256sum)"
+  if stamp_is python-dev "$want" || { [ "$LEVEL" = run ] && stamp_is python-run "$want"; }; then return; fi
+  if [ "$LEVEL" = dev ]; then extras="$extras,dev"; fi
+  say "Installing Python packages into .venv (extras: $extras)"
+  with_retries quietly pip "$PYTHON" -m pip install -q -c "$ROOT/constraints.txt" -e "${ROOT}[$extras]" ||
+    die "The Python packages could not be installed; is a package index in reach?"
+  set_stamp "python-$LEVEL" "$want"
+}
+
+setup_engine() {
+  if ! "$PYTHON" -m scripts.engine status --quiet && ! command -v dockerd >/dev/null; then
+    apt_install "a container engine" docker.io ||
+      say "No container engine: jobs can only run as plain processes (executor 'process')."
+  fi
+  # The image that needs no registry is made from this one static program.
+  if ! "$PYTHON" -m scripts.base_image --check; then
+    apt_install "the base image" busybox-static || say "Without busybox-static there is no local base image."
+  fi
+}
+
+setup_browser() {
+  # Playwright brings its own node, which on a bare Debian lacks one library.
+  local driver
+  driver="$("$PYTHON" -c 'import pathlib, playwright; print(pathlib.Path(playwright.__file__).parent / "driver/node")')"
+  if ! command -v chromium >/dev/null || ! "$driver" --version >/dev/null 2>&1; then
+    apt_install "the browser tests" chromium fonts-dejavu-core libatomic1 ||
+      say "Without chromium the browser tests fail."
+  fi
+}
+
+setup_git() {
+  if ! command -v git >/dev/null; then
+    apt_install "the tests that build from a repository" git || say "Without git those tests fail."
+  fi
+}
+
+setup_python
+setup_engine
+if [ "$LEVEL" = dev ]; then
+  setup_git
+  setup_browser
+fi
+bash "$ROOT/scripts/web.sh" "$LEVEL"
+say "Ready."

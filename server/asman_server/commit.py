@@ -1,0 +1,66 @@
+"""One transaction of the journal, as plain data, and the port that makes it durable."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+Key = tuple[str, str]
+"""(queue, job id)."""
+
+
+class JobRow(Struct, gc=False):
+    """A job as it is stored; see `asman_server.tables.jobs`."""
+
+    queue: str
+    id: str
+    number: int
+    state: str
+    finished: int
+    record: bytes
+
+
+class LogChunk(Struct, gc=False):
+    """A run of log lines to store; see `asman_server.tables.log_chunks`."""
+
+    queue: str
+    job: str
+    first: int
+    last: int
+    size: int
+    body: bytes
+
+
+class Commit(Struct):
+    """What is written together, in this order: removals first, so that what was removed may be made anew.
+
+    Attributes:
+        forget: Jobs to remove with their results and logs.
+        clear: Jobs whose log is to be removed.
+        definitions: (id, body) to store unless they are there.
+        jobs: Rows to store or replace.
+        results: (queue, id, body) to store or replace.
+        chunks: Log chunks to store or replace.
+        drop_chunks: (queue, job, first) of log chunks to remove.
+    """
+
+    forget: list[Key]
+    clear: list[Key]
+    definitions: list[tuple[str, bytes]]
+    jobs: list[JobRow]
+    results: list[tuple[str, str, bytes]]
+    chunks: list[LogChunk]
+    drop_chunks: list[tuple[str, str, int]]
+
+
+class Ledger(Protocol):
+    """Where commits are made durable."""
+
+    async def commit(self, commit: Commit) -> None:
+        """Writes all of it or nothing; when this returns it survives a power cut.
+
+        Raises:
+            Unavailable: It can't be written now. It may have been written all the same (a connection that broke
+                after the commit); writing it again does no harm.
+        """

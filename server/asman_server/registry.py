@@ -1,0 +1,117 @@
+"""The queues of one hub: loaded at first use, kept while anybody needs them, let go when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from asman_shared.errors import Overloaded
+
+from .clock import Clock
+from .core import QueuePolicy
+from .core import events as ev
+from .journal import Journal
+from .queue_shell import QueueShell
+from .store import Reader
+
+log = logging.getLogger("asman.hub.registry")
+
+QUEUES: Final = 100_000
+"""Queues in memory at most."""
+SWEEP_SECONDS: Final = 60.0
+"""Time between two looks for idle queues and for what has reached the end of its retention."""
+
+
+class Registry:
+    """See the module.
+
+    Args:
+        journal: Makes queues durable.
+        store: Reads what is durable.
+        clock: Now.
+        policy: What the operator tunes.
+        retention: Milliseconds that finished jobs are kept.
+    """
+
+    def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy, retention: int) -> None:
+        self.queues: dict[str, QueueShell] = {}
+        self._journal = journal
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+        self._retention = retention
+        self._loading: dict[str, asyncio.Task[QueueShell]] = {}
+
+    async def take_up_work(self) -> None:
+        """Loads the queues with running jobs: their workers will come back, or be missed."""
+        for name in await self._store.queues_at_work():
+            await self.queue(name)
+        log.info("queues at work taken up", extra={"queues": len(self.queues)})
+
+    async def queue(self, name: str) -> QueueShell:
+        """The queue of this name, loaded from the store at first use.
+
+        Raises:
+            Overloaded: Too many queues are in memory.
+            Unavailable: The database can't be read.
+        """
+        shell = self.queues.get(name)
+        if shell is not None:
+            return shell
+        loading = self._loading.get(name)
+        if loading is None:
+            if len(self.queues) + len(self._loading) >= QUEUES:
+                self._unload_idle()
+            if len(self.queues) + len(self._loading) >= QUEUES:
+                raise Overloaded(f"this hub has {QUEUES} queues in use; try again later")
+            loading = self._loading[name] = asyncio.get_running_loop().create_task(self._load(name))
+        return await asyncio.shield(loading)
+
+    async def _load(self, name: str) -> QueueShell:
+        try:
+            shell = QueueShell(name, self._journal, self._store, self._clock, self._policy)
+            await shell.load()
+            self.queues[name] = shell
+            return shell
+        finally:
+            del self._loading[name]
+
+    @asynccontextmanager
+    async def using(self, name: str) -> AsyncIterator[QueueShell]:
+        """The queue, kept in memory for as long as this lasts."""
+        shell = await self.queue(name)
+        while self.queues.get(name) is not shell:
+            shell = await self.queue(name)
+        shell.connections += 1
+        try:
+            yield shell
+        finally:
+            shell.connections -= 1
+            self._unload(shell)
+
+    def _unload(self, shell: QueueShell) -> None:
+        """Lets a queue leave memory when nobody needs it: all it knows is in the store."""
+        if shell.idle and not self._journal.holds(shell) and self.queues.get(shell.name) is shell:
+            shell.stop_timers()
+            del self.queues[shell.name]
+
+    def _unload_idle(self) -> None:
+        for shell in list(self.queues.values()):
+            self._unload(shell)
+
+    async def sweep(self) -> None:
+        """Looks after retention and idle queues, until it is cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            before = self._clock() - self._retention
+            for shell in list(self.queues.values()):
+                shell.apply(ev.Expired(before))
+            self._unload_idle()
+
+    async def close(self) -> None:
+        """Hands what is still open to the journal."""
+        for shell in list(self.queues.values()):
+            await shell.close()

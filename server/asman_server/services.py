@@ -1,0 +1,25 @@
+"""What every session needs of its hub, and nothing more."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from .blobs import BlobStore
+from .clock import Clock
+from .outbox import Flusher
+
+
+class Services(Struct, frozen=True):
+    """Shared by all sessions of a hub.
+
+    Attributes:
+        blobs: Where blobs are.
+        flusher: Flushes outboxes.
+        clock: Now.
+        default_image: What clients put into jobs of people who name no image.
+    """
+
+    blobs: BlobStore
+    flusher: Flusher
+    clock: Clock
+    default_image: str = ""

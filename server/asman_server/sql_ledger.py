@@ -1,0 +1,78 @@
+"""The ledger in a database, SQLite or Postgres from the same statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Executable, Table, and_, bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from asman_shared.errors import Unavailable
+
+from . import tables
+from .commit import Commit
+
+
+class SqlLedger:
+    """Writes commits, each in one transaction.
+
+    Args:
+        engine: The database.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+        def upsert(table: Table, keys: Sequence[str], values: Sequence[str]) -> Executable:
+            statement = insert(table)
+            if not values:
+                return statement.on_conflict_do_nothing(index_elements=list(keys))
+            return statement.on_conflict_do_update(
+                index_elements=list(keys), set_={name: statement.excluded[name] for name in values}
+            )
+
+        def drop(table: Table, column: str) -> Executable:
+            return delete(table).where(and_(table.c.queue == bindparam("q"), table.c[column] == bindparam("j")))
+
+        self._put_jobs = upsert(tables.jobs, ("queue", "id"), ("number", "state", "finished", "record"))
+        self._put_definitions = upsert(tables.definitions, ("id",), ())
+        self._put_results = upsert(tables.results, ("queue", "id"), ("body",))
+        self._put_chunks = upsert(tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
+        self._drop_job = drop(tables.jobs, "id")
+        self._drop_result = drop(tables.results, "id")
+        self._drop_log = drop(tables.log_chunks, "job")
+        self._drop_chunk = delete(tables.log_chunks).where(
+            tables.log_chunks.c.queue == bindparam("q"),
+            tables.log_chunks.c.job == bindparam("j"),
+            tables.log_chunks.c.first == bindparam("f"),
+        )
+
+    async def commit(self, commit: Commit) -> None:
+        """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
+        try:
+            async with self._engine.begin() as connection:
+                await self._write(connection, commit)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+            raise Unavailable(reason) from error
+
+    async def _write(self, connection: AsyncConnection, commit: Commit) -> None:
+        async def run(statement: Executable, rows: list[dict[str, Any]]) -> None:
+            if rows:
+                await connection.execute(statement, rows)
+
+        gone = [{"q": q, "j": j} for q, j in commit.forget]
+        await run(self._drop_job, gone)
+        await run(self._drop_result, gone)
+        await run(self._drop_log, gone)
+        await run(self._drop_log, [{"q": q, "j": j} for q, j in commit.clear])
+        await run(self._put_definitions, [{"id": key, "body": body} for key, body in commit.definitions])
+        await run(self._put_jobs, [msgspec.structs.asdict(row) for row in commit.jobs])
+        await run(self._put_results, [{"queue": q, "id": j, "body": body} for q, j, body in commit.results])
+        await run(self._put_chunks, [msgspec.structs.asdict(chunk) for chunk in commit.chunks])
+        await run(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in commit.drop_chunks])

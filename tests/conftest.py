@@ -1,0 +1,62 @@
+"""Fixtures for tests of real parts. Nothing here is started unless a test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.engine import Engine
+from tests.support.browser import TestBrowser, launched_browser
+from tests.support.engine import engine_for_session
+from tests.support.images import ensure_busybox
+from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
+
+_PROCESSES = pytest.StashKey[AsmanProcesses]()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A container engine; ``DOCKER_HOST`` names it."""
+    yield from engine_for_session()
+
+
+@pytest.fixture(scope="session")
+def busybox_image(engine: Engine) -> str:
+    """The name of an image with a shell and the usual small programs, already in the engine."""
+    return ensure_busybox(engine)
+
+
+@pytest.fixture
+def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AsmanProcesses]:
+    """Starts real ``asman`` processes for this test; what they printed is shown when it fails."""
+    with asman_processes(tmp_path) as started:
+        request.node.stash[_PROCESSES] = started
+        yield started
+
+
+@pytest.fixture
+def hub_process(processes: AsmanProcesses) -> Callable[..., HubProcess]:
+    """Start a hub on a free port: ``hub_process("--flag", command="up")``; see ``AsmanProcesses.hub``."""
+    return processes.hub
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[TestBrowser]:
+    """A headless Chromium."""
+    async with launched_browser() as launched:
+        yield launched
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the last lines of a failed test's processes to its report."""
+    del call
+    report = yield
+    started = item.stash.get(_PROCESSES, None)
+    if report.failed and started is not None:
+        report.sections.extend(started.report())
+    return report

@@ -1,0 +1,380 @@
+"""Workers and clients that keep to the protocol on bad connections, die, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from asman_server.client_session import ClientSession
+from asman_server.worker_session import WorkerSession
+from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, Language, encode
+from asman_shared.definition import Definition, Requirements
+from asman_shared.messages import (
+    Abort,
+    Accepted,
+    Acknowledged,
+    Assign,
+    Cancel,
+    Cancelled,
+    Changed,
+    Delete,
+    Deleted,
+    Error,
+    Finished,
+    Follow,
+    Following,
+    Held,
+    Hello,
+    JobState,
+    LogBatch,
+    LogLine,
+    LogLines,
+    Outcome,
+    PhaseReport,
+    Ping,
+    Register,
+    Registered,
+    Released,
+    Submit,
+)
+from asman_shared.states import Phase
+from tests.simulation.network import Connection, Cut
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+HEARTBEAT = 10.0
+PATIENCE = 25.0
+
+
+class Actor:
+    """Somebody with one connection at a time, which comes back by itself."""
+
+    kind: type[ClientSession] | type[WorkerSession]
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.random: Random = world.random
+        self.name = name
+        self.connection: Connection | None = None
+        self.ready = False
+
+    def say(self, *messages: Any) -> None:
+        if self.connection is not None:
+            self.connection.to_hub.put(encode(messages))
+
+    async def live(self) -> None:
+        """Connects, talks until the connection ends, and does so again."""
+        while True:
+            self.connection = self.world.host.connect(self.kind)
+            if self.connection is not None:
+                try:
+                    await self._talk(self.connection)
+                except (Cut, TimeoutError):
+                    pass
+                finally:
+                    self.connection.sever()
+                    self.connection = None
+                    self.ready = False
+                    self.left()
+            await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
+
+    async def _talk(self, connection: Connection) -> None:
+        self.greet()
+        beat = asyncio.get_running_loop().create_task(self._beat())
+        try:
+            while True:
+                async with asyncio.timeout(PATIENCE):
+                    frame = await connection.to_actor.get()
+                self.hear(frame)
+        finally:
+            beat.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if self.ready:
+                self.say(Ping())
+
+    def greet(self) -> None: ...
+
+    def hear(self, frame: bytes) -> None: ...
+
+    def left(self) -> None: ...
+
+
+class _Run:
+    """An attempt on a worker."""
+
+    def __init__(self, assign: Assign) -> None:
+        self.assign = assign
+        self.phase = Phase.ASSIGNED
+        self.seq = assign.log_next
+        self.lines: list[LogLine] = []
+        self.done: Outcome | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def held(self) -> Held:
+        return Held(self.assign.job, self.assign.attempt, self.phase, self.done is not None)
+
+
+class SimWorker(Actor):
+    """A worker; its outcomes are on its disk until they are acknowledged."""
+
+    kind = WorkerSession
+
+    def __init__(self, world: World, name: str, cpus: int) -> None:
+        super().__init__(world, name)
+        self.cpus = cpus
+        self.life = 0
+        self.runs: dict[tuple[str, int], _Run] = {}
+        self.draining = False
+
+    @property
+    def incarnation(self) -> str:
+        return f"{self.name}-{self.life}".ljust(16, ".")
+
+    def greet(self) -> None:
+        holding = [run.held for run in self.runs.values()]
+        self.say(Register(incarnation=self.incarnation, name=self.name, cpus=self.cpus, holding=holding))
+
+    def die(self) -> None:
+        """kill -9. Sometimes its containers and its name survive it, as with a data folder that is found again."""
+        if self.connection is not None:
+            self.connection.sever()
+        if self.random.random() < 0.5:
+            for key in [key for key, run in self.runs.items() if run.done is None]:
+                self._drop(key)
+        else:
+            self.life += 1
+            for key in list(self.runs):
+                self._drop(key)
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        run = self.runs.pop(key, None)
+        if run is not None and run.task is not None:
+            run.task.cancel()
+
+    def hear(self, frame: bytes) -> None:
+        for message in HUB_TO_WORKER_FRAMES.decode(frame, Language.MSGPACK):
+            if isinstance(message, Broken):
+                raise AssertionError(f"the hub sent what can't be read: {message.error}")
+            self._take(message)
+
+    def _take(self, message: Any) -> None:
+        if isinstance(message, Registered):
+            self._resume(message)
+        elif isinstance(message, Assign):
+            key = (message.job, message.attempt)
+            assert self.ready, "an assignment before the registration was answered"
+            if key not in self.runs:
+                run = self.runs[key] = _Run(message)
+                run.task = asyncio.get_running_loop().create_task(self._work(key, run))
+        elif isinstance(message, Abort):
+            self._drop((message.job, message.attempt))
+            self.say(Released(job=message.job, attempt=message.attempt))
+        elif isinstance(message, Acknowledged):
+            self._drop((message.job, message.attempt))
+            if message.accepted:
+                self.world.judge.accepted(message.job, message.attempt)
+
+    def _resume(self, message: Registered) -> None:
+        self.ready = True
+        keep = {(k.job, k.attempt): k.log_next for k in message.keep}
+        abort = {(h.job, h.attempt) for h in message.abort}
+        assert keep.keys() | abort >= self.runs.keys(), "the hub did not say what becomes of an attempt"
+        assert not keep.keys() & abort
+        for key in abort:
+            self._drop(key)
+            self.say(Released(job=key[0], attempt=key[1]))
+        for key, log_next in keep.items():
+            run = self.runs.get(key)
+            if run is None:
+                continue
+            again = [line for line in run.lines if line.seq >= log_next]
+            if again:
+                self.say(LogBatch(job=key[0], attempt=key[1], lines=again))
+            self.say(PhaseReport(job=key[0], attempt=key[1], phase=run.phase))
+            if run.done is not None:
+                self._report(key, run)
+
+    async def _work(self, key: tuple[str, int], run: _Run) -> None:
+        job, attempt = key
+        kind = self.world.kind_of(run.assign.definition)
+        for phase in (Phase.STAGING, Phase.RUNNING):
+            run.phase = phase
+            if self.ready:
+                self.say(PhaseReport(job=job, attempt=attempt, phase=phase))
+            await asyncio.sleep(self.random.expovariate(1 / 0.5))
+        if kind == "poison":
+            self.die()
+            return
+        if kind == "long":
+            await asyncio.sleep(40)
+        for _ in range(self.random.randrange(4)):
+            line = LogLine(run.seq, 0, 0, f"{attempt}:{run.seq}")
+            run.seq += 1
+            run.lines.append(line)
+            if self.ready:
+                self.say(LogBatch(job=job, attempt=attempt, lines=[line]))
+            await asyncio.sleep(self.random.expovariate(1 / 0.1))
+        run.done = Outcome(
+            kind="exited",
+            exit_code=1 if kind == "fails" else 0,
+            message=f"{self.incarnation}/{attempt}",
+            lines=run.seq,
+        )
+        if self.ready:
+            self._report(key, run)
+
+    def _report(self, key: tuple[str, int], run: _Run) -> None:
+        assert run.done is not None
+        self.say(Finished(job=key[0], attempt=key[1], outcome=run.done))
+        if self.random.random() < 0.1:
+            self.say(Finished(job=key[0], attempt=key[1], outcome=run.done))
+
+
+class SimClient(Actor):
+    """A client that wants some jobs, and asks again until it has been told how each ended."""
+
+    kind = ClientSession
+
+    def __init__(self, world: World, name: str, *, watching: bool) -> None:
+        super().__init__(world, name)
+        self.watching = watching
+        self.wanted: dict[str, Submit] = {}
+        self.cancelling: dict[str, str] = {}
+        self.deleting: set[str] = set()
+        self.refs: dict[int, tuple[str, str]] = {}
+        self.lines: dict[str, int] = {}
+        self._ref = 0
+        self._seq = 0
+
+    def greet(self) -> None:
+        self._seq = 0
+        self.refs.clear()
+        self.say(Hello(follow="queue" if self.watching else "jobs"))
+        self.ready = True
+        for job in list(self.wanted):
+            self._submit(job)
+        for job in list(self.cancelling):
+            self._cancel(job)
+        for job in sorted(self.deleting):
+            self._delete(job)
+
+    def want(self, definition: Definition, namespace: str, reuse: Any, priority: int) -> None:
+        """Wants a job's result from now on."""
+        from asman_shared.identity import job_id
+
+        job = job_id(definition)
+        self.wanted[job] = Submit(ref=0, definition=definition, namespace=namespace, reuse=reuse, priority=priority)
+        if self.ready:
+            self._submit(job)
+
+    def cancel(self, job: str, namespace: str) -> None:
+        self.cancelling[job] = namespace
+        if self.ready:
+            self._cancel(job)
+
+    def delete(self, job: str) -> None:
+        self.deleting.add(job)
+        if self.ready:
+            self._delete(job)
+
+    def _next(self, what: str, job: str) -> int:
+        self._ref += 1
+        self.refs[self._ref] = (what, job)
+        return self._ref
+
+    def _submit(self, job: str) -> None:
+        wish = self.wanted[job]
+        wish.ref = self._next("submit", job)
+        self.say(wish)
+        wish.reuse = "cached"
+
+    def _cancel(self, job: str) -> None:
+        self.say(Cancel(ref=self._next("cancel", job), job=job, namespace=self.cancelling[job]))
+
+    def _delete(self, job: str) -> None:
+        self.say(Delete(ref=self._next("delete", job), job=job))
+
+    def hear(self, frame: bytes) -> None:
+        for message in HUB_TO_CLIENT_FRAMES.decode(frame, Language.MSGPACK):
+            if isinstance(message, Broken):
+                raise AssertionError(f"the hub sent what can't be read: {message.error}")
+            self._take(message)
+
+    def _answered(self, ref: int | None, *what: str) -> str:
+        asked = self.refs.pop(ref if ref is not None else -1, None)
+        assert asked is not None, f"an answer to nothing, or a second answer: {ref}"
+        assert not what or asked[0] in what
+        return asked[1]
+
+    def _take(self, message: Any) -> None:
+        if isinstance(message, Accepted):
+            job = self._answered(message.ref, "submit")
+            self.world.judge.acknowledged(job, message.job)
+            self._told(message.job)
+            if job in self.wanted and self.random.random() < 0.3:
+                self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
+        elif isinstance(message, Following):
+            self._answered(message.ref, "follow")
+        elif isinstance(message, Cancelled):
+            self.cancelling.pop(self._answered(message.ref, "cancel"), None)
+            self._told(message.job)
+        elif isinstance(message, Deleted):
+            self.deleting.discard(self._answered(message.ref, "delete"))
+            self.world.judge.deleted.add(message.job)
+        elif isinstance(message, Changed):
+            assert not self.watching or message.seq > self._seq, "seq fell"
+            self._seq = message.seq
+            self._told(message.job)
+        elif isinstance(message, LogLines):
+            self._log(message)
+        elif isinstance(message, Error):
+            self._refused(message)
+
+    def _log(self, message: LogLines) -> None:
+        known = self.lines.get(message.job, 0)
+        for line in message.lines:
+            assert line.seq >= known, "a line came twice"
+            assert line.seq == known or message.gap is not None, "a line is missing and nothing says so"
+            known = line.seq + 1
+        self.lines[message.job] = known
+
+    def _refused(self, message: Error) -> None:
+        asked = self.refs.pop(message.ref if message.ref is not None else -1, None)
+        assert asked is not None, f"an error about nothing: {message}"
+        what, job = asked
+        assert message.code in ("unavailable", "not_found"), message
+        if message.code == "not_found":
+            self.cancelling.pop(job, None)
+            self.deleting.discard(job)
+        else:
+            again = {"submit": self._submit, "cancel": self._cancel, "delete": self._delete}.get(what)
+            if again is not None:
+                asyncio.get_running_loop().call_later(1, self._again, what, job)
+
+    def _again(self, what: str, job: str) -> None:
+        if not self.ready:
+            return
+        if what == "submit" and job in self.wanted:
+            self._submit(job)
+        elif what == "cancel" and job in self.cancelling:
+            self._cancel(job)
+        elif what == "delete" and job in self.deleting:
+            self._delete(job)
+
+    def _told(self, state: JobState) -> None:
+        self.world.judge.told(self.name, state)
+        if state.state.over:
+            self.lines.pop(state.id, None)
+            self.wanted.pop(state.id, None)
+
+
+def definition(number: int, kind: str, cpus: int) -> Definition:
+    """A job of the simulation."""
+    needs = None if cpus == 1 else Requirements(cpus=cpus)
+    return Definition(image=kind, command=str(number), requirements=needs)

@@ -1,0 +1,118 @@
+"""A database that forgets nothing it committed, and that is slow, away or full when the seed says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+from asman_server.commit import Commit, JobRow, Key, LogChunk
+from asman_server.core import Job
+from asman_server.store import ChunkHead, Unfinished
+from asman_shared.definition import Definition
+from asman_shared.errors import Unavailable
+from asman_shared.messages import LogLine, Result
+from asman_shared.states import State
+
+_job = msgspec.msgpack.Decoder(Job).decode
+_definition = msgspec.msgpack.Decoder(Definition).decode
+_lines = msgspec.msgpack.Decoder(list[LogLine]).decode
+
+
+class SimDatabase:
+    """Ledger and store in one; it outlives the hubs of a simulation."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.away = False
+        self.commits = 0
+        self.rows: dict[Key, JobRow] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.results: dict[Key, bytes] = {}
+        self.chunks: dict[tuple[str, str, int], LogChunk] = {}
+
+    async def commit(self, commit: Commit) -> None:
+        """As `asman_server.commit.Ledger`: sometimes the answer is lost after the commit was made."""
+        copied = msgspec.msgpack.decode(msgspec.msgpack.encode(commit), type=Commit)
+        await asyncio.sleep(self.random.expovariate(1 / 0.002))
+        if self.away and self.random.random() < 0.8:
+            raise Unavailable("the database is away")
+        self._apply(copied)
+        self.commits += 1
+        await asyncio.sleep(self.random.expovariate(1 / 0.002))
+        if self.away:
+            raise Unavailable("the connection broke after the commit")
+
+    def _apply(self, commit: Commit) -> None:
+        for key in commit.forget:
+            self.rows.pop(key, None)
+            self.results.pop(key, None)
+        for queue, job in [*commit.forget, *commit.clear]:
+            for chunk in [c for c in self.chunks if c[:2] == (queue, job)]:
+                del self.chunks[chunk]
+        for job_id, body in commit.definitions:
+            self.bodies.setdefault(job_id, body)
+        for row in commit.jobs:
+            self.rows[row.queue, row.id] = row
+        for queue, job, body in commit.results:
+            self.results[queue, job] = body
+        for stored in commit.chunks:
+            self.chunks[stored.queue, stored.job, stored.first] = stored
+        for dropped in commit.drop_chunks:
+            self.chunks.pop(dropped, None)
+
+    async def _read(self) -> None:
+        await asyncio.sleep(self.random.expovariate(1 / 0.001))
+        if self.away:
+            raise Unavailable("the database is away")
+
+    def jobs_now(self, queue: str) -> dict[str, Job]:
+        """What is committed, without asking politely; for the judge of the simulation."""
+        return {key[1]: _job(row.record) for key, row in self.rows.items() if key[0] == queue}
+
+    async def queues_at_work(self) -> list[str]:
+        await self._read()
+        return sorted({row.queue for row in self.rows.values() if row.state == State.RUNNING.value})
+
+    async def unfinished(self, queue: str) -> Unfinished:
+        await self._read()
+        found = self.jobs_now(queue).values()
+        live = sorted((j for j in found if not j.state.over), key=lambda j: j.number)
+        for job in live:
+            if job.attempt:
+                ends = [c.last + 1 for key, c in self.chunks.items() if key[:2] == (queue, job.id)]
+                job.log_next = max(ends, default=0)
+        numbers = [j.number for j in found]
+        return Unfinished(live, sum(j.state is State.FINISHED for j in found), max(numbers, default=0))
+
+    async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
+        await self._read()
+        return [_job(self.rows[queue, job_id].record) for job_id in ids if (queue, job_id) in self.rows]
+
+    async def definition(self, job_id: str) -> Definition | None:
+        await self._read()
+        body = self.bodies.get(job_id)
+        return None if body is None else _definition(body)
+
+    async def result(self, queue: str, job_id: str) -> Result | None:
+        await self._read()
+        body = self.results.get((queue, job_id))
+        return None if body is None else msgspec.msgpack.decode(body, type=Result)
+
+    async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
+        await self._read()
+        chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
+        return [line for _, chunk in chunks for line in _lines(chunk.body) if line.seq >= since][:limit]
+
+    async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
+        await self._read()
+        chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
+        return [ChunkHead(c.first, c.last, c.size) for _, c in chunks]
+
+    async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
+        await self._read()
+        found = sorted(self.jobs_now(queue).values(), key=lambda j: -j.number)
+        wanted = [j for j in found if (not states or j.state in states) and (before is None or j.number < before)]
+        return wanted[:limit]

@@ -1,0 +1,125 @@
+"""A hub process of the simulation: the real registry, shells, core, journal and sessions, on a simulated database."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any, cast
+
+from asman_server.access import access
+from asman_server.blobs import BlobStore
+from asman_server.client_session import ClientSession
+from asman_server.core import QueuePolicy
+from asman_server.journal import Journal
+from asman_server.outbox import Flusher
+from asman_server.registry import Registry
+from asman_server.services import Services
+from asman_server.store import Reader
+from asman_server.worker_session import WorkerSession
+from asman_shared.codec import Language
+from asman_shared.errors import AsmanError
+from tests.simulation.database import SimDatabase
+from tests.simulation.loop import virtual_clock
+from tests.simulation.network import Connection, HubEnd
+
+QUEUE = "sim"
+RETENTION = 24 * 3_600_000
+
+
+class Host:
+    """The machine the hub runs on: the hub can be killed and started again; the database stays."""
+
+    def __init__(self, random: Random, database: SimDatabase, policy: QueuePolicy, delay: float) -> None:
+        self.random = random
+        self.database = database
+        self.registry: Registry | None = None
+        self.starts = 0
+        self.broken: BaseException | None = None
+        self._policy = policy
+        self._delay = delay
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[Connection, None] = {}
+        self._services = Services(cast(BlobStore, None), Flusher(), virtual_clock)
+
+    @property
+    def up(self) -> bool:
+        return self.registry is not None
+
+    def start(self) -> None:
+        """Starts a hub on what the database holds."""
+        self.starts += 1
+        self._services = Services(cast(BlobStore, None), Flusher(), virtual_clock)
+        journal = Journal(self.database)
+        self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy, RETENTION)
+        self._spawn(journal.run())
+        self._spawn(self._begin(self.registry))
+
+    async def _begin(self, registry: Registry) -> None:
+        while registry is self.registry:
+            try:
+                await registry.take_up_work()
+            except AsmanError:
+                await asyncio.sleep(1)
+            else:
+                await registry.sweep()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.broken = task.exception()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is said, written or cleaned any more."""
+        if self.registry is None:
+            return
+        for shell in self.registry.queues.values():
+            shell.stop_timers()
+            shell.apply = _dead  # type: ignore[method-assign]
+        self.registry = None
+        for connection in list(self._connections):
+            connection.sever()
+        for task in list(self._tasks):
+            task.cancel()
+
+    def connect(self, kind: type[ClientSession] | type[WorkerSession]) -> Connection | None:
+        """A new connection, or None when nobody listens."""
+        if self.registry is None:
+            return None
+        connection = Connection(self.random, self._delay)
+        self._connections[connection] = None
+        self._spawn(self._serve(kind, connection, self.registry))
+        return connection
+
+    async def _serve(
+        self, kind: type[ClientSession] | type[WorkerSession], connection: Connection, registry: Registry
+    ) -> None:
+        try:
+            async with registry.using(QUEUE) as shell:
+                session = kind(cast(Any, HubEnd(connection)), Language.MSGPACK, access(QUEUE), shell, self._services)
+                await session.run()
+        except AsmanError:
+            pass
+        finally:
+            self._connections.pop(connection, None)
+            connection.sever()
+
+    def cut_some(self, share: float) -> None:
+        """Cuts some of the connections."""
+        for connection in list(self._connections):
+            if self.random.random() < share:
+                connection.sever()
+
+    def stall_some(self, share: float, stalled: bool) -> None:
+        """Makes some connections silent without ending them, or lets all speak again."""
+        for connection in list(self._connections):
+            if not stalled or self.random.random() < share:
+                connection.stall(stalled)
+
+
+def _dead(_event: object) -> None:
+    """A killed process does nothing."""

@@ -1,0 +1,85 @@
+"""Watches what is said to whom and holds it against what was promised."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asman_shared.messages import JobState
+from asman_shared.states import Reason, State
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Judge:
+    """See the module; a broken promise is an AssertionError."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.acked: set[str] = set()
+        self.deleted: set[str] = set()
+        self.forced: set[str] = set()
+        self.released: set[str] = set()
+        self.events = 0
+        self.lost_for_good = 0
+        self._seen: dict[str, dict[int, bytes]] = defaultdict(dict)
+        self._attempts: dict[str, dict[int, int]] = defaultdict(dict)
+        self._verdicts: dict[tuple[str, int], bytes] = {}
+        self._accepted: dict[str, set[int]] = defaultdict(set)
+
+    def acknowledged(self, asked: str, state: JobState) -> None:
+        """A submit was answered."""
+        assert state.id == asked, "the answer is about another job"
+        self.acked.add(state.id)
+
+    def accepted(self, job: str, attempt: int) -> None:
+        """A worker was told that its result counts."""
+        self._accepted[job].add(attempt)
+
+    def told(self, _client: str, state: JobState) -> None:
+        """A client was told a state."""
+        self.events += 1
+        row = self.world.database.rows.get(("sim", state.id))
+        if state.id not in self.deleted and state.state is not State.REMOVED and state.id not in self.world.deletes:
+            assert row is not None, "a client was told of a job that is not durable"
+            stored = self.world.database.jobs_now("sim")[state.id]
+            assert stored.rev >= state.rev, "a client was told a state that is not durable"
+        if state.id in self.world.deletes:
+            return
+        plain = msgspec.structs.replace(state, summary=None)
+        said = msgspec.msgpack.encode(plain)
+        known = self._seen[state.id].setdefault(state.rev, said)
+        assert known == said, f"two clients were told different things of rev {state.rev}"
+        revs = self._attempts[state.id]
+        revs[state.rev] = state.attempt
+        assert all(a <= state.attempt for r, a in revs.items() if r < state.rev), "an attempt number fell"
+        if state.verdict is not None and state.id not in self.forced:
+            verdict = msgspec.msgpack.encode(state.verdict)
+            first = self._verdicts.setdefault((state.id, state.queued), verdict)
+            assert first == verdict, "the result of a run changed"
+
+    def final(self) -> None:
+        """After everything was healed and has come to rest."""
+        world = self.world
+        jobs = world.database.jobs_now("sim")
+        for job_id in self.acked - world.deletes:
+            job = jobs.get(job_id)
+            assert job is not None, "an acknowledged job is gone"
+            assert job.state is State.FINISHED, f"an acknowledged job never ended: {job}"
+            assert job.verdict is not None
+            allowed = {Reason.SUCCESS, Reason.FAILED, Reason.WORKER_LOST}
+            if job_id in world.cancels or job_id in world.slotted:
+                allowed |= {Reason.CANCELLED, Reason.REPLACED}
+            assert job.verdict.reason in allowed, f"ended as {job.verdict.reason}"
+            if job.verdict.reason in (Reason.SUCCESS, Reason.FAILED) and job_id not in self.forced:
+                wanted = f"/{job.attempt}"
+                assert job.verdict.message.endswith(wanted), "the accepted result is another attempt's"
+        for client in world.clients:
+            assert not client.wanted, f"{client.name} was never answered about {len(client.wanted)} jobs"
+            assert not client.cancelling, f"{client.name} was never answered about a cancel"
+            assert not client.deleting, f"{client.name} was never answered about a delete"
+        for worker in world.workers:
+            assert not worker.runs, f"{worker.name} still has {len(worker.runs)} attempts that nobody wants"

@@ -1,0 +1,205 @@
+"""One simulated run: a seed makes a world, bad things happen in it, then all is healed and must come right."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+from asman_server.core import QueueCore, QueuePolicy
+from asman_shared.definition import Definition
+from asman_shared.identity import job_id
+from tests.simulation.actors import SimClient, SimWorker, definition
+from tests.simulation.database import SimDatabase
+from tests.simulation.host import Host
+from tests.simulation.judge import Judge
+from tests.support.invariants import check_capacity, check_core, check_no_idle_hands
+
+BAD_SECONDS = 120.0
+HEALED_SECONDS = 900.0
+
+
+class World:
+    """See the module. Everything random is drawn from the seed, so the same seed is the same run."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.database = SimDatabase(self.random)
+        policy = QueuePolicy(
+            grace=self.random.choice([1000, 5000, 30_000]),
+            assigned_limit=15_000,
+            run_slack=20_000,
+            patience=10_000,
+            finished_kept=self.random.choice([0, 2, 1000]),
+        )
+        self.host = Host(self.random, self.database, policy, delay=self.random.choice([0.001, 0.02, 0.3]))
+        self.judge = Judge(self)
+        self.workers = [SimWorker(self, f"w{n}", self.random.choice([1, 2, 4])) for n in range(self.random.randint(1, 4))]
+        self.workers[0].cpus = 4
+        self.clients = [SimClient(self, f"c{n}", watching=n == 0) for n in range(self.random.randint(1, 4))]
+        self.cancels: set[str] = set()
+        self.deletes: set[str] = set()
+        self.slotted: set[str] = set()
+        self.handled = 0
+        self._kinds: dict[str, str] = {}
+        self._submitted: list[str] = []
+
+    def kind_of(self, made: Definition) -> str:
+        return made.image or ""
+
+    async def run(self) -> None:
+        """Plays the run.
+
+        Raises:
+            AssertionError: A promise was broken.
+        """
+        self.host.start()
+        actors = [asyncio.ensure_future(actor.live()) for actor in [*self.workers, *self.clients]]
+        mischief = [asyncio.ensure_future(task) for task in (self._wishes(), self._trouble())]
+        loop = asyncio.get_running_loop()
+        try:
+            while loop.time() < BAD_SECONDS:
+                await asyncio.sleep(1)
+                self._check(actors + mischief)
+            for task in mischief:
+                task.cancel()
+            self._heal()
+            while loop.time() < BAD_SECONDS + HEALED_SECONDS and self._restless():
+                await asyncio.sleep(1)
+                self._check(actors)
+            self._check(actors)
+            self.judge.final()
+        finally:
+            for task in [*actors, *mischief]:
+                task.cancel()
+            self.host.kill()
+
+    def _check(self, tasks: list[asyncio.Future[None]]) -> None:
+        if self.host.broken is not None:
+            raise AssertionError("the hub failed") from self.host.broken
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    def _restless(self) -> bool:
+        jobs = self.database.jobs_now("sim").values()
+        return (
+            any(not job.state.over for job in jobs)
+            or any(client.wanted or client.cancelling or client.deleting for client in self.clients)
+            or any(worker.runs for worker in self.workers)
+        )
+
+    def _heal(self) -> None:
+        self.database.away = False
+        self.host.stall_some(1, stalled=False)
+        if not self.host.up:
+            self.host.start()
+
+    async def _wishes(self) -> None:
+        """Clients submit, cancel and delete."""
+        number = 0
+        total = self.random.randint(3, 25)
+        while True:
+            await asyncio.sleep(self.random.expovariate(1 / 2.0))
+            client = self.random.choice(self.clients)
+            draw = self.random.random()
+            if draw < 0.7 and number < total:
+                number += 1
+                kind = self.random.choices(["fine", "fails", "long", "poison"], [8, 2, 2, 1])[0]
+                self._want(client, definition(number, kind, self.random.choice([1, 1, 1, 2, 4])))
+            elif draw < 0.8 and self._submitted:
+                job = self.random.choice(self._submitted)
+                self.cancels.add(job)
+                client.cancel(job, self.random.choice(["_", "*", "a"]))
+            elif draw < 0.85 and self._submitted:
+                job = self.random.choice(self._submitted)
+                self.deletes.add(job)
+                client.delete(job)
+            elif self._submitted:
+                again = self._known[self.random.choice(self._submitted)]
+                self._want(client, again)
+
+    @property
+    def _known(self) -> dict[str, Definition]:
+        return self.__dict__.setdefault("_definitions", {})  # type: ignore[no-any-return]
+
+    def _want(self, client: SimClient, made: Definition) -> None:
+        job = job_id(made)
+        self._known[job] = made
+        if job not in self._submitted:
+            self._submitted.append(job)
+        namespace = self.random.choice(["_", "_", "a", "b"])
+        if namespace != "_":
+            self.slotted.add(job)
+        reuse: Any = self.random.choices(["cached", "never"], [9, 1])[0]
+        if reuse == "never":
+            self.judge.forced.add(job)
+        client.want(made, namespace, reuse, self.random.choice([0, 0, 0, 5]))
+
+    async def _trouble(self) -> None:
+        """Everything that goes wrong between machines."""
+        while True:
+            await asyncio.sleep(self.random.expovariate(1 / 6.0))
+            draw = self.random.random()
+            if draw < 0.25:
+                self.host.cut_some(0.5)
+            elif draw < 0.45:
+                await self._later(lambda: self.host.stall_some(0.5, True), lambda: self.host.stall_some(1, False))
+            elif draw < 0.65:
+                self.random.choice(self.workers).die()
+            elif draw < 0.85:
+                self.host.kill()
+                await asyncio.sleep(self.random.expovariate(1 / 3.0))
+                self.host.start()
+            else:
+                await self._later(self._database_away, self._database_back)
+
+    async def _later(self, begin: Any, end: Any) -> None:
+        begin()
+        try:
+            await asyncio.sleep(self.random.choice([0.5, 5, 40]))
+        finally:
+            end()
+
+    def _database_away(self) -> None:
+        self.database.away = True
+
+    def _database_back(self) -> None:
+        self.database.away = False
+
+
+def watch_cores(world: World) -> Any:
+    """Wraps the core so that its invariants are checked after every event; returns what undoes it."""
+    original = QueueCore.handle
+
+    def handle(self: QueueCore, event: Any, now: int) -> Any:
+        out = original(self, event, now)
+        world.handled += 1
+        check_core(self)
+        check_capacity(self)
+        check_no_idle_hands(self)
+        return out
+
+    QueueCore.handle = handle  # type: ignore[method-assign]
+
+    def undo() -> None:
+        QueueCore.handle = original  # type: ignore[method-assign]
+
+    return undo
+
+
+def simulate(seed: int) -> World:
+    """Plays one seed.
+
+    Raises:
+        AssertionError: A promise was broken; the seed replays it.
+    """
+    from tests.simulation.loop import run_virtual
+
+    world = World(seed)
+    undo = watch_cores(world)
+    try:
+        run_virtual(world.run)
+    finally:
+        undo()
+    return world

@@ -1,0 +1,70 @@
+"""Debian's Chromium, driven by Playwright, with every error that a page reports kept for the test to look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
+
+_FLAGS = [
+    "--no-sandbox",  # tests run as root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-gpu",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+]
+
+
+@dataclass
+class TestBrowser:
+    """A browser for one test.
+
+    Attributes:
+        browser: Playwright's own object.
+        errors: What pages reported: errors in the console and exceptions that nothing caught.
+    """
+
+    __test__ = False
+
+    browser: Browser
+    errors: list[str] = field(default_factory=list)
+
+    async def open(self, url: str, *, width: int = 1280, height: int = 800) -> Page:
+        """Open a URL in a new, empty profile; returns once the page has loaded."""
+        context = await self.browser.new_context(viewport={"width": width, "height": height})
+        page = await context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", self._console)
+        page.on("pageerror", self._exception)
+        await page.goto(url)
+        return page
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _exception(self, error: Error) -> None:
+        self.errors.append(str(error))
+
+
+@asynccontextmanager
+async def launched_browser() -> AsyncIterator[TestBrowser]:
+    """A headless Chromium for as long as the block lasts."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.fail("chromium is not installed; make setup installs it", pytrace=False)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        try:
+            yield TestBrowser(browser)
+        finally:
+            await browser.close()

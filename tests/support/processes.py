@@ -1,0 +1,263 @@
+"""Real ``asman`` processes: started as a person would, watched until healthy, killed by their own process id.
+
+All calls block. In an async test use ``await asyncio.to_thread(hub.restart)``, so that the test's own connections
+go on being served.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.ports import free_port
+
+_COMMAND = Path(sys.executable).with_name("asman")
+_TAIL = 60
+
+
+def asman_command() -> list[str]:
+    """The command line's first words: the installed console script, else the module behind it."""
+    if _COMMAND.exists():
+        return [str(_COMMAND)]
+    return [sys.executable, "-c", "from asman.cli.main import main; main()"]
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without settings for Asman, so that a developer's own don't reach the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ASMAN_")}
+    return {**kept, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200", **(extra or {})}
+
+
+class AsmanProcess:
+    """One ``asman`` command that runs until it is stopped.
+
+    Attributes:
+        name: For reports, such as ``hub``.
+        log: The file that holds all it printed, over restarts.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._arguments = list(arguments)
+        self._environment = clean_environment(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process as it is now."""
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """Its process id; a new one after a restart."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it; returns once it is ready for use."""
+        assert not self.running, f"{self.name} runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*asman_command(), *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def wait_ready(self) -> None:
+        """Wait until it can be used; by itself a process is ready at once."""
+
+    def kill(self) -> None:
+        """End it as a power cut would (SIGKILL); returns once it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def terminate(self, seconds: float = 30) -> int:
+        """Ask it to end (SIGTERM) and return its exit code.
+
+        Raises:
+            AssertionError: It did not end within ``seconds``.
+        """
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Wait for its own end and return its exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end within {seconds:g} s\n{self.tail()}") from None
+
+    def restart(self) -> None:
+        """Kill it and start it again with the same arguments."""
+        self.kill()
+        self.start()
+
+    def output(self) -> str:
+        """All it printed so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def tail(self) -> str:
+        """The last lines that it printed, for reports."""
+        return "\n".join(self.output().splitlines()[-_TAIL:])
+
+    def wait_for_output(self, text: str, seconds: float = 30) -> str:
+        """Wait until it has printed ``text``; returns the line that holds it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for line in self.output().splitlines():
+                if text in line:
+                    return line
+            assert self.running, f"{self.name} ended before it printed {text!r}\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{self.name} did not print {text!r}\n{self.tail()}"
+            time.sleep(0.02)
+
+
+class HubProcess(AsmanProcess):
+    """``asman hub`` or ``asman up`` on its own port and data folder, the same ones after every restart.
+
+    Attributes:
+        port: The port it listens on.
+        data: Its data folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        command: str = "hub",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.data = folder / f"data-{self.port}"
+        own = [command, "--port", str(self.port), "--data-dir", str(self.data)]
+        super().__init__(command, [*own, *arguments], folder / f"{command}-{self.port}.log", environment)
+
+    @property
+    def url(self) -> str:
+        """The hub's base address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def queue(self, name: str) -> str:
+        """The URL of a queue on this hub."""
+        return f"{self.url}/q/{name}"
+
+    def healthy(self) -> bool:
+        """Whether ``/healthz`` answers 200 now."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def wait_ready(self, seconds: float = 30) -> None:
+        """Wait until the hub is healthy.
+
+        Raises:
+            AssertionError: It ended, or is not healthy in time; with its last words.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.healthy():
+            assert self.running, f"{self.name} ended with {self.process.returncode}\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{self.name} is not healthy\n{self.tail()}"
+            time.sleep(0.02)
+
+
+class AsmanProcesses:
+    """Starts processes for one test and ends those that still run when it is over."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[AsmanProcess] = []
+
+    def hub(self, *arguments: str, command: str = "hub", environment: Mapping[str, str] | None = None) -> HubProcess:
+        """Start a hub; ``command="up"`` for one with a worker inside. Returns when it is healthy."""
+        hub = HubProcess(self.folder, *arguments, command=command, environment=environment)
+        self.started.append(hub)
+        hub.start()
+        return hub
+
+    def worker(self, queue_url: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
+        """Start ``asman worker`` for a queue; it connects by itself, which the test waits for as it likes."""
+        return self.run("worker", queue_url, *arguments, environment=environment)
+
+    def run(self, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
+        """Start any other ``asman`` command that goes on running."""
+        log = self.folder / f"{command}-{len(self.started)}.log"
+        process = AsmanProcess(command, [command, *arguments], log, environment)
+        self.started.append(process)
+        process.start()
+        return process
+
+    def stop_all(self) -> None:
+        """End them, the last one first: SIGTERM, then SIGKILL for one that does not go within ten seconds."""
+        for process in reversed(self.started):
+            if process.running:
+                process.process.terminate()
+        for process in reversed(self.started):
+            if process.running:
+                try:
+                    process.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+    def report(self) -> list[tuple[str, str]]:
+        """What each of them printed last."""
+        return [(f"the last lines of {process.name} ({process.log.name})", process.tail()) for process in self.started]
+
+
+@contextmanager
+def asman_processes(folder: Path) -> Iterator[AsmanProcesses]:
+    """Processes that end with the block."""
+    processes = AsmanProcesses(folder)
+    try:
+        yield processes
+    finally:
+        processes.stop_all()
+
+
+def asman(
+    *arguments: str,
+    seconds: float = 60,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    stdin: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run one ``asman`` command to its end and return its output and exit code."""
+    return subprocess.run(
+        [*asman_command(), *arguments],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env=clean_environment(environment),
+        cwd=folder,
+        check=False,
+    )

@@ -1,0 +1,85 @@
+"""What people write for a queue, and what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from asman.address import Address, new_queue_name, parse_address, parse_hub
+from asman_shared.errors import BadRequest
+
+
+@pytest.mark.parametrize(
+    ("text", "hub", "queue"),
+    [
+        ("https://hub.example/q/abc", "https://hub.example", "abc"),
+        ("http://localhost:8000/q/abc/", "http://localhost:8000", "abc"),
+        ("ws://localhost:8000/q/abc", "http://localhost:8000", "abc"),
+        ("wss://hub.example/q/a.b_c-D9", "https://hub.example", "a.b_c-D9"),
+        ("localhost:8000/q/abc", "http://localhost:8000", "abc"),
+        ("https://hub.example/behind/proxy/q/abc", "https://hub.example/behind/proxy", "abc"),
+        ("https://hub.example/q/abc#?queue=x", "https://hub.example", "abc"),
+        ("https://hub.example/q/a%2Eb", "https://hub.example", "a.b"),
+        ("http://[::1]:8000/q/abc", "http://[::1]:8000", "abc"),
+        ("  http://h/q/abc \n", "http://h", "abc"),
+    ],
+)
+def test_a_url_names_hub_and_queue(text: str, hub: str, queue: str) -> None:
+    assert parse_address(text) == Address(hub, queue)
+
+
+def test_a_name_needs_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadRequest, match="ASMAN_HUB"):
+        parse_address("abc")
+    assert parse_address("abc", "https://hub.example/") == Address("https://hub.example", "abc")
+    monkeypatch.setenv("ASMAN_HUB", "localhost:8000")
+    assert parse_address("abc") == Address("http://localhost:8000", "abc")
+    assert parse_address("abc", "other:1").hub == "http://other:1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a b",
+        "x" * 129,
+        "https://hub.example/abc",
+        "https://hub.example/q/",
+        "https://hub.example/q/a/b",
+        "https://hub.example/q/a%20b",
+        "ftp://hub.example/q/abc",
+        "https:///q/abc",
+        "http://host:99999/q/abc",
+        "http://host:port/q/abc",
+        "http://host:0/q/abc",
+        "q/abc",
+    ],
+)
+def test_what_is_no_address_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_address(text, "http://hub.example")
+    assert len(caught.value.message) > 20
+    assert "\n" not in caught.value.message
+
+
+def test_urls_of_a_queue() -> None:
+    address = parse_address("https://hub.example/p/q/abc")
+    assert address.client_socket == "wss://hub.example/p/q/abc/client"
+    assert Address("http://h:1", "q").client_socket == "ws://h:1/q/q/client"
+    assert address.job_url("00") == "https://hub.example/p/j/00"
+    assert address.page == "https://hub.example/p/#?queue=abc"
+    assert address.absolute("/b/1?sig=2") == "https://hub.example/p/b/1?sig=2"
+    assert address.absolute("b/1") == "https://hub.example/p/b/1"
+    assert address.absolute("https://s3.example/b") == "https://s3.example/b"
+    assert str(address) == "https://hub.example/p/q/abc"
+
+
+def test_a_hub_is_read_like_a_queue() -> None:
+    assert parse_hub("wss://hub.example/") == "https://hub.example"
+    with pytest.raises(BadRequest, match="not the address of a hub"):
+        parse_hub("http://hub.example/?x=1")
+
+
+def test_new_names_are_unguessable_and_valid() -> None:
+    names = {new_queue_name() for _ in range(100)}
+    assert len(names) == 100
+    assert all(len(name) == 32 and parse_address(name, "http://h").queue == name for name in names)

@@ -1,0 +1,184 @@
+"""Bytes on their way to the hub and back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+import asman
+from asman import blobs as blobs_module
+from asman_shared import messages as m
+from asman_shared.definition import DataRef
+from asman_shared.errors import BadDefinition, ConnectionFailed, NotFound, Unauthentic
+
+from .fake_hub import FakeHub, Visitor
+
+BIG = os.urandom(3_000_000)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs_module, "delays", lambda: iter([0.0] * 10))
+
+
+async def finished(hub: FakeHub, queue: asman.Queue, **outputs: bytes) -> asman.Job:
+    job = await queue.submit(command="x")
+    for name, data in outputs.items():
+        hub.output(job.id, name, data)
+    hub.finish(job.id, 0)
+    return job
+
+
+async def test_large_inputs_are_uploaded_once(hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(BIG)
+    moved = 0
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+
+    async with asman.connect(hub.url) as queue:
+        await queue.submit(command="x", files=[tmp_path / "big"], inputs={"again": BIG}, progress=progress)
+        await queue.submit(command="y", inputs={"big": BIG})
+    sha256 = hashlib.sha256(BIG).hexdigest()
+    assert hub.blobs[sha256] == BIG
+    assert hub.uploads == [sha256]
+    assert moved == len(BIG)
+    first = hub.all_of(m.Submit)[0]
+    assert first.definition.inputs == {"again": DataRef(sha256, "key"), "big": DataRef(sha256, "key")}
+
+
+async def test_many_blobs_are_asked_about_at_once(hub: FakeHub) -> None:
+    inputs = {f"{i}": os.urandom(5000) for i in range(50)}
+    async with asman.connect(hub.url) as queue:
+        await queue.submit(command="x", inputs=inputs)
+    (asked,) = hub.all_of(m.PutBlobs)
+    assert len(asked.blobs) == 50
+    assert set(hub.blobs.values()) == set(inputs.values())
+
+
+async def test_an_upload_that_breaks_is_tried_again_and_given_up_in_the_end(hub: FakeHub) -> None:
+    real, hub.blob_url = hub.blob_url, "http://127.0.0.1:1"
+    async with asman.connect(hub.url) as queue:
+        with pytest.raises(ConnectionFailed, match="1 files could not be uploaded"):
+            await queue.submit(command="x", inputs={"a": BIG})
+        assert len(hub.all_of(m.PutBlobs)) == blobs_module.ATTEMPTS
+
+        def come_back(visitor: Visitor, message: m.PutBlobs) -> None:
+            hub._put_blobs(visitor, message)
+            hub.blob_url = real
+
+        hub.on[m.PutBlobs] = come_back
+        await queue.submit(command="x", inputs={"a": BIG})
+    assert len(hub.uploads) == 1
+
+
+async def test_a_file_that_changes_meanwhile_is_never_taken_for_what_it_was(hub: FakeHub, tmp_path: Path) -> None:
+    file = tmp_path / "growing"
+    file.write_bytes(BIG)
+
+    def tickets(visitor: Visitor, message: m.PutBlobs) -> None:
+        file.write_bytes(BIG[:1000])
+        hub._put_blobs(visitor, message)
+
+    hub.on[m.PutBlobs] = tickets
+    async with asman.connect(hub.url) as queue:
+        with pytest.raises(asman.AsmanError):
+            await queue.submit(command="x", files=[file])
+    assert hub.all_of(m.Submit) == []
+    assert hub.blobs == {}
+
+
+async def test_outputs_as_bytes_text_json_and_files(hub: FakeHub, tmp_path: Path) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, **{"big.bin": BIG, "a/b.json": b'{"x": 1}', "tool": b"#!/bin/sh\n"})
+        assert hub.jobs[job.id].result is not None
+        hub.output(job.id, "tool", b"#!/bin/sh\n", mode=0o4755)
+        result = await job.result()
+        assert await result.outputs["big.bin"].read_bytes() == BIG
+        assert await result.outputs["a/b.json"].json() == {"x": 1}
+        assert await result.outputs["a/b.json"].read_text() == '{"x": 1}'
+        saved = await result.save_outputs(tmp_path / "out")
+        assert [path.relative_to(tmp_path / "out").as_posix() for path in saved] == ["a/b.json", "big.bin", "tool"]
+        assert (tmp_path / "out" / "big.bin").read_bytes() == BIG
+        mode = (tmp_path / "out" / "tool").stat().st_mode & 0o7777
+        assert mode & 0o100
+        assert mode & 0o7000 == 0
+        one = await result.outputs["a/b.json"].save(tmp_path)
+        assert one == tmp_path / "b.json"
+        with pytest.raises(NotFound, match=r"no output 'nope'; it has: a/b\.json, big\.bin, tool"):
+            result.outputs["nope"]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+async def test_wrong_bytes_are_never_left_behind(hub: FakeHub, tmp_path: Path) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, a=BIG)
+        hub.blobs[hashlib.sha256(BIG).hexdigest()] = b"other"
+        result = await job.result()
+        with pytest.raises(Unauthentic):
+            await result.save_outputs(tmp_path)
+        with pytest.raises(Unauthentic):
+            await result.outputs["a"].read_bytes()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_blob_that_is_gone_is_said_to_be(hub: FakeHub) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, a=BIG)
+        result = await job.result()
+        hub.blobs.clear()
+        with pytest.raises(NotFound, match="no longer stored"):
+            await result.outputs["a"].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a//b", "", "x/.", "e\x00"])
+async def test_a_hostile_output_name_writes_nothing(hub: FakeHub, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in" / "out"
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, **{name: b"evil", "fine": b"x"})
+        result = await job.result()
+        with pytest.raises(BadDefinition):
+            await result.save_outputs(folder)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_link_in_the_folder_does_not_lead_out_of_it(hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, **{"sub/x": b"evil"})
+        with pytest.raises(asman.ProtocolError, match="outside"):
+            await (await job.result()).save_outputs(tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+async def test_outputs_that_travel_in_the_result_are_verified_too(hub: FakeHub, tmp_path: Path) -> None:
+    def file(ref: DataRef, data: bytes) -> m.OutputFile:
+        return m.OutputFile(ref, len(data), hashlib.sha256(data).hexdigest())
+
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(command="x")
+        hub.jobs[job.id].result = m.Result(
+            {
+                "text": file(DataRef("hé", "utf8"), "hé".encode()),
+                "bin": file(DataRef("/wA=", "base64"), b"\xff\x00"),
+                "json": file(DataRef({"a": 1}, "json"), b'{"a":1}'),
+                "lie": file(DataRef("other", "utf8"), b"this"),
+                "broken": file(DataRef("%%%", "base64"), b""),
+            }
+        )
+        hub.finish(job.id, 0)
+        outputs = (await job.result()).outputs
+        assert await outputs["text"].read_text() == "hé"
+        assert await outputs["bin"].read_bytes() == b"\xff\x00"
+        assert await outputs["json"].json() == {"a": 1}
+        assert (await outputs["text"].save(tmp_path / "deep" / "t")).read_text() == "hé"
+        with pytest.raises(Unauthentic):
+            await outputs["lie"].read_bytes()
+        with pytest.raises(asman.ProtocolError):
+            await outputs["broken"].read_bytes()

@@ -1,0 +1,152 @@
+"""What can be an input, and what it becomes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from asman.definitions import make
+from asman.inputs import INLINE_TOTAL, name_files, prepare
+from asman_shared import limits
+from asman_shared.definition import Build, DataRef, Definition
+from asman_shared.errors import BadDefinition, BadUnit
+from asman_shared.identity import job_id
+
+
+def refs(**values: object) -> dict[str, DataRef]:
+    return prepare(values, where="inputs").refs
+
+
+def test_small_values_travel_inside() -> None:
+    assert refs(a="text", b=b"bytes", c=b"\xff\x00", d={"x": [1, None]}, e=7, f=DataRef("k", "utf8")) == {
+        "a": DataRef("text", "utf8"),
+        "b": DataRef("bytes", "utf8"),
+        "c": DataRef(base64.b64encode(b"\xff\x00").decode(), "base64"),
+        "d": DataRef({"x": [1, None]}, "json"),
+        "e": DataRef(7, "json"),
+        "f": DataRef("k", "utf8"),
+    }
+
+
+@pytest.mark.parametrize("size", [limits.INLINE_BYTES, limits.INLINE_BYTES + 1])
+def test_the_largest_inline_value_and_one_more(size: int, tmp_path: Path) -> None:
+    data = b"x" * size
+    (tmp_path / "f").write_bytes(data)
+    made = prepare({"a": data, "b": data.decode(), "c": tmp_path / "f"}, where="inputs")
+    inline = size <= limits.INLINE_BYTES
+    assert {ref.type for ref in made.refs.values()} == {"utf8" if inline else "key"}
+    assert list(made.blobs) == ([] if inline else [hashlib.sha256(data).hexdigest()])
+
+
+def test_large_json_becomes_a_blob_of_its_text() -> None:
+    made = prepare({"a": {"b": "x" * 5000}}, where="inputs")
+    (blob,) = made.blobs.values()
+    assert blob.source == b'{"b":"' + b"x" * 5000 + b'"}'
+
+
+def test_many_small_values_do_not_fill_the_definition() -> None:
+    values = {f"{i:04}": b"x" * 4000 for i in range(100)}
+    made = prepare(values, where="inputs")
+    inline = [name for name, ref in made.refs.items() if ref.type == "utf8"]
+    assert len(inline) == INLINE_TOTAL // 4000
+    reordered = prepare(dict(reversed(values.items())), where="inputs")
+    assert reordered.refs == made.refs
+
+
+def test_a_folder_keeps_its_subfolders(tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("a")
+    (tmp_path / "in" / "sub" / "b.bin").write_bytes(b"b" * 10_000)
+    (tmp_path / "in" / "link").symlink_to("a.txt")
+    made = prepare(name_files([tmp_path / "in"]), where="inputs")
+    assert {name: ref.type for name, ref in made.refs.items()} == {
+        "in/a.txt": "utf8",
+        "in/link": "utf8",
+        "in/sub/b.bin": "key",
+    }
+    renamed = prepare(name_files({"data": tmp_path / "in"}), where="inputs")
+    assert "data/sub/b.bin" in renamed.refs
+
+
+def test_a_folder_that_links_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    with pytest.raises(BadDefinition, match="links to a folder that it is in"):
+        prepare({"x": tmp_path}, where="inputs")
+
+
+def test_what_can_not_be_an_input_is_said(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for value, words in (
+        (tmp_path / "none", "can't be read: No such file"),
+        (tmp_path / "pipe", "neither a file nor a folder"),
+        (object(), "type object can't be an input"),
+        (float("nan"), "can't be an input"),
+        ("\ud800", "lone surrogate"),
+    ):
+        with pytest.raises(BadDefinition, match=words):
+            prepare({"x": value}, where="inputs")
+    for name in ("../x", "/x", "", "a//b"):
+        with pytest.raises(BadDefinition):
+            prepare({name: "x"}, where="inputs")
+    with pytest.raises(BadDefinition, match="two inputs have the name 'a'"):
+        prepare({"a": "x", "./a": "y"}, where="inputs")
+
+
+def test_files_are_named_by_their_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name_files(["a/b.txt", Path("c")]) == {"b.txt": Path("a/b.txt"), "c": Path("c")}
+    assert name_files(["."]) == {tmp_path.name: Path()}
+    assert name_files({"x": "a/b"}) == {"x": Path("a/b")}
+    assert name_files("one") == {"one": Path("one")}
+    with pytest.raises(BadDefinition, match="two files have the name 'a'"):
+        name_files(["x/a", "y/a"])
+
+
+def test_fields_replace_parts_of_a_definition_and_leave_it_alone() -> None:
+    given = Definition(image="alpine", env={"A": "1"}, inputs={"a": DataRef("x", "utf8")})
+    made, blobs = make(
+        given,
+        {"env": {"B": "2"}, "inputs": {"b": "y"}, "gpus": 1, "tags": ["t"], "entrypoint": ("sh",), "workdir": "/w"},
+    )
+    assert made.env == {"A": "1", "B": "2"}
+    assert made.inputs == {"a": DataRef("x", "utf8"), "b": DataRef("y", "utf8")}
+    assert (made.tags, made.entrypoint, made.workdir) == (["t"], ["sh"], "/w")
+    assert given == Definition(image="alpine", env={"A": "1"}, inputs={"a": DataRef("x", "utf8")})
+    assert blobs == {}
+
+
+def test_everything_that_is_left_out_stays_out_of_the_id() -> None:
+    made, _ = make(None, {"image": None, "command": "x", "env": None, "files": None, "cpus": None, "tags": None})
+    assert job_id(made) == job_id(Definition(command="x"))
+
+
+def test_a_build_and_absolute_config_files() -> None:
+    made, _ = make(
+        {"build": {"context": "https://example.org/x.git"}},
+        {"config_files": {"/etc/x": "1", "y": "2"}, "shm_size": "1g", "max_duration": "5m", "version": 2},
+    )
+    assert made.build == Build(context="https://example.org/x.git")
+    assert list(made.config_files or ()) == ["/etc/x", "y"]
+    other, _ = make(None, {"build": {"dockerfile": "FROM x"}})
+    assert other.build == Build(dockerfile="FROM x")
+
+
+@pytest.mark.parametrize(
+    ("definition", "fields", "kind", "field"),
+    [
+        ({"imagee": "x"}, {}, BadDefinition, "definition"),
+        ({"env": {"A": 1}}, {}, BadDefinition, "definition.env[...]"),
+        (None, {"env": {"A": 1}}, BadDefinition, "definition.env.A"),
+        (None, {"memory": "2"}, BadUnit, "definition.requirements.memory"),
+        (None, {"cpus": 0}, BadDefinition, "definition.requirements.cpus"),
+        (None, {"image": "a b"}, BadDefinition, "definition.image"),
+    ],
+)
+def test_a_wrong_field_is_named(definition: object, fields: object, kind: type[Exception], field: str) -> None:
+    with pytest.raises(kind) as caught:
+        make(definition, fields)  # type: ignore[arg-type]
+    assert caught.value.field == field  # type: ignore[attr-defined]

@@ -1,0 +1,56 @@
+"""The compose file names the services of the design, with images, targets and flags that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import asman
+
+ROOT = Path(__file__).resolve().parents[3]
+yaml = pytest.importorskip("yaml", reason="needs pyyaml from the dev extra")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    found: dict[str, Any] = compose["services"]
+    volumes = {volume.partition(":")[0] for one in found.values() for volume in one.get("volumes", [])}
+    assert {name for name in volumes if re.fullmatch(r"[a-z0-9]+", name)} == set(compose["volumes"])
+    return found
+
+
+def test_has_the_services_of_the_design(services: dict[str, Any]) -> None:
+    assert set(services) == {"hub", "worker", "postgres", "nats", "s3"}
+
+
+def test_builds_targets_of_the_dockerfile_and_pins_the_rest(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        if build := service.get("build"):
+            dockerfile = (ROOT / build["context"] / build["dockerfile"]).read_text()
+            assert f" AS {build['target']}\n" in dockerfile, name
+        else:
+            _, _, tag = service["image"].partition(":")
+            assert tag, f"{name} has no tag"
+            assert tag != "latest", name
+
+
+@pytest.mark.parametrize("name", ["hub", "worker"])
+def test_uses_commands_and_flags_that_exist(services: dict[str, Any], name: str) -> None:
+    command, *arguments = services[name]["command"]
+    assert command == name
+    told = asman(command, "--help")
+    assert told.returncode == 0, told.stderr
+    for flag in (one for one in arguments if one.startswith("--")):
+        assert re.search(rf"(?<!\S){re.escape(flag)}(?!\S)", told.stdout), f"asman {command} has no {flag}"
+
+
+def test_the_dockerfile_copies_what_exists() -> None:
+    for line in (ROOT / "deploy" / "Dockerfile").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and not words[1].startswith("--from="):
+            for source in words[1:-1]:
+                assert (ROOT / source).exists(), f"{line}: no {source}"

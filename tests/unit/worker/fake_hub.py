@@ -1,0 +1,276 @@
+"""A hub that does only what the test says: a real socket and real blobs, with no judgement of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from aiohttp import WSMsgType, web
+
+from asman_shared import limits
+from asman_shared.codec import WORKER_FRAMES, Broken, Language, encode
+from asman_shared.definition import DataRef, Definition
+from asman_shared.messages import (
+    Acknowledged,
+    Assign,
+    BlobLink,
+    BlobLinks,
+    BlobTicket,
+    BlobTickets,
+    Finished,
+    GetBlobs,
+    Kept,
+    LogBatch,
+    LogLine,
+    Message,
+    Ping,
+    Pong,
+    PutBlobs,
+    Register,
+    Registered,
+)
+
+M = TypeVar("M", bound=Message)
+
+QUEUE = "a-queue-for-tests"
+
+
+def job(text: str) -> str:
+    """A job's id."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Line:
+    """One connection of a worker, as the hub sees it."""
+
+    def __init__(self, hub: FakeHub, socket: web.WebSocketResponse) -> None:
+        self._hub = hub
+        self._socket = socket
+        self._arrived = asyncio.Condition()
+        self.messages: list[Message] = []
+        self.frames: list[list[Message]] = []
+        self.closed = asyncio.Event()
+
+    @property
+    def register(self) -> Register:
+        """The first message."""
+        first = self.messages[0]
+        assert isinstance(first, Register)
+        return first
+
+    async def answer(self, keep: list[Kept] | None = None, *also: Message, **more: object) -> None:
+        """Registers the worker; aborts what is not kept."""
+        kept = {(item.job, item.attempt) for item in keep or ()}
+        abort = [held for held in self.register.holding if (held.job, held.attempt) not in kept]
+        answer = Registered(1, "fake", "w1", 0, keep=keep or [], abort=abort, **more)  # type: ignore[arg-type]
+        await self.send(answer, *also)
+
+    async def send(self, *messages: Message) -> None:
+        """One frame."""
+        await self._socket.send_bytes(encode(messages))
+
+    async def assign(
+        self, name: str, attempt: int = 1, *, log_next: int = 0, time_limit: int = 0, **fields: object
+    ) -> str:
+        """Assigns a job by a name; returns its id."""
+        made = job(name)
+        await self.send(Assign(made, attempt, Definition(**fields), time_limit, log_next))  # type: ignore[arg-type]
+        return made
+
+    async def acknowledge(self, finished: Finished) -> None:
+        """Acknowledges a result."""
+        await self.send(Acknowledged(finished.job, finished.attempt))
+
+    async def close(self, code: int = 1012) -> None:
+        """Closes politely."""
+        await self._socket.close(code=code)
+
+    def cut(self) -> None:
+        """Cuts the wire."""
+        transport = self._socket._req and self._socket._req.transport
+        assert transport
+        transport.abort()
+
+    async def expect(self, kind: type[M], when: Callable[[M], bool] = lambda message: True) -> M:
+        """The first message of a kind, once it comes."""
+
+        def found() -> M | None:
+            return next((m for m in self.messages if isinstance(m, kind) and when(m)), None)
+
+        async with asyncio.timeout(60), self._arrived:
+            await self._arrived.wait_for(lambda: found() is not None)
+            message = found()
+            assert message is not None
+            return message
+
+    def lines(self, name: str) -> list[LogLine]:
+        """The log lines of a job that came so far."""
+        return [
+            line
+            for message in self.messages
+            if isinstance(message, LogBatch) and message.job == job(name)
+            for line in message.lines
+        ]
+
+    def texts(self, name: str, stream: int | None = None) -> list[str]:
+        """Their texts."""
+        return [line.text for line in self.lines(name) if stream in (None, line.stream)]
+
+    async def serve(self) -> None:
+        """Reads until the connection ends; answers pings and questions about blobs."""
+        try:
+            async for item in self._socket:
+                assert item.type is WSMsgType.BINARY
+                decoded = WORKER_FRAMES.decode(item.data, Language.MSGPACK)
+                messages: list[Message] = []
+                for message in decoded:
+                    assert not isinstance(message, Broken), message
+                    messages.append(message)
+                async with self._arrived:
+                    self.messages += messages
+                    self.frames.append(messages)
+                    self._arrived.notify_all()
+                if isinstance(messages[0], Register):
+                    self._hub.lines.put_nowait(self)
+                for each in messages:
+                    if (answer := self._hub.reply(each)) is not None:
+                        await self.send(answer)
+        finally:
+            self.closed.set()
+
+
+class FakeHub:
+    """The hub.
+
+    Attributes:
+        lines: Connections on which a worker has registered.
+        blobs: What is stored.
+        mute: Answers nothing at all.
+        refuse_puts: How many uploads are refused with a 503 before they work.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self.lines: asyncio.Queue[Line] = asyncio.Queue()
+        self.blobs: dict[str, bytes] = {}
+        self.asked: list[list[str]] = []
+        self.mute = False
+        self.refuse_puts = 0
+        self.puts = 0
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The queue's address."""
+        return f"{self.base}/q/{QUEUE}"
+
+    async def start(self) -> None:
+        """Listens, on the same port as before when it has been stopped."""
+        app = web.Application(client_max_size=2**30)
+        app.router.add_get(f"/q/{QUEUE}/worker", self._worker)
+        app.router.add_get("/blobs/{sha}", self._get)
+        app.router.add_put("/blobs/{sha}", self._put)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Goes away without a word."""
+        for socket in list(self._sockets):
+            transport = socket._req and socket._req.transport
+            if transport:
+                transport.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def line(self) -> Line:
+        """The next connection that has registered."""
+        async with asyncio.timeout(60):
+            return await self.lines.get()
+
+    def store(self, data: bytes) -> str:
+        """Stores a blob; returns its sha256."""
+        sha = hashlib.sha256(data).hexdigest()
+        self.blobs[sha] = data
+        return sha
+
+    def output(self, finished: Finished, name: str) -> bytes:
+        """The bytes of an output."""
+        ref = finished.outcome.result.outputs[name].ref
+        assert isinstance(ref, DataRef)
+        return self.blobs[ref.value]
+
+    def reply(self, message: Message) -> Message | None:
+        """The answer to what needs no judgement."""
+        if self.mute:
+            return None
+        match message:
+            case Ping(ref=ref):
+                return Pong(ref)
+            case PutBlobs(ref=ref, blobs=blobs):
+                self.asked.append([sha for sha, _ in blobs])
+                return BlobTickets(
+                    ref,
+                    [
+                        BlobTicket(sha, exists=True)
+                        if sha in self.blobs
+                        else BlobTicket(sha, url=f"/blobs/{sha}?signed", headers={"X-Size": str(size)})
+                        for sha, size in blobs
+                    ],
+                )
+            case GetBlobs(ref=ref, keys=keys):
+                return BlobLinks(
+                    ref,
+                    [BlobLink(key, f"/blobs/{key}" if key in self.blobs else "") for key in keys],
+                )
+        return None
+
+    async def _worker(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(limits.SUBPROTOCOL_MSGPACK,), compress=False, timeout=0.1)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            await Line(self, socket).serve()
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def _get(self, request: web.Request) -> web.Response:
+        data = self.blobs.get(request.match_info["sha"])
+        return web.Response(body=data) if data is not None else web.Response(status=404)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.puts += 1
+        if self.refuse_puts > 0:
+            self.refuse_puts -= 1
+            return web.Response(status=503)
+        assert request.headers["X-Size"] == str(len(body))
+        sha = hashlib.sha256(body).hexdigest()
+        if sha != request.match_info["sha"]:
+            return web.Response(status=422)
+        self.blobs[sha] = body
+        return web.Response(status=201)
+
+
+@asynccontextmanager
+async def fake_hub() -> AsyncIterator[FakeHub]:
+    """A hub on a free port."""
+    hub = FakeHub()
+    await hub.start()
+    try:
+        yield hub
+    finally:
+        await hub.stop()

@@ -1,0 +1,93 @@
+"""Choices: flag, then environment, then file, then default; and which queue they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asman_shared.errors import BadRequest
+from asman_worker import QueueTarget, load_config
+
+
+@pytest.mark.parametrize(
+    ("queue", "hub", "base", "name"),
+    [
+        ("http://h:8000/q/abc", "", "http://h:8000", "abc"),
+        ("https://h/q/abc/", "", "https://h", "abc"),
+        ("wss://h/prefix/q/a.b-c_d/worker", "", "https://h/prefix", "a.b-c_d"),
+        ("ws://h/q/abc?x=1#y", "", "http://h", "abc"),
+        ("http://h/q/a%2Eb", "", "http://h", "a.b"),
+        ("abc", "https://hub.example", "https://hub.example", "abc"),
+        ("abc", "hub:1234", "http://hub:1234", "abc"),
+        ("abc", "wss://hub/x/", "https://hub/x", "abc"),
+        ("http://[::1]:80/q/abc", "", "http://[::1]:80", "abc"),
+    ],
+)
+def test_a_queue_is_a_url_or_a_name_on_a_hub(queue: str, hub: str, base: str, name: str) -> None:
+    target = QueueTarget.parse(queue, hub)
+    assert (target.base, target.queue) == (base, name)
+    assert target.websocket == base.replace("http", "ws", 1) + f"/q/{name}/worker"
+    assert name not in target.digest
+    assert target.join("/blobs/x?y") == f"{base}/blobs/x?y"
+    assert target.join("https://s3/x") == "https://s3/x"
+
+
+@pytest.mark.parametrize(
+    ("queue", "hub"),
+    [
+        ("", ""),
+        ("abc", ""),
+        ("a b", "http://h"),
+        ("http://h/", ""),
+        ("http://h/q/a%20b", ""),
+        ("ftp://h/q/a", ""),
+        ("a/b", "http://h"),
+        ("abc", "ftp://h"),
+    ],
+)
+def test_what_is_no_queue_is_refused_with_a_sentence(queue: str, hub: str) -> None:
+    with pytest.raises(BadRequest):
+        QueueTarget.parse(queue, hub)
+
+
+def test_flag_then_environment_then_file_then_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "asman.toml"
+    file.write_text('[worker]\nname = "file"\ncpus = 1.5\ngpus = 3\nmax_duration = "1h"\n')
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    monkeypatch.setenv("ASMAN_WORKER_NAME", "env")
+    monkeypatch.setenv("ASMAN_WORKER_CPUS", "2.5")
+    monkeypatch.setenv("ASMAN_WORKER_TAGS", "a, b c")
+    monkeypatch.setenv("ASMAN_HUB", "http://hub")
+    config = load_config(name="flag", queue="abc", cpus=None)
+    assert (config.name, config.cpus, config.gpus, config.max_duration) == ("flag", 2.5, 3, 3_600_000)
+    assert config.tags == ("a", "b", "c")
+    assert config.target == QueueTarget("http://hub", "abc")
+    assert config.executor == "docker"
+
+
+def test_units_are_read_strictly() -> None:
+    config = load_config(memory="8GiB", drain_timeout="1m30s")
+    assert (config.memory, config.drain_timeout) == (8 * 2**30, 90_000)
+    for wrong in (
+        {"memory": "8"},
+        {"memory": "lots"},
+        {"max_duration": "20"},
+        {"max_duration": "soon"},
+        {"cpus": 0},
+        {"executor": "magic"},
+    ):
+        with pytest.raises(BadRequest):
+            load_config(**wrong)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(BadRequest, match="colour"):
+        load_config(colour="red")
+
+
+def test_defaults_come_from_the_machine() -> None:
+    config = load_config()
+    assert config.cpus >= 1
+    assert config.memory > 2**28
+    assert config.name

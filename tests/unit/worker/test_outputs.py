@@ -1,0 +1,142 @@
+"""What a job leaves is hostile until looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from asman_shared import limits
+from asman_worker import outputs
+from asman_worker.outputs import scan
+
+
+def test_regular_files_are_found_with_hash_size_type_and_mode(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "page.html").write_bytes(b"<p>")
+    script = tmp_path / "run"
+    script.write_bytes(b"")
+    script.chmod(0o755)
+    found = scan(tmp_path, 10**9)
+    assert found.skipped == {}
+    page = found.files["a/b/page.html"]
+    assert (page.size, page.media_type, page.ref.type, page.ref.value) == (
+        3,
+        "text/html",
+        "key",
+        hashlib.sha256(b"<p>").hexdigest(),
+    )
+    assert found.files["run"].mode == 0o755
+
+
+def test_links_are_never_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("s")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "file").symlink_to(secret / "key")
+    (out / "folder").symlink_to(secret)
+    (out / "loop").symlink_to(out)
+    (out / "nowhere").symlink_to("/no/such")
+    found = scan(out, 10**9)
+    assert found.files == {}
+    assert set(found.skipped) == {"file", "folder", "loop", "nowhere"}
+    assert all("link" in why for why in found.skipped.values())
+
+
+def test_pipes_and_sockets_are_skipped_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "sock"))
+        found = scan(tmp_path, 10**9)
+    assert found.files == {}
+    assert found.skipped == {"pipe": "a pipe", "sock": "a socket"}
+
+
+def test_a_folder_swapped_for_a_link_is_not_gone_through(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "x").write_text("s")
+    out = tmp_path / "out"
+    (out / "d").mkdir(parents=True)
+    (out / "d" / "x").write_text("mine")
+    before = (out / "d" / "x").lstat()
+    (out / "d").rename(out / "moved")
+    (out / "d").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError):
+        outputs._describe(out, "d/x", before)
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_output(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("one")
+    before = file.lstat()
+    file.write_text("longer")
+    with pytest.raises(OSError, match="changed"):
+        outputs._describe(tmp_path, "x", before)
+
+
+def test_a_pipe_swapped_in_for_a_file_does_not_hang(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("one")
+    before = file.lstat()
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(OSError, match="changed"):
+        outputs._describe(tmp_path, "x", before)
+
+
+def test_names_that_can_not_travel_are_skipped_and_said(tmp_path: Path) -> None:
+    for raw in (b"\xff\xfe", b"new\nline", b"fine"):
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + raw)).write_bytes(b"x")
+    found = scan(tmp_path, 10**9)
+    assert list(found.files) == ["fine"]
+    assert set(found.skipped) == {"\\xff\\xfe", "new\\nline"}
+    for name in found.skipped:
+        name.encode()
+
+
+def test_the_bound_on_bytes_holds_for_sparse_files_too(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"small")
+    with (tmp_path / "b").open("wb") as out:
+        out.truncate(2**40)
+    found = scan(tmp_path, 10**6)
+    assert list(found.files) == ["a"]
+    assert "of outputs" in found.skipped["b"]
+
+
+def test_the_bound_on_files_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INPUTS", 3)
+    for number in range(5):
+        (tmp_path / str(number)).touch()
+    found = scan(tmp_path, 10**6)
+    assert list(found.files) == ["0", "1", "2"]
+    assert set(found.skipped) == {"3", "4"}
+
+
+def test_folders_without_end_end(tmp_path: Path) -> None:
+    path = tmp_path
+    for _ in range(70):
+        path = path / "d"
+        path.mkdir()
+    found = scan(tmp_path, 10**6)
+    assert [why for why in found.skipped.values() if "deeper" in why]
+
+
+def test_a_folder_that_can_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ok").write_text("x")
+    (tmp_path / "closed").mkdir()
+    whole = outputs._open_folder
+
+    def refuse(folder: Path, prefix: str) -> int:
+        if prefix.startswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return whole(folder, prefix)
+
+    monkeypatch.setattr(outputs, "_open_folder", refuse)
+    found = scan(tmp_path, 10**6)
+    assert list(found.files) == ["ok"]
+    assert found.skipped == {"closed/": "it can't be read: Permission denied"}

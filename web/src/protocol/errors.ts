@@ -1,0 +1,57 @@
+/** What can go wrong on the way to the hub, each with a sentence for a person. */
+
+/** The hub refused a request, or the request never got its answer. */
+export class RequestError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly field: string | null = null,
+    /** Whether the same request may succeed later. */
+    readonly retry: boolean = false,
+  ) {
+    super(message);
+    this.name = "RequestError";
+  }
+}
+
+export const notConnected = () =>
+  new RequestError(
+    "connection_failed",
+    "The hub is not connected, so nothing was sent. Try again when the connection is back.",
+    null,
+    true,
+  );
+
+export const connectionLost = () =>
+  new RequestError(
+    "connection_failed",
+    "The connection broke before the hub answered, so it is not known whether it was done. Look at the job's state before you try again.",
+    null,
+    true,
+  );
+
+export const noAnswer = (seconds: number) =>
+  new RequestError("timed_out", `The hub did not answer within ${seconds} seconds. Try again.`, null, true);
+
+/** The close codes after which trying again can't help, with what to do. */
+const FINAL: Readonly<Record<number, string>> = {
+  4000: "This page and the hub speak different protocols. Reload the page; if that does not help, update the hub.",
+  4001: "This page is of another version than the hub. Reload the page.",
+  4007: "This link does not give the right to watch the queue. Ask for another one.",
+  4008: "This is not a queue name: one has 1 to 128 letters, digits, dots, '_' or '-'. Check the link.",
+};
+
+/** Why a close code is final, in a sentence; undefined when connecting again may help. */
+export function finalSentence(code: number): string | undefined {
+  return FINAL[code];
+}
+
+/** The sentence of any thrown thing. */
+export function sentence(error: unknown): string {
+  if (error instanceof RequestError && error.field !== null) return `${capital(error.message)} (${error.field})`;
+  return error instanceof Error ? capital(error.message) : "Something went wrong. Reload the page and try again.";
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,255 @@
+/**
+ * The messages of the native protocol, version 1, as far as the page uses them. They mirror the hub's models: a
+ * message is a map with a `type`, a field that has its default value is left out, times are epoch milliseconds,
+ * durations milliseconds and sizes bytes.
+ */
+
+export const PROTOCOL_VERSION = 1;
+export const SUBPROTOCOL = "asman.v1.msgpack";
+/** Most jobs or log lines in one page of an answer. */
+export const LIST_PAGE = 500;
+
+export type State = "Queued" | "Running" | "Finished" | "Removed";
+export type Phase = "assigned" | "staging" | "pulling" | "building" | "running" | "uploading";
+export type Reason =
+  | "Success"
+  | "Failed"
+  | "Error"
+  | "TimedOut"
+  | "OutOfMemory"
+  | "Cancelled"
+  | "Replaced"
+  | "WorkerLost"
+  | "Deleted";
+
+export interface DataRef {
+  value: unknown;
+  type?: "utf8" | "json" | "base64" | "url" | "key";
+}
+
+export interface Build {
+  context?: string;
+  buildContext?: string;
+  filename?: string;
+  target?: string;
+  dockerfile?: string;
+  buildArgs?: string[];
+  platform?: string;
+}
+
+export interface Definition {
+  v?: string | number;
+  image?: string;
+  build?: Build;
+  command?: string | string[];
+  entrypoint?: string | string[];
+  workdir?: string;
+  shmSize?: string;
+  env?: Record<string, string>;
+  inputs?: Record<string, DataRef>;
+  configFiles?: Record<string, DataRef>;
+  maxDuration?: string;
+  tags?: string[];
+  requirements?: { cpus?: number; gpus?: number; maxDuration?: string; memory?: string };
+}
+
+/** What a list shows of a definition. */
+export interface Summary {
+  image?: string;
+  build?: string;
+  command?: string;
+  tags?: string[];
+  cpus?: number;
+  memory?: number;
+  gpus?: number;
+}
+
+export interface Verdict {
+  ok: boolean;
+  reason: Reason;
+  exit_code?: number | null;
+  message?: string;
+  hint?: string;
+  fault?: "job" | "worker" | "hub" | null;
+  outputs?: number;
+  lines?: number;
+  duration?: number;
+}
+
+/** Where a job is now. Complete each time but for `summary`; the newest `rev` replaces all older ones. */
+export interface JobState {
+  id: string;
+  rev: number;
+  state: State;
+  attempt?: number;
+  phase?: Phase | null;
+  queued?: number;
+  started?: number;
+  finished?: number;
+  worker?: string;
+  namespaces?: string[];
+  priority?: number;
+  verdict?: Verdict | null;
+  summary?: Summary | null;
+}
+
+export interface OutputFile {
+  ref: DataRef;
+  size: number;
+  sha256: string;
+  media_type?: string;
+  mode?: number;
+}
+
+export interface Result {
+  outputs?: Record<string, OutputFile>;
+  skipped?: Record<string, string>;
+  phases?: Partial<Record<Phase, number>>;
+  image_digest?: string;
+  worker?: string;
+}
+
+export const STDOUT = 0;
+export const STDERR = 1;
+export const SYSTEM = 2;
+
+/** `[seq, time, stream, text, phase]`; `seq` counts from 0 over all attempts of a run. */
+export type WireLine = [seq: number, time: number, stream: number, text: string, phase?: Phase];
+
+export interface WorkerState {
+  id: string;
+  rev: number;
+  state: "ready" | "draining" | "away" | "gone";
+  name?: string;
+  agent?: string;
+  cpus?: number;
+  memory?: number;
+  gpus?: number;
+  tags?: string[];
+  platform?: string;
+  max_duration?: number;
+  executor?: string;
+  jobs?: number;
+  used_cpus?: number;
+  used_memory?: number;
+  used_gpus?: number;
+  since?: number;
+}
+
+export interface Counts {
+  queued?: number;
+  running?: number;
+  finished?: number;
+  workers?: number;
+}
+
+/** The last change that this client has seen. */
+export interface Resume {
+  epoch: string;
+  seq: number;
+}
+
+// ------------------------------------------------------------------------------------------- both directions
+
+export interface Ping {
+  type: "ping";
+  ref?: number;
+}
+export interface Pong {
+  type: "pong";
+  ref?: number;
+}
+export interface ErrorMessage {
+  type: "error";
+  code: string;
+  message: string;
+  ref?: number | null;
+  field?: string | null;
+  retry?: boolean;
+}
+
+// ----------------------------------------------------------------------------------------------- page to hub
+
+export interface Hello {
+  type: "hello";
+  protocol: number;
+  agent: string;
+  follow: "jobs" | "queue";
+  resume?: Resume;
+}
+
+/** Every request with its answer; the `ref` is the connection's affair. */
+export interface Requests {
+  submit: {
+    ask: { definition: Definition; reuse?: "cached" | "never"; follow?: boolean; namespace?: string };
+    answer: { type: "accepted"; answer: "queued" | "joined" | "cached"; able?: number; why?: string; job: JobState };
+  };
+  cancel: {
+    ask: { job: string; namespace?: string };
+    answer: { type: "cancelled"; released: boolean; job: JobState };
+  };
+  get: {
+    ask: { job: string };
+    answer: { type: "job"; job: JobState; definition: Definition; result?: Result | null };
+  };
+  list: {
+    ask: { states?: State[]; before?: number; limit?: number };
+    answer: { type: "jobs"; jobs: JobState[]; next?: number | null; counts?: Counts };
+  };
+  workers: { ask: object; answer: { type: "worker_list"; workers: WorkerState[] } };
+  follow: {
+    ask: { job: string; logs?: boolean; since?: number };
+    answer: { type: "following"; active: boolean; job?: JobState | null };
+  };
+  unfollow: { ask: { job: string }; answer: { type: "following"; active: boolean; job?: JobState | null } };
+  read_log: {
+    ask: { job: string; since?: number; limit?: number };
+    answer: { type: "log_page"; lines: WireLine[]; next: number; final?: boolean };
+  };
+}
+
+export type RequestType = keyof Requests;
+export type Ask<T extends RequestType> = Requests[T]["ask"];
+export type Answer<T extends RequestType> = Requests[T]["answer"] & { ref: number };
+
+export type Outgoing = Hello | Ping | Pong | { [T in RequestType]: { type: T; ref: number } & Ask<T> }[RequestType];
+
+// ----------------------------------------------------------------------------------------------- hub to page
+
+export interface Welcome {
+  type: "welcome";
+  protocol: number;
+  hub: string;
+  epoch: string;
+  seq: number;
+  time: number;
+  heartbeat?: number;
+  recovered?: boolean;
+  counts?: Counts;
+}
+
+export interface Changed {
+  type: "changed";
+  seq: number;
+  job: JobState;
+}
+export interface WorkerChanged {
+  type: "worker_changed";
+  seq: number;
+  worker: WorkerState;
+}
+export interface CountsChanged {
+  type: "counts";
+  counts: Counts;
+}
+export interface LogLines {
+  type: "log";
+  job: string;
+  lines: WireLine[];
+  gap?: number | null;
+}
+
+/** What the hub says unasked. */
+export type Push = Changed | WorkerChanged | CountsChanged | LogLines;
+
+export type Incoming = Welcome | Push | Ping | Pong | ErrorMessage | Answer<RequestType>;

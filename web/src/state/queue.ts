@@ -1,0 +1,221 @@
+/**
+ * One queue as this page knows it: jobs, workers and counts, each a signal, so that a change costs what it changes.
+ *
+ * Pure: messages go in, signals change. Who asks the hub and when is the session's affair.
+ */
+
+import { batch, type Signal, signal } from "@preact/signals";
+import type { Counts, JobState, Push, WorkerState } from "../protocol/messages";
+import { type Job, jobFrom } from "./job";
+
+/** Most jobs kept in memory; older ones are fetched again when they are scrolled to. */
+const KEPT = 5000;
+
+export class QueueStore {
+  /** Ids of the listed jobs, newest first. */
+  readonly order: Signal<readonly string[]> = signal([]);
+  readonly workers: Signal<readonly WorkerState[]> = signal([]);
+  readonly counts: Signal<Required<Counts>> = signal({ queued: 0, running: 0, finished: 0, workers: 0 });
+  /** Whether the first page of jobs has come. */
+  readonly listed: Signal<boolean> = signal(false);
+  /** The cursor of the next older page; null when all jobs are here. */
+  readonly next: Signal<number | null> = signal(null);
+  /** Whether older jobs than the listed ones exist in the hub. */
+  readonly more: Signal<boolean> = signal(false);
+
+  readonly #jobs = new Map<string, Signal<Job>>();
+  /** The job that is open: it is kept current whether it is listed or not. */
+  pinned: string | null = null;
+  /** Ids that are in `order`. */
+  readonly #listedIds = new Set<string>();
+  readonly #workers = new Map<string, WorkerState>();
+
+  /** The job of that id as far as it is known. */
+  job(id: string): Signal<Job> | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /** Applies pushes in the order they came, and tells the screen once. */
+  apply(pushes: readonly Push[]): void {
+    batch(() => {
+      const fresh: string[] = [];
+      const gone = new Set<string>();
+      let workersMoved = false;
+      for (const push of pushes) {
+        switch (push.type) {
+          case "changed":
+            this.#changed(push.job, fresh, gone);
+            break;
+          case "worker_changed":
+            workersMoved = this.#workerChanged(push.worker) || workersMoved;
+            break;
+          case "counts":
+            this.setCounts(push.counts);
+            break;
+          case "log":
+            break;
+        }
+      }
+      if (fresh.length > 0 || gone.size > 0) this.#reorder(fresh.reverse(), gone, true);
+      if (workersMoved) this.#showWorkers();
+    });
+  }
+
+  /** Takes what an answer says of one job, without listing it. */
+  learn(wire: JobState): Signal<Job> {
+    const known = this.#jobs.get(wire.id);
+    if (known === undefined) {
+      const made = signal(jobFrom(wire));
+      this.#jobs.set(wire.id, made);
+      return made;
+    }
+    if (wire.rev > known.value.rev) known.value = jobFrom(wire, known.value);
+    else if (known.value.summary === null && wire.summary) known.value = { ...known.value, summary: wire.summary };
+    return known;
+  }
+
+  /** Takes a page of jobs, newest first; returns how many of them were new to the list. */
+  addPage(jobs: readonly JobState[], next: number | null): number {
+    return batch(() => {
+      const fresh: string[] = [];
+      for (const wire of jobs) {
+        this.learn(wire);
+        if (!this.#listedIds.has(wire.id)) fresh.push(wire.id);
+      }
+      this.#reorder(fresh, new Set(), false);
+      this.next.value = next;
+      this.more.value = next !== null;
+      this.listed.value = true;
+      return fresh.length;
+    });
+  }
+
+  /** Starts over with the newest page: what was known before may be of another life of the hub. */
+  replace(jobs: readonly JobState[], next: number | null): void {
+    batch(() => {
+      const before = new Map(this.#jobs);
+      this.#jobs.clear();
+      this.#listedIds.clear();
+      for (const wire of jobs) {
+        // A row that is on the screen keeps its signal.
+        const known = before.get(wire.id);
+        if (known !== undefined) {
+          known.value = jobFrom(wire, known.value);
+          this.#jobs.set(wire.id, known);
+        }
+      }
+      this.order.value = [];
+      this.addPage(jobs, next);
+    });
+  }
+
+  setCounts(counts: Counts): void {
+    const { queued = 0, running = 0, finished = 0, workers = 0 } = counts;
+    this.counts.value = { queued, running, finished, workers };
+  }
+
+  replaceWorkers(workers: readonly WorkerState[]): void {
+    this.#workers.clear();
+    for (const worker of workers) if (worker.state !== "gone") this.#workers.set(worker.id, worker);
+    this.#showWorkers();
+  }
+
+  /** The name that people know a worker by, for the id that jobs carry. */
+  workerName(id: string): string {
+    return this.workers.value.find((worker) => worker.id === id)?.name || id;
+  }
+
+  #changed(wire: JobState, fresh: string[], gone: Set<string>): void {
+    const known = this.#jobs.get(wire.id);
+    if (known !== undefined && wire.rev <= known.value.rev) return;
+    if (known === undefined && wire.id !== this.pinned && !this.#belongs(wire)) return;
+    const queuedBefore = known?.value.queued;
+    const job = this.learn(wire).value;
+    if (job.state === "Removed") {
+      gone.add(wire.id);
+    } else if (!this.#listedIds.has(wire.id)) {
+      gone.delete(wire.id);
+      if (this.#belongs(wire)) fresh.push(wire.id);
+    } else if (queuedBefore !== job.queued) {
+      // A new run of a known job: it moves to its new place.
+      gone.add(wire.id);
+      fresh.push(wire.id);
+    }
+  }
+
+  /** A job older than the oldest listed one waits for its page. */
+  #belongs(wire: JobState): boolean {
+    if (wire.state === "Removed") return false;
+    if (!this.more.value) return true;
+    const last = this.order.value.at(-1);
+    return last === undefined || (wire.queued ?? 0) >= this.#queued(last);
+  }
+
+  #listable(id: string): boolean {
+    const job = this.#jobs.get(id);
+    return job !== undefined && job.value.state !== "Removed";
+  }
+
+  #queued(id: string): number {
+    return this.#jobs.get(id)?.value.queued ?? 0;
+  }
+
+  /** @param ahead whether a fresh job goes before a listed one of the same time. */
+  #reorder(fresh: readonly string[], gone: ReadonlySet<string>, ahead: boolean): void {
+    const kept = gone.size === 0 ? this.order.value : this.order.value.filter((id) => !gone.has(id));
+    for (const id of gone) {
+      this.#listedIds.delete(id);
+      if (this.#jobs.get(id)?.value.state === "Removed" && id !== this.pinned) this.#jobs.delete(id);
+    }
+    const added = [...new Set(fresh)].filter((id) => !this.#listedIds.has(id) && this.#listable(id));
+    for (const id of added) this.#listedIds.add(id);
+    const newest = (a: string, b: string) => this.#queued(b) - this.#queued(a);
+    let order = merge(kept, added.sort(newest), newest, ahead);
+    if (order.length > KEPT) {
+      for (const id of order.slice(KEPT)) {
+        this.#listedIds.delete(id);
+        if (id !== this.pinned) this.#jobs.delete(id);
+      }
+      order = order.slice(0, KEPT);
+      // The cursor points below what was let go, so paging begins again from the top.
+      this.next.value = null;
+      this.more.value = true;
+    }
+    this.order.value = order;
+  }
+
+  #workerChanged(worker: WorkerState): boolean {
+    const known = this.#workers.get(worker.id);
+    if (known !== undefined && worker.rev <= known.rev) return false;
+    if (worker.state === "gone") return this.#workers.delete(worker.id);
+    this.#workers.set(worker.id, worker);
+    return true;
+  }
+
+  #showWorkers(): void {
+    this.workers.value = [...this.#workers.values()].sort(
+      (a, b) => (a.name ?? "").localeCompare(b.name ?? "") || a.id.localeCompare(b.id),
+    );
+  }
+}
+
+/** Two lists in order as one; of equals, those of `added` go first when `ahead`. */
+function merge(
+  kept: readonly string[],
+  added: readonly string[],
+  compare: (a: string, b: string) => number,
+  ahead: boolean,
+): string[] {
+  const merged: string[] = [];
+  let at = 0;
+  for (const id of added) {
+    for (; at < kept.length; at++) {
+      const next = kept[at] as string;
+      const order = compare(next, id);
+      if (order > 0 || (order === 0 && ahead)) break;
+      merged.push(next);
+    }
+    merged.push(id);
+  }
+  return merged.concat(kept.slice(at));
+}

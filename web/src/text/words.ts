@@ -1,0 +1,141 @@
+/** What the page says about jobs and workers, in one place. */
+
+import type { Phase, Reason } from "../protocol/messages";
+import type { Job } from "../state/job";
+import { duration, plural } from "./format";
+
+export const PHASE_WORDS: Readonly<Record<Phase, string>> = {
+  assigned: "assigned",
+  staging: "staging inputs",
+  pulling: "pulling image",
+  building: "building image",
+  running: "running",
+  uploading: "saving outputs",
+};
+
+const REASON_WORDS: Readonly<Record<Reason, string>> = {
+  Success: "Success",
+  Failed: "Failed",
+  Error: "Error",
+  TimedOut: "Timed out",
+  OutOfMemory: "Out of memory",
+  Cancelled: "Cancelled",
+  Replaced: "Replaced",
+  WorkerLost: "Worker lost",
+  Deleted: "Deleted",
+};
+
+/** How a state looks: its colour says the same as its word. */
+export type Tone = "waiting" | "active" | "good" | "bad" | "warn" | "quiet";
+
+export function tone(job: Job): Tone {
+  if (job.state === "Queued") return "waiting";
+  if (job.state === "Running") return "active";
+  switch (job.verdict?.reason) {
+    case "Success":
+      return "good";
+    case "Failed":
+    case "Error":
+      return "bad";
+    case "TimedOut":
+    case "OutOfMemory":
+    case "WorkerLost":
+      return "warn";
+    default:
+      return "quiet";
+  }
+}
+
+/** The state in a word or two. */
+export function stateWords(job: Job): string {
+  if (job.state === "Finished") {
+    const reason = job.verdict?.reason;
+    return reason === undefined ? "Finished" : (REASON_WORDS[reason] ?? reason);
+  }
+  return job.state;
+}
+
+/** What is being done for a running job, when that is not running itself. */
+export function phaseWords(job: Job): string {
+  if (job.state !== "Running" || job.phase === null || job.phase === "running") return "";
+  return PHASE_WORDS[job.phase] ?? job.phase;
+}
+
+/** What became of the job, or what it waits for, in a sentence. */
+export function verdictSentence(job: Job, where: string, workersOnline: number): string {
+  switch (job.state) {
+    case "Queued":
+      if (workersOnline === 0) return "It waits: no worker is connected to this queue.";
+      return job.attempt > 0
+        ? `It waits to be tried again: ${plural(job.attempt, "attempt")} lost with their worker.`
+        : "It waits for a worker with enough room.";
+    case "Running":
+      return runningSentence(job, where);
+    case "Removed":
+      return "This job was deleted from the queue.";
+    case "Finished":
+      return finishedSentence(job, where);
+  }
+}
+
+function runningSentence(job: Job, where: string): string {
+  const on = where === "" ? "a worker" : where;
+  const again = job.attempt > 1 ? ` This is attempt ${job.attempt}.` : "";
+  switch (job.phase) {
+    case "staging":
+      return `Its inputs are being brought to ${on}.${again}`;
+    case "pulling":
+      return `Its image is being pulled on ${on}.${again}`;
+    case "building":
+      return `Its image is being built on ${on}.${again}`;
+    case "uploading":
+      return `The command has ended; its outputs are being saved from ${on}.${again}`;
+    case "assigned":
+      return `It was given to ${on}.${again}`;
+    default:
+      return `It is running on ${on}.${again}`;
+  }
+}
+
+function finishedSentence(job: Job, where: string): string {
+  const verdict = job.verdict;
+  if (verdict === null) return "It is finished.";
+  const took = verdict.duration ? ` after ${duration(verdict.duration)}` : "";
+  const on = where === "" ? "" : ` on ${where}`;
+  const said = verdict.message ? stop(verdict.message) : "";
+  switch (verdict.reason) {
+    case "Success":
+      return `The command ended well (exit code ${verdict.exit_code ?? 0})${took}${on}.`;
+    case "Failed":
+      return `The command ended with exit code ${verdict.exit_code ?? "unknown"}${took}${on}.${said && ` ${said}`}`;
+    case "Error":
+      return said || "It could not be run.";
+    case "TimedOut":
+      return said || `It was stopped at its time limit${took}.`;
+    case "OutOfMemory":
+      return said || `It was stopped because it used more memory than it may${took}.`;
+    case "Cancelled":
+      return said || "It was cancelled.";
+    case "Replaced":
+      return said || "It was replaced by a newer job.";
+    case "WorkerLost":
+      return said || "Its workers were lost too often; it is not tried again.";
+    case "Deleted":
+      return "Its result was deleted.";
+    default:
+      return said || "It is finished.";
+  }
+}
+
+/** Whose fault an error is, as a person says it. */
+export function faultWords(fault: string | null | undefined): string {
+  if (fault === "job") return "The cause is in the job.";
+  if (fault === "worker") return "The cause is in the worker, not in the job.";
+  if (fault === "hub") return "The cause is in the hub, not in the job.";
+  return "";
+}
+
+function stop(text: string): string {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}

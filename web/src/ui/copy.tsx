@@ -1,0 +1,42 @@
+/** A button that copies a text and says that it did; a command with such a button. */
+
+import { useState } from "preact/hooks";
+
+export function CopyButton({ text, label, children }: { text: string; label: string; children?: string }) {
+  const [said, setSaid] = useState<string | null>(null);
+  const copy = async () => {
+    setSaid((await copied(text)) ? "Copied" : "Select it and copy");
+    setTimeout(() => setSaid(null), 1600);
+  };
+  return (
+    <button type="button" class="quiet" aria-label={said === null ? label : said} title={label} onClick={() => void copy()}>
+      <span aria-live="polite">{said ?? children ?? "Copy"}</span>
+    </button>
+  );
+}
+
+export function Command({ text, label }: { text: string; label: string }) {
+  return (
+    <div class="command">
+      <code tabIndex={0}>{text}</code>
+      <CopyButton text={text} label={label} />
+    </div>
+  );
+}
+
+/** The clipboard is there only on secure pages; elsewhere a hidden field does. */
+async function copied(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "offscreen";
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}

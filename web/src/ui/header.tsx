@@ -1,0 +1,94 @@
+/** The top of every page of a queue: where one is, whether it is live, and how much there is. */
+
+import { queueHref, type QueueAddress, queueUrl } from "../route";
+import { now } from "../state/clock";
+import type { Session } from "../state/session";
+import { count, shortQueue } from "../text/format";
+import { CopyButton } from "./copy";
+import { follow } from "./navigation";
+
+export function Header({ session, queue }: { session: Session; queue: QueueAddress }) {
+  const home = queueHref(queue);
+  return (
+    <header class="top">
+      <div class="top-row">
+        <a class="wordmark" href="/" aria-label="Asman, start page">
+          Asman
+        </a>
+        <span class="queue-name">
+          <a href={home} onClick={(event) => follow(event, home)} title="All jobs of this queue">
+            <span class="offscreen">Queue </span>
+            {shortQueue(queue.name)}
+          </a>
+          <CopyButton text={queueUrl(queue)} label="Copy the queue's address">
+            Copy link
+          </CopyButton>
+        </span>
+        <Counts session={session} />
+        <Connection session={session} />
+      </div>
+      <Trouble session={session} />
+    </header>
+  );
+}
+
+function Counts({ session }: { session: Session }) {
+  const { queued, running, finished, workers } = session.store.counts.value;
+  return (
+    <dl class="counts">
+      {(
+        [
+          ["queued", queued],
+          ["running", running],
+          ["finished", finished],
+          [workers === 1 ? "worker" : "workers", workers],
+        ] as const
+      ).map(([name, n]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{count(n)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Connection({ session }: { session: Session }) {
+  const status = session.status.value;
+  // Each new attempt after a failure is still the same reconnecting, so it is not announced again and again.
+  const kind = status.kind === "connecting" && status.failures > 0 ? "waiting" : status.kind;
+  const words = { connecting: "connecting", open: "connected", waiting: "reconnecting", closed: "not connected" }[kind];
+  return (
+    <span class={`connection ${kind}`} data-testid="connection" role="status" aria-live="polite" data-status={kind}>
+      {words}
+    </span>
+  );
+}
+
+/** What is wrong with the connection and what to do, once it is more than a blink. */
+function Trouble({ session }: { session: Session }) {
+  const status = session.status.value;
+  if (status.kind === "closed") {
+    return (
+      <div class="trouble" role="alert">
+        <span>{status.why}</span>
+        <a href="/">Start page</a>
+      </div>
+    );
+  }
+  if (status.kind === "open" || status.failures < 2) return null;
+  void now.value;
+  const seconds = status.kind === "waiting" ? Math.max(0, Math.ceil((status.retryAt - Date.now()) / 1000)) : 0;
+  return (
+    <div class="trouble">
+      <span>
+        The hub can't be reached. What you see is from before; jobs go on without this page.{" "}
+        {navigator.onLine ? "Check that the hub runs and that the address is right." : "This machine is offline."}
+        {seconds > 0 && ` Next try in ${seconds} s.`}
+      </span>
+      <button type="button" onClick={() => session.nudge()}>
+        Try now
+      </button>
+    </div>
+  );
+}

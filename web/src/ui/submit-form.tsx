@@ -1,0 +1,101 @@
+/** The plainest way to run a job: an image and a command. */
+
+import { useState } from "preact/hooks";
+import { sentence } from "../protocol/errors";
+import type { Answer, Definition } from "../protocol/messages";
+import { jobHref, type QueueAddress } from "../route";
+import type { Session } from "../state/session";
+import { shortId } from "../text/format";
+import { follow } from "./navigation";
+import { Notice } from "./notice";
+
+const ANSWER_WORDS = {
+  queued: "The job is queued",
+  joined: "This very job is already waiting or running",
+  cached: "This very job ran before; its result is here",
+} as const;
+
+export function SubmitForm({ session, queue }: { session: Session; queue: QueueAddress }) {
+  const [image, setImage] = useState("");
+  const [command, setCommand] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [answer, setAnswer] = useState<Answer<"submit"> | null>(null);
+
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    if (command.trim() === "" && image.trim() === "") {
+      setProblem("Write a command, an image, or both.");
+      return;
+    }
+    setBusy(true);
+    setProblem(null);
+    setAnswer(null);
+    const definition: Definition = {
+      ...(image.trim() === "" ? {} : { image: image.trim() }),
+      ...(command.trim() === "" ? {} : { command: command.trim() }),
+    };
+    try {
+      setAnswer(await session.submit(definition));
+    } catch (error) {
+      setProblem(sentence(error));
+    }
+    setBusy(false);
+  };
+
+  return (
+    <section aria-labelledby="run-title">
+      <h2 id="run-title">Run a job</h2>
+      <form class="submit" onSubmit={(event) => void submit(event)}>
+        <label class="f-image">
+          <span>
+            Image <span class="muted">(optional)</span>
+          </span>
+          <input
+            name="image"
+            autocomplete="off"
+            autocapitalize="off"
+            spellcheck={false}
+            placeholder="alpine:3.20"
+            value={image}
+            onInput={(event) => setImage(event.currentTarget.value)}
+          />
+        </label>
+        <label class="f-command">
+          <span>Command</span>
+          <input
+            name="command"
+            autocomplete="off"
+            autocapitalize="off"
+            spellcheck={false}
+            placeholder="sh -c 'echo hello'"
+            value={command}
+            onInput={(event) => setCommand(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit" class="primary" disabled={busy}>
+          {busy ? "Sending…" : "Run"}
+        </button>
+      </form>
+      {problem !== null && <Notice kind="error">{problem}</Notice>}
+      {answer !== null && (
+        <Notice kind="info">
+          <span>
+            {ANSWER_WORDS[answer.answer]}:{" "}
+            <JobLink queue={queue} id={answer.job.id} />.{" "}
+            {answer.answer !== "cached" && (answer.able ?? 0) === 0 && (answer.why || "No connected worker can run it now.")}
+          </span>
+        </Notice>
+      )}
+    </section>
+  );
+}
+
+export function JobLink({ queue, id }: { queue: QueueAddress; id: string }) {
+  const href = jobHref(queue, id);
+  return (
+    <a href={href} onClick={(event) => follow(event, href)}>
+      <code>{shortId(id)}</code>
+    </a>
+  );
+}

@@ -1,0 +1,109 @@
+/** The workers of a queue: what each has and what of it is in use. */
+
+import { type QueueAddress, queueUrl } from "../route";
+import type { WorkerState } from "../protocol/messages";
+import type { Session } from "../state/session";
+import { count, size } from "../text/format";
+import { Command } from "./copy";
+
+const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
+const STATE_WORDS = { ready: "Ready", draining: "Draining", away: "Away", gone: "Gone" } as const;
+const STATE_HINTS = {
+  ready: "Connected, and takes jobs",
+  draining: "Finishes what it has and takes no new jobs",
+  away: "Its connection is lost; its jobs are kept for it for a moment",
+  gone: "Not connected any more",
+} as const;
+
+export function WorkerTable({ session, queue }: { session: Session; queue: QueueAddress }) {
+  const workers = session.store.workers.value;
+  return (
+    <section aria-labelledby="workers-title">
+      <h2 id="workers-title">Workers</h2>
+      {workers.length === 0 ? (
+        <NoWorkers session={session} queue={queue} />
+      ) : (
+        <table class="workers" role="table">
+          <thead role="rowgroup">
+            <tr role="row">
+              {["State", "Name", "CPUs", "Memory", "GPUs", "Jobs", "Version"].map((name) => (
+                <th key={name} scope="col" role="columnheader">
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody role="rowgroup">
+            {workers.map((worker) => (
+              <WorkerRow key={worker.id} worker={worker} />
+            ))}
+          </tbody>
+        </table>
+      )}
+      {workers.length > 0 && (
+        <details class="more">
+          <summary>Add a worker</summary>
+          <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
+        </details>
+      )}
+    </section>
+  );
+}
+
+function NoWorkers({ session, queue }: { session: Session; queue: QueueAddress }) {
+  if (session.status.value.kind !== "open" || !session.store.listed.value) {
+    return <p class="empty">Not known yet.</p>;
+  }
+  return (
+    <div class="empty">
+      <p>No worker is connected, so jobs wait. Run this on any machine that may run them:</p>
+      <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
+    </div>
+  );
+}
+
+function WorkerRow({ worker }: { worker: WorkerState }) {
+  const { cpus = 0, used_cpus = 0, memory = 0, used_memory = 0, gpus = 0, used_gpus = 0 } = worker;
+  const about = [worker.platform, worker.executor, ...(worker.tags ?? [])].filter(Boolean).join(" · ");
+  return (
+    <tr role="row" data-testid="worker-row" data-worker={worker.id} data-state={worker.state}>
+      <td role="cell" class="w-state">
+        <span class={`state ${STATE_TONES[worker.state]}`} title={STATE_HINTS[worker.state]}>
+          <span class="dot" aria-hidden="true" />
+          {STATE_WORDS[worker.state]}
+        </span>
+      </td>
+      <td role="cell" class="w-name">
+        <span class="name">{worker.name || worker.id}</span> <span class="muted">{about}</span>
+      </td>
+      <td role="cell" data-label="CPUs">
+        <Share used={used_cpus} all={cpus} words={`${number(used_cpus)} of ${number(cpus)}`} />
+      </td>
+      <td role="cell" data-label="Memory">
+        <Share used={used_memory} all={memory} words={memory === 0 ? "–" : `${used_memory === 0 ? "0" : size(used_memory)} of ${size(memory)}`} />
+      </td>
+      <td role="cell" data-label="GPUs">
+        {gpus === 0 ? <span class="muted">–</span> : <Share used={used_gpus} all={gpus} words={`${used_gpus} of ${gpus}`} />}
+      </td>
+      <td role="cell" data-label="Jobs">
+        {count(worker.jobs ?? 0)}
+      </td>
+      <td role="cell" data-label="Version" class="muted w-version">
+        {worker.agent || "–"}
+      </td>
+    </tr>
+  );
+}
+
+function Share({ used, all, words }: { used: number; all: number; words: string }) {
+  return (
+    <span class="share">
+      <span class="share-words">{words}</span>
+      {all > 0 && <meter min={0} max={all} value={Math.min(used, all)} aria-hidden="true" />}
+    </span>
+  );
+}
+
+function number(n: number): string {
+  return Number.isInteger(n) ? String(n) : n.toFixed(1);
+}

@@ -1,0 +1,166 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { WebSocket as NodeSocket } from "ws";
+import { Backoff } from "../src/protocol/backoff";
+import { decodeFrame, encodeFrame } from "../src/protocol/codec";
+import { Connection, type Status } from "../src/protocol/connection";
+import { RequestError } from "../src/protocol/errors";
+import type { Push, Welcome } from "../src/protocol/messages";
+import { FakeHub } from "./fake-hub.js";
+
+describe("frames", () => {
+  it("leave out what is undefined and what is no message", () => {
+    const frame = encodeFrame([{ type: "ping", ref: 2 ** 40 }, { type: "hello", protocol: 1, agent: "t", follow: "queue" }]);
+    expect(decodeFrame(frame)).toEqual([{ type: "ping", ref: 2 ** 40 }, { type: "hello", protocol: 1, agent: "t", follow: "queue" }]);
+    expect(decodeFrame(encodeFrame([5, { no: "type" }, { type: "new" }] as never))).toEqual([{ type: "new" }]);
+    expect(() => decodeFrame(encodeFrame({ type: "ping" } as never))).toThrow(/array/);
+  });
+});
+
+describe("back-off", () => {
+  it("doubles up to its most, with jitter below", () => {
+    const top = new Backoff({ first: 100, most: 1000, random: () => 1 });
+    expect([top.next(), top.next(), top.next(), top.next(), top.next(), top.next()]).toEqual([100, 200, 400, 800, 1000, 1000]);
+    top.succeeded();
+    expect(top.next()).toBe(100);
+    expect(new Backoff({ first: 100, random: () => 0 }).next()).toBe(30);
+  });
+});
+
+describe("a connection", () => {
+  let hub: FakeHub;
+  let statuses: Status[];
+  let welcomes: Welcome[];
+  let pushes: Push[];
+  let connection: Connection;
+
+  beforeEach(async () => {
+    hub = new FakeHub();
+    await hub.listen();
+    statuses = [];
+    welcomes = [];
+    pushes = [];
+    connection = make(hub.url);
+  });
+
+  afterEach(async () => {
+    connection.close();
+    await hub.close();
+  });
+
+  function make(url: string): Connection {
+    return new Connection({
+      url,
+      agent: "test",
+      onStatus: (status) => statuses.push(status),
+      onWelcome: (welcome) => welcomes.push(welcome),
+      onPush: (more) => pushes.push(...more),
+      socket: (to, subprotocol) => new NodeSocket(to, subprotocol) as unknown as WebSocket,
+      backoff: new Backoff({ first: 10, most: 20 }),
+    });
+  }
+
+  const welcomed = (n: number) => vi.waitFor(() => expect(welcomes.length).toBe(n));
+  const peer = () => [...hub.peers][0];
+
+  it("says hello for the whole queue, without a resume at first", async () => {
+    connection.open();
+    await welcomed(1);
+    expect(peer()?.hello).toEqual({ type: "hello", protocol: 1, agent: "test", follow: "queue" });
+    expect(statuses.map((status) => status.kind)).toEqual(["connecting", "open"]);
+  });
+
+  it("comes back by itself and gets exactly what it missed", async () => {
+    connection.open();
+    await welcomed(1);
+    hub.add({ id: "a", rev: 1, state: "Queued" });
+    await vi.waitFor(() => expect(pushes.filter((push) => push.type === "changed").length).toBe(1));
+    hub.drop();
+    hub.add({ id: "b", rev: 1, state: "Queued" });
+    hub.add({ id: "c", rev: 1, state: "Queued" });
+    await welcomed(2);
+    expect(welcomes[1]?.recovered).toBe(true);
+    expect(peer()?.hello["resume"]).toEqual({ epoch: "epoch-1", seq: 1 });
+    await vi.waitFor(() =>
+      expect(pushes.flatMap((push) => (push.type === "changed" ? [push.job.id] : []))).toEqual(["a", "b", "c"]),
+    );
+    hub.drop();
+    await welcomed(3);
+    expect(peer()?.hello["resume"]).toEqual({ epoch: "epoch-1", seq: 3 });
+  });
+
+  it("starts from the welcome when it could not be recovered", async () => {
+    connection.open();
+    await welcomed(1);
+    hub.drop();
+    hub.epoch = "epoch-2";
+    hub.seq = 70;
+    await welcomed(2);
+    expect(welcomes[1]?.recovered).toBe(false);
+    hub.drop();
+    await welcomed(3);
+    expect(peer()?.hello["resume"]).toEqual({ epoch: "epoch-2", seq: 70 });
+  });
+
+  it("sends the requests of one moment in one frame and matches the answers", async () => {
+    connection.open();
+    await welcomed(1);
+    let frames = 0;
+    peer()?.socket.on("message", () => (frames += 1));
+    const [workers, jobs] = await Promise.all([connection.request("workers", {}), connection.request("list", { limit: 5 })]);
+    expect(workers.type).toBe("worker_list");
+    expect(jobs.type).toBe("jobs");
+    expect(frames).toBe(1);
+  });
+
+  it("hands over what was pushed before an answer first", async () => {
+    connection.open();
+    await welcomed(1);
+    const answer = connection.request("submit", { definition: { command: "x" } }).then(() => pushes.length);
+    expect(await answer).toBeGreaterThan(0);
+  });
+
+  it("gives the hub's error to who asked", async () => {
+    connection.open();
+    await welcomed(1);
+    await expect(connection.request("get", { job: "nope" })).rejects.toMatchObject({ code: "not_found", message: "no such job" });
+  });
+
+  it("refuses aloud what it can't send, and what was cut off", async () => {
+    await expect(connection.request("workers", {})).rejects.toMatchObject({ code: "connection_failed", retry: true });
+    connection.open();
+    await welcomed(1);
+    hub.answer = () => undefined;
+    const cut = connection.request("workers", {});
+    const late = connection.request("workers", {}, 10);
+    await expect(late).rejects.toMatchObject({ code: "timed_out" });
+    hub.drop();
+    await expect(cut).rejects.toBeInstanceOf(RequestError);
+  });
+
+  it("answers a ping, and leaves a hub that has gone silent", async () => {
+    hub.heartbeat = 20;
+    connection.open();
+    await welcomed(1);
+    const one = peer();
+    if (one !== undefined) hub.send(one, { type: "ping", ref: 7 });
+    await vi.waitFor(() => expect(one?.received).toContainEqual({ type: "pong", ref: 7 }));
+    const answer = hub.answer.bind(hub);
+    hub.answer = (who, message) => {
+      if (who !== one) answer(who, message);
+    };
+    await welcomed(2);
+  });
+
+  it("gives up, with a sentence, where trying again can't help", async () => {
+    connection = make(hub.url.replace("/q/test/", "/q/a%20b/"));
+    connection.open();
+    await vi.waitFor(() => expect(statuses.at(-1)).toMatchObject({ kind: "closed" }));
+    expect(statuses.at(-1)).toMatchObject({ why: expect.stringContaining("not a queue name") });
+  });
+
+  it("keeps trying while there is no hub", async () => {
+    connection = make("ws://127.0.0.1:9/q/test/client");
+    connection.open();
+    await vi.waitFor(() => expect(statuses).toContainEqual({ kind: "waiting", failures: 3, retryAt: expect.any(Number) }));
+  });
+});

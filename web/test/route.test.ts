@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { hashParams, newQueueName, parseQueue, parseRoute } from "../src/route";
+
+const at = (path: string, hash = "") => parseRoute({ origin: "https://hub.example", pathname: path, hash });
+const here = (name: string) => ({ hub: "https://hub.example", name });
+const ID = "ab".repeat(32);
+
+describe("the address", () => {
+  it("names a queue by path or by fragment", () => {
+    expect(at("/q/lab-1")).toEqual({ page: "queue", queue: here("lab-1") });
+    expect(at("/q/lab-1/")).toEqual({ page: "queue", queue: here("lab-1") });
+    expect(at("/", "#?queue=lab-1")).toEqual({ page: "queue", queue: here("lab-1") });
+  });
+
+  it("names a queue on another hub", () => {
+    const queue = { hub: "https://other.example", name: "lab" };
+    expect(at("/", "#?queue=https%3A%2F%2Fother.example%2Flab")).toEqual({ page: "queue", queue });
+    expect(parseQueue("https://other.example/q/lab", "https://hub.example")).toEqual(queue);
+  });
+
+  it("names a job and its queue", () => {
+    expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "job", queue: here("lab"), job: ID });
+    expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID });
+  });
+
+  it("without a queue is the start page", () => {
+    expect(at("/")).toEqual({ page: "start", problem: null });
+    expect(at("/", "#?queue=")).toEqual({ page: "start", problem: null });
+  });
+
+  it("says what is wrong with a bad name", () => {
+    for (const [path, hash] of [["/q/a%20b", ""], ["/", "#?queue=a%2Fb"], ["/j/zz", "#?queue=lab"], [`/q/${"x".repeat(129)}`, ""]] as const) {
+      const route = at(path, hash);
+      expect(route.page).toBe("start");
+      expect(route.page === "start" && route.problem).toMatch(/is not a/);
+    }
+  });
+
+  it("reads parameters after the first ? of the fragment only", () => {
+    expect(Object.fromEntries(hashParams("#a?queue=x&b=1=2&%63=%e4&flag"))).toEqual({ queue: "x", b: "1=2", c: "%e4", flag: "" });
+    expect(hashParams("#queue=x").size).toBe(0);
+  });
+
+  it("makes names that differ and fit", () => {
+    const names = new Set(Array.from({ length: 100 }, newQueueName));
+    expect(names.size).toBe(100);
+    for (const name of names) expect(name).toMatch(/^[a-z2-7]{32}$/);
+  });
+});

@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { WebSocket as NodeSocket } from "ws";
+import { Backoff } from "../src/protocol/backoff";
+import { Session } from "../src/state/session";
+import { FakeHub } from "./fake-hub.js";
+
+describe("a session", () => {
+  let hub: FakeHub;
+  let session: Session;
+
+  beforeEach(async () => {
+    hub = new FakeHub();
+    await hub.listen();
+    session = new Session({
+      url: hub.url,
+      socket: (url, subprotocol) => new NodeSocket(url, subprotocol) as unknown as WebSocket,
+      backoff: new Backoff({ first: 5, most: 10 }),
+      schedule: (work) => void setTimeout(work, 0),
+    });
+    session.start();
+    await vi.waitFor(() => expect(session.store.listed.value).toBe(true));
+  });
+
+  afterEach(async () => {
+    session.stop();
+    await hub.close();
+  });
+
+  const order = () => session.store.order.value;
+  const text = () => session.opened.value?.log.chunks.value.flatMap((chunk) => chunk.lines.map((line) => line.text));
+  const peer = () => [...hub.peers][0];
+
+  it("lists what there is and follows what comes", async () => {
+    hub.worker({ id: "w", rev: 1, state: "ready", name: "bench" });
+    hub.add({ id: "a", rev: 1, state: "Queued", queued: 5, summary: { command: "echo" } });
+    await vi.waitFor(() => expect(order()).toEqual(["a"]));
+    hub.change("a", { state: "Running", phase: "running" });
+    await vi.waitFor(() => expect(session.store.job("a")?.value).toMatchObject({ state: "Running", summary: { command: "echo" } }));
+    expect(session.store.workers.value.map((worker) => worker.name)).toEqual(["bench"]);
+    expect(session.store.counts.value).toEqual({ queued: 0, running: 1, finished: 0, workers: 1 });
+  });
+
+  it("lists again when it could not be recovered", async () => {
+    hub.add({ id: "a", rev: 7, state: "Queued", queued: 5 });
+    await vi.waitFor(() => expect(order()).toEqual(["a"]));
+    hub.drop();
+    hub.epoch = "another";
+    hub.jobs.clear();
+    hub.add({ id: "b", rev: 1, state: "Queued", queued: 6 });
+    await vi.waitFor(() => expect(order()).toEqual(["b"]));
+  });
+
+  it("pages", async () => {
+    for (let n = 0; n < 250; n++) hub.jobs.set(`j${n}`, { job: { id: `j${n}`, rev: 1, state: "Queued", queued: n + 1 }, definition: {}, lines: [] });
+    hub.drop();
+    hub.epoch = "another";
+    await vi.waitFor(() => expect(order().length).toBe(100));
+    await session.loadMore();
+    expect(order().length).toBe(200);
+    await session.loadMore();
+    expect(order().length).toBe(250);
+    expect(session.store.more.value).toBe(false);
+    expect(order()[249]).toBe("j0");
+  });
+
+  it("shows the log of the open job, on from where it was after a break", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
+    hub.log("a", "one");
+    hub.log("a", "two");
+    session.open("a");
+    await vi.waitFor(() => expect(text()).toEqual(["one", "two"]));
+    hub.log("a", "three");
+    await vi.waitFor(() => expect(text()).toEqual(["one", "two", "three"]));
+    hub.drop();
+    hub.log("a", "four");
+    await vi.waitFor(() => expect(text()).toEqual(["one", "two", "three", "four"]));
+    expect(peer()?.received.find((message) => message["type"] === "follow")?.["since"]).toBe(3);
+    expect(session.opened.value?.log.hole()).toBeNull();
+  });
+
+  it("fetches lines that were passed over", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
+    session.open("a");
+    await vi.waitFor(() => expect(peer()?.follows.has("a")).toBe(true));
+    for (let n = 0; n < 5; n++) hub.jobs.get("a")?.lines.push([n, 0, 0, `quiet ${n}`, "running"]);
+    hub.log("a", "loud");
+    await vi.waitFor(() => expect(text()).toEqual(["quiet 0", "quiet 1", "quiet 2", "quiet 3", "quiet 4", "loud"]));
+    expect(session.opened.value?.log.hole()).toBeNull();
+  });
+
+  it("fetches the result when the job is finished", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", queued: 5 }, { command: "make" });
+    const open = session.open("a");
+    await vi.waitFor(() => expect(open.definition.value).toEqual({ command: "make" }));
+    hub.change("a", { state: "Finished", verdict: { ok: true, reason: "Success", outputs: 1 } }, { outputs: { "x.txt": { size: 3 } } });
+    await vi.waitFor(() => expect(Object.keys(open.result.value?.outputs ?? {})).toEqual(["x.txt"]));
+    expect(open.job.value?.state).toBe("Finished");
+  });
+
+  it("starts the log over when the job runs anew", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
+    hub.log("a", "first run");
+    session.open("a");
+    await vi.waitFor(() => expect(text()).toEqual(["first run"]));
+    const entry = hub.jobs.get("a");
+    if (entry !== undefined) entry.lines = [];
+    hub.change("a", { queued: 50 });
+    hub.log("a", "second run");
+    hub.log("a", "goes on");
+    await vi.waitFor(() => expect(text()).toEqual(["second run", "goes on"]));
+  });
+
+  it("says so when the queue does not know the job", async () => {
+    const open = session.open("nope");
+    await vi.waitFor(() => expect(open.problem.value).toMatch(/does not know the job/));
+  });
+
+  it("submits and cancels", async () => {
+    const answer = await session.submit({ command: "sleep 9" });
+    expect(answer.answer).toBe("queued");
+    expect(order()).toEqual([answer.job.id]);
+    expect(await session.cancel(answer.job.id)).toBe(true);
+    expect(session.store.job(answer.job.id)?.value.verdict?.reason).toBe("Cancelled");
+  });
+
+  it("fetches the summary of a job that came without one", async () => {
+    hub.add({ id: "a", rev: 1, state: "Queued", queued: 5 }, { image: "alpine", command: ["echo", "hi"] });
+    await vi.waitFor(() => expect(order()).toEqual(["a"]));
+    session.wantSummary("a");
+    await vi.waitFor(() => expect(session.store.job("a")?.value.summary).toMatchObject({ image: "alpine", command: "echo hi" }));
+  });
+});

@@ -1,0 +1,298 @@
+"""What this worker holds, and how it follows the hub: assign, abort, acknowledge, and again after a reconnect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from asman_shared import limits
+from asman_shared.messages import (
+    Abort,
+    Acknowledged,
+    Assign,
+    Drain,
+    Finished,
+    Held,
+    HubToWorker,
+    Outcome,
+    Register,
+    Registered,
+    Released,
+    Result,
+)
+from asman_shared.states import Fault, Phase
+from asman_shared.units import MIB
+
+from .attempt import Attempt, Workshop
+from .executor import Key
+from .folders import sweep
+from .spool import Spool
+
+log = logging.getLogger("asman.worker.agent")
+
+_MESSAGE_LENGTH: Final = 4000
+_RESULT_BYTES: Final = limits.FRAME_BYTES - MIB // 4
+
+
+class Agent:
+    """Holds the attempts of one worker; the connection's `Peer`.
+
+    The hub is the only judge of what to keep. Nothing that a message holds can stop the agent: an assignment that
+    can't be run ends as an error of its job.
+
+    Args:
+        shop: What attempts use.
+        spool: What survives this process.
+        introduction: What to say about this worker; the agent adds what it holds.
+        on_ready: Called with the hub's answer to each registration.
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        spool: Spool,
+        introduction: Register,
+        on_ready: Callable[[Registered], None] | None = None,
+    ) -> None:
+        self._shop = shop
+        self._spool = spool
+        self._introduction = introduction
+        self._on_ready = on_ready
+        self._held: dict[Key, Attempt] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._living: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._connected = False
+        self.draining = False
+
+    @property
+    def held(self) -> dict[Key, Attempt]:
+        """Every attempt that is not forgotten."""
+        return self._held
+
+    async def run(self) -> None:
+        """Lives the attempts until cancelled; then stops all that run, and cleans up."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for attempt in list(self._held.values()):
+                if attempt.outcome is None and attempt.task is None:
+                    self._begin(attempt)
+            await asyncio.Event().wait()
+
+    async def recover(self) -> None:
+        """Takes up what an earlier process of this worker left; comes before anything else."""
+        kept = self._spool.kept
+        executor = self._shop.executor
+        unfinished = {key for key, entry in kept.items() if entry.outcome is None and entry.assign is not None}
+        survived = await executor.sweep(unfinished)
+        for key, entry in kept.items():
+            if entry.outcome is None and key not in survived:
+                # Not held any more: the hub gives it to whoever is free.
+                log.info("attempt %s/%d did not survive the restart", key[0][:12], key[1])
+                self._spool.forget(key)
+                continue
+            attempt = Attempt(self._shop, key, entry.assign, entry.started, resumed=True)
+            if entry.outcome is not None:
+                attempt.outcome = entry.outcome
+                attempt.durable = True
+                attempt.log.start_at(entry.outcome.lines)
+                attempt.log.restore(entry.lines)
+            self._held[key] = attempt
+        if executor.uses_folder:
+            wanted = {attempt.folder.root.name for attempt in self._held.values() if attempt.outcome is None}
+            await asyncio.to_thread(sweep, self._shop.jobs, wanted)
+
+    # -------------------------------------------------------------------------------------------- the connection
+
+    def introduce(self) -> Register:
+        """Who this is and everything it holds."""
+        made = self._introduction
+        made.draining = self.draining
+        made.holding = [
+            Held(*key, attempt.phase_now, attempt.outcome is not None) for key, attempt in self._held.items()
+        ]
+        return made
+
+    def registered(self, answer: Registered) -> None:
+        """Follows the hub's word on each attempt, and says again where those are that go on."""
+        self._connected = True
+        for item in answer.abort:
+            self._abort((item.job, item.attempt), "the hub does not know it as this worker's")
+        keep = {(item.job, item.attempt): item.log_next for item in answer.keep}
+        for key, attempt in list(self._held.items()):
+            if key in keep:
+                attempt.log.resume(keep[key])
+                if attempt.outcome is None:
+                    self._shop.outbox.put(attempt.news())
+                elif attempt.durable:
+                    self._shop.outbox.put(Finished(*key, attempt.outcome))
+            elif not attempt.aborted:
+                self._abort(key, "the hub did not say to keep it")
+        self._changed.set()
+        if self._on_ready is not None:
+            self._on_ready(answer)
+
+    def disconnected(self) -> None:
+        """Attempts go on; what they say meanwhile is said at the next registration."""
+        self._connected = False
+        for attempt in self._held.values():
+            attempt.log.pause()
+        self._changed.set()
+
+    def received(self, messages: Sequence[HubToWorker]) -> None:
+        """The messages of one frame."""
+        for message in messages:
+            match message:
+                case Assign():
+                    self._assign(message)
+                case Acknowledged(job=job, attempt=number):
+                    self._forget((job, number))
+                case Abort(job=job, attempt=number, why=why):
+                    self._abort((job, number), why)
+
+    # ---------------------------------------------------------------------------------------------- the attempts
+
+    def _assign(self, assign: Assign) -> None:
+        key = (assign.job, assign.attempt)
+        if key in self._held:
+            return
+        attempt = Attempt(self._shop, key, assign, time.time_ns() // 1_000_000)
+        self._held[key] = attempt
+        attempt.log.resume(assign.log_next)
+        attempt.phase(Phase.STAGING)
+        if self._shop.executor.resumes:
+            self._spool.began(assign, attempt.started)
+        self._begin(attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        if self._tasks is not None:
+            attempt.task = self._tasks.create_task(self._live(attempt), name=f"attempt {attempt.label}")
+            self._living.add(attempt.task)
+            attempt.task.add_done_callback(self._lived)
+
+    def _lived(self, task: asyncio.Task[None]) -> None:
+        self._living.discard(task)
+        if not self._living:
+            self._changed.set()
+
+    async def _live(self, attempt: Attempt) -> None:
+        try:
+            attempt.outcome = await attempt.live()
+        except asyncio.CancelledError:
+            attempt.aborted = True
+        else:
+            self._keep(attempt)
+            if not self._shop.executor.uses_folder:
+                return
+            await self._until_durable(attempt)
+        await attempt.clear()
+        if attempt.aborted:
+            self._release(attempt)
+
+    async def _until_durable(self, attempt: Attempt) -> None:
+        """Waits until the result is on disk, as from then on nothing else of the attempt is needed."""
+        if not attempt.durable and not attempt.aborted:
+            attempt.on_disk = asyncio.Event()
+            await attempt.on_disk.wait()
+
+    def _keep(self, attempt: Attempt) -> None:
+        """Puts the result on disk, and then tells the hub."""
+        assert attempt.outcome is not None  # noqa: S101 - it has just ended
+        attempt.outcome = _bounded(attempt.outcome)
+        self._spool.ended(attempt.key, attempt.outcome, attempt.log.unsent(), lambda: self._kept(attempt))
+
+    def _kept(self, attempt: Attempt) -> None:
+        attempt.durable = True
+        if attempt.on_disk is not None:
+            attempt.on_disk.set()
+        if attempt.outcome is not None and not attempt.aborted:
+            self._shop.outbox.put(Finished(*attempt.key, attempt.outcome))
+        self._changed.set()
+
+    def _abort(self, key: Key, why: str) -> None:
+        attempt = self._held.get(key)
+        if attempt is None:
+            self._shop.outbox.put(Released(*key))
+            return
+        if attempt.aborted:
+            return
+        log.info("attempt %s is not wanted any more: %s", attempt.label, why or "no reason given")
+        attempt.aborted = True
+        attempt.log.pause()
+        if attempt.task is None or attempt.task.done():
+            self._release(attempt)
+        elif attempt.outcome is None:
+            attempt.task.cancel()
+
+    def _release(self, attempt: Attempt) -> None:
+        """Nothing of the attempt is left here."""
+        self._forget(attempt.key)
+        self._shop.outbox.put(Released(*attempt.key))
+
+    def _forget(self, key: Key) -> None:
+        attempt = self._held.pop(key, None)
+        if attempt is None:
+            return
+        attempt.log.close()
+        self._shop.outbox.drop(key)
+        self._spool.forget(key)
+        self._changed.set()
+
+    # ------------------------------------------------------------------------------------------------ the ending
+
+    async def drain(self, *, acknowledge: float = 10.0) -> None:
+        """Takes no more jobs, and returns when none runs and the hub has every result.
+
+        Results that the hub does not acknowledge within ``acknowledge`` seconds, or at all while it is away, stay on
+        disk for the next process.
+        """
+        self.draining = True
+        self._shop.outbox.put(Drain())
+        log.info("draining: %d attempts to finish", len(self._held))
+        while self._living or any(not attempt.durable for attempt in self._held.values()):
+            await self._change()
+        try:
+            async with asyncio.timeout(acknowledge):
+                while self._held and self._connected:
+                    await self._change()
+        except TimeoutError:
+            log.warning("%d results stay on disk: the hub did not acknowledge them", len(self._held))
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def hand_back(self) -> None:
+        """Stops all that runs, says that it is free for others, and returns when everything is cleaned up."""
+        stopped = 0
+        for attempt in list(self._held.values()):
+            if attempt.outcome is None and attempt.task is not None and not attempt.aborted:
+                attempt.aborted = True
+                attempt.task.cancel()
+                stopped += 1
+        if stopped:
+            log.warning("stopping %d attempts; the hub gives them to others", stopped)
+        if self._living:
+            await asyncio.wait(self._living)
+
+
+def _bounded(outcome: Outcome) -> Outcome:
+    """An outcome that fits into a frame."""
+    if len(outcome.message) > _MESSAGE_LENGTH:
+        outcome.message = outcome.message[:_MESSAGE_LENGTH] + "…"
+    result = outcome.result
+    if len(result.outputs) + len(result.skipped) > 1000:
+        size = len(msgspec.msgpack.encode(result))
+        if size > _RESULT_BYTES:
+            outcome.kind = "error"
+            outcome.fault = Fault.JOB
+            outcome.message = (
+                f"it left {len(result.outputs)} files whose names alone are {size} bytes; pack them into an archive"
+            )
+            outcome.result = Result(phases=result.phases, worker=result.worker)
+    return outcome

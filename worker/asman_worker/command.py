@@ -1,0 +1,135 @@
+"""A job's command becomes the argv of its process, by one rule.
+
+- A list is argv, as it is.
+- A string that needs a shell runs as ``/bin/sh -c <string>``. It needs one when, outside of quotes, it has any of
+  ``| & ; < > ( ) ` * ? [``, a line break, a word that begins with ``#`` or ``~``, or a ``$`` that starts something
+  other than a plain variable; or when a `` ` `` or such a ``$`` stands inside double quotes; or when its first word is
+  ``!`` or ``NAME=value``.
+- Any other string is split into words as a shell splits them, and ``$NAME`` and ``${NAME}`` outside single quotes
+  stand for the job's own environment (an unknown name is empty). Values are never split again.
+
+So ``sh -c "cat /inputs/a > /outputs/b"`` is split, as its ``>`` is quoted, and ``cat a > b`` runs by a shell. The rule
+looks at the text only, never at the image: the job's id does not depend on where it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from asman_shared.errors import BadDefinition
+
+SHELL: Final = ("/bin/sh", "-c")
+
+_SPECIAL: Final = frozenset("|&;<>()`*?[\n\r")
+_SPECIAL_FIRST: Final = frozenset("#~")
+_VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+class _NeedsShell(Exception):
+    """The string can't be run without a shell."""
+
+
+def argv(command: str | list[str] | None, env: Mapping[str, str]) -> list[str] | None:
+    """The argv of a command (or entrypoint), None when the job names none.
+
+    Args:
+        command: As the definition has it.
+        env: What variables stand for when no shell does it.
+
+    Raises:
+        BadDefinition: A quote is not closed.
+    """
+    if command is None or isinstance(command, list):
+        return command
+    if not command.strip():
+        return None
+    try:
+        return _split(command.strip(), env)
+    except _NeedsShell:
+        return [*SHELL, command]
+
+
+def _split(text: str, env: Mapping[str, str]) -> list[str]:
+    words: list[str] = []
+    word: list[str] | None = None
+    quoted = False
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char in " \t":
+            _close(words, word, quoted)
+            word = None
+            quoted = False
+            at += 1
+            continue
+        if char in _SPECIAL or (word is None and char in _SPECIAL_FIRST):
+            raise _NeedsShell
+        word = [] if word is None else word
+        if char == "'":
+            end = text.find("'", at + 1)
+            if end < 0:
+                raise BadDefinition("a single quote in the command is not closed", field="definition.command")
+            word.append(text[at + 1 : end])
+            quoted = True
+            at = end + 1
+        elif char == '"':
+            at = _double(text, at + 1, word, env)
+            quoted = True
+        elif char == "\\":
+            if at + 1 >= len(text):
+                raise BadDefinition("the command ends in a backslash", field="definition.command")
+            word.append(text[at + 1])
+            at += 2
+        elif char == "$":
+            at = _variable(text, at, word, env)
+        else:
+            word.append(char)
+            at += 1
+            if char == "=" and not words and not quoted and _ASSIGNMENT.fullmatch("".join(word)):
+                raise _NeedsShell
+    _close(words, word, quoted)
+    return words
+
+
+def _close(words: list[str], word: list[str] | None, quoted: bool) -> None:
+    """Ends a word; one that is nothing but empty variables is none."""
+    made = "".join(word or ())
+    if made == "!" and not words and not quoted:
+        raise _NeedsShell
+    if word is not None and (made or quoted):
+        words.append(made)
+
+
+def _double(text: str, at: int, word: list[str], env: Mapping[str, str]) -> int:
+    """Reads up to the closing double quote; returns where it goes on."""
+    while at < len(text):
+        char = text[at]
+        if char == '"':
+            return at + 1
+        if char == "`":
+            raise _NeedsShell
+        if char == "\\" and at + 1 < len(text) and text[at + 1] in '$`"\\\n':
+            if text[at + 1] != "\n":
+                word.append(text[at + 1])
+            at += 2
+        elif char == "$":
+            at = _variable(text, at, word, env)
+        else:
+            word.append(char)
+            at += 1
+    raise BadDefinition("a double quote in the command is not closed", field="definition.command")
+
+
+def _variable(text: str, at: int, word: list[str], env: Mapping[str, str]) -> int:
+    found = _VARIABLE.match(text, at)
+    if found is not None:
+        word.append(env.get(found[1] or found[2], ""))
+        return found.end()
+    following = text[at + 1 : at + 2]
+    if following and following not in " \t\"'\\/.,:=%+-":
+        raise _NeedsShell
+    word.append("$")
+    return at + 1

@@ -1,0 +1,167 @@
+"""What an operator can choose about a worker: by flag, then environment, then file, then default."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import psutil
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from asman_shared import limits
+from asman_shared.errors import AsmanError, BadRequest
+from asman_shared.units import MIB, parse_duration, parse_size
+
+from .target import QueueTarget
+
+
+def _millis(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bytes(value: Any) -> Any:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _words(value: Any) -> Any:
+    return [word for word in value.replace(",", " ").split() if word] if isinstance(value, str) else value
+
+
+Millis = Annotated[int, BeforeValidator(_millis), Field(ge=0)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+def _cpus() -> float:
+    """The cpus this process may use, which is not always what the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return float(len(affinity(0)) if affinity else psutil.cpu_count() or 1)
+
+
+def _data_dir() -> Path:
+    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(root) / "asman" / "worker"
+
+
+def _name() -> str:
+    return socket.gethostname()[: limits.LABEL_LENGTH] or "worker"
+
+
+class WorkerConfig(BaseSettings):
+    """The choices of one worker process; environment names are ``ASMAN_WORKER_`` and the field's.
+
+    Durations are milliseconds and sizes bytes; as text (flag, environment, file) they are written with a unit, such
+    as ``20m`` or ``8GiB``.
+
+    Attributes:
+        queue: A queue's URL, or its name on ``hub``.
+        hub: The hub's address, for a bare queue name (also ``ASMAN_HUB``).
+        name: What people see in lists; it identifies nothing.
+        cpus: How many cpus are given to jobs.
+        memory: How much memory is given to jobs.
+        gpus: How many gpus are given to jobs.
+        tags: What jobs can ask for by name.
+        max_duration: The longest that a job may run; 0 for any.
+        data_dir: Where results wait, and where jobs have their files.
+        executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
+        docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
+        network: The network of the containers: ``bridge``, ``none`` or one of the engine's by name.
+        ignore_images: With ``process``: run a job although it names an image that can't be used.
+        stop_grace: From the polite request to stop (SIGTERM) to the end (SIGKILL).
+        drain_timeout: How long running jobs may go on after SIGTERM; 0 for as long as they want.
+        staging_limit: How long inputs may take to arrive.
+        pull_limit: How long an image may take to arrive.
+        upload_limit: How long outputs may take to leave.
+        max_input: Largest single input file.
+        max_outputs: Most bytes of all outputs of one job.
+        max_log: Past this much log of one attempt only its newest part is sent, at the end.
+        pids: Most processes in one container.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ASMAN_WORKER_", frozen=True, extra="forbid", populate_by_name=True, env_ignore_empty=True
+    )
+
+    queue: str = ""
+    hub: str = Field(default="", validation_alias=AliasChoices("hub", "ASMAN_WORKER_HUB", "ASMAN_HUB"))
+    name: str = Field(default_factory=_name, min_length=1, max_length=limits.LABEL_LENGTH)
+    cpus: float = Field(default_factory=_cpus, gt=0, le=100_000)
+    memory: Bytes = Field(default_factory=lambda: int(psutil.virtual_memory().total))
+    gpus: int = Field(default=0, ge=0, le=10_000)
+    tags: Words = ()
+    max_duration: Millis = 0
+    data_dir: Path = Field(default_factory=_data_dir)
+    executor: Literal["docker", "process"] = "docker"
+    docker: str = ""
+    network: str = "bridge"
+    ignore_images: bool = False
+    stop_grace: Millis = 5000
+    drain_timeout: Millis = 0
+    staging_limit: Millis = 3_600_000
+    pull_limit: Millis = 3_600_000
+    upload_limit: Millis = 3_600_000
+    max_input: Bytes = 100 * 1024 * MIB
+    max_outputs: Bytes = 100 * 1024 * MIB
+    max_log: Bytes = 4 * limits.LOG_BYTES
+    pids: int = Field(default=4096, ge=1)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flag, then environment, then the ``[worker]`` table of the file that ``ASMAN_CONFIG`` names."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if path := os.environ.get("ASMAN_CONFIG"):
+            file = TomlConfigSettingsSource(settings_cls, Path(path))
+            file.init_kwargs = dict(file.toml_data.get("worker", {}))
+            sources.append(file)
+        return tuple(sources)
+
+    @property
+    def target(self) -> QueueTarget:
+        """The queue and its hub.
+
+        Raises:
+            BadRequest: They can't be read.
+        """
+        return QueueTarget.parse(self.queue, self.hub)
+
+
+def load_config(**flags: Any) -> WorkerConfig:
+    """The configuration from flags (those that are None were not given), environment, file and defaults.
+
+    Raises:
+        BadRequest: A choice can't be read; the error names it.
+    """
+    try:
+        config = WorkerConfig(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"the worker's setting {field}: {first['msg']}", field=field) from None
+    except AsmanError as error:
+        raise BadRequest(f"a setting of the worker: {error.message}", field=error.field) from None
+    except OSError as error:
+        raise BadRequest(f"the settings file can't be read: {error}") from None
+    return config
+
+
+def platform_name() -> str:
+    """This machine's platform as images name it, such as ``linux/amd64``."""
+    machine = platform.machine().lower()
+    return f"{platform.system().lower()}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"

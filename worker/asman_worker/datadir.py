@@ -1,0 +1,107 @@
+"""The folder that makes a restarted worker the same worker, and two workers on one host different ones."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+
+from asman_shared.errors import Unavailable
+
+log = logging.getLogger("asman.worker.datadir")
+
+_MOST_WORKERS = 1000
+
+
+class DataDir:
+    """A data folder held by this process alone for as long as it is open.
+
+    The first worker takes the folder itself, the next ones ``1``, ``2``, … inside it. The lock is the kernel's
+    (``flock``): it goes with the process, however that ends.
+
+    Attributes:
+        path: The folder.
+        incarnation: Random and made once per folder; containers carry it, so that a restarted worker finds its own
+            and no one else's.
+    """
+
+    def __init__(self, path: Path, lock: int, incarnation: str) -> None:
+        self.path = path
+        self.incarnation = incarnation
+        self._lock: int | None = lock
+
+    @classmethod
+    def take(cls, root: Path) -> DataDir:
+        """Takes the first free folder.
+
+        Raises:
+            Unavailable: The folder can't be written, or too many workers share it.
+        """
+        for path in _candidates(root):
+            try:
+                path.mkdir(parents=True, exist_ok=True, mode=0o700)
+                lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise Unavailable(
+                    f"the worker's data folder {path} can't be used: {error.strerror}; choose another with --data-dir"
+                ) from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                continue
+            return cls(path, lock, _incarnation(path))
+        raise Unavailable(f"{_MOST_WORKERS} workers use {root} already")
+
+    def folder(self, name: str) -> Path:
+        """A folder of that name inside, made when missing."""
+        path = self.path / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """Lets another process have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> DataDir:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _candidates(root: Path) -> Iterator[Path]:
+    yield root
+    for number in count(1):
+        if number >= _MOST_WORKERS:
+            return
+        yield root / str(number)
+
+
+def _incarnation(path: Path) -> str:
+    """The folder's own random id, made at first use."""
+    file = path / "incarnation"
+    try:
+        found = file.read_text().strip()
+        if len(found) == 32 and found.isalnum():
+            return found
+        log.warning("the incarnation in %s is unreadable; this worker starts as a new one", path)
+    except FileNotFoundError:
+        pass
+    made = secrets.token_hex(16)
+    fresh = path / "incarnation.new"
+    with fresh.open("w") as out:
+        out.write(made)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+    return made

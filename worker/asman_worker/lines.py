@@ -1,0 +1,91 @@
+"""Bytes from a pipe become lines, however the pipe cut them."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from asman_shared import limits
+
+_END = re.compile(r"\r\n|\n|\r(?=[^\n])")
+
+
+class LineSplitter:
+    r"""Splits one stream into lines.
+
+    The lines depend on the bytes alone, not on how they arrived. A line ends at ``\n`` or ``\r\n``, which are
+    taken off. A carriage return by itself, as progress bars use it, ends a line that keeps it. Bytes that are not
+    UTF-8 become U+FFFD. A line over ``limit`` bytes is cut into several.
+
+    Args:
+        limit: The most UTF-8 bytes of one line.
+    """
+
+    __slots__ = ("_decoder", "_limit", "_rest")
+
+    def __init__(self, limit: int = limits.LOG_LINE_BYTES) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._limit = limit
+        self._rest = ""
+
+    @property
+    def partial(self) -> bool:
+        """Whether part of a line waits for its end."""
+        return bool(self._rest) or self._decoder.getstate() != (b"", 0)
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The lines that this chunk completes."""
+        return self._split(self._decoder.decode(chunk))
+
+    def flush(self) -> list[str]:
+        """What is left at the end of the stream, as its last line or lines."""
+        lines = self._split(self._decoder.decode(b"", final=True))
+        rest, self._rest = self._rest, ""
+        self._decoder.reset()
+        if rest:
+            lines.append(rest)
+        return lines
+
+    def _split(self, text: str) -> list[str]:
+        if not text:
+            return []
+        lines: list[str] = []
+        seen = len(self._rest)
+        text = self._rest + text
+        if "\r" not in text:
+            *whole, self._rest = text.split("\n")
+            for line in whole:
+                self._add(lines, line, "")
+        else:
+            start = 0
+            for end in _END.finditer(text, max(0, seen - 1)):
+                self._add(lines, text[start : end.start()], "\r" if end[0] == "\r" else "")
+                start = end.end()
+            self._rest = text[start:]
+        # A return at the very end waits: it may be half of "\r\n".
+        held = self._rest.removesuffix("\r")
+        if len(held) > self._limit // 4 and len(held.encode("utf-8", "replace")) > self._limit:
+            *cut, last = _cut(held, self._limit)
+            lines.extend(cut)
+            self._rest = last + self._rest[len(held) :]
+        return lines
+
+    def _add(self, lines: list[str], line: str, end: str) -> None:
+        if len(line) > self._limit // 4 and len(line.encode("utf-8", "replace")) > self._limit:
+            *cut, line = _cut(line, self._limit)
+            lines.extend(cut)
+        lines.append(line + end)
+
+
+def _cut(text: str, limit: int) -> list[str]:
+    """Text in pieces of at most ``limit`` UTF-8 bytes, each as long as whole characters allow."""
+    pieces: list[str] = []
+    data = text.encode("utf-8", "replace")
+    while len(data) > limit:
+        end = limit
+        while data[end] & 0xC0 == 0x80:
+            end -= 1
+        pieces.append(data[:end].decode())
+        data = data[end:]
+    pieces.append(data.decode())
+    return pieces

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
 
-from . import pages, rest
+from . import pages, rest, webhook_rest
 from .access import access
 from .client_session import ClientSession
 from .hub import Hub
@@ -77,6 +77,7 @@ def make_app(hub: Hub) -> Starlette:
             get("/", pages.show),
             get("/assets/{path:path}", pages.asset),
             get("/q/{queue}", pages.show),
+            get("/q/{queue}/webhook-key", webhook_rest.key),
             WebSocketRoute("/q/{queue}/client", _socket(ClientSession)),  # type: ignore[arg-type]
             WebSocketRoute("/q/{queue}/worker", _socket(WorkerSession)),  # type: ignore[arg-type]
             get("/j/{id}", rest.job),

@@ -16,6 +16,7 @@ from asman_shared.messages import (
     Cancel,
     ClientMessage,
     Delete,
+    Explain,
     Follow,
     Following,
     Get,
@@ -32,6 +33,7 @@ from asman_shared.messages import (
     ReadLog,
     Submit,
     Unfollow,
+    Validate,
     Welcome,
     WorkerPage,
     Workers,
@@ -41,6 +43,7 @@ from asman_shared.states import State
 from . import __version__
 from .access import Access, Right
 from .core import events as ev
+from .inquiry import explain_job, validate
 from .log_follow import LogFollow
 from .queue_shell import Origin, QueueShell
 from .services import Services
@@ -56,6 +59,8 @@ NEEDS: Final[dict[type, Right]] = {
     Workers: Right.READ,
     Follow: Right.READ,
     ReadLog: Right.READ,
+    Explain: Right.READ,
+    Validate: Right.SUBMIT,
     GetBlobs: Right.READ,
 }
 
@@ -98,6 +103,8 @@ class ClientSession(SocketSession[ClientMessage]):
             Follow: self._follow,
             Unfollow: self._unfollow,
             ReadLog: self._read_log,
+            Explain: self._explain,
+            Validate: self._validate,
             PutBlobs: self._put_blobs,
             GetBlobs: self._get_blobs,
             Ping: self.ping,
@@ -228,6 +235,12 @@ class ClientSession(SocketSession[ClientMessage]):
         lines, at_end = await self._shell.logs.read(message.job, message.since, message.limit)
         following = lines[-1].seq + 1 if lines else message.since
         self.say(LogPage(ref=message.ref, lines=lines, next=following, final=finished and at_end))
+
+    async def _explain(self, message: Explain) -> None:
+        self.say(await explain_job(self._shell, message.job, self._clock(), message.ref))
+
+    async def _validate(self, message: Validate) -> None:
+        self.say(await validate(self._shell, self._blobs, message.definition, message.ref))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
         self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))

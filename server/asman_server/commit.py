@@ -32,6 +32,32 @@ class LogChunk(Struct, gc=False):
     body: bytes
 
 
+class WebhookRow(Struct, gc=False):
+    """A webhook to be called; see `asman_server.tables.webhooks`.
+
+    Attributes:
+        id: Random; the receiver sees it with every try.
+        queue: Whose key signs it.
+        event: ``queued`` or ``finished``.
+        host: Host and port of the URL, for the bound on calls to one host.
+        url: Where it goes.
+        body: What is sent.
+        created: When it was decided, in epoch milliseconds.
+        tries: How often it was tried.
+        due: When it is to be tried next, in epoch milliseconds.
+    """
+
+    id: str
+    queue: str
+    event: str
+    host: str
+    url: str
+    body: bytes
+    created: int
+    tries: int
+    due: int
+
+
 class Commit(Struct):
     """What is written together, in this order: removals first, so that what was removed may be made anew.
 
@@ -43,6 +69,9 @@ class Commit(Struct):
         results: (queue, id, body) to store or replace.
         chunks: Log chunks to store or replace.
         drop_chunks: (queue, job, first) of log chunks to remove.
+        webhooks: Webhooks to store unless they are there.
+        webhooks_later: (id, tries, due) of webhooks that are to be tried again.
+        webhooks_done: Ids of webhooks to remove.
     """
 
     forget: list[Key]
@@ -52,6 +81,9 @@ class Commit(Struct):
     results: list[tuple[str, str, bytes]]
     chunks: list[LogChunk]
     drop_chunks: list[tuple[str, str, int]]
+    webhooks: list[WebhookRow] = []
+    webhooks_later: list[tuple[str, int, int]] = []
+    webhooks_done: list[str] = []
 
 
 class Ledger(Protocol):

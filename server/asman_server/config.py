@@ -35,6 +35,7 @@ class HubConfig(BaseSettings):
         log_format: ``json`` for machines, ``text`` for people.
         grace: How long a lost worker may take to come back before its jobs are given to others.
         retention: How long finished jobs, their results and their logs are kept.
+        allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
         shutdown_timeout: How long the hub tries to end connections politely, in seconds.
     """
 
@@ -51,6 +52,7 @@ class HubConfig(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     grace: str = "30s"
     retention: str = "7d"
+    allow_private_webhooks: bool = False
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
     @field_validator("grace", "retention")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import alembic.command
 import alembic.config
-from sqlalchemy import Connection, event
+import asyncpg
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -18,6 +22,42 @@ from asman_shared.errors import Unavailable
 MIGRATIONS = Path(__file__).parent / "migrations"
 OPEN_TIMEOUT = 30.0
 """Seconds that opening and migrating a database may take."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds that Postgres may take to answer a new connection."""
+STATEMENT_TIMEOUT = 60.0
+"""Seconds that Postgres may take for one statement before it counts as away."""
+MIGRATION_LOCK = 0x61736D616E
+"""Advisory lock of Postgres under which one hub at a time migrates."""
+
+DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
+    SQLAlchemyError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""Everything that a database that is away, full or broken raises.
+
+SQLAlchemy wraps what its drivers raise for a statement, but not all that they raise while they connect: a Postgres
+that is starting up or going down comes as an error of asyncpg's own, one that is not there as an `OSError`.
+"""
+
+
+def reason_of(error: BaseException) -> str:
+    """What a driver's error says, in one line."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0].rpartition(">: ")[2] if said else type(error).__name__
+
+
+@contextmanager
+def unavailable(sentence: str) -> Iterator[None]:
+    """Turns what a database raises into `Unavailable`; ``{}`` in the sentence is what it said."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise Unavailable(sentence.replace("{}", reason_of(error))) from error
 
 
 def _durable_sqlite(connection: Any, _record: Any) -> None:
@@ -40,10 +80,12 @@ def make_engine(url: str, *, pool: int = 5) -> AsyncEngine:
         parsed = parsed.set(drivername="sqlite+aiosqlite")
     elif parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(parsed, pool_size=pool, max_overflow=2, pool_pre_ping=not _is_sqlite(parsed))
     if _is_sqlite(parsed):
+        engine = create_async_engine(parsed, pool_size=pool, max_overflow=2)
         event.listen(engine.sync_engine, "connect", _durable_sqlite)
-    return engine
+        return engine
+    bounds = {"timeout": CONNECT_TIMEOUT, "command_timeout": STATEMENT_TIMEOUT}
+    return create_async_engine(parsed, pool_size=pool, max_overflow=2, pool_pre_ping=True, connect_args=bounds)
 
 
 def _is_sqlite(url: Any) -> bool:
@@ -51,6 +93,12 @@ def _is_sqlite(url: Any) -> bool:
 
 
 def _upgrade(connection: Connection) -> None:
+    """Brings the schema to its newest version in one transaction: all of it, or nothing of it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    else:
+        # The driver begins a transaction before it changes rows, but not before it changes tables.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
@@ -63,8 +111,6 @@ async def migrate(engine: AsyncEngine) -> None:
     Raises:
         Unavailable: It can't be reached or changed.
     """
-    try:
+    with unavailable(f"the database {engine.url!r} can't be opened: {{}}"):
         async with asyncio.timeout(OPEN_TIMEOUT), engine.begin() as connection:
             await connection.run_sync(_upgrade)
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise Unavailable(f"the database {engine.url!r} can't be opened: {error}") from error

@@ -17,12 +17,16 @@ from .config import HubConfig
 from .core import QueuePolicy
 from .database import make_engine, migrate
 from .journal import Journal
+from .meters import TimedLedger
 from .outbox import Flusher
 from .registry import Registry
 from .services import Services
 from .signing import Signer, load_secret
 from .sql_ledger import SqlLedger
 from .store import Store
+from .webhook_sender import Sender
+from .webhook_signing import webhook_key
+from .webhooks import Deliverer
 
 log = logging.getLogger("asman.hub")
 
@@ -38,15 +42,22 @@ class Hub:
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
         self.config = config
         self.clock = clock
-        self._policy = QueuePolicy(grace=parse_duration(config.grace))
+        self._policy = QueuePolicy(grace=parse_duration(config.grace), private_webhooks=config.allow_private_webhooks)
         config.data_dir.mkdir(parents=True, exist_ok=True)
-        self.signer = Signer(load_secret(config.data_dir / "secret"))
+        self._secret = load_secret(config.data_dir / "secret")
+        self.signer = Signer(self._secret)
         self.blobs = FolderStore(config.data_dir / "blobs", self.signer, clock)
         self.services = Services(self.blobs, Flusher(), clock, config.default_image)
+        self.closing = asyncio.Event()
         self.engine: AsyncEngine
+        self.ledger: TimedLedger
         self.journal: Journal
         self.store: Store
         self.registry: Registry
+
+    def webhook_key(self, queue: str) -> str:
+        """The key that signs the webhooks of a queue; see `asman_server.webhook_signing`."""
+        return webhook_key(self._secret, queue)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Hub]:
@@ -58,19 +69,25 @@ class Hub:
         self.engine = make_engine(self.config.database)
         try:
             await migrate(self.engine)
-            self.journal = Journal(SqlLedger(self.engine))
+            self.ledger = TimedLedger(SqlLedger(self.engine))
+            self.journal = Journal(self.ledger)
             self.store = Store(self.engine)
             retention = parse_duration(self.config.retention)
             self.registry = Registry(self.journal, self.store, self.clock, self._policy, retention)
-            async with asyncio.TaskGroup() as tasks:
+            sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
+            async with sender, asyncio.TaskGroup() as tasks:
+                deliverer = Deliverer(self.store, self.journal, sender, self.clock)
+                self.journal.on_webhooks = deliverer.wake
                 writing = tasks.create_task(self.journal.run())
                 await self.registry.take_up_work()
                 sweeping = tasks.create_task(self.registry.sweep())
+                delivering = tasks.create_task(deliverer.run())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:
                     yield self
                 finally:
                     sweeping.cancel()
+                    delivering.cancel()
                     await self.registry.close()
                     self.journal.close()
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)

@@ -18,7 +18,7 @@ import msgspec
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, Result
 
-from .commit import Commit, JobRow, Key, Ledger, LogChunk
+from .commit import Commit, JobRow, Key, Ledger, LogChunk, WebhookRow
 from .core import Job
 
 log = logging.getLogger("asman.hub.journal")
@@ -45,13 +45,26 @@ class _Answer(msgspec.Struct, gc=False):
     key: Key
     job: Job
     say: Callable[[JobState], None]
-    refuse: Callable[[AsmanError], None]
+    refuse: Callable[[AsmanError], None] | None
 
 
 class Batch:
     """What the next transaction will hold."""
 
-    __slots__ = ("answers", "chunks", "clear", "definitions", "dirty", "done", "drop_chunks", "forget", "results")
+    __slots__ = (
+        "answers",
+        "chunks",
+        "clear",
+        "definitions",
+        "dirty",
+        "done",
+        "drop_chunks",
+        "forget",
+        "results",
+        "webhooks",
+        "webhooks_done",
+        "webhooks_later",
+    )
 
     def __init__(self) -> None:
         self.dirty: dict[Key, tuple[Publisher, Job, bool]] = {}
@@ -61,6 +74,9 @@ class Batch:
         self.clear: dict[Key, None] = {}
         self.chunks: list[LogChunk] = []
         self.drop_chunks: list[tuple[str, str, int]] = []
+        self.webhooks: list[WebhookRow] = []
+        self.webhooks_later: dict[str, tuple[int, int]] = {}
+        self.webhooks_done: dict[str, None] = {}
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
 
@@ -75,6 +91,9 @@ class Batch:
             or self.chunks
             or self.clear
             or self.drop_chunks
+            or self.webhooks
+            or self.webhooks_later
+            or self.webhooks_done
         )
 
     def commit(self) -> Commit:
@@ -90,6 +109,9 @@ class Batch:
             results=[(*key, body) for key, body in self.results.items()],
             chunks=self.chunks,
             drop_chunks=self.drop_chunks,
+            webhooks=self.webhooks,
+            webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
+            webhooks_done=list(self.webhooks_done),
         )
 
     def absorb(self, newer: Batch) -> None:
@@ -107,7 +129,10 @@ class Batch:
         cleared = newer.clear.keys() | newer.forget.keys()
         self.chunks = [c for c in self.chunks if (c.queue, c.job) not in cleared] + newer.chunks
         self.clear |= newer.clear
-        self.drop_chunks += newer.drop_chunks
+        self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in cleared] + newer.drop_chunks
+        self.webhooks += newer.webhooks
+        self.webhooks_later |= newer.webhooks_later
+        self.webhooks_done |= newer.webhooks_done
         self.answers += newer.answers
         self.done += newer.done
 
@@ -126,6 +151,7 @@ class Journal:
         self._closing = False
         self._writing = False
         self.failing: str | None = None
+        self.on_webhooks: Callable[[], None] | None = None
 
     # -------------------------------------------------------------------------------------------- what to write
 
@@ -153,6 +179,7 @@ class Journal:
         batch.dirty.pop(key, None)
         batch.results.pop(key, None)
         batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != key]
+        batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
         batch.forget[key] = (publisher, job)
         self._wake.set()
 
@@ -160,6 +187,7 @@ class Journal:
         """The log of a job's earlier run is to be removed."""
         batch = self._next
         batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != (queue, job_id)]
+        batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != (queue, job_id)]
         batch.clear[queue, job_id] = None
         self._wake.set()
 
@@ -174,10 +202,34 @@ class Journal:
         self._next.drop_chunks.append((queue, job_id, first))
         self._wake.set()
 
+    def webhook(self, row: WebhookRow) -> None:
+        """A webhook is to be called: written with all that was decided with it; then `on_webhooks` is called."""
+        self._next.webhooks.append(row)
+        self._wake.set()
+
+    def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
+        """A call failed and is to be made again; ``done`` is called when that is written."""
+        self._next.webhooks_later[row.id] = (tries, due)
+        self._next.done.append(done)
+        self._wake.set()
+
+    def webhook_done(self, row: WebhookRow, done: Callable[[], None]) -> None:
+        """A call was made or given up; ``done`` is called when that is written."""
+        self._next.webhooks_done[row.id] = None
+        self._next.done.append(done)
+        self._wake.set()
+
     def answer(
-        self, queue: str, job: Job, say: Callable[[JobState], None], refuse: Callable[[AsmanError], None]
+        self,
+        queue: str,
+        job: Job,
+        say: Callable[[JobState], None],
+        refuse: Callable[[AsmanError], None] | None,
     ) -> None:
-        """Says something when all that was given before is durable, or refuses when it can't be made so now."""
+        """Says something when all that was given before is durable.
+
+        When it can't be made so now, ``refuse`` is told; without one, the answer waits for as long as it takes.
+        """
         self._next.answers.append(_Answer((queue, job.id), job, say, refuse))
         self._wake.set()
 
@@ -218,17 +270,21 @@ class Journal:
             log.error("the database can't be written; trying again until it can", extra={"error": reason})
         self.failing = reason
         refused = Unavailable(f"the hub can't write to its database now ({reason}); try again")
-        answers, batch.answers = batch.answers, []
+        answers = [answer for answer in batch.answers if answer.refuse is not None]
+        batch.answers = [answer for answer in batch.answers if answer.refuse is None]
         batch.absorb(self._next)
         self._next = batch
         self._wake.set()
         for answer in answers:
-            answer.refuse(refused)
+            if answer.refuse is not None:
+                answer.refuse(refused)
 
     def _release(self, batch: Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
         """Says what waited for this commit: answers first, then the changes, queue by queue."""
         for done in batch.done:
             done()
+        if batch.webhooks and self.on_webhooks is not None:
+            self.on_webhooks()
         for answer, state in zip(batch.answers, said, strict=True):
             answer.say(state)
         told: dict[Publisher, list[tuple[JobState, bool]]] = {}
@@ -239,10 +295,10 @@ class Journal:
         for publisher, changes in told.items():
             publisher.publish(changes)
 
-    def holds(self, publisher: Publisher) -> bool:
-        """Whether something of a queue is not durable yet."""
-        name = publisher.name
-        return self._writing or any(key[0] == name for key in self._next.dirty) or bool(self._next.answers)
+    @property
+    def busy(self) -> bool:
+        """Whether something is not durable yet."""
+        return self._writing or self._next.writes or bool(self._next.answers)
 
     def close(self) -> None:
         """Asks `run` to write what is left and return."""

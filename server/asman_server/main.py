@@ -112,6 +112,7 @@ class HubServer:
 
     async def stop(self) -> None:
         """Ends connections politely, writes what is left and closes; bounded by the shutdown timeout."""
+        self.hub.closing.set()
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

@@ -40,9 +40,16 @@ class Writer(Protocol):
 
 
 class Flusher:
-    """Flushes every outbox that something was put into, once per turn of the event loop."""
+    """Flushes every outbox that something was put into, once per turn of the event loop.
+
+    Attributes:
+        dropped: States that were replaced by newer ones before a slow reader took them, over all outboxes.
+        overflows: Connections that were closed because they read too slowly.
+    """
 
     def __init__(self) -> None:
+        self.dropped = 0
+        self.overflows = 0
         self._dirty: list[Outbox] = []
 
     def mark(self, outbox: Outbox) -> None:
@@ -115,11 +122,13 @@ class Outbox:
                 self._bytes -= len(self._pending[known] or b"")
                 self._pending[known] = None
                 self.dropped += 1
+                self._flusher.dropped += 1
             self._keyed[packet.key] = len(self._pending)
         self._pending.append(body)
         self._bytes += len(body)
         if self._bytes > BOUND and not self._writer.room:
             overflow, self._overflow = self._overflow, None
+            self._flusher.overflows += 1
             self._forget()
             self._wake()
             overflow()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from asman_shared import identity, limits
 from asman_shared.definition import Definition, check
@@ -41,9 +42,11 @@ from .core import events as ev
 from .core.job import summarise
 from .fanout import Fanout, Subscriber
 from .journal import Journal
+from .meters import JobMeter
 from .names import short_name
 from .queue_logs import QueueLogs
 from .store import Reader, pack_definition
+from .webhook_calls import calls_of, row_of
 
 log = logging.getLogger("asman.hub.queue")
 
@@ -98,6 +101,7 @@ class QueueShell:
         self.core = QueueCore(policy)
         self.logs = QueueLogs(name, self.core, journal, store)
         self.fanout = Fanout(self.counts)
+        self.meter = JobMeter()
         self.links: dict[str, WorkerLink] = {}
         self.connections = 0
         self._journal = journal
@@ -105,6 +109,8 @@ class QueueShell:
         self._clock = clock
         self._definitions: OrderedDict[str, tuple[Definition, int]] = OrderedDict()
         self._definitions_bytes = 0
+        self._forgetting: set[str] = set()
+        self._removals = 0
         self._assigning: set[asyncio.Task[None]] = set()
         self._tick: asyncio.TimerHandle | None = None
 
@@ -159,6 +165,7 @@ class QueueShell:
             )
         if request.namespace == "*":
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
+        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
         await self.recall(job_id)
@@ -183,6 +190,7 @@ class QueueShell:
                 run_limit=run_limit,
                 queue_limit=request.queue_limit,
                 max_attempts=request.max_attempts,
+                calls=calls,
             )
         )
         if self.core.jobs[job_id].state.over and subscriber is not None:
@@ -190,13 +198,22 @@ class QueueShell:
         return job_id
 
     async def recall(self, job_id: str) -> Job | None:
-        """The job in memory, read back from the store if it had left."""
-        job = self.core.jobs.get(job_id)
-        if job is None and not self.core.complete:
-            for stored in await self._store.jobs(self.name, [job_id]):
-                self.apply(ev.Recalled(stored))
+        """The job in memory, read back from the store if it had left.
+
+        What is being forgotten is not brought back, neither before its removal is durable nor by a read that began
+        before it was.
+        """
+        while True:
             job = self.core.jobs.get(job_id)
-        return job
+            if job is not None or self.core.complete or job_id in self._forgetting:
+                return job
+            removals = self._removals
+            stored = await self._store.jobs(self.name, [job_id])
+            if removals != self._removals:
+                continue
+            if stored and job_id not in self._forgetting:
+                self.apply(ev.Recalled(stored[0]))
+            return self.core.jobs.get(job_id)
 
     def join(self, link: WorkerLink, info: Register) -> None:
         """A worker registered on a new connection."""
@@ -217,6 +234,7 @@ class QueueShell:
     # ------------------------------------------------------------------------------------------------- effects
 
     def _do_assign(self, effect: fx.Assign) -> None:
+        self.meter.assigned(effect.job)
         known = self._definitions.get(effect.job.id)
         if known is not None:
             self._definitions.move_to_end(effect.job.id)
@@ -263,6 +281,8 @@ class QueueShell:
 
     def _do_changed(self, effect: fx.Changed) -> None:
         job = effect.job
+        if effect.ended:
+            self.meter.ended(job)
         if job.state is State.FINISHED:
             self.logs.finished(job.id)
             self._drop_definition(job.id)
@@ -286,6 +306,7 @@ class QueueShell:
 
     def _do_forget(self, effect: fx.Forget) -> None:
         self.logs.forget(effect.job.id)
+        self._forgetting.add(effect.job.id)
         self._journal.forget(self, effect.job)
 
     def _do_acknowledge(self, effect: fx.Acknowledge) -> None:
@@ -298,7 +319,7 @@ class QueueShell:
 
         job = self.core.jobs.get(job_id)
         if accepted and job is not None:
-            self._journal.answer(self.name, job, say, _not_said)
+            self._journal.answer(self.name, job, say, None)
         else:
             say()
 
@@ -337,6 +358,9 @@ class QueueShell:
 
         self._journal.answer(self.name, gone, say, _refusal(origin))
 
+    def _do_webhook(self, effect: fx.CallWebhook) -> None:
+        self._journal.webhook(row_of(self.name, effect, self._clock()))
+
     def _do_refused(self, effect: fx.Refused) -> None:
         _refusal(effect.origin)(error_for(effect.code, effect.message))
 
@@ -346,8 +370,12 @@ class QueueShell:
         """Tells followers what has become durable; called by the journal."""
         for state, first in changes:
             self.fanout.job(state, first=first)
+            if state.state is State.REMOVED:
+                self._removals += 1
+                self._forgetting.discard(state.id)
             if state.state.over:
                 self._settle(state.id)
+                self.apply(ev.Settled(state.id, state.rev))
         self.fanout.totals()
 
     def _settle(self, job_id: str) -> None:
@@ -373,6 +401,25 @@ class QueueShell:
         if job is None:
             raise NotFound(f"this queue has no job {job_id[:12]}…")
         return job
+
+    async def durable(self, job: Job) -> JobState:
+        """The state of a job as it is now, once that is durable and may be told.
+
+        Raises:
+            Unavailable: It can't be made durable now.
+        """
+        told: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
+
+        def say(state: JobState) -> None:
+            if not told.done():
+                told.set_result(replace(state))
+
+        def refuse(error: AsmanError) -> None:
+            if not told.done():
+                told.set_exception(error)
+
+        self._journal.answer(self.name, job, say, refuse)
+        return await told
 
     async def result(self, job_id: str) -> Result | None:
         """The stored result of a job."""
@@ -403,10 +450,6 @@ class QueueShell:
             await asyncio.wait(self._assigning)
 
 
-def _not_said(_error: AsmanError) -> None:
-    """A worker that hears nothing keeps its result and says it again."""
-
-
 def _refusal(origin: Origin) -> Callable[[AsmanError], None]:
     def refuse(error: AsmanError) -> None:
         origin.say(Error(code=error.code, message=error.message, ref=origin.ref, field=error.field, retry=error.retry))
@@ -427,5 +470,6 @@ _CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
     fx.SubmitAnswer: QueueShell._do_submit_answer,
     fx.CancelAnswer: QueueShell._do_cancel_answer,
     fx.DeleteAnswer: QueueShell._do_delete_answer,
+    fx.CallWebhook: QueueShell._do_webhook,
     fx.Refused: QueueShell._do_refused,
 }

@@ -14,6 +14,7 @@ from .clock import Clock
 from .core import QueuePolicy
 from .core import events as ev
 from .journal import Journal
+from .meters import JobMeter
 from .queue_shell import QueueShell
 from .store import Reader
 
@@ -38,6 +39,7 @@ class Registry:
 
     def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy, retention: int) -> None:
         self.queues: dict[str, QueueShell] = {}
+        self.meter = JobMeter()
         self._journal = journal
         self._store = store
         self._clock = clock
@@ -73,6 +75,7 @@ class Registry:
     async def _load(self, name: str) -> QueueShell:
         try:
             shell = QueueShell(name, self._journal, self._store, self._clock, self._policy)
+            shell.meter.whole = self.meter
             await shell.load()
             self.queues[name] = shell
             return shell
@@ -94,7 +97,7 @@ class Registry:
 
     def _unload(self, shell: QueueShell) -> None:
         """Lets a queue leave memory when nobody needs it: all it knows is in the store."""
-        if shell.idle and not self._journal.holds(shell) and self.queues.get(shell.name) is shell:
+        if shell.idle and not self._journal.busy and self.queues.get(shell.name) is shell:
             shell.stop_timers()
             del self.queues[shell.name]
 

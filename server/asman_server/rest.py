@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from asman_shared.definition import SHA256, DataRef
 from asman_shared.errors import AsmanError, BadRequest, NotFound
@@ -19,13 +19,15 @@ from asman_shared.errors import AsmanError, BadRequest, NotFound
 from .blobs import FolderStore
 from .hub import Hub
 from .pages import page
+from .rest_types import Problems, StoredJob, StoredJobAnswer, StoredResult, StoredResultAnswer
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, PUT, POST, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, PUT, POST, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "*",
+    "Access-Control-Expose-Headers": "*",
 }
 #: What strangers made is shown but never runs here: no scripts, no access to this origin.
 HOSTILE = {
@@ -40,17 +42,24 @@ def hub_of(request: Request) -> Hub:
     return hub
 
 
+def error_response(error: AsmanError) -> Response:
+    """An error as its HTTP answer; see `asman_server.rest_types.Problems`."""
+    body = Problems(error.message, error.code, error.field or "", error.retry)
+    response = as_json(body, status=error.status)
+    response.headers.update(CORS)
+    if error.retry:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
 def answers(endpoint: Endpoint) -> Endpoint:
-    """Turns errors into their HTTP answers: ``{"error": sentence, "code": code, "field": path}``."""
+    """Turns errors into their HTTP answers, and lets every page of any origin read what is answered."""
 
     async def answering(request: Request) -> Response:
         try:
             response = await endpoint(request)
         except AsmanError as error:
-            body = {"error": error.message, "code": error.code}
-            if error.field:
-                body["field"] = error.field
-            response = JSONResponse(body, status_code=error.status)
+            return error_response(error)
         response.headers.update(CORS)
         return response
 
@@ -89,7 +98,7 @@ async def job(request: Request) -> Response:
         raise NotFound("Job not found")
     queue, known = found
     result = await hub.store.result(queue, job_id) if known.state.over else None
-    return as_json({"data": {"job": known.wire(), "definition": definition, "result": result}})
+    return as_json(StoredJobAnswer(StoredJob(known.wire(), definition, result)))
 
 
 async def result(request: Request) -> Response:
@@ -101,9 +110,9 @@ async def result(request: Request) -> Response:
         raise NotFound("Job not found")
     queue, known = found
     if not known.state.over:
-        return as_json({"data": None})
+        return as_json(StoredResultAnswer(None))
     stored = await hub.store.result(queue, job_id)
-    return as_json({"data": {"job": known.wire(), "result": stored}})
+    return as_json(StoredResultAnswer(StoredResult(known.wire(), stored)))
 
 
 async def output(request: Request) -> Response:
@@ -159,4 +168,16 @@ async def preflight(_request: Request) -> Response:
     return Response(status_code=204)
 
 
-__all__ = ["answers", "as_json", "blob", "health", "hub_of", "job", "output", "preflight", "result"]
+__all__ = [
+    "answers",
+    "as_json",
+    "blob",
+    "error_response",
+    "health",
+    "hub_of",
+    "job",
+    "output",
+    "preflight",
+    "ref_response",
+    "result",
+]

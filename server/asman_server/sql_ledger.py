@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, Table, and_, bindparam, delete
+from sqlalchemy import Executable, Table, and_, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from asman_shared.errors import Unavailable
 
 from . import tables
 from .commit import Commit
+from .database import unavailable
 
 
 class SqlLedger:
@@ -43,6 +41,13 @@ class SqlLedger:
         self._put_definitions = upsert(tables.definitions, ("id",), ())
         self._put_results = upsert(tables.results, ("queue", "id"), ("body",))
         self._put_chunks = upsert(tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
+        self._put_webhooks = upsert(tables.webhooks, ("id",), ())
+        self._later_webhook = (
+            update(tables.webhooks)
+            .where(tables.webhooks.c.id == bindparam("i"))
+            .values(tries=bindparam("n"), due=bindparam("d"))
+        )
+        self._drop_webhook = delete(tables.webhooks).where(tables.webhooks.c.id == bindparam("i"))
         self._drop_job = drop(tables.jobs, "id")
         self._drop_result = drop(tables.results, "id")
         self._drop_log = drop(tables.log_chunks, "job")
@@ -54,12 +59,9 @@ class SqlLedger:
 
     async def commit(self, commit: Commit) -> None:
         """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
-        try:
+        with unavailable("{}"):
             async with self._engine.begin() as connection:
                 await self._write(connection, commit)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            reason = str(getattr(error, "orig", None) or error) or type(error).__name__
-            raise Unavailable(reason) from error
 
     async def _write(self, connection: AsyncConnection, commit: Commit) -> None:
         async def run(statement: Executable, rows: list[dict[str, Any]]) -> None:
@@ -76,3 +78,6 @@ class SqlLedger:
         await run(self._put_results, [{"queue": q, "id": j, "body": body} for q, j, body in commit.results])
         await run(self._put_chunks, [msgspec.structs.asdict(chunk) for chunk in commit.chunks])
         await run(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in commit.drop_chunks])
+        await run(self._put_webhooks, [msgspec.structs.asdict(row) for row in commit.webhooks])
+        await run(self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
+        await run(self._drop_webhook, [{"i": i} for i in commit.webhooks_done])

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared import limits
 from asman_shared.definition import Definition
-from asman_shared.errors import Unavailable
-from asman_shared.messages import LogLine, Result
+from asman_shared.messages import Counts, LogLine, Result
 from asman_shared.states import State
 
+from .commit import WebhookRow
 from .core import Job
-from .tables import definitions, jobs, log_chunks, results
+from .database import unavailable
+from .tables import definitions, jobs, log_chunks, results, webhooks
 
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
@@ -96,11 +96,9 @@ class Store:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        try:
+        with unavailable("the hub can't read its database now ({}); try again"):
             async with self._engine.connect() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise Unavailable(f"the hub can't read its database now ({type(error).__name__}); try again") from error
 
     async def unfinished(self, queue: str) -> Unfinished:
         """Every job of a queue that is not finished, with where its log ends."""
@@ -142,6 +140,22 @@ class Store:
                 rows = await connection.execute(select(jobs.c.record).where(jobs.c.queue == queue, jobs.c.id.in_(part)))
                 found.extend(_decode_job(row[0]) for row in rows)
         return found
+
+    async def knows(self, queue: str) -> bool:
+        """Whether a queue has any job."""
+        async with self._reading() as connection:
+            return await connection.scalar(select(jobs.c.id).where(jobs.c.queue == queue).limit(1)) is not None
+
+    async def counts(self, queue: str) -> Counts:
+        """How many jobs of a queue are in each state."""
+        query = select(jobs.c.state, func.count()).where(jobs.c.queue == queue).group_by(jobs.c.state)
+        async with self._reading() as connection:
+            found = {state: int(count) for state, count in await connection.execute(query)}
+        return Counts(
+            queued=found.get(State.QUEUED.value, 0),
+            running=found.get(State.RUNNING.value, 0),
+            finished=found.get(State.FINISHED.value, 0),
+        )
 
     async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
         """Jobs of a queue, newest first, from just below number ``before``."""
@@ -218,6 +232,17 @@ class Store:
         )
         async with self._reading() as connection:
             return [ChunkHead(*row) for row in await connection.execute(query)]
+
+    async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
+        """The webhooks that are due first, without those of some ids and hosts."""
+        query = (
+            select(webhooks)
+            .where(webhooks.c.id.not_in(list(ids)), webhooks.c.host.not_in(list(hosts)))
+            .order_by(webhooks.c.due)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [WebhookRow(**row._mapping) for row in await connection.execute(query)]
 
 
 def _slices(ids: Sequence[str]) -> list[Sequence[str]]:

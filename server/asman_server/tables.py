@@ -49,3 +49,19 @@ log_chunks = Table(
     Column("body", LargeBinary, nullable=False),
 )
 """Runs of log lines ``first`` to ``last``: a msgpack array of `asman_shared.messages.LogLine`."""
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("queue", String(128), nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("host", String(300), nullable=False),
+    Column("url", String(2048), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Index("webhooks_by_due", "due", "host"),
+)
+"""The outbox of webhooks: written with the jobs that they tell of, removed when they were delivered or given up."""

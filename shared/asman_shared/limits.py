@@ -52,3 +52,9 @@ PRIORITY: Final = 100
 """Priorities go from -100 to 100; higher runs first."""
 MAX_ATTEMPTS: Final = 3
 """Lost workers that a job survives, by default."""
+CALLBACK_URL_BYTES: Final = 2 * KIB
+"""Longest URL of a webhook."""
+CALLBACK_PAYLOAD_BYTES: Final = 16 * KIB
+"""Largest payload that a submission gives to a webhook, as JSON."""
+CALLBACKS_PER_JOB_BYTES: Final = 256 * KIB
+"""Most that one unfinished job remembers of the webhooks to be called at its end."""

@@ -11,7 +11,7 @@ Opening, on both sockets: the dialler speaks first (`Hello` or `Register`), the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -138,11 +138,11 @@ class Outcome(Struct, omit_defaults=True):
     """
 
     kind: Literal["exited", "error", "timed_out", "out_of_memory"]
-    exit_code: int | None = None
+    exit_code: Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] | None = None
     message: str = ""
     fault: Fault = Fault.JOB
-    lines: int = 0
-    duration: int = 0
+    lines: Count = 0
+    duration: Millis = 0
     result: Result = field(default_factory=Result)
 
 
@@ -153,9 +153,9 @@ class LogLine(Struct, array_like=True):
     `STDOUT`, `STDERR` or `SYSTEM`. ``text`` has no line end; one that ended in a carriage return keeps it.
     """
 
-    seq: int
-    time: int
-    stream: int
+    seq: Count
+    time: Millis
+    stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
     text: str
     phase: Phase = Phase.RUNNING
 
@@ -209,6 +209,17 @@ class Limits(Struct):
     inline: int = limits.INLINE_BYTES
     definition: int = limits.DEFINITION_BYTES
     page: int = limits.LIST_PAGE
+
+
+Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn"]
+"""What a job waits for: something no worker has, any ``worker``, free ``capacity``, or its ``turn``."""
+
+
+class Problem(Struct):
+    """One thing that is wrong with a definition: where (``definition.requirements.memory``), and what."""
+
+    field: str
+    message: str
 
 
 class BlobTicket(Struct, omit_defaults=True):
@@ -280,6 +291,25 @@ class Hello(Message, tag="hello"):
     resume: Resume | None = None
 
 
+class Callback(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """A webhook to be called, and what it is given as ``config``: any JSON."""
+
+    url: str
+    payload: Any = None
+
+
+class Callbacks(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Which webhooks a submission wants called; see ``docs/webhooks.md``.
+
+    Attributes:
+        queued: When the submission begins a new run.
+        finished: Once, when the run that the submission waits for is over.
+    """
+
+    queued: Callback | None = None
+    finished: Callback | None = None
+
+
 class Submit(Message, tag="submit"):
     """Runs a job, joins the run that exists, or answers with its cached result; answered by `Accepted`.
 
@@ -291,6 +321,7 @@ class Submit(Message, tag="submit"):
         queue_limit: Milliseconds the job may wait before it is given up as TimedOut.
         max_attempts: Lost workers after which the job is given up.
         follow: Whether this connection is pushed the job's changes from now on.
+        callbacks: Webhooks to call; they belong to the submission, not to the job's id.
     """
 
     ref: Ref
@@ -303,6 +334,7 @@ class Submit(Message, tag="submit"):
     queue_limit: Millis = 0
     max_attempts: Annotated[int, Meta(ge=1, le=100)] = limits.MAX_ATTEMPTS
     follow: bool = True
+    callbacks: Callbacks | None = None
 
 
 class Cancel(Message, tag="cancel"):
@@ -368,6 +400,23 @@ class ReadLog(Message, tag="read_log"):
     job: JobId
     since: Count = 0
     limit: Annotated[int, Meta(ge=1, le=10_000)] = limits.LOG_BATCH_LINES
+
+
+class Explain(Message, tag="explain"):
+    """Asks why a job is where it is; answered by `Explanation`."""
+
+    ref: Ref
+    job: JobId
+
+
+class Validate(Message, tag="validate"):
+    """Asks what submitting a definition would meet, without doing it; answered by `Validated`.
+
+    ``definition`` may be any object: what keeps it from being a definition is among the problems.
+    """
+
+    ref: Ref
+    definition: dict[str, Any]
 
 
 class PutBlobs(Message, tag="put_blobs"):
@@ -485,6 +534,58 @@ class LogPage(Message, tag="log_page"):
     lines: list[LogLine]
     next: int
     final: bool = False
+
+
+class Explanation(Message, tag="explanation"):
+    """The answer to `Explain`.
+
+    Attributes:
+        sentence: For people: what it waits for, what is being done, or how it ended.
+        able: How many connected workers could run it when they are free.
+        workers: How many workers are connected and take jobs.
+        position: For a waiting job: how many are before it in the order of the queue, whatever they need.
+        beyond: More than ``position`` are; nobody counted on.
+        waiting_for: For a waiting job: what is missing. Empty otherwise.
+        phase: For a running job: what is being done.
+        worker: For a running job: the name of the worker that has it.
+        verdict: For a finished job: how it ended.
+    """
+
+    ref: Ref
+    job: str
+    state: State
+    sentence: str
+    able: int = 0
+    workers: int = 0
+    position: int | None = None
+    beyond: bool = False
+    waiting_for: Need = ""
+    phase: Phase | None = None
+    worker: str = ""
+    verdict: Verdict | None = None
+
+
+class Validated(Message, tag="validated"):
+    """The answer to `Validate`.
+
+    Attributes:
+        id: The job's id; empty when the definition has problems.
+        ok: It has no problems and no blob is missing: it can be submitted.
+        problems: What is wrong with it, one for each field at fault.
+        missing_blobs: The sha256 of each blob that it names and the hub does not have.
+        able: How many connected workers could run it when they are free.
+        why: When none could: why, in a sentence.
+        known: Where the job is on this queue, if it is there already.
+    """
+
+    ref: Ref
+    id: str
+    ok: bool
+    problems: list[Problem] = []
+    missing_blobs: list[str] = []
+    able: int = 0
+    why: str = ""
+    known: State | None = None
 
 
 class BlobTickets(Message, tag="blob_tickets"):
@@ -683,6 +784,8 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | Explain
+    | Validate
     | PutBlobs
     | GetBlobs
     | Ping
@@ -698,6 +801,8 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | Explanation
+    | Validated
     | BlobTickets
     | BlobLinks
     | Changed

@@ -74,7 +74,10 @@ class Actor:
                 except (Cut, TimeoutError):
                     pass
                 finally:
-                    self.connection.sever()
+                    if self.random.random() < 0.3:
+                        self.connection.abandon()
+                    else:
+                        self.connection.sever()
                     self.connection = None
                     self.ready = False
                     self.left()
@@ -159,8 +162,7 @@ class SimWorker(Actor):
 
     def hear(self, frame: bytes) -> None:
         for message in HUB_TO_WORKER_FRAMES.decode(frame, Language.MSGPACK):
-            if isinstance(message, Broken):
-                raise AssertionError(f"the hub sent what can't be read: {message.error}")
+            assert not isinstance(message, Broken), f"the hub sent what can't be read: {message}"
             self._take(message)
 
     def _take(self, message: Any) -> None:
@@ -193,6 +195,8 @@ class SimWorker(Actor):
             run = self.runs.get(key)
             if run is None:
                 continue
+            if self.random.random() < 0.5:
+                log_next = max(0, log_next - 2)
             again = [line for line in run.lines if line.seq >= log_next]
             if again:
                 self.say(LogBatch(job=key[0], attempt=key[1], lines=again))
@@ -249,12 +253,16 @@ class SimClient(Actor):
         self.deleting: set[str] = set()
         self.refs: dict[int, tuple[str, str]] = {}
         self.lines: dict[str, int] = {}
+        self.followed: set[str] = set()
+        self.following: set[str] = set()
         self._ref = 0
         self._seq = 0
 
     def greet(self) -> None:
         self._seq = 0
         self.refs.clear()
+        self.followed.clear()
+        self.following.clear()
         self.say(Hello(follow="queue" if self.watching else "jobs"))
         self.ready = True
         for job in list(self.wanted):
@@ -302,8 +310,7 @@ class SimClient(Actor):
 
     def hear(self, frame: bytes) -> None:
         for message in HUB_TO_CLIENT_FRAMES.decode(frame, Language.MSGPACK):
-            if isinstance(message, Broken):
-                raise AssertionError(f"the hub sent what can't be read: {message.error}")
+            assert not isinstance(message, Broken), f"the hub sent what can't be read: {message}"
             self._take(message)
 
     def _answered(self, ref: int | None, *what: str) -> str:
@@ -315,12 +322,19 @@ class SimClient(Actor):
     def _take(self, message: Any) -> None:
         if isinstance(message, Accepted):
             job = self._answered(message.ref, "submit")
+            if message.answer == "cached":
+                verdict = message.job.verdict
+                assert verdict is not None, "a cached answer without a verdict"
+                assert verdict.reason.cacheable, "a failure was cached like a result"
             self.world.judge.acknowledged(job, message.job)
             self._told(message.job)
-            if job in self.wanted and self.random.random() < 0.3:
+            if job in self.wanted and job not in self.followed and self.random.random() < 0.3:
+                self.followed.add(job)
                 self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
         elif isinstance(message, Following):
-            self._answered(message.ref, "follow")
+            job = self._answered(message.ref, "follow")
+            if message.job is not None and not message.job.state.over:
+                self.following.add(job)
         elif isinstance(message, Cancelled):
             self.cancelling.pop(self._answered(message.ref, "cancel"), None)
             self._told(message.job)
@@ -330,6 +344,8 @@ class SimClient(Actor):
         elif isinstance(message, Changed):
             assert not self.watching or message.seq > self._seq, "seq fell"
             self._seq = message.seq
+            if message.job.state.over:
+                self._all_lines_first(message.job)
             self._told(message.job)
         elif isinstance(message, LogLines):
             self._log(message)
@@ -337,6 +353,8 @@ class SimClient(Actor):
             self._refused(message)
 
     def _log(self, message: LogLines) -> None:
+        if message.job not in self.followed:
+            return
         known = self.lines.get(message.job, 0)
         for line in message.lines:
             assert line.seq >= known, "a line came twice"
@@ -367,10 +385,20 @@ class SimClient(Actor):
         elif what == "delete" and job in self.deleting:
             self._delete(job)
 
+    def _all_lines_first(self, state: JobState) -> None:
+        """Who follows a log has all of it that is stored when told that the job is finished."""
+        if self.watching or state.id not in self.following or state.verdict is None:
+            return
+        stored = [c.last + 1 for key, c in self.world.database.chunks.items() if key[1] == state.id]
+        known = self.lines.get(state.id, 0)
+        assert known >= min(state.verdict.lines, max(stored, default=0)), "finished came before the last line"
+
     def _told(self, state: JobState) -> None:
         self.world.judge.told(self.name, state)
         if state.state.over:
             self.lines.pop(state.id, None)
+            self.followed.discard(state.id)
+            self.following.discard(state.id)
             self.wanted.pop(state.id, None)
 
 

@@ -27,6 +27,7 @@ class SimDatabase:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.away = False
+        self.slow = 0.002
         self.commits = 0
         self.rows: dict[Key, JobRow] = {}
         self.bodies: dict[str, bytes] = {}
@@ -36,12 +37,12 @@ class SimDatabase:
     async def commit(self, commit: Commit) -> None:
         """As `asman_server.commit.Ledger`: sometimes the answer is lost after the commit was made."""
         copied = msgspec.msgpack.decode(msgspec.msgpack.encode(commit), type=Commit)
-        await asyncio.sleep(self.random.expovariate(1 / 0.002))
+        await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away and self.random.random() < 0.8:
             raise Unavailable("the database is away")
         self._apply(copied)
         self.commits += 1
-        await asyncio.sleep(self.random.expovariate(1 / 0.002))
+        await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away:
             raise Unavailable("the connection broke after the commit")
 

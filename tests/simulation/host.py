@@ -79,7 +79,7 @@ class Host:
             return
         for shell in self.registry.queues.values():
             shell.stop_timers()
-            shell.apply = _dead  # type: ignore[method-assign]
+            shell.apply = _dead  # type: ignore[assignment,method-assign]
         self.registry = None
         for connection in list(self._connections):
             connection.sever()

@@ -52,7 +52,7 @@ class Judge:
         plain = msgspec.structs.replace(state, summary=None)
         said = msgspec.msgpack.encode(plain)
         known = self._seen[state.id].setdefault(state.rev, said)
-        assert known == said, f"two clients were told different things of rev {state.rev}"
+        assert known == said, f"two clients were told different things: {known!r} and {said!r}"
         revs = self._attempts[state.id]
         revs[state.rev] = state.attempt
         assert all(a <= state.attempt for r, a in revs.items() if r < state.rev), "an attempt number fell"
@@ -70,6 +70,9 @@ class Judge:
             assert job is not None, "an acknowledged job is gone"
             assert job.state is State.FINISHED, f"an acknowledged job never ended: {job}"
             assert job.verdict is not None
+            poison = job.summary.image == "poison"
+            if world.calm and not world.poisoned and not poison:
+                assert job.losses == 0, "an attempt was charged although no worker was lost"
             allowed = {Reason.SUCCESS, Reason.FAILED, Reason.WORKER_LOST}
             if job_id in world.cancels or job_id in world.slotted:
                 allowed |= {Reason.CANCELLED, Reason.REPLACED}

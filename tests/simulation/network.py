@@ -29,6 +29,7 @@ class Pipe:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._last = 0.0
         self.stalled = False
+        self.abandoned = False
         self.cut = False
         self._held: list[bytes | None] = []
 
@@ -36,11 +37,8 @@ class Pipe:
         """Sends; None is the orderly end."""
         if self.cut:
             return
-        if self.stalled:
-            self._held.append(data)
-            return
         loop = asyncio.get_running_loop()
-        at = max(self._last, loop.time() + self._random.expovariate(1 / self._delay))
+        at = max(self._last + 1e-6, loop.time() + self._random.expovariate(1 / self._delay))
         self._last = at
         loop.call_at(at, self._arrive, data)
 
@@ -54,6 +52,8 @@ class Pipe:
 
     def stall(self, stalled: bool) -> None:
         """Holds everything back, or lets it go."""
+        if self.abandoned:
+            return
         self.stalled = stalled
         if not stalled:
             held, self._held = self._held, []
@@ -95,6 +95,11 @@ class Connection:
     def sever(self) -> None:
         """Cuts both ways at once; what was on the way is lost."""
         self.to_hub.drop()
+        self.to_actor.drop()
+
+    def abandon(self) -> None:
+        """This side has gone and the hub's has not heard of it: half-open, until somebody notices the silence."""
+        self.to_hub.stalled = self.to_hub.abandoned = True
         self.to_actor.drop()
 
     def stall(self, stalled: bool) -> None:

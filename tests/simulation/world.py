@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -25,16 +26,20 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.database = SimDatabase(self.random)
+        self.calm = self.random.random() < 0.3
+        self.database.slow = self.random.choice([0.002, 0.002, 0.3])
         policy = QueuePolicy(
-            grace=self.random.choice([1000, 5000, 30_000]),
+            grace=60_000 if self.calm else self.random.choice([1000, 5000, 30_000]),
             assigned_limit=15_000,
             run_slack=20_000,
             patience=10_000,
-            finished_kept=self.random.choice([0, 2, 1000]),
+            finished_kept=self.random.choice([1, 2, 1000]),
         )
         self.host = Host(self.random, self.database, policy, delay=self.random.choice([0.001, 0.02, 0.3]))
         self.judge = Judge(self)
-        self.workers = [SimWorker(self, f"w{n}", self.random.choice([1, 2, 4])) for n in range(self.random.randint(1, 4))]
+        self.workers = [
+            SimWorker(self, f"w{n}", self.random.choice([1, 2, 4])) for n in range(self.random.randint(1, 4))
+        ]
         self.workers[0].cpus = 4
         self.clients = [SimClient(self, f"c{n}", watching=n == 0) for n in range(self.random.randint(1, 4))]
         self.cancels: set[str] = set()
@@ -74,9 +79,9 @@ class World:
                 task.cancel()
             self.host.kill()
 
-    def _check(self, tasks: list[asyncio.Future[None]]) -> None:
+    def _check(self, tasks: Sequence[asyncio.Future[None]]) -> None:
         if self.host.broken is not None:
-            raise AssertionError("the hub failed") from self.host.broken
+            raise AssertionError(f"the hub failed: {self.host.broken}") from self.host.broken
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -120,6 +125,11 @@ class World:
                 self._want(client, again)
 
     @property
+    def poisoned(self) -> bool:
+        """Whether a job has killed workers, with all that they ran besides."""
+        return any(made.image == "poison" for made in self._known.values())
+
+    @property
     def _known(self) -> dict[str, Definition]:
         return self.__dict__.setdefault("_definitions", {})  # type: ignore[no-any-return]
 
@@ -141,6 +151,8 @@ class World:
         while True:
             await asyncio.sleep(self.random.expovariate(1 / 6.0))
             draw = self.random.random()
+            if self.calm and 0.25 <= draw < 0.65:
+                continue
             if draw < 0.25:
                 self.host.cut_some(0.5)
             elif draw < 0.45:
@@ -173,11 +185,16 @@ def watch_cores(world: World) -> Any:
     original = QueueCore.handle
 
     def handle(self: QueueCore, event: Any, now: int) -> Any:
-        out = original(self, event, now)
-        world.handled += 1
-        check_core(self)
-        check_capacity(self)
-        check_no_idle_hands(self)
+        try:
+            out = original(self, event, now)
+            world.handled += 1
+            check_core(self)
+            check_capacity(self)
+            check_no_idle_hands(self)
+        except Exception as error:
+            # A session would answer this like any bug and go on; here it ends the run.
+            world.host.broken = world.host.broken or error
+            raise
         return out
 
     QueueCore.handle = handle  # type: ignore[method-assign]

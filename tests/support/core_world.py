@@ -45,7 +45,12 @@ class World:
         """Submits a job and returns the answer: queued, joined or cached."""
         self.send(
             ev.Submitted(
-                job=job_id(number), shape=shape or Shape(), summary=Summary(), namespace=namespace, origin=number, **more
+                job=job_id(number),
+                shape=shape or Shape(),
+                summary=Summary(),
+                namespace=namespace,
+                origin=number,
+                **more,
             )
         )
         (answer,) = self.effects(fx.SubmitAnswer)
@@ -84,6 +89,9 @@ class World:
         outcome = Outcome(kind="exited", exit_code=code) if not more else Outcome(**more)
         self.send(ev.AttemptFinished(name.ljust(16, "."), job_id(number), self._attempt(number, attempt), outcome))
         (ack,) = self.effects(fx.Acknowledge)
+        told = self.last
+        self.send(ev.Settled(job_id(number), self.core.jobs[job_id(number)].rev))
+        self.last = told
         return bool(ack.accepted)
 
     def release(self, name: str, number: int, attempt: int | None = None) -> None:

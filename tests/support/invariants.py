@@ -39,11 +39,7 @@ def check_core(core: QueueCore) -> None:
         assert not job.state.over, "a slot holds a finished job"
         assert namespace in job.holders, "a slot and its job disagree"
     holders = Counter(
-        namespace
-        for job in core.jobs.values()
-        if not job.state.over
-        for namespace in job.holders
-        if namespace != "_"
+        namespace for job in core.jobs.values() if not job.state.over for namespace in job.holders if namespace != "_"
     )
     assert all(count == 1 for count in holders.values()), "a namespace holds more than one job"
     assert all(job.holders for job in core.jobs.values()), "a job that nobody holds is still there"

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from asman_shared.messages import Held, Kept, Outcome
+from asman_shared.states import Reason
 
+from .callbacks import Call
 from .job import Job
 from .worker import Worker
 
@@ -34,10 +36,14 @@ class Abort(Effect):
 
 
 class Changed(Effect):
-    """Make the job's newest state durable, then tell those who follow it. ``first`` marks a new run."""
+    """Make the job's newest state durable, then tell those who follow it.
+
+    ``first`` marks the begin of a run and ``ended`` its end.
+    """
 
     job: Job
     first: bool = False
+    ended: bool = False
 
 
 class StoreResult(Effect):
@@ -105,6 +111,19 @@ class DeleteAnswer(Effect):
 
     origin: Any
     job: str
+
+
+class CallWebhook(Effect):
+    """Write, with the job, that a webhook is to be called; the call itself is made after the commit.
+
+    ``reason`` says for ``finished`` how the run ended for this namespace.
+    """
+
+    event: Literal["queued", "finished"]
+    job: Job
+    namespace: str
+    call: Call
+    reason: Reason | None = None
 
 
 class Refused(Effect):

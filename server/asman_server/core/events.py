@@ -10,6 +10,7 @@ from asman_shared.definition import Shape
 from asman_shared.messages import Outcome, Register, Summary
 from asman_shared.states import Phase
 
+from .callbacks import Calls
 from .job import Job
 
 
@@ -30,6 +31,7 @@ class Submitted(Event):
     run_limit: int = 0
     queue_limit: int = 0
     max_attempts: int = 3
+    calls: Calls | None = None
 
 
 class CancelRequested(Event):
@@ -51,6 +53,13 @@ class Recalled(Event):
     """A finished job that had left memory was read back from the store."""
 
     job: Job
+
+
+class Settled(Event):
+    """A finished job's state ``rev`` is durable: the job may leave memory from now on."""
+
+    job: str
+    rev: int
 
 
 class WorkerJoined(Event):

@@ -1,14 +1,149 @@
-"""Why a job is not running, in a sentence and as numbers."""
+"""Why a job is where it is, in a sentence and as numbers."""
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from asman_shared.definition import Shape
+from asman_shared.messages import Explanation, Need, Verdict
+from asman_shared.states import Phase, Reason, State
 from asman_shared.units import format_duration, format_size
 
 from .worker import Presence, Worker
+
+if TYPE_CHECKING:
+    from .job import Job
+    from .queue import QueueCore
+    from .ready import Ready
+
+COUNTED: Final = 1000
+"""Jobs that are counted before a waiting one, at most."""
+LOOKED_AT: Final = 10_000
+"""Entries looked at for that, at most; some are of jobs that have gone."""
+_LACKS: Final[tuple[Need, ...]] = ("gpus", "cpus", "memory", "tags", "platform", "duration")
+_DOING: Final = {
+    Phase.ASSIGNED: "was handed to {worker}, which has not begun",
+    Phase.STAGING: "is on {worker}, which is fetching its inputs",
+    Phase.PULLING: "is on {worker}, which is pulling its image",
+    Phase.BUILDING: "is on {worker}, which is building its image",
+    Phase.RUNNING: "is running on {worker}",
+    Phase.UPLOADING: "has run on {worker}, which is uploading its outputs",
+}
+_ENDED: Final = {
+    Reason.CANCELLED: "was cancelled",
+    Reason.REPLACED: "was stopped, because a newer job took its place",
+    Reason.DELETED: "was deleted",
+    Reason.TIMED_OUT: "was stopped, because its time limit passed",
+    Reason.OUT_OF_MEMORY: "was stopped, because it used more memory than it may",
+    Reason.WORKER_LOST: "was given up, because its workers were lost",
+    Reason.ERROR: "could not be run",
+}
+
+
+def explain(core: QueueCore, job: Job, now: int, ref: int = 0) -> Explanation:
+    """Why a job of a queue is where it is.
+
+    Args:
+        core: The queue; it is only looked at.
+        job: One of its jobs.
+        now: Milliseconds.
+        ref: Goes into the answer.
+    """
+    able, why = core.fleet.able.count(job.shape)
+    ready = [worker for worker in core.workers.values() if worker.presence is Presence.READY]
+    made = Explanation(ref=ref, job=job.id, state=job.state, sentence="", able=able, workers=len(ready))
+    if job.state is State.QUEUED:
+        made.position, made.beyond = position(core.ready, job)
+        made.waiting_for, made.sentence = _waiting(core, job, ready, made, why)
+    elif job.state is State.RUNNING:
+        made.phase, made.worker = job.phase, job.worker_name
+        made.sentence = _running(core, job, now)
+    else:
+        made.verdict = job.verdict
+        made.sentence = ended(job.verdict)
+    return made
+
+
+def position(ready: Ready, job: Job) -> tuple[int, bool]:
+    """How many jobs are before a waiting one in the order of the queue, and whether there are more than were counted.
+
+    The order is that in which they would be handed out if every job fitted every worker: priority, turn, age. It is
+    walked from its head for at most `COUNTED` jobs, so that the answer costs the same in any queue.
+    """
+    order = heapq.merge(*(line.order(ready.turns) for line in ready.lines.values()), key=lambda entry: entry[0])
+    count = 0
+    for rank, other in islice(order, LOOKED_AT):
+        if other is job:
+            return count, False
+        count += other.state is State.QUEUED and other.number == rank[2]
+        if count == COUNTED:
+            break
+    return count, True
+
+
+def _waiting(core: QueueCore, job: Job, ready: list[Worker], made: Explanation, why: str) -> tuple[Need, str]:
+    if not made.able:
+        lack = Counter(worker.lacks(job.shape) for worker in ready).most_common(1)
+        need: Need = next((known for known in _LACKS if lack and known == lack[0][0]), "worker")
+        return need, why
+    keeper = core.fleet.keeper(job.shape)
+    if keeper is not None:
+        jobs = len(keeper.leases)
+        return "capacity", (
+            f"room is being kept for it on the worker '{keeper.info.name}', which has {jobs} job{_s(jobs)} to finish"
+        )
+    ahead = _ahead(made)
+    if not any(worker.fits(job.shape) for worker in ready):
+        could = f"{made.able} workers could run it and all are" if made.able > 1 else "1 worker could run it and is"
+        return "capacity", f"{could} busy; {ahead}"
+    if core.fleet.keeping_room:
+        return "capacity", f"room is being kept for a job that needs more and has waited longer; {ahead}"
+    return "turn", f"a worker has room for it, and other jobs have their turn first; {ahead}"
+
+
+def _ahead(made: Explanation) -> str:
+    count = made.position or 0
+    if made.beyond:
+        return f"more than {count} jobs are ahead of it"
+    if not count:
+        return "it is the next"
+    return "1 job is ahead of it" if count == 1 else f"{count} jobs are ahead of it"
+
+
+def _running(core: QueueCore, job: Job, now: int) -> str:
+    name = f"the worker '{job.worker_name}'"
+    said = "it " + _DOING[job.phase or Phase.ASSIGNED].format(worker=name)
+    worker = core.workers.get(job.worker)
+    if worker is not None and worker.presence is Presence.AWAY:
+        left = max(0, worker.away_since + core.policy.grace - now)
+        return (
+            f"{said}, but that worker has lost its connection: "
+            f"if it is not back in {format_duration(left)}, the job is queued again"
+        )
+    since = max(0, now - (job.ran or job.started))
+    return f"{said}, since {format_duration(since)}"
+
+
+def ended(verdict: Verdict | None) -> str:
+    """A verdict as a sentence."""
+    if verdict is None:
+        return "it is finished"
+    if verdict.reason is Reason.SUCCESS:
+        said = "it succeeded"
+    elif verdict.reason is Reason.FAILED:
+        said = f"its command exited with code {verdict.exit_code}"
+    else:
+        said = f"it {_ENDED[verdict.reason]}"
+    said += f": {verdict.message}" if verdict.message else ""
+    return f"{said}; {verdict.hint}" if verdict.hint else said
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 class Able:

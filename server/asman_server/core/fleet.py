@@ -30,6 +30,7 @@ class Fleet:
         self._patience = patience
         self._open: dict[str, Worker] = {}
         self._reserved: dict[Shape, str] = {}
+        self._freed: list[Worker] = []
 
     def open(self, worker: Worker) -> bool:
         """Counts a worker in the choice for new jobs; false when it takes none."""
@@ -42,6 +43,10 @@ class Fleet:
     def keeping_room(self) -> bool:
         """Whether a worker is being kept free for a job that needs much of it."""
         return bool(self._reserved)
+
+    def keeper(self, shape: Shape) -> Worker | None:
+        """The worker on which room is being kept for jobs of this shape."""
+        return self.workers.get(self._reserved.get(shape, ""))
 
     def with_room(self) -> list[Worker]:
         """Workers that may have room."""
@@ -56,13 +61,21 @@ class Fleet:
 
     def assigned(self, worker: Worker, shape: Shape) -> None:
         """A job of this shape has been handed to a worker."""
-        self._reserved.pop(shape, None)
+        self.withdrawn(shape)
         if worker.free_cpus <= 0:
             self._open.pop(worker.incarnation, None)
 
     def withdrawn(self, shape: Shape) -> None:
-        """A waiting job of this shape has gone; what was kept free for it is free for all."""
-        self._reserved.pop(shape, None)
+        """A waiting job of this shape has gone; the room that was kept for it is free for all."""
+        incarnation = self._reserved.pop(shape, None)
+        keeper = self.workers.get(incarnation) if incarnation is not None else None
+        if keeper is not None:
+            self._freed.append(keeper)
+
+    def take_freed(self) -> list[Worker]:
+        """Workers whose room is no longer kept for a job, since the last call."""
+        freed, self._freed = self._freed, []
+        return freed
 
     def choose(self, job: Job) -> Worker | None:
         """The best of the open workers that fit: the one with the fewest gpus to waste, then the emptiest."""

@@ -8,6 +8,8 @@ from asman_shared.definition import Definition, Shape
 from asman_shared.messages import JobState, Summary, Verdict
 from asman_shared.states import Phase, State
 
+from .callbacks import Hook
+
 COMMAND_SHOWN = 200
 """Characters of a command in a summary."""
 
@@ -23,6 +25,7 @@ class Job(Struct, gc=False, omit_defaults=True):
         number: Its place in the order of queueing; grows with every new run in the queue.
         rev: Grows with every change.
         attempt: The fencing token: grows with every assignment, over all runs, and never falls.
+        floor: An attempt number that some worker holds from before a crash; the next one is above it.
         losses: Workers lost in this run.
         worker: Incarnation of the worker that has the current attempt.
         worker_name: What people call it.
@@ -31,6 +34,7 @@ class Job(Struct, gc=False, omit_defaults=True):
         forced: The run was asked for although a cached result exists.
         previous: That cached verdict, which stands until a forced run replaces it.
         ran: When the container began to run.
+        hooks: Webhooks to be called when the run is over; None when there are none.
         v: `RECORD_VERSION` of the stored record.
     """
 
@@ -42,6 +46,7 @@ class Job(Struct, gc=False, omit_defaults=True):
     state: State = State.QUEUED
     phase: Phase | None = None
     attempt: int = 0
+    floor: int = 0
     losses: int = 0
     max_attempts: int = 3
     worker: str = ""
@@ -59,6 +64,7 @@ class Job(Struct, gc=False, omit_defaults=True):
     forced: bool = False
     verdict: Verdict | None = None
     previous: Verdict | None = None
+    hooks: list[Hook] | None = None
     v: int = RECORD_VERSION
 
     def wire(self, *, summary: bool = True) -> JobState:

@@ -13,7 +13,9 @@ class QueuePolicy(Struct, frozen=True):
         assigned_limit: How long an assignment may go without a word before it is taken back.
         run_slack: How far past a job's time limit the hub waits for its worker to say so.
         patience: How long a job that needs much of a worker waits before smaller ones stop overtaking it.
-        finished_kept: Finished jobs held in memory; older ones are read from the store when somebody asks.
+        finished_kept: Finished jobs held in memory; older ones are read from the store when
+            somebody asks. At least 1: the one that is being asked about.
+        private_webhooks: Submissions may name webhooks that are not on the public internet.
     """
 
     grace: int = 30_000
@@ -21,3 +23,4 @@ class QueuePolicy(Struct, frozen=True):
     run_slack: int = 60_000
     patience: int = 60_000
     finished_kept: int = 20_000
+    private_webhooks: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,12 +11,13 @@ from asman_shared.states import Phase, Reason, State
 
 from . import effects as fx
 from . import events as ev
+from . import webhooks
 from .fleet import Fleet
 from .job import Job
 from .policy import QueuePolicy
 from .ready import Ready
 from .verdicts import WHY_ABORTED, lost_verdict, verdict_of
-from .worker import Lease, Presence, Worker
+from .worker import NO_SHAPE, Lease, Presence, Worker
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
@@ -42,7 +43,7 @@ class QueueCore:
         self.complete = True
         self._number = 0
         self._waits: deque[tuple[int, str, int]] = deque()
-        self._recent: deque[tuple[str, int]] = deque()
+        self._recent: OrderedDict[str, None] = OrderedDict()
         self._out: list[fx.Effect] = []
         self._handlers: dict[type[ev.Event], Callable[[Any, int], None]] = {
             ev.Submitted: self._submitted,
@@ -55,6 +56,7 @@ class QueueCore:
             ev.PhaseReported: self._phase_reported,
             ev.AttemptFinished: self._attempt_finished,
             ev.AttemptReleased: self._attempt_released,
+            ev.Settled: self._settled,
             ev.Tick: self._tick,
             ev.Expired: self._expired,
         }
@@ -62,6 +64,8 @@ class QueueCore:
     def handle(self, event: ev.Event, now: int) -> list[fx.Effect]:
         """Takes one event at a time (ms) and says what follows from it, in order."""
         self._handlers[type(event)](event, now)
+        for worker in self.fleet.take_freed():
+            self._fill(worker, now)
         out, self._out = self._out, []
         return out
 
@@ -113,6 +117,9 @@ class QueueCore:
 
     def _submitted(self, event: ev.Submitted, now: int) -> None:
         job = self.jobs.get(event.job)
+        if webhooks.full(job, event.calls):
+            self._out.append(fx.Refused(event.origin, "too_large", webhooks.FULL))
+            return
         if event.namespace != DEFAULT_NAMESPACE:
             self._take_slot(event.namespace, event.job, now)
         if job is not None and job.state is State.FINISHED and event.reuse == "cached":
@@ -121,10 +128,13 @@ class QueueCore:
                 self._changed(job)
             if job.verdict is not None and job.verdict.reason.cacheable:
                 self._hold(job, event.namespace)
+                self._out.extend(webhooks.cached(job, event))
                 self._out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
                 return
         if job is not None and job.state is not State.FINISHED:
             self._hold(job, event.namespace)
+            if webhooks.joined(job, event):
+                self._changed(job)
             self._raise_priority(job, event.priority)
             able, why = self.fleet.able.count(job.shape)
             self._out.append(fx.SubmitAnswer(event.origin, "joined", job, able, why))
@@ -136,6 +146,7 @@ class QueueCore:
             self.finished -= 1
             self._out.append(fx.ClearRun(job.id))
         self._begin(job, event, now)
+        self._out.extend(webhooks.begun(job, event))
         able, why = self.fleet.able.count(job.shape)
         self._out.append(fx.SubmitAnswer(event.origin, "queued", job, able, why))
         self._offer(job, now)
@@ -207,6 +218,7 @@ class QueueCore:
             if self.slots.get(gone) == job.id:
                 del self.slots[gone]
         if left:
+            self._out.extend(webhooks.released(job, set(job.holders) - set(left), reason))
             job.holders = left
             self._changed(job)
         else:
@@ -225,7 +237,6 @@ class QueueCore:
             return
         released = self._release(job, event.namespace, Reason.CANCELLED, now)
         self._out.append(fx.CancelAnswer(event.origin, released, job))
-        self._fill_open(now)
 
     def _delete_requested(self, event: ev.DeleteRequested, now: int) -> None:
         job = self.jobs.get(event.job)
@@ -236,20 +247,19 @@ class QueueCore:
             self._stop(job, Reason.DELETED, now)
         self._forget(job)
         self._out.append(fx.DeleteAnswer(event.origin, event.job))
-        self._fill_open(now)
 
     def _refuse_unknown(self, origin: Any, job: str) -> None:
         self._out.append(fx.Refused(origin, "not_found", f"this queue has no job {job[:12]}…"))
 
     def _forget(self, job: Job) -> None:
-        del self.jobs[job.id]
+        self.jobs.pop(job.id, None)
         self.finished -= 1
         job.state = State.REMOVED
         job.rev += 1
         self._out.append(fx.Forget(job))
 
     def _recalled(self, event: ev.Recalled, now: int) -> None:
-        if event.job.id not in self.jobs:
+        if event.job.id not in self.jobs and event.job.state is State.FINISHED:
             self.jobs[event.job.id] = event.job
             self._remember(event.job)
 
@@ -275,7 +285,7 @@ class QueueCore:
     def _reconcile(self, worker: Worker, holding: list[Held], now: int) -> tuple[list[Kept], list[Held]]:
         """Holds what a worker says it has against what the queue thinks; the queue is right.
 
-        What the worker has and should not is aborted, and keeps its capacity until it is released. What it should
+        What the worker runs and should not is aborted, and keeps its capacity until it is released. What it should
         have and has not was lost on the way, and is queued again: free of charge if it had not begun.
         """
         keep: list[Kept] = []
@@ -292,15 +302,19 @@ class QueueCore:
             elif lease.live:
                 job = self.jobs[lease.job]
                 keep.append(Kept(lease.job, lease.attempt, job.log_next))
+                if held.done:
+                    worker.vacate(lease)
         for key, held in said.items():
             known = worker.leases.get(key)
             if known is not None and known.live:
                 continue
+            job = self.jobs.get(held.job)
             if known is None:
-                job = self.jobs.get(held.job)
-                shape = job.shape if job is not None else None
-                if shape is not None:
-                    worker.hold(Lease(held.job, held.attempt, shape, now, live=False, phase=held.phase))
+                # It may stem from an assignment whose commit was lost: its number must not be given out again.
+                if job is not None:
+                    job.floor = max(job.floor, held.attempt)
+                shape = job.shape if job is not None and not held.done else NO_SHAPE
+                worker.hold(Lease(held.job, held.attempt, shape, now, live=False, phase=held.phase))
             abort.append(held)
         return keep, abort
 
@@ -310,10 +324,10 @@ class QueueCore:
             return
         self.fleet.able.forget()
         self.fleet.close(worker)
-        draining = worker.presence is Presence.DRAINING
+        worker.drained = worker.presence is Presence.DRAINING
         worker.presence = Presence.AWAY
         worker.away_since = now
-        if draining or not worker.leases:
+        if not worker.leases:
             self._bury(worker, now, charge=False)
         else:
             self._worker_changed(worker)
@@ -449,7 +463,9 @@ class QueueCore:
     def _assign(self, worker: Worker, job: Job, now: int) -> None:
         job.state = State.RUNNING
         self.ready.gone(job, served=True)
-        job.attempt += 1
+        job.attempt = max(job.attempt, job.floor) + 1
+        while (job.id, job.attempt) in worker.leases:
+            job.attempt += 1
         job.phase = Phase.ASSIGNED
         job.worker = worker.incarnation
         job.worker_name = worker.info.name
@@ -495,16 +511,22 @@ class QueueCore:
             if self.slots.get(namespace) == job.id:
                 del self.slots[namespace]
         self.finished += 1
-        self._changed(job)
-        self._remember(job)
+        self._changed(job, ended=True)
+        self._out.extend(webhooks.ended(job))
+
+    def _settled(self, event: ev.Settled, now: int) -> None:
+        job = self.jobs.get(event.job)
+        if job is not None and job.state is State.FINISHED and job.rev == event.rev:
+            self._remember(job)
 
     def _remember(self, job: Job) -> None:
         """Keeps the newest finished jobs in memory, and lets the oldest go to the store alone."""
-        self._recent.append((job.id, job.number))
-        while len(self._recent) > self.policy.finished_kept:
-            old, number = self._recent.popleft()
+        self._recent.pop(job.id, None)
+        self._recent[job.id] = None
+        while len(self._recent) > max(self.policy.finished_kept, 1):
+            old, _ = self._recent.popitem(last=False)
             known = self.jobs.get(old)
-            if known is not None and known.number == number and known.state is State.FINISHED:
+            if known is not None and known.state is State.FINISHED:
                 del self.jobs[old]
                 self.complete = False
 
@@ -516,7 +538,7 @@ class QueueCore:
         for worker in list(self.workers.values()):
             if worker.presence is Presence.AWAY:
                 if now - worker.away_since >= self.policy.grace:
-                    self._bury(worker, now, charge=True)
+                    self._bury(worker, now, charge=not worker.drained)
             else:
                 self._check_leases(worker, now)
         self._check_waits(now)
@@ -555,9 +577,9 @@ class QueueCore:
 
     # ------------------------------------------------------------------------------------------------ telling
 
-    def _changed(self, job: Job, *, first: bool = False) -> None:
+    def _changed(self, job: Job, *, first: bool = False, ended: bool = False) -> None:
         job.rev += 1
-        self._out.append(fx.Changed(job, first))
+        self._out.append(fx.Changed(job, first, ended))
 
     def _worker_changed(self, worker: Worker) -> None:
         worker.rev += 1

@@ -10,7 +10,9 @@ starved.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import deque
+from collections.abc import Iterator
 
 from asman_shared.definition import Shape
 from asman_shared.states import State
@@ -19,6 +21,10 @@ from .job import Job
 
 Rank = tuple[int, int, int]
 """(negative priority, turn, number): the smallest is next."""
+
+
+def _number(entry: tuple[int, Job]) -> int:
+    return entry[0]
 
 
 class Turns:
@@ -87,6 +93,10 @@ class _Lane:
         elif self.back and self.back[0][1] is job:
             heapq.heappop(self.back)
 
+    def order(self) -> Iterator[tuple[int, Job]]:
+        """Every entry, oldest first, with those of jobs that have gone; changes nothing."""
+        return heapq.merge(self.fresh, sorted(self.back, key=_number), key=_number)
+
     def compact(self) -> None:
         """Frees the entries of jobs that have gone, once they are the greater part."""
         if len(self.fresh) + len(self.back) > 2 * self.waiting + 64:
@@ -139,6 +149,42 @@ class _Level:
         return None
 
 
+    def order(self, turns: Turns) -> Iterator[tuple[int, int, Job]]:
+        """Entries (turn, number, job) as if each were handed out in its turn; changes nothing.
+
+        Walks the heap from its top (a heap's next smallest is always a child of what was taken), so the first ones
+        cost the same whatever the number of lanes.
+        """
+        heap = self.heap
+        walk: list[tuple[int, int, int, int, Iterator[tuple[int, Job]] | None, Job | None]] = []
+        ties = itertools.count()
+        seen: set[str] = set()
+
+        def visit(at: int) -> None:
+            if at < len(heap):
+                heapq.heappush(walk, (heap[at][0], heap[at][1], next(ties), at, None, None))
+
+        def follow(entries: Iterator[tuple[int, Job]], turn: int) -> None:
+            entry = next(entries, None)
+            if entry is not None:
+                heapq.heappush(walk, (turn, entry[0], next(ties), 0, entries, entry[1]))
+
+        visit(0)
+        while walk:
+            turn, number, _, at, entries, job = heapq.heappop(walk)
+            if entries is not None and job is not None:
+                yield turn, number, job
+                follow(entries, turn + 1 if job.state is State.QUEUED and job.number == number else turn)
+                continue
+            visit(2 * at + 1)
+            visit(2 * at + 2)
+            name = heap[at][2]
+            lane = self.lanes.get(name)
+            if lane is not None and lane.entry == (turn, number) and name not in seen:
+                seen.add(name)
+                follow(lane.order(), turns.of(name))
+
+
 class ReadyLine:
     """The waiting jobs of one shape."""
 
@@ -169,6 +215,16 @@ class ReadyLine:
             heapq.heappop(self._order)
             del self._levels[-negative]
         return None
+
+    def order(self, turns: Turns) -> Iterator[tuple[Rank, Job]]:
+        """Entries in the order in which they would be handed out; some are of jobs that have gone.
+
+        An entry counts when its job is Queued and has the number in its rank. Changes nothing, and is lazy: looking
+        at the first thousand costs the same in any queue.
+        """
+        for negative in sorted(self._order):
+            for turn, number, job in self._levels[-negative].order(turns):
+                yield (negative, turn, number), job
 
     def withdraw(self, job: Job) -> None:
         """Takes a waiting job out, to be pushed again under another priority."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from asman_shared.messages import Outcome, Verdict
-from asman_shared.states import Reason
+from asman_shared.states import Fault, Reason
 
 WHY_ABORTED: Final[dict[Reason, str]] = {
     Reason.CANCELLED: "the job was cancelled",
@@ -19,6 +19,25 @@ _REASONS: Final = {
     "error": Reason.ERROR,
     "timed_out": Reason.TIMED_OUT,
     "out_of_memory": Reason.OUT_OF_MEMORY,
+}
+
+_HINTS: Final = {
+    Reason.TIMED_OUT: "give it a longer time limit, or less to do",
+    Reason.OUT_OF_MEMORY: "ask for more memory in requirements.memory",
+}
+_FAULTS: Final = {
+    Fault.JOB: "mend the definition or its inputs and submit it again",
+    Fault.WORKER: "submit it again; if it ends so again, its worker needs looking after",
+    Fault.HUB: "submit it again; if it ends so again, the hub needs looking after",
+}
+#: As shells and container engines use them.
+_EXIT_CODES: Final = {
+    125: "the container engine refused to start it; its log says why",
+    126: "its command was found but can't be executed: check its permissions and its format",
+    127: "its command was not found in the image",
+    137: "it was killed (signal 9): by itself, or by the machine it ran on",
+    139: "it crashed (signal 11, a memory access it may not make)",
+    143: "it was ended (signal 15)",
 }
 
 
@@ -38,11 +57,21 @@ def verdict_of(outcome: Outcome, lines: int) -> Verdict:
         reason=reason,
         exit_code=outcome.exit_code,
         message=outcome.message,
+        hint=hint_of(reason, outcome),
         fault=outcome.fault if reason is Reason.ERROR else None,
         outputs=len(outcome.result.outputs),
         lines=lines,
         duration=outcome.duration,
     )
+
+
+def hint_of(reason: Reason, outcome: Outcome) -> str:
+    """What somebody can do about an outcome; empty when it is up to them alone."""
+    if reason is Reason.FAILED:
+        return _EXIT_CODES.get(outcome.exit_code or 0, "")
+    if reason is Reason.ERROR:
+        return _FAULTS[outcome.fault]
+    return _HINTS.get(reason, "")
 
 
 def lost_verdict(losses: int, lines: int) -> Verdict:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
 from asman_shared.definition import Shape
 from asman_shared.messages import Register, WorkerState
 from asman_shared.states import Phase
+
+
+NO_SHAPE: Final = Shape(cpus=0)
+"""What an attempt uses whose container is gone, or never was."""
 
 
 class Presence(StrEnum):
@@ -48,6 +53,7 @@ class Worker:
 
     __slots__ = (
         "away_since",
+        "drained",
         "free_cpus",
         "free_gpus",
         "free_memory",
@@ -67,6 +73,7 @@ class Worker:
         self.since = now
         self.rev = 0
         self.away_since = 0
+        self.drained = False
         self.presence = Presence.DRAINING if info.draining else Presence.READY
         self.leases: dict[tuple[str, int], Lease] = {}
         self.equip(info)
@@ -90,6 +97,11 @@ class Worker:
         """Adds a lease and the capacity it uses."""
         self.leases[lease.job, lease.attempt] = lease
         self._use(lease.shape, 1)
+
+    def vacate(self, lease: Lease) -> None:
+        """Frees the capacity of a lease whose container has ended; the lease stays until its result is in."""
+        self._use(lease.shape, -1)
+        lease.shape = NO_SHAPE
 
     def let_go(self, job: str, attempt: int) -> Lease | None:
         """Ends a lease and frees its capacity."""

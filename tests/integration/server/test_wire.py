@@ -104,7 +104,8 @@ async def test_a_job_from_submit_to_finished_on_the_plain_wire(
         state = (await client.next(type="changed"))["job"]
         if state["state"] == "Finished":
             break
-    assert state["verdict"] == {"ok": False, "reason": "Failed", "exit_code": 3, "lines": 2}
+    verdict = state["verdict"]
+    assert (verdict["ok"], verdict["reason"], verdict["exit_code"], verdict["lines"]) == (False, "Failed", 3, 2)
 
     await client.send({"type": "submit", "ref": 9, "definition": {"command": "echo hi", "image": "alpine", "env": {}}})
     cached = await client.next(type="accepted", ref=9)

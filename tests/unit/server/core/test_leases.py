@@ -153,7 +153,7 @@ def test_a_drain_is_free_of_charge() -> None:
     assert w.core.jobs[job_id(1)].losses == 0
 
 
-def test_a_draining_worker_that_leaves_with_jobs_hands_them_back_at_once() -> None:
+def test_a_draining_worker_that_is_cut_off_has_its_grace_and_costs_nothing() -> None:
     w = World()
     w.join("w")
     w.submit(1)
@@ -161,6 +161,8 @@ def test_a_draining_worker_that_leaves_with_jobs_hands_them_back_at_once() -> No
     w.drain("w")
     w.join("x")
     w.lose("w")
+    assert w.assigned() == []
+    w.wait(30_000)
     assert w.assigned() == [1]
     assert w.core.jobs[job_id(1)].losses == 0
 

@@ -1,0 +1,115 @@
+"""What the hub counts as it works: plain numbers, bumped where things happen and read when somebody asks.
+
+Nothing here waits, locks or formats; `metrics` turns the numbers into Prometheus' form.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import Counter
+from typing import Final
+
+from asman_shared.states import Reason
+
+from .commit import Commit, Ledger
+from .core import Job
+
+WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 43200.0)
+"""Seconds from queued to handed out."""
+RUN_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+"""Seconds from handed out to finished."""
+COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds of one transaction."""
+
+
+class Histogram:
+    """Counts by size.
+
+    Args:
+        bounds: The upper bound of each bucket, in seconds, growing; one more bucket has no bound.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Counts one."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each bound with how many were at most that, as Prometheus has it."""
+        seen = 0
+        made: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            seen += count
+            made.append((bound, seen))
+        return made
+
+
+class JobMeter:
+    """How jobs fare: of one queue since it was loaded, or of all since the hub began.
+
+    Args:
+        whole: The hub's meter, which is told as well.
+    """
+
+    __slots__ = ("finished", "run", "wait", "whole")
+
+    def __init__(self, whole: JobMeter | None = None) -> None:
+        self.finished: Counter[Reason] = Counter()
+        self.wait = Histogram(WAIT_BUCKETS)
+        self.run = Histogram(RUN_BUCKETS)
+        self.whole = whole
+
+    def assigned(self, job: Job) -> None:
+        """A job was handed to a worker; a wait that a lost worker added to is not counted again."""
+        if not job.losses:
+            self._waited(max(0, job.started - job.queued) / 1000)
+
+    def _waited(self, seconds: float) -> None:
+        self.wait.observe(seconds)
+        if self.whole is not None:
+            self.whole._waited(seconds)
+
+    def ended(self, job: Job) -> None:
+        """A run of a job is over."""
+        if job.verdict is not None:
+            self._ended(job.verdict.reason, max(0, job.finished - job.started) / 1000 if job.started else None)
+
+    def _ended(self, reason: Reason, ran: float | None) -> None:
+        self.finished[reason] += 1
+        if ran is not None:
+            self.run.observe(ran)
+        if self.whole is not None:
+            self.whole._ended(reason, ran)
+
+
+class TimedLedger:
+    """A ledger whose commits are timed.
+
+    Args:
+        ledger: Makes them.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.seconds = Histogram(COMMIT_BUCKETS)
+        self.rows = 0
+        self.failures = 0
+        self._ledger = ledger
+
+    async def commit(self, commit: Commit) -> None:
+        """See `asman_server.commit.Ledger`."""
+        began = time.perf_counter()
+        try:
+            await self._ledger.commit(commit)
+        except BaseException:
+            self.failures += 1
+            raise
+        self.seconds.observe(time.perf_counter() - began)
+        self.rows += len(commit.jobs)

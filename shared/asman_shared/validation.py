@@ -1,0 +1,89 @@
+"""All that is wrong with a definition, not just the first of it.
+
+`definition.check` refuses a job at the first fault. Here each field is read and checked by itself, so that somebody
+who writes a job by hand is told everything at once. What passes here passes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from . import identity
+from .definition import Definition, Requirements, check
+from .errors import AsmanError, BadDefinition
+from .messages import Problem
+
+_FILES = ("inputs", "configFiles")
+PROBLEMS = 100
+"""Most problems that are told at once."""
+
+
+def inspect(value: dict[str, Any]) -> tuple[Definition | None, list[Problem]]:
+    """Reads a definition from its JSON form.
+
+    Args:
+        value: As decoded from JSON.
+
+    Returns:
+        The definition, or None when there are problems; and the problems, each with the field at fault.
+    """
+    problems: list[Problem] = []
+    for part in _parts(value):
+        try:
+            check(_read(part))
+        except AsmanError as error:
+            problems.append(Problem(error.field or "definition", error.message))
+            if len(problems) == PROBLEMS:
+                return None, problems
+    if problems:
+        return None, problems
+    try:
+        definition = _read(value)
+        check(definition)
+        identity.job_id(definition)
+    except AsmanError as error:
+        return None, [Problem(error.field or "definition", error.message)]
+    return definition, []
+
+
+def _parts(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Definitions that hold one field each, or one file, or one requirement."""
+    for name, content in value.items():
+        if name in _FILES and isinstance(content, dict):
+            for key, ref in content.items():
+                yield {name: {key: ref}}
+        elif name == "requirements" and isinstance(content, dict):
+            for key, need in content.items():
+                yield {name: {key: need}}
+        else:
+            yield {name: content}
+
+
+def _read(value: dict[str, Any]) -> Definition:
+    for kind, part, where in (
+        (Definition, value, "definition"),
+        (Requirements, value.get("requirements"), "definition.requirements"),
+    ):
+        if isinstance(part, dict):
+            for name in part.keys() - _names(kind):
+                raise BadDefinition("a definition has no such field", field=f"{where}.{name[:80]}")
+    try:
+        return msgspec.convert(value, Definition)
+    except (msgspec.ValidationError, RecursionError) as error:
+        sentence, _, path = str(error).partition(" - at `$")
+        inner = path.rstrip("`").replace("[...]", f".{_only_key(value)}") if path else ""
+        where = f"definition{inner}" if inner else f"definition.{next(iter(value), '')}".rstrip(".")
+        raise BadDefinition(sentence[:1].lower() + sentence[1:], field=where) from None
+
+
+def _names(kind: type[msgspec.Struct]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(kind)}
+
+
+def _only_key(value: dict[str, Any]) -> str:
+    """The name in the map below the only field of a part, for the path of what is wrong with it."""
+    content = next(iter(value.values()), None)
+    return str(next(iter(content), ""))[:80] if isinstance(content, dict) else ""

@@ -1,0 +1,310 @@
+"""Bugs planted on purpose: a simulation that does not find them proves nothing.
+
+Each is something that a reasonable person might have written, or a line that might have been forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from asman_server.client_session import ClientSession
+from asman_server.core import events as ev
+from asman_server.core.fleet import Fleet
+from asman_server.core.queue import QueueCore
+from asman_server.core.ready import Ready
+from asman_server.core.worker import Worker
+from asman_server.job_log import JobLog
+from asman_server.journal import Batch, Journal
+from asman_server.queue_shell import QueueShell
+from asman_shared.states import Phase, State
+
+Undo = Callable[[], None]
+
+
+@contextmanager
+def planted(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
+    """Puts another function in the place of one for a while."""
+    original = owner.__dict__[name]
+    setattr(owner, name, make(original))
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def _no_fence(original: Any) -> Any:
+    """Takes a result from whoever sends one."""
+
+    def live(self: QueueCore, incarnation: str, job_id: str, attempt: int) -> Any:
+        worker = self.workers.get(incarnation)
+        job = self.jobs.get(job_id)
+        if worker is None or job is None or job.state is not State.RUNNING:
+            return worker, None
+        return worker, job
+
+    del original
+    return live
+
+
+def _attempt_of_any_worker(original: Any) -> Any:
+    """Checks the attempt number but not whose it is, and forgets to count it up on a new run."""
+
+    def begin(self: QueueCore, job: Any, event: Any, now: int) -> None:
+        job.attempt = 0
+        original(self, job, event, now)
+
+    return begin
+
+
+def _free_losses(original: Any) -> Any:
+    """A lost worker costs nothing, so a job that kills its workers goes round for ever."""
+
+    def requeue(self: QueueCore, job: Any, now: int, *, lost: bool) -> None:
+        original(self, job, now, lost=False)
+
+    return requeue
+
+
+def _no_grace_end(original: Any) -> Any:
+    """Waits for a lost worker for ever."""
+
+    def bury(self: QueueCore, worker: Any, now: int, *, charge: bool) -> None:
+        if not charge:
+            original(self, worker, now, charge=charge)
+
+    return bury
+
+
+def _merge_views(original: Any) -> Any:
+    """Believes a reconnecting worker that it has what it says, and nothing else was lost."""
+
+    def reconcile(self: QueueCore, worker: Worker, holding: Any, now: int) -> Any:
+        keep, abort = original(self, worker, holding, now)
+        return keep, [held for held in abort if held.job in self.jobs and not self.jobs[held.job].state.over]
+
+    return reconcile
+
+
+def _lost_assignment(original: Any) -> Any:
+    """Does not notice that an assignment never arrived."""
+
+    def reconcile(self: QueueCore, worker: Worker, holding: Any, now: int) -> Any:
+        said = {(h.job, h.attempt) for h in holding}
+        missing = {k: v for k, v in worker.leases.items() if k not in said}
+        for key in missing:
+            del worker.leases[key]
+        result = original(self, worker, holding, now)
+        worker.leases.update(missing)
+        return result
+
+    return reconcile
+
+
+def _capacity_freed_at_abort(original: Any) -> Any:
+    """Counts the room of an aborted attempt as free before its container is gone, and frees it again then."""
+
+    def revoke(self: QueueCore, job: Any, why: str) -> None:
+        worker = self.workers.get(job.worker)
+        original(self, job, why)
+        if worker is not None and (job.id, job.attempt) in worker.leases:
+            worker.free_cpus += job.shape.cpus
+
+    return revoke
+
+
+def _oversell(original: Any) -> Any:
+    """Looks at what a worker has instead of at what it has free."""
+
+    def fits(self: Worker, shape: Any) -> bool:
+        return not self.lacks(shape) and self.free_cpus > 0
+
+    del original
+    return fits
+
+
+def _told_before_durable(original: Any) -> Any:
+    """Tells followers at once instead of after the commit."""
+
+    def changed(self: Journal, publisher: Any, job: Any, *, first: bool) -> None:
+        original(self, publisher, job, first=first)
+        publisher.publish([(job.wire(), first)])
+
+    return changed
+
+
+def _answers_lost_on_failure(original: Any) -> Any:
+    """Forgets the answers of a commit that failed."""
+
+    def failed(self: Journal, batch: Batch, reason: str) -> None:
+        batch.answers = []
+        original(self, batch, reason)
+
+    return failed
+
+
+def _dirty_lost_on_failure(original: Any) -> Any:
+    """Forgets what was dirty in a commit that failed, when newer things are waiting."""
+
+    def absorb(self: Batch, newer: Batch) -> None:
+        if newer.dirty:
+            self.dirty.clear()
+        original(self, newer)
+
+    return absorb
+
+
+def _evicted_too_early(original: Any) -> Any:
+    """Lets a finished job leave memory before it is durable."""
+
+    def finish(self: QueueCore, job: Any, verdict: Any, now: int) -> None:
+        original(self, job, verdict, now)
+        self._remember(job)
+
+    return finish
+
+
+def _slots_never_freed(original: Any) -> Any:
+    """A finished job keeps its namespace."""
+
+    def finish(self: QueueCore, job: Any, verdict: Any, now: int) -> None:
+        kept = dict(self.slots)
+        original(self, job, verdict, now)
+        self.slots.update({k: v for k, v in kept.items() if k not in self.slots})
+
+    return finish
+
+
+def _release_stops_all(original: Any) -> Any:
+    """Stops a job although somebody else still holds it: one namespace speaks for all."""
+
+    def release(self: QueueCore, job: Any, namespace: str, reason: Any, now: int) -> bool:
+        if namespace in job.holders:
+            return bool(original(self, job, "*", reason, now))
+        return bool(original(self, job, namespace, reason, now))
+
+    return release
+
+
+def _failure_cached(original: Any) -> Any:
+    """Answers with whatever verdict there is."""
+
+    def submitted(self: QueueCore, event: ev.Submitted, now: int) -> None:
+        job = self.jobs.get(event.job)
+        if job is not None and job.state is State.FINISHED and job.verdict is not None:
+            job.previous = None
+            from asman_server.core import effects as fx
+
+            self._out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
+            return
+        original(self, event, now)
+
+    return submitted
+
+
+def _stale_turn(original: Any) -> Any:
+    """Forgets a line while jobs wait in it."""
+
+    def gone(self: Ready, job: Any, *, served: bool) -> None:
+        original(self, job, served=served)
+        line = self.lines.get(job.shape)
+        if line is not None and line.waiting == 1:
+            del self.lines[job.shape]
+
+    return gone
+
+
+def _keeper_forgotten(original: Any) -> Any:
+    """Does not look again at a worker that was kept free for a job that has gone."""
+
+    def take_freed(self: Fleet) -> list[Worker]:
+        original(self)
+        return []
+
+    return take_freed
+
+
+def _lines_twice(original: Any) -> Any:
+    """Takes lines again that were sent again."""
+
+    def add(self: JobLog, lines: Any) -> None:
+        self.next_seq = min([self.next_seq, *[line.seq for line in lines]])
+        original(self, lines)
+
+    return add
+
+
+def _final_before_last_line(original: Any) -> Any:
+    """Says that a job is finished without waiting for its last line."""
+
+    def changed(self: ClientSession, packet: Any, state: Any) -> None:
+        self.outbox.push(packet)
+        follow = self._logs.pop(state.id, None) if state.state.over else None
+        if follow is not None:
+            follow.stop()
+
+    del original
+    return changed
+
+
+def _resurrected(original: Any) -> Any:
+    """Brings back what is being deleted."""
+
+    async def recall(self: QueueShell, job_id: str) -> Any:
+        self._forgetting.clear()
+        return await original(self, job_id)
+
+    return recall
+
+
+def _phase_forgotten(original: Any) -> Any:
+    """Never notes that an attempt has begun, so that everything looks like a lost assignment."""
+
+    def reported(self: QueueCore, event: ev.PhaseReported, now: int) -> None:
+        original(self, event, now)
+        worker = self.workers.get(event.incarnation)
+        lease = worker.leases.get((event.job, event.attempt)) if worker is not None else None
+        if lease is not None:
+            lease.phase = Phase.ASSIGNED
+
+    return reported
+
+
+def _replaced_by_late_loss(original: Any) -> Any:
+    """Lets the end of an old connection end the new one."""
+
+    def lost(self: QueueCore, event: ev.WorkerLost, now: int) -> None:
+        worker = self.workers.get(event.incarnation)
+        if worker is not None:
+            event = ev.WorkerLost(event.incarnation, worker.session)
+        original(self, event, now)
+
+    return lost
+
+
+MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
+    "results are taken without the fence": (QueueCore, "_live", _no_fence),
+    "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
+    "lost workers are free of charge": (QueueCore, "_requeue", _free_losses),
+    "the grace never ends": (QueueCore, "_bury", _no_grace_end),
+    "a reconnect merges two views": (QueueCore, "_reconcile", _merge_views),
+    "a lost assignment is not noticed": (QueueCore, "_reconcile", _lost_assignment),
+    "room is free before the container is gone": (QueueCore, "_revoke", _capacity_freed_at_abort),
+    "capacity is oversold": (Worker, "fits", _oversell),
+    "followers are told before the commit": (Journal, "changed", _told_before_durable),
+    "answers are lost when a commit fails": (Journal, "_failed", _answers_lost_on_failure),
+    "changes are lost when a commit fails": (Batch, "absorb", _dirty_lost_on_failure),
+    "jobs leave memory before they are durable": (QueueCore, "_finish", _evicted_too_early),
+    "finished jobs keep their namespace": (QueueCore, "_finish", _slots_never_freed),
+    "releasing one namespace releases all": (QueueCore, "_release", _release_stops_all),
+    "failures are cached like results": (QueueCore, "_submitted", _failure_cached),
+    "a line is forgotten while jobs wait in it": (Ready, "gone", _stale_turn),
+    "room kept for a job that has gone stays empty": (Fleet, "take_freed", _keeper_forgotten),
+    "log lines are taken twice": (JobLog, "add", _lines_twice),
+    "finished comes before the last line": (ClientSession, "changed", _final_before_last_line),
+    "deleted jobs are brought back": (QueueShell, "recall", _resurrected),
+    "an attempt that has begun looks unbegun": (QueueCore, "_phase_reported", _phase_forgotten),
+    "the end of an old connection ends the new one": (QueueCore, "_worker_lost", _replaced_by_late_loss),
+}
+"""What is wrong: where it is planted, and how."""

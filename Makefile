@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format web clean setup dev constraints
+.PHONY: help run test lint format sim web clean setup dev constraints
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -15,6 +15,12 @@ test: ## lint, then all tests (PYTEST="-k name -x" for arguments)
 	@bash scripts/setup.sh dev
 	@bash scripts/lint.sh
 	@bash scripts/test.sh $(PYTEST)
+
+SEEDS ?= 1000
+sim: ## play SEEDS=1000 simulated runs, then hunt the planted bugs
+	@bash scripts/setup.sh dev
+	@.venv/bin/python -m tests.simulation --seeds $(SEEDS)
+	@.venv/bin/python -m tests.simulation --mutants --seeds 400
 
 lint: ## ruff, strict mypy, import-linter, the page's types
 	@bash scripts/setup.sh dev

@@ -3,7 +3,7 @@
 #
 # usage: scripts/setup.sh run|dev
 #   run   what `make run` needs: Python packages, a container engine, the built page
-#   dev   that, and what `make test` needs: test tools and a browser
+#   dev   that, and what `make test` needs: test tools, a browser and Postgres
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -62,10 +62,17 @@ setup_git() {
   fi
 }
 
+setup_postgres() {
+  if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+    apt_install "the database tests" postgresql || say "Without Postgres the tests on it fail."
+  fi
+}
+
 setup_python
 setup_engine
 if [ "$LEVEL" = dev ]; then
   setup_git
+  setup_postgres
   setup_browser
 fi
 bash "$ROOT/scripts/web.sh" "$LEVEL"

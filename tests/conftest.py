@@ -11,6 +11,7 @@ from scripts.engine import Engine
 from tests.support.browser import TestBrowser, launched_browser
 from tests.support.engine import engine_for_session
 from tests.support.images import ensure_busybox
+from tests.support.postgres import PostgresServer, postgres_for_session
 from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
 
 _PROCESSES = pytest.StashKey[AsmanProcesses]()
@@ -26,6 +27,20 @@ def engine() -> Iterator[Engine]:
 def busybox_image(engine: Engine) -> str:
     """The name of an image with a shell and the usual small programs, already in the engine."""
     return ensure_busybox(engine)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A Postgres server; see `postgres` for tests that end it."""
+    yield from postgres_for_session()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server, which runs when the test begins; a test may stop, kill or freeze it."""
+    postgres_server.start()
+    yield postgres_server
+    postgres_server.thaw()
 
 
 @pytest.fixture

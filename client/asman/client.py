@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Unpack
 
+import msgspec
+
 from asman_shared import messages as m
 from asman_shared.definition import Definition
 from asman_shared.states import State
 
 from .address import Address, parse_address
 from .blobs import Blobs, Progress
+from .callbacks import read_callbacks
 from .changes import Change, pages, watch
 from .connection import Connection
 from .deadline import deadline, milliseconds
@@ -86,6 +89,7 @@ class Queue:
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
+        callbacks: m.Callbacks | Mapping[str, Any] | None = None,
         **fields: Unpack[JobFields],
     ) -> Job:
         """Runs a job, joins the run that exists, or finds its result; ``job.answer`` says which.
@@ -103,6 +107,7 @@ class Queue:
             max_attempts: Lost workers after which it is given up.
             follow: Whether its changes are pushed from now on; without, they are asked for when needed.
             progress: Is told how many bytes of inputs were uploaded, piece by piece.
+            callbacks: Webhooks for the hub to call: ``{"queued": {"url": …}, "finished": {"url": …, "payload": …}}``.
             **fields: See `JobFields`: ``image``, ``command``, ``env``, ``inputs``, ``files``, ``cpus``, ….
 
         Returns:
@@ -127,6 +132,7 @@ class Queue:
             time_limit=milliseconds(timeout, field="timeout"),
             queue_limit=milliseconds(queue_timeout, field="queue_timeout"),
             follow=follow,
+            callbacks=read_callbacks(callbacks),
         )
         if max_attempts is not None:
             submit.max_attempts = max_attempts
@@ -160,6 +166,35 @@ class Queue:
         async with deadline(timeout, f"asking for job {job[:12]}"):
             answer = await self._connection.request(m.Get(ref=0, job=job), m.Job, tracker=tracker)
         return self._job(tracker, answer.job, answer.definition, namespace=namespace)
+
+    async def validate(
+        self,
+        definition: Definition | Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        **fields: Unpack[JobFields],
+    ) -> m.Validated:
+        """Says what submitting a job would meet, without doing it and without uploading anything.
+
+        A mapping alone is sent as it is, with all its faults; ``fields`` are made into a definition here first, so that
+        large inputs count as blobs that the hub may not have yet.
+
+        Args:
+            definition: As for `submit`.
+            timeout: Seconds.
+            **fields: As for `submit`.
+
+        Raises:
+            BadDefinition: ``fields`` can't be made into a definition.
+            AsmanError: The hub can't be reached.
+        """
+        if isinstance(definition, Mapping) and not fields:
+            value: dict[str, Any] = dict(definition)
+        else:
+            made, _ = await asyncio.to_thread(make, definition, fields)
+            value = msgspec.to_builtins(made)
+        async with deadline(timeout, "validating a job"):
+            return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
 
     async def jobs(self, states: Iterable[State] = ()) -> AsyncIterator[m.JobState]:
         """The queue's jobs, newest first.

@@ -147,6 +147,18 @@ class Job:
         async for line in reader.live() if follow else reader.stored():
             yield line
 
+    async def explain(self, timeout: float | None = None) -> m.Explanation:
+        """Why the job is where it is: ``sentence`` for people, the rest for programs.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            NotFound: The hub does not know the job any more.
+        """
+        async with deadline(timeout, f"asking about job {self.id[:12]}"):
+            return await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation)
+
     async def cancel(self, namespace: str | None = None, timeout: float | None = None) -> bool:
         """Releases the job from its namespace; it is stopped when nobody else holds it.
 

@@ -32,6 +32,8 @@ Request = (
     | m.Follow
     | m.Unfollow
     | m.ReadLog
+    | m.Explain
+    | m.Validate
     | m.PutBlobs
     | m.GetBlobs
 )
@@ -44,6 +46,8 @@ Reply = (
     | m.WorkerPage
     | m.Following
     | m.LogPage
+    | m.Explanation
+    | m.Validated
     | m.BlobTickets
     | m.BlobLinks
 )

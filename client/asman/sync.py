@@ -183,6 +183,7 @@ class Job(_Mirror):
     """A handle of one job; see `asman.Job`."""
 
     wait = _call(job.Job.wait)
+    explain = _call(job.Job.explain)
     cancel = _call(job.Job.cancel)
     delete = _call(job.Job.delete)
     logs: Callable[..., Iterator[Line]] = _each(job.Job.logs)
@@ -235,6 +236,7 @@ class Queue(_Mirror):
     """A connection to a queue, for use in ``with``; see `asman.Queue`."""
 
     workers = _call(client.Queue.workers)
+    validate = _call(client.Queue.validate)
     jobs: Callable[..., Iterator[m.JobState]] = _each(client.Queue.jobs)
     changes: Callable[..., Iterator[Change]] = _each(client.Queue.changes)
     _submit = _call(client.Queue.submit)

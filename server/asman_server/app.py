@@ -9,12 +9,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
 
-from . import pages, rest, webhook_rest
+from . import api, openapi, rest
 from .access import access
 from .client_session import ClientSession
 from .hub import Hub
@@ -55,7 +56,16 @@ async def _http_error(_request: Request, error: Exception) -> Response:
         404: "there is nothing at this address",
         405: "this address does not take that method",
     }.get(status, "an error in the hub; it was logged")
-    return JSONResponse({"error": sentence}, status_code=status, headers=rest.CORS)
+    code = {404: "not_found", 405: "bad_request"}.get(status, "internal")
+    return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=rest.CORS)
+
+
+class _Preflight(Route):
+    """``OPTIONS`` of any address, out of the way of all other methods."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether this is one."""
+        return super().matches(scope) if scope.get("method") == "OPTIONS" else (Match.NONE, {})
 
 
 def make_app(hub: Hub) -> Starlette:
@@ -67,23 +77,13 @@ def make_app(hub: Hub) -> Starlette:
             app.state.hub = hub
             yield
 
-    def get(path: str, endpoint: rest.Endpoint) -> Route:
-        return Route(path, rest.answers(endpoint), methods=["GET"])
-
     return Starlette(
         routes=[
-            Route("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
-            get("/healthz", rest.health),
-            get("/", pages.show),
-            get("/assets/{path:path}", pages.asset),
-            get("/q/{queue}", pages.show),
-            get("/q/{queue}/webhook-key", webhook_rest.key),
+            _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
+            *api.routes(),
+            Route(openapi.PATH, rest.answers(openapi.openapi), methods=["GET"]),
             WebSocketRoute("/q/{queue}/client", _socket(ClientSession)),  # type: ignore[arg-type]
             WebSocketRoute("/q/{queue}/worker", _socket(WorkerSession)),  # type: ignore[arg-type]
-            get("/j/{id}", rest.job),
-            get("/j/{id}/result.json", rest.result),
-            get("/j/{id}/outputs/{path:path}", rest.output),
-            Route("/b/{sha256}", rest.answers(rest.blob), methods=["GET", "PUT"]),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,

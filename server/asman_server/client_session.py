@@ -190,12 +190,12 @@ class ClientSession(SocketSession[ClientMessage]):
         self._shell.apply(ev.DeleteRequested(message.job, Origin(message.ref, self.say)))
 
     async def _get(self, message: Get) -> None:
-        job = await self._shell.job(message.job)
+        state = await self._shell.durable(await self._shell.job(message.job))
         definition = await self._shell.definition(message.job)
         if definition is None:
             raise NotFound(f"the definition of job {message.job[:12]}… is no longer kept")
-        result = await self._shell.result(message.job) if job.state is State.FINISHED else None
-        self.say(Job(ref=message.ref, job=job.wire(), definition=definition, result=result))
+        result = await self._shell.result(message.job) if state.state is State.FINISHED else None
+        self.say(Job(ref=message.ref, job=state, definition=definition, result=result))
 
     async def _list(self, message: List) -> None:
         jobs, following = await self._shell.page(message.states, message.before, message.limit)
@@ -206,17 +206,21 @@ class ClientSession(SocketSession[ClientMessage]):
 
     async def _follow(self, message: Follow) -> None:
         job = await self._shell.job(message.job)
-        if job.state is not State.FINISHED:
-            self._shell.fanout.follow(message.job, self)
-            self._followed.add(message.job)
-        self.say(Following(ref=message.ref, active=True, job=job.wire()))
         older = self._logs.pop(message.job, None)
         if older is not None:
             older.stop()
         if message.logs:
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
-            self._logs[message.job] = follow
             await follow.start()
+            self._logs[message.job] = follow
+        if not job.state.over:
+            self._shell.fanout.follow(message.job, self)
+            self._followed.add(message.job)
+        self._shell.tell(
+            job,
+            Origin(message.ref, self.say),
+            lambda state: Following(ref=message.ref, active=True, job=state),
+        )
 
     def _log_over(self, job_id: str) -> None:
         self._logs.pop(job_id, None)
@@ -230,8 +234,8 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(Following(ref=message.ref, active=False))
 
     async def _read_log(self, message: ReadLog) -> None:
-        job = await self._shell.job(message.job)
-        finished = job.state is State.FINISHED
+        state = await self._shell.durable(await self._shell.job(message.job))
+        finished = state.state is State.FINISHED
         lines, at_end = await self._shell.logs.read(message.job, message.since, message.limit)
         following = lines[-1].seq + 1 if lines else message.since
         self.say(LogPage(ref=message.ref, lines=lines, next=following, final=finished and at_end))

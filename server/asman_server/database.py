@@ -41,12 +41,14 @@ DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
 """Everything that a database that is away, full or broken raises.
 
 SQLAlchemy wraps what its drivers raise for a statement, but not all that they raise while they connect: a Postgres
-that is starting up or going down comes as an error of asyncpg's own, one that is not there as an `OSError`.
+that is not there is an `OSError`, and one that turns us away was an error of asyncpg's own until SQLAlchemy 2.1.
 """
 
 
 def reason_of(error: BaseException) -> str:
     """What a driver's error says, in one line."""
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rpartition(">: ")[2] if said else type(error).__name__
 

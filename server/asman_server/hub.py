@@ -67,9 +67,10 @@ class Hub:
         is closed.
         """
         self.engine = make_engine(self.config.database)
+        writer = make_engine(self.config.database, pool=1)
         try:
             await migrate(self.engine)
-            self.ledger = TimedLedger(SqlLedger(self.engine))
+            self.ledger = TimedLedger(SqlLedger(writer))
             self.journal = Journal(self.ledger)
             self.store = Store(self.engine)
             retention = parse_duration(self.config.retention)
@@ -93,5 +94,6 @@ class Hub:
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
         finally:
+            await writer.dispose()
             await self.engine.dispose()
             log.info("hub closed")

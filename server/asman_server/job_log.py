@@ -131,6 +131,16 @@ class JobLog:
             self._tail_bytes -= dropped
             self._journal.drop_lines(self.queue, self.job, oldest)
 
+    def clear(self) -> None:
+        """Forgets all lines; the next one keeps its seq."""
+        self.unstored -= self._open_bytes
+        self._open.clear()
+        self._open_bytes = 0
+        self.recent.clear()
+        self._recent_bytes = 0
+        self._tail.clear()
+        self._head_bytes = self._tail_bytes = 0
+
     async def stored(self) -> None:
         """Returns when a chunk that was handed over has been stored."""
         waiter = asyncio.get_running_loop().create_future()

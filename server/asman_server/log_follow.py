@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from asman_shared import limits
 from asman_shared.codec import Packet
+from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLines
 
 from .job_log import JobLog
 from .outbox import Outbox
 from .queue_shell import QueueShell
+
+RETRY_SECONDS: Final = 1.0
+"""Pause before the store is asked again after it could not answer."""
 
 
 class LogFollow:
@@ -92,7 +97,11 @@ class LogFollow:
     async def _pages(self) -> None:
         while not self._stopped:
             await self._outbox.drained()
-            lines, at_end = await self._shell.logs.read(self._job, self._cursor, limits.LOG_BATCH_LINES)
+            try:
+                lines, at_end = await self._shell.logs.read(self._job, self._cursor, limits.LOG_BATCH_LINES)
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             if lines:
                 gap = lines[0].seq if lines[0].seq > self._cursor else None
                 self._outbox.push(Packet(LogLines(job=self._job, lines=lines, gap=gap)))

@@ -80,8 +80,14 @@ class QueueLogs:
         if job_log is not None:
             self.flush_one(job_log)
 
+    def clear(self, job_id: str) -> None:
+        """A job is run again: the lines of its earlier run go, whoever follows it goes on."""
+        job_log = self.open_logs.get(job_id)
+        if job_log is not None:
+            job_log.clear()
+
     def forget(self, job_id: str) -> None:
-        """The log of a job is to be removed."""
+        """A job is removed, and its log with it."""
         self.open_logs.pop(job_id, None)
 
     def close(self, job_id: str) -> None:

@@ -301,7 +301,7 @@ class QueueShell:
             self._journal.result(self.name, effect.job.id, result)
 
     def _do_clear(self, effect: fx.ClearRun) -> None:
-        self.logs.forget(effect.job)
+        self.logs.clear(effect.job)
         self._journal.clear_log(self.name, effect.job)
 
     def _do_forget(self, effect: fx.Forget) -> None:
@@ -334,9 +334,11 @@ class QueueShell:
     def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
         origin: Origin = effect.origin
         answer, able, why = effect.answer, effect.able, effect.why
+        # A cached verdict is told as it is now: the job may be run again before the answer leaves.
+        cached = effect.job.wire() if answer == "cached" else None
 
         def say(state: JobState) -> None:
-            origin.say(Accepted(ref=origin.ref, answer=answer, job=state, able=able, why=why))
+            origin.say(Accepted(ref=origin.ref, answer=answer, job=cached or state, able=able, why=why))
 
         self._journal.answer(self.name, effect.job, say, _refusal(origin))
 
@@ -401,6 +403,10 @@ class QueueShell:
         if job is None:
             raise NotFound(f"this queue has no job {job_id[:12]}…")
         return job
+
+    def tell(self, job: Job, origin: Origin, message: Callable[[JobState], Message]) -> None:
+        """Answers with a job's state once it is durable, in its place among the changes that are pushed."""
+        self._journal.answer(self.name, job, lambda state: origin.say(message(state)), _refusal(origin))
 
     async def durable(self, job: Job) -> JobState:
         """The state of a job as it is now, once that is durable and may be told.

@@ -83,8 +83,14 @@ class Registry:
             del self._loading[name]
 
     @asynccontextmanager
-    async def using(self, name: str) -> AsyncIterator[QueueShell]:
-        """The queue, kept in memory for as long as this lasts."""
+    async def using(self, name: str, *, linger: bool = False) -> AsyncIterator[QueueShell]:
+        """The queue, kept in memory for as long as this lasts.
+
+        Args:
+            name: The queue's name.
+            linger: Keep it until the next sweep if it has any job at hand: a script that asks again and again over
+                HTTP must not load it each time.
+        """
         shell = await self.queue(name)
         while self.queues.get(name) is not shell:
             shell = await self.queue(name)
@@ -93,7 +99,8 @@ class Registry:
             yield shell
         finally:
             shell.connections -= 1
-            self._unload(shell)
+            if not (linger and shell.core.jobs):
+                self._unload(shell)
 
     def _unload(self, shell: QueueShell) -> None:
         """Lets a queue leave memory when nobody needs it: all it knows is in the store."""

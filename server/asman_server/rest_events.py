@@ -1,8 +1,8 @@
 """A job as server-sent events (WHATWG HTML, "Server-sent events"): its history, then each change and line as it comes.
 
-An event's id is ``<run>.<line>.<rev>``: which run of the job, the line that comes next, and the newest state told. It
-names a place in the log that is the same over every connection and every restart of the hub, so a reader that sends
-it back as ``Last-Event-ID`` gets exactly what it missed. Lines that are no longer kept are a ``gap``, never a silent
+An event's id is ``<run>.<line>.<rev>``: which run of the job, the seq of the line that comes next, and the newest state
+told. It names a place that is the same over every connection and every restart of the hub, so a reader that sends it
+back as ``Last-Event-ID`` gets exactly what it missed. Lines that are no longer kept are a ``gap``, never a silent
 skip. ``final`` is said once, after the last line, and only from the accepted result; a stream that just ends has said
 nothing.
 """
@@ -30,7 +30,7 @@ from .queue_shell import QueueShell
 from .rest import hub_of
 from .rest_jobs import gaps
 from .rest_requests import existing, job_of
-from .rest_stream import Streamed
+from .rest_stream import EVENTS, Streamed
 from .rest_types import WaitAnswer, line_answer
 
 HEARTBEAT: Final = 15.0
@@ -87,7 +87,7 @@ async def events(request: Request) -> Response:
         if place is not None and place.run == job.number and place.rev == state.rev and state.state.over:
             return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Streamed(_stream(request, place), "text/event-stream", hub_of(request).closing, headers)
+    return Streamed(_stream(request, place), EVENTS, hub_of(request).closing, headers)
 
 
 async def _stream(request: Request, place: Place | None) -> AsyncGenerator[bytes, None]:
@@ -96,9 +96,9 @@ async def _stream(request: Request, place: Place | None) -> AsyncGenerator[bytes
         run = watch.job.number
         yield f"retry: {RETRY_MS}\n\n".encode()
         if place is not None and place.run != run:
-            yield _event("reset", Place(run, 0, 0), Reset(run))
-            place = None
-        told = place or Place(run, 0, 0)
+            place = Place(run, watch.state.log_start, 0)
+            yield _event("reset", place, Reset(run))
+        told = place or Place(run, watch.state.log_start, 0)
         while True:
             state = watch.state
             if not state.state.over and state.rev > told.rev:

@@ -60,7 +60,7 @@ async def wait(request: Request) -> Response:
 
 async def log(request: Request) -> Response:
     """A page of the job's log as JSON; or with ``Accept: text/plain`` all of it from ``since`` on, as text."""
-    since = number(request, "since", 0)
+    since = number(request, "since", 0) if "since" in request.query_params else None
     streams = {STREAMS.index(word) for word in STREAMS if word in choices(request, "stream", STREAMS)}
     if "text/plain" in request.headers.get("accept", ""):
         most = number(request, "limit", 2**53 - 1, least=1)
@@ -73,10 +73,11 @@ async def log(request: Request) -> Response:
     return as_json(answer)
 
 
-async def _page(shell: QueueShell, job_id: str, since: int, limit: int) -> tuple[LogAnswer, bool]:
-    """A page of a log, and whether there is nothing after it now."""
+async def _page(shell: QueueShell, job_id: str, start: int | None, limit: int) -> tuple[LogAnswer, bool]:
+    """A page of a log from ``start`` (None: from the run's first line), and whether there is nothing after it now."""
     job = await shell.job(job_id)
     state = await shell.durable(job)
+    since = state.log_start if start is None else start
     lines, at_end = await shell.logs.read(job_id, since, limit)
     over = state.state is State.FINISHED and job.state is State.FINISHED
     end = state.verdict.lines if over and at_end and state.verdict is not None else 0
@@ -97,23 +98,22 @@ def gaps(lines: list[LogLine], since: int, end: int = 0) -> list[Gap]:
     return found
 
 
-async def _text(request: Request, since: int, most: int, streams: set[int]) -> AsyncGenerator[bytes, None]:
+async def _text(request: Request, since: int | None, most: int, streams: set[int]) -> AsyncGenerator[bytes, None]:
     """The lines there are now, as text; missing ones are said in brackets."""
     async with existing(request, Right.READ) as shell:
         job_id = job_of(request)
         at_end = False
         while not at_end and most > 0:
             page, at_end = await _page(shell, job_id, since, min(most, limits.LOG_BATCH_LINES))
-            told = {gap.since: gap for gap in page.gaps}
+            ends = {gap.until: gap for gap in page.gaps}
             parts: list[str] = []
             for line in page.lines:
-                gap = told.pop(since, None)
+                gap = ends.pop(line.seq, None)
                 if gap is not None:
                     parts.append(_missing(gap))
                 if not streams or STREAMS.index(line.stream) in streams:
                     parts.append(line.text + "\n")
-                since = line.seq + 1
-            parts += [_missing(gap) for gap in told.values()]
+            parts += [_missing(gap) for gap in ends.values()]
             most -= len(page.lines)
             since = page.next
             yield "".join(parts).encode("utf-8", "replace")

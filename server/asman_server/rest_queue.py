@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +24,7 @@ from .rest_types import (
     StatusAnswer,
     SubmitAnswer,
     SubmitBody,
+    Totals,
     ValidateAnswer,
     ValidateBody,
     WorkersAnswer,
@@ -41,11 +41,11 @@ async def submit(request: Request) -> Response:
     wait = duration(request, "wait", 0)
     body = await body_of(request, SubmitBody)
     message = _message(body, hub.config.default_image)
-    async with hub.registry.using(name) as shell:
+    async with hub.registry.using(name, linger=True) as shell:
         accepted = await ask(lambda origin: shell.submit(message, origin), Accepted)
         answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why)
         if wait and not answer.job.state.over:
-            answer.job = await wait_for(request, shell, answer.job.id, wait) or answer.job
+            answer.job = await wait_for(request, shell, answer.job.id, wait)
         if answer.job.state is State.FINISHED:
             answer.result = await shell.result(answer.job.id)
     status = 201 if answer.answer == "queued" else 200
@@ -84,11 +84,8 @@ def _limit(given: int | str, field: str) -> int:
     return parse_duration(given, field=field) if isinstance(given, str) else given
 
 
-async def wait_for(request: Request, shell: QueueShell, job_id: str, wait: int) -> JobState | None:
-    """The newest durable state of a job: when it is over, or after ``wait`` milliseconds.
-
-    Returns:
-        The state; None when whoever asked has gone.
+async def wait_for(request: Request, shell: QueueShell, job_id: str, wait: int) -> JobState:
+    """The newest durable state of a job: when it is over, after ``wait`` milliseconds, or when nobody waits any more.
 
     Raises:
         NotFound: The queue has no such job.
@@ -115,7 +112,7 @@ async def validate_definition(request: Request) -> Response:
     name = granted(request, Right.SUBMIT)
     body = await body_of(request, ValidateBody)
     hub = hub_of(request)
-    async with hub.registry.using(name) as shell:
+    async with hub.registry.using(name, linger=True) as shell:
         found = await validate(shell, hub.blobs, body.definition)
     return as_json(
         ValidateAnswer(
@@ -146,4 +143,5 @@ async def _status(hub: Hub, name: str) -> StatusAnswer:
     """Read from memory, or for a queue that is not in use from the store; never by loading it."""
     shell = hub.registry.queues.get(name)
     counts = shell.counts() if shell is not None else await hub.store.counts(name)
-    return StatusAnswer(counts, __version__, hub.clock())
+    totals = Totals(counts.queued, counts.running, counts.finished, counts.workers)
+    return StatusAnswer(totals, __version__, hub.clock())

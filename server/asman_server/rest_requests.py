@@ -1,6 +1,4 @@
-"""What the endpoints of a queue share: reading requests, finding the queue, asking it, and waiting no longer than
-somebody listens.
-"""
+"""What the endpoints of a queue share: reading requests, finding the queue, asking it, and waiting."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ async def existing(request: Request, right: Right) -> AsyncIterator[QueueShell]:
     hub = hub_of(request)
     if name not in hub.registry.queues and not await hub.store.knows(name):
         raise NotFound("this queue has no jobs")
-    async with hub.registry.using(name) as shell:
+    async with hub.registry.using(name, linger=True) as shell:
         yield shell
 
 
@@ -211,8 +209,10 @@ async def disconnected(receive: Receive) -> None:
 async def while_wanted(
     receive: Receive, closing: asyncio.Event, work: Coroutine[Any, Any, T], seconds: float
 ) -> T | None:
-    """Does something for as long as somebody waits for it: None when the time is up, when whoever asked has gone, or
-    when the hub is about to close. The work has ended when this returns.
+    """Does something for as long as somebody waits for it; it has ended when this returns.
+
+    Returns:
+        What the work returned; None when the time is up, whoever asked has gone, or the hub is about to close.
     """
     doing = asyncio.ensure_future(work)
     watching = [asyncio.ensure_future(disconnected(receive)), asyncio.ensure_future(closing.wait())]
@@ -222,4 +222,4 @@ async def while_wanted(
     finally:
         for task in (doing, *watching):
             task.cancel()
-        await asyncio.wait([doing, *watching])
+        await asyncio.gather(doing, *watching, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -15,6 +16,10 @@ from asman_shared.errors import AsmanError
 from .rest import error_response
 from .rest_requests import while_wanted
 
+log = logging.getLogger("asman.hub.rest")
+
+EVENTS: Final = "text/event-stream"
+"""The media type whose readers come back for the rest by themselves."""
 STREAM_SECONDS: Final = 3600.0
 """How long one answer may go on; readers of events come back by themselves."""
 
@@ -23,7 +28,8 @@ class Streamed(Response):
     """An answer from a generator of pieces.
 
     An `AsmanError` before the first piece becomes an error's answer. The generator is closed, and with it all that it
-    holds, when it is through, when the reader goes, when the hub closes or after `STREAM_SECONDS`.
+    holds, when it is through, when the reader goes, when the hub closes or after `STREAM_SECONDS`. An answer that is
+    not whole is broken off, so that no reader takes it for whole; but events may end anywhere.
 
     Args:
         pieces: Makes them.
@@ -48,26 +54,26 @@ class Streamed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers."""
-        started = False
+        started = whole = False
 
-        async def writing() -> AsmanError | None:
-            nonlocal started
+        async def writing() -> None:
+            nonlocal started, whole
             async with aclosing(self._pieces) as pieces:
-                try:
-                    first = await anext(pieces, b"")
-                except AsmanError as error:
-                    return error
+                first = await anext(pieces, b"")
                 started = True
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                if scope["method"] == "HEAD":
-                    return None
-                await send({"type": "http.response.body", "body": first, "more_body": True})
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                return None
+                if scope["method"] != "HEAD":
+                    await send({"type": "http.response.body", "body": first, "more_body": True})
+                    async for piece in pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                whole = True
 
-        error = await while_wanted(receive, self._closing, writing(), STREAM_SECONDS)
-        if error is not None:
-            await error_response(error)(scope, receive, send)
-        elif started:
+        try:
+            await while_wanted(receive, self._closing, writing(), STREAM_SECONDS)
+        except AsmanError as error:
+            if not started:
+                await error_response(error)(scope, receive, send)
+                return
+            log.warning("an answer was broken off", extra={"error": error.message})
+        if started and (whole or self.media_type == EVENTS):
             await send({"type": "http.response.body", "body": b"", "more_body": False})

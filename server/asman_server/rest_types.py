@@ -15,7 +15,6 @@ from asman_shared.definition import Definition
 from asman_shared.messages import (
     SYSTEM,
     Callbacks,
-    Counts,
     JobId,
     JobState,
     Label,
@@ -95,11 +94,20 @@ class JobAnswer(Struct, omit_defaults=True):
     result: Result | None = None
 
 
+class Totals(Struct):
+    """How many jobs of a queue are in each state, and how many workers are connected."""
+
+    queued: int
+    running: int
+    finished: int
+    workers: int
+
+
 class JobsAnswer(Struct, omit_defaults=True):
     """A page of jobs, newest first; ``next`` is the ``before`` of the next page, absent on the last."""
 
     jobs: list[JobState]
-    counts: Counts
+    counts: Totals
     next: int | None = None
 
 
@@ -112,7 +120,7 @@ class WaitAnswer(Struct, omit_defaults=True):
 
 
 class LineAnswer(Struct):
-    """One line of a log; ``seq`` counts from 0 over all attempts of a run."""
+    """One line of a log; ``seq`` counts from 0 over all attempts and runs of the job."""
 
     seq: int
     time: int
@@ -206,7 +214,7 @@ class StatusAnswer(Struct):
         time: Its clock.
     """
 
-    counts: Counts
+    counts: Totals
     hub: str
     time: int
 
@@ -236,6 +244,18 @@ class StoredResultAnswer(Struct):
     """A finished job and its result; null while it is not finished."""
 
     data: StoredResult | None
+
+
+class WebhookKey(Struct):
+    """What the signatures of a queue's webhooks are checked with."""
+
+    key: str
+
+
+class WebhookKeyAnswer(Struct):
+    """What the signatures of a queue's webhooks are checked with."""
+
+    data: WebhookKey
 
 
 class BlobAnswer(Struct):

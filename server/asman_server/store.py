@@ -115,7 +115,7 @@ class Store:
             )
             started = {job.id: job for job in found if job.attempt}
             for job in started.values():
-                job.log_next = 0
+                job.log_next = job.log_start
             for ids in _slices(list(started)):
                 ends = await connection.execute(
                     select(log_chunks.c.job, func.max(log_chunks.c.last))

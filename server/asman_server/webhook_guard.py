@@ -108,7 +108,7 @@ def guarded_socket(info: Any) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-class _Resolver(AbstractResolver):
+class ThreadResolver(AbstractResolver):
     """The machine's own way to resolve names, on threads of its own."""
 
     def __init__(self) -> None:
@@ -117,6 +117,11 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
+        """The addresses of a name.
+
+        Raises:
+            OSError: There are none, or the name server does not answer.
+        """
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(
             self._threads, lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
@@ -134,16 +139,17 @@ class _Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
+        """Lets go of the threads; names that are being resolved are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def guarded_connector(*, allow_private: bool) -> aiohttp.TCPConnector:
+def guarded_connector(resolver: AbstractResolver, *, allow_private: bool) -> aiohttp.TCPConnector:
     """Makes connections to permitted addresses only; each is used for one request.
 
     Addresses are tried one after another (no happy eyeballs), so that a closed one ends the try.
     """
     return aiohttp.TCPConnector(
-        resolver=_Resolver(),
+        resolver=resolver,
         use_dns_cache=False,
         force_close=True,
         limit=0,

@@ -7,10 +7,11 @@ from starlette.responses import Response
 
 from .access import Right, access
 from .rest import as_json, hub_of
+from .rest_types import WebhookKey, WebhookKeyAnswer
 
 
 async def key(request: Request) -> Response:
     """The key of a queue's webhooks, for whoever may submit to it."""
     granted = access(request.path_params["queue"])
     granted.need(Right.SUBMIT)
-    return as_json({"data": {"key": hub_of(request).webhook_key(granted.queue)}})
+    return as_json(WebhookKeyAnswer(WebhookKey(hub_of(request).webhook_key(granted.queue))))

@@ -11,7 +11,7 @@ import aiohttp
 from . import __version__
 from .clock import Clock
 from .commit import WebhookRow
-from .webhook_guard import ClosedAddress, guarded_connector
+from .webhook_guard import ClosedAddress, ThreadResolver, guarded_connector
 from .webhook_signing import signature, webhook_key
 
 TIMEOUT: Final = 10.0
@@ -52,11 +52,13 @@ class Sender:
         self._clock = clock
         self._allow_private = allow_private
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._resolver: ThreadResolver
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Sender:
+        self._resolver = ThreadResolver()
         self._session = aiohttp.ClientSession(
-            connector=guarded_connector(allow_private=self._allow_private),
+            connector=guarded_connector(self._resolver, allow_private=self._allow_private),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             auto_decompress=False,
@@ -69,6 +71,7 @@ class Sender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        await self._resolver.close()
 
     async def __call__(self, row: WebhookRow) -> None:
         """Tries once; the bound on its time is the caller's.

@@ -78,7 +78,8 @@ class Verdict(Struct, omit_defaults=True):
 class JobState(Struct, omit_defaults=True):
     """Where a job is now; complete each time, so that the newest ``rev`` replaces all older ones.
 
-    ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
+    ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start`` is
+    the seq of the run's first log line: seqs go on growing when a job is run again.
     """
 
     id: str
@@ -92,6 +93,7 @@ class JobState(Struct, omit_defaults=True):
     worker: str = ""
     namespaces: list[str] = []
     priority: int = 0
+    log_start: int = 0
     verdict: Verdict | None = None
     summary: Summary | None = None
 
@@ -149,7 +151,7 @@ class Outcome(Struct, omit_defaults=True):
 class LogLine(Struct, array_like=True):
     """One line: ``[seq, time, stream, text, phase]``.
 
-    ``seq`` counts from 0 over all attempts of a run and has no gaps but those said by a `Gap`. ``stream`` is
+    ``seq`` counts from 0 over all attempts and runs of a job; where it jumps, the lines between are no longer kept. ``stream`` is
     `STDOUT`, `STDERR` or `SYSTEM`. ``text`` has no line end; one that ended in a carriage return keeps it.
     """
 

@@ -217,7 +217,7 @@ class SimWorker(Actor):
             return
         if kind == "long":
             await asyncio.sleep(40)
-        for _ in range(self.random.randrange(4)):
+        for _ in range(self.random.randrange(8)):
             line = LogLine(run.seq, 0, 0, f"{attempt}:{run.seq}")
             run.seq += 1
             run.lines.append(line)
@@ -328,13 +328,15 @@ class SimClient(Actor):
                 assert verdict.reason.cacheable, "a failure was cached like a result"
             self.world.judge.acknowledged(job, message.job)
             self._told(message.job)
-            if job in self.wanted and job not in self.followed and self.random.random() < 0.3:
+            if job in self.wanted and job not in self.followed and self.random.random() < 0.7:
                 self.followed.add(job)
                 self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
         elif isinstance(message, Following):
             job = self._answered(message.ref, "follow")
-            if message.job is not None and not message.job.state.over:
-                self.following.add(job)
+            if message.job is not None:
+                self.world.judge.told(self.name, message.job)
+                if not message.job.state.over:
+                    self.following.add(job)
         elif isinstance(message, Cancelled):
             self.cancelling.pop(self._answered(message.ref, "cancel"), None)
             self._told(message.job)
@@ -353,7 +355,7 @@ class SimClient(Actor):
             self._refused(message)
 
     def _log(self, message: LogLines) -> None:
-        if message.job not in self.followed:
+        if message.job not in self.followed and message.job not in self.following:
             return
         known = self.lines.get(message.job, 0)
         for line in message.lines:
@@ -396,9 +398,10 @@ class SimClient(Actor):
     def _told(self, state: JobState) -> None:
         self.world.judge.told(self.name, state)
         if state.state.over:
-            self.lines.pop(state.id, None)
-            self.followed.discard(state.id)
             self.following.discard(state.id)
+            if ("follow", state.id) not in self.refs.values():
+                self.lines.pop(state.id, None)
+                self.followed.discard(state.id)
             self.wanted.pop(state.id, None)
 
 

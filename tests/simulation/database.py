@@ -65,7 +65,7 @@ class SimDatabase:
             self.chunks.pop(dropped, None)
 
     async def _read(self) -> None:
-        await asyncio.sleep(self.random.expovariate(1 / 0.001))
+        await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away:
             raise Unavailable("the database is away")
 
@@ -84,7 +84,7 @@ class SimDatabase:
         for job in live:
             if job.attempt:
                 ends = [c.last + 1 for key, c in self.chunks.items() if key[:2] == (queue, job.id)]
-                job.log_next = max(ends, default=0)
+                job.log_next = max(ends, default=job.log_start)
         numbers = [j.number for j in found]
         return Unfinished(live, sum(j.state is State.FINISHED for j in found), max(numbers, default=0))
 

@@ -53,6 +53,9 @@ class Judge:
         said = msgspec.msgpack.encode(plain)
         known = self._seen[state.id].setdefault(state.rev, said)
         assert known == said, f"two clients were told different things: {known!r} and {said!r}"
+        if state.verdict is not None and state.verdict.reason is Reason.CANCELLED:
+            asked = self.world.cancels.get(state.id, set())
+            assert "*" in asked or set(state.namespaces) <= asked, "a job was cancelled that somebody still wanted"
         revs = self._attempts[state.id]
         revs[state.rev] = state.attempt
         assert all(a <= state.attempt for r, a in revs.items() if r < state.rev), "an attempt number fell"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from asman_server.client_session import ClientSession
 from asman_server.core import events as ev
+from asman_server.core import queue as queue_module
 from asman_server.core.fleet import Fleet
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
@@ -78,28 +79,29 @@ def _no_grace_end(original: Any) -> Any:
 
 
 def _merge_views(original: Any) -> Any:
-    """Believes a reconnecting worker that it has what it says, and nothing else was lost."""
+    """Believes a reconnecting worker that it has what it says."""
 
-    def reconcile(self: QueueCore, worker: Worker, holding: Any, now: int) -> Any:
-        keep, abort = original(self, worker, holding, now)
-        return keep, [held for held in abort if held.job in self.jobs and not self.jobs[held.job].state.over]
+    def merged(worker: Worker, holding: Any, jobs: Any, now: int) -> Any:
+        found = original(worker, holding, jobs, now)
+        found.abort = [held for held in found.abort if held.job in jobs and not jobs[held.job].state.over]
+        return found
 
-    return reconcile
+    return merged
 
 
 def _lost_assignment(original: Any) -> Any:
     """Does not notice that an assignment never arrived."""
 
-    def reconcile(self: QueueCore, worker: Worker, holding: Any, now: int) -> Any:
+    def blind(worker: Worker, holding: Any, jobs: Any, now: int) -> Any:
         said = {(h.job, h.attempt) for h in holding}
         missing = {k: v for k, v in worker.leases.items() if k not in said}
         for key in missing:
             del worker.leases[key]
-        result = original(self, worker, holding, now)
+        found = original(worker, holding, jobs, now)
         worker.leases.update(missing)
-        return result
+        return found
 
-    return reconcile
+    return blind
 
 
 def _capacity_freed_at_abort(original: Any) -> Any:
@@ -288,8 +290,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
     "lost workers are free of charge": (QueueCore, "_requeue", _free_losses),
     "the grace never ends": (QueueCore, "_bury", _no_grace_end),
-    "a reconnect merges two views": (QueueCore, "_reconcile", _merge_views),
-    "a lost assignment is not noticed": (QueueCore, "_reconcile", _lost_assignment),
+    "a reconnect merges two views": (queue_module, "reconcile", _merge_views),
+    "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
     "room is free before the container is gone": (QueueCore, "_revoke", _capacity_freed_at_abort),
     "capacity is oversold": (Worker, "fits", _oversell),
     "followers are told before the commit": (Journal, "changed", _told_before_durable),

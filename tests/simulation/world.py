@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from asman_server.core import QueueCore, QueuePolicy
+from asman_server.core.worker import Presence
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
 from tests.simulation.actors import SimClient, SimWorker, definition
@@ -42,7 +44,7 @@ class World:
         ]
         self.workers[0].cpus = 4
         self.clients = [SimClient(self, f"c{n}", watching=n == 0) for n in range(self.random.randint(1, 4))]
-        self.cancels: set[str] = set()
+        self.cancels: dict[str, set[str]] = defaultdict(set)
         self.deletes: set[str] = set()
         self.slotted: set[str] = set()
         self.handled = 0
@@ -85,6 +87,11 @@ class World:
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        for shell in self.host.registry.queues.values() if self.host.registry is not None else ():
+            for incarnation in shell.links:
+                worker = shell.core.workers.get(incarnation)
+                assert worker is not None, "a connected worker is not known"
+                assert worker.presence is not Presence.AWAY, "a connected worker is thought to be away"
 
     def _restless(self) -> bool:
         jobs = self.database.jobs_now("sim").values()
@@ -103,9 +110,10 @@ class World:
     async def _wishes(self) -> None:
         """Clients submit, cancel and delete."""
         number = 0
-        total = self.random.randint(3, 25)
+        crowded = self.random.random() < 0.2
+        total = 60 if crowded else self.random.randint(3, 25)
         while True:
-            await asyncio.sleep(self.random.expovariate(1 / 2.0))
+            await asyncio.sleep(self.random.expovariate(1 / (0.4 if crowded else 2.0)))
             client = self.random.choice(self.clients)
             draw = self.random.random()
             if draw < 0.7 and number < total:
@@ -114,8 +122,9 @@ class World:
                 self._want(client, definition(number, kind, self.random.choice([1, 1, 1, 2, 4])))
             elif draw < 0.8 and self._submitted:
                 job = self.random.choice(self._submitted)
-                self.cancels.add(job)
-                client.cancel(job, self.random.choice(["_", "*", "a"]))
+                namespace = self.random.choice(["_", "*", "a", "b"])
+                self.cancels[job].add(namespace)
+                client.cancel(job, namespace)
             elif draw < 0.85 and self._submitted:
                 job = self.random.choice(self._submitted)
                 self.deletes.add(job)

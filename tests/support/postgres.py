@@ -98,6 +98,8 @@ class PostgresServer:
                             "postgres",
                             *("-D", str(self._data), "-p", str(self.port), "-k", str(self._folder)),
                             *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"),
+                            # The tests end processes, not machines, so what the kernel has is safe.
+                            *("-c", "fsync=off"),
                         ),
                         cwd=self._folder,
                         stdin=subprocess.DEVNULL,

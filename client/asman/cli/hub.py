@@ -29,6 +29,13 @@ def hub(
     grace: Annotated[
         str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
     ] = None,
+    allow_private_webhooks: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-private-webhooks/--no-allow-private-webhooks",
+            help="Let webhooks go to loopback, private and link-local addresses too [no].",
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error [info].")] = None,
     log_format: Annotated[str | None, typer.Option("--log-format", help="json or text [json].")] = None,
     config: Annotated[
@@ -54,6 +61,7 @@ def hub(
         default_image=default_image,
         retention=retention,
         grace=grace,
+        allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,
         log_format=log_format,
     )

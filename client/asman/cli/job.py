@@ -193,6 +193,25 @@ def logs(
     _with_job(words, hub, work)
 
 
+@app.command("explain")
+def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
+    """Say why a job is where it is: what it waits for, what is being done, or how it ended."""
+    import msgspec
+
+    terminal = Terminal(json=json)
+
+    async def work(job: Job) -> int:
+        found = await job.explain()
+        if json:
+            value = msgspec.to_builtins(found)
+            terminal.value({name: value[name] for name in value if name not in ("type", "ref")})
+        else:
+            terminal.result(f"{found.state.value}: {found.sentence}")
+        return 0
+
+    _with_job(words, hub, work)
+
+
 @app.command("wait")
 def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, json: o.JsonOption = False) -> None:
     """Wait until a job is finished, and exit with its exit code."""

@@ -71,8 +71,9 @@ def explain(core: QueueCore, job: Job, now: int, ref: int = 0) -> Explanation:
 def position(ready: Ready, job: Job) -> tuple[int, bool]:
     """How many jobs are before a waiting one in the order of the queue, and whether there are more than were counted.
 
-    The order is that in which they would be handed out if every job fitted every worker: priority, turn, age. It is
-    walked from its head for at most `COUNTED` jobs, so that the answer costs the same in any queue.
+    The order is that in which they would be handed out if every job fitted every worker: priority, turn, age; where a
+    namespace has jobs of several priorities or needs, each of these lines is taken to begin at its present turn. It
+    is walked from its head for at most `COUNTED` jobs, so that the answer costs the same in any queue.
     """
     order = heapq.merge(*(line.order(ready.turns) for line in ready.lines.values()), key=lambda entry: entry[0])
     count = 0

@@ -34,6 +34,9 @@ class Job(Struct, gc=False, omit_defaults=True):
         forced: The run was asked for although a cached result exists.
         previous: That cached verdict, which stands until a forced run replaces it.
         ran: When the container began to run.
+        log_start: Seq of the first log line of this run; seqs go on growing over the runs of a job, so that a reader
+            who follows it through a new run neither misses a line nor takes a new one for an old one.
+        log_next: Seq of the next log line.
         hooks: Webhooks to be called when the run is over; None when there are none.
         v: `RECORD_VERSION` of the stored record.
     """
@@ -60,6 +63,7 @@ class Job(Struct, gc=False, omit_defaults=True):
     finished: int = 0
     run_limit: int = 0
     queue_limit: int = 0
+    log_start: int = 0
     log_next: int = 0
     forced: bool = False
     verdict: Verdict | None = None
@@ -82,6 +86,7 @@ class Job(Struct, gc=False, omit_defaults=True):
             namespaces=list(self.holders),
             priority=self.priority,
             verdict=self.verdict,
+            log_start=self.log_start,
             summary=self.summary if summary else None,
         )
 

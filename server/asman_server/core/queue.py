@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from asman_shared.messages import Held, Kept, Outcome, Register, Verdict
+from asman_shared.messages import Outcome, Register, Verdict
 from asman_shared.states import Phase, Reason, State
 
 from . import effects as fx
@@ -16,8 +16,10 @@ from .fleet import Fleet
 from .job import Job
 from .policy import QueuePolicy
 from .ready import Ready
+from .reconcile import reconcile
 from .verdicts import WHY_ABORTED, lost_verdict, verdict_of
-from .worker import NO_SHAPE, Lease, Presence, Worker
+from .waits import Waits
+from .worker import Lease, Presence, Worker
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
@@ -42,7 +44,7 @@ class QueueCore:
         self.finished = 0
         self.complete = True
         self._number = 0
-        self._waits: deque[tuple[int, str, int]] = deque()
+        self._waits = Waits()
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._out: list[fx.Effect] = []
         self._handlers: dict[type[ev.Event], Callable[[Any, int], None]] = {
@@ -95,7 +97,7 @@ class QueueCore:
                     self.slots[namespace] = job.id
             if job.state is State.QUEUED:
                 self.ready.push(job)
-                self._watch_queue_limit(job)
+                self._waits.watch(job)
                 continue
             self.running += 1
             worker = self.workers.get(job.worker)
@@ -159,7 +161,8 @@ class QueueCore:
         job.number = self._number
         job.verdict = None
         job.forced = event.reuse == "never"
-        job.losses = job.log_next = 0
+        job.losses = 0
+        job.log_start = job.log_next
         job.started = job.ran = job.finished = 0
         job.worker = job.worker_name = ""
         job.queued = now
@@ -173,7 +176,7 @@ class QueueCore:
             self.slots[event.namespace] = job.id
         job.state = State.QUEUED
         self.ready.push(job)
-        self._watch_queue_limit(job)
+        self._waits.watch(job)
         self._changed(job, first=True)
 
     def _take_slot(self, namespace: str, wanted: str, now: int) -> None:
@@ -276,47 +279,14 @@ class QueueCore:
             worker.presence = Presence.DRAINING if info.draining else Presence.READY
             worker.away_since = 0
             worker.equip(info)
-        keep, abort = self._reconcile(worker, info.holding, now)
-        self._out.append(fx.Resumed(worker, keep, abort))
+        self.fleet.close(worker)
+        found = reconcile(worker, info.holding, self.jobs, now)
+        self._out.append(fx.Resumed(worker, found.keep, found.abort))
         self.fleet.able.forget()
         self._worker_changed(worker)
+        for job, begun in found.lost:
+            self._requeue(job, now, lost=begun)
         self._fill(worker, now)
-
-    def _reconcile(self, worker: Worker, holding: list[Held], now: int) -> tuple[list[Kept], list[Held]]:
-        """Holds what a worker says it has against what the queue thinks; the queue is right.
-
-        What the worker runs and should not is aborted, and keeps its capacity until it is released. What it should
-        have and has not was lost on the way, and is queued again: free of charge if it had not begun.
-        """
-        keep: list[Kept] = []
-        abort: list[Held] = []
-        said = {(held.job, held.attempt): held for held in holding}
-        for key, lease in list(worker.leases.items()):
-            held = said.get(key)
-            if held is None:
-                worker.let_go(*key)
-                job = self.jobs.get(lease.job)
-                if lease.live and job is not None:
-                    lost = lease.phase is not Phase.ASSIGNED
-                    self._requeue(job, now, lost=lost)
-            elif lease.live:
-                job = self.jobs[lease.job]
-                keep.append(Kept(lease.job, lease.attempt, job.log_next))
-                if held.done:
-                    worker.vacate(lease)
-        for key, held in said.items():
-            known = worker.leases.get(key)
-            if known is not None and known.live:
-                continue
-            job = self.jobs.get(held.job)
-            if known is None:
-                # It may stem from an assignment whose commit was lost: its number must not be given out again.
-                if job is not None:
-                    job.floor = max(job.floor, held.attempt)
-                shape = job.shape if job is not None and not held.done else NO_SHAPE
-                worker.hold(Lease(held.job, held.attempt, shape, now, live=False, phase=held.phase))
-            abort.append(held)
-        return keep, abort
 
     def _worker_lost(self, event: ev.WorkerLost, now: int) -> None:
         worker = self.workers.get(event.incarnation)
@@ -359,7 +329,7 @@ class QueueCore:
         job.state = State.QUEUED
         job.started = job.ran = 0
         self.ready.push(job)
-        self._watch_queue_limit(job)
+        self._waits.watch(job)
         self._changed(job)
         self._offer(job, now)
 
@@ -530,10 +500,6 @@ class QueueCore:
                 del self.jobs[old]
                 self.complete = False
 
-    def _watch_queue_limit(self, job: Job) -> None:
-        if job.queue_limit:
-            self._waits.append((job.queued + job.queue_limit, job.id, job.number))
-
     def _tick(self, event: ev.Tick, now: int) -> None:
         for worker in list(self.workers.values()):
             if worker.presence is Presence.AWAY:
@@ -557,18 +523,11 @@ class QueueCore:
                 self._stop(job, Reason.TIMED_OUT, now, "its time limit passed and its worker did not say so")
 
     def _check_waits(self, now: int) -> None:
-        if not self._waits:
-            return
-        later: deque[tuple[int, str, int]] = deque()
-        for deadline, job_id, number in self._waits:
+        """Gives up jobs that have waited for longer than they were given."""
+        for job_id, number in self._waits.due(now):
             job = self.jobs.get(job_id)
-            if job is None or job.number != number or job.state is not State.QUEUED:
-                continue
-            if now >= deadline:
+            if job is not None and job.number == number and job.state is State.QUEUED:
                 self._stop(job, Reason.TIMED_OUT, now, "it waited in the queue for longer than it was given")
-            else:
-                later.append((deadline, job_id, number))
-        self._waits = later
 
     def _expired(self, event: ev.Expired, now: int) -> None:
         for job in list(self.jobs.values()):

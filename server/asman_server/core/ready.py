@@ -148,7 +148,6 @@ class _Level:
             heapq.heapreplace(heap, (*actual, name))
         return None
 
-
     def order(self, turns: Turns) -> Iterator[tuple[int, int, Job]]:
         """Entries (turn, number, job) as if each were handed out in its turn; changes nothing.
 

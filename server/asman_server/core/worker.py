@@ -11,7 +11,6 @@ from asman_shared.definition import Shape
 from asman_shared.messages import Register, WorkerState
 from asman_shared.states import Phase
 
-
 NO_SHAPE: Final = Shape(cpus=0)
 """What an attempt uses whose container is gone, or never was."""
 

@@ -20,7 +20,7 @@ from asman.cli.up import kept_queue
 from asman_shared import messages as m
 from asman_shared.definition import DataRef
 from asman_shared.errors import BadRequest
-from asman_shared.states import Reason
+from asman_shared.states import Reason, State
 
 from .fake_hub import FakeHub, Visitor
 
@@ -365,3 +365,26 @@ def test_everything_public_can_be_reached() -> None:
         assert name in dir(asman)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = asman.nope
+
+
+async def test_explain_says_it_to_people_and_to_programs(hub: FakeHub, run: Run) -> None:
+    def explain(visitor: Visitor, message: m.Explain) -> None:
+        visitor.say(
+            m.Explanation(
+                message.ref, message.job, State.QUEUED, "it needs 2 gpus", workers=3, position=0, waiting_for="gpus"
+            )
+        )
+
+    hub.on[m.Explain] = explain
+    job = (await run("job", "add", hub.url, "-c", "x")).out.strip()
+    ended = await run("job", "explain", hub.url, job)
+    assert (ended.code, ended.out) == (0, "Queued: it needs 2 gpus\n")
+    ended = await run("job", "explain", hub.url, job, "--json")
+    assert json.loads(ended.out) == {
+        "job": job,
+        "state": "Queued",
+        "sentence": "it needs 2 gpus",
+        "workers": 3,
+        "position": 0,
+        "waiting_for": "gpus",
+    }

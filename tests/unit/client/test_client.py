@@ -351,3 +351,30 @@ def test_the_bounds_are_those_of_the_protocol() -> None:
 async def _stop_at_first(hub: FakeHub, queue: asman.Queue) -> None:
     async for _ in queue.changes():
         await hub.stop()
+
+
+async def test_a_job_says_why_it_is_where_it_is(hub: FakeHub) -> None:
+    def explain(visitor: Visitor, message: m.Explain) -> None:
+        visitor.say(m.Explanation(message.ref, message.job, State.QUEUED, "it is the next", able=2, position=0))
+
+    hub.on[m.Explain] = explain
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(image="alpine", command="true")
+        found = await job.explain()
+    assert (found.job, found.sentence, found.able, found.position) == (job.id, "it is the next", 2, 0)
+
+
+async def test_validate_sends_a_mapping_with_all_its_faults_and_uploads_nothing(hub: FakeHub) -> None:
+    def validate(visitor: Visitor, message: m.Validate) -> None:
+        problems = [m.Problem("definition.imge", "there is no such field")] if "imge" in message.definition else []
+        visitor.say(m.Validated(message.ref, "" if problems else "0" * 64, not problems, problems))
+
+    hub.on[m.Validate] = validate
+    async with asman.connect(hub.url) as queue:
+        bad = await queue.validate({"imge": "alpine"})
+        good = await queue.validate(image="alpine", inputs={"large": b"x" * 100_000})
+    assert (bad.ok, bad.problems[0].field) == (False, "definition.imge")
+    assert good.ok is True
+    (_, sent) = hub.all_of(m.Validate)
+    assert sent.definition["inputs"]["large"]["type"] == "key"
+    assert hub.uploads == []

@@ -1,0 +1,27 @@
+"""Webhooks of a submission, as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from asman_shared.errors import BadRequest
+from asman_shared.messages import Callbacks
+
+
+def read_callbacks(callbacks: Callbacks | Mapping[str, Any] | None) -> Callbacks | None:
+    """The webhooks in the form that is sent.
+
+    Raises:
+        BadRequest: A member is unknown or has the wrong type.
+    """
+    if callbacks is None or isinstance(callbacks, Callbacks):
+        return callbacks
+    try:
+        return msgspec.convert(callbacks, Callbacks)
+    except msgspec.ValidationError as error:
+        sentence, _, path = str(error).partition(" - at `$")
+        where = "callbacks" + path.rstrip("`")
+        raise BadRequest(f"{sentence} ({where})", field=where) from error

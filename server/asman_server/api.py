@@ -1,0 +1,234 @@
+"""Every address of the hub that speaks HTTP, in one table: the routes and the OpenAPI document are made from it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+from starlette.routing import Route
+
+from asman_shared import limits
+from asman_shared.states import State
+
+from . import metrics, pages, rest, rest_events, rest_jobs, rest_queue, webhook_rest
+from . import rest_types as t
+
+Method = Literal["GET", "PUT", "POST", "DELETE"]
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
+TEXT: Final = "text/plain"
+PROMETHEUS: Final = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Answer(Struct, frozen=True):
+    """One kind of answer: what it says, the type of its JSON body, and its other media types."""
+
+    says: str
+    body: type | None = None
+    media: tuple[str, ...] = ()
+
+
+class Parameter(Struct, frozen=True):
+    """Something in the query or a header; ``schema`` is JSON Schema, text when left out."""
+
+    name: str
+    says: str
+    schema: dict[str, Any] | None = None
+    place: Literal["query", "header"] = "query"
+    many: bool = False
+
+
+class Operation(Struct, frozen=True):
+    """One method of one address; its endpoint's docstring is its description."""
+
+    method: Method
+    path: str
+    endpoint: rest.Endpoint
+    name: str
+    tag: str
+    answers: dict[int, Answer]
+    parameters: tuple[Parameter, ...] = ()
+    body: type | None = None
+    body_media: str = JSON
+
+
+WHOLE: Final = {"type": "integer", "minimum": 0}
+DURATION: Final = {"type": "string", "examples": ["30s"]}
+JOB: Final = "/q/{queue}/jobs/{id}"
+_PAGE: Final = {200: Answer("a web page", media=("text/html",))}
+_OUTPUT: Final = {200: Answer("its bytes", media=("*/*",)), 302: Answer("where its bytes are")}
+_SIGNED: Final = (Parameter("expires", "as signed", WHOLE), Parameter("signature", "as signed"))
+
+OPERATIONS: Final = (
+    Operation(
+        "POST",
+        "/q/{queue}/jobs",
+        rest_queue.submit,
+        "submit",
+        "queue",
+        {
+            200: Answer("a run that exists was joined, or there is a result", t.SubmitAnswer),
+            201: Answer("a new run was queued", t.SubmitAnswer),
+            202: Answer("with `wait`: it is not finished yet", t.SubmitAnswer),
+        },
+        (Parameter("wait", "wait so long for it to finish", DURATION),),
+        t.SubmitBody,
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/jobs",
+        rest_queue.list_jobs,
+        "list_jobs",
+        "queue",
+        {200: Answer("a page of jobs", t.JobsAnswer)},
+        (
+            Parameter("state", "only these", {"type": "string", "enum": [s.value for s in State]}, many=True),
+            Parameter("before", "the `next` of the page before", WHOLE),
+            Parameter("limit", "at most so many", {"type": "integer", "minimum": 1, "maximum": limits.LIST_PAGE}),
+        ),
+    ),
+    Operation(
+        "POST",
+        "/q/{queue}/validate",
+        rest_queue.validate_definition,
+        "validate",
+        "queue",
+        {200: Answer("what is right and wrong with it", t.ValidateAnswer)},
+        body=t.ValidateBody,
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/workers",
+        rest_queue.workers,
+        "workers",
+        "queue",
+        {200: Answer("the workers", t.WorkersAnswer)},
+    ),
+    Operation(
+        "GET", "/q/{queue}/status", rest_queue.status, "status", "queue", {200: Answer("its totals", t.StatusAnswer)}
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/metrics",
+        metrics.queue_metrics,
+        "queue_metrics",
+        "metrics",
+        {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/webhook-key",
+        webhook_rest.key,
+        "webhook_key",
+        "queue",
+        {200: Answer("the key", t.WebhookKeyAnswer)},
+    ),
+    Operation("GET", JOB, rest_jobs.get, "get_job", "job", {200: Answer("the job", t.JobAnswer)}),
+    Operation("DELETE", JOB, rest_jobs.delete, "delete_job", "job", {200: Answer("it is gone", t.DeleteAnswer)}),
+    Operation(
+        "GET",
+        JOB + "/wait",
+        rest_jobs.wait,
+        "wait",
+        "job",
+        {200: Answer("it is finished", t.WaitAnswer), 202: Answer("it is not finished yet", t.WaitAnswer)},
+        (Parameter("timeout", "wait so long; 30s without", DURATION),),
+    ),
+    Operation(
+        "GET",
+        JOB + "/log",
+        rest_jobs.log,
+        "log",
+        "job",
+        {200: Answer("lines", t.LogAnswer, (TEXT,))},
+        (
+            Parameter("since", "the `seq` of the first line wanted; without, the run's first", WHOLE),
+            Parameter("limit", "at most so many lines", {"type": "integer", "minimum": 1}),
+            Parameter("stream", "only these", {"type": "string", "enum": list(t.STREAMS)}, many=True),
+        ),
+    ),
+    Operation(
+        "GET",
+        JOB + "/events",
+        rest_events.events,
+        "events",
+        "job",
+        {
+            200: Answer("server-sent events", media=("text/event-stream",)),
+            204: Answer("everything was told before `Last-Event-ID`"),
+        },
+        (
+            Parameter("Last-Event-ID", "go on after this event", place="header"),
+            Parameter("last_event_id", "the same, for those who can't set headers"),
+        ),
+    ),
+    Operation("GET", JOB + "/outputs/{path:path}", rest_jobs.output, "output", "job", _OUTPUT),
+    Operation(
+        "POST",
+        JOB + "/cancel",
+        rest_jobs.cancel,
+        "cancel",
+        "job",
+        {200: Answer("the job as it is now", t.CancelAnswer)},
+        (Parameter("namespace", "the slot to release; `*` for all"),),
+    ),
+    Operation(
+        "GET",
+        JOB + "/explain",
+        rest_jobs.explain,
+        "explain",
+        "job",
+        {200: Answer("why it is where it is", t.ExplainAnswer)},
+    ),
+    Operation(
+        "GET", "/j/{id}", rest.job, "job_by_id", "job", {200: Answer("the job", t.StoredJobAnswer, ("text/html",))}
+    ),
+    Operation(
+        "GET",
+        "/j/{id}/result.json",
+        rest.result,
+        "result_by_id",
+        "job",
+        {200: Answer("how it ended, if it has", t.StoredResultAnswer)},
+    ),
+    Operation("GET", "/j/{id}/outputs/{path:path}", rest.output, "output_by_id", "job", _OUTPUT),
+    Operation(
+        "GET",
+        "/b/{sha256}",
+        rest.blob,
+        "get_blob",
+        "blob",
+        {200: Answer("its bytes", media=(BYTES,))},
+        _SIGNED,
+    ),
+    Operation(
+        "PUT",
+        "/b/{sha256}",
+        rest.blob,
+        "put_blob",
+        "blob",
+        {201: Answer("it is stored", t.BlobAnswer)},
+        (*_SIGNED, Parameter("for", "as signed: its size", WHOLE)),
+        bytes,
+        BYTES,
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        metrics.hub_metrics,
+        "hub_metrics",
+        "metrics",
+        {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
+    ),
+    Operation("GET", "/healthz", rest.health, "health", "hub", {200: Answer("the hub answers", media=(TEXT,))}),
+    Operation("GET", "/", pages.show, "front_page", "page", _PAGE),
+    Operation("GET", "/q/{queue}", pages.show, "queue_page", "page", _PAGE),
+    Operation(
+        "GET", "/assets/{path:path}", pages.asset, "asset", "page", {200: Answer("a part of the page", media=("*/*",))}
+    ),
+)
+
+
+def routes() -> list[Route]:
+    """The routes of the table."""
+    return [Route(each.path, rest.answers(each.endpoint), methods=[each.method], name=each.name) for each in OPERATIONS]

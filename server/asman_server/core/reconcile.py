@@ -1,0 +1,59 @@
+"""What becomes of a worker's attempts when it comes back: the hub's view is held against the worker's, and is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from asman_shared.messages import Held, Kept
+from asman_shared.states import Phase
+
+from .job import Job
+from .worker import NO_SHAPE, Lease, Worker
+
+
+class Reconciled(Struct):
+    """The outcome.
+
+    Attributes:
+        keep: Attempts that go on.
+        abort: Attempts that the worker must stop and forget.
+        lost: Jobs that the worker should have and has not, with whether their attempt had begun.
+    """
+
+    keep: list[Kept]
+    abort: list[Held]
+    lost: list[tuple[Job, bool]]
+
+
+def reconcile(worker: Worker, holding: list[Held], jobs: Mapping[str, Job], now: int) -> Reconciled:
+    """Brings a worker's leases to what it says it holds, as far as that is right.
+
+    What it runs and should not is aborted, and keeps its capacity until it is released. What it has finished uses no
+    capacity any more. What it should have and has not was lost on the way.
+    """
+    made = Reconciled([], [], [])
+    said = {(held.job, held.attempt): held for held in holding}
+    for key, lease in list(worker.leases.items()):
+        if key not in said:
+            worker.let_go(*key)
+            if lease.live:
+                made.lost.append((jobs[lease.job], lease.phase is not Phase.ASSIGNED))
+        elif lease.live:
+            made.keep.append(Kept(lease.job, lease.attempt, jobs[lease.job].log_next))
+    for key, held in said.items():
+        known = worker.leases.get(key)
+        if known is None:
+            job = jobs.get(held.job)
+            if job is not None:
+                # It may stem from an assignment whose commit was lost: its number must not be given out again.
+                job.floor = max(job.floor, held.attempt)
+            shape = job.shape if job is not None and not held.done else NO_SHAPE
+            known = Lease(held.job, held.attempt, shape, now, live=False, phase=held.phase)
+            worker.hold(known)
+        elif held.done:
+            worker.vacate(known)
+        if not known.live:
+            made.abort.append(held)
+    return made

@@ -1,0 +1,69 @@
+"""Rows and commits for tests of the durable state, and somebody who waits for a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from asman_server.commit import Commit, JobRow, LogChunk, WebhookRow
+from asman_server.core import Job
+from asman_server.journal import Journal
+from asman_server.store import pack_lines
+from asman_shared.errors import AsmanError
+from asman_shared.messages import JobState, LogLine, Summary
+from asman_shared.states import Phase, State
+
+PATIENCE = 30.0
+
+
+def job_id(number: int) -> str:
+    return f"{number:064x}"
+
+
+def job(number: int, state: State = State.QUEUED, **more: Any) -> Job:
+    return Job(id=job_id(number), number=number, summary=Summary(image="a"), state=state, holders=["_"], **more)
+
+
+def row(made: Job, queue: str = "q") -> JobRow:
+    return JobRow(queue, made.id, made.number, made.state.value, made.finished, msgspec.msgpack.encode(made))
+
+
+def chunk(number: int, first: int, texts: Sequence[str], queue: str = "q") -> LogChunk:
+    lines = [LogLine(first + n, 1000, 0, said, Phase.RUNNING) for n, said in enumerate(texts)]
+    return LogChunk(queue, job_id(number), first, first + len(lines) - 1, len("".join(texts)), pack_lines(lines))
+
+
+def webhook(name: str, due: int = 0, host: str = "h:443") -> WebhookRow:
+    return WebhookRow(name, "q", "queued", host, "https://h/", b"{}", 1, 0, due)
+
+
+def commit(**parts: Any) -> Commit:
+    empty: dict[str, Any] = {name: [] for name in Commit.__struct_fields__}
+    return Commit(**(empty | parts))
+
+
+class Followers:
+    """A publisher that keeps what it is told."""
+
+    name = "q"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def publish(self, changes: list[tuple[JobState, bool]]) -> None:
+        self.told += [(state.id, state.rev) for state, _ in changes]
+
+
+class Ask:
+    """One answer that waits for a commit."""
+
+    def __init__(self, journal: Journal, made: Job) -> None:
+        self.answer: asyncio.Future[JobState | AsmanError] = asyncio.get_running_loop().create_future()
+        journal.answer("q", made, self.answer.set_result, self.answer.set_result)
+
+    async def get(self) -> JobState | AsmanError:
+        async with asyncio.timeout(PATIENCE):
+            return await self.answer

@@ -1,0 +1,80 @@
+"""What is counted, and what is shown of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from asman_server.commit import Commit
+from asman_server.core import Job
+from asman_server.core.worker import Lease, Worker
+from asman_server.meters import Histogram, JobMeter, TimedLedger
+from asman_server.metrics import room_for, shape_label
+from asman_shared.definition import Shape
+from asman_shared.errors import Unavailable
+from asman_shared.messages import Register, Summary, Verdict
+from asman_shared.states import Reason
+
+
+def test_a_histogram_counts_up_to_and_with_each_bound() -> None:
+    histogram = Histogram((1.0, 5.0))
+    for seconds in (0.5, 1.0, 2.0, 100.0):
+        histogram.observe(seconds)
+    assert histogram.buckets() == [("1.0", 2), ("5.0", 3), ("+Inf", 4)]
+    assert histogram.total == 103.5
+
+
+def ended(reason: Reason, **fields: Any) -> Job:
+    return Job(id="j", number=1, summary=Summary(), verdict=Verdict(ok=False, reason=reason), **fields)
+
+
+def test_a_queue_and_the_whole_hub_are_counted_together() -> None:
+    whole = JobMeter()
+    queues = [JobMeter(whole), JobMeter(whole)]
+    for meter in queues:
+        meter.assigned(Job(id="j", number=1, summary=Summary(), queued=1000, started=3500))
+        meter.ended(ended(Reason.SUCCESS, queued=1000, started=3500, finished=4000))
+    assert [dict(meter.finished) for meter in queues] == [{Reason.SUCCESS: 1}] * 2
+    assert whole.finished == {Reason.SUCCESS: 2}
+    assert (whole.wait.total, whole.run.total) == (5.0, 1.0)
+
+
+def test_a_job_that_never_ran_has_no_run_and_one_that_lost_a_worker_waits_once() -> None:
+    meter = JobMeter()
+    meter.ended(ended(Reason.CANCELLED, queued=1000, finished=2000))
+    assert (sum(meter.run.counts), meter.finished[Reason.CANCELLED]) == (0, 1)
+    meter.assigned(Job(id="j", number=1, summary=Summary(), queued=0, started=9000, losses=1))
+    assert sum(meter.wait.counts) == 0
+
+
+async def test_commits_are_timed_and_failures_counted() -> None:
+    class Ledger:
+        async def commit(self, commit: Commit) -> None:
+            if not commit.definitions:
+                raise Unavailable("full")
+
+    ledger = TimedLedger(Ledger())
+    nothing = Commit(forget=[], clear=[], definitions=[], jobs=[], results=[], chunks=[], drop_chunks=[])
+    await ledger.commit(msgspec.structs.replace(nothing, definitions=[("a", b"")]))
+    with pytest.raises(Unavailable):
+        await ledger.commit(nothing)
+    assert (sum(ledger.seconds.counts), ledger.failures) == (1, 1)
+
+
+def test_room_is_what_still_fits() -> None:
+    workers = [Worker(n, Register(incarnation=f"{n:016}", name="w", cpus=4, memory=2**30, gpus=n), 0) for n in range(3)]
+    assert room_for(Shape(), workers) == 12
+    assert room_for(Shape(gpus=1), workers) == 3
+    assert room_for(Shape(memory=2**29), workers) == 6
+    workers[2].hold(Lease("j", 1, Shape(cpus=3000, gpus=1), 0))
+    assert room_for(Shape(), workers) == 9
+    assert room_for(Shape(gpus=1), workers) == 2
+    assert room_for(Shape(tags=frozenset("x")), workers) == 0
+
+
+def test_a_shape_as_a_label() -> None:
+    shape = Shape(cpus=1500, gpus=2, memory=2**32, tags=frozenset({"b", "a"}), platform="linux/arm64")
+    assert shape_label(shape) == "cpus=1.5 gpus=2 memory=4 GiB tags=a,b platform=linux/arm64"
+    assert shape_label(Shape()) == "cpus=1"

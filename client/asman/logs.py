@@ -92,6 +92,7 @@ class LogReader:
     async def _drain(self, tail: Tail) -> AsyncIterator[Line]:
         while True:
             while (pushed := tail.pop()) is not None:
+                self._begin()
                 if pushed.seq > self._next:
                     async for line in self._until(pushed.seq):
                         yield line
@@ -112,6 +113,7 @@ class LogReader:
         """What is left of a finished job's log."""
         verdict = self._tracker.verdict
         end = verdict.lines if verdict is not None else 0
+        self._begin()
         if self._next < end:
             async for line in self._until(end):
                 yield line
@@ -127,6 +129,7 @@ class LogReader:
         while end is None or self._next < end:
             request = m.ReadLog(ref=0, job=self._job, since=self._next)
             page = await self._connection.request(request, m.LogPage)
+            self._begin()
             for line in page.lines:
                 if line.seq < self._next:
                     continue
@@ -136,6 +139,12 @@ class LogReader:
                 yield self._read(line)
             if page.final or not page.lines:
                 return
+
+    def _begin(self) -> None:
+        """Passes over the lines of earlier runs of the job: they are not missing, they are not this run's."""
+        state = self._tracker.state
+        if state is not None:
+            self._next = max(self._next, state.log_start)
 
     def _read(self, line: m.LogLine) -> Line:
         self._next = line.seq + 1

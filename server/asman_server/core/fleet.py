@@ -118,9 +118,7 @@ class Fleet:
                 and not worker.lacks(line.shape)
             ):
                 starving = head
-        if best is None:
-            return None
-        if starving is not None and starving[0] < best[0]:
+        if starving is not None and (best is None or starving[0] < best[0]):
             self._reserved[starving[1].shape] = worker.incarnation
             return None
-        return best[1]
+        return best[1] if best is not None else None

@@ -89,6 +89,8 @@ export interface JobState {
   worker?: string;
   namespaces?: string[];
   priority?: number;
+  /** Seq of the first log line of this run: seqs go on growing when a job is run again. */
+  log_start?: number;
   verdict?: Verdict | null;
   summary?: Summary | null;
 }

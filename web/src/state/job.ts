@@ -14,6 +14,7 @@ export interface Job {
   readonly worker: string;
   readonly namespaces: readonly string[];
   readonly priority: number;
+  readonly logStart: number;
   readonly verdict: Verdict | null;
   readonly summary: Summary | null;
 }
@@ -32,6 +33,7 @@ export function jobFrom(wire: JobState, before?: Job): Job {
     worker: wire.worker ?? "",
     namespaces: wire.namespaces ?? [],
     priority: wire.priority ?? 0,
+    logStart: wire.log_start ?? 0,
     verdict: wire.verdict ?? null,
     summary: wire.summary ?? before?.summary ?? null,
   };

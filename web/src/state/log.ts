@@ -47,11 +47,16 @@ export class JobLog {
     return this.#chunks.reduce((sum, chunk) => sum + chunk.lines.length, 0);
   }
 
-  /** Forgets everything: a new run of the job counts from 0 again. */
-  reset(): void {
+  /** Forgets everything: a new run of the job begins at this seq. */
+  reset(start = 0): void {
     this.#chunks = [];
-    this.next.value = 0;
+    this.next.value = start;
     this.chunks.value = [];
+  }
+
+  /** Passes over the lines of earlier runs: they are not missing, they are not this run's. */
+  begin(start: number): void {
+    if (this.#chunks.length === 0 && this.next.peek() < start) this.next.value = start;
   }
 
   /**

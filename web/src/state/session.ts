@@ -256,12 +256,13 @@ export class Session {
     open.job.value = job;
     open.problem.value = null;
     if (open.run !== null && open.run !== job.queued) {
-      open.log.reset();
+      open.log.reset(job.logStart);
       open.result.value = null;
       open.endAsked = false;
-      this.#followLog(open, 0).catch(() => undefined);
+      this.#followLog(open, job.logStart).catch(() => undefined);
     }
     open.run = job.queued;
+    open.log.begin(job.logStart);
     if (job.state === "Finished" && before !== null && before.state !== "Finished") {
       this.#get(open).catch(() => undefined);
     }

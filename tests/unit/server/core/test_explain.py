@@ -71,12 +71,11 @@ def test_room_that_is_kept_is_said_to_both_sides(world: World) -> None:
     world.wait(2000)
     world.submit(3)
     world.submit(4)
-    world.finish("big", 3)
     kept = why(world, 2)
     assert kept.sentence == "room is being kept for it on the worker 'big', which has 1 job to finish"
     assert kept.waiting_for == "capacity"
     assert why(world, 4).sentence == (
-        "room is being kept for a job that needs more and has waited longer; 1 job is ahead of it"
+        "room is being kept for a job that needs more and has waited longer; 2 jobs are ahead of it"
     )
 
 

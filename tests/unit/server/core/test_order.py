@@ -124,6 +124,20 @@ def test_a_big_job_is_not_overtaken_for_ever() -> None:
     assert 100 in w.running()
 
 
+def test_room_is_kept_although_nothing_smaller_waits_yet() -> None:
+    w = World(QueuePolicy(patience=1000))
+    w.join("w", cpus=2)
+    w.submit(1)
+    w.submit(2)
+    w.submit(100, shape=Shape(cpus=2000))
+    w.now += 2000
+    w.finish("w", 1)
+    w.submit(3)
+    assert w.assigned() == []
+    w.finish("w", 2)
+    assert w.assigned() == [100]
+
+
 def test_room_kept_for_a_big_job_is_given_up_when_it_leaves() -> None:
     w = World(QueuePolicy(patience=1000))
     w.join("w", cpus=2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLine
 
 from .core import QueueCore
 from .job_log import JobLog
 from .journal import Journal
-from .store import Reader
+from .store import ChunkHead, Reader
 
 FLUSH_SECONDS: Final = 0.25
 """Seconds that a log line waits at most before it is handed to the journal."""
@@ -40,12 +41,19 @@ class QueueLogs:
         if job_log is not None:
             return job_log
         job = self._core.jobs.get(job_id)
-        heads = [] if job is None or not job.log_next else await self._store.chunk_heads(self._queue, job_id)
+        heads = [] if job is None or not job.log_next else await self._heads(job_id)
         job_log = self.open_logs.get(job_id)
         if job_log is None:
             start = max(heads[-1].last + 1 if heads else 0, job.log_next if job is not None else 0)
             job_log = self.open_logs[job_id] = JobLog(self._queue, job_id, self._journal, start, heads)
         return job_log
+
+    async def _heads(self, job_id: str) -> list[ChunkHead]:
+        """What is stored of a log; nothing when the store is away, which costs the cap its count but no line."""
+        try:
+            return await self._store.chunk_heads(self._queue, job_id)
+        except Unavailable:
+            return []
 
     async def add(self, incarnation: str, job_id: str, attempt: int, lines: list[LogLine]) -> JobLog | None:
         """Takes lines from a worker; those of an attempt that is not the live one are dropped."""

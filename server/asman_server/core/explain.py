@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from asman_shared.definition import Shape
 from asman_shared.messages import Explanation, Need, Verdict
 from asman_shared.states import Phase, Reason, State
-from asman_shared.units import format_duration, format_size
+from asman_shared.units import format_duration
 
+from .job import Job
+from .queue import QueueCore
+from .ready import Ready
 from .worker import Presence, Worker
-
-if TYPE_CHECKING:
-    from .job import Job
-    from .queue import QueueCore
-    from .ready import Ready
 
 COUNTED: Final = 1000
 """Jobs that are counted before a waiting one, at most."""
@@ -145,56 +141,3 @@ def ended(verdict: Verdict | None) -> str:
 
 def _s(count: int) -> str:
     return "" if count == 1 else "s"
-
-
-class Able:
-    """How many of the workers could run a job of each shape when they are free; remembered until workers change."""
-
-    def __init__(self, workers: Mapping[str, Worker]) -> None:
-        self._workers = workers
-        self._known: dict[Shape, tuple[int, str]] = {}
-
-    def forget(self) -> None:
-        """Must be called whenever a worker comes, goes, or changes what it has."""
-        self._known.clear()
-
-    def count(self, shape: Shape) -> tuple[int, str]:
-        """The number of able workers, and when it is 0, why in a sentence."""
-        known = self._known.get(shape)
-        if known is None:
-            if len(self._known) > 10_000:
-                self._known.clear()
-            known = self._known[shape] = self._count(shape)
-        return known
-
-    def _count(self, shape: Shape) -> tuple[int, str]:
-        ready = [w for w in self._workers.values() if w.presence is Presence.READY]
-        lacks = Counter(w.lacks(shape) for w in ready)
-        able = lacks.pop("", 0)
-        if able:
-            return able, ""
-        if not ready:
-            away = sum(w.presence is Presence.AWAY for w in self._workers.values())
-            if away:
-                return 0, f"no worker is connected; {away} lost the connection and may come back"
-            return 0, "no worker is connected to this queue"
-        return 0, _sentence(shape, ready, lacks)
-
-
-def _sentence(shape: Shape, ready: list[Worker], lacks: Counter[str]) -> str:
-    """Names what most of the workers lack first: that is the nearest to a remedy."""
-    lack = lacks.most_common(1)[0][0]
-    best_cpus = max(w.info.cpus for w in ready)
-    best_memory = max(w.info.memory for w in ready)
-    most_gpus = max(w.info.gpus for w in ready)
-    longest = max(w.info.max_duration for w in ready)
-    needs = {
-        "gpus": f"{shape.gpus} gpus; the most any has is {most_gpus}",
-        "cpus": f"{shape.cpus / 1000:g} cpus; the most any has is {best_cpus:g}",
-        "memory": f"{format_size(shape.memory)} of memory; the most any has is {format_size(best_memory)}",
-        "tags": f"the tags {', '.join(sorted(shape.tags))}; no worker has them all",
-        "platform": f"the platform {shape.platform}; no worker has it",
-        "duration": f"{format_duration(shape.duration)}; the longest any allows is {format_duration(longest)}",
-    }
-    online = f"{len(ready)} worker{'s' if len(ready) != 1 else ''} online"
-    return f"{online}, none can run it: it needs {needs[lack]}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from asman_shared.definition import Shape
 
-from .explain import Able
+from .able import Able
 from .job import Job
 from .ready import Rank, Ready
 from .worker import Presence, Worker

@@ -1,0 +1,263 @@
+"""What messages are made of, and those that travel both ways; see `asman_shared.messages`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from . import limits
+from .definition import DataRef
+from .states import Fault, Phase, Reason, State
+
+JobId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Label = Annotated[str, Meta(min_length=1, max_length=limits.LABEL_LENGTH)]
+Ref = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Millis = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+STDOUT, STDERR, SYSTEM = 0, 1, 2
+"""The streams of a log line; ``SYSTEM`` lines are written by the worker about the job."""
+
+
+class Message(Struct, tag_field="type", omit_defaults=True):
+    """Base of everything that travels on a socket."""
+
+
+class Ping(Message, tag="ping"):
+    """Are you there? Answered by `Pong` with the same ``ref``."""
+
+    ref: Ref = 0
+
+
+class Pong(Message, tag="pong"):
+    """Yes."""
+
+    ref: Ref = 0
+
+
+class Error(Message, tag="error"):
+    """The answer to a request that failed, or (without ``ref``) news of a broken message.
+
+    Codes are those of `asman_shared.errors`; ``field`` is the path of what is wrong; ``retry`` says that the same
+    request may succeed later.
+    """
+
+    code: str
+    message: str
+    ref: Ref | None = None
+    field: str | None = None
+    retry: bool = False
+
+
+class Summary(Struct, omit_defaults=True):
+    """What a list shows of a job's definition."""
+
+    image: str = ""
+    build: str = ""
+    command: str = ""
+    tags: list[str] = []
+    cpus: float = 1.0
+    memory: int = 0
+    gpus: int = 0
+
+
+class Verdict(Struct, omit_defaults=True):
+    """How a finished job ended, for programs.
+
+    Attributes:
+        ok: The container ran and exited 0.
+        reason: Why the job is finished.
+        exit_code: The container's, when it ran to its end.
+        message: One sentence for people, when it did not end by itself.
+        hint: What to do about it.
+        fault: For reason ``Error``: whose.
+        outputs: How many output files the result names.
+        lines: How many log lines there are (the next line's seq).
+        duration: Milliseconds from the attempt's start to its end.
+    """
+
+    ok: bool
+    reason: Reason
+    exit_code: int | None = None
+    message: str = ""
+    hint: str = ""
+    fault: Fault | None = None
+    outputs: int = 0
+    lines: int = 0
+    duration: int = 0
+
+
+class JobState(Struct, omit_defaults=True):
+    """Where a job is now; complete each time, so that the newest ``rev`` replaces all older ones.
+
+    ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start``
+    is the seq of the run's first log line: seqs go on growing when a job is run again.
+    """
+
+    id: str
+    rev: int
+    state: State
+    attempt: int = 0
+    phase: Phase | None = None
+    queued: int = 0
+    started: int = 0
+    finished: int = 0
+    worker: str = ""
+    namespaces: list[str] = []
+    priority: int = 0
+    log_start: int = 0
+    verdict: Verdict | None = None
+    summary: Summary | None = None
+
+
+class OutputFile(Struct, omit_defaults=True):
+    """One file from ``/outputs``.
+
+    Attributes:
+        ref: Where its bytes are (usually ``{type: key, value: sha256}``).
+        size: Bytes.
+        sha256: Of the bytes.
+        media_type: Guessed from the name.
+        mode: Permission bits.
+    """
+
+    ref: DataRef
+    size: int
+    sha256: str
+    media_type: str = "application/octet-stream"
+    mode: int = 0o644
+
+
+class Result(Struct, omit_defaults=True):
+    """All that is kept of a finished attempt, apart from its log."""
+
+    outputs: dict[str, OutputFile] = {}
+    skipped: dict[str, str] = {}
+    phases: dict[Phase, int] = {}
+    image_digest: str = ""
+    worker: str = ""
+
+
+class Outcome(Struct, omit_defaults=True):
+    """How an attempt ended, as its worker saw it.
+
+    Attributes:
+        kind: ``exited`` (see ``exit_code``), ``error`` (could not be run), ``timed_out`` or ``out_of_memory``.
+        exit_code: The container's.
+        message: One sentence, for anything but ``exited``.
+        fault: For ``error``: whose.
+        lines: The seq after the last log line of the attempt.
+        duration: Milliseconds of the attempt.
+        result: Outputs and the rest.
+    """
+
+    kind: Literal["exited", "error", "timed_out", "out_of_memory"]
+    exit_code: Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] | None = None
+    message: str = ""
+    fault: Fault = Fault.JOB
+    lines: Count = 0
+    duration: Millis = 0
+    result: Result = field(default_factory=Result)
+
+
+class LogLine(Struct, array_like=True):
+    """One line: ``[seq, time, stream, text, phase]``.
+
+    ``seq`` counts from 0 over all attempts and runs of a job; where it jumps, the lines between are no longer kept.
+    ``stream`` is `STDOUT`, `STDERR` or `SYSTEM`. ``text`` has no line end; one that ended in a carriage return keeps
+    it.
+    """
+
+    seq: Count
+    time: Millis
+    stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
+    text: str
+    phase: Phase = Phase.RUNNING
+
+
+class WorkerState(Struct, omit_defaults=True):
+    """What is known of one worker process.
+
+    ``id`` is a short random name of the process; ``state`` is ``ready``, ``draining``, ``away`` (its connection is
+    lost and its grace runs) or ``gone``.
+    """
+
+    id: str
+    rev: int
+    state: Literal["ready", "draining", "away", "gone"]
+    name: str = ""
+    agent: str = ""
+    cpus: float = 0
+    memory: int = 0
+    gpus: int = 0
+    tags: list[str] = []
+    platform: str = ""
+    max_duration: int = 0
+    executor: str = ""
+    jobs: int = 0
+    used_cpus: float = 0
+    used_memory: int = 0
+    used_gpus: int = 0
+    since: int = 0
+
+
+class Counts(Struct, omit_defaults=True):
+    """How many jobs of a queue are in each state, and how many workers are connected."""
+
+    queued: int = 0
+    running: int = 0
+    finished: int = 0
+    workers: int = 0
+
+
+class Resume(Struct):
+    """The last change that a client has seen."""
+
+    epoch: str
+    seq: int
+
+
+class Limits(Struct):
+    """The bounds that the hub holds this connection to."""
+
+    frame: int = limits.FRAME_BYTES
+    inline: int = limits.INLINE_BYTES
+    definition: int = limits.DEFINITION_BYTES
+    page: int = limits.LIST_PAGE
+
+
+Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn"]
+"""What a job waits for: something no worker has, any ``worker``, free ``capacity``, or its ``turn``."""
+
+
+class Problem(Struct):
+    """One thing that is wrong with a definition: where (``definition.requirements.memory``), and what."""
+
+    field: str
+    message: str
+
+
+class BlobTicket(Struct, omit_defaults=True):
+    """How to store one blob, or the news that it is there.
+
+    ``url`` is relative to the hub's address unless it is absolute; send the bytes there with ``method`` and
+    ``headers`` before ``expires``.
+    """
+
+    sha256: str
+    exists: bool = False
+    url: str = ""
+    method: str = "PUT"
+    headers: dict[str, str] = {}
+    expires: int = 0
+
+
+class BlobLink(Struct, omit_defaults=True):
+    """Where to read one blob; an empty ``url`` says that it is not stored here."""
+
+    sha256: str
+    url: str = ""
+    size: int = 0
+    expires: int = 0

@@ -1,0 +1,149 @@
+"""What workers and the hub say to each other; see `asman_shared.messages`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from . import limits
+from .definition import Definition
+from .records import (
+    Count,
+    JobId,
+    Label,
+    Limits,
+    LogLine,
+    Message,
+    Millis,
+    Outcome,
+)
+from .states import Phase
+
+
+class Held(Struct, omit_defaults=True):
+    """An attempt that a worker has: running, or finished and not acknowledged (``done``)."""
+
+    job: JobId
+    attempt: Count
+    phase: Phase = Phase.ASSIGNED
+    done: bool = False
+
+
+class Register(Message, tag="register"):
+    """A worker's first message, on every connection.
+
+    Attributes:
+        incarnation: Random and made once per worker process (or per data folder, when it can re-attach to its
+            containers after a restart); never a host name.
+        cpus: How many it gives to jobs; so ``memory`` in bytes and ``gpus``.
+        max_duration: The longest job it takes, in milliseconds; 0 for any.
+        holding: Every attempt it has. The hub answers which to keep and which to abort.
+    """
+
+    incarnation: Annotated[str, Meta(min_length=16, max_length=64)]
+    name: Label
+    cpus: Annotated[float, Meta(gt=0, le=100_000)]
+    protocol: int = limits.PROTOCOL_VERSION
+    agent: Annotated[str, Meta(max_length=200)] = ""
+    memory: Count = 0
+    gpus: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    disk: Count = 0
+    tags: Annotated[list[Label], Meta(max_length=limits.TAGS)] = []
+    platform: Annotated[str, Meta(max_length=64)] = ""
+    max_duration: Millis = 0
+    executor: Annotated[str, Meta(max_length=64)] = "docker"
+    draining: bool = False
+    holding: Annotated[list[Held], Meta(max_length=100_000)] = []
+
+
+class PhaseReport(Message, tag="phase"):
+    """An attempt reached a phase, or got on in it (``done`` of ``total`` in ``unit``)."""
+
+    job: JobId
+    attempt: Count
+    phase: Phase
+    done: Count = 0
+    total: Count = 0
+    unit: Annotated[str, Meta(max_length=16)] = ""
+
+
+class LogBatch(Message, tag="log_batch"):
+    """New lines of an attempt, in order; seqs continue from `Assign.log_next` or `Kept.log_next`."""
+
+    job: JobId
+    attempt: Count
+    lines: Annotated[list[LogLine], Meta(max_length=limits.LOG_BATCH_LINES)]
+
+
+class Finished(Message, tag="finished"):
+    """An attempt ended. Said again after every reconnect until `Acknowledged`."""
+
+    job: JobId
+    attempt: Count
+    outcome: Outcome
+
+
+class Released(Message, tag="released"):
+    """Nothing of this attempt is left on the worker: the answer to `Abort`; its capacity is free again."""
+
+    job: JobId
+    attempt: Count
+
+
+class Drain(Message, tag="drain"):
+    """The worker takes no more jobs and leaves when it is done."""
+
+
+class Kept(Struct, omit_defaults=True):
+    """An attempt that goes on; log lines from ``log_next`` on are wanted."""
+
+    job: str
+    attempt: int
+    log_next: int = 0
+
+
+class Registered(Message, tag="registered"):
+    """The hub's answer to `Register`: which attempts go on, and which to stop and forget.
+
+    Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``.
+    """
+
+    protocol: int
+    hub: str
+    worker: str
+    time: int
+    heartbeat: int = limits.HEARTBEAT_MS
+    limits: Limits = field(default_factory=Limits)
+    keep: list[Kept] = []
+    abort: list[Held] = []
+
+
+class Assign(Message, tag="assign"):
+    """Run this.
+
+    ``time_limit`` bounds phase running in milliseconds (0: the worker's own maximum); ``log_next`` is the seq of its
+    first log line.
+    """
+
+    job: str
+    attempt: int
+    definition: Definition
+    time_limit: int = 0
+    log_next: int = 0
+
+
+class Abort(Message, tag="abort"):
+    """Stop this attempt and forget it; answered by `Released`. ``why`` is for the worker's log."""
+
+    job: str
+    attempt: int
+    why: str = ""
+
+
+class Acknowledged(Message, tag="acknowledged"):
+    """A `Finished` is durable (or, ``accepted`` false, came too late): forget the attempt."""
+
+    job: str
+    attempt: int
+    accepted: bool = True

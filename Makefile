@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format sim web clean setup dev constraints
+.PHONY: help run test lint format sim chaos bench web clean setup dev constraints
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,15 @@ sim: ## play SEEDS=1000 simulated runs, then hunt the planted bugs
 	@bash scripts/setup.sh dev
 	@.venv/bin/python -m tests.simulation --seeds $(SEEDS)
 	@.venv/bin/python -m tests.simulation --mutants --seeds 400
+
+SECONDS ?= 60
+chaos: ## kill, freeze and cut off real processes under load, on SQLite and Postgres (SECONDS=60 each, SEED=n)
+	@bash scripts/setup.sh dev
+	@.venv/bin/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+bench: ## measure (NAME=depth for one scenario alone) and write the figures to bench/results/
+	@bash scripts/setup.sh dev
+	@.venv/bin/python -m bench $(NAME)
 
 lint: ## ruff, strict mypy, import-linter, the page's types
 	@bash scripts/setup.sh dev

@@ -19,7 +19,7 @@ from . import api, openapi, rest
 from .access import access
 from .client_session import ClientSession
 from .hub import Hub
-from .session import language_of
+from .session import close_reason, language_of
 from .worker_session import WorkerSession
 
 
@@ -45,7 +45,7 @@ def _socket(kind: type[ClientSession] | type[WorkerSession]) -> object:
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)
             code = CloseCode.BAD_QUEUE if error.field == "queue" else CloseCode.OVERLOADED
-            await websocket.close(code, (error.message or CLOSE_REASONS[code])[:120])
+            await websocket.close(code, close_reason(error.message or CLOSE_REASONS[code]))
 
     return endpoint
 

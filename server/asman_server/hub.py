@@ -80,8 +80,7 @@ class Hub:
                 deliverer = Deliverer(self.store, self.journal, sender, self.clock)
                 self.journal.on_webhooks = deliverer.wake
                 writing = tasks.create_task(self.journal.run())
-                await self.registry.take_up_work()
-                sweeping = tasks.create_task(self.registry.sweep())
+                sweeping = tasks.create_task(self.registry.look_after())
                 delivering = tasks.create_task(deliverer.run())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:

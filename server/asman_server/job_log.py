@@ -28,6 +28,10 @@ LINE_OVERHEAD = 32
 """Bytes counted for a line besides its text."""
 
 
+JUMP = 2**32
+"""Lines that may be missing before one; a seq further on was made up and would use up those of later runs."""
+
+
 class Follower(Protocol):
     """Somebody who wants every line of a log."""
 
@@ -84,8 +88,13 @@ class JobLog:
             self._count(head.first, head.size)
 
     def add(self, lines: list[LogLine]) -> None:
-        """Takes new lines: those at or past the next seq; what was sent again is passed over."""
-        fresh = [line for line in lines if line.seq >= self.next_seq]
+        """Takes new lines: those at or past the next seq; what was sent again, or out of order, is passed over."""
+        fresh: list[LogLine] = []
+        following = self.next_seq
+        for line in lines:
+            if following <= line.seq <= following + JUMP:
+                fresh.append(line)
+                following = line.seq + 1
         if not fresh:
             return
         first, last = fresh[0].seq, fresh[-1].seq
@@ -161,9 +170,17 @@ class JobLog:
             self._recent_bytes -= len(recent.popleft().text) + LINE_OVERHEAD
 
     def fresh(self, since: int, limit: int) -> list[LogLine] | None:
-        """Lines from ``since`` on if they are all still here; None when the store must be asked."""
+        """Lines from ``since`` on if they are still here, a page of them; None when the store must be asked."""
         if since >= self.next_seq:
             return []
         if not self.recent or since < self.recent[0].seq:
             return None
-        return [line for line in self.recent if line.seq >= since][:limit]
+        page: list[LogLine] = []
+        size = 0
+        for line in self.recent:
+            if line.seq >= since:
+                page.append(line)
+                size += len(line.text) + LINE_OVERHEAD
+                if len(page) == limit or size >= limits.LOG_PAGE_BYTES:
+                    break
+        return page

@@ -60,6 +60,7 @@ class Batch:
         "done",
         "drop_chunks",
         "forget",
+        "queues",
         "results",
         "webhooks",
         "webhooks_done",
@@ -79,6 +80,7 @@ class Batch:
         self.webhooks_done: dict[str, None] = {}
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
+        self.queues: set[str] = set()
 
     @property
     def writes(self) -> bool:
@@ -135,6 +137,7 @@ class Batch:
         self.webhooks_done |= newer.webhooks_done
         self.answers += newer.answers
         self.done += newer.done
+        self.queues |= newer.queues
 
 
 class Journal:
@@ -149,6 +152,7 @@ class Journal:
         self._next = Batch()
         self._wake = asyncio.Event()
         self._closing = False
+        self._written = Batch()
         self._writing = False
         self.failing: str | None = None
         self.on_webhooks: Callable[[], None] | None = None
@@ -160,6 +164,7 @@ class Journal:
         key = (publisher.name, job.id)
         known = self._next.dirty.get(key)
         self._next.dirty[key] = (publisher, job, first or (known is not None and known[2]))
+        self._next.queues.add(publisher.name)
         self._wake.set()
 
     def define(self, job_id: str, body: bytes) -> None:
@@ -181,6 +186,7 @@ class Journal:
         batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != key]
         batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
         batch.forget[key] = (publisher, job)
+        batch.queues.add(publisher.name)
         self._wake.set()
 
     def clear_log(self, queue: str, job_id: str) -> None:
@@ -194,6 +200,7 @@ class Journal:
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
         """Log lines are to be written; ``done`` is called when they are."""
         self._next.chunks.append(chunk)
+        self._next.queues.add(chunk.queue)
         self._next.done.append(done)
         self._wake.set()
 
@@ -231,6 +238,7 @@ class Journal:
         When it can't be made so now, ``refuse`` is told; without one, the answer waits for as long as it takes.
         """
         self._next.answers.append(_Answer((queue, job.id), job, say, refuse))
+        self._next.queues.add(queue)
         self._wake.set()
 
     # ------------------------------------------------------------------------------------------------- writing
@@ -242,6 +250,7 @@ class Journal:
             await self._wake.wait()
             self._wake.clear()
             batch, self._next = self._next, Batch()
+            self._written = batch
             states = {key: job.wire() for key, (_, job, _) in batch.dirty.items()}
             said = [states.get(a.key) or a.job.wire() for a in batch.answers]
             try:
@@ -262,6 +271,7 @@ class Journal:
                 self.failing = None
             pause = RETRY_FIRST
             self._release(batch, states, said)
+            self._written = Batch()
             if self._closing and not self._wake.is_set():
                 return
 
@@ -299,6 +309,10 @@ class Journal:
     def busy(self) -> bool:
         """Whether something is not durable yet."""
         return self._writing or self._next.writes or bool(self._next.answers)
+
+    def holds(self, queue: str) -> bool:
+        """Whether something of this queue is not durable yet, or not yet told."""
+        return queue in self._next.queues or queue in self._written.queues
 
     def close(self) -> None:
         """Asks `run` to write what is left and return."""

@@ -17,7 +17,7 @@ from .app import make_app
 from .config import HubConfig
 from .hub import Hub
 from .logging_setup import set_up_logging
-from .transport import HubWebSocketProtocol
+from .transport import HubHttpProtocol, HubWebSocketProtocol
 
 log = logging.getLogger("asman.hub")
 
@@ -57,7 +57,7 @@ class HubServer:
                 ws_per_message_deflate=False,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
-                http="httptools",
+                http=HubHttpProtocol,
                 lifespan="on",
                 access_log=False,
                 log_config=None,

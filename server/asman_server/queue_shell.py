@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -40,6 +40,7 @@ from .core import Job, QueueCore, QueuePolicy
 from .core import effects as fx
 from .core import events as ev
 from .core.job import summarise
+from .definition_cache import DefinitionCache
 from .fanout import Fanout, Subscriber
 from .journal import Journal
 from .meters import JobMeter
@@ -50,8 +51,8 @@ from .webhook_calls import calls_of, row_of
 
 log = logging.getLogger("asman.hub.queue")
 
-DEFINITIONS_CACHED = 64 * 1024 * 1024
-"""Bytes of definitions kept per queue, so that an assignment seldom waits for the database."""
+RESTORED_AT_ONCE = 2000
+"""Jobs that are taken up between two looks at what else there is to do."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
 
@@ -107,8 +108,7 @@ class QueueShell:
         self._journal = journal
         self._store = store
         self._clock = clock
-        self._definitions: OrderedDict[str, tuple[Definition, int]] = OrderedDict()
-        self._definitions_bytes = 0
+        self._definitions = DefinitionCache(store, self._upcoming)
         self._forgetting: set[str] = set()
         self._removals = 0
         self._assigning: set[asyncio.Task[None]] = set()
@@ -117,7 +117,10 @@ class QueueShell:
     async def load(self) -> None:
         """Takes up what the store holds of this queue."""
         found = await self._store.unfinished(self.name)
-        self.core.restore(found.jobs, self._clock(), finished=found.finished, number=found.number)
+        for at in range(0, max(len(found.jobs), 1), RESTORED_AT_ONCE):
+            part = found.jobs[at : at + RESTORED_AT_ONCE]
+            self.core.restore(part, self._clock(), finished=found.finished, number=found.number)
+            await asyncio.sleep(0)
         self._arm()
 
     @property
@@ -174,7 +177,7 @@ class QueueShell:
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
             self._journal.define(job_id, body)
-            self._remember_definition(job_id, definition, len(body))
+            self._definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)
         run_limit = min((t for t in (request.time_limit, shape.duration) if t), default=0)
@@ -236,19 +239,38 @@ class QueueShell:
     def _do_assign(self, effect: fx.Assign) -> None:
         self.meter.assigned(effect.job)
         known = self._definitions.get(effect.job.id)
-        if known is not None:
-            self._definitions.move_to_end(effect.job.id)
-            self._hand_out(effect, known[0])
+        if known is None:
+            self._beside(self._assign_later(effect))
             return
-        task = asyncio.get_running_loop().create_task(self._assign_later(effect))
+        self._hand_out(effect, known)
+        if self._definitions.low:
+            self._beside(self._read_ahead())
+
+    def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
         self._assigning.add(task)
         task.add_done_callback(self._assigning.discard)
+
+    def _upcoming(self, count: int) -> Iterator[str]:
+        """About so many of the jobs that are next, the first of each shape."""
+        ready = self.core.ready
+        each = max(1, count // max(1, len(ready.lines)))
+        for line in islice(ready.lines.values(), count):
+            for _, job in islice(line.order(ready.turns), each):
+                yield job.id
+
+    async def _read_ahead(self) -> None:
+        """Has the definitions at hand that will be needed next."""
+        try:
+            await self._definitions.read_ahead()
+        except AsmanError as error:
+            log.info("definitions can't be read ahead", extra={"error": error.message})
 
     async def _assign_later(self, effect: fx.Assign) -> None:
         """Fetches a definition that was not at hand; the assignment stands meanwhile."""
         job_id = effect.job.id
         try:
-            definition = await self._store.definition(job_id)
+            definition = await self._definitions.read(job_id)
         except AsmanError:
             log.exception("a definition can't be read; its assignment is given back", extra={"job": job_id})
             definition = None
@@ -257,22 +279,12 @@ class QueueShell:
         if definition is None:
             self.apply(ev.AttemptReleased(effect.worker.incarnation, job_id, effect.attempt))
             return
-        self._remember_definition(job_id, definition, len(pack_definition(definition)))
         self._hand_out(effect, definition)
 
     def _hand_out(self, effect: fx.Assign, definition: Definition) -> None:
         link = self.links.get(effect.worker.incarnation)
         if link is not None:
             link.assign(effect.job, effect.attempt, definition)
-
-    def _remember_definition(self, job_id: str, definition: Definition, size: int) -> None:
-        if job_id in self._definitions:
-            return
-        self._definitions[job_id] = (definition, size)
-        self._definitions_bytes += size
-        while self._definitions_bytes > DEFINITIONS_CACHED:
-            _, (_, dropped) = self._definitions.popitem(last=False)
-            self._definitions_bytes -= dropped
 
     def _do_abort(self, effect: fx.Abort) -> None:
         link = self.links.get(effect.worker.incarnation)
@@ -285,13 +297,8 @@ class QueueShell:
             self.meter.ended(job)
         if job.state is State.FINISHED:
             self.logs.finished(job.id)
-            self._drop_definition(job.id)
+            self._definitions.drop(job.id)
         self._journal.changed(self, job, first=effect.first)
-
-    def _drop_definition(self, job_id: str) -> None:
-        known = self._definitions.pop(job_id, None)
-        if known is not None:
-            self._definitions_bytes -= known[1]
 
     def _do_result(self, effect: fx.StoreResult) -> None:
         outcome: Outcome = effect.outcome
@@ -434,7 +441,7 @@ class QueueShell:
     async def definition(self, job_id: str) -> Definition | None:
         """The definition of a job."""
         known = self._definitions.get(job_id)
-        return known[0] if known is not None else await self._store.definition(job_id)
+        return known if known is not None else await self._store.definition(job_id)
 
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
         """A page of jobs, newest first, and where the next one begins."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from asman_shared.errors import Overloaded
+from asman_shared.errors import Overloaded, Unavailable
 
 from .clock import Clock
 from .core import QueuePolicy
@@ -22,6 +22,8 @@ log = logging.getLogger("asman.hub.registry")
 
 QUEUES: Final = 100_000
 """Queues in memory at most."""
+RETRY_SECONDS: Final = 1.0
+"""Pause before the store is asked again at the start, when it could not answer."""
 SWEEP_SECONDS: Final = 60.0
 """Time between two looks for idle queues and for what has reached the end of its retention."""
 
@@ -47,7 +49,22 @@ class Registry:
         self._retention = retention
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
-    async def take_up_work(self) -> None:
+    async def look_after(self) -> None:
+        """Takes up the work of before, then sweeps, until it is cancelled.
+
+        The hub listens meanwhile: who asks for a queue that is being loaded waits for that one and no other.
+        """
+        while True:
+            try:
+                await self._take_up_work()
+            except Unavailable:
+                log.warning("the work of before can't be taken up yet; trying again")
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                break
+        await self._sweep()
+
+    async def _take_up_work(self) -> None:
         """Loads the queues with running jobs: their workers will come back, or be missed."""
         for name in await self._store.queues_at_work():
             await self.queue(name)
@@ -104,7 +121,7 @@ class Registry:
 
     def _unload(self, shell: QueueShell) -> None:
         """Lets a queue leave memory when nobody needs it: all it knows is in the store."""
-        if shell.idle and not self._journal.busy and self.queues.get(shell.name) is shell:
+        if shell.idle and not self._journal.holds(shell.name) and self.queues.get(shell.name) is shell:
             shell.stop_timers()
             del self.queues[shell.name]
 
@@ -112,8 +129,8 @@ class Registry:
         for shell in list(self.queues.values()):
             self._unload(shell)
 
-    async def sweep(self) -> None:
-        """Looks after retention and idle queues, until it is cancelled."""
+    async def _sweep(self) -> None:
+        """Looks for what has reached its retention and for idle queues, again and again."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             before = self._clock() - self._retention

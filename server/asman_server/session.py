@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asman_shared import limits
 from asman_shared.codec import Broken, FrameDecoder, Language, Packet
-from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
 from asman_shared.messages import Error, Message, Ping, Pong
 
 from .access import Access, Right
@@ -24,7 +24,15 @@ log = logging.getLogger("asman.hub.session")
 HELLO_TIMEOUT = 10.0
 """Seconds in which the dialler must say its first message."""
 
+REASON_BYTES = 123
+"""Most that a close frame has room for besides its code (RFC 6455, 5.5)."""
+
 M = TypeVar("M")
+
+
+def close_reason(text: str) -> str:
+    """As much of a sentence as a close frame can carry."""
+    return text.encode()[:REASON_BYTES].decode(errors="ignore")
 
 
 def language_of(websocket: WebSocket) -> Language | None:
@@ -47,7 +55,7 @@ class Closed(Exception):
     def __init__(self, code: CloseCode, reason: str = "") -> None:
         super().__init__(code)
         self.code = code
-        self.reason = (reason or CLOSE_REASONS.get(code, ""))[:120]
+        self.reason = reason or CLOSE_REASONS.get(code, "")
 
 
 class SocketSession(Generic[M]):
@@ -102,7 +110,7 @@ class SocketSession(Generic[M]):
         self.outbox.close()
         try:
             async with asyncio.timeout(5):
-                await self._websocket.close(code, reason[:120])
+                await self._websocket.close(code, close_reason(reason))
         except (RuntimeError, WebSocketDisconnect, TimeoutError, OSError):
             log.debug("the connection was gone before it could be closed")
 
@@ -169,7 +177,13 @@ class SocketSession(Generic[M]):
         return hello, messages[1:]
 
     def _decode(self, data: bytes) -> list[M | Broken]:
-        return self._decoder.decode(data, self.language)
+        try:
+            return self._decoder.decode(data, self.language)
+        except AsmanError as error:
+            self.refuse(error, None)
+            self.outbox.flush()
+            code = CloseCode.TOO_BIG if isinstance(error, TooLarge) else CloseCode.PROTOCOL
+            raise Closed(code, error.message) from None
 
     async def each(self, rest: list[M | Broken], take: Callable[[M], Any]) -> None:
         """Puts every message through ``take`` (which may return an awaitable) until the connection ends."""

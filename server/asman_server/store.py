@@ -17,6 +17,7 @@ from asman_shared.states import State
 
 from .commit import WebhookRow
 from .core import Job
+from .core.sharing import Shared
 from .database import unavailable
 from .tables import definitions, jobs, log_chunks, results, webhooks
 
@@ -28,6 +29,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 IN_LIST = 500
 """Ids asked for in one statement."""
+ROWS_AT_ONCE = 2000
+"""Rows of a long result that are taken in between two looks at what else there is to do."""
 
 
 def pack_definition(definition: Definition) -> bytes:
@@ -74,6 +77,9 @@ class Reader(Protocol):
     async def definition(self, job_id: str) -> Definition | None:
         """A definition by its id."""
 
+    async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
+        """Definitions by their ids; those that do not exist are left out."""
+
     async def result(self, queue: str, job_id: str) -> Result | None:
         """The accepted result of a job."""
 
@@ -103,12 +109,19 @@ class Store:
     async def unfinished(self, queue: str) -> Unfinished:
         """Every job of a queue that is not finished, with where its log ends."""
         mine = jobs.c.queue == queue
-        live = jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value))
+        # One state at a time: so the index on states serves, and finished jobs are not looked at.
+        shared = Shared()
+        found: list[Job] = []
         async with self._reading() as connection:
-            found: list[Job] = []
-            rows = await connection.stream(select(jobs.c.record).where(mine, live).order_by(jobs.c.number))
-            async for row in rows:
-                found.append(_decode_job(row[0]))
+            for state in (State.RUNNING, State.QUEUED):
+                query = select(jobs.c.record).where(mine, jobs.c.state == state.value).order_by(jobs.c.number)
+                rows = await connection.stream(query)
+                async for part in rows.partitions(ROWS_AT_ONCE):
+                    for row in part:
+                        job = _decode_job(row[0])
+                        shared.slim(job)
+                        found.append(job)
+            found.sort(key=_number)
             number = await connection.scalar(select(func.max(jobs.c.number)).where(mine))
             finished = await connection.scalar(
                 select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
@@ -243,6 +256,10 @@ class Store:
         )
         async with self._reading() as connection:
             return [WebhookRow(**row._mapping) for row in await connection.execute(query)]
+
+
+def _number(job: Job) -> int:
+    return job.number
 
 
 def _slices(ids: Sequence[str]) -> list[Sequence[str]]:

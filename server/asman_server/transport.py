@@ -4,17 +4,35 @@ uvicorn's websocket protocol is kept whole, and given one more ASGI extension, `
 writes a finished frame without a coroutine, a task or another encoding, refuses when the connection is going away and
 says when the socket has no room. A server's frames are unmasked (RFC 6455, 5.1), so one byte string serves every
 subscriber: that doubled the fan-out measured in ``bench/``.
+
+Nobody who stalls can keep a connection: one that is closed and does not take what waits for it is cut off after
+`CLOSE_SECONDS`, and one that does not finish saying what it asks for, after `HEAD_SECONDS`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from asman_shared.errors import CLOSE_REASONS, CloseCode
+
 EXTENSION = "asman.writer"
+CLOSE_SECONDS: Final = 10.0
+"""How long a connection that is being closed may take for what waits for it."""
+HEAD_SECONDS: Final = 20.0
+"""How long a request's line and headers may take to arrive."""
+HEAD_BYTES: Final = 64 * 1024
+"""Most that these may have."""
 _TEXT, _BINARY = b"\x81", b"\x82"
 
 
@@ -85,3 +103,111 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         """Lets the outbox go on."""
         super().resume_writing()
         self.writer.on_drain()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Closes at once, even when the socket has no room; all else as uvicorn does."""
+        open_ = self.handshake_complete and not self.close_sent and not self.disconnected
+        if message["type"] == "websocket.close" and open_ and self.initial_response is None:
+            self._close(message.get("code") or 1000, message.get("reason") or "")
+        else:
+            await super().send(message)
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.transport.is_closing():
+            return
+        try:
+            self.conn.send_close(code, reason)
+        except InvalidState:
+            raise ClientDisconnected from None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self._cut_off_later()
+
+    def _cut_off_later(self) -> None:
+        """A transport that is closed first writes what it holds: for ever, to a peer that does not read."""
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message is here; text that is none is the peer's fault, and no line in our log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(CloseCode.BAD_TEXT, CLOSE_REASONS[CloseCode.BAD_TEXT])
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def handle_close(self, event: Frame) -> None:
+        """The peer closes."""
+        super().handle_close(event)
+        self._cut_off_later()
+
+    def handle_parser_exception(self) -> None:
+        """The peer does not speak websocket, or its message is too large."""
+        super().handle_parser_exception()
+        self._cut_off_later()
+
+    def keepalive_timeout(self) -> None:
+        """The peer did not answer a ping."""
+        super().keepalive_timeout()
+        self._cut_off_later()
+
+
+class HubHttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with a bound on the head of a request, in bytes and in time."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begins to wait for the first request."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def _await_head(self) -> None:
+        if self._deadline is None:
+            self._head = 0
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, status: bytes) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Refuses a head without end."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._deadline is not None:
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        """Another request begins."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)

@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
 from starlette.websockets import WebSocket
 
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES, Language
 from asman_shared.definition import Definition
-from asman_shared.errors import CloseCode
+from asman_shared.errors import BadRequest, CloseCode
 from asman_shared.messages import (
     Abort,
     Acknowledged,
@@ -30,6 +31,7 @@ from asman_shared.messages import (
     Register,
     Registered,
     Released,
+    Result,
     WorkerMessage,
 )
 
@@ -157,6 +159,8 @@ class WorkerSession(SocketSession[WorkerMessage]):
             await job_log.stored()
 
     def _finished(self, message: Finished) -> None:
+        if message.outcome.result.outputs:
+            _check_storable(message.outcome.result)
         self._shell.apply(ev.AttemptFinished(self._incarnation, message.job, message.attempt, message.outcome))
 
     def _released(self, message: Released) -> None:
@@ -170,6 +174,18 @@ class WorkerSession(SocketSession[WorkerMessage]):
 
     async def _get_blobs(self, message: GetBlobs) -> None:
         self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+
+
+def _check_storable(result: Result) -> None:
+    """Values of outputs are free JSON; what can't be stored must not get as far as the journal.
+
+    Raises:
+        BadRequest: It has a number or a nesting that can't be.
+    """
+    try:
+        msgspec.msgpack.encode(result)
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise BadRequest(f"this result can't be stored: {error}", field="outcome.result.outputs") from None
 
 
 def _ignore(_message: Any) -> None:

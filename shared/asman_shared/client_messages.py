@@ -121,7 +121,7 @@ class List(Message, tag="list"):
 
     ref: Ref
     states: list[State] = []
-    before: int | None = None
+    before: Count | None = None
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_PAGE)] = 100
 
 

@@ -18,6 +18,9 @@ from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMe
 
 M = TypeVar("M")
 
+SENTENCE: Final = 300
+"""Characters of what was sent that an error repeats at most."""
+
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
 
@@ -63,6 +66,22 @@ def _array_header(count: int) -> bytes:
     if count < 2**16:
         return b"\xdc" + count.to_bytes(2, "big")
     return b"\xdd" + count.to_bytes(4, "big")
+
+
+def _array_size(data: bytes) -> int:
+    """How many elements a msgpack array says it has; 0 for anything else, which the decoder will refuse."""
+    if not data:
+        return 0
+    if data[0] >> 4 == 9:
+        return data[0] & 0x0F
+    width = {0xDC: 2, 0xDD: 4}.get(data[0], 0)
+    return int.from_bytes(data[1 : 1 + width], "big")
+
+
+def _check_count(count: int) -> None:
+    """Before anything is made of them: an error for each of a million bad messages would cost gigabytes."""
+    if count > limits.FRAME_MESSAGES:
+        raise TooLarge(f"a frame has {count} messages and may have {limits.FRAME_MESSAGES}")
 
 
 def frame(parts: Sequence[bytes], language: Language) -> bytes:
@@ -126,14 +145,15 @@ class FrameDecoder(Generic[M]):
         """
         if len(data) > limits.FRAME_BYTES:
             raise TooLarge(f"a frame has {len(data)} bytes and may have {limits.FRAME_BYTES}")
+        if language is Language.MSGPACK:
+            _check_count(_array_size(data))
         if language is Language.JSON and data.lstrip()[:1] == b"{":
             data = b"[" + data + b"]"
         try:
             messages: list[M | Broken] = self._whole[language].decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             messages = self._decode_each(data, language)
-        if len(messages) > limits.FRAME_MESSAGES:
-            raise TooLarge(f"a frame has {len(messages)} messages and may have {limits.FRAME_MESSAGES}")
+        _check_count(len(messages))
         return messages
 
     def _decode_each(self, data: bytes, language: Language) -> list[M | Broken]:
@@ -141,6 +161,7 @@ class FrameDecoder(Generic[M]):
             raws: list[msgspec.Raw] = self._raw[language].decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"this frame is not a {language.name} array of messages: {error}") from None
+        _check_count(len(raws))
         return [self._decode_one(raw, language) for raw in raws]
 
     def _decode_one(self, raw: msgspec.Raw, language: Language) -> M | Broken:
@@ -148,7 +169,9 @@ class FrameDecoder(Generic[M]):
             message: M = self._one[language].decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             sentence, _, path = str(error).partition(" - at `$")
-            field = path.rstrip("`").lstrip(".") or None
+            field = path.rstrip("`").lstrip(".")[:SENTENCE] or None
+            if len(sentence) > SENTENCE:
+                sentence = sentence[: SENTENCE - 1] + "…"
             return Broken(BadRequest(sentence, field=field), self._ref(raw, language))
         return message
 

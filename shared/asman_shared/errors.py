@@ -177,6 +177,8 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     GOING_AWAY = 1001
+    BAD_FRAME = 1002
+    BAD_TEXT = 1007
     TOO_BIG = 1009
     INTERNAL = 1011
     RESTART = 1012
@@ -193,6 +195,8 @@ class CloseCode(IntEnum):
 
 #: What each of our own close codes says, in a sentence.
 CLOSE_REASONS: dict[CloseCode, str] = {
+    CloseCode.BAD_FRAME: "these bytes are no websocket frame",
+    CloseCode.BAD_TEXT: "a text frame is not UTF-8",
     CloseCode.TOO_BIG: "a frame was larger than the limit named in the welcome",
     CloseCode.RESTART: "the hub is restarting; connect again",
     CloseCode.PROTOCOL: "this is not the protocol spoken here",

@@ -51,13 +51,13 @@ class Error(Message, tag="error"):
     retry: bool = False
 
 
-class Summary(Struct, omit_defaults=True):
+class Summary(Struct, gc=False, omit_defaults=True):
     """What a list shows of a job's definition."""
 
     image: str = ""
     build: str = ""
     command: str = ""
-    tags: list[str] = []
+    tags: tuple[str, ...] = ()
     cpus: float = 1.0
     memory: int = 0
     gpus: int = 0
@@ -124,10 +124,10 @@ class OutputFile(Struct, omit_defaults=True):
     """
 
     ref: DataRef
-    size: int
+    size: Count
     sha256: str
     media_type: str = "application/octet-stream"
-    mode: int = 0o644
+    mode: Annotated[int, Meta(ge=0, le=0o7777)] = 0o644
 
 
 class Result(Struct, omit_defaults=True):
@@ -135,7 +135,7 @@ class Result(Struct, omit_defaults=True):
 
     outputs: dict[str, OutputFile] = {}
     skipped: dict[str, str] = {}
-    phases: dict[Phase, int] = {}
+    phases: dict[Phase, Millis] = {}
     image_digest: str = ""
     worker: str = ""
 
@@ -173,7 +173,7 @@ class LogLine(Struct, array_like=True):
     seq: Count
     time: Millis
     stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
-    text: str
+    text: Annotated[str, Meta(max_length=limits.LOG_LINE_BYTES)]
     phase: Phase = Phase.RUNNING
 
 
@@ -216,7 +216,7 @@ class Resume(Struct):
     """The last change that a client has seen."""
 
     epoch: str
-    seq: int
+    seq: Count
 
 
 class Limits(Struct):

@@ -97,6 +97,10 @@ class SimDatabase:
         body = self.bodies.get(job_id)
         return None if body is None else _definition(body)
 
+    async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
+        await self._read()
+        return {job_id: _definition(self.bodies[job_id]) for job_id in ids if job_id in self.bodies}
+
     async def result(self, queue: str, job_id: str) -> Result | None:
         await self._read()
         body = self.results.get((queue, job_id))

@@ -52,16 +52,7 @@ class Host:
         journal = Journal(self.database)
         self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy, RETENTION)
         self._spawn(journal.run())
-        self._spawn(self._begin(self.registry))
-
-    async def _begin(self, registry: Registry) -> None:
-        while registry is self.registry:
-            try:
-                await registry.take_up_work()
-            except AsmanError:
-                await asyncio.sleep(1)
-            else:
-                await registry.sweep()
+        self._spawn(self.registry.look_after())
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from asman_server.client_session import ClientSession
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
+from asman_server.core.assignments import Assignments
 from asman_server.core.fleet import Fleet
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
@@ -286,13 +287,13 @@ def _replaced_by_late_loss(original: Any) -> Any:
 
 
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
-    "results are taken without the fence": (QueueCore, "_live", _no_fence),
+    "results are taken without the fence": (Assignments, "_live", _no_fence),
     "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
     "lost workers are free of charge": (QueueCore, "_requeue", _free_losses),
     "the grace never ends": (QueueCore, "_bury", _no_grace_end),
     "a reconnect merges two views": (queue_module, "reconcile", _merge_views),
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
-    "room is free before the container is gone": (QueueCore, "_revoke", _capacity_freed_at_abort),
+    "room is free before the container is gone": (Assignments, "_revoke", _capacity_freed_at_abort),
     "capacity is oversold": (Worker, "fits", _oversell),
     "followers are told before the commit": (Journal, "changed", _told_before_durable),
     "answers are lost when a commit fails": (Journal, "_failed", _answers_lost_on_failure),

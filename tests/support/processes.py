@@ -68,8 +68,8 @@ class AsmanProcess:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start it; returns once it is ready for use."""
+    def start(self, seconds: float = 30) -> None:
+        """Start it; returns once it is ready for use, which may take so many seconds."""
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -81,12 +81,12 @@ class AsmanProcess:
                 start_new_session=True,
             )
         try:
-            self.wait_ready()
+            self.wait_ready(seconds)
         except BaseException:
             self.kill()
             raise
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, seconds: float = 30) -> None:
         """Wait until it can be used; by itself a process is ready at once."""
 
     def kill(self) -> None:

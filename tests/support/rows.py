@@ -24,7 +24,7 @@ def job_id(number: int) -> str:
 
 
 def job(number: int, state: State = State.QUEUED, **more: Any) -> Job:
-    return Job(id=job_id(number), number=number, summary=Summary(image="a"), state=state, holders=["_"], **more)
+    return Job(id=job_id(number), number=number, summary=Summary(image="a"), state=state, holders=("_",), **more)
 
 
 def row(made: Job, queue: str = "q") -> JobRow:

@@ -6,7 +6,8 @@
   other than a plain variable; or when a `` ` `` or such a ``$`` stands inside double quotes; or when its first word is
   ``!`` or ``NAME=value``.
 - Any other string is split into words as a shell splits them, and ``$NAME`` and ``${NAME}`` outside single quotes
-  stand for the job's own environment (an unknown name is empty). Values are never split again.
+  stand for the job's own environment; a name that it does not have stays as it is written, for a shell inside the
+  container to read (``sh -c "for i in 1 2; do echo $i; done"``). Values are never split again.
 
 So ``sh -c "cat /inputs/a > /outputs/b"`` is split, as its ``>`` is quoted, and ``cat a > b`` runs by a shell. The rule
 looks at the text only, never at the image: the job's id does not depend on where it runs.
@@ -126,7 +127,7 @@ def _double(text: str, at: int, word: list[str], env: Mapping[str, str]) -> int:
 def _variable(text: str, at: int, word: list[str], env: Mapping[str, str]) -> int:
     found = _VARIABLE.match(text, at)
     if found is not None:
-        word.append(env.get(found[1] or found[2], ""))
+        word.append(env.get(found[1] or found[2], found[0]))
         return found.end()
     following = text[at + 1 : at + 2]
     if following and following not in " \t\"'\\/.,:=%+-":

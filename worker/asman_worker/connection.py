@@ -99,7 +99,7 @@ class HubConnection:
     """
 
     def __init__(
-        self, target: QueueTarget, outbox: Outbox, *, backoff: Backoff | None = None, stable: float = 10.0
+        self, target: QueueTarget, outbox: Outbox, *, backoff: Backoff | None = None, stable: float = 2.0
     ) -> None:
         self.target = target
         self.outbox = outbox

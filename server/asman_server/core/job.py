@@ -33,6 +33,7 @@ class Job(Struct, gc=False, omit_defaults=True):
         lane: The namespace whose turn it uses.
         forced: The run was asked for although a cached result exists.
         previous: That cached verdict, which stands until a forced run replaces it.
+        returned: When it came back to the queue because its attempt came to nothing; 0 when it has not.
         ran: When the container began to run.
         log_start: Seq of the first log line of this run; seqs go on growing over the runs of a job, so that a reader
             who follows it through a new run neither misses a line nor takes a new one for an old one.
@@ -54,10 +55,11 @@ class Job(Struct, gc=False, omit_defaults=True):
     max_attempts: int = 3
     worker: str = ""
     worker_name: str = ""
-    holders: list[str] = []
+    holders: tuple[str, ...] = ()
     lane: str = "_"
     priority: int = 0
     queued: int = 0
+    returned: int = 0
     started: int = 0
     ran: int = 0
     finished: int = 0
@@ -103,7 +105,7 @@ def summarise(definition: Definition, shape: Shape) -> Summary:
         image=definition.image or "",
         build=built[:COMMAND_SHOWN],
         command=text if len(text) <= COMMAND_SHOWN else text[: COMMAND_SHOWN - 1] + "…",
-        tags=definition.tags or [],
+        tags=tuple(definition.tags or ()),
         cpus=shape.cpus / 1000,
         memory=shape.memory,
         gpus=shape.gpus,

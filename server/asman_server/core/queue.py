@@ -6,16 +6,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
+from asman_shared import limits
 from asman_shared.messages import Outcome, Register, Verdict
 from asman_shared.states import Phase, Reason, State
 
 from . import effects as fx
 from . import events as ev
 from . import webhooks
-from .fleet import Fleet
+from .assignments import Assignments
 from .job import Job
 from .policy import QueuePolicy
-from .ready import Ready
 from .reconcile import reconcile
 from .verdicts import WHY_ABORTED, lost_verdict, verdict_of
 from .waits import Waits
@@ -23,30 +23,21 @@ from .worker import Lease, Presence, Worker
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
+CROWDED: Final = f"{limits.NAMESPACES_PER_JOB} namespaces hold this job, which is the most; submit it in one of them"
+
+LINES_AHEAD: Final = 2**32
+"""Log lines that can be lost on the way; a worker that claims more has made them up."""
 
 
-class QueueCore:
-    """One queue. `handle` is the only way in.
-
-    Attributes:
-        complete: Every job of the queue is in memory; when false, an unknown id may be a finished job in the store,
-            and the shell must look there and send `Recalled` before asking about it.
-    """
+class QueueCore(Assignments):
+    """One queue. `handle` is the only way in."""
 
     def __init__(self, policy: QueuePolicy | None = None) -> None:
-        self.policy = policy or QueuePolicy()
-        self.jobs: dict[str, Job] = {}
+        super().__init__(policy)
         self.slots: dict[str, str] = {}
-        self.ready = Ready()
-        self.fleet = Fleet(self.ready, self.policy.patience)
-        self.workers = self.fleet.workers
-        self.running = 0
-        self.finished = 0
-        self.complete = True
         self._number = 0
         self._waits = Waits()
         self._recent: OrderedDict[str, None] = OrderedDict()
-        self._out: list[fx.Effect] = []
         self._handlers: dict[type[ev.Event], Callable[[Any, int], None]] = {
             ev.Submitted: self._submitted,
             ev.CancelRequested: self._cancel_requested,
@@ -68,6 +59,8 @@ class QueueCore:
         self._handlers[type(event)](event, now)
         for worker in self.fleet.take_freed():
             self._fill(worker, now)
+        if self._back:
+            self._offer_back(now)
         out, self._out = self._out, []
         return out
 
@@ -122,6 +115,9 @@ class QueueCore:
         if webhooks.full(job, event.calls):
             self._out.append(fx.Refused(event.origin, "too_large", webhooks.FULL))
             return
+        if job is not None and not job.state.over and _crowded(job, event.namespace):
+            self._out.append(fx.Refused(event.origin, "too_large", CROWDED))
+            return
         if event.namespace != DEFAULT_NAMESPACE:
             self._take_slot(event.namespace, event.job, now)
         if job is not None and job.state is State.FINISHED and event.reuse == "cached":
@@ -163,14 +159,14 @@ class QueueCore:
         job.forced = event.reuse == "never"
         job.losses = 0
         job.log_start = job.log_next
-        job.started = job.ran = job.finished = 0
+        job.returned = job.started = job.ran = job.finished = 0
         job.worker = job.worker_name = ""
         job.queued = now
         job.priority = event.priority
         job.run_limit = event.run_limit
         job.queue_limit = event.queue_limit
         job.max_attempts = event.max_attempts
-        job.holders = [event.namespace]
+        job.holders = (event.namespace,)
         job.lane = event.namespace
         if event.namespace != DEFAULT_NAMESPACE:
             self.slots[event.namespace] = job.id
@@ -188,8 +184,8 @@ class QueueCore:
             self._release(older, namespace, Reason.REPLACED, now)
 
     def _hold(self, job: Job, namespace: str) -> None:
-        if namespace not in job.holders:
-            job.holders = [*job.holders, namespace]
+        if namespace not in job.holders and not _crowded(job, namespace):
+            job.holders = (*job.holders, namespace)
             self._changed(job)
         if namespace != DEFAULT_NAMESPACE and job.state is not State.FINISHED:
             self.slots[namespace] = job.id
@@ -212,9 +208,9 @@ class QueueCore:
         if job.state is State.FINISHED:
             return False
         if namespace == ALL_NAMESPACES:
-            left: list[str] = []
+            left: tuple[str, ...] = ()
         elif namespace in job.holders:
-            left = [held for held in job.holders if held != namespace]
+            left = tuple(held for held in job.holders if held != namespace)
         else:
             return False
         for gone in set(job.holders) - set(left):
@@ -328,10 +324,11 @@ class QueueCore:
         job.phase = None
         job.state = State.QUEUED
         job.started = job.ran = 0
+        job.returned = now
         self.ready.push(job)
         self._waits.watch(job)
         self._changed(job)
-        self._offer(job, now)
+        self._back.append(job)
 
     def _drain_requested(self, event: ev.DrainRequested, now: int) -> None:
         worker = self.workers.get(event.incarnation)
@@ -341,24 +338,6 @@ class QueueCore:
         self.fleet.able.forget()
         self.fleet.close(worker)
         self._worker_changed(worker)
-
-    def _live(self, incarnation: str, job_id: str, attempt: int) -> tuple[Worker | None, Job | None]:
-        """The worker that speaks, and the job if this attempt of it is the live one and this worker's."""
-        worker = self.workers.get(incarnation)
-        job = self.jobs.get(job_id)
-        if (
-            worker is None
-            or job is None
-            or job.state is not State.RUNNING
-            or job.attempt != attempt
-            or job.worker != incarnation
-        ):
-            return worker, None
-        return worker, job
-
-    def current(self, incarnation: str, job_id: str, attempt: int) -> Job | None:
-        """The job if this worker has its live attempt: the fence for everything a worker says."""
-        return self._live(incarnation, job_id, attempt)[1]
 
     def _phase_reported(self, event: ev.PhaseReported, now: int) -> None:
         worker, job = self._live(event.incarnation, event.job, event.attempt)
@@ -387,7 +366,8 @@ class QueueCore:
         self._fill(worker, now)
 
     def _accept(self, job: Job, outcome: Outcome, now: int) -> None:
-        job.log_next = max(outcome.lines, job.log_next)
+        if job.log_next < outcome.lines <= job.log_next + LINES_AHEAD:
+            job.log_next = outcome.lines
         verdict = verdict_of(outcome, job.log_next)
         if verdict.reason.cacheable or job.previous is None:
             self._out.append(fx.StoreResult(job, outcome))
@@ -402,63 +382,6 @@ class QueueCore:
             self._requeue(job, now, lost=False)
         self._fill(worker, now)
         self._worker_changed(worker)
-
-    # ---------------------------------------------------------------------------------------------- assignment
-
-    def _offer(self, job: Job, now: int) -> None:
-        """Looks for a worker for the line that a job has just joined."""
-        worker = self.fleet.choose(job)
-        if worker is None:
-            return
-        line = self.ready.lines[job.shape]
-        head = line.head(self.ready.turns)
-        if head is not None:
-            self._assign(worker, head[1], now)
-
-    def _fill(self, worker: Worker, now: int) -> None:
-        """Hands a worker jobs until it is full or nothing fits."""
-        if not self.fleet.open(worker):
-            return
-        while self.ready.waiting:
-            job = self.fleet.next_for(worker, now)
-            if job is None:
-                return
-            self._assign(worker, job, now)
-
-    def _fill_open(self, now: int) -> None:
-        if self.ready.waiting:
-            for worker in self.fleet.with_room():
-                self._fill(worker, now)
-
-    def _assign(self, worker: Worker, job: Job, now: int) -> None:
-        job.state = State.RUNNING
-        self.ready.gone(job, served=True)
-        job.attempt = max(job.attempt, job.floor) + 1
-        while (job.id, job.attempt) in worker.leases:
-            job.attempt += 1
-        job.phase = Phase.ASSIGNED
-        job.worker = worker.incarnation
-        job.worker_name = worker.info.name
-        job.started = now
-        job.ran = 0
-        self.running += 1
-        worker.hold(Lease(job.id, job.attempt, job.shape, now))
-        self.fleet.assigned(worker, job.shape)
-        self._out.append(fx.Assign(worker, job, job.attempt))
-        self._changed(job)
-
-    def _revoke(self, job: Job, why: str) -> None:
-        """Takes the live attempt of a job from its worker, whose capacity stays in use until it has let go."""
-        if job.state is not State.RUNNING:
-            return
-        worker = self.workers.get(job.worker)
-        if worker is None:
-            return
-        lease = worker.leases.get((job.id, job.attempt))
-        if lease is None:
-            return
-        lease.live = False
-        self._out.append(fx.Abort(worker, job.id, job.attempt, why))
 
     # --------------------------------------------------------------------------------------------------- ends
 
@@ -524,9 +447,9 @@ class QueueCore:
 
     def _check_waits(self, now: int) -> None:
         """Gives up jobs that have waited for longer than they were given."""
-        for job_id, number in self._waits.due(now):
+        for job_id in self._waits.due(now):
             job = self.jobs.get(job_id)
-            if job is not None and job.number == number and job.state is State.QUEUED:
+            if job is not None and job.state is State.QUEUED:
                 self._stop(job, Reason.TIMED_OUT, now, "it waited in the queue for longer than it was given")
 
     def _expired(self, event: ev.Expired, now: int) -> None:
@@ -534,12 +457,7 @@ class QueueCore:
             if job.state is State.FINISHED and job.finished < event.before:
                 self._forget(job)
 
-    # ------------------------------------------------------------------------------------------------ telling
 
-    def _changed(self, job: Job, *, first: bool = False, ended: bool = False) -> None:
-        job.rev += 1
-        self._out.append(fx.Changed(job, first, ended))
-
-    def _worker_changed(self, worker: Worker) -> None:
-        worker.rev += 1
-        self._out.append(fx.WorkerChanged(worker))
+def _crowded(job: Job, namespace: str) -> bool:
+    """Whether as many namespaces hold a job as may, and this is another one."""
+    return len(job.holders) >= limits.NAMESPACES_PER_JOB and namespace not in job.holders

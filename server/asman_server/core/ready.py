@@ -18,6 +18,7 @@ from asman_shared.definition import Shape
 from asman_shared.states import State
 
 from .job import Job
+from .sharing import Shared
 
 Rank = tuple[int, int, int]
 """(negative priority, turn, number): the smallest is next."""
@@ -30,13 +31,14 @@ def _number(entry: tuple[int, Job]) -> int:
 class Turns:
     """The turn of each namespace in a queue."""
 
-    __slots__ = ("_next", "now")
+    __slots__ = ("_next", "_prune", "now")
 
     PRUNE = 4096
 
     def __init__(self) -> None:
         self.now = 0
         self._next: dict[str, int] = {}
+        self._prune = self.PRUNE
 
     def of(self, lane: str) -> int:
         """The turn at which a lane may be served."""
@@ -48,8 +50,9 @@ class Turns:
         turn = self.of(lane)
         self.now = turn
         self._next[lane] = turn + 1
-        if len(self._next) > self.PRUNE:
+        if len(self._next) > self._prune:
             self._next = {k: v for k, v in self._next.items() if v > self.now}
+            self._prune = max(self.PRUNE, 2 * len(self._next))
 
 
 class _Lane:
@@ -251,15 +254,17 @@ class ReadyLine:
 class Ready:
     """All waiting jobs of a queue."""
 
-    __slots__ = ("lines", "turns", "waiting")
+    __slots__ = ("lines", "shared", "turns", "waiting")
 
     def __init__(self) -> None:
         self.lines: dict[Shape, ReadyLine] = {}
+        self.shared = Shared()
         self.turns = Turns()
         self.waiting = 0
 
     def push(self, job: Job) -> ReadyLine:
         """Adds a job whose state is Queued."""
+        self.shared.slim(job)
         line = self.lines.get(job.shape)
         if line is None:
             line = self.lines[job.shape] = ReadyLine(job.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -11,6 +12,9 @@ from asman_shared.states import Phase
 
 from .job import Job
 from .worker import NO_SHAPE, Lease, Worker
+
+AHEAD: Final = 1000
+"""Attempts that a lost commit can have held, with much to spare; who claims more has made them up."""
 
 
 class Reconciled(Struct):
@@ -46,7 +50,7 @@ def reconcile(worker: Worker, holding: list[Held], jobs: Mapping[str, Job], now:
         known = worker.leases.get(key)
         if known is None:
             job = jobs.get(held.job)
-            if job is not None:
+            if job is not None and held.attempt <= job.attempt + AHEAD:
                 # It may stem from an assignment whose commit was lost: its number must not be given out again.
                 job.floor = max(job.floor, held.attempt)
             shape = job.shape if job is not None and not held.done else NO_SHAPE

@@ -9,23 +9,32 @@ from .job import Job
 
 
 class Waits:
-    """A heap of deadlines; entries of jobs that no longer wait are passed over when their time comes."""
+    """A heap of deadlines, one that counts for each job; the others are passed over when their time comes.
 
-    __slots__ = ("_heap",)
+    A job that comes back after a lost worker waits anew: what it may wait is not used up by the time it ran.
+    """
+
+    __slots__ = ("_heap", "_until")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, str]] = []
+        self._heap: list[tuple[int, str]] = []
+        self._until: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._heap)
 
     def watch(self, job: Job) -> None:
-        """Notes a waiting job's deadline, if it has one."""
-        if job.queue_limit:
-            heapq.heappush(self._heap, (job.queued + job.queue_limit, job.number, job.id))
+        """Notes the deadline of a waiting job, if it has one."""
+        if not job.queue_limit:
+            self._until.pop(job.id, None)
+            return
+        until = self._until[job.id] = (job.returned or job.queued) + job.queue_limit
+        heapq.heappush(self._heap, (until, job.id))
 
-    def due(self, now: int) -> Iterator[tuple[str, int]]:
-        """The (id, number) of jobs whose deadline has passed; they may have been assigned or have left since."""
+    def due(self, now: int) -> Iterator[str]:
+        """The ids of jobs whose deadline has passed; they may have been assigned or have left since."""
         while self._heap and self._heap[0][0] <= now:
-            _, number, job_id = heapq.heappop(self._heap)
-            yield job_id, number
+            until, job_id = heapq.heappop(self._heap)
+            if self._until.get(job_id) == until:
+                del self._until[job_id]
+                yield job_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,7 @@ async def test_a_database_that_can_t_be_opened_is_said_without_its_password(tmp_
             await migrate(engine)
         assert "sesame" not in caught.value.message
         await engine.dispose()
+    # A connection that could not be opened ends its thread by itself, which must not outlive this test's loop.
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join, 10)

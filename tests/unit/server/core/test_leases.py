@@ -100,6 +100,19 @@ def test_an_assignment_that_nothing_is_heard_of_is_taken_back() -> None:
     assert w.core.jobs[job_id(1)].losses == 1
 
 
+def test_a_job_may_run_for_days_on_a_worker_that_is_there() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    for phase in (Phase.STAGING, Phase.PULLING, Phase.RUNNING, Phase.UPLOADING):
+        w.phase("w", 1, phase)
+        for _ in range(24):
+            w.wait(3_600_000)
+    assert w.aborted() == []
+    assert w.core.jobs[job_id(1)].attempt == 1
+    assert w.finish("w", 1)
+
+
 def test_a_new_process_on_the_same_host_inherits_nothing() -> None:
     w = World()
     w.join("host-1")

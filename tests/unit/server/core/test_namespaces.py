@@ -42,7 +42,7 @@ def test_a_job_that_another_namespace_holds_goes_on() -> None:
     w.submit(1, "b")
     w.submit(2, "a")
     assert w.state(1) is State.RUNNING
-    assert w.core.jobs[job_id(1)].holders == ["b"]
+    assert w.core.jobs[job_id(1)].holders == ("b",)
     w.submit(3, "b")
     assert w.reason(1) == "Replaced"
 

@@ -175,7 +175,7 @@ def test_finished_jobs_leave_memory_and_can_be_recalled() -> None:
     from asman_shared.messages import Summary, Verdict
     from asman_shared.states import Reason
 
-    old = Job(id=job_id(0), number=1, summary=Summary(), state=State.FINISHED, holders=["_"])
+    old = Job(id=job_id(0), number=1, summary=Summary(), state=State.FINISHED, holders=("_",))
     old.verdict = Verdict(ok=True, reason=Reason.SUCCESS)
     w.send(ev.Recalled(old))
     assert w.submit(0) == "cached"

@@ -1,0 +1,116 @@
+"""How every scenario measures and reports: medians with their spread, the machine, a table and a JSON file."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def rss(pid: int | None = None) -> int:
+    """Resident bytes of a process, or of this one after its garbage is collected."""
+    if pid is None:
+        gc.collect()
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def machine() -> str:
+    """What this was measured on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+@dataclass
+class Figure:
+    """One measured quantity.
+
+    Attributes:
+        name: What it is.
+        unit: Of all its values.
+        values: One per run.
+        target: What it is meant to be, in words.
+    """
+
+    name: str
+    unit: str
+    values: list[float]
+    target: str = ""
+
+    @property
+    def median(self) -> float:
+        """The middle of the runs."""
+        return median(self.values)
+
+    @property
+    def spread(self) -> str:
+        """The least and the greatest of the runs."""
+        if len(self.values) < 2:
+            return "one run"
+        return f"{_short(min(self.values))} to {_short(max(self.values))}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+@dataclass
+class Report:
+    """All that a scenario found.
+
+    Attributes:
+        notes: What has to be known to read the figures, such as how durable each side was.
+    """
+
+    scenario: str
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    machine: str = field(default_factory=machine)
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def add(self, name: str, unit: str, values: Sequence[float], target: str = "") -> Figure:
+        """Takes a figure in and returns it."""
+        figure = Figure(name, unit, list(values), target)
+        self.figures.append(figure)
+        return figure
+
+    def publish(self) -> Path:
+        """Prints the table and writes the JSON; returns its path."""
+        console = Console(width=130)
+        table = Table(title=self.scenario, title_justify="left")
+        for name, right in (("", False), ("median", True), ("unit", False), ("spread", True), ("target", False)):
+            table.add_column(name, justify="right" if right else "left")
+        for figure in self.figures:
+            table.add_row(figure.name, _short(figure.median), figure.unit, figure.spread, figure.target)
+        console.print(table)
+        for note in self.notes:
+            console.print(note, highlight=False)
+        console.print(f"{self.date}; {self.machine}", highlight=False)
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{self.scenario}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        console.print(f"written to {path.relative_to(RESULTS.parents[1])}", highlight=False)
+        return path

@@ -1,0 +1,119 @@
+"""One play: a database, a load, faults for a while, and the judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.faults import Fault, Faults
+from tests.chaos.judge import Judgement, judge
+from tests.chaos.load import Load
+from tests.chaos.stage import Stage, set_up
+from tests.support.postgres import PostgresServer
+
+DRAIN_SECONDS = 120.0
+"""Time for everything to end after the last fault."""
+
+
+@dataclass
+class Played:
+    """What came of one play."""
+
+    database: str
+    seconds: float
+    judgement: Judgement
+    refused: Counter[str]
+    times: dict[str, list[float]]
+    trouble: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise was kept and everything recovered."""
+        return not self.judgement.broken and not self.trouble
+
+
+async def play(
+    folder: Path,
+    seed: int,
+    seconds: float,
+    *,
+    postgres: PostgresServer | None = None,
+    workers: int = 3,
+    clients: int = 3,
+    cpus: int = 5,
+    silence: bool = True,
+) -> Played:
+    """Plays once.
+
+    Args:
+        folder: Everything is written here; one play each.
+        seed: Chooses faults and jobs. How processes are interleaved is the machine's choice each time.
+        seconds: How long faults go on; each kind comes at least once.
+        postgres: The database's server, which is hurt too; None for SQLite.
+        workers: Worker processes.
+        clients: Client connections.
+        cpus: Jobs that a worker runs at once.
+        silence: Whether connections are cut with silence too, which takes half a minute to notice.
+    """
+    begun = time.monotonic()
+    async with set_up(folder, postgres, workers=workers, clients=clients, cpus=cpus) as stage:
+        load = Load(stage, seed)
+        try:
+            await load.start()
+            times, trouble = await _hurt(stage, load, random.Random(seed), seconds, silence=silence)
+            unanswered = await load.finish(DRAIN_SECONDS)
+            # What counts is what is durable: the judge asks a hub that knows nothing else.
+            await asyncio.to_thread(stage.hub.restart)
+            judgement = await judge(stage, load.seen, unanswered)
+        finally:
+            await load.close()
+        trouble += _defects(stage)
+    database = "SQLite" if postgres is None else "Postgres"
+    return Played(database, time.monotonic() - begun, judgement, load.seen.refused, times, trouble)
+
+
+async def _hurt(
+    stage: Stage, load: Load, chance: random.Random, seconds: float, *, silence: bool
+) -> tuple[dict[str, list[float]], list[str]]:
+    faults = Faults(stage, load, chance)
+    beside, short = faults.all(silence=silence)
+    trouble: list[str] = []
+
+    async def inflict(fault: Fault) -> None:
+        name = fault.__name__
+        try:
+            await fault()
+        except AssertionError as error:
+            trouble.append(f"{name.replace('_', ' ')}: {error}")
+            stage.wake_all()
+
+    await faults.ready()
+    going = [asyncio.create_task(inflict(fault)) for fault in beside]
+    until = time.monotonic() + seconds
+    due: list[Fault] = []
+    first = True
+    while first or time.monotonic() < until:
+        if not due:
+            due = list(short)
+            chance.shuffle(due)
+        await inflict(due.pop())
+        first = first and bool(due)
+        await asyncio.sleep(chance.uniform(0.2, 1))
+    if going:
+        await asyncio.wait(going)
+    return dict(faults.times), trouble
+
+
+def _defects(stage: Stage) -> list[str]:
+    """Tracebacks that processes printed: nothing that was done to them is a reason for one."""
+    found = []
+    for process in stage.processes.started:
+        said = process.output()
+        if "Traceback" in said:
+            at = said.index("Traceback")
+            found.append(f"{process.name} ({process.log.name}) printed a traceback: {said[at : at + 1500]}")
+    return found

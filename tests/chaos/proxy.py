@@ -1,0 +1,125 @@
+"""A TCP proxy between one actor and the hub that can cut its connections: with a reset, or with silence."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+
+from tests.chaos.runs import clock
+
+_CHUNK = 64 * 1024
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+
+
+class _Link:
+    """One connection: the actor's side, the hub's side and two tasks that carry bytes.
+
+    Attributes:
+        silent: Bytes and endings of either side are swallowed.
+    """
+
+    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
+        self.near = near
+        self.far = far
+        self.silent = False
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carries bytes one way until that way ends."""
+        try:
+            while data := await reader.read(_CHUNK):
+                if not self.silent:
+                    writer.write(data)
+                    await writer.drain()
+            if not self.silent and writer.can_write_eof():
+                writer.write_eof()
+        except OSError:
+            if not self.silent:
+                self.reset()
+
+    def reset(self) -> None:
+        """Ends both sides with RST."""
+        for writer in (self.near, self.far):
+            if not writer.is_closing():
+                with suppress(OSError):
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+                writer.transport.abort()
+
+
+class Proxy:
+    """See the module. Open inside ``async with``.
+
+    Args:
+        hub_port: Where the hub listens on loopback.
+
+    Attributes:
+        port: Where the actor dials.
+        dialled: When a websocket was last asked for (`clock`).
+    """
+
+    def __init__(self, hub_port: int) -> None:
+        self.port = 0
+        self.dialled = 0.0
+        self._hub_port = hub_port
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Proxy:
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for link in self._links:
+            link.reset()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def reset(self) -> None:
+        """Resets every connection that is open now; a silent one stays silent."""
+        for link in list(self._links):
+            if not link.silent:
+                link.reset()
+
+    def silence(self) -> None:
+        """From now on nothing passes on the connections that are open, which stay open; new ones are not touched."""
+        for link in self._links:
+            link.silent = True
+
+    async def _accepted(self, near_in: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._serve(near_in, near)
+        except asyncio.CancelledError:
+            near.transport.abort()
+        finally:
+            self._tasks.discard(task)
+
+    async def _serve(self, near_in: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+        try:
+            far_in, far = await asyncio.open_connection("127.0.0.1", self._hub_port)
+        except OSError:
+            near.transport.abort()
+            return
+        link = _Link(near, far)
+        self._links.add(link)
+        try:
+            with suppress(OSError):
+                asked = await near_in.read(_CHUNK)
+                if b"upgrade: websocket" in asked.lower():
+                    self.dialled = clock()
+                if not link.silent:
+                    far.write(asked)
+            await asyncio.gather(link.carry(near_in, far), link.carry(far_in, near))
+        finally:
+            self._links.discard(link)
+            near.close()
+            far.close()

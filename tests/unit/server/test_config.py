@@ -1,0 +1,84 @@
+"""Settings: a flag wins over the environment, that over the file, that over the default; wrong ones are a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asman_server.config import HubConfig, load_config
+from asman_shared.errors import BadRequest
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in HubConfig.model_fields:
+        monkeypatch.delenv(f"ASMAN_{name.upper()}", raising=False)
+    monkeypatch.delenv("ASMAN_CONFIG", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "hub.toml"
+    made.write_text('port = 1111\ngrace = "11s"\nretention = "11d"\n')
+    return made
+
+
+def test_precedence_is_flag_then_environment_then_file_then_default(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASMAN_PORT", "2222")
+    monkeypatch.setenv("ASMAN_GRACE", "22s")
+    made = load_config(config=file, port=3333, host=None)
+    assert (made.port, made.grace, made.retention, made.host) == (3333, "22s", "11d", "127.0.0.1")
+
+
+def test_the_environment_may_name_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    assert load_config().port == 1111
+    other = file.with_name("other.toml")
+    other.write_text("port = 4444\n")
+    assert load_config(config=other).port == 4444
+
+
+def test_a_file_of_one_hub_is_not_that_of_the_next(file: Path) -> None:
+    assert load_config(config=file).port == 1111
+    assert load_config().port == 8000
+
+
+def test_the_database_is_in_the_data_folder_unless_it_is_named(tmp_path: Path) -> None:
+    assert load_config(data_dir=tmp_path).database == f"sqlite:///{tmp_path}/hub.sqlite"
+    assert load_config(database_url="postgresql://h/d").database == "postgresql://h/d"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "seventy"),
+        ("port", "70000"),
+        ("grace", "20"),
+        ("grace", "soon"),
+        ("retention", "-1d"),
+        ("log_level", "loud"),
+        ("shutdown_timeout", "-1"),
+        ("allow_private_webhooks", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_the_setting(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"ASMAN_{name.upper()}", value)
+    with pytest.raises(BadRequest) as caught:
+        load_config()
+    assert caught.value.field == name
+    assert f"--{name.replace('_', '-')} or ASMAN_{name.upper()}" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_file_that_is_not_there_or_can_t_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="does not exist"):
+        load_config(config=tmp_path / "no.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("port = = 1")
+    with pytest.raises(BadRequest, match=r"broken\.toml can't be read"):
+        load_config(config=broken)

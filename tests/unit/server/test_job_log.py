@@ -1,0 +1,247 @@
+"""The log of a job while it lives: numbered, stored in chunks, bounded, and never told wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from asman_server import job_log as module
+from asman_server.core import events as ev
+from asman_server.job_log import JUMP, JobLog
+from asman_shared import limits
+from asman_shared.codec import Packet
+from asman_shared.messages import LogLines, Outcome
+from tests.support.log_desk import JOB, WORKER, LogDesk, line
+
+
+class Reader:
+    """A follower that keeps what it is pushed."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[list[int], int | None]] = []
+
+    def lines(self, packet: Packet, first: int, last: int) -> None:
+        message = packet.message
+        assert isinstance(message, LogLines)
+        numbers = [one.seq for one in message.lines]
+        assert (first, last) == (numbers[0], numbers[-1])
+        self.seen.append((numbers, message.gap))
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[LogDesk]:
+    made = LogDesk()
+    yield made
+    made.logs.flush()
+
+
+async def opened(desk: LogDesk) -> tuple[JobLog, Reader]:
+    log, reader = await desk.logs.open(JOB), Reader()
+    log.followers[reader] = None
+    return log, reader
+
+
+async def test_lines_are_told_at_once_and_stored_in_one_chunk(desk: LogDesk) -> None:
+    log, reader = await opened(desk)
+    await desk.add(line(0), line(1))
+    await desk.add(line(2))
+    assert reader.seen == [([0, 1], None), ([2], None)]
+    assert (desk.job.log_next, log.next_seq) == (3, 3)
+    assert desk.chunks.waiting == []
+    desk.logs.flush()
+    desk.chunks.commit()
+    assert desk.chunks.kept() == [0, 1, 2]
+    assert list(desk.chunks.stored) == [0]
+    assert (log.unstored, log.stored_to) == (0, 3)
+
+
+async def test_what_is_sent_again_is_passed_over(desk: LogDesk) -> None:
+    _, reader = await opened(desk)
+    await desk.add(line(0), line(1), line(2))
+    await desk.add(line(1), line(2), line(3))
+    await desk.add(line(0))
+    assert [numbers for numbers, _ in reader.seen] == [[0, 1, 2], [3]]
+
+
+async def test_lines_out_of_order_and_doubled_in_one_batch_are_passed_over(desk: LogDesk) -> None:
+    _, reader = await opened(desk)
+    await desk.add(line(5), line(3), line(5), line(6), line(1))
+    assert reader.seen == [([5, 6], 5)]
+    assert desk.job.log_next == 7
+
+
+async def test_lines_that_are_missing_are_an_explicit_gap(desk: LogDesk) -> None:
+    _, reader = await opened(desk)
+    await desk.add(line(0))
+    await desk.add(line(10))
+    assert reader.seen == [([0], None), ([10], 10)]
+
+
+async def test_a_made_up_number_does_not_use_up_those_of_later_lines(desk: LogDesk) -> None:
+    _, reader = await opened(desk)
+    await desk.add(line(2**53 - 1), line(JUMP + 1), line(1))
+    assert reader.seen == [([1], 1)]
+    assert desk.job.log_next == 2
+    desk.core.handle(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0, lines=2**53 - 1)), 2)
+    assert desk.job.log_next == 2
+
+
+async def test_a_large_batch_is_stored_without_waiting_for_the_clock(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK_BYTES", 200)
+    await desk.add(*(line(n, "x" * 50) for n in range(4)))
+    assert len(desk.chunks.waiting) == 1
+
+
+async def test_past_its_bound_head_and_tail_are_kept(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOG_BYTES", 1000)
+    log = await desk.logs.open(JOB)
+    for number in range(100):
+        await desk.add(line(number, "x" * 68))
+        log.flush()
+        desk.chunks.commit()
+    kept = desk.chunks.kept()
+    assert kept[:5] == [0, 1, 2, 3, 4], "the head stays"
+    assert kept[-5:] == [95, 96, 97, 98, 99], "the tail moves on"
+    assert len(kept) == 10
+    log.recent.clear()
+    lines, at_end = await desk.logs.read(JOB, 0, 1000)
+    assert [one.seq for one in lines] == kept
+    assert at_end
+
+
+async def test_a_log_that_is_taken_up_again_goes_on_counting_its_bound(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOG_BYTES", 1000)
+    for number in range(20):
+        await desk.add(line(number, "x" * 68))
+        desk.logs.flush()
+        desk.chunks.commit()
+    desk.logs.open_logs.clear()
+    log = await desk.logs.open(JOB)
+    assert log.next_seq == 20
+    await desk.add(line(20, "x" * 68))
+    desk.logs.flush()
+    desk.chunks.commit()
+    kept = desk.chunks.kept()
+    assert len(kept) == 10
+    assert kept[-1] == 20
+
+
+async def test_stored_lines_leave_memory_beyond_what_is_kept_fresh(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECENT_BYTES", 500)
+    log = await desk.logs.open(JOB)
+    await desk.add(*(line(n, "x" * 68) for n in range(20)))
+    desk.logs.flush()
+    assert len(log.recent) == 20, "what is not stored yet stays"
+    desk.chunks.commit()
+    assert [one.seq for one in log.recent] == [15, 16, 17, 18, 19]
+    assert await desk.numbers(15) == ([15, 16, 17, 18, 19], True)
+    assert desk.chunks.reads == 0
+    assert await desk.numbers(3, limit=4) == ([3, 4, 5, 6], False)
+    assert desk.chunks.reads == 1
+
+
+async def test_a_page_of_fresh_lines_is_bounded_in_bytes(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a reader that comes while the database is away would be sent a frame larger than any may be."""
+    monkeypatch.setattr(limits, "LOG_PAGE_BYTES", 300)
+    await desk.add(*(line(n, "x" * 68) for n in range(10)))
+    assert await desk.numbers(0) == ([0, 1, 2], False)
+    assert await desk.numbers(8) == ([8, 9], True)
+
+
+async def test_reading_past_the_end_is_the_end(desk: LogDesk) -> None:
+    await desk.add(line(0))
+    assert await desk.numbers(1) == ([], True)
+    assert await desk.numbers(99) == ([], True)
+
+
+async def test_what_is_not_stored_yet_is_read_after_what_is(desk: LogDesk) -> None:
+    """The store has lost a head that was never there; the reader gets what is here."""
+    log = await desk.logs.open(JOB)
+    await desk.add(line(5), line(6))
+    assert await desk.numbers(0) == ([5, 6], True)
+    assert log.unstored
+
+
+async def test_the_log_of_an_attempt_that_is_not_the_live_one_is_dropped(desk: LogDesk) -> None:
+    assert await desk.logs.add(WORKER, JOB, 7, [line(0)]) is None
+    assert await desk.logs.add("somebody-else-00", JOB, 1, [line(0)]) is None
+    assert await desk.logs.add(WORKER, "f" * 64, 1, [line(0)]) is None
+    assert await desk.logs.add(WORKER, JOB, 1, []) is None
+    assert desk.logs.open_logs == {}
+
+
+async def test_an_attempt_that_ends_while_its_log_is_opened_adds_nothing(desk: LogDesk) -> None:
+    desk.job.log_next = 1
+
+    async def heads(_queue: str, _job: str) -> list[object]:
+        desk.core.handle(ev.CancelRequested(JOB), 2)
+        return []
+
+    desk.logs._store.chunk_heads = heads  # type: ignore[assignment,method-assign]
+    assert await desk.logs.add(WORKER, JOB, 1, [line(1)]) is None
+    assert desk.logs.open_logs == {}
+
+
+async def test_a_finished_log_leaves_memory_once_it_is_stored_and_nobody_follows(desk: LogDesk) -> None:
+    log, reader = await opened(desk)
+    await desk.add(line(0))
+    desk.core.handle(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0, lines=1)), 2)
+    desk.logs.finished(JOB)
+    desk.logs.close(JOB)
+    assert desk.logs.open_logs, "its lines are not stored yet"
+    desk.chunks.commit()
+    assert desk.logs.open_logs, "somebody follows it"
+    del log.followers[reader]
+    desk.logs.close(JOB)
+    assert desk.logs.open_logs == {}
+    assert await desk.numbers() == ([0], True)
+    desk.logs.finished(JOB)
+    desk.logs.clear(JOB)
+
+
+async def test_a_new_run_forgets_the_lines_and_goes_on_counting(desk: LogDesk) -> None:
+    log, reader = await opened(desk)
+    await desk.add(line(0), line(1))
+    desk.logs.clear(JOB)
+    assert (log.next_seq, log.unstored, list(log.recent)) == (2, 0, [])
+    await desk.add(line(2))
+    desk.logs.flush()
+    desk.chunks.commit()
+    assert desk.chunks.kept() == [2]
+    assert [numbers for numbers, _ in reader.seen] == [[0, 1], [2]]
+
+
+async def test_whoever_waits_for_the_store_is_woken(desk: LogDesk) -> None:
+    log = await desk.logs.open(JOB)
+    await desk.add(line(0))
+    waiting, gone = asyncio.ensure_future(log.stored()), asyncio.ensure_future(log.stored())
+    await asyncio.sleep(0)
+    gone.cancel()
+    log.flush()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    desk.chunks.commit()
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def test_lines_are_handed_over_by_the_clock(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asman_server.queue_logs.FLUSH_SECONDS", 0.0)
+    await desk.add(line(0))
+    async with asyncio.timeout(5):
+        while not desk.chunks.waiting:
+            await asyncio.sleep(0)
+
+
+async def test_a_removed_job_takes_its_log_along(desk: LogDesk) -> None:
+    await desk.add(line(0))
+    desk.logs.forget(JOB)
+    assert desk.logs.open_logs == {}

@@ -71,6 +71,8 @@ def _sentence(error: Exception, host: str, timeout: float) -> str:
             return f"{host} answered with HTTP status {code}: is it an Asman hub, and the path right?"
         case NegotiationError():
             return f"{host} does not speak {limits.SUBPROTOCOL_MSGPACK}: is it an Asman hub of this version?"
+        case InvalidMessage(__cause__=EOFError()):
+            return f"{host} closed the connection before it answered: is the hub behind it running?"
         case InvalidMessage() | EOFError() | InvalidHandshake():
             return f"what answers at {host} is not an Asman hub"
         case InvalidURI():

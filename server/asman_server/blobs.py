@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from asman_shared.errors import NotFound, TooLarge, Unauthentic, Unavailable
 from asman_shared.messages import BlobLink, BlobTicket
@@ -68,20 +68,26 @@ class FolderStore:
     def _ticket(self, sha256: str, size: int) -> BlobTicket:
         if size > BLOB_BYTES:
             raise TooLarge(f"a blob may have {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
-        if self.path(sha256).is_file():
+        if self._size(sha256) == size:
             return BlobTicket(sha256=sha256, exists=True)
         expires = self._expiry()
         url = self._signer.sign("PUT", self.PREFIX + sha256, expires=expires, extra=str(size))
         return BlobTicket(sha256=sha256, url=url, expires=expires * 1000)
+
+    def _size(self, sha256: str) -> int | None:
+        """Bytes of a stored blob; None when it is not stored."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
         """For each sha256: where it can be read, or an empty url."""
         return await asyncio.to_thread(lambda: [self._link(key) for key in keys])
 
     def _link(self, sha256: str) -> BlobLink:
-        try:
-            size = self.path(sha256).stat().st_size
-        except FileNotFoundError:
+        size = self._size(sha256)
+        if size is None:
             return BlobLink(sha256=sha256)
         expires = self._expiry()
         url = self._signer.sign("GET", self.PREFIX + sha256, expires=expires)
@@ -127,16 +133,17 @@ class FolderStore:
                         f"{received} bytes with sha256 {digest.hexdigest()[:12]}… came under the name {sha256[:12]}… "
                         f"of {size} bytes; nothing was kept"
                     )
-                await asyncio.to_thread(self._settle, file.fileno(), part, self.path(sha256))
+                await asyncio.to_thread(self._settle, file, part, self.path(sha256))
         except OSError as error:
             raise Unavailable(f"the hub can't write to its disk: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
 
     @staticmethod
-    def _settle(file: int, part: Path, final: Path) -> None:
+    def _settle(file: BinaryIO, part: Path, final: Path) -> None:
         """Gives a finished part its name, so that after a crash it is there whole or not at all."""
-        os.fsync(file)
+        file.flush()
+        os.fsync(file.fileno())
         final.parent.mkdir(exist_ok=True)
         part.replace(final)
         folder = os.open(final.parent, os.O_RDONLY)

@@ -93,6 +93,8 @@ class JobLog:
         following = self.next_seq
         for line in lines:
             if following <= line.seq <= following + JUMP:
+                if len(line.text) > limits.LOG_LINE_BYTES:
+                    line.text = line.text[: limits.LOG_LINE_BYTES - 1] + "…"
                 fresh.append(line)
                 following = line.seq + 1
         if not fresh:

@@ -173,7 +173,7 @@ class LogLine(Struct, array_like=True):
     seq: Count
     time: Millis
     stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
-    text: Annotated[str, Meta(max_length=limits.LOG_LINE_BYTES)]
+    text: str
     phase: Phase = Phase.RUNNING
 
 

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidMessage,
     InvalidStatus,
     InvalidURI,
     WebSocketException,
@@ -197,6 +198,10 @@ class HubConnection:
                 f"the hub at {self.target.base} answered {status}"
                 f"{': ' + _SENTENCES[status] if status in _SENTENCES else ''}"
             ) from error
+        except InvalidMessage as error:
+            if not isinstance(error.__cause__, EOFError):
+                raise ConnectionFailed(f"what answers at {self.target.base} is no hub: {error}") from error
+            raise ConnectionFailed(f"the hub at {self.target.base} closed the connection before it answered") from error
         except (InvalidHandshake, InvalidURI, WebSocketException) as error:
             raise ConnectionFailed(f"what answers at {self.target.base} is no hub: {error}") from error
         except TimeoutError as error:

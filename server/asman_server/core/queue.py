@@ -286,13 +286,14 @@ class QueueCore(Assignments):
 
     def _worker_lost(self, event: ev.WorkerLost, now: int) -> None:
         worker = self.workers.get(event.incarnation)
-        if worker is None or worker.session != event.session:
+        if worker is None or worker.session != event.session or worker.presence is Presence.AWAY:
             return
         self.fleet.able.forget()
         self.fleet.close(worker)
         worker.drained = worker.presence is Presence.DRAINING
         worker.presence = Presence.AWAY
         worker.away_since = now
+        worker.forget_dead()
         if not worker.leases:
             self._bury(worker, now, charge=False)
         else:

@@ -109,6 +109,12 @@ class Worker:
             self._use(lease.shape, -1)
         return lease
 
+    def forget_dead(self) -> None:
+        """Lets go of all that it was told to stop: should it come back, it says anew what it still has."""
+        for lease in list(self.leases.values()):
+            if not lease.live:
+                self.let_go(lease.job, lease.attempt)
+
     def lacks(self, shape: Shape) -> str:
         """What this worker, even when idle, lacks for a job of this shape; empty when nothing."""
         info = self.info

@@ -84,6 +84,14 @@ async def test_a_web_server_that_is_no_hub() -> None:
     assert "answered with HTTP status 404: is it an Asman hub" in error.message
 
 
+async def test_a_door_with_no_hub_behind_it() -> None:
+    async def balancer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    assert "closed the connection before it answered" in (await against_tcp(balancer)).message
+
+
 async def test_something_that_is_no_web_server() -> None:
     async def mail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ready\r\n")

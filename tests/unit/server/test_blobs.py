@@ -110,6 +110,30 @@ async def test_nobody_sees_a_blob_before_it_is_whole(store: FolderStore) -> None
     assert seen == [False] * len(BODY)
 
 
+async def test_a_blob_has_all_its_bytes_on_disk_before_it_has_its_name(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    rename = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        sizes.append(self.stat().st_size)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    await store.write(KEY, len(BODY), body(BODY))
+    assert sizes == [len(BODY)]
+
+
+async def test_a_blob_that_a_crash_left_short_is_asked_for_again(store: FolderStore) -> None:
+    await store.write(KEY, len(BODY), body(BODY))
+    store.path(KEY).write_bytes(b"")
+    (ticket,) = await store.tickets([(KEY, len(BODY))])
+    assert not ticket.exists
+    await store.write(KEY, len(BODY), body(BODY))
+    assert store.read(KEY).read_bytes() == BODY
+
+
 async def test_tickets_and_links_are_signed_for_one_blob_and_a_while(store: FolderStore) -> None:
     (ticket,) = await store.tickets([(KEY, len(BODY))])
     assert (ticket.exists, ticket.method, ticket.expires) == (False, "PUT", 4_600_000)

@@ -88,6 +88,15 @@ async def test_a_made_up_number_does_not_use_up_those_of_later_lines(desk: LogDe
     assert desk.job.log_next == 2
 
 
+async def test_a_line_longer_than_any_may_be_is_cut(desk: LogDesk) -> None:
+    """A worker cuts it into several; one that does not must not make frames that no client reads."""
+    log = await desk.logs.open(JOB)
+    await desk.add(line(0, "x" * (limits.LOG_LINE_BYTES + 1)), line(1, "y" * limits.LOG_LINE_BYTES))
+    first, second = log.recent
+    assert (len(first.text), first.text[-1]) == (limits.LOG_LINE_BYTES, "…")
+    assert second.text == "y" * limits.LOG_LINE_BYTES
+
+
 async def test_a_large_batch_is_stored_without_waiting_for_the_clock(
     desk: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,6 +242,18 @@ async def test_an_unknown_host_and_a_hub_that_is_not_there_are_one_clear_sentenc
     assert "nothing listens" in await complaint(hub.url, caplog)
 
 
+async def test_a_door_with_no_hub_behind_it_is_not_taken_for_something_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def balancer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    server = await asyncio.start_server(balancer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        said = await complaint(f"http://127.0.0.1:{port}/q/secret", caplog)
+    assert "closed the connection before it answered" in said
+
+
 async def test_the_queues_name_is_not_in_the_log(hub: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG", logger="asman"):
         async with dialled(hub.url) as worker:

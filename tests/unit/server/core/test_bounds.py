@@ -22,6 +22,29 @@ def test_a_made_up_attempt_number_does_not_use_up_those_of_later_attempts() -> N
     assert w.core.jobs[job_id(1)].attempt == 1
 
 
+def test_what_a_worker_made_up_goes_with_its_connection() -> None:
+    w = World()
+    w.join("liar", holding=[Held(job_id(n), 1, Phase.RUNNING) for n in range(100)])
+    assert len(w.core.workers["liar".ljust(16, ".")].leases) == 100
+    w.lose("liar")
+    assert w.core.workers == {}
+
+
+def test_what_was_to_be_stopped_keeps_its_room_when_its_worker_comes_back_with_it() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    w.cancel(1)
+    w.lose("w")
+    resumed = w.join("w", holding=[Held(job_id(1), 1, Phase.RUNNING)])
+    assert [held.job for held in resumed.abort] == [job_id(1)]
+    w.submit(2)
+    assert w.assigned() == []
+    w.release("w", 1)
+    assert w.assigned() == [2]
+
+
 def test_an_attempt_from_a_lost_commit_is_not_given_out_again() -> None:
     w = World()
     w.submit(1)

@@ -245,13 +245,13 @@ class Model:
 
     def lose(self, name: str, session: int) -> None:
         hand = self.hands.get(name)
-        if hand is None or hand.session != session:
+        if hand is None or hand.session != session or not hand.here:
             return
+        hand.has = {key: held for key, held in hand.has.items() if held.live}
         if not hand.has:
             del self.hands[name]
             return
-        if hand.here:
-            hand.left_draining = hand.draining
+        hand.left_draining = hand.draining
         hand.here, hand.away_since = False, self.now
 
     def finish(self, name: str, job_id: str, attempt: int, reason: Reason) -> bool:
@@ -351,6 +351,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.core = QueueCore(POLICY)
         self.model = Model()
         self.stored: dict[str, bytes] = {}
+        self.durable: set[str] = set()
         self.sessions: dict[str, int] = {}
         self.session = 0
         self.attempts: dict[str, int] = {}
@@ -370,6 +371,7 @@ class QueueMachine(RuleBasedStateMachine):
                 self.stored.pop(effect.job.id, None)
         for effect in effects:
             if isinstance(effect, fx.Changed) and effect.job.state is not State.REMOVED:
+                self.durable.discard(effect.job.id)
                 self.stored[effect.job.id] = msgspec.msgpack.encode(effect.job)
         assert sorted(aborted) == sorted(self.model.aborts)
         self.model.aborts.clear()
@@ -395,6 +397,7 @@ class QueueMachine(RuleBasedStateMachine):
             seen = core.jobs.get(job)
             if seen is None:
                 assert wanted.state is State.FINISHED, "an unfinished job has left memory"
+                assert job in self.durable, "a job has left memory before it was durable"
                 assert not core.complete
                 seen = msgspec.msgpack.decode(self.stored[job], type=Job)
             self.compare_job(seen, wanted)
@@ -591,6 +594,8 @@ class QueueMachine(RuleBasedStateMachine):
         over = sorted(job for job, seen in self.core.jobs.items() if seen.state is State.FINISHED)
         if over:
             job = data.draw(st.sampled_from(over))
+            if not late:
+                self.durable.add(job)
             self.send(ev.Settled(job, self.core.jobs[job].rev - late))
 
     @rule(age=st.sampled_from([0, 5_000, 30_000]))
@@ -608,6 +613,7 @@ class QueueMachine(RuleBasedStateMachine):
     def hub_restarts(self) -> None:
         found = [msgspec.msgpack.decode(row, type=Job) for row in self.stored.values()]
         open_ = [job for job in found if not job.state.over]
+        self.durable = set(self.stored)
         self.core = QueueCore(POLICY)
         self.core.restore(
             open_,

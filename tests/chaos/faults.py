@@ -26,16 +26,18 @@ class Faults:
         stage: The actors.
         load: The people.
         chance: Chooses who is hit, and when.
+        longest: Seconds that something stays frozen at most.
 
     Attributes:
         times: Seconds of recovery, by what was measured.
     """
 
-    def __init__(self, stage: Stage, load: Load, chance: random.Random) -> None:
+    def __init__(self, stage: Stage, load: Load, chance: random.Random, longest: float) -> None:
         self.times: dict[str, list[float]] = defaultdict(list)
         self._stage = stage
         self._load = load
         self._chance = chance
+        self._longest = longest
         self._hurt: set[str] = set()
 
     def all(self, *, silence: bool) -> tuple[Sequence[Fault], Sequence[Fault]]:
@@ -74,7 +76,7 @@ class Faults:
     async def freeze_hub(self) -> None:
         """SIGSTOP for a while."""
         self._stage.signal(self._stage.hub, signal.SIGSTOP)
-        await asyncio.sleep(self._chance.uniform(0.5, 3))
+        await asyncio.sleep(self._chance.uniform(0.2, 1) * self._longest)
         since = clock()
         self._stage.signal(self._stage.hub, signal.SIGCONT)
         self.times["hub frozen, from its waking: next answer"].append(await self._stage.answered(since))
@@ -109,7 +111,7 @@ class Faults:
         """SIGSTOP for less than anybody notices."""
         worker = self._choose()
         self._stage.signal(worker.process, signal.SIGSTOP)
-        await asyncio.sleep(self._chance.uniform(0.5, 3))
+        await asyncio.sleep(self._chance.uniform(0.2, 1) * self._longest)
         since = clock()
         self._stage.signal(worker.process, signal.SIGCONT)
         self.times["worker frozen, from its waking: next job"].append(await self._begins(worker, since) - since)
@@ -177,7 +179,7 @@ class Faults:
         postgres = self._stage.postgres
         assert postgres is not None
         postgres.freeze()
-        await asyncio.sleep(self._chance.uniform(0.5, 3))
+        await asyncio.sleep(self._chance.uniform(0.2, 1) * self._longest)
         since = clock()
         postgres.thaw()
         self.times["Postgres frozen, from its waking: next answer"].append(await self._stage.answered(since))

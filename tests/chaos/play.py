@@ -57,7 +57,8 @@ async def play(
         workers: Worker processes.
         clients: Client connections.
         cpus: Jobs that a worker runs at once.
-        silence: Whether connections are cut with silence too, which takes half a minute to notice.
+        silence: Whether connections are cut with silence too, which takes half a minute to notice; without, all pauses
+            are short.
     """
     begun = time.monotonic()
     async with set_up(folder, postgres, workers=workers, clients=clients, cpus=cpus) as stage:
@@ -79,7 +80,8 @@ async def play(
 async def _hurt(
     stage: Stage, load: Load, chance: random.Random, seconds: float, *, silence: bool
 ) -> tuple[dict[str, list[float]], list[str]]:
-    faults = Faults(stage, load, chance)
+    pause = 1.0 if silence else 0.3
+    faults = Faults(stage, load, chance, longest=3 * pause)
     beside, short = faults.all(silence=silence)
     trouble: list[str] = []
 
@@ -102,7 +104,7 @@ async def _hurt(
             chance.shuffle(due)
         await inflict(due.pop())
         first = first and bool(due)
-        await asyncio.sleep(chance.uniform(0.2, 1))
+        await asyncio.sleep(chance.uniform(0.2, 1) * pause)
     if going:
         await asyncio.wait(going)
     return dict(faults.times), trouble

@@ -26,7 +26,7 @@ from .worker_session import WorkerSession
 def _socket(kind: type[ClientSession] | type[WorkerSession]) -> object:
     """The endpoint of one kind of websocket.
 
-    It accepts before the queue is loaded, and what the dialler says meanwhile waits in its socket, so that the first
+    The queue is loaded first; what the dialler says meanwhile waits in its socket, so that the first
     message is never lost.
     """
 

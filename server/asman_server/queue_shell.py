@@ -465,7 +465,7 @@ class QueueShell:
 
 def _refusal(origin: Origin) -> Callable[[AsmanError], None]:
     def refuse(error: AsmanError) -> None:
-        origin.say(Error(code=error.code, message=error.message, ref=origin.ref, field=error.field, retry=error.retry))
+        origin.say(Error.of(error, origin.ref))
 
     return refuse
 

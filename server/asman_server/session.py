@@ -95,7 +95,7 @@ class SocketSession(Generic[M]):
 
     def refuse(self, error: AsmanError, ref: int | None) -> None:
         """Answers with an error."""
-        self.say(Error(code=error.code, message=error.message, ref=ref, field=error.field, retry=error.retry))
+        self.say(Error.of(error, ref))
 
     def close_soon(self, code: CloseCode) -> None:
         """Closes the connection from outside of its own task."""

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from . import limits
 from .definition import DataRef
+from .errors import AsmanError
 from .states import Fault, Phase, Reason, State
 
 JobId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -49,6 +50,11 @@ class Error(Message, tag="error"):
     ref: Ref | None = None
     field: str | None = None
     retry: bool = False
+
+    @classmethod
+    def of(cls, error: AsmanError, ref: int | None) -> Error:
+        """The message that says an error, about the request ``ref`` if it is about one."""
+        return cls(code=error.code, message=error.message, ref=ref, field=error.field, retry=error.retry)
 
 
 class Summary(Struct, gc=False, omit_defaults=True):

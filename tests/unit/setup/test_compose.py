@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.processes import asman
 
 ROOT = Path(__file__).resolve().parents[3]
-yaml = pytest.importorskip("yaml", reason="needs pyyaml from the dev extra")
 
 
 @pytest.fixture(scope="module")

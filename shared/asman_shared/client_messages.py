@@ -73,6 +73,7 @@ class Submit(Message, tag="submit"):
         reuse: ``never`` forces a new run although a cached result exists.
         time_limit: Milliseconds the container may run, besides what the definition says.
         queue_limit: Milliseconds the job may wait before it is given up as TimedOut.
+        phase_limits: Milliseconds that phases may take, besides what the worker allows.
         max_attempts: Lost workers after which the job is given up.
         follow: Whether this connection is pushed the job's changes from now on.
         callbacks: Webhooks to call; they belong to the submission, not to the job's id.
@@ -86,6 +87,7 @@ class Submit(Message, tag="submit"):
     reuse: Literal["cached", "never"] = "cached"
     time_limit: Millis = 0
     queue_limit: Millis = 0
+    phase_limits: dict[Phase, Millis] = {}
     max_attempts: Annotated[int, Meta(ge=1, le=100)] = limits.MAX_ATTEMPTS
     follow: bool = True
     callbacks: Callbacks | None = None

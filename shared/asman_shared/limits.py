@@ -46,6 +46,10 @@ LOG_PAGE_BYTES: Final = 512 * KIB
 """Most text in one page of log lines."""
 BLOBS_PER_REQUEST: Final = 1000
 """Most blobs asked about in one request."""
+PART_BYTES: Final = 32 * MIB
+"""A larger blob is sent in parts of this size, so that a broken upload goes on where it was."""
+PARTS_PER_TICKET: Final = 64
+"""Most parts that one ticket names; the next ones come with the next answer."""
 HEARTBEAT_MS: Final = 10_000
 """How often a worker or client says something, and half of how long the hub waits to hear it."""
 PRIORITY: Final = 100

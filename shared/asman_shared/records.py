@@ -245,19 +245,48 @@ class Problem(Struct):
     message: str
 
 
-class BlobTicket(Struct, omit_defaults=True):
-    """How to store one blob, or the news that it is there.
+class BlobPart(Struct):
+    """One part of a blob that is sent in parts: ``size`` bytes from ``offset`` on go to ``url``, as its ticket says.
 
-    ``url`` is relative to the hub's address unless it is absolute; send the bytes there with ``method`` and
-    ``headers`` before ``expires``.
+    ``number`` counts from 1.
+    """
+
+    number: int
+    offset: int
+    size: int
+    url: str
+
+
+class BlobTicket(Struct, omit_defaults=True):
+    """What is missing of one blob and how to send it, or the news that all of it is there.
+
+    Whoever uploads asks, sends what the ticket says is missing, and asks again until the ticket says ``exists``. What
+    was sent before a break is not asked for again, so resuming is asking.
+
+    Attributes:
+        sha256: The blob.
+        exists: It is stored, and verified.
+        pending: All of it has come and is being verified; ask again.
+        refused: What came before was not what its name says, and is gone: a sentence. Said once.
+        url: Where to send the whole blob; empty when it is sent in ``parts``. Relative to the hub's address unless it
+            is absolute; so are those of the parts.
+        method: How to send it, or each part.
+        headers: What to send with it, or with each part.
+        expires: The addresses are good until then, in epoch milliseconds.
+        parts: The next parts that are missing, at most `limits.PARTS_PER_TICKET`.
+        missing: Bytes that have not come yet, over all parts.
     """
 
     sha256: str
     exists: bool = False
+    pending: bool = False
+    refused: str = ""
     url: str = ""
     method: str = "PUT"
     headers: dict[str, str] = {}
     expires: int = 0
+    parts: list[BlobPart] = []
+    missing: int = 0
 
 
 class BlobLink(Struct, omit_defaults=True):

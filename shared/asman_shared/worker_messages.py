@@ -122,8 +122,8 @@ class Registered(Message, tag="registered"):
 class Assign(Message, tag="assign"):
     """Run this.
 
-    ``time_limit`` bounds phase running in milliseconds (0: the worker's own maximum); ``log_next`` is the seq of its
-    first log line.
+    ``time_limit`` bounds phase running in milliseconds (0: the worker's own maximum), ``phase_limits`` the other phases
+    likewise; ``log_next`` is the seq of its first log line.
     """
 
     job: str
@@ -131,6 +131,7 @@ class Assign(Message, tag="assign"):
     definition: Definition
     time_limit: int = 0
     log_next: int = 0
+    phase_limits: dict[Phase, Millis] = {}
 
 
 class Abort(Message, tag="abort"):

@@ -34,6 +34,7 @@ Request = (
     | m.ReadLog
     | m.Explain
     | m.Validate
+    | m.Configure
     | m.PutBlobs
     | m.GetBlobs
 )
@@ -48,6 +49,7 @@ Reply = (
     | m.LogPage
     | m.Explanation
     | m.Validated
+    | m.Configured
     | m.BlobTickets
     | m.BlobLinks
 )

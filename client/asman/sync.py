@@ -237,6 +237,7 @@ class Queue(_Mirror):
 
     workers = _call(client.Queue.workers)
     validate = _call(client.Queue.validate)
+    configure = _call(client.Queue.configure)
     jobs: Callable[..., Iterator[m.JobState]] = _each(client.Queue.jobs)
     changes: Callable[..., Iterator[Change]] = _each(client.Queue.changes)
     _submit = _call(client.Queue.submit)

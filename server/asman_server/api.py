@@ -109,6 +109,23 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET",
+        "/q/{queue}/settings",
+        rest_queue.settings,
+        "settings",
+        "queue",
+        {200: Answer("its settings", t.SettingsAnswer)},
+    ),
+    Operation(
+        "PUT",
+        "/q/{queue}/settings",
+        rest_queue.configure,
+        "configure",
+        "queue",
+        {200: Answer("its settings as they are now", t.SettingsAnswer)},
+        body=t.SettingsBody,
+    ),
+    Operation(
+        "GET",
         "/q/{queue}/metrics",
         metrics.queue_metrics,
         "queue_metrics",

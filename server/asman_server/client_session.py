@@ -15,6 +15,7 @@ from asman_shared.messages import (
     BlobTickets,
     Cancel,
     ClientMessage,
+    Configure,
     Delete,
     Explain,
     Follow,
@@ -61,6 +62,7 @@ NEEDS: Final[dict[type, Right]] = {
     ReadLog: Right.READ,
     Explain: Right.READ,
     Validate: Right.SUBMIT,
+    Configure: Right.SUBMIT,
     GetBlobs: Right.READ,
 }
 
@@ -105,6 +107,7 @@ class ClientSession(SocketSession[ClientMessage]):
             ReadLog: self._read_log,
             Explain: self._explain,
             Validate: self._validate,
+            Configure: self._configure,
             PutBlobs: self._put_blobs,
             GetBlobs: self._get_blobs,
             Ping: self.ping,
@@ -213,13 +216,15 @@ class ClientSession(SocketSession[ClientMessage]):
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
             await follow.start()
             self._logs[message.job] = follow
-        if not job.state.over:
+        # Who follows a finished job is told that end, even if the job is run again before the answer leaves.
+        over = job.wire() if job.state.over else None
+        if over is None:
             self._shell.fanout.follow(message.job, self)
             self._followed.add(message.job)
         self._shell.tell(
             job,
             Origin(message.ref, self.say),
-            lambda state: Following(ref=message.ref, active=True, job=state),
+            lambda state: Following(ref=message.ref, active=True, job=over or state),
         )
 
     def _log_over(self, job_id: str) -> None:
@@ -245,6 +250,12 @@ class ClientSession(SocketSession[ClientMessage]):
 
     async def _validate(self, message: Validate) -> None:
         self.say(await validate(self._shell, self._blobs, message.definition, message.ref))
+
+    def _configure(self, message: Configure) -> None:
+        if message.retention is None:
+            self.say(self._shell.configured(message.ref))
+        else:
+            self._shell.configure(message.retention, Origin(message.ref, self.say))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
         self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))

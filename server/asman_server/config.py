@@ -34,7 +34,8 @@ class HubConfig(BaseSettings):
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
         grace: How long a lost worker may take to come back before its jobs are given to others.
-        retention: How long finished jobs, their results and their logs are kept.
+        retention: How long finished jobs, their results and their logs are kept where the queue does not say.
+        longest_retention: The longest that a queue may ask for.
         allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
         shutdown_timeout: How long the hub tries to end connections politely, in seconds.
     """
@@ -52,10 +53,11 @@ class HubConfig(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     grace: str = "30s"
     retention: str = "7d"
+    longest_retention: str = "365d"
     allow_private_webhooks: bool = False
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
-    @field_validator("grace", "retention")
+    @field_validator("grace", "retention", "longest_retention")
     @classmethod
     def _is_duration(cls, value: str) -> str:
         try:

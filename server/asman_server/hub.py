@@ -20,6 +20,7 @@ from .journal import Journal
 from .meters import TimedLedger
 from .outbox import Flusher
 from .registry import Registry
+from .retention import Retention, give_jobs_their_time
 from .services import Services
 from .signing import Signer, load_secret
 from .sql_ledger import SqlLedger
@@ -42,7 +43,12 @@ class Hub:
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
         self.config = config
         self.clock = clock
-        self._policy = QueuePolicy(grace=parse_duration(config.grace), private_webhooks=config.allow_private_webhooks)
+        self._policy = QueuePolicy(
+            grace=parse_duration(config.grace),
+            retention=parse_duration(config.retention),
+            longest_retention=parse_duration(config.longest_retention),
+            private_webhooks=config.allow_private_webhooks,
+        )
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
@@ -70,11 +76,12 @@ class Hub:
         writer = make_engine(self.config.database, pool=1)
         try:
             await migrate(self.engine)
+            await give_jobs_their_time(self.engine, self._policy.retention)
             self.ledger = TimedLedger(SqlLedger(writer))
             self.journal = Journal(self.ledger)
             self.store = Store(self.engine)
-            retention = parse_duration(self.config.retention)
-            self.registry = Registry(self.journal, self.store, self.clock, self._policy, retention)
+            self.registry = Registry(self.journal, self.store, self.clock, self._policy)
+            retention = Retention(self.registry, self.store, self.journal, self.clock, self._policy.retention)
             sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
             async with sender, asyncio.TaskGroup() as tasks:
                 deliverer = Deliverer(self.store, self.journal, sender, self.clock)
@@ -82,10 +89,12 @@ class Hub:
                 writing = tasks.create_task(self.journal.run())
                 sweeping = tasks.create_task(self.registry.look_after())
                 delivering = tasks.create_task(deliverer.run())
+                expiring = tasks.create_task(retention.run())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:
                     yield self
                 finally:
+                    expiring.cancel()
                     sweeping.cancel()
                     delivering.cancel()
                     await self.registry.close()

@@ -16,9 +16,9 @@ from typing import Protocol
 import msgspec
 
 from asman_shared.errors import AsmanError, Unavailable
-from asman_shared.messages import JobState, Result
+from asman_shared.messages import JobState, Result, Summary
 
-from .commit import Commit, JobRow, Key, Ledger, LogChunk, WebhookRow
+from .commit import Commit, JobRow, Key, Ledger, LogChunk, QueueRow, WebhookRow
 from .core import Job
 
 log = logging.getLogger("asman.hub.journal")
@@ -28,12 +28,16 @@ RETRY_LAST = 5.0
 """Seconds between tries while the database fails, doubling."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_NO_JOB = Job(id="", number=0, summary=Summary())
 
 
 class Publisher(Protocol):
     """Whoever tells followers of a queue what has become durable."""
 
     name: str
+
+    def due(self, job: Job) -> int:
+        """When something is to be done about a job although nothing happens, in epoch milliseconds; 0 for never."""
 
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
         """Tells followers; each change comes with whether it begins a run."""
@@ -60,8 +64,10 @@ class Batch:
         "done",
         "drop_chunks",
         "forget",
+        "forget_queues",
         "queues",
         "results",
+        "settings",
         "webhooks",
         "webhooks_done",
         "webhooks_later",
@@ -78,6 +84,8 @@ class Batch:
         self.webhooks: list[WebhookRow] = []
         self.webhooks_later: dict[str, tuple[int, int]] = {}
         self.webhooks_done: dict[str, None] = {}
+        self.settings: dict[str, QueueRow] = {}
+        self.forget_queues: dict[str, None] = {}
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
         self.queues: set[str] = set()
@@ -96,6 +104,8 @@ class Batch:
             or self.webhooks
             or self.webhooks_later
             or self.webhooks_done
+            or self.settings
+            or self.forget_queues
         )
 
     def commit(self) -> Commit:
@@ -105,8 +115,8 @@ class Batch:
             clear=list(self.clear),
             definitions=list(self.definitions.items()),
             jobs=[
-                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job))
-                for key, (_, job, _) in self.dirty.items()
+                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
+                for key, (publisher, job, _) in self.dirty.items()
             ],
             results=[(*key, body) for key, body in self.results.items()],
             chunks=self.chunks,
@@ -114,6 +124,8 @@ class Batch:
             webhooks=self.webhooks,
             webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
             webhooks_done=list(self.webhooks_done),
+            forget_queues=list(self.forget_queues),
+            queues=list(self.settings.values()),
         )
 
     def absorb(self, newer: Batch) -> None:
@@ -135,6 +147,8 @@ class Batch:
         self.webhooks += newer.webhooks
         self.webhooks_later |= newer.webhooks_later
         self.webhooks_done |= newer.webhooks_done
+        self.settings |= newer.settings
+        self.forget_queues |= newer.forget_queues
         self.answers += newer.answers
         self.done += newer.done
         self.queues |= newer.queues
@@ -225,6 +239,40 @@ class Journal:
         self._next.webhooks_done[row.id] = None
         self._next.done.append(done)
         self._wake.set()
+
+    def configure(self, row: QueueRow) -> None:
+        """How a queue was configured is to be written."""
+        self._next.settings[row.queue] = row
+        self._next.queues.add(row.queue)
+        self._wake.set()
+
+    def forget_queue(self, queue: str) -> None:
+        """A queue's configuration is to be removed, unless the queue has jobs by then."""
+        self._next.forget_queues[queue] = None
+        self._wake.set()
+
+    def afterwards(self, queue: str, say: Callable[[], None], refuse: Callable[[AsmanError], None] | None) -> None:
+        """Says something that is not about a job when all that was given before is durable; see `answer`."""
+        self.answer(queue, _NO_JOB, lambda _state: say(), refuse)
+
+    async def written(self) -> None:
+        """Returns when all that was given before is durable.
+
+        Raises:
+            Unavailable: It can't be made so now.
+        """
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def say() -> None:
+            if not told.done():
+                told.set_result(None)
+
+        def refuse(error: AsmanError) -> None:
+            if not told.done():
+                told.set_exception(error)
+
+        self.afterwards("", say, refuse)
+        await told
 
     def answer(
         self,

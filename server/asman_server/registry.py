@@ -12,7 +12,6 @@ from asman_shared.errors import Overloaded, Unavailable
 
 from .clock import Clock
 from .core import QueuePolicy
-from .core import events as ev
 from .journal import Journal
 from .meters import JobMeter
 from .queue_shell import QueueShell
@@ -25,7 +24,7 @@ QUEUES: Final = 100_000
 RETRY_SECONDS: Final = 1.0
 """Pause before the store is asked again at the start, when it could not answer."""
 SWEEP_SECONDS: Final = 60.0
-"""Time between two looks for idle queues and for what has reached the end of its retention."""
+"""Time between two looks for idle queues."""
 
 
 class Registry:
@@ -36,17 +35,15 @@ class Registry:
         store: Reads what is durable.
         clock: Now.
         policy: What the operator tunes.
-        retention: Milliseconds that finished jobs are kept.
     """
 
-    def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy, retention: int) -> None:
+    def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
         self._journal = journal
         self._store = store
         self._clock = clock
         self._policy = policy
-        self._retention = retention
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
     async def look_after(self) -> None:
@@ -130,12 +127,9 @@ class Registry:
             self._unload(shell)
 
     async def _sweep(self) -> None:
-        """Looks for what has reached its retention and for idle queues, again and again."""
+        """Lets idle queues go, again and again."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            before = self._clock() - self._retention
-            for shell in list(self.queues.values()):
-                shell.apply(ev.Expired(before))
             self._unload_idle()
 
     async def close(self) -> None:

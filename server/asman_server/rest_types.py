@@ -53,6 +53,7 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
         reuse: ``never`` forces a new run although a cached result exists.
         time_limit: How long it may run, besides what the definition says: ``"20m"``, or milliseconds.
         queue_limit: How long it may wait before it is given up as TimedOut: likewise.
+        phase_limits: How long its phases may take, besides what the worker allows: likewise.
         max_attempts: Lost workers after which it is given up.
         callbacks: Webhooks to call.
     """
@@ -64,6 +65,7 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     reuse: Literal["cached", "never"] = "cached"
     time_limit: Millis | str = 0
     queue_limit: Millis | str = 0
+    phase_limits: dict[Phase, Millis | str] = {}
     max_attempts: Annotated[int, Meta(ge=1, le=100)] = limits.MAX_ATTEMPTS
     callbacks: Callbacks | None = None
 
@@ -217,6 +219,19 @@ class StatusAnswer(Struct):
     counts: Totals
     hub: str
     time: int
+
+
+class SettingsBody(Struct, forbid_unknown_fields=True):
+    """How long a queue is to keep its finished jobs: ``"30d"``, milliseconds, or 0 for as long as the hub does."""
+
+    retention: Millis | str
+
+
+class SettingsAnswer(Struct):
+    """How long a queue keeps its finished jobs, in milliseconds, and whether by its ``own`` word or the hub's."""
+
+    retention: int
+    own: bool
 
 
 class StoredJob(Struct, omit_defaults=True):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, Table, and_, bindparam, delete, update
+from sqlalchemy import Executable, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from asman_shared.states import State
 
 from . import tables
 from .commit import Commit
@@ -37,7 +39,7 @@ class SqlLedger:
         def drop(table: Table, column: str) -> Executable:
             return delete(table).where(and_(table.c.queue == bindparam("q"), table.c[column] == bindparam("j")))
 
-        self._put_jobs = upsert(tables.jobs, ("queue", "id"), ("number", "state", "finished", "record"))
+        self._put_jobs = upsert(tables.jobs, ("queue", "id"), ("number", "state", "finished", "record", "due"))
         self._put_definitions = upsert(tables.definitions, ("id",), ())
         self._put_results = upsert(tables.results, ("queue", "id"), ("body",))
         self._put_chunks = upsert(tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
@@ -48,6 +50,16 @@ class SqlLedger:
             .values(tries=bindparam("n"), due=bindparam("d"))
         )
         self._drop_webhook = delete(tables.webhooks).where(tables.webhooks.c.id == bindparam("i"))
+        self._put_queues = upsert(tables.queues, ("queue",), ("retention", "touched"))
+        self._due_anew = (
+            update(tables.jobs)
+            .where(tables.jobs.c.queue == bindparam("q"), tables.jobs.c.state == State.FINISHED.value)
+            .values(due=tables.jobs.c.finished + bindparam("k"))
+        )
+        self._drop_queue = delete(tables.queues).where(
+            tables.queues.c.queue == bindparam("q"),
+            ~select(tables.jobs.c.id).where(tables.jobs.c.queue == tables.queues.c.queue).exists(),
+        )
         self._drop_job = drop(tables.jobs, "id")
         self._drop_result = drop(tables.results, "id")
         self._drop_log = drop(tables.log_chunks, "job")
@@ -68,6 +80,7 @@ class SqlLedger:
             if rows:
                 await connection.execute(statement, rows)
 
+        await run(self._drop_queue, [{"q": q} for q in commit.forget_queues])
         gone = [{"q": q, "j": j} for q, j in commit.forget]
         await run(self._drop_job, gone)
         await run(self._drop_result, gone)
@@ -81,3 +94,6 @@ class SqlLedger:
         await run(self._put_webhooks, [msgspec.structs.asdict(row) for row in commit.webhooks])
         await run(self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
         await run(self._drop_webhook, [{"i": i} for i in commit.webhooks_done])
+        settings = [{"queue": row.queue, "retention": row.retention, "touched": row.touched} for row in commit.queues]
+        await run(self._put_queues, settings)
+        await run(self._due_anew, [{"q": row.queue, "k": row.kept} for row in commit.queues])

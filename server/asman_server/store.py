@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared import limits
@@ -19,7 +19,7 @@ from .commit import WebhookRow
 from .core import Job
 from .core.sharing import Shared
 from .database import unavailable
-from .tables import definitions, jobs, log_chunks, results, webhooks
+from .tables import definitions, jobs, log_chunks, queues, results, webhooks
 
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
@@ -49,6 +49,7 @@ class Unfinished(msgspec.Struct):
     jobs: list[Job]
     finished: int
     number: int
+    retention: int = 0
 
 
 class ChunkHead(msgspec.Struct):
@@ -67,6 +68,12 @@ class Reader(Protocol):
 
     async def unfinished(self, queue: str) -> Unfinished:
         """Every job of a queue that is not finished, with where its log ends."""
+
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """(queue, id) of jobs whose time has come, those due first first."""
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
 
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         """The stored jobs of these ids in a queue."""
@@ -126,6 +133,7 @@ class Store:
             finished = await connection.scalar(
                 select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
             )
+            retention = await connection.scalar(select(queues.c.retention).where(queues.c.queue == queue))
             started = {job.id: job for job in found if job.attempt}
             for job in started.values():
                 job.log_next = job.log_start
@@ -137,7 +145,30 @@ class Store:
                 )
                 for job_id, last in ends:
                     started[job_id].log_next = last + 1
-        return Unfinished(found, int(finished or 0), int(number or 0))
+        return Unfinished(found, int(finished or 0), int(number or 0), int(retention or 0))
+
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """(queue, id) of jobs whose time has come, waiting or finished; those due first first."""
+        query = (
+            select(jobs.c.queue, jobs.c.id)
+            .where(jobs.c.due > literal_column("0"), jobs.c.due <= now)
+            .order_by(jobs.c.due)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [(row[0], row[1]) for row in await connection.execute(query)]
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+        query = (
+            select(queues.c.queue)
+            .where(queues.c.touched < before, queues.c.queue > after)
+            .where(~select(jobs.c.id).where(jobs.c.queue == queues.c.queue).exists())
+            .order_by(queues.c.queue)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [row[0] for row in await connection.execute(query)]
 
     async def queues_at_work(self) -> list[str]:
         """Queues with running jobs: those whose workers will come back after a restart."""

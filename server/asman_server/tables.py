@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, literal_column
 
 metadata = MetaData()
 
@@ -15,11 +15,35 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("finished", BigInteger, nullable=False),
     Column("record", LargeBinary, nullable=False),
+    Column("due", BigInteger, nullable=False, server_default="0"),
     Index("jobs_by_number", "queue", "number"),
     Index("jobs_by_state", "state", "queue", "number"),
     Index("jobs_by_id", "id"),
 )
 """One row per job and queue; ``record`` is a `core.Job` in msgpack, the columns are what is searched by."""
+Index(
+    "jobs_by_due",
+    jobs.c.due,
+    sqlite_where=jobs.c.due > literal_column("0"),
+    postgresql_where=jobs.c.due > literal_column("0"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("retention", BigInteger, nullable=False),
+    Column("touched", BigInteger, nullable=False),
+)
+"""The queues that were configured: how long they keep finished jobs (ms), and when that was said."""
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+"""What the hub must remember of itself, such as the retention by which jobs were given their time."""
 
 definitions = Table(
     "definitions",

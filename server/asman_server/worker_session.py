@@ -119,6 +119,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
                 definition=definition,
                 time_limit=job.run_limit,
                 log_next=job.log_next,
+                phase_limits=job.phase_limits or {},
             )
         )
 

@@ -175,6 +175,16 @@ class Validate(Message, tag="validate"):
     definition: dict[str, Any]
 
 
+class Configure(Message, tag="configure"):
+    """Says how long the queue keeps finished jobs (ms; 0: as long as the hub does), or with None only asks.
+
+    Answered by `Configured`. Jobs that are finished already are kept by the new word too.
+    """
+
+    ref: Ref
+    retention: Millis | None = None
+
+
 class PutBlobs(Message, tag="put_blobs"):
     """Asks which of these blobs are missing and how to send them; answered by `BlobTickets`."""
 
@@ -339,6 +349,14 @@ class Validated(Message, tag="validated"):
     able: int = 0
     why: str = ""
     known: State | None = None
+
+
+class Configured(Message, tag="configured"):
+    """The answer to `Configure`: how long the queue keeps finished jobs (ms), and whether by its ``own`` word."""
+
+    ref: Ref
+    retention: int
+    own: bool = False
 
 
 class BlobTickets(Message, tag="blob_tickets"):

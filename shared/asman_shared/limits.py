@@ -56,6 +56,8 @@ PRIORITY: Final = 100
 """Priorities go from -100 to 100; higher runs first."""
 MAX_ATTEMPTS: Final = 3
 """Lost workers that a job survives, by default."""
+SHORTEST_RETENTION_MS: Final = 60_000
+"""The shortest time for which a queue may keep its finished jobs."""
 CALLBACK_URL_BYTES: Final = 2 * KIB
 """Longest URL of a webhook."""
 CALLBACK_PAYLOAD_BYTES: Final = 16 * KIB

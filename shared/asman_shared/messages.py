@@ -20,6 +20,8 @@ from .client_messages import (
     Cancel,
     Cancelled,
     Changed,
+    Configure,
+    Configured,
     CountsChanged,
     Delete,
     Deleted,
@@ -105,6 +107,7 @@ ClientMessage = (
     | ReadLog
     | Explain
     | Validate
+    | Configure
     | PutBlobs
     | GetBlobs
     | Ping
@@ -122,6 +125,7 @@ HubToClient = (
     | LogPage
     | Explanation
     | Validated
+    | Configured
     | BlobTickets
     | BlobLinks
     | Changed
@@ -154,6 +158,8 @@ __all__ = [
     "Cancelled",
     "Changed",
     "ClientMessage",
+    "Configure",
+    "Configured",
     "Count",
     "Counts",
     "CountsChanged",

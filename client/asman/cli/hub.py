@@ -26,6 +26,9 @@ def hub(
         str | None, typer.Option("--default-image", help="What jobs of people who name no image run in [none].")
     ] = None,
     retention: Annotated[str | None, typer.Option("--retention", help="How long finished jobs are kept [7d].")] = None,
+    longest_retention: Annotated[
+        str | None, typer.Option("--longest-retention", help="The longest that a queue may keep its jobs [365d].")
+    ] = None,
     grace: Annotated[
         str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
     ] = None,
@@ -60,6 +63,7 @@ def hub(
         public_url=public_url,
         default_image=default_image,
         retention=retention,
+        longest_retention=longest_retention,
         grace=grace,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,

@@ -11,7 +11,9 @@ class QueuePolicy(Struct, frozen=True):
     Attributes:
         grace: How long a lost worker may take to come back before its jobs are given to others.
         assigned_limit: How long an assignment may go without a word before it is taken back.
-        run_slack: How far past a job's time limit the hub waits for its worker to say so.
+        run_slack: How far past a time limit of a job the hub waits for its worker to say so.
+        retention: How long finished jobs are kept when their queue does not say.
+        longest_retention: The longest that a queue may ask for.
         patience: How long a job that needs much of a worker waits before smaller ones stop overtaking it.
         finished_kept: Finished jobs held in memory; older ones are read from the store when
             somebody asks. At least 1: the one that is being asked about.
@@ -21,6 +23,8 @@ class QueuePolicy(Struct, frozen=True):
     grace: int = 30_000
     assigned_limit: int = 60_000
     run_slack: int = 60_000
+    retention: int = 7 * 24 * 3_600_000
+    longest_retention: int = 365 * 24 * 3_600_000
     patience: int = 60_000
     finished_kept: int = 20_000
     private_webhooks: bool = False

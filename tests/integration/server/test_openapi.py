@@ -65,6 +65,8 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         for path in ("jobs", "workers", "status", "metrics", "webhook-key"):
             assert (await api.get(f"/q/all/{path}")).status == 200, path
         assert (await api.post("/q/all/validate", {"definition": {}})).status == 200
+        assert (await api.get("/q/all/settings")).status == 200
+        assert (await api.call("PUT", "/q/all/settings", {"retention": "30d"})).status == 200
         for path in (f"/j/{job}", f"/j/{job}/result.json", f"/j/{job}/outputs/o.txt"):
             assert (await api.get(path)).status == 200, path
         assert (await api.get(f"/j/{job}", headers={"Accept": "text/html"})).status == 200

@@ -388,3 +388,19 @@ async def test_explain_says_it_to_people_and_to_programs(hub: FakeHub, run: Run)
         "position": 0,
         "waiting_for": "gpus",
     }
+
+
+async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:
+    def configure(visitor: Visitor, message: m.Configure) -> None:
+        kept = message.retention or 7 * 86_400_000
+        visitor.say(m.Configured(message.ref, kept, own=bool(message.retention)))
+
+    hub.on[m.Configure] = configure
+    assert (await run("queue", "retention", hub.url)).out == "7d (as the hub does)\n"
+    assert (await run("queue", "retention", hub.url, "--set", "30d")).out == "30d (set for this queue)\n"
+    shown = await run("queue", "retention", hub.url, "--set", "default", "--json")
+    assert json.loads(shown.out) == {"retention": 7 * 86_400_000, "own": False}
+    assert [message.retention for message in hub.all_of(m.Configure)] == [None, 30 * 86_400_000, 0]
+    wrong = await run("queue", "retention", hub.url, "--set", "soon")
+    assert wrong.code != 0
+    assert "'soon' is not a duration" in wrong.err

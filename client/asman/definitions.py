@@ -10,6 +10,7 @@ import msgspec
 
 from asman_shared.definition import Build, DataRef, Definition, Requirements, check
 from asman_shared.errors import BadDefinition
+from asman_shared.misfit import misfit
 
 from .inputs import Blob, InputValue, name_files, prepare
 
@@ -67,8 +68,8 @@ def read(definition: Definition | Mapping[str, Any] | None) -> Definition:
     try:
         return msgspec.convert(definition, Definition)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        where = "definition" + path.rstrip("`")
+        sentence, path = misfit(error)
+        where = f"definition.{path}".rstrip(".")
         raise BadDefinition(f"{sentence} ({where})", field=where) from error
 
 

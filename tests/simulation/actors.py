@@ -266,6 +266,9 @@ class SimClient(Actor):
         self.refs.clear()
         self.followed.clear()
         self.following.clear()
+        if self.random.random() < 0.5:
+            # As somebody who comes for the first time, and reads every log from its start.
+            self.lines.clear()
         self.say(Hello(follow="queue" if self.watching else "jobs"))
         self.ready = True
         for job in list(self.wanted):

@@ -13,6 +13,7 @@ from tests.support.engine import engine_for_session
 from tests.support.images import ensure_busybox
 from tests.support.postgres import PostgresServer, postgres_for_session
 from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
+from tests.support.s3 import S3Server, s3_for_session
 
 _PROCESSES = pytest.StashKey[AsmanProcesses]()
 
@@ -41,6 +42,19 @@ def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
     postgres_server.start()
     yield postgres_server
     postgres_server.thaw()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server; see `s3` for tests that end it."""
+    yield from s3_for_session()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> S3Server:
+    """The server, which runs when the test begins; a test may kill it."""
+    s3_server.start()
+    return s3_server
 
 
 @pytest.fixture

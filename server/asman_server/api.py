@@ -10,7 +10,7 @@ from starlette.routing import Route
 from asman_shared import limits
 from asman_shared.states import State
 
-from . import metrics, pages, rest, rest_events, rest_jobs, rest_queue, webhook_rest
+from . import metrics, pages, rest, rest_blobs, rest_events, rest_jobs, rest_queue, webhook_rest
 from . import rest_types as t
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
@@ -212,22 +212,58 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         "/b/{sha256}",
-        rest.blob,
+        rest_blobs.get_blob,
         "get_blob",
         "blob",
-        {200: Answer("its bytes", media=(BYTES,))},
+        {200: Answer("its bytes", media=(BYTES,)), 206: Answer("the range asked for", media=(BYTES,))},
         _SIGNED,
     ),
     Operation(
         "PUT",
         "/b/{sha256}",
-        rest.blob,
+        rest_blobs.put_blob,
         "put_blob",
         "blob",
         {201: Answer("it is stored", t.BlobAnswer)},
-        (*_SIGNED, Parameter("for", "as signed: its size", WHOLE)),
+        (*_SIGNED, Parameter("for", "as signed: what is to come")),
         bytes,
         BYTES,
+    ),
+    Operation(
+        "GET",
+        "/f/{name}",
+        rest_blobs.get_file,
+        "get_file",
+        "file",
+        {
+            200: Answer("its bytes", media=("*/*",)),
+            206: Answer("the range asked for", media=("*/*",)),
+            302: Answer("where its bytes are"),
+            304: Answer("it is what `If-None-Match` says"),
+        },
+    ),
+    Operation(
+        "PUT",
+        "/f/{name}",
+        rest_blobs.put_file,
+        "put_file",
+        "file",
+        {
+            200: Answer("it was stored before", t.FileAnswer),
+            201: Answer("it is stored", t.FileAnswer),
+            307: Answer("where to send it"),
+        },
+        (),
+        bytes,
+        BYTES,
+    ),
+    Operation(
+        "GET",
+        "/f/{name}/exists",
+        rest_blobs.file_exists,
+        "file_exists",
+        "file",
+        {200: Answer("it is stored", t.FileExistsAnswer), 404: Answer("it is not", t.FileExistsAnswer)},
     ),
     Operation(
         "GET",

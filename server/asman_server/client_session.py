@@ -258,10 +258,10 @@ class ClientSession(SocketSession[ClientMessage]):
             self._shell.configure(message.retention, Origin(message.ref, self.say))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
-        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))
+        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(self.access.queue, message.blobs)))
 
     async def _get_blobs(self, message: GetBlobs) -> None:
-        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys)))
 
 
 def _ignore(_message: Any) -> None:

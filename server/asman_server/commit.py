@@ -6,6 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from .blob_changes import BlobChange
+
 Key = tuple[str, str]
 """(queue, job id)."""
 
@@ -83,10 +85,13 @@ class Commit(Struct):
         results: (queue, id, body) to store or replace.
         chunks: Log chunks to store or replace.
         drop_chunks: (queue, job, first) of log chunks to remove.
+        definition_blobs: (definition, sha256) for each blob that those definitions name.
+        result_blobs: (queue, id, sha256) for each blob that those results name; older ones of the job are removed.
         webhooks: Webhooks to store unless they are there.
         webhooks_later: (id, tries, due) of webhooks that are to be tried again.
         webhooks_done: Ids of webhooks to remove.
         queues: Configurations to store or replace; the finished jobs of the queue are due anew.
+        blobs: What changes in the catalogue of blobs, in this order, after all the rest.
     """
 
     forget: list[Key]
@@ -101,6 +106,9 @@ class Commit(Struct):
     webhooks_done: list[str] = []
     forget_queues: list[str] = []
     queues: list[QueueRow] = []
+    definition_blobs: list[tuple[str, str]] = []
+    result_blobs: list[tuple[str, str, str]] = []
+    blobs: list[BlobChange] = []
 
 
 class Ledger(Protocol):

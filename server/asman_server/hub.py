@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_shared.units import parse_duration
+from asman_shared.units import parse_duration, parse_size
 
-from .blobs import FolderStore
+from .blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Store
+from .blobs.s3_settings import s3_settings
 from .clock import Clock, wall_clock
 from .config import HubConfig
 from .core import QueuePolicy
@@ -19,6 +20,7 @@ from .database import make_engine, migrate
 from .journal import Journal
 from .meters import TimedLedger
 from .outbox import Flusher
+from .plain_files import PlainFiles
 from .registry import Registry
 from .retention import Retention, give_jobs_their_time
 from .services import Services
@@ -30,6 +32,14 @@ from .webhook_signing import webhook_key
 from .webhooks import Deliverer
 
 log = logging.getLogger("asman.hub")
+
+
+def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
+    """Where the settings say that blobs are."""
+    settings = s3_settings(config)
+    if settings is None:
+        return FolderStore(config.data_dir / "blobs", signer, clock)
+    return S3Store(settings, clock)
 
 
 class Hub:
@@ -52,7 +62,13 @@ class Hub:
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
-        self.blobs = FolderStore(config.data_dir / "blobs", self.signer, clock)
+        self.blobs = BlobDesk(
+            _blob_store(config, self.signer, clock),
+            clock,
+            Room(parse_size(config.blob_quota) if config.blob_quota and not config.blobs else None),
+            config.blob_retention_ms,
+        )
+        self.files = PlainFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
         self.services = Services(self.blobs, Flusher(), clock, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
@@ -82,14 +98,18 @@ class Hub:
             self.store = Store(self.engine)
             self.registry = Registry(self.journal, self.store, self.clock, self._policy)
             retention = Retention(self.registry, self.store, self.journal, self.clock, self._policy.retention)
+            catalogue = Catalogue(self.engine, self.journal)
+            collector = Collector(self.blobs, self.clock, self.config.blob_retention_ms)
             sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
-            async with sender, asyncio.TaskGroup() as tasks:
+            async with sender, self.blobs.open(catalogue), asyncio.TaskGroup() as tasks:
                 deliverer = Deliverer(self.store, self.journal, sender, self.clock)
                 self.journal.on_webhooks = deliverer.wake
                 writing = tasks.create_task(self.journal.run())
                 sweeping = tasks.create_task(self.registry.look_after())
+                await self.blobs.adopt()
                 delivering = tasks.create_task(deliverer.run())
                 expiring = tasks.create_task(retention.run())
+                collecting = tasks.create_task(collector.run())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:
                     yield self
@@ -97,6 +117,7 @@ class Hub:
                     expiring.cancel()
                     sweeping.cancel()
                     delivering.cancel()
+                    collecting.cancel()
                     await self.registry.close()
                     self.journal.close()
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)

@@ -18,6 +18,7 @@ import msgspec
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, Result, Summary
 
+from .blob_changes import BlobChange, blobs_of_result
 from .commit import Commit, JobRow, Key, Ledger, LogChunk, QueueRow, WebhookRow
 from .core import Job
 
@@ -57,8 +58,10 @@ class Batch:
 
     __slots__ = (
         "answers",
+        "blobs",
         "chunks",
         "clear",
+        "definition_blobs",
         "definitions",
         "dirty",
         "done",
@@ -66,6 +69,7 @@ class Batch:
         "forget",
         "forget_queues",
         "queues",
+        "result_blobs",
         "results",
         "settings",
         "webhooks",
@@ -86,6 +90,9 @@ class Batch:
         self.webhooks_done: dict[str, None] = {}
         self.settings: dict[str, QueueRow] = {}
         self.forget_queues: dict[str, None] = {}
+        self.definition_blobs: dict[str, list[str]] = {}
+        self.result_blobs: dict[Key, list[str]] = {}
+        self.blobs: list[BlobChange] = []
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
         self.queues: set[str] = set()
@@ -106,6 +113,7 @@ class Batch:
             or self.webhooks_done
             or self.settings
             or self.forget_queues
+            or self.blobs
         )
 
     def commit(self) -> Commit:
@@ -126,6 +134,9 @@ class Batch:
             webhooks_done=list(self.webhooks_done),
             forget_queues=list(self.forget_queues),
             queues=list(self.settings.values()),
+            definition_blobs=[(job_id, key) for job_id, keys in self.definition_blobs.items() for key in keys],
+            result_blobs=[(*job, key) for job, keys in self.result_blobs.items() for key in keys],
+            blobs=self.blobs,
         )
 
     def absorb(self, newer: Batch) -> None:
@@ -138,8 +149,11 @@ class Batch:
             if key not in newer.dirty:
                 self.dirty.pop(key, None)
             self.results.pop(key, None)
+            self.result_blobs.pop(key, None)
         self.results.update(newer.results)
+        self.result_blobs.update(newer.result_blobs)
         self.definitions.update(newer.definitions)
+        self.definition_blobs.update(newer.definition_blobs)
         cleared = newer.clear.keys() | newer.forget.keys()
         self.chunks = [c for c in self.chunks if (c.queue, c.job) not in cleared] + newer.chunks
         self.clear |= newer.clear
@@ -149,6 +163,7 @@ class Batch:
         self.webhooks_done |= newer.webhooks_done
         self.settings |= newer.settings
         self.forget_queues |= newer.forget_queues
+        self.blobs += newer.blobs
         self.answers += newer.answers
         self.done += newer.done
         self.queues |= newer.queues
@@ -181,14 +196,16 @@ class Journal:
         self._next.queues.add(publisher.name)
         self._wake.set()
 
-    def define(self, job_id: str, body: bytes) -> None:
-        """A definition is to be written with the jobs that need it."""
+    def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
+        """A definition is to be written with the jobs that need it, and which blobs it names."""
         self._next.definitions[job_id] = body
+        self._next.definition_blobs[job_id] = blobs
         self._wake.set()
 
     def result(self, queue: str, job_id: str, result: Result) -> None:
         """A result is to be written with its job."""
         self._next.results[queue, job_id] = _encode(result)
+        self._next.result_blobs[queue, job_id] = blobs_of_result(result)
         self._wake.set()
 
     def forget(self, publisher: Publisher, job: Job) -> None:
@@ -197,6 +214,7 @@ class Journal:
         batch = self._next
         batch.dirty.pop(key, None)
         batch.results.pop(key, None)
+        batch.result_blobs.pop(key, None)
         batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != key]
         batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
         batch.forget[key] = (publisher, job)
@@ -273,6 +291,16 @@ class Journal:
 
         self.afterwards("", say, refuse)
         await told
+
+    async def blobs(self, *changes: BlobChange) -> None:
+        """Changes the catalogue of blobs; returns when that is durable.
+
+        Raises:
+            Unavailable: It can't be made so now. It is tried again all the same.
+        """
+        if changes:
+            self._next.blobs += changes
+            await self.written()
 
     def answer(
         self,

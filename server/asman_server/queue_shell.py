@@ -36,6 +36,7 @@ from asman_shared.messages import (
 from asman_shared.states import Phase, State
 from asman_shared.units import format_duration
 
+from .blob_changes import blobs_of_definition
 from .clock import Clock
 from .commit import QueueRow
 from .core import Job, QueueCore, QueuePolicy
@@ -182,7 +183,7 @@ class QueueShell:
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
-            self._journal.define(job_id, body)
+            self._journal.define(job_id, body, blobs_of_definition(definition))
             self._definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)

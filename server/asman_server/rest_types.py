@@ -279,6 +279,19 @@ class BlobAnswer(Struct):
     sha256: str
 
 
+class FileAnswer(Struct):
+    """What was stored under a name."""
+
+    name: str
+    sha256: str
+
+
+class FileExistsAnswer(Struct):
+    """Whether something is stored under a name."""
+
+    exists: bool
+
+
 def line_answer(line: LogLine) -> LineAnswer:
     """A line as REST gives it."""
     stream = STREAMS[line.stream if 0 <= line.stream <= SYSTEM else SYSTEM]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .blobs import BlobStore
+from .blobs import BlobDesk
 from .clock import Clock
 from .outbox import Flusher
 
@@ -13,13 +13,13 @@ class Services(Struct, frozen=True):
     """Shared by all sessions of a hub.
 
     Attributes:
-        blobs: Where blobs are.
+        blobs: Where blobs are asked for.
         flusher: Flushes outboxes.
         clock: Now.
         default_image: What clients put into jobs of people who name no image.
     """
 
-    blobs: BlobStore
+    blobs: BlobDesk
     flusher: Flusher
     clock: Clock
     default_image: str = ""

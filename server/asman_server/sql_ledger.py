@@ -15,6 +15,7 @@ from asman_shared.states import State
 from . import tables
 from .commit import Commit
 from .database import unavailable
+from .sql_blobs import BlobStatements
 
 
 class SqlLedger:
@@ -60,8 +61,12 @@ class SqlLedger:
             tables.queues.c.queue == bindparam("q"),
             ~select(tables.jobs.c.id).where(tables.jobs.c.queue == tables.queues.c.queue).exists(),
         )
+        self._put_definition_blobs = upsert(tables.definition_blobs, ("definition", "sha256"), ())
+        self._put_result_blobs = upsert(tables.result_blobs, ("queue", "id", "sha256"), ())
+        self._blobs = BlobStatements(upsert)
         self._drop_job = drop(tables.jobs, "id")
         self._drop_result = drop(tables.results, "id")
+        self._drop_result_blobs = drop(tables.result_blobs, "id")
         self._drop_log = drop(tables.log_chunks, "job")
         self._drop_chunk = delete(tables.log_chunks).where(
             tables.log_chunks.c.queue == bindparam("q"),
@@ -84,11 +89,14 @@ class SqlLedger:
         gone = [{"q": q, "j": j} for q, j in commit.forget]
         await run(self._drop_job, gone)
         await run(self._drop_result, gone)
+        await run(self._drop_result_blobs, [*gone, *({"q": q, "j": j} for q, j, _ in commit.results)])
         await run(self._drop_log, gone)
         await run(self._drop_log, [{"q": q, "j": j} for q, j in commit.clear])
         await run(self._put_definitions, [{"id": key, "body": body} for key, body in commit.definitions])
         await run(self._put_jobs, [msgspec.structs.asdict(row) for row in commit.jobs])
         await run(self._put_results, [{"queue": q, "id": j, "body": body} for q, j, body in commit.results])
+        await run(self._put_definition_blobs, [{"definition": d, "sha256": s} for d, s in commit.definition_blobs])
+        await run(self._put_result_blobs, [{"queue": q, "id": j, "sha256": s} for q, j, s in commit.result_blobs])
         await run(self._put_chunks, [msgspec.structs.asdict(chunk) for chunk in commit.chunks])
         await run(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in commit.drop_chunks])
         await run(self._put_webhooks, [msgspec.structs.asdict(row) for row in commit.webhooks])
@@ -97,3 +105,4 @@ class SqlLedger:
         settings = [{"queue": row.queue, "retention": row.retention, "touched": row.touched} for row in commit.queues]
         await run(self._put_queues, settings)
         await run(self._due_anew, [{"q": row.queue, "k": row.kept} for row in commit.queues])
+        await self._blobs.write(connection, commit.blobs)

@@ -171,10 +171,10 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._shell.apply(ev.DrainRequested(self._incarnation))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
-        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))
+        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(self.access.queue, message.blobs)))
 
     async def _get_blobs(self, message: GetBlobs) -> None:
-        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys)))
 
 
 def _check_storable(result: Result) -> None:

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, cast
 
 from asman_server.access import access
-from asman_server.blobs import BlobStore
+from asman_server.blobs import BlobDesk
 from asman_server.client_session import ClientSession
 from asman_server.commit import WebhookRow
 from asman_server.core import QueuePolicy
@@ -50,7 +50,7 @@ class Host:
         self._call = call
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
-        self._services = Services(cast(BlobStore, None), Flusher(), virtual_clock)
+        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock)
 
     @property
     def up(self) -> bool:
@@ -59,7 +59,7 @@ class Host:
     def start(self) -> None:
         """Starts a hub on what the database holds."""
         self.starts += 1
-        self._services = Services(cast(BlobStore, None), Flusher(), virtual_clock)
+        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock)
         journal = Journal(self.database)
         self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy)
         deliverer = Deliverer(self.database, journal, self._call, virtual_clock, self.random.random)

@@ -80,6 +80,10 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         link = (await worker.next("blob_links"))["links"][0]
         assert (await api.get(link["url"])).body == b"bytes"
         assert (await api.get(f"/b/{key}")).status == 403
+        assert (await api.call("PUT", "/f/plain.txt", data=b"bytes")).json == {"name": "plain.txt", "sha256": key}
+        assert (await api.get(f"/f/{key}.txt")).body == b"bytes"
+        assert (await api.get(f"/f/{key}/exists")).json == {"exists": True}
+        assert (await api.get("/f/none/exists")).json == {"exists": False}
         assert (await api.post(of_job + "/cancel")).json["released"] is False
         assert (await api.call("DELETE", of_job)).status == 200
         documented = {(m.upper(), path) for path, methods in api.document["paths"].items() for m in methods}

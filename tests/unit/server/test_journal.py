@@ -171,7 +171,7 @@ async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wi
     async with open_desk() as desk:
         one, two = job(1), job(2)
         desk.change(one, first=True)
-        desk.journal.define(one.id, b"one")
+        desk.journal.define(one.id, b"one", [])
         desk.journal.result("q", one.id, Result(worker="old"))
         await desk.ledger.next()
         one.state = State.RUNNING

@@ -116,6 +116,7 @@ class TestClock:
     __test__ = False
 
     def __init__(self, now: int) -> None:
+        self.began = now
         self.now = now
 
     def __call__(self) -> int:

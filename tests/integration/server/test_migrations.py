@@ -97,7 +97,7 @@ async def test_what_rows_of_before_name_is_noted_by_the_migration(empty: AsyncEn
     )
     outputs = {"o": OutputFile(DataRef(keys[2], "key"), 1, keys[2]), "p": OutputFile(DataRef(keys[3], "url"), 1, "")}
     async with empty.begin() as connection:
-        await connection.run_sync(lambda c: move(c, "0002"))
+        await connection.run_sync(lambda c: move(c, "0003"))
         found = MetaData()
         await connection.run_sync(found.reflect)
         ids = [f"job-{number:04}" for number in range(1203)]

@@ -171,10 +171,17 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._shell.apply(ev.DrainRequested(self._incarnation))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
-        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(self.access.queue, message.blobs)))
+        await self.beside(message.ref, lambda: self._tickets(message))
+
+    async def _tickets(self, message: PutBlobs) -> BlobTickets:
+        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
+        return BlobTickets(ref=message.ref, tickets=tickets)
 
     async def _get_blobs(self, message: GetBlobs) -> None:
-        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys)))
+        await self.beside(message.ref, lambda: self._links(message))
+
+    async def _links(self, message: GetBlobs) -> BlobLinks:
+        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
 
 
 def _check_storable(result: Result) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import uvicorn
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from asman_server import rest, rest_blobs
-from asman_server.blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Store
+from asman_server.blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Settings, S3Store
 from asman_server.database import make_engine, migrate
 from asman_server.journal import Journal
 from asman_server.plain_files import PlainFiles
@@ -24,7 +24,6 @@ from asman_server.signing import Signer
 from asman_server.sql_ledger import SqlLedger
 from asman_shared.messages import BlobPart, BlobTicket
 from tests.support.ports import free_port
-from tests.support.s3 import S3Server
 
 DAY = 24 * 3_600_000
 RETENTION = 7 * DAY
@@ -110,6 +109,13 @@ class BlobHub:
         return body
 
 
+class S3Behind(Protocol):
+    """Whatever says how a bucket is reached."""
+
+    def settings(self, bucket: str, prefix: str = ...) -> S3Settings:
+        """How."""
+
+
 class TestClock:
     """A clock that a test can move."""
 
@@ -130,7 +136,7 @@ class TestClock:
 async def open_blob_hub(
     database: str,
     folder: Path,
-    s3: S3Server | None = None,
+    s3: S3Behind | None = None,
     *,
     bucket: str = "",
     room: Room | None = None,

@@ -42,7 +42,7 @@ TOUCH_AFTER: Final = 3_600_000
 """Milliseconds after which an asked-for blob or upload is noted as used again, if it is kept that long."""
 VERIFIED_AT_ONCE: Final = 8
 """Uploads that are verified at the same time."""
-PATIENCE: Final = 1.0
+PATIENCE: Final = 0.5
 """Seconds that an answer waits for verification before it says that it is pending."""
 ASKED_AT_ONCE: Final = 16
 """Uploads of one request that the store is asked about at the same time."""

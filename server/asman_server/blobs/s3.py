@@ -63,18 +63,26 @@ class S3Store:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Opens the connections. That the bucket can be used is looked at, and logged if not: it may come later."""
+        """Opens the connections, whether or not the bucket can be used now: the storage may come later than the hub."""
         settings = self._settings
         async with AsyncExitStack() as stack:
             self._client = await stack.enter_async_context(self._connect(settings.endpoint))
             public = settings.public_endpoint or settings.endpoint
             self._public = await stack.enter_async_context(self._connect(public))
+            looking = asyncio.get_running_loop().create_task(self._look())
             try:
-                with self._asking():
-                    await self._client.head_bucket(Bucket=settings.bucket)
-            except AsmanError as error:
-                log.warning("the bucket for blobs can't be used yet", extra={"error": error.message})
-            yield
+                yield
+            finally:
+                looking.cancel()
+                await asyncio.wait([looking])
+
+    async def _look(self) -> None:
+        """Looks whether the bucket can be used, and logs if not."""
+        try:
+            with self._asking():
+                await self._client.head_bucket(Bucket=self._settings.bucket)
+        except AsmanError as error:
+            log.warning("the bucket for blobs can't be used yet", extra={"error": error.message})
 
     def _connect(self, endpoint: str) -> Any:
         settings = self._settings

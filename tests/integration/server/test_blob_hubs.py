@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,33 @@ async def test_the_files_of_an_older_hub_are_taken_over_and_a_quota_is_told(
         assert "quota for blobs is 1 KiB and 24 B are left" in error["message"]
         refused = await api.call("PUT", "/f/other", data=bytes(25))
         assert (refused.status, refused.json["code"]) == (507, "quota_exceeded")
+
+
+async def test_a_storage_that_does_not_answer_holds_up_nothing_else(hub_process: Callable[..., HubProcess]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        flags = ("--blobs", "s3://bucket", "--s3-endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        keys = {"ASMAN_S3_ACCESS_KEY": "key", "ASMAN_S3_SECRET_KEY": "secret"}
+        hub = await asyncio.to_thread(lambda: hub_process(*flags, environment=keys))
+        async with plain_worker(hub.url, "blobs") as worker, opened_api(hub.url) as api:
+            await worker.send({"type": "put_blobs", "ref": 1, "blobs": [[KEY, len(BIG)]]})
+            await worker.send({"type": "ping", "ref": 2})
+            assert (await worker.next("pong"))["ref"] == 2
+            job = await api.submit("blobs")
+            about = await worker.assigned()
+            await worker.finish(about)
+            assert (await api.get(f"/q/blobs/jobs/{job}/wait")).json["verdict"]["ok"] is True
+
+
+async def test_a_storage_that_is_not_there_is_said_and_used_when_it_comes(
+    s3: S3Server, hub_process: Callable[..., HubProcess]
+) -> None:
+    flags = ("--blobs", f"s3://{s3.new_bucket()}")
+    await asyncio.to_thread(s3.kill)
+    hub = await asyncio.to_thread(lambda: hub_process(*flags, environment=s3.environment))
+    async with plain_worker(hub.url, "blobs") as worker:
+        await worker.send({"type": "put_blobs", "ref": 1, "blobs": [[KEY, len(BIG)]]})
+        error = await worker.next("error")
+        assert (error["code"], error["retry"], error["ref"]) == ("unavailable", True, 1)
+        assert "the storage for blobs can't be reached now" in error["message"]
+        await asyncio.to_thread(s3.start)
+        assert (await ask(worker))["parts"]

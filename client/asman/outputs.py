@@ -8,17 +8,20 @@ import binascii
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 
+from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.definition import check_name
 from asman_shared.errors import AsmanError, NotFound, ProtocolError, Unauthentic
+from asman_shared.transfer import Progress, Wanted
 
-from .blobs import Blobs, Progress
+from .blobs import Blobs, named
 
 _AT_ONCE = 64
 
@@ -55,7 +58,10 @@ class Output:
         inline = self._inline()
         if inline is not None:
             return inline
-        return await self._blobs.read(self._url, self.sha256)
+        try:
+            return await self._blobs.read(self._wanted())
+        except AsmanError as error:
+            raise named(error, f"the output '{self.name}'") from error
 
     async def read_text(self, encoding: str = "utf-8") -> str:
         """Its text.
@@ -80,7 +86,7 @@ class Output:
 
         Args:
             path: Where to; folders on the way are made.
-            progress: Is told how many bytes came, piece by piece.
+            progress: Is told how many bytes came, piece by piece; a negative number takes back what has to come again.
 
         Returns:
             The file's path.
@@ -89,24 +95,41 @@ class Output:
             OSError: The file can't be written.
             AsmanError: As `read_bytes`.
         """
-        to = Path(path)
-        if await asyncio.to_thread(to.is_dir):
-            to = _inside(to, self.name.rpartition("/")[2])
-        await asyncio.to_thread(to.parent.mkdir, parents=True, exist_ok=True)
-        inline = self._inline()
-        if inline is not None:
-            await asyncio.to_thread(to.write_bytes, inline)
-        else:
-            await self._blobs.save(self._url, self.sha256, to, progress)
-        if self._file.mode & 0o100:
-            await asyncio.to_thread(_make_executable, to)
+        to = await asyncio.to_thread(self._place, Path(path))
+        return await self._save(to, progress)
+
+    def _place(self, path: Path) -> Path:
+        """Where it goes, with the folders on the way made; runs in a thread."""
+        to = _inside(path, self.name.rpartition("/")[2]) if path.is_dir() else path
+        to.parent.mkdir(parents=True, exist_ok=True)
         return to
 
-    async def _url(self) -> str:
+    async def _save(self, to: Path, progress: Progress | None, link: m.BlobLink | None = None) -> Path:
+        executable = bool(self._file.mode & 0o100)
+        inline = self._inline()
+        if inline is not None:
+            await asyncio.to_thread(_write, to, inline, 0o777 if executable else 0o666)
+            return to
+        try:
+            await self._blobs.save(self._wanted(link), to, progress, executable=executable)
+        except AsmanError as error:
+            raise named(error, f"the output '{self.name}'") from error
+        return to
+
+    @property
+    def key(self) -> str | None:
+        """Its name in the hub's store, if that has it."""
+        return self.sha256 if self._file.ref.type == "key" else None
+
+    def _wanted(self, link: m.BlobLink | None = None) -> Wanted:
         ref = self._file.ref
-        if ref.type == "url":
+        if ref.type != "url":
+            return self._blobs.wanted(self.sha256, size=self.size, link=link)
+
+        async def where() -> str:
             return str(ref.value)
-        return (await self._blobs.links([self.sha256]))[self.sha256]
+
+        return Wanted(where, sha256=self.sha256, size=self.size, renewable=False)
 
     def _inline(self) -> bytes | None:
         """The bytes, when they are in the result itself."""
@@ -169,6 +192,7 @@ class JobResult:
         self.verdict = verdict
         self.exit_code = verdict.exit_code
         self.outputs: Outputs = Outputs(result, blobs)
+        self._blobs = blobs
         self.skipped = result.skipped
         self.phases = result.phases
         self.image_digest = result.image_digest
@@ -189,21 +213,40 @@ class JobResult:
             OSError: A file can't be written.
             AsmanError: As `Output.read_bytes`.
         """
-        root = Path(folder)
-        await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
-        places = [(output, _inside(root, name)) for name, output in self.outputs.items()]
+        places = await asyncio.to_thread(self._places, Path(folder))
         turns = asyncio.Semaphore(_AT_ONCE)
+        saved: list[Path] = []
 
-        async def save(output: Output, to: Path) -> Path:
+        async def save(output: Output, to: Path, link: m.BlobLink | None) -> Path:
             async with turns:
-                return await output.save(to, progress)
+                return await output._save(to, progress, link)
 
+        for start in range(0, len(places), limits.BLOBS_PER_REQUEST):
+            batch = places[start : start + limits.BLOBS_PER_REQUEST]
+            links = await self._links([output for output, _ in batch])
+            try:
+                async with asyncio.TaskGroup() as group:
+                    saves = [group.create_task(save(output, to, links.get(output.sha256))) for output, to in batch]
+            except* (AsmanError, OSError) as errors:
+                raise errors.exceptions[0] from None
+            saved += [task.result() for task in saves]
+        return saved
+
+    def _places(self, root: Path) -> list[tuple[Output, Path]]:
+        """Where each output goes, all of them looked at before a folder for any is made; runs in a thread."""
+        root.mkdir(parents=True, exist_ok=True)
+        places = [(output, _inside(root, name)) for name, output in self.outputs.items()]
+        for folder in sorted({to.parent for _, to in places}):
+            folder.mkdir(parents=True, exist_ok=True)
+        return places
+
+    async def _links(self, outputs: list[Output]) -> dict[str, m.BlobLink]:
+        """Where those of them are that the hub's store has, in one question."""
+        keys = {output.key: output.name for output in outputs if output.key is not None}
         try:
-            async with asyncio.TaskGroup() as group:
-                saves = [group.create_task(save(output, to)) for output, to in places]
-        except* (AsmanError, OSError) as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in saves]
+            return await self._blobs.links(keys) if keys else {}
+        except NotFound as error:
+            raise named(error, "an output") from error
 
 
 def _inside(root: Path, name: str) -> Path:
@@ -217,6 +260,13 @@ def _inside(root: Path, name: str) -> Path:
     return to
 
 
-def _make_executable(path: Path) -> None:
-    mode = path.stat().st_mode
-    path.chmod(mode | ((mode & 0o444) >> 2))
+def _write(to: Path, data: bytes, mode: int) -> None:
+    """Writes a small file whole or not at all."""
+    part = to.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        with os.fdopen(file, "wb") as out:
+            out.write(data)
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from aiohttp import web
 from asman_shared.definition import DataRef, Definition, Shape
 from asman_shared.errors import BadDefinition, ExecutionError
 from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, PutBlobs
+from asman_shared.transfer import Blob
 from asman_worker.blobs import Blobs
 from asman_worker.executor import AttemptSpec
 from asman_worker.folders import JobFolder, resolve, sweep
@@ -171,13 +172,14 @@ async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
     for number, content in enumerate(contents):
         path = tmp_path / str(number)
         path.write_bytes(content)
-        made.append((hashlib.sha256(content).hexdigest(), len(content), partial(os.open, path, os.O_RDONLY)))
+        made.append(Blob(hashlib.sha256(content).hexdigest(), len(content), partial(os.open, path, os.O_RDONLY)))
     done: list[int] = []
-    await blobs.send(made, done.append)
+    there: list[int] = []
+    sent = await blobs.send(made, done.append, there.append)
     assert {hashlib.sha256(content).hexdigest() for content in contents} == set(hub.blobs)
     assert hub.puts == 5
-    assert len(hub.asked) == 3
-    assert sum(done) == len(b"there") + len(b"new") + 3_000_000
+    assert sum(done) == sent == len(b"new") + 3_000_000
+    assert there == [len(b"there")]
 
 
 def test_folders_of_earlier_attempts_are_swept_but_those_that_go_on(tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ class Blobs:
         try:
             await self._downloader.fetch(wanted, sink, progress)
             await sink.rename(to)
+        except OSError as error:
+            raise about(error, to) from error
         finally:
             await sink.discard()
 
@@ -145,6 +147,11 @@ class Blobs:
             return given.pop() if given else (await self.links([key]))[key].url
 
         return Wanted(where, sha256=key, size=size)
+
+
+def about(error: OSError, path: Path) -> OSError:
+    """The same error, saying which file it is about: a full disk does not."""
+    return type(error)(error.errno, error.strerror or str(error), str(path))
 
 
 def named(error: AsmanError, label: str) -> AsmanError:

@@ -21,7 +21,7 @@ from asman_shared.definition import check_name
 from asman_shared.errors import AsmanError, NotFound, ProtocolError, Unauthentic
 from asman_shared.transfer import Progress, Wanted
 
-from .blobs import Blobs, named
+from .blobs import Blobs, about, named
 
 _AT_ONCE = 64
 
@@ -268,5 +268,7 @@ def _write(to: Path, data: bytes, mode: int) -> None:
         with os.fdopen(file, "wb") as out:
             out.write(data)
         part.replace(to)
+    except OSError as error:
+        raise about(error, to) from error
     finally:
         part.unlink(missing_ok=True)

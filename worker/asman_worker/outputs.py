@@ -24,8 +24,7 @@ from asman_shared.transfer.source import CHUNK, FileState, file_state
 from asman_shared.units import format_size
 
 from .blobs import Blobs
-from .executor import Reporter
-from .told import Told
+from .told import PhaseListener, Told
 
 _DEPTH: Final = 64
 _SKIPPED: Final = 1000
@@ -67,7 +66,7 @@ class Collector:
         self._blobs = blobs
         self._most = most
 
-    async def collect(self, folder: Path, report: Reporter, patterns: Sequence[str] | None = None) -> Result:
+    async def collect(self, folder: Path, report: PhaseListener, patterns: Sequence[str] | None = None) -> Result:
         """Stores the regular files of a folder. While the hub is slow or away this waits; the caller bounds it.
 
         Args:

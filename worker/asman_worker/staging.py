@@ -21,9 +21,9 @@ from asman_shared.transfer import Progress
 
 from .blobs import Blobs
 from .container import INPUTS
-from .executor import AttemptSpec, Reporter
+from .executor import AttemptSpec
 from .folders import JobFolder, resolve
-from .told import Told
+from .told import PhaseListener, Told
 
 _INLINE: Final = (None, "utf8", "json", "base64")
 
@@ -55,7 +55,7 @@ class Stager:
         self._blobs = blobs
         self._most = most
 
-    async def stage(self, spec: AttemptSpec, report: Reporter | None = None) -> dict[str, Path]:
+    async def stage(self, spec: AttemptSpec, report: PhaseListener | None = None) -> dict[str, Path]:
         """Makes the attempt's folder, empty, and puts its files there.
 
         Args:
@@ -95,7 +95,7 @@ class Stager:
                 # Holds the name, so that a second file of the same name is noticed.
                 _write(path, b"")
 
-    async def _bring_all(self, folder: JobFolder, wanted: list[_Wanted], report: Reporter | None) -> None:
+    async def _bring_all(self, folder: JobFolder, wanted: list[_Wanted], report: PhaseListener | None) -> None:
         keys = [item.ref.value for item in wanted if item.ref.type == "key"]
         try:
             links = await self._blobs.links(keys) if keys else {}

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from asman_shared.states import Phase
 
-from .executor import Reporter
-
 EACH_SECONDS: Final = 0.5
+
+
+class PhaseListener(Protocol):
+    """Hears how far an attempt is."""
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
+        """A phase has begun, or got on."""
+        ...
 
 
 class Told:
@@ -21,7 +27,7 @@ class Told:
         total: How many there are, as far as is known.
     """
 
-    def __init__(self, report: Reporter, phase: Phase, total: int) -> None:
+    def __init__(self, report: PhaseListener, phase: Phase, total: int) -> None:
         self._report = report
         self._phase = phase
         self._total = total

@@ -122,21 +122,25 @@ async def test_wrong_bytes_are_never_left_behind(hub: FakeHub, tmp_path: Path) -
         result = await job.result()
         with pytest.raises(Unauthentic):
             await result.save_outputs(tmp_path)
-        with pytest.raises(Unauthentic):
+        with pytest.raises(Unauthentic, match="the output 'a' can't be read"):
             await result.outputs["a"].read_bytes()
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_blob_that_is_gone_is_said_to_be(hub: FakeHub) -> None:
+async def test_a_blob_that_is_gone_is_said_to_be(hub: FakeHub, tmp_path: Path) -> None:
     async with asman.connect(hub.url) as queue:
         job = await finished(hub, queue, a=BIG)
         result = await job.result()
         hub.blobs.clear()
-        with pytest.raises(NotFound, match="no longer stored"):
+        with pytest.raises(NotFound, match=r"the output 'a' can't be read: .*no longer stored"):
             await result.outputs["a"].read_bytes()
+        with pytest.raises(NotFound, match="no longer stored"):
+            await result.save_outputs(tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a//b", "", "x/.", "e\x00"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "../../etc/passwd", "x" * 300, "/etc/evil", "a/../../evil", "a//b", "", "x/.", "e\x00"]
+)
 async def test_a_hostile_output_name_writes_nothing(hub: FakeHub, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "in" / "out"
     async with asman.connect(hub.url) as queue:
@@ -183,3 +187,37 @@ async def test_outputs_that_travel_in_the_result_are_verified_too(hub: FakeHub, 
             await outputs["lie"].read_bytes()
         with pytest.raises(asman.ProtocolError):
             await outputs["broken"].read_bytes()
+
+
+async def test_many_outputs_are_asked_for_together(hub: FakeHub, tmp_path: Path) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, **{f"d{n % 7}/{n}": b"%d" % n for n in range(1200)})
+        saved = await (await job.result()).save_outputs(tmp_path)
+    assert [int(path.read_bytes()) for path in saved] == [int(path.name) for path in saved]
+    assert len(saved) == 1200
+    assert [len(asked.keys) for asked in hub.all_of(m.GetBlobs)] == [1000, 200]
+
+
+async def test_files_whose_names_alone_are_too_much_are_refused_before_anything_is_sent(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    for number in range(6000):
+        (tmp_path / f"{number:04}").write_bytes(b"x" * 1000 + b"%d" % number)
+    async with asman.connect(hub.url) as queue:
+        with pytest.raises(asman.TooLarge, match=r"its 6000 files alone take about \d+: pack them into one archive"):
+            await queue.submit(command="x", inputs={"d": tmp_path})
+    assert hub.all_of(m.PutBlobs) == []
+
+
+async def test_a_full_disk_is_said_with_the_file_and_leaves_nothing(hub: FakeHub, small_disk: Path) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, a=BIG)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+            await (await job.result()).save_outputs(small_disk)
+    assert list(small_disk.iterdir()) == []
+
+
+async def test_the_outputs_to_keep_are_part_of_the_job(hub: FakeHub) -> None:
+    async with asman.connect(hub.url) as queue:
+        await queue.submit(command="x", outputs=["*.csv"])
+    assert hub.all_of(m.Submit)[0].definition.outputs == ["*.csv"]

@@ -117,6 +117,11 @@ class FileSink:
 
     async def discard(self) -> None:
         """Closes the file, and removes it unless it was renamed; waits for a thread that still writes."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            # Its error, if it has one, is nobody's any more.
+            await asyncio.wait([writing])
+            writing.cancelled() or writing.exception()
         await asyncio.to_thread(self._discard)
 
     # --------------------------------------------------------------------------------------------------- in threads

@@ -125,6 +125,8 @@ class _Fetch:
 
     async def _once(self) -> None:
         wanted = self._wanted
+        if self.came and self.came == self.whole:
+            return  # It broke at the very end.
         url = await wanted.link()
         headers: dict[str, str] = {}
         if self.came and (self.mark or wanted.sha256 is not None):

@@ -28,6 +28,7 @@ class Patience:
         stale: The same for addresses that are refused although they are fresh.
         stall: Seconds that a connection may bring nothing.
         total: Seconds that all of it may take; None for as long as it takes.
+        pending: Seconds that a store may look at what has come, before anything else happens.
         most: Seconds between two tries at most.
     """
 
@@ -35,6 +36,7 @@ class Patience:
     stale: int = 3
     stall: float = 60.0
     total: float | None = None
+    pending: float = 3600.0
     most: float = 5.0
 
 

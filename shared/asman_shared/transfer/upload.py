@@ -102,6 +102,7 @@ class Uploader:
         persistence = Persistence(self._patience)
         pending = Backoff(_PENDING_FIRST, _PENDING_MOST)
         sent = 0
+        waited = 0.0
         while True:
             try:
                 tickets = await self._desk.tickets([(blob.sha256, blob.size) for blob in batch.waiting.values()])
@@ -112,12 +113,17 @@ class Uploader:
             if not batch.waiting:
                 return sent
             if not work:
-                await asyncio.sleep(pending.next())
+                delay = pending.next()
+                waited += delay
+                if waited > self._patience.pending:
+                    raise Unavailable(f"the store has looked at what was sent for {waited:.0f} seconds")
+                await asyncio.sleep(delay)
                 continue
             done = await self._round(work, progress)
             if done.taken:
                 persistence.moved()
                 pending.reset()
+                waited = 0.0
             for item in done.taken:
                 sent += item.size
                 batch.taken(item)

@@ -140,6 +140,28 @@ async def test_an_end_that_comes_too_early_without_a_word_is_no_end(store: FakeS
     assert bytes(sink.data) == BIG
 
 
+async def test_a_break_after_the_last_byte_costs_nothing(http: Http) -> None:
+    async def all_but_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(all_but_the_end, "127.0.0.1", 0)
+    links = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"]
+
+    async def link() -> str:
+        return links.pop()
+
+    sink = MemorySink()
+    wanted = Wanted(link, sha256=hashlib.sha256(b"x").hexdigest(), size=1)
+    try:
+        assert await downloader(http).fetch(wanted, sink) == 1
+    finally:
+        await http.close()
+        server.close()
+    assert bytes(sink.data) == b"x"
+
+
 async def test_a_download_that_is_always_cut_is_given_up(store: FakeStore, http: Http, tmp_path: Path) -> None:
     store.store(BIG)
     store.ranges = False

@@ -140,6 +140,12 @@ async def test_what_is_being_looked_at_is_asked_for_again(store: FakeStore, http
     assert len(store.asked) == 4
 
 
+async def test_what_is_looked_at_for_ever_is_given_up(store: FakeStore, http: Http) -> None:
+    store.pending = 10**6
+    with pytest.raises(Unavailable, match="the store has looked at what was sent for"):
+        await uploader(store, http, Patience(pending=0.2)).send([blob(b"x")])
+
+
 async def test_bytes_that_arrive_as_others_are_refused_with_their_name(store: FakeStore, http: Http) -> None:
     wrong = Blob(hashlib.sha256(b"right").hexdigest(), 5, b"wrong", "the output 'x'")
     with pytest.raises(Unauthentic, match=r"the output 'x' arrives with other bytes .*these are other bytes"):

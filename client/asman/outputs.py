@@ -9,9 +9,11 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import rfc8785
 
@@ -105,16 +107,20 @@ class Output:
         return to
 
     async def _save(self, to: Path, progress: Progress | None, link: m.BlobLink | None = None) -> Path:
-        executable = bool(self._file.mode & 0o100)
         inline = self._inline()
         if inline is not None:
-            await asyncio.to_thread(_write, to, inline, 0o777 if executable else 0o666)
+            await asyncio.to_thread(_write, to, inline, self.executable)
             return to
         try:
-            await self._blobs.save(self._wanted(link), to, progress, executable=executable)
+            await self._blobs.save(self._wanted(link), to, progress, executable=self.executable)
         except AsmanError as error:
             raise named(error, f"the output '{self.name}'") from error
         return to
+
+    @property
+    def executable(self) -> bool:
+        """Whether it is a program; no other of a job's permission bits is taken over."""
+        return bool(self._file.mode & 0o100)
 
     @property
     def key(self) -> str | None:
@@ -214,25 +220,28 @@ class JobResult:
             AsmanError: As `Output.read_bytes`.
         """
         places = await asyncio.to_thread(self._places, Path(folder))
+        same: dict[tuple[str | None, str], list[_Place]] = {}
+        for output, to in places:
+            same.setdefault((output.key, "" if output.key else output.name), []).append((output, to))
+        groups = list(same.values())
         turns = asyncio.Semaphore(_AT_ONCE)
-        saved: list[Path] = []
 
-        async def save(output: Output, to: Path, link: m.BlobLink | None) -> Path:
+        async def save(group: list[_Place], links: dict[str, m.BlobLink]) -> None:
             async with turns:
-                return await output._save(to, progress, link)
+                await _save_same(group, links, progress)
 
-        for start in range(0, len(places), limits.BLOBS_PER_REQUEST):
-            batch = places[start : start + limits.BLOBS_PER_REQUEST]
-            links = await self._links([output for output, _ in batch])
+        for start in range(0, len(groups), limits.BLOBS_PER_REQUEST):
+            batch = groups[start : start + limits.BLOBS_PER_REQUEST]
+            links = await self._links([group[0][0] for group in batch])
             try:
-                async with asyncio.TaskGroup() as group:
-                    saves = [group.create_task(save(output, to, links.get(output.sha256))) for output, to in batch]
+                async with asyncio.TaskGroup() as tasks:
+                    for group in batch:
+                        tasks.create_task(save(group, links))
             except* (AsmanError, OSError) as errors:
                 raise errors.exceptions[0] from None
-            saved += [task.result() for task in saves]
-        return saved
+        return [to for _, to in places]
 
-    def _places(self, root: Path) -> list[tuple[Output, Path]]:
+    def _places(self, root: Path) -> list[_Place]:
         """Where each output goes, all of them looked at before a folder for any is made; runs in a thread."""
         root.mkdir(parents=True, exist_ok=True)
         places = [(output, _inside(root, name)) for name, output in self.outputs.items()]
@@ -249,6 +258,25 @@ class JobResult:
             raise named(error, "an output") from error
 
 
+_Place = tuple[Output, Path]
+
+
+async def _save_same(group: list[_Place], links: dict[str, m.BlobLink], progress: Progress | None) -> None:
+    """Saves outputs with the same bytes, which come once."""
+    (first, path), *others = group
+    await first._save(path, progress, links.get(first.sha256))
+    if others:
+        await asyncio.to_thread(_copy, path, others)
+        if progress is not None:
+            progress(sum(output.size for output, _ in others))
+
+
+def _copy(path: Path, places: list[_Place]) -> None:
+    for output, to in places:
+        with _writing(to, output.executable) as out, path.open("rb") as file:
+            shutil.copyfileobj(file, out)
+
+
 def _inside(root: Path, name: str) -> Path:
     """The path of an output in a folder; a name from a job, which may be hostile."""
     clean = check_name(name, field="outputs")
@@ -260,13 +288,19 @@ def _inside(root: Path, name: str) -> Path:
     return to
 
 
-def _write(to: Path, data: bytes, mode: int) -> None:
-    """Writes a small file whole or not at all."""
+def _write(to: Path, data: bytes, executable: bool) -> None:
+    with _writing(to, executable) as out:
+        out.write(data)
+
+
+@contextmanager
+def _writing(to: Path, executable: bool) -> Iterator[BinaryIO]:
+    """A file that has its name once it is whole."""
     part = to.with_name(f".{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        with os.fdopen(file, "wb") as out:
-            out.write(data)
+        with os.fdopen(os.open(part, flags, 0o777 if executable else 0o666), "wb") as out:
+            yield out
         part.replace(to)
     except OSError as error:
         raise about(error, to) from error

@@ -198,6 +198,18 @@ async def test_many_outputs_are_asked_for_together(hub: FakeHub, tmp_path: Path)
     assert [len(asked.keys) for asked in hub.all_of(m.GetBlobs)] == [1000, 200]
 
 
+async def test_outputs_with_the_same_bytes_come_once(hub: FakeHub, tmp_path: Path) -> None:
+    moved: list[int] = []
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, a=BIG, b=BIG, c=b"other")
+        hub.output(job.id, "b", BIG, mode=0o755)
+        await (await job.result()).save_outputs(tmp_path, moved.append)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == BIG
+    assert [os.access(tmp_path / name, os.X_OK) for name in ("a", "b", "c")] == [False, True, False]
+    assert len(hub.downloads) == 2
+    assert sum(moved) == 2 * len(BIG) + 5
+
+
 async def test_files_whose_names_alone_are_too_much_are_refused_before_anything_is_sent(
     hub: FakeHub, tmp_path: Path
 ) -> None:

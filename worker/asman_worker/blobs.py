@@ -85,6 +85,8 @@ class Blobs:
         self._reading = reading
         places = asyncio.Semaphore(AT_ONCE)
         self._downloader = Downloader(self._http, places, reading)
+        # Servers that jobs name may be slow or dead; what they hold up is each other.
+        self._elsewhere = Downloader(self._http, asyncio.Semaphore(AT_ONCE), reading)
         self._uploader = Uploader(self._desk, self._http, places, sending)
 
     async def close(self) -> None:
@@ -152,7 +154,8 @@ class Blobs:
         sink = FileSink(to)
         try:
             wanted = Wanted(where, sha256=sha256, size=size, most=most, renewable=sha256 is not None)
-            came = await self._downloader.fetch(wanted, sink, progress)
+            downloader = self._downloader if sha256 is not None else self._elsewhere
+            came = await downloader.fetch(wanted, sink, progress)
             await sink.rename(to)
         except OSError as error:
             raise ExecutionError(

@@ -74,14 +74,13 @@ class Downloader:
             OSError: The sink can't take them.
             AsmanError: They can't be read, or not after several tries.
         """
-        async with self._places:
-            try:
-                async with asyncio.timeout(self._patience.total) as scope:
-                    return await _Fetch(self._http, self._patience, wanted, sink, progress).run()
-            except TimeoutError:
-                if scope.expired():
-                    raise TimedOut(f"it took longer than {self._patience.total:g} seconds") from None
-                raise
+        try:
+            async with asyncio.timeout(self._patience.total) as scope:
+                return await _Fetch(self._http, self._places, self._patience, wanted, sink, progress).run()
+        except TimeoutError:
+            if scope.expired():
+                raise TimedOut(f"it took longer than {self._patience.total:g} seconds") from None
+            raise
 
 
 class _Fetch:
@@ -95,8 +94,17 @@ class _Fetch:
         pieced: The bytes came in more than one answer.
     """
 
-    def __init__(self, http: Http, patience: Patience, wanted: Wanted, sink: Sink, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        http: Http,
+        places: asyncio.Semaphore,
+        patience: Patience,
+        wanted: Wanted,
+        sink: Sink,
+        progress: Progress | None,
+    ) -> None:
         self._http = http
+        self._places = places
         self._patience = patience
         self._persistence = Persistence(patience)
         self._wanted = wanted
@@ -110,7 +118,9 @@ class _Fetch:
     async def run(self) -> int:
         while True:
             try:
-                await self._once()
+                # Between two tries the place is somebody else's.
+                async with self._places:
+                    await self._once()
             except AsmanError as error:
                 await self._persistence.failed(error)
                 continue

@@ -179,3 +179,20 @@ def test_ten_thousand_small_files_are_within_the_bounds(tmp_path: Path) -> None:
     found = scan(tmp_path, 10**6)
     assert len(found.files) == limits.INPUTS
     assert found.skipped == {}
+
+
+def test_a_path_that_is_too_long_to_travel_is_skipped_and_said(tmp_path: Path) -> None:
+    part = "d" * 250
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(5):
+        os.mkdir(part, dir_fd=at)
+        inner = os.open(part, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+    found = scan(tmp_path, 10**6)
+    assert found.files == {}
+    ((name, why),) = found.skipped.items()
+    assert name.startswith(part[:100])
+    assert "is longer than 1024 bytes" in why

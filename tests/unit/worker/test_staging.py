@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from asman_shared.errors import BadDefinition, ExecutionError
 from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, PutBlobs
 from asman_shared.states import Phase
 from asman_shared.transfer import Blob, Patience
+from asman_shared.transfer.http import AT_ONCE
 from asman_worker.blobs import Blobs
 from asman_worker.executor import AttemptSpec
 from asman_worker.folders import JobFolder, resolve, sweep
@@ -258,6 +260,29 @@ async def test_a_full_disk_of_the_worker_is_its_own_fault_and_said(
         await Stager(blobs, most=10**9).stage(made)
     assert error.value.fault == "worker"
     assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_servers_that_jobs_name_do_not_hold_up_the_hubs_store(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    connected = asyncio.Semaphore(0)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.release()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    waiting = [asyncio.create_task(blobs.fetch(url, tmp_path / f"{n}", most=100)) for n in range(2 * AT_ONCE)]
+    for _ in range(AT_ONCE):
+        await connected.acquire()
+    made = spec(tmp_path, inputs={"x": DataRef(hub.store(b"here"), "key")})
+    await Stager(blobs, most=100).stage(made)
+    assert files(made.folder.inputs) == {"x": b"here"}
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    await blobs.close()
+    server.close()
 
 
 async def test_many_small_inputs_are_asked_for_together(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ AT_ONCE: Final = 8
 _CONNECT_SECONDS: Final = 15.0
 _REDIRECTS: Final = 6
 _SAID_BYTES: Final = 1000
+_QUERY: Final = re.compile(r"\?[^\s'\")>]+")
 _STALE: Final = (401, 403, 404, 409, 410)
 _AGAIN: Final = (408, 425, 429)
 
@@ -65,7 +67,7 @@ class Http:
 
     def _check(self, url: URL) -> None:
         if url.scheme not in ("http", "https") or not url.host:
-            raise BadRequest(f"'{url}' is not an http address")
+            raise BadRequest(f"'{_public(str(url)[:200])}' is not an http address")
         if self._guard is not None:
             self._guard(url.host)
 
@@ -129,7 +131,12 @@ def _parse(url: str) -> URL:
     try:
         return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
     except ValueError as error:
-        raise BadRequest(f"'{url[:200]}' is not an http address ({error})") from error
+        raise BadRequest(f"'{_public(url[:200])}' is not an http address ({_public(str(error))})") from error
+
+
+def _public(text: str) -> str:
+    """A text without the queries of the addresses in it, which hold signatures."""
+    return _QUERY.sub("?…", text)
 
 
 @asynccontextmanager
@@ -140,11 +147,12 @@ async def _network(what: str) -> AsyncIterator[None]:
     try:
         yield
     except InvalidURL as error:
-        raise BadRequest(f"'{error}' is not an http address") from error
+        raise BadRequest(f"'{_public(str(error))}' is not an http address") from error
     except (ClientError, TimeoutError, ConnectionError) as error:
         if isinstance(error.__cause__, AsmanError):
             raise error.__cause__ from None
-        raise ConnectionFailed(f"{what} ({str(error) or 'nothing came for too long'})") from error
+        why = _public(str(error)) or "nothing came for too long"
+        raise ConnectionFailed(f"{what} ({why})") from error
 
 
 async def check(response: ClientResponse, *, fresh: bool) -> None:

@@ -244,6 +244,15 @@ async def test_what_is_no_address_is_said(http: Http, url: str) -> None:
         await downloader(http).fetch(Wanted(link), MemorySink())
 
 
+async def test_a_wrong_address_is_said_without_its_signature(http: Http) -> None:
+    async def link() -> str:
+        return "http:///x?signature=secret"
+
+    with pytest.raises(BadRequest) as error:
+        await downloader(http).fetch(Wanted(link), MemorySink())
+    assert "secret" not in str(error.value)
+
+
 async def test_silence_has_a_limit_and_so_has_all_of_it(http: Http) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")

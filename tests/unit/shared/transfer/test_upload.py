@@ -120,6 +120,23 @@ async def test_it_is_given_up_when_nothing_moves_for_so_many_tries(store: FakeSt
     assert len(store.asked) == 4
 
 
+async def test_signatures_are_in_no_error_and_no_log(
+    store: FakeStore, http: Http, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    store.break_puts = [1] * 99
+    with pytest.raises(ConnectionFailed) as broken:
+        await uploader(store, http).send([file_blob(tmp_path / "x", BIG)])
+    store.break_puts.clear()
+    store.forged = True
+    with pytest.raises(Forbidden) as refused:
+        await uploader(store, http).send([blob(b"x")])
+    logged = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("asman"))
+    for text in (str(broken.value), str(refused.value), logged):
+        assert text
+        assert "serial=" not in text
+
+
 async def test_what_moves_between_failures_makes_them_count_anew(store: FakeStore, http: Http) -> None:
     store.break_puts = [0, 0, 0, -1] * 20
     made = Uploader(store, http, asyncio.Semaphore(1), QUICK)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import depth
+from bench import blobs, depth
 
-SCENARIOS = {"depth": depth}
+SCENARIOS = {"blobs": blobs, "depth": depth}
 
 
 def main() -> int:

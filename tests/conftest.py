@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AsmanP
 def hub_process(processes: AsmanProcesses) -> Callable[..., HubProcess]:
     """Start a hub on a free port: ``hub_process("--flag", command="up")``; see ``AsmanProcesses.hub``."""
     return processes.hub
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of one MiB; mounting it takes root, as starting an engine does."""
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ import msgspec
 from asman_shared import messages as m
 from asman_shared.definition import Definition
 from asman_shared.errors import BadRequest
+from asman_shared.identity import job_id
 from asman_shared.states import Phase, State
+from asman_shared.transfer import Progress
 
 from .address import Address, parse_address
-from .blobs import Blobs, Progress
+from .blobs import Blobs
 from .callbacks import read_callbacks
 from .changes import Change, pages, watch
 from .connection import Connection
@@ -109,7 +111,8 @@ class Queue:
             phase_timeouts: How long its other phases may take, likewise: ``{"pulling": "10m"}``.
             max_attempts: Lost workers after which it is given up.
             follow: Whether its changes are pushed from now on; without, they are asked for when needed.
-            progress: Is told how many bytes of inputs were uploaded, piece by piece.
+            progress: Is told how many bytes of inputs were uploaded, piece by piece; a negative number takes back what
+                has to be sent again.
             callbacks: Webhooks for the hub to call: ``{"queued": {"url": …}, "finished": {"url": …, "payload": …}}``.
             **fields: See `JobFields`: ``image``, ``command``, ``env``, ``inputs``, ``files``, ``cpus``, ….
 
@@ -125,6 +128,8 @@ class Queue:
         if made.image is None and made.build is None and self._connection.welcome is not None:
             made.image = self._connection.welcome.default_image or None
         if blobs:
+            # A definition that is too large is told before anything is sent.
+            await asyncio.to_thread(job_id, made)
             await self._blobs.store(blobs.values(), progress)
         submit = m.Submit(
             ref=0,

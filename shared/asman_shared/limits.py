@@ -26,6 +26,8 @@ PATH_LENGTH: Final = 1024
 """Longest input or output name in UTF-8 bytes, subfolders included."""
 INPUTS: Final = 10_000
 """Most inputs, config files or outputs of one job."""
+OUTPUT_PATTERNS: Final = 100
+"""Most patterns by which a job names the outputs to keep."""
 ENV_ENTRIES: Final = 1000
 """Most environment variables of one job."""
 TAGS: Final = 64

@@ -36,7 +36,8 @@ from .spool import Spool
 log = logging.getLogger("asman.worker.agent")
 
 _MESSAGE_LENGTH: Final = 4000
-_RESULT_BYTES: Final = limits.FRAME_BYTES - MIB // 4
+#: One answer of the hub holds a job's result and its definition.
+_RESULT_BYTES: Final = limits.FRAME_BYTES - limits.DEFINITION_BYTES - MIB // 4
 
 
 class Agent:

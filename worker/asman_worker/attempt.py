@@ -234,7 +234,7 @@ class Attempt:
         """Brings what the run needs, each part within its limit."""
         shop = self._shop
         async with _limited(shop.config.staging_limit, "bringing the inputs"):
-            spec.mounts.update(await shop.stager.stage(spec))
+            spec.mounts.update(await shop.stager.stage(spec, self))
         async with _limited(shop.config.pull_limit, "getting the image"):
             await shop.executor.prepare(spec, self)
 
@@ -244,8 +244,13 @@ class Attempt:
         if self._shop.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
             self.phase(Phase.UPLOADING)
             async with _limited(self._shop.config.upload_limit, "uploading the outputs"):
-                result = await self._shop.collector.collect(self.folder.outputs, self)
+                result = await self._shop.collector.collect(self.folder.outputs, self, self._kept)
         return Outcome(ended.kind, ended.exit_code, ended.message, result=result)
+
+    @property
+    def _kept(self) -> list[str] | None:
+        """The patterns of the outputs that are kept."""
+        return self.assign.definition.outputs if self.assign else None
 
     async def clear(self) -> None:
         """Removes what it left on this machine; what can't be removed is logged."""

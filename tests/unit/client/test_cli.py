@@ -187,10 +187,11 @@ async def test_job_add_with_files_waits_and_saves(hub: FakeHub, run: Run, tmp_pa
     (tmp_path / "other").write_text("renamed")
     ended = await run(
         *("job", "add", hub.url, "--file", str(tmp_path / "README.md"), "--file", f"new={tmp_path / 'other'}"),
-        *("-c", 'sh -c "x"', "--wait", "-o", str(tmp_path / "out")),
+        *("-c", 'sh -c "x"', "--wait", "-o", str(tmp_path / "out"), "--keep", "*.txt", "--keep", "plots"),
     )
     assert (ended.code, ended.out) == (0, "one\n")
     (seen,) = hub.all_of(m.Submit)
+    assert seen.definition.outputs == ["*.txt", "plots"]
     assert seen.definition.command == 'sh -c "x"'
     assert seen.definition.inputs == {"README.md": DataRef("read me", "utf8"), "new": DataRef("renamed", "utf8")}
     assert (tmp_path / "out" / "made.txt").read_text() == "made"

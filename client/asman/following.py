@@ -116,20 +116,26 @@ class Tail:
         self._tracker = tracker
         self.next = since
         self.dropped = False
-        self._lines: deque[LogLine] = deque()
+        self._parts: deque[list[LogLine]] = deque()
+        self._count = 0
 
     def pushed(self, lines: list[LogLine]) -> None:
         """Takes lines, in order; those that came before are dropped."""
-        for line in lines:
-            if line.seq < self.next:
-                continue
-            if len(self._lines) >= TAIL_LINES:
-                self.dropped = True
-                break
-            self._lines.append(line)
-            self.next = line.seq + 1
+        if lines and lines[0].seq < self.next:
+            lines = [line for line in lines if line.seq >= self.next]
+        if len(lines) > TAIL_LINES - self._count:
+            self.dropped = True
+            lines = lines[: TAIL_LINES - self._count]
+        if lines:
+            self._parts.append(lines)
+            self._count += len(lines)
+            self.next = lines[-1].seq + 1
         self._tracker.wake()
 
-    def pop(self) -> LogLine | None:
-        """The next line that waits, if any."""
-        return self._lines.popleft() if self._lines else None
+    def pop(self) -> list[LogLine]:
+        """The next lines that wait, some at a time; none when none wait."""
+        if not self._parts:
+            return []
+        lines = self._parts.popleft()
+        self._count -= len(lines)
+        return lines

@@ -14,9 +14,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from asman_shared import limits
 from asman_shared.errors import BadRequest
-from asman_shared.units import parse_duration
+from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 
+LOG_LEAST = 64 * KIB
+LOG_MOST = 4 * GIB
+"""Bounds of the log that is kept of each job."""
 CONFIG_VARIABLE = "ASMAN_CONFIG"
 """Environment variable that names the file, when no flag does."""
 
@@ -36,6 +40,7 @@ class HubConfig(BaseSettings):
         grace: How long a lost worker may take to come back before its jobs are given to others.
         retention: How long finished jobs, their results and their logs are kept where the queue does not say.
         longest_retention: The longest that a queue may ask for.
+        log_limit: How much log is kept of each job; past it, its beginning and its end are.
         allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
         shutdown_timeout: How long the hub tries to end connections politely, in seconds.
     """
@@ -54,6 +59,7 @@ class HubConfig(BaseSettings):
     grace: str = "30s"
     retention: str = "7d"
     longest_retention: str = "365d"
+    log_limit: str = format_size(limits.LOG_BYTES)
     allow_private_webhooks: bool = False
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
@@ -64,6 +70,17 @@ class HubConfig(BaseSettings):
             parse_duration(value)
         except BadRequest as error:
             raise ValueError(error.message) from error
+        return value
+
+    @field_validator("log_limit")
+    @classmethod
+    def _is_log_limit(cls, value: str) -> str:
+        try:
+            size = parse_size(value)
+        except BadRequest as error:
+            raise ValueError(error.message) from error
+        if not LOG_LEAST <= size <= LOG_MOST:
+            raise ValueError(f"a job's log may have from {format_size(LOG_LEAST)} to {format_size(LOG_MOST)}")
         return value
 
     @property

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_shared.units import parse_duration
+from asman_shared.units import parse_duration, parse_size
 
 from .blobs import FolderStore
 from .clock import Clock, wall_clock
@@ -17,6 +17,7 @@ from .config import HubConfig
 from .core import QueuePolicy
 from .database import make_engine, migrate
 from .journal import Journal
+from .log_reader import LogReader
 from .meters import TimedLedger
 from .outbox import Flusher
 from .registry import Registry
@@ -47,13 +48,15 @@ class Hub:
             grace=parse_duration(config.grace),
             retention=parse_duration(config.retention),
             longest_retention=parse_duration(config.longest_retention),
+            log_bytes=parse_size(config.log_limit),
             private_webhooks=config.allow_private_webhooks,
         )
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
         self.blobs = FolderStore(config.data_dir / "blobs", self.signer, clock)
-        self.services = Services(self.blobs, Flusher(), clock, config.default_image)
+        self.log_reader = LogReader()
+        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
         self.ledger: TimedLedger
@@ -102,6 +105,7 @@ class Hub:
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
         finally:
+            self.log_reader.close()
             await writer.dispose()
             await self.engine.dispose()
             log.info("hub closed")

@@ -29,6 +29,9 @@ def hub(
     longest_retention: Annotated[
         str | None, typer.Option("--longest-retention", help="The longest that a queue may keep its jobs [365d].")
     ] = None,
+    log_limit: Annotated[
+        str | None, typer.Option("--log-limit", help="How much log of each job is kept [16MiB].")
+    ] = None,
     grace: Annotated[
         str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
     ] = None,
@@ -64,6 +67,7 @@ def hub(
         default_image=default_image,
         retention=retention,
         longest_retention=longest_retention,
+        log_limit=log_limit,
         grace=grace,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import depth
+from bench import depth, logs
 
-SCENARIOS = {"depth": depth}
+SCENARIOS = {"depth": depth, "logs": logs}
 
 
 def main() -> int:

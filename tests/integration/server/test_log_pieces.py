@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 import asman
+import asman.sync
 from asman_shared import messages as m
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import PlainWorker, plain_worker
 from tests.support.processes import HubProcess
+from tests.support.processes import asman as asman_command
 
 TEXT = {"Accept": "text/plain"}
 WRITTEN = [f"line {n}" for n in range(40)]
@@ -55,6 +58,13 @@ async def hub(hub_process: Callable[..., HubProcess]) -> HubProcess:
 async def api(hub: HubProcess) -> AsyncIterator[Api]:
     async with opened_api(hub.url) as opened:
         yield opened
+
+
+def asman_command_of(*words: str) -> str:
+    """What a command prints."""
+    done = asman_command(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 async def written(api: Api, worker: PlainWorker, exit_code: int = 1, **result: Any) -> str:
@@ -120,6 +130,13 @@ async def test_the_summary_of_a_failed_job(api: Api, hub: HubProcess) -> None:
     async with asman.connect(f"{hub.url}/q/p") as queue:
         same = await (await queue.get(job)).summary()
     assert (same.error_seq, same.phase, len(same.last), same.lines) == (12, "running", 20, 40)
+    told = await asyncio.to_thread(asman_command_of, "job", "summary", f"{hub.url}/q/p", job)
+    assert "exit code  1" in told
+    assert "phase  running" in told
+    assert "> ValueError: twelve\n" in told
+    assert told.endswith("last lines:\n" + "".join(f"  line {n}\n" for n in range(23, 40)))
+    as_json = json.loads(await asyncio.to_thread(asman_command_of, "job", "summary", f"{hub.url}/q/p", job, "--json"))
+    assert (as_json["error_seq"], as_json["last"][-1]["text"]) == (12, "line 39")
 
 
 async def test_the_summary_of_a_failed_build_names_its_step(api: Api, hub: HubProcess) -> None:
@@ -182,6 +199,20 @@ async def test_selections_by_the_library(api: Api, hub: HubProcess) -> None:
             await seqs(grep="(")
         with pytest.raises(asman.BadRequest, match="follow"):
             await seqs(grep="x", follow=True)
+
+
+async def test_the_library_without_await(api: Api, hub: HubProcess) -> None:
+    async with plain_worker(hub.url, "p") as worker:
+        job = await written(api, worker)
+
+    def play() -> None:
+        with asman.sync.connect(f"{hub.url}/q/p") as queue:
+            found = queue.get(job)
+            assert [line.text for line in found.logs(tail=2)] == ["line 38", "line 39"]
+            assert len(list(found.logs())) == 40
+            assert found.summary().error_seq == 12
+
+    await asyncio.to_thread(play)
 
 
 async def test_wire_answers_carry_the_rest(api: Api, hub: HubProcess) -> None:

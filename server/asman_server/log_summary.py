@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from asman_shared import limits
 from asman_shared.messages import Gap, JobState, JobSummary, LogLine, LogSelection, Result
 from asman_shared.states import Phase, State
@@ -18,6 +20,8 @@ from .store import size_of
 LOOK_BYTES: Final = 4 * SCAN_BYTES
 """Log bytes that are looked through for the first error and the step of the build; a log may have more if the operator
 allows it."""
+SHOWN: Final = 4000
+"""Characters of a line that a summary shows: all of them together must fit into a frame in any language."""
 GAPS: Final = 100
 """Gaps that a summary names."""
 
@@ -69,10 +73,18 @@ async def summarise_log(reader: LogReader, shell: QueueShell, job_id: str, ref: 
     start, end = state.log_start, job.log_next
     ok = state.verdict is not None and state.verdict.ok
     result = await shell.result(job_id) if state.state is State.FINISHED and not ok else None
-    tail = await Reading(reader, shell.logs, state, end, LogSelection(tail=limits.LOG_SUMMARY_LINES)).page(
-        start, limits.LOG_SUMMARY_LINES, ref
-    )
-    phase = None if ok else phase_of(state, result, tail.lines)
+
+    async def shown(since: int, select: LogSelection) -> list[LogLine]:
+        lines: list[LogLine] = []
+        rest: LogSelection | None = select
+        while rest is not None:
+            page = await Reading(reader, shell.logs, state, end, rest).page(since, limits.LOG_PAGE_LINES, ref)
+            lines += map(_shown, page.lines)
+            since, rest = page.next, page.rest
+        return lines
+
+    last = await shown(start, LogSelection(tail=limits.LOG_SUMMARY_LINES))
+    phase = None if ok else phase_of(state, result, last)
     signs = _Signs(start, ok=ok, building=phase is Phase.BUILDING)
     while signs.next < end and signs.size < LOOK_BYTES:
         lines, _ = await shell.logs.read(job_id, signs.next, limits.LOG_PAGE_LINES)
@@ -86,19 +98,23 @@ async def summarise_log(reader: LogReader, shell: QueueShell, job_id: str, ref: 
         reading = Reading(reader, shell.logs, state, end, LogSelection())
         first = await reading.steps_back(signs.place, ERROR_CONTEXT, start)
         until = await reading.steps_on(signs.place + 1, ERROR_CONTEXT)
-        error = [line for line in await reading.after(first, 2 * ERROR_CONTEXT + 1) if line.seq < until]
+        error = await shown(first, LogSelection(until=until))
     return JobSummary(
         ref=ref,
         job=state,
         phase=phase,
         step=signs.steps.step if signs.steps is not None else "",
-        last=tail.lines,
+        last=last,
         error=error,
         error_seq=signs.place,
         lines=max(0, end - start),
         missing=signs.missing,
         gaps=signs.gaps,
     )
+
+
+def _shown(line: LogLine) -> LogLine:
+    return line if len(line.text) <= SHOWN else replace(line, text=line.text[: SHOWN - 1] + "…")
 
 
 def phase_of(state: JobState, result: Result | None, last: list[LogLine]) -> Phase | None:

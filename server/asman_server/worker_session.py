@@ -49,6 +49,9 @@ SILENCE = 2.5
 WATCH_AGAIN = 0.1
 """Seconds between two looks at least."""
 
+SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
+"""How often a worker that is not read from is told that the hub is there."""
+
 _sessions = itertools.count(1)
 
 
@@ -158,12 +161,22 @@ class WorkerSession(SocketSession[WorkerMessage]):
         await logs.add(self._incarnation, message.job, message.attempt, message.lines)
         if logs.unstored.full:
             logs.flush()
-            self._held_back = True
-            try:
-                await logs.unstored.room()
-            finally:
-                self._held_back = False
-                self.heard = asyncio.get_running_loop().time()
+            await self._hold_back()
+
+    async def _hold_back(self) -> None:
+        """Reads nothing from this worker until there is room for what it brings; says that the hub is there."""
+        self._held_back = True
+        try:
+            while self._closing is None:
+                try:
+                    async with asyncio.timeout(SAY_SECONDS):
+                        await self._shell.logs.unstored.room()
+                    return
+                except TimeoutError:
+                    self.say(Ping())
+        finally:
+            self._held_back = False
+            self.heard = asyncio.get_running_loop().time()
 
     def _finished(self, message: Finished) -> None:
         if message.outcome.result.outputs:

@@ -7,10 +7,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 import asman
 import asman.sync
+from asman_shared import limits
 from asman_shared import messages as m
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import PlainWorker, plain_worker
@@ -137,6 +139,21 @@ async def test_the_summary_of_a_failed_job(api: Api, hub: HubProcess) -> None:
     assert told.endswith("last lines:\n" + "".join(f"  line {n}\n" for n in range(23, 40)))
     as_json = json.loads(await asyncio.to_thread(asman_command_of, "job", "summary", f"{hub.url}/q/p", job, "--json"))
     assert (as_json["error_seq"], as_json["last"][-1]["text"]) == (12, "line 39")
+
+
+async def test_a_summary_of_the_longest_lines_fits_into_a_frame(api: Api, hub: HubProcess) -> None:
+    job = await api.submit("p")
+    async with plain_worker(hub.url, "p") as worker:
+        about = await worker.assigned()
+        for seq in range(60):
+            await worker.log(about, seq, "error " + "😀\x00" * 32_000)
+        await worker.finish(about, 1, lines=60)
+    async with asman.connect(f"{hub.url}/q/p") as queue:
+        found = await queue.get(job)
+        summary = await found.summary()
+        assert (summary.error_seq, len(summary.error), len(summary.last)) == (0, 11, 20)
+        assert [line.seq async for line in found.logs(tail=30)] == list(range(30, 60))
+    assert len(msgspec.json.encode(summary)) < limits.FRAME_BYTES
 
 
 async def test_the_summary_of_a_failed_build_names_its_step(api: Api, hub: HubProcess) -> None:

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 import asman
-from asman_server import registry, unstored
+from asman_server import registry, worker_session
 from asman_server.config import HubConfig
 from asman_server.main import HubServer
 from asman_server.worker_session import WorkerSession
@@ -178,9 +178,9 @@ async def test_the_command_line_keeps_the_streams_apart_and_in_order(api: Api, h
 async def test_while_the_database_is_away_a_flood_is_held_back_and_its_worker_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unstored, "QUEUE_BYTES", 100_000)
     monkeypatch.setattr("asman_server.queue_logs.QUEUE_BYTES", 100_000)
     monkeypatch.setattr(registry, "HUB_BYTES", 100_000)
+    monkeypatch.setattr(worker_session, "SAY_SECONDS", 0.05)
     server = HubServer(HubConfig(port=0, data_dir=tmp_path))
     await server.start()
     try:
@@ -206,6 +206,9 @@ async def test_while_the_database_is_away_a_flood_is_held_back_and_its_worker_ke
                 link.heard -= 10**6
                 link._watch()
                 assert link._closing is None, "a worker that is not read from is not silent"
+                await worker.next("ping")
+                link.outbox._writer._protocol.keepalive_timeout()  # type: ignore[attr-defined]
+                assert link.outbox._writer.open, "its answer to a ping may wait to be read"
                 assert len(shell.logs.open_logs[job].recent) < 20
                 await other.execute("ROLLBACK")
             async with asyncio.timeout(PATIENCE):

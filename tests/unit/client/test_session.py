@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asman.following import TAIL_LINES, Tail, Tracker
+from asman.following import TAIL_BYTES, TAIL_LINES, Tail, Tracker
 from asman.session import Session
 from asman_shared import messages as m
 from asman_shared.definition import Definition
@@ -260,3 +260,8 @@ async def test_a_slow_reader_of_a_log_drops_lines_and_knows_it() -> None:
     assert tail.next == TAIL_LINES
     assert len(tail.pop()) == TAIL_LINES
     assert tail.pop() == []
+    tail.dropped = False
+    tail.pushed([m.LogLine(TAIL_LINES, 0, 0, "x" * (TAIL_BYTES + 1))])
+    assert not tail.dropped
+    tail.pushed([m.LogLine(TAIL_LINES + 1, 0, 0, "x")])
+    assert (tail.dropped, tail.next) == (True, TAIL_LINES + 1)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asman_server import unstored as module
+from asman_server import queue_logs as module
 from asman_server.queue_logs import QueueLogs
 from asman_server.unstored import Unstored
 from tests.support.log_desk import JOB, LogDesk, line

@@ -63,6 +63,7 @@ class JobLog:
         "_counted",
         "_head_bytes",
         "_journal",
+        "_late",
         "_most",
         "_newest",
         "_newest_bytes",
@@ -71,6 +72,7 @@ class JobLog:
         "_recent_bytes",
         "_tail",
         "_tail_bytes",
+        "_writing",
         "followers",
         "job",
         "next_seq",
@@ -103,6 +105,8 @@ class JobLog:
         self._open: list[LogLine] = []
         self._open_bytes = 0
         self._recent_bytes = 0
+        self._writing = 0
+        self._late = False
         self._newest: list[LogLine] = []
         self._newest_bytes = 0
         self._head_bytes = 0
@@ -149,22 +153,36 @@ class JobLog:
         if self._open_bytes >= CHUNK_BYTES:
             self.flush()
 
-    def flush(self, then: Callable[[], None] | None = None) -> None:
-        """Hands the open lines to the journal; ``then`` is called when they are stored."""
+    def flush(self, then: Callable[[], None] | None = None, *, now: bool = True) -> None:
+        """Hands the open lines to the journal.
+
+        Args:
+            then: Called when they are stored.
+            now: False lets them wait for the chunk before them, so that a log has few in a journal that can't write.
+        """
         if not self._open:
+            return
+        if not now and self._writing:
+            self._late = True
             return
         fresh, self._open = self._open, []
         size, self._open_bytes = self._open_bytes, 0
         lines = self._newest + fresh
         first, last = lines[0].seq, lines[-1].seq
 
+        self._writing += 1
+
         def stored() -> None:
+            self._writing -= 1
             self.stored_to = max(self.stored_to, last + 1)
             self.unstored -= size
             self._counted.free(size)
             self._trim()
             if then is not None:
                 then()
+            if self._late and not self._writing:
+                self._late = False
+                self.flush()
 
         whole = self._newest_bytes + size
         self._journal.lines(LogChunk(self.queue, self.job, first, last, whole, pack_lines(lines)), stored)

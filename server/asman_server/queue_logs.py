@@ -78,7 +78,7 @@ class QueueLogs:
         job_log.add(lines)
         job.log_next = job_log.next_seq
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._timed)
         return job_log
 
     def flush(self) -> None:
@@ -88,6 +88,11 @@ class QueueLogs:
             self._timer = None
         for job_log in list(self.open_logs.values()):
             self.flush_one(job_log)
+
+    def _timed(self) -> None:
+        self._timer = None
+        for job_log in list(self.open_logs.values()):
+            job_log.flush(now=False)
 
     def flush_one(self, job_log: JobLog) -> None:
         """Hands the open lines of one job to the journal."""

@@ -320,6 +320,28 @@ async def test_lines_are_handed_over_by_the_clock(desk: LogDesk, monkeypatch: py
             await asyncio.sleep(0)
 
 
+async def test_while_nothing_can_be_stored_a_log_has_one_chunk_in_the_journal(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a hub whose database is away for hours would be filled by chunks of a line each."""
+    log = await desk.logs.open(JOB)
+    for number in range(50):
+        await desk.add(line(number))
+        desk.logs._timed()
+    assert len(desk.chunks.waiting) == 1
+    desk.chunks.commit()
+    assert len(desk.chunks.waiting) == 1, "the rest follows as soon as it can"
+    desk.chunks.commit()
+    assert desk.chunks.kept() == list(range(50))
+    assert (log.unstored, desk.logs.unstored.bytes, desk.chunks.waiting) == (0, 0, [])
+    await desk.add(line(50))
+    desk.logs._timed()
+    await desk.add(line(51))
+    desk.logs._timed()
+    desk.logs.finished(JOB)
+    assert len(desk.chunks.waiting) == 2, "the last lines go with the end of the job"
+
+
 async def test_a_removed_job_takes_its_log_along(desk: LogDesk) -> None:
     await desk.add(line(0))
     desk.logs.forget(JOB)

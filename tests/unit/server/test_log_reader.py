@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from asman_shared.messages import STDERR, STREAMS, Gap, LogLine, LogPage, LogSel
 from asman_shared.states import Phase
 from tests.support.log_desk import JOB, LogDesk
 
+R = TypeVar("R")
 TEXTS = ["one", "two", "three é", "", "error: it broke", "0 errors", "x" * 40]
 PHASES = [Phase.BUILDING, Phase.RUNNING]
 
@@ -322,16 +325,33 @@ async def test_what_can_not_be_searched_for_is_refused_with_a_sentence(
     desk.logs.flush()
 
 
-async def test_a_hostile_pattern_on_hostile_lines_leaves_the_loop_free(reader: LogReader) -> None:
+class GatedReader(LogReader):
+    """Its threads begin when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    async def apart(self, work: Callable[..., R], *arguments: object) -> R:
+        def gated() -> R:
+            self.entered.set()
+            assert self.go.wait(30)
+            return work(*arguments)
+
+        return await super().apart(gated)
+
+
+async def test_a_hostile_pattern_on_hostile_lines_leaves_the_loop_free() -> None:
     """A backtracking engine would take longer than the universe for the first of these lines, and hold the loop."""
+    reader = GatedReader()
     desk = await desk_with([LogLine(n, 1, 0, "a" * 60_000 + "!") for n in range(20)])
-    turns = 0
     asking = asyncio.ensure_future(answers(desk, reader, LogSelection(grep="^(a|aa|a?a)+(a*)*$")))
-    while not asking.done():
-        turns += 1
+    while not reader.entered.is_set():
+        assert not asking.done(), "it was searched on the event loop"
         await asyncio.sleep(0)
+    reader.go.set()
     assert texts(await asking) == []
-    assert turns > 20
+    reader.close()
 
 
 @pytest.mark.parametrize(

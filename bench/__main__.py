@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, depth
+from bench import blobs, depth, logs
 
-SCENARIOS = {"blobs": blobs, "depth": depth}
+SCENARIOS = {"blobs": blobs, "depth": depth, "logs": logs}
 
 
 def main() -> int:

@@ -32,6 +32,7 @@ Request = (
     | m.Follow
     | m.Unfollow
     | m.ReadLog
+    | m.Summarise
     | m.Explain
     | m.Validate
     | m.Configure
@@ -47,6 +48,7 @@ Reply = (
     | m.WorkerPage
     | m.Following
     | m.LogPage
+    | m.JobSummary
     | m.Explanation
     | m.Validated
     | m.Configured

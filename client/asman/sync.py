@@ -184,6 +184,7 @@ class Job(_Mirror):
 
     wait = _call(job.Job.wait)
     explain = _call(job.Job.explain)
+    summary = _call(job.Job.summary)
     cancel = _call(job.Job.cancel)
     delete = _call(job.Job.delete)
     logs: Callable[..., Iterator[Line]] = _each(job.Job.logs)

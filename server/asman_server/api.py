@@ -8,9 +8,10 @@ from msgspec import Struct
 from starlette.routing import Route
 
 from asman_shared import limits
-from asman_shared.states import State
+from asman_shared.messages import STREAMS
+from asman_shared.states import Phase, State
 
-from . import metrics, pages, rest, rest_blobs, rest_events, rest_jobs, rest_queue, webhook_rest
+from . import metrics, pages, rest, rest_blobs, rest_events, rest_jobs, rest_logs, rest_queue, webhook_rest
 from . import rest_types as t
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
@@ -53,6 +54,8 @@ class Operation(Struct, frozen=True):
 
 
 WHOLE: Final = {"type": "integer", "minimum": 0}
+FLAG: Final = {"type": "integer", "minimum": 0, "maximum": 1}
+PATTERN: Final = limits.LOG_PATTERN_LENGTH
 DURATION: Final = {"type": "string", "examples": ["30s"]}
 JOB: Final = "/q/{queue}/jobs/{id}"
 _PAGE: Final = {200: Answer("a web page", media=("text/html",))}
@@ -154,15 +157,33 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         JOB + "/log",
-        rest_jobs.log,
+        rest_logs.log,
         "log",
         "job",
         {200: Answer("lines", t.LogAnswer, (TEXT,))},
         (
             Parameter("since", "the `seq` of the first line wanted; without, the run's first", WHOLE),
-            Parameter("limit", "at most so many lines", {"type": "integer", "minimum": 1}),
-            Parameter("stream", "only these", {"type": "string", "enum": list(t.STREAMS)}, many=True),
+            Parameter("until", "only lines before this `seq`", WHOLE),
+            Parameter("limit", "at most so many lines in the answer", {"type": "integer", "minimum": 1}),
+            Parameter("stream", "only these", {"type": "string", "enum": list(STREAMS)}, many=True),
+            Parameter("phase", "only these", {"type": "string", "enum": [p.value for p in Phase]}, many=True),
+            Parameter("head", "only the first so many", WHOLE),
+            Parameter("tail", "only the last so many; with `head`, the first and the last", WHOLE),
+            Parameter("grep", "only lines that have this: RE2 syntax", {"type": "string", "maxLength": PATTERN}),
+            Parameter("ignore_case", "upper and lower case are the same for `grep`", FLAG),
+            Parameter("context", "so many lines before and after each that was found", WHOLE),
+            Parameter("around", "only what is around this", {"type": "string", "enum": ["first_error"]}),
+            Parameter("max_bytes", "only so many bytes of text; with `tail` the last of them", WHOLE),
+            *(Parameter(name, "as `more` of the page before has it", WHOLE) for name in ("before", "owed", "standing")),
         ),
+    ),
+    Operation(
+        "GET",
+        JOB + "/summary",
+        rest_logs.summary,
+        "summary",
+        "job",
+        {200: Answer("how it went", t.SummaryAnswer)},
     ),
     Operation(
         "GET",

@@ -27,12 +27,12 @@ from asman_shared.messages import (
     JobPage,
     JobState,
     List,
-    LogPage,
     Ping,
     Pong,
     PutBlobs,
     ReadLog,
     Submit,
+    Summarise,
     Unfollow,
     Validate,
     Welcome,
@@ -46,6 +46,7 @@ from .access import Access, Right
 from .core import events as ev
 from .inquiry import explain_job, validate
 from .log_follow import LogFollow
+from .log_summary import summarise_log
 from .queue_shell import Origin, QueueShell
 from .services import Services
 from .session import SocketSession
@@ -60,6 +61,7 @@ NEEDS: Final[dict[type, Right]] = {
     Workers: Right.READ,
     Follow: Right.READ,
     ReadLog: Right.READ,
+    Summarise: Right.READ,
     Explain: Right.READ,
     Validate: Right.SUBMIT,
     Configure: Right.SUBMIT,
@@ -90,6 +92,7 @@ class ClientSession(SocketSession[ClientMessage]):
         self._shell = shell
         self._blobs = services.blobs
         self._clock = services.clock
+        self._reader = services.log_reader
         self._default_image = services.default_image
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
@@ -105,6 +108,7 @@ class ClientSession(SocketSession[ClientMessage]):
             Follow: self._follow,
             Unfollow: self._unfollow,
             ReadLog: self._read_log,
+            Summarise: self._summarise,
             Explain: self._explain,
             Validate: self._validate,
             Configure: self._configure,
@@ -239,11 +243,11 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(Following(ref=message.ref, active=False))
 
     async def _read_log(self, message: ReadLog) -> None:
-        state = await self._shell.durable(await self._shell.job(message.job))
-        finished = state.state is State.FINISHED
-        lines, at_end = await self._shell.logs.read(message.job, message.since, message.limit)
-        following = lines[-1].seq + 1 if lines else message.since
-        self.say(LogPage(ref=message.ref, lines=lines, next=following, final=finished and at_end))
+        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref)
+        self.say(await self._reader.page(*args))
+
+    async def _summarise(self, message: Summarise) -> None:
+        self.say(await summarise_log(self._reader, self._shell, message.job, message.ref))
 
     async def _explain(self, message: Explain) -> None:
         self.say(await explain_job(self._shell, message.job, self._clock(), message.ref))

@@ -15,11 +15,15 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from asman_shared import limits
 from asman_shared.errors import BadRequest
-from asman_shared.units import parse_duration, parse_size
+from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 
 from .blobs.s3_settings import is_http_url, s3_address
 
+LOG_LEAST = 64 * KIB
+LOG_MOST = 4 * GIB
+"""Bounds of the log that is kept of each job."""
 CONFIG_VARIABLE = "ASMAN_CONFIG"
 """Environment variable that names the file, when no flag does."""
 
@@ -62,6 +66,7 @@ class HubConfig(BaseSettings):
         s3_access_key: Who the hub is there; with ``s3_secret_key``. Both empty for AWS's own variables and roles.
         s3_secret_key: See ``s3_access_key``.
         s3_path_style: Whether the bucket is in the path; by default it is when there is an endpoint.
+        log_limit: How much log is kept of each job; past it, its beginning and its end are.
         allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
         shutdown_timeout: How long the hub tries to end connections politely, in seconds.
     """
@@ -89,6 +94,7 @@ class HubConfig(BaseSettings):
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
     s3_path_style: bool | None = None
+    log_limit: str = format_size(limits.LOG_BYTES)
     allow_private_webhooks: bool = False
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
@@ -96,6 +102,13 @@ class HubConfig(BaseSettings):
     @classmethod
     def _is_duration(cls, value: str) -> str:
         _checked(parse_duration, value)
+        return value
+
+    @field_validator("log_limit")
+    @classmethod
+    def _is_log_limit(cls, value: str) -> str:
+        if not LOG_LEAST <= _checked(parse_size, value) <= LOG_MOST:
+            raise ValueError(f"a job's log may have from {format_size(LOG_LEAST)} to {format_size(LOG_MOST)}")
         return value
 
     @field_validator("blobs")

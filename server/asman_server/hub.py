@@ -18,6 +18,7 @@ from .config import HubConfig
 from .core import QueuePolicy
 from .database import make_engine, migrate
 from .journal import Journal
+from .log_reader import LogReader
 from .meters import TimedLedger
 from .outbox import Flusher
 from .plain_files import PlainFiles
@@ -57,6 +58,7 @@ class Hub:
             grace=parse_duration(config.grace),
             retention=parse_duration(config.retention),
             longest_retention=parse_duration(config.longest_retention),
+            log_bytes=parse_size(config.log_limit),
             private_webhooks=config.allow_private_webhooks,
         )
         config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,8 @@ class Hub:
             config.blob_retention_ms,
         )
         self.files = PlainFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
-        self.services = Services(self.blobs, Flusher(), clock, config.default_image)
+        self.log_reader = LogReader()
+        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
         self.ledger: TimedLedger
@@ -123,6 +126,7 @@ class Hub:
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
         finally:
+            self.log_reader.close()
             await writer.dispose()
             await self.engine.dispose()
             log.info("hub closed")

@@ -83,7 +83,7 @@ class Batch:
         self.results: dict[Key, bytes] = {}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
         self.clear: dict[Key, None] = {}
-        self.chunks: list[LogChunk] = []
+        self.chunks: dict[tuple[str, str, int], LogChunk] = {}
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.webhooks_later: dict[str, tuple[int, int]] = {}
@@ -127,7 +127,7 @@ class Batch:
                 for key, (publisher, job, _) in self.dirty.items()
             ],
             results=[(*key, body) for key, body in self.results.items()],
-            chunks=self.chunks,
+            chunks=list(self.chunks.values()),
             drop_chunks=self.drop_chunks,
             webhooks=self.webhooks,
             webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
@@ -155,7 +155,7 @@ class Batch:
         self.definitions.update(newer.definitions)
         self.definition_blobs.update(newer.definition_blobs)
         cleared = newer.clear.keys() | newer.forget.keys()
-        self.chunks = [c for c in self.chunks if (c.queue, c.job) not in cleared] + newer.chunks
+        self.chunks = {place: chunk for place, chunk in self.chunks.items() if place[:2] not in cleared} | newer.chunks
         self.clear |= newer.clear
         self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in cleared] + newer.drop_chunks
         self.webhooks += newer.webhooks
@@ -215,7 +215,7 @@ class Journal:
         batch.dirty.pop(key, None)
         batch.results.pop(key, None)
         batch.result_blobs.pop(key, None)
-        batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != key]
+        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != key}
         batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
         batch.forget[key] = (publisher, job)
         batch.queues.add(publisher.name)
@@ -224,14 +224,14 @@ class Journal:
     def clear_log(self, queue: str, job_id: str) -> None:
         """The log of a job's earlier run is to be removed."""
         batch = self._next
-        batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != (queue, job_id)]
+        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != (queue, job_id)}
         batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != (queue, job_id)]
         batch.clear[queue, job_id] = None
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
-        """Log lines are to be written; ``done`` is called when they are."""
-        self._next.chunks.append(chunk)
+        """Log lines are to be written, in the place of a chunk that begins alike; ``done`` is called when they are."""
+        self._next.chunks[chunk.queue, chunk.job, chunk.first] = chunk
         self._next.queues.add(chunk.queue)
         self._next.done.append(done)
         self._wake.set()

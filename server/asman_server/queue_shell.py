@@ -50,6 +50,7 @@ from .meters import JobMeter
 from .names import short_name
 from .queue_logs import QueueLogs
 from .store import Reader, pack_definition
+from .unstored import Unstored
 from .webhook_calls import calls_of, row_of
 
 log = logging.getLogger("asman.hub.queue")
@@ -97,13 +98,22 @@ class QueueShell:
         store: Reads what is durable.
         clock: Now.
         policy: What the operator tunes.
+        unstored: Counts the log bytes of the whole hub that are not stored yet.
     """
 
-    def __init__(self, name: str, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        store: Reader,
+        clock: Clock,
+        policy: QueuePolicy,
+        unstored: Unstored | None = None,
+    ) -> None:
         self.name = name
         self.short = short_name(name)
         self.core = QueueCore(policy)
-        self.logs = QueueLogs(name, self.core, journal, store)
+        self.logs = QueueLogs(name, self.core, journal, store, unstored)
         self.fanout = Fanout(self.counts)
         self.meter = JobMeter()
         self.links: dict[str, WorkerLink] = {}

@@ -16,6 +16,7 @@ from .journal import Journal
 from .meters import JobMeter
 from .queue_shell import QueueShell
 from .store import Reader
+from .unstored import HUB_BYTES, Unstored
 
 log = logging.getLogger("asman.hub.registry")
 
@@ -40,6 +41,7 @@ class Registry:
     def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
+        self.unstored = Unstored(HUB_BYTES)
         self._journal = journal
         self._store = store
         self._clock = clock
@@ -88,7 +90,7 @@ class Registry:
 
     async def _load(self, name: str) -> QueueShell:
         try:
-            shell = QueueShell(name, self._journal, self._store, self._clock, self._policy)
+            shell = QueueShell(name, self._journal, self._store, self._clock, self._policy, self.unstored)
             shell.meter.whole = self.meter
             await shell.load()
             self.queues[name] = shell

@@ -6,15 +6,17 @@ left out of answers. Times are epoch milliseconds, durations milliseconds, sizes
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from asman_shared import limits
 from asman_shared.definition import Definition
 from asman_shared.messages import (
+    STREAMS,
     SYSTEM,
     Callbacks,
+    Gap,
     JobId,
     JobState,
     Label,
@@ -23,14 +25,11 @@ from asman_shared.messages import (
     Need,
     Problem,
     Result,
+    Stream,
     Verdict,
     WorkerState,
 )
 from asman_shared.states import Phase, State
-
-Stream = Literal["stdout", "stderr", "system"]
-STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "system")
-"""The streams of a log line, by their number."""
 
 
 class Problems(Struct, omit_defaults=True):
@@ -131,13 +130,6 @@ class LineAnswer(Struct):
     phase: Phase
 
 
-class Gap(Struct):
-    """Lines ``since`` to ``until`` (not included) are no longer kept."""
-
-    since: int
-    until: int
-
-
 class LogAnswer(Struct, omit_defaults=True):
     """A page of a log.
 
@@ -145,12 +137,30 @@ class LogAnswer(Struct, omit_defaults=True):
         lines: In order.
         next: The ``since`` of the next page.
         final: The job is finished and there are no lines after these.
-        gaps: Where lines are missing.
+        gaps: What is no longer kept of the range that this page covers.
+        more: When a part of the log was asked for and this is not all of it: the query that asks for the rest.
+        cut: ``max_bytes`` left out some of what was asked for.
     """
 
     lines: list[LineAnswer]
     next: int
     final: bool = False
+    gaps: list[Gap] = []
+    more: str = ""
+    cut: bool = False
+
+
+class SummaryAnswer(Struct, omit_defaults=True):
+    """How a job went or goes; the members are those of the message ``job_summary``."""
+
+    job: JobState
+    phase: Phase | None = None
+    step: str = ""
+    last: list[LineAnswer] = []
+    error: list[LineAnswer] = []
+    error_seq: int | None = None
+    lines: int = 0
+    missing: int = 0
     gaps: list[Gap] = []
 
 

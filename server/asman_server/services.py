@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from .blobs import BlobDesk
 from .clock import Clock
+from .log_reader import LogReader
 from .outbox import Flusher
 
 
@@ -16,10 +17,12 @@ class Services(Struct, frozen=True):
         blobs: Where blobs are asked for.
         flusher: Flushes outboxes.
         clock: Now.
+        log_reader: Answers what is asked of logs.
         default_image: What clients put into jobs of people who name no image.
     """
 
     blobs: BlobDesk
     flusher: Flusher
     clock: Clock
+    log_reader: LogReader
     default_image: str = ""

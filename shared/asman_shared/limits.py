@@ -41,7 +41,15 @@ LOG_LINE_BYTES: Final = 64 * KIB
 LOG_BATCH_LINES: Final = 1000
 """Most lines in one log message."""
 LOG_BYTES: Final = 16 * MIB
-"""Log kept per job; past it the head and the tail are kept."""
+"""Log kept per job by default; past it the head and the tail are kept."""
+LOG_PAGE_LINES: Final = 10_000
+"""Most lines in one page of a log."""
+LOG_PATTERN_LENGTH: Final = 1000
+"""Longest pattern that a log is searched for."""
+LOG_CONTEXT_LINES: Final = 100
+"""Most lines that are shown before or after one that was found in a log."""
+LOG_SUMMARY_LINES: Final = 20
+"""Last lines of a log in the summary of a job."""
 LIST_PAGE: Final = 500
 """Most jobs or log lines in one page of an answer."""
 LOG_PAGE_BYTES: Final = 512 * KIB

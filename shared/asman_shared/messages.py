@@ -34,12 +34,14 @@ from .client_messages import (
     Hello,
     Job,
     JobPage,
+    JobSummary,
     List,
     LogLines,
     LogPage,
     PutBlobs,
     ReadLog,
     Submit,
+    Summarise,
     Unfollow,
     Validate,
     Validated,
@@ -48,6 +50,7 @@ from .client_messages import (
     WorkerPage,
     Workers,
 )
+from .log_records import STREAMS, Gap, LogSelection, Stream
 from .records import (
     STDERR,
     STDOUT,
@@ -105,6 +108,7 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | Summarise
     | Explain
     | Validate
     | Configure
@@ -123,6 +127,7 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | JobSummary
     | Explanation
     | Validated
     | Configured
@@ -142,6 +147,7 @@ HubToWorker = Registered | Assign | Abort | Acknowledged | BlobTickets | BlobLin
 __all__ = [
     "STDERR",
     "STDOUT",
+    "STREAMS",
     "SYSTEM",
     "Abort",
     "Accepted",
@@ -172,6 +178,7 @@ __all__ = [
     "Finished",
     "Follow",
     "Following",
+    "Gap",
     "Get",
     "GetBlobs",
     "Held",
@@ -182,6 +189,7 @@ __all__ = [
     "JobId",
     "JobPage",
     "JobState",
+    "JobSummary",
     "Kept",
     "Label",
     "Limits",
@@ -190,6 +198,7 @@ __all__ = [
     "LogLine",
     "LogLines",
     "LogPage",
+    "LogSelection",
     "Message",
     "Millis",
     "Need",
@@ -208,7 +217,9 @@ __all__ = [
     "Result",
     "Resume",
     "Sha256",
+    "Stream",
     "Submit",
+    "Summarise",
     "Summary",
     "Unfollow",
     "Validate",

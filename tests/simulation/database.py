@@ -141,6 +141,11 @@ class SimDatabase:
         chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
         return [line for _, chunk in chunks for line in _lines(chunk.body) if line.seq >= since][:limit]
 
+    async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
+        await self._read()
+        chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
+        return [line for _, chunk in chunks for line in _lines(chunk.body) if line.seq < until][-limit:]
+
     async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
         await self._read()
         chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))

@@ -13,6 +13,7 @@ from asman_server.client_session import ClientSession
 from asman_server.commit import WebhookRow
 from asman_server.core import QueuePolicy
 from asman_server.journal import Journal
+from asman_server.log_reader import LogReader
 from asman_server.outbox import Flusher
 from asman_server.registry import Registry
 from asman_server.retention import Retention
@@ -50,7 +51,7 @@ class Host:
         self._call = call
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
-        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock)
+        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
 
     @property
     def up(self) -> bool:
@@ -59,7 +60,7 @@ class Host:
     def start(self) -> None:
         """Starts a hub on what the database holds."""
         self.starts += 1
-        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock)
+        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
         journal = Journal(self.database)
         self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy)
         deliverer = Deliverer(self.database, journal, self._call, virtual_clock, self.random.random)

@@ -49,6 +49,9 @@ def hub(
         bool | None,
         typer.Option("--s3-path-style/--no-s3-path-style", help="Bucket in the path [with an endpoint, yes]."),
     ] = None,
+    log_limit: Annotated[
+        str | None, typer.Option("--log-limit", help="How much log of each job is kept [16MiB].")
+    ] = None,
     grace: Annotated[
         str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
     ] = None,
@@ -92,6 +95,7 @@ def hub(
         s3_public_endpoint=s3_public_endpoint,
         s3_region=s3_region,
         s3_path_style=s3_path_style,
+        log_limit=log_limit,
         grace=grace,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,

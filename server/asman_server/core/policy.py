@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from asman_shared import limits
+
 
 class QueuePolicy(Struct, frozen=True):
     """What an operator may tune; all times in milliseconds.
@@ -17,6 +19,7 @@ class QueuePolicy(Struct, frozen=True):
         patience: How long a job that needs much of a worker waits before smaller ones stop overtaking it.
         finished_kept: Finished jobs held in memory; older ones are read from the store when
             somebody asks. At least 1: the one that is being asked about.
+        log_bytes: Log kept of each job; past it the head and the tail are kept.
         private_webhooks: Submissions may name webhooks that are not on the public internet.
     """
 
@@ -27,4 +30,5 @@ class QueuePolicy(Struct, frozen=True):
     longest_retention: int = 365 * 24 * 3_600_000
     patience: int = 60_000
     finished_kept: int = 20_000
+    log_bytes: int = limits.LOG_BYTES
     private_webhooks: bool = False

@@ -60,7 +60,7 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         await worker.log(about, 0, "line")
         await worker.finish(about, lines=1, outputs=outputs)
         of_job = f"/q/all/jobs/{job}"
-        for path in ("", "/wait", "/log", "/explain", "/outputs/o.txt", "/events"):
+        for path in ("", "/wait", "/log", "/summary", "/explain", "/outputs/o.txt", "/events"):
             assert (await api.get(of_job + path)).status == 200, path
         for path in ("jobs", "workers", "status", "metrics", "webhook-key"):
             assert (await api.get(f"/q/all/{path}")).status == 200, path

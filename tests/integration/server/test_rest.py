@@ -303,7 +303,7 @@ async def test_reading_makes_no_queue(api: Api) -> None:
         assert (await api.get(f"/q/unknown-{n}/jobs")).json["jobs"] == []
         assert (await api.get(f"/q/unknown-{n}/workers")).json == {"workers": []}
         assert (await api.get(f"/q/unknown-{n}/metrics")).status == 200
-        for what in ("", "/wait", "/log", "/events", "/explain", "/outputs/x"):
+        for what in ("", "/wait", "/log", "/summary", "/events", "/explain", "/outputs/x"):
             assert (await api.get(f"/q/unknown-{n}/jobs/{NOBODY}{what}")).status == 404
         assert (await api.post(f"/q/unknown-{n}/jobs/{NOBODY}/cancel")).status == 404
         assert (await api.call("DELETE", f"/q/unknown-{n}/jobs/{NOBODY}")).status == 404

@@ -321,6 +321,21 @@ async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() ->
         assert done == ["old", "new", "newer"]
 
 
+async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> None:
+    async with open_desk() as desk:
+        done: list[int] = []
+        desk.journal.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
+        await desk.ledger.next()
+        desk.journal.lines(chunk(1, 0, ["a", "b"]), lambda: done.append(2))
+        desk.journal.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
+        desk.ledger.fail()
+        commit = await desk.ledger.next()
+        assert [(one.first, one.last) for one in commit.chunks] == [(0, 2)]
+        desk.ledger.succeed()
+        await desk.quiet()
+        assert done == [1, 2, 3]
+
+
 async def test_webhooks_are_written_and_told_once() -> None:
     async with open_desk() as desk:
         woken: list[int] = []

@@ -1,7 +1,8 @@
-"""A storage that verifies what is announced to it is believed; one that only repeats it is not."""
+"""What differs among storages: some verify what is announced to them, some only repeat it, and some forget."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from asman_server.blobs import S3Settings
+from asman_shared import limits
 from tests.support.blob_hub import open_blob_hub, sha256
 from tests.support.s3 import S3Server
 
@@ -84,6 +86,25 @@ async def test_a_storage_that_refuses_wrong_bytes_is_believed_and_nothing_is_rea
         assert strict.read == 0
         assert await hub.read(KEY) == BODY
         assert strict.read == 1
+
+
+async def test_an_upload_that_its_storage_has_forgotten_begins_again(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PART_BYTES", 1000)
+    body = bytes(2500)
+    async with open_blob_hub(f"sqlite:///{tmp_path / 'db'}", tmp_path, s3, bucket=s3.new_bucket()) as hub:
+        (ticket,) = await hub.ask(body)
+        assert await hub.send_part(ticket, ticket.parts[0], body) == 200
+        (ticket,) = await hub.ask(body)
+        assert [part.number for part in ticket.parts] == [2, 3]
+        await asyncio.to_thread(s3.kill)
+        await asyncio.to_thread(s3.start)
+        (ticket,) = await hub.ask(body)
+        assert [part.number for part in ticket.parts] == [1, 2, 3]
+        assert len(hub.blobs.room.uploads) == 1
+        await hub.upload(body)
+        assert await hub.read(sha256(body)) == body
 
 
 async def test_a_storage_that_repeats_what_was_announced_is_not_believed(s3: S3Server, tmp_path: Path) -> None:

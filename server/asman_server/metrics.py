@@ -239,7 +239,8 @@ def room_for(shape: Shape, workers: Iterable[Worker]) -> int:
     room = 0
     for worker in workers:
         if worker.fits(shape):
-            needs = ((worker.free_cpus, shape.cpus), (worker.free_memory, shape.memory), (worker.free_gpus, shape.gpus))
+            needs = [(worker.free_cpus, shape.cpus), (worker.free_gpus, shape.gpus)]
+            needs += [] if worker.chooses else [(worker.free_memory, shape.memory)]
             room += min((free // need for free, need in needs if need), default=1)
     return room
 

@@ -167,8 +167,16 @@ class QueueShell:
         self._tick = None
         self.apply(ev.Tick())
 
-    async def submit(self, request: Submit, origin: Origin, subscriber: Subscriber | None = None) -> str:
+    async def submit(
+        self, request: Submit, origin: Origin, subscriber: Subscriber | None = None, *, alias: str = ""
+    ) -> str:
         """Takes a job in and returns its id; the answer comes when it is durable.
+
+        Args:
+            request: What is wanted; its own ``ref`` does not matter.
+            origin: Where the answer goes.
+            subscriber: Who follows the job from now on, if the request says so.
+            alias: Another id by which whoever submits knows the definition; it is written with the job.
 
         Raises:
             BadRequest: The definition or a limit is wrong.
@@ -185,11 +193,13 @@ class QueueShell:
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
         if Phase.ASSIGNED in request.phase_limits:
             raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
-        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks)
+        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
         await self.recall(job_id)
         definition = identity.effective(definition)
+        if alias:
+            self._journal.alias(alias, job_id)
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
@@ -259,13 +269,13 @@ class QueueShell:
         own = self.core.retention
         return Configured(ref=ref, retention=own or self.core.policy.retention, own=bool(own))
 
-    def join(self, link: WorkerLink, info: Register) -> None:
-        """A worker registered on a new connection."""
+    def join(self, link: WorkerLink, info: Register, *, chooses: bool = False) -> None:
+        """A worker registered, on a new connection or anew on its own; ``chooses``: it picks its jobs itself."""
         older = self.links.get(info.incarnation)
         self.links[info.incarnation] = link
-        if older is not None:
+        if older is not None and older is not link:
             older.replaced()
-        self.apply(ev.WorkerJoined(link.session, info))
+        self.apply(ev.WorkerJoined(link.session, info, chooses))
         self.fanout.totals()
 
     def leave(self, link: WorkerLink, incarnation: str) -> None:

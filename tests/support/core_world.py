@@ -80,7 +80,7 @@ class World:
     def claim(self, name: str, number: int) -> str:
         """A worker that chooses wants a job; returns why it does not get it, empty when it does."""
         self.send(ev.Claimed(name.ljust(16, "."), job_id(number)))
-        return "".join(effect.why for effect in self.effects(fx.ClaimRefused))
+        return "".join(effect.message for effect in self.effects(fx.Refused))
 
     def lose(self, name: str) -> None:
         self.send(ev.WorkerLost(name.ljust(16, "."), self.sessions[name]))

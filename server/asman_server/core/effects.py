@@ -26,14 +26,6 @@ class Assign(Effect):
     attempt: int
 
 
-class ClaimRefused(Effect):
-    """Tell a worker that it does not get the job that it claimed; ``why`` is a sentence."""
-
-    worker: Worker
-    job: str
-    why: str
-
-
 class Abort(Effect):
     """Tell the worker to stop an attempt and forget it."""
 

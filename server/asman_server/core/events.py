@@ -86,6 +86,7 @@ class Claimed(Event):
 
     incarnation: str
     job: str
+    origin: Any = None
 
 
 class DrainRequested(Event):

@@ -273,7 +273,7 @@ class QueueCore(Endings):
         job = self.jobs.get(event.job)
         why = claims.refusal(worker, job)
         if why:
-            self._out.append(fx.ClaimRefused(worker, event.job, why))
+            self._out.append(fx.Refused(event.origin, "conflict", why))
         elif job is not None and job.state is State.QUEUED:
             self._assign(worker, job, now)
 

@@ -581,7 +581,7 @@ class QueueMachine(RuleBasedStateMachine):
         effects = self.send(ev.Claimed(incarnation, job))
         given = [(e.worker.incarnation, e.job.id) for e in effects if isinstance(e, fx.Assign)]
         assert ((incarnation, job) in given) == new
-        assert any(isinstance(e, fx.ClaimRefused) for e in effects) == (hand is not None and not mine)
+        assert any(isinstance(e, fx.Refused) for e in effects) == (hand is not None and not mine)
 
     @rule(name=workers_, stale=st.sampled_from([False, False, True]))
     def lose(self, name: str, stale: bool) -> None:

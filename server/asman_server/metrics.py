@@ -126,6 +126,9 @@ class QueueCollector:
     def collect(self) -> Iterator[Metric]:
         """Reads it as it is now."""
         meter = self._shell.meter if self._shell is not None else JobMeter()
+        # Autoscalers that were there before look for exactly this name, without labels.
+        waiting = self._counts.queued + self._counts.running
+        yield _gauge("queue_length", "Jobs that wait or run.", waiting)
         yield from _queues([(self._short, self._counts, self._shell)])
         yield _histogram(
             "asman_queue_job_wait_seconds", _WAIT + " since the queue was loaded.", meter.wait, queue=self._short

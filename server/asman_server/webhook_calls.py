@@ -101,7 +101,9 @@ class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
 
 def row_of(queue: str, effect: CallWebhook, now: int) -> WebhookRow:
     """The row of a call that has been decided: due at once."""
-    body = _Body(effect.call.known_as or effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}"))
+    body = _Body(
+        effect.call.known_as or effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}")
+    )
     if effect.reason is not None:
         body.state, body.reason = "Finished", effect.reason.value
     return WebhookRow(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route, WebSocketRoute
@@ -22,6 +24,7 @@ from .dialect import operations
 from .dialect import sockets as dialect
 from .dialect.boards import Boards
 from .dialect.client_session import DialectClient
+from .dialect.local import LocalGate
 from .dialect.log_slices import Cursors
 from .dialect.worker_session import DialectWorker
 from .hub import Hub
@@ -78,6 +81,15 @@ def _sockets() -> Iterator[WebSocketRoute]:
             yield WebSocketRoute(f"{prefix}/{name}", endpoint)  # type: ignore[arg-type]
 
 
+def _gates(hub: Hub) -> list[Middleware]:
+    """What stands before the hub of somebody's own machine."""
+    config = hub.config
+    if not config.local_queue:
+        return []
+    public = urlsplit(config.public_url).hostname or ""
+    return [Middleware(LocalGate, queue=config.local_queue, origins=config.allow_origin, public_host=public)]
+
+
 class _Preflight(Route):
     """``OPTIONS`` of any address, out of the way of all other methods."""
 
@@ -105,6 +117,7 @@ def make_app(hub: Hub) -> Starlette:
             *operations.routes(),
             *_sockets(),
         ],
+        middleware=_gates(hub),
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
     )

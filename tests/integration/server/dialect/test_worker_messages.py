@@ -20,7 +20,14 @@ async def running(client: JsonClient, worker: JsonWorker, number: int = 0, **con
     await worker.sees(job, "Queued")
     await worker.claim(job)
     await worker.has(job)
+    await client.sees(job, "Running")
     return job
+
+
+async def refused(worker: JsonWorker, job: str) -> None:
+    """Claims a job, and is answered with the list."""
+    await worker.claim(job)
+    await worker.next("JobStates", lambda told: job in told["state"]["jobs"])
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -119,8 +126,7 @@ async def test_a_claim_respects_what_the_job_needs(hub: HubProcess) -> None:
         long = await client.submit_new({"image": "a", "maxDuration": "1h"})
         memory = await client.submit_new({"image": "a", "requirements": {"memory": "64g"}})
         for job in (gpu, long):
-            await worker.claim(job)
-            await worker.next("JobStates", lambda told, job=job: job in told["state"]["jobs"])
+            await refused(worker, job)
         await worker.claim(memory)
         await worker.has(memory)
         assert {worker.jobs[job]["state"] for job in (gpu, long)} == {"Queued"}

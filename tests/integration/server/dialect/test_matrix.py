@@ -1,0 +1,130 @@
+"""Native and JSON clients with native and JSON workers on one queue: each pair runs a job with files and logs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+import asman
+from asman_server.dialect.ids import identify
+from asman_shared.definition import DataRef, Definition
+from tests.support.api import opened_api
+from tests.support.json_dialect import JsonWorker, json_client, json_worker
+from tests.support.ports import free_port
+from tests.support.processes import AsmanProcesses, HubProcess
+
+SCRIPT = "cat $JOB_INPUTS/in.txt; echo oops >&2; mkdir $JOB_OUTPUTS/d; cat $JOB_INPUTS/in.txt > $JOB_OUTPUTS/d/out.txt"
+WorkerOf = Callable[[str, str], AbstractAsyncContextManager[None]]
+COMMAND = ["sh", "-c", SCRIPT]
+
+
+@asynccontextmanager
+async def native_worker(hub: HubProcess, queue: str, processes: AsmanProcesses, folder: Path) -> AsyncIterator[None]:
+    """A real worker, whose jobs are plain processes."""
+    arguments = ["--executor", "process", "--data-dir", str(folder / "worker"), "--cpus", "1"]
+    worker = await asyncio.to_thread(processes.worker, hub.queue(queue), *arguments)
+    yield
+    await asyncio.to_thread(worker.terminate)
+
+
+@asynccontextmanager
+async def json_worker_that_runs(hub: HubProcess, queue: str) -> AsyncIterator[None]:
+    """A worker of the dialect that runs whatever it sees, as its definition says, on this machine."""
+    async with json_worker(hub.url, queue) as worker:
+        running = asyncio.create_task(_work(worker))
+        yield
+        running.cancel()
+
+
+async def _work(worker: JsonWorker) -> None:
+    job = await worker.until(lambda jobs: next((job for job, shown in jobs.items() if shown["state"] == "Queued"), ""))
+    await worker.send("RequestJobDefinitions", {"jobIds": [job]})
+    definition = (await worker.next("BroadcastJobDefinitions"))["definitions"][job]
+    await worker.claim(job)
+    await worker.has(job)
+    text = definition["inputs"]["in.txt"]["value"]
+    assert "cat $JOB_INPUTS/in.txt" in " ".join(definition["command"])
+    await worker.log(job, [text, 1], ["oops", 2, True])
+    await worker.finish(job, StatusCode=0, outputs={"d/out.txt": {"value": text}})
+
+
+@pytest.fixture
+def worker_of(hub: HubProcess, processes: AsmanProcesses, tmp_path: Path) -> WorkerOf:
+    def made(kind: str, queue: str) -> AbstractAsyncContextManager[None]:
+        if kind == "native":
+            return native_worker(hub, queue, processes, tmp_path)
+        return json_worker_that_runs(hub, queue)
+
+    return made
+
+
+@pytest.mark.parametrize("worker", ["native", "json"])
+async def test_a_native_client(hub: HubProcess, worker_of: WorkerOf, worker: str) -> None:
+    queue = f"native-{worker}"
+    async with worker_of(worker, queue), asman.connect(hub.queue(queue)) as client:
+        job = await client.submit(command=COMMAND, inputs={"in.txt": "hello"})
+        result = await job.result()
+        assert result.ok
+        assert await result.outputs["d/out.txt"].read_text() == "hello"
+        lines = [(line.stream, line.text) async for line in job.logs()]
+    assert sorted(line for line in lines if line[0] != "system") == [("stderr", "oops"), ("stdout", "hello")]
+
+
+@pytest.mark.parametrize("worker", ["native", "json"])
+async def test_a_json_client(hub: HubProcess, worker_of: WorkerOf, worker: str) -> None:
+    queue = f"json-{worker}"
+    definition = {"command": COMMAND, "inputs": {"in.txt": {"value": "hello"}}, "env": {}}
+    job = identify(definition).job
+    async with (
+        worker_of(worker, queue),
+        json_client(hub.url, queue) as client,
+        opened_api(hub.url) as api,
+    ):
+        await client.submit(job, definition)
+        shown = await client.sees(job, "Finished")
+        assert shown["finishedReason"] == "Success"
+        result = (await api.get(f"/q/{queue}/j/{job}/result.json")).json["data"]["finished"]["result"]
+        assert result["StatusCode"] == 0
+        assert sorted([line[0], *line[2:]] for line in result["logs"]) == [["hello"], ["oops", True]]
+        assert (await api.get(f"/j/{job}/outputs/d/out.txt")).text == "hello"
+        told = [message for message in client.heard if message["type"] == "JobStatusPayload"]
+        assert {message["payload"]["step"] for message in told} <= {"Running", "docker image pull"}
+
+
+async def test_both_kinds_of_clients_see_the_same_truth(hub: HubProcess) -> None:
+    definition = Definition(image="alpine", inputs={"a": DataRef("x")})
+    async with json_client(hub.url, "truth") as client, asman.connect(hub.queue("truth")) as native:
+        job = await native.submit(definition)
+        shown = await client.sees(job.id, "Queued")
+        (listed,) = [one async for one in native.jobs()]
+        assert (listed.id, listed.queued) == (job.id, shown["queuedTime"])
+        await client.end(job.id, "Cancelled")
+        assert (await job.wait()).reason == "Cancelled"
+
+
+async def test_pages_set_to_local_find_the_hub_of_this_machine(processes: AsmanProcesses) -> None:
+    port = free_port()
+    allowed = ["--allow-origin", "https://ok.example"]
+    arguments = ["--executor", "process", "--local-port", str(port), "--cpus", "1", *allowed]
+    up = await asyncio.to_thread(processes.hub, *arguments, command="up")
+    await asyncio.to_thread(up.wait_for_output, f"local  http://127.0.0.1:{port}/q/local")
+    url = f"http://127.0.0.1:{port}"
+    definition = {"command": COMMAND, "inputs": {"in.txt": {"value": "hello"}}}
+    job = identify(definition).job
+    async with json_client(url, "local", old=True, origin="https://ok.example") as client, opened_api(url) as api:
+        await client.submit(job, definition)
+        await client.sees(job, "Finished")
+        assert (await api.get(f"/j/{job}/outputs/d/out.txt")).body == b"hello"
+        assert (await api.get(f"/j/{job}/inputs/in.txt")).body == b"hello"
+        headers = {"Origin": "https://evil.example"}
+        async with api.session.post(url + "/q/local", json=definition, headers=headers) as refused:
+            assert refused.status == 403
+            assert "--allow-origin https://evil.example" in (await refused.json())["error"]
+    with pytest.raises(InvalidStatus, match="403"):
+        async with json_client(url, "local", old=True, origin="https://evil.example"):
+            pass

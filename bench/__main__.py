@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, depth, logs
+from bench import blobs, depth, dialect, logs
 
-SCENARIOS = {"blobs": blobs, "depth": depth, "logs": logs}
+SCENARIOS = {"blobs": blobs, "depth": depth, "dialect": dialect, "logs": logs}
 
 
 def main() -> int:

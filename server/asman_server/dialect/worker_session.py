@@ -27,6 +27,7 @@ from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
 from ..queue_shell import Origin
+from ..transport import framed
 from . import outcomes, shapes
 from .incoming import Logs, Registration, StateChange, Wanted
 from .live_logs import is_run_line
@@ -48,8 +49,8 @@ DEFINITIONS_BYTES: Final = 1024 * 1024
 """Bytes of definitions after which an answer is sent and the next one begun."""
 ABORTED: Final = 1000
 """Stopped attempts of one worker that wait for the list without them, at most."""
-UNSTORED_BYTES: Final = 8 * 1024 * 1024
-"""Log bytes of a job that may wait for the database before its worker is not read from any more."""
+PONG_SECONDS: Final = 4.0
+"""How often a worker that is held back is told that the hub is there; it waits 10 seconds for that."""
 
 _sessions = itertools.count(1)
 
@@ -72,6 +73,7 @@ class DialectWorker(DialectSession):
         self._early: list[tuple[str, Any]] = []
         self._unconfirmed: set[str] = set()
         self._aborted: dict[str, None] = {}
+        self._held_back = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._confirming: asyncio.TimerHandle | None = None
         self._listing: asyncio.TimerHandle | None = None
@@ -94,7 +96,8 @@ class DialectWorker(DialectSession):
     def _watch(self) -> None:
         """Closes the connection when the worker is silent."""
         loop = asyncio.get_running_loop()
-        left = self.heard + SILENCE_SECONDS - loop.time()
+        heard = loop.time() if self._held_back else self.heard
+        left = heard + SILENCE_SECONDS - loop.time()
         if left <= 0:
             self.close_soon(CloseCode.SILENT)
             return
@@ -237,12 +240,26 @@ class DialectWorker(DialectSession):
         assert self._info is not None, "registered before"  # noqa: S101
         opened = await self.shell.logs.open(job)
         lines: list[LogLine] = outcomes.lines_of(logs, opened.next_seq, phase, self.hub.clock())
-        added = await self.shell.logs.add(self._info.incarnation, job, attempt, lines)
-        if added is None:
+        if await self.shell.logs.add(self._info.incarnation, job, attempt, lines) is None:
             self.shell.logs.close(job)
-        elif added.unstored > UNSTORED_BYTES:
-            self.shell.logs.flush_one(added)
-            await added.stored()
+        elif self.shell.logs.unstored.full:
+            self.shell.logs.flush()
+            await self._hold_back()
+
+    async def _hold_back(self) -> None:
+        """Reads nothing from this worker until there is room for what it brings; its pings are answered unheard."""
+        self._held_back = True
+        try:
+            while self._closing is None:
+                try:
+                    async with asyncio.timeout(PONG_SECONDS):
+                        await self.shell.logs.unstored.room()
+                    return
+                except TimeoutError:
+                    self.outbox.push(framed(self.pong(), text=True))
+        finally:
+            self._held_back = False
+            self.heard = asyncio.get_running_loop().time()
 
     async def _define(self, wanted: Wanted) -> None:
         found: dict[str, Definition] = {}

@@ -168,7 +168,13 @@ class QueueShell:
         self.apply(ev.Tick())
 
     async def submit(
-        self, request: Submit, origin: Origin, subscriber: Subscriber | None = None, *, alias: str = ""
+        self,
+        request: Submit,
+        origin: Origin,
+        subscriber: Subscriber | None = None,
+        *,
+        alias: str = "",
+        known_id: str = "",
     ) -> str:
         """Takes a job in and returns its id; the answer comes when it is durable.
 
@@ -177,6 +183,8 @@ class QueueShell:
             origin: Where the answer goes.
             subscriber: Who follows the job from now on, if the request says so.
             alias: Another id by which whoever submits knows the definition; it is written with the job.
+            known_id: The definition's id, when it was found before the names of its files were brought to the sha256
+                that they stand for.
 
         Raises:
             BadRequest: The definition or a limit is wrong.
@@ -184,7 +192,7 @@ class QueueShell:
         """
         definition = request.definition
         shape = check(definition)
-        job_id = identity.job_id(definition)
+        job_id = known_id or identity.job_id(definition)
         if request.id is not None and request.id != job_id:
             raise BadDefinition(
                 f"the id {request.id[:12]}… is not this definition's, which is {job_id[:12]}…", field="id"

@@ -81,7 +81,7 @@ class DialectClient(DialectSession):
                 elif isinstance(message, Error) and not message.retry:
                     self._refuse(found.key, message.message)
 
-            await submit(self.shell, self.aliases, found, enqueue.control, Origin(0, answered))
+            await submit(self.shell, self.hub, self.aliases, found, enqueue.control, Origin(0, answered))
         except AsmanError as error:
             # A hub that can't do it now says nothing: the submission is sent again each second until it is seen.
             if not error.retry:

@@ -188,7 +188,7 @@ async def copy(request: Request) -> Response:
     hub, aliases = hub_of(request), boards_of(request).aliases
     identified = Identified(made, found.job.id, found.job.id)
     async with hub.registry.using(target.queue, linger=True) as shell:
-        await ask(lambda origin: submit(shell, aliases, identified, body.control, origin), Accepted)
+        await ask(lambda origin: submit(shell, hub, aliases, identified, body.control, origin), Accepted)
     return as_json(Done(success=True))
 
 

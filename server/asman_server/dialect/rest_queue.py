@@ -57,9 +57,9 @@ async def enqueue(request: Request) -> Response:
     name = granted(request, Right.SUBMIT)
     body = await body_of(request, EnqueueJob)
     found = identify(body.definition, body.id)
-    aliases = boards_of(request).aliases
-    async with hub_of(request).registry.using(name, linger=True) as shell:
-        await ask(lambda origin: submit(shell, aliases, found, body.control, origin), Accepted)
+    hub, aliases = hub_of(request), boards_of(request).aliases
+    async with hub.registry.using(name, linger=True) as shell:
+        await ask(lambda origin: submit(shell, hub, aliases, found, body.control, origin), Accepted)
     return as_json(Done(success=True, job_id=found.key))
 
 

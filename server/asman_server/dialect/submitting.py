@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from asman_shared import limits
+from asman_shared.definition import SHA256, DataRef, Definition
 from asman_shared.errors import BadDefinition
 from asman_shared.messages import Callback, Callbacks, Submit
 from asman_shared.units import parse_duration
 
+from ..hub import Hub
+from ..plain_files import PlainFiles
 from ..queue_shell import Origin, QueueShell
 from . import incoming
 from .boards import Aliases
@@ -47,6 +52,7 @@ def _callback(call: incoming.Call | None) -> Callback | None:
 
 async def submit(
     shell: QueueShell,
+    hub: Hub,
     aliases: Aliases,
     found: Identified,
     control: incoming.Control | None,
@@ -56,8 +62,31 @@ async def submit(
 
     Raises:
         BadRequest: Something in it is wrong.
+        NotFound: A file that it names is not there.
         Unavailable: The hub can't write now.
     """
-    await shell.submit(submission(found, control), origin, alias=found.alias)
+    message = submission(found, control)
+    message.definition = await _by_sha256(hub.files, found.definition)
+    await shell.submit(message, origin, alias=found.alias, known_id=found.job)
     if found.alias:
         aliases.remember(found.alias, found.job)
+
+
+async def _by_sha256(files: PlainFiles, definition: Definition) -> Definition:
+    """The definition with key refs as the hub has them: there a name may have a suffix, or be that of a plain file.
+
+    Such a name is given once and for ever, so it stands for the same bytes in every run.
+    """
+    changed: dict[str, dict[str, DataRef]] = {}
+    for field in ("inputs", "config_files"):
+        refs: dict[str, DataRef] = getattr(definition, field) or {}
+        named = {name: ref for name, ref in refs.items() if ref.type == "key" and not _is_sha256(ref.value)}
+        if named:
+            changed[field] = refs | {
+                name: replace(ref, value=await files.sha256(str(ref.value))) for name, ref in named.items()
+            }
+    return replace(definition, **changed)
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and SHA256.fullmatch(value) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -94,6 +95,50 @@ async def test_a_json_client(hub: HubProcess, worker_of: WorkerOf, worker: str) 
         assert (await api.get(f"/j/{job}/outputs/d/out.txt")).text == "hello"
         told = [message for message in client.heard if message["type"] == "JobStatusPayload"]
         assert {message["payload"]["step"] for message in told} <= {"Running", "docker image pull"}
+
+
+async def test_files_of_json_clients_and_workers_go_by_their_plain_addresses(
+    hub: HubProcess, worker_of: WorkerOf
+) -> None:
+    body, made = b"counted" * 1000, b"made"
+    sha256, other = hashlib.sha256(body).hexdigest(), hashlib.sha256(made).hexdigest()
+    async with opened_api(hub.url) as api, json_client(hub.url, "by-name") as client:
+        for name in (f"{sha256}.bin", "a plain name.bin"):
+            assert (await api.call("PUT", f"/f/{name.replace(' ', '%20')}", data=body)).status == 201
+        inputs = {
+            "own": {"type": "key", "value": sha256},
+            "suffixed": {"type": "key", "value": f"{sha256}.bin"},
+            "plain": {"type": "key", "value": "a plain name.bin"},
+        }
+        sums = ["sh", "-c", "cat $JOB_INPUTS/* | wc -c"]
+        definition = {"command": sums, "inputs": inputs}
+        job = identify(definition).job
+        async with worker_of("native", "by-name"):
+            await client.submit(job, definition)
+            await client.sees(job, "Finished")
+        result = (await api.get(f"/q/by-name/j/{job}/result.json")).json["data"]["finished"]["result"]
+        assert [line[0].strip() for line in result["logs"]] == [str(3 * len(body))]
+        for name in inputs:
+            assert (await api.get(f"/j/{job}/inputs/{name}")).body == body
+        missing = {"inputs": {"a": {"type": "key", "value": "no such name"}}}
+        await client.submit(identify(missing).job, missing)
+        shown = await client.sees(identify(missing).job, "Finished")
+        assert "there is no file 'no such name'" in shown["finished"]["message"]
+
+        async with json_worker(hub.url, "by-name", "json") as worker:
+            again = await client.submit_new({**definition, "env": {"N": "1"}})
+            await worker.sees(again, "Queued")
+            await worker.claim(again)
+            await worker.send("RequestJobDefinitions", {"jobIds": [again]})
+            asked = (await worker.next("BroadcastJobDefinitions"))["definitions"][again]
+            assert {ref["value"] for ref in asked["inputs"].values()} == {sha256}
+            assert (await api.get(f"/f/{sha256}")).body == body
+            assert (await api.call("PUT", f"/f/{other}", data=made)).status == 201
+            outputs = {"a": {"type": "key", "value": other}, "b": {"type": "key", "value": f"{other}.txt"}}
+            await worker.finish(again, StatusCode=0, outputs=outputs)
+            await client.sees(again, "Finished")
+        for name in outputs:
+            assert (await api.get(f"/j/{again}/outputs/{name}")).body == made
 
 
 async def test_both_kinds_of_clients_see_the_same_truth(hub: HubProcess) -> None:

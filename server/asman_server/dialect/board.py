@@ -1,10 +1,10 @@
 """What every socket of the dialect on one queue is shown: its jobs, made once for all of them.
 
-The dialect's lists are whole lists, which is its weakness: with many jobs and sockets they cost more than all else. So
-the board keeps each job's entry as bytes, joins them once per change and not once per socket, tells changes as subsets
-(`UPDATE_SECONDS` apart at least), and sends whole lists every `LIST_SECONDS`, or earlier when a job has vanished, which
-a subset can't say, but never more than `LIST_BYTES_PER_SECOND` of them. Everything on it is durable: it is a follower
-of the queue like any native client.
+The dialect's lists are whole lists, which is its weakness: with many jobs and sockets they cost more than all else.
+So the board keeps each job's entry as bytes, joins them once per change and not once per socket, tells changes as
+subsets (`UPDATE_SECONDS` apart at least, large ones more), and sends whole lists every `LIST_SECONDS`, or earlier
+when a job has vanished, which a subset can't say, but never more than `LIST_BYTES_PER_SECOND` of them. Everything on
+it is durable: it is a follower of the queue like any native client.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LIST_SECONDS: Final = 10.0
 LIST_SOONEST: Final = 1.0
 """Seconds between two whole lists to everyone, at least."""
 LIST_BYTES_PER_SECOND: Final = 8 * 1024 * 1024
-"""Bytes of whole lists that are sent in a second, over all sockets of a queue, when they are sent before their time."""
+"""Bytes of lists that are sent in a second over all sockets of a queue: large ones wait, for `LIST_SECONDS` at most."""
 WORKERS_SECONDS: Final = 0.25
 """Seconds between two lists of workers, at least."""
 PAGE: Final = 500
@@ -109,7 +109,7 @@ class Board:
         self._joined: bytes | None = None
         self._list: bytes | None = None
         self._last_list = 0.0
-        self._last_update = 0.0
+        self._next_update = 0.0
         self._list_timer: asyncio.TimerHandle | None = None
         self._update_timer: asyncio.TimerHandle | None = None
         self._workers_timer: asyncio.TimerHandle | None = None
@@ -245,6 +245,8 @@ class Board:
             return
         if state.state is State.QUEUED and known is None and not until and self._unfinished >= LISTED_JOBS:
             return
+        if len(self._entries) >= 2 * LISTED_JOBS:
+            self._expire()
         self._unfinished += (not state.state.over) - (known is not None and not known.state.state.over)
         self._entries[state.id] = Entry(state, max(until, _until(state)))
         self._joined = self._list = None
@@ -306,15 +308,16 @@ class Board:
     def _arm_update(self) -> None:
         if self._update_timer is None and self.members:
             loop = asyncio.get_running_loop()
-            wait = max(0.0, self._last_update + UPDATE_SECONDS - loop.time())
+            wait = max(0.0, self._next_update - loop.time())
             self._update_timer = loop.call_later(wait, self._tell_changes)
 
     def _tell_changes(self) -> None:
         self._update_timer = None
-        self._last_update = asyncio.get_running_loop().time()
         jobs, self._dirty = list(self._dirty), {}
         if jobs:
             frame = self.subset(jobs)
+            cost = len(frame) * len(self.members) / LIST_BYTES_PER_SECOND
+            self._next_update = asyncio.get_running_loop().time() + max(UPDATE_SECONDS, min(cost, LIST_SECONDS))
             for member in list(self.members):
                 member.changed(frame, jobs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from asman_shared.units import GIB, KIB, MIB
 
 from .. import __version__
 from ..core import QueueCore
-from ..core.worker import Presence, Worker
+from ..core.worker import Presence
 from ..transport import framed
 
 encode: Final = msgspec.json.Encoder().encode
@@ -131,18 +132,24 @@ def requirements_of(shape: Shape) -> Requirements | UnsetType:
     return UNSET if found == Requirements() else found
 
 
-def worker_id(worker: Worker) -> str:
-    """The id by which the dialect knows a worker: the one that it gave itself, or a native one's short name."""
-    return worker.info.name if worker.chooses else worker.incarnation[:8]
+def incarnation_of(worker: str) -> str:
+    """The core's name of a worker that names itself: not to be guessed to be any native worker's."""
+    return hashlib.sha256(b"a worker of the JSON dialect: " + worker.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def worker_id(incarnation: str, name: str) -> str:
+    """The id by which the dialect knows a worker: the one that it gave itself, or a native one's short name.
+
+    Told by the incarnation alone, which is all that is known of a worker between a restart of the hub and its return.
+    """
+    return name if incarnation == incarnation_of(name) else incarnation[:8]
 
 
 def worker_of(core: QueueCore, state: JobState) -> str:
     """The id of the worker that has or had a job, as far as it is known."""
     job = core.jobs.get(state.id)
     if job is not None and job.worker and job.attempt == state.attempt:
-        worker = core.workers.get(job.worker)
-        if worker is not None:
-            return worker_id(worker)
+        return worker_id(job.worker, job.worker_name)
     return state.worker
 
 
@@ -196,7 +203,7 @@ def workers_of(core: QueueCore, now: int, most: int) -> list[ListedWorker]:
     return [
         ListedWorker(
             version=worker.info.agent or __version__,
-            id=worker_id(worker),
+            id=worker_id(worker.incarnation, worker.info.name),
             cpus=int(worker.info.cpus) if float(worker.info.cpus).is_integer() else worker.info.cpus,
             gpus=worker.info.gpus,
             time=now,

@@ -8,7 +8,6 @@ holds none, nothing changes and it is sent a list.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 from typing import Any, Final
 
@@ -53,11 +52,6 @@ PONG_SECONDS: Final = 4.0
 """How often a worker that is held back is told that the hub is there; it waits 10 seconds for that."""
 
 _sessions = itertools.count(1)
-
-
-def incarnation_of(worker: str) -> str:
-    """The core's name of a worker that names itself: not to be guessed to be any native worker's."""
-    return hashlib.sha256(b"a worker of the JSON dialect: " + worker.encode()).hexdigest()[:32]
 
 
 class DialectWorker(DialectSession):
@@ -137,7 +131,7 @@ class DialectWorker(DialectSession):
         if self._id not in ("", said.id):
             raise BadRequest("a connection is one worker's")
         info = Register(
-            incarnation=incarnation_of(said.id),
+            incarnation=shapes.incarnation_of(said.id),
             name=said.id,
             cpus=min(max(said.cpus if said.cpus is not None else 1, 0.001), 100_000),
             agent=(said.version or "")[:200],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 
 import pytest
 
@@ -171,6 +173,22 @@ async def test_a_worker_that_comes_back_keeps_what_it_claims_again(hub: HubProce
             await client.sees(job, "Finished")
         answer = (await api.get(f"/q/back/jobs/{job}")).json["job"]
         assert answer["attempt"] == 1
+
+
+async def test_a_job_goes_on_over_a_restart_of_the_hub_under_its_workers_own_id(
+    hub_process: Callable[..., HubProcess],
+) -> None:
+    hub = await asyncio.to_thread(hub_process)
+    async with json_client(hub.url, "again") as client, json_worker(hub.url, "again", "steady") as worker:
+        job = await running(client, worker)
+        await asyncio.to_thread(hub.restart)
+    async with json_client(hub.url, "again") as client:
+        assert (await client.sees(job, "Running"))["worker"] == "steady", "while the worker is away"
+        async with json_worker(hub.url, "again", "steady") as worker:
+            await worker.has(job)
+            await worker.claim(job)
+            await worker.finish(job, StatusCode=0)
+            assert (await client.sees(job, "Finished"))["finished"]["worker"] == "steady"
 
 
 async def test_a_worker_that_finishes_late_after_losing_the_job_changes_nothing(

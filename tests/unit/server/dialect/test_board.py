@@ -126,6 +126,40 @@ def test_many_changes_in_a_moment_are_one_subset() -> None:
     virtually(play)
 
 
+def test_changes_that_are_large_for_all_their_readers_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_module, "LIST_BYTES_PER_SECOND", 500)
+
+    async def play() -> None:
+        async with queue() as (shell, boards), boards.using(shell) as board:
+            members = [Member(board) for _ in range(5)]
+            jobs = []
+            for number in range(40):
+                jobs.append(await submit(shell, number))
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(15)
+            for member in members:
+                assert len(member.subsets) <= 5
+                assert set().union(*map(jobs_in, member.subsets)) == set(jobs)
+
+    virtually(play)
+
+
+def test_a_flood_of_finished_jobs_is_bounded_before_the_next_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_module, "LISTED_JOBS", 10)
+    monkeypatch.setattr(board_module, "FINISHED_JOBS", 5)
+
+    async def play() -> None:
+        async with queue() as (shell, boards), boards.using(shell) as board:
+            most = 0
+            for number in range(60):
+                finish(shell, await submit(shell, number))
+                await asyncio.sleep(0.05)
+                most = max(most, len(jobs_in(board.whole())))
+            assert most <= 20
+
+    virtually(play)
+
+
 def test_a_job_that_vanished_brings_a_whole_list_before_its_time_but_never_many() -> None:
     async def play() -> None:
         async with queue() as (shell, boards), boards.using(shell) as board:

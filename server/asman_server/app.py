@@ -24,7 +24,7 @@ from .dialect import operations
 from .dialect import sockets as dialect
 from .dialect.boards import Boards
 from .dialect.client_session import DialectClient
-from .dialect.local import LocalGate
+from .dialect.local import LocalGate, is_loopback
 from .dialect.log_slices import Cursors
 from .dialect.worker_session import DialectWorker
 from .hub import Hub
@@ -87,7 +87,15 @@ def _gates(hub: Hub) -> list[Middleware]:
     if not config.local_queue:
         return []
     public = urlsplit(config.public_url).hostname or ""
-    return [Middleware(LocalGate, queue=config.local_queue, origins=config.allow_origin, public_host=public)]
+    return [
+        Middleware(
+            LocalGate,
+            queue=config.local_queue,
+            origins=config.allow_origin,
+            public_host=public,
+            in_network=not is_loopback(config.host) and config.host != "localhost",
+        )
+    ]
 
 
 class _Preflight(Route):

@@ -27,6 +27,8 @@ from ..hub import LOCAL
 
 BY_ID: Final = ("f", "j")
 """First parts of addresses whose rest is a hash, which can be guessed."""
+MAY_USE_LOCAL: Final = "asman.may_use_local"
+"""Whether a request to copy a job, which the gate let through, may copy it to ``local``; in its scope."""
 _SOCKETS: Final = ("client", "browser", "worker", "metrics")
 
 
@@ -38,13 +40,24 @@ class LocalGate:
         queue: The queue that ``local`` stands for.
         origins: Origins that may use it, ``*`` for all.
         public_host: A host name of this hub besides those of loopback.
+        in_network: The hub listens to its network, where it may have any name; only ``local`` is then held to the names
+            of this machine.
     """
 
-    def __init__(self, app: ASGIApp, queue: str, origins: Collection[str], public_host: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        queue: str,
+        origins: Collection[str],
+        public_host: str = "",
+        *,
+        in_network: bool = False,
+    ) -> None:
         self._app = app
         self._queue = queue
         self._origins = {origin.rstrip("/").lower() for origin in origins}
         self._public_host = public_host.lower()
+        self._in_network = in_network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, or answers it with why not."""
@@ -60,6 +73,9 @@ class LocalGate:
             if refusal:
                 await _refuse(scope, send, refusal)
                 return
+        if copies:
+            # Which queue a job is copied to is said in the body: whoever may not use `local` may not copy to it.
+            scope = {**scope, MAY_USE_LOCAL: not self._refusal(scope, local=True)}
         if local and at is not None:
             parts[at] = self._queue
             path = "/" + "/".join(parts)
@@ -73,7 +89,7 @@ class LocalGate:
         if local and (client is None or not is_loopback(client[0])):
             return "the queue 'local' is for programs on its own machine; use the queue's own name"
         host = headers.get("host", "")
-        if not self._is_own(host):
+        if (local or not self._in_network) and not self._is_own(host):
             return f"'{host[:200]}' is not a name of this hub"
         origin = headers.get("origin")
         if origin is None:

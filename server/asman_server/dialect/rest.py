@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from asman_shared.definition import SHA256, DataRef, Definition
-from asman_shared.errors import BadRequest, NotFound
+from asman_shared.errors import BadRequest, Forbidden, NotFound
 from asman_shared.messages import Accepted, Cancelled
 from asman_shared.states import State
 
 from ..access import Right, access
 from ..core import Job
 from ..core import events as ev
-from ..hub import Hub
+from ..hub import LOCAL, Hub
 from ..pages import page
 from ..rest import HOSTILE, as_json, blob_response, hub_of
 from ..rest_requests import ask, body_of, granted, label
@@ -26,6 +26,7 @@ from . import shapes
 from .boards import Boards
 from .ids import Identified
 from .incoming import NAMESPACE, Copy
+from .local import MAY_USE_LOCAL
 from .outcomes import bytes_of
 from .results import job_with_result
 from .submitting import submit
@@ -182,6 +183,9 @@ async def file_answer(hub: Hub, ref: DataRef, name: str) -> Response:
 async def copy(request: Request) -> Response:
     """Submits the same definition to another queue."""
     body = await body_of(request, Copy)
+    guarded = body.queue == LOCAL and hub_of(request).config.local_queue
+    if guarded and not request.scope.get(MAY_USE_LOCAL):
+        raise Forbidden("the queue 'local' is for programs on its own machine; use the queue's own name")
     target = access(hub_of(request).queue_name(body.queue))
     target.need(Right.SUBMIT)
     found, made = await definition_of(request)

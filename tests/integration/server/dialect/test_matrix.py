@@ -166,6 +166,10 @@ async def test_pages_set_to_local_find_the_hub_of_this_machine(processes: AsmanP
         await client.sees(job, "Finished")
         assert (await api.get(f"/j/{job}/outputs/d/out.txt")).body == b"hello"
         assert (await api.get(f"/j/{job}/inputs/in.txt")).body == b"hello"
+        for host, status in (("localhost", 200), ("evil.example", 403)):
+            copied = api.session.post(f"{url}/j/{job}/copy", json={"queue": "local"}, headers={"Host": host})
+            async with copied as answer:
+                assert answer.status == status
         headers = {"Origin": "https://evil.example"}
         async with api.session.post(url + "/q/local", json=definition, headers=headers) as refused:
             assert refused.status == 403

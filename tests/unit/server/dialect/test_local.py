@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asman_server.dialect.local import LocalGate
+from asman_server.dialect.local import MAY_USE_LOCAL, LocalGate
 
 EVIL = "https://evil.example"
 FRIEND = "https://friend.example"
@@ -19,13 +19,14 @@ async def ask(
     method: str = "GET",
     client: str = "127.0.0.1",
     origins: tuple[str, ...] = (),
+    in_network: bool = False,
     **headers: str,
 ) -> str:
     """The path that the hub is asked for, or empty when the gate keeps it from there."""
     reached: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        reached.append(scope["path"])
+        reached.append(scope["path"] + (" to local" if scope.get(MAY_USE_LOCAL) else ""))
 
     async def send(message: Any) -> None:
         assert message["type"] in ("http.response.start", "http.response.body", "websocket.close")
@@ -41,7 +42,7 @@ async def ask(
     }
     if kind == "http":
         scope["method"] = method
-    await LocalGate(app, "secret", origins, "hub.example")(scope, None, send)  # type: ignore[arg-type]
+    await LocalGate(app, "secret", origins, "hub.example", in_network=in_network)(scope, None, send)  # type: ignore[arg-type]
     return "".join(reached)
 
 
@@ -85,6 +86,17 @@ async def test_a_name_that_was_made_to_lead_here_is_not_this_hubs(host: str) -> 
     for path in ("/q/local", "/local/client", "/f/00", "/j/00/copy"):
         assert not await ask(path, host=host)
         assert not await ask(path, host=host, origin=f"http://{host}")
+
+
+async def test_a_hub_of_a_network_is_reached_by_any_name_but_for_local() -> None:
+    for path in ("/f/00", "/j/00"):
+        assert await ask(path, in_network=True, host="myserver:8000", client="192.168.1.7")
+        assert await ask(path, in_network=True, host="myserver:8000", origin="http://myserver:8000")
+        assert not await ask(path, in_network=True, host="myserver:8000", origin=EVIL)
+    assert not await ask("/q/local", in_network=True, host="myserver:8000")
+    assert await ask("/j/00/copy", in_network=True) == "/j/00/copy to local"
+    for host, client in (("myserver:8000", "127.0.0.1"), ("10.0.0.2:8000", "10.0.0.7")):
+        assert await ask("/j/00/copy", in_network=True, host=host, client=client) == "/j/00/copy"
 
 
 async def test_nobody_else_in_the_network_may_use_local() -> None:

@@ -15,6 +15,7 @@ from asman_shared.units import MIB
 
 from .app import make_app
 from .config import HubConfig
+from .garbage import look_seldom
 from .hub import Hub
 from .logging_setup import set_up_logging
 from .transport import HubHttpProtocol, HubWebSocketProtocol
@@ -165,6 +166,8 @@ def run_hub(config: HubConfig) -> int:
     import uvloop
 
     set_up_logging(config.log_level, config.log_format)
+
+    look_seldom()
 
     async def main() -> None:
         stop = asyncio.Event()

@@ -43,7 +43,19 @@ class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """An image to build instead of one to pull."""
+    """An image to build instead of one to pull.
+
+    Beside an image it says nothing but a platform: which of the image's it is.
+
+    Attributes:
+        context: Where its files are: a git repository, an archive, or ``key:<sha256>`` of an uploaded one.
+        build_context: The folder of these to build.
+        filename: The Dockerfile's path, in that folder or from the root of the files.
+        target: The stage to build.
+        dockerfile: The Dockerfile itself, as text.
+        build_args: ``NAME=value``, or ``NAME`` alone for a secret that the worker holds under that name.
+        platform: Such as ``linux/arm64``.
+    """
 
     context: str | None = None
     build_context: str | None = None
@@ -198,6 +210,11 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
         _check_ref(ref, where)
 
 
+def _only_platform(build: Build) -> bool:
+    """Whether a build says which platform an image is for, and nothing to build."""
+    return build == Build(platform=build.platform)
+
+
 def check(definition: Definition) -> Shape:
     """Checks all that can be known from the definition alone, and returns its shape.
 
@@ -205,7 +222,7 @@ def check(definition: Definition) -> Shape:
         BadDefinition: A field is wrong; the error names it.
         BadUnit: A size or duration is unclear.
     """
-    if definition.image is not None and definition.build is not None:
+    if definition.image is not None and definition.build is not None and not _only_platform(definition.build):
         raise BadDefinition("give either an image or a build, not both", field="definition.build")
     if definition.image is not None and not definition.image.strip():
         raise BadDefinition("the image has no name", field="definition.image")

@@ -98,6 +98,11 @@ def entries(path: Path, bounds: Bounds, stopped: Callable[[], bool] = lambda: Fa
                 yield entry
         except _BROKEN as error:
             raise ExecutionError(f"the archive is broken: {error}") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # What bz2 says about bytes that are none of its own.
+            raise ExecutionError(f"the archive is broken: {error}") from error
 
 
 def _opened(file: IO[bytes]) -> Iterator[Entry]:

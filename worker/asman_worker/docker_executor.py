@@ -99,11 +99,11 @@ class DockerExecutor:
                 made = await self._room.builder.ensure(
                     build, spec.fetch or _no_blobs, report, self._room.build_limits()
                 )
-                self._chosen[spec.key] = _Chosen(made.image.id, made.image.digest, made.origin)
+                self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin))
                 return
             platform = (build.platform or "") if build is not None else ""
             image = await self._room.images.ensure(image_of(definition), report, platform=platform)
-            self._chosen[spec.key] = _Chosen(image.id, image.digest)
+            self._choose(spec.key, _Chosen(image.id, image.digest))
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Creates, starts and follows the attempt's container.
@@ -133,7 +133,7 @@ class DockerExecutor:
                 container = await self._room.docker.containers.get(name)
                 found = await container.show()
             state = found["State"]
-            self._chosen[spec.key] = await self._image_of(found)
+            self._choose(spec.key, await self._image_of(found))
             lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
             lines.load()
             if state["Status"] == "created":
@@ -144,8 +144,9 @@ class DockerExecutor:
 
     async def remove(self, key: Key) -> None:
         """Kills and removes the attempt's container; quiet when there is none."""
-        self._chosen.pop(key, None)
         await self._delete(container_name(self._incarnation, key))
+        if (chosen := self._chosen.pop(key, None)) is not None:
+            self._room.shelf.let_go(chosen.image)
 
     async def sweep(self, known: set[Key]) -> set[Key]:
         """Removes this worker's own containers but those in ``known``; returns which of them are there."""
@@ -164,6 +165,13 @@ class DockerExecutor:
         return found
 
     # ------------------------------------------------------------------------------------------------- the parts
+
+    def _choose(self, key: Key, chosen: _Chosen) -> None:
+        """Fixes the image of an attempt, and keeps it from being cleaned up until the attempt is removed."""
+        if (before := self._chosen.get(key)) is not None:
+            self._room.shelf.let_go(before.image)
+        self._chosen[key] = chosen
+        self._room.shelf.hold(chosen.image)
 
     @property
     def _confines(self) -> Confines:

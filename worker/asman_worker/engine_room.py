@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from .engine import close_engine, open_engine
 from .git_source import Repositories
 from .held_secrets import HeldSecrets
 from .image_rules import ImageRules
+from .image_shelf import ImageShelf
 from .images import Images, PullPolicy
 from .network import Walls, close_network, open_network
 
@@ -74,26 +74,17 @@ class EngineRoom:
         choices: The operator's.
         owner: Names this worker process's own images and network.
         folder: For files while they are built from.
-        pulled: Called with the id of each image that a pull brought.
-        built: Called with the id of each image that was built.
+        shelf: Remembers the images that come and how long nobody used them.
     """
 
-    def __init__(
-        self,
-        choices: EngineChoices,
-        owner: str,
-        folder: Path,
-        *,
-        pulled: Callable[[str], None] = lambda _: None,
-        built: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, choices: EngineChoices, owner: str, folder: Path, shelf: ImageShelf) -> None:
         self.choices = choices
         self.walls: Walls | None = None
         self.platform = ""
         self.info: dict[str, Any] = {}
         self._owner = owner
         self._folder = folder
-        self._told = (pulled, built)
+        self.shelf = shelf
         self._docker: Docker | None = None
         self._images: Images | None = None
         self._builder: Builder | None = None
@@ -131,7 +122,7 @@ class EngineRoom:
             await close_engine(docker)
             raise
         self._images = Images(
-            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self._told[0]
+            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.shelf.own
         )
         guard = AddressGuard(choices.allow_hosts)
         self._builder = Builder(
@@ -143,7 +134,7 @@ class EngineRoom:
             guard=guard,
             repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
             secrets=HeldSecrets(choices.secrets),
-            made=self._told[1],
+            made=self.shelf.own,
         )
         self._docker = docker
 

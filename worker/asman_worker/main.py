@@ -7,8 +7,9 @@ import contextlib
 import hashlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 from asman_shared.messages import Registered
 
@@ -19,11 +20,15 @@ from .datadir import DataDir, Home
 from .docker_executor import DockerExecutor
 from .engine_room import EngineChoices, EngineRoom
 from .executor import Executor
+from .file_cache import FileCache
 from .gpus import choose, discover
 from .image_rules import ImageRules
+from .image_shelf import ImageShelf
+from .janitor import Janitor
 from .process_executor import ProcessExecutor
 from .queue_side import QueueSide
 from .spool import Spool
+from .status import Status, serving
 from .stint import Stint
 from .target import QueueTarget
 
@@ -60,7 +65,9 @@ async def run_worker(
     async with AsyncExitStack() as parts:
         data = parts.enter_context(DataDir.take(config.data_dir.expanduser().absolute()))
         homes = data.homes([_digest(target) for target in targets])
-        runs = _Runs(config, data, executor)
+        inputs = FileCache(data.path / "inputs", most=config.input_cache, age=config.cache_age / 1000)
+        shelf = ImageShelf(data.path / "images.json", most=config.image_cache, age=config.cache_age / 1000)
+        runs = _Runs(config, data, executor, shelf)
         capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
         asked = parts.enter_context(_signals(stop))
         stint = Stint(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
@@ -72,13 +79,34 @@ async def run_worker(
             own = runs.of(home)
             platform = await own.open()
             parts.push_async_callback(own.close)
-            sides.append(
-                QueueSide(config, target, home, spool, own, platform, capacity, stint, on_ready, cache=data.path)
+            side = QueueSide(
+                config, target, home, spool, own, platform, capacity, stint, on_ready, cache=data.path, inputs=inputs
             )
+            sides.append(side)
             log.info("worker %s serves queue %s with %s from %s", config.name, target.digest, own.name, home.path)
         await runs.forget(data.strangers(homes))
+        if config.status:
+            engine = runs.room.accepts if runs.room is not None else None
+            port = await parts.enter_async_context(serving(Status(sides, capacity, stint, engine), config.status))
+            log.info("health and metrics are on port %d", port)
+        caches = [side.job_cache for side in sides]
+        janitor = Janitor(inputs, shelf, runs.room, caches, most=config.job_cache, age=config.cache_age / 1000)
         stint.start()
-        return await _serve(sides, asked)
+        async with _beside(janitor.run()):
+            return await _serve(sides, asked)
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Does something for as long as the block lasts; what it raises is logged."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, Exception):
+            log.error("cleaning up ended early: %r", ended)
 
 
 class Asked:
@@ -117,19 +145,19 @@ async def _serve(sides: list[QueueSide], asked: Asked) -> int:
 class _Runs:
     """What runs the jobs: one engine for all queues, or processes."""
 
-    def __init__(self, config: WorkerConfig, data: DataDir, executor: Executor | None) -> None:
+    def __init__(self, config: WorkerConfig, data: DataDir, executor: Executor | None, shelf: ImageShelf) -> None:
         self._config = config
         self._given = executor
-        self._room = None
+        self.room: EngineRoom | None = None
         if executor is None and config.executor == "docker":
-            self._room = EngineRoom(engine_choices(config), data.incarnation, data.path / "builds")
+            self.room = EngineRoom(engine_choices(config), data.incarnation, data.path / "builds", shelf)
 
     def of(self, home: Home) -> Executor:
         """The executor of one queue."""
         if self._given is not None:
             return self._given
-        if self._room is not None:
-            return DockerExecutor(self._room, home.incarnation)
+        if self.room is not None:
+            return DockerExecutor(self.room, home.incarnation)
         config = self._config
         return ProcessExecutor(
             home.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace, disk=config.disk
@@ -137,9 +165,9 @@ class _Runs:
 
     async def forget(self, incarnations: list[str]) -> None:
         """Removes what runs for queues that this worker does not serve any more: nobody could take their results."""
-        if self._room is not None:
+        if self.room is not None:
             for incarnation in incarnations:
-                await DockerExecutor(self._room, incarnation).sweep(set())
+                await DockerExecutor(self.room, incarnation).sweep(set())
 
 
 def engine_choices(config: WorkerConfig) -> EngineChoices:

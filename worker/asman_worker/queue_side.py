@@ -14,12 +14,13 @@ from asman_shared.messages import Register, Registered
 
 from .agent import Agent
 from .attempt import Workshop
-from .blobs import Blobs
+from .cached_blobs import CachedBlobs
 from .capacity import Capacity
 from .config import WorkerConfig
 from .connection import HubConnection
 from .datadir import Home
 from .executor import Executor
+from .file_cache import FileCache
 from .outbox import Outbox
 from .outputs import Collector
 from .spool import Spool
@@ -44,6 +45,7 @@ class QueueSide:
         stint: How long the worker serves.
         on_ready: Called with the hub's answer to each registration.
         cache: The folder in which ``/job-cache`` of each queue is.
+        inputs: Inputs of before, of all queues.
     """
 
     def __init__(
@@ -59,12 +61,15 @@ class QueueSide:
         on_ready: Callable[[Registered], None] | None,
         *,
         cache: Path,
+        inputs: FileCache,
     ) -> None:
         outbox = Outbox()
+        self.digest = target.digest
         self.label = f"queue {target.digest}"
         self._drain_seconds = config.drain_timeout / 1000
         self._connection = HubConnection(target, outbox)
-        self._blobs = Blobs(self._connection, target)
+        self._blobs = CachedBlobs(self._connection, target, inputs)
+        self.job_cache = _job_cache(cache, target.digest)
         shop = Workshop(
             config=config,
             executor=executor,
@@ -72,7 +77,7 @@ class QueueSide:
             stager=Stager(self._blobs, most=config.max_input),
             collector=Collector(self._blobs, most=config.max_outputs),
             jobs=home.folder("jobs"),
-            cache=_job_cache(cache, target.digest),
+            cache=self.job_cache,
             url=target.base,
             capacity=capacity,
             fetch=self._fetch,

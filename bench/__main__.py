@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import depth
+from bench import containers, depth
 
-SCENARIOS = {"depth": depth}
+SCENARIOS = {"containers": containers, "depth": depth}
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import exits, hub, job, queue, run, terminal, up, worker
+from . import doctor, exits, hub, job, queue, run, terminal, up, worker
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 
@@ -24,6 +24,7 @@ app.command("up")(up.up)
 app.command("run")(run.run)
 app.command("hub")(hub.hub)
 app.command("worker")(worker.worker)
+app.command("doctor")(doctor.doctor)
 app.add_typer(job.app, name="job")
 app.add_typer(queue.app, name="queue")
 

@@ -30,7 +30,7 @@ def worker(
     queue: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="QUEUE...",
+            metavar="QUEUE",
             help="Queues, each by URL or by name with --hub. Default: $ASMAN_QUEUE.",
             show_default=False,
         ),
@@ -50,7 +50,7 @@ def worker(
     ] = None,
     max_duration: Annotated[
         str | None,
-        _option("--max-duration", "--max-job-duration", help="The longest that a job may run [any].", panel=_RESOURCES),
+        _option("--max-job-duration", "--max-duration", help="The longest that a job may run [any].", panel=_RESOURCES),
     ] = None,
     executor: Annotated[
         str | None,
@@ -106,7 +106,7 @@ def worker(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        _option("--data-dir", "--data-directory", help="Where results wait and jobs have their files.", panel=_DISK),
+        _option("--data-directory", "--data-dir", help="Where results wait and jobs have their files.", panel=_DISK),
     ] = None,
     input_cache: Annotated[
         str | None, _option("--input-cache", help="Inputs kept for later jobs [10GiB].", panel=_DISK)

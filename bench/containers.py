@@ -41,8 +41,8 @@ def run(wanted: argparse.Namespace) -> Report:
         asyncio.run(_measure(report, ensure(engine.host), wanted.jobs))
     report.notes += [
         "Bare: create, start, wait and remove by aiodocker, one after the other, on the engine's own network or none.",
-        "Asman: from the hub's assign to the worker's finished (result on disk), one job after the other; the container",
-        "is removed after that. It has the whole sandbox: capabilities, limits, init, three mounts, the worker's network.",
+        "Asman: from the hub's assign to the worker's finished (result on disk), one job after the other;",
+        "the container is removed after that. It has the whole sandbox: rights, limits, init, mounts, network.",
         "Cancel: from the hub's abort to the worker's word that nothing is left.",
     ]
     return report

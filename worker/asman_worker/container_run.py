@@ -19,11 +19,10 @@ from asman_shared.units import format_duration
 from .disk_watch import outgrown
 from .engine import LOST
 from .engine_log import EngineLog
-from .engine_room import EngineRoom
+from .engine_room import AWAY_SECONDS, EngineRoom
 
 log = logging.getLogger("asman.worker.run")
 
-_ENGINE_AWAY_SECONDS: Final = 300.0
 _ASK_AGAIN_SECONDS: Final = 0.5
 _KILLS: Final = 60
 
@@ -155,7 +154,7 @@ class ContainerRun:
             ExecutionError: The container is gone, or the engine stays away.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _ENGINE_AWAY_SECONDS
+        deadline = loop.time() + AWAY_SECONDS
         while True:
             try:
                 return await self._container.show()

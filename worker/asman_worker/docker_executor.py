@@ -36,6 +36,7 @@ from .executor import AttemptSpec, Ended, Interrupted, Key, Reporter
 
 log = logging.getLogger("asman.worker.docker")
 
+_TRIES: Final = 10
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.5, 2.0)
 
 
@@ -92,6 +93,15 @@ class DockerExecutor:
         Raises:
             ExecutionError: It can't be had.
         """
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._prepare(spec, report)
+            except ExecutionError as error:
+                if not await self._room.back(error):
+                    raise
+        return await self._prepare(spec, report)
+
+    async def _prepare(self, spec: AttemptSpec, report: Reporter) -> None:
         definition = spec.definition
         build = definition.build
         with explained("get the image"):
@@ -113,10 +123,7 @@ class DockerExecutor:
             Interrupted: The engine was stopped while it ran.
         """
         async with self._removed_on_failure(spec.key):
-            container = await self._create(spec)
-            lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
-            lines.begin()
-            await self._start(container)
+            container, lines = await self._begin(spec, report)
             report.phase(Phase.RUNNING)
             return self._judge(spec, await self._run(container, lines, spec).to_its_end(None))
 
@@ -198,6 +205,20 @@ class DockerExecutor:
             return _Chosen(image, image)
         digests = about.get("RepoDigests") or []
         return _Chosen(image, str(digests[0]).partition("@")[2] if digests else image)
+
+    async def _begin(self, spec: AttemptSpec, report: Reporter) -> tuple[DockerContainer, EngineLog]:
+        """A started container; begun again when the engine went away meanwhile."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                container = await self._create(spec)
+                lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
+                lines.begin()
+                await self._start(container)
+                return container, lines
+            except ExecutionError as error:
+                if not tries_left or not await self._room.back(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     async def _create(self, spec: AttemptSpec) -> DockerContainer:
         config = container_config(spec, self._chosen[spec.key].image, self._confines)

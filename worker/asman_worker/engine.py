@@ -18,6 +18,13 @@ from asman_shared.errors import ExecutionError, Unavailable
 
 T = TypeVar("T")
 
+_LEAVING: Final = (
+    "context canceled",
+    "connection is closing",
+    "transport is closing",
+    "shutting down",
+    "code = Unavailable",
+)
 LOST: Final = (DockerError, aiohttp.ClientError, OSError, ValueError)
 """What a call raises when the engine refuses it or is away."""
 
@@ -120,6 +127,17 @@ async def stream(
                 yield item
         finally:
             response.close()
+
+
+def cut_off(error: BaseException | None) -> bool:
+    """Whether an error says that the engine was not reached, or was on its way out.
+
+    aiodocker tells of an engine that does not listen by an error of its own with status 900. One that is being stopped
+    still answers, and tells what broke inside of it.
+    """
+    if isinstance(error, DockerError):
+        return error.status == 900 or (error.status >= 500 and any(word in error.message for word in _LEAVING))
+    return isinstance(error, aiohttp.ClientError | OSError)
 
 
 @contextlib.contextmanager

@@ -12,14 +12,14 @@ from typing import Any, Final
 import aiohttp
 from aiodocker import Docker
 
-from asman_shared.errors import Unavailable
+from asman_shared.errors import ExecutionError, Unavailable
 from asman_shared.units import GIB
 
 from .addresses import AddressGuard
 from .builder import Builder, BuildLimits
 from .container import NO_NETWORK, Confines
 from .credentials import Credentials
-from .engine import close_engine, open_engine
+from .engine import LOST, close_engine, cut_off, open_engine
 from .git_source import Repositories
 from .held_secrets import HeldSecrets
 from .image_rules import ImageRules
@@ -30,6 +30,11 @@ from .network import Walls, close_network, open_network
 log = logging.getLogger("asman.worker.engine")
 
 INTERNET: Final = "internet"
+AWAY_SECONDS: Final = 300.0
+"""How long an engine may be away before its jobs are told."""
+_ASK_SECONDS: Final = 5.0
+_LEAVE_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 0.3
 #: Storage drivers that hold a container to a size by themselves; others are watched.
 _HOLDING: Final = frozenset({"btrfs", "zfs"})
 
@@ -187,6 +192,29 @@ class EngineRoom:
         """What one build may use."""
         confines = self.choices.confines
         return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
+
+    async def back(self, error: ExecutionError) -> bool:
+        """Waits until an engine that was away is there again.
+
+        Args:
+            error: What failed meanwhile.
+
+        Returns:
+            Whether it was away, so that trying again may help; False at once when it was there all the time.
+        """
+        if not cut_off(error.__cause__) and await self.accepts():
+            return False
+        log.warning("the engine is away (%s); waiting for it", error.message)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + AWAY_SECONDS
+        await asyncio.sleep(_LEAVE_SECONDS)  # one that is on its way out still answers
+        while loop.time() < deadline:
+            with contextlib.suppress(*LOST, TimeoutError):
+                async with asyncio.timeout(_ASK_SECONDS):
+                    await self.docker.version()
+                    return True
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return False
 
     async def accepts(self) -> bool:
         """Whether the engine takes new connections: one that is being stopped does not, and still answers old ones.

@@ -166,7 +166,7 @@ class ProcessExecutor:
         streams: dict[int, asyncio.StreamReader],
     ) -> Ended:
         limit = spec.time_limit / 1000
-        timed_out = False
+        timed_out = politely = False
         async with asyncio.TaskGroup() as tasks:
             drains = [_Drain(pipe, stream, report) for stream, pipe in streams.items()]
             readers = [tasks.create_task(drain.run()) for drain in drains]
@@ -175,7 +175,7 @@ class ProcessExecutor:
                     await process.wait()
             except TimeoutError:
                 timed_out = True
-                await self._stop(process)
+                politely = await self._stop(process)
             _signal_group(process.pid, signal.SIGKILL)
             # A process that left the group may hold the pipes open for ever; a slow hub may take its time.
             late = set(readers)
@@ -188,20 +188,21 @@ class ProcessExecutor:
         code = process.returncode or 0
         code = 128 - code if code < 0 else code
         if timed_out:
-            return Ended(
-                "timed_out", code, f"stopped: it ran into its time limit of {format_duration(spec.time_limit)}"
-            )
+            more = f", and it went on for {format_duration(self._grace * 1000)} after it was asked to end"
+            message = f"stopped: running took longer than its limit of {format_duration(spec.time_limit)}"
+            return Ended("timed_out", code, message + ("" if politely else more))
         return Ended("exited", code)
 
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
-        """SIGTERM to the group, and SIGKILL after the grace."""
+    async def _stop(self, process: asyncio.subprocess.Process) -> bool:
+        """SIGTERM to the group, and SIGKILL after the grace; returns whether the first was enough."""
         _signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace):
                 await process.wait()
-                return
+                return True
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
+        return False
 
 
 class _Pipe:

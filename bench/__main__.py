@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import containers, depth
+from bench import blobs, containers, depth, logs
 
-SCENARIOS = {"containers": containers, "depth": depth}
+SCENARIOS = {"blobs": blobs, "containers": containers, "depth": depth, "logs": logs}
 
 
 def main() -> int:

@@ -89,6 +89,10 @@ class _Socket:
     async def say(self, *messages: dict[str, Any]) -> None:
         await self._socket.send(msgpack.packb(messages))
 
+    async def send(self, frame: bytes) -> None:
+        """Sends a frame that is made already."""
+        await self._socket.send(frame)
+
     async def next(self, kind: str) -> dict[str, Any]:
         """The next message of a kind; others are kept."""
         while True:
@@ -101,7 +105,7 @@ class _Socket:
 
 
 @asynccontextmanager
-async def _dialled(hub: HubProcess, queue: str, who: str, **first: Any) -> AsyncIterator[_Socket]:
+async def dialled(hub: HubProcess, queue: str, who: str, **first: Any) -> AsyncIterator[_Socket]:
     address = f"{hub.queue(queue)}/{who}".replace("http", "ws", 1)
     async with connect(
         address, subprotocols=[Subprotocol("asman.v1.msgpack")], compression=None, max_size=None, ping_interval=None
@@ -111,7 +115,7 @@ async def _dialled(hub: HubProcess, queue: str, who: str, **first: Any) -> Async
         yield made
 
 
-def _worker(name: str) -> dict[str, Any]:
+def registration(name: str) -> dict[str, Any]:
     return {"type": "register", "incarnation": f"bench-{name}-000000001", "name": name, "cpus": 1, "memory": 100 * GIB}
 
 
@@ -141,7 +145,7 @@ async def _restarts(hub: HubProcess, empty: HubProcess, report: Report, jobs: in
         await asyncio.to_thread(empty.kill)
         begun = time.monotonic()
         await asyncio.to_thread(hub.start, PATIENCE)
-        async with _dialled(hub, "deep", "worker", **_worker("deep")) as worker:
+        async with dialled(hub, "deep", "worker", **registration("deep")) as worker:
             await worker.next("assign")
             figures["first"].append(time.monotonic() - begun)
             await asyncio.sleep(1)
@@ -158,7 +162,7 @@ async def _first_use(hub: HubProcess, report: Report) -> None:
     """A queue that is not at work is loaded at its first use; how long others wait for an answer meanwhile."""
     await asyncio.to_thread(hub.start)
     asking = asyncio.create_task(_longest_wait(hub))
-    async with _dialled(hub, "deep", "worker", **_worker("deep")) as worker:
+    async with dialled(hub, "deep", "worker", **registration("deep")) as worker:
         await worker.next("assign")
         asking.cancel()
         report.add("hub: longest that others waited while the queue was loaded", "s", [await asking])
@@ -198,10 +202,10 @@ async def _assignments(hub: HubProcess, report: Report, numbers: Iterator[int]) 
     medians: dict[str, list[float]] = {"shallow": [], "deep": []}
     hello = {"type": "hello"}
     async with (
-        _dialled(hub, "shallow", "worker", **_worker("shallow")) as shallow,
-        _dialled(hub, "deep", "worker", **_worker("deep")) as deep,
-        _dialled(hub, "shallow", "client", **hello) as shallow_client,
-        _dialled(hub, "deep", "client", **hello) as deep_client,
+        dialled(hub, "shallow", "worker", **registration("shallow")) as shallow,
+        dialled(hub, "deep", "worker", **registration("deep")) as deep,
+        dialled(hub, "shallow", "client", **hello) as shallow_client,
+        dialled(hub, "deep", "client", **hello) as deep_client,
     ):
         sides = {"shallow": (shallow, shallow_client), "deep": (deep, deep_client)}
         held = {name: await worker.next("assign") for name, (worker, _) in sides.items()}
@@ -232,7 +236,7 @@ def _submit(number: int) -> dict[str, Any]:
 async def _submissions(hub: HubProcess, report: Report, numbers: Iterator[int], jobs: int) -> None:
     """Submits many jobs over one connection and looks at what they cost the hub."""
     await asyncio.to_thread(hub.start)
-    async with _dialled(hub, "fresh", "client", type="hello") as client:
+    async with dialled(hub, "fresh", "client", type="hello") as client:
         before = rss(hub.pid)
         begun = time.monotonic()
         for _ in range(0, jobs, IN_FRAME):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.engine import engine_for_session
 from tests.support.images import ensure_busybox
 from tests.support.postgres import PostgresServer, postgres_for_session
 from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
+from tests.support.s3 import S3Server, s3_for_session
 
 _PROCESSES = pytest.StashKey[AsmanProcesses]()
 
@@ -43,6 +45,19 @@ def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
     postgres_server.thaw()
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server; see `s3` for tests that end it."""
+    yield from s3_for_session()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> S3Server:
+    """The server, which runs when the test begins; a test may kill it."""
+    s3_server.start()
+    return s3_server
+
+
 @pytest.fixture
 def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AsmanProcesses]:
     """Starts real ``asman`` processes for this test; what they printed is shown when it fails."""
@@ -55,6 +70,16 @@ def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AsmanP
 def hub_process(processes: AsmanProcesses) -> Callable[..., HubProcess]:
     """Start a hub on a free port: ``hub_process("--flag", command="up")``; see ``AsmanProcesses.hub``."""
     return processes.hub
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of one MiB; mounting it takes root, as starting an engine does."""
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import msgspec
 
 from asman_shared.errors import BadRequest
 from asman_shared.messages import Callbacks
+from asman_shared.misfit import misfit
 
 
 def read_callbacks(callbacks: Callbacks | Mapping[str, Any] | None) -> Callbacks | None:
@@ -22,6 +23,6 @@ def read_callbacks(callbacks: Callbacks | Mapping[str, Any] | None) -> Callbacks
     try:
         return msgspec.convert(callbacks, Callbacks)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        where = "callbacks" + path.rstrip("`")
+        sentence, path = misfit(error)
+        where = f"callbacks.{path}".rstrip(".")
         raise BadRequest(f"{sentence} ({where})", field=where) from error

@@ -11,10 +11,13 @@ import msgspec
 
 from asman_shared import messages as m
 from asman_shared.definition import Definition
-from asman_shared.states import State
+from asman_shared.errors import BadRequest
+from asman_shared.identity import job_id
+from asman_shared.states import Phase, State
+from asman_shared.transfer import Progress
 
 from .address import Address, parse_address
-from .blobs import Blobs, Progress
+from .blobs import Blobs
 from .callbacks import read_callbacks
 from .changes import Change, pages, watch
 from .connection import Connection
@@ -86,6 +89,7 @@ class Queue:
         reuse: Literal["cached", "never"] = "cached",
         timeout: str | float | None = None,
         queue_timeout: str | float | None = None,
+        phase_timeouts: Mapping[Phase | str, str | float] | None = None,
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
@@ -104,9 +108,11 @@ class Queue:
             reuse: ``never`` forces a new run although there is a result.
             timeout: How long it may run, in seconds or as text (``20m``).
             queue_timeout: How long it may wait to run, likewise.
+            phase_timeouts: How long its other phases may take, likewise: ``{"pulling": "10m"}``.
             max_attempts: Lost workers after which it is given up.
             follow: Whether its changes are pushed from now on; without, they are asked for when needed.
-            progress: Is told how many bytes of inputs were uploaded, piece by piece.
+            progress: Is told how many bytes of inputs were uploaded, piece by piece; a negative number takes back what
+                has to be sent again.
             callbacks: Webhooks for the hub to call: ``{"queued": {"url": …}, "finished": {"url": …, "payload": …}}``.
             **fields: See `JobFields`: ``image``, ``command``, ``env``, ``inputs``, ``files``, ``cpus``, ….
 
@@ -122,6 +128,8 @@ class Queue:
         if made.image is None and made.build is None and self._connection.welcome is not None:
             made.image = self._connection.welcome.default_image or None
         if blobs:
+            # A definition that is too large is told before anything is sent.
+            await asyncio.to_thread(job_id, made)
             await self._blobs.store(blobs.values(), progress)
         submit = m.Submit(
             ref=0,
@@ -131,6 +139,7 @@ class Queue:
             reuse=reuse,
             time_limit=milliseconds(timeout, field="timeout"),
             queue_limit=milliseconds(queue_timeout, field="queue_timeout"),
+            phase_limits=_phase_limits(phase_timeouts),
             follow=follow,
             callbacks=read_callbacks(callbacks),
         )
@@ -196,6 +205,23 @@ class Queue:
         async with deadline(timeout, "validating a job"):
             return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
 
+    async def configure(self, *, retention: str | float | None = None, timeout: float | None = None) -> m.Configured:
+        """Says how long the queue keeps its finished jobs, or only asks.
+
+        Args:
+            retention: Seconds, or text such as ``30d``; 0 for as long as the hub does; None to ask.
+            timeout: Seconds.
+
+        Returns:
+            What holds now: ``retention`` in milliseconds, and whether it is the queue's ``own`` word.
+
+        Raises:
+            BadRequest: It is too short, or longer than the hub allows.
+        """
+        wanted = None if retention is None else 0 if retention == 0 else milliseconds(retention, field="retention")
+        async with deadline(timeout, "configuring the queue"):
+            return await self._connection.request(m.Configure(ref=0, retention=wanted), m.Configured)
+
     async def jobs(self, states: Iterable[State] = ()) -> AsyncIterator[m.JobState]:
         """The queue's jobs, newest first.
 
@@ -222,6 +248,15 @@ class Queue:
         steps on the way; after a break everything missed is given, or all states again.
         """
         return watch(self.address, timeout=self._timeout, reconnect=self._reconnect)
+
+
+def _phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Phase, int]:
+    limits = {}
+    for name, timeout in (timeouts or {}).items():
+        if name not in tuple(Phase):
+            raise BadRequest(f"'{name}' is no phase; there are {', '.join(Phase)}", field="phase_timeouts")
+        limits[Phase(name)] = milliseconds(timeout, field=f"phase_timeouts.{name}")
+    return limits
 
 
 def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0) -> Queue:

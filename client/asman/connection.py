@@ -20,11 +20,11 @@ from websockets.exceptions import ConnectionClosed
 
 from asman_shared import limits
 from asman_shared import messages as m
+from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, Language, Packet, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
 
 from .address import Address
-from .backoff import delays
 from .dial import close_reason, dial, lasting
 from .following import Tracker
 from .session import Push, Reply, Request, Session
@@ -225,8 +225,9 @@ class Connection:
 
     async def _dial_again(self, why: str) -> ClientConnection:
         lost = time.monotonic()
-        for delay in delays():
-            await asyncio.sleep(delay)
+        backoff = Backoff()
+        while True:
+            await asyncio.sleep(backoff.next())
             try:
                 return await self._dial()
             except ConnectionFailed as error:
@@ -234,7 +235,6 @@ class Connection:
             away = time.monotonic() - lost
             if self._reconnect is not None and away > self._reconnect:
                 raise ConnectionFailed(f"the hub has been away for {away:.0f} seconds: {why}")
-        raise AssertionError("delays never end")
 
     async def _serve(self, ws: ClientConnection) -> str:
         """Works on one websocket until it is gone; says why."""

@@ -10,8 +10,10 @@ import msgspec
 
 from asman_shared.definition import Build, DataRef, Definition, Requirements, check
 from asman_shared.errors import BadDefinition
+from asman_shared.misfit import misfit
+from asman_shared.transfer import Blob
 
-from .inputs import Blob, InputValue, name_files, prepare
+from .inputs import InputValue, name_files, prepare
 
 Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
 
@@ -33,6 +35,7 @@ class JobFields(TypedDict, total=False):
         max_duration: The longest run, as part of the definition (``20m``).
         shm_size: Size of ``/dev/shm``.
         tags: A worker must carry all of these.
+        outputs: Patterns of the files below ``/outputs`` to keep (``*.csv``, ``plots/**``); without any, all are.
         version: A text or number that only makes the job another one than without.
     """
 
@@ -51,6 +54,7 @@ class JobFields(TypedDict, total=False):
     max_duration: str | None
     shm_size: str | None
     tags: Sequence[str] | None
+    outputs: Sequence[str] | None
     version: str | int | None
 
 
@@ -67,8 +71,8 @@ def read(definition: Definition | Mapping[str, Any] | None) -> Definition:
     try:
         return msgspec.convert(definition, Definition)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        where = "definition" + path.rstrip("`")
+        sentence, path = misfit(error)
+        where = f"definition.{path}".rstrip(".")
         raise BadDefinition(f"{sentence} ({where})", field=where) from error
 
 
@@ -112,6 +116,8 @@ def _plain(made: Definition, fields: JobFields) -> None:
         made.shm_size = shm_size
     if (tags := fields.get("tags")) is not None:
         made.tags = list(tags)
+    if (outputs := fields.get("outputs")) is not None:
+        made.outputs = list(outputs)
     if (version := fields.get("version")) is not None:
         made.v = version
 

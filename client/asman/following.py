@@ -11,9 +11,12 @@ from msgspec.structs import replace
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState, LogLine, Verdict
 from asman_shared.states import Reason, State
+from asman_shared.units import MIB
 
 TAIL_LINES: Final = 10_000
 """Lines that wait for a slow reader; later ones are fetched again when it gets there."""
+TAIL_BYTES: Final = 8 * MIB
+"""Characters of them after which no more are taken."""
 
 
 class _Signal:
@@ -116,20 +119,30 @@ class Tail:
         self._tracker = tracker
         self.next = since
         self.dropped = False
-        self._lines: deque[LogLine] = deque()
+        self._parts: deque[tuple[list[LogLine], int]] = deque()
+        self._count = 0
+        self._size = 0
 
     def pushed(self, lines: list[LogLine]) -> None:
         """Takes lines, in order; those that came before are dropped."""
-        for line in lines:
-            if line.seq < self.next:
-                continue
-            if len(self._lines) >= TAIL_LINES:
-                self.dropped = True
-                break
-            self._lines.append(line)
-            self.next = line.seq + 1
+        if lines and lines[0].seq < self.next:
+            lines = [line for line in lines if line.seq >= self.next]
+        if self._size > TAIL_BYTES or len(lines) > TAIL_LINES - self._count:
+            self.dropped = True
+            lines = lines[: TAIL_LINES - self._count] if self._size <= TAIL_BYTES else []
+        if lines:
+            size = sum([len(line.text) for line in lines])
+            self._parts.append((lines, size))
+            self._count += len(lines)
+            self._size += size
+            self.next = lines[-1].seq + 1
         self._tracker.wake()
 
-    def pop(self) -> LogLine | None:
-        """The next line that waits, if any."""
-        return self._lines.popleft() if self._lines else None
+    def pop(self) -> list[LogLine]:
+        """The next lines that wait, some at a time; none when none wait."""
+        if not self._parts:
+            return []
+        lines, size = self._parts.popleft()
+        self._count -= len(lines)
+        self._size -= size
+        return lines

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,23 +17,17 @@ import rfc8785
 from asman_shared import limits
 from asman_shared.definition import DataRef, check_name
 from asman_shared.errors import BadDefinition
-from asman_shared.units import KIB, MIB
+from asman_shared.transfer import Blob
+from asman_shared.transfer.source import CHUNK, file_state
+from asman_shared.units import KIB
 
 INLINE_TOTAL: Final = 128 * KIB
 """Bytes of values that travel inside one definition; the rest are blobs however small they are."""
-_READ: Final = MIB
+SHORTER_INLINE: Final = 48
+"""Bytes that are shorter in a definition than the name of their blob would be; these always travel inside."""
 
 InputValue = Any
 """Text, bytes, a path of a file or folder, a `DataRef`, or any JSON value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Bytes to be stored under their sha256: in memory, or in a file that is read when it is sent."""
-
-    sha256: str
-    size: int
-    source: bytes | Path
 
 
 @dataclass(slots=True)
@@ -68,9 +63,18 @@ class Prepared:
         clean = check_name(name, field=where, absolute=absolute)
         if clean in self.refs:
             raise BadDefinition(f"two inputs have the name '{clean}'", field=where)
+        if not _is_utf8(clean):
+            shown = clean.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise BadDefinition(f"the name '{shown}' is not UTF-8: rename the file", field=where)
+        if len(self.refs) >= limits.INPUTS:
+            raise BadDefinition(
+                f"more than {limits.INPUTS} files: pack them into an archive, and unpack it in the command", field=where
+            )
         return clean
 
     def _fits(self, size: int) -> bool:
+        if size <= SHORTER_INLINE:
+            return True
         if size > limits.INLINE_BYTES or self.inline + size > INLINE_TOTAL:
             return False
         self.inline += size
@@ -78,9 +82,11 @@ class Prepared:
 
     def _put(self, name: str, data: bytes) -> None:
         if not self._fits(len(data)):
-            digest = hashlib.sha256(data).hexdigest()
-            self._put_blob(name, Blob(digest, len(data), data))
+            self._put_bytes(name, data)
             return
+        self._put_inline(name, data)
+
+    def _put_inline(self, name: str, data: bytes) -> None:
         try:
             self.refs[name] = DataRef(data.decode(), "utf8")
         except UnicodeDecodeError:
@@ -98,31 +104,53 @@ class Prepared:
         if self._fits(len(data)):
             self.refs[name] = DataRef(value, "json")
         else:
-            self._put_blob(name, Blob(hashlib.sha256(data).hexdigest(), len(data), data))
+            self._put_bytes(name, data)
 
     def _put_file(self, name: str, path: Path, where: str) -> None:
         try:
-            if path.stat().st_size <= limits.INLINE_BYTES:
-                self._put(name, path.read_bytes())
+            if self._fits(path.stat().st_size):
+                self._put_inline(name, _read_small(path, where))
             else:
-                self._put_blob(name, hash_file(path))
+                self._put_blob(name, hash_file(path, where))
         except OSError as error:
             raise _unreadable(path, where, error) from error
+
+    def _put_bytes(self, name: str, data: bytes) -> None:
+        self._put_blob(name, Blob(hashlib.sha256(data).hexdigest(), len(data), data, f"the input '{name}'"))
 
     def _put_blob(self, name: str, blob: Blob) -> None:
         self.refs[name] = DataRef(blob.sha256, "key")
         self.blobs[blob.sha256] = blob
 
 
-def hash_file(path: Path) -> Blob:
-    """The blob that a file is, read in pieces."""
-    digest = hashlib.sha256()
-    size = 0
+def _read_small(path: Path, where: str) -> bytes:
+    """The bytes of a file that was small a moment ago."""
     with path.open("rb") as file:
-        while chunk := file.read(_READ):
+        data = file.read(limits.INLINE_BYTES + 1)
+    if len(data) > limits.INLINE_BYTES:
+        raise BadDefinition(f"'{path}' changed while it was read; try again", field=where)
+    return data
+
+
+def hash_file(path: Path, where: str) -> Blob:
+    """The blob that a file is, read in pieces; it is read again when it is sent, if it has not changed by then.
+
+    Raises:
+        BadDefinition: It changed while it was read.
+        OSError: It can't be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        before = os.fstat(file.fileno())
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
-            size += len(chunk)
-    return Blob(digest.hexdigest(), size, path)
+        if file_state(os.fstat(file.fileno())) != file_state(before) or file.tell() != before.st_size:
+            raise BadDefinition(f"'{path}' changed while it was read; try again", field=where)
+    return Blob(digest.hexdigest(), before.st_size, partial(_open, path), f"'{path}'", file_state(before))
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def prepare(values: Mapping[str, InputValue], *, where: str, absolute: bool = False) -> Prepared:
@@ -136,8 +164,6 @@ def prepare(values: Mapping[str, InputValue], *, where: str, absolute: bool = Fa
     made = Prepared()
     for name in sorted(values):
         made.add(name, values[name], where=where, absolute=absolute)
-        if len(made.refs) > limits.INPUTS:
-            raise BadDefinition(f"more than {limits.INPUTS} files: pack them into an archive", field=where)
     return made
 
 
@@ -159,6 +185,14 @@ def name_files(files: Mapping[str, str | os.PathLike[str]] | Iterable[str | os.P
             raise BadDefinition(f"two files have the name '{name}': name one of them yourself", field="inputs")
         named[name] = path
     return named
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _utf8(text: str, where: str) -> bytes:

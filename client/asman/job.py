@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
 from asman_shared import messages as m
+from asman_shared.errors import BadRequest
 from asman_shared.states import Reason
 
 from .blobs import Blobs
@@ -13,7 +14,7 @@ from .connection import Connection
 from .deadline import deadline
 from .failure import JobFailed
 from .following import Tracker
-from .logs import Line, LogReader, last_lines
+from .logs import Line, LogReader, followable, last_lines, selection
 from .outputs import JobResult
 
 if TYPE_CHECKING:
@@ -133,19 +134,84 @@ class Job:
             answer = await self._connection.request(m.Get(ref=0, job=self.id), m.Job)
         return JobResult(self.id, verdict, answer.result or m.Result(), self._blobs)
 
-    async def logs(self, since: int = 0, *, follow: bool = True) -> AsyncIterator[Line]:
-        """The job's log: what there is and then each line as it comes, until it is finished and all lines came.
+    async def logs(
+        self,
+        since: int = 0,
+        *,
+        follow: bool | None = None,
+        until: int | None = None,
+        head: int | None = None,
+        tail: int | None = None,
+        grep: str = "",
+        ignore_case: bool = False,
+        context: int | None = None,
+        stream: str | Iterable[str] = (),
+        phase: str | Iterable[str] = (),
+        around: str = "",
+        max_bytes: int | None = None,
+    ) -> AsyncIterator[Line]:
+        r"""The job's log: what there is and then each line as it comes, until it is finished and all lines came.
+
+        Or a part of it, in this order: of these streams and phases; around the first error; with what is looked for;
+        the first and the last; so many bytes.
 
         Args:
             since: The ``seq`` of the first line that is wanted.
-            follow: False to end with the lines there are now.
+            follow: False to end with the lines there are now, as it does by itself when a part is asked for. True goes
+                together with ``tail``, ``stream`` and ``phase``.
+            until: Only lines before this ``seq``.
+            head: Only the first so many; with ``grep`` of those found, and what is around them comes along.
+            tail: Only the last so many, likewise; with ``head``, the first and the last.
+            grep: Only lines in which this is found: a regular expression in RE2's syntax.
+            ignore_case: ``grep`` takes upper and lower case for the same.
+            context: Lines before and after each that was found; 10 around an error, otherwise none.
+            stream: ``stdout``, ``stderr`` or ``system``, or several of them.
+            phase: Such as ``building`` or ``running``, or several.
+            around: ``first_error``: only what is around the first line that looks like an error.
+            max_bytes: Only so many bytes of text; with ``tail`` the last of them.
 
         Raises:
+            BadRequest: What is asked for can't be, or can't be followed.
             AsmanError: As `wait`.
         """
+        select = selection(
+            until=until,
+            head=head,
+            tail=tail,
+            grep=grep,
+            ignore_case=ignore_case,
+            context=context,
+            stream=stream,
+            phase=phase,
+            around=around,
+            max_bytes=max_bytes,
+        )
+        async for lines in self.log_parts(since, follow=follow, select=select):
+            for line in lines:
+                yield line
+
+    def log_parts(
+        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
+    ) -> AsyncIterator[list[Line]]:
+        """As `logs`, but many lines at a time: for whoever shows a million of them."""
         reader = LogReader(self._connection, self._tracker, self.id, since)
-        async for line in reader.live() if follow else reader.stored():
-            yield line
+        if follow or (follow is None and select is None):
+            if select is not None and not followable(select):
+                raise BadRequest("only tail, stream and phase go together with follow", field="follow")
+            return reader.live(select)
+        return reader.stored() if select is None else reader.selected(select)
+
+    async def summary(self, timeout: float | None = None) -> m.JobSummary:
+        """How the job went or goes, in one page: phase, build step, last lines, and the first error.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            NotFound: The hub does not know the job any more.
+        """
+        async with deadline(timeout, f"asking about job {self.id[:12]}"):
+            return await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary)
 
     async def explain(self, timeout: float | None = None) -> m.Explanation:
         """Why the job is where it is: ``sentence`` for people, the rest for programs.

@@ -8,17 +8,22 @@ import binascii
 import hashlib
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import rfc8785
 
+from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.definition import check_name
 from asman_shared.errors import AsmanError, NotFound, ProtocolError, Unauthentic
+from asman_shared.transfer import Progress, Wanted
 
-from .blobs import Blobs, Progress
+from .blobs import Blobs, about, named
 
 _AT_ONCE = 64
 
@@ -55,7 +60,10 @@ class Output:
         inline = self._inline()
         if inline is not None:
             return inline
-        return await self._blobs.read(self._url, self.sha256)
+        try:
+            return await self._blobs.read(self._wanted())
+        except AsmanError as error:
+            raise named(error, f"the output '{self.name}'") from error
 
     async def read_text(self, encoding: str = "utf-8") -> str:
         """Its text.
@@ -80,7 +88,7 @@ class Output:
 
         Args:
             path: Where to; folders on the way are made.
-            progress: Is told how many bytes came, piece by piece.
+            progress: Is told how many bytes came, piece by piece; a negative number takes back what has to come again.
 
         Returns:
             The file's path.
@@ -89,24 +97,45 @@ class Output:
             OSError: The file can't be written.
             AsmanError: As `read_bytes`.
         """
-        to = Path(path)
-        if await asyncio.to_thread(to.is_dir):
-            to = _inside(to, self.name.rpartition("/")[2])
-        await asyncio.to_thread(to.parent.mkdir, parents=True, exist_ok=True)
-        inline = self._inline()
-        if inline is not None:
-            await asyncio.to_thread(to.write_bytes, inline)
-        else:
-            await self._blobs.save(self._url, self.sha256, to, progress)
-        if self._file.mode & 0o100:
-            await asyncio.to_thread(_make_executable, to)
+        to = await asyncio.to_thread(self._place, Path(path))
+        return await self._save(to, progress)
+
+    def _place(self, path: Path) -> Path:
+        """Where it goes, with the folders on the way made; runs in a thread."""
+        to = _inside(path, self.name.rpartition("/")[2]) if path.is_dir() else path
+        to.parent.mkdir(parents=True, exist_ok=True)
         return to
 
-    async def _url(self) -> str:
+    async def _save(self, to: Path, progress: Progress | None, link: m.BlobLink | None = None) -> Path:
+        inline = self._inline()
+        if inline is not None:
+            await asyncio.to_thread(_write, to, inline, self.executable)
+            return to
+        try:
+            await self._blobs.save(self._wanted(link), to, progress, executable=self.executable)
+        except AsmanError as error:
+            raise named(error, f"the output '{self.name}'") from error
+        return to
+
+    @property
+    def executable(self) -> bool:
+        """Whether it is a program; no other of a job's permission bits is taken over."""
+        return bool(self._file.mode & 0o100)
+
+    @property
+    def key(self) -> str | None:
+        """Its name in the hub's store, if that has it."""
+        return self.sha256 if self._file.ref.type == "key" else None
+
+    def _wanted(self, link: m.BlobLink | None = None) -> Wanted:
         ref = self._file.ref
-        if ref.type == "url":
+        if ref.type != "url":
+            return self._blobs.wanted(self.sha256, size=self.size, link=link)
+
+        async def where() -> str:
             return str(ref.value)
-        return (await self._blobs.links([self.sha256]))[self.sha256]
+
+        return Wanted(where, sha256=self.sha256, size=self.size, renewable=False)
 
     def _inline(self) -> bytes | None:
         """The bytes, when they are in the result itself."""
@@ -169,6 +198,7 @@ class JobResult:
         self.verdict = verdict
         self.exit_code = verdict.exit_code
         self.outputs: Outputs = Outputs(result, blobs)
+        self._blobs = blobs
         self.skipped = result.skipped
         self.phases = result.phases
         self.image_digest = result.image_digest
@@ -189,21 +219,62 @@ class JobResult:
             OSError: A file can't be written.
             AsmanError: As `Output.read_bytes`.
         """
-        root = Path(folder)
-        await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
-        places = [(output, _inside(root, name)) for name, output in self.outputs.items()]
+        places = await asyncio.to_thread(self._places, Path(folder))
+        same: dict[tuple[str | None, str], list[_Place]] = {}
+        for output, to in places:
+            same.setdefault((output.key, "" if output.key else output.name), []).append((output, to))
+        groups = list(same.values())
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def save(output: Output, to: Path) -> Path:
+        async def save(group: list[_Place], links: dict[str, m.BlobLink]) -> None:
             async with turns:
-                return await output.save(to, progress)
+                await _save_same(group, links, progress)
 
+        for start in range(0, len(groups), limits.BLOBS_PER_REQUEST):
+            batch = groups[start : start + limits.BLOBS_PER_REQUEST]
+            links = await self._links([group[0][0] for group in batch])
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for group in batch:
+                        tasks.create_task(save(group, links))
+            except* (AsmanError, OSError) as errors:
+                raise errors.exceptions[0] from None
+        return [to for _, to in places]
+
+    def _places(self, root: Path) -> list[_Place]:
+        """Where each output goes, all of them looked at before a folder for any is made; runs in a thread."""
+        root.mkdir(parents=True, exist_ok=True)
+        places = [(output, _inside(root, name)) for name, output in self.outputs.items()]
+        for folder in sorted({to.parent for _, to in places}):
+            folder.mkdir(parents=True, exist_ok=True)
+        return places
+
+    async def _links(self, outputs: list[Output]) -> dict[str, m.BlobLink]:
+        """Where those of them are that the hub's store has, in one question."""
+        keys = {output.key: output.name for output in outputs if output.key is not None}
         try:
-            async with asyncio.TaskGroup() as group:
-                saves = [group.create_task(save(output, to)) for output, to in places]
-        except* (AsmanError, OSError) as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in saves]
+            return await self._blobs.links(keys) if keys else {}
+        except NotFound as error:
+            raise named(error, "an output") from error
+
+
+_Place = tuple[Output, Path]
+
+
+async def _save_same(group: list[_Place], links: dict[str, m.BlobLink], progress: Progress | None) -> None:
+    """Saves outputs with the same bytes, which come once."""
+    (first, path), *others = group
+    await first._save(path, progress, links.get(first.sha256))
+    if others:
+        await asyncio.to_thread(_copy, path, others)
+        if progress is not None:
+            progress(sum(output.size for output, _ in others))
+
+
+def _copy(path: Path, places: list[_Place]) -> None:
+    for output, to in places:
+        with _writing(to, output.executable) as out, path.open("rb") as file:
+            shutil.copyfileobj(file, out)
 
 
 def _inside(root: Path, name: str) -> Path:
@@ -217,6 +288,21 @@ def _inside(root: Path, name: str) -> Path:
     return to
 
 
-def _make_executable(path: Path) -> None:
-    mode = path.stat().st_mode
-    path.chmod(mode | ((mode & 0o444) >> 2))
+def _write(to: Path, data: bytes, executable: bool) -> None:
+    with _writing(to, executable) as out:
+        out.write(data)
+
+
+@contextmanager
+def _writing(to: Path, executable: bool) -> Iterator[BinaryIO]:
+    """A file that has its name once it is whole."""
+    part = to.with_name(f".{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(part, flags, 0o777 if executable else 0o666), "wb") as out:
+            yield out
+        part.replace(to)
+    except OSError as error:
+        raise about(error, to) from error
+    finally:
+        part.unlink(missing_ok=True)

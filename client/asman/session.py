@@ -32,8 +32,10 @@ Request = (
     | m.Follow
     | m.Unfollow
     | m.ReadLog
+    | m.Summarise
     | m.Explain
     | m.Validate
+    | m.Configure
     | m.PutBlobs
     | m.GetBlobs
 )
@@ -46,8 +48,10 @@ Reply = (
     | m.WorkerPage
     | m.Following
     | m.LogPage
+    | m.JobSummary
     | m.Explanation
     | m.Validated
+    | m.Configured
     | m.BlobTickets
     | m.BlobLinks
 )

@@ -184,6 +184,7 @@ class Job(_Mirror):
 
     wait = _call(job.Job.wait)
     explain = _call(job.Job.explain)
+    summary = _call(job.Job.summary)
     cancel = _call(job.Job.cancel)
     delete = _call(job.Job.delete)
     logs: Callable[..., Iterator[Line]] = _each(job.Job.logs)
@@ -237,6 +238,7 @@ class Queue(_Mirror):
 
     workers = _call(client.Queue.workers)
     validate = _call(client.Queue.validate)
+    configure = _call(client.Queue.configure)
     jobs: Callable[..., Iterator[m.JobState]] = _each(client.Queue.jobs)
     changes: Callable[..., Iterator[Change]] = _each(client.Queue.changes)
     _submit = _call(client.Queue.submit)

@@ -8,9 +8,10 @@ from msgspec import Struct
 from starlette.routing import Route
 
 from asman_shared import limits
-from asman_shared.states import State
+from asman_shared.messages import STREAMS
+from asman_shared.states import Phase, State
 
-from . import metrics, pages, rest, rest_events, rest_jobs, rest_queue, webhook_rest
+from . import metrics, pages, rest, rest_blobs, rest_events, rest_jobs, rest_logs, rest_queue, webhook_rest
 from . import rest_types as t
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
@@ -53,6 +54,8 @@ class Operation(Struct, frozen=True):
 
 
 WHOLE: Final = {"type": "integer", "minimum": 0}
+FLAG: Final = {"type": "integer", "minimum": 0, "maximum": 1}
+PATTERN: Final = limits.LOG_PATTERN_LENGTH
 DURATION: Final = {"type": "string", "examples": ["30s"]}
 JOB: Final = "/q/{queue}/jobs/{id}"
 _PAGE: Final = {200: Answer("a web page", media=("text/html",))}
@@ -109,6 +112,23 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET",
+        "/q/{queue}/settings",
+        rest_queue.settings,
+        "settings",
+        "queue",
+        {200: Answer("its settings", t.SettingsAnswer)},
+    ),
+    Operation(
+        "PUT",
+        "/q/{queue}/settings",
+        rest_queue.configure,
+        "configure",
+        "queue",
+        {200: Answer("its settings as they are now", t.SettingsAnswer)},
+        body=t.SettingsBody,
+    ),
+    Operation(
+        "GET",
         "/q/{queue}/metrics",
         metrics.queue_metrics,
         "queue_metrics",
@@ -137,15 +157,33 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         JOB + "/log",
-        rest_jobs.log,
+        rest_logs.log,
         "log",
         "job",
         {200: Answer("lines", t.LogAnswer, (TEXT,))},
         (
             Parameter("since", "the `seq` of the first line wanted; without, the run's first", WHOLE),
-            Parameter("limit", "at most so many lines", {"type": "integer", "minimum": 1}),
-            Parameter("stream", "only these", {"type": "string", "enum": list(t.STREAMS)}, many=True),
+            Parameter("until", "only lines before this `seq`", WHOLE),
+            Parameter("limit", "at most so many lines in the answer", {"type": "integer", "minimum": 1}),
+            Parameter("stream", "only these", {"type": "string", "enum": list(STREAMS)}, many=True),
+            Parameter("phase", "only these", {"type": "string", "enum": [p.value for p in Phase]}, many=True),
+            Parameter("head", "only the first so many", WHOLE),
+            Parameter("tail", "only the last so many; with `head`, the first and the last", WHOLE),
+            Parameter("grep", "only lines that have this: RE2 syntax", {"type": "string", "maxLength": PATTERN}),
+            Parameter("ignore_case", "upper and lower case are the same for `grep`", FLAG),
+            Parameter("context", "so many lines before and after each that was found", WHOLE),
+            Parameter("around", "only what is around this", {"type": "string", "enum": ["first_error"]}),
+            Parameter("max_bytes", "only so many bytes of text; with `tail` the last of them", WHOLE),
+            *(Parameter(name, "as `more` of the page before has it", WHOLE) for name in ("before", "owed", "standing")),
         ),
+    ),
+    Operation(
+        "GET",
+        JOB + "/summary",
+        rest_logs.summary,
+        "summary",
+        "job",
+        {200: Answer("how it went", t.SummaryAnswer)},
     ),
     Operation(
         "GET",
@@ -195,22 +233,58 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         "/b/{sha256}",
-        rest.blob,
+        rest_blobs.get_blob,
         "get_blob",
         "blob",
-        {200: Answer("its bytes", media=(BYTES,))},
+        {200: Answer("its bytes", media=(BYTES,)), 206: Answer("the range asked for", media=(BYTES,))},
         _SIGNED,
     ),
     Operation(
         "PUT",
         "/b/{sha256}",
-        rest.blob,
+        rest_blobs.put_blob,
         "put_blob",
         "blob",
         {201: Answer("it is stored", t.BlobAnswer)},
-        (*_SIGNED, Parameter("for", "as signed: its size", WHOLE)),
+        (*_SIGNED, Parameter("for", "as signed: what is to come")),
         bytes,
         BYTES,
+    ),
+    Operation(
+        "GET",
+        "/f/{name}",
+        rest_blobs.get_file,
+        "get_file",
+        "file",
+        {
+            200: Answer("its bytes", media=("*/*",)),
+            206: Answer("the range asked for", media=("*/*",)),
+            302: Answer("where its bytes are"),
+            304: Answer("it is what `If-None-Match` says"),
+        },
+    ),
+    Operation(
+        "PUT",
+        "/f/{name}",
+        rest_blobs.put_file,
+        "put_file",
+        "file",
+        {
+            200: Answer("it was stored before", t.FileAnswer),
+            201: Answer("it is stored", t.FileAnswer),
+            307: Answer("where to send it"),
+        },
+        (),
+        bytes,
+        BYTES,
+    ),
+    Operation(
+        "GET",
+        "/f/{name}/exists",
+        rest_blobs.file_exists,
+        "file_exists",
+        "file",
+        {200: Answer("it is stored", t.FileExistsAnswer), 404: Answer("it is not", t.FileExistsAnswer)},
     ),
     Operation(
         "GET",

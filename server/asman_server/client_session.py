@@ -15,6 +15,7 @@ from asman_shared.messages import (
     BlobTickets,
     Cancel,
     ClientMessage,
+    Configure,
     Delete,
     Explain,
     Follow,
@@ -26,12 +27,12 @@ from asman_shared.messages import (
     JobPage,
     JobState,
     List,
-    LogPage,
     Ping,
     Pong,
     PutBlobs,
     ReadLog,
     Submit,
+    Summarise,
     Unfollow,
     Validate,
     Welcome,
@@ -45,6 +46,7 @@ from .access import Access, Right
 from .core import events as ev
 from .inquiry import explain_job, validate
 from .log_follow import LogFollow
+from .log_summary import summarise_log
 from .queue_shell import Origin, QueueShell
 from .services import Services
 from .session import SocketSession
@@ -59,8 +61,10 @@ NEEDS: Final[dict[type, Right]] = {
     Workers: Right.READ,
     Follow: Right.READ,
     ReadLog: Right.READ,
+    Summarise: Right.READ,
     Explain: Right.READ,
     Validate: Right.SUBMIT,
+    Configure: Right.SUBMIT,
     GetBlobs: Right.READ,
 }
 
@@ -88,6 +92,7 @@ class ClientSession(SocketSession[ClientMessage]):
         self._shell = shell
         self._blobs = services.blobs
         self._clock = services.clock
+        self._reader = services.log_reader
         self._default_image = services.default_image
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
@@ -103,8 +108,10 @@ class ClientSession(SocketSession[ClientMessage]):
             Follow: self._follow,
             Unfollow: self._unfollow,
             ReadLog: self._read_log,
+            Summarise: self._summarise,
             Explain: self._explain,
             Validate: self._validate,
+            Configure: self._configure,
             PutBlobs: self._put_blobs,
             GetBlobs: self._get_blobs,
             Ping: self.ping,
@@ -213,13 +220,15 @@ class ClientSession(SocketSession[ClientMessage]):
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
             await follow.start()
             self._logs[message.job] = follow
-        if not job.state.over:
+        # Who follows a finished job is told that end, even if the job is run again before the answer leaves.
+        over = job.wire() if job.state.over else None
+        if over is None:
             self._shell.fanout.follow(message.job, self)
             self._followed.add(message.job)
         self._shell.tell(
             job,
             Origin(message.ref, self.say),
-            lambda state: Following(ref=message.ref, active=True, job=state),
+            lambda state: Following(ref=message.ref, active=True, job=over or state),
         )
 
     def _log_over(self, job_id: str) -> None:
@@ -234,11 +243,11 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(Following(ref=message.ref, active=False))
 
     async def _read_log(self, message: ReadLog) -> None:
-        state = await self._shell.durable(await self._shell.job(message.job))
-        finished = state.state is State.FINISHED
-        lines, at_end = await self._shell.logs.read(message.job, message.since, message.limit)
-        following = lines[-1].seq + 1 if lines else message.since
-        self.say(LogPage(ref=message.ref, lines=lines, next=following, final=finished and at_end))
+        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref)
+        self.say(await self._reader.page(*args))
+
+    async def _summarise(self, message: Summarise) -> None:
+        self.say(await summarise_log(self._reader, self._shell, message.job, message.ref))
 
     async def _explain(self, message: Explain) -> None:
         self.say(await explain_job(self._shell, message.job, self._clock(), message.ref))
@@ -246,11 +255,24 @@ class ClientSession(SocketSession[ClientMessage]):
     async def _validate(self, message: Validate) -> None:
         self.say(await validate(self._shell, self._blobs, message.definition, message.ref))
 
+    def _configure(self, message: Configure) -> None:
+        if message.retention is None:
+            self.say(self._shell.configured(message.ref))
+        else:
+            self._shell.configure(message.retention, Origin(message.ref, self.say))
+
     async def _put_blobs(self, message: PutBlobs) -> None:
-        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))
+        await self.beside(message.ref, lambda: self._tickets(message))
+
+    async def _tickets(self, message: PutBlobs) -> BlobTickets:
+        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
+        return BlobTickets(ref=message.ref, tickets=tickets)
 
     async def _get_blobs(self, message: GetBlobs) -> None:
-        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+        await self.beside(message.ref, lambda: self._links(message))
+
+    async def _links(self, message: GetBlobs) -> BlobLinks:
+        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
 
 
 def _ignore(_message: Any) -> None:

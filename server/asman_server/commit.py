@@ -6,6 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from .blob_changes import BlobChange
+
 Key = tuple[str, str]
 """(queue, job id)."""
 
@@ -19,6 +21,7 @@ class JobRow(Struct, gc=False):
     state: str
     finished: int
     record: bytes
+    due: int = 0
 
 
 class LogChunk(Struct, gc=False):
@@ -58,10 +61,23 @@ class WebhookRow(Struct, gc=False):
     due: int
 
 
+class QueueRow(Struct, gc=False):
+    """How a queue was configured; see `asman_server.tables.queues`.
+
+    ``kept`` is how long it keeps finished jobs from now on, by its own word or the hub's.
+    """
+
+    queue: str
+    retention: int
+    touched: int
+    kept: int
+
+
 class Commit(Struct):
     """What is written together, in this order: removals first, so that what was removed may be made anew.
 
     Attributes:
+        forget_queues: Queues whose configuration is to be removed, unless they have jobs.
         forget: Jobs to remove with their results and logs.
         clear: Jobs whose log is to be removed.
         definitions: (id, body) to store unless they are there.
@@ -69,9 +85,13 @@ class Commit(Struct):
         results: (queue, id, body) to store or replace.
         chunks: Log chunks to store or replace.
         drop_chunks: (queue, job, first) of log chunks to remove.
+        definition_blobs: (definition, sha256) for each blob that those definitions name.
+        result_blobs: (queue, id, sha256) for each blob that those results name; older ones of the job are removed.
         webhooks: Webhooks to store unless they are there.
         webhooks_later: (id, tries, due) of webhooks that are to be tried again.
         webhooks_done: Ids of webhooks to remove.
+        queues: Configurations to store or replace; the finished jobs of the queue are due anew.
+        blobs: What changes in the catalogue of blobs, in this order, after all the rest.
     """
 
     forget: list[Key]
@@ -84,6 +104,11 @@ class Commit(Struct):
     webhooks: list[WebhookRow] = []
     webhooks_later: list[tuple[str, int, int]] = []
     webhooks_done: list[str] = []
+    forget_queues: list[str] = []
+    queues: list[QueueRow] = []
+    definition_blobs: list[tuple[str, str]] = []
+    result_blobs: list[tuple[str, str, str]] = []
+    blobs: list[BlobChange] = []
 
 
 class Ledger(Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,11 +15,31 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from asman_shared import limits
 from asman_shared.errors import BadRequest
-from asman_shared.units import parse_duration
+from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 
+from .blobs.s3_settings import is_http_url, s3_address
+
+LOG_LEAST = 64 * KIB
+LOG_MOST = 4 * GIB
+"""Bounds of the log that is kept of each job."""
 CONFIG_VARIABLE = "ASMAN_CONFIG"
 """Environment variable that names the file, when no flag does."""
+
+
+BLOB_RETENTION_LEAST = 60_000
+"""Milliseconds that an unused blob is kept at least."""
+
+T = TypeVar("T")
+
+
+def _checked(read: Callable[[str], T], value: str) -> T:
+    """What a setting says, or pydantic's kind of error."""
+    try:
+        return read(value)
+    except BadRequest as error:
+        raise ValueError(error.message) from error
 
 
 class HubConfig(BaseSettings):
@@ -34,7 +55,18 @@ class HubConfig(BaseSettings):
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
         grace: How long a lost worker may take to come back before its jobs are given to others.
-        retention: How long finished jobs, their results and their logs are kept.
+        retention: How long finished jobs, their results and their logs are kept where the queue does not say.
+        longest_retention: The longest that a queue may ask for.
+        blobs: ``s3://bucket/prefix`` to keep blobs in S3; empty for a folder in the data folder.
+        blob_retention: How long a blob is kept that nobody uses and no job names; empty for as long as jobs.
+        blob_quota: Bytes that blobs may take in the folder, such as ``50GiB``; empty for as many as the disk has.
+        s3_endpoint: URL of the S3 service; empty for AWS.
+        s3_public_endpoint: URL under which clients and workers reach it, when that is another.
+        s3_region: Its region.
+        s3_access_key: Who the hub is there; with ``s3_secret_key``. Both empty for AWS's own variables and roles.
+        s3_secret_key: See ``s3_access_key``.
+        s3_path_style: Whether the bucket is in the path; by default it is when there is an endpoint.
+        log_limit: How much log is kept of each job; past it, its beginning and its end are.
         allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
         shutdown_timeout: How long the hub tries to end connections politely, in seconds.
     """
@@ -52,17 +84,65 @@ class HubConfig(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     grace: str = "30s"
     retention: str = "7d"
+    longest_retention: str = "365d"
+    blobs: str = ""
+    blob_retention: str = ""
+    blob_quota: str = ""
+    s3_endpoint: str = ""
+    s3_public_endpoint: str = ""
+    s3_region: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_path_style: bool | None = None
+    log_limit: str = format_size(limits.LOG_BYTES)
     allow_private_webhooks: bool = False
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
-    @field_validator("grace", "retention")
+    @field_validator("grace", "retention", "longest_retention")
     @classmethod
     def _is_duration(cls, value: str) -> str:
-        try:
-            parse_duration(value)
-        except BadRequest as error:
-            raise ValueError(error.message) from error
+        _checked(parse_duration, value)
         return value
+
+    @field_validator("log_limit")
+    @classmethod
+    def _is_log_limit(cls, value: str) -> str:
+        if not LOG_LEAST <= _checked(parse_size, value) <= LOG_MOST:
+            raise ValueError(f"a job's log may have from {format_size(LOG_LEAST)} to {format_size(LOG_MOST)}")
+        return value
+
+    @field_validator("blobs")
+    @classmethod
+    def _is_s3(cls, value: str) -> str:
+        if value:
+            _checked(s3_address, value)
+        return value
+
+    @field_validator("blob_retention")
+    @classmethod
+    def _is_long_enough(cls, value: str) -> str:
+        if value and _checked(parse_duration, value) < BLOB_RETENTION_LEAST:
+            raise ValueError("blobs are kept for 1m at least: between being asked about and being named by a job")
+        return value
+
+    @field_validator("blob_quota")
+    @classmethod
+    def _is_size(cls, value: str) -> str:
+        if value:
+            _checked(parse_size, value)
+        return value
+
+    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not is_http_url(value):
+            raise ValueError("write it like https://s3.example.org")
+        return value
+
+    @property
+    def blob_retention_ms(self) -> int:
+        """Milliseconds that an unused blob is kept."""
+        return max(BLOB_RETENTION_LEAST, parse_duration(self.blob_retention or self.retention))
 
     @property
     def database(self) -> str:

@@ -14,7 +14,7 @@ import alembic.config
 import asyncpg
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from asman_shared.errors import Unavailable
@@ -26,6 +26,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds that Postgres may take to answer a new connection."""
 STATEMENT_TIMEOUT = 60.0
 """Seconds that Postgres may take for one statement before it counts as away."""
+LOCKED_PAUSE = 0.05
+"""Seconds before a file of SQLite that somebody else migrates is tried again."""
 MIGRATION_LOCK = 0x61736D616E
 """Advisory lock of Postgres under which one hub at a time migrates."""
 
@@ -65,7 +67,7 @@ def unavailable(sentence: str) -> Iterator[None]:
 def _durable_sqlite(connection: Any, _record: Any) -> None:
     """Write-ahead log, every commit synced to disk, and patience with a locked file."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "temp_store=MEMORY"):
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -114,5 +116,15 @@ async def migrate(engine: AsyncEngine) -> None:
         Unavailable: It can't be reached or changed.
     """
     with unavailable(f"the database {engine.url!r} can't be opened: {{}}"):
-        async with asyncio.timeout(OPEN_TIMEOUT), engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        async with asyncio.timeout(OPEN_TIMEOUT):
+            while True:
+                try:
+                    async with engine.begin() as connection:
+                        await connection.run_sync(_upgrade)
+                except OperationalError as error:
+                    # Another hub migrates this file, or makes it a write-ahead one, for which SQLite does not wait.
+                    if "database is locked" not in str(error):
+                        raise
+                    await asyncio.sleep(LOCKED_PAUSE)
+                else:
+                    return

@@ -9,17 +9,21 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_shared.units import parse_duration
+from asman_shared.units import parse_duration, parse_size
 
-from .blobs import FolderStore
+from .blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Store
+from .blobs.s3_settings import s3_settings
 from .clock import Clock, wall_clock
 from .config import HubConfig
 from .core import QueuePolicy
 from .database import make_engine, migrate
 from .journal import Journal
+from .log_reader import LogReader
 from .meters import TimedLedger
 from .outbox import Flusher
+from .plain_files import PlainFiles
 from .registry import Registry
+from .retention import Retention, give_jobs_their_time
 from .services import Services
 from .signing import Signer, load_secret
 from .sql_ledger import SqlLedger
@@ -29,6 +33,14 @@ from .webhook_signing import webhook_key
 from .webhooks import Deliverer
 
 log = logging.getLogger("asman.hub")
+
+
+def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
+    """Where the settings say that blobs are."""
+    settings = s3_settings(config)
+    if settings is None:
+        return FolderStore(config.data_dir / "blobs", signer, clock)
+    return S3Store(settings, clock)
 
 
 class Hub:
@@ -42,12 +54,25 @@ class Hub:
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
         self.config = config
         self.clock = clock
-        self._policy = QueuePolicy(grace=parse_duration(config.grace), private_webhooks=config.allow_private_webhooks)
+        self._policy = QueuePolicy(
+            grace=parse_duration(config.grace),
+            retention=parse_duration(config.retention),
+            longest_retention=parse_duration(config.longest_retention),
+            log_bytes=parse_size(config.log_limit),
+            private_webhooks=config.allow_private_webhooks,
+        )
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
-        self.blobs = FolderStore(config.data_dir / "blobs", self.signer, clock)
-        self.services = Services(self.blobs, Flusher(), clock, config.default_image)
+        self.blobs = BlobDesk(
+            _blob_store(config, self.signer, clock),
+            clock,
+            Room(parse_size(config.blob_quota) if config.blob_quota and not config.blobs else None),
+            config.blob_retention_ms,
+        )
+        self.files = PlainFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
+        self.log_reader = LogReader()
+        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
         self.ledger: TimedLedger
@@ -70,29 +95,38 @@ class Hub:
         writer = make_engine(self.config.database, pool=1)
         try:
             await migrate(self.engine)
+            await give_jobs_their_time(self.engine, self._policy.retention)
             self.ledger = TimedLedger(SqlLedger(writer))
             self.journal = Journal(self.ledger)
             self.store = Store(self.engine)
-            retention = parse_duration(self.config.retention)
-            self.registry = Registry(self.journal, self.store, self.clock, self._policy, retention)
+            self.registry = Registry(self.journal, self.store, self.clock, self._policy)
+            retention = Retention(self.registry, self.store, self.journal, self.clock, self._policy.retention)
+            catalogue = Catalogue(self.engine, self.journal)
+            collector = Collector(self.blobs, self.clock, self.config.blob_retention_ms)
             sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
-            async with sender, asyncio.TaskGroup() as tasks:
+            async with sender, self.blobs.open(catalogue), asyncio.TaskGroup() as tasks:
                 deliverer = Deliverer(self.store, self.journal, sender, self.clock)
                 self.journal.on_webhooks = deliverer.wake
                 writing = tasks.create_task(self.journal.run())
                 sweeping = tasks.create_task(self.registry.look_after())
+                await self.blobs.adopt()
                 delivering = tasks.create_task(deliverer.run())
+                expiring = tasks.create_task(retention.run())
+                collecting = tasks.create_task(collector.run())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:
                     yield self
                 finally:
+                    expiring.cancel()
                     sweeping.cancel()
                     delivering.cancel()
+                    collecting.cancel()
                     await self.registry.close()
                     self.journal.close()
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
         finally:
+            self.log_reader.close()
             await writer.dispose()
             await self.engine.dispose()
             log.info("hub closed")

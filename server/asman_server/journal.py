@@ -16,9 +16,10 @@ from typing import Protocol
 import msgspec
 
 from asman_shared.errors import AsmanError, Unavailable
-from asman_shared.messages import JobState, Result
+from asman_shared.messages import JobState, Result, Summary
 
-from .commit import Commit, JobRow, Key, Ledger, LogChunk, WebhookRow
+from .blob_changes import BlobChange, blobs_of_result
+from .commit import Commit, JobRow, Key, Ledger, LogChunk, QueueRow, WebhookRow
 from .core import Job
 
 log = logging.getLogger("asman.hub.journal")
@@ -28,12 +29,16 @@ RETRY_LAST = 5.0
 """Seconds between tries while the database fails, doubling."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_NO_JOB = Job(id="", number=0, summary=Summary())
 
 
 class Publisher(Protocol):
     """Whoever tells followers of a queue what has become durable."""
 
     name: str
+
+    def due(self, job: Job) -> int:
+        """When something is to be done about a job although nothing happens, in epoch milliseconds; 0 for never."""
 
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
         """Tells followers; each change comes with whether it begins a run."""
@@ -53,15 +58,20 @@ class Batch:
 
     __slots__ = (
         "answers",
+        "blobs",
         "chunks",
         "clear",
+        "definition_blobs",
         "definitions",
         "dirty",
         "done",
         "drop_chunks",
         "forget",
+        "forget_queues",
         "queues",
+        "result_blobs",
         "results",
+        "settings",
         "webhooks",
         "webhooks_done",
         "webhooks_later",
@@ -73,11 +83,16 @@ class Batch:
         self.results: dict[Key, bytes] = {}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
         self.clear: dict[Key, None] = {}
-        self.chunks: list[LogChunk] = []
+        self.chunks: dict[tuple[str, str, int], LogChunk] = {}
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.webhooks_later: dict[str, tuple[int, int]] = {}
         self.webhooks_done: dict[str, None] = {}
+        self.settings: dict[str, QueueRow] = {}
+        self.forget_queues: dict[str, None] = {}
+        self.definition_blobs: dict[str, list[str]] = {}
+        self.result_blobs: dict[Key, list[str]] = {}
+        self.blobs: list[BlobChange] = []
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
         self.queues: set[str] = set()
@@ -96,6 +111,9 @@ class Batch:
             or self.webhooks
             or self.webhooks_later
             or self.webhooks_done
+            or self.settings
+            or self.forget_queues
+            or self.blobs
         )
 
     def commit(self) -> Commit:
@@ -105,15 +123,20 @@ class Batch:
             clear=list(self.clear),
             definitions=list(self.definitions.items()),
             jobs=[
-                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job))
-                for key, (_, job, _) in self.dirty.items()
+                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
+                for key, (publisher, job, _) in self.dirty.items()
             ],
             results=[(*key, body) for key, body in self.results.items()],
-            chunks=self.chunks,
+            chunks=list(self.chunks.values()),
             drop_chunks=self.drop_chunks,
             webhooks=self.webhooks,
             webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
             webhooks_done=list(self.webhooks_done),
+            forget_queues=list(self.forget_queues),
+            queues=list(self.settings.values()),
+            definition_blobs=[(job_id, key) for job_id, keys in self.definition_blobs.items() for key in keys],
+            result_blobs=[(*job, key) for job, keys in self.result_blobs.items() for key in keys],
+            blobs=self.blobs,
         )
 
     def absorb(self, newer: Batch) -> None:
@@ -126,15 +149,21 @@ class Batch:
             if key not in newer.dirty:
                 self.dirty.pop(key, None)
             self.results.pop(key, None)
+            self.result_blobs.pop(key, None)
         self.results.update(newer.results)
+        self.result_blobs.update(newer.result_blobs)
         self.definitions.update(newer.definitions)
+        self.definition_blobs.update(newer.definition_blobs)
         cleared = newer.clear.keys() | newer.forget.keys()
-        self.chunks = [c for c in self.chunks if (c.queue, c.job) not in cleared] + newer.chunks
+        self.chunks = {place: chunk for place, chunk in self.chunks.items() if place[:2] not in cleared} | newer.chunks
         self.clear |= newer.clear
         self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in cleared] + newer.drop_chunks
         self.webhooks += newer.webhooks
         self.webhooks_later |= newer.webhooks_later
         self.webhooks_done |= newer.webhooks_done
+        self.settings |= newer.settings
+        self.forget_queues |= newer.forget_queues
+        self.blobs += newer.blobs
         self.answers += newer.answers
         self.done += newer.done
         self.queues |= newer.queues
@@ -167,14 +196,16 @@ class Journal:
         self._next.queues.add(publisher.name)
         self._wake.set()
 
-    def define(self, job_id: str, body: bytes) -> None:
-        """A definition is to be written with the jobs that need it."""
+    def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
+        """A definition is to be written with the jobs that need it, and which blobs it names."""
         self._next.definitions[job_id] = body
+        self._next.definition_blobs[job_id] = blobs
         self._wake.set()
 
     def result(self, queue: str, job_id: str, result: Result) -> None:
         """A result is to be written with its job."""
         self._next.results[queue, job_id] = _encode(result)
+        self._next.result_blobs[queue, job_id] = blobs_of_result(result)
         self._wake.set()
 
     def forget(self, publisher: Publisher, job: Job) -> None:
@@ -183,7 +214,8 @@ class Journal:
         batch = self._next
         batch.dirty.pop(key, None)
         batch.results.pop(key, None)
-        batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != key]
+        batch.result_blobs.pop(key, None)
+        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != key}
         batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
         batch.forget[key] = (publisher, job)
         batch.queues.add(publisher.name)
@@ -192,14 +224,14 @@ class Journal:
     def clear_log(self, queue: str, job_id: str) -> None:
         """The log of a job's earlier run is to be removed."""
         batch = self._next
-        batch.chunks = [c for c in batch.chunks if (c.queue, c.job) != (queue, job_id)]
+        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != (queue, job_id)}
         batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != (queue, job_id)]
         batch.clear[queue, job_id] = None
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
-        """Log lines are to be written; ``done`` is called when they are."""
-        self._next.chunks.append(chunk)
+        """Log lines are to be written, in the place of a chunk that begins alike; ``done`` is called when they are."""
+        self._next.chunks[chunk.queue, chunk.job, chunk.first] = chunk
         self._next.queues.add(chunk.queue)
         self._next.done.append(done)
         self._wake.set()
@@ -225,6 +257,50 @@ class Journal:
         self._next.webhooks_done[row.id] = None
         self._next.done.append(done)
         self._wake.set()
+
+    def configure(self, row: QueueRow) -> None:
+        """How a queue was configured is to be written."""
+        self._next.settings[row.queue] = row
+        self._next.queues.add(row.queue)
+        self._wake.set()
+
+    def forget_queue(self, queue: str) -> None:
+        """A queue's configuration is to be removed, unless the queue has jobs by then."""
+        self._next.forget_queues[queue] = None
+        self._wake.set()
+
+    def afterwards(self, queue: str, say: Callable[[], None], refuse: Callable[[AsmanError], None] | None) -> None:
+        """Says something that is not about a job when all that was given before is durable; see `answer`."""
+        self.answer(queue, _NO_JOB, lambda _state: say(), refuse)
+
+    async def written(self) -> None:
+        """Returns when all that was given before is durable.
+
+        Raises:
+            Unavailable: It can't be made so now.
+        """
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def say() -> None:
+            if not told.done():
+                told.set_result(None)
+
+        def refuse(error: AsmanError) -> None:
+            if not told.done():
+                told.set_exception(error)
+
+        self.afterwards("", say, refuse)
+        await told
+
+    async def blobs(self, *changes: BlobChange) -> None:
+        """Changes the catalogue of blobs; returns when that is durable.
+
+        Raises:
+            Unavailable: It can't be made so now. It is tried again all the same.
+        """
+        if changes:
+            self._next.blobs += changes
+            await self.written()
 
     def answer(
         self,

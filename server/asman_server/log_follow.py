@@ -98,7 +98,7 @@ class LogFollow:
         while not self._stopped:
             await self._outbox.drained()
             try:
-                lines, at_end = await self._shell.logs.read(self._job, self._cursor, limits.LOG_BATCH_LINES)
+                lines, at_end = await self._shell.logs.read(self._job, self._cursor, limits.LOG_PAGE_LINES)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -93,6 +93,13 @@ class HubCollector:
         yield _counter("asman_commit_jobs", "Job rows written.", hub.ledger.rows)
         yield _counter("asman_commit_failures", "Transactions that failed.", hub.ledger.failures)
         yield _gauge("asman_database_failing", "1 while the database can't be written.", int(bool(hub.journal.failing)))
+        room = hub.blobs.room
+        yield _gauge("asman_blobs", "Blobs stored.", room.blobs)
+        yield _gauge("asman_blob_bytes", "Bytes of blobs stored.", room.bytes)
+        yield _gauge("asman_uploads", "Uploads in progress that are recorded.", len(room.uploads))
+        yield _gauge("asman_upload_bytes", "Bytes that those uploads may come to have.", room.promised)
+        yield _counter("asman_blobs_collected", "Unused blobs removed.", room.collected)
+        yield _counter("asman_blob_bytes_collected", "Bytes of unused blobs removed.", room.collected_bytes)
         busiest = heapq.nlargest(QUEUES_SHOWN, zip(shells, counts, strict=True), key=_business)
         yield from _queues([(shell.short, count, shell) for shell, count in busiest])
 

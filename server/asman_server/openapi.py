@@ -28,6 +28,7 @@ _SAYS: Final = {
     "sha256": "the blob's name",
     "queue": "the queue's name; who has it can do anything with the queue",
     "path": "a path, which may have slashes",
+    "name": "a sha256 (a suffix such as `.png` may follow), or another plain name without slashes or a dot first",
 }
 
 

@@ -11,7 +11,8 @@ from asman_shared.messages import LogLine
 from .core import QueueCore
 from .job_log import JobLog
 from .journal import Journal
-from .store import ChunkHead, Reader
+from .store import ChunkHead, Reader, page_full
+from .unstored import QUEUE_BYTES, Unstored
 
 FLUSH_SECONDS: Final = 0.25
 """Seconds that a log line waits at most before it is handed to the journal."""
@@ -25,10 +26,18 @@ class QueueLogs:
         core: Knows which attempts are live.
         journal: Stores lines.
         store: Reads them.
+        unstored: Counts what is not stored yet, over all queues of the hub.
+
+    Attributes:
+        open_logs: The logs of jobs that run or are followed, by job.
+        unstored: Counts what is not stored yet of this queue's logs.
     """
 
-    def __init__(self, queue: str, core: QueueCore, journal: Journal, store: Reader) -> None:
+    def __init__(
+        self, queue: str, core: QueueCore, journal: Journal, store: Reader, unstored: Unstored | None = None
+    ) -> None:
         self.open_logs: dict[str, JobLog] = {}
+        self.unstored = Unstored(QUEUE_BYTES, unstored)
         self._queue = queue
         self._core = core
         self._journal = journal
@@ -45,7 +54,9 @@ class QueueLogs:
         job_log = self.open_logs.get(job_id)
         if job_log is None:
             start = max(heads[-1].last + 1 if heads else 0, job.log_next if job is not None else 0)
-            job_log = self.open_logs[job_id] = JobLog(self._queue, job_id, self._journal, start, heads)
+            most = self._core.policy.log_bytes
+            job_log = JobLog(self._queue, job_id, self._journal, start, heads, self.unstored, most)
+            self.open_logs[job_id] = job_log
         return job_log
 
     async def _heads(self, job_id: str) -> list[ChunkHead]:
@@ -67,7 +78,7 @@ class QueueLogs:
         job_log.add(lines)
         job.log_next = job_log.next_seq
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._timed)
         return job_log
 
     def flush(self) -> None:
@@ -77,6 +88,11 @@ class QueueLogs:
             self._timer = None
         for job_log in list(self.open_logs.values()):
             self.flush_one(job_log)
+
+    def _timed(self) -> None:
+        self._timer = None
+        for job_log in list(self.open_logs.values()):
+            job_log.flush(now=False)
 
     def flush_one(self, job_log: JobLog) -> None:
         """Hands the open lines of one job to the journal."""
@@ -96,7 +112,9 @@ class QueueLogs:
 
     def forget(self, job_id: str) -> None:
         """A job is removed, and its log with it."""
-        self.open_logs.pop(job_id, None)
+        job_log = self.open_logs.pop(job_id, None)
+        if job_log is not None:
+            job_log.clear()
 
     def close(self, job_id: str) -> None:
         """Lets go of a log that nobody writes to or follows any more."""
@@ -108,7 +126,10 @@ class QueueLogs:
             del self.open_logs[job_id]
 
     async def read(self, job_id: str, since: int, limit: int) -> tuple[list[LogLine], bool]:
-        """Lines from ``since`` on, and whether there are none after them now."""
+        """Lines from ``since`` on, and whether there are none after them now.
+
+        Of a log that nobody writes to, the end may be known only when a page after the last line is asked for.
+        """
         live = self.open_logs.get(job_id)
         if live is not None:
             fresh = live.fresh(since, limit)
@@ -117,11 +138,16 @@ class QueueLogs:
         lines = await self._store.lines(self._queue, job_id, since, limit)
         live = self.open_logs.get(job_id)
         if live is None:
-            more = lines and await self._store.lines(self._queue, job_id, lines[-1].seq + 1, 1)
-            return lines, not more
+            return lines, not page_full(lines, limit)
         if not lines and live.recent:
             lines = live.fresh(max(since, live.recent[0].seq), limit) or []
         return lines, _reaches(lines, since, live.next_seq)
+
+    async def read_back(self, job_id: str, until: int, limit: int) -> list[LogLine]:
+        """The last lines before ``until``, in order; none when nothing before it is kept."""
+        live = self.open_logs.get(job_id)
+        fresh = live.fresh_before(until, limit) if live is not None else None
+        return fresh if fresh is not None else await self._store.lines_before(self._queue, job_id, until, limit)
 
 
 def _reaches(lines: list[LogLine], since: int, end: int) -> bool:

@@ -17,10 +17,11 @@ from msgspec.structs import replace
 
 from asman_shared import identity, limits
 from asman_shared.definition import Definition, check
-from asman_shared.errors import AsmanError, BadDefinition, NotFound, Unavailable, error_for
+from asman_shared.errors import AsmanError, BadDefinition, BadRequest, NotFound, Unavailable, error_for
 from asman_shared.messages import (
     Accepted,
     Cancelled,
+    Configured,
     Counts,
     Deleted,
     Error,
@@ -30,12 +31,14 @@ from asman_shared.messages import (
     Register,
     Result,
     Submit,
-    Summary,
     WorkerState,
 )
-from asman_shared.states import State
+from asman_shared.states import Phase, State
+from asman_shared.units import format_duration
 
+from .blob_changes import blobs_of_definition
 from .clock import Clock
+from .commit import QueueRow
 from .core import Job, QueueCore, QueuePolicy
 from .core import effects as fx
 from .core import events as ev
@@ -47,6 +50,7 @@ from .meters import JobMeter
 from .names import short_name
 from .queue_logs import QueueLogs
 from .store import Reader, pack_definition
+from .unstored import Unstored
 from .webhook_calls import calls_of, row_of
 
 log = logging.getLogger("asman.hub.queue")
@@ -94,13 +98,22 @@ class QueueShell:
         store: Reads what is durable.
         clock: Now.
         policy: What the operator tunes.
+        unstored: Counts the log bytes of the whole hub that are not stored yet.
     """
 
-    def __init__(self, name: str, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        store: Reader,
+        clock: Clock,
+        policy: QueuePolicy,
+        unstored: Unstored | None = None,
+    ) -> None:
         self.name = name
         self.short = short_name(name)
         self.core = QueueCore(policy)
-        self.logs = QueueLogs(name, self.core, journal, store)
+        self.logs = QueueLogs(name, self.core, journal, store, unstored)
         self.fanout = Fanout(self.counts)
         self.meter = JobMeter()
         self.links: dict[str, WorkerLink] = {}
@@ -119,7 +132,9 @@ class QueueShell:
         found = await self._store.unfinished(self.name)
         for at in range(0, max(len(found.jobs), 1), RESTORED_AT_ONCE):
             part = found.jobs[at : at + RESTORED_AT_ONCE]
-            self.core.restore(part, self._clock(), finished=found.finished, number=found.number)
+            self.core.restore(
+                part, self._clock(), finished=found.finished, number=found.number, retention=found.retention
+            )
             await asyncio.sleep(0)
         self._arm()
 
@@ -168,6 +183,8 @@ class QueueShell:
             )
         if request.namespace == "*":
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
+        if Phase.ASSIGNED in request.phase_limits:
+            raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
         calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
@@ -176,11 +193,12 @@ class QueueShell:
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
-            self._journal.define(job_id, body)
+            self._journal.define(job_id, body, blobs_of_definition(definition))
             self._definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)
-        run_limit = min((t for t in (request.time_limit, shape.duration) if t), default=0)
+        limits_of_run = (request.time_limit, shape.duration, request.phase_limits.get(Phase.RUNNING, 0))
+        run_limit = min((t for t in limits_of_run if t), default=0)
         self.apply(
             ev.Submitted(
                 job=job_id,
@@ -192,6 +210,7 @@ class QueueShell:
                 reuse=request.reuse,
                 run_limit=run_limit,
                 queue_limit=request.queue_limit,
+                phase_limits={phase: limit for phase, limit in request.phase_limits.items() if limit},
                 max_attempts=request.max_attempts,
                 calls=calls,
             )
@@ -206,17 +225,39 @@ class QueueShell:
         What is being forgotten is not brought back, neither before its removal is durable nor by a read that began
         before it was.
         """
+        for job in await self._away([job_id]):
+            self.apply(ev.Recalled(job))
+        return self.core.jobs.get(job_id)
+
+    async def _away(self, ids: list[str]) -> list[Job]:
+        """Those of some jobs that are in the store alone, as they are there."""
         while True:
-            job = self.core.jobs.get(job_id)
-            if job is not None or self.core.complete or job_id in self._forgetting:
-                return job
+            away = [i for i in ids if i not in self.core.jobs and i not in self._forgetting]
+            if not away or self.core.complete:
+                return []
             removals = self._removals
-            stored = await self._store.jobs(self.name, [job_id])
-            if removals != self._removals:
-                continue
-            if stored and job_id not in self._forgetting:
-                self.apply(ev.Recalled(stored[0]))
-            return self.core.jobs.get(job_id)
+            stored = await self._store.jobs(self.name, away)
+            if removals == self._removals:
+                return [job for job in stored if job.id not in self.core.jobs and job.id not in self._forgetting]
+
+    def configure(self, retention: int, origin: Origin) -> None:
+        """Says how long the queue keeps its finished jobs; the answer comes when it is durable.
+
+        Raises:
+            BadRequest: That is too short, or longer than the hub's operator allows.
+        """
+        least, most = limits.SHORTEST_RETENTION_MS, self.core.policy.longest_retention
+        if retention and not least <= retention <= most:
+            raise BadRequest(
+                f"a queue of this hub keeps its jobs for {format_duration(least)} to {format_duration(most)}",
+                field="retention",
+            )
+        self.apply(ev.Configured(retention, origin))
+
+    def configured(self, ref: int) -> Configured:
+        """How long the queue keeps its finished jobs."""
+        own = self.core.retention
+        return Configured(ref=ref, retention=own or self.core.policy.retention, own=bool(own))
 
     def join(self, link: WorkerLink, info: Register) -> None:
         """A worker registered on a new connection."""
@@ -360,12 +401,14 @@ class QueueShell:
 
     def _do_delete_answer(self, effect: fx.DeleteAnswer) -> None:
         origin: Origin = effect.origin
-        gone = Job(id=effect.job, number=0, summary=Summary())
+        answer = Deleted(ref=origin.ref, job=effect.job)
+        self._journal.afterwards(self.name, lambda: origin.say(answer), _refusal(origin))
 
-        def say(_state: JobState) -> None:
-            origin.say(Deleted(ref=origin.ref, job=effect.job))
-
-        self._journal.answer(self.name, gone, say, _refusal(origin))
+    def _do_settings(self, effect: fx.SaveSettings) -> None:
+        origin: Origin = effect.origin
+        self._journal.configure(QueueRow(self.name, effect.own, self._clock(), effect.retention))
+        answer = Configured(ref=origin.ref, retention=effect.retention, own=bool(effect.own))
+        self._journal.afterwards(self.name, lambda: origin.say(answer), _refusal(origin))
 
     def _do_webhook(self, effect: fx.CallWebhook) -> None:
         self._journal.webhook(row_of(self.name, effect, self._clock()))
@@ -393,6 +436,14 @@ class QueueShell:
         if job is None or job.state.over:
             self.fanout.followers.pop(job_id, None)
             self.logs.close(job_id)
+
+    def due(self, job: Job) -> int:
+        """When something is to be done about a job although nothing happens; see `core.endings.Endings.due`."""
+        return self.core.due(job)
+
+    async def come_due(self, ids: list[str]) -> None:
+        """The time of some jobs has come, most of which are in the store alone."""
+        self.apply(ev.Due(ids, await self._away(ids)))
 
     def workers(self) -> list[WorkerState]:
         """The workers of the queue."""
@@ -483,6 +534,7 @@ _CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
     fx.SubmitAnswer: QueueShell._do_submit_answer,
     fx.CancelAnswer: QueueShell._do_cancel_answer,
     fx.DeleteAnswer: QueueShell._do_delete_answer,
+    fx.SaveSettings: QueueShell._do_settings,
     fx.CallWebhook: QueueShell._do_webhook,
     fx.Refused: QueueShell._do_refused,
 }

@@ -12,11 +12,11 @@ from asman_shared.errors import Overloaded, Unavailable
 
 from .clock import Clock
 from .core import QueuePolicy
-from .core import events as ev
 from .journal import Journal
 from .meters import JobMeter
 from .queue_shell import QueueShell
 from .store import Reader
+from .unstored import HUB_BYTES, Unstored
 
 log = logging.getLogger("asman.hub.registry")
 
@@ -25,7 +25,7 @@ QUEUES: Final = 100_000
 RETRY_SECONDS: Final = 1.0
 """Pause before the store is asked again at the start, when it could not answer."""
 SWEEP_SECONDS: Final = 60.0
-"""Time between two looks for idle queues and for what has reached the end of its retention."""
+"""Time between two looks for idle queues."""
 
 
 class Registry:
@@ -36,17 +36,16 @@ class Registry:
         store: Reads what is durable.
         clock: Now.
         policy: What the operator tunes.
-        retention: Milliseconds that finished jobs are kept.
     """
 
-    def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy, retention: int) -> None:
+    def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
+        self.unstored = Unstored(HUB_BYTES)
         self._journal = journal
         self._store = store
         self._clock = clock
         self._policy = policy
-        self._retention = retention
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
     async def look_after(self) -> None:
@@ -91,7 +90,7 @@ class Registry:
 
     async def _load(self, name: str) -> QueueShell:
         try:
-            shell = QueueShell(name, self._journal, self._store, self._clock, self._policy)
+            shell = QueueShell(name, self._journal, self._store, self._clock, self._policy, self.unstored)
             shell.meter.whole = self.meter
             await shell.load()
             self.queues[name] = shell
@@ -130,12 +129,9 @@ class Registry:
             self._unload(shell)
 
     async def _sweep(self) -> None:
-        """Looks for what has reached its retention and for idle queues, again and again."""
+        """Lets idle queues go, again and again."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            before = self._clock() - self._retention
-            for shell in list(self.queues.values()):
-                shell.apply(ev.Expired(before))
             self._unload_idle()
 
     async def close(self) -> None:

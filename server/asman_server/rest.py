@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from asman_shared.definition import SHA256, DataRef
 from asman_shared.errors import AsmanError, BadRequest, NotFound
+from asman_shared.units import KIB
 
-from .blobs import FolderStore
 from .hub import Hub
 from .pages import page
 from .rest_types import Problems, StoredJob, StoredJobAnswer, StoredResult, StoredResultAnswer
@@ -60,6 +59,9 @@ def answers(endpoint: Endpoint) -> Endpoint:
             response = await endpoint(request)
         except AsmanError as error:
             return error_response(error)
+        except ClientDisconnect:
+            # Whoever was sending is gone, and nobody reads this.
+            return Response(status_code=400)
         response.headers.update(CORS)
         return response
 
@@ -138,8 +140,7 @@ async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None
     if ref.type == "url":
         return RedirectResponse(ref.value, status_code=302)
     if ref.type == "key":
-        path = hub.blobs.read(ref.value)
-        return FileResponse(path, media_type=kind, headers={**headers, "ETag": f'"{ref.value}"'})
+        return await blob_response(hub, str(ref.value), kind, headers["Content-Disposition"])
     if ref.type == "base64":
         body = base64.b64decode(ref.value)
     elif ref.type == "json":
@@ -149,18 +150,24 @@ async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None
     return Response(body, media_type=kind, headers=headers)
 
 
-async def blob(request: Request) -> Response:
-    """``PUT`` and ``GET /b/{sha256}``: blobs at signed addresses."""
-    hub = hub_of(request)
-    sha256 = str(request.path_params["sha256"])
-    if SHA256.fullmatch(sha256) is None:
-        raise BadRequest("a blob's name is a sha256 in 64 lowercase hex digits", field="sha256")
-    method = "GET" if request.method == "HEAD" else request.method
-    extra = hub.signer.check(method, FolderStore.PREFIX + sha256, dict(request.query_params), now=time.time())
-    if method == "GET":
-        return FileResponse(hub.blobs.read(sha256), media_type="application/octet-stream", headers=HOSTILE)
-    await hub.blobs.write(sha256, int(extra), request.stream())
-    return as_json({"sha256": sha256}, status=201)
+class _BlobFile(FileResponse):
+    """A file in pieces that are worth a step of a thread each."""
+
+    chunk_size = 256 * KIB
+
+
+async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "inline") -> Response:
+    """The bytes of a blob, with ranges, or a redirect to where they are.
+
+    Raises:
+        NotFound: It is not stored.
+    """
+    path = await hub.blobs.file(sha256)
+    if path is None:
+        row = await hub.blobs.row(sha256)
+        return RedirectResponse(await hub.blobs.store.link(row, kind, disposition), status_code=302)
+    headers = {"Content-Disposition": disposition, "ETag": f'"{sha256}"', **HOSTILE}
+    return _BlobFile(path, media_type=kind, headers=headers)
 
 
 async def preflight(_request: Request) -> Response:
@@ -171,7 +178,7 @@ async def preflight(_request: Request) -> Response:
 __all__ = [
     "answers",
     "as_json",
-    "blob",
+    "blob_response",
     "error_response",
     "health",
     "hub_of",

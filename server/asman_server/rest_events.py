@@ -26,9 +26,9 @@ from asman_shared.states import Reason, State
 
 from .access import Right
 from .job_watch import JobWatch
+from .log_select import gaps
 from .queue_shell import QueueShell
 from .rest import hub_of
-from .rest_jobs import gaps
 from .rest_requests import existing, job_of
 from .rest_stream import EVENTS, Streamed
 from .rest_types import WaitAnswer, line_answer

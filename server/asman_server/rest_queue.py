@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from asman_shared import limits
 from asman_shared.definition import Definition
-from asman_shared.messages import Accepted, JobState, Submit
+from asman_shared.messages import Accepted, Configured, JobState, Submit
 from asman_shared.states import State
 from asman_shared.units import parse_duration
 
@@ -21,6 +21,8 @@ from .rest import as_json, hub_of
 from .rest_requests import ask, body_of, choices, duration, granted, number, while_wanted
 from .rest_types import (
     JobsAnswer,
+    SettingsAnswer,
+    SettingsBody,
     StatusAnswer,
     SubmitAnswer,
     SubmitBody,
@@ -66,6 +68,7 @@ def _message(body: SubmitBody, default_image: str) -> Submit:
         reuse=body.reuse,
         time_limit=_limit(body.time_limit, "time_limit"),
         queue_limit=_limit(body.queue_limit, "queue_limit"),
+        phase_limits={phase: _limit(given, f"phase_limits.{phase}") for phase, given in body.phase_limits.items()},
         max_attempts=body.max_attempts,
         callbacks=body.callbacks,
         follow=False,
@@ -132,6 +135,23 @@ async def workers(request: Request) -> Response:
     name = granted(request, Right.READ)
     shell = hub_of(request).registry.queues.get(name)
     return as_json(WorkersAnswer(shell.workers() if shell is not None else []))
+
+
+async def settings(request: Request) -> Response:
+    """How long the queue keeps its finished jobs."""
+    async with hub_of(request).registry.using(granted(request, Right.READ)) as shell:
+        found = shell.configured(0)
+    return as_json(SettingsAnswer(found.retention, found.own))
+
+
+async def configure(request: Request) -> Response:
+    """Says how long the queue keeps its finished jobs, those it has already among them."""
+    name = granted(request, Right.SUBMIT)
+    body = await body_of(request, SettingsBody)
+    retention = _limit(body.retention, "retention")
+    async with hub_of(request).registry.using(name) as shell:
+        found = await ask(lambda origin: shell.configure(retention, origin), Configured)
+    return as_json(SettingsAnswer(found.retention, found.own))
 
 
 async def status(request: Request) -> Response:

@@ -16,6 +16,7 @@ from asman_shared import limits
 from asman_shared.definition import SHA256
 from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, error_for
 from asman_shared.messages import Error, JobState, Message
+from asman_shared.misfit import misfit
 from asman_shared.units import format_duration, format_size, parse_duration
 
 from .access import Right, access
@@ -92,8 +93,8 @@ async def body_of(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        raise BadRequest(sentence, field=path.rstrip("`").lstrip(".") or None) from None
+        sentence, path = misfit(error)
+        raise BadRequest(sentence, field=path or None) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
 

@@ -6,15 +6,17 @@ left out of answers. Times are epoch milliseconds, durations milliseconds, sizes
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from asman_shared import limits
 from asman_shared.definition import Definition
 from asman_shared.messages import (
+    STREAMS,
     SYSTEM,
     Callbacks,
+    Gap,
     JobId,
     JobState,
     Label,
@@ -23,14 +25,11 @@ from asman_shared.messages import (
     Need,
     Problem,
     Result,
+    Stream,
     Verdict,
     WorkerState,
 )
 from asman_shared.states import Phase, State
-
-Stream = Literal["stdout", "stderr", "system"]
-STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "system")
-"""The streams of a log line, by their number."""
 
 
 class Problems(Struct, omit_defaults=True):
@@ -53,6 +52,7 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
         reuse: ``never`` forces a new run although a cached result exists.
         time_limit: How long it may run, besides what the definition says: ``"20m"``, or milliseconds.
         queue_limit: How long it may wait before it is given up as TimedOut: likewise.
+        phase_limits: How long its phases may take, besides what the worker allows: likewise.
         max_attempts: Lost workers after which it is given up.
         callbacks: Webhooks to call.
     """
@@ -64,6 +64,7 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     reuse: Literal["cached", "never"] = "cached"
     time_limit: Millis | str = 0
     queue_limit: Millis | str = 0
+    phase_limits: dict[Phase, Millis | str] = {}
     max_attempts: Annotated[int, Meta(ge=1, le=100)] = limits.MAX_ATTEMPTS
     callbacks: Callbacks | None = None
 
@@ -129,13 +130,6 @@ class LineAnswer(Struct):
     phase: Phase
 
 
-class Gap(Struct):
-    """Lines ``since`` to ``until`` (not included) are no longer kept."""
-
-    since: int
-    until: int
-
-
 class LogAnswer(Struct, omit_defaults=True):
     """A page of a log.
 
@@ -143,12 +137,30 @@ class LogAnswer(Struct, omit_defaults=True):
         lines: In order.
         next: The ``since`` of the next page.
         final: The job is finished and there are no lines after these.
-        gaps: Where lines are missing.
+        gaps: What is no longer kept of the range that this page covers.
+        more: When a part of the log was asked for and this is not all of it: the query that asks for the rest.
+        cut: ``max_bytes`` left out some of what was asked for.
     """
 
     lines: list[LineAnswer]
     next: int
     final: bool = False
+    gaps: list[Gap] = []
+    more: str = ""
+    cut: bool = False
+
+
+class SummaryAnswer(Struct, omit_defaults=True):
+    """How a job went or goes; the members are those of the message ``job_summary``."""
+
+    job: JobState
+    phase: Phase | None = None
+    step: str = ""
+    last: list[LineAnswer] = []
+    error: list[LineAnswer] = []
+    error_seq: int | None = None
+    lines: int = 0
+    missing: int = 0
     gaps: list[Gap] = []
 
 
@@ -219,6 +231,19 @@ class StatusAnswer(Struct):
     time: int
 
 
+class SettingsBody(Struct, forbid_unknown_fields=True):
+    """How long a queue is to keep its finished jobs: ``"30d"``, milliseconds, or 0 for as long as the hub does."""
+
+    retention: Millis | str
+
+
+class SettingsAnswer(Struct):
+    """How long a queue keeps its finished jobs, in milliseconds, and whether by its ``own`` word or the hub's."""
+
+    retention: int
+    own: bool
+
+
 class StoredJob(Struct, omit_defaults=True):
     """A job by its id alone, in whichever queue has it."""
 
@@ -262,6 +287,19 @@ class BlobAnswer(Struct):
     """The name of a blob that was stored."""
 
     sha256: str
+
+
+class FileAnswer(Struct):
+    """What was stored under a name."""
+
+    name: str
+    sha256: str
+
+
+class FileExistsAnswer(Struct):
+    """Whether something is stored under a name."""
+
+    exists: bool
 
 
 def line_answer(line: LogLine) -> LineAnswer:

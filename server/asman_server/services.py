@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .blobs import BlobStore
+from .blobs import BlobDesk
 from .clock import Clock
+from .log_reader import LogReader
 from .outbox import Flusher
 
 
@@ -13,13 +14,15 @@ class Services(Struct, frozen=True):
     """Shared by all sessions of a hub.
 
     Attributes:
-        blobs: Where blobs are.
+        blobs: Where blobs are asked for.
         flusher: Flushes outboxes.
         clock: Now.
+        log_reader: Answers what is asked of logs.
         default_image: What clients put into jobs of people who name no image.
     """
 
-    blobs: BlobStore
+    blobs: BlobDesk
     flusher: Flusher
     clock: Clock
+    log_reader: LogReader
     default_image: str = ""

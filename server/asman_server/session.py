@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -23,6 +23,9 @@ log = logging.getLogger("asman.hub.session")
 
 HELLO_TIMEOUT = 10.0
 """Seconds in which the dialler must say its first message."""
+
+BESIDE = 8
+"""Requests of one connection that are answered beside the others, because they wait for something slow."""
 
 REASON_BYTES = 123
 """Most that a close frame has room for besides its code (RFC 6455, 5.5)."""
@@ -86,6 +89,7 @@ class SocketSession(Generic[M]):
         self._decoder = decoder
         self._needs = needs
         self._closing: asyncio.Task[None] | None = None
+        self._beside: set[asyncio.Task[None]] = set()
         writer = websocket.scope["extensions"][EXTENSION]
         self.outbox = Outbox(writer, language, flusher, self._too_slow)
 
@@ -96,6 +100,28 @@ class SocketSession(Generic[M]):
     def refuse(self, error: AsmanError, ref: int | None) -> None:
         """Answers with an error."""
         self.say(Error.of(error, ref))
+
+    async def beside(self, ref: int, answer: Callable[[], Awaitable[Message]]) -> None:
+        """Answers a request while the next messages are read; waits only when too many wait to be answered so.
+
+        Args:
+            ref: Of the request.
+            answer: Makes the answer, or raises what to answer instead.
+        """
+        while len(self._beside) >= BESIDE:
+            await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.get_running_loop().create_task(self._answer(ref, answer))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _answer(self, ref: int, answer: Callable[[], Awaitable[Message]]) -> None:
+        try:
+            self.say(await answer())
+        except AsmanError as error:
+            self.refuse(error, ref)
+        except Exception:
+            log.exception("a request failed")
+            self.refuse(AsmanError("an error in the hub; it was logged"), ref)
 
     def close_soon(self, code: CloseCode) -> None:
         """Closes the connection from outside of its own task."""
@@ -135,6 +161,9 @@ class SocketSession(Generic[M]):
                 await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
         finally:
             self.outbox.close()
+            for task in self._beside:
+                task.cancel()
+            await asyncio.gather(*self._beside, return_exceptions=True)
             if self._closing is not None:
                 await asyncio.wait([self._closing])
 

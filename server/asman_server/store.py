@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared import limits
@@ -19,7 +19,7 @@ from .commit import WebhookRow
 from .core import Job
 from .core.sharing import Shared
 from .database import unavailable
-from .tables import definitions, jobs, log_chunks, results, webhooks
+from .tables import definitions, jobs, log_chunks, queues, results, webhooks
 
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
@@ -29,6 +29,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 IN_LIST = 500
 """Ids asked for in one statement."""
+LINE_OVERHEAD = 32
+"""Bytes counted for a log line besides its text."""
+CHUNKS_AT_ONCE = 64
+"""Chunks of a log that are read in one statement at most."""
 ROWS_AT_ONCE = 2000
 """Rows of a long result that are taken in between two looks at what else there is to do."""
 
@@ -43,12 +47,23 @@ def pack_lines(lines: list[LogLine]) -> bytes:
     return _encode(lines)
 
 
+def page_full(lines: list[LogLine], limit: int) -> bool:
+    """Whether a page of a log has all that one may have, so that there may be lines after it."""
+    return len(lines) >= limit or size_of(lines) >= limits.LOG_PAGE_BYTES
+
+
+def size_of(lines: list[LogLine]) -> int:
+    """Bytes that lines count for in a log."""
+    return sum([len(line.text) for line in lines]) + LINE_OVERHEAD * len(lines)
+
+
 class Unfinished(msgspec.Struct):
     """What a queue takes up again when it is loaded."""
 
     jobs: list[Job]
     finished: int
     number: int
+    retention: int = 0
 
 
 class ChunkHead(msgspec.Struct):
@@ -68,6 +83,12 @@ class Reader(Protocol):
     async def unfinished(self, queue: str) -> Unfinished:
         """Every job of a queue that is not finished, with where its log ends."""
 
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """(queue, id) of jobs whose time has come, those due first first."""
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         """The stored jobs of these ids in a queue."""
 
@@ -84,7 +105,10 @@ class Reader(Protocol):
         """The accepted result of a job."""
 
     async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
-        """Stored log lines from seq ``since`` on."""
+        """Stored log lines from seq ``since`` on: a full page (`page_full`), or all there are."""
+
+    async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
+        """The last stored log lines before seq ``until``, in order: a page of them; empty when there is none."""
 
     async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
         """Which runs of a job's log are stored, in order."""
@@ -126,6 +150,7 @@ class Store:
             finished = await connection.scalar(
                 select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
             )
+            retention = await connection.scalar(select(queues.c.retention).where(queues.c.queue == queue))
             started = {job.id: job for job in found if job.attempt}
             for job in started.values():
                 job.log_next = job.log_start
@@ -137,7 +162,30 @@ class Store:
                 )
                 for job_id, last in ends:
                     started[job_id].log_next = last + 1
-        return Unfinished(found, int(finished or 0), int(number or 0))
+        return Unfinished(found, int(finished or 0), int(number or 0), int(retention or 0))
+
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """(queue, id) of jobs whose time has come, waiting or finished; those due first first."""
+        query = (
+            select(jobs.c.queue, jobs.c.id)
+            .where(jobs.c.due > literal_column("0"), jobs.c.due <= now)
+            .order_by(jobs.c.due)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [(row[0], row[1]) for row in await connection.execute(query)]
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+        query = (
+            select(queues.c.queue)
+            .where(queues.c.touched < before, queues.c.queue > after)
+            .where(~select(jobs.c.id).where(jobs.c.queue == queues.c.queue).exists())
+            .order_by(queues.c.queue)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [row[0] for row in await connection.execute(query)]
 
     async def queues_at_work(self) -> list[str]:
         """Queues with running jobs: those whose workers will come back after a restart."""
@@ -219,22 +267,53 @@ class Store:
         return None if body is None else _decode_result(body)
 
     async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
-        """Stored log lines from seq ``since`` on: at most ``limit``, and about `limits.LOG_PAGE_BYTES` of text."""
-        query = (
-            select(log_chunks.c.body, log_chunks.c.size)
-            .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id, log_chunks.c.last >= since)
-            .order_by(log_chunks.c.first)
-            .limit(64)
-        )
+        """Stored log lines from seq ``since`` on: at most ``limit``, and about `limits.LOG_PAGE_BYTES` of text.
+
+        There are fewer only where the log ends.
+        """
+        mine = and_(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
+        # The chunk that holds the line is the last that begins at or before it; so the key's index serves.
+        start = select(func.max(log_chunks.c.first)).where(mine, log_chunks.c.first <= since).scalar_subquery()
+        query = select(log_chunks.c.first, log_chunks.c.body).where(mine).order_by(log_chunks.c.first)
+        query = query.where(log_chunks.c.first >= func.coalesce(start, since))
         found: list[LogLine] = []
         size = 0
         async with self._reading() as connection:
-            for body, chunk_size in await connection.execute(query):
-                found.extend(line for line in _decode_lines(body) if line.seq >= since)
-                size += chunk_size
-                if len(found) >= limit or size >= limits.LOG_PAGE_BYTES:
+            for most in _growing(limit):
+                rows = (await connection.execute(query.limit(most))).all()
+                for _, body in rows:
+                    part = _decode_lines(body)
+                    if part[0].seq < since:
+                        part = [line for line in part if line.seq >= since]
+                    found += part
+                    size += size_of(part)
+                    if len(found) >= limit or size >= limits.LOG_PAGE_BYTES:
+                        return found[:limit]
+                if len(rows) < most:
                     break
-        return found[:limit]
+                query = select(log_chunks.c.first, log_chunks.c.body).where(mine).order_by(log_chunks.c.first)
+                query = query.where(log_chunks.c.first > rows[-1][0])
+        return found
+
+    async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
+        """The last stored log lines before seq ``until``, in order: at most ``limit``, and about as `lines`."""
+        query = (
+            select(log_chunks.c.first, log_chunks.c.body)
+            .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id, log_chunks.c.first < until)
+            .order_by(log_chunks.c.first.desc())
+            .limit(1 + limit // limits.LOG_BATCH_LINES)
+        )
+        parts: list[list[LogLine]] = []
+        count = size = 0
+        async with self._reading() as connection:
+            for _, body in await connection.execute(query):
+                part = [line for line in _decode_lines(body) if line.seq < until]
+                parts.append(part)
+                count += len(part)
+                size += size_of(part)
+                if count >= limit or size >= limits.LOG_PAGE_BYTES:
+                    break
+        return [line for part in reversed(parts) for line in part][-limit:]
 
     async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
         """Which runs of a job's log are stored, in order."""
@@ -260,6 +339,14 @@ class Store:
 
 def _number(job: Job) -> int:
     return job.number
+
+
+def _growing(limit: int) -> Iterator[int]:
+    """How many chunks to ask for, again and again, until a page of ``limit`` lines is full."""
+    most = 1 + limit // limits.LOG_BATCH_LINES
+    while True:
+        yield min(most, CHUNKS_AT_ONCE)
+        most *= 4
 
 
 def _slices(ids: Sequence[str]) -> list[Sequence[str]]:

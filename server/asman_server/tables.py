@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, literal_column
 
 metadata = MetaData()
 
@@ -15,11 +15,35 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("finished", BigInteger, nullable=False),
     Column("record", LargeBinary, nullable=False),
+    Column("due", BigInteger, nullable=False, server_default="0"),
     Index("jobs_by_number", "queue", "number"),
     Index("jobs_by_state", "state", "queue", "number"),
     Index("jobs_by_id", "id"),
 )
 """One row per job and queue; ``record`` is a `core.Job` in msgpack, the columns are what is searched by."""
+Index(
+    "jobs_by_due",
+    jobs.c.due,
+    sqlite_where=jobs.c.due > literal_column("0"),
+    postgresql_where=jobs.c.due > literal_column("0"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("retention", BigInteger, nullable=False),
+    Column("touched", BigInteger, nullable=False),
+)
+"""The queues that were configured: how long they keep finished jobs (ms), and when that was said."""
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+"""What the hub must remember of itself, such as the retention by which jobs were given their time."""
 
 definitions = Table(
     "definitions",
@@ -65,3 +89,61 @@ webhooks = Table(
     Index("webhooks_by_due", "due", "host"),
 )
 """The outbox of webhooks: written with the jobs that they tell of, removed when they were delivered or given up."""
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("place", String(256), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Index("blobs_by_use", "used", "sha256"),
+)
+"""The catalogue: a blob is stored if, and only if, it has a row. The bytes are at ``place`` in the store."""
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("place", String(256), nullable=False),
+    Column("store_id", String(2048), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("touched", BigInteger, nullable=False),
+    Index("uploads_by_blob", "sha256"),
+    Index("uploads_by_touch", "touched"),
+)
+"""Uploads in progress, each shared by the people of one queue alone."""
+
+definition_blobs = Table(
+    "definition_blobs",
+    metadata,
+    Column("definition", String(64), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Index("definition_blobs_by_blob", "sha256"),
+)
+"""Which blobs a definition names; written and removed with it."""
+
+result_blobs = Table(
+    "result_blobs",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Index("result_blobs_by_blob", "sha256"),
+)
+"""Which blobs a result names; written and removed with it."""
+
+files = Table(
+    "files",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Index("files_by_blob", "sha256"),
+    Index("files_by_use", "used"),
+)
+"""Names that are no sha256, given to blobs over plain HTTP; each is given once."""

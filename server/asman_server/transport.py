@@ -155,7 +155,11 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self._cut_off_later()
 
     def keepalive_timeout(self) -> None:
-        """The peer did not answer a ping."""
+        """The peer did not answer a ping; unless nobody has read its answer, because the application holds it back."""
+        if self.read_paused and not self.close_sent and not self.transport.is_closing():
+            self.pong_timer = self.pending_ping_payload = None
+            self.schedule_ping()
+            return
         super().keepalive_timeout()
         self._cut_off_later()
 

@@ -48,8 +48,9 @@ SILENCE = 2.5
 """Heartbeats that may be missed before a worker's connection is closed; then its grace begins."""
 WATCH_AGAIN = 0.1
 """Seconds between two looks at least."""
-UNSTORED_BYTES = 8 * 1024 * 1024
-"""Log bytes of a queue that may wait for the database before its workers are not read from any more."""
+
+SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
+"""How often a worker that is not read from is told that the hub is there."""
 
 _sessions = itertools.count(1)
 
@@ -72,6 +73,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._clock = services.clock
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
+        self._held_back = False
         self._takes: Final[dict[type, Callable[[Any], Awaitable[None] | None]]] = {
             PhaseReport: self._phase,
             LogBatch: self._lines,
@@ -102,7 +104,8 @@ class WorkerSession(SocketSession[WorkerMessage]):
         """Closes the connection when the worker is silent: liveness is proved where the work travels."""
         loop = asyncio.get_running_loop()
         allowed = SILENCE * limits.HEARTBEAT_MS / 1000
-        silent = loop.time() - self.heard
+        # A worker that is not read from, because its lines can't be stored now, is not silent.
+        silent = 0.0 if self._held_back else loop.time() - self.heard
         if silent >= allowed:
             self.close_soon(CloseCode.SILENT)
             return
@@ -119,6 +122,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
                 definition=definition,
                 time_limit=job.run_limit,
                 log_next=job.log_next,
+                phase_limits=job.phase_limits or {},
             )
         )
 
@@ -153,10 +157,26 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._shell.apply(ev.PhaseReported(self._incarnation, message.job, message.attempt, message.phase))
 
     async def _lines(self, message: LogBatch) -> None:
-        job_log = await self._shell.logs.add(self._incarnation, message.job, message.attempt, message.lines)
-        if job_log is not None and job_log.unstored > UNSTORED_BYTES:
-            self._shell.logs.flush_one(job_log)
-            await job_log.stored()
+        logs = self._shell.logs
+        await logs.add(self._incarnation, message.job, message.attempt, message.lines)
+        if logs.unstored.full:
+            logs.flush()
+            await self._hold_back()
+
+    async def _hold_back(self) -> None:
+        """Reads nothing from this worker until there is room for what it brings; says that the hub is there."""
+        self._held_back = True
+        try:
+            while self._closing is None:
+                try:
+                    async with asyncio.timeout(SAY_SECONDS):
+                        await self._shell.logs.unstored.room()
+                    return
+                except TimeoutError:
+                    self.say(Ping())
+        finally:
+            self._held_back = False
+            self.heard = asyncio.get_running_loop().time()
 
     def _finished(self, message: Finished) -> None:
         if message.outcome.result.outputs:
@@ -170,10 +190,17 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._shell.apply(ev.DrainRequested(self._incarnation))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
-        self.say(BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(message.blobs)))
+        await self.beside(message.ref, lambda: self._tickets(message))
+
+    async def _tickets(self, message: PutBlobs) -> BlobTickets:
+        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
+        return BlobTickets(ref=message.ref, tickets=tickets)
 
     async def _get_blobs(self, message: GetBlobs) -> None:
-        self.say(BlobLinks(ref=message.ref, links=await self._blobs.links(message.keys)))
+        await self.beside(message.ref, lambda: self._links(message))
+
+    async def _links(self, message: GetBlobs) -> BlobLinks:
+        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
 
 
 def _check_storable(result: Result) -> None:

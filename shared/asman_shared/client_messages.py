@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from . import limits
 from .definition import Definition
+from .log_records import Gap, LogSelection
 from .records import (
     BlobLink,
     BlobTicket,
@@ -150,12 +151,24 @@ class Unfollow(Message, tag="unfollow"):
 
 
 class ReadLog(Message, tag="read_log"):
-    """Asks for log lines from ``since`` on; answered by `LogPage`."""
+    """Asks for log lines from ``since`` on, at most ``limit``; answered by `LogPage`.
+
+    ``select`` asks for a part of them only. One that takes long to find comes in several answers: `LogPage.rest` and
+    `LogPage.next` are then the ``select`` and the ``since`` of the next request.
+    """
 
     ref: Ref
     job: JobId
     since: Count = 0
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = limits.LOG_BATCH_LINES
+    limit: Annotated[int, Meta(ge=1, le=limits.LOG_PAGE_LINES)] = limits.LOG_BATCH_LINES
+    select: LogSelection | None = None
+
+
+class Summarise(Message, tag="summarise"):
+    """Asks how a job went or goes, in one page; answered by `JobSummary`."""
+
+    ref: Ref
+    job: JobId
 
 
 class Explain(Message, tag="explain"):
@@ -173,6 +186,16 @@ class Validate(Message, tag="validate"):
 
     ref: Ref
     definition: dict[str, Any]
+
+
+class Configure(Message, tag="configure"):
+    """Says how long the queue keeps finished jobs (ms; 0: as long as the hub does), or with None only asks.
+
+    Answered by `Configured`. Jobs that are finished already are kept by the new word too.
+    """
+
+    ref: Ref
+    retention: Millis | None = None
 
 
 class PutBlobs(Message, tag="put_blobs"):
@@ -278,15 +301,49 @@ class LogPage(Message, tag="log_page"):
     """The answer to `ReadLog`.
 
     Attributes:
-        lines: In order; where seqs jump, the lines between were trimmed.
+        lines: In order; where seqs jump, the lines between are in ``gaps`` or were not asked for.
         next: The ``since`` of the next page.
         final: The job is finished and there are no lines after these.
+        gaps: What is no longer kept of the range that this page covers.
+        rest: With `ReadLog.select`: what to ask for next, from ``next`` on; absent when this was all of it.
+        cut: ``max_bytes`` left out some of what was asked for.
     """
 
     ref: Ref
     lines: list[LogLine]
     next: int
     final: bool = False
+    gaps: list[Gap] = []
+    rest: LogSelection | None = None
+    cut: bool = False
+
+
+class JobSummary(Message, tag="job_summary"):
+    """The answer to `Summarise`.
+
+    Attributes:
+        job: Where it is; ``verdict`` says how it ended, if it has.
+        phase: What it was doing when it went wrong, or does now; absent when it waits or has succeeded.
+        step: The step of the build that was last begun, when it is or ended building: ``Step 2/5 : RUN make``.
+        last: The last lines of its log.
+        error: The first line that looks like an error and those around it; empty for none. Not looked for when the
+            job succeeded.
+        error_seq: Which of these it is.
+        lines: How many lines the run has written.
+        missing: How many of them are no longer kept.
+        gaps: Which; the first hundred gaps.
+    """
+
+    ref: Ref
+    job: JobState
+    phase: Phase | None = None
+    step: str = ""
+    last: list[LogLine] = []
+    error: list[LogLine] = []
+    error_seq: int | None = None
+    lines: int = 0
+    missing: int = 0
+    gaps: list[Gap] = []
 
 
 class Explanation(Message, tag="explanation"):
@@ -339,6 +396,14 @@ class Validated(Message, tag="validated"):
     able: int = 0
     why: str = ""
     known: State | None = None
+
+
+class Configured(Message, tag="configured"):
+    """The answer to `Configure`: how long the queue keeps finished jobs (ms), and whether by its ``own`` word."""
+
+    ref: Ref
+    retention: int
+    own: bool = False
 
 
 class BlobTickets(Message, tag="blob_tickets"):

@@ -15,6 +15,7 @@ import msgspec
 from . import limits
 from .errors import BadRequest, TooLarge
 from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
+from .misfit import misfit
 
 M = TypeVar("M")
 
@@ -168,8 +169,8 @@ class FrameDecoder(Generic[M]):
         try:
             message: M = self._one[language].decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            sentence, _, path = str(error).partition(" - at `$")
-            field = path.rstrip("`").lstrip(".")[:SENTENCE] or None
+            sentence, path = misfit(error)
+            field = path[:SENTENCE] or None
             if len(sentence) > SENTENCE:
                 sentence = sentence[: SENTENCE - 1] + "…"
             return Broken(BadRequest(sentence, field=field), self._ref(raw, language))

@@ -76,7 +76,11 @@ class Requirements(Struct, rename="camel", omit_defaults=True, forbid_unknown_fi
 
 
 class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """A containerised job; see ``docs/jobs.md`` for each field."""
+    """A containerised job; see ``docs/jobs.md`` for each field.
+
+    ``outputs`` are patterns (`asman_shared.globs`) of the files below ``/outputs`` that are kept; without any, all are.
+    They decide what the result holds, and one run serves everybody who asks for the same id: so they are part of it.
+    """
 
     v: str | int | None = None
     image: str | None = None
@@ -91,6 +95,7 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
     max_duration: str | None = None
     tags: list[str] | None = None
     requirements: Requirements | None = None
+    outputs: list[str] | None = None
 
 
 class Shape(Struct, frozen=True):
@@ -253,6 +258,11 @@ def check(definition: Definition) -> Shape:
     platform = definition.build.platform if definition.build else None
     if platform and _PLATFORM.fullmatch(platform) is None:
         raise BadDefinition("a platform is written like linux/arm64", field="definition.build.platform")
+    patterns = definition.outputs or ()
+    if len(patterns) > limits.OUTPUT_PATTERNS:
+        raise BadDefinition(f"at most {limits.OUTPUT_PATTERNS} patterns of outputs", field="definition.outputs")
+    for index, pattern in enumerate(patterns):
+        check_name(pattern, field=f"definition.outputs.{index}")
     _check_files(definition.inputs, "definition.inputs", absolute=False)
     _check_files(definition.config_files, "definition.configFiles", absolute=True)
     return shape_of(definition)

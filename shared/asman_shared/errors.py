@@ -12,6 +12,7 @@ One tree::
     ├── Conflict          it can't be done in the present state
     ├── Unavailable       the hub can't do it now; try again
     │   └── Overloaded        … because a bound is reached
+    ├── QuotaExceeded     there is no room for these bytes
     ├── ProtocolError     the other side does not speak our protocol
     ├── ConnectionFailed  the hub can't be reached
     ├── TimedOut          a deadline that the caller set has passed
@@ -106,6 +107,13 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
     status = 429
+
+
+class QuotaExceeded(AsmanError):
+    """There is no room for these bytes: the hub's quota or its disk is full."""
+
+    code = "quota_exceeded"
+    status = 507
 
 
 class ProtocolError(AsmanError):

@@ -22,6 +22,8 @@ _SAFE_INT = 2**53 - 1
 _PRESIGNED = "/presignedurl/"
 #: Fields that count whenever they are not null, even when they are empty.
 _PLAIN = ("v", "image", "command", "entrypoint", "workdir", "shm_size", "max_duration", "tags")
+#: What a file takes in a definition besides its name: ``"":{"type":"key","value":"<64 digits>"},``.
+_KEY_REF_BYTES = 96
 _WIRE_NAMES = {"shm_size": "shmSize", "max_duration": "maxDuration"}
 
 
@@ -56,6 +58,8 @@ def canonical_object(definition: Definition) -> dict[str, Any]:
         made["inputs"] = {k: _canonical_ref(r) for k, r in definition.inputs.items()}
     if definition.config_files:
         made["configFiles"] = {k: _canonical_ref(r) for k, r in definition.config_files.items()}
+    if definition.outputs:
+        made["outputs"] = definition.outputs
     return made
 
 
@@ -106,11 +110,22 @@ def job_id(definition: Definition) -> str:
     body = canonical_bytes(canonical_object(definition), plain=_is_plain(definition))
     if len(body) > limits.DEFINITION_BYTES:
         raise TooLarge(
-            f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}; "
-            "upload large inputs as blobs and name them by key",
+            f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}; {_advice(definition)}",
             field="definition",
         )
     return hashlib.sha256(body).hexdigest()
+
+
+def _advice(definition: Definition) -> str:
+    """How to make a definition smaller."""
+    files = {**(definition.inputs or {}), **(definition.config_files or {})}
+    named = sum(len(name.encode("utf-8", "surrogatepass")) + _KEY_REF_BYTES for name in files)
+    if named > limits.DEFINITION_BYTES // 2:
+        return (
+            f"the names and hashes of its {len(files)} files alone take about {named}: pack them into one archive, "
+            "and unpack it in the command"
+        )
+    return "upload large inputs as blobs and name them by key"
 
 
 def effective(definition: Definition) -> Definition:

@@ -26,6 +26,8 @@ PATH_LENGTH: Final = 1024
 """Longest input or output name in UTF-8 bytes, subfolders included."""
 INPUTS: Final = 10_000
 """Most inputs, config files or outputs of one job."""
+OUTPUT_PATTERNS: Final = 100
+"""Most patterns by which a job names the outputs to keep."""
 ENV_ENTRIES: Final = 1000
 """Most environment variables of one job."""
 TAGS: Final = 64
@@ -39,7 +41,15 @@ LOG_LINE_BYTES: Final = 64 * KIB
 LOG_BATCH_LINES: Final = 1000
 """Most lines in one log message."""
 LOG_BYTES: Final = 16 * MIB
-"""Log kept per job; past it the head and the tail are kept."""
+"""Log kept per job by default; past it the head and the tail are kept."""
+LOG_PAGE_LINES: Final = 10_000
+"""Most lines in one page of a log."""
+LOG_PATTERN_LENGTH: Final = 1000
+"""Longest pattern that a log is searched for."""
+LOG_CONTEXT_LINES: Final = 100
+"""Most lines that are shown before or after one that was found in a log."""
+LOG_SUMMARY_LINES: Final = 20
+"""Last lines of a log in the summary of a job."""
 LIST_PAGE: Final = 500
 """Most jobs or log lines in one page of an answer."""
 LOG_PAGE_BYTES: Final = 512 * KIB
@@ -56,6 +66,8 @@ PRIORITY: Final = 100
 """Priorities go from -100 to 100; higher runs first."""
 MAX_ATTEMPTS: Final = 3
 """Lost workers that a job survives, by default."""
+SHORTEST_RETENTION_MS: Final = 60_000
+"""The shortest time for which a queue may keep its finished jobs."""
 CALLBACK_URL_BYTES: Final = 2 * KIB
 """Longest URL of a webhook."""
 CALLBACK_PAYLOAD_BYTES: Final = 16 * KIB

@@ -20,6 +20,8 @@ from .client_messages import (
     Cancel,
     Cancelled,
     Changed,
+    Configure,
+    Configured,
     CountsChanged,
     Delete,
     Deleted,
@@ -32,12 +34,14 @@ from .client_messages import (
     Hello,
     Job,
     JobPage,
+    JobSummary,
     List,
     LogLines,
     LogPage,
     PutBlobs,
     ReadLog,
     Submit,
+    Summarise,
     Unfollow,
     Validate,
     Validated,
@@ -46,6 +50,7 @@ from .client_messages import (
     WorkerPage,
     Workers,
 )
+from .log_records import STREAMS, Gap, LogSelection, Stream
 from .records import (
     STDERR,
     STDOUT,
@@ -103,8 +108,10 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | Summarise
     | Explain
     | Validate
+    | Configure
     | PutBlobs
     | GetBlobs
     | Ping
@@ -120,8 +127,10 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | JobSummary
     | Explanation
     | Validated
+    | Configured
     | BlobTickets
     | BlobLinks
     | Changed
@@ -138,6 +147,7 @@ HubToWorker = Registered | Assign | Abort | Acknowledged | BlobTickets | BlobLin
 __all__ = [
     "STDERR",
     "STDOUT",
+    "STREAMS",
     "SYSTEM",
     "Abort",
     "Accepted",
@@ -154,6 +164,8 @@ __all__ = [
     "Cancelled",
     "Changed",
     "ClientMessage",
+    "Configure",
+    "Configured",
     "Count",
     "Counts",
     "CountsChanged",
@@ -166,6 +178,7 @@ __all__ = [
     "Finished",
     "Follow",
     "Following",
+    "Gap",
     "Get",
     "GetBlobs",
     "Held",
@@ -176,6 +189,7 @@ __all__ = [
     "JobId",
     "JobPage",
     "JobState",
+    "JobSummary",
     "Kept",
     "Label",
     "Limits",
@@ -184,6 +198,7 @@ __all__ = [
     "LogLine",
     "LogLines",
     "LogPage",
+    "LogSelection",
     "Message",
     "Millis",
     "Need",
@@ -202,7 +217,9 @@ __all__ = [
     "Result",
     "Resume",
     "Sha256",
+    "Stream",
     "Submit",
+    "Summarise",
     "Summary",
     "Unfollow",
     "Validate",

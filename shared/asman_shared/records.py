@@ -179,7 +179,7 @@ class Outcome(Struct, omit_defaults=True):
     result: Result = field(default_factory=Result)
 
 
-class LogLine(Struct, array_like=True):
+class LogLine(Struct, array_like=True, gc=False):
     """One line: ``[seq, time, stream, text, phase]``.
 
     ``seq`` counts from 0 over all attempts and runs of a job; where it jumps, the lines between are no longer kept.

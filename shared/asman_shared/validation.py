@@ -15,6 +15,7 @@ from . import identity
 from .definition import Definition, Requirements, check
 from .errors import AsmanError, BadDefinition
 from .messages import Problem
+from .misfit import misfit
 
 _FILES = ("inputs", "configFiles")
 PROBLEMS = 100
@@ -73,9 +74,9 @@ def _read(value: dict[str, Any]) -> Definition:
     try:
         return msgspec.convert(value, Definition)
     except (msgspec.ValidationError, RecursionError) as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        inner = path.rstrip("`").replace("[...]", f".{_only_key(value)}") if path else ""
-        where = f"definition{inner}" if inner else f"definition.{next(iter(value), '')}".rstrip(".")
+        sentence, path = misfit(error)
+        inner = path.replace("[...]", f".{_only_key(value)}") or next(iter(value), "")
+        where = f"definition.{inner}".rstrip(".")
         raise BadDefinition(sentence[:1].lower() + sentence[1:], field=where) from None
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from tests.chaos.runs import clock
 
 _CHUNK = 64 * 1024
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+
+Pace = Callable[[bool, int], Awaitable[None]]
 
 
 class _Link:
@@ -20,15 +23,18 @@ class _Link:
         silent: Bytes and endings of either side are swallowed.
     """
 
-    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
+    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter, pace: Pace | None = None) -> None:
         self.near = near
         self.far = far
         self.silent = False
+        self._pace = pace
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carries bytes one way until that way ends."""
         try:
             while data := await reader.read(_CHUNK):
+                if self._pace is not None:
+                    await self._pace(writer is self.far, len(data))
                 if not self.silent:
                     writer.write(data)
                     await writer.drain()
@@ -52,16 +58,18 @@ class Proxy:
 
     Args:
         hub_port: Where the hub listens on loopback.
+        pace: Awaited before bytes are passed on: whether towards the hub, and how many.
 
     Attributes:
         port: Where the actor dials.
         dialled: When a websocket was last asked for (`clock`).
     """
 
-    def __init__(self, hub_port: int) -> None:
+    def __init__(self, hub_port: int, pace: Pace | None = None) -> None:
         self.port = 0
         self.dialled = 0.0
         self._hub_port = hub_port
+        self._pace = pace
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -109,7 +117,7 @@ class Proxy:
         except OSError:
             near.transport.abort()
             return
-        link = _Link(near, far)
+        link = _Link(near, far, self._pace)
         self._links.add(link)
         try:
             with suppress(OSError):

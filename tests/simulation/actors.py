@@ -212,6 +212,8 @@ class SimWorker(Actor):
             if self.ready:
                 self.say(PhaseReport(job=job, attempt=attempt, phase=phase))
             await asyncio.sleep(self.random.expovariate(1 / 0.5))
+            if kind == "stuck":
+                await asyncio.Event().wait()
         if kind == "poison":
             self.die()
             return
@@ -252,6 +254,7 @@ class SimClient(Actor):
         self.cancelling: dict[str, str] = {}
         self.deleting: set[str] = set()
         self.refs: dict[int, tuple[str, str]] = {}
+        self.hooked: set[int] = set()
         self.lines: dict[str, int] = {}
         self.followed: set[str] = set()
         self.following: set[str] = set()
@@ -263,6 +266,9 @@ class SimClient(Actor):
         self.refs.clear()
         self.followed.clear()
         self.following.clear()
+        if self.random.random() < 0.5:
+            # As somebody who comes for the first time, and reads every log from its start.
+            self.lines.clear()
         self.say(Hello(follow="queue" if self.watching else "jobs"))
         self.ready = True
         for job in list(self.wanted):
@@ -272,12 +278,9 @@ class SimClient(Actor):
         for job in sorted(self.deleting):
             self._delete(job)
 
-    def want(self, definition: Definition, namespace: str, reuse: Any, priority: int) -> None:
+    def want(self, job: str, wish: Submit) -> None:
         """Wants a job's result from now on."""
-        from asman_shared.identity import job_id
-
-        job = job_id(definition)
-        self.wanted[job] = Submit(ref=0, definition=definition, namespace=namespace, reuse=reuse, priority=priority)
+        self.wanted[job] = wish
         if self.ready:
             self._submit(job)
 
@@ -299,6 +302,8 @@ class SimClient(Actor):
     def _submit(self, job: str) -> None:
         wish = self.wanted[job]
         wish.ref = self._next("submit", job)
+        if wish.callbacks is not None:
+            self.hooked.add(wish.ref)
         self.say(wish)
         wish.reuse = "cached"
 
@@ -322,6 +327,8 @@ class SimClient(Actor):
     def _take(self, message: Any) -> None:
         if isinstance(message, Accepted):
             job = self._answered(message.ref, "submit")
+            if message.ref in self.hooked:
+                self.world.judge.hooked.setdefault(job, set()).add(message.answer)
             if message.answer == "cached":
                 verdict = message.job.verdict
                 assert verdict is not None, "a cached answer without a verdict"
@@ -329,8 +336,8 @@ class SimClient(Actor):
             self.world.judge.acknowledged(job, message.job)
             self._told(message.job)
             if job in self.wanted and job not in self.followed and self.random.random() < 0.7:
-                self.followed.add(job)
-                self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
+                late = self.random.choice([0, self.random.expovariate(1 / 1.0)])
+                asyncio.get_running_loop().call_later(late, self._follow, job)
         elif isinstance(message, Following):
             job = self._answered(message.ref, "follow")
             if message.job is not None:
@@ -376,6 +383,12 @@ class SimClient(Actor):
             again = {"submit": self._submit, "cancel": self._cancel, "delete": self._delete}.get(what)
             if again is not None:
                 asyncio.get_running_loop().call_later(1, self._again, what, job)
+
+    def _follow(self, job: str) -> None:
+        """Follows a log, at once or when some of its lines have been written."""
+        if self.ready and job in self.wanted and job not in self.followed:
+            self.followed.add(job)
+            self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
 
     def _again(self, what: str, job: str) -> None:
         if not self.ready:

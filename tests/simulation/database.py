@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 import msgspec
 
-from asman_server.commit import Commit, JobRow, Key, LogChunk
+from asman_server.commit import Commit, JobRow, Key, LogChunk, QueueRow, WebhookRow
 from asman_server.core import Job
 from asman_server.store import ChunkHead, Unfinished
 from asman_shared.definition import Definition
@@ -33,6 +33,10 @@ class SimDatabase:
         self.bodies: dict[str, bytes] = {}
         self.results: dict[Key, bytes] = {}
         self.chunks: dict[tuple[str, str, int], LogChunk] = {}
+        self.queues: dict[str, QueueRow] = {}
+        self.calls: dict[str, WebhookRow] = {}
+        self.on_row: Callable[[JobRow], None] = _unseen
+        self.on_forget: Callable[[JobRow], None] = _unseen
 
     async def commit(self, commit: Commit) -> None:
         """As `asman_server.commit.Ledger`: sometimes the answer is lost after the commit was made."""
@@ -48,7 +52,9 @@ class SimDatabase:
 
     def _apply(self, commit: Commit) -> None:
         for key in commit.forget:
-            self.rows.pop(key, None)
+            row = self.rows.pop(key, None)
+            if row is not None:
+                self.on_forget(row)
             self.results.pop(key, None)
         for queue, job in [*commit.forget, *commit.clear]:
             for chunk in [c for c in self.chunks if c[:2] == (queue, job)]:
@@ -57,12 +63,21 @@ class SimDatabase:
             self.bodies.setdefault(job_id, body)
         for row in commit.jobs:
             self.rows[row.queue, row.id] = row
+            self.on_row(row)
         for queue, job, body in commit.results:
             self.results[queue, job] = body
         for stored in commit.chunks:
             self.chunks[stored.queue, stored.job, stored.first] = stored
         for dropped in commit.drop_chunks:
             self.chunks.pop(dropped, None)
+        for call in commit.webhooks:
+            self.calls.setdefault(call.id, call)
+        for call_id, tries, due in commit.webhooks_later:
+            self.calls[call_id].tries, self.calls[call_id].due = tries, due
+        for call_id in commit.webhooks_done:
+            self.calls.pop(call_id, None)
+        for settings in commit.queues:
+            self.queues[settings.queue] = settings
 
     async def _read(self) -> None:
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
@@ -88,6 +103,21 @@ class SimDatabase:
         numbers = [j.number for j in found]
         return Unfinished(live, sum(j.state is State.FINISHED for j in found), max(numbers, default=0))
 
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        await self._read()
+        found = sorted((row.due, key) for key, row in self.rows.items() if 0 < row.due <= now)
+        return [key for _, key in found[:limit]]
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        await self._read()
+        del before, after, limit
+        return []
+
+    async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
+        await self._read()
+        found = sorted((c for c in self.calls.values() if c.id not in ids and c.host not in hosts), key=_due)
+        return [msgspec.structs.replace(call) for call in found[:limit]]
+
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         await self._read()
         return [_job(self.rows[queue, job_id].record) for job_id in ids if (queue, job_id) in self.rows]
@@ -111,6 +141,11 @@ class SimDatabase:
         chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
         return [line for _, chunk in chunks for line in _lines(chunk.body) if line.seq >= since][:limit]
 
+    async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
+        await self._read()
+        chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
+        return [line for _, chunk in chunks for line in _lines(chunk.body) if line.seq < until][-limit:]
+
     async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
         await self._read()
         chunks = sorted((k, c) for k, c in self.chunks.items() if k[:2] == (queue, job_id))
@@ -121,3 +156,11 @@ class SimDatabase:
         found = sorted(self.jobs_now(queue).values(), key=lambda j: -j.number)
         wanted = [j for j in found if (not states or j.state in states) and (before is None or j.number < before)]
         return wanted[:limit]
+
+
+def _due(call: WebhookRow) -> tuple[int, int]:
+    return call.due, call.created
+
+
+def _unseen(_row: JobRow) -> None:
+    """Nobody watches."""

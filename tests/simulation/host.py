@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, cast
 
 from asman_server.access import access
-from asman_server.blobs import BlobStore
+from asman_server.blobs import BlobDesk
 from asman_server.client_session import ClientSession
+from asman_server.commit import WebhookRow
 from asman_server.core import QueuePolicy
 from asman_server.journal import Journal
+from asman_server.log_reader import LogReader
 from asman_server.outbox import Flusher
 from asman_server.registry import Registry
+from asman_server.retention import Retention
 from asman_server.services import Services
 from asman_server.store import Reader
+from asman_server.webhooks import Deliverer
 from asman_server.worker_session import WorkerSession
 from asman_shared.codec import Language
 from asman_shared.errors import AsmanError
@@ -23,13 +28,19 @@ from tests.simulation.loop import virtual_clock
 from tests.simulation.network import Connection, HubEnd
 
 QUEUE = "sim"
-RETENTION = 24 * 3_600_000
 
 
 class Host:
     """The machine the hub runs on: the hub can be killed and started again; the database stays."""
 
-    def __init__(self, random: Random, database: SimDatabase, policy: QueuePolicy, delay: float) -> None:
+    def __init__(
+        self,
+        random: Random,
+        database: SimDatabase,
+        policy: QueuePolicy,
+        delay: float,
+        call: Callable[[WebhookRow], Awaitable[None]],
+    ) -> None:
         self.random = random
         self.database = database
         self.registry: Registry | None = None
@@ -37,9 +48,10 @@ class Host:
         self.broken: BaseException | None = None
         self._policy = policy
         self._delay = delay
+        self._call = call
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
-        self._services = Services(cast(BlobStore, None), Flusher(), virtual_clock)
+        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
 
     @property
     def up(self) -> bool:
@@ -48,10 +60,16 @@ class Host:
     def start(self) -> None:
         """Starts a hub on what the database holds."""
         self.starts += 1
-        self._services = Services(cast(BlobStore, None), Flusher(), virtual_clock)
+        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
         journal = Journal(self.database)
-        self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy, RETENTION)
+        self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy)
+        deliverer = Deliverer(self.database, journal, self._call, virtual_clock, self.random.random)
+        journal.on_webhooks = deliverer.wake
+        reader = cast(Reader, self.database)
+        retention = Retention(self.registry, reader, journal, virtual_clock, self._policy.retention)
         self._spawn(journal.run())
+        self._spawn(deliverer.run())
+        self._spawn(retention.run())
         self._spawn(self.registry.look_after())
 
     def _spawn(self, work: Any) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from asman_server.commit import JobRow, WebhookRow
+from asman_server.webhook_sender import NotDelivered
 from asman_shared.messages import JobState
 from asman_shared.states import Reason, State
+from tests.simulation.loop import virtual_clock
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+LOOK_TWICE = 140
+"""Seconds in which the retention is looked at twice."""
 
 
 class Judge:
@@ -24,7 +33,9 @@ class Judge:
         self.forced: set[str] = set()
         self.released: set[str] = set()
         self.events = 0
-        self.lost_for_good = 0
+        self.hooked: dict[str, set[str]] = {}
+        self.calls: dict[str, set[str]] = defaultdict(set)
+        self._durable: set[str] = set()
         self._seen: dict[str, dict[int, bytes]] = defaultdict(dict)
         self._attempts: dict[str, dict[int, int]] = defaultdict(dict)
         self._verdicts: dict[tuple[str, int], bytes] = {}
@@ -38,6 +49,30 @@ class Judge:
     def accepted(self, job: str, attempt: int) -> None:
         """A worker was told that its result counts."""
         self._accepted[job].add(attempt)
+
+    def committed(self, row: JobRow) -> None:
+        """A job's state has become durable."""
+        self._durable.add(row.id)
+
+    def forgotten(self, row: JobRow) -> None:
+        """A job was removed for good: because somebody asked for that, or at the end of its retention."""
+        if row.id in self.world.deletes:
+            return
+        assert row.state == State.FINISHED.value, "an unfinished job was forgotten"
+        assert row.finished + self.world.retention <= virtual_clock(), "a job was forgotten before its time"
+        # From here on its id may stand for another run, told to clients who remember this one.
+        self.world.deletes.add(row.id)
+
+    async def call(self, row: WebhookRow) -> None:
+        """A webhook is called; somebody who is not always there answers."""
+        await asyncio.sleep(self.world.random.expovariate(1 / 0.3))
+        if not self.world.healed and self.world.random.random() < 0.3:
+            raise NotDelivered("nobody is there")
+        job = json.loads(row.body)["jobId"]
+        if job not in self._durable and job not in self.world.deletes:
+            # What is raised here would be taken for a failed try.
+            self.world.host.broken = AssertionError("a webhook told of a job that is not durable")
+        self.calls[job].add(row.event)
 
     def told(self, _client: str, state: JobState) -> None:
         """A client was told a state."""
@@ -74,15 +109,26 @@ class Judge:
             assert job.state is State.FINISHED, f"an acknowledged job never ended: {job}"
             assert job.verdict is not None
             poison = job.summary.image == "poison"
-            if world.calm and not world.poisoned and not poison:
+            # What the hub stops it stops ahead of the commit, which a crash may take back: that looks like a loss.
+            stopped = job.summary.image == "stuck" or job_id in world.cancels or job_id in world.slotted
+            if world.calm and not world.poisoned and not poison and not stopped:
                 assert job.losses == 0, "an attempt was charged although no worker was lost"
             allowed = {Reason.SUCCESS, Reason.FAILED, Reason.WORKER_LOST}
+            if job_id in world.limited or job.summary.image == "stuck":
+                allowed |= {Reason.TIMED_OUT}
             if job_id in world.cancels or job_id in world.slotted:
                 allowed |= {Reason.CANCELLED, Reason.REPLACED}
             assert job.verdict.reason in allowed, f"ended as {job.verdict.reason}"
             if job.verdict.reason in (Reason.SUCCESS, Reason.FAILED) and job_id not in self.forced:
                 wanted = f"/{job.attempt}"
                 assert job.verdict.message.endswith(wanted), "the accepted result is another attempt's"
+        for job_id, answers in self.hooked.items():
+            assert "finished" in self.calls[job_id], "a webhook was never called at the end of its job"
+            assert "queued" not in answers or "queued" in self.calls[job_id], "a webhook was never called for a new run"
+        assert not world.database.calls, "webhooks are left that nobody calls"
+        late = virtual_clock() - 1000 * LOOK_TWICE
+        for job in jobs.values():
+            assert job.state is not State.FINISHED or job.finished + world.retention > late, "a job outlived its time"
         for client in world.clients:
             assert not client.wanted, f"{client.name} was never answered about {len(client.wanted)} jobs"
             assert not client.cancelling, f"{client.name} was never answered about a cancel"

@@ -13,6 +13,7 @@ from asman_server.client_session import ClientSession
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
 from asman_server.core.assignments import Assignments
+from asman_server.core.endings import Endings
 from asman_server.core.fleet import Fleet
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
@@ -20,6 +21,7 @@ from asman_server.core.worker import Worker
 from asman_server.job_log import JobLog
 from asman_server.journal import Batch, Journal
 from asman_server.queue_shell import QueueShell
+from asman_server.webhooks import Deliverer
 from asman_shared.states import Phase, State
 
 Undo = Callable[[], None]
@@ -286,11 +288,79 @@ def _replaced_by_late_loss(original: Any) -> Any:
     return lost
 
 
+def _webhooks_lost_on_failure(original: Any) -> Any:
+    """Forgets the webhooks of a commit that failed."""
+
+    def absorb(self: Batch, newer: Batch) -> None:
+        self.webhooks.clear()
+        original(self, newer)
+
+    return absorb
+
+
+def _webhook_tried_once(original: Any) -> Any:
+    """Takes a call that failed for made."""
+
+    def failed(self: Deliverer, row: Any, why: str, *, final: bool = False) -> None:
+        del final
+        original(self, row, why, final=True)
+
+    return failed
+
+
+def _only_memory_expires(original: Any) -> Any:
+    """Ends the retention of jobs in memory alone."""
+
+    async def come_due(self: QueueShell, ids: list[str]) -> None:
+        self.apply(ev.Due(ids))
+
+    del original
+    return come_due
+
+
+def _kept_from_the_start(original: Any) -> Any:
+    """Counts the retention from the submission."""
+
+    def due(self: Endings, job: Any) -> int:
+        return job.queued - job.finished + original(self, job) if job.finished else int(original(self, job))
+
+    return due
+
+
+def _phase_limit_unenforced(original: Any) -> Any:
+    """Leaves the limits of phases to the worker."""
+
+    def check(self: Endings, worker: Worker, now: int) -> None:
+        kept = {}
+        for lease in worker.leases.values():
+            job = self.jobs.get(lease.job)
+            if job is not None:
+                kept[job.id], job.phase_limits = job.phase_limits, None
+        original(self, worker, now)
+        for job_id, limits in kept.items():
+            if job_id in self.jobs:
+                self.jobs[job_id].phase_limits = limits
+
+    return check
+
+
+def _leaves_while_it_changes(original: Any) -> Any:
+    """Lets a job that was settled once leave memory for good."""
+
+    def changed(self: Assignments, job: Any, *, first: bool = False, ended: bool = False) -> None:
+        settled = dict(self.settled)
+        original(self, job, first=first, ended=ended)
+        self.settled.clear()
+        self.settled.update(settled)
+
+    return changed
+
+
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "results are taken without the fence": (Assignments, "_live", _no_fence),
     "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
-    "lost workers are free of charge": (QueueCore, "_requeue", _free_losses),
-    "the grace never ends": (QueueCore, "_bury", _no_grace_end),
+    "lost workers are free of charge": (Endings, "_requeue", _free_losses),
+    "the grace never ends": (Endings, "_bury", _no_grace_end),
     "a reconnect merges two views": (queue_module, "reconcile", _merge_views),
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
     "room is free before the container is gone": (Assignments, "_revoke", _capacity_freed_at_abort),
@@ -298,8 +368,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "followers are told before the commit": (Journal, "changed", _told_before_durable),
     "answers are lost when a commit fails": (Journal, "_failed", _answers_lost_on_failure),
     "changes are lost when a commit fails": (Batch, "absorb", _dirty_lost_on_failure),
-    "jobs leave memory before they are durable": (QueueCore, "_finish", _evicted_too_early),
-    "finished jobs keep their namespace": (QueueCore, "_finish", _slots_never_freed),
+    "jobs leave memory before they are durable": (Endings, "_finish", _evicted_too_early),
+    "finished jobs keep their namespace": (Endings, "_finish", _slots_never_freed),
     "releasing one namespace releases all": (QueueCore, "_release", _release_stops_all),
     "failures are cached like results": (QueueCore, "_submitted", _failure_cached),
     "a line is forgotten while jobs wait in it": (Ready, "gone", _stale_turn),
@@ -308,6 +378,12 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "finished comes before the last line": (ClientSession, "changed", _final_before_last_line),
     "deleted jobs are brought back": (QueueShell, "recall", _resurrected),
     "an attempt that has begun looks unbegun": (QueueCore, "_phase_reported", _phase_forgotten),
+    "webhooks are lost when a commit fails": (Batch, "absorb", _webhooks_lost_on_failure),
+    "a webhook is tried once": (Deliverer, "_failed", _webhook_tried_once),
+    "jobs in the store alone are kept for ever": (QueueShell, "come_due", _only_memory_expires),
+    "the retention counts from the submission": (Endings, "due", _kept_from_the_start),
+    "limits of phases are left to the worker": (Endings, "_check_leases", _phase_limit_unenforced),
+    "a job that runs again may leave memory": (Assignments, "_changed", _leaves_while_it_changes),
     "the end of an old connection ends the new one": (QueueCore, "_worker_lost", _replaced_by_late_loss),
 }
 """What is wrong: where it is planted, and how."""

@@ -12,10 +12,12 @@ from asman_server.core import QueueCore, QueuePolicy
 from asman_server.core.worker import Presence
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
+from asman_shared.messages import Callback, Callbacks, Submit
+from asman_shared.states import Phase
 from tests.simulation.actors import SimClient, SimWorker, definition
 from tests.simulation.database import SimDatabase
 from tests.simulation.host import Host
-from tests.simulation.judge import Judge
+from tests.simulation.judge import LOOK_TWICE, Judge
 from tests.support.invariants import check_capacity, check_core, check_no_idle_hands
 
 BAD_SECONDS = 120.0
@@ -34,11 +36,16 @@ class World:
             grace=60_000 if self.calm else self.random.choice([1000, 5000, 30_000]),
             assigned_limit=15_000,
             run_slack=20_000,
+            retention=self.random.choice([100_000, *[24 * 3_600_000] * 4]),
             patience=10_000,
             finished_kept=self.random.choice([1, 2, 1000]),
         )
-        self.host = Host(self.random, self.database, policy, delay=self.random.choice([0.001, 0.02, 0.3]))
+        self.retention = policy.retention
         self.judge = Judge(self)
+        self.database.on_row = self.judge.committed
+        self.database.on_forget = self.judge.forgotten
+        delay = self.random.choice([0.001, 0.02, 0.3])
+        self.host = Host(self.random, self.database, policy, delay, self.judge.call)
         self.workers = [
             SimWorker(self, f"w{n}", self.random.choice([1, 2, 4])) for n in range(self.random.randint(1, 4))
         ]
@@ -47,6 +54,8 @@ class World:
         self.cancels: dict[str, set[str]] = defaultdict(set)
         self.deletes: set[str] = set()
         self.slotted: set[str] = set()
+        self.limited: set[str] = set()
+        self.healed = False
         self.handled = 0
         self._kinds: dict[str, str] = {}
         self._submitted: list[str] = []
@@ -95,13 +104,16 @@ class World:
 
     def _restless(self) -> bool:
         jobs = self.database.jobs_now("sim").values()
-        return (
+        return bool(
             any(not job.state.over for job in jobs)
+            or self.database.calls
+            or (self.retention < 3_600_000 and asyncio.get_running_loop().time() < BAD_SECONDS + LOOK_TWICE)
             or any(client.wanted or client.cancelling or client.deleting for client in self.clients)
             or any(worker.runs for worker in self.workers)
         )
 
     def _heal(self) -> None:
+        self.healed = True
         self.database.away = False
         self.host.stall_some(1, stalled=False)
         if not self.host.up:
@@ -118,7 +130,7 @@ class World:
             draw = self.random.random()
             if draw < 0.7 and number < total:
                 number += 1
-                kind = self.random.choices(["fine", "fails", "long", "poison"], [8, 2, 2, 1])[0]
+                kind = self.random.choices(["fine", "fails", "long", "poison", "stuck"], [16, 4, 4, 2, 1])[0]
                 self._want(client, definition(number, kind, self.random.choice([1, 1, 1, 2, 4])))
             elif draw < 0.8 and self._submitted:
                 job = self.random.choice(self._submitted)
@@ -153,7 +165,19 @@ class World:
         reuse: Any = self.random.choices(["cached", "never"], [9, 1])[0]
         if reuse == "never":
             self.judge.forced.add(job)
-        client.want(made, namespace, reuse, self.random.choice([0, 0, 0, 5]))
+        wish = Submit(
+            ref=0, definition=made, namespace=namespace, reuse=reuse, priority=self.random.choice([0, 0, 0, 5])
+        )
+        if made.image == "stuck":
+            wish.phase_limits = {Phase.STAGING: 3000}
+        if self.random.random() < 0.1:
+            wish.queue_limit = self.random.choice([3000, 30_000])
+            self.limited.add(job)
+        if self.random.random() < 0.3:
+            wish.callbacks = Callbacks(
+                queued=Callback("https://one.example/queued"), finished=Callback("https://two.example/finished")
+            )
+        client.want(job, wish)
 
     async def _trouble(self) -> None:
         """Everything that goes wrong between machines."""

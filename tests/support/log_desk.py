@@ -8,11 +8,12 @@ from typing import cast
 import msgspec
 
 from asman_server.commit import LogChunk
-from asman_server.core import Job, QueueCore
+from asman_server.core import Job, QueueCore, QueuePolicy
 from asman_server.core import events as ev
 from asman_server.journal import Journal
 from asman_server.queue_logs import QueueLogs
 from asman_server.store import ChunkHead, Reader
+from asman_shared import limits
 from asman_shared.definition import Shape
 from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLine, Register, Summary
@@ -63,6 +64,11 @@ class Chunks:
         found = [line for _, chunk in sorted(self.stored.items()) for line in _lines(chunk.body)]
         return [line for line in found if line.seq >= since][:limit]
 
+    async def page_before(self, _queue: str, _job: str, until: int, limit: int) -> list[LogLine]:
+        self.reads += 1
+        found = [line for _, chunk in sorted(self.stored.items()) for line in _lines(chunk.body)]
+        return [line for line in found if line.seq < until][-limit:]
+
     async def heads(self, _queue: str, _job: str) -> list[ChunkHead]:
         return [ChunkHead(c.first, c.last, c.size) for _, c in sorted(self.stored.items())]
 
@@ -70,9 +76,9 @@ class Chunks:
 class LogDesk:
     """The logs of a queue in which one worker runs one job."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_bytes: int = limits.LOG_BYTES) -> None:
         self.chunks = Chunks()
-        self.core = QueueCore()
+        self.core = QueueCore(QueuePolicy(log_bytes=log_bytes))
         self.core.handle(ev.Submitted(JOB, Shape(), Summary()), 1)
         self.core.handle(ev.WorkerJoined(1, Register(incarnation=WORKER, name="w", cpus=1)), 1)
         journal, store = cast(Journal, self.chunks), cast(Reader, _Store(self.chunks))
@@ -93,4 +99,5 @@ class LogDesk:
 class _Store:
     def __init__(self, chunks: Chunks) -> None:
         self.lines = chunks.page
+        self.lines_before = chunks.page_before
         self.chunk_heads = chunks.heads

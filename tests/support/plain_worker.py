@@ -32,6 +32,10 @@ class PlainWorker:
     async def send(self, *messages: Message) -> None:
         await self._socket.send(msgpack.packb(messages))
 
+    async def send_frame(self, frame: bytes) -> None:
+        """Sends a frame that is made already."""
+        await self._socket.send(frame)
+
     async def next(self, kind: str) -> Message:
         """The next message of a type; others are kept for later."""
         async with asyncio.timeout(PATIENCE):

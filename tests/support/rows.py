@@ -53,6 +53,9 @@ class Followers:
     def __init__(self) -> None:
         self.told: list[tuple[str, int]] = []
 
+    def due(self, made: Job) -> int:
+        return made.wait_until
+
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
         self.told += [(state.id, state.rev) for state, _ in changes]
 

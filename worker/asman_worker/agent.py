@@ -37,7 +37,8 @@ from .stint import Stint
 log = logging.getLogger("asman.worker.agent")
 
 _MESSAGE_LENGTH: Final = 4000
-_RESULT_BYTES: Final = limits.FRAME_BYTES - MIB // 4
+#: One answer of the hub holds a job's result and its definition.
+_RESULT_BYTES: Final = limits.FRAME_BYTES - limits.DEFINITION_BYTES - MIB // 4
 _INTERRUPTIONS: Final = 3
 _INTERRUPTIONS_KNOWN: Final = 10_000
 

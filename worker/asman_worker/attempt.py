@@ -299,7 +299,7 @@ class Attempt:
 
     async def _prepare(self, spec: AttemptSpec) -> None:
         """Brings what the run needs."""
-        spec.mounts.update(await self._shop.stager.stage(spec))
+        spec.mounts.update(await self._shop.stager.stage(spec, self))
         if spec.gpus:
             (spec.folder.root / _GPUS).write_text("\n".join(spec.gpus))
         await self._shop.executor.prepare(spec, self)
@@ -310,8 +310,13 @@ class Attempt:
         result = Result()
         if self._shop.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
             self.phase(Phase.UPLOADING)
-            result = await self._shop.collector.collect(self.folder.outputs, self)
+            result = await self._shop.collector.collect(self.folder.outputs, self, self._kept)
         return Outcome(ended.kind, ended.exit_code, ended.message, result=result)
+
+    @property
+    def _kept(self) -> list[str] | None:
+        """The patterns of the outputs that are kept."""
+        return self.assign.definition.outputs if self.assign else None
 
     def _give_back(self) -> None:
         """What it used of the machine is free for others."""

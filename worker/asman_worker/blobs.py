@@ -1,41 +1,32 @@
-"""Bytes to and from the hub's store: streamed, verified, sent only when missing, tried again when it may help."""
+"""The hub's store as a worker uses it, and other addresses that jobs name; see `asman_shared.transfer`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import ipaddress
-import logging
-import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
-from yarl import URL
 
 from asman_shared import limits
-from asman_shared.errors import AsmanError, ExecutionError, NotFound, TooLarge, Unauthentic, Unavailable
+from asman_shared.errors import AsmanError, ExecutionError, NotFound
 from asman_shared.messages import BlobLink, BlobLinks, BlobTicket, BlobTickets
-from asman_shared.units import MIB, format_size
+from asman_shared.transfer import Blob, Downloader, Http, Patience, Progress, Uploader, Wanted
+from asman_shared.transfer.http import AT_ONCE
+from asman_shared.transfer.patience import Persistence
+from asman_shared.transfer.sink import FileSink
 
-from .backoff import Backoff
 from .target import QueueTarget
 
-log = logging.getLogger("asman.worker.blobs")
-
-T = TypeVar("T")
-
-_CHUNK: Final = MIB
-_AT_ONCE: Final = 8
-_TRIES: Final = 8
-_REDIRECTS: Final = 6
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60)
+READING: Final = Patience(most=10.0)
+"""For what is brought: it may never come, and the job waits for it."""
+SENDING: Final = Patience(tries=None, most=10.0)
+"""For results: they wait for a slow or absent hub until the limit of the phase."""
 
 
 class BlobDesk(Protocol):
@@ -54,33 +45,53 @@ class BlobDesk(Protocol):
         ...
 
 
-class Blobs:
-    """The hub's store as a worker uses it.
-
-    Args:
-        desk: Who knows where blobs are.
-        target: The hub, for relative addresses.
-    """
+class _Desk:
+    """Asks over the worker's connection, once there is one: time while the hub is away is no failure of a transfer."""
 
     def __init__(self, desk: BlobDesk, target: QueueTarget) -> None:
         self._desk = desk
         self._target = target
-        self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
+        """What is missing."""
+        await self._desk.registered()
+        return (await self._desk.put_blobs(blobs)).tickets
+
+    async def links(self, keys: list[str]) -> list[BlobLink]:
+        """Where blobs can be read."""
+        await self._desk.registered()
+        return (await self._desk.get_blobs(keys)).links
+
+    def absolute(self, url: str) -> str:
+        """An address in full."""
+        return self._target.join(url)
+
+
+class Blobs:
+    """See the module.
+
+    Args:
+        desk: Who knows where blobs are.
+        target: The hub, for relative addresses.
+        reading: Bounds for each download.
+        sending: Bounds for each upload.
+    """
+
+    def __init__(
+        self, desk: BlobDesk, target: QueueTarget, *, reading: Patience = READING, sending: Patience = SENDING
+    ) -> None:
+        self._desk = _Desk(desk, target)
+        self._http = Http(guard=_check_host, resolver=_OutwardResolver)
+        self._reading = reading
+        places = asyncio.Semaphore(AT_ONCE)
+        self._downloader = Downloader(self._http, places, reading)
+        # Servers that jobs name may be slow or dead; what they hold up is each other.
+        self._elsewhere = Downloader(self._http, asyncio.Semaphore(AT_ONCE), reading)
+        self._uploader = Uploader(self._desk, self._http, places, sending)
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=_TIMEOUT, connector=aiohttp.TCPConnector(resolver=_OutwardResolver())
-            )
-        return self._session
-
-    # ------------------------------------------------------------------------------------------------- bringing
+        await self._http.close()
 
     async def links(self, keys: Iterable[str]) -> dict[str, BlobLink]:
         """Where blobs can be read; asked again while the hub is away.
@@ -91,147 +102,99 @@ class Blobs:
         wanted = list(dict.fromkeys(keys))
         found: dict[str, BlobLink] = {}
         for start in range(0, len(wanted), limits.BLOBS_PER_REQUEST):
-            batch = wanted[start : start + limits.BLOBS_PER_REQUEST]
-            answer = await self._persist(lambda batch=batch: self._desk.get_blobs(batch))  # type: ignore[misc]
-            found.update((link.sha256, link) for link in answer.links)
+            for link in await self._ask(wanted[start : start + limits.BLOBS_PER_REQUEST]):
+                found[link.sha256] = link
         for key in wanted:
             if key not in found or not found[key].url:
                 raise NotFound(f"the blob {key} is not stored on the hub; upload it again")
         return found
 
-    async def fetch(self, url: str, to: Path, *, sha256: str | None = None, most: int) -> int:
+    async def _ask(self, keys: list[str]) -> list[BlobLink]:
+        persistence = Persistence(self._reading)
+        while True:
+            try:
+                return await self._desk.links(keys)
+            except AsmanError as error:
+                await persistence.failed(error)
+
+    async def fetch(
+        self,
+        url: str,
+        to: Path,
+        *,
+        sha256: str | None = None,
+        most: int,
+        size: int | None = None,
+        progress: Progress | None = None,
+    ) -> int:
         """Streams an address into a new file; returns its size.
 
         Args:
             url: Absolute, or relative to the hub.
             to: A path where nothing is yet; nothing is left there on failure.
-            sha256: What the bytes must be.
+            sha256: What the bytes must be, if known. Then they are a blob's, and the hub is asked for a fresh address
+                when this one does not work.
             most: Most bytes.
+            size: How many there are, if known.
+            progress: Is told of bytes as they come.
 
         Raises:
-            ExecutionError: The server refuses it.
-            Unavailable: It did not work after several tries.
             Unauthentic: The bytes are others.
             TooLarge: There are more than ``most``.
+            ExecutionError: The disk can't take them, or the address must not be reached.
+            AsmanError: It can't be read, or not after several tries.
         """
+        given = [url]
 
-        async def once() -> int:
-            async with self._slots, self._opened(self._target.join(url)) as response:
-                _check_status(response, "read")
-                file = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-                try:
-                    return await _receive(response, file, sha256, most)
-                except BaseException:
-                    await asyncio.to_thread(to.unlink, missing_ok=True)
-                    raise
-                finally:
-                    os.close(file)
+        async def where() -> str:
+            if sha256 is None:
+                return self._desk.absolute(url)
+            return self._desk.absolute(given.pop() if given else (await self.links([sha256]))[sha256].url)
 
-        return await self._persist(once)
+        sink = FileSink(to)
+        try:
+            wanted = Wanted(where, sha256=sha256, size=size, most=most, renewable=sha256 is not None)
+            downloader = self._downloader if sha256 is not None else self._elsewhere
+            came = await downloader.fetch(wanted, sink, progress)
+            await sink.rename(to)
+        except OSError as error:
+            raise ExecutionError(
+                f"the worker can't write it to its disk: {error.strerror or error}", fault="worker"
+            ) from error
+        finally:
+            await sink.discard()
+        return came
 
-    @asynccontextmanager
-    async def _opened(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response after redirects, none of which may lead where jobs must not look."""
-        where = URL(url)
-        for _ in range(_REDIRECTS):
-            _check_host(where)
-            async with self._http().get(where, allow_redirects=False) as response:
-                to = response.headers.get("Location")
-                if response.status not in (301, 302, 303, 307, 308) or to is None:
-                    yield response
-                    return
-                where = response.url.join(URL(to))
-        raise ExecutionError(f"{where.host} redirects without end")
-
-    # -------------------------------------------------------------------------------------------------- sending
-
-    async def send(self, files: Sequence[tuple[str, int, Callable[[], int]]], progress: Callable[[int], None]) -> None:
-        """Stores the files that the hub does not have.
+    async def send(
+        self, files: Iterable[Blob], progress: Callable[[int], None], there: Callable[[int], None] | None = None
+    ) -> int:
+        """Stores the files that the hub does not have; goes on for as long as the caller waits.
 
         Args:
-            files: Of each the sha256, the size, and how to open it (a file descriptor, closed here).
-            progress: Called with the bytes that are done with.
+            files: All of them.
+            progress: Is told of bytes as they are sent.
+            there: Is told of bytes that need not be sent.
+
+        Returns:
+            How many bytes were sent.
 
         Raises:
-            ExecutionError: The hub refuses one.
-            Unavailable: It did not work after several tries.
+            AsmanError: The hub refuses one, or a file changed meanwhile.
         """
-        unique = {sha256: (size, opener) for sha256, size, opener in files}
-        names = list(unique)
-        for start in range(0, len(names), limits.BLOBS_PER_REQUEST):
-            batch = [(sha256, unique[sha256][0]) for sha256 in names[start : start + limits.BLOBS_PER_REQUEST]]
-            answer = await self._persist(lambda batch=batch: self._desk.put_blobs(batch))  # type: ignore[misc]
-            async with asyncio.TaskGroup() as tasks:
-                for ticket, (_, size) in zip(answer.tickets, batch, strict=True):
-                    if ticket.exists:
-                        progress(size)
-                    else:
-                        tasks.create_task(self._send(ticket, size, unique[ticket.sha256][1], progress))
-
-    async def _send(
-        self, ticket: BlobTicket, size: int, opener: Callable[[], int], progress: Callable[[int], None]
-    ) -> None:
-        """Stores one blob; asks for a new ticket each time it did not work."""
-        tickets = [ticket]
-
-        async def once() -> None:
-            if not tickets:
-                tickets.extend((await self._desk.put_blobs([(ticket.sha256, size)])).tickets)
-            use = tickets.pop()
-            if use.exists:
-                return
-            async with self._slots:
-                file = await asyncio.to_thread(opener)
-                try:
-                    async with self._http().request(
-                        use.method,
-                        self._target.join(use.url),
-                        data=_chunks(file) if size else b"",
-                        headers={"Content-Length": str(size), **use.headers},
-                        allow_redirects=False,
-                    ) as response:
-                        _check_status(response, "stored")
-                finally:
-                    os.close(file)
-
-        await self._persist(once)
-        progress(size)
-
-    async def _persist(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Does something until it works, fails for good, or failed often enough.
-
-        Time while the hub is away does not count as tries; the phase's own limit bounds it.
-        """
-        backoff = Backoff(first=0.2, most=10)
-        for left in range(_TRIES - 1, -1, -1):
-            await self._desk.registered()
-            try:
-                return await action()
-            except AsmanError as error:
-                if not error.retry or not left:
-                    raise
-                log.info("%s; trying again", error.message)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                if not left:
-                    raise Unavailable(f"bytes could not be moved: {str(error) or type(error).__name__}") from error
-                log.info("moving bytes failed (%s); trying again", str(error) or type(error).__name__)
-            await asyncio.sleep(backoff.next())
-        raise Unavailable("bytes could not be moved")
+        return await self._uploader.send(files, progress, there)
 
 
-def _check_host(url: URL) -> None:
+def _check_host(host: str) -> None:
     """Refuses what only this machine should see: a cloud's metadata service answers on a link-local address.
 
     Raises:
-        ExecutionError: The address is of that kind, or no web address.
+        ExecutionError: The address is of that kind.
     """
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ExecutionError(f"'{url}' is not an http address")
     with contextlib.suppress(ValueError):
-        address = ipaddress.ip_address(url.host)
+        address = ipaddress.ip_address(host)
         mapped = getattr(address, "ipv4_mapped", None) or address
         if mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified:
-            raise ExecutionError(f"{url.host} is a link-local or special address, and is not fetched for jobs")
+            raise ExecutionError(f"{host} is a link-local or special address, and is not fetched for jobs")
 
 
 class _OutwardResolver(ThreadedResolver):
@@ -247,47 +210,5 @@ class _OutwardResolver(ThreadedResolver):
         """
         found = await super().resolve(host, port, family)
         for item in found:
-            _check_host(URL.build(scheme="http", host=item["host"]))
+            _check_host(item["host"])
         return found
-
-
-def _check_status(response: aiohttp.ClientResponse, what: str) -> None:
-    status = response.status
-    if 200 <= status < 300:
-        return
-    where = f"{response.url.host}{response.url.path}"
-    if status >= 500 or status in (408, 425, 429):
-        raise Unavailable(f"{where} answered {status}")
-    raise ExecutionError(f"{where} could not be {what}: it answered {status} {response.reason or ''}".rstrip())
-
-
-async def _receive(response: aiohttp.ClientResponse, file: int, sha256: str | None, most: int) -> int:
-    digest = hashlib.sha256()
-    size = 0
-    if response.content_length is not None and response.content_length > most:
-        raise TooLarge(f"it has {format_size(response.content_length)} and may have {format_size(most)}")
-
-    def write(data: bytes) -> None:
-        digest.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
-
-    buffer = bytearray()
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > most:
-            raise TooLarge(f"it has more than {format_size(most)}")
-        buffer += chunk
-        if len(buffer) >= _CHUNK:
-            await asyncio.to_thread(write, bytes(buffer))
-            buffer.clear()
-    await asyncio.to_thread(write, bytes(buffer))
-    if sha256 is not None and digest.hexdigest() != sha256:
-        raise Unauthentic(f"the bytes that came have the sha256 {digest.hexdigest()}, not {sha256}")
-    return size
-
-
-async def _chunks(file: int) -> AsyncIterator[bytes]:
-    while data := await asyncio.to_thread(os.read, file, _CHUNK):
-        yield data

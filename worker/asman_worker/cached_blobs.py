@@ -34,6 +34,8 @@ class CachedBlobs(Blobs):
             AsmanError: As `Blobs.fetch` does.
         """
         if sha256 is not None and (size := await asyncio.to_thread(self._copy, sha256, to, most)) is not None:
+            if (progress := more.get("progress")) is not None:
+                progress(size)
             return size
         came = await super().fetch(url, to, sha256=sha256, most=most, **more)
         if sha256 is not None:

@@ -23,6 +23,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from asman_shared import limits
+from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, Language, encode
 from asman_shared.errors import (
     AsmanError,
@@ -46,7 +47,6 @@ from asman_shared.messages import (
     Registered,
 )
 
-from .backoff import Backoff
 from .outbox import Outbox
 from .target import QueueTarget
 
@@ -104,7 +104,7 @@ class HubConnection:
     ) -> None:
         self.target = target
         self.outbox = outbox
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(0.2, 15.0)
         self._stable = stable
         self._refs = itertools.count(1)
         self._asked: dict[int, asyncio.Future[HubToWorker]] = {}

@@ -14,11 +14,11 @@ import aiohttp
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
+from asman_shared.backoff import Backoff
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
 from asman_shared.states import Phase
 from asman_shared.units import format_size
 
-from .backoff import Backoff
 from .credentials import Credentials, encoded
 from .engine import stream
 from .executor import Reporter

@@ -83,8 +83,13 @@ class AttemptLog:
                 self._append(stream, lines, None)
 
     def say(self, text: str) -> None:
-        """A line of the worker's own, about the job."""
-        self._append(SYSTEM, [text], None)
+        """Something of the worker's own about the job, as lines like those of the job.
+
+        What it says may have come from anywhere: a file's name with half a character would otherwise be a message that
+        can't be written.
+        """
+        splitter = LineSplitter()
+        self._append(SYSTEM, splitter.feed(text.encode("utf-8", "replace")) + splitter.flush(), None)
 
     @property
     def clean(self) -> bool:

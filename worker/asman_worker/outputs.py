@@ -7,7 +7,7 @@ import hashlib
 import mimetypes
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,19 @@ from typing import Final
 
 from asman_shared import limits
 from asman_shared.definition import DataRef, check_name
-from asman_shared.errors import BadDefinition, ExecutionError
+from asman_shared.errors import AsmanError, BadDefinition, Conflict, ExecutionError
+from asman_shared.globs import Globs
 from asman_shared.messages import OutputFile, Result
 from asman_shared.states import Phase
-from asman_shared.units import MIB, format_size
+from asman_shared.transfer import Blob
+from asman_shared.transfer.source import CHUNK, FileState, file_state
+from asman_shared.units import format_size
 
 from .blobs import Blobs
-from .executor import Reporter
+from .told import PhaseListener, Told
 
-_CHUNK: Final = MIB
 _DEPTH: Final = 64
 _SKIPPED: Final = 1000
-_PROGRESS_SECONDS: Final = 0.5
 
 
 class _ChangedWhileRead(OSError):
@@ -39,10 +40,12 @@ class Found:
 
     Attributes:
         files: Regular files by name.
+        states: The state of each file when it was hashed.
         skipped: What is no output, and why.
     """
 
     files: dict[str, OutputFile] = field(default_factory=dict)
+    states: dict[str, FileState] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def skip(self, name: str, why: str) -> None:
@@ -63,39 +66,41 @@ class Collector:
         self._blobs = blobs
         self._most = most
 
-    async def collect(self, folder: Path, report: Reporter) -> Result:
-        """Stores every regular file of a folder.
+    async def collect(self, folder: Path, report: PhaseListener, patterns: Sequence[str] | None = None) -> Result:
+        """Stores the regular files of a folder. While the hub is slow or away this waits; the caller bounds it.
+
+        Args:
+            folder: An outputs folder.
+            report: Is told how far it is.
+            patterns: Of the names that are wanted; all are without any.
 
         Raises:
-            ExecutionError: They could not be read or stored.
-            Unavailable: The hub could not take them.
+            ExecutionError: They could not be read, or the hub refuses them.
         """
-        found = await asyncio.to_thread(scan, folder, self._most)
+        found = await asyncio.to_thread(scan, folder, self._most, patterns)
         files = [
-            (output.sha256, output.size, partial(_reopen, folder, name, output)) for name, output in found.files.items()
+            Blob(
+                output.sha256,
+                output.size,
+                partial(_open_file, folder, name),
+                f"the output '{name}'",
+                found.states[name],
+            )
+            for name, output in found.files.items()
         ]
-        total = sum(size for _, size, _ in files)
-        done = 0
-        loop = asyncio.get_running_loop()
-        said = loop.time()
-
-        def progress(size: int) -> None:
-            nonlocal done, said
-            done += size
-            if loop.time() - said > _PROGRESS_SECONDS:
-                said = loop.time()
-                report.phase(Phase.UPLOADING, done, total, "bytes")
-
+        told = Told(report, Phase.UPLOADING, sum({blob.sha256: blob.size for blob in files}.values()))
         try:
-            await self._blobs.send(files, progress)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
-        except ExecutionError as error:
-            raise ExecutionError(f"an output could not be stored: {error.message}", fault="hub") from error
+            await self._blobs.send(files, told.moved, told.moved)
+        except ExecutionError:
+            raise
+        except Conflict as error:
+            raise ExecutionError(f"the outputs could not be stored: {error.message}", fault="job") from error
+        except AsmanError as error:
+            raise ExecutionError(f"the outputs could not be stored: {error.message}", fault="hub") from error
         return Result(outputs=found.files, skipped=found.skipped)
 
 
-def scan(folder: Path, most: int) -> Found:
+def scan(folder: Path, most: int, patterns: Sequence[str] | None = None) -> Found:
     """Finds and hashes the regular files of a folder; blocks.
 
     Links are never followed, and special files never opened for real.
@@ -103,10 +108,12 @@ def scan(folder: Path, most: int) -> Found:
     Args:
         folder: An outputs folder.
         most: Most bytes of all files.
+        patterns: Of the names that are wanted, as `asman_shared.globs` says; all are without any.
     """
     found = Found()
     total = 0
-    for name, entry_stat in _walk(folder, found):
+    globs = Globs(patterns)
+    for name, entry_stat in _walk(folder, found, globs):
         if len(found.files) >= limits.INPUTS:
             found.skip(name, f"more than {limits.INPUTS} files; pack them into an archive")
             continue
@@ -125,12 +132,15 @@ def scan(folder: Path, most: int) -> Found:
             found.skip(name, f"it can't be read: {error.strerror or error}")
         else:
             found.files[name] = output
+            found.states[name] = file_state(entry_stat)
             total += output.size
+    for pattern in globs.unused:
+        found.skip(pattern, "no file has a name like this")
     return found
 
 
-def _walk(folder: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
-    """Every regular file, by name; in the order of names, so that two runs agree."""
+def _walk(folder: Path, found: Found, globs: Globs) -> Iterator[tuple[str, os.stat_result]]:
+    """Every regular file that is wanted, by name; in the order of names, so that two runs agree."""
     pending = [("", 0)]
     while pending:
         prefix, depth = pending.pop()
@@ -141,14 +151,17 @@ def _walk(folder: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
             continue
         for base, entry_stat in stats:
             name = f"{prefix}{base}"
-            if stat.S_ISREG(entry_stat.st_mode):
+            if stat.S_ISDIR(entry_stat.st_mode):
+                if depth >= _DEPTH:
+                    found.skip(name, f"deeper than {_DEPTH} folders")
+                else:
+                    pending.append((f"{name}/", depth + 1))
+            elif not globs.takes(name):
+                continue
+            elif stat.S_ISREG(entry_stat.st_mode):
                 yield name, entry_stat
-            elif not stat.S_ISDIR(entry_stat.st_mode):
-                found.skip(name, _kind(entry_stat.st_mode))
-            elif depth >= _DEPTH:
-                found.skip(name, f"deeper than {_DEPTH} folders")
             else:
-                pending.append((f"{name}/", depth + 1))
+                found.skip(name, _kind(entry_stat.st_mode))
 
 
 def _list(folder: Path, prefix: str) -> list[tuple[str, os.stat_result]]:
@@ -196,7 +209,7 @@ def _describe(folder: Path, name: str, before: os.stat_result) -> OutputFile:
             raise _ChangedWhileRead("it changed while it was read")
         digest = hashlib.sha256()
         size = 0
-        while data := os.read(file, _CHUNK):
+        while data := os.read(file, CHUNK):
             digest.update(data)
             size += len(data)
             if size > before.st_size:
@@ -213,16 +226,6 @@ def _describe(folder: Path, name: str, before: os.stat_result) -> OutputFile:
         media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
         mode=stat.S_IMODE(before.st_mode) & 0o777,
     )
-
-
-def _reopen(folder: Path, name: str, output: OutputFile) -> int:
-    """Opens an output again to send it; the hub checks its hash."""
-    file = _open_file(folder, name)
-    found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode) or found.st_size != output.size:
-        os.close(file)
-        raise ExecutionError(f"the output '{name}' changed while it was stored", fault="job")
-    return file
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:

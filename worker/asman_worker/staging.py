@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared.definition import DataRef, check_name
-from asman_shared.errors import AsmanError, ExecutionError, Unavailable
+from asman_shared.errors import AsmanError, ExecutionError, Unauthentic
+from asman_shared.messages import BlobLink
+from asman_shared.states import Phase
+from asman_shared.transfer import Progress
 
 from .blobs import Blobs
 from .container import INPUTS
 from .executor import AttemptSpec
 from .folders import JobFolder, resolve
+from .told import PhaseListener, Told
 
 _INLINE: Final = (None, "utf8", "json", "base64")
 
@@ -51,8 +55,12 @@ class Stager:
         self._blobs = blobs
         self._most = most
 
-    async def stage(self, spec: AttemptSpec) -> dict[str, Path]:
+    async def stage(self, spec: AttemptSpec, report: PhaseListener | None = None) -> dict[str, Path]:
         """Makes the attempt's folder, empty, and puts its files there.
+
+        Args:
+            spec: The attempt.
+            report: Is told how many of the bytes have come.
 
         Returns:
             Config files to be mounted, by their absolute path.
@@ -67,7 +75,7 @@ class Stager:
         await asyncio.to_thread(self._lay_out, spec, wanted, mounts)
         remote = [item for item in wanted if item.ref.type not in _INLINE]
         if remote:
-            await self._bring_all(folder, remote)
+            await self._bring_all(folder, remote, report)
         return mounts
 
     def _lay_out(self, spec: AttemptSpec, wanted: list[_Wanted], mounts: dict[str, Path]) -> None:
@@ -87,28 +95,40 @@ class Stager:
                 # Holds the name, so that a second file of the same name is noticed.
                 _write(path, b"")
 
-    async def _bring_all(self, folder: JobFolder, wanted: list[_Wanted]) -> None:
+    async def _bring_all(self, folder: JobFolder, wanted: list[_Wanted], report: PhaseListener | None) -> None:
         keys = [item.ref.value for item in wanted if item.ref.type == "key"]
         try:
             links = await self._blobs.links(keys) if keys else {}
         except AsmanError as error:
-            raise ExecutionError(f"the inputs can't be read: {error.message}", fault=_fault(error)) from error
+            label = next((item.label for item in wanted if item.ref.value in error.message), "an input")
+            raise ExecutionError(f"{label} can't be read: {error.message}", fault=_fault(error, True)) from error
+        told = Told(report, Phase.STAGING, sum(links[key].size for key in keys)) if report else None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for item in wanted:
-                    key = item.ref.value if item.ref.type == "key" else None
-                    url = links[key].url if key else item.ref.value
-                    tasks.create_task(self._bring(folder, item, url, key))
+                    link = links[item.ref.value] if item.ref.type == "key" else None
+                    tasks.create_task(self._bring(folder, item, link, told.moved if told else None))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    async def _bring(self, folder: JobFolder, item: _Wanted, url: str, key: str | None) -> None:
+    async def _bring(self, folder: JobFolder, item: _Wanted, link: BlobLink | None, progress: Progress | None) -> None:
         arriving = folder.root / f"arriving-{secrets.token_hex(8)}"
         try:
-            await self._blobs.fetch(url, arriving, sha256=key, most=self._most)
+            if link is None:
+                await self._blobs.fetch(item.ref.value, arriving, most=self._most, progress=progress)
+            else:
+                await self._blobs.fetch(
+                    link.url,
+                    arriving,
+                    sha256=link.sha256,
+                    size=link.size or None,
+                    most=self._most,
+                    progress=progress,
+                )
         except AsmanError as error:
-            raise ExecutionError(f"{item.label} can't be read: {error.message}", fault=_fault(error)) from error
-        arriving.replace(item.path)
+            fault = _fault(error, link is not None)
+            raise ExecutionError(f"{item.label} can't be read: {error.message}", fault=fault) from error
+        await asyncio.to_thread(arriving.replace, item.path)
 
 
 def _files(spec: AttemptSpec) -> Iterator[tuple[str, str, DataRef, bool]]:
@@ -140,7 +160,8 @@ def _write(path: Path, data: bytes) -> None:
         out.write(data)
 
 
-def _fault(error: AsmanError) -> str:
+def _fault(error: AsmanError, stored: bool) -> str:
+    """Whose it is that a file can't be had, which is ``stored`` by the hub or somewhere else."""
     if isinstance(error, ExecutionError):
         return error.fault
-    return "hub" if isinstance(error, Unavailable) else "job"
+    return "hub" if stored and (error.retry or isinstance(error, Unauthentic)) else "job"

@@ -82,8 +82,8 @@ async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interr
         AsmanError: It can't be followed any more, or its outputs can't be saved.
     """
     try:
-        async for line in job.logs():
-            terminal.log(line)
+        async for lines in job.log_parts():
+            terminal.logs(lines)
         result = await job.result(check=False)
     except asyncio.CancelledError:
         task = asyncio.current_task()

@@ -26,6 +26,32 @@ def hub(
         str | None, typer.Option("--default-image", help="What jobs of people who name no image run in [none].")
     ] = None,
     retention: Annotated[str | None, typer.Option("--retention", help="How long finished jobs are kept [7d].")] = None,
+    longest_retention: Annotated[
+        str | None, typer.Option("--longest-retention", help="The longest that a queue may keep its jobs [365d].")
+    ] = None,
+    blobs: Annotated[
+        str | None, typer.Option("--blobs", help="s3://bucket/prefix to keep blobs in S3 [in the data folder].")
+    ] = None,
+    blob_quota: Annotated[
+        str | None, typer.Option("--blob-quota", help="Most that blobs may take in the folder, such as 50GiB [none].")
+    ] = None,
+    blob_retention: Annotated[
+        str | None, typer.Option("--blob-retention", help="How long unused blobs are kept [as long as jobs].")
+    ] = None,
+    s3_endpoint: Annotated[str | None, typer.Option("--s3-endpoint", help="URL of the S3 service [AWS].")] = None,
+    s3_public_endpoint: Annotated[
+        str | None, typer.Option("--s3-public-endpoint", help="URL under which others reach it [the same].")
+    ] = None,
+    s3_region: Annotated[
+        str | None, typer.Option("--s3-region", help="Its region [$AWS_REGION, else us-east-1].")
+    ] = None,
+    s3_path_style: Annotated[
+        bool | None,
+        typer.Option("--s3-path-style/--no-s3-path-style", help="Bucket in the path [with an endpoint, yes]."),
+    ] = None,
+    log_limit: Annotated[
+        str | None, typer.Option("--log-limit", help="How much log of each job is kept [16MiB].")
+    ] = None,
     grace: Annotated[
         str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
     ] = None,
@@ -45,7 +71,8 @@ def hub(
     """Run a hub, which clients and workers dial.
 
     Each option is taken from its flag, else from the environment (ASMAN_PORT, …), else from the file, else it is the
-    default in brackets. SIGTERM ends it cleanly.
+    default in brackets. Keys for S3 are never flags: set ASMAN_S3_ACCESS_KEY and ASMAN_S3_SECRET_KEY, or what AWS's own
+    tools use. SIGTERM ends it cleanly.
     """
     require("hub")
     from asman_server.config import load_config
@@ -60,6 +87,15 @@ def hub(
         public_url=public_url,
         default_image=default_image,
         retention=retention,
+        longest_retention=longest_retention,
+        blobs=blobs,
+        blob_quota=blob_quota,
+        blob_retention=blob_retention,
+        s3_endpoint=s3_endpoint,
+        s3_public_endpoint=s3_public_endpoint,
+        s3_region=s3_region,
+        s3_path_style=s3_path_style,
+        log_limit=log_limit,
         grace=grace,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,

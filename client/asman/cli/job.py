@@ -11,7 +11,7 @@ import typer
 
 from . import options as o
 from .follow import finish, follow, save, say_end, submit
-from .shapes import job_value, line_value, outputs_value, state_value
+from .shapes import job_value, outputs_value, state_value
 from .terminal import Terminal, table
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add(
     timeout: o.TimeoutOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it is finished, as 'asman run' does.")] = False,
     output: o.OutputOption = None,
+    keep: o.KeepOption = None,
     namespace: o.NamespaceOption = "_",
     priority: o.PriorityOption = 0,
     reuse: o.ReuseOption = "cached",
@@ -68,6 +69,7 @@ def add(
                     "memory": memory,
                     "gpus": gpus,
                     "tags": tag or None,
+                    "outputs": keep or None,
                 },
                 namespace=namespace,
                 priority=priority,
@@ -148,7 +150,7 @@ def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -
                 terminal.result(f"{name:>10}  {text}")
         return 0
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
 def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
@@ -169,30 +171,6 @@ def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
     return facts
 
 
-@app.command("logs")
-def logs(
-    words: JobWords,
-    hub: o.HubOption = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Stay until it is finished.")] = False,
-    since: Annotated[int, typer.Option("--since", min=0, help="The number of the first line wanted.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Show a job's log: what it wrote to standard error comes on standard error."""
-    terminal = Terminal()
-
-    async def work(job: Job) -> int:
-        import json as json_module
-
-        async for line in job.logs(since, follow=follow):
-            if json:
-                terminal.result(json_module.dumps(line_value(line), ensure_ascii=False))
-            else:
-                terminal.log(line)
-        return 0
-
-    _with_job(words, hub, work)
-
-
 @app.command("explain")
 def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
     """Say why a job is where it is: what it waits for, what is being done, or how it ended."""
@@ -209,7 +187,7 @@ def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False
             terminal.result(f"{found.state.value}: {found.sentence}")
         return 0
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
 @app.command("wait")
@@ -228,7 +206,7 @@ def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, 
         say_end(verdict, terminal)
         return exits.of_verdict(verdict)
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
 @app.command("result")
@@ -248,7 +226,7 @@ def result(
         found = await job.result(seconds, check=False)
         return await finish(job, found, Terminal(json=True, quiet=quiet), output=output)
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
 @app.command("outputs")
@@ -282,7 +260,7 @@ def outputs(
                 terminal.result(line)
         return 0
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
 @app.command("cancel")
@@ -303,7 +281,7 @@ def cancel(
             terminal.note("cancelled" if released else "there was nothing to cancel")
         return 0
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
 @app.command("delete")
@@ -319,10 +297,10 @@ def delete(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False)
             terminal.note("deleted")
         return 0
 
-    _with_job(words, hub, work)
+    with_job(words, hub, work)
 
 
-def _with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[int]]) -> None:
+def with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[int]]) -> None:
     """Connects, finds the job that a command names, and exits with what is done with it."""
     from asman_shared.errors import BadRequest
 

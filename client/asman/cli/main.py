@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import doctor, exits, hub, job, queue, run, terminal, up, worker
+from . import doctor, exits, hub, job, logs, queue, run, terminal, up, worker
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 
@@ -25,6 +25,8 @@ app.command("run")(run.run)
 app.command("hub")(hub.hub)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
+job.app.command("logs")(logs.logs)
+job.app.command("summary")(logs.summary)
 app.add_typer(job.app, name="job")
 app.add_typer(queue.app, name="queue")
 

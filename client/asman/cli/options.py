@@ -46,6 +46,14 @@ TimeoutOption = Annotated[
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="A folder to save its outputs in.", show_default=False)
 ]
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="PATTERN",
+        help="Outputs to keep: '*.csv', 'plots/**'; the others stay behind. Part of what the job is. Repeatable.",
+    ),
+]
 NamespaceOption = Annotated[
     str, typer.Option("--namespace", help="A slot that holds one job at a time; a newer job replaces the older.")
 ]

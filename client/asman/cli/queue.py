@@ -58,6 +58,31 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
         terminal.result(line)
 
 
+@app.command("retention")
+def retention(
+    queue: o.QueueArgument = None,
+    set_to: Annotated[
+        str | None, typer.Option("--set", help="Keep them for so long from now on: 30d, 12h; 'default' for the hub's.")
+    ] = None,
+    hub: o.HubOption = None,
+    json: o.JsonOption = False,
+) -> None:
+    """Show or set how long a queue keeps its finished jobs, their results and logs."""
+    from asman_shared.units import format_duration
+
+    terminal = Terminal(json=json)
+
+    async def work() -> Any:
+        async with o.open_queue(queue, hub) as opened:
+            return await opened.configure(retention=0 if set_to == "default" else set_to)
+
+    found = asyncio.run(work())
+    if json:
+        terminal.value({"retention": found.retention, "own": found.own})
+        return
+    terminal.result(f"{format_duration(found.retention)} ({'set for this queue' if found.own else 'as the hub does'})")
+
+
 def _counts(counts: dict[str, Any]) -> dict[str, Any]:
     return {name: counts[name] for name in ("queued", "running", "finished")}
 

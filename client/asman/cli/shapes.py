@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asman_shared.messages import JobState
+    from asman_shared.messages import JobState, JobSummary
 
     from ..job import Job
     from ..logs import Line
@@ -62,3 +62,16 @@ def line_value(line: Line) -> dict[str, Any]:
         "phase": line.phase,
     }
     return value | {"missing": line.missing} if line.missing else value
+
+
+def summary_value(summary: JobSummary) -> dict[str, Any]:
+    """How a job went."""
+    import msgspec
+
+    from ..logs import line_of
+
+    value: dict[str, Any] = msgspec.to_builtins(summary)
+    for name in ("type", "ref"):
+        value.pop(name, None)
+    lines = {name: [line_value(line_of(line)) for line in getattr(summary, name)] for name in ("last", "error")}
+    return {**value, **lines, "lines": summary.lines, "missing": summary.missing}

@@ -50,13 +50,19 @@ class Terminal:
 
         _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
-    def log(self, line: Line) -> None:
-        """Writes a line of a job's log to the stream that the job wrote it to."""
-        if line.stream == "system":
-            self.note(line.text)
-            return
-        to = sys.stderr if self.json or line.stream == "stderr" else sys.stdout
-        _write(to, line.text if line.text.endswith("\r") else f"{line.text}\n")
+    def logs(self, lines: list[Line]) -> None:
+        """Writes lines of a job's log, each to the stream that the job wrote it to and in their order."""
+        to, texts = sys.stdout, list[str]()
+        for line in lines:
+            stream = sys.stdout if line.stream == "stdout" and not self.json else sys.stderr
+            if stream is not to:
+                if texts:
+                    _write(to, "".join(texts))
+                to, texts = stream, []
+            if line.stream != "system" or not self.quiet:
+                texts.append(line.text if line.text.endswith("\r") else f"{line.text}\n")
+        if texts:
+            _write(to, "".join(texts))
 
 
 def plain() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from asman_shared.states import Phase, State
 
 from . import effects as fx
@@ -20,10 +22,12 @@ class Assignments:
 
     Attributes:
         jobs: All jobs in memory, by id.
+        retention: Milliseconds that the queue keeps finished jobs; 0 when it follows the hub.
         running: How many of the jobs are Running.
         finished: How many are Finished, those that are only in the store included.
         complete: Every job of the queue is in memory; when false, an unknown id may be a finished job in the store,
             and the shell must look there and send `Recalled` before asking about it.
+        settled: The finished jobs in memory whose state is durable, which may leave it, those settled first first.
     """
 
     def __init__(self, policy: QueuePolicy | None = None) -> None:
@@ -32,9 +36,11 @@ class Assignments:
         self.ready = Ready()
         self.fleet = Fleet(self.ready, self.policy.patience)
         self.workers = self.fleet.workers
+        self.retention = 0
         self.running = 0
         self.finished = 0
         self.complete = True
+        self.settled: OrderedDict[str, None] = OrderedDict()
         self._back: list[Job] = []
         self._out: list[fx.Effect] = []
 
@@ -57,21 +63,23 @@ class Assignments:
         return self._live(incarnation, job_id, attempt)[1]
 
     def _offer(self, job: Job, now: int) -> None:
-        """Looks for a worker for the line that a job has just joined."""
-        worker = self.fleet.choose(job)
-        if worker is None:
+        """Looks for a worker for the line that a job has just joined: whoever is first in it is handed out."""
+        line = self.ready.lines.get(job.shape)
+        worker = self.fleet.choose(job.shape) if line is not None else None
+        if line is None or worker is None:
             return
-        line = self.ready.lines[job.shape]
         head = line.head(self.ready.turns)
         if head is not None:
             self._assign(worker, head[1], now)
 
     def _offer_back(self, now: int) -> None:
-        """Offers what came back in this event, when all of it has: the most urgent first."""
+        """Offers what came back in this event, when all of it has: the most urgent first.
+
+        One offer for each: what is handed out may be another of the same line, which then has its own offer to give.
+        """
         back, self._back = self._back, []
         for job in sorted(back, key=lambda job: (-job.priority, job.number)):
-            if job.state is State.QUEUED:
-                self._offer(job, now)
+            self._offer(job, now)
 
     def _fill(self, worker: Worker, now: int) -> None:
         """Hands a worker jobs until it is full or nothing fits."""
@@ -119,7 +127,9 @@ class Assignments:
         self._out.append(fx.Abort(worker, job.id, job.attempt, why))
 
     def _changed(self, job: Job, *, first: bool = False, ended: bool = False) -> None:
+        """Notes a change; until it is durable (`Settled`), the job may not leave memory."""
         job.rev += 1
+        self.settled.pop(job.id, None)
         self._out.append(fx.Changed(job, first, ended))
 
     def _worker_changed(self, worker: Worker) -> None:

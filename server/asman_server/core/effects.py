@@ -113,6 +113,17 @@ class DeleteAnswer(Effect):
     job: str
 
 
+class SaveSettings(Effect):
+    """Make the queue's retention durable, and with it when each finished job is due; then answer a `Configured`.
+
+    ``own`` is 0 when the queue follows the hub.
+    """
+
+    origin: Any
+    own: int
+    retention: int
+
+
 class CallWebhook(Effect):
     """Write, with the job, that a webhook is to be called; the call itself is made after the commit.
 

@@ -30,6 +30,7 @@ class Submitted(Event):
     reuse: Literal["cached", "never"] = "cached"
     run_limit: int = 0
     queue_limit: int = 0
+    phase_limits: dict[Phase, int] | None = None
     max_attempts: int = 3
     calls: Calls | None = None
 
@@ -112,7 +113,22 @@ class Tick(Event):
     """Time has passed."""
 
 
-class Expired(Event):
-    """Finished jobs older than ``before`` (ms) have reached the end of their retention."""
+class Due(Event):
+    """The time of some jobs has come: what may wait no longer is given up, what was kept for long enough is forgotten.
 
-    before: int
+    Whether it really has, the core says; see `core.endings.Endings.due`.
+
+    Attributes:
+        jobs: Their ids.
+        stored: Those of them that are in the store alone, as they were read there.
+    """
+
+    jobs: list[str]
+    stored: list[Job] = []
+
+
+class Configured(Event):
+    """The queue is to keep finished jobs for ``retention`` milliseconds; 0: for as long as the hub does."""
+
+    retention: int
+    origin: Any = None

@@ -13,7 +13,7 @@ from asman_shared.units import format_duration
 
 from .job import Job
 from .queue import QueueCore
-from .ready import Ready
+from .ready import Ready, waits
 from .worker import Presence, Worker
 
 COUNTED: Final = 1000
@@ -74,9 +74,11 @@ def position(ready: Ready, job: Job) -> tuple[int, bool]:
     order = heapq.merge(*(line.order(ready.turns) for line in ready.lines.values()), key=lambda entry: entry[0])
     count = 0
     for rank, other in islice(order, LOOKED_AT):
+        if not waits(rank, other):
+            continue
         if other is job:
             return count, False
-        count += other.state is State.QUEUED and other.number == rank[2]
+        count += 1
         if count == COUNTED:
             break
     return count, True

@@ -77,9 +77,8 @@ class Fleet:
         freed, self._freed = self._freed, []
         return freed
 
-    def choose(self, job: Job) -> Worker | None:
+    def choose(self, shape: Shape) -> Worker | None:
         """The best of the open workers that fit: the one with the fewest gpus to waste, then the emptiest."""
-        shape = job.shape
         best: Worker | None = None
         best_score: tuple[int, int] = (0, 0)
         seen = 0

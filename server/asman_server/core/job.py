@@ -35,6 +35,7 @@ class Job(Struct, gc=False, omit_defaults=True):
         previous: That cached verdict, which stands until a forced run replaces it.
         returned: When it came back to the queue because its attempt came to nothing; 0 when it has not.
         ran: When the container began to run.
+        phase_limits: How long phases other than running may take, in milliseconds, where the job says so.
         log_start: Seq of the first log line of this run; seqs go on growing over the runs of a job, so that a reader
             who follows it through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
@@ -65,6 +66,7 @@ class Job(Struct, gc=False, omit_defaults=True):
     finished: int = 0
     run_limit: int = 0
     queue_limit: int = 0
+    phase_limits: dict[Phase, int] | None = None
     log_start: int = 0
     log_next: int = 0
     forced: bool = False
@@ -72,6 +74,14 @@ class Job(Struct, gc=False, omit_defaults=True):
     previous: Verdict | None = None
     hooks: list[Hook] | None = None
     v: int = RECORD_VERSION
+
+    @property
+    def wait_until(self) -> int:
+        """When a waiting job is given up, in epoch milliseconds; 0 for never.
+
+        One that comes back after a lost worker waits anew: what it may wait is not used up by the time it ran.
+        """
+        return (self.returned or self.queued) + self.queue_limit if self.queue_limit else 0
 
     def wire(self, *, summary: bool = True) -> JobState:
         """The job as clients see it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from asman_shared import limits
+
 
 class QueuePolicy(Struct, frozen=True):
     """What an operator may tune; all times in milliseconds.
@@ -11,16 +13,22 @@ class QueuePolicy(Struct, frozen=True):
     Attributes:
         grace: How long a lost worker may take to come back before its jobs are given to others.
         assigned_limit: How long an assignment may go without a word before it is taken back.
-        run_slack: How far past a job's time limit the hub waits for its worker to say so.
+        run_slack: How far past a time limit of a job the hub waits for its worker to say so.
+        retention: How long finished jobs are kept when their queue does not say.
+        longest_retention: The longest that a queue may ask for.
         patience: How long a job that needs much of a worker waits before smaller ones stop overtaking it.
         finished_kept: Finished jobs held in memory; older ones are read from the store when
             somebody asks. At least 1: the one that is being asked about.
+        log_bytes: Log kept of each job; past it the head and the tail are kept.
         private_webhooks: Submissions may name webhooks that are not on the public internet.
     """
 
     grace: int = 30_000
     assigned_limit: int = 60_000
     run_slack: int = 60_000
+    retention: int = 7 * 24 * 3_600_000
+    longest_retention: int = 365 * 24 * 3_600_000
     patience: int = 60_000
     finished_kept: int = 20_000
+    log_bytes: int = limits.LOG_BYTES
     private_webhooks: bool = False

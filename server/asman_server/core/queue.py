@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
 from asman_shared import limits
-from asman_shared.messages import Outcome, Register, Verdict
+from asman_shared.messages import Outcome, Register
 from asman_shared.states import Phase, Reason, State
 
 from . import effects as fx
 from . import events as ev
 from . import webhooks
-from .assignments import Assignments
+from .endings import Endings
 from .job import Job
 from .policy import QueuePolicy
 from .reconcile import reconcile
-from .verdicts import WHY_ABORTED, lost_verdict, verdict_of
-from .waits import Waits
+from .verdicts import verdict_of
 from .worker import Lease, Presence, Worker
 
 ALL_NAMESPACES: Final = "*"
@@ -29,15 +27,12 @@ LINES_AHEAD: Final = 2**32
 """Log lines that can be lost on the way; a worker that claims more has made them up."""
 
 
-class QueueCore(Assignments):
+class QueueCore(Endings):
     """One queue. `handle` is the only way in."""
 
     def __init__(self, policy: QueuePolicy | None = None) -> None:
         super().__init__(policy)
-        self.slots: dict[str, str] = {}
         self._number = 0
-        self._waits = Waits()
-        self._recent: OrderedDict[str, None] = OrderedDict()
         self._handlers: dict[type[ev.Event], Callable[[Any, int], None]] = {
             ev.Submitted: self._submitted,
             ev.CancelRequested: self._cancel_requested,
@@ -51,7 +46,8 @@ class QueueCore(Assignments):
             ev.AttemptReleased: self._attempt_released,
             ev.Settled: self._settled,
             ev.Tick: self._tick,
-            ev.Expired: self._expired,
+            ev.Due: self._due,
+            ev.Configured: self._configured,
         }
 
     def handle(self, event: ev.Event, now: int) -> list[fx.Effect]:
@@ -69,7 +65,7 @@ class QueueCore(Assignments):
         """Whether time matters: somebody works, waits with a limit, or may come back."""
         return bool(self.workers or self.running or self._waits)
 
-    def restore(self, jobs: list[Job], now: int, *, finished: int, number: int) -> None:
+    def restore(self, jobs: list[Job], now: int, *, finished: int, number: int, retention: int = 0) -> None:
         """Takes over what the store holds when the hub starts: every job that is not finished.
 
         Running jobs stay with their workers, which have the grace from now on to come back.
@@ -79,8 +75,10 @@ class QueueCore(Assignments):
             now: Milliseconds.
             finished: How many finished jobs the store holds besides.
             number: The highest number in use.
+            retention: As the queue was configured.
         """
         self._number = number
+        self.retention = retention
         self.finished = finished
         self.complete = finished == 0
         for job in sorted(jobs, key=lambda j: j.number):
@@ -96,7 +94,7 @@ class QueueCore(Assignments):
             worker = self.workers.get(job.worker)
             if worker is None:
                 worker = self._absent(job, now)
-            lease = Lease(job.id, job.attempt, job.shape, job.started, phase=job.phase or Phase.ASSIGNED)
+            lease = Lease(job.id, job.attempt, job.shape, now, phase=job.phase or Phase.ASSIGNED)
             worker.hold(lease)
 
     def _absent(self, job: Job, now: int) -> Worker:
@@ -165,6 +163,7 @@ class QueueCore(Assignments):
         job.priority = event.priority
         job.run_limit = event.run_limit
         job.queue_limit = event.queue_limit
+        job.phase_limits = event.phase_limits or None
         job.max_attempts = event.max_attempts
         job.holders = (event.namespace,)
         job.lane = event.namespace
@@ -196,10 +195,7 @@ class QueueCore(Assignments):
             return
         self._changed(job)
         if job.state is State.QUEUED:
-            line = self.ready.lines[job.shape]
-            line.withdraw(job)
-            job.priority = priority
-            line.push(job, self.ready.turns)
+            self.ready.lines[job.shape].move(job, priority, self.ready.turns)
         else:
             job.priority = priority
 
@@ -224,11 +220,6 @@ class QueueCore(Assignments):
             self._stop(job, reason, now)
         return True
 
-    def _stop(self, job: Job, reason: Reason, now: int, message: str = "") -> None:
-        """Ends a job from our side: its worker is told to stop, and nothing it says counts any more."""
-        self._revoke(job, WHY_ABORTED.get(reason, message))
-        self._finish(job, Verdict(ok=False, reason=reason, message=message, lines=job.log_next), now)
-
     def _cancel_requested(self, event: ev.CancelRequested, now: int) -> None:
         job = self.jobs.get(event.job)
         if job is None:
@@ -249,18 +240,6 @@ class QueueCore(Assignments):
 
     def _refuse_unknown(self, origin: Any, job: str) -> None:
         self._out.append(fx.Refused(origin, "not_found", f"this queue has no job {job[:12]}…"))
-
-    def _forget(self, job: Job) -> None:
-        self.jobs.pop(job.id, None)
-        self.finished -= 1
-        job.state = State.REMOVED
-        job.rev += 1
-        self._out.append(fx.Forget(job))
-
-    def _recalled(self, event: ev.Recalled, now: int) -> None:
-        if event.job.id not in self.jobs and event.job.state is State.FINISHED:
-            self.jobs[event.job.id] = event.job
-            self._remember(event.job)
 
     # ------------------------------------------------------------------------------------------------- workers
 
@@ -299,38 +278,6 @@ class QueueCore(Assignments):
         else:
             self._worker_changed(worker)
 
-    def _bury(self, worker: Worker, now: int, *, charge: bool) -> None:
-        """Gives up on a worker; its live jobs are queued again (``charge``: at the cost of one attempt)."""
-        del self.workers[worker.incarnation]
-        self.fleet.close(worker)
-        worker.presence = Presence.GONE
-        leases = list(worker.leases.values())
-        for lease in leases:
-            worker.let_go(lease.job, lease.attempt)
-        self._worker_changed(worker)
-        for lease in leases:
-            job = self.jobs.get(lease.job)
-            if lease.live and job is not None:
-                self._requeue(job, now, lost=charge)
-
-    def _requeue(self, job: Job, now: int, *, lost: bool) -> None:
-        """Queues a running job again after its attempt came to nothing; ``lost`` costs it one of its attempts."""
-        if lost:
-            job.losses += 1
-            if job.losses >= job.max_attempts:
-                self._finish(job, lost_verdict(job.losses, job.log_next), now)
-                return
-        self.running -= 1
-        job.worker = job.worker_name = ""
-        job.phase = None
-        job.state = State.QUEUED
-        job.started = job.ran = 0
-        job.returned = now
-        self.ready.push(job)
-        self._waits.watch(job)
-        self._changed(job)
-        self._back.append(job)
-
     def _drain_requested(self, event: ev.DrainRequested, now: int) -> None:
         worker = self.workers.get(event.incarnation)
         if worker is None or worker.presence is not Presence.READY:
@@ -348,7 +295,8 @@ class QueueCore(Assignments):
             self._out.append(fx.Abort(worker, event.job, event.attempt, "this attempt is no longer the live one"))
             return
         lease = worker.leases[event.job, event.attempt]
-        lease.phase = event.phase
+        if lease.phase is not event.phase:
+            lease.phase, lease.since = event.phase, now
         if job.phase is event.phase:
             return
         job.phase = event.phase
@@ -383,80 +331,6 @@ class QueueCore(Assignments):
             self._requeue(job, now, lost=False)
         self._fill(worker, now)
         self._worker_changed(worker)
-
-    # --------------------------------------------------------------------------------------------------- ends
-
-    def _finish(self, job: Job, verdict: Verdict, now: int) -> None:
-        """Ends a run, from Queued or Running."""
-        was = job.state
-        job.state = State.FINISHED
-        if was is State.QUEUED:
-            self.ready.gone(job, served=False)
-            self.fleet.withdrawn(job.shape)
-        else:
-            self.running -= 1
-        job.verdict = verdict
-        job.phase = None
-        job.worker = ""
-        job.finished = now
-        if verdict.reason.cacheable:
-            job.previous = None
-        for namespace in job.holders:
-            if self.slots.get(namespace) == job.id:
-                del self.slots[namespace]
-        self.finished += 1
-        self._changed(job, ended=True)
-        self._out.extend(webhooks.ended(job))
-
-    def _settled(self, event: ev.Settled, now: int) -> None:
-        job = self.jobs.get(event.job)
-        if job is not None and job.state is State.FINISHED and job.rev == event.rev:
-            self._remember(job)
-
-    def _remember(self, job: Job) -> None:
-        """Keeps the newest finished jobs in memory, and lets the oldest go to the store alone."""
-        self._recent.pop(job.id, None)
-        self._recent[job.id] = None
-        while len(self._recent) > max(self.policy.finished_kept, 1):
-            old, _ = self._recent.popitem(last=False)
-            known = self.jobs.get(old)
-            if known is not None and known.state is State.FINISHED:
-                del self.jobs[old]
-                self.complete = False
-
-    def _tick(self, event: ev.Tick, now: int) -> None:
-        for worker in list(self.workers.values()):
-            if worker.presence is Presence.AWAY:
-                if now - worker.away_since >= self.policy.grace:
-                    self._bury(worker, now, charge=not worker.drained)
-            else:
-                self._check_leases(worker, now)
-        self._check_waits(now)
-        self._fill_open(now)
-
-    def _check_leases(self, worker: Worker, now: int) -> None:
-        """Takes back assignments that nothing was heard of, and runs far past their limit."""
-        for lease in list(worker.leases.values()):
-            if not lease.live:
-                continue
-            job = self.jobs[lease.job]
-            if lease.phase is Phase.ASSIGNED and now - lease.since >= self.policy.assigned_limit:
-                self._revoke(job, "nothing was heard of it after it was assigned")
-                self._requeue(job, now, lost=True)
-            elif job.run_limit and job.ran and now - job.ran >= job.run_limit + self.policy.run_slack:
-                self._stop(job, Reason.TIMED_OUT, now, "its time limit passed and its worker did not say so")
-
-    def _check_waits(self, now: int) -> None:
-        """Gives up jobs that have waited for longer than they were given."""
-        for job_id in self._waits.due(now):
-            job = self.jobs.get(job_id)
-            if job is not None and job.state is State.QUEUED:
-                self._stop(job, Reason.TIMED_OUT, now, "it waited in the queue for longer than it was given")
-
-    def _expired(self, event: ev.Expired, now: int) -> None:
-        for job in list(self.jobs.values()):
-            if job.state is State.FINISHED and job.finished < event.before:
-                self._forget(job)
 
 
 def _crowded(job: Job, namespace: str) -> bool:

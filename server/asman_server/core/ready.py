@@ -55,12 +55,22 @@ class Turns:
             self._prune = max(self.PRUNE, 2 * len(self._next))
 
 
+def waits(rank: Rank, job: Job) -> bool:
+    """Whether an entry of `ReadyLine.order` counts; the others are of jobs that have gone or moved."""
+    return job.state is State.QUEUED and job.number == rank[2] and job.priority == -rank[0]
+
+
 class _Lane:
-    """The waiting jobs of one namespace, oldest first. Jobs that came back after a lost worker keep their age."""
+    """The waiting jobs of one namespace and priority, oldest first.
 
-    __slots__ = ("back", "entry", "fresh", "waiting")
+    Jobs that came back after a lost worker keep their age. Entries of jobs that have gone, or whose priority has
+    changed, stay until they are met or are the greater part.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("back", "entry", "fresh", "priority", "waiting")
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
         self.entry: tuple[int, int] | None = None
         self.fresh: deque[tuple[int, Job]] = deque()
         self.back: list[tuple[int, Job]] = []
@@ -73,17 +83,17 @@ class _Lane:
         else:
             self.fresh.append((job.number, job))
 
-    @staticmethod
-    def _stale(entry: tuple[int, Job]) -> bool:
+    def stale(self, entry: tuple[int, Job]) -> bool:
+        """Whether an entry no longer counts."""
         number, job = entry
-        return job.state is not State.QUEUED or job.number != number
+        return job.state is not State.QUEUED or job.number != number or job.priority != self.priority
 
     def head(self) -> Job | None:
         """The oldest job that still waits; drops what has gone."""
         fresh, back = self.fresh, self.back
-        while fresh and self._stale(fresh[0]):
+        while fresh and self.stale(fresh[0]):
             fresh.popleft()
-        while back and self._stale(back[0]):
+        while back and self.stale(back[0]):
             heapq.heappop(back)
         if back and (not fresh or back[0][0] < fresh[0][0]):
             return back[0][1]
@@ -103,8 +113,8 @@ class _Lane:
     def compact(self) -> None:
         """Frees the entries of jobs that have gone, once they are the greater part."""
         if len(self.fresh) + len(self.back) > 2 * self.waiting + 64:
-            self.fresh = deque(e for e in self.fresh if not self._stale(e))
-            self.back = [e for e in self.back if not self._stale(e)]
+            self.fresh = deque(e for e in self.fresh if not self.stale(e))
+            self.back = [e for e in self.back if not self.stale(e)]
             heapq.heapify(self.back)
 
 
@@ -115,16 +125,17 @@ class _Level:
     behind the place it should have, and reading the top finds and mends it.
     """
 
-    __slots__ = ("heap", "lanes")
+    __slots__ = ("heap", "lanes", "priority")
 
-    def __init__(self) -> None:
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
         self.lanes: dict[str, _Lane] = {}
         self.heap: list[tuple[int, int, str]] = []
 
     def push(self, job: Job, turns: Turns) -> None:
         lane = self.lanes.get(job.lane)
         if lane is None:
-            lane = self.lanes[job.lane] = _Lane()
+            lane = self.lanes[job.lane] = _Lane(self.priority)
         head = lane.head()
         lane.push(job)
         if head is None or job.number < head.number:
@@ -176,7 +187,7 @@ class _Level:
             turn, number, _, at, entries, job = heapq.heappop(walk)
             if entries is not None and job is not None:
                 yield turn, number, job
-                follow(entries, turn + 1 if job.state is State.QUEUED and job.number == number else turn)
+                follow(entries, turn + 1 if waits((-self.priority, turn, number), job) else turn)
                 continue
             visit(2 * at + 1)
             visit(2 * at + 2)
@@ -202,7 +213,7 @@ class ReadyLine:
         """Adds a job at its place."""
         level = self._levels.get(job.priority)
         if level is None:
-            level = self._levels[job.priority] = _Level()
+            level = self._levels[job.priority] = _Level(job.priority)
             heapq.heappush(self._order, -job.priority)
         level.push(job, turns)
         self.waiting += 1
@@ -221,22 +232,21 @@ class ReadyLine:
     def order(self, turns: Turns) -> Iterator[tuple[Rank, Job]]:
         """Entries in the order in which they would be handed out; some are of jobs that have gone.
 
-        An entry counts when its job is Queued and has the number in its rank. Changes nothing, and is lazy: looking
-        at the first thousand costs the same in any queue.
+        `waits` says which entries count. Changes nothing, and is lazy: looking at the first thousand costs the same in
+        any queue.
         """
         for negative in sorted(self._order):
             for turn, number, job in self._levels[-negative].order(turns):
                 yield (negative, turn, number), job
 
-    def withdraw(self, job: Job) -> None:
-        """Takes a waiting job out, to be pushed again under another priority."""
+    def move(self, job: Job, priority: int, turns: Turns) -> None:
+        """Gives a waiting job another priority; its entry under the old one no longer counts."""
+        lane = self._levels[job.priority].lanes[job.lane]
         self.waiting -= 1
-        level = self._levels[job.priority]
-        lane = level.lanes[job.lane]
         lane.waiting -= 1
-        lane.fresh = deque(entry for entry in lane.fresh if entry[1] is not job)
-        lane.back = [entry for entry in lane.back if entry[1] is not job]
-        heapq.heapify(lane.back)
+        job.priority = priority
+        lane.compact()
+        self.push(job, turns)
 
     def gone(self, job: Job, *, served: bool) -> None:
         """Notes that a waiting job no longer waits (it was assigned, or left)."""

@@ -9,10 +9,7 @@ from .job import Job
 
 
 class Waits:
-    """A heap of deadlines, one that counts for each job; the others are passed over when their time comes.
-
-    A job that comes back after a lost worker waits anew: what it may wait is not used up by the time it ran.
-    """
+    """A heap of deadlines, one that counts for each job; the others are passed over when their time comes."""
 
     __slots__ = ("_heap", "_until")
 
@@ -25,10 +22,11 @@ class Waits:
 
     def watch(self, job: Job) -> None:
         """Notes the deadline of a waiting job, if it has one."""
-        if not job.queue_limit:
+        until = job.wait_until
+        if not until:
             self._until.pop(job.id, None)
             return
-        until = self._until[job.id] = (job.returned or job.queued) + job.queue_limit
+        self._until[job.id] = until
         heapq.heappush(self._heap, (until, job.id))
 
     def due(self, now: int) -> Iterator[str]:

@@ -29,7 +29,7 @@ class Lease(Struct, gc=False):
 
     Attributes:
         live: It is the job's current attempt. A lease that is not live only waits for the worker's `Released`.
-        since: When it was assigned, ms.
+        since: When it reached the phase that it is in, ms.
         phase: As last reported.
     """
 

@@ -15,6 +15,7 @@ from asman_server.commit import LogChunk, WebhookRow
 from asman_server.journal import Journal
 from asman_server.sql_ledger import SqlLedger
 from asman_server.store import ChunkHead, Store, pack_definition, pack_lines
+from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState, LogLine, OutputFile, Result, Verdict
@@ -155,6 +156,33 @@ async def test_log_chunks_come_in_order_whatever_the_order_of_writing(ledger: Sq
     ]
     await ledger.commit(commit(drop_chunks=[("q", job_id(1), 10)]))
     assert [line.seq for line in await store.lines("q", job_id(1), 5, 9)] == [5, 6, 7, 8, 9, 20, 21, 22, 23]
+
+
+async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
+    ledger: SqlLedger, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [1] * 150 + [40] + [1] * 20 + [7] * 10
+    first, chunks = 0, []
+    for size in sizes:
+        chunks.append(chunk(1, first, [str(first + n) for n in range(size)]))
+        first += size + 3
+    await ledger.commit(commit(chunks=[*chunks, chunk(2, 0, ["another job's"])]))
+    kept = [each.first + n for each, size in zip(chunks, sizes, strict=True) for n in range(size)]
+    for since in (0, 1, 2, 3, 599, kept[150], kept[160], kept[-1], kept[-1] + 1):
+        wanted = [seq for seq in kept if seq >= since]
+        for limit in (1, 5, 200, 1000):
+            assert [line.seq for line in await store.lines("q", job_id(1), since, limit)] == wanted[:limit]
+    for until in (0, 1, 4, kept[160], kept[-1], kept[-1] + 1, 10_000):
+        before: list[int] = []
+        at = until
+        while page := await store.lines_before("q", job_id(1), at, 11):
+            assert len(page) <= 11
+            before = [line.seq for line in page] + before
+            at = page[0].seq
+        assert before == [seq for seq in kept if seq < until]
+    monkeypatch.setattr(limits, "LOG_PAGE_BYTES", 35 * 20)
+    assert 20 <= len(await store.lines("q", job_id(1), 0, 1000)) <= 22
+    assert len(await store.lines_before("q", job_id(1), 10_000, 1000)) == 14
 
 
 async def test_numbers_as_large_as_the_wire_allows_are_stored(ledger: SqlLedger, store: Store) -> None:

@@ -10,17 +10,21 @@ from typing import Any
 import alembic.command
 import alembic.config
 import alembic.script
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, event, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from asman_server.blob_changes import blobs_of_definition, blobs_of_result
 from asman_server.database import MIGRATIONS, make_engine, migrate
 from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store
+from asman_server.store import Store, pack_definition
 from asman_server.tables import metadata
+from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
+from asman_shared.messages import OutputFile, Result
 from tests.support.ports import free_port
 from tests.support.rows import commit, job, row, webhook
 
@@ -82,6 +86,39 @@ async def test_every_earlier_schema_is_brought_to_the_newest_with_its_data(empty
             assert kept == rows
         assert after["alembic_version"] == [{"version_num": revisions()[-1]}]
     await SqlLedger(empty).commit(commit(jobs=[row(job(1))], webhooks=[webhook("w")]))
+
+
+async def test_what_rows_of_before_name_is_noted_by_the_migration(empty: AsyncEngine) -> None:
+    keys = [f"{number:064x}" for number in range(4)]
+    definition = Definition(
+        image="a",
+        inputs={"x": DataRef(keys[0], "key"), "y": DataRef(keys[0], "key"), "z": DataRef("text", "utf8")},
+        config_files={"c": DataRef(keys[1], "key"), "d": DataRef("no sha256", "key")},
+    )
+    outputs = {"o": OutputFile(DataRef(keys[2], "key"), 1, keys[2]), "p": OutputFile(DataRef(keys[3], "url"), 1, "")}
+    async with empty.begin() as connection:
+        await connection.run_sync(lambda c: move(c, "0003"))
+        found = MetaData()
+        await connection.run_sync(found.reflect)
+        ids = [f"job-{number:04}" for number in range(1203)]
+        await connection.execute(
+            found.tables["definitions"].insert(), [{"id": i, "body": pack_definition(definition)} for i in ids]
+        )
+        body = msgspec.msgpack.encode(Result(outputs=outputs))
+        await connection.execute(
+            found.tables["results"].insert(), [{"queue": q, "id": i, "body": body} for i in ids for q in ("q", "r")]
+        )
+    await migrate(empty)
+    async with empty.begin() as connection:
+        after = await connection.run_sync(contents)
+    assert {(r["definition"], r["sha256"]) for r in after["definition_blobs"]} == {
+        (i, k) for i in ids for k in keys[:2]
+    }
+    assert {(r["queue"], r["id"], r["sha256"]) for r in after["result_blobs"]} == {
+        (q, i, keys[2]) for i in ids for q in ("q", "r")
+    }
+    assert blobs_of_definition(definition) == keys[:2]
+    assert blobs_of_result(Result(outputs=outputs)) == [keys[2]]
 
 
 async def test_the_migrations_end_in_the_tables(engine: AsyncEngine) -> None:

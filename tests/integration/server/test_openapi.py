@@ -60,11 +60,13 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         await worker.log(about, 0, "line")
         await worker.finish(about, lines=1, outputs=outputs)
         of_job = f"/q/all/jobs/{job}"
-        for path in ("", "/wait", "/log", "/explain", "/outputs/o.txt", "/events"):
+        for path in ("", "/wait", "/log", "/summary", "/explain", "/outputs/o.txt", "/events"):
             assert (await api.get(of_job + path)).status == 200, path
         for path in ("jobs", "workers", "status", "metrics", "webhook-key"):
             assert (await api.get(f"/q/all/{path}")).status == 200, path
         assert (await api.post("/q/all/validate", {"definition": {}})).status == 200
+        assert (await api.get("/q/all/settings")).status == 200
+        assert (await api.call("PUT", "/q/all/settings", {"retention": "30d"})).status == 200
         for path in (f"/j/{job}", f"/j/{job}/result.json", f"/j/{job}/outputs/o.txt"):
             assert (await api.get(path)).status == 200, path
         assert (await api.get(f"/j/{job}", headers={"Accept": "text/html"})).status == 200
@@ -78,6 +80,10 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         link = (await worker.next("blob_links"))["links"][0]
         assert (await api.get(link["url"])).body == b"bytes"
         assert (await api.get(f"/b/{key}")).status == 403
+        assert (await api.call("PUT", "/f/plain.txt", data=b"bytes")).json == {"name": "plain.txt", "sha256": key}
+        assert (await api.get(f"/f/{key}.txt")).body == b"bytes"
+        assert (await api.get(f"/f/{key}/exists")).json == {"exists": True}
+        assert (await api.get("/f/none/exists")).json == {"exists": False}
         assert (await api.post(of_job + "/cancel")).json["released"] is False
         assert (await api.call("DELETE", of_job)).status == 200
         documented = {(m.upper(), path) for path, methods in api.document["paths"].items() for m in methods}

@@ -303,7 +303,7 @@ async def test_reading_makes_no_queue(api: Api) -> None:
         assert (await api.get(f"/q/unknown-{n}/jobs")).json["jobs"] == []
         assert (await api.get(f"/q/unknown-{n}/workers")).json == {"workers": []}
         assert (await api.get(f"/q/unknown-{n}/metrics")).status == 200
-        for what in ("", "/wait", "/log", "/events", "/explain", "/outputs/x"):
+        for what in ("", "/wait", "/log", "/summary", "/events", "/explain", "/outputs/x"):
             assert (await api.get(f"/q/unknown-{n}/jobs/{NOBODY}{what}")).status == 404
         assert (await api.post(f"/q/unknown-{n}/jobs/{NOBODY}/cancel")).status == 404
         assert (await api.call("DELETE", f"/q/unknown-{n}/jobs/{NOBODY}")).status == 404
@@ -407,3 +407,27 @@ async def test_a_browser_may_ask_from_anywhere(api: Api) -> None:
     with pytest.raises(aiohttp.ClientResponseError):
         async with api.session.get(f"{api.url}/q/x/jobs/{NOBODY}", raise_for_status=True):
             pass
+
+
+async def test_limits_of_phases_reach_the_worker_and_a_wrong_one_is_named(api: Api, hub: HubProcess) -> None:
+    wish = {"definition": {"image": "a"}, "phase_limits": {"pulling": "10m", "running": "1h"}, "time_limit": "2h"}
+    async with plain_worker(hub.url, "phased") as worker:
+        assert (await api.post("/q/phased/jobs", wish)).status == 201
+        about = await worker.next("assign")
+        assert about["time_limit"] == 3_600_000
+        assert about["phase_limits"]["pulling"] == 600_000
+    for phase, field in (("assigned", "phase_limits.assigned"), ("baking", "phase_limits")):
+        answer = await api.post("/q/phased/jobs", {**wish, "phase_limits": {phase: 5}})
+        assert answer.status == 400
+        assert answer.json["field"].startswith(field)
+
+
+async def test_a_queues_settings_are_read_and_written(api: Api) -> None:
+    assert (await api.get("/q/kept/settings")).json == {"retention": 7 * 86_400_000, "own": False}
+    said = await api.call("PUT", "/q/kept/settings", {"retention": "30d"})
+    assert said.json == {"retention": 30 * 86_400_000, "own": True}
+    assert (await api.get("/q/kept/settings")).json == said.json
+    wrongs: list[Any] = ["1s", "3000d", "soon", {}]
+    for wrong in wrongs:
+        answer = await api.call("PUT", "/q/kept/settings", {"retention": wrong})
+        assert (answer.status, answer.json["field"]) == (400, "retention")

@@ -179,6 +179,36 @@ async def test_lines_that_are_not_kept_are_a_gap(api: Api, hub: HubProcess) -> N
         assert [event.kind for event in await stream.rest()] == ["log", "gap", "final"]
 
 
+async def test_lines_that_a_killed_hub_took_along_are_a_gap_for_whoever_was_there(api: Api, hub: HubProcess) -> None:
+    """Its worker has let go of them too: what comes next has a later number."""
+    job = await api.submit("s")
+    path = f"/q/s/jobs/{job}/events"
+    async with plain_worker(hub.url, "s") as worker:
+        about = await worker.assigned()
+        await worker.phase(about)
+        await worker.log(about, 0, "zero", "one")
+        async with listening(api, path) as stream:
+            seen = await stream.until("log", 2)
+        await asyncio.to_thread(hub.restart)
+    async with plain_worker(hub.url, "s", holding=[{**about, "phase": "running", "done": True}]) as worker:
+        assert worker.registered["keep"][0].get("log_next", 0) <= 2
+        async with listening(api, path, seen[-1].id) as stream:
+            await worker.log(about, 20, "twenty")
+            seen += await stream.until("log")
+        async with listening(api, path, seen[-1].id) as stream:
+            await worker.finish(about, lines=22)
+            seen += await stream.rest()
+    told = [(event.kind, event.data.get("seq", event.data)) for event in seen if event.kind in ("log", "gap")]
+    assert told == [
+        ("log", 0),
+        ("log", 1),
+        ("gap", {"since": 2, "until": 20}),
+        ("log", 20),
+        ("gap", {"since": 21, "until": 22}),
+    ]
+    assert [event.kind for event in seen].count("final") == 1
+
+
 async def test_another_run_than_the_reader_knew_begins_with_a_reset(api: Api, hub: HubProcess) -> None:
     job = await api.submit("s")
     async with plain_worker(hub.url, "s") as worker:

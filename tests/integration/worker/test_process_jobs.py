@@ -82,6 +82,24 @@ async def test_a_time_limit_kills_what_ignores_the_polite_request(line: Line) ->
     assert not any(_alive(child) for child in children)
 
 
+@pytest.mark.parametrize(
+    ("end", "kind", "exit_code"), [("true", "exited", 0), ("exit 7", "exited", 7), ("sleep 100", "timed_out", None)]
+)
+async def test_outputs_come_however_the_run_ends(
+    hub: FakeHub, line: Line, end: str, kind: str, exit_code: int | None
+) -> None:
+    made = 'echo half > "$JOB_OUTPUTS/a.csv"; echo log > "$JOB_OUTPUTS/b.log"; ln -s a.csv "$JOB_OUTPUTS/c.csv"'
+    await line.assign("a", command=f"{made}; {end}", outputs=["*.csv"], time_limit=1000)
+    finished = await line.expect(Finished)
+    outcome = finished.outcome
+    assert outcome.kind == kind
+    if exit_code is not None:
+        assert outcome.exit_code == exit_code
+    assert list(outcome.result.outputs) == ["a.csv"]
+    assert hub.output(finished, "a.csv") == b"half\n"
+    assert outcome.result.skipped == {"c.csv": "a link; links are not followed"}
+
+
 async def test_what_a_job_leaves_in_the_background_ends_with_it(line: Line) -> None:
     await line.assign("a", command="sleep 1000 & echo $!; echo up")
     children = await _spawned(line)

@@ -75,6 +75,7 @@ class FakeHub:
         self.frames: list[int] = []
         self.visitors: list[Visitor] = []
         self.uploads: list[str] = []
+        self.downloads: list[str] = []
         self.epoch = "first"
         self.seq = 0
         self.time = 1_000_000
@@ -325,6 +326,7 @@ async def blob_store(hub: FakeHub) -> AsyncIterator[None]:
         return web.Response(status=201)
 
     async def get(request: web.Request) -> web.Response:
+        hub.downloads.append(request.match_info["key"])
         return web.Response(body=hub.blobs[request.match_info["key"]])
 
     app = web.Application(client_max_size=64 * 1024 * 1024)

@@ -13,6 +13,7 @@ from asman import blobs as blobs_module
 from asman_shared import messages as m
 from asman_shared.definition import DataRef
 from asman_shared.errors import BadDefinition, ConnectionFailed, NotFound, Unauthentic
+from asman_shared.transfer import Patience
 
 from .fake_hub import FakeHub, Visitor
 
@@ -21,7 +22,7 @@ BIG = os.urandom(3_000_000)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs_module, "delays", lambda: iter([0.0] * 10))
+    monkeypatch.setattr(blobs_module, "PATIENCE", Patience(tries=4, most=0.001))
 
 
 async def finished(hub: FakeHub, queue: asman.Queue, **outputs: bytes) -> asman.Job:
@@ -55,17 +56,17 @@ async def test_many_blobs_are_asked_about_at_once(hub: FakeHub) -> None:
     inputs = {f"{i}": os.urandom(5000) for i in range(50)}
     async with asman.connect(hub.url) as queue:
         await queue.submit(command="x", inputs=inputs)
-    (asked,) = hub.all_of(m.PutBlobs)
-    assert len(asked.blobs) == 50
+    before, after = hub.all_of(m.PutBlobs)
+    assert len(before.blobs) == len(after.blobs) == 50
     assert set(hub.blobs.values()) == set(inputs.values())
 
 
 async def test_an_upload_that_breaks_is_tried_again_and_given_up_in_the_end(hub: FakeHub) -> None:
     real, hub.blob_url = hub.blob_url, "http://127.0.0.1:1"
     async with asman.connect(hub.url) as queue:
-        with pytest.raises(ConnectionFailed, match="1 files could not be uploaded"):
+        with pytest.raises(ConnectionFailed, match="not everything could be uploaded"):
             await queue.submit(command="x", inputs={"a": BIG})
-        assert len(hub.all_of(m.PutBlobs)) == blobs_module.ATTEMPTS
+        assert len(hub.all_of(m.PutBlobs)) == 4
 
         def come_back(visitor: Visitor, message: m.PutBlobs) -> None:
             hub._put_blobs(visitor, message)
@@ -121,21 +122,25 @@ async def test_wrong_bytes_are_never_left_behind(hub: FakeHub, tmp_path: Path) -
         result = await job.result()
         with pytest.raises(Unauthentic):
             await result.save_outputs(tmp_path)
-        with pytest.raises(Unauthentic):
+        with pytest.raises(Unauthentic, match="the output 'a' can't be read"):
             await result.outputs["a"].read_bytes()
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_blob_that_is_gone_is_said_to_be(hub: FakeHub) -> None:
+async def test_a_blob_that_is_gone_is_said_to_be(hub: FakeHub, tmp_path: Path) -> None:
     async with asman.connect(hub.url) as queue:
         job = await finished(hub, queue, a=BIG)
         result = await job.result()
         hub.blobs.clear()
-        with pytest.raises(NotFound, match="no longer stored"):
+        with pytest.raises(NotFound, match=r"the output 'a' can't be read: .*no longer stored"):
             await result.outputs["a"].read_bytes()
+        with pytest.raises(NotFound, match="no longer stored"):
+            await result.save_outputs(tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a//b", "", "x/.", "e\x00"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "../../etc/passwd", "x" * 300, "/etc/evil", "a/../../evil", "a//b", "", "x/.", "e\x00"]
+)
 async def test_a_hostile_output_name_writes_nothing(hub: FakeHub, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "in" / "out"
     async with asman.connect(hub.url) as queue:
@@ -182,3 +187,49 @@ async def test_outputs_that_travel_in_the_result_are_verified_too(hub: FakeHub, 
             await outputs["lie"].read_bytes()
         with pytest.raises(asman.ProtocolError):
             await outputs["broken"].read_bytes()
+
+
+async def test_many_outputs_are_asked_for_together(hub: FakeHub, tmp_path: Path) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, **{f"d{n % 7}/{n}": b"%d" % n for n in range(1200)})
+        saved = await (await job.result()).save_outputs(tmp_path)
+    assert [int(path.read_bytes()) for path in saved] == [int(path.name) for path in saved]
+    assert len(saved) == 1200
+    assert [len(asked.keys) for asked in hub.all_of(m.GetBlobs)] == [1000, 200]
+
+
+async def test_outputs_with_the_same_bytes_come_once(hub: FakeHub, tmp_path: Path) -> None:
+    moved: list[int] = []
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, a=BIG, b=BIG, c=b"other")
+        hub.output(job.id, "b", BIG, mode=0o755)
+        await (await job.result()).save_outputs(tmp_path, moved.append)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == BIG
+    assert [os.access(tmp_path / name, os.X_OK) for name in ("a", "b", "c")] == [False, True, False]
+    assert len(hub.downloads) == 2
+    assert sum(moved) == 2 * len(BIG) + 5
+
+
+async def test_files_whose_names_alone_are_too_much_are_refused_before_anything_is_sent(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    for number in range(6000):
+        (tmp_path / f"{number:04}").write_bytes(b"x" * 1000 + b"%d" % number)
+    async with asman.connect(hub.url) as queue:
+        with pytest.raises(asman.TooLarge, match=r"its 6000 files alone take about \d+: pack them into one archive"):
+            await queue.submit(command="x", inputs={"d": tmp_path})
+    assert hub.all_of(m.PutBlobs) == []
+
+
+async def test_a_full_disk_is_said_with_the_file_and_leaves_nothing(hub: FakeHub, small_disk: Path) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await finished(hub, queue, a=BIG)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+            await (await job.result()).save_outputs(small_disk)
+    assert list(small_disk.iterdir()) == []
+
+
+async def test_the_outputs_to_keep_are_part_of_the_job(hub: FakeHub) -> None:
+    async with asman.connect(hub.url) as queue:
+        await queue.submit(command="x", outputs=["*.csv"])
+    assert hub.all_of(m.Submit)[0].definition.outputs == ["*.csv"]

@@ -187,10 +187,11 @@ async def test_job_add_with_files_waits_and_saves(hub: FakeHub, run: Run, tmp_pa
     (tmp_path / "other").write_text("renamed")
     ended = await run(
         *("job", "add", hub.url, "--file", str(tmp_path / "README.md"), "--file", f"new={tmp_path / 'other'}"),
-        *("-c", 'sh -c "x"', "--wait", "-o", str(tmp_path / "out")),
+        *("-c", 'sh -c "x"', "--wait", "-o", str(tmp_path / "out"), "--keep", "*.txt", "--keep", "plots"),
     )
     assert (ended.code, ended.out) == (0, "one\n")
     (seen,) = hub.all_of(m.Submit)
+    assert seen.definition.outputs == ["*.txt", "plots"]
     assert seen.definition.command == 'sh -c "x"'
     assert seen.definition.inputs == {"README.md": DataRef("read me", "utf8"), "new": DataRef("renamed", "utf8")}
     assert (tmp_path / "out" / "made.txt").read_text() == "made"
@@ -388,3 +389,19 @@ async def test_explain_says_it_to_people_and_to_programs(hub: FakeHub, run: Run)
         "position": 0,
         "waiting_for": "gpus",
     }
+
+
+async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:
+    def configure(visitor: Visitor, message: m.Configure) -> None:
+        kept = message.retention or 7 * 86_400_000
+        visitor.say(m.Configured(message.ref, kept, own=bool(message.retention)))
+
+    hub.on[m.Configure] = configure
+    assert (await run("queue", "retention", hub.url)).out == "7d (as the hub does)\n"
+    assert (await run("queue", "retention", hub.url, "--set", "30d")).out == "30d (set for this queue)\n"
+    shown = await run("queue", "retention", hub.url, "--set", "default", "--json")
+    assert json.loads(shown.out) == {"retention": 7 * 86_400_000, "own": False}
+    assert [message.retention for message in hub.all_of(m.Configure)] == [None, 30 * 86_400_000, 0]
+    wrong = await run("queue", "retention", hub.url, "--set", "soon")
+    assert wrong.code != 0
+    assert "'soon' is not a duration" in wrong.err

@@ -11,8 +11,8 @@ import asman
 from asman import connection
 from asman_shared import limits
 from asman_shared import messages as m
-from asman_shared.errors import ConnectionFailed, NotFound, ProtocolError, TimedOut, TooLarge
-from asman_shared.states import Reason, State
+from asman_shared.errors import BadRequest, ConnectionFailed, NotFound, ProtocolError, TimedOut, TooLarge
+from asman_shared.states import Phase, Reason, State
 
 from .fake_hub import FakeHub, Visitor
 
@@ -66,12 +66,14 @@ async def test_placement_and_limits_travel_beside_the_definition(hub: FakeHub) -
             reuse="never",
             timeout="20m",
             queue_timeout=1.5,
+            phase_timeouts={"pulling": "10m"},
             max_attempts=1,
             follow=False,
         )
     (seen,) = hub.all_of(m.Submit)
     assert (seen.namespace, seen.priority, seen.reuse, seen.max_attempts) == ("doc-1", 7, "never", 1)
     assert (seen.time_limit, seen.queue_limit, seen.follow) == (1_200_000, 1500, False)
+    assert seen.phase_limits == {Phase.PULLING: 600_000}
     assert seen.definition.shm_size == "1g"
     assert seen.definition.command == ["a", "b"]
     assert seen.definition.requirements is not None
@@ -378,3 +380,24 @@ async def test_validate_sends_a_mapping_with_all_its_faults_and_uploads_nothing(
     (_, sent) = hub.all_of(m.Validate)
     assert sent.definition["inputs"]["large"]["type"] == "key"
     assert hub.uploads == []
+
+
+async def test_a_queue_is_asked_and_told_how_long_it_keeps_its_jobs(hub: FakeHub) -> None:
+    def configure(visitor: Visitor, message: m.Configure) -> None:
+        visitor.say(m.Configured(message.ref, message.retention or 7, own=bool(message.retention)))
+
+    hub.on[m.Configure] = configure
+    async with asman.connect(hub.url) as queue:
+        asked = await queue.configure()
+        told = await queue.configure(retention="30d")
+        back = await queue.configure(retention=0)
+    assert [found.own for found in (asked, told, back)] == [False, True, False]
+    assert [message.retention for message in hub.all_of(m.Configure)] == [None, 30 * 86_400_000, 0]
+
+
+async def test_an_unknown_phase_is_named_before_anything_is_sent(hub: FakeHub) -> None:
+    async with asman.connect(hub.url) as queue:
+        with pytest.raises(BadRequest, match="'baking' is no phase") as caught:
+            await queue.submit(image="alpine", phase_timeouts={"baking": 1})
+    assert caught.value.field == "phase_timeouts"
+    assert hub.all_of(m.Submit) == []

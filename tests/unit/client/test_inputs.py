@@ -150,3 +150,39 @@ def test_a_wrong_field_is_named(definition: object, fields: object, kind: type[E
     with pytest.raises(kind) as caught:
         make(definition, fields)  # type: ignore[arg-type]
     assert caught.value.field == field  # type: ignore[attr-defined]
+
+
+def test_values_that_are_shorter_than_the_name_of_a_blob_always_travel_inside(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(5000):
+        (tmp_path / "many" / f"{number:04}").write_bytes(b"%048d" % number)
+    made = prepare({"d": tmp_path / "many"}, where="inputs")
+    assert made.blobs == {}
+    assert {ref.type for ref in made.refs.values()} == {"utf8"}
+
+
+def test_too_many_files_are_refused_before_all_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INPUTS", 3)
+    for number in range(3):
+        (tmp_path / f"{number}").touch()
+    assert len(prepare({"d": tmp_path}, where="inputs").refs) == 3
+    os.mkfifo(tmp_path / "3-is-never-opened")
+    (tmp_path / "3").touch()
+    with pytest.raises(BadDefinition, match="more than 3 files: pack them into an archive"):
+        prepare({"d": tmp_path}, where="inputs")
+
+
+def test_names_in_unicode_stay_as_they_are_and_others_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "größe 数据"
+    folder.mkdir()
+    (folder / "🙂 e\u0301.txt").write_text("x")
+    assert list(prepare(name_files([folder]), where="inputs").refs) == ["größe 数据/🙂 e\u0301.txt"]
+    Path(os.fsdecode(bytes(folder) + b"/\xff")).write_text("x")
+    with pytest.raises(BadDefinition, match=r"/\\xff' is not UTF-8: rename the file"):
+        prepare(name_files([folder]), where="inputs")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a//b", "x" * 300, "a/" * 600 + "b"])
+def test_hostile_names_are_no_names_of_inputs(name: str) -> None:
+    with pytest.raises(BadDefinition, match="the name '"):
+        prepare({name: "x"}, where="inputs")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asman.following import TAIL_LINES, Tail, Tracker
+from asman.following import TAIL_BYTES, TAIL_LINES, Tail, Tracker
 from asman.session import Session
 from asman_shared import messages as m
 from asman_shared.definition import Definition
@@ -172,8 +172,8 @@ async def test_followed_jobs_are_followed_again_from_the_next_line(session: Sess
     assert (follow.job, follow.logs, follow.since) == (JOB, True, 2)
     session.received([m.LogLines(JOB, [m.LogLine(1, 1, 0, "b"), m.LogLine(2, 1, 0, "c")])])
     texts = []
-    while (line := tail.pop()) is not None:
-        texts.append(line.text)
+    while lines := tail.pop():
+        texts += [line.text for line in lines]
     assert texts == ["a", "b", "c"]
     session.received([m.Following(follow.ref, active=True, job=state(0, State.FINISHED))])
     assert tracker.verdict is not None, "a snapshot counts whatever its revision"
@@ -258,4 +258,10 @@ async def test_a_slow_reader_of_a_log_drops_lines_and_knows_it() -> None:
     tail.pushed([m.LogLine(i, 0, 0, "x") for i in range(TAIL_LINES + 5)])
     assert tail.dropped
     assert tail.next == TAIL_LINES
-    assert sum(1 for _ in iter(tail.pop, None)) == TAIL_LINES
+    assert len(tail.pop()) == TAIL_LINES
+    assert tail.pop() == []
+    tail.dropped = False
+    tail.pushed([m.LogLine(TAIL_LINES, 0, 0, "x" * (TAIL_BYTES + 1))])
+    assert not tail.dropped
+    tail.pushed([m.LogLine(TAIL_LINES + 1, 0, 0, "x")])
+    assert (tail.dropped, tail.next) == (True, TAIL_LINES + 1)

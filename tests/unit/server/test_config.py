@@ -82,3 +82,10 @@ def test_a_file_that_is_not_there_or_can_t_be_read_is_named(tmp_path: Path) -> N
     broken.write_text("port = = 1")
     with pytest.raises(BadRequest, match=r"broken\.toml can't be read"):
         load_config(config=broken)
+
+
+@pytest.mark.parametrize("wrong", ["1KiB", "5GiB", "16", "much"])
+def test_a_log_limit_out_of_its_bounds_is_refused(wrong: str) -> None:
+    with pytest.raises(BadRequest, match="the setting 'log_limit'"):
+        load_config(log_limit=wrong)
+    assert load_config(log_limit="64KiB").log_limit == "64KiB"

@@ -105,8 +105,8 @@ async def test_a_large_batch_is_stored_without_waiting_for_the_clock(
     assert len(desk.chunks.waiting) == 1
 
 
-async def test_past_its_bound_head_and_tail_are_kept(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LOG_BYTES", 1000)
+async def test_past_its_bound_head_and_tail_are_kept() -> None:
+    desk = LogDesk(log_bytes=1000)
     log = await desk.logs.open(JOB)
     for number in range(100):
         await desk.add(line(number, "x" * 68))
@@ -122,10 +122,8 @@ async def test_past_its_bound_head_and_tail_are_kept(desk: LogDesk, monkeypatch:
     assert at_end
 
 
-async def test_a_log_that_is_taken_up_again_goes_on_counting_its_bound(
-    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "LOG_BYTES", 1000)
+async def test_a_log_that_is_taken_up_again_goes_on_counting_its_bound() -> None:
+    desk = LogDesk(log_bytes=1000)
     for number in range(20):
         await desk.add(line(number, "x" * 68))
         desk.logs.flush()
@@ -145,7 +143,7 @@ async def test_stored_lines_leave_memory_beyond_what_is_kept_fresh(
     desk: LogDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RECENT_BYTES", 500)
-    log = await desk.logs.open(JOB)
+    log, _ = await opened(desk)
     await desk.add(*(line(n, "x" * 68) for n in range(20)))
     desk.logs.flush()
     assert len(log.recent) == 20, "what is not stored yet stays"
@@ -155,6 +153,15 @@ async def test_stored_lines_leave_memory_beyond_what_is_kept_fresh(
     assert desk.chunks.reads == 0
     assert await desk.numbers(3, limit=4) == ([3, 4, 5, 6], False)
     assert desk.chunks.reads == 1
+
+
+async def test_a_log_that_nobody_follows_keeps_less_at_hand(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNFOLLOWED_BYTES", 100)
+    log = await desk.logs.open(JOB)
+    await desk.add(*(line(n, "x" * 68) for n in range(20)))
+    desk.logs.flush()
+    desk.chunks.commit()
+    assert [one.seq for one in log.recent] == [19]
 
 
 async def test_a_page_of_fresh_lines_is_bounded_in_bytes(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,18 +235,81 @@ async def test_a_new_run_forgets_the_lines_and_goes_on_counting(desk: LogDesk) -
     assert [numbers for numbers, _ in reader.seen] == [[0, 1], [2]]
 
 
-async def test_whoever_waits_for_the_store_is_woken(desk: LogDesk) -> None:
-    log = await desk.logs.open(JOB)
+async def test_rare_lines_share_a_chunk_that_is_stored_again_as_it_grows(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a line a second for a week would be half a million rows, and reading them a query for each."""
+    monkeypatch.setattr(module, "SMALL_BYTES", 500)
+    for number in range(12):
+        await desk.add(line(number, "x" * 68))
+        desk.logs.flush()
+        desk.chunks.commit()
+    assert desk.chunks.kept() == list(range(12))
+    assert list(desk.chunks.stored) == [0, 5, 10]
+
+
+async def test_a_chunk_that_grows_counts_once_toward_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALL_BYTES", 500)
+    desk = LogDesk(log_bytes=64_000)
+    for number in range(1000):
+        await desk.add(line(number, "x" * 68))
+        desk.logs.flush()
+        desk.chunks.commit()
+    kept = desk.chunks.kept()
+    assert kept[:320] == list(range(320)), "half of the bound is head"
+    assert kept[-1] == 999
+    assert 630 <= len(kept) <= 650
+
+
+async def test_a_new_run_does_not_store_lines_of_the_run_before_again(desk: LogDesk) -> None:
     await desk.add(line(0))
-    waiting, gone = asyncio.ensure_future(log.stored()), asyncio.ensure_future(log.stored())
-    await asyncio.sleep(0)
-    gone.cancel()
-    log.flush()
-    await asyncio.sleep(0)
-    assert not waiting.done()
+    desk.logs.flush()
     desk.chunks.commit()
-    async with asyncio.timeout(5):
-        await waiting
+    desk.logs.clear(JOB)
+    desk.chunks.stored.clear()
+    await desk.add(line(1))
+    desk.logs.flush()
+    desk.chunks.commit()
+    assert desk.chunks.kept() == [1]
+
+
+async def test_a_batch_is_told_and_stored_in_pieces(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of a worker may be as large as any may be; in another language it would be larger."""
+    monkeypatch.setattr(module, "CHUNK_BYTES", 200)
+    monkeypatch.setattr(module, "SMALL_BYTES", 0)
+    _, reader = await opened(desk)
+    await desk.add(*(line(n, "x" * 68) for n in range(5)))
+    assert [numbers for numbers, _ in reader.seen] == [[0, 1], [2, 3], [4]]
+    desk.chunks.commit()
+    assert list(desk.chunks.stored) == [0, 2]
+
+
+async def test_pages_go_back_from_any_line_here_and_in_the_store(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNFOLLOWED_BYTES", 500)
+    await desk.add(*(line(n, "x" * 68) for n in range(20)))
+    desk.logs.flush()
+    desk.chunks.commit()
+    assert [one.seq for one in await desk.logs.read_back(JOB, 20, 3)] == [17, 18, 19]
+    assert [one.seq for one in await desk.logs.read_back(JOB, 18, 9)] == [15, 16, 17]
+    assert desk.chunks.reads == 0
+    assert [one.seq for one in await desk.logs.read_back(JOB, 15, 4)] == [11, 12, 13, 14]
+    assert desk.chunks.reads == 1
+    assert await desk.logs.read_back(JOB, 0, 4) == []
+    monkeypatch.setattr(limits, "LOG_PAGE_BYTES", 200)
+    assert [one.seq for one in await desk.logs.read_back(JOB, 20, 9)] == [18, 19]
+
+
+async def test_what_waits_for_the_store_is_counted_and_what_is_removed_is_not(desk: LogDesk) -> None:
+    await desk.add(line(0, "x" * 68), line(1, "x" * 68))
+    assert desk.logs.unstored.bytes == 200
+    desk.logs.flush()
+    await desk.add(line(2, "x" * 68))
+    desk.logs.forget(JOB)
+    assert desk.logs.unstored.bytes == 200, "the journal has it"
+    desk.chunks.commit()
+    assert desk.logs.unstored.bytes == 0
 
 
 async def test_lines_are_handed_over_by_the_clock(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +318,28 @@ async def test_lines_are_handed_over_by_the_clock(desk: LogDesk, monkeypatch: py
     async with asyncio.timeout(5):
         while not desk.chunks.waiting:
             await asyncio.sleep(0)
+
+
+async def test_while_nothing_can_be_stored_a_log_has_one_chunk_in_the_journal(
+    desk: LogDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a hub whose database is away for hours would be filled by chunks of a line each."""
+    log = await desk.logs.open(JOB)
+    for number in range(50):
+        await desk.add(line(number))
+        desk.logs._timed()
+    assert len(desk.chunks.waiting) == 1
+    desk.chunks.commit()
+    assert len(desk.chunks.waiting) == 1, "the rest follows as soon as it can"
+    desk.chunks.commit()
+    assert desk.chunks.kept() == list(range(50))
+    assert (log.unstored, desk.logs.unstored.bytes, desk.chunks.waiting) == (0, 0, [])
+    await desk.add(line(50))
+    desk.logs._timed()
+    await desk.add(line(51))
+    desk.logs._timed()
+    desk.logs.finished(JOB)
+    assert len(desk.chunks.waiting) == 2, "the last lines go with the end of the job"
 
 
 async def test_a_removed_job_takes_its_log_along(desk: LogDesk) -> None:

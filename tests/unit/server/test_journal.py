@@ -11,11 +11,13 @@ import msgspec
 import pytest
 
 from asman_server import journal as module
+from asman_server.blob_changes import DropBlob, UseBlob
 from asman_server.commit import Commit
 from asman_server.core import Job
 from asman_server.journal import Batch, Journal
+from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, Unavailable
-from asman_shared.messages import JobState, Result
+from asman_shared.messages import JobState, OutputFile, Result
 from asman_shared.states import State
 from tests.support.rows import PATIENCE, Ask, Followers, chunk, job, job_id, webhook
 
@@ -171,7 +173,7 @@ async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wi
     async with open_desk() as desk:
         one, two = job(1), job(2)
         desk.change(one, first=True)
-        desk.journal.define(one.id, b"one")
+        desk.journal.define(one.id, b"one", [])
         desk.journal.result("q", one.id, Result(worker="old"))
         await desk.ledger.next()
         one.state = State.RUNNING
@@ -183,6 +185,43 @@ async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wi
         assert states(commit) == {one.id: ("Running", 2), two.id: ("Queued", 1)}
         assert commit.definitions == [(one.id, b"one")]
         assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in commit.results] == ["new"]
+        desk.ledger.succeed()
+        await desk.quiet()
+
+
+async def test_changes_of_blobs_are_written_in_their_order_and_told_when_they_are_durable() -> None:
+    async with open_desk() as desk:
+        first = asyncio.ensure_future(desk.journal.blobs(UseBlob("a", 1), DropBlob("a", "place", 2)))
+        commit = await desk.ledger.next()
+        assert commit.blobs == [UseBlob("a", 1), DropBlob("a", "place", 2)]
+        assert not first.done()
+        second = asyncio.ensure_future(desk.journal.blobs(UseBlob("b", 3)))
+        await asyncio.sleep(0)
+        desk.ledger.fail()
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await first
+        commit = await desk.ledger.next()
+        assert commit.blobs == [UseBlob("a", 1), DropBlob("a", "place", 2), UseBlob("b", 3)]
+        desk.ledger.succeed()
+        await second
+        await desk.journal.blobs()
+        await desk.quiet()
+
+
+async def test_which_blobs_are_named_is_written_with_what_names_them() -> None:
+    async with open_desk() as desk:
+        made, key = job(1), job_id(7)
+        outputs = {"x": OutputFile(DataRef(key, "key"), 1, key)}
+        desk.change(made, first=True)
+        desk.journal.define(made.id, b"body", [key])
+        desk.journal.result("q", made.id, Result(outputs=outputs))
+        commit = await desk.ledger.next()
+        assert commit.definition_blobs == [(made.id, key)]
+        assert commit.result_blobs == [("q", made.id, key)]
+        desk.journal.forget(desk.followers, made)
+        desk.ledger.fail()
+        commit = await desk.ledger.next()
+        assert commit.result_blobs == []
         desk.ledger.succeed()
         await desk.quiet()
 
@@ -280,6 +319,21 @@ async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() ->
         desk.ledger.succeed()
         await desk.quiet()
         assert done == ["old", "new", "newer"]
+
+
+async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> None:
+    async with open_desk() as desk:
+        done: list[int] = []
+        desk.journal.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
+        await desk.ledger.next()
+        desk.journal.lines(chunk(1, 0, ["a", "b"]), lambda: done.append(2))
+        desk.journal.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
+        desk.ledger.fail()
+        commit = await desk.ledger.next()
+        assert [(one.first, one.last) for one in commit.chunks] == [(0, 2)]
+        desk.ledger.succeed()
+        await desk.quiet()
+        assert done == [1, 2, 3]
 
 
 async def test_webhooks_are_written_and_told_once() -> None:

@@ -30,7 +30,7 @@ class Parts:
         self.engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
         self.journal = Journal(SqlLedger(self.engine))
         self.store = Store(self.engine)
-        self.registry = Registry(self.journal, self.store, wall_clock, QueuePolicy(), 1_000_000)
+        self.registry = Registry(self.journal, self.store, wall_clock, QueuePolicy())
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from asman_server.blobs.s3_settings import s3_settings
+from asman_server.config import HubConfig, load_config
 from tests.support.processes import asman
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,6 +48,21 @@ def test_uses_commands_and_flags_that_exist(services: dict[str, Any], name: str)
     assert told.returncode == 0, told.stderr
     for flag in (one for one in arguments if one.startswith("--")):
         assert re.search(rf"(?<!\S){re.escape(flag)}(?!\S)", told.stdout), f"asman {command} has no {flag}"
+
+
+def test_sets_variables_that_the_hub_reads_and_that_are_right(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = services["hub"]["environment"]
+    for name, value in given.items():
+        assert name.removeprefix("ASMAN_").lower() in HubConfig.model_fields, name
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value))
+    assert s3_settings(load_config()) is None
+    monkeypatch.setenv("ASMAN_BLOBS", "s3://asman")
+    made = s3_settings(load_config())
+    assert made is not None
+    assert (made.endpoint, made.access_key) == ("http://s3:9000", "asman")
+    assert f"/data/{made.bucket} " in services["s3"]["entrypoint"][-1]
 
 
 def test_the_dockerfile_copies_what_exists() -> None:

@@ -150,6 +150,8 @@ class FakeHub:
         blobs: What is stored.
         mute: Answers nothing at all.
         refuse_puts: How many uploads are refused with a 503 before they work.
+        get_statuses: What the next downloads are answered with, instead of the blob.
+        cut_gets: How many downloads end in their middle.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -160,6 +162,8 @@ class FakeHub:
         self.mute = False
         self.refuse_puts = 0
         self.puts = 0
+        self.get_statuses: list[int] = []
+        self.cut_gets = 0
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
 
@@ -233,7 +237,10 @@ class FakeHub:
             case GetBlobs(ref=ref, keys=keys):
                 return BlobLinks(
                     ref,
-                    [BlobLink(key, f"/blobs/{key}" if key in self.blobs else "") for key in keys],
+                    [
+                        BlobLink(key, f"/blobs/{key}", len(self.blobs[key])) if key in self.blobs else BlobLink(key)
+                        for key in keys
+                    ],
                 )
         return None
 
@@ -247,8 +254,13 @@ class FakeHub:
             self._sockets.discard(socket)
         return socket
 
-    async def _get(self, request: web.Request) -> web.Response:
+    async def _get(self, request: web.Request) -> web.StreamResponse:
         data = self.blobs.get(request.match_info["sha"])
+        if self.get_statuses:
+            return web.Response(status=self.get_statuses.pop(0), text="said the store")
+        if data is not None and self.cut_gets > 0:
+            self.cut_gets -= 1
+            return await _cut(request, data)
         return web.Response(body=data) if data is not None else web.Response(status=404)
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -263,6 +275,17 @@ class FakeHub:
             return web.Response(status=422)
         self.blobs[sha] = body
         return web.Response(status=201)
+
+
+async def _cut(request: web.Request, data: bytes) -> web.StreamResponse:
+    """Half of the data, and then nothing."""
+    response = web.StreamResponse()
+    response.content_length = len(data)
+    await response.prepare(request)
+    await response.write(data[: len(data) // 2])
+    assert request.transport
+    request.transport.close()
+    return response
 
 
 @asynccontextmanager

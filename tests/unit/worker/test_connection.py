@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from asman_shared.backoff import Backoff
 from asman_shared.errors import NotFound, ProtocolError, Unavailable
 from asman_shared.messages import (
     Abort,
@@ -22,7 +23,6 @@ from asman_shared.messages import (
     Registered,
     Released,
 )
-from asman_worker.backoff import Backoff
 from asman_worker.connection import HubConnection
 from asman_worker.outbox import Outbox
 from asman_worker.target import QueueTarget
@@ -272,11 +272,3 @@ async def test_a_burst_leaves_in_few_frames(hub: FakeHub) -> None:
             worker.outbox.put(Released(job(str(number)), 1))
         await line.expect(Released, lambda message: message.job == job("999"))
         assert len(line.frames) == 2
-
-
-def test_waits_grow_and_are_random_up_to_a_bound() -> None:
-    most = Backoff(0.2, 15, chance=lambda: 1.0)
-    assert [most.next() for _ in range(9)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 15, 15]
-    most.reset()
-    assert most.next() == 0.2
-    assert Backoff(chance=lambda: 0.0).next() == 0.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from asman_shared import limits
-from asman_shared.messages import STDERR, STDOUT, SYSTEM
+from asman_shared.codec import WORKER_FRAMES, Language, encode
+from asman_shared.messages import STDERR, STDOUT, SYSTEM, LogBatch
 from asman_shared.states import Phase
 from asman_worker.logs import RING_BYTES, AttemptLog
 
@@ -44,6 +45,20 @@ async def test_seqs_continue_from_where_the_hub_says() -> None:
         (43, SYSTEM, "hm", Phase.UPLOADING),
     ]
     assert lines[0].time == 5
+
+
+async def test_whatever_the_worker_says_can_be_sent() -> None:
+    """A name from a file system may be half a character, and a reason may be long and have many lines."""
+    wire = Wire()
+    wire.log.resume(0)
+    wire.log.say("bad name: a\udcff\x00b")
+    wire.log.say("one\ntwo")
+    wire.log.say("x" * (limits.LOG_LINE_BYTES + 1))
+    lines = wire.log.take()
+    assert [line.text for line in lines[:3]] == ["bad name: a?\x00b", "one", "two"]
+    assert [len(line.text) for line in lines[3:]] == [limits.LOG_LINE_BYTES, 1]
+    batch = LogBatch("a" * 64, 1, lines)
+    assert WORKER_FRAMES.decode(encode([batch]), Language.MSGPACK) == [batch]
 
 
 async def test_many_lines_are_told_once() -> None:

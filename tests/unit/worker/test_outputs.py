@@ -140,3 +140,59 @@ def test_a_folder_that_can_not_be_read_is_said(tmp_path: Path, monkeypatch: pyte
     found = scan(tmp_path, 10**6)
     assert list(found.files) == ["ok"]
     assert found.skipped == {"closed/": "it can't be read: Permission denied"}
+
+
+def test_patterns_choose_and_what_they_leave_out_is_not_reported(tmp_path: Path) -> None:
+    (tmp_path / "plots").mkdir()
+    for name in ("a.csv", "b.log", "plots/a.png"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "c.csv").symlink_to("a.csv")
+    (tmp_path / "d.log").symlink_to("b.log")
+    found = scan(tmp_path, 10**6, ["*.csv", "plots", "*.parquet"])
+    assert list(found.files) == ["a.csv", "plots/a.png"]
+    assert found.skipped == {
+        "c.csv": "a link; links are not followed",
+        "*.parquet": "no file has a name like this",
+    }
+
+
+def test_what_patterns_leave_out_takes_nothing_of_the_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INPUTS", 1)
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    (tmp_path / "b").write_bytes(b"x" * 10)
+    found = scan(tmp_path, 10, ["b"])
+    assert list(found.files) == ["b"]
+    assert found.skipped == {}
+
+
+def test_unicode_names_stay_as_they_are(tmp_path: Path) -> None:
+    names = ["größe.txt", "数据/値.csv", "e\u0301", "a b", "-rf", "🙂"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert set(scan(tmp_path, 10**6).files) == set(names)
+
+
+def test_ten_thousand_small_files_are_within_the_bounds(tmp_path: Path) -> None:
+    for number in range(limits.INPUTS):
+        (tmp_path / f"{number}").write_bytes(b"%d" % (number % 10))
+    found = scan(tmp_path, 10**6)
+    assert len(found.files) == limits.INPUTS
+    assert found.skipped == {}
+
+
+def test_a_path_that_is_too_long_to_travel_is_skipped_and_said(tmp_path: Path) -> None:
+    part = "d" * 250
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(5):
+        os.mkdir(part, dir_fd=at)
+        inner = os.open(part, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+    found = scan(tmp_path, 10**6)
+    assert found.files == {}
+    ((name, why),) = found.skipped.items()
+    assert name.startswith(part[:100])
+    assert "is longer than 1024 bytes" in why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,10 +15,14 @@ from aiohttp import web
 
 from asman_shared.definition import DataRef, Definition, Shape
 from asman_shared.errors import BadDefinition, ExecutionError
-from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, PutBlobs
+from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, PutBlobs
+from asman_shared.states import Phase
+from asman_shared.transfer import Blob, Patience
+from asman_shared.transfer.http import AT_ONCE
 from asman_worker.blobs import Blobs
 from asman_worker.executor import AttemptSpec
 from asman_worker.folders import JobFolder, resolve, sweep
+from asman_worker.outputs import Collector
 from asman_worker.staging import Stager
 from asman_worker.target import QueueTarget
 
@@ -44,9 +49,24 @@ class Desk:
         return answer
 
 
+class Told:
+    """Hears what is reported."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[Phase, str]] = []
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
+        self.phases.append((phase, unit))
+
+
 @pytest.fixture
 async def blobs(hub: FakeHub) -> Any:
-    made = Blobs(Desk(hub), QueueTarget.parse(hub.url))
+    made = Blobs(
+        Desk(hub),
+        QueueTarget.parse(hub.url),
+        reading=Patience(tries=3, most=0.001),
+        sending=Patience(tries=None, most=0.001),
+    )
     yield made
     await made.close()
 
@@ -171,13 +191,117 @@ async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
     for number, content in enumerate(contents):
         path = tmp_path / str(number)
         path.write_bytes(content)
-        made.append((hashlib.sha256(content).hexdigest(), len(content), partial(os.open, path, os.O_RDONLY)))
+        made.append(Blob(hashlib.sha256(content).hexdigest(), len(content), partial(os.open, path, os.O_RDONLY)))
     done: list[int] = []
-    await blobs.send(made, done.append)
+    there: list[int] = []
+    sent = await blobs.send(made, done.append, there.append)
     assert {hashlib.sha256(content).hexdigest() for content in contents} == set(hub.blobs)
     assert hub.puts == 5
-    assert len(hub.asked) == 3
-    assert sum(done) == len(b"there") + len(b"new") + 3_000_000
+    assert sum(done) == sent == len(b"new") + 3_000_000
+    assert there == [len(b"there")]
+
+
+async def test_a_store_that_is_away_is_waited_for_with_the_result(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"result")
+    hub.refuse_puts = 50
+    result = await Collector(blobs, most=100).collect(tmp_path, Told())
+    assert hub.blobs[result.outputs["x"].sha256] == b"result"
+    assert hub.puts == 51
+
+
+async def test_an_expired_link_is_replaced_and_a_broken_download_goes_on(
+    hub: FakeHub, blobs: Blobs, tmp_path: Path
+) -> None:
+    data = os.urandom(300_000)
+    sha = hub.store(data)
+    hub.get_statuses = [403, 503]
+    hub.cut_gets = 1
+    made = spec(tmp_path, inputs={"x": DataRef(sha, "key")})
+    await Stager(blobs, most=10**6).stage(made)
+    assert files(made.folder.root) == {"inputs/x": data}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "cut", "kind", "sentence", "fault"),
+    [
+        ([403] * 9, 0, "key", "HTTP status 403", "job"),
+        ([403], 0, "url", r"HTTP status 403 \(said the store\)", "job"),
+        ([500] * 9, 0, "key", "HTTP status 500", "hub"),
+        ([], 9, "key", "the download broke off", "hub"),
+        ([], 9, "url", "the download broke off", "job"),
+    ],
+)
+async def test_a_download_that_fails_for_good_names_its_input(
+    hub: FakeHub,
+    blobs: Blobs,
+    tmp_path: Path,
+    statuses: list[int],
+    cut: int,
+    kind: str,
+    sentence: str,
+    fault: str,
+) -> None:
+    sha = hub.store(b"x" * 100_000)
+    hub.get_statuses, hub.cut_gets = statuses, cut
+    ref = DataRef(sha, "key") if kind == "key" else DataRef(f"{hub.base}/blobs/{sha}", "url")
+    made = spec(tmp_path, inputs={"data/x.bin": ref})
+    with pytest.raises(ExecutionError, match=f"the input 'data/x.bin' can't be read: .*{sentence}") as error:
+        await Stager(blobs, most=10**6).stage(made)
+    assert error.value.fault == fault
+    assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_a_full_disk_of_the_worker_is_its_own_fault_and_said(
+    hub: FakeHub, blobs: Blobs, small_disk: Path
+) -> None:
+    sha = hub.store(os.urandom(3_000_000))
+    made = spec(small_disk, inputs={"x": DataRef(sha, "key")})
+    with pytest.raises(ExecutionError, match=r"the input 'x' can't be read: .*No space left on device") as error:
+        await Stager(blobs, most=10**9).stage(made)
+    assert error.value.fault == "worker"
+    assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_servers_that_jobs_name_do_not_hold_up_the_hubs_store(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    connected = asyncio.Semaphore(0)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.release()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    waiting = [asyncio.create_task(blobs.fetch(url, tmp_path / f"{n}", most=100)) for n in range(2 * AT_ONCE)]
+    for _ in range(AT_ONCE):
+        await connected.acquire()
+    made = spec(tmp_path, inputs={"x": DataRef(hub.store(b"here"), "key")})
+    await Stager(blobs, most=100).stage(made)
+    assert files(made.folder.inputs) == {"x": b"here"}
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    await blobs.close()
+    server.close()
+
+
+async def test_many_small_inputs_are_asked_for_together(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    keys = [hub.store(b"%d" % number) for number in range(1500)]
+    asked: list[int] = []
+    reply = hub.reply
+
+    def count(message: Message) -> Message | None:
+        if isinstance(message, GetBlobs):
+            asked.append(len(message.keys))
+        return reply(message)
+
+    hub.reply = count  # type: ignore[method-assign]
+    told = Told()
+    made = spec(tmp_path, inputs={f"d/{number:04}": DataRef(key, "key") for number, key in enumerate(keys)})
+    await Stager(blobs, most=100).stage(made, told)
+    assert asked == [1000, 500]
+    assert len(files(made.folder.inputs)) == 1500
+    assert all(phase == (Phase.STAGING, "bytes") for phase in told.phases)
 
 
 def test_folders_of_earlier_attempts_are_swept_but_those_that_go_on(tmp_path: Path) -> None:

@@ -27,7 +27,13 @@ from asman_shared.states import Phase, Reason, State
 from tests.support.invariants import check_core, check_no_idle_hands
 
 POLICY = QueuePolicy(
-    grace=10_000, assigned_limit=20_000, run_slack=5_000, patience=5_000, finished_kept=2, private_webhooks=False
+    grace=10_000,
+    assigned_limit=20_000,
+    run_slack=5_000,
+    retention=25_000,
+    patience=5_000,
+    finished_kept=2,
+    private_webhooks=False,
 )
 CACHED = (Reason.SUCCESS, Reason.FAILED)
 SHAPES = (
@@ -80,6 +86,7 @@ class Run:
     worker: str = ""
     run_limit: int = 0
     queue_limit: int = 0
+    phase_limits: dict[Phase, int] = field(default_factory=dict)
     waits_since: int = 0
     ran: int = 0
     finished: int = 0
@@ -92,7 +99,7 @@ class Has:
     live: bool
     shape: Shape
     since: int
-    begun: bool = False
+    phase: Phase = Phase.ASSIGNED
 
 
 @dataclass
@@ -141,6 +148,7 @@ class Model:
         self.hands: dict[str, Hand] = {}
         self.aborts: list[tuple[str, str, int]] = []
         self.orders = 0
+        self.retention = POLICY.retention
 
     # ------------------------------------------------------------------------------------------------- clients
 
@@ -173,6 +181,7 @@ class Model:
             attempt=old.attempt,
             run_limit=event.run_limit,
             queue_limit=event.queue_limit,
+            phase_limits=event.phase_limits or {},
             waits_since=self.now,
         )
         return "queued"
@@ -225,7 +234,7 @@ class Model:
         for key in lost:
             gone = hand.has.pop(key)
             if gone.live:
-                self.back(key[0], charged=gone.begun)
+                self.back(key[0], charged=gone.phase is not Phase.ASSIGNED)
         for key, held in said.items():
             if key not in hand.has:
                 known = self.jobs.get(key[0]) if key[0] in self.in_memory else None
@@ -277,7 +286,9 @@ class Model:
         if not self.live(name, job_id, attempt):
             self.aborts.append((name, job_id, attempt))
             return
-        self.hands[name].has[job_id, attempt].begun = phase is not Phase.ASSIGNED
+        held = self.hands[name].has[job_id, attempt]
+        if held.phase is not phase:
+            held.phase, held.since = phase, self.now
         if phase is Phase.RUNNING and known is not Phase.RUNNING:
             self.jobs[job_id].ran = self.now
 
@@ -295,12 +306,19 @@ class Model:
                     job = self.jobs.get(job_id)
                     if not held.live or job is None:
                         continue
-                    if not held.begun and self.now - held.since >= POLICY.assigned_limit:
+                    passed = self.now - held.since
+                    if held.phase is Phase.ASSIGNED and passed >= POLICY.assigned_limit:
                         held.live = False
                         self.aborts.append((name, job_id, attempt))
                         self.back(job_id, charged=True)
-                    elif job.run_limit and job.ran and self.now - job.ran >= job.run_limit + POLICY.run_slack:
+                    elif held.phase is Phase.RUNNING:
+                        if job.run_limit and job.ran and self.now - job.ran >= job.run_limit + POLICY.run_slack:
+                            self.stop(job_id, Reason.TIMED_OUT)
+                    elif (limit := job.phase_limits.get(held.phase)) and passed >= limit + POLICY.run_slack:
                         self.stop(job_id, Reason.TIMED_OUT)
+        self.give_up_waiting()
+
+    def give_up_waiting(self) -> None:
         for job_id, job in self.jobs.items():
             if job.state is State.QUEUED and job.queue_limit and self.now - job.waits_since >= job.queue_limit:
                 self.stop(job_id, Reason.TIMED_OUT)
@@ -328,7 +346,7 @@ class Model:
         for name, hand in old.items():
             live = {key: held for key, held in hand.has.items() if held.live}
             for (job_id, _), held in live.items():
-                held.shape = self.jobs[job_id].shape
+                held.shape, held.since = self.jobs[job_id].shape, self.now
             if live:
                 info = Register(incarnation=name, name=name, cpus=0)
                 self.hands[name] = Hand(0, info, here=False, away_since=self.now, has=live)
@@ -456,11 +474,11 @@ class QueueMachine(RuleBasedStateMachine):
         namespace=namespaces_,
         priority=st.integers(-1, 2),
         reuse=st.sampled_from(["cached", "cached", "never"]),
-        limits=st.tuples(st.sampled_from([0, 0, 8_000]), st.sampled_from([0, 0, 15_000])),
+        limits=st.tuples(*(st.sampled_from([0, 0, limit]) for limit in (8_000, 15_000, 4_000))),
         max_attempts=st.integers(1, 3),
     )
     def submit(
-        self, number: int, namespace: str, priority: int, reuse: Any, limits: tuple[int, int], max_attempts: int
+        self, number: int, namespace: str, priority: int, reuse: Any, limits: tuple[int, int, int], max_attempts: int
     ) -> None:
         event = ev.Submitted(
             job=self.load(number),
@@ -472,6 +490,7 @@ class QueueMachine(RuleBasedStateMachine):
             reuse=reuse,
             run_limit=limits[0],
             queue_limit=limits[1],
+            phase_limits={Phase.STAGING: limits[2]} if limits[2] else None,
             max_attempts=max_attempts,
         )
         wanted = self.model.submit(event)
@@ -600,15 +619,26 @@ class QueueMachine(RuleBasedStateMachine):
                 self.durable.add(job)
             self.send(ev.Settled(job, self.core.jobs[job].rev - late))
 
-    @rule(age=st.sampled_from([0, 5_000, 30_000]))
-    def expired(self, age: int) -> None:
-        before = self.model.now - age
-        for job in list(self.core.jobs):
-            run = self.model.jobs[job]
-            if run.state is State.FINISHED and run.finished < before:
+    @rule(retention=st.sampled_from([0, 5_000, 60_000]))
+    def configured(self, retention: int) -> None:
+        self.model.retention = retention or POLICY.retention
+        (saved,) = [e for e in self.send(ev.Configured(retention, "me")) if isinstance(e, fx.SaveSettings)]
+        assert (saved.origin, saved.own, saved.retention) == ("me", retention, self.model.retention)
+
+    @rule(data=st.data())
+    def come_due(self, data: st.DataObject) -> None:
+        """Some jobs are said to be due, in memory or not; the core forgets those that are."""
+        asked = data.draw(st.lists(jobs_, max_size=4, unique=True))
+        named = [job_id(number) for number in asked]
+        away = [job for job in named if job in self.stored and job not in self.core.jobs]
+        stored = [msgspec.msgpack.decode(self.stored[job], type=Job) for job in away]
+        for job in named:
+            run = self.model.jobs.get(job)
+            if run and run.state is State.FINISHED and self.model.now - run.finished >= self.model.retention:
                 del self.model.jobs[job]
                 self.attempts.pop(job, None)
-        self.send(ev.Expired(before))
+        self.model.give_up_waiting()
+        self.send(ev.Due(named, stored))
 
     @precondition(lambda self: self.stored)
     @rule()
@@ -616,12 +646,14 @@ class QueueMachine(RuleBasedStateMachine):
         found = [msgspec.msgpack.decode(row, type=Job) for row in self.stored.values()]
         open_ = [job for job in found if not job.state.over]
         self.durable = set(self.stored)
+        retention = self.core.retention
         self.core = QueueCore(POLICY)
         self.core.restore(
             open_,
             self.model.now,
             finished=len(found) - len(open_),
             number=max((job.number for job in found), default=0),
+            retention=retention,
         )
         self.model.restart()
         self.compare()

@@ -193,3 +193,19 @@ def test_many_lanes_and_cancels_leave_nothing_behind() -> None:
     assert w.core.ready.waiting == 0
     assert w.core.ready.lines == {}
     assert w.core.slots == {}
+
+
+def test_all_that_comes_back_at_once_is_offered_whatever_the_turns() -> None:
+    w = World()
+    w.join("big", cpus=2)
+    for number in range(10, 13):
+        w.submit(number, "_")
+        w.finish("big", number)
+    w.submit(1, "_")
+    w.submit(2, "b")
+    w.join("one")
+    w.join("two")
+    w.submit(3, shape=Shape(cpus=2000), priority=5)
+    w.lose("big")
+    w.join("big", cpus=2)
+    assert w.running() == {1, 2, 3}

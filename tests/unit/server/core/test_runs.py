@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from asman_server.core import QueuePolicy
 from asman_server.core import effects as fx
 from asman_server.core import events as ev
 from asman_shared.states import Fault, Phase, State
@@ -161,8 +162,6 @@ def test_a_run_far_past_its_limit_is_ended_by_the_hub() -> None:
 
 
 def test_finished_jobs_leave_memory_and_can_be_recalled() -> None:
-    from asman_server.core import QueuePolicy
-
     w = World(QueuePolicy(finished_kept=2))
     w.join("w")
     for number in range(5):
@@ -186,8 +185,88 @@ def test_jobs_past_their_retention_are_forgotten() -> None:
     w.join("w")
     w.submit(1)
     w.finish("w", 1)
-    w.send(ev.Expired(w.now))
+    w.now += w.core.policy.retention - 1
+    w.send(ev.Due([job_id(1)]))
     assert w.state(1) is State.FINISHED
-    w.send(ev.Expired(w.now + 1))
+    w.now += 1
+    w.send(ev.Due([job_id(1)]))
     assert job_id(1) not in w.core.jobs
     assert w.core.finished == 0
+
+
+def test_a_job_in_the_store_alone_reaches_the_end_of_its_retention_too() -> None:
+    w = World(QueuePolicy(finished_kept=1))
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1)
+    old = w.core.jobs[job_id(1)]
+    w.submit(2)
+    w.finish("w", 2)
+    assert job_id(1) not in w.core.jobs
+    w.now += w.core.policy.retention
+    w.send(ev.Due([job_id(1)], [old]))
+    assert [effect.job.id for effect in w.effects(fx.Forget)] == [job_id(1)]
+    assert w.core.finished == 1
+
+
+def test_a_queue_may_keep_its_jobs_for_another_time_than_the_hub() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1)
+    w.send(ev.Configured(5000, "me"))
+    (saved,) = w.effects(fx.SaveSettings)
+    assert (saved.origin, saved.own, saved.retention) == ("me", 5000, 5000)
+    assert w.core.due(w.core.jobs[job_id(1)]) == w.now + 5000
+    w.send(ev.Configured(0, "me"))
+    (saved,) = w.effects(fx.SaveSettings)
+    assert (saved.own, saved.retention) == (0, w.core.policy.retention)
+
+
+def test_nothing_is_forgotten_that_goes_on() -> None:
+    w = World()
+    w.submit(1)
+    w.submit(2, queue_limit=10_000)
+    assert w.core.due(w.core.jobs[job_id(1)]) == 0
+    assert w.core.due(w.core.jobs[job_id(2)]) == w.now + 10_000
+    w.now += 10**12
+    w.send(ev.Due([job_id(1), job_id(2), job_id(3)]))
+    assert w.state(1) is State.QUEUED
+    assert w.reason(2) == "TimedOut"
+
+
+def test_a_phase_far_past_the_limit_that_the_job_gave_it_is_ended_by_the_hub() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, phase_limits={Phase.PULLING: 1000})
+    w.phase("w", 1, Phase.STAGING)
+    w.wait(3_600_000)
+    w.phase("w", 1, Phase.PULLING)
+    w.wait(60_000)
+    assert w.state(1) is State.RUNNING
+    w.wait(1000)
+    assert w.reason(1) == "TimedOut"
+    assert "phase pulling" in w.core.jobs[job_id(1)].verdict.message  # type: ignore[union-attr]
+    assert w.aborted() == [1]
+
+
+def test_the_limit_of_the_run_does_not_count_the_upload_after_it() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, run_limit=1000)
+    w.phase("w", 1, Phase.RUNNING)
+    w.phase("w", 1, Phase.UPLOADING)
+    w.wait(3_600_000)
+    assert w.finish("w", 1)
+
+
+def test_a_finished_job_that_runs_again_may_not_leave_memory_before_that_is_durable() -> None:
+    w = World(QueuePolicy(finished_kept=1))
+    w.submit(1, "a")
+    w.submit(2, "a")
+    w.send(ev.Settled(job_id(1), w.core.jobs[job_id(1)].rev))
+    w.submit(1, "a")
+    w.submit(3, "a")
+    assert w.reason(1) == "Replaced"
+    w.send(ev.Settled(job_id(2), w.core.jobs[job_id(2)].rev))
+    assert job_id(1) in w.core.jobs

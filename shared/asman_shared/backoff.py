@@ -1,4 +1,4 @@
-"""How long to wait before trying again: exponential, with full jitter, so that a fleet does not come back at once."""
+"""How long to wait before trying again: growing, and by chance, so that a fleet does not come back in one instant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Growing random waits.
+    """Waits that double up to a bound, each drawn from the upper half of its own.
 
     Args:
         first: The bound of the first wait, in seconds.
@@ -15,7 +15,7 @@ class Backoff:
         chance: A number from 0 to 1, asked once per wait.
     """
 
-    def __init__(self, first: float = 0.2, most: float = 15.0, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, first: float = 0.1, most: float = 5.0, *, chance: Callable[[], float] = random.random) -> None:
         self._first = first
         self._most = most
         self._chance = chance
@@ -26,7 +26,7 @@ class Backoff:
         self._tries = 0
 
     def next(self) -> float:
-        """The next wait in seconds, between 0 and a bound that doubles each time."""
+        """The next wait in seconds, between half of a bound and the bound, which doubles each time."""
         bound = min(self._most, self._first * 2.0 ** min(self._tries, 32))
         self._tries += 1
-        return bound * self._chance()
+        return bound * (1 + self._chance()) / 2

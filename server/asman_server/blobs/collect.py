@@ -1,0 +1,141 @@
+"""Removes what nobody needs: abandoned uploads, definitions without jobs, blobs that are unused and unnamed, strays.
+
+A row goes first, by a change that looks once more inside its transaction whether anything has come to need it; the
+bytes go only when the row is seen to be gone for good. A place in the store is never used twice, so bytes that are
+removed late can not be those of a blob that came back meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from asman_shared.errors import AsmanError
+
+from ..blob_changes import BlobRow, DropBlob, DropDefinition, DropFile, EndUpload, UploadRow
+from ..clock import Clock
+from .desk import BlobDesk
+
+log = logging.getLogger("asman.hub.blobs")
+
+ROUND_SECONDS: Final = 300.0
+"""Pause between two rounds."""
+AT_ONCE: Final = 500
+"""Rows that are looked at, or removed, in one step."""
+UPLOAD_KEPT: Final = 24 * 3_600_000
+"""Milliseconds that an upload is kept which nobody asks for."""
+STRAY_SECONDS: Final = 24 * 3600.0
+"""Age from which on something in the store that the catalogue does not know is a stray."""
+STRAYS_EVERY: Final = 6 * 3600.0
+"""Seconds between two looks for strays."""
+
+
+class Collector:
+    """See the module.
+
+    Args:
+        desk: An open desk.
+        clock: Now.
+        retention: Milliseconds that an unused blob is kept.
+    """
+
+    def __init__(self, desk: BlobDesk, clock: Clock, retention: int) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._retention = retention
+        self._strays_at = float("-inf")
+
+    async def run(self) -> None:
+        """Collects again and again, until it is cancelled."""
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            try:
+                await self.round()
+            except AsmanError as error:
+                log.warning("collecting is interrupted; it goes on later", extra={"error": error.message})
+            except Exception:
+                log.exception("collecting failed; it is tried again later")
+
+    async def round(self) -> None:
+        """Collects once all that can be.
+
+        Raises:
+            Unavailable: The database or the store can't be used now.
+        """
+        await self._uploads()
+        await self._definitions()
+        await self._files()
+        await self._blobs()
+        now = asyncio.get_running_loop().time()
+        if now - self._strays_at >= STRAYS_EVERY:
+            await self.strays(time.time() - STRAY_SECONDS)
+            self._strays_at = now
+        await self._desk.count()
+
+    async def _uploads(self) -> None:
+        before = self._clock() - UPLOAD_KEPT
+        while True:
+            found = await self._desk.catalogue.untouched(before, AT_ONCE)
+            old = [row for row in found if not self._desk.settling(row)]
+            if not old:
+                return
+            await self._desk.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place, before) for row in old))
+            for row in await self._gone(old):
+                await self._desk.store.abort(row)
+                self._desk.room.end(row.place)
+            log.info("abandoned uploads ended", extra={"uploads": len(old)})
+            if len(found) < AT_ONCE:
+                return
+
+    async def _gone(self, uploads: Sequence[UploadRow]) -> list[UploadRow]:
+        queues = list({row.queue for row in uploads})
+        left = await self._desk.catalogue.uploads(queues, {row.sha256 for row in uploads})
+        places = {row.place for row in left}
+        return [row for row in uploads if row.place not in places]
+
+    async def _definitions(self) -> None:
+        after: str | None = ""
+        while after is not None:
+            found, after = await self._desk.catalogue.jobless(after, AT_ONCE)
+            await self._desk.catalogue.write(*(DropDefinition(job_id) for job_id in found))
+
+    async def _files(self) -> None:
+        before = self._clock() - self._retention
+        while found := await self._desk.catalogue.unused_files(before, AT_ONCE):
+            await self._desk.catalogue.write(*(DropFile(row.name, before) for row in found))
+
+    async def _blobs(self) -> None:
+        before = self._clock() - self._retention
+        after: BlobRow | None = None
+        while True:
+            found, after = await self._desk.catalogue.unused(before, after, AT_ONCE)
+            await self._drop(found, before)
+            if after is None:
+                return
+
+    async def _drop(self, rows: Sequence[BlobRow], before: int) -> None:
+        if not rows:
+            return
+        await self._desk.catalogue.write(*(DropBlob(row.sha256, row.place, before) for row in rows))
+        left = await self._desk.catalogue.places(row.sha256 for row in rows)
+        gone = [row for row in rows if row.place not in left]
+        for row in gone:
+            await self._desk.store.remove(row.place)
+            self._desk.room.removed(row.size)
+        if gone:
+            log.info("unused blobs removed", extra={"blobs": len(gone), "bytes": sum(row.size for row in gone)})
+
+    async def strays(self, before: float) -> None:
+        """Removes what the catalogue does not know and what was last written before a time (epoch seconds)."""
+        removed = 0
+        async for found in self._desk.store.strays(before):
+            known = await self._desk.catalogue.places(stray.sha256 for stray in found if stray.sha256)
+            for stray in found:
+                if stray.place not in known:
+                    await self._desk.store.discard(stray)
+                    removed += 1
+        if removed:
+            log.info("strays removed from the store of blobs", extra={"strays": removed})

@@ -1,0 +1,307 @@
+"""Blobs as files in a folder, written atomically and synced, served by the hub at signed addresses.
+
+Layout: ``ab/<sha256>-<random>`` are the blobs, each at the place that the catalogue names; ``incoming/`` has what has
+not come whole. Older hubs had ``ab/<sha256>``; their files are taken over (`FolderStore.older`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from asman_shared import limits
+from asman_shared.definition import SHA256
+from asman_shared.errors import Forbidden, NotFound, QuotaExceeded, Unauthentic
+from asman_shared.messages import BlobPart, BlobTicket
+from asman_shared.units import MIB, format_size
+
+from ..blob_changes import BlobRow, UploadRow
+from ..clock import Clock
+from ..signing import Signer
+from .arrivals import Arrivals, part_count, part_size
+from .port import CHUNK, TICKET_SECONDS, Stray, disk_error, new_place, sha256_of
+from .spool import Spooled, spooled, sync_folder
+
+DISK_RESERVE: Final = 256 * MIB
+"""Bytes that are left free on the disk of a folder store."""
+STRAYS_AT_ONCE: Final = 500
+
+
+class Grant(Struct, frozen=True):
+    """What a signed address to send bytes to is for: a whole blob, or a part of an upload.
+
+    Attributes:
+        size: Bytes that are to come.
+        name: The upload; empty for a whole blob.
+        number: Of the part.
+    """
+
+    size: int
+    name: str = ""
+    number: int = 0
+
+    def signed(self) -> str:
+        """As it is signed."""
+        return f"{self.size}.{self.number}.{self.name}" if self.name else str(self.size)
+
+    @classmethod
+    def read(cls, text: str) -> Grant:
+        """From what was signed.
+
+        Raises:
+            Forbidden: It was signed for something else.
+        """
+        size, _, rest = text.partition(".")
+        number, _, name = rest.partition(".")
+        try:
+            return cls(int(size), name, int(number or 0))
+        except ValueError:
+            raise Forbidden("this address is not one to send bytes to") from None
+
+
+class FolderStore:
+    """See the module, and `asman_server.blobs.port.BlobStore`.
+
+    Args:
+        folder: Made if it is missing.
+        signer: Signs the addresses.
+        clock: Now.
+        reserve: Bytes that are left free on the disk.
+    """
+
+    PREFIX = "/b/"
+
+    def __init__(self, folder: Path, signer: Signer, clock: Clock, *, reserve: int = DISK_RESERVE) -> None:
+        self.incoming = folder / "incoming"
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._signer = signer
+        self._clock = clock
+        self._reserve = reserve
+        self._arrivals = Arrivals(self.incoming)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Nothing is to be opened."""
+        yield
+
+    def path(self, place: str) -> Path:
+        """The file at a place."""
+        return self._folder / place
+
+    def need_room(self, size: int) -> None:
+        """Checks that the disk has room for so many bytes and the reserve.
+
+        Raises:
+            QuotaExceeded: It has not.
+        """
+        free = shutil.disk_usage(self._folder).free
+        if free - size < self._reserve:
+            raise QuotaExceeded(
+                f"the hub's disk has {format_size(free)} left, too little for {format_size(size)}; try later"
+            )
+
+    # -------------------------------------------------------------------------------------------------- sending
+
+    def recorded(self, size: int) -> bool:
+        """Uploads in parts are."""
+        return size > limits.PART_BYTES
+
+    def _expiry(self) -> int:
+        return self._clock() // 1000 + TICKET_SECONDS
+
+    def _put(self, sha256: str, grant: Grant, expires: int) -> str:
+        return self._signer.sign("PUT", self.PREFIX + sha256, expires=expires, extra=grant.signed())
+
+    def direct(self, sha256: str, size: int) -> BlobTicket:
+        """How to send a blob in one piece."""
+        expires = self._expiry()
+        url = self._put(sha256, Grant(size), expires)
+        return BlobTicket(sha256=sha256, url=url, expires=expires * 1000, missing=size)
+
+    async def begin(self, sha256: str, size: int, *, whole: bool = False) -> tuple[str, str]:
+        """Makes the file that the parts are written to."""
+        del whole
+        place = new_place(sha256)
+        await asyncio.to_thread(self._begin, place, size)
+        return place, _name(place)
+
+    def _begin(self, place: str, size: int) -> None:
+        try:
+            self.need_room(size)
+            self._arrivals.begin(_name(place), size)
+        except OSError as error:
+            raise disk_error(error) from error
+
+    async def ticket(self, upload: UploadRow, *, fresh: bool = False) -> BlobTicket | None:
+        """The parts that are missing."""
+        del fresh
+        return await asyncio.to_thread(self._ticket, upload)
+
+    def _ticket(self, upload: UploadRow) -> BlobTicket | None:
+        if self.path(upload.place).exists():
+            return None
+        missing = self._arrivals.missing(upload.store_id)
+        if not missing:
+            return None
+        expires = self._expiry()
+
+        def part(number: int) -> BlobPart:
+            size = part_size(upload.size, number)
+            url = self._put(upload.sha256, Grant(size, upload.store_id, number), expires)
+            return BlobPart(number, (number - 1) * limits.PART_BYTES, size, url)
+
+        return BlobTicket(
+            sha256=upload.sha256,
+            expires=expires * 1000,
+            parts=[part(number) for number in missing[: limits.PARTS_PER_TICKET]],
+            missing=sum(part_size(upload.size, number) for number in missing),
+        )
+
+    @asynccontextmanager
+    async def received(self, sha256: str, size: int, body: AsyncIterator[bytes]) -> AsyncIterator[Spooled]:
+        """A whole blob from a stream, as a verified file that is gone at the end of the block unless it was kept.
+
+        Raises:
+            Unauthentic: The bytes are others; nothing was kept.
+            TooLarge: More bytes came than announced.
+            QuotaExceeded: The disk is full.
+            Unavailable: The disk fails.
+        """
+        self.need_room(size)
+        async with spooled(self.incoming, sha256[:16], body, size) as came:
+            if came.size != size or came.sha256 != sha256:
+                raise Unauthentic(
+                    f"{came.size} bytes with sha256 {came.sha256[:12]}… came under the name {sha256[:12]}… "
+                    f"of {size} bytes; nothing was kept"
+                )
+            yield came
+
+    async def receive_part(self, grant: Grant, body: AsyncIterator[bytes]) -> None:
+        """Takes in one part; see `Arrivals.receive`."""
+        self.need_room(grant.size)
+        await self._arrivals.receive(grant.name, grant.number, grant.size, body)
+
+    async def settle(self, upload: UploadRow) -> str:
+        """Verifies the file that the parts were written to, and gives it its place."""
+        try:
+            return await asyncio.to_thread(self._settle, upload)
+        except OSError as error:
+            raise disk_error(error) from error
+
+    def _settle(self, upload: UploadRow) -> str:
+        final = self.path(upload.place)
+        part = self._arrivals.file(upload.store_id)
+        if not final.exists() and not part.exists():
+            raise NotFound("what came of this upload is gone; send it again")
+        # After a crash it may have its place already, and not its row.
+        found = final if final.exists() else part
+        digest = hashlib.sha256()
+        with found.open("rb") as file:
+            while piece := file.read(CHUNK):
+                digest.update(piece)
+            size = file.tell()
+        if size != upload.size or digest.hexdigest() != upload.sha256:
+            final.unlink(missing_ok=True)
+            self._arrivals.remove(upload.store_id)
+            raise Unauthentic(
+                f"the {part_count(upload.size)} parts of {upload.sha256[:12]}… have together the sha256 "
+                f"{digest.hexdigest()[:12]}…; nothing was kept"
+            )
+        if found is part:
+            _move(part, final)
+        self._arrivals.forget(upload.store_id)
+        return upload.place
+
+    async def abort(self, upload: UploadRow) -> None:
+        """Removes the parts."""
+        if upload.store_id:
+            await asyncio.to_thread(self._arrivals.remove, upload.store_id)
+
+    async def keep(self, sha256: str, size: int, file: Path) -> str:
+        """Gives a file its place."""
+        del size
+        place = new_place(sha256)
+        try:
+            await asyncio.to_thread(_move, file, self.path(place))
+        except OSError as error:
+            raise disk_error(error) from error
+        return place
+
+    # -------------------------------------------------------------------------------------------------- reading
+
+    async def link(self, row: BlobRow, media_type: str | None = None, disposition: str | None = None) -> str:
+        """The hub's own address of a blob."""
+        del media_type, disposition
+        return self._signer.sign("GET", self.PREFIX + row.sha256, expires=self._expiry())
+
+    # ------------------------------------------------------------------------------------------------- cleaning
+
+    async def remove(self, place: str) -> None:
+        """Removes the file at a place."""
+        await asyncio.to_thread(self.path(place).unlink, missing_ok=True)
+
+    async def strays(self, before: float) -> AsyncIterator[list[Stray]]:
+        """Old files, blobs and what has not come whole."""
+        files = self._files()
+        while part := await asyncio.to_thread(lambda: list(islice(files, STRAYS_AT_ONCE))):
+            yield await asyncio.to_thread(lambda: [self._stray(f) for f in part if _written(f) < before])
+
+    def _files(self) -> Iterator[Path]:
+        for folder in sorted(self._folder.iterdir()):
+            if folder.is_dir() and (len(folder.name) == 2 or folder == self.incoming):
+                with os.scandir(folder) as entries:
+                    yield from (folder / entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+
+    def _stray(self, file: Path) -> Stray:
+        key = str(file.relative_to(self._folder))
+        sha256 = sha256_of(key)
+        place = f"{sha256[:2]}/{file.stem}" if file.parent == self.incoming else key
+        return Stray(sha256, place, key)
+
+    async def discard(self, stray: Stray) -> None:
+        """Removes an old file."""
+        await self.remove(stray.key)
+
+    async def older(self) -> AsyncIterator[list[BlobRow]]:
+        """The blobs of a hub that had no catalogue, some at a time."""
+        now = self._clock()
+        files = self._files()
+        while part := await asyncio.to_thread(lambda: list(islice(files, STRAYS_AT_ONCE))):
+            plain = [file for file in part if SHA256.fullmatch(file.name) and file.parent.name == file.name[:2]]
+            sizes = await asyncio.to_thread(lambda: [file.stat().st_size for file in plain])  # noqa: B023
+            yield [
+                BlobRow(file.name, size, f"{file.parent.name}/{file.name}", now, now)
+                for file, size in zip(plain, sizes, strict=True)
+                # Before blobs were synced, a crash could leave one empty under its name.
+                if size or file.name == hashlib.sha256().hexdigest()
+            ]
+
+
+def _name(place: str) -> str:
+    return place.rsplit("/", 1)[-1]
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+def _move(file: Path, final: Path) -> None:
+    """Gives a finished file its name, so that after a crash it is there whole or not at all."""
+    if not final.parent.exists():
+        final.parent.mkdir(exist_ok=True)
+        sync_folder(final.parent.parent)
+    file.replace(final)
+    sync_folder(final.parent)

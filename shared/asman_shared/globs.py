@@ -1,0 +1,67 @@
+"""Which names a list of patterns takes, as a shell's ``**`` would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+_ANY = "**"
+
+
+class Globs:
+    """Patterns for relative names with slashes.
+
+    ``*``, ``?`` and ``[…]`` stand for characters of one part, ``**`` for any number of parts, and a pattern that
+    matches a folder takes all that is in it.
+
+    Args:
+        patterns: None or none at all takes every name.
+    """
+
+    def __init__(self, patterns: Sequence[str] | None) -> None:
+        self._patterns = [(pattern, pattern.split("/")) for pattern in patterns or ()]
+        self._unused = {pattern for pattern, _ in self._patterns}
+
+    def takes(self, name: str) -> bool:
+        """Whether a name is wanted."""
+        if not self._patterns:
+            return True
+        parts = name.split("/")
+        found = False
+        for pattern, wanted in self._patterns:
+            if (not found or pattern in self._unused) and _matches(parts, wanted):
+                found = True
+                self._unused.discard(pattern)
+        return found
+
+    @property
+    def unused(self) -> list[str]:
+        """The patterns that took nothing so far."""
+        return [pattern for pattern, _ in self._patterns if pattern in self._unused]
+
+
+def _matches(parts: list[str], wanted: list[str]) -> bool:
+    """Whether the pattern matches the name or a folder above it.
+
+    Goes through the name once, with all places of the pattern that it may be at; so no pattern is slow.
+    """
+    at = {0}
+    for part in ["", *parts]:
+        moved = at if part == "" else {place for here in at for place in _after(part, here, wanted)}
+        at = set(moved)
+        for place in moved:
+            while place < len(wanted) and wanted[place] == _ANY:
+                place += 1
+                at.add(place)
+        if part and len(wanted) in at:
+            return True
+    return False
+
+
+def _after(part: str, here: int, wanted: list[str]) -> list[int]:
+    """Where in the pattern one may be after a part of the name."""
+    if here == len(wanted):
+        return []
+    if wanted[here] == _ANY:
+        return [here]
+    return [here + 1] if fnmatchcase(part, wanted[here]) else []

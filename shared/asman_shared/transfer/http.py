@@ -1,0 +1,195 @@
+"""Reaching the addresses of blobs: one pool of connections, redirects by hand, and what each status means."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
+from asman_shared.units import MIB
+
+from .patience import Stale
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+    from aiohttp.abc import AbstractResolver
+    from yarl import URL
+
+AT_ONCE: Final = 8
+"""Transfers at a time, of one client or worker."""
+_CONNECT_SECONDS: Final = 15.0
+_REDIRECTS: Final = 6
+_SAID_BYTES: Final = 1000
+_QUERY: Final = re.compile(r"\?[^\s'\")>]+")
+_STALE: Final = (401, 403, 404, 409, 410)
+_AGAIN: Final = (408, 425, 429)
+
+
+class Http:
+    """The connections of one client or worker; made at first use, as the library for them takes long to load.
+
+    Args:
+        guard: Is shown the host of each address before it is reached; raises for one that must not be.
+        resolver: Makes what looks up names, if not as usual.
+    """
+
+    def __init__(
+        self,
+        *,
+        guard: Callable[[str], None] | None = None,
+        resolver: Callable[[], AbstractResolver] | None = None,
+    ) -> None:
+        self._guard = guard
+        self._resolver = resolver
+        self._session: ClientSession | None = None
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> ClientSession:
+        if self._session is None:
+            from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+            # What waits for its turn with a host is not slow: only connecting and reading have limits here.
+            self._session = ClientSession(
+                timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                connector=TCPConnector(limit=2 * AT_ONCE, resolver=self._resolver() if self._resolver else None),
+                auto_decompress=False,
+                read_bufsize=MIB,
+            )
+        return self._session
+
+    def _check(self, url: URL) -> None:
+        if url.scheme not in ("http", "https") or not url.host:
+            raise BadRequest(f"'{_public(str(url)[:200])}' is not an http address")
+        if self._guard is not None:
+            self._guard(url.host)
+
+    @asynccontextmanager
+    async def get(self, url: str, headers: Mapping[str, str], stall: float) -> AsyncIterator[ClientResponse]:
+        """A response, after redirects; what breaks inside the block is raised as something to try again.
+
+        Args:
+            url: Absolute.
+            headers: To send.
+            stall: Seconds that it may bring nothing.
+        """
+        from aiohttp import ClientTimeout
+
+        timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=stall)
+        where = _parse(url)
+        async with _network("the download broke off"):
+            for _ in range(_REDIRECTS):
+                self._check(where)
+                sent = {"Accept-Encoding": "identity", **headers}
+                async with self._open().get(where, headers=sent, allow_redirects=False, timeout=timeout) as response:
+                    to = response.headers.get("Location")
+                    if response.status not in (301, 302, 303, 307, 308) or to is None:
+                        yield response
+                        return
+                    where = response.url.join(_parse(to))
+        raise BadRequest(f"{where.host} redirects without end")
+
+    async def put(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | AsyncIterator[bytes], stall: float
+    ) -> None:
+        """Sends a body whose length the headers name.
+
+        Raises:
+            Unauthentic: The store says that the bytes are others than promised.
+            AsmanError: It was not taken; ``retry`` says whether it may be.
+        """
+        from aiohttp import ClientTimeout
+
+        where = _parse(url)
+        self._check(where)
+        async with (
+            _network("the upload broke off"),
+            self._open().request(
+                method,
+                where,
+                data=body,
+                headers=headers,
+                skip_auto_headers=("Content-Type",),
+                allow_redirects=False,
+                timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=stall),
+            ) as response,
+        ):
+            await check(response, fresh=True)
+
+
+def _parse(url: str) -> URL:
+    """An address as it is written, if it can be sent so: a signature may cover how it is written."""
+    from yarl import URL
+
+    try:
+        return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+    except ValueError as error:
+        raise BadRequest(f"'{_public(url[:200])}' is not an http address ({_public(str(error))})") from error
+
+
+def _public(text: str) -> str:
+    """A text without the queries of the addresses in it, which hold signatures."""
+    return _QUERY.sub("?…", text)
+
+
+@asynccontextmanager
+async def _network(what: str) -> AsyncIterator[None]:
+    """Turns what a network does into something to try again."""
+    from aiohttp import ClientError, InvalidURL
+
+    try:
+        yield
+    except InvalidURL as error:
+        raise BadRequest(f"'{_public(str(error))}' is not an http address") from error
+    except (ClientError, TimeoutError, ConnectionError) as error:
+        if isinstance(error.__cause__, AsmanError):
+            raise error.__cause__ from None
+        why = _public(str(error)) or "nothing came for too long"
+        raise ConnectionFailed(f"{what} ({why})") from error
+
+
+async def check(response: ClientResponse, *, fresh: bool) -> None:
+    """What a status means.
+
+    Args:
+        response: The answer.
+        fresh: Whether a fresh address can be had when this one is refused.
+
+    Raises:
+        AsmanError: It is not a success; ``retry`` says whether trying again can help.
+    """
+    status = response.status
+    if status < 300:
+        return
+    sentence = f"{response.url.host}{response.url.path} answered with HTTP status {status}{await _said(response)}"
+    if status == 413:
+        raise TooLarge(sentence)
+    if status == 422:
+        raise Unauthentic(sentence)
+    if status in _STALE and fresh:
+        raise Stale(sentence)
+    if status in _AGAIN or (status >= 500 and status != 507):
+        raise Unavailable(sentence)
+    raise NotFound(sentence) if status == 404 else AsmanError(sentence)
+
+
+async def _said(response: ClientResponse) -> str:
+    """What the answer says, in brackets: the hub's own sentence, or how a plain text begins."""
+    text = (await response.content.read(_SAID_BYTES)).decode(errors="replace").strip()
+    try:
+        said: Any = json.loads(text)
+    except ValueError:
+        said = None
+    if isinstance(said, dict) and isinstance(said.get("error"), str):
+        text = said["error"]
+    text = " ".join(text.split())
+    if not text or text.startswith("<"):
+        return ""
+    return f" ({text[:300]})"

@@ -24,6 +24,8 @@ INJECTED_ENV: Final = frozenset({"channel", "CHANNEL", "readonly", "edit", "pare
 INJECTED_PREFIXES: Final = ("mp-", "mp_")
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+UPLOADED: Final = "key:"
+"""How a build's context begins that is an uploaded archive."""
 _ENV_NAME = re.compile(r"[^=\0]{1,1024}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
@@ -215,6 +217,12 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
         _check_ref(ref, where)
 
 
+def context_blob(definition: Definition) -> str | None:
+    """The sha256 of the uploaded archive that a definition is built of; None when it is built of none."""
+    context = (definition.build.context or "").strip() if definition.build else ""
+    return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
+
+
 def _only_platform(build: Build) -> bool:
     """Whether a build says which platform an image is for, and nothing to build."""
     return build == Build(platform=build.platform)
@@ -253,6 +261,12 @@ def check(definition: Definition) -> Shape:
             raise BadDefinition("cpus is a number above 0", field="definition.requirements.cpus")
         if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
             raise BadDefinition("gpus is a whole number from 0 on", field="definition.requirements.gpus")
+    uploaded = context_blob(definition)
+    if uploaded is not None and SHA256.fullmatch(uploaded) is None:
+        raise BadDefinition(
+            f"after '{UPLOADED}' comes the sha256 of an uploaded archive, 64 lowercase hex digits",
+            field="definition.build.context",
+        )
     if definition.shm_size:
         parse_size(definition.shm_size, field="definition.shmSize")
     platform = definition.build.platform if definition.build else None
@@ -271,6 +285,7 @@ def check(definition: Definition) -> Shape:
 __all__ = [
     "DEFAULT_SHAPE",
     "SHA256",
+    "UPLOADED",
     "Build",
     "DataRef",
     "Definition",
@@ -278,6 +293,7 @@ __all__ = [
     "Shape",
     "check",
     "check_name",
+    "context_blob",
     "is_injected_env",
     "shape_of",
 ]

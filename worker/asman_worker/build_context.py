@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from asman_shared.dockerignore import DockerIgnore
 from asman_shared.errors import BadDefinition, ExecutionError
 
 from .archives import Bounds, Entry, entries, reading
 from .dockerfile import LARGEST
-from .dockerignore import DockerIgnore
 
 #: Where a Dockerfile goes that is given as text, or that lies outside of the folder that is built.
 OWN_DOCKERFILE: Final = ".asman.Dockerfile"

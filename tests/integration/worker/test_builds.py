@@ -9,16 +9,18 @@ import secrets
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import asman
 from asman_shared.definition import Build
 from asman_shared.messages import STDOUT, SYSTEM, Abort, Finished, LogBatch, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from tests.support.git_server import GitServer, running_git_server
+from tests.support.processes import AsmanProcesses, HubProcess
 from tests.support.registry import running_registry
 from tests.unit.worker.fake_hub import FakeHub, Line, job
 
@@ -403,3 +405,21 @@ async def test_the_operators_rules_hold_for_builds_and_what_they_begin_from(
             assert refused in outcome.message, outcome.message
         else:
             assert outcome.exit_code == 0, outcome.message
+
+
+async def test_a_folder_given_to_the_library_is_uploaded_and_built(
+    hub_process: Callable[..., HubProcess], processes: AsmanProcesses, tmp_path: Path, busybox_image: str
+) -> None:
+    folder = tmp_path / "tool"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(dockerfile("COPY note /note"))
+    (folder / "note").write_text("from a folder\n")
+    url = (await asyncio.to_thread(hub_process)).queue("folders")
+    options = ["--network", "none", "--pull", "never", "--data-dir", str(tmp_path / "data")]
+    await asyncio.to_thread(processes.worker, url, *options)
+    async with asman.connect(url) as queue:
+        job = await queue.submit(build={"context": folder}, command="cat /note")
+        result = await job.result(timeout=60)
+        said = [line.text async for line in job.logs(follow=False) if line.phase == "running"]
+    assert said == ["from a folder"]
+    assert result.exit_code == 0

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asman_shared.dockerignore import DockerIgnore
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
 from asman_worker.addresses import AddressGuard, is_public
 from asman_worker.archives import Bounds, entries
 from asman_worker.build_context import OWN_DOCKERFILE, Context, Part, Wanted, pack
 from asman_worker.build_source import ArchiveSource, BlobSource, GitSource, parse_source
 from asman_worker.dockerfile import Base, bases
-from asman_worker.dockerignore import DockerIgnore
 from asman_worker.held_secrets import HeldSecrets, Masker, split_args
 
 BOUNDS = Bounds(1_000_000, 1000)

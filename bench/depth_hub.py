@@ -65,7 +65,7 @@ def _rows(queue: str, numbers: Iterator[int], jobs: int) -> Iterator[Commit]:
             rows, definitions = [], []
 
 
-async def _fill(folder: Path, numbers: Iterator[int], queues: dict[str, int]) -> float:
+async def fill(folder: Path, numbers: Iterator[int], queues: dict[str, int]) -> float:
     """Writes queued jobs into a new database; returns the seconds it took."""
     await asyncio.to_thread(folder.mkdir, parents=True)
     engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
@@ -213,7 +213,7 @@ async def _assignments(hub: HubProcess, report: Report, numbers: Iterator[int]) 
             for name, (worker, client) in sides.items():
                 times = []
                 for _ in range(CYCLES):
-                    await client.say(_submit(next(numbers)))
+                    await client.say(submit(next(numbers)))
                     await client.next("accepted")
                     about = {"job": held[name]["job"], "attempt": held[name]["attempt"]}
                     begun = time.perf_counter()
@@ -228,7 +228,7 @@ async def _assignments(hub: HubProcess, report: Report, numbers: Iterator[int]) 
     report.add("hub: the same, deep", "ms", medians["deep"])
 
 
-def _submit(number: int) -> dict[str, Any]:
+def submit(number: int) -> dict[str, Any]:
     made = msgspec.to_builtins(definition(number))
     return {"type": "submit", "ref": number + 1, "definition": made, "follow": False}
 
@@ -240,7 +240,7 @@ async def _submissions(hub: HubProcess, report: Report, numbers: Iterator[int], 
         before = rss(hub.pid)
         begun = time.monotonic()
         for _ in range(0, jobs, IN_FRAME):
-            await client.say(*(_submit(next(numbers)) for _ in range(IN_FRAME)))
+            await client.say(*(submit(next(numbers)) for _ in range(IN_FRAME)))
             for _ in range(IN_FRAME):
                 await client.next("accepted")
         seconds = time.monotonic() - begun
@@ -256,7 +256,7 @@ async def measure(report: Report, jobs: int) -> None:
         hub = HubProcess(Path(folder))
         empty = HubProcess(Path(folder))
         try:
-            await _fill(hub.data, numbers, {"deep": jobs, "shallow": SHALLOW + 1})
+            await fill(hub.data, numbers, {"deep": jobs, "shallow": SHALLOW + 1})
             await _first_use(hub, report)
             await _restarts(hub, empty, report, jobs)
             await asyncio.to_thread(hub.start, PATIENCE)

@@ -68,6 +68,17 @@ setup_postgres() {
   fi
 }
 
+setup_examples() {
+  # After the page, which brings a Node.js where there is none.
+  local folder="$ROOT/examples/json-dialect" wanted
+  wanted="$(hash_of "$folder/package.json" "$folder/package-lock.json")"
+  if [ -d "$folder/node_modules" ] && stamp_is examples "$wanted"; then return; fi
+  say "Installing the JavaScript example's package into examples/json-dialect/node_modules"
+  with_retries quietly npm-examples npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error ||
+    die "The JavaScript example's package could not be installed."
+  set_stamp examples "$wanted"
+}
+
 setup_python
 setup_engine
 if [ "$LEVEL" = dev ]; then
@@ -76,4 +87,5 @@ if [ "$LEVEL" = dev ]; then
   setup_browser
 fi
 bash "$ROOT/scripts/web.sh" "$LEVEL"
+if [ "$LEVEL" = dev ]; then setup_examples; fi
 say "Ready."

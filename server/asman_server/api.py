@@ -108,9 +108,6 @@ OPERATIONS: Final = (
         {200: Answer("the workers", t.WorkersAnswer)},
     ),
     Operation(
-        "GET", "/q/{queue}/status", rest_queue.status, "status", "queue", {200: Answer("its totals", t.StatusAnswer)}
-    ),
-    Operation(
         "GET",
         "/q/{queue}/settings",
         rest_queue.settings,
@@ -219,18 +216,6 @@ OPERATIONS: Final = (
         {200: Answer("why it is where it is", t.ExplainAnswer)},
     ),
     Operation(
-        "GET", "/j/{id}", rest.job, "job_by_id", "job", {200: Answer("the job", t.StoredJobAnswer, ("text/html",))}
-    ),
-    Operation(
-        "GET",
-        "/j/{id}/result.json",
-        rest.result,
-        "result_by_id",
-        "job",
-        {200: Answer("how it ended, if it has", t.StoredResultAnswer)},
-    ),
-    Operation("GET", "/j/{id}/outputs/{path:path}", rest.output, "output_by_id", "job", _OUTPUT),
-    Operation(
         "GET",
         "/b/{sha256}",
         rest_blobs.get_blob,
@@ -296,7 +281,6 @@ OPERATIONS: Final = (
     ),
     Operation("GET", "/healthz", rest.health, "health", "hub", {200: Answer("the hub answers", media=(TEXT,))}),
     Operation("GET", "/", pages.show, "front_page", "page", _PAGE),
-    Operation("GET", "/q/{queue}", pages.show, "queue_page", "page", _PAGE),
     Operation(
         "GET", "/assets/{path:path}", pages.asset, "asset", "page", {200: Answer("a part of the page", media=("*/*",))}
     ),

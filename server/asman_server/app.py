@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route, WebSocketRoute
@@ -18,13 +20,20 @@ from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
 from . import api, openapi, rest
 from .access import access
 from .client_session import ClientSession
+from .dialect import operations
+from .dialect import sockets as dialect
+from .dialect.boards import Boards
+from .dialect.client_session import DialectClient
+from .dialect.local import LocalGate, is_loopback
+from .dialect.log_slices import Cursors
+from .dialect.worker_session import DialectWorker
 from .hub import Hub
 from .session import close_reason, language_of
 from .worker_session import WorkerSession
 
 
-def _socket(kind: type[ClientSession] | type[WorkerSession]) -> object:
-    """The endpoint of one kind of websocket.
+def _socket(kind: type[ClientSession] | type[WorkerSession], older: dialect.Kind) -> object:
+    """The endpoint of one kind of websocket; who asks for no subprotocol at all speaks the JSON dialect.
 
     The queue is loaded first; what the dialler says meanwhile waits in its socket, so that the first
     message is never lost.
@@ -32,9 +41,12 @@ def _socket(kind: type[ClientSession] | type[WorkerSession]) -> object:
 
     async def endpoint(websocket: WebSocket) -> None:
         language = language_of(websocket)
+        if not websocket.scope["subprotocols"]:
+            await dialect.serve(websocket, older)
+            return
         if language is None:
             await websocket.accept()
-            await websocket.close(CloseCode.PROTOCOL, "ask for the subprotocol asman.v1.msgpack or asman.v1.json")
+            await websocket.close(CloseCode.PROTOCOL, "the subprotocols here are asman.v1.msgpack and asman.v1.json")
             return
         hub: Hub = websocket.app.state.hub
         try:
@@ -60,6 +72,32 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=rest.CORS)
 
 
+def _sockets() -> Iterator[WebSocketRoute]:
+    """The websockets of a queue, also at the addresses that they had before there was ``/q``."""
+    client = _socket(ClientSession, DialectClient)
+    worker = _socket(WorkerSession, DialectWorker)
+    for prefix in ("/q/{queue}", "/{queue}"):
+        for name, endpoint in (("client", client), ("browser", client), ("worker", worker)):
+            yield WebSocketRoute(f"{prefix}/{name}", endpoint)  # type: ignore[arg-type]
+
+
+def _gates(hub: Hub) -> list[Middleware]:
+    """What stands before the hub of somebody's own machine."""
+    config = hub.config
+    if not config.local_queue:
+        return []
+    public = urlsplit(config.public_url).hostname or ""
+    return [
+        Middleware(
+            LocalGate,
+            queue=config.local_queue,
+            origins=config.allow_origin,
+            public_host=public,
+            in_network=not is_loopback(config.host) and config.host != "localhost",
+        )
+    ]
+
+
 class _Preflight(Route):
     """``OPTIONS`` of any address, out of the way of all other methods."""
 
@@ -75,6 +113,8 @@ def make_app(hub: Hub) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with hub.open():
             app.state.hub = hub
+            app.state.boards = Boards(hub.store, hub.clock)
+            app.state.cursors = Cursors()
             yield
 
     return Starlette(
@@ -82,9 +122,10 @@ def make_app(hub: Hub) -> Starlette:
             _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
             *api.routes(),
             Route(openapi.PATH, rest.answers(openapi.openapi), methods=["GET"]),
-            WebSocketRoute("/q/{queue}/client", _socket(ClientSession)),  # type: ignore[arg-type]
-            WebSocketRoute("/q/{queue}/worker", _socket(WorkerSession)),  # type: ignore[arg-type]
+            *operations.routes(),
+            *_sockets(),
         ],
+        middleware=_gates(hub),
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
     )

@@ -92,6 +92,7 @@ class Commit(Struct):
         webhooks_done: Ids of webhooks to remove.
         queues: Configurations to store or replace; the finished jobs of the queue are due anew.
         blobs: What changes in the catalogue of blobs, in this order, after all the rest.
+        aliases: (alias, id) of definitions that are also known by another id, to store unless they are there.
     """
 
     forget: list[Key]
@@ -109,6 +110,7 @@ class Commit(Struct):
     definition_blobs: list[tuple[str, str]] = []
     result_blobs: list[tuple[str, str, str]] = []
     blobs: list[BlobChange] = []
+    aliases: list[tuple[str, str]] = []
 
 
 class Ledger(Protocol):

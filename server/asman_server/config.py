@@ -68,6 +68,9 @@ class HubConfig(BaseSettings):
         s3_path_style: Whether the bucket is in the path; by default it is when there is an endpoint.
         log_limit: How much log is kept of each job; past it, its beginning and its end are.
         allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
+        local_queue: The queue that ``local`` stands for, on somebody's own machine; empty where there is none.
+        local_port: A further port on loopback at which pages look for the queue ``local``; 0 for none.
+        allow_origin: Origins whose pages may use the hub of this machine, such as ``https://example.org``.
         shutdown_timeout: How long the hub tries to end connections politely, in seconds.
     """
 
@@ -96,6 +99,9 @@ class HubConfig(BaseSettings):
     s3_path_style: bool | None = None
     log_limit: str = format_size(limits.LOG_BYTES)
     allow_private_webhooks: bool = False
+    local_queue: str = ""
+    local_port: int = Field(default=0, ge=0, le=65535)
+    allow_origin: tuple[str, ...] = ()
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
     @field_validator("grace", "retention", "longest_retention")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -33,6 +34,9 @@ from .webhook_signing import webhook_key
 from .webhooks import Deliverer
 
 log = logging.getLogger("asman.hub")
+
+LOCAL: Final = "local"
+"""The name by which pages find the queue of the machine that they are looked at on."""
 
 
 def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
@@ -79,6 +83,10 @@ class Hub:
         self.journal: Journal
         self.store: Store
         self.registry: Registry
+
+    def queue_name(self, key: str) -> str:
+        """The queue that is meant by a key: where there is a queue of this machine's own, ``local`` means that."""
+        return self.config.local_queue if key == LOCAL and self.config.local_queue else key
 
     def webhook_key(self, queue: str) -> str:
         """The key that signs the webhooks of a queue; see `asman_server.webhook_signing`."""

@@ -57,6 +57,7 @@ class Batch:
     """What the next transaction will hold."""
 
     __slots__ = (
+        "aliases",
         "answers",
         "blobs",
         "chunks",
@@ -80,6 +81,7 @@ class Batch:
     def __init__(self) -> None:
         self.dirty: dict[Key, tuple[Publisher, Job, bool]] = {}
         self.definitions: dict[str, bytes] = {}
+        self.aliases: dict[str, str] = {}
         self.results: dict[Key, bytes] = {}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
         self.clear: dict[Key, None] = {}
@@ -105,6 +107,7 @@ class Batch:
             or self.forget
             or self.results
             or self.definitions
+            or self.aliases
             or self.chunks
             or self.clear
             or self.drop_chunks
@@ -137,6 +140,7 @@ class Batch:
             definition_blobs=[(job_id, key) for job_id, keys in self.definition_blobs.items() for key in keys],
             result_blobs=[(*job, key) for job, keys in self.result_blobs.items() for key in keys],
             blobs=self.blobs,
+            aliases=list(self.aliases.items()),
         )
 
     def absorb(self, newer: Batch) -> None:
@@ -154,6 +158,7 @@ class Batch:
         self.result_blobs.update(newer.result_blobs)
         self.definitions.update(newer.definitions)
         self.definition_blobs.update(newer.definition_blobs)
+        self.aliases.update(newer.aliases)
         cleared = newer.clear.keys() | newer.forget.keys()
         self.chunks = {place: chunk for place, chunk in self.chunks.items() if place[:2] not in cleared} | newer.chunks
         self.clear |= newer.clear
@@ -200,6 +205,11 @@ class Journal:
         """A definition is to be written with the jobs that need it, and which blobs it names."""
         self._next.definitions[job_id] = body
         self._next.definition_blobs[job_id] = blobs
+        self._wake.set()
+
+    def alias(self, alias: str, job_id: str) -> None:
+        """Another id of a definition is to be written with the jobs that need it."""
+        self._next.aliases[alias] = job_id
         self._wake.set()
 
     def result(self, queue: str, job_id: str, result: Result) -> None:

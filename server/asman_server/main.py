@@ -67,6 +67,7 @@ class HubServer:
         )
         self._serving: asyncio.Task[None] | None = None
         self._port = config.port
+        self._local_port = 0
 
     @property
     def address(self) -> str:
@@ -78,6 +79,17 @@ class HubServer:
             host = "127.0.0.1"
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
+    @property
+    def local_address(self) -> str:
+        """Where pages that are set to the queue ``local`` find it; empty when that is nowhere."""
+        port = self._local_port or self._port
+        return f"http://127.0.0.1:{port}" if self.config.local_queue else ""
+
+    @property
+    def found_by_pages(self) -> bool:
+        """Whether the port at which pages look is ours."""
+        return self.config.local_port in (self._port, self._local_port)
+
     async def start(self) -> None:
         """Begins to listen.
 
@@ -85,30 +97,21 @@ class HubServer:
             ConnectionFailed: The port is taken or the address is not ours.
             Unavailable: The database can't be opened.
         """
-        listener = self._listen()
-        self._port = listener.getsockname()[1]
-        self._serving = asyncio.get_running_loop().create_task(self._server.serve([listener]))
+        listeners = [_listen(self.config.host, self.config.port)]
+        self._port = listeners[0].getsockname()[1]
+        if self.config.local_port not in (0, self._port):
+            try:
+                listeners.append(_listen("127.0.0.1", self.config.local_port))
+                self._local_port = self.config.local_port
+            except ConnectionFailed as error:
+                log.warning("the queue 'local' has only its own port", extra={"error": error.message})
+        self._serving = asyncio.get_running_loop().create_task(self._server.serve(listeners))
         while not self._server.started:
             done, _ = await asyncio.wait([self._serving], timeout=0.01)
             if done:
                 await self._serving
                 raise Unavailable("the hub could not open; its log says why")
         log.info("hub listening", extra={"address": self.address})
-
-    def _listen(self) -> socket.socket:
-        host, port = self.config.host, self.config.port
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError as error:
-            raise ConnectionFailed(
-                f"the hub can't listen on {host} port {port}: {error.strerror}; choose another with --port"
-            ) from error
-        return listener
 
     async def stop(self) -> None:
         """Ends connections politely, writes what is left and closes; bounded by the shutdown timeout."""
@@ -121,6 +124,26 @@ class HubServer:
         """Returns when the server has ended."""
         if self._serving is not None:
             await asyncio.shield(self._serving)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConnectionFailed: The port is taken or the address is not ours.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        raise ConnectionFailed(
+            f"the hub can't listen on {host} port {port}: {error.strerror}; choose another with --port"
+        ) from error
+    return listener
 
 
 async def serve(config: HubConfig, stop: asyncio.Event) -> None:

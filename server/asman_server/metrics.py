@@ -126,6 +126,9 @@ class QueueCollector:
     def collect(self) -> Iterator[Metric]:
         """Reads it as it is now."""
         meter = self._shell.meter if self._shell is not None else JobMeter()
+        # Autoscalers that were there before look for exactly this name, without labels.
+        waiting = self._counts.queued + self._counts.running
+        yield _gauge("queue_length", "Jobs that wait or run.", waiting)
         yield from _queues([(self._short, self._counts, self._shell)])
         yield _histogram(
             "asman_queue_job_wait_seconds", _WAIT + " since the queue was loaded.", meter.wait, queue=self._short
@@ -239,7 +242,8 @@ def room_for(shape: Shape, workers: Iterable[Worker]) -> int:
     room = 0
     for worker in workers:
         if worker.fits(shape):
-            needs = ((worker.free_cpus, shape.cpus), (worker.free_memory, shape.memory), (worker.free_gpus, shape.gpus))
+            needs = [(worker.free_cpus, shape.cpus), (worker.free_gpus, shape.gpus)]
+            needs += [] if worker.chooses else [(worker.free_memory, shape.memory)]
             room += min((free // need for free, need in needs if need), default=1)
     return room
 

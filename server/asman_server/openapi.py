@@ -12,14 +12,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import __version__
-from .api import JSON, OPERATIONS, Answer, Operation, Parameter
+from . import __version__, api
+from .api import JSON, Answer, Operation, Parameter
+from .dialect import operations as dialect
 from .rest_types import Problems
 
 PATH: Final = "/openapi.json"
 _PART = re.compile(r"\{(\w+)(?::\w+)?\}")
 _SHAPES: Final[dict[str, dict[str, Any]]] = {
-    "id": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "id": {"type": "string", "pattern": "^[0-9a-f]{64}([.]json)?$"},
     "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "queue": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
 }
@@ -29,6 +30,7 @@ _SAYS: Final = {
     "queue": "the queue's name; who has it can do anything with the queue",
     "path": "a path, which may have slashes",
     "name": "a sha256 (a suffix such as `.png` may follow), or another plain name without slashes or a dot first",
+    "namespace": "the slot that holds the job; `*` for all",
 }
 
 
@@ -41,7 +43,8 @@ async def openapi(_request: Request) -> Response:
 def document() -> bytes:
     """The document as JSON."""
     operations = (
-        *OPERATIONS,
+        *api.OPERATIONS,
+        *dialect.OPERATIONS,
         Operation("GET", PATH, openapi, "openapi", "hub", {200: Answer("this document", media=(JSON,))}),
     )
     refs, schemas = _schemas(operations)

@@ -96,6 +96,24 @@ class PlainFiles:
             raise _taken(name)
         return came.sha256
 
+    async def keep(self, body: bytes, sha256: str) -> None:
+        """Stores bytes that are here already as a blob, without a name.
+
+        Raises:
+            QuotaExceeded: There is no room.
+            Unavailable: The database or the store can't be used now.
+        """
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield body
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._desk.room.receiving(len(body)):
+            self._desk.need_room(len(body))
+            async with spooled(self._folder, "made", whole(), len(body)) as came:
+                place = await self._desk.store.keep(sha256, came.size, came.file)
+            await self._desk.store_blob(sha256, len(body), place)
+
     async def sha256(self, name: str) -> str:
         """The blob that a name stands for.
 

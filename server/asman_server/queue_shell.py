@@ -7,10 +7,8 @@ outboxes; what is told to clients waits for the commit, what is told to workers 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Iterator
-from itertools import islice
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,8 +41,8 @@ from .core import Job, QueueCore, QueuePolicy
 from .core import effects as fx
 from .core import events as ev
 from .core.job import summarise
-from .definition_cache import DefinitionCache
 from .fanout import Fanout, Subscriber
+from .handing_out import HandingOut, WorkerLink
 from .journal import Journal
 from .meters import JobMeter
 from .names import short_name
@@ -53,33 +51,10 @@ from .store import Reader, pack_definition
 from .unstored import Unstored
 from .webhook_calls import calls_of, row_of
 
-log = logging.getLogger("asman.hub.queue")
-
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
-
-
-class WorkerLink(Protocol):
-    """A worker's connection, as the queue sees it."""
-
-    session: int
-
-    def assign(self, job: Job, attempt: int, definition: Definition) -> None:
-        """Hands an attempt to the worker."""
-
-    def abort(self, job: str, attempt: int, why: str) -> None:
-        """Stops an attempt."""
-
-    def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
-        """Tells that a finished attempt may be forgotten."""
-
-    def resumed(self, effect: fx.Resumed) -> None:
-        """Answers the registration."""
-
-    def replaced(self) -> None:
-        """A newer connection of the same worker has taken over."""
 
 
 class Origin(Struct, gc=False):
@@ -121,10 +96,9 @@ class QueueShell:
         self._journal = journal
         self._store = store
         self._clock = clock
-        self._definitions = DefinitionCache(store, self._upcoming)
+        self._hands = HandingOut(self.core, store, self.links, lambda event: self.apply(event))
         self._forgetting: set[str] = set()
         self._removals = 0
-        self._assigning: set[asyncio.Task[None]] = set()
         self._tick: asyncio.TimerHandle | None = None
 
     async def load(self) -> None:
@@ -141,9 +115,8 @@ class QueueShell:
     @property
     def idle(self) -> bool:
         """Nobody is connected and nothing is going on: the queue may leave memory."""
-        return not (
-            self.connections or self.core.workers or self.core.running or self.logs.open_logs or self._assigning
-        )
+        core = self.core
+        return not (self.connections or core.workers or core.running or self.logs.open_logs or self._hands.busy)
 
     def counts(self) -> Counts:
         """The queue's totals."""
@@ -167,8 +140,24 @@ class QueueShell:
         self._tick = None
         self.apply(ev.Tick())
 
-    async def submit(self, request: Submit, origin: Origin, subscriber: Subscriber | None = None) -> str:
+    async def submit(
+        self,
+        request: Submit,
+        origin: Origin,
+        subscriber: Subscriber | None = None,
+        *,
+        alias: str = "",
+        known_id: str = "",
+    ) -> str:
         """Takes a job in and returns its id; the answer comes when it is durable.
+
+        Args:
+            request: What is wanted; its own ``ref`` does not matter.
+            origin: Where the answer goes.
+            subscriber: Who follows the job from now on, if the request says so.
+            alias: Another id by which whoever submits knows the definition; it is written with the job.
+            known_id: The definition's id, when it was found before the names of its files were brought to the sha256
+                that they stand for.
 
         Raises:
             BadRequest: The definition or a limit is wrong.
@@ -176,7 +165,7 @@ class QueueShell:
         """
         definition = request.definition
         shape = check(definition)
-        job_id = identity.job_id(definition)
+        job_id = known_id or identity.job_id(definition)
         if request.id is not None and request.id != job_id:
             raise BadDefinition(
                 f"the id {request.id[:12]}… is not this definition's, which is {job_id[:12]}…", field="id"
@@ -185,16 +174,18 @@ class QueueShell:
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
         if Phase.ASSIGNED in request.phase_limits:
             raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
-        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks)
+        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
         await self.recall(job_id)
         definition = identity.effective(definition)
+        if alias:
+            self._journal.alias(alias, job_id)
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
             self._journal.define(job_id, body, blobs_of_definition(definition))
-            self._definitions.remember(job_id, definition, len(body))
+            self._hands.definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)
         limits_of_run = (request.time_limit, shape.duration, request.phase_limits.get(Phase.RUNNING, 0))
@@ -259,13 +250,13 @@ class QueueShell:
         own = self.core.retention
         return Configured(ref=ref, retention=own or self.core.policy.retention, own=bool(own))
 
-    def join(self, link: WorkerLink, info: Register) -> None:
-        """A worker registered on a new connection."""
+    def join(self, link: WorkerLink, info: Register, *, chooses: bool = False) -> None:
+        """A worker registered, on a new connection or anew on its own; ``chooses``: it picks its jobs itself."""
         older = self.links.get(info.incarnation)
         self.links[info.incarnation] = link
-        if older is not None:
+        if older is not None and older is not link:
             older.replaced()
-        self.apply(ev.WorkerJoined(link.session, info))
+        self.apply(ev.WorkerJoined(link.session, info, chooses))
         self.fanout.totals()
 
     def leave(self, link: WorkerLink, incarnation: str) -> None:
@@ -279,53 +270,7 @@ class QueueShell:
 
     def _do_assign(self, effect: fx.Assign) -> None:
         self.meter.assigned(effect.job)
-        known = self._definitions.get(effect.job.id)
-        if known is None:
-            self._beside(self._assign_later(effect))
-            return
-        self._hand_out(effect, known)
-        if self._definitions.low:
-            self._beside(self._read_ahead())
-
-    def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(doing)
-        self._assigning.add(task)
-        task.add_done_callback(self._assigning.discard)
-
-    def _upcoming(self, count: int) -> Iterator[str]:
-        """About so many of the jobs that are next, the first of each shape."""
-        ready = self.core.ready
-        each = max(1, count // max(1, len(ready.lines)))
-        for line in islice(ready.lines.values(), count):
-            for _, job in islice(line.order(ready.turns), each):
-                yield job.id
-
-    async def _read_ahead(self) -> None:
-        """Has the definitions at hand that will be needed next."""
-        try:
-            await self._definitions.read_ahead()
-        except AsmanError as error:
-            log.info("definitions can't be read ahead", extra={"error": error.message})
-
-    async def _assign_later(self, effect: fx.Assign) -> None:
-        """Fetches a definition that was not at hand; the assignment stands meanwhile."""
-        job_id = effect.job.id
-        try:
-            definition = await self._definitions.read(job_id)
-        except AsmanError:
-            log.exception("a definition can't be read; its assignment is given back", extra={"job": job_id})
-            definition = None
-        if self.core.current(effect.worker.incarnation, job_id, effect.attempt) is None:
-            return
-        if definition is None:
-            self.apply(ev.AttemptReleased(effect.worker.incarnation, job_id, effect.attempt))
-            return
-        self._hand_out(effect, definition)
-
-    def _hand_out(self, effect: fx.Assign, definition: Definition) -> None:
-        link = self.links.get(effect.worker.incarnation)
-        if link is not None:
-            link.assign(effect.job, effect.attempt, definition)
+        self._hands.assign(effect)
 
     def _do_abort(self, effect: fx.Abort) -> None:
         link = self.links.get(effect.worker.incarnation)
@@ -338,7 +283,7 @@ class QueueShell:
             self.meter.ended(job)
         if job.state is State.FINISHED:
             self.logs.finished(job.id)
-            self._definitions.drop(job.id)
+            self._hands.definitions.drop(job.id)
         self._journal.changed(self, job, first=effect.first)
 
     def _do_result(self, effect: fx.StoreResult) -> None:
@@ -491,7 +436,7 @@ class QueueShell:
 
     async def definition(self, job_id: str) -> Definition | None:
         """The definition of a job."""
-        known = self._definitions.get(job_id)
+        known = self._hands.definitions.get(job_id)
         return known if known is not None else await self._store.definition(job_id)
 
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
@@ -510,8 +455,7 @@ class QueueShell:
         """Stops the timers; hands the last log lines to the journal."""
         self.stop_timers()
         self.logs.flush()
-        if self._assigning:
-            await asyncio.wait(self._assigning)
+        await self._hands.close()
 
 
 def _refusal(origin: Origin) -> Callable[[AsmanError], None]:

@@ -1,4 +1,4 @@
-"""The HTTP side that is not a websocket: jobs by their id, their outputs, blobs at signed addresses, health."""
+"""The HTTP side that is not a websocket: what all of it shares, blobs at signed addresses, health."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
-from asman_shared.definition import SHA256, DataRef
-from asman_shared.errors import AsmanError, BadRequest, NotFound
+from asman_shared.definition import DataRef
+from asman_shared.errors import AsmanError
 from asman_shared.units import KIB
 
 from .hub import Hub
-from .pages import page
-from .rest_types import Problems, StoredJob, StoredJobAnswer, StoredResult, StoredResultAnswer
+from .rest_types import Problems
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -78,58 +77,6 @@ async def health(_request: Request) -> Response:
     return PlainTextResponse("OK")
 
 
-def _job_id(request: Request) -> str:
-    job_id = str(request.path_params["id"]).removesuffix(".json")
-    if SHA256.fullmatch(job_id) is None:
-        raise BadRequest("a job id is a sha256 in 64 lowercase hex digits", field="id")
-    return job_id
-
-
-async def job(request: Request) -> Response:
-    """``GET /j/{id}``: the job's page for browsers, and for others its state, definition and result as JSON."""
-    wants_page = "text/html" in request.headers.get("accept", "") and not str(request.path_params["id"]).endswith(
-        ".json"
-    )
-    if wants_page:
-        return page(request)
-    job_id = _job_id(request)
-    hub = hub_of(request)
-    found = await hub.store.anywhere(job_id)
-    definition = await hub.store.definition(job_id)
-    if found is None or definition is None:
-        raise NotFound("Job not found")
-    queue, known = found
-    result = await hub.store.result(queue, job_id) if known.state.over else None
-    return as_json(StoredJobAnswer(StoredJob(known.wire(), definition, result)))
-
-
-async def result(request: Request) -> Response:
-    """``GET /j/{id}/result.json``: verdict and result, or ``{"data": null}`` while there is none."""
-    job_id = _job_id(request)
-    hub = hub_of(request)
-    found = await hub.store.anywhere(job_id)
-    if found is None:
-        raise NotFound("Job not found")
-    queue, known = found
-    if not known.state.over:
-        return as_json(StoredResultAnswer(None))
-    stored = await hub.store.result(queue, job_id)
-    return as_json(StoredResultAnswer(StoredResult(known.wire(), stored)))
-
-
-async def output(request: Request) -> Response:
-    """``GET /j/{id}/outputs/{path}``: the bytes of an output file."""
-    job_id = _job_id(request)
-    name = str(request.path_params["path"])
-    hub = hub_of(request)
-    found = await hub.store.anywhere(job_id)
-    stored = await hub.store.result(found[0], job_id) if found is not None else None
-    file = stored.outputs.get(name) if stored is not None else None
-    if file is None:
-        raise NotFound(f"job {job_id[:12]}… has no output '{name}'")
-    return await ref_response(hub, file.ref, name, file.media_type)
-
-
 async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:
     """The bytes that a ref stands for, under a file's name."""
     kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -182,9 +129,6 @@ __all__ = [
     "error_response",
     "health",
     "hub_of",
-    "job",
-    "output",
     "preflight",
     "ref_response",
-    "result",
 ]

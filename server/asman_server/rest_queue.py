@@ -11,7 +11,6 @@ from asman_shared.messages import Accepted, Configured, JobState, Submit
 from asman_shared.states import State
 from asman_shared.units import parse_duration
 
-from . import __version__
 from .access import Right
 from .hub import Hub
 from .inquiry import validate
@@ -23,7 +22,6 @@ from .rest_types import (
     JobsAnswer,
     SettingsAnswer,
     SettingsBody,
-    StatusAnswer,
     SubmitAnswer,
     SubmitBody,
     Totals,
@@ -107,7 +105,7 @@ async def list_jobs(request: Request) -> Response:
     hub = hub_of(request)
     found = await hub.store.page(name, states, before, limit)
     following = found[-1].number if len(found) == limit else None
-    return as_json(JobsAnswer([job.wire() for job in found], (await _status(hub, name)).counts, following))
+    return as_json(JobsAnswer([job.wire() for job in found], await totals(hub, name), following))
 
 
 async def validate_definition(request: Request) -> Response:
@@ -154,14 +152,8 @@ async def configure(request: Request) -> Response:
     return as_json(SettingsAnswer(found.retention, found.own))
 
 
-async def status(request: Request) -> Response:
-    """How many jobs of the queue are in each state, and how many workers are connected."""
-    return as_json(await _status(hub_of(request), granted(request, Right.READ)))
-
-
-async def _status(hub: Hub, name: str) -> StatusAnswer:
-    """Read from memory, or for a queue that is not in use from the store; never by loading it."""
+async def totals(hub: Hub, name: str) -> Totals:
+    """How many jobs are in each state: from memory, or for a queue that is not in use from the store."""
     shell = hub.registry.queues.get(name)
     counts = shell.counts() if shell is not None else await hub.store.counts(name)
-    totals = Totals(counts.queued, counts.running, counts.finished, counts.workers)
-    return StatusAnswer(totals, __version__, hub.clock())
+    return Totals(counts.queued, counts.running, counts.finished, counts.workers)

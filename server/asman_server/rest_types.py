@@ -217,20 +217,6 @@ class WorkersAnswer(Struct):
     workers: list[WorkerState]
 
 
-class StatusAnswer(Struct):
-    """How a queue is.
-
-    Attributes:
-        counts: Jobs in each state, and connected workers.
-        hub: The hub's version.
-        time: Its clock.
-    """
-
-    counts: Totals
-    hub: str
-    time: int
-
-
 class SettingsBody(Struct, forbid_unknown_fields=True):
     """How long a queue is to keep its finished jobs: ``"30d"``, milliseconds, or 0 for as long as the hub does."""
 
@@ -242,33 +228,6 @@ class SettingsAnswer(Struct):
 
     retention: int
     own: bool
-
-
-class StoredJob(Struct, omit_defaults=True):
-    """A job by its id alone, in whichever queue has it."""
-
-    job: JobState
-    definition: Definition
-    result: Result | None = None
-
-
-class StoredJobAnswer(Struct):
-    """A job by its id alone."""
-
-    data: StoredJob
-
-
-class StoredResult(Struct, omit_defaults=True):
-    """A finished job and its result."""
-
-    job: JobState
-    result: Result | None = None
-
-
-class StoredResultAnswer(Struct):
-    """A finished job and its result; null while it is not finished."""
-
-    data: StoredResult | None
 
 
 class WebhookKey(Struct):

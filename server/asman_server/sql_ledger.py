@@ -42,6 +42,7 @@ class SqlLedger:
 
         self._put_jobs = upsert(tables.jobs, ("queue", "id"), ("number", "state", "finished", "record", "due"))
         self._put_definitions = upsert(tables.definitions, ("id",), ())
+        self._put_aliases = upsert(tables.aliases, ("alias",), ())
         self._put_results = upsert(tables.results, ("queue", "id"), ("body",))
         self._put_chunks = upsert(tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
         self._put_webhooks = upsert(tables.webhooks, ("id",), ())
@@ -93,6 +94,7 @@ class SqlLedger:
         await run(self._drop_log, gone)
         await run(self._drop_log, [{"q": q, "j": j} for q, j in commit.clear])
         await run(self._put_definitions, [{"id": key, "body": body} for key, body in commit.definitions])
+        await run(self._put_aliases, [{"alias": alias, "id": key} for alias, key in commit.aliases])
         await run(self._put_jobs, [msgspec.structs.asdict(row) for row in commit.jobs])
         await run(self._put_results, [{"queue": q, "id": j, "body": body} for q, j, body in commit.results])
         await run(self._put_definition_blobs, [{"definition": d, "sha256": s} for d, s in commit.definition_blobs])

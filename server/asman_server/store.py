@@ -19,7 +19,7 @@ from .commit import WebhookRow
 from .core import Job
 from .core.sharing import Shared
 from .database import unavailable
-from .tables import definitions, jobs, log_chunks, queues, results, webhooks
+from .tables import aliases, definitions, jobs, log_chunks, queues, results, webhooks
 
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
@@ -100,6 +100,9 @@ class Reader(Protocol):
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
         """Definitions by their ids; those that do not exist are left out."""
+
+    async def unaliased(self, alias: str) -> str | None:
+        """The id of the definition that is also known by this one."""
 
     async def result(self, queue: str, job_id: str) -> Result | None:
         """The accepted result of a job."""
@@ -240,6 +243,12 @@ class Store:
         async with self._reading() as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else (row[0], _decode_job(row[1]))
+
+    async def unaliased(self, alias: str) -> str | None:
+        """The id of the definition that is also known by this one."""
+        async with self._reading() as connection:
+            found: str | None = await connection.scalar(select(aliases.c.id).where(aliases.c.alias == alias))
+        return found
 
     async def definition(self, job_id: str) -> Definition | None:
         """A definition by its id."""

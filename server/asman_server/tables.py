@@ -53,6 +53,14 @@ definitions = Table(
 )
 """Job definitions in msgpack, by their id; shared by all queues."""
 
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("alias", String(64), primary_key=True),
+    Column("id", String(64), nullable=False),
+)
+"""Ids by which older clients know a definition, and the definition's own id; an alias never changes its meaning."""
+
 results = Table(
     "results",
     metadata,

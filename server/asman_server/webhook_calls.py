@@ -24,8 +24,13 @@ HOST_LENGTH: Final = 253
 _encode = msgspec.json.Encoder().encode
 
 
-def calls_of(callbacks: Callbacks | None, *, allow_private: bool = False) -> Calls | None:
+def calls_of(callbacks: Callbacks | None, *, allow_private: bool = False, known_as: str = "") -> Calls | None:
     """What a submission wants called, checked.
+
+    Args:
+        callbacks: As submitted.
+        allow_private: Addresses that are not on the public internet are called, too.
+        known_as: The id by which the submission knows the job, when that is not the job's own.
 
     Raises:
         BadRequest: A URL is wrong, or is one that this hub does not call; the error names the field.
@@ -34,16 +39,16 @@ def calls_of(callbacks: Callbacks | None, *, allow_private: bool = False) -> Cal
     if callbacks is None:
         return None
     return Calls(
-        queued=_call(callbacks.queued, "callbacks.queued", allow_private=allow_private),
-        finished=_call(callbacks.finished, "callbacks.finished", allow_private=allow_private),
+        queued=_call(callbacks.queued, "callbacks.queued", known_as, allow_private=allow_private),
+        finished=_call(callbacks.finished, "callbacks.finished", known_as, allow_private=allow_private),
     )
 
 
-def _call(callback: Callback | None, field: str, *, allow_private: bool) -> Call | None:
+def _call(callback: Callback | None, field: str, known_as: str, *, allow_private: bool) -> Call | None:
     if callback is None:
         return None
     _check_url(callback.url, f"{field}.url", allow_private=allow_private)
-    return Call(callback.url, _pack(callback.payload, f"{field}.payload"))
+    return Call(callback.url, _pack(callback.payload, f"{field}.payload"), known_as)
 
 
 def _check_url(url: str, field: str, *, allow_private: bool) -> None:
@@ -96,7 +101,9 @@ class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
 
 def row_of(queue: str, effect: CallWebhook, now: int) -> WebhookRow:
     """The row of a call that has been decided: due at once."""
-    body = _Body(effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}"))
+    body = _Body(
+        effect.call.known_as or effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}")
+    )
     if effect.reason is not None:
         body.state, body.reason = "Finished", effect.reason.value
     return WebhookRow(

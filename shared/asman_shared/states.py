@@ -29,6 +29,11 @@ class Phase(StrEnum):
     RUNNING = "running"
     UPLOADING = "uploading"
 
+    @property
+    def prepares(self) -> bool:
+        """Whether the container does not run yet."""
+        return self not in (Phase.RUNNING, Phase.UPLOADING)
+
 
 class Reason(StrEnum):
     """Why a job is Finished."""

@@ -76,7 +76,8 @@ def test_outputs_and_results_are_served_by_the_jobs_url(up: HubProcess) -> None:
         assert "sandbox" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     with urllib.request.urlopen(f"{up.url}/j/{job['id']}/result.json") as answer:
-        assert json.load(answer)["data"]["job"]["verdict"]["ok"] is True
+        data = json.load(answer)["data"]
+    assert (data["finishedReason"], data["finished"]["result"]["StatusCode"]) == ("Success", 0)
 
 
 def test_a_killed_hub_costs_a_running_container_and_a_waiting_client_nothing(

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from asman_server.client_session import ClientSession
+from asman_server.dialect.worker_session import DialectWorker
 from asman_server.worker_session import WorkerSession
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, Language, encode
 from asman_shared.definition import Definition, Requirements
@@ -51,7 +52,7 @@ PATIENCE = 25.0
 class Actor:
     """Somebody with one connection at a time, which comes back by itself."""
 
-    kind: type[ClientSession] | type[WorkerSession]
+    kind: type[ClientSession] | type[WorkerSession] | type[DialectWorker]
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world

@@ -31,6 +31,7 @@ class SimDatabase:
         self.commits = 0
         self.rows: dict[Key, JobRow] = {}
         self.bodies: dict[str, bytes] = {}
+        self.aliases: dict[str, str] = {}
         self.results: dict[Key, bytes] = {}
         self.chunks: dict[tuple[str, str, int], LogChunk] = {}
         self.queues: dict[str, QueueRow] = {}
@@ -61,6 +62,8 @@ class SimDatabase:
                 del self.chunks[chunk]
         for job_id, body in commit.definitions:
             self.bodies.setdefault(job_id, body)
+        for alias, job_id in commit.aliases:
+            self.aliases.setdefault(alias, job_id)
         for row in commit.jobs:
             self.rows[row.queue, row.id] = row
             self.on_row(row)
@@ -130,6 +133,10 @@ class SimDatabase:
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
         await self._read()
         return {job_id: _definition(self.bodies[job_id]) for job_id in ids if job_id in self.bodies}
+
+    async def unaliased(self, alias: str) -> str | None:
+        await self._read()
+        return self.aliases.get(alias)
 
     async def result(self, queue: str, job_id: str) -> Result | None:
         await self._read()

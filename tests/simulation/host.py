@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 from asman_server.access import access
@@ -12,6 +13,9 @@ from asman_server.blobs import BlobDesk
 from asman_server.client_session import ClientSession
 from asman_server.commit import WebhookRow
 from asman_server.core import QueuePolicy
+from asman_server.dialect.boards import Boards
+from asman_server.dialect.worker_session import DialectWorker
+from asman_server.hub import Hub
 from asman_server.journal import Journal
 from asman_server.log_reader import LogReader
 from asman_server.outbox import Flusher
@@ -28,6 +32,7 @@ from tests.simulation.loop import virtual_clock
 from tests.simulation.network import Connection, HubEnd
 
 QUEUE = "sim"
+Kind = type[ClientSession] | type[WorkerSession] | type[DialectWorker]
 
 
 class Host:
@@ -51,6 +56,7 @@ class Host:
         self._call = call
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
+        self._boards: Boards
         self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
 
     @property
@@ -60,6 +66,7 @@ class Host:
     def start(self) -> None:
         """Starts a hub on what the database holds."""
         self.starts += 1
+        self._boards = Boards(cast(Reader, self.database), virtual_clock)
         self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
         journal = Journal(self.database)
         self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy)
@@ -95,7 +102,7 @@ class Host:
         for task in list(self._tasks):
             task.cancel()
 
-    def connect(self, kind: type[ClientSession] | type[WorkerSession]) -> Connection | None:
+    def connect(self, kind: Kind) -> Connection | None:
         """A new connection, or None when nobody listens."""
         if self.registry is None:
             return None
@@ -104,13 +111,16 @@ class Host:
         self._spawn(self._serve(kind, connection, self.registry))
         return connection
 
-    async def _serve(
-        self, kind: type[ClientSession] | type[WorkerSession], connection: Connection, registry: Registry
-    ) -> None:
+    async def _serve(self, kind: Kind, connection: Connection, registry: Registry) -> None:
+        websocket, boards = cast(Any, HubEnd(connection)), self._boards
         try:
             async with registry.using(QUEUE) as shell:
-                session = kind(cast(Any, HubEnd(connection)), Language.MSGPACK, access(QUEUE), shell, self._services)
-                await session.run()
+                if issubclass(kind, DialectWorker):
+                    async with boards.using(shell) as board:
+                        hub = cast(Hub, SimpleNamespace(clock=virtual_clock))
+                        await kind(websocket, access(QUEUE), board, boards, hub).run()
+                else:
+                    await kind(websocket, Language.MSGPACK, access(QUEUE), shell, self._services).run()
         except AsmanError:
             pass
         finally:

@@ -111,7 +111,7 @@ class Judge:
             poison = job.summary.image == "poison"
             # What the hub stops it stops ahead of the commit, which a crash may take back: that looks like a loss.
             stopped = job.summary.image == "stuck" or job_id in world.cancels or job_id in world.slotted
-            if world.calm and not world.poisoned and not poison and not stopped:
+            if world.calm and not world.poisoned and not poison and not stopped and not world.choosers:
                 assert job.losses == 0, "an attempt was charged although no worker was lost"
             allowed = {Reason.SUCCESS, Reason.FAILED, Reason.WORKER_LOST}
             if job_id in world.limited or job.summary.image == "stuck":
@@ -120,8 +120,9 @@ class Judge:
                 allowed |= {Reason.CANCELLED, Reason.REPLACED}
             assert job.verdict.reason in allowed, f"ended as {job.verdict.reason}"
             if job.verdict.reason in (Reason.SUCCESS, Reason.FAILED) and job_id not in self.forced:
-                wanted = f"/{job.attempt}"
-                assert job.verdict.message.endswith(wanted), "the accepted result is another attempt's"
+                said = job.verdict.message
+                mine = said.endswith(f"/{job.attempt}") or said == f"chosen by {job.worker_name}"
+                assert mine, "the accepted result is another attempt's"
         for job_id, answers in self.hooked.items():
             assert "finished" in self.calls[job_id], "a webhook was never called at the end of its job"
             assert "queued" not in answers or "queued" in self.calls[job_id], "a webhook was never called for a new run"
@@ -133,5 +134,5 @@ class Judge:
             assert not client.wanted, f"{client.name} was never answered about {len(client.wanted)} jobs"
             assert not client.cancelling, f"{client.name} was never answered about a cancel"
             assert not client.deleting, f"{client.name} was never answered about a delete"
-        for worker in world.workers:
+        for worker in world.hands:
             assert not worker.runs, f"{worker.name} still has {len(worker.runs)} attempts that nobody wants"

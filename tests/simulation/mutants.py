@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from asman_server.client_session import ClientSession
+from asman_server.core import claims
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
 from asman_server.core.assignments import Assignments
@@ -18,6 +19,7 @@ from asman_server.core.fleet import Fleet
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
 from asman_server.core.worker import Worker
+from asman_server.dialect.worker_session import DialectWorker
 from asman_server.job_log import JobLog
 from asman_server.journal import Batch, Journal
 from asman_server.queue_shell import QueueShell
@@ -356,6 +358,52 @@ def _leaves_while_it_changes(original: Any) -> Any:
     return changed
 
 
+def _claims_of_what_others_have(original: Any) -> Any:
+    """Gives a job to whoever claims it last."""
+
+    def claimed(self: QueueCore, event: ev.Claimed, now: int) -> None:
+        worker, job = self.workers.get(event.incarnation), self.jobs.get(event.job)
+        if worker is not None and job is not None and job.state is State.RUNNING and job.worker != event.incarnation:
+            self._assign(worker, job, now)
+            return
+        original(self, event, now)
+
+    return claimed
+
+
+def _choosers_are_handed_jobs(original: Any) -> Any:
+    """Takes a worker that chooses for one like any other."""
+
+    def opened(self: Fleet, worker: Worker) -> bool:
+        chooses, worker.chooses = worker.chooses, False
+        try:
+            return bool(original(self, worker))
+        finally:
+            worker.chooses = chooses
+
+    return opened
+
+
+def _claims_without_room(original: Any) -> Any:
+    """Looks at what a worker has and not at what it has free when it claims a job."""
+
+    def refusal(worker: Worker, job: Any) -> str:
+        why = str(original(worker, job))
+        return "" if "no room" in why else why
+
+    return refusal
+
+
+def _never_missed(original: Any) -> Any:
+    """Believes that a worker which came back still has all that it had."""
+
+    def confirmed(self: DialectWorker) -> None:
+        self._unconfirmed.clear()
+
+    del original
+    return confirmed
+
+
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "results are taken without the fence": (Assignments, "_live", _no_fence),
     "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
@@ -385,5 +433,9 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "limits of phases are left to the worker": (Endings, "_check_leases", _phase_limit_unenforced),
     "a job that runs again may leave memory": (Assignments, "_changed", _leaves_while_it_changes),
     "the end of an old connection ends the new one": (QueueCore, "_worker_lost", _replaced_by_late_loss),
+    "a claim takes what another worker has": (QueueCore, "_claimed", _claims_of_what_others_have),
+    "workers that choose are handed jobs": (Fleet, "open", _choosers_are_handed_jobs),
+    "a claim does not look for room": (claims, "refusal", _claims_without_room),
+    "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
 }
 """What is wrong: where it is planted, and how."""

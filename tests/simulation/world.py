@@ -15,6 +15,7 @@ from asman_shared.identity import job_id
 from asman_shared.messages import Callback, Callbacks, Submit
 from asman_shared.states import Phase
 from tests.simulation.actors import SimClient, SimWorker, definition
+from tests.simulation.choosers import Chooser
 from tests.simulation.database import SimDatabase
 from tests.simulation.host import Host
 from tests.simulation.judge import LOOK_TWICE, Judge
@@ -51,6 +52,12 @@ class World:
         ]
         self.workers[0].cpus = 4
         self.clients = [SimClient(self, f"c{n}", watching=n == 0) for n in range(self.random.randint(1, 4))]
+        # Drawn apart, so that the runs without them are what they were before there were any.
+        choosing = Random(f"{seed} choosers")
+        some = choosing.random() < 0.4
+        self.choosers = [
+            Chooser(self, f"j{n}", choosing.choice([1, 2, 4])) for n in range(choosing.choice([1, 2]) * some)
+        ]
         self.cancels: dict[str, set[str]] = defaultdict(set)
         self.deletes: set[str] = set()
         self.slotted: set[str] = set()
@@ -70,7 +77,7 @@ class World:
             AssertionError: A promise was broken.
         """
         self.host.start()
-        actors = [asyncio.ensure_future(actor.live()) for actor in [*self.workers, *self.clients]]
+        actors = [asyncio.ensure_future(actor.live()) for actor in [*self.workers, *self.choosers, *self.clients]]
         mischief = [asyncio.ensure_future(task) for task in (self._wishes(), self._trouble())]
         loop = asyncio.get_running_loop()
         try:
@@ -109,7 +116,7 @@ class World:
             or self.database.calls
             or (self.retention < 3_600_000 and asyncio.get_running_loop().time() < BAD_SECONDS + LOOK_TWICE)
             or any(client.wanted or client.cancelling or client.deleting for client in self.clients)
-            or any(worker.runs for worker in self.workers)
+            or any(worker.runs for worker in self.hands)
         )
 
     def _heal(self) -> None:
@@ -144,6 +151,11 @@ class World:
             elif self._submitted:
                 again = self._known[self.random.choice(self._submitted)]
                 self._want(client, again)
+
+    @property
+    def hands(self) -> list[SimWorker | Chooser]:
+        """Workers of both kinds."""
+        return [*self.workers, *self.choosers]
 
     @property
     def poisoned(self) -> bool:
@@ -191,7 +203,7 @@ class World:
             elif draw < 0.45:
                 await self._later(lambda: self.host.stall_some(0.5, True), lambda: self.host.stall_some(1, False))
             elif draw < 0.65:
-                self.random.choice(self.workers).die()
+                self.random.choice(self.hands).die()
             elif draw < 0.85:
                 self.host.kill()
                 await asyncio.sleep(self.random.expovariate(1 / 3.0))

@@ -66,14 +66,21 @@ class World:
 
     # ----------------------------------------------------------------------------------------------- workers
 
-    def join(self, name: str, cpus: float = 1, holding: Iterable[Held] = (), **more: Any) -> fx.Resumed:
+    def join(
+        self, name: str, cpus: float = 1, holding: Iterable[Held] = (), *, chooses: bool = False, **more: Any
+    ) -> fx.Resumed:
         self._session += 1
         self.sessions[name] = self._session
         info = Register(incarnation=name.ljust(16, "."), name=name, cpus=cpus, holding=list(holding), **more)
-        self.send(ev.WorkerJoined(self._session, info))
+        self.send(ev.WorkerJoined(self._session, info, chooses))
         (resumed,) = self.effects(fx.Resumed)
         assert isinstance(resumed, fx.Resumed)
         return resumed
+
+    def claim(self, name: str, number: int) -> str:
+        """A worker that chooses wants a job; returns why it does not get it, empty when it does."""
+        self.send(ev.Claimed(name.ljust(16, "."), job_id(number)))
+        return "".join(effect.message for effect in self.effects(fx.Refused))
 
     def lose(self, name: str) -> None:
         self.send(ev.WorkerLost(name.ljust(16, "."), self.sessions[name]))
@@ -94,8 +101,8 @@ class World:
         self.last = told
         return bool(ack.accepted)
 
-    def release(self, name: str, number: int, attempt: int | None = None) -> None:
-        self.send(ev.AttemptReleased(name.ljust(16, "."), job_id(number), self._attempt(number, attempt)))
+    def release(self, name: str, number: int, attempt: int | None = None, *, lost: bool = False) -> None:
+        self.send(ev.AttemptReleased(name.ljust(16, "."), job_id(number), self._attempt(number, attempt), lost))
 
     def _attempt(self, number: int, attempt: int | None) -> int:
         return self.core.jobs[job_id(number)].attempt if attempt is None else attempt

@@ -52,7 +52,7 @@ def check_capacity(core: QueueCore) -> None:
     for worker in core.workers.values():
         if worker.presence is not Presence.AWAY:
             assert worker.free_cpus >= 0, "cpus oversold"
-            assert worker.free_memory >= 0, "memory oversold"
+            assert worker.free_memory >= 0 or worker.chooses, "memory oversold"
             assert worker.free_gpus >= 0, "gpus oversold"
 
 
@@ -61,6 +61,6 @@ def check_no_idle_hands(core: QueueCore) -> None:
     if core.fleet.keeping_room:
         return
     for worker in core.workers.values():
-        if worker.presence is Presence.READY:
+        if worker.presence is Presence.READY and not worker.chooses:
             for shape in core.ready.lines:
                 assert not worker.fits(shape), f"{worker.info.name} is idle while a job waits"

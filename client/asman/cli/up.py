@@ -46,6 +46,18 @@ def up(
     default_image: Annotated[
         str | None, typer.Option("--default-image", help="The image of people who name none [alpine:3].")
     ] = None,
+    local_port: Annotated[
+        int,
+        typer.Option("--local-port", help="Where pages on this machine look for the queue 'local'; 0: nowhere."),
+    ] = 8000,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin",
+            metavar="ORIGIN",
+            help="Pages of this origin may run jobs here through the queue 'local': https://… or '*' [none].",
+        ),
+    ] = None,
     drain_timeout: Annotated[
         str, typer.Option("--drain-timeout", help="How long running jobs may go on when this is ended.")
     ] = "10s",
@@ -72,7 +84,27 @@ def up(
     )
     worker = {"cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
     name = kept_queue(config.data_dir, queue)
+    local = {"local_queue": name if local_port else "", "local_port": local_port}
+    config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})
     raise typer.Exit(asyncio.run(_up(config, name, executor, worker, Terminal(json=json))))
+
+
+def origins(given: list[str]) -> tuple[str, ...]:
+    """Origins as browsers name them.
+
+    Raises:
+        BadRequest: One is none.
+    """
+    from urllib.parse import urlsplit
+
+    from asman_shared.errors import BadRequest
+
+    for one in given:
+        parts = urlsplit(one)
+        plain = parts.scheme in ("http", "https") and parts.netloc and not parts.path.strip("/") and not parts.query
+        if one not in ("*", "null") and not plain:
+            raise BadRequest(f"--allow-origin is written like https://example.org, not '{one}'")
+    return tuple(given)
 
 
 def kept_queue(data_dir: Path, wanted: str | None) -> str:
@@ -194,6 +226,7 @@ class _House:
             return
         self._told = True
         address, terminal = self._address, self._terminal
+        local = f"{self._server.local_address}/q/local" if self._server.local_address else ""
         if terminal.json:
             terminal.value(
                 {
@@ -202,11 +235,18 @@ class _House:
                     "url": address.url,
                     "page": address.page,
                     "executor": self._executor,
+                    "local": local,
                 }
             )
             return
         terminal.result(f"queue  {address.url}")
         terminal.result(f"page   {address.page}")
+        if local and self._server.found_by_pages:
+            terminal.result(f"local  {local}")
+        elif local:
+            terminal.note(
+                f"port {self._server.config.local_port} is taken: pages set to the queue 'local' won't find this"
+            )
         terminal.note(f"\nrun something:\n\n  asman run {address.url} -- echo hello\n")
         terminal.note(f"share another machine that reaches this one:\n\n  asman worker {address.url}\n")
         terminal.note("Ctrl-C ends it.")

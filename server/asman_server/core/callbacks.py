@@ -11,10 +11,12 @@ class Call(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         url: Where it goes.
         payload: What is sent as ``config``, already JSON; empty when nothing was given.
+        known_as: The id by which the submission knows the job, when that is not the job's own.
     """
 
     url: str
     payload: bytes = b""
+    known_as: str = ""
 
 
 class Calls(Struct, frozen=True, gc=False):

@@ -64,10 +64,14 @@ class Settled(Event):
 
 
 class WorkerJoined(Event):
-    """A worker registered on a new connection."""
+    """A worker registered, on a new connection or anew on the same one.
+
+    ``chooses`` says that it looks at the queue and picks its jobs itself (`Claimed`); it is never handed any.
+    """
 
     session: int
     info: Register
+    chooses: bool = False
 
 
 class WorkerLost(Event):
@@ -75,6 +79,14 @@ class WorkerLost(Event):
 
     incarnation: str
     session: int
+
+
+class Claimed(Event):
+    """A worker that chooses its jobs itself wants this one."""
+
+    incarnation: str
+    job: str
+    origin: Any = None
 
 
 class DrainRequested(Event):
@@ -102,11 +114,15 @@ class AttemptFinished(Event):
 
 
 class AttemptReleased(Event):
-    """A worker has nothing left of an attempt: after an abort, or handed back unasked."""
+    """A worker has nothing left of an attempt: after an abort, or handed back unasked.
+
+    ``lost`` says that the attempt had begun and came to nothing, which costs the job one of its attempts.
+    """
 
     incarnation: str
     job: str
     attempt: int
+    lost: bool = False
 
 
 class Tick(Event):

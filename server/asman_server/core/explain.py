@@ -96,7 +96,10 @@ def _waiting(core: QueueCore, job: Job, ready: list[Worker], made: Explanation, 
             f"room is being kept for it on the worker '{keeper.info.name}', which has {jobs} job{_s(jobs)} to finish"
         )
     ahead = _ahead(made)
-    if not any(worker.fits(job.shape) for worker in ready):
+    takers = [worker for worker in ready if worker.fits(job.shape)]
+    if takers and all(worker.chooses for worker in takers):
+        return "turn", f"the workers that have room for it choose their jobs themselves; {ahead}"
+    if not takers:
         could = f"{made.able} workers could run it and all are" if made.able > 1 else "1 worker could run it and is"
         return "capacity", f"{could} busy; {ahead}"
     if core.fleet.keeping_room:

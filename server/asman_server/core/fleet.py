@@ -34,7 +34,7 @@ class Fleet:
 
     def open(self, worker: Worker) -> bool:
         """Counts a worker in the choice for new jobs; false when it takes none."""
-        if worker.presence is not Presence.READY:
+        if worker.presence is not Presence.READY or worker.chooses:
             return False
         self._open[worker.incarnation] = worker
         return True

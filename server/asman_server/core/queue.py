@@ -9,9 +9,9 @@ from asman_shared import limits
 from asman_shared.messages import Outcome, Register
 from asman_shared.states import Phase, Reason, State
 
+from . import claims, webhooks
 from . import effects as fx
 from . import events as ev
-from . import webhooks
 from .endings import Endings
 from .job import Job
 from .policy import QueuePolicy
@@ -40,6 +40,7 @@ class QueueCore(Endings):
             ev.Recalled: self._recalled,
             ev.WorkerJoined: self._worker_joined,
             ev.WorkerLost: self._worker_lost,
+            ev.Claimed: self._claimed,
             ev.DrainRequested: self._drain_requested,
             ev.PhaseReported: self._phase_reported,
             ev.AttemptFinished: self._attempt_finished,
@@ -247,12 +248,13 @@ class QueueCore(Endings):
         info = event.info
         worker = self.workers.get(info.incarnation)
         if worker is None:
-            worker = Worker(event.session, info, now)
+            worker = Worker(event.session, info, now, chooses=event.chooses)
             self.workers[info.incarnation] = worker
         else:
             worker.session = event.session
             worker.presence = Presence.DRAINING if info.draining else Presence.READY
             worker.away_since = 0
+            worker.chooses = event.chooses
             worker.equip(info)
         self.fleet.close(worker)
         found = reconcile(worker, info.holding, self.jobs, now)
@@ -262,6 +264,18 @@ class QueueCore(Endings):
         for job, begun in found.lost:
             self._requeue(job, now, lost=begun)
         self._fill(worker, now)
+
+    def _claimed(self, event: ev.Claimed, now: int) -> None:
+        """The first claim of a waiting job gets it, if the worker can run it; a claim of what it has is nothing new."""
+        worker = self.workers.get(event.incarnation)
+        if worker is None:
+            return
+        job = self.jobs.get(event.job)
+        why = claims.refusal(worker, job)
+        if why:
+            self._out.append(fx.Refused(event.origin, "conflict", why))
+        elif job is not None and job.state is State.QUEUED:
+            self._assign(worker, job, now)
 
     def _worker_lost(self, event: ev.WorkerLost, now: int) -> None:
         worker = self.workers.get(event.incarnation)
@@ -302,6 +316,8 @@ class QueueCore(Endings):
         job.phase = event.phase
         if event.phase is Phase.RUNNING:
             job.ran = now
+        elif event.phase.prepares:
+            job.ran = 0
         self._changed(job)
 
     def _attempt_finished(self, event: ev.AttemptFinished, now: int) -> None:
@@ -328,7 +344,7 @@ class QueueCore(Endings):
             return
         worker.let_go(event.job, event.attempt)
         if job is not None:
-            self._requeue(job, now, lost=False)
+            self._requeue(job, now, lost=event.lost)
         self._fill(worker, now)
         self._worker_changed(worker)
 

@@ -67,18 +67,20 @@ class _Lane:
     changed, stay until they are met or are the greater part.
     """
 
-    __slots__ = ("back", "entry", "fresh", "priority", "waiting")
+    __slots__ = ("back", "entry", "fresh", "priority", "taken", "waiting")
 
     def __init__(self, priority: int) -> None:
         self.priority = priority
         self.entry: tuple[int, int] | None = None
         self.fresh: deque[tuple[int, Job]] = deque()
         self.back: list[tuple[int, Job]] = []
+        self.taken: set[int] | None = None
+        """Numbers whose entry among the fresh is void: these were taken out of their turn."""
         self.waiting = 0
 
     def push(self, job: Job) -> None:
         self.waiting += 1
-        if self.fresh and job.number < self.fresh[-1][0]:
+        if self.fresh and job.number <= self.fresh[-1][0]:
             heapq.heappush(self.back, (job.number, job))
         else:
             self.fresh.append((job.number, job))
@@ -88,11 +90,16 @@ class _Lane:
         number, job = entry
         return job.state is not State.QUEUED or job.number != number or job.priority != self.priority
 
+    def _void(self, entry: tuple[int, Job]) -> bool:
+        return self.taken is not None and entry[0] in self.taken
+
     def head(self) -> Job | None:
         """The oldest job that still waits; drops what has gone."""
         fresh, back = self.fresh, self.back
-        while fresh and self.stale(fresh[0]):
-            fresh.popleft()
+        while fresh and (self.stale(fresh[0]) or self._void(fresh[0])):
+            number, _ = fresh.popleft()
+            if self.taken:
+                self.taken.discard(number)
         while back and self.stale(back[0]):
             heapq.heappop(back)
         if back and (not fresh or back[0][0] < fresh[0][0]):
@@ -100,20 +107,34 @@ class _Lane:
         return fresh[0][1] if fresh else None
 
     def take(self, job: Job) -> None:
-        """Drops the entry of a job that was handed out, so that it can come back with the same number."""
-        if self.fresh and self.fresh[0][1] is job:
+        """Drops the entry of a job that was handed out, so that it can come back with the same number.
+
+        One that a worker chose out of its turn may be anywhere: among the fresh its entry only counts no more, among
+        those that came back, which are few, it is looked for.
+        """
+        number = job.number
+        if self.fresh and self.fresh[0][0] == number and not self._void(self.fresh[0]):
             self.fresh.popleft()
-        elif self.back and self.back[0][1] is job:
+        elif self.back and self.back[0][0] == number:
             heapq.heappop(self.back)
+        elif any(entry[0] == number for entry in self.back):
+            self.back = [entry for entry in self.back if entry[0] != number]
+            heapq.heapify(self.back)
+        else:
+            self.taken = self.taken or set()
+            self.taken.add(number)
+            self.compact()
 
     def order(self) -> Iterator[tuple[int, Job]]:
         """Every entry, oldest first, with those of jobs that have gone; changes nothing."""
-        return heapq.merge(self.fresh, sorted(self.back, key=_number), key=_number)
+        fresh = (entry for entry in self.fresh if not self._void(entry)) if self.taken else self.fresh
+        return heapq.merge(fresh, sorted(self.back, key=_number), key=_number)
 
     def compact(self) -> None:
         """Frees the entries of jobs that have gone, once they are the greater part."""
         if len(self.fresh) + len(self.back) > 2 * self.waiting + 64:
-            self.fresh = deque(e for e in self.fresh if not self.stale(e))
+            self.fresh = deque(e for e in self.fresh if not self.stale(e) and not self._void(e))
+            self.taken = None
             self.back = [e for e in self.back if not self.stale(e)]
             heapq.heapify(self.back)
 

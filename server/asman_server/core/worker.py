@@ -48,10 +48,13 @@ class Worker:
         session: The connection it speaks on now; messages of older ones are void.
         info: What it registered.
         now: Milliseconds.
+        chooses: It picks its jobs itself. Such a worker states cpus, gpus and a longest duration; whether it has the
+            memory, tags and platform that a job asks for it judges itself, before it claims the job.
     """
 
     __slots__ = (
         "away_since",
+        "chooses",
         "drained",
         "free_cpus",
         "free_gpus",
@@ -66,8 +69,9 @@ class Worker:
         "tags",
     )
 
-    def __init__(self, session: int, info: Register, now: int) -> None:
+    def __init__(self, session: int, info: Register, now: int, *, chooses: bool = False) -> None:
         self.incarnation = info.incarnation
+        self.chooses = chooses
         self.session = session
         self.since = now
         self.rev = 0
@@ -122,12 +126,13 @@ class Worker:
             return "gpus"
         if shape.cpus > round(info.cpus * 1000):
             return "cpus"
-        if shape.memory > info.memory:
-            return "memory"
-        if not shape.tags <= self.tags:
-            return "tags"
-        if shape.platform and shape.platform != info.platform:
-            return "platform"
+        if not self.chooses:
+            if shape.memory > info.memory:
+                return "memory"
+            if not shape.tags <= self.tags:
+                return "tags"
+            if shape.platform and shape.platform != info.platform:
+                return "platform"
         if info.max_duration and shape.duration > info.max_duration:
             return "duration"
         return ""
@@ -136,7 +141,7 @@ class Worker:
         """Whether a job of this shape can start here now."""
         return (
             shape.cpus <= self.free_cpus
-            and shape.memory <= self.free_memory
+            and (shape.memory <= self.free_memory or self.chooses)
             and shape.gpus <= self.free_gpus
             and not self.lacks(shape)
         )

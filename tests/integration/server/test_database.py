@@ -267,6 +267,13 @@ async def test_webhooks_are_read_by_when_they_are_due(ledger: SqlLedger, store: 
     assert [w.id for w in await store.webhooks(9, [], [])] == ["b", "d"], "a late retry brings nothing back"
 
 
+async def test_an_alias_is_written_once_and_never_changes_its_meaning(ledger: SqlLedger, store: Store) -> None:
+    assert await store.unaliased("other") is None
+    await ledger.commit(commit(aliases=[("other", "own")]))
+    await ledger.commit(commit(aliases=[("other", "stranger"), ("more", "own")]))
+    assert [await store.unaliased(name) for name in ("other", "more", "own")] == ["own", "own", None]
+
+
 async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, ledger: SqlLedger, store: Store) -> None:
     broken: Any = WebhookRow("w", "q", None, "h", "u", b"", 0, 0, 0)  # type: ignore[arg-type]
     with pytest.raises(Unavailable):

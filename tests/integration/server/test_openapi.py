@@ -13,11 +13,12 @@ from starlette.routing import Route
 from asman_server.api import OPERATIONS
 from asman_server.app import make_app
 from asman_server.config import HubConfig
+from asman_server.dialect.operations import OPERATIONS as DIALECT
 from asman_server.hub import Hub
 from asman_server.openapi import document
 from asman_server.rest_types import SubmitBody
 from asman_shared.messages import Submit
-from tests.support.api import opened_api
+from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 from tests.support.processes import HubProcess
 
@@ -34,7 +35,7 @@ def test_every_address_is_in_the_document(tmp_path: Path) -> None:
     paths = msgspec.json.decode(document())["paths"]
     documented = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     assert found == documented
-    assert len({each.name for each in OPERATIONS}) == len(OPERATIONS)
+    assert len({each.name for each in (*OPERATIONS, *DIALECT)}) == len(OPERATIONS) + len(DIALECT)
 
 
 def test_what_the_websocket_takes_rest_takes_too() -> None:
@@ -48,6 +49,21 @@ def test_every_reference_in_the_document_leads_somewhere() -> None:
     names = set(msgspec.json.decode(text)["components"]["schemas"])
     used = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert used <= names
+
+
+async def dialect_answers(api: Api, job: str) -> None:
+    """Every address of one job in the dialect."""
+    for prefix in (f"/j/{job}", f"/q/all/j/{job}"):
+        for path in ("", ".json", "/definition.json", "/result.json", "/results.json", "/namespaces.json"):
+            assert (await api.get(prefix + path)).status == 200, path
+        for path in ("/build-logs.json?since=0", "/run-logs.json?since=0", "/stream", "/outputs/o.txt"):
+            assert (await api.get(prefix + path)).status == 200, path
+        assert (await api.get(prefix + "/inputs/none.txt")).status == 404
+        assert (await api.post(prefix + "/copy", {"queue": "copied"})).status == 200
+    for path in ("/cancel", "/mine/cancel"):
+        assert (await api.post(f"/q/all/j/{job}{path}")).json == {"message": "Job already Finished"}
+    for path in ("/q/all", "/q/all/j"):
+        assert (await api.post(path, {"definition": {"image": "alpine"}})).json == {"success": True, "jobId": job}
 
 
 async def test_every_documented_address_answers_as_documented(hub_process: Callable[..., HubProcess]) -> None:
@@ -67,10 +83,9 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         assert (await api.post("/q/all/validate", {"definition": {}})).status == 200
         assert (await api.get("/q/all/settings")).status == 200
         assert (await api.call("PUT", "/q/all/settings", {"retention": "30d"})).status == 200
-        for path in (f"/j/{job}", f"/j/{job}/result.json", f"/j/{job}/outputs/o.txt"):
-            assert (await api.get(path)).status == 200, path
+        await dialect_answers(api, job)
         assert (await api.get(f"/j/{job}", headers={"Accept": "text/html"})).status == 200
-        for path in ("/", "/q/all", "/metrics", "/healthz", "/openapi.json"):
+        for path in ("/", "/q/all", "/q/all/j", "/all/metrics", "/metrics", "/healthz", "/openapi.json"):
             assert (await api.get(path)).status == 200, path
         assert (await api.get("/assets/none.js")).status == 404
         await worker.send({"type": "put_blobs", "ref": 1, "blobs": [[key, 5]]})

@@ -110,6 +110,7 @@ class Hand:
     info: Register
     here: bool = True
     draining: bool = False
+    chooses: bool = False
     left_draining: bool = False
     away_since: int = 0
     has: dict[tuple[str, int], Has] = field(default_factory=dict)
@@ -124,18 +125,17 @@ class Hand:
 
     def able(self, shape: Shape) -> bool:
         info = self.info
+        stated = shape.memory <= info.memory and shape.platform in ("", info.platform)
         return (
             shape.cpus <= info.cpus * 1000
-            and shape.memory <= info.memory
             and shape.gpus <= info.gpus
-            and all(tag in info.tags for tag in shape.tags)
-            and shape.platform in ("", info.platform)
+            and (self.chooses or (stated and all(tag in info.tags for tag in shape.tags)))
             and (info.max_duration == 0 or shape.duration <= info.max_duration)
         )
 
     def takes(self, shape: Shape) -> bool:
         cpus, memory, gpus = self.free()
-        room = shape.cpus <= cpus and shape.memory <= memory and shape.gpus <= gpus
+        room = shape.cpus <= cpus and (shape.memory <= memory or self.chooses) and shape.gpus <= gpus
         return self.here and not self.draining and room and self.able(shape)
 
 
@@ -225,10 +225,18 @@ class Model:
         held = self.hands[name].has.get((job_id, attempt)) if name in self.hands else None
         return held is not None and held.live
 
-    def join(self, session: int, info: Register) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
+    def claims(self, name: str, job_id: str) -> bool:
+        """Whether a claim is granted, or of what the worker has already."""
+        hand, job = self.hands[name], self.jobs.get(job_id)
+        if not hand.chooses or job is None or job.state is State.FINISHED:
+            return False
+        return job.worker == name if job.state is State.RUNNING else hand.takes(job.shape)
+
+    def join(self, session: int, info: Register, chooses: bool) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
         """Returns what goes on and what is to be stopped."""
         hand = self.hands.setdefault(info.incarnation, Hand(session, info))
         hand.session, hand.info, hand.here, hand.draining = session, info, True, info.draining
+        hand.chooses = chooses
         said = {(held.job, held.attempt): held for held in info.holding}
         lost = [key for key in hand.has if key not in said]
         for key in lost:
@@ -273,12 +281,12 @@ class Model:
             self.end(self.jobs[job_id], reason)
         return taken
 
-    def hand_back(self, name: str, job_id: str, attempt: int) -> None:
+    def hand_back(self, name: str, job_id: str, attempt: int, charged: bool) -> None:
         mine = self.live(name, job_id, attempt)
         if name in self.hands:
             self.hands[name].has.pop((job_id, attempt), None)
         if mine:
-            self.back(job_id, charged=False)
+            self.back(job_id, charged=charged)
 
     def phase(self, name: str, job_id: str, attempt: int, phase: Phase, known: Phase | None) -> None:
         if name not in self.hands:
@@ -291,6 +299,8 @@ class Model:
             held.phase, held.since = phase, self.now
         if phase is Phase.RUNNING and known is not Phase.RUNNING:
             self.jobs[job_id].ran = self.now
+        elif phase in (Phase.ASSIGNED, Phase.STAGING, Phase.PULLING, Phase.BUILDING) and known is not phase:
+            self.jobs[job_id].ran = 0
 
     # ---------------------------------------------------------------------------------------------------- time
 
@@ -330,7 +340,7 @@ class Model:
         assert hand.takes(job.shape), "a job was handed to a worker that can't take it"
         assert attempt > job.attempt, "an attempt number did not grow"
         assert (job_id, attempt) not in hand.has, "an attempt number was given out twice"
-        for other in self.waiting():
+        for other in self.waiting() if not hand.chooses else ():
             assert other.priority <= job.priority or not hand.takes(other.shape), "a more urgent job was passed over"
             same = (other.priority, other.lane, other.shape) == (job.priority, job.lane, job.shape)
             assert not same or other.order >= job.order, "an older job of the same kind was passed over"
@@ -531,6 +541,7 @@ class QueueMachine(RuleBasedStateMachine):
         forgets=st.integers(0, 3),
         lies=st.lists(st.tuples(jobs_, st.integers(0, 6), st.booleans()), max_size=3),
         done=st.booleans(),
+        chooses=st.sampled_from([False, False, True]),
     )
     def join(
         self,
@@ -540,6 +551,7 @@ class QueueMachine(RuleBasedStateMachine):
         forgets: int,
         lies: list[tuple[int, int, bool]],
         done: bool,
+        chooses: bool,
     ) -> None:
         incarnation = name.ljust(16, ".")
         known = self.model.hands.get(incarnation)
@@ -553,10 +565,23 @@ class QueueMachine(RuleBasedStateMachine):
         self.sessions[incarnation] = self.session
         said = Register(incarnation=incarnation, name=name, holding=list(holding.values()), **info)
         self.model.in_memory = frozenset(self.core.jobs)
-        keep, abort = self.model.join(self.session, said)
-        (resumed,) = [e for e in self.send(ev.WorkerJoined(self.session, said)) if isinstance(e, fx.Resumed)]
+        keep, abort = self.model.join(self.session, said, chooses)
+        told = self.send(ev.WorkerJoined(self.session, said, chooses))
+        (resumed,) = [e for e in told if isinstance(e, fx.Resumed)]
         assert {(k.job, k.attempt) for k in resumed.keep} == keep
         assert {(h.job, h.attempt) for h in resumed.abort} == abort
+
+    @rule(name=workers_, number=jobs_)
+    def claim(self, name: str, number: int) -> None:
+        incarnation, job = name.ljust(16, "."), job_id(number)
+        hand = self.model.hands.get(incarnation)
+        loaded = job in self.core.jobs or job not in self.stored
+        mine = hand is not None and loaded and self.model.claims(incarnation, job)
+        new = mine and self.model.jobs[job].state is State.QUEUED
+        effects = self.send(ev.Claimed(incarnation, job))
+        given = [(e.worker.incarnation, e.job.id) for e in effects if isinstance(e, fx.Assign)]
+        assert ((incarnation, job) in given) == new
+        assert any(isinstance(e, fx.Refused) for e in effects) == (hand is not None and not mine)
 
     @rule(name=workers_, stale=st.sampled_from([False, False, True]))
     def lose(self, name: str, stale: bool) -> None:
@@ -598,11 +623,11 @@ class QueueMachine(RuleBasedStateMachine):
         stores = any(isinstance(e, fx.StoreResult) for e in effects)
         assert stores == (accepted and (reason in CACHED or kept is None)), "a result was stored that should not be"
 
-    @rule(data=st.data(), lie=st.sampled_from([False, False, False, True]))
-    def hand_back(self, data: st.DataObject, lie: bool) -> None:
+    @rule(data=st.data(), lie=st.sampled_from([False, False, False, True]), lost=st.booleans())
+    def hand_back(self, data: st.DataObject, lie: bool, lost: bool) -> None:
         name, job, attempt = self.someone(data, lie=lie)
-        self.model.hand_back(name, job, attempt)
-        self.send(ev.AttemptReleased(name, job, attempt))
+        self.model.hand_back(name, job, attempt, lost)
+        self.send(ev.AttemptReleased(name, job, attempt, lost))
 
     @rule(ms=st.sampled_from([1, 1_000, 6_000, 10_000, 20_000]))
     def time_passes(self, ms: int) -> None:

@@ -1,0 +1,26 @@
+"""Whether a worker that chooses its jobs itself gets the one that it claims."""
+
+from __future__ import annotations
+
+from asman_shared.states import State
+
+from .job import Job
+from .worker import Presence, Worker
+
+
+def refusal(worker: Worker, job: Job | None) -> str:
+    """Why a worker does not get a job that it claims; empty when it does, or has it already."""
+    if not worker.chooses:
+        return "this worker is handed its jobs"
+    if job is None:
+        return "this queue has no such job"
+    if job.state is State.RUNNING:
+        return "" if job.worker == worker.incarnation else "another worker has it"
+    if job.state is not State.QUEUED:
+        return "it is finished"
+    if worker.presence is not Presence.READY:
+        return "this worker takes no more jobs"
+    lack = worker.lacks(job.shape)
+    if lack:
+        return f"it needs more {lack} than this worker has"
+    return "" if worker.fits(job.shape) else "this worker has no room for it now"

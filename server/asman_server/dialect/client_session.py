@@ -1,0 +1,229 @@
+"""A client's socket of the dialect: submissions, cancels and questions in; lists, changes and lines out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from asman_shared.errors import AsmanError, BadDefinition, NotFound
+from asman_shared.messages import Accepted, Cancelled, Error, JobState, Message
+from asman_shared.states import State
+
+from ..access import Right
+from ..core import events as ev
+from ..queue_shell import Origin
+from . import shapes
+from .board import is_listed
+from .ids import identify
+from .incoming import NAMESPACE, Query, StateChange
+from .session import DialectSession
+from .submitting import submit
+
+OWN_KEYS: Final = 1000
+"""Ids that are not their job's own which are remembered of one client; the oldest is forgotten first."""
+LIST_PAUSE: Final = 1.0
+"""Seconds between two whole lists that one client asks for; who asks more often waits so long."""
+
+
+class DialectClient(DialectSession):
+    """One client on one queue. A job that it knows by a first-generation id is shown to it under that id, too."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._own: dict[str, str] = {}
+        self._asked: asyncio.TimerHandle | None = None
+        self._asked_at = 0.0
+        self._workers_due = False
+
+    async def _serve(self) -> None:
+        self.access.need(Right.READ)
+        self.outbox.push(self.board.workers_frame())
+        self.outbox.push(self.whole())
+        self.board.enter(self)
+        try:
+            await self.each()
+        finally:
+            if self._asked is not None:
+                self._asked.cancel()
+            self.board.leave(self)
+
+    async def take(self, kind: str, payload: Any) -> None:
+        """Does what a message asks for; one of another type has no effect."""
+        if kind == "StateChange":
+            await self._change(payload)
+        elif kind == "QueryJob":
+            await self._query(payload)
+        elif kind == "QueryJobStates":
+            self._ask_for_list()
+
+    # ------------------------------------------------------------------------------------------------- requests
+
+    async def _change(self, change: StateChange) -> None:
+        self.access.need(Right.SUBMIT)
+        if change.state == State.QUEUED:
+            await self._submit(change)
+        elif change.state == State.FINISHED and change.value.reason == "Cancelled":
+            await self._cancel(change)
+        elif change.state == State.FINISHED and change.value.reason == "Deleted":
+            await self._delete(change)
+
+    async def _submit(self, change: StateChange) -> None:
+        enqueue = change.value.enqueued
+        try:
+            if enqueue is None:
+                raise BadDefinition("a submission has its definition in value.enqueued", field="value.enqueued")
+            found = identify(enqueue.definition, enqueue.id or change.job)
+
+            def answered(message: Message) -> None:
+                if isinstance(message, Accepted):
+                    self._show(found.key, message.job)
+                elif isinstance(message, Error) and not message.retry:
+                    self._refuse(found.key, message.message)
+
+            await submit(self.shell, self.hub, self.aliases, found, enqueue.control, Origin(0, answered))
+        except AsmanError as error:
+            # A hub that can't do it now says nothing: the submission is sent again each second until it is seen.
+            if not error.retry:
+                self._refuse(change.job, error.message)
+            return
+        self._know(found.key, found.job)
+
+    def _know(self, key: str, job: str) -> None:
+        """Shows a job under this id as well from now on."""
+        if key == job:
+            return
+        self._own.pop(key, None)
+        self._own[key] = job
+        if len(self._own) > OWN_KEYS:
+            del self._own[next(iter(self._own))]
+
+    def _show(self, key: str, state: JobState) -> None:
+        """Shows this client where a job is, and everyone for a while."""
+        self.board.pin(state)
+        body = self.board.body(state.id) or shapes.encode(shapes.job_of(self.shell.core, state))
+        members = [shapes.member(each, body) for each in dict.fromkeys((key, state.id))]
+        self.outbox.push(shapes.jobs_frame(b",".join(members), subset=True))
+
+    def _refuse(self, key: str, sentence: str) -> None:
+        """The dialect has no errors: what can't be run is shown as a job that ended with one, to its sender alone."""
+        now = self.hub.clock()
+        value = shapes.FinishedValue(
+            time=now,
+            reason="Error",
+            type="Finished",
+            message=sentence,
+            result=shapes.RunResult(error=sentence, outputs={}),
+        )
+        job = shapes.ListedJob(
+            queued_time=now, time=now, state=State.FINISHED, worker="", finished_reason="Error", finished=value
+        )
+        shown = shapes.encode({key: job})
+        self.outbox.push(shapes.jobs_frame(shown[1:-1], subset=True))
+
+    async def _cancel(self, change: StateChange) -> None:
+        job = await self._job(change.job)
+        namespace = change.value.namespace or NAMESPACE
+        done = asyncio.get_running_loop().create_future()
+
+        def answered(message: Message) -> None:
+            if not done.done():
+                done.set_result(message)
+
+        self.shell.apply(ev.CancelRequested(job, namespace, Origin(0, answered)))
+        message = await done
+        if isinstance(message, Cancelled) and not message.job.state.over:
+            self._show(change.job, message.job)
+
+    async def _delete(self, change: StateChange) -> None:
+        key = await self._job(change.job)
+        namespace = change.value.namespace or NAMESPACE
+        job = await self.shell.job(key)
+        if not job.state.over:
+            # There is no result to forget yet: whoever deletes it does not want it, others may.
+            self.shell.apply(ev.CancelRequested(key, namespace, Origin(0, _ignore)))
+            return
+        self.shell.apply(ev.DeleteRequested(key, Origin(0, _ignore)))
+        self.board.forget_cache(key, namespace)
+
+    async def _query(self, query: Query) -> None:
+        try:
+            job = await self.shell.job(await self.aliases.job(query.job_id, self.shell))
+        except NotFound:
+            self.outbox.push(shapes.jobs_frame(b"", subset=True))
+            return
+        state = await self.shell.durable(job)
+        if is_listed(state):
+            self._know(query.job_id, job.id)
+            self._show(query.job_id, state)
+        else:
+            self.outbox.push(shapes.jobs_frame(b"", subset=True))
+
+    async def _job(self, key: str) -> str:
+        """The job that is meant by an id, in memory.
+
+        Raises:
+            NotFound: The queue has no such job.
+        """
+        job = await self.shell.job(await self.aliases.job(key, self.shell))
+        return job.id
+
+    def _ask_for_list(self) -> None:
+        """Lists are large: who asks for many gets one a second."""
+        loop = asyncio.get_running_loop()
+        if self._asked is None:
+            wait = max(0.0, self._asked_at + LIST_PAUSE - loop.time())
+            self._asked = loop.call_later(wait, self._list_asked_for)
+
+    def _list_asked_for(self) -> None:
+        self._asked = None
+        self._asked_at = asyncio.get_running_loop().time()
+        self.listed()
+
+    # ---------------------------------------------------------------------------------------- what the board tells
+
+    def whole(self) -> bytes:
+        """The whole list; jobs that this client knows by another id are in it twice."""
+        if not self._own:
+            return self.board.whole()
+        more = self._under_own_keys(self._own.items())
+        if not more:
+            return self.board.whole()
+        joined = self.board.joined()
+        return shapes.jobs_frame(joined + b"," + more if joined else more, subset=False)
+
+    def subset(self, jobs: Iterable[str], frame: bytes | None = None) -> bytes:
+        """Some jobs; those that this client knows by another id twice."""
+        wanted = set(jobs)
+        more = self._under_own_keys((key, job) for key, job in self._own.items() if job in wanted)
+        if not more:
+            return super().subset(list(wanted), frame)
+        return shapes.jobs_frame(self.board.members_of(wanted) + b"," + more, subset=True)
+
+    def _under_own_keys(self, own: Iterable[tuple[str, str]]) -> bytes:
+        return b",".join(shapes.member(key, body) for key, job in own if (body := self.board.body(job)) is not None)
+
+    def workers(self, frame: bytes) -> None:
+        """The workers are others."""
+        self._workers_due = self.outbox.congested
+        if not self._workers_due:
+            self.outbox.push(frame)
+
+    def _level(self) -> None:
+        if self._workers_due:
+            self._workers_due = False
+            self.outbox.push(self.board.workers_frame())
+        super()._level()
+
+    def logs(self, job: str, step: str, lines: Any, frame: bytes) -> None:
+        """A job has written lines; one who reads slowly fetches them later."""
+        if self.outbox.congested:
+            return
+        self.outbox.push(frame)
+        for key, own in self._own.items():
+            if own == job:
+                self.outbox.push(shapes.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines}))
+
+
+def _ignore(_message: Message) -> None:
+    """An answer that the dialect has no words for."""

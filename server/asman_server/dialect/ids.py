@@ -1,0 +1,163 @@
+"""Definitions as the dialect sends them, and both generations of their ids.
+
+A definition may come with members that mean nothing here, with nulls and with empty maps. The first generation's id
+covers all of these, the second's covers known members only and is the native id (`asman_shared.identity`). A job that
+was submitted under its first id is known under both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+import rfc8785
+from msgspec import Struct
+
+from asman_shared import identity, limits
+from asman_shared.definition import Build, DataRef, Definition, Requirements
+from asman_shared.errors import BadDefinition, TooLarge
+
+SAFE_INT: Final = 2**53 - 1
+DEPTH: Final = 100
+"""How deep the values of a definition may be nested."""
+_PRESIGNED: Final = "/presignedurl/"
+_FILES: Final = ("inputs", "configFiles")
+_CHANNELS: Final = ("channel", "CHANNEL")
+
+
+class Identified(Struct, frozen=True):
+    """A definition that was read.
+
+    Attributes:
+        definition: What is run.
+        job: Its id.
+        key: The id by which whoever sent it knows it: ``job``, or its first-generation id.
+    """
+
+    definition: Definition
+    job: str
+    key: str
+
+    @property
+    def alias(self) -> str:
+        """The other id by which the job is known; empty when there is none."""
+        return "" if self.key == self.job else self.key
+
+
+def identify(sent: Any, supplied: str | None = None) -> Identified:
+    """Reads a definition and finds its ids.
+
+    Args:
+        sent: As decoded from JSON.
+        supplied: The id that came with it, which must be right by either rule.
+
+    Raises:
+        BadDefinition: It can't be read, or the id is another definition's.
+        TooLarge: It is over its limit.
+    """
+    value = as_javascript(sent)
+    definition = read(value)
+    job = identity.job_id(definition)
+    if supplied in (None, "", job):
+        return Identified(definition, job, job)
+    first = first_id(value)
+    if supplied != first:
+        raise BadDefinition(
+            f"the id {supplied!s:.12}… is not this definition's: it is {job[:12]}…, or {first[:12]}… by the older rule",
+            field="id",
+        )
+    return Identified(definition, job, first)
+
+
+def first_id(value: Any) -> str:
+    """The id by the first generation's rule.
+
+    Args:
+        value: A definition as `as_javascript` gives it.
+
+    Raises:
+        BadDefinition: It can't be written as JSON.
+        TooLarge: It is over `limits.DEFINITION_BYTES`.
+    """
+    if not isinstance(value, dict):
+        raise BadDefinition("a definition is an object", field="definition")
+    made = dict(value)
+    for name in _FILES:
+        files = made.get(name)
+        if isinstance(files, dict):
+            made[name] = {key: _first_ref(ref) for key, ref in files.items()}
+    env = made.get("env")
+    if isinstance(env, dict):
+        made["env"] = {name: text for name, text in env.items() if name not in _CHANNELS or not text}
+    try:
+        body = rfc8785.dumps(made)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise BadDefinition(f"the definition can't be written as JSON: {error}", field="definition") from error
+    if len(body) > limits.DEFINITION_BYTES:
+        raise TooLarge(f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}")
+    return hashlib.sha256(body).hexdigest()
+
+
+def _first_ref(ref: Any) -> Any:
+    if not isinstance(ref, dict):
+        return ref
+    kept = {name: ref[name] for name in ("type", "value") if name in ref}
+    value = kept.get("value")
+    if kept.get("type") == "url" and isinstance(value, str):
+        kept["value"] = value.partition(_PRESIGNED)[0]
+    return kept
+
+
+def as_javascript(value: Any, depth: int = 0) -> Any:
+    """A JSON value with numbers as JavaScript has them: whole numbers beyond 2^53 are the nearest double.
+
+    Raises:
+        BadDefinition: It is nested too deeply, or has a number beyond any double.
+    """
+    if depth > DEPTH:
+        raise BadDefinition(f"a definition is nested at most {DEPTH} deep", field="definition")
+    if isinstance(value, dict):
+        return {key: as_javascript(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, list):
+        return [as_javascript(one, depth + 1) for one in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > SAFE_INT:
+        try:
+            return float(value)
+        except OverflowError:
+            raise BadDefinition("a number in the definition is too large", field="definition") from None
+    return value
+
+
+def read(value: Any) -> Definition:
+    """The definition that is run: known members that are not null.
+
+    Raises:
+        BadDefinition: A member has the wrong type; the error names it.
+    """
+    if not isinstance(value, dict):
+        raise BadDefinition("a definition is an object", field="definition")
+    made = _known(value, Definition)
+    for name, kind in (("build", Build), ("requirements", Requirements)):
+        part = made.get(name)
+        if isinstance(part, dict):
+            made[name] = _known(part, kind)
+    for name in _FILES:
+        files = made.get(name)
+        if isinstance(files, dict):
+            made[name] = {
+                key: _known(ref, DataRef) if isinstance(ref, dict) else ref
+                for key, ref in files.items()
+                if ref is not None
+            }
+    try:
+        return msgspec.convert(made, Definition)
+    except (msgspec.ValidationError, RecursionError) as error:
+        sentence, _, path = str(error).partition(" - at `$")
+        raise BadDefinition(sentence, field=f"definition{path.rstrip('`')}") from None
+
+
+def _known(value: dict[str, Any], kind: type[Struct]) -> dict[str, Any]:
+    names = {field.encode_name for field in msgspec.structs.fields(kind)}
+    # The value of a json ref may be null; everywhere else null is the same as absent.
+    return {name: one for name, one in value.items() if name in names and (one is not None or name == "value")}

@@ -1,0 +1,130 @@
+"""What clients and workers of the dialect say: read leniently, and bounded."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from asman_shared.errors import BadRequest
+
+NAMESPACE: Final = "_"
+
+
+class Call(Struct):
+    """A webhook that is wanted."""
+
+    url: str
+    payload: Any = None
+
+
+class Callbacks(Struct):
+    """The webhooks of one submission."""
+
+    queued: Call | None = None
+    finished: Call | None = None
+
+
+class Control(Struct, rename="camel"):
+    """What belongs to a submission and not to the job."""
+
+    namespace: str | None = None
+    callbacks: Callbacks | None = None
+    max_duration: str | None = None
+
+
+class EnqueueJob(Struct):
+    """A job to submit. ``debug`` and whatever else comes with it is nothing that a run depends on."""
+
+    definition: Any = None
+    id: str | None = None
+    control: Control | None = None
+
+
+class Copy(Struct):
+    """The queue that a job is submitted to again."""
+
+    queue: str
+    control: Control | None = None
+
+
+class Value(Struct):
+    """The value of a change, of whichever state it is; ``type`` is not needed to read it."""
+
+    enqueued: EnqueueJob | None = None
+    worker: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    namespace: str | None = None
+    result: Any = None
+
+
+class StateChange(Struct):
+    """A submission, a claim, a cancel or an end."""
+
+    state: str
+    job: str
+    value: Value = msgspec.field(default_factory=Value)
+    tag: str | None = None
+
+
+class Query(Struct, rename="camel"):
+    """Asks for one job."""
+
+    job_id: str
+
+
+class Registration(Struct, rename="camel"):
+    """A worker says what it has."""
+
+    id: str
+    version: str | None = None
+    cpus: float | None = None
+    gpus: int | None = None
+    max_job_duration: str | int | None = None
+
+
+class Logs(Struct, rename="camel"):
+    """Lines of a job: each ``[text, ms]`` or ``[text, ms, true]``."""
+
+    job_id: str
+    step: str = ""
+    logs: list[list[Any]] = []
+
+
+class Wanted(Struct, rename="camel"):
+    """Definitions that a worker asks for."""
+
+    job_ids: list[str] = []
+
+
+class Envelope(Struct):
+    """Every message."""
+
+    type: str
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_envelope: Final = msgspec.json.Decoder(Envelope).decode
+_PAYLOADS: Final[dict[str, Any]] = {
+    "StateChange": msgspec.json.Decoder(StateChange).decode,
+    "QueryJob": msgspec.json.Decoder(Query).decode,
+    "WorkerRegistration": msgspec.json.Decoder(Registration).decode,
+    "JobStatusLogs": msgspec.json.Decoder(Logs).decode,
+    "RequestJobDefinitions": msgspec.json.Decoder(Wanted).decode,
+}
+
+
+def hear(text: bytes) -> tuple[str, Any]:
+    """A message's type and its payload; the payload is None where the dialect has none.
+
+    Raises:
+        BadRequest: It can't be read; the dialect has no way to say so, and goes on.
+    """
+    try:
+        envelope = _envelope(text)
+        decode = _PAYLOADS.get(envelope.type)
+        return envelope.type, decode(envelope.payload) if decode is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(str(error)) from None

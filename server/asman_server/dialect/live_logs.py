@@ -1,0 +1,106 @@
+"""The lines of a queue's running jobs, as they come, for sockets that are told all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import groupby
+from typing import Final
+
+from asman_shared.codec import Packet
+from asman_shared.errors import AsmanError
+from asman_shared.messages import STDERR, SYSTEM, LogLine, LogLines
+from asman_shared.states import Phase
+
+from ..job_log import JobLog
+from ..queue_shell import QueueShell
+from .shapes import Log
+
+FOLLOWED: Final = 10_000
+"""Jobs of a queue whose lines are forwarded at most; those of the others can be fetched."""
+
+RUNNING: Final = "Running"
+_STEPS: Final = {
+    Phase.ASSIGNED: "docker image pull",
+    Phase.STAGING: "docker image pull",
+    Phase.PULLING: "docker image pull",
+    Phase.BUILDING: "docker build",
+    Phase.RUNNING: RUNNING,
+    Phase.UPLOADING: RUNNING,
+}
+
+
+def is_run_line(line: LogLine) -> bool:
+    """Whether the job itself wrote a line."""
+    return not line.phase.prepares and line.stream != SYSTEM
+
+
+def is_build_line(line: LogLine) -> bool:
+    """Whether a line tells how the image came to be."""
+    return line.phase.prepares
+
+
+def step_of(line: LogLine) -> str:
+    """The dialect's name of the step that a line belongs to; empty for one that is told nowhere there."""
+    return _STEPS[line.phase] if is_build_line(line) or is_run_line(line) else ""
+
+
+def log_of(line: LogLine) -> Log:
+    """A line as the dialect writes it."""
+    return (line.text, line.time, True) if line.stream == STDERR else (line.text, line.time)
+
+
+class LiveLogs:
+    """See the module.
+
+    Args:
+        shell: The queue.
+        tell: Takes a job's id, a step and its lines.
+    """
+
+    def __init__(self, shell: QueueShell, tell: Callable[[str, str, list[Log]], None]) -> None:
+        self._shell = shell
+        self._tell = tell
+        self._followed: dict[str, JobLog | None] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def follow(self, job: str) -> None:
+        """Forwards the lines of a job from now on."""
+        if job in self._followed or len(self._followed) >= FOLLOWED:
+            return
+        self._followed[job] = None
+        task = asyncio.get_running_loop().create_task(self._open(job))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, job: str) -> None:
+        try:
+            opened = await self._shell.logs.open(job)
+        except AsmanError:
+            self._followed.pop(job, None)
+            return
+        if job in self._followed:
+            self._followed[job] = opened
+            opened.followers[self] = None
+        else:
+            self._shell.logs.close(job)
+
+    def leave(self, job: str) -> None:
+        """Ends `follow`."""
+        opened = self._followed.pop(job, None)
+        if opened is not None:
+            opened.followers.pop(self, None)
+            self._shell.logs.close(job)
+
+    def close(self) -> None:
+        """Forwards nothing any more."""
+        for job in list(self._followed):
+            self.leave(job)
+
+    def lines(self, packet: Packet, first: int, last: int) -> None:
+        """New lines of a job."""
+        message = packet.message
+        if isinstance(message, LogLines):
+            for step, some in groupby(message.lines, step_of):
+                if step:
+                    self._tell(message.job, step, [log_of(line) for line in some])

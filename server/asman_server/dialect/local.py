@@ -1,0 +1,147 @@
+"""The queue of somebody's own machine: found by pages under the name ``local``, and closed to strangers.
+
+Any web page may send requests to ``localhost``, so without a gate any page could run containers on the machine of
+whoever looks at it. What can be guessed by a page (the queue ``local``, jobs and files by their ids) is therefore
+answered only
+
+- to this machine, for the queue ``local``: its name is no secret, so nobody else in the network may use it;
+- under a host name that is this machine's own: a page whose name was made to lead here (DNS rebinding) has another;
+- to pages of this hub, and to those of origins that the operator has named (``--allow-origin``).
+
+Programs that are no web pages send no ``Origin`` and are not asked for one. Queues with secret names stay open to
+everyone who knows the name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..hub import LOCAL
+
+BY_ID: Final = ("f", "j")
+"""First parts of addresses whose rest is a hash, which can be guessed."""
+MAY_USE_LOCAL: Final = "asman.may_use_local"
+"""Whether a request to copy a job, which the gate let through, may copy it to ``local``; in its scope."""
+_SOCKETS: Final = ("client", "browser", "worker", "metrics")
+
+
+class LocalGate:
+    """ASGI middleware; see the module.
+
+    Args:
+        app: The hub's application.
+        queue: The queue that ``local`` stands for.
+        origins: Origins that may use it, ``*`` for all.
+        public_host: A host name of this hub besides those of loopback.
+        in_network: The hub listens to its network, where it may have any name; only ``local`` is then held to the names
+            of this machine.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        queue: str,
+        origins: Collection[str],
+        public_host: str = "",
+        *,
+        in_network: bool = False,
+    ) -> None:
+        self._app = app
+        self._queue = queue
+        self._origins = {origin.rstrip("/").lower() for origin in origins}
+        self._public_host = public_host.lower()
+        self._in_network = in_network
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a request through, or answers it with why not."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        parts = scope["path"].split("/")[1:]
+        at = _queue_at(parts)
+        local = at is not None and parts[at] == LOCAL
+        copies = parts[-1] == "copy"
+        if local or copies or parts[0] in BY_ID:
+            refusal = self._refusal(scope, local=local)
+            if refusal:
+                await _refuse(scope, send, refusal)
+                return
+        if copies:
+            # Which queue a job is copied to is said in the body: whoever may not use `local` may not copy to it.
+            scope = {**scope, MAY_USE_LOCAL: not self._refusal(scope, local=True)}
+        if local and at is not None:
+            parts[at] = self._queue
+            path = "/" + "/".join(parts)
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, *, local: bool) -> str:
+        """Why a request is not answered; empty when it is."""
+        headers = Headers(scope=scope)
+        client = scope.get("client")
+        if local and (client is None or not is_loopback(client[0])):
+            return "the queue 'local' is for programs on its own machine; use the queue's own name"
+        host = headers.get("host", "")
+        if (local or not self._in_network) and not self._is_own(host):
+            return f"'{host[:200]}' is not a name of this hub"
+        origin = headers.get("origin")
+        if origin is None:
+            strange = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
+            visits = headers.get("sec-fetch-mode") == "navigate" and scope.get("method") == "GET"
+            return "pages of other origins may not use the hub of this machine" if strange and not visits else ""
+        known = origin.rstrip("/").lower()
+        if "*" in self._origins or known in self._origins or urlsplit(known).netloc == host.lower():
+            return ""
+        return (
+            f"pages of {origin[:200]} may not use the hub of this machine; "
+            f"whoever runs it can allow that with --allow-origin {origin[:200]}"
+        )
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a host name can't be one that a stranger made to lead here: loopback, or a plain address."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name == "localhost" or name.endswith(".localhost") or (self._public_host and name == self._public_host):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _queue_at(parts: list[str]) -> int | None:
+    """Which part of an address names a queue."""
+    if parts[0] == "q" and len(parts) > 1:
+        return 1
+    return 0 if len(parts) == 2 and parts[1] in _SOCKETS else None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return bool((mapped or found).is_loopback)
+
+
+async def _refuse(scope: Scope, send: Send, sentence: str) -> None:
+    """Says why, in a way that the page itself can't read."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": sentence[:120]})
+        return
+    body = json.dumps({"error": sentence, "code": "forbidden"}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

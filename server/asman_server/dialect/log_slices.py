@@ -1,0 +1,114 @@
+"""Logs in the dialect's two kinds, by cursors: how many lines of a kind there were before.
+
+The hub numbers all lines of a job in one row; the dialect counts those of the build and those of the run apart.
+Counting begins at the run's first line; where a reader goes on from is remembered (`Cursors`), so that one who asks
+again and again costs only what is new. Lines that are no longer kept are counted, too: a slice ends before such a gap,
+and the next one begins behind it, which its ``sliceStart`` shows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from asman_shared import limits
+from asman_shared.messages import LogLine
+from asman_shared.states import State
+
+from ..queue_shell import QueueShell
+from .live_logs import is_build_line, is_run_line, log_of
+from .shapes import Log
+
+Kind = Literal["build", "run"]
+
+SLICE_LINES: Final = 10_000
+"""Lines in one slice at most."""
+SLICE_BYTES: Final = 1024 * 1024
+"""Text in one slice at most, about."""
+REMEMBERED: Final = 10_000
+"""Places that are remembered at most."""
+
+Place = tuple[str, str, int, Kind, int]
+"""(queue, job, number of the run, kind, cursor)."""
+
+
+class Slice(Struct, rename="camel"):
+    """Some lines of a log.
+
+    Attributes:
+        data: In order.
+        slice_start: The cursor of the first of them; more than was asked for when lines are no longer kept.
+        next_cursor: The ``since`` of the next slice.
+        is_final: The job is finished and there is nothing after these.
+    """
+
+    data: list[Log]
+    slice_start: int
+    next_cursor: int
+    is_final: bool
+
+
+def is_of(kind: Kind, line: LogLine) -> bool:
+    """Whether a line belongs to a log of this kind."""
+    return is_build_line(line) if kind == "build" else is_run_line(line)
+
+
+class Cursors:
+    """Where the line of a cursor is, for those that were given out lately."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Place, int] = OrderedDict()
+
+    def remember(self, place: Place, seq: int) -> None:
+        """The line at this cursor is at ``seq`` or after it."""
+        self._known[place] = seq
+        self._known.move_to_end(place)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def get(self, place: Place) -> int | None:
+        """Where to look for the line of a cursor."""
+        return self._known.get(place)
+
+
+async def read_slice(shell: QueueShell, cursors: Cursors, job_id: str, kind: Kind, since: int) -> Slice:
+    """The lines of a kind from a cursor on.
+
+    Raises:
+        NotFound: The queue has no such job.
+        Unavailable: The database can't be read now.
+    """
+    job = await shell.job(job_id)
+    state = await shell.durable(job)
+    run = (shell.name, job_id, job.number, kind)
+    known = cursors.get((*run, since))
+    seq, cursor = (known, since) if known is not None else (state.log_start, 0)
+    found = Slice([], since, since, False)
+    size = 0
+    at_end = False
+    while not at_end:
+        lines, at_end = await shell.logs.read(job_id, seq, limits.LOG_BATCH_LINES)
+        for line in lines:
+            if not is_of(kind, line):
+                seq = line.seq + 1
+                continue
+            gap = line.seq - seq
+            if found.data and (gap or len(found.data) == SLICE_LINES or size >= SLICE_BYTES):
+                cursors.remember((*run, found.next_cursor), seq)
+                return found
+            cursor += gap
+            if cursor >= since:
+                if not found.data:
+                    found.slice_start = cursor
+                found.data.append(log_of(line))
+                found.next_cursor = cursor + 1
+                size += len(line.text)
+            cursor += 1
+            seq = line.seq + 1
+        if not lines:
+            break
+    cursors.remember((*run, found.next_cursor), seq)
+    found.is_final = state.state is State.FINISHED and job.state is State.FINISHED
+    return found

@@ -1,0 +1,213 @@
+"""One job over HTTP, in the dialect's shapes: ``/j/{id}…`` and the same below ``/q/{queue}``."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Final
+from urllib.parse import quote
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from asman_shared.definition import SHA256, DataRef, Definition
+from asman_shared.errors import BadRequest, Forbidden, NotFound
+from asman_shared.messages import Accepted, Cancelled
+from asman_shared.states import State
+
+from ..access import Right, access
+from ..core import Job
+from ..core import events as ev
+from ..hub import LOCAL, Hub
+from ..pages import page
+from ..rest import HOSTILE, as_json, blob_response, hub_of
+from ..rest_requests import ask, body_of, granted, label
+from . import shapes
+from .boards import Boards
+from .ids import Identified
+from .incoming import NAMESPACE, Copy
+from .local import MAY_USE_LOCAL
+from .outcomes import bytes_of
+from .results import job_with_result
+from .submitting import submit
+
+NOT_FOUND: Final = "Job not found"
+
+
+class Found(Struct, frozen=True):
+    """A job that a request is about, as it is stored, and the queue that has it."""
+
+    queue: str
+    job: Job
+
+
+class Data(Struct):
+    """Answers with something; null when there is none."""
+
+    data: object
+
+
+class Done(Struct, rename="camel", omit_defaults=True):
+    """Answers that something was done."""
+
+    success: bool
+    job_id: str = ""
+    namespace: str = ""
+
+
+class Said(Struct):
+    """Answers that there was nothing to do."""
+
+    message: str
+
+
+def boards_of(request: Request) -> Boards:
+    """The boards of the hub that serves a request."""
+    boards: Boards = request.app.state.boards
+    return boards
+
+
+async def id_of(request: Request) -> str:
+    """The id of the job that a path names, by either of its ids.
+
+    Raises:
+        BadRequest: It can't be the id of a job.
+    """
+    key = str(request.path_params["id"]).removesuffix(".json")
+    if SHA256.fullmatch(key) is None:
+        raise BadRequest("a job id is a sha256 in 64 lowercase hex digits", field="id")
+    return await boards_of(request).aliases.job(key)
+
+
+async def find(request: Request) -> Found | None:
+    """The job that a path names: in its queue, or in whichever has it. No queue is made or loaded for it."""
+    store = hub_of(request).store
+    queue = granted(request, Right.READ) if "queue" in request.path_params else None
+    job_id = await id_of(request)
+    if queue is None:
+        found = await store.anywhere(job_id)
+        return Found(*found) if found is not None else None
+    jobs = await store.jobs(queue, [job_id])
+    return Found(queue, jobs[0]) if jobs else None
+
+
+async def found_job(request: Request) -> Found:
+    """As `find`.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = await find(request)
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    return found
+
+
+async def definition_of(request: Request) -> tuple[Found, Definition]:
+    """The job that a path names, with its definition.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = await found_job(request)
+    definition = await hub_of(request).store.definition(found.job.id)
+    if definition is None:
+        raise NotFound(NOT_FOUND)
+    return found, definition
+
+
+async def job(request: Request) -> Response:
+    """A job's page for browsers; for others its definition, and its result once it is finished."""
+    asks_for_page = "text/html" in request.headers.get("accept", "")
+    if asks_for_page and not str(request.path_params["id"]).endswith(".json"):
+        return page(request)
+    found, definition = await definition_of(request)
+    made = shapes.StoredJob(definition)
+    if found.job.state is State.FINISHED:
+        made.results = await job_with_result(hub_of(request), found.queue, found.job)
+    return as_json(Data(made))
+
+
+async def definition(request: Request) -> Response:
+    """The job's definition, or null."""
+    return as_json(Data(await hub_of(request).store.definition(await id_of(request))))
+
+
+async def result(request: Request) -> Response:
+    """The job with its result, or null while it is not finished."""
+    found = await find(request)
+    if found is None or found.job.state is not State.FINISHED:
+        return as_json(Data(None))
+    return as_json(Data(await job_with_result(hub_of(request), found.queue, found.job)))
+
+
+async def namespaces(request: Request) -> Response:
+    """The namespaces that hold the job."""
+    found = await find(request)
+    return as_json(Data(list(found.job.holders) if found is not None else []))
+
+
+async def input_file(request: Request) -> Response:
+    """The bytes of one of the job's inputs, or where they are."""
+    _, made = await definition_of(request)
+    name = str(request.path_params["path"])
+    ref = (made.inputs or {}).get(name) or (made.config_files or {}).get(name)
+    if ref is None:
+        raise NotFound(f"this job has no input '{name[:200]}'")
+    return await file_answer(hub_of(request), ref, name)
+
+
+async def output_file(request: Request) -> Response:
+    """The bytes of one of the job's outputs, or where they are."""
+    found = await found_job(request)
+    name = str(request.path_params["path"])
+    hub = hub_of(request)
+    stored = await hub.store.result(found.queue, found.job.id)
+    file = stored.outputs.get(name) if stored is not None else None
+    if file is None:
+        raise NotFound(f"this job has no output '{name[:200]}'")
+    return await file_answer(hub, file.ref, name)
+
+
+async def file_answer(hub: Hub, ref: DataRef, name: str) -> Response:
+    """What a ref stands for: the bytes under a file's name, or where they are."""
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    disposition = f"attachment; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}"
+    if ref.type == "url":
+        return RedirectResponse(str(ref.value), status_code=302)
+    if ref.type == "key":
+        return await blob_response(hub, await hub.files.sha256(str(ref.value)), kind, disposition)
+    return Response(bytes_of(ref), media_type=kind, headers={"Content-Disposition": disposition, **HOSTILE})
+
+
+async def copy(request: Request) -> Response:
+    """Submits the same definition to another queue."""
+    body = await body_of(request, Copy)
+    guarded = body.queue == LOCAL and hub_of(request).config.local_queue
+    if guarded and not request.scope.get(MAY_USE_LOCAL):
+        raise Forbidden("the queue 'local' is for programs on its own machine; use the queue's own name")
+    target = access(hub_of(request).queue_name(body.queue))
+    target.need(Right.SUBMIT)
+    found, made = await definition_of(request)
+    hub, aliases = hub_of(request), boards_of(request).aliases
+    identified = Identified(made, found.job.id, found.job.id)
+    async with hub.registry.using(target.queue, linger=True) as shell:
+        await ask(lambda origin: submit(shell, hub, aliases, identified, body.control, origin), Accepted)
+    return as_json(Done(success=True))
+
+
+async def cancel(request: Request) -> Response:
+    """Releases the job from a namespace (``*``: from all); it is stopped when nobody holds it any more."""
+    named = request.path_params.get("namespace")
+    namespace = str(named) if named else label(request, "namespace", NAMESPACE)
+    granted(request, Right.SUBMIT)
+    found = await found_job(request)
+    if found.job.state.over:
+        return as_json(Said(f"Job already {found.job.state.value}"))
+    async with hub_of(request).registry.using(found.queue, linger=True) as shell:
+        live = await shell.job(found.job.id)
+        if live.state.over:
+            return as_json(Said(f"Job already {live.state.value}"))
+        await ask(lambda origin: shell.apply(ev.CancelRequested(live.id, namespace, origin)), Cancelled)
+    key = str(request.path_params["id"])
+    return as_json(Done(success=True, job_id=key, namespace=namespace))

@@ -1,0 +1,128 @@
+"""A job's logs over HTTP, in the dialect's two kinds: slices by cursor, and a stream of server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asman_shared.messages import JobState, Verdict
+from asman_shared.states import Reason, State
+
+from ..job_watch import JobWatch
+from ..queue_shell import QueueShell
+from ..rest import as_json, hub_of
+from ..rest_requests import number
+from ..rest_stream import EVENTS, Streamed
+from .log_slices import Cursors, Kind, read_slice
+from .rest import found_job
+from .shapes import REASONS, Log
+
+HEARTBEAT: Final = 15.0
+"""Seconds after which a comment is sent when there is nothing else to send."""
+KINDS: Final[tuple[Kind, ...]] = ("build", "run")
+_encode = msgspec.json.Encoder().encode
+
+
+class Lines(Struct):
+    """New lines of a kind, and the cursor after them."""
+
+    lines: list[Log]
+    cursor: int
+
+
+class Where(Struct, omit_defaults=True):
+    """Where a job is; ``reason`` when it is finished."""
+
+    state: State
+    reason: str = ""
+
+
+def cursors_of(request: Request) -> Cursors:
+    """The cursors of the hub that serves a request."""
+    cursors: Cursors = request.app.state.cursors
+    return cursors
+
+
+async def build_logs(request: Request) -> Response:
+    """Lines of how the job's image came to be, from the cursor ``since`` on."""
+    return await _slice(request, "build")
+
+
+async def run_logs(request: Request) -> Response:
+    """Lines that the job wrote, from the cursor ``since`` on."""
+    return await _slice(request, "run")
+
+
+async def _slice(request: Request, kind: Kind) -> Response:
+    since = number(request, "since", 0)
+    found = await found_job(request)
+    async with hub_of(request).registry.using(found.queue, linger=True) as shell:
+        return as_json(await read_slice(shell, cursors_of(request), found.job.id, kind, since))
+
+
+async def stream(request: Request) -> Response:
+    """The job's whole history, then all that comes, as server-sent events.
+
+    ``state``: where the job is; ``build-log`` and ``run-log``: new lines, and the cursor after them; ``final``: how it
+    ended, after the last line.
+    """
+    found = await found_job(request)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    pieces = _stream(request, found.queue, found.job.id)
+    return Streamed(pieces, EVENTS, hub_of(request).closing, headers)
+
+
+async def _stream(request: Request, queue: str, job_id: str) -> AsyncGenerator[bytes, None]:
+    cursors = cursors_of(request)
+    async with hub_of(request).registry.using(queue) as shell, JobWatch(shell, job_id) as watch:
+        await watch.follow_log()
+        run = watch.job.number
+        at: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        told = -1
+        while True:
+            state = watch.state
+            if watch.job.number != run:
+                run, at = watch.job.number, dict.fromkeys(KINDS, 0)
+            if not state.state.over and state.rev > told:
+                told = state.rev
+                yield _event("state", Where(state.state))
+            for kind in KINDS if state.state is not State.REMOVED else ():
+                async for part in _lines(shell, cursors, job_id, kind, at):
+                    yield part
+            if state.state.over:
+                yield _event("state", Where(state.state, _reason(state)))
+                yield _event("final", Where(State.FINISHED, _reason(state)))
+                return
+            if watch.state is state:
+                try:
+                    async with asyncio.timeout(HEARTBEAT):
+                        await watch.news()
+                except TimeoutError:
+                    yield b": still here\n\n"
+
+
+async def _lines(
+    shell: QueueShell, cursors: Cursors, job_id: str, kind: Kind, at: dict[Kind, int]
+) -> AsyncGenerator[bytes, None]:
+    """All lines of a kind that there are now, after those that were told."""
+    while True:
+        found = await read_slice(shell, cursors, job_id, kind, at[kind])
+        if not found.data:
+            return
+        at[kind] = found.next_cursor
+        yield _event(f"{kind}-log", Lines(found.data, found.next_cursor))
+
+
+def _reason(state: JobState) -> str:
+    verdict = state.verdict or Verdict(ok=False, reason=Reason.DELETED)
+    return REASONS[verdict.reason]
+
+
+def _event(kind: str, data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(data))

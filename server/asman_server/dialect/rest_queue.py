@@ -1,0 +1,123 @@
+"""A queue over HTTP, in the dialect's shapes: submit, list, look at it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from msgspec import Raw, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asman_shared.messages import Accepted
+from asman_shared.states import State
+
+from .. import __version__
+from ..access import Right
+from ..core import Job
+from ..hub import Hub
+from ..pages import page
+from ..rest import as_json, hub_of
+from ..rest_queue import totals
+from ..rest_requests import ask, body_of, granted
+from ..rest_types import Totals
+from . import shapes
+from .board import FINISHED_JOBS, LISTED_JOBS, LISTED_WORKERS, PAGE, is_listed
+from .ids import identify
+from .incoming import EnqueueJob
+from .rest import Data, Done, boards_of
+from .submitting import submit
+
+STATUS_JOBS: Final = 1000
+"""Unfinished jobs that a status shows at most."""
+
+
+class Status(Struct):
+    """How a queue is.
+
+    Attributes:
+        jobs: The newest jobs that are not finished.
+        workers: Those that are connected.
+        clients: How many clients are connected.
+        counts: Jobs in each state, and connected workers.
+        hub: The hub's version.
+        time: Its clock.
+    """
+
+    jobs: dict[str, shapes.ListedJob]
+    workers: list[shapes.ListedWorker]
+    clients: int
+    counts: Totals
+    hub: str
+    time: int
+
+
+async def enqueue(request: Request) -> Response:
+    """Submits a job; ``id`` and ``control`` may be left out."""
+    name = granted(request, Right.SUBMIT)
+    body = await body_of(request, EnqueueJob)
+    found = identify(body.definition, body.id)
+    hub, aliases = hub_of(request), boards_of(request).aliases
+    async with hub.registry.using(name, linger=True) as shell:
+        await ask(lambda origin: submit(shell, hub, aliases, found, body.control, origin), Accepted)
+    return as_json(Done(success=True, job_id=found.key))
+
+
+async def queue(request: Request) -> Response:
+    """The queue's page for browsers; for others its jobs by their ids."""
+    if "text/html" in request.headers.get("accept", ""):
+        return page(request)
+    return await jobs(request)
+
+
+async def jobs(request: Request) -> Response:
+    """The queue's jobs by their ids; a request never makes a queue."""
+    name = granted(request, Right.READ)
+    hub = hub_of(request)
+    shell = hub.registry.queues.get(name)
+    board = boards_of(request).get(shell) if shell is not None else None
+    if board is not None:
+        return as_json(Data(Raw(b"{%b}" % board.joined())))
+    unfinished = await stored(hub, name, [State.RUNNING], LISTED_JOBS)
+    unfinished |= await stored(hub, name, [State.QUEUED], LISTED_JOBS - len(unfinished))
+    return as_json(Data(unfinished | await stored(hub, name, [State.FINISHED], FINISHED_JOBS)))
+
+
+async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[str, shapes.ListedJob]:
+    """The newest jobs of a queue in some states, as they are stored.
+
+    Raises:
+        Unavailable: The database can't be read now.
+    """
+    shell = hub.registry.queues.get(name)
+    core = shell.core if shell is not None else None
+    found: dict[str, shapes.ListedJob] = {}
+    before: int | None = None
+    while most > 0:
+        rows: list[Job] = await hub.store.page(name, states, before, min(PAGE, most))
+        for row in rows:
+            state = row.wire()
+            if is_listed(state):
+                found[row.id] = shapes.job_of(core, state)
+        if len(rows) < PAGE:
+            break
+        most -= len(rows)
+        before = rows[-1].number
+        await asyncio.sleep(0)
+    return found
+
+
+async def status(request: Request) -> Response:
+    """The queue's unfinished jobs, its workers, and how many of everything there are; it is not loaded for that."""
+    name = granted(request, Right.READ)
+    hub = hub_of(request)
+    shell = hub.registry.queues.get(name)
+    made = Status(
+        jobs=await stored(hub, name, [State.RUNNING, State.QUEUED], STATUS_JOBS),
+        workers=shapes.workers_of(shell.core, hub.clock(), LISTED_WORKERS) if shell is not None else [],
+        clients=shell.connections - len(shell.links) if shell is not None else 0,
+        counts=await totals(hub, name),
+        hub=__version__,
+        time=hub.clock(),
+    )
+    return as_json(made)

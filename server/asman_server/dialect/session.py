@@ -1,0 +1,172 @@
+"""What both kinds of the dialect's sockets share: text frames in, finished frames out, silence noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from asman_shared.errors import CLOSE_REASONS, AsmanError, BadRequest, CloseCode
+
+from ..access import Access
+from ..hub import Hub
+from ..session import Closed, close_reason
+from ..transport import EXTENSION, framed
+from .board import Board
+from .boards import Boards
+from .incoming import hear
+from .outbox import TextOutbox
+
+log = logging.getLogger("asman.hub.dialect")
+
+CLOSE_SECONDS: Final = 5.0
+"""How long a close may take to be sent."""
+
+
+class DialectSession:
+    """One socket of the dialect.
+
+    Args:
+        websocket: Not yet accepted.
+        access: What its key grants.
+        board: What is shown on its queue.
+        boards: The hub's.
+        hub: The hub.
+    """
+
+    works = False
+
+    def __init__(self, websocket: WebSocket, access: Access, board: Board, boards: Boards, hub: Hub) -> None:
+        self.access = access
+        self.board = board
+        self.shell = board.shell
+        self.aliases = boards.aliases
+        self.hub = hub
+        self.heard = asyncio.get_running_loop().time()
+        self._websocket = websocket
+        self._closing: asyncio.Task[None] | None = None
+        self._missed: dict[str, None] = {}
+        self._list_due = False
+        self.outbox = TextOutbox(websocket.scope["extensions"][EXTENSION], self._too_slow, self._level)
+
+    # ---------------------------------------------------------------------------------------------------- serving
+
+    async def run(self) -> None:
+        """Serves the connection until it ends; never raises."""
+        await self._websocket.accept()
+        try:
+            try:
+                await self._serve()
+            except Closed as closed:
+                await self._close(closed.code, closed.reason)
+            except AsmanError as error:
+                await self._close(CloseCode.FORBIDDEN, error.message)
+            except (WebSocketDisconnect, ConnectionError):
+                log.debug("the other side went away")
+            except asyncio.CancelledError:
+                await self._close(CloseCode.RESTART, CLOSE_REASONS[CloseCode.RESTART])
+                raise
+            except Exception:
+                log.exception("a session failed")
+                await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
+        finally:
+            self.outbox.close()
+            if self._closing is not None:
+                await asyncio.wait([self._closing])
+
+    async def _serve(self) -> None:
+        raise AssertionError("each kind of session has its own")  # pragma: no cover
+
+    async def each(self) -> None:
+        """Takes every message until the connection ends. What can't be read is passed over, as is expected there."""
+        while True:
+            text = await self._text()
+            if text == b"PING":
+                self.outbox.push(framed(self.pong(), text=True))
+            elif text.startswith(b"{"):
+                try:
+                    kind, payload = hear(text)
+                    await self.take(kind, payload)
+                except BadRequest as error:
+                    log.debug("a message was passed over", extra={"error": error.message})
+                except AsmanError as error:
+                    log.info("a message had no effect", extra={"error": error.message, "queue": self.shell.short})
+
+    async def _text(self) -> bytes:
+        event: dict[str, Any] = dict(await self._websocket.receive())
+        if event["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(event.get("code", 1005))
+        self.heard = asyncio.get_running_loop().time()
+        text = event.get("text")
+        return str(text).encode("utf-8", "replace") if text is not None else bytes(event.get("bytes") or b"")
+
+    def pong(self) -> bytes:
+        """The answer to a ping."""
+        return b"PONG"
+
+    async def take(self, kind: str, payload: Any) -> None:
+        """Does what a message asks for."""
+
+    def close_soon(self, code: CloseCode) -> None:
+        """Closes the connection from outside of its own task."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, CLOSE_REASONS.get(code, "")))
+
+    def _too_slow(self) -> None:
+        self.close_soon(CloseCode.SLOW_READER)
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        self.outbox.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(code, close_reason(reason))
+        except (RuntimeError, WebSocketDisconnect, TimeoutError, OSError):
+            log.debug("the connection was gone before it could be closed")
+
+    # ---------------------------------------------------------------------------------------- what the board tells
+
+    def whole(self) -> bytes:
+        """The whole list as this socket is shown it."""
+        return self.board.whole()
+
+    def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
+        """Some jobs as this socket is shown them; ``frame`` has them as most are."""
+        return frame or self.board.subset(jobs)
+
+    def listed(self) -> None:
+        """It is time for a whole list; one who reads slowly gets it when what was sent before has been read."""
+        if self.outbox.congested:
+            self._list_due = True
+        else:
+            self._list_due = False
+            self._missed.clear()
+            self.outbox.push(self.whole())
+
+    def changed(self, frame: bytes, jobs: Any) -> None:
+        """These jobs have changed; one who reads slowly is told later, of what they are then."""
+        if self.outbox.congested:
+            self._missed.update(dict.fromkeys(jobs))
+        else:
+            self.outbox.push(self.subset(jobs, frame))
+
+    def _level(self) -> None:
+        if self._list_due:
+            self.listed()
+        elif self._missed:
+            jobs, self._missed = list(self._missed), {}
+            self.outbox.push(self.subset(jobs))
+
+    def vanished(self, job: str) -> None:
+        """A job is not listed any more."""
+        self._missed.pop(job, None)
+
+    def workers(self, frame: bytes) -> None:
+        """The workers are others."""
+
+    def logs(self, job: str, step: str, lines: Any, frame: bytes) -> None:
+        """A job has written lines."""
+
+    def forget_cache(self, frame: bytes) -> None:
+        """The result of a job was deleted."""

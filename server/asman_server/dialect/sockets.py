@@ -1,0 +1,30 @@
+"""The dialect's websockets: who asks for no subprotocol speaks it."""
+
+from __future__ import annotations
+
+from starlette.websockets import WebSocket
+
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
+
+from ..access import access
+from ..hub import Hub
+from ..session import close_reason
+from .boards import Boards
+from .client_session import DialectClient
+from .worker_session import DialectWorker
+
+Kind = type[DialectClient] | type[DialectWorker]
+
+
+async def serve(websocket: WebSocket, kind: Kind) -> None:
+    """Serves a socket until it ends. What it says while its queue is loaded waits, so nothing is lost."""
+    hub: Hub = websocket.app.state.hub
+    boards: Boards = websocket.app.state.boards
+    try:
+        granted = access(websocket.path_params["queue"])
+        async with hub.registry.using(granted.queue) as shell, boards.using(shell) as board:
+            await kind(websocket, granted, board, boards, hub).run()
+    except AsmanError as error:
+        await websocket.accept()
+        code = CloseCode.BAD_QUEUE if error.field == "queue" else CloseCode.OVERLOADED
+        await websocket.close(code, close_reason(error.message or CLOSE_REASONS[code]))

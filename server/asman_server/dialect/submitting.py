@@ -1,0 +1,92 @@
+"""Submissions, from sockets and from REST: read, identified, and put to the queue."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from asman_shared import limits
+from asman_shared.definition import SHA256, DataRef, Definition
+from asman_shared.errors import BadDefinition
+from asman_shared.messages import Callback, Callbacks, Submit
+from asman_shared.units import parse_duration
+
+from ..hub import Hub
+from ..plain_files import PlainFiles
+from ..queue_shell import Origin, QueueShell
+from . import incoming
+from .boards import Aliases
+from .ids import Identified
+
+
+def submission(found: Identified, control: incoming.Control | None) -> Submit:
+    """The native message that a submission means.
+
+    Raises:
+        BadDefinition: The namespace can't be one.
+        BadUnit: The longest duration can't be read.
+    """
+    control = control or incoming.Control()
+    namespace = control.namespace or incoming.NAMESPACE
+    if len(namespace) > limits.LABEL_LENGTH:
+        raise BadDefinition(f"a namespace has at most {limits.LABEL_LENGTH} characters", field="control.namespace")
+    limit = control.max_duration
+    return Submit(
+        ref=0,
+        definition=found.definition,
+        namespace=namespace,
+        time_limit=parse_duration(limit, field="control.maxDuration") if limit else 0,
+        follow=False,
+        callbacks=_callbacks(control.callbacks),
+    )
+
+
+def _callbacks(wanted: incoming.Callbacks | None) -> Callbacks | None:
+    if wanted is None:
+        return None
+    return Callbacks(queued=_callback(wanted.queued), finished=_callback(wanted.finished))
+
+
+def _callback(call: incoming.Call | None) -> Callback | None:
+    return None if call is None else Callback(url=call.url, payload=call.payload)
+
+
+async def submit(
+    shell: QueueShell,
+    hub: Hub,
+    aliases: Aliases,
+    found: Identified,
+    control: incoming.Control | None,
+    origin: Origin,
+) -> None:
+    """Puts a submission to a queue; the answer comes to ``origin`` when it is durable.
+
+    Raises:
+        BadRequest: Something in it is wrong.
+        NotFound: A file that it names is not there.
+        Unavailable: The hub can't write now.
+    """
+    message = submission(found, control)
+    message.definition = await _by_sha256(hub.files, found.definition)
+    await shell.submit(message, origin, alias=found.alias, known_id=found.job)
+    if found.alias:
+        aliases.remember(found.alias, found.job)
+
+
+async def _by_sha256(files: PlainFiles, definition: Definition) -> Definition:
+    """The definition with key refs as the hub has them: there a name may have a suffix, or be that of a plain file.
+
+    Such a name is given once and for ever, so it stands for the same bytes in every run.
+    """
+    changed: dict[str, dict[str, DataRef]] = {}
+    for field in ("inputs", "config_files"):
+        refs: dict[str, DataRef] = getattr(definition, field) or {}
+        named = {name: ref for name, ref in refs.items() if ref.type == "key" and not _is_sha256(ref.value)}
+        if named:
+            changed[field] = refs | {
+                name: replace(ref, value=await files.sha256(str(ref.value))) for name, ref in named.items()
+            }
+    return replace(definition, **changed)
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and SHA256.fullmatch(value) is not None

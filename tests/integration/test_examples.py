@@ -1,0 +1,52 @@
+"""The scripted clients in ``examples/`` do what they say, on a real hub with a real worker."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.node import run_node
+from tests.support.processes import HubProcess, asman, clean_environment
+
+FOLDER = Path(__file__).parents[2] / "examples" / "json-dialect"
+
+
+def javascript(hub: str, queue: str) -> subprocess.CompletedProcess[str]:
+    return run_node(FOLDER / "client.mjs", hub, queue, seconds=90)
+
+
+def python(hub: str, queue: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FOLDER / "client.py"), hub, queue]
+    environment = clean_environment()
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment, check=False)
+
+
+@pytest.mark.parametrize(("client", "words"), [(javascript, "3"), (python, "2")])
+def test_a_scripted_client_submits_follows_reads_and_cancels(
+    hub_process: Callable[..., HubProcess],
+    client: Callable[[str, str], subprocess.CompletedProcess[str]],
+    words: str,
+) -> None:
+    up = hub_process("--executor", "process", "--queue", "scripted", "--local-port", "0", command="up")
+    for told in ("log: counting\n", ""):
+        ran = client(up.url, "scripted")
+        assert ran.returncode == 0, ran.stderr
+        assert re.fullmatch(
+            rf"submitted [0-9a-f]{{64}}\n{told}"
+            rf"finished: Success, exit code 0\noutput words\.txt: {words}\ncancelled [0-9a-f]{{64}}\n",
+            ran.stdout,
+        ), ran.stdout
+    listed = json.loads(asman("job", "list", up.queue("scripted"), "--json").stdout)
+    reasons = sorted(job["verdict"]["reason"] for job in listed)
+    assert reasons == ["Cancelled", "Cancelled", "Success"], "the second time the result was there"
+
+
+def test_the_scripted_clients_are_short() -> None:
+    for name in ("client.mjs", "client.py"):
+        assert len((FOLDER / name).read_text().splitlines()) < 100

@@ -1,0 +1,156 @@
+"""Workers of the JSON dialect in the simulation: they choose jobs from lists, and do not always choose well."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from asman_server.dialect.worker_session import DialectWorker
+from asman_shared.definition import Definition
+from tests.simulation.actors import Actor
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+BELIEVE_SECONDS = 6.0
+"""How long such a worker goes on with a job that a whole list does not give it."""
+PING_SECONDS = 5.0
+
+
+class _Chosen:
+    """A job that a worker has claimed, and may not have been given."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.task: asyncio.Task[None] | None = None
+
+
+class Chooser(Actor):
+    """See the module. What it has is in memory alone, and an end that gets lost on the way is lost."""
+
+    kind = DialectWorker
+
+    def __init__(self, world: World, name: str, cpus: int) -> None:
+        super().__init__(world, name)
+        self.cpus = cpus
+        self.life = 0
+        self.runs: dict[str, _Chosen] = {}
+        self.claimed: set[str] = set()
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}-{self.life}"
+
+    def tell(self, kind: str, payload: Any) -> None:
+        if self.connection is not None:
+            self.connection.to_hub.put(json.dumps({"type": kind, "payload": payload}).encode())
+
+    def change(self, state: str, job: str, **value: Any) -> None:
+        self.tell("StateChange", {"state": state, "job": job, "value": value})
+
+    def greet(self) -> None:
+        self.jobs = {}
+        self.ready = True
+        self._register()
+        for job in list(self.runs):
+            self.change("Running", job, worker=self.id)
+
+    def _register(self) -> None:
+        self.tell("WorkerRegistration", {"id": self.id, "version": "1", "cpus": self.cpus, "gpus": 0, "time": 0})
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            if self.connection is not None:
+                self.connection.to_hub.put(b"PING")
+                self._register()
+
+    def die(self) -> None:
+        """kill -9: all that it ran is gone. Sometimes it comes back under the same name."""
+        if self.connection is not None:
+            self.connection.sever()
+        for job in list(self.runs):
+            self._drop(job)
+        if self.random.random() < 0.5:
+            self.life += 1
+            self.claimed.clear()
+
+    def _drop(self, job: str) -> None:
+        run = self.runs.pop(job, None)
+        if run is not None and run.task is not None:
+            run.task.cancel()
+
+    def hear(self, frame: bytes) -> None:
+        if not frame.startswith(b"{"):
+            assert frame in (b"PONG unknown", f"PONG {self.id}".encode())
+            return
+        message = json.loads(frame)
+        payload = message.get("payload")
+        if message["type"] == "JobStates":
+            self.jobs = payload["state"]["jobs"]
+            self._obey()
+            self._choose()
+        elif message["type"] == "JobStateUpdates":
+            self.jobs.update(payload["state"]["jobs"])
+            self._choose()
+        elif message["type"] == "BroadcastJobDefinitions":
+            for job, definition in payload["definitions"].items():
+                self._start(job, msgspec.convert(definition, Definition))
+
+    def _obey(self) -> None:
+        """Stops what a whole list has not given to it."""
+        now = asyncio.get_running_loop().time()
+        for job, shown in self.jobs.items():
+            mine = shown["state"] == "Running" and shown.get("worker") == self.id
+            assert not mine or job in self.claimed, "a worker that chooses was handed a job"
+        for job, run in list(self.runs.items()):
+            shown = self.jobs.get(job, {})
+            mine = shown.get("state") == "Running" and shown.get("worker") == self.id
+            if not mine and now - run.since >= BELIEVE_SECONDS:
+                self._drop(job)
+
+    def _choose(self) -> None:
+        waiting = [job for job, shown in self.jobs.items() if shown["state"] == "Queued" and job not in self.runs]
+        running = ((job, shown.get("worker")) for job, shown in self.jobs.items() if shown["state"] == "Running")
+        taken = [job for job, worker in running if worker != self.id and job not in self.runs]
+        room = self.cpus - sum(_cpus(self.jobs.get(job, {})) for job in self.runs)
+        greedy = self.random.random() < 0.2
+        for job in waiting:
+            if _cpus(self.jobs[job]) <= room or greedy:
+                room -= _cpus(self.jobs[job])
+                self._claim(job)
+        if taken and self.random.random() < 0.1:
+            self._claim(self.random.choice(taken))
+
+    def _claim(self, job: str) -> None:
+        self.claimed.add(job)
+        self.runs[job] = _Chosen(asyncio.get_running_loop().time())
+        self.change("Running", job, worker=self.id)
+        self.tell("RequestJobDefinitions", {"jobIds": [job]})
+
+    def _start(self, job: str, definition: Definition) -> None:
+        run = self.runs.get(job)
+        if run is not None and run.task is None:
+            run.task = asyncio.get_running_loop().create_task(self._work(job, self.world.kind_of(definition)))
+
+    async def _work(self, job: str, kind: str) -> None:
+        await asyncio.sleep(self.random.expovariate(1 / 0.5))
+        if kind == "poison":
+            self.die()
+            return
+        if kind == "long":
+            await asyncio.sleep(40)
+        for number in range(self.random.randrange(4)):
+            self.tell("JobStatusLogs", {"jobId": job, "step": "Running", "logs": [[f"{self.id}:{number}", 1]]})
+            await asyncio.sleep(self.random.expovariate(1 / 0.1))
+        result: dict[str, Any] = {"StatusCode": 1 if kind == "fails" else 0, "outputs": {}}
+        self.change("Finished", job, reason="Success", message=f"chosen by {self.id}", result=result)
+        self.runs.pop(job, None)
+
+
+def _cpus(shown: dict[str, Any]) -> int:
+    return int(shown.get("requirements", {}).get("cpus", 1))

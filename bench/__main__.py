@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, depth, dialect, logs
+from bench import blobs, containers, depth, dialect, logs
 
-SCENARIOS = {"blobs": blobs, "depth": depth, "dialect": dialect, "logs": logs}
+SCENARIOS = {"blobs": blobs, "containers": containers, "depth": depth, "dialect": dialect, "logs": logs}
 
 
 def main() -> int:

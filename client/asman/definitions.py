@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 import msgspec
@@ -13,6 +14,7 @@ from asman_shared.errors import BadDefinition
 from asman_shared.misfit import misfit
 from asman_shared.transfer import Blob
 
+from .contexts import pack_folder
 from .inputs import InputValue, name_files, prepare
 
 Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
@@ -23,7 +25,8 @@ class JobFields(TypedDict, total=False):
 
     Attributes:
         image: A container image; without one (and without ``build``) the hub's default, if it has one.
-        build: An image to build instead: a `Build`, or a mapping with its fields.
+        build: An image to build instead: a `Build`, or a mapping with its fields; a path as its ``context`` is a folder
+            that is packed and uploaded.
         command: A list is argv; a text is split into words as a shell does (use ``sh -c '…'`` for more).
         entrypoint: Replaces the image's.
         workdir: Working directory in the container.
@@ -86,22 +89,31 @@ def make(definition: Definition | Mapping[str, Any] | None, fields: JobFields) -
         BadUnit: A size or duration is unclear.
     """
     made = read(definition)
-    _plain(made, fields)
+    folder = _plain(made, fields)
     _needs(made, fields)
     values = {**name_files(fields.get("files") or ()), **(fields.get("inputs") or {})}
     prepared = prepare(values, where="definition.inputs")
     made.inputs = _merged(made.inputs, prepared.refs)
     configs = prepare(fields.get("config_files") or {}, where="definition.configFiles", absolute=True)
     made.config_files = _merged(made.config_files, configs.refs)
+    blobs = {**prepared.blobs, **configs.blobs}
+    if folder is not None and made.build is not None:
+        made.build.context, packed = pack_folder(folder, made.build.filename or "Dockerfile")
+        blobs[packed.sha256] = packed
     check(made)
-    return made, {**prepared.blobs, **configs.blobs}
+    return made, blobs
 
 
-def _plain(made: Definition, fields: JobFields) -> None:
+def _plain(made: Definition, fields: JobFields) -> Path | None:
+    """Takes what needs no work; returns a folder that is to be packed for a build."""
+    folder: Path | None = None
     if (image := fields.get("image")) is not None:
         made.image = image
     if (build := fields.get("build")) is not None:
-        made.build = build if isinstance(build, Build) else read({"build": dict(build)}).build
+        if not isinstance(build, Build) and isinstance(build.get("context"), os.PathLike):
+            folder = Path(build["context"])
+            build = {**build, "context": None}
+        made.build = msgspec.structs.replace(build) if isinstance(build, Build) else read({"build": dict(build)}).build
     if (command := fields.get("command")) is not None:
         made.command = command if isinstance(command, str) else list(command)
     if (entrypoint := fields.get("entrypoint")) is not None:
@@ -120,6 +132,7 @@ def _plain(made: Definition, fields: JobFields) -> None:
         made.outputs = list(outputs)
     if (version := fields.get("version")) is not None:
         made.v = version
+    return folder
 
 
 def _env(name: str, value: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from asman_shared.definition import SHA256, DataRef, Definition
+from asman_shared.definition import SHA256, DataRef, Definition, context_blob
 from asman_shared.messages import Result
 
 EVER: Final = 2**62
@@ -168,7 +168,10 @@ def _keys(refs: Iterable[DataRef | None]) -> list[str]:
 
 def blobs_of_definition(definition: Definition) -> list[str]:
     """The sha256 of each blob that a definition names, once each."""
-    return _keys([*(definition.inputs or {}).values(), *(definition.config_files or {}).values()])
+    refs: list[DataRef | None] = [*(definition.inputs or {}).values(), *(definition.config_files or {}).values()]
+    if (uploaded := context_blob(definition)) is not None:
+        refs.append(DataRef(uploaded, type="key"))
+    return _keys(refs)
 
 
 def blobs_of_result(result: Result) -> list[str]:

@@ -24,6 +24,8 @@ INJECTED_ENV: Final = frozenset({"channel", "CHANNEL", "readonly", "edit", "pare
 INJECTED_PREFIXES: Final = ("mp-", "mp_")
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+UPLOADED: Final = "key:"
+"""How a build's context begins that is an uploaded archive."""
 _ENV_NAME = re.compile(r"[^=\0]{1,1024}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
@@ -43,7 +45,19 @@ class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """An image to build instead of one to pull."""
+    """An image to build instead of one to pull.
+
+    Beside an image it says nothing but a platform: which of the image's it is.
+
+    Attributes:
+        context: Where its files are: a git repository, an archive, or ``key:<sha256>`` of an uploaded one.
+        build_context: The folder of these to build.
+        filename: The Dockerfile's path, in that folder or from the root of the files.
+        target: The stage to build.
+        dockerfile: The Dockerfile itself, as text.
+        build_args: ``NAME=value``, or ``NAME`` alone for a secret that the worker holds under that name.
+        platform: Such as ``linux/arm64``.
+    """
 
     context: str | None = None
     build_context: str | None = None
@@ -203,6 +217,17 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
         _check_ref(ref, where)
 
 
+def context_blob(definition: Definition) -> str | None:
+    """The sha256 of the uploaded archive that a definition is built of; None when it is built of none."""
+    context = (definition.build.context or "").strip() if definition.build else ""
+    return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
+
+
+def _only_platform(build: Build) -> bool:
+    """Whether a build says which platform an image is for, and nothing to build."""
+    return build == Build(platform=build.platform)
+
+
 def check(definition: Definition) -> Shape:
     """Checks all that can be known from the definition alone, and returns its shape.
 
@@ -210,7 +235,7 @@ def check(definition: Definition) -> Shape:
         BadDefinition: A field is wrong; the error names it.
         BadUnit: A size or duration is unclear.
     """
-    if definition.image is not None and definition.build is not None:
+    if definition.image is not None and definition.build is not None and not _only_platform(definition.build):
         raise BadDefinition("give either an image or a build, not both", field="definition.build")
     if definition.image is not None and not definition.image.strip():
         raise BadDefinition("the image has no name", field="definition.image")
@@ -236,6 +261,12 @@ def check(definition: Definition) -> Shape:
             raise BadDefinition("cpus is a number above 0", field="definition.requirements.cpus")
         if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
             raise BadDefinition("gpus is a whole number from 0 on", field="definition.requirements.gpus")
+    uploaded = context_blob(definition)
+    if uploaded is not None and SHA256.fullmatch(uploaded) is None:
+        raise BadDefinition(
+            f"after '{UPLOADED}' comes the sha256 of an uploaded archive, 64 lowercase hex digits",
+            field="definition.build.context",
+        )
     if definition.shm_size:
         parse_size(definition.shm_size, field="definition.shmSize")
     platform = definition.build.platform if definition.build else None
@@ -254,6 +285,7 @@ def check(definition: Definition) -> Shape:
 __all__ = [
     "DEFAULT_SHAPE",
     "SHA256",
+    "UPLOADED",
     "Build",
     "DataRef",
     "Definition",
@@ -261,6 +293,7 @@ __all__ = [
     "Shape",
     "check",
     "check_name",
+    "context_blob",
     "is_injected_env",
     "shape_of",
 ]

@@ -137,12 +137,23 @@ class OutputFile(Struct, omit_defaults=True):
 
 
 class Result(Struct, omit_defaults=True):
-    """All that is kept of a finished attempt, apart from its log."""
+    """All that is kept of a finished attempt, apart from its log.
+
+    Attributes:
+        outputs: Its files by name.
+        skipped: What it left that is no output, and why.
+        phases: Milliseconds of each phase.
+        image_digest: Of the image that ran.
+        origin: What that image was built of, when the worker built it: ``https://…@<commit>``, ``sha256:…`` of an
+            archive, or ``key:…`` of an uploaded one.
+        worker: The worker's name.
+    """
 
     outputs: dict[str, OutputFile] = {}
     skipped: dict[str, str] = {}
     phases: dict[Phase, Millis] = {}
     image_digest: str = ""
+    origin: str = ""
     worker: str = ""
 
 

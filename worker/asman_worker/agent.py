@@ -29,15 +29,18 @@ from asman_shared.states import Fault, Phase
 from asman_shared.units import MIB
 
 from .attempt import Attempt, Workshop
-from .executor import Key
+from .executor import Interrupted, Key
 from .folders import sweep
 from .spool import Spool
+from .stint import Stint
 
 log = logging.getLogger("asman.worker.agent")
 
 _MESSAGE_LENGTH: Final = 4000
 #: One answer of the hub holds a job's result and its definition.
 _RESULT_BYTES: Final = limits.FRAME_BYTES - limits.DEFINITION_BYTES - MIB // 4
+_INTERRUPTIONS: Final = 3
+_INTERRUPTIONS_KNOWN: Final = 10_000
 
 
 class Agent:
@@ -51,6 +54,7 @@ class Agent:
         spool: What survives this process.
         introduction: What to say about this worker; the agent adds what it holds.
         on_ready: Called with the hub's answer to each registration.
+        stint: Counts the jobs, over all queues of this process.
     """
 
     def __init__(
@@ -59,17 +63,25 @@ class Agent:
         spool: Spool,
         introduction: Register,
         on_ready: Callable[[Registered], None] | None = None,
+        stint: Stint | None = None,
     ) -> None:
         self._shop = shop
         self._spool = spool
         self._introduction = introduction
         self._on_ready = on_ready
+        self._stint = stint or Stint(asyncio.Event())
         self._held: dict[Key, Attempt] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._living: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._connected = False
+        self._interruptions: dict[str, int] = {}
         self.draining = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the hub has answered the registration of the present connection."""
+        return self._connected
 
     @property
     def held(self) -> dict[Key, Attempt]:
@@ -104,6 +116,7 @@ class Agent:
                 attempt.log.start_at(entry.outcome.lines)
                 attempt.log.restore(entry.lines)
             self._held[key] = attempt
+            self._stint.hold()
         if executor.uses_folder:
             wanted = {attempt.folder.root.name for attempt in self._held.values() if attempt.outcome is None}
             await asyncio.to_thread(sweep, self._shop.jobs, wanted)
@@ -162,6 +175,12 @@ class Agent:
         key = (assign.job, assign.attempt)
         if key in self._held:
             return
+        if not self._stint.take():
+            # It crossed the word that no more are taken; said before it is given back, so that it does not return.
+            self.draining = True
+            self._shop.outbox.put(Drain())
+            self._shop.outbox.put(Released(*key))
+            return
         attempt = Attempt(self._shop, key, assign, time.time_ns() // 1_000_000)
         self._held[key] = attempt
         attempt.log.resume(assign.log_next)
@@ -186,6 +205,10 @@ class Agent:
             attempt.outcome = await attempt.live()
         except asyncio.CancelledError:
             attempt.aborted = True
+        except Interrupted as error:
+            if not self._interrupted(attempt, error):
+                self._keep(attempt)
+                await self._until_durable(attempt)
         else:
             self._keep(attempt)
             if not self._shop.executor.uses_folder:
@@ -194,6 +217,29 @@ class Agent:
         await attempt.clear()
         if attempt.aborted:
             self._release(attempt)
+
+    def _interrupted(self, attempt: Attempt, error: Interrupted) -> bool:
+        """Gives an attempt back to the hub, or, when its job has been interrupted too often, ends it.
+
+        Returns:
+            Whether it is given back.
+        """
+        job = attempt.key[0]
+        times = self._interruptions[job] = self._interruptions.pop(job, 0) + 1
+        while len(self._interruptions) > _INTERRUPTIONS_KNOWN:
+            del self._interruptions[next(iter(self._interruptions))]
+        log.warning("attempt %s was interrupted: %s", attempt.label, error.message)
+        if times < _INTERRUPTIONS or attempt.aborted:
+            attempt.aborted = True
+            return True
+        # What brings down its engine each time must not go round for ever.
+        attempt.outcome = Outcome(
+            "error",
+            message=f"{error.message}, {times} times on this worker",
+            fault=Fault.WORKER,
+            lines=attempt.log.next,
+        )
+        return False
 
     async def _until_durable(self, attempt: Attempt) -> None:
         """Waits until the result is on disk, as from then on nothing else of the attempt is needed."""
@@ -239,6 +285,7 @@ class Agent:
         attempt = self._held.pop(key, None)
         if attempt is None:
             return
+        self._stint.let_go()
         attempt.log.close()
         self._shop.outbox.drop(key)
         self._spool.forget(key)

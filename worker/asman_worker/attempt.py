@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from asman_shared.definition import check
 from asman_shared.errors import AsmanError, BadRequest, ExecutionError, Unavailable
@@ -16,8 +16,9 @@ from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
 from asman_shared.states import Fault, Phase
 from asman_shared.units import format_duration
 
+from .capacity import Capacity, Share
 from .config import WorkerConfig
-from .executor import AttemptSpec, Ended, Executor, Key
+from .executor import AttemptSpec, Ended, Executor, FetchBlob, Interrupted, Key
 from .folders import JobFolder
 from .logs import AttemptLog
 from .outbox import Outbox
@@ -25,6 +26,16 @@ from .outputs import Collector
 from .staging import Stager
 
 log = logging.getLogger("asman.worker.attempt")
+
+_GPUS: Final = "gpus"
+_DOING: Final = {
+    Phase.ASSIGNED: "waiting for room on the worker",
+    Phase.STAGING: "staging (bringing the inputs)",
+    Phase.PULLING: "pulling (getting the image)",
+    Phase.BUILDING: "building (making the image)",
+    Phase.RUNNING: "running",
+    Phase.UPLOADING: "uploading (taking the outputs away)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,8 @@ class Workshop:
         jobs: The folder of all job folders.
         cache: The folder that jobs of the queue share.
         url: The hub's address.
+        capacity: What this machine gives to jobs of all queues.
+        fetch: Brings a blob of the queue.
     """
 
     config: WorkerConfig
@@ -50,10 +63,8 @@ class Workshop:
     jobs: Path
     cache: Path
     url: str
-
-
-class _PhaseTimedOut(Exception):
-    """A phase other than running took too long."""
+    capacity: Capacity
+    fetch: FetchBlob
 
 
 class Attempt:
@@ -74,6 +85,8 @@ class Attempt:
         "_folder",
         "_phase_began",
         "_phases",
+        "_scope",
+        "_share",
         "_shop",
         "aborted",
         "assign",
@@ -82,6 +95,7 @@ class Attempt:
         "key",
         "log",
         "on_disk",
+        "origin",
         "outcome",
         "phase_now",
         "resumed",
@@ -100,8 +114,10 @@ class Attempt:
         self.on_disk: asyncio.Event | None = None
         self.aborted = False
         self.task: asyncio.Task[None] | None = None
-        self.image_digest = ""
+        self.image_digest = self.origin = ""
         self._shop = shop
+        self._scope: asyncio.Timeout | None = None
+        self._share: Share | None = None
         self._folder: JobFolder | None = None
         self._phases: dict[Phase, int] = {}
         self._began = self._phase_began = time.monotonic()
@@ -118,11 +134,16 @@ class Attempt:
         if phase is not self.phase_now:
             self._close_phase()
             self.phase_now = self.log.phase = phase
+            self._limit_phase()
         self._shop.outbox.put(PhaseReport(*self.key, phase, done, total, unit))
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         """Bytes of stdout or stderr."""
         self.log.feed(stream, chunk, when)
+
+    def say(self, text: str) -> None:
+        """A line of the worker's own."""
+        self.log.say(text)
 
     async def room(self) -> None:
         """Waits while the hub is slower than the job."""
@@ -171,11 +192,12 @@ class Attempt:
         """Runs it to its end; whatever goes wrong becomes an outcome.
 
         Cancelling it stops what runs; removing what is left is `clear`'s.
+
+        Raises:
+            Interrupted: It is as if it had not been run: the hub may give it to anyone.
         """
         try:
-            outcome = await self._live()
-        except _PhaseTimedOut as error:
-            outcome = Outcome("timed_out", message=str(error))
+            outcome = await self._within_limits()
         except ExecutionError as error:
             outcome = Outcome("error", message=error.message, fault=Fault(error.fault))
         except AsmanError as error:
@@ -187,12 +209,16 @@ class Attempt:
                 else Fault.WORKER
             )
             outcome = Outcome("error", message=error.message, fault=fault)
+        except Interrupted:
+            raise
         except OSError as error:
             log.exception("attempt %s failed", self.label)
             outcome = Outcome("error", message=f"the worker could not do it: {error}", fault=Fault.WORKER)
         except Exception as error:
             log.exception("attempt %s failed", self.label)
             outcome = Outcome("error", message=f"the worker failed: {error!r}"[:500], fault=Fault.WORKER)
+        finally:
+            self._give_back()
         self._close_phase()
         self.log.finish()
         outcome.lines = self.log.next
@@ -200,7 +226,42 @@ class Attempt:
         outcome.result.phases = self._phases
         outcome.result.worker = self._shop.config.name
         outcome.result.image_digest = self.image_digest
+        outcome.result.origin = self.origin
         return outcome
+
+    async def _within_limits(self) -> Outcome:
+        """Lives it under one clock, which each phase sets to its own limit."""
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                self._limit_phase()
+                return await self._live()
+        except TimeoutError:
+            if self._scope is None or not self._scope.expired():
+                raise
+            limit = format_duration(self._limits.get(self.phase_now, 0))
+            return Outcome("timed_out", message=f"{_DOING[self.phase_now]} took longer than its limit of {limit}")
+        finally:
+            self._scope = None
+
+    def _limit_phase(self) -> None:
+        """Gives the clock to the phase that has begun. Running has its own: it is stopped politely."""
+        if self._scope is not None:
+            limit = 0 if self.phase_now is Phase.RUNNING else self._limits.get(self.phase_now, 0)
+            self._scope.reschedule(asyncio.get_running_loop().time() + limit / 1000 if limit else None)
+
+    @property
+    def _limits(self) -> Mapping[Phase, int]:
+        """Milliseconds for each phase: the least of the job's and the worker's, 0 for any."""
+        config, assign = self._shop.config, self.assign
+        own = {
+            Phase.STAGING: config.staging_limit,
+            Phase.PULLING: config.pull_limit,
+            Phase.BUILDING: config.build_limit,
+            Phase.RUNNING: _least(assign.time_limit if assign else 0, config.max_duration),
+            Phase.UPLOADING: config.upload_limit,
+        }
+        asked = assign.phase_limits if assign else {}
+        return {phase: _least(limit, asked.get(phase, 0)) for phase, limit in own.items()}
 
     async def _live(self) -> Outcome:
         shop, assign = self._shop, self.assign
@@ -209,7 +270,10 @@ class Attempt:
         definition = assign.definition
         shape = check(definition)
         shop.executor.check(definition)
-        config = shop.config
+        if self.resumed:
+            self._share = shop.capacity.retake(shape, _noted_gpus(self.folder))
+        else:
+            self._share = await shop.capacity.take(shape)
         spec = AttemptSpec(
             job=assign.job,
             attempt=assign.attempt,
@@ -217,8 +281,10 @@ class Attempt:
             shape=shape,
             folder=self.folder if shop.executor.uses_folder else JobFolder(shop.jobs),
             cache=shop.cache,
-            time_limit=_least(assign.time_limit, config.max_duration),
+            time_limit=self._limits[Phase.RUNNING],
             url=f"{shop.url}/j/{assign.job}",
+            gpus=self._share.gpus,
+            fetch=shop.fetch,
         )
         if self.resumed:
             ended = await shop.executor.resume(spec, self)
@@ -227,30 +293,36 @@ class Attempt:
                 await self._prepare(spec)
             ended = await shop.executor.run(spec, self)
         self.log.close_streams()
-        self.image_digest = ended.image_digest
+        self.image_digest, self.origin = ended.image_digest, ended.origin
+        self._give_back()
         return await self._collect(ended)
 
     async def _prepare(self, spec: AttemptSpec) -> None:
-        """Brings what the run needs, each part within its limit."""
-        shop = self._shop
-        async with _limited(shop.config.staging_limit, "bringing the inputs"):
-            spec.mounts.update(await shop.stager.stage(spec, self))
-        async with _limited(shop.config.pull_limit, "getting the image"):
-            await shop.executor.prepare(spec, self)
+        """Brings what the run needs."""
+        spec.mounts.update(await self._shop.stager.stage(spec, self))
+        if spec.gpus:
+            (spec.folder.root / _GPUS).write_text("\n".join(spec.gpus))
+        await self._shop.executor.prepare(spec, self)
+        self.log.close_streams()
 
     async def _collect(self, ended: Ended) -> Outcome:
         """Takes the outputs away, however the run ended."""
         result = Result()
         if self._shop.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
             self.phase(Phase.UPLOADING)
-            async with _limited(self._shop.config.upload_limit, "uploading the outputs"):
-                result = await self._shop.collector.collect(self.folder.outputs, self, self._kept)
+            result = await self._shop.collector.collect(self.folder.outputs, self, self._kept)
         return Outcome(ended.kind, ended.exit_code, ended.message, result=result)
 
     @property
     def _kept(self) -> list[str] | None:
         """The patterns of the outputs that are kept."""
         return self.assign.definition.outputs if self.assign else None
+
+    def _give_back(self) -> None:
+        """What it used of the machine is free for others."""
+        if self._share is not None:
+            share, self._share = self._share, None
+            self._shop.capacity.give_back(share)
 
     async def clear(self) -> None:
         """Removes what it left on this machine; what can't be removed is logged."""
@@ -277,16 +349,9 @@ def _has_files(folder: Path) -> bool:
     return folder.is_dir() and any(True for _ in folder.iterdir())
 
 
-@contextlib.asynccontextmanager
-async def _limited(limit: int, what: str) -> AsyncIterator[None]:
-    """Bounds a phase; ``limit`` in milliseconds, 0 for none."""
-    if not limit:
-        yield
-        return
+def _noted_gpus(folder: JobFolder) -> tuple[str, ...]:
+    """The gpus that an attempt of before a restart has."""
     try:
-        async with asyncio.timeout(limit / 1000) as scope:
-            yield
-    except TimeoutError:
-        if scope.expired():
-            raise _PhaseTimedOut(f"{what} took longer than {format_duration(limit)}") from None
-        raise
+        return tuple((folder.root / _GPUS).read_text().split())
+    except OSError:
+        return ()

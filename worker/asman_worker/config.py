@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from asman_shared import limits
 from asman_shared.errors import AsmanError, BadRequest
-from asman_shared.units import MIB, parse_duration, parse_size
+from asman_shared.units import GIB, parse_duration, parse_size
 
 from .target import QueueTarget
 
@@ -35,6 +35,10 @@ def _bytes(value: Any) -> Any:
 
 def _words(value: Any) -> Any:
     return [word for word in value.replace(",", " ").split() if word] if isinstance(value, str) else value
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Millis = Annotated[int, BeforeValidator(_millis), Field(ge=0)]
@@ -57,6 +61,9 @@ def _name() -> str:
     return socket.gethostname()[: limits.LABEL_LENGTH] or "worker"
 
 
+_QUEUES = 100
+
+
 class WorkerConfig(BaseSettings):
     """The choices of one worker process; environment names are ``ASMAN_WORKER_`` and the field's.
 
@@ -64,28 +71,47 @@ class WorkerConfig(BaseSettings):
     as ``20m`` or ``8GiB``.
 
     Attributes:
-        queue: A queue's URL, or its name on ``hub``.
-        hub: The hub's address, for a bare queue name (also ``ASMAN_HUB``).
+        queue: Queues, by URL or by name on ``hub``; several are separated by spaces or commas.
+        hub: The hub's address, for bare queue names (also ``ASMAN_HUB``).
         name: What people see in lists; it identifies nothing.
         cpus: How many cpus are given to jobs.
         memory: How much memory is given to jobs.
-        gpus: How many gpus are given to jobs.
+        gpus: Which gpus are given to jobs: a count, ``all``, numbers (``#0,#1``) or ids.
         tags: What jobs can ask for by name.
         max_duration: The longest that a job may run; 0 for any.
         data_dir: Where results wait, and where jobs have their files.
         executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
         docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
-        network: The network of the containers: ``bridge``, ``none`` or one of the engine's by name.
+        network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else),
+            ``none``, or one of the engine's by name.
+        runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
+        pull: When to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
+        registry_auth: Sign-ins at registries, a file as ``docker login`` writes it.
+        git_credentials: Sign-ins at git servers, a file as ``git credential-store`` writes it.
+        secrets: What builds may use by name: a folder with one file for each.
+        allow_image: Patterns of images that may be used; none for all.
+        deny_image: Patterns of images that may not.
+        allow_host: Patterns of private hosts that builds may be fetched from.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
         stop_grace: From the polite request to stop (SIGTERM) to the end (SIGKILL).
         drain_timeout: How long running jobs may go on after SIGTERM; 0 for as long as they want.
+        exit_when_idle: Drain when there was no job for so long; 0 for never.
+        max_jobs: Drain after so many jobs; 0 for never.
         staging_limit: How long inputs may take to arrive.
         pull_limit: How long an image may take to arrive.
+        build_limit: How long an image may take to be built.
         upload_limit: How long outputs may take to leave.
         max_input: Largest single input file.
         max_outputs: Most bytes of all outputs of one job.
+        max_context: Most bytes of the files of one build.
         max_log: Past this much log of one attempt only its newest part is sent, at the end.
+        disk: Most bytes that one job may write; 0 for any.
         pids: Most processes in one container.
+        input_cache: Bytes of inputs that are kept for later jobs; 0 for none.
+        image_cache: Bytes of images, pulled and built by this worker, that are kept for later jobs; 0 for any.
+        job_cache: Bytes of ``/job-cache`` of one queue; 0 for any.
+        cache_age: How long what nobody used is kept; 0 for ever.
+        status: Where ``/healthz`` and ``/metrics`` are: a port of this machine, or ``address:port``; empty for nowhere.
     """
 
     model_config = SettingsConfigDict(
@@ -97,23 +123,41 @@ class WorkerConfig(BaseSettings):
     name: str = Field(default_factory=_name, min_length=1, max_length=limits.LABEL_LENGTH)
     cpus: float = Field(default_factory=_cpus, gt=0, le=100_000)
     memory: Bytes = Field(default_factory=lambda: int(psutil.virtual_memory().total))
-    gpus: int = Field(default=0, ge=0, le=10_000)
+    gpus: Annotated[str, BeforeValidator(_text)] = "0"
     tags: Words = ()
     max_duration: Millis = 0
     data_dir: Path = Field(default_factory=_data_dir)
     executor: Literal["docker", "process"] = "docker"
     docker: str = ""
-    network: str = "bridge"
+    network: str = "internet"
+    runtime: str = ""
+    pull: Literal["missing", "always", "never"] = "missing"
+    registry_auth: Path | None = None
+    git_credentials: Path | None = None
+    secrets: Path | None = None
+    allow_image: Words = ()
+    deny_image: Words = ()
+    allow_host: Words = ()
     ignore_images: bool = False
     stop_grace: Millis = 5000
     drain_timeout: Millis = 0
+    exit_when_idle: Millis = 0
+    max_jobs: int = Field(default=0, ge=0)
     staging_limit: Millis = 3_600_000
     pull_limit: Millis = 3_600_000
+    build_limit: Millis = 3_600_000
     upload_limit: Millis = 3_600_000
-    max_input: Bytes = 100 * 1024 * MIB
-    max_outputs: Bytes = 100 * 1024 * MIB
+    max_input: Bytes = 100 * GIB
+    max_outputs: Bytes = 100 * GIB
+    max_context: Bytes = 2 * GIB
     max_log: Bytes = 4 * limits.LOG_BYTES
+    disk: Bytes = 100 * GIB
     pids: int = Field(default=4096, ge=1)
+    input_cache: Bytes = 10 * GIB
+    image_cache: Bytes = 50 * GIB
+    job_cache: Bytes = 20 * GIB
+    cache_age: Millis = 7 * 86_400_000
+    status: Annotated[str, BeforeValidator(_text)] = ""
 
     @classmethod
     def settings_customise_sources(
@@ -133,13 +177,19 @@ class WorkerConfig(BaseSettings):
         return tuple(sources)
 
     @property
-    def target(self) -> QueueTarget:
-        """The queue and its hub.
+    def targets(self) -> list[QueueTarget]:
+        """The queues and their hubs, each once.
 
         Raises:
-            BadRequest: They can't be read.
+            BadRequest: They can't be read, or there are none or too many.
         """
-        return QueueTarget.parse(self.queue, self.hub)
+        named = [QueueTarget.parse(word, self.hub) for word in self.queue.replace(",", " ").split()]
+        found = list(dict.fromkeys(named))
+        if not found:
+            raise BadRequest("no queue was named: give its URL", field="queue")
+        if len(found) > _QUEUES:
+            raise BadRequest(f"one worker serves at most {_QUEUES} queues", field="queue")
+        return found
 
 
 def load_config(**flags: Any) -> WorkerConfig:

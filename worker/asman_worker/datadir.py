@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +18,8 @@ log = logging.getLogger("asman.worker.datadir")
 _MOST_WORKERS = 1000
 
 
-class DataDir:
-    """A data folder held by this process alone for as long as it is open.
-
-    The first worker takes the folder itself, the next ones ``1``, ``2``, … inside it. The lock is the kernel's
-    (``flock``): it goes with the process, however that ends.
+class Home:
+    """The folder of one queue's side of a worker.
 
     Attributes:
         path: The folder.
@@ -30,9 +27,26 @@ class DataDir:
             and no one else's.
     """
 
-    def __init__(self, path: Path, lock: int, incarnation: str) -> None:
+    def __init__(self, path: Path, incarnation: str) -> None:
         self.path = path
         self.incarnation = incarnation
+
+    def folder(self, name: str) -> Path:
+        """A folder of that name inside, made when missing."""
+        path = self.path / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+class DataDir(Home):
+    """A data folder held by this process alone for as long as it is open.
+
+    The first worker takes the folder itself, the next ones ``1``, ``2``, … inside it. The lock is the kernel's
+    (``flock``): it goes with the process, however that ends.
+    """
+
+    def __init__(self, path: Path, lock: int, incarnation: str) -> None:
+        super().__init__(path, incarnation)
         self._lock: int | None = lock
 
     @classmethod
@@ -58,11 +72,28 @@ class DataDir:
             return cls(path, lock, _incarnation(path))
         raise Unavailable(f"{_MOST_WORKERS} workers use {root} already")
 
-    def folder(self, name: str) -> Path:
-        """A folder of that name inside, made when missing."""
-        path = self.path / name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+    def homes(self, queues: Sequence[str]) -> list[Home]:
+        """A home for each queue, the same ones whenever the same queues are served.
+
+        Args:
+            queues: Their digests. A single queue is at home in the folder itself.
+        """
+        if len(queues) == 1:
+            return [self]
+        made: list[Home] = []
+        for digest in queues:
+            path = self.path / "queues" / digest
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            made.append(Home(path, _incarnation(path)))
+        return made
+
+    def strangers(self, homes: Sequence[Home]) -> list[str]:
+        """The incarnations of queues that were served from this folder and are not now."""
+        served = {home.incarnation for home in homes}
+        known = [self.incarnation]
+        if (queues := self.path / "queues").is_dir():
+            known += [_incarnation(path) for path in sorted(queues.iterdir()) if path.is_dir()]
+        return [incarnation for incarnation in known if incarnation not in served]
 
     def close(self) -> None:
         """Lets another process have the folder."""

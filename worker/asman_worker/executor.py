@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -12,6 +13,9 @@ from asman_shared.states import Phase
 from .folders import JobFolder
 
 Key = tuple[str, int]
+
+FetchBlob = Callable[[str, Path, int], Awaitable[None]]
+"""Brings a blob by its sha256 to a path, with at most so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class AttemptSpec:
         mounts: Config files by their absolute path in the container.
         time_limit: Milliseconds it may run, 0 for any.
         url: The job's own address on the hub.
+        gpus: The ids of the gpus that are its own while it runs.
+        fetch: Brings a blob of the job's queue, by sha256, to a path, with at most so many bytes.
     """
 
     job: str
@@ -39,6 +45,8 @@ class AttemptSpec:
     mounts: dict[str, Path] = field(default_factory=dict)
     time_limit: int = 0
     url: str = ""
+    gpus: tuple[str, ...] = ()
+    fetch: FetchBlob | None = None
 
     @property
     def key(self) -> Key:
@@ -55,12 +63,26 @@ class Ended:
         exit_code: The process's.
         message: One sentence, for anything but ``exited``.
         image_digest: Of the image that ran.
+        origin: What the image was built of, when it was.
     """
 
     kind: Literal["exited", "timed_out", "out_of_memory"] = "exited"
     exit_code: int | None = None
     message: str = ""
     image_digest: str = ""
+    origin: str = ""
+
+
+class Interrupted(Exception):
+    """What ran was ended by its engine's own end, not by itself: as if it had not been run.
+
+    Args:
+        message: A sentence.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class Reporter(Protocol):
@@ -72,6 +94,10 @@ class Reporter(Protocol):
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         """Bytes of stdout or stderr; ``when`` in epoch milliseconds."""
+        ...
+
+    def say(self, text: str) -> None:
+        """A line of the worker's own, about the job."""
         ...
 
     async def room(self) -> None:
@@ -147,6 +173,7 @@ class Executor(Protocol):
 
         Raises:
             ExecutionError: It could not be run.
+            Interrupted: The engine ended it with itself.
         """
         ...
 

@@ -1,33 +1,36 @@
-"""One worker process from its start to its exit."""
+"""One worker process from its start to its exit: one machine, any number of queues."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
-from importlib import metadata
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
 
-import psutil
+from asman_shared.messages import Registered
 
-from asman_shared.messages import Register, Registered
-
-from .agent import Agent
-from .attempt import Workshop
-from .blobs import Blobs
+from .capacity import Capacity
 from .config import WorkerConfig
-from .connection import HubConnection
 from .container import Confines
-from .datadir import DataDir
+from .datadir import DataDir, Home
 from .docker_executor import DockerExecutor
+from .engine_room import EngineChoices, EngineRoom
 from .executor import Executor
-from .outbox import Outbox
-from .outputs import Collector
+from .file_cache import FileCache
+from .gpus import choose, discover
+from .image_rules import ImageRules
+from .image_shelf import ImageShelf
+from .janitor import Janitor
 from .process_executor import ProcessExecutor
+from .queue_side import QueueSide
 from .spool import Spool
-from .staging import Stager
+from .status import Status, serving
+from .stint import Stint
+from .target import QueueTarget
 
 log = logging.getLogger("asman.worker")
 
@@ -39,7 +42,7 @@ async def run_worker(
     on_ready: Callable[[Registered], None] | None = None,
     executor: Executor | None = None,
 ) -> int:
-    """Serves a queue until told to stop, then drains: finishes what runs, hands in every result, and returns.
+    """Serves queues until told to stop, then drains: finishes what runs, hands in every result, and returns.
 
     Cancelling it stops at once: what runs is killed, cleaned up and given back to the hub.
 
@@ -47,35 +50,66 @@ async def run_worker(
         config: The operator's choices.
         stop: Set to drain. Without it the process's SIGTERM and SIGINT do that, and a second one stops at once.
         on_ready: Called with the hub's answer to each registration.
-        executor: What runs the jobs, instead of what ``config.executor`` names.
+        executor: What runs the jobs of all queues, instead of what ``config.executor`` names.
 
     Returns:
         The exit code: 0, or 1 when running jobs had to be given back.
 
     Raises:
-        BadRequest: The queue can't be read from the configuration.
+        BadRequest: A choice can't be read, or names what is not here.
         Unavailable: The data folder or the container engine can't be used.
         ProtocolError: The hub refuses this worker.
     """
-    target = config.target
-    with DataDir.take(config.data_dir.expanduser().absolute()) as data:
-        spool = Spool(data.path / "spool")
-        jobs = data.folder("jobs")
-        runs = executor or _executor(config, data)
-        try:
-            platform = await runs.open()
-            try:
-                worker = _Worker(config, data, spool, runs, platform, on_ready)
-                with _signals(stop) as asked:
-                    log.info("worker %s serves queue %s with %s from %s", config.name, target.digest, runs.name, jobs)
-                    return await worker.run(asked)
-            finally:
-                await runs.close()
-        finally:
-            await spool.close()
+    targets = config.targets
+    gpus = choose(config.gpus, discover())
+    async with AsyncExitStack() as parts:
+        data = parts.enter_context(DataDir.take(config.data_dir.expanduser().absolute()))
+        homes = data.homes([_digest(target) for target in targets])
+        inputs = FileCache(data.path / "inputs", most=config.input_cache, age=config.cache_age / 1000)
+        shelf = ImageShelf(data.path / "images.json", most=config.image_cache, age=config.cache_age / 1000)
+        runs = _Runs(config, data, executor, shelf)
+        capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
+        asked = parts.enter_context(_signals(stop))
+        stint = Stint(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
+        parts.callback(stint.stop)
+        sides: list[QueueSide] = []
+        for target, home in zip(targets, homes, strict=True):
+            spool = Spool(home.path / "spool")
+            parts.push_async_callback(spool.close)
+            own = runs.of(home)
+            platform = await own.open()
+            parts.push_async_callback(own.close)
+            side = QueueSide(
+                config, target, home, spool, own, platform, capacity, stint, on_ready, cache=data.path, inputs=inputs
+            )
+            sides.append(side)
+            log.info("worker %s serves queue %s with %s from %s", config.name, target.digest, own.name, home.path)
+        await runs.forget(data.strangers(homes))
+        if config.status:
+            engine = runs.room.accepts if runs.room is not None else None
+            port = await parts.enter_async_context(serving(Status(sides, capacity, stint, engine), config.status))
+            log.info("health and metrics are on port %d", port)
+        caches = [side.job_cache for side in sides]
+        janitor = Janitor(inputs, shelf, runs.room, caches, most=config.job_cache, age=config.cache_age / 1000)
+        stint.start()
+        async with _beside(janitor.run()):
+            return await _serve(sides, asked)
 
 
-class _Asked:
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Does something for as long as the block lasts; what it raises is logged."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, Exception):
+            log.error("cleaning up ended early: %r", ended)
+
+
+class Asked:
     """What the process is asked to do: drain, then stop."""
 
     def __init__(self, drain: asyncio.Event) -> None:
@@ -89,82 +123,89 @@ class _Asked:
         self.drain.set()
 
 
-class _Worker:
-    """The parts of one worker, put together."""
+async def _serve(sides: list[QueueSide], asked: Asked) -> int:
+    """Works for all queues to the end; a hub that refuses this worker does not keep it from the others."""
+    working = [asyncio.create_task(side.run(asked.drain, asked.stop), name=side.label) for side in sides]
+    try:
+        for done in asyncio.as_completed(working):
+            with contextlib.suppress(Exception):
+                await done
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+    failures = [error for task in working if not task.cancelled() and (error := task.exception()) is not None]
+    for error in failures if len(failures) < len(working) else failures[1:]:
+        log.error("a queue could not be served: %s", error)
+    if len(failures) == len(working):
+        raise failures[0]
+    return max(task.result() for task in working if task.exception() is None)
 
-    def __init__(
-        self,
-        config: WorkerConfig,
-        data: DataDir,
-        spool: Spool,
-        executor: Executor,
-        platform: str,
-        on_ready: Callable[[Registered], None] | None,
-    ) -> None:
-        target = config.target
-        outbox = Outbox()
-        self._drain_seconds = config.drain_timeout / 1000
-        self._connection = HubConnection(target, outbox)
-        self._blobs = Blobs(self._connection, target)
-        shop = Workshop(
-            config=config,
-            executor=executor,
-            outbox=outbox,
-            stager=Stager(self._blobs, most=config.max_input),
-            collector=Collector(self._blobs, most=config.max_outputs),
-            jobs=data.folder("jobs"),
-            cache=_cache(data, target.digest),
-            url=target.base,
+
+class _Runs:
+    """What runs the jobs: one engine for all queues, or processes."""
+
+    def __init__(self, config: WorkerConfig, data: DataDir, executor: Executor | None, shelf: ImageShelf) -> None:
+        self._config = config
+        self._given = executor
+        self.room: EngineRoom | None = None
+        if executor is None and config.executor == "docker":
+            self.room = EngineRoom(engine_choices(config), data.incarnation, data.path / "builds", shelf)
+
+    def of(self, home: Home) -> Executor:
+        """The executor of one queue."""
+        if self._given is not None:
+            return self._given
+        if self.room is not None:
+            return DockerExecutor(self.room, home.incarnation)
+        config = self._config
+        return ProcessExecutor(
+            home.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace, disk=config.disk
         )
-        self._agent = Agent(shop, spool, _introduction(config, data, executor, platform), on_ready)
 
-    async def run(self, asked: _Asked) -> int:
-        """Works until asked to drain, and then to the end of the drain; returns the exit code."""
-        await self._agent.recover()
-        connecting = asyncio.create_task(self._connection.run(self._agent), name="connection")
-        working = asyncio.create_task(self._agent.run(), name="agent")
-        draining = asyncio.create_task(asked.drain.wait(), name="drain")
-        try:
-            await asyncio.wait((connecting, working, draining), return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                await connecting
-            if working.done():
-                await working
-            return await self._drain(asked, connecting)
-        finally:
-            await self._agent.hand_back()
-            await self._connection.flushed(2.0)
-            for task in (connecting, working, draining):
-                task.cancel()
-            await asyncio.gather(connecting, working, draining, return_exceptions=True)
-            await self._blobs.close()
+    async def forget(self, incarnations: list[str]) -> None:
+        """Removes what runs for queues that this worker does not serve any more: nobody could take their results."""
+        if self.room is not None:
+            for incarnation in incarnations:
+                await DockerExecutor(self.room, incarnation).sweep(set())
 
-    async def _drain(self, asked: _Asked, connecting: asyncio.Task[None]) -> int:
-        """Finishes what runs, unless asked to stop or out of time; returns the exit code."""
-        finishing = asyncio.create_task(self._agent.drain(), name="finish")
-        stopping = asyncio.create_task(asked.stop.wait(), name="stop")
-        try:
-            await asyncio.wait(
-                (finishing, stopping, connecting),
-                timeout=self._drain_seconds or None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if connecting.done():
-                await connecting
-            return 0 if finishing.done() else 1
-        finally:
-            for task in (finishing, stopping):
-                task.cancel()
-            await asyncio.gather(finishing, stopping, return_exceptions=True)
+
+def engine_choices(config: WorkerConfig) -> EngineChoices:
+    """What a configuration says about the engine."""
+    return EngineChoices(
+        url=config.docker,
+        network=config.network,
+        stop_grace=config.stop_grace,
+        confines=Confines(
+            incarnation="",
+            memory=config.memory,
+            cpus=round(config.cpus * 1000),
+            pids=config.pids,
+            runtime=config.runtime,
+        ),
+        disk=config.disk,
+        pull=config.pull,
+        rules=ImageRules(config.allow_image, config.deny_image),
+        registry_auth=config.registry_auth,
+        git_credentials=config.git_credentials,
+        secrets=config.secrets,
+        allow_hosts=config.allow_host,
+        context=config.max_context,
+    )
+
+
+def _digest(target: QueueTarget) -> str:
+    """A short name of a queue and its hub, which gives neither away."""
+    return hashlib.sha256(f"{target.base}\n{target.queue}".encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event | None) -> Iterator[_Asked]:
+def _signals(stop: asyncio.Event | None) -> Iterator[Asked]:
     """Listens to the process's signals unless the caller has an event for that."""
     if stop is not None:
-        yield _Asked(stop)
+        yield Asked(stop)
         return
-    asked = _Asked(asyncio.Event())
+    asked = Asked(asyncio.Event())
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
@@ -174,41 +215,3 @@ def _signals(stop: asyncio.Event | None) -> Iterator[_Asked]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-def _executor(config: WorkerConfig, data: DataDir) -> Executor:
-    if config.executor == "process":
-        return ProcessExecutor(data.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace)
-    confines = Confines(incarnation=data.incarnation, network=config.network, memory=config.memory, pids=config.pids)
-    return DockerExecutor(confines, url=config.docker, stop_grace=config.stop_grace)
-
-
-def _cache(data: DataDir, queue: str) -> Path:
-    """The folder that jobs of a queue share; any user of any image may write there."""
-    cache = data.folder("cache") / queue
-    cache.mkdir(exist_ok=True)
-    cache.chmod(0o777)
-    return cache
-
-
-def _introduction(config: WorkerConfig, data: DataDir, executor: Executor, platform: str) -> Register:
-    return Register(
-        incarnation=data.incarnation,
-        name=config.name,
-        cpus=config.cpus,
-        agent=f"asman-worker/{_version()}",
-        memory=config.memory,
-        gpus=config.gpus,
-        disk=psutil.disk_usage(str(data.path)).free,
-        tags=list(config.tags),
-        platform=platform,
-        max_duration=config.max_duration,
-        executor=executor.name,
-    )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("asman")
-    except metadata.PackageNotFoundError:
-        return "0"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,8 +37,9 @@ log = logging.getLogger("asman.worker.process")
 _CHUNK: Final = 64 * 1024
 _PIPE_SECONDS: Final = 5.0
 #: What a job inherits of the worker's environment; nothing else, as that may hold secrets.
-_INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES")
-_LIMITED: Final = ("/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"')
+_INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+#: Sets limits in a shell, as the process itself must: memory (KiB), one file (blocks of 512 bytes), no core files.
+_LIMITED: Final = ("/bin/sh", "-c", 'ulimit -c 0; ulimit -f "$1" && ulimit -v "$0" && shift && exec "$@"')
 
 
 class ProcessExecutor:
@@ -46,14 +49,16 @@ class ProcessExecutor:
         jobs: The folder of all job folders.
         ignore_images: Run jobs although they name an image.
         stop_grace: Milliseconds between SIGTERM and SIGKILL when a time limit has passed.
+        disk: Bytes that one file may have, 0 for any.
     """
 
     name = "process"
     uses_folder = True
     resumes = False
 
-    def __init__(self, jobs: Path, *, ignore_images: bool = False, stop_grace: int = 5000) -> None:
+    def __init__(self, jobs: Path, *, ignore_images: bool = False, stop_grace: int = 5000, disk: int = 0) -> None:
         self._jobs = jobs
+        self._disk = disk
         self._ignore_images = ignore_images
         self._grace = stop_grace / 1000
 
@@ -73,7 +78,7 @@ class ProcessExecutor:
         """
         if not self._ignore_images and (definition.image or definition.build):
             raise ExecutionError(
-                "this worker runs plain processes and has no images; "
+                "this worker runs plain processes and neither has nor builds images; "
                 "leave the image out, or start the worker with --ignore-images",
                 fault="worker",
             )
@@ -129,8 +134,13 @@ class ProcessExecutor:
         words = [*(argv(definition.entrypoint, places) or ()), *(argv(definition.command, places) or ())]
         if not words:
             raise ExecutionError("the command is empty")
-        if spec.shape.memory:
-            words = [*_LIMITED, str(max(1, spec.shape.memory // 1024)), *words]
+        if shutil.which(words[0], path=env.get("PATH")) is None and "/" not in words[0]:
+            raise ExecutionError(f"'{words[0]}' can't be started: {os.strerror(errno.ENOENT)}")
+        # Only its own, and none when it asked for none.
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
+        memory = str(max(1, spec.shape.memory // 1024)) if spec.shape.memory else "unlimited"
+        most = str(max(1, self._disk // 512)) if self._disk else "unlimited"
+        words = [*_LIMITED, memory, most, *words]
         await asyncio.to_thread(os.makedirs, env["HOME"], exist_ok=True)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -156,7 +166,7 @@ class ProcessExecutor:
         streams: dict[int, asyncio.StreamReader],
     ) -> Ended:
         limit = spec.time_limit / 1000
-        timed_out = False
+        timed_out = politely = False
         async with asyncio.TaskGroup() as tasks:
             drains = [_Drain(pipe, stream, report) for stream, pipe in streams.items()]
             readers = [tasks.create_task(drain.run()) for drain in drains]
@@ -165,7 +175,7 @@ class ProcessExecutor:
                     await process.wait()
             except TimeoutError:
                 timed_out = True
-                await self._stop(process)
+                politely = await self._stop(process)
             _signal_group(process.pid, signal.SIGKILL)
             # A process that left the group may hold the pipes open for ever; a slow hub may take its time.
             late = set(readers)
@@ -178,20 +188,21 @@ class ProcessExecutor:
         code = process.returncode or 0
         code = 128 - code if code < 0 else code
         if timed_out:
-            return Ended(
-                "timed_out", code, f"stopped: it ran into its time limit of {format_duration(spec.time_limit)}"
-            )
+            more = f", and it went on for {format_duration(self._grace * 1000)} after it was asked to end"
+            message = f"stopped: running took longer than its limit of {format_duration(spec.time_limit)}"
+            return Ended("timed_out", code, message + ("" if politely else more))
         return Ended("exited", code)
 
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
-        """SIGTERM to the group, and SIGKILL after the grace."""
+    async def _stop(self, process: asyncio.subprocess.Process) -> bool:
+        """SIGTERM to the group, and SIGKILL after the grace; returns whether the first was enough."""
         _signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace):
                 await process.wait()
-                return
+                return True
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
+        return False
 
 
 class _Pipe:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import exits, hub, job, logs, queue, run, terminal, up, worker
+from . import doctor, exits, hub, job, logs, queue, run, terminal, up, worker
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 
@@ -24,6 +24,7 @@ app.command("up")(up.up)
 app.command("run")(run.run)
 app.command("hub")(hub.hub)
 app.command("worker")(worker.worker)
+app.command("doctor")(doctor.doctor)
 job.app.command("logs")(logs.logs)
 job.app.command("summary")(logs.summary)
 app.add_typer(job.app, name="job")

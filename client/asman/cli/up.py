@@ -149,16 +149,14 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
 async def _found_executor(terminal: Terminal) -> str:
     """``docker`` when an engine answers, otherwise ``process``, and that is said."""
     from asman_shared.errors import Unavailable
-    from asman_worker.container import Confines
-    from asman_worker.docker_executor import DockerExecutor
+    from asman_worker.engine import close_engine, open_engine
 
-    engine = DockerExecutor(Confines(incarnation="probe"))
     try:
-        await engine.open()
+        engine, _ = await open_engine()
     except Unavailable:
         terminal.note("no container engine answers, so jobs run without containers, as processes of your own user")
         return "process"
-    await engine.close()
+    await close_engine(engine)
     return "docker"
 
 

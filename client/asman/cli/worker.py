@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -15,37 +15,114 @@ from .extras import require
 
 WORKER_QUEUE_VARIABLE: Final = "ASMAN_WORKER_QUEUE"
 
+_RESOURCES: Final = "What is given to jobs"
+_SANDBOX: Final = "What jobs may do"
+_IMAGES: Final = "Images"
+_LIFE: Final = "How long it works"
+_DISK: Final = "Disk"
+
+
+def _option(*names: str, help: str, panel: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
 
 def worker(
-    queue: o.QueueArgument = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUEUE",
+            help="Queues, each by URL or by name with --hub. Default: $ASMAN_QUEUE.",
+            show_default=False,
+        ),
+    ] = None,
     hub: o.HubOption = None,
     name: Annotated[str | None, typer.Option("--name", help="What people see in lists [the host's name].")] = None,
-    cpus: Annotated[float | None, typer.Option("--cpus", help="Cpus given to jobs [all].")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Memory given to jobs: 8GiB [all].")] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", help="Gpus given to jobs [0].")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="What jobs can ask for. Repeatable.")] = None,
-    max_duration: Annotated[
-        str | None, typer.Option("--max-duration", help="The longest that a job may run [no limit].")
+    cpus: Annotated[float | None, _option("--cpus", help="Cpus [all].", panel=_RESOURCES)] = None,
+    memory: Annotated[str | None, _option("--memory", help="Memory: 8GiB [all].", panel=_RESOURCES)] = None,
+    gpus: Annotated[
+        str | None, _option("--gpus", help="Gpus: a count, 'all', numbers (#0,#1) or ids [0].", panel=_RESOURCES)
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Where results wait and jobs have their files.")
+    tag: Annotated[
+        list[str] | None, _option("--tag", help="What jobs can ask for. Repeatable.", panel=_RESOURCES)
+    ] = None,
+    disk: Annotated[
+        str | None, _option("--disk", help="The most that one job may write [100GiB].", panel=_RESOURCES)
+    ] = None,
+    max_duration: Annotated[
+        str | None,
+        _option("--max-job-duration", "--max-duration", help="The longest that a job may run [any].", panel=_RESOURCES),
     ] = None,
     executor: Annotated[
         str | None,
-        typer.Option("--executor", help="docker, or process: no container, jobs run as your own user [docker]."),
+        _option("--executor", help="docker, or process: no container, your own user [docker].", panel=_SANDBOX),
     ] = None,
     docker: Annotated[
-        str | None, typer.Option("--docker", help="The engine's address, such as unix:///var/run/docker.sock.")
+        str | None, _option("--docker", help="The engine: unix:///var/run/docker.sock, …", panel=_SANDBOX)
     ] = None,
     network: Annotated[
-        str | None, typer.Option("--network", help="The containers' network: bridge, none, … [bridge].")
+        str | None,
+        _option("--network", help="internet, none, or one of the engine's by name [internet].", panel=_SANDBOX),
+    ] = None,
+    runtime: Annotated[
+        str | None, _option("--runtime", help="The engine's runtime, such as runsc.", panel=_SANDBOX)
+    ] = None,
+    pids: Annotated[int | None, _option("--pids", help="Most processes in a container [4096].", panel=_SANDBOX)] = None,
+    ignore_images: Annotated[
+        bool | None,
+        _option("--ignore-images", help="With --executor process: run jobs that name an image.", panel=_SANDBOX),
+    ] = None,
+    pull: Annotated[
+        str | None, _option("--pull", help="Ask registries: missing, always or never [missing].", panel=_IMAGES)
+    ] = None,
+    allow_image: Annotated[
+        list[str] | None, _option("--allow-image", help="Only images like this. Repeatable.", panel=_IMAGES)
+    ] = None,
+    deny_image: Annotated[
+        list[str] | None, _option("--deny-image", help="No images like this. Repeatable.", panel=_IMAGES)
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        _option("--allow-host", help="A private host that builds may come from. Repeatable.", panel=_IMAGES),
+    ] = None,
+    registry_auth: Annotated[
+        Path | None, _option("--registry-auth", help="Sign-ins at registries, of `docker login`.", panel=_IMAGES)
+    ] = None,
+    git_credentials: Annotated[
+        Path | None, _option("--git-credentials", help="Sign-ins at git servers.", panel=_IMAGES)
+    ] = None,
+    secrets: Annotated[
+        Path | None, _option("--secrets", help="A folder of what builds may use by name.", panel=_IMAGES)
     ] = None,
     drain_timeout: Annotated[
-        str | None, typer.Option("--drain-timeout", help="How long running jobs may go on after SIGTERM [no limit].")
+        str | None, _option("--drain-timeout", help="How long jobs may go on after SIGTERM [any].", panel=_LIFE)
+    ] = None,
+    exit_when_idle: Annotated[
+        str | None, _option("--exit-when-idle", help="End when no job came for so long: 5m.", panel=_LIFE)
+    ] = None,
+    max_jobs: Annotated[int | None, _option("--max-jobs", help="End after so many jobs.", panel=_LIFE)] = None,
+    once: Annotated[bool, _option("--once", help="End after one job.", panel=_LIFE)] = False,
+    status: Annotated[
+        str | None, _option("--status", help="A port for /healthz and /metrics [none].", panel=_LIFE)
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        _option("--data-directory", "--data-dir", help="Where results wait and jobs have their files.", panel=_DISK),
+    ] = None,
+    input_cache: Annotated[
+        str | None, _option("--input-cache", help="Inputs kept for later jobs [10GiB].", panel=_DISK)
+    ] = None,
+    image_cache: Annotated[
+        str | None, _option("--image-cache", help="Its own images kept for later jobs [50GiB].", panel=_DISK)
+    ] = None,
+    job_cache: Annotated[
+        str | None, _option("--job-cache", help="/job-cache of one queue [20GiB].", panel=_DISK)
+    ] = None,
+    cache_age: Annotated[
+        str | None, _option("--cache-age", help="How long what nobody uses is kept [7d].", panel=_DISK)
     ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Share this machine with a queue: run its jobs, here.
+    """Share this machine with a queue, or several: run their jobs, here.
 
     Each option is taken from its flag, else from the environment (ASMAN_WORKER_CPUS, …), else it is the default in
     brackets. SIGTERM lets running jobs finish and takes no new ones; a second one ends it.
@@ -57,7 +134,9 @@ def worker(
 
     if log_level not in ("debug", "info", "warning", "error"):
         raise BadRequest(f"--log-level is 'debug', 'info', 'warning' or 'error', not '{log_level}'")
-    named = queue or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE)
+    if once and max_jobs not in (None, 1):
+        raise BadRequest("--once is --max-jobs 1: give one of them")
+    named = " ".join(queue or ()) or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE)
     if not named:
         raise BadRequest(f"no queue was named: give its URL, or set {o.QUEUE_VARIABLE}")
     settings = load_config(
@@ -68,12 +147,30 @@ def worker(
         memory=memory,
         gpus=gpus,
         tags=tuple(tag) if tag else None,
+        disk=disk,
         max_duration=max_duration,
-        data_dir=data_dir,
         executor=executor,
         docker=docker,
         network=network,
+        runtime=runtime,
+        pids=pids,
+        ignore_images=ignore_images,
+        pull=pull,
+        allow_image=tuple(allow_image) if allow_image else None,
+        deny_image=tuple(deny_image) if deny_image else None,
+        allow_host=tuple(allow_host) if allow_host else None,
+        registry_auth=registry_auth,
+        git_credentials=git_credentials,
+        secrets=secrets,
         drain_timeout=drain_timeout,
+        exit_when_idle=exit_when_idle,
+        max_jobs=1 if once else max_jobs,
+        status=status,
+        data_dir=data_dir,
+        input_cache=input_cache,
+        image_cache=image_cache,
+        job_cache=job_cache,
+        cache_age=cache_age,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
     raise typer.Exit(asyncio.run(run_worker(settings)))

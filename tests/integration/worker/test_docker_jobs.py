@@ -111,14 +111,6 @@ async def test_an_abort_kills_the_container_and_releases(line: Line, busybox_ima
     assert not [message for message in line.messages if isinstance(message, Finished)]
 
 
-async def test_a_missing_image_is_one_clear_sentence(line: Line) -> None:
-    await line.assign("a", image="asman-test/there-is-no-such:image", command="true")
-    outcome = (await line.expect(Finished)).outcome
-    assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
-    assert outcome.message.startswith("image 'asman-test/there-is-no-such:image' could not be pulled: ")
-    assert "\n" not in outcome.message
-
-
 async def test_a_command_that_is_not_in_the_image_exits_127_as_in_a_shell(line: Line, busybox_image: str) -> None:
     await line.assign("a", image=busybox_image, command=["/no/such/program"])
     outcome = (await line.expect(Finished)).outcome

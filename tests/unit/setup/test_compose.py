@@ -70,4 +70,5 @@ def test_the_dockerfile_copies_what_exists() -> None:
         words = line.split()
         if words[:1] == ["COPY"] and not words[1].startswith("--from="):
             for source in words[1:-1]:
-                assert (ROOT / source).exists(), f"{line}: no {source}"
+                # What has a star may be missing: packages that somebody puts beside the source.
+                assert "*" in source or (ROOT / source).exists(), f"{line}: no {source}"

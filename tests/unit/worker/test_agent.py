@@ -212,7 +212,10 @@ async def test_a_staging_that_takes_too_long_says_which_phase_ran_out(hub: FakeH
     async with working(hub, tmp_path, executor, pull_limit="50ms") as (line, _, _):
         await line.assign("a", command="pull")
         outcome = (await finished(line, "a")).outcome
-        assert (outcome.kind, outcome.message) == ("timed_out", "getting the image took longer than 50 ms")
+        assert (outcome.kind, outcome.message) == (
+            "timed_out",
+            "pulling (getting the image) took longer than its limit of 50 ms",
+        )
 
 
 async def test_each_attempt_has_fresh_folders(hub: FakeHub, tmp_path: Path) -> None:

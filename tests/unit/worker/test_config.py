@@ -60,9 +60,9 @@ def test_flag_then_environment_then_file_then_default(tmp_path: Path, monkeypatc
     monkeypatch.setenv("ASMAN_WORKER_TAGS", "a, b c")
     monkeypatch.setenv("ASMAN_HUB", "http://hub")
     config = load_config(name="flag", queue="abc", cpus=None)
-    assert (config.name, config.cpus, config.gpus, config.max_duration) == ("flag", 2.5, 3, 3_600_000)
+    assert (config.name, config.cpus, config.gpus, config.max_duration) == ("flag", 2.5, "3", 3_600_000)
     assert config.tags == ("a", "b", "c")
-    assert config.target == QueueTarget("http://hub", "abc")
+    assert config.targets == [QueueTarget("http://hub", "abc")]
     assert config.executor == "docker"
 
 

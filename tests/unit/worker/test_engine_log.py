@@ -94,6 +94,8 @@ class Report:
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         self.got.append((stream, chunk))
 
+    def say(self, text: str) -> None: ...
+
     async def room(self) -> None: ...
 
     def start_at(self, seq: int) -> None:

@@ -1,0 +1,100 @@
+"""A folder to build an image of becomes one archive, the same bytes for the same files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from asman_shared import limits
+from asman_shared.definition import UPLOADED
+from asman_shared.dockerignore import DockerIgnore
+from asman_shared.errors import BadDefinition
+from asman_shared.transfer import Blob
+
+from .inputs import hash_file
+
+FIELD: Final = "definition.build.context"
+
+
+def pack_folder(folder: Path, dockerfile: str = "Dockerfile") -> tuple[str, Blob]:
+    """Packs a folder, without what its ``.dockerignore`` names; blocks.
+
+    Args:
+        folder: The folder.
+        dockerfile: The Dockerfile's path in it, which is packed whatever the rules say.
+
+    Returns:
+        What a build's ``context`` is to say, and the archive to be stored.
+
+    Raises:
+        BadDefinition: The folder can't be read.
+    """
+    kept = tempfile.NamedTemporaryFile(prefix="asman-context-", suffix=".tar.gz")  # noqa: SIM115 - the blob closes it
+    try:
+        ignore = DockerIgnore(_rules(folder))
+        # Neither times nor owners: the same files are the same blob, and the same job.
+        with (
+            gzip.GzipFile(filename="", fileobj=kept, mode="wb", compresslevel=6, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for name, path in _walk(folder, "", 0):
+                if name in (dockerfile, ".dockerignore") or not ignore.drops(name):
+                    _add(tar, name, path)
+        kept.flush()
+    except OSError as error:
+        raise BadDefinition(f"the folder '{folder}' can't be packed: {error.strerror or error}", field=FIELD) from error
+    blob = hash_file(Path(kept.name), FIELD)
+    assert callable(blob.source)  # noqa: S101 - a file's blob is opened when it is sent
+    # The file lives as long as what may still send it.
+    return f"{UPLOADED}{blob.sha256}", replace(
+        blob, label=f"the folder '{folder}'", source=partial(_open, kept, blob.source)
+    )
+
+
+def _open(kept: Any, source: Callable[[], int]) -> int:
+    del kept
+    return source()
+
+
+def _rules(folder: Path) -> str:
+    try:
+        return (folder / ".dockerignore").read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, Path]]:
+    """Everything below a folder in the order of names; links are not gone through."""
+    if depth > limits.PATH_LENGTH // 2:
+        raise BadDefinition(f"the folder '{folder}' is too deep", field=FIELD)
+    for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+        name = f"{prefix}{entry.name}"
+        yield name, Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), f"{name}/", depth + 1)
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
+    found = path.lstat()
+    info = tarfile.TarInfo(name)
+    info.mode = 0o755 if found.st_mode & 0o111 else 0o644
+    if stat.S_ISDIR(found.st_mode):
+        info.type = tarfile.DIRTYPE
+        tar.addfile(info)
+    elif stat.S_ISLNK(found.st_mode):
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
+        tar.addfile(info)
+    elif stat.S_ISREG(found.st_mode):
+        with path.open("rb") as content:
+            info.size = os.fstat(content.fileno()).st_size
+            tar.addfile(info, content)
+    else:
+        raise BadDefinition(f"'{name}' is neither a file, a folder nor a link", field=FIELD)

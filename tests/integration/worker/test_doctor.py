@@ -1,0 +1,68 @@
+"""What ``asman doctor`` says of this machine, with a real engine and a real hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asman_worker import doctor as doctor_module
+from asman_worker import load_config
+from asman_worker.doctor import Finding, examine
+from tests.support.ports import free_port
+from tests.support.processes import HubProcess, asman
+
+
+def findings(*arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
+    done = asman("doctor", *arguments, "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["ok"] is (code == 0)
+    return {finding["what"]: finding for finding in told["findings"]}
+
+
+def test_a_machine_that_can_work_is_told_so(
+    hub_process: Callable[..., HubProcess], tmp_path: Path, busybox_image: str
+) -> None:
+    hub = hub_process()
+    told = findings(hub.queue("abc"), "--data-dir", str(tmp_path))
+    assert {what: finding["mark"] for what, finding in told.items() if finding["mark"] != "ok"} == {}
+    assert {"data folder", "disk", "gpus", "engine", "limits", "network", "hub", "clock", "git"} <= set(told)
+    assert told["folder seen by the engine"]["says"] == f"the engine sees {tmp_path}"
+    assert list(tmp_path.glob("probe-*")) == []
+
+
+def test_each_problem_comes_with_a_remedy(tmp_path: Path, engine: object) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    nobody = f"http://127.0.0.1:{free_port()}/q/none"
+    told = findings(
+        nobody, "--data-dir", str(file / "x"), "--docker", f"unix://{tmp_path}/no.sock", "--gpus", "7", code=125
+    )
+    problems = {what for what, finding in told.items() if finding["mark"] == "problem"}
+    assert problems == {"data folder", "gpus", "engine", "hub"}
+    assert all(finding["remedy"] for finding in told.values() if finding["mark"] != "ok")
+    words = asman("doctor", nobody, "--data-dir", str(tmp_path), "--executor", "process")
+    assert words.returncode == 125
+    assert "problem  hub: " in words.stdout
+    assert "         → check the address" in words.stdout
+
+
+async def test_an_engine_that_has_another_folder_at_that_path_is_noticed(
+    tmp_path: Path, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A folder that is only in this process's own view, as in a container that shares the engine's socket.
+    async def elsewhere(docker: object, image: str, folder: Path) -> bool:
+        folder.rmdir()
+        return await original(docker, image, folder)  # type: ignore[arg-type]
+
+    original = doctor_module._sees
+    monkeypatch.setattr(doctor_module, "_sees", elsewhere)
+    config = load_config(data_dir=tmp_path, network="none")
+    found: list[Finding] = [finding async for finding in examine(config)]
+    seen = next(finding for finding in found if finding.what == "folder seen by the engine")
+    assert seen.mark == "problem"
+    assert f"-v {tmp_path}:{tmp_path}" in seen.remedy

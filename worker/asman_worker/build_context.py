@@ -1,0 +1,250 @@
+"""The files of a build as one tar for the engine, put together from archives without ever being files here."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from asman_shared.dockerignore import DockerIgnore
+from asman_shared.errors import BadDefinition, ExecutionError
+
+from .archives import Bounds, Entry, entries, reading
+from .dockerfile import LARGEST
+
+#: Where a Dockerfile goes that is given as text, or that lies outside of the folder that is built.
+OWN_DOCKERFILE: Final = ".asman.Dockerfile"
+_IGNORE_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An archive whose contents are a part of the files.
+
+    Attributes:
+        archive: The archive.
+        prefix: The folder that its contents go to, such as a submodule's; empty for the root.
+    """
+
+    archive: Path
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be built of the files.
+
+    Attributes:
+        subfolder: The folder to build, empty for all.
+        filename: The Dockerfile's path, in that folder or else from the root of the files.
+        dockerfile: A Dockerfile as text, instead.
+        unwrap: Whether a single folder around everything, as forges put it into their archives, is passed over.
+    """
+
+    subfolder: str = ""
+    filename: str = ""
+    dockerfile: str = ""
+    unwrap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Files ready to be built.
+
+    Attributes:
+        dockerfile: The Dockerfile's name in the tar.
+        text: What it says.
+        content: A hash of all names, modes, links and bytes.
+    """
+
+    dockerfile: str
+    text: str
+    content: str
+
+
+def pack(
+    parts: Sequence[Part], wanted: Wanted, bounds: Bounds, out: IO[bytes], stopped: Callable[[], bool] = lambda: False
+) -> Context:
+    """Writes the tar of a build; blocks.
+
+    Args:
+        parts: Where the files come from, in order; none for a Dockerfile alone.
+        wanted: What of them.
+        bounds: How much may come out of each archive.
+        out: Where the tar goes.
+        stopped: Asked now and then: whether nobody wants it any more.
+
+    Raises:
+        ExecutionError: An archive can't be used, or the folder or the Dockerfile is not in it.
+        BadDefinition: A path of the build leads out of its files.
+    """
+    subfolder = relative(wanted.subfolder, "definition.build.buildContext")
+    filename = relative(wanted.filename, "definition.build.filename") or "Dockerfile"
+    found = _survey(parts, wanted, subfolder, filename, bounds, stopped)
+    base = f"{found.wrapped}{subfolder}/" if subfolder else found.wrapped
+    if subfolder and not found.has_folder:
+        raise ExecutionError(f"there is no folder '{subfolder}' in what is to be built")
+    name, text = filename, found.inside
+    if wanted.dockerfile:
+        name, text = OWN_DOCKERFILE, wanted.dockerfile
+    elif text is None:
+        name, text = OWN_DOCKERFILE, found.outside
+    if text is None:
+        raise ExecutionError(f"there is no '{filename}' in what is to be built")
+    ignore = DockerIgnore(found.ignore)
+    digest = hashlib.sha256()
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for part, entry in _all(parts, bounds, stopped):
+            full = f"{part.prefix}{entry.name}"
+            if not full.startswith(base) or (inner := full[len(base) :]) == "":
+                continue
+            if inner != name and ignore.drops(inner):
+                continue
+            _add(tar, entry, inner, f"{part.prefix}{entry.target}", base, digest)
+        if name == OWN_DOCKERFILE:
+            _add_text(tar, name, text, digest)
+    return Context(name, text, digest.hexdigest())
+
+
+def relative(path: str, field: str) -> str:
+    """A hostile path inside the files of a build, cleaned; empty for their root.
+
+    Raises:
+        BadDefinition: It leads out.
+    """
+    if path.startswith("/") or "\0" in path or "\\" in path:
+        raise BadDefinition(f"'{path[:80]}' is no path inside the build's files", field=field)
+    kept = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in kept or len(path) > 1024:
+        raise BadDefinition(f"'{path[:80]}' leads out of the build's files", field=field)
+    return "/".join(kept)
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What a first look at the files finds."""
+
+    wrapped: str = ""
+    has_folder: bool = False
+    inside: str | None = None
+    outside: str | None = None
+    ignore: str = ""
+
+
+def _all(parts: Sequence[Part], bounds: Bounds, stopped: Callable[[], bool]) -> Iterable[tuple[Part, Entry]]:
+    for part in parts:
+        for entry in entries(part.archive, bounds, stopped):
+            yield part, entry
+
+
+def _survey(
+    parts: Sequence[Part],
+    wanted: Wanted,
+    subfolder: str,
+    filename: str,
+    bounds: Bounds,
+    stopped: Callable[[], bool],
+) -> _Survey:
+    """Finds the Dockerfile and the rules of what is left out, wherever in the archives they are."""
+    found = _Survey()
+    if wanted.unwrap:
+        found.wrapped = _wrapper(parts, bounds, stopped)
+    root = found.wrapped
+    base = f"{root}{subfolder}/" if subfolder else root
+    found.has_folder = not subfolder
+    for part, entry in _all(parts, bounds, stopped):
+        name = f"{part.prefix}{entry.name}"
+        if not found.has_folder and (name.startswith(base) or (name == base[:-1] and entry.kind == "folder")):
+            found.has_folder = True
+        if name == base + filename:
+            found.inside = _text(entry, filename, LARGEST)
+        elif name == root + filename:
+            found.outside = _text(entry, filename, LARGEST)
+        elif name == f"{base}.dockerignore" and entry.kind == "file":
+            found.ignore = _text(entry, ".dockerignore", _IGNORE_BYTES)
+    return found
+
+
+def _wrapper(parts: Sequence[Part], bounds: Bounds, stopped: Callable[[], bool]) -> str:
+    """The single folder around everything, with a slash; empty when there is none."""
+    tops: set[str] = set()
+    for _, entry in _all(parts, bounds, stopped):
+        top, slash, _ = entry.name.partition("/")
+        tops.add(f"{top}/" if slash or entry.kind == "folder" else top)
+        if len(tops) > 1:
+            return ""
+    only = next(iter(tops), "")
+    return only if only.endswith("/") else ""
+
+
+def _text(entry: Entry, name: str, most: int) -> str:
+    if entry.kind != "file":
+        # A link could name anything; the engine follows it inside of the context, this process does not.
+        raise ExecutionError(f"'{name}' is not a file; links are not followed")
+    if entry.size > most:
+        raise ExecutionError(f"'{name}' is larger than {most} bytes")
+    with reading(entry.content, entry.size) as pieces:
+        return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _add(tar: tarfile.TarFile, entry: Entry, name: str, linked: str, base: str, digest: hashlib._Hash) -> None:
+    info = tarfile.TarInfo(name)
+    info.mode = entry.mode
+    said = f"{entry.kind}\0{name}\0{entry.mode:o}\0{entry.target}\0{entry.size}\0"
+    digest.update(said.encode("utf-8", "surrogateescape"))
+    if entry.kind == "folder":
+        info.type = tarfile.DIRTYPE
+        tar.addfile(info)
+    elif entry.kind == "link":
+        info.type, info.linkname = tarfile.SYMTYPE, entry.target
+        tar.addfile(info)
+    elif entry.kind == "hardlink":
+        if not linked.startswith(base):
+            raise ExecutionError(f"'{name}' is linked to a file outside of the folder that is built")
+        info.type, info.linkname = tarfile.LNKTYPE, linked[len(base) :]
+        tar.addfile(info)
+    else:
+        info.size = entry.size
+        with reading(entry.content, entry.size) as pieces:
+            tar.addfile(info, _Hashed(iter(pieces), digest))
+
+
+class _Hashed(io.RawIOBase):
+    """Pieces as a file that is read once, hashed on the way."""
+
+    def __init__(self, pieces: Iterable[bytes], digest: hashlib._Hash) -> None:
+        self._pieces = iter(pieces)
+        self._digest = digest
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes; fewer only at the end."""
+        made = bytearray()
+        while size < 0 or len(made) < size:
+            if not self._left:
+                piece = next(self._pieces, b"")
+                if not piece:
+                    break
+                self._digest.update(piece)
+                self._left = piece
+            take = len(self._left) if size < 0 else size - len(made)
+            made += self._left[:take]
+            self._left = self._left[take:]
+        return bytes(made)
+
+
+def _add_text(tar: tarfile.TarFile, name: str, text: str, digest: hashlib._Hash) -> None:
+    data = text.encode()
+    if len(data) > LARGEST:
+        raise ExecutionError(f"the Dockerfile is longer than {LARGEST} bytes")
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+    digest.update(f"dockerfile\0{len(data)}\0".encode() + data)

@@ -1,0 +1,130 @@
+"""Where a build comes from: what ``build.context`` may say, and what each form means.
+
+- ``key:<sha256>``: an archive that was uploaded as a blob, such as a folder packed by the client.
+- ``https://host/path.git``, ``…#ref``, ``…#ref:subfolder``, ``git+https://…``, and the pages of a repository that
+  people copy from their browser (``…/tree/<ref>/<subfolder>``, ``…/commit/<id>``): a git repository.
+- any other ``https://`` address: an archive, told by its content and not by its name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from asman_shared.definition import SHA256
+from asman_shared.errors import BadDefinition
+
+FIELD: Final = "definition.build.context"
+
+_LENGTH: Final = 4096
+_FORGES: Final = frozenset({"github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "gitea.com", "sr.ht"})
+_ARCHIVE: Final = re.compile(r"\.(tar|tgz|tbz2|txz|zip|tar\.(gz|bz2|xz))$|/(archive|tarball|zipball)/", re.IGNORECASE)
+_PAGE: Final = re.compile(r"(?P<repo>/.+?)/(?:-/)?(?P<kind>tree|commit|src/branch|src/commit|src)/(?P<rest>.+)")
+_REF: Final = re.compile(r"(?!-)(?!.*(\.\.|@\{|//))[^\x00-\x20~^:?*\[\\\x7f]{1,255}(?<!\.lock)(?<![/.])")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSource:
+    """An archive that the hub keeps."""
+
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"key:{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSource:
+    """An archive somewhere."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class GitSource:
+    """A git repository.
+
+    Attributes:
+        url: Its address.
+        ref: A branch, a tag or a whole commit; empty for the default branch.
+        subfolder: What to build of it.
+        page: ``ref`` and subfolder as a page's address has them, in one, when the repository has to be asked where
+            one ends and the other begins.
+    """
+
+    url: str
+    ref: str = ""
+    subfolder: str = ""
+    page: str = ""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Source = BlobSource | ArchiveSource | GitSource
+
+
+def parse_source(text: str) -> Source:
+    """Reads a build's context.
+
+    Raises:
+        BadDefinition: It is none of the forms.
+    """
+    text = text.strip()
+    if len(text) > _LENGTH:
+        raise BadDefinition(f"the build's context is longer than {_LENGTH} characters", field=FIELD)
+    if text.startswith("key:"):
+        if SHA256.fullmatch(text[4:]) is None:
+            raise BadDefinition(
+                "after 'key:' comes the sha256 of an uploaded archive, 64 lowercase hex digits", field=FIELD
+            )
+        return BlobSource(text[4:])
+    wanted, address = text.startswith("git+"), text.removeprefix("git+")
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        raise BadDefinition("the build's context is no address that can be read", field=FIELD) from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise BadDefinition(
+            "a build's context is an https:// address of a git repository or an archive, or key:<sha256> of an "
+            "uploaded archive",
+            field=FIELD,
+        )
+    if parts.username or parts.password:
+        raise BadDefinition(
+            "a build's context must not hold a name or password: everyone who sees the job would see it; "
+            "the worker holds credentials for private repositories",
+            field=FIELD,
+        )
+    bare = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), parts.query, ""))
+    page = None if parts.path.endswith(".git") else _PAGE.fullmatch(unquote(parts.path.rstrip("/")))
+    if not wanted and _ARCHIVE.search(parts.path):
+        return ArchiveSource(urlunsplit((*parts[:4], "")))
+    if page is not None and (wanted or host in _FORGES):
+        repo = urlunsplit((parts.scheme, parts.netloc, page["repo"], "", ""))
+        if page["kind"].endswith("commit"):
+            commit, _, below = page["rest"].partition("/")
+            return GitSource(repo, _ref(commit), below)
+        return GitSource(repo, page=page["rest"])
+    if wanted or parts.fragment or parts.path.endswith(".git") or host in _FORGES:
+        ref, _, below = unquote(parts.fragment).partition(":")
+        return GitSource(bare, _ref(ref) if ref else "", below.strip("/"))
+    return ArchiveSource(urlunsplit((*parts[:4], "")))
+
+
+def _ref(text: str) -> str:
+    if _REF.fullmatch(text) is None:
+        raise BadDefinition(f"'{text[:80]}' is no branch, tag or commit", field=FIELD)
+    return text
+
+
+def check_ref(text: str) -> bool:
+    """Whether a text could name a branch, tag or commit."""
+    return _REF.fullmatch(text) is not None

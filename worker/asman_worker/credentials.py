@@ -1,0 +1,89 @@
+"""What a worker knows to sign in with at registries; it stays on this machine.
+
+The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"ghcr.io": {"auth":
+base64("user:password")}}}``, or with ``username`` and ``password`` written out, or with an ``identitytoken``. It is
+used only when the operator names it: whoever can submit a job can then run every image that it opens. It is read at
+each use, so that a token may be renewed while the worker runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from asman_shared.errors import BadRequest
+
+from .reference import DEFAULT_REGISTRY
+
+_LARGEST: Final = 1024 * 1024
+_HUB_NAMES: Final = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
+
+
+class Credentials:
+    """Sign-ins by registry.
+
+    Args:
+        path: The file; None for none.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def of(self, registry: str) -> dict[str, str] | None:
+        """What to tell the engine about a registry (its ``AuthConfig``), or None when nothing is known.
+
+        Raises:
+            BadRequest: The file can't be read.
+        """
+        if self._path is None:
+            return None
+        known = self._read(self._path)
+        names = _HUB_NAMES if registry == DEFAULT_REGISTRY else (registry, f"https://{registry}", f"http://{registry}")
+        for name in names:
+            for written in (name, f"{name}/"):
+                if isinstance(entry := known.get(written), dict):
+                    return _auth_config(entry, registry)
+        return None
+
+    def check(self) -> None:
+        """Reads the file once, to notice at the start what is wrong with it.
+
+        Raises:
+            BadRequest: It can't be read.
+        """
+        if self._path is not None:
+            self._read(self._path)
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            if path.stat().st_size > _LARGEST:
+                raise ValueError(f"it is larger than {_LARGEST} bytes")
+            auths: dict[str, Any] = dict(json.loads(path.read_bytes()).get("auths", {}))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            # Never the file's own text: it is secret.
+            why = error.strerror if isinstance(error, OSError) else "it is not what `docker login` writes"
+            raise BadRequest(
+                f"the registry credentials in {path} can't be read: {why}", field="registry_auth"
+            ) from None
+        return auths
+
+
+def _auth_config(entry: dict[str, Any], registry: str) -> dict[str, str]:
+    made = {"serveraddress": registry}
+    if token := entry.get("identitytoken"):
+        return {**made, "identitytoken": str(token)}
+    if (packed := entry.get("auth")) and isinstance(packed, str):
+        try:
+            user, _, password = base64.b64decode(packed, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            user = password = ""
+        return {**made, "username": user, "password": password.rstrip("\0")}
+    return {**made, "username": str(entry.get("username", "")), "password": str(entry.get("password", ""))}
+
+
+def encoded(auth: dict[str, str]) -> str:
+    """An ``AuthConfig`` as the engine takes it in a header."""
+    return base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()

@@ -1,0 +1,233 @@
+"""Looks whether this machine can work: each finding with what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import aiohttp
+import psutil
+from aiodocker import Docker
+
+from asman_shared.errors import AsmanError, BadRequest
+from asman_shared.units import GIB, format_size
+
+from .config import WorkerConfig
+from .container import LABEL_WORKER
+from .engine import LOST, close_engine, open_engine
+from .engine_room import INTERNET
+from .gpus import choose, discover
+from .network import close_network, open_network
+
+Mark = Literal["ok", "warning", "problem"]
+
+_LEAST_DISK: Final = 5 * GIB
+_CLOCK_SECONDS: Final = 30.0
+_SECONDS: Final = 15.0
+_SEEN: Final = "folder seen by the engine"
+_OLDEST_API: Final = (1, 41)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: What.
+        mark: How it is.
+        says: A sentence.
+        remedy: What to do; empty when it is well.
+    """
+
+    what: str
+    mark: Mark
+    says: str
+    remedy: str = ""
+
+
+async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
+    """Looks at everything that a worker with these choices needs, one after the other; changes nothing for good."""
+    yield _data_folder(config)
+    yield _disk(config)
+    yield _gpus(config)
+    if config.executor == "docker":
+        async for finding in _engine(config):
+            yield finding
+    else:
+        yield Finding("executor", "warning", "jobs run without containers, as this user", "use --executor docker")
+    yield _git()
+    for target in config.targets if config.queue else ():
+        async for finding in _hub(target.base):
+            yield finding
+    if not config.queue:
+        yield Finding("hub", "warning", "no queue was named, so no hub was asked", "name the queue's URL")
+
+
+def _data_folder(config: WorkerConfig) -> Finding:
+    path = config.data_dir.expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f"probe-{secrets.token_hex(4)}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        says = f"{path} can't be written: {error.strerror}"
+        return Finding("data folder", "problem", says, "choose another: --data-dir")
+    return Finding("data folder", "ok", f"{path} can be written")
+
+
+def _disk(config: WorkerConfig) -> Finding:
+    path = config.data_dir.expanduser().absolute()
+    while not path.exists():
+        path = path.parent
+    free = psutil.disk_usage(str(path)).free
+    if free < _LEAST_DISK:
+        return Finding("disk", "warning", f"only {format_size(free)} are free", "make room, or bound --input-cache")
+    return Finding("disk", "ok", f"{format_size(free)} are free")
+
+
+def _gpus(config: WorkerConfig) -> Finding:
+    here = discover()
+    try:
+        chosen = choose(config.gpus, here)
+    except BadRequest as error:
+        return Finding("gpus", "problem", error.message, "load the driver, or give fewer: --gpus")
+    if here and not chosen:
+        return Finding("gpus", "ok", f"{len(here)} are here and none is given to jobs (--gpus all)")
+    return Finding("gpus", "ok", f"{len(chosen)} of {len(here)} are given to jobs")
+
+
+def _git() -> Finding:
+    if shutil.which("git") is None:
+        return Finding("git", "warning", "git is not installed: no builds from repositories", "install git")
+    return Finding("git", "ok", "builds from repositories are possible")
+
+
+async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
+    try:
+        docker, version = await open_engine(config.docker)
+    except AsmanError as error:
+        yield Finding("engine", "problem", error.message, "start Docker, and let this user use its socket")
+        return
+    try:
+        said = f"{version.get('Version', '?')} (API {version.get('ApiVersion', '?')}) for {version.get('Arch', '?')}"
+        api = tuple(int(part) for part in str(version.get("ApiVersion", "0")).split(".") if part.isdigit())
+        if api < _OLDEST_API:
+            yield Finding("engine", "problem", f"{said} is too old", "update it: Docker 20.10 or newer")
+        else:
+            yield Finding("engine", "ok", said)
+        info = dict(await docker.system.info())
+        yield _runtime(config, info)
+        yield _limits(info)
+        yield await _shared_folder(docker, config)
+        if config.network == INTERNET:
+            yield await _walls(docker)
+    except LOST as error:
+        yield Finding("engine", "problem", f"it went away: {error}", "look at its own log")
+    finally:
+        await close_engine(docker)
+
+
+def _runtime(config: WorkerConfig, info: dict[str, Any]) -> Finding:
+    have = sorted(info.get("Runtimes") or {})
+    if config.runtime and config.runtime not in have:
+        remedy = "install it and name it in the engine's settings, or leave --runtime out"
+        return Finding("runtime", "problem", f"the engine has no '{config.runtime}', only {', '.join(have)}", remedy)
+    return Finding("runtime", "ok", config.runtime or str(info.get("DefaultRuntime", "the engine's own")))
+
+
+def _limits(info: dict[str, Any]) -> Finding:
+    missing = [
+        words
+        for key, words in (("MemoryLimit", "memory"), ("CpuCfsQuota", "cpus"), ("PidsLimit", "processes"))
+        if info.get(key) is False
+    ]
+    if missing:
+        remedy = "turn on the kernel's control groups for them"
+        return Finding("limits", "problem", f"the engine can't limit {', '.join(missing)}", remedy)
+    return Finding("limits", "ok", "memory, cpus and processes of a container can be limited")
+
+
+async def _shared_folder(docker: Docker, config: WorkerConfig) -> Finding:
+    """Whether the engine sees the data folder at the same path: a worker in a container often has another one."""
+    folder = config.data_dir.expanduser().absolute() / f"probe-{secrets.token_hex(4)}"
+    image = await _any_image(docker)
+    if image is None:
+        return Finding(_SEEN, "warning", "there is no image yet to try it with", "run a job, then look again")
+    await asyncio.to_thread(folder.mkdir)
+    try:
+        seen = await _sees(docker, image, folder)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    if seen:
+        return Finding(_SEEN, "ok", f"the engine sees {folder.parent}")
+    remedy = f"give the worker's container the same path: -v {folder.parent}:{folder.parent}"
+    return Finding(_SEEN, "problem", f"the engine has another {folder.parent} than this worker", remedy)
+
+
+async def _any_image(docker: Docker) -> str | None:
+    images = await docker.images.list()
+    return str(images[0]["Id"]) if images else None
+
+
+async def _sees(docker: Docker, image: str, folder: Path) -> bool:
+    """Makes a container over the folder and never starts it."""
+    config: dict[str, Any] = {
+        "Image": image,
+        "Cmd": ["true"],
+        "NetworkDisabled": True,
+        "Labels": {LABEL_WORKER: "doctor"},
+        "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(folder), "Target": "/asman", "ReadOnly": True}]},
+    }
+    try:
+        # The engine refuses a mount of what is not there, so its word is enough: nothing has to run.
+        container = await docker.containers.create(config)
+    except LOST:
+        return False
+    await container.delete(force=True)
+    return True
+
+
+async def _walls(docker: Docker) -> Finding:
+    try:
+        walls = await open_network(docker, f"doctor{secrets.token_hex(6)}")
+    except AsmanError as error:
+        return Finding("network", "problem", error.message, "use --network none")
+    await close_network(docker, walls)
+    if walls.closed:
+        return Finding("network", "ok", "jobs reach the internet and nothing of this host or its networks")
+    remedy = "run the worker as root on the host itself, with iptables; or use --network none"
+    return Finding("network", "warning", f"jobs can reach this host and its networks: {walls.why}", remedy)
+
+
+async def _hub(base: str) -> AsyncIterator[Finding]:
+    """Whether a hub answers, and what time it has."""
+    began = time.time()
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{base}/healthz") as answer:
+            status, date = answer.status, answer.headers.get("Date", "")
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        remedy = "check the address, the network and proxies: this machine has to reach the hub"
+        yield Finding("hub", "problem", f"{base} can't be reached: {str(error) or 'no answer in time'}", remedy)
+        return
+    if status != 200:
+        yield Finding("hub", "problem", f"{base} answered {status}", "is this a hub, and is it well?")
+        return
+    spent = time.time() - began
+    yield Finding("hub", "ok", f"{base} answers in {spent * 1000:.0f} ms")
+    with contextlib.suppress(ValueError, TypeError):
+        apart = abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time())
+        if apart > _CLOCK_SECONDS:
+            remedy = "set it: signed addresses expire"
+            yield Finding("clock", "warning", f"it is {apart:.0f} s apart from the hub's", remedy)
+        else:
+            yield Finding("clock", "ok", "it agrees with the hub's")

@@ -1,0 +1,152 @@
+"""The way to a container engine: where it listens, and its errors in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiohttp
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+from aiodocker.jsonstream import json_stream_stream
+
+from asman_shared.errors import ExecutionError, Unavailable
+
+T = TypeVar("T")
+
+_LEAVING: Final = (
+    "context canceled",
+    "connection is closing",
+    "transport is closing",
+    "shutting down",
+    "code = Unavailable",
+)
+LOST: Final = (DockerError, aiohttp.ClientError, OSError, ValueError)
+"""What a call raises when the engine refuses it or is away."""
+
+
+async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
+    """Connects to an engine; returns it and its word on its version.
+
+    Args:
+        url: The engine's address; empty to discover it (``DOCKER_HOST``, then well-known sockets).
+
+    Raises:
+        Unavailable: No engine answers.
+    """
+    try:
+        engine = _connect(url)
+    except (AssertionError, ValueError, OSError) as error:
+        raise Unavailable(
+            "no container engine was found: start Docker, name one with --docker or DOCKER_HOST, "
+            "or choose --executor process"
+        ) from error
+    try:
+        return engine, await engine.version()
+    except (*LOST, TimeoutError) as error:
+        await close_engine(engine)
+        raise Unavailable(
+            f"the container engine does not answer ({error}): start it, name another with --docker, "
+            "or choose --executor process"
+        ) from error
+
+
+async def close_engine(engine: Docker) -> None:
+    """Closes the connections to an engine; containers run on."""
+    connector = engine.connector
+    await engine.close()
+    await connector.close()
+
+
+def _connect(url: str) -> Docker:
+    """A client without a bound on connections: each running container holds two.
+
+    Raises:
+        ValueError: No engine is named, and none is at a usual place.
+    """
+    url = url or os.environ.get("DOCKER_HOST", "")
+    if not url:
+        found = next((path for path in _sockets() if path.is_socket()), None)
+        if found is None:
+            raise ValueError("no socket of an engine")
+        url = f"unix://{found}"
+    if not url.startswith("unix://"):
+        return Docker(url)
+    # Given a connector of ours, aiodocker wants a host name that stands for the socket.
+    return Docker("unix://localhost", connector=aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0))
+
+
+def _sockets() -> Iterator[Path]:
+    """Where engines usually listen: Docker, Docker in a home folder, Podman."""
+    yield Path("/var/run/docker.sock")
+    yield Path.home() / ".docker" / "run" / "docker.sock"
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "docker.sock"
+        yield Path(runtime) / "podman" / "podman.sock"
+    yield Path("/run/podman/podman.sock")
+
+
+def short(error: DockerError) -> str:
+    """The telling end of the engine's message, such as ``exec: "foo": executable file not found in $PATH``."""
+    text = error.message.strip().removesuffix(": unknown")
+    for marker in ("exec: ", "starting container process caused: "):
+        if marker in text:
+            return text[text.index(marker) :]
+    return text
+
+
+async def to_its_end(creating: Coroutine[Any, Any, T]) -> T:
+    """Makes something even when cancelled meanwhile: what is made unseen could not be removed."""
+    task = asyncio.ensure_future(creating)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
+
+
+async def stream(
+    docker: Docker, path: str, params: dict[str, str], *, headers: dict[str, str] | None = None, data: Any = None
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Posts something long, and gives what the engine says about it item by item; close it to cancel the work.
+
+    aiodocker's own streams leave the response open when they are cancelled, so this goes below them.
+
+    Raises:
+        DockerError: The engine refuses, or the work fails.
+    """
+    async with docker._query(
+        path, "POST", params=params, data=data, headers=headers, timeout=aiohttp.ClientTimeout(total=None)
+    ) as response:
+        try:
+            async for item in json_stream_stream(response):
+                yield item
+        finally:
+            response.close()
+
+
+def cut_off(error: BaseException | None) -> bool:
+    """Whether an error says that the engine was not reached, or was on its way out.
+
+    aiodocker tells of an engine that does not listen by an error of its own with status 900. One that is being stopped
+    still answers, and tells what broke inside of it.
+    """
+    if isinstance(error, DockerError):
+        return error.status == 900 or (error.status >= 500 and any(word in error.message for word in _LEAVING))
+    return isinstance(error, aiohttp.ClientError | OSError)
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turns the engine's errors into ones that say what could not be done, and whose fault it is."""
+    try:
+        yield
+    except DockerError as error:
+        fault = "job" if error.status in (400, 404) else "worker"
+        raise ExecutionError(f"the engine could not {what}: {short(error)}", fault=fault) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ExecutionError(f"the engine could not {what}: {error}", fault="worker") from error

@@ -1,0 +1,109 @@
+"""Keeps the worker's disk within bounds, now and then: inputs, images, and the folders that jobs share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from .engine import LOST
+from .engine_room import EngineRoom
+from .file_cache import FileCache
+from .image_shelf import ImageShelf
+
+log = logging.getLogger("asman.worker.janitor")
+
+_ROUND_SECONDS: Final = 300.0
+
+
+class Janitor:
+    """One for a worker process.
+
+    Args:
+        inputs: The cache of inputs.
+        shelf: The worker's own images.
+        room: The engine, if there is one.
+        shared: The ``/job-cache`` folder of each queue.
+        most: Bytes that each of those may have; 0 for any.
+        age: Seconds after which a file there that nobody read or wrote goes; 0 for never.
+    """
+
+    def __init__(
+        self,
+        inputs: FileCache,
+        shelf: ImageShelf,
+        room: EngineRoom | None,
+        shared: Sequence[Path],
+        *,
+        most: int,
+        age: float,
+    ) -> None:
+        self._inputs = inputs
+        self._shelf = shelf
+        self._room = room
+        self._shared = shared
+        self._most = most
+        self._age = age
+
+    async def run(self) -> None:
+        """Goes round until cancelled."""
+        while True:
+            await self.round()
+            await asyncio.sleep(_ROUND_SECONDS)
+
+    async def round(self) -> None:
+        """Goes round once; what fails is left for the next time."""
+        try:
+            await asyncio.to_thread(self._inputs.trim)
+            for folder in self._shared:
+                await asyncio.to_thread(trim_folder, folder, self._most, self._age)
+            if self._room is not None:
+                await self._shelf.trim(self._room.docker)
+        except LOST as error:
+            log.warning("cleaning up was broken off: %s", error)
+
+
+def trim_folder(folder: Path, most: int, age: float) -> int:
+    """Removes files that nobody used for long, and the least recently used of what is too much; blocks.
+
+    Links are removed as links and never followed, whatever a job made them point to.
+
+    Returns:
+        Bytes that are left.
+    """
+    found: list[tuple[float, int, str]] = []
+    for root, _, names, at in os.fwalk(folder, follow_symlinks=False):
+        for name in names:
+            with contextlib.suppress(OSError):
+                about = os.stat(name, dir_fd=at, follow_symlinks=False)
+                used = max(about.st_mtime, about.st_atime)
+                found.append((used, about.st_blocks * 512, os.path.relpath(os.path.join(root, name), folder)))  # noqa: PTH118
+    left = 0
+    oldest = time.time() - age if age else 0.0
+    for used, size, name in sorted(found, reverse=True):
+        if used < oldest or (most and left + size > most):
+            _unlink(folder, name)
+        else:
+            left += size
+    return left
+
+
+def _unlink(folder: Path, name: str) -> None:
+    """Removes a file below a folder without going through a link that a job may put on the way meanwhile."""
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    *parents, last = name.split("/")
+    try:
+        for part in parents:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = inner
+        os.unlink(last, dir_fd=at)
+    except OSError as error:
+        log.debug("a file of a job cache stays: %s", error)
+    finally:
+        os.close(at)

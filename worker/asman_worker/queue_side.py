@@ -1,0 +1,161 @@
+"""One queue as a worker serves it: its connection, what it holds, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from asman_shared.messages import Register, Registered
+
+from .agent import Agent
+from .attempt import Workshop
+from .cached_blobs import CachedBlobs
+from .capacity import Capacity
+from .config import WorkerConfig
+from .connection import HubConnection
+from .datadir import Home
+from .executor import Executor
+from .file_cache import FileCache
+from .outbox import Outbox
+from .outputs import Collector
+from .spool import Spool
+from .staging import Stager
+from .stint import Stint
+from .target import QueueTarget
+
+log = logging.getLogger("asman.worker.queue")
+
+
+class QueueSide:
+    """The parts that serve one queue, put together.
+
+    Args:
+        config: The operator's choices.
+        target: The queue.
+        home: Its folder.
+        spool: What survives this process.
+        executor: What runs its jobs.
+        platform: Of what runs them.
+        capacity: What the machine gives to all queues.
+        stint: How long the worker serves.
+        on_ready: Called with the hub's answer to each registration.
+        cache: The folder in which ``/job-cache`` of each queue is.
+        inputs: Inputs of before, of all queues.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        target: QueueTarget,
+        home: Home,
+        spool: Spool,
+        executor: Executor,
+        platform: str,
+        capacity: Capacity,
+        stint: Stint,
+        on_ready: Callable[[Registered], None] | None,
+        *,
+        cache: Path,
+        inputs: FileCache,
+    ) -> None:
+        outbox = Outbox()
+        self.digest = target.digest
+        self.label = f"queue {target.digest}"
+        self._drain_seconds = config.drain_timeout / 1000
+        self._connection = HubConnection(target, outbox)
+        self._blobs = CachedBlobs(self._connection, target, inputs)
+        self.job_cache = _job_cache(cache, target.digest)
+        shop = Workshop(
+            config=config,
+            executor=executor,
+            outbox=outbox,
+            stager=Stager(self._blobs, most=config.max_input),
+            collector=Collector(self._blobs, most=config.max_outputs),
+            jobs=home.folder("jobs"),
+            cache=self.job_cache,
+            url=target.base,
+            capacity=capacity,
+            fetch=self._fetch,
+        )
+        gpus = capacity.free[2]
+        self.agent = Agent(shop, spool, _introduction(config, home, executor, platform, gpus), on_ready, stint)
+
+    async def run(self, drain: asyncio.Event, stop: asyncio.Event) -> int:
+        """Works until asked to drain, and then to the end of the drain; returns the exit code."""
+        await self.agent.recover()
+        connecting = asyncio.create_task(self._connection.run(self.agent), name="connection")
+        working = asyncio.create_task(self.agent.run(), name="agent")
+        draining = asyncio.create_task(drain.wait(), name="drain")
+        try:
+            await asyncio.wait((connecting, working, draining), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                await connecting
+            if working.done():
+                await working
+            return await self._drain(stop, connecting)
+        finally:
+            await self.agent.hand_back()
+            await self._connection.flushed(2.0)
+            for task in (connecting, working, draining):
+                task.cancel()
+            await asyncio.gather(connecting, working, draining, return_exceptions=True)
+            await self._blobs.close()
+
+    async def _drain(self, stop: asyncio.Event, connecting: asyncio.Task[None]) -> int:
+        """Finishes what runs, unless asked to stop or out of time; returns the exit code."""
+        finishing = asyncio.create_task(self.agent.drain(), name="finish")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait(
+                (finishing, stopping, connecting),
+                timeout=self._drain_seconds or None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if connecting.done():
+                await connecting
+            return 0 if finishing.done() else 1
+        finally:
+            for task in (finishing, stopping):
+                task.cancel()
+            await asyncio.gather(finishing, stopping, return_exceptions=True)
+
+    async def _fetch(self, sha256: str, target: Path, most: int) -> None:
+        """Brings a blob of the queue."""
+        links = await self._blobs.links([sha256])
+        await self._blobs.fetch(links[sha256].url, target, sha256=sha256, most=most)
+
+
+def _job_cache(root: Path, queue: str) -> Path:
+    """The folder that jobs of a queue share; any user of any image may write there."""
+    cache = root / "cache" / queue
+    cache.mkdir(parents=True, exist_ok=True)
+    cache.chmod(0o777)
+    return cache
+
+
+def _introduction(config: WorkerConfig, home: Home, executor: Executor, platform: str, gpus: int) -> Register:
+    return Register(
+        incarnation=home.incarnation,
+        name=config.name,
+        cpus=config.cpus,
+        agent=f"asman-worker/{_version()}",
+        memory=config.memory,
+        gpus=gpus,
+        disk=psutil.disk_usage(str(home.path)).free,
+        tags=list(config.tags),
+        platform=platform,
+        max_duration=config.max_duration,
+        executor=executor.name,
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("asman")
+    except metadata.PackageNotFoundError:
+        return "0"

@@ -1,0 +1,94 @@
+"""What an image's name means: registry, repository, tag and digest, as engines read it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from asman_shared.errors import BadDefinition
+
+DEFAULT_REGISTRY: Final = "docker.io"
+#: The registry that no engine can reach: images that a worker built carry it, so that no job can name them.
+BUILT_REGISTRY: Final = "asman.built"
+
+_LENGTH: Final = 512
+_PART: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
+_REGISTRY: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """One image by name.
+
+    Attributes:
+        registry: Such as ``docker.io`` or ``localhost:5000``.
+        repository: Such as ``library/alpine``.
+        tag: ``latest`` when neither a tag nor a digest was given; empty beside a digest.
+        digest: ``sha256:…``, or empty.
+    """
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, text: str, *, field: str = "definition.image") -> ImageReference:
+        """Reads a name as a person writes it: ``alpine``, ``ghcr.io/me/tool:v2``, ``alpine@sha256:…``.
+
+        Raises:
+            BadDefinition: It can't be an image's name.
+        """
+
+        def bad(why: str) -> BadDefinition:
+            shown = text if len(text) <= 80 else text[:77] + "…"
+            return BadDefinition(f"'{shown}' is no image: {why}", field=field)
+
+        if len(text) > _LENGTH:
+            raise bad(f"its name is longer than {_LENGTH} characters")
+        rest, at, digest = text.partition("@")
+        if at and _DIGEST.fullmatch(digest) is None:
+            raise bad("after '@' comes sha256: and 64 lowercase hex digits")
+        first, slash, behind = rest.partition("/")
+        if slash and (first == "localhost" or "." in first or ":" in first):
+            registry, rest = first, behind
+        else:
+            registry = DEFAULT_REGISTRY
+        if _REGISTRY.fullmatch(registry) is None:
+            raise bad("its registry is no host name")
+        path, colon, tag = rest.partition(":")
+        if colon and _TAG.fullmatch(tag) is None:
+            raise bad("a tag has letters, digits, '_', '.' and '-', at most 128")
+        if not all(_PART.fullmatch(part) for part in path.split("/")):
+            raise bad("a repository has lowercase letters and digits, joined by '.', '_', '-' and '/'")
+        if registry in ("index.docker.io", DEFAULT_REGISTRY):
+            registry = DEFAULT_REGISTRY
+            path = path if "/" in path else f"library/{path}"
+        return cls(registry, path, tag or ("" if digest else "latest"), digest)
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
+
+    @property
+    def familiar(self) -> str:
+        """As people write it: without what goes without saying."""
+        return str(self).removeprefix(f"{DEFAULT_REGISTRY}/library/").removeprefix(f"{DEFAULT_REGISTRY}/")
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a pattern (``*``, ``?``, ``[…]``) fits the name, written in full or as people write it.
+
+        A pattern without a tag fits every tag; ``*`` also stands for slashes.
+        """
+        short = self.name.removeprefix(f"{DEFAULT_REGISTRY}/library/").removeprefix(f"{DEFAULT_REGISTRY}/")
+        return any(fnmatchcase(text, pattern) for text in (str(self), self.familiar, self.name, short))

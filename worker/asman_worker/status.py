@@ -1,0 +1,126 @@
+"""What a worker says about itself on a port of its own machine: ``/healthz`` and ``/metrics`` (Prometheus).
+
+Queues are named by a short hash there, as their names are secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Final
+
+from aiohttp import web
+
+from asman_shared.errors import BadRequest, Unavailable
+
+from .capacity import Capacity
+from .queue_side import QueueSide
+from .stint import Stint
+
+_LOCAL: Final = "127.0.0.1"
+
+
+class Status:
+    """What is told.
+
+    Args:
+        sides: The queues.
+        capacity: Of the machine.
+        stint: The jobs so far.
+        engine: Asks the engine whether it is there; None for no engine.
+    """
+
+    def __init__(
+        self,
+        sides: Sequence[QueueSide],
+        capacity: Capacity,
+        stint: Stint,
+        engine: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._sides = sides
+        self._capacity = capacity
+        self._stint = stint
+        self._engine = engine
+
+    async def problems(self) -> list[str]:
+        """What keeps the worker from its work; empty when nothing does."""
+        found = [f"{side.label}: no connection to its hub" for side in self._sides if not side.agent.connected]
+        if self._engine is not None and not await self._engine():
+            found.append("the container engine does not answer")
+        return found
+
+    async def metrics(self) -> str:
+        """All figures, as Prometheus reads them."""
+        up = self._engine is None or await self._engine()
+        return "".join(f"{line}\n" for line in self._lines(up))
+
+    def _lines(self, engine: bool) -> Iterator[str]:
+        cpus, memory, gpus = self._capacity.free
+        yield from _gauge("asman_worker_engine_up", "Whether the engine answers.", int(engine))
+        yield from _gauge("asman_worker_jobs", "Attempts that are held.", self._stint.held)
+        yield "# HELP asman_worker_jobs_begun_total Attempts that were begun."
+        yield "# TYPE asman_worker_jobs_begun_total counter"
+        yield f"asman_worker_jobs_begun_total {self._stint.begun}"
+        yield from _gauge("asman_worker_waiting", "Attempts that wait for room.", self._capacity.waiting)
+        yield from _gauge("asman_worker_free_cpus", "Cpus that no job has.", cpus / 1000)
+        yield from _gauge("asman_worker_free_memory_bytes", "Memory that no job has.", memory)
+        yield from _gauge("asman_worker_free_gpus", "Gpus that no job has.", gpus)
+        yield "# HELP asman_worker_connected Whether the hub of a queue is connected."
+        yield "# TYPE asman_worker_connected gauge"
+        for side in self._sides:
+            yield f'asman_worker_connected{{queue="{side.digest}"}} {int(side.agent.connected)}'
+        yield "# HELP asman_worker_draining Whether a queue is given no more jobs."
+        yield "# TYPE asman_worker_draining gauge"
+        for side in self._sides:
+            yield f'asman_worker_draining{{queue="{side.digest}"}} {int(side.agent.draining)}'
+
+
+def _gauge(name: str, what: str, value: float) -> Iterator[str]:
+    yield f"# HELP {name} {what}"
+    yield f"# TYPE {name} gauge"
+    yield f"{name} {value:g}"
+
+
+@contextlib.asynccontextmanager
+async def serving(status: Status, where: str) -> AsyncIterator[int]:
+    """Answers on a port until the end of the block; yields the port.
+
+    Args:
+        status: What to tell.
+        where: A port of this machine, or ``address:port``; port 0 for any free one.
+
+    Raises:
+        BadRequest: ``where`` can't be read.
+        Unavailable: The port is taken.
+    """
+    host, port = _place(where)
+
+    async def healthz(request: web.Request) -> web.Response:
+        del request
+        problems = await status.problems()
+        return web.json_response({"ok": not problems, "problems": problems}, status=503 if problems else 200)
+
+    async def metrics(request: web.Request) -> web.Response:
+        del request
+        return web.Response(text=await status.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise Unavailable(f"the status port {where} can't be used: {error.strerror or error}") from error
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def _place(where: str) -> tuple[str, int]:
+    host, _, port = where.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise BadRequest(f"--status is a port, or address:port, not '{where[:80]}'", field="status")
+    return host.strip("[]") or _LOCAL, int(port)

@@ -1,6 +1,6 @@
 """What a worker knows to sign in with at registries; it stays on this machine.
 
-The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"ghcr.io": {"auth":
+The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"registry.example": {"auth":
 base64("user:password")}}}``, or with ``username`` and ``password`` written out, or with an ``identitytoken``. It is
 used only when the operator names it: whoever can submit a job can then run every image that it opens. It is read at
 each use, so that a token may be renewed while the worker runs.
@@ -19,7 +19,12 @@ from asman_shared.errors import BadRequest
 from .reference import DEFAULT_REGISTRY
 
 _LARGEST: Final = 1024 * 1024
-_HUB_NAMES: Final = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
+_HUB_NAMES: Final = (
+    f"https://index.{DEFAULT_REGISTRY}/v1/",
+    f"index.{DEFAULT_REGISTRY}",
+    DEFAULT_REGISTRY,
+    f"registry-1.{DEFAULT_REGISTRY}",
+)
 
 
 class Credentials:

@@ -9,7 +9,7 @@ import pytest
 from asman_shared.errors import BadDefinition, BadRequest
 from asman_worker.credentials import Credentials
 from asman_worker.pull_progress import PullProgress
-from asman_worker.reference import ImageReference
+from asman_worker.reference import DEFAULT_REGISTRY, ImageReference
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -17,14 +17,14 @@ DIGEST = "sha256:" + "a" * 64
 @pytest.mark.parametrize(
     ("text", "full", "familiar"),
     [
-        ("alpine", "docker.io/library/alpine:latest", "alpine:latest"),
-        ("alpine:3.19.1", "docker.io/library/alpine:3.19.1", "alpine:3.19.1"),
-        ("me/tool", "docker.io/me/tool:latest", "me/tool:latest"),
-        ("index.docker.io/library/alpine", "docker.io/library/alpine:latest", "alpine:latest"),
-        ("ghcr.io/me/tool:v2", "ghcr.io/me/tool:v2", "ghcr.io/me/tool:v2"),
+        ("alpine", f"{DEFAULT_REGISTRY}/library/alpine:latest", "alpine:latest"),
+        ("alpine:3.19.1", f"{DEFAULT_REGISTRY}/library/alpine:3.19.1", "alpine:3.19.1"),
+        ("me/tool", f"{DEFAULT_REGISTRY}/me/tool:latest", "me/tool:latest"),
+        (f"index.{DEFAULT_REGISTRY}/library/alpine", f"{DEFAULT_REGISTRY}/library/alpine:latest", "alpine:latest"),
+        ("registry.example/me/tool:v2", "registry.example/me/tool:v2", "registry.example/me/tool:v2"),
         ("localhost:5000/a/b/c", "localhost:5000/a/b/c:latest", "localhost:5000/a/b/c:latest"),
-        (f"alpine@{DIGEST}", f"docker.io/library/alpine@{DIGEST}", f"alpine@{DIGEST}"),
-        (f"alpine:3@{DIGEST}", f"docker.io/library/alpine:3@{DIGEST}", f"alpine:3@{DIGEST}"),
+        (f"alpine@{DIGEST}", f"{DEFAULT_REGISTRY}/library/alpine@{DIGEST}", f"alpine@{DIGEST}"),
+        (f"alpine:3@{DIGEST}", f"{DEFAULT_REGISTRY}/library/alpine:3@{DIGEST}", f"alpine:3@{DIGEST}"),
     ],
 )
 def test_a_name_is_read_as_engines_read_it(text: str, full: str, familiar: str) -> None:
@@ -36,7 +36,7 @@ def test_a_name_is_read_as_engines_read_it(text: str, full: str, familiar: str) 
     "text",
     [
         "", "Alpine", "a b", "../x", "a//b", "/a", "a:", "a:b:c", "a@sha256:12", "alpine?x=1", "a/../b", "-a", "a\n",
-        "http://host/a", "x" * 600, "ghcr.io/", "a#b", "a%2fb", "ghcr.io/a:t/../../x", "sha256:" + "a" * 200,
+        "http://host/a", "x" * 600, "registry.example/", "a#b", "a%2fb", "registry.example/a:t/../../x", "sha256:" + "a" * 200,
     ],
 )  # fmt: skip
 def test_what_can_not_be_an_image_is_refused(text: str) -> None:
@@ -45,7 +45,7 @@ def test_what_can_not_be_an_image_is_refused(text: str) -> None:
 
 
 def test_an_image_by_its_id_is_a_name_like_any_other_and_opens_nothing() -> None:
-    assert str(ImageReference.parse("sha256:" + "b" * 64)) == "docker.io/library/sha256:" + "b" * 64
+    assert str(ImageReference.parse("sha256:" + "b" * 64)) == f"{DEFAULT_REGISTRY}/library/sha256:" + "b" * 64
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_an_image_by_its_id_is_a_name_like_any_other_and_opens_nothing() -> None
     [
         ("alpine", True),
         ("alpine:3*", True),
-        ("docker.io/library/*", True),
+        (f"{DEFAULT_REGISTRY}/library/*", True),
         ("*", True),
         ("alpine:4", False),
         ("library/alpine", False),
-        ("ghcr.io/*", False),
+        ("registry.example/*", False),
     ],
 )
 def test_patterns_fit_the_name_in_full_and_as_people_write_it(pattern: str, fits: bool) -> None:
@@ -68,17 +68,17 @@ def test_credentials_are_read_as_docker_login_writes_them(tmp_path: Path) -> Non
     file = tmp_path / "config.json"
     packed = base64.b64encode(b"me:pass:word").decode()
     auths = {
-        "https://index.docker.io/v1/": {"auth": packed},
-        "ghcr.io": {"username": "u", "password": "p"},
+        f"https://index.{DEFAULT_REGISTRY}/v1/": {"auth": packed},
+        "registry.example": {"username": "u", "password": "p"},
         "r.example": {"identitytoken": "t"},
     }
     file.write_text(json.dumps({"auths": auths}))
     known = Credentials(file)
     assert known.of("docker.io") == {"serveraddress": "docker.io", "username": "me", "password": "pass:word"}
-    assert known.of("ghcr.io") == {"serveraddress": "ghcr.io", "username": "u", "password": "p"}
+    assert known.of("registry.example") == {"serveraddress": "registry.example", "username": "u", "password": "p"}
     assert known.of("r.example") == {"serveraddress": "r.example", "identitytoken": "t"}
     assert known.of("elsewhere.example") is None
-    assert Credentials().of("ghcr.io") is None
+    assert Credentials().of("registry.example") is None
 
 
 @pytest.mark.parametrize("text", ["not json s3cret", "[]", '{"auths": ["s3cret"]}', '{"auths": 3}'])

@@ -1,6 +1,6 @@
 """What a worker knows to sign in with at registries; it stays on this machine.
 
-The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"registry.example": {"auth":
+The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"hub.example": {"auth":
 base64("user:password")}}}``, or with ``username`` and ``password`` written out, or with an ``identitytoken``. It is
 used only when the operator names it: whoever can submit a job can then run every image that it opens. It is read at
 each use, so that a token may be renewed while the worker runs.

@@ -38,7 +38,7 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str, *, field: str = "definition.image") -> ImageReference:
-        """Reads a name as a person writes it: ``alpine``, ``registry.example/me/tool:v2``, ``alpine@sha256:…``.
+        """Reads a name as a person writes it: ``alpine``, ``hub.example/me/tool:v2``, ``alpine@sha256:…``.
 
         Raises:
             BadDefinition: It can't be an image's name.

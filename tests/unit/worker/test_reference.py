@@ -21,7 +21,7 @@ DIGEST = "sha256:" + "a" * 64
         ("alpine:3.19.1", f"{DEFAULT_REGISTRY}/library/alpine:3.19.1", "alpine:3.19.1"),
         ("me/tool", f"{DEFAULT_REGISTRY}/me/tool:latest", "me/tool:latest"),
         (f"index.{DEFAULT_REGISTRY}/library/alpine", f"{DEFAULT_REGISTRY}/library/alpine:latest", "alpine:latest"),
-        ("registry.example/me/tool:v2", "registry.example/me/tool:v2", "registry.example/me/tool:v2"),
+        ("hub.example/me/tool:v2", "hub.example/me/tool:v2", "hub.example/me/tool:v2"),
         ("localhost:5000/a/b/c", "localhost:5000/a/b/c:latest", "localhost:5000/a/b/c:latest"),
         (f"alpine@{DIGEST}", f"{DEFAULT_REGISTRY}/library/alpine@{DIGEST}", f"alpine@{DIGEST}"),
         (f"alpine:3@{DIGEST}", f"{DEFAULT_REGISTRY}/library/alpine:3@{DIGEST}", f"alpine:3@{DIGEST}"),
@@ -36,7 +36,7 @@ def test_a_name_is_read_as_engines_read_it(text: str, full: str, familiar: str) 
     "text",
     [
         "", "Alpine", "a b", "../x", "a//b", "/a", "a:", "a:b:c", "a@sha256:12", "alpine?x=1", "a/../b", "-a", "a\n",
-        "http://host/a", "x" * 600, "registry.example/", "a#b", "a%2fb", "registry.example/a:t/../../x", "sha256:" + "a" * 200,
+        "http://host/a", "x" * 600, "hub.example/", "a#b", "a%2fb", "hub.example/a:t/../../x", "sha256:" + "a" * 200,
     ],
 )  # fmt: skip
 def test_what_can_not_be_an_image_is_refused(text: str) -> None:
@@ -57,7 +57,7 @@ def test_an_image_by_its_id_is_a_name_like_any_other_and_opens_nothing() -> None
         ("*", True),
         ("alpine:4", False),
         ("library/alpine", False),
-        ("registry.example/*", False),
+        ("hub.example/*", False),
     ],
 )
 def test_patterns_fit_the_name_in_full_and_as_people_write_it(pattern: str, fits: bool) -> None:
@@ -69,16 +69,16 @@ def test_credentials_are_read_as_docker_login_writes_them(tmp_path: Path) -> Non
     packed = base64.b64encode(b"me:pass:word").decode()
     auths = {
         f"https://index.{DEFAULT_REGISTRY}/v1/": {"auth": packed},
-        "registry.example": {"username": "u", "password": "p"},
+        "hub.example": {"username": "u", "password": "p"},
         "r.example": {"identitytoken": "t"},
     }
     file.write_text(json.dumps({"auths": auths}))
     known = Credentials(file)
     assert known.of("docker.io") == {"serveraddress": "docker.io", "username": "me", "password": "pass:word"}
-    assert known.of("registry.example") == {"serveraddress": "registry.example", "username": "u", "password": "p"}
+    assert known.of("hub.example") == {"serveraddress": "hub.example", "username": "u", "password": "p"}
     assert known.of("r.example") == {"serveraddress": "r.example", "identitytoken": "t"}
     assert known.of("elsewhere.example") is None
-    assert Credentials().of("registry.example") is None
+    assert Credentials().of("hub.example") is None
 
 
 @pytest.mark.parametrize("text", ["not json s3cret", "[]", '{"auths": ["s3cret"]}', '{"auths": 3}'])

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { hashParams, newQueueName, parseQueue, parseRoute } from "../src/route";
+import { rawParams } from "../src/job/address";
+import { newQueueName, parseQueue, parseRoute } from "../src/route";
 
 const at = (path: string, hash = "") => parseRoute({ origin: "https://hub.example", pathname: path, hash });
 const here = (name: string) => ({ hub: "https://hub.example", name });
@@ -19,8 +20,26 @@ describe("the address", () => {
   });
 
   it("names a job and its queue", () => {
-    expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "job", queue: here("lab"), job: ID });
+    expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "result", queue: here("lab"), job: ID });
     expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID });
+  });
+
+  it("holds a whole job", () => {
+    const route = at("/", "#?job=e30=&queue=lab");
+    expect(route).toMatchObject({ page: "job", queue: here("lab") });
+    expect(at("/", "#?job=e30=")).toMatchObject({ page: "no-queue", problem: null });
+    expect(at("/", "#?job=e30=&queue=a%20b")).toMatchObject({ page: "no-queue", problem: expect.stringMatching(/is not a queue/) });
+  });
+
+  it("lets the page around it choose the queue, unless told not to", () => {
+    expect(at("/", "#?job=e30=&queue=lab&queueOverride=other")).toMatchObject({ queue: here("other") });
+    expect(at("/", "#?job=e30=&queue=lab&queueOverride=other&ignoreQueueOverride=true")).toMatchObject({ queue: here("lab") });
+  });
+
+  it("is one job inside another page, whatever it says", () => {
+    const inside = (hash: string) => parseRoute({ origin: "https://hub.example", pathname: "/", hash }, true);
+    expect(inside("#?queue=lab")).toMatchObject({ page: "job", queue: here("lab") });
+    expect(inside("")).toMatchObject({ page: "no-queue" });
   });
 
   it("without a queue is the start page", () => {
@@ -37,8 +56,8 @@ describe("the address", () => {
   });
 
   it("reads parameters after the first ? of the fragment only", () => {
-    expect(Object.fromEntries(hashParams("#a?queue=x&b=1=2&%63=%e4&flag"))).toEqual({ queue: "x", b: "1=2", c: "%e4", flag: "" });
-    expect(hashParams("#queue=x").size).toBe(0);
+    expect(Object.fromEntries(rawParams("#a?queue=x&b=1=2&%63=%e4&flag"))).toEqual({ queue: "x", b: "1=2", c: "%e4", flag: "" });
+    expect(rawParams("#queue=x").size).toBe(0);
   });
 
   it("makes names that differ and fit", () => {

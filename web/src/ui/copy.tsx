@@ -2,10 +2,10 @@
 
 import { useState } from "preact/hooks";
 
-export function CopyButton({ text, label, children }: { text: string; label: string; children?: string }) {
+export function CopyButton({ text, label, children }: { text: string | (() => string); label: string; children?: string }) {
   const [said, setSaid] = useState<string | null>(null);
   const copy = async () => {
-    setSaid((await copied(text)) ? "Copied" : "Select it and copy");
+    setSaid((await copied(typeof text === "string" ? text : text())) ? "Copied" : "Select it and copy");
     setTimeout(() => setSaid(null), 1600);
   };
   return (

@@ -113,7 +113,7 @@ function useFrame(desk: Desk, inbox: Inbox, queue: QueueAddress): void {
       gone = true;
       leave();
     };
-  }, [desk, inbox, queue]);
+  }, [desk, inbox, queue.hub, queue.name]);
 }
 
 function Results(props: { queue: QueueAddress; desk: Desk; open: OpenJob | null; job: Job | null; online: boolean }) {

@@ -68,7 +68,7 @@ async def test_a_job_in_an_address_runs_in_a_container_and_shows_its_log_and_ima
     assert ("err", "careful") in [(stream, text) for _, stream, text in lines]
     image = page.get_by_test_id("output").filter(has_text="picture.svg").locator("img")
     await expect(image).to_be_visible()
-    await page.wait_for_function("document.querySelector('.preview.image img').naturalWidth === 120")
+    await page.wait_for_function("() => document.querySelector('.preview.image img').naturalWidth === 120")
     await expect(page.get_by_test_id("timeline")).to_contain_text("running")
     assert browser.errors == []
 

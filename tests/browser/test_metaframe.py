@@ -26,7 +26,9 @@ for name in number flag table word bytes file.bin; do cp /inputs/$name /outputs/
 cp /inputs/file.bin /outputs/deep/again.bin
 echo {base64.b64encode(PNG).decode()} | base64 -d > /outputs/picture.png
 """
-USE = "cd /inputs; for name in number flag table word bytes file.bin deep/again.bin picture.png; do sha256sum $name; done"
+USE = (
+    "cd /inputs; for name in number flag table word bytes file.bin deep/again.bin picture.png; do sha256sum $name; done"
+)
 
 
 def inside(page: Page, frame: str) -> FrameLocator:
@@ -81,7 +83,9 @@ async def test_values_files_and_images_pass_through_a_container_intact_and_edits
             "deep/again.bin": BYTES,
             "picture.png": PNG,
         }
-        await expect(lines).to_have_text([f"{hashlib.sha256(body).hexdigest()}  {name}" for name, body in wanted.items()])
+        await expect(lines).to_have_text(
+            [f"{hashlib.sha256(body).hexdigest()}  {name}" for name, body in wanted.items()]
+        )
 
         # An edit in a frame changes its address, which the parent keeps.
         await inside(page, "use").get_by_label("Command", exact=True).fill("echo edited")
@@ -145,7 +149,7 @@ async def test_a_small_frame_shows_the_state_and_the_one_thing_to_do(browser: Te
 async def test_the_page_works_where_it_may_not_store_anything(browser: TestBrowser, hub: HubProcess) -> None:
     context = await browser.browser.new_context()
     await context.add_init_script(
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError'); } })"
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
     )
     page = await context.new_page()
     problems: list[str] = []

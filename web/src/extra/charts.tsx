@@ -12,6 +12,8 @@ import { duration } from "../text/format";
 
 /** Milliseconds between two samples. */
 const EVERY = 1000;
+/** Seconds that a chart shows. */
+const SHOWN = 120;
 
 export function Charts({ session }: { session: Session }) {
   const samples = useRef(new Samples()).current;
@@ -37,7 +39,7 @@ export function Charts({ session }: { session: Session }) {
   }, [session, samples, drawn]);
   void drawn.value;
   return (
-    <div class="chart-grid" data-testid="charts">
+    <div class="chart-grid" data-testid="charts" data-samples={samples.times.length}>
       <Chart title="Queued" counts unit={whole} series={[["queued", 0]]} data={[samples.times, samples.queued]} />
       <Chart title="Running" counts unit={whole} series={[["running", 1]]} data={[samples.times, samples.running]} />
       <Chart title="Finished in a second" unit={whole} series={[["finished", 2]]} data={[samples.times, samples.rate]} />
@@ -52,6 +54,18 @@ export function Charts({ session }: { session: Session }) {
       />
     </div>
   );
+}
+
+/** Whether the page is dark now: a chart is drawn in colours, which do not change by themselves. */
+function useDark(): boolean {
+  const query = useRef(matchMedia("(prefers-color-scheme: dark)")).current;
+  const dark = useSignal(query.matches);
+  useEffect(() => {
+    const changed = () => (dark.value = query.matches);
+    query.addEventListener("change", changed);
+    return () => query.removeEventListener("change", changed);
+  }, [query, dark]);
+  return dark.value;
 }
 
 const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000, 500_000, 1_000_000];
@@ -69,6 +83,7 @@ function Chart(props: {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
   const { title, unit, series, data } = props;
+  const dark = useDark();
   useEffect(() => {
     const element = place.current;
     if (element === null) return undefined;
@@ -81,7 +96,7 @@ function Chart(props: {
         height: 130,
         legend: { show: false },
         cursor: { show: false },
-        scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] } },
+        scales: { x: { range: (_plot, _low, high) => [(high ?? 0) - SHOWN, high ?? 0] }, y: { range: (_plot, _low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] } },
         axes: [
           { ...axis, font: "11px system-ui", size: 26, values: (_plot, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString([], { hour12: false })), space: 80 },
           { ...axis, font: "11px system-ui", size: 56, space: 34, ...(props.counts ? { incrs: COUNTS } : {}), values: (_plot, values) => values.map((value) => unit(value)) },
@@ -99,7 +114,7 @@ function Chart(props: {
       made.destroy();
       chart.current = null;
     };
-  }, []);
+  }, [dark]);
   useEffect(() => chart.current?.setData(data as uPlot.AlignedData), [data[0]?.length, data[0]?.[0], data[0]?.at(-1)]);
   const newest = data.slice(1).map((values) => unit(values.at(-1) ?? null));
   const words = series.map(([name], at) => `${name} ${newest[at]}`).join(", ");

@@ -9,8 +9,9 @@ export function CopyButton({ text, label, children }: { text: string | (() => st
     setTimeout(() => setSaid(null), 1600);
   };
   return (
-    <button type="button" class="quiet" aria-label={said === null ? label : said} title={label} onClick={() => void copy()}>
+    <button type="button" class="quiet" title={label} onClick={() => void copy()}>
       <span aria-live="polite">{said ?? children ?? "Copy"}</span>
+      <span class="offscreen"> ({label})</span>
     </button>
   );
 }

@@ -191,7 +191,7 @@ function InputRow(props: { item: Item; inbox: Inbox; open: boolean; onOpen: (ope
               type="button"
               class="quiet"
               aria-expanded={open}
-              aria-label={`Edit ${item.name}`}
+              aria-label={open ? `Close ${item.name}` : `Edit ${item.name}`}
               onClick={() => props.onOpen(!open)}
             >
               {open ? "Close" : "Edit"}
@@ -245,11 +245,11 @@ function UploadRow({ one, inbox }: { one: Upload; inbox: Inbox }) {
         </span>
         <span class="file-actions">
           {problem !== null && (
-            <button type="button" class="quiet" aria-label={`Send ${one.name} again`} onClick={() => inbox.again(one)}>
+            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => inbox.again(one)}>
               Try again
             </button>
           )}
-          <button type="button" class="quiet" aria-label={`Don't send ${one.name}`} onClick={() => inbox.cancel(one)}>
+          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => inbox.cancel(one)}>
             {problem === null ? "Stop" : "Remove"}
           </button>
         </span>

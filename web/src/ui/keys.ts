@@ -1,7 +1,7 @@
 /** What keys do, in one place: who offers an action says its key, and the help lists what works now. */
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { remembered } from "../state/remembered";
 
 export interface Key {
@@ -22,7 +22,8 @@ export function useKeys(offered: readonly Key[]): void {
   const newest = useRef(offered);
   newest.current = offered;
   const names = offered.map(({ key, ctrl, says }) => `${key} ${ctrl} ${says}`).join("\n");
-  useEffect(() => {
+  // At once: a key that is shown works.
+  useLayoutEffect(() => {
     const mine = newest.current.map((each, at) => ({ ...each, act: () => newest.current[at]?.act() }));
     keys.value = [...keys.peek(), ...mine];
     return () => {

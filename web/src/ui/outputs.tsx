@@ -97,7 +97,7 @@ function Output(props: { path: string; file: OutputFile; href: string; open: boo
               type="button"
               class="quiet"
               aria-expanded={looked.value}
-              aria-label={`Preview of ${path}`}
+              aria-label={looked.value ? `Hide the preview of ${path}` : `Preview of ${path}`}
               onClick={() => (looked.value = !looked.value)}
             >
               {looked.value ? "Hide" : "Preview"}

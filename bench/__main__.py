@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, depth, dialect, logs
+from bench import blobs, depth, dialect, logs, page
 
-SCENARIOS = {"blobs": blobs, "depth": depth, "dialect": dialect, "logs": logs}
+SCENARIOS = {"blobs": blobs, "depth": depth, "dialect": dialect, "logs": logs, "page": page}
 
 
 def main() -> int:

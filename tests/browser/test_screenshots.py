@@ -124,7 +124,7 @@ async def test_pictures_of_each_state(browser: TestBrowser, hub: HubProcess, fol
     await take(page, folder, "job-waiting")
 
     async with asman.connect(hub.queue(QUEUE)) as queue:
-        last = [await queue.submit(command=f"sh -c 'echo {n}; exit {n % 4 == 3 and 1 or 0}'") for n in range(25)][-1]
+        last = [await queue.submit(command=f"sh -c 'echo {n}; exit {(n % 4 == 3 and 1) or 0}'") for n in range(25)][-1]
         await last.result()
     await page.goto(hub.queue(QUEUE))
     await connected(page)

@@ -104,7 +104,7 @@ def main() -> int:
             for part in parts:
                 stack.callback(part.stop)
                 part.start()
-            page = subprocess.Popen(
+            page = subprocess.Popen(  # noqa: S603
                 ["npm", "--prefix", str(ROOT / "web"), "run", "--silent", "dev"],  # noqa: S607 - found by scripts/lib.sh
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

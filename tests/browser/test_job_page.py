@@ -206,6 +206,11 @@ async def test_inputs_are_written_dropped_and_sent(browser: TestBrowser, hub: Hu
     )
     await page.get_by_test_id("inputs").dispatch_event("drop", {"dataTransfer": dropped})
     await expect(page.get_by_test_id("input").filter(has_text="drop.txt")).to_contain_text("text")
+    await page.evaluate(
+        """() => { const data = new DataTransfer(); data.items.add(new File(['pasted'], 'paste.txt'));
+            document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true })); }"""
+    )
+    await expect(page.get_by_test_id("input").filter(has_text="paste.txt")).to_be_visible()
     assert browser.errors == []
 
 

@@ -42,7 +42,8 @@ for step in range(1, 6):
 RUN = """python3 $JOB_INPUTS/fit.py
 echo 'a slow step, see https://example.org/why' >&2
 cat > $JOB_OUTPUTS/curve.svg <<X
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 120" width="480"><rect width="320" height="120" fill="#fbfcfd"/>
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 120" width="480">
+<rect width="320" height="120" fill="#fbfcfd"/>
 <path d="M0 60 Q20 -40 40 60 T80 60 T120 60 T160 60 T200 60 T240 60 T280 60 T320 60" fill="none" stroke="#1f5fbf"
 stroke-width="2"/></svg>
 X

@@ -47,11 +47,6 @@ export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
         over.value = false;
         drop(event.dataTransfer);
       }}
-      onPaste={(event) => {
-        if ((event.clipboardData?.files.length ?? 0) === 0) return;
-        event.preventDefault();
-        drop(event.clipboardData);
-      }}
     >
       <div class="section-head">
         <h2 id="inputs-title">

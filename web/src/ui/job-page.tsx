@@ -10,6 +10,7 @@ import type { Job } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { shortId } from "../text/format";
 import { stateWords } from "../text/words";
+import { droppedFiles } from "./dropped";
 import { Inputs } from "./inputs";
 import { JobHead } from "./job-head";
 import { LogView } from "./log-view";
@@ -51,6 +52,7 @@ export function JobPage({ session, queue, given }: JobPageProps) {
     else if (newest.page === "result") take(desk, { id: newest.job }, queue);
   }, [desk, key]);
   useFrame(desk, inbox, queue);
+  useGivenFiles(inbox);
   useSignalEffect(() => {
     const job = desk.open.value?.job.value ?? null;
     document.title = `${job === null ? "Job" : stateWords(job)} · ${shortId(desk.id.value)} · Asman`;
@@ -98,6 +100,29 @@ function take(desk: Desk, given: JobPageProps["given"], queue: QueueAddress): vo
 
 function withQueue(params: Params, queue: QueueAddress): Params {
   return params.has("queue") || params.has("queueOverride") ? params : new Map([...params, ["queue", queueParam(queue)]]);
+}
+
+/** Files that are dropped or pasted anywhere on the page are inputs; a browser would leave the page for them. */
+function useGivenFiles(inbox: Inbox): void {
+  useEffect(() => {
+    const take = (event: DragEvent | ClipboardEvent) => {
+      const data = event instanceof DragEvent ? event.dataTransfer : event.clipboardData;
+      if (event.defaultPrevented || data === null || data.files.length === 0) return;
+      event.preventDefault();
+      void droppedFiles(data).then((found) => inbox.add(found));
+    };
+    const over = (event: DragEvent) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    };
+    document.addEventListener("dragover", over);
+    document.addEventListener("drop", take);
+    document.addEventListener("paste", take);
+    return () => {
+      document.removeEventListener("dragover", over);
+      document.removeEventListener("drop", take);
+      document.removeEventListener("paste", take);
+    };
+  }, [inbox]);
 }
 
 /** Joins the page that holds this one, if one does; what that takes is loaded only then. */

@@ -30,12 +30,19 @@ export type Route =
 const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const JOB_ID = /^[0-9a-f]{64}$/;
 
+/** Where a machine's own hub answers as the queue `local`, unless told otherwise. */
+const LOCAL_HUB = "http://localhost:8000";
+/** Addresses of the machine itself. */
+const HERE = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
+
 /** Parameters that only a page of one job has. */
 const OF_A_JOB = ["job", "inputs", "autostart", "allowsetjob", "resolverefs", "definition", "control", "maxJobDuration"];
 
 /** A queue from its name, or from its URL `https://host/<queue>` or `https://host/q/<queue>`; null if it is neither. */
 export function parseQueue(text: string, hub: string): QueueAddress | null {
   const trimmed = text.trim();
+  // The hub of the machine that the page is looked at on, wherever the page came from.
+  if (trimmed === "local" && !HERE.test(hub)) return { hub: LOCAL_HUB, name: "local" };
   if (QUEUE_NAME.test(trimmed)) return { hub, name: trimmed };
   let url: URL;
   try {
@@ -80,6 +87,7 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
 
 /** What a `queue` parameter holds for a queue. */
 export function queueParam(queue: QueueAddress): string {
+  if (queue.hub === LOCAL_HUB && queue.name === "local") return "local";
   return queue.hub === location.origin ? queue.name : encodeURIComponent(queueUrl(queue));
 }
 

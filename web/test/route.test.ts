@@ -19,6 +19,12 @@ describe("the address", () => {
     expect(parseQueue("https://other.example/q/lab", "https://hub.example")).toEqual(queue);
   });
 
+  it("finds the hub of the machine that it is looked at on", () => {
+    expect(at("/", "#?queue=local")).toEqual({ page: "queue", queue: { hub: "http://localhost:8000", name: "local" } });
+    const served = parseRoute({ origin: "http://127.0.0.1:9000", pathname: "/", hash: "#?queue=local" });
+    expect(served).toEqual({ page: "queue", queue: { hub: "http://127.0.0.1:9000", name: "local" } });
+  });
+
   it("names a job and its queue", () => {
     expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "result", queue: here("lab"), job: ID });
     expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID });

@@ -45,7 +45,9 @@ web: ## build the page into the hub
 setup: ## install what all the others need, and nothing else
 	@bash scripts/setup.sh dev
 
-dev: setup ## the same as setup
+dev: ## hub, worker and page with live reload of all three (PORT=n)
+	@bash scripts/setup.sh dev
+	@.venv/bin/python -m scripts.dev
 
 constraints: ## resolve all dependencies anew into constraints.txt
 	@bash scripts/constraints.sh

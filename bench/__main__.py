@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, containers, depth, dialect, logs
+from bench import blobs, containers, depth, dialect, logs, page
 
-SCENARIOS = {"blobs": blobs, "containers": containers, "depth": depth, "dialect": dialect, "logs": logs}
+SCENARIOS = {
+    "blobs": blobs,
+    "containers": containers,
+    "depth": depth,
+    "dialect": dialect,
+    "logs": logs,
+    "page": page,
+}
 
 
 def main() -> int:

@@ -10,6 +10,6 @@ if [ -d "$RUN_DIR/engine" ]; then
   if [ -f "$RUN_DIR/engine/state.json" ]; then die "A private engine is in use here; end what uses it first."; fi
 fi
 say "Removing .venv, .run, .asman, caches, the built page and web/node_modules"
-rm -rf "$VENV" "$RUN_DIR" "$ROOT/.asman" "$PAGE_DIR" "$ROOT/web/node_modules" "$ROOT/dist" "$ROOT/build" \
+rm -rf "$VENV" "$RUN_DIR" "$ROOT/.asman" "$ROOT/.asman-dev" "$PAGE_DIR" "$ROOT/web/node_modules" "$ROOT/dist" "$ROOT/build" \
   "$ROOT"/.{pytest,mypy,ruff,import_linter}_cache "$ROOT/.hypothesis"
 find "$ROOT" -name __pycache__ -type d -prune -exec rm -rf {} +

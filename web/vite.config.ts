@@ -21,11 +21,13 @@ export default defineConfig({
     // The page is part of the hub's package, which serves it.
     outDir: fileURLToPath(new URL("../server/asman_server/page", import.meta.url)),
     emptyOutDir: true,
+    // Which part loads which: the size of a first load is checked by it.
+    manifest: "manifest.json",
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
   server: {
-    proxy: { "^/(q|j|b)/": passOn, "/healthz": { target: hub } },
+    proxy: { "^/(q|j|b)/": passOn, "^/(healthz|metaframe.json|openapi.json)$": { target: hub } },
   },
 });

@@ -282,6 +282,22 @@ OPERATIONS: Final = (
     Operation("GET", "/healthz", rest.health, "health", "hub", {200: Answer("the hub answers", media=(TEXT,))}),
     Operation("GET", "/", pages.show, "front_page", "page", _PAGE),
     Operation(
+        "GET",
+        "/metaframe.json",
+        pages.metaframe,
+        "metaframe",
+        "page",
+        {200: Answer("the metaframe definition, version 2", media=(JSON,))},
+    ),
+    Operation(
+        "GET",
+        "/j/{id}/metaframe.json",
+        pages.metaframe,
+        "job_metaframe",
+        "page",
+        {200: Answer("the metaframe definition, version 2", media=(JSON,))},
+    ),
+    Operation(
         "GET", "/assets/{path:path}", pages.asset, "asset", "page", {200: Answer("a part of the page", media=("*/*",))}
     ),
 )

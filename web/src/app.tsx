@@ -6,34 +6,57 @@ import { type QueueAddress, type Route, socketUrl } from "./route";
 import { startClock } from "./state/clock";
 import { Session } from "./state/session";
 import { Header } from "./ui/header";
-import { JobPage } from "./ui/job-page";
-import { route } from "./ui/navigation";
+import type { JobPageProps } from "./ui/job-page";
+import { startKeys } from "./ui/keys";
+import { embedded, route } from "./ui/navigation";
+import { lazy } from "./ui/lazy";
 import { Notice } from "./ui/notice";
-import { QueuePage } from "./ui/queue-page";
-import { LostJobPage, StartPage } from "./ui/start-page";
+
+// Each page is a part by itself: who opens a job does not load the queue's tables.
+const JobPage = lazy(() => import("./ui/job-page").then((part) => part.JobPage));
+const QueuePage = lazy(() => import("./ui/queue-page").then((part) => part.QueuePage));
+const StartPage = lazy(() => import("./ui/start-page").then((part) => part.StartPage));
+const LostJobPage = lazy(() => import("./ui/start-page").then((part) => part.LostJobPage));
+const NoQueuePage = lazy(() => import("./ui/start-page").then((part) => part.NoQueuePage));
+const Help = lazy(() => import("./ui/help").then((part) => part.Help));
 
 export function App() {
   useEffect(startClock, []);
+  useEffect(startKeys, []);
   return (
     <Boundary>
       <Pages route={route.value} />
+      <Help />
     </Boundary>
   );
 }
 
 function Pages({ route }: { route: Route }) {
-  if (route.page === "start") return <StartPage problem={route.problem} />;
-  if (route.page === "lost-job") return <LostJobPage job={route.job} />;
-  const { queue } = route;
-  return <QueuePages key={`${queue.hub} ${queue.name}`} queue={queue} job={route.page === "job" ? route.job : null} />;
+  switch (route.page) {
+    case "start":
+      return <StartPage problem={route.problem} />;
+    case "lost-job":
+      return <LostJobPage job={route.job} />;
+    case "no-queue":
+      return <NoQueuePage params={route.params} problem={route.problem} />;
+    case "queue":
+      return <OfQueue key={`queue ${route.queue.hub} ${route.queue.name}`} queue={route.queue} given={null} />;
+    case "job":
+      return <OfQueue key={`job ${route.queue.hub} ${route.queue.name}`} queue={route.queue} given={{ params: route.params }} />;
+    case "result":
+      return <OfQueue key={`job ${route.queue.hub} ${route.queue.name}`} queue={route.queue} given={{ id: route.job }} />;
+  }
 }
 
-function QueuePages({ queue, job }: { queue: QueueAddress; job: string | null }) {
-  const [session] = useState(() => new Session({ url: socketUrl(queue) }));
+/** A page that talks to a queue. One of a single job is told of that job only, however busy the queue is. */
+function OfQueue({ queue, given }: { queue: QueueAddress; given: JobPageProps["given"] | null }) {
+  const [session] = useState(() => new Session({ url: socketUrl(queue), follow: given === null ? "queue" : "jobs" }));
   useEffect(() => {
     session.start();
     const nudge = () => {
-      if (!document.hidden) session.nudge();
+      if (document.hidden) return;
+      session.nudge();
+      session.refresh();
     };
     window.addEventListener("online", nudge);
     document.addEventListener("visibilitychange", nudge);
@@ -44,13 +67,13 @@ function QueuePages({ queue, job }: { queue: QueueAddress; job: string | null })
     };
   }, [session]);
   return (
-    <>
-      <Header session={session} queue={queue} />
+    <div class={embedded ? "embedded" : ""}>
+      <Header session={session} queue={queue} counts={given === null} />
       <main class="page">
         {session.problem.value !== null && <Notice kind="error">{session.problem.value}</Notice>}
-        {job === null ? <QueuePage session={session} queue={queue} /> : <JobPage key={job} session={session} queue={queue} id={job} />}
+        {given === null ? <QueuePage session={session} queue={queue} /> : <JobPage session={session} queue={queue} given={given} />}
       </main>
-    </>
+    </div>
   );
 }
 
@@ -72,9 +95,9 @@ class Boundary extends Component<{ children: ComponentChildren }, { error: strin
           <button type="button" class="quiet" onClick={() => location.reload()}>
             Reload the page
           </button>
+          <a href="/">Start page</a>
         </Notice>
       </main>
     );
   }
 }
-

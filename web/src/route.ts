@@ -2,8 +2,10 @@
  * What the address says: which queue on which hub, and which job.
  *
  * Parameters stand after the first `?` inside the fragment, as links to jobs have them; a path names the queue or
- * the job too. Values may be percent-encoded or not.
+ * the job too.
  */
+
+import { plain, rawParams } from "./job/address";
 
 export interface QueueAddress {
   /** `https://host` of the hub. */
@@ -11,32 +13,36 @@ export interface QueueAddress {
   name: string;
 }
 
+export type Params = ReadonlyMap<string, string>;
+
 export type Route =
   | { page: "start"; problem: string | null }
   | { page: "queue"; queue: QueueAddress }
-  | { page: "job"; queue: QueueAddress; job: string }
+  /** A job that the address holds whole. */
+  | { page: "job"; queue: QueueAddress; params: Params }
+  /** The same, without a queue that could be used. */
+  | { page: "no-queue"; params: Params; problem: string | null }
+  /** A job that is named by its id: this very result. */
+  | { page: "result"; queue: QueueAddress; job: string }
   /** A job's link that does not say in which queue. */
   | { page: "lost-job"; job: string };
 
-const QUEUE_NAME = /^[A-Za-z0-9._-]{1,128}$/;
+const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const JOB_ID = /^[0-9a-f]{64}$/;
 
-/** Every parameter of a fragment. */
-export function hashParams(hash: string): Map<string, string> {
-  const found = new Map<string, string>();
-  const at = hash.indexOf("?");
-  if (at < 0) return found;
-  for (const part of hash.slice(at + 1).split("&")) {
-    const equals = part.indexOf("=");
-    const key = equals < 0 ? part : part.slice(0, equals);
-    if (key !== "") found.set(decoded(key), equals < 0 ? "" : decoded(part.slice(equals + 1)));
-  }
-  return found;
-}
+/** Where a machine's own hub answers as the queue `local`, unless told otherwise. */
+const LOCAL_HUB = "http://localhost:8000";
+/** Addresses of the machine itself. */
+const HERE = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
+
+/** Parameters that only a page of one job has. */
+const OF_A_JOB = ["job", "inputs", "autostart", "allowsetjob", "resolverefs", "definition", "control", "maxJobDuration"];
 
 /** A queue from its name, or from its URL `https://host/<queue>` or `https://host/q/<queue>`; null if it is neither. */
 export function parseQueue(text: string, hub: string): QueueAddress | null {
   const trimmed = text.trim();
+  // The hub of the machine that the page is looked at on, wherever the page came from.
+  if (trimmed === "local" && !HERE.test(hub)) return { hub: LOCAL_HUB, name: "local" };
   if (QUEUE_NAME.test(trimmed)) return { hub, name: trimmed };
   let url: URL;
   try {
@@ -45,20 +51,23 @@ export function parseQueue(text: string, hub: string): QueueAddress | null {
     return null;
   }
   if (url.protocol !== "http:" && url.protocol !== "https:") return null;
-  const name = decoded(/^\/(?:q\/)?([^/]+)\/?$/.exec(url.pathname)?.[1] ?? "");
+  const name = plain(/^\/(?:q\/)?([^/]+)\/?$/.exec(url.pathname)?.[1] ?? "");
   return QUEUE_NAME.test(name) ? { hub: url.origin, name } : null;
 }
 
-export function parseRoute(location: { origin: string; pathname: string; hash: string }): Route {
+/** @param embedded the page stands in another, so it is one job whatever the address says. */
+export function parseRoute(location: { origin: string; pathname: string; hash: string }, embedded = false): Route {
   const hub = location.origin;
-  const params = hashParams(location.hash);
-  const named = params.get("queue");
-  const queue = named === undefined || named === "" ? null : parseQueue(named, hub);
-  if (named !== undefined && named !== "" && queue === null) return { page: "start", problem: badQueue(named) };
+  const params = rawParams(location.hash);
+  const value = (name: string) => plain(params.get(name) ?? "");
+  const overrides = value("ignoreQueueOverride") !== "true" && value("queueOverride") !== "";
+  const named = overrides ? value("queueOverride") : value("queue");
+  const queue = named === "" ? null : parseQueue(named, hub);
+  const problem = named !== "" && queue === null ? badQueue(named) : null;
 
   const [, kind, rest = ""] = /^\/(q|j)\/(.*)$/.exec(location.pathname) ?? [];
   if (kind === "q") {
-    const name = decoded(rest.replace(/\/$/, ""));
+    const name = plain(rest.replace(/\/$/, ""));
     const here = parseQueue(name, hub);
     return here === null ? { page: "start", problem: badQueue(name) } : { page: "queue", queue: here };
   }
@@ -67,20 +76,29 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
     if (!JOB_ID.test(job)) {
       return { page: "start", problem: `“${short(job)}” is not a job's id: one has 64 digits from 0 to f. Check the link.` };
     }
-    return queue === null ? { page: "lost-job", job } : { page: "job", queue, job };
+    if (problem !== null) return { page: "start", problem };
+    return queue === null ? { page: "lost-job", job } : { page: "result", queue, job };
   }
-  return queue === null ? { page: "start", problem: null } : { page: "queue", queue };
+  if (embedded || OF_A_JOB.some((name) => params.has(name))) {
+    return queue === null ? { page: "no-queue", params, problem } : { page: "job", queue, params };
+  }
+  return queue === null ? { page: "start", problem } : { page: "queue", queue };
+}
+
+/** What a `queue` parameter holds for a queue. */
+export function queueParam(queue: QueueAddress): string {
+  if (queue.hub === LOCAL_HUB && queue.name === "local") return "local";
+  return queue.hub === location.origin ? queue.name : encodeURIComponent(queueUrl(queue));
 }
 
 /** The address of a queue's page. */
 export function queueHref(queue: QueueAddress): string {
-  return queue.hub === location.origin ? `/q/${queue.name}` : `/#?queue=${encodeURIComponent(queueUrl(queue))}`;
+  return queue.hub === location.origin ? `/q/${queue.name}` : `/#?queue=${queueParam(queue)}`;
 }
 
-/** The address of a job's page. */
+/** The address of a job's page: this very job and its result. */
 export function jobHref(queue: QueueAddress, job: string): string {
-  const named = queue.hub === location.origin ? queue.name : encodeURIComponent(queueUrl(queue));
-  return `/j/${job}#?queue=${named}`;
+  return `/j/${job}#?queue=${queueParam(queue)}`;
 }
 
 /** What workers and the command line are given. */
@@ -93,7 +111,7 @@ export function socketUrl(queue: QueueAddress): string {
 }
 
 export function outputHref(queue: QueueAddress, job: string, path: string): string {
-  return `${queue.hub}/j/${job}/outputs/${path.split("/").map(encodeURIComponent).join("/")}`;
+  return `${queueUrl(queue)}/jobs/${job}/outputs/${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
@@ -110,13 +128,4 @@ function badQueue(name: string): string {
 
 function short(text: string): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
-}
-
-function decoded(text: string): string {
-  if (!text.includes("%")) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

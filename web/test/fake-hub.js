@@ -27,6 +27,15 @@ export class FakeHub {
     this.heartbeat = 10_000;
     /** How many of the newest pushes a returning page may still get. */
     this.window = 1000;
+    /** @type {((definition: Message) => string) | null} how a definition's id is made; counted up when null */
+    this.idOf = null;
+    /** @type {Message[]} what validation finds */
+    this.problems = [];
+    /** @type {Message | null} how submissions are refused */
+    this.refusal = null;
+    /** Whether connections are closed at once. */
+    this.refusing = false;
+    this.defaultImage = "";
     this.server = createServer((_request, response) => response.writeHead(404).end());
     this.sockets = new WebSocketServer({ server: this.server, handleProtocols: () => "asman.v1.msgpack" });
     this.sockets.on("connection", (socket, request) => this.accept(socket, request.url ?? ""));
@@ -60,6 +69,10 @@ export class FakeHub {
   accept(socket, url) {
     if (!/^\/q\/[A-Za-z0-9._-]{1,128}\/client$/.test(url)) {
       socket.close(4008);
+      return;
+    }
+    if (this.refusing) {
+      socket.terminate();
       return;
     }
     /** @type {Peer} */
@@ -107,6 +120,7 @@ export class FakeHub {
             time: Date.now(),
             heartbeat: this.heartbeat,
             recovered,
+            default_image: this.defaultImage,
             counts: this.counts(),
           },
           ...(recovered ? missed : []),
@@ -155,8 +169,12 @@ export class FakeHub {
         break;
       }
       case "submit": {
-        const id = String(this.jobs.size + 1).padStart(64, "0");
         const { definition } = message;
+        const id = this.idOf === null ? String(this.jobs.size + 1).padStart(64, "0") : this.idOf(definition);
+        if (this.refusal !== null) {
+          this.send(peer, { type: "error", ref, ...this.refusal });
+          break;
+        }
         const summary = { image: definition.image ?? "", command: definition.command ?? "" };
         const job = { id, rev: 1, state: "Queued", queued: Date.now(), summary };
         this.jobs.set(id, { job, definition, lines: [] });
@@ -164,6 +182,9 @@ export class FakeHub {
         this.send(peer, { type: "accepted", ref, answer: "queued", job, able: this.workers.size });
         break;
       }
+      case "validate":
+        this.send(peer, { type: "validated", ref, id: "", ok: this.problems.length === 0, problems: this.problems });
+        break;
       case "cancel":
         if (entry === undefined) this.refuse(peer, ref);
         else {

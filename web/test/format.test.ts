@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { duration, plainLine, size, ticking } from "../src/text/format";
+import { plainText } from "../src/log/ansi";
+import { duration, size, ticking } from "../src/text/format";
 import { verdictSentence } from "../src/text/words";
 import { jobFrom } from "../src/state/job";
 
@@ -16,9 +17,9 @@ describe("numbers for people", () => {
   });
 
   it("takes escapes and overwritten text out of a line", () => {
-    expect(plainLine("\u001b[1;33mwarm\u001b[0m \u001b]8;;x\u0007link\u001b]8;;\u0007")).toBe("warm link");
-    expect(plainLine("10 %\r50 %\r100 %\r")).toBe("100 %");
-    expect(plainLine("as it is")).toBe("as it is");
+    expect(plainText("\u001b[1;33mwarm\u001b[0m \u001b]8;;x\u0007link\u001b]8;;\u0007")).toBe("warm link");
+    expect(plainText("10 %\r50 %\r100 %\r")).toBe("100 %");
+    expect(plainText("as it is")).toBe("as it is");
   });
 });
 

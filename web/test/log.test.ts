@@ -1,16 +1,27 @@
 import { describe, expect, it } from "vitest";
-import type { WireLine } from "../src/protocol/messages";
+import { PLAIN, spans, styleAfter } from "../src/log/ansi";
+import { HEADING, LINE, LogLayout, columnsOf, rowsOf } from "../src/log/layout";
+import { LogSearch } from "../src/log/search";
+import type { Phase, WireLine } from "../src/protocol/messages";
 import { JobLog } from "../src/state/log";
 
-const lines = (from: number, to: number): WireLine[] =>
-  Array.from({ length: to - from }, (_, n) => [from + n, 0, 0, `line ${from + n}`, "running"]);
+const lines = (from: number, to: number, phase: Phase = "running"): WireLine[] =>
+  Array.from({ length: to - from }, (_, n) => [from + n, 0, 0, `line ${from + n}`, phase]);
+
+const line = (seq: number, text: string, stream = 0): WireLine => [seq, 0, stream, text, "running"];
+
+const texts = (log: JobLog) => Array.from({ length: log.length }, (_, at) => log.text(at));
 
 /** What a reader sees: seqs, and holes as `[from, to)` with `!` when they are lost, `<` when the page let go. */
 function seen(log: JobLog): (number | string)[] {
-  return log.chunks.value.flatMap((chunk) => [
-    ...(chunk.before === null ? [] : [`${chunk.before.from}-${chunk.before.to}${{ missing: "", lost: "!", left: "<" }[chunk.before.kind]}`]),
-    ...chunk.lines.map((line) => line.seq),
-  ]);
+  const found: (number | string)[] = [];
+  for (let at = 0; at <= log.length; at++) {
+    for (const hole of log.holes) {
+      if (hole.at === at) found.push(`${hole.from}-${hole.to}${{ missing: "", lost: "!", left: "<" }[hole.kind]}`);
+    }
+    if (at < log.length) found.push(log.line(at).seq);
+  }
+  return found;
 }
 
 describe("the log of a job", () => {
@@ -42,22 +53,25 @@ describe("the log of a job", () => {
     expect(log.next.value).toBe(8);
   });
 
-  it("keeps full chunks as they are", () => {
+  it("fills holes in any order, each line once", () => {
     const log = new JobLog();
-    log.add(lines(0, 450));
-    const [first, second] = log.chunks.value;
-    log.add(lines(450, 460));
-    expect(log.chunks.value.map((chunk) => chunk.lines.length)).toEqual([200, 200, 60]);
-    expect(log.chunks.value[0]).toBe(first);
-    expect(log.chunks.value[1]).toBe(second);
-    expect(log.held).toBe(460);
+    log.add(lines(0, 1));
+    log.add(lines(5, 6));
+    log.add(lines(9, 10));
+    log.add([...lines(8, 9), ...lines(2, 3), ...lines(0, 1)]);
+    expect(seen(log)).toEqual([0, "1-2", 2, "3-5", 5, "6-8", 8, 9]);
+    log.add(lines(1, 9));
+    expect(seen(log)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(texts(log)[4]).toBe("line 4");
   });
 
-  it("lets go of the oldest lines and says so", () => {
-    const log = new JobLog();
-    for (let n = 0; n < 100; n++) log.add(lines(n * 1000, (n + 1) * 1000));
-    expect(log.held).toBe(20_000);
-    expect(seen(log).slice(0, 2)).toEqual(["0-80000<", 80_000]);
+  it("lets go of the oldest lines past its bound, and says so", () => {
+    const log = new JobLog(1000);
+    log.add(lines(0, 1000));
+    expect(log.length).toBe(1000);
+    log.add(lines(1000, 1001));
+    expect(log.length).toBe(900);
+    expect(seen(log).slice(0, 2)).toEqual(["0-101<", 101]);
     expect(log.hole()).toBeNull();
   });
 
@@ -67,5 +81,134 @@ describe("the log of a job", () => {
     log.reset();
     log.add(lines(0, 1));
     expect(seen(log)).toEqual([0]);
+  });
+
+  it("writes over a line that ended in a carriage return, and no other", () => {
+    const log = new JobLog();
+    log.add([line(0, "10 %\r"), line(1, "warning", 1), line(2, "50 %\r"), line(3, "100 %"), line(4, "done")]);
+    expect(texts(log)).toEqual(["10 %\r", "warning", "100 %", "done"]);
+    expect(log.next.value).toBe(5);
+    log.add([line(5, "a\r")]);
+    log.add([line(6, "b\r")]);
+    expect(texts(log).at(-1)).toBe("b\r");
+    expect(log.hole()).toBeNull();
+  });
+
+  it("carries colours over the end of a line, for each stream by itself", () => {
+    const log = new JobLog();
+    log.add([line(0, "\u001b[31mred"), line(1, "plain", 1), line(2, "still\u001b[0m"), line(3, "over")]);
+    expect([0, 1, 2, 3].map((at) => log.line(at).style)).toEqual([{}, {}, { fg: 1 }, {}]);
+  });
+});
+
+describe("terminal colours", () => {
+  const look = (text: string) => spans(text, PLAIN).map(({ text: said, style }) => [said, style]);
+
+  it("reads the sixteen, the 256 and true ones", () => {
+    expect(look("a\u001b[1;31mb\u001b[38;5;208mc\u001b[48;2;1;2;255md\u001b[0me\u001b[94mf")).toEqual([
+      ["a", {}],
+      ["b", { bold: true, fg: 1 }],
+      ["c", { bold: true, fg: "#ff8700" }],
+      ["d", { bold: true, fg: "#ff8700", bg: "#0102ff" }],
+      ["e", {}],
+      ["f", { fg: 12 }],
+    ]);
+    expect(look("\u001b[38;5;250mgrey")).toEqual([["grey", { fg: "#bcbcbc" }]]);
+  });
+
+  it("drops what is no colour: cursor moves, titles, links", () => {
+    expect(look("\u001b[2K\u001b]0;title\u0007a\u001b]8;;https://x\u001b\\b\r")).toEqual([
+      ["a", {}],
+      ["b", {}],
+    ]);
+    expect(styleAfter("\u001b[1mx\u001b[22;4m", PLAIN)).toEqual({ underline: true });
+  });
+});
+
+describe("the layout of a log", () => {
+  const open = () => false;
+  const said = (layout: LogLayout, from: number, to: number) =>
+    layout.window(from, to).rows.map((row) => (row.kind === "line" ? row.at : row.kind));
+
+  it("draws what is in sight, of a million lines too", () => {
+    const log = new JobLog();
+    for (let n = 0; n < 100; n++) log.add(lines(n * 10_000, (n + 1) * 10_000));
+    const layout = new LogLayout(log);
+    layout.update(0, open);
+    expect(layout.height).toBe(1_000_000 * LINE);
+    expect(said(layout, 500_000 * LINE, 500_003 * LINE)).toEqual([500_000, 500_001, 500_002]);
+    expect(layout.window(500_000 * LINE + 5, 500_001 * LINE).top).toBe(500_000 * LINE);
+  });
+
+  it("gives each phase a heading, and hides the lines of a folded one", () => {
+    const log = new JobLog();
+    log.add([...lines(0, 3, "pulling"), ...lines(3, 5)]);
+    const layout = new LogLayout(log);
+    layout.update(0, open);
+    expect(said(layout, 0, 1000)).toEqual(["heading", 0, 1, 2, "heading", 3, 4]);
+    layout.update(0, (group) => group.phase === "pulling");
+    expect(said(layout, 0, 1000)).toEqual(["heading", "heading", 3, 4]);
+    expect(layout.height).toBe(2 * HEADING + 2 * LINE);
+    expect(layout.topOf(1)).toBeNull();
+    expect(layout.topOf(4)).toBe(2 * HEADING + LINE);
+    log.add(lines(5, 6));
+    layout.update(0, open);
+    expect(layout.groups.map(({ from, to }) => [from, to])).toEqual([
+      [0, 3],
+      [3, 6],
+    ]);
+  });
+
+  it("shows holes in their place", () => {
+    const log = new JobLog();
+    log.add(lines(2, 4), 2);
+    log.add(lines(8, 9));
+    const layout = new LogLayout(log);
+    layout.update(0, open);
+    expect(said(layout, 0, 1000)).toEqual(["hole", 0, 1, "hole", 2]);
+  });
+
+  it("wraps lines at the columns there are, and takes corrections", () => {
+    const log = new JobLog();
+    log.add([line(0, "x".repeat(25)), line(1, "\u001b[31my\u001b[0m"), line(2, "z")]);
+    const layout = new LogLayout(log);
+    layout.update(10, open);
+    expect(layout.height).toBe(5 * LINE);
+    expect(said(layout, 2 * LINE, 4 * LINE)).toEqual([0, 1]);
+    expect(layout.correct(1, 2 * LINE)).toBe(true);
+    expect(layout.correct(1, 2 * LINE)).toBe(false);
+    layout.update(10, open);
+    expect(layout.topOf(2)).toBe(5 * LINE);
+  });
+
+  it("wraps between words, and inside one that is too long", () => {
+    expect(rowsOf("aaa bbb ccc", 7)).toBe(2);
+    expect(rowsOf("aaa bbb ccc", 8)).toBe(2);
+    expect(rowsOf("aaa bbbbbb ccc", 7)).toBe(3);
+    expect(rowsOf("aaaaaaaaaaaaaaa b", 7)).toBe(3);
+    expect(rowsOf("a                    b", 7)).toBe(2);
+  });
+
+  it("knows letters that take two columns, and tabs", () => {
+    expect(columnsOf("a\tb")).toBe(9);
+    expect(columnsOf("日本")).toBe(4);
+    expect(columnsOf("\u001b[1mab\u001b[0m\r")).toBe(2);
+  });
+});
+
+describe("a search in a log", () => {
+  it("counts lines, in what is there and in what comes", async () => {
+    const log = new JobLog();
+    log.add(lines(0, 50_000));
+    const search = new LogSearch(log);
+    search.look("LINE 4999");
+    expect(search.busy.value).toBe(true);
+    await expect.poll(() => search.busy.value).toBe(false);
+    expect(search.found.value.length).toBe(11);
+    log.add([line(50_000, "\u001b[32mline\u001b[0m 4999x")]);
+    search.more();
+    expect(search.found.value.length).toBe(12);
+    search.look("");
+    expect(search.found.value).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { JobState, Push } from "../src/protocol/messages";
 import { FrameQueue } from "../src/state/frame";
-import { QueueStore } from "../src/state/queue";
+import { KEPT, QueueStore } from "../src/state/queue";
 
 const job = (id: string, rev: number, more: Partial<JobState> = {}): JobState => ({ id, rev, state: "Queued", queued: 100, ...more });
 const changed = (state: JobState): Push => ({ type: "changed", seq: 0, job: state });
@@ -74,13 +74,14 @@ describe("the store of a queue", () => {
     expect(store.order.value).toEqual([]);
   });
 
-  it("bounds what it holds and can page again", () => {
+  it("bounds what it holds, and says so", () => {
     const store = new QueueStore();
-    store.apply(Array.from({ length: 6000 }, (_, n) => changed(job(`j${n}`, 1, { queued: n }))));
-    expect(store.order.value.length).toBe(5000);
-    expect(store.order.value[0]).toBe("j5999");
+    store.apply(Array.from({ length: KEPT + 500 }, (_, n) => changed(job(`j${n}`, 1, { queued: n + 1 }))));
+    expect(store.order.value.length).toBe(KEPT);
+    expect(store.order.value[0]).toBe(`j${KEPT + 499}`);
     expect(store.job("j0")).toBeUndefined();
-    expect(store.more.value).toBe(true);
+    expect(store.full.value).toBe(true);
+    expect(store.next.value).toBeNull();
   });
 
   it("follows workers by rev until they are gone", () => {

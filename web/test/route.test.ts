@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { hashParams, newQueueName, parseQueue, parseRoute } from "../src/route";
+import { rawParams } from "../src/job/address";
+import { newQueueName, parseQueue, parseRoute } from "../src/route";
 
 const at = (path: string, hash = "") => parseRoute({ origin: "https://hub.example", pathname: path, hash });
 const here = (name: string) => ({ hub: "https://hub.example", name });
@@ -18,9 +19,33 @@ describe("the address", () => {
     expect(parseQueue("https://other.example/q/lab", "https://hub.example")).toEqual(queue);
   });
 
+  it("finds the hub of the machine that it is looked at on", () => {
+    expect(at("/", "#?queue=local")).toEqual({ page: "queue", queue: { hub: "http://localhost:8000", name: "local" } });
+    const served = parseRoute({ origin: "http://127.0.0.1:9000", pathname: "/", hash: "#?queue=local" });
+    expect(served).toEqual({ page: "queue", queue: { hub: "http://127.0.0.1:9000", name: "local" } });
+  });
+
   it("names a job and its queue", () => {
-    expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "job", queue: here("lab"), job: ID });
+    expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "result", queue: here("lab"), job: ID });
     expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID });
+  });
+
+  it("holds a whole job", () => {
+    const route = at("/", "#?job=e30=&queue=lab");
+    expect(route).toMatchObject({ page: "job", queue: here("lab") });
+    expect(at("/", "#?job=e30=")).toMatchObject({ page: "no-queue", problem: null });
+    expect(at("/", "#?job=e30=&queue=a%20b")).toMatchObject({ page: "no-queue", problem: expect.stringMatching(/is not a queue/) });
+  });
+
+  it("lets the page around it choose the queue, unless told not to", () => {
+    expect(at("/", "#?job=e30=&queue=lab&queueOverride=other")).toMatchObject({ queue: here("other") });
+    expect(at("/", "#?job=e30=&queue=lab&queueOverride=other&ignoreQueueOverride=true")).toMatchObject({ queue: here("lab") });
+  });
+
+  it("is one job inside another page, whatever it says", () => {
+    const inside = (hash: string) => parseRoute({ origin: "https://hub.example", pathname: "/", hash }, true);
+    expect(inside("#?queue=lab")).toMatchObject({ page: "job", queue: here("lab") });
+    expect(inside("")).toMatchObject({ page: "no-queue" });
   });
 
   it("without a queue is the start page", () => {
@@ -37,8 +62,8 @@ describe("the address", () => {
   });
 
   it("reads parameters after the first ? of the fragment only", () => {
-    expect(Object.fromEntries(hashParams("#a?queue=x&b=1=2&%63=%e4&flag"))).toEqual({ queue: "x", b: "1=2", c: "%e4", flag: "" });
-    expect(hashParams("#queue=x").size).toBe(0);
+    expect(Object.fromEntries(rawParams("#a?queue=x&b=1=2&%63=%e4&flag"))).toEqual({ queue: "x", b: "1=2", c: "%e4", flag: "" });
+    expect(rawParams("#queue=x").size).toBe(0);
   });
 
   it("makes names that differ and fit", () => {

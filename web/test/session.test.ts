@@ -27,7 +27,10 @@ describe("a session", () => {
   });
 
   const order = () => session.store.order.value;
-  const text = () => session.opened.value?.log.chunks.value.flatMap((chunk) => chunk.lines.map((line) => line.text));
+  const text = () => {
+    const log = session.opened.value?.log;
+    return log && Array.from({ length: log.length }, (_, at) => log.text(at));
+  };
   const peer = () => [...hub.peers][0];
 
   it("lists what there is and follows what comes", async () => {
@@ -54,9 +57,7 @@ describe("a session", () => {
     for (let n = 0; n < 250; n++) hub.jobs.set(`j${n}`, { job: { id: `j${n}`, rev: 1, state: "Queued", queued: n + 1 }, definition: {}, lines: [] });
     hub.drop();
     hub.epoch = "another";
-    await vi.waitFor(() => expect(order().length).toBe(100));
-    await session.loadMore();
-    expect(order().length).toBe(200);
+    await vi.waitFor(() => expect(order().length).toBe(200));
     await session.loadMore();
     expect(order().length).toBe(250);
     expect(session.store.more.value).toBe(false);
@@ -110,9 +111,33 @@ describe("a session", () => {
     await vi.waitFor(() => expect(text()).toEqual(["second run", "goes on"]));
   });
 
-  it("says so when the queue does not know the job", async () => {
-    const open = session.open("nope");
-    await vi.waitFor(() => expect(open.problem.value).toMatch(/does not know the job/));
+  it("says so when the queue does not know the job, and follows it once it is submitted", async () => {
+    const open = session.open("1".padStart(64, "0"));
+    await vi.waitFor(() => expect(open.unknown.value).toBe(true));
+    await session.submit({ command: "echo" });
+    await vi.waitFor(() => expect(open.job.value?.state).toBe("Queued"));
+    expect(open.unknown.value).toBe(false);
+    hub.log(open.id, "hello");
+    await vi.waitFor(() => expect(text()).toEqual(["hello"]));
+  });
+
+  it("forgets a job that was deleted", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
+    hub.log("a", "gone soon");
+    const open = session.open("a");
+    await vi.waitFor(() => expect(text()).toEqual(["gone soon"]));
+    hub.change("a", { state: "Removed" });
+    await vi.waitFor(() => expect(open.unknown.value).toBe(true));
+    expect(open.job.value).toBeNull();
+    expect(text()).toEqual([]);
+  });
+
+  it("sees phases begin", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", phase: "pulling", queued: 5, started: 7 });
+    const open = session.open("a");
+    await vi.waitFor(() => expect(open.phases.value).toEqual([{ phase: "pulling", at: 7 }]));
+    hub.change("a", { phase: "running" });
+    await vi.waitFor(() => expect(open.phases.value.map(({ phase }) => phase)).toEqual(["pulling", "running"]));
   });
 
   it("submits and cancels", async () => {

@@ -85,6 +85,8 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         assert (await api.call("PUT", "/q/all/settings", {"retention": "30d"})).status == 200
         await dialect_answers(api, job)
         assert (await api.get(f"/j/{job}", headers={"Accept": "text/html"})).status == 200
+        for path in ("/metaframe.json", f"/j/{job}/metaframe.json"):
+            assert (await api.get(path)).json["version"] == "2"
         for path in ("/", "/q/all", "/q/all/j", "/all/metrics", "/metrics", "/healthz", "/openapi.json"):
             assert (await api.get(path)).status == 200, path
         assert (await api.get("/assets/none.js")).status == 404

@@ -34,6 +34,8 @@ export interface ConnectionOptions {
   /** `wss://host/q/<queue>/client`. */
   url: string;
   agent: string;
+  /** What is pushed: every change of the queue, or only those of jobs that are followed. */
+  follow?: "queue" | "jobs";
   onStatus: (status: Status) => void;
   /** Called for each welcome, before any push that follows it. */
   onWelcome: (welcome: Welcome) => void;
@@ -148,7 +150,7 @@ export class Connection {
       type: "hello",
       protocol: PROTOCOL_VERSION,
       agent: this.#options.agent,
-      follow: "queue",
+      follow: this.#options.follow ?? "queue",
       ...(resume === null ? {} : { resume }),
     };
     this.#socket?.send(encodeFrame([hello]));

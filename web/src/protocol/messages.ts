@@ -151,6 +151,53 @@ export interface Resume {
   seq: number;
 }
 
+/** Why a job is where it is. */
+export interface Explanation {
+  job: string;
+  state: State;
+  sentence: string;
+  /** Connected workers that could run it when they are free. */
+  able?: number;
+  workers?: number;
+  /** Jobs before it; more than these when `beyond`. */
+  position?: number | null;
+  beyond?: boolean;
+  waiting_for?: string;
+}
+
+/** One thing that is wrong with a definition. */
+export interface Problem {
+  /** Where, such as `definition.requirements.memory`. */
+  field: string;
+  message: string;
+}
+
+/** What submitting a definition would meet. */
+export interface Validated {
+  id: string;
+  ok: boolean;
+  problems?: Problem[];
+  missing_blobs?: string[];
+  able?: number;
+  why?: string;
+  known?: State | null;
+}
+
+/** What is missing of a blob, and how to send it. */
+export interface BlobTicket {
+  sha256: string;
+  exists?: boolean;
+  /** All of it came and is being verified. */
+  pending?: boolean;
+  /** What came was not what its name says. */
+  refused?: string;
+  url?: string;
+  method?: string;
+  headers?: Record<string, string>;
+  parts?: { number: number; offset: number; size: number; url: string }[];
+  missing?: number;
+}
+
 // ------------------------------------------------------------------------------------------- both directions
 
 export interface Ping {
@@ -183,13 +230,26 @@ export interface Hello {
 /** Every request with its answer; the `ref` is the connection's affair. */
 export interface Requests {
   submit: {
-    ask: { definition: Definition; reuse?: "cached" | "never"; follow?: boolean; namespace?: string };
+    ask: {
+      definition: Definition;
+      reuse?: "cached" | "never";
+      follow?: boolean;
+      namespace?: string;
+      /** Milliseconds that it may run, besides what the definition says. */
+      time_limit?: number;
+      callbacks?: { queued?: { url: string; payload?: unknown }; finished?: { url: string; payload?: unknown } };
+    };
     answer: { type: "accepted"; answer: "queued" | "joined" | "cached"; able?: number; why?: string; job: JobState };
   };
   cancel: {
     ask: { job: string; namespace?: string };
     answer: { type: "cancelled"; released: boolean; job: JobState };
   };
+  delete: { ask: { job: string }; answer: { type: "deleted"; job: string } };
+  explain: { ask: { job: string }; answer: { type: "explanation" } & Explanation };
+  validate: { ask: { definition: Definition }; answer: { type: "validated" } & Validated };
+  put_blobs: { ask: { blobs: [sha256: string, size: number][] }; answer: { type: "blob_tickets"; tickets: BlobTicket[] } };
+  get_blobs: { ask: { keys: string[] }; answer: { type: "blob_links"; links: { sha256: string; url?: string; size?: number }[] } };
   get: {
     ask: { job: string };
     answer: { type: "job"; job: JobState; definition: Definition; result?: Result | null };
@@ -227,6 +287,8 @@ export interface Welcome {
   time: number;
   heartbeat?: number;
   recovered?: boolean;
+  /** What a person who names no image probably means. */
+  default_image?: string;
   counts?: Counts;
 }
 

@@ -2,10 +2,12 @@
  * The log of one job, in order and each line once.
  *
  * Lines come by their absolute seq: what is older than the next expected one is a repeat, unless it fills a hole. A
- * hole is never passed over in silence: it is either fetched or shown.
+ * hole is never passed over in silence: it is either fetched or shown. A line that ended in a carriage return is
+ * written over by the next one of its stream, as on a terminal.
  */
 
 import { type Signal, signal } from "@preact/signals";
+import { PLAIN, type Style, styleAfter } from "../log/ansi";
 import type { Phase, WireLine } from "../protocol/messages";
 
 export interface Line {
@@ -14,49 +16,102 @@ export interface Line {
   readonly stream: number;
   readonly text: string;
   readonly phase: Phase;
+  /** How the text looks where it begins: colours last over the end of a line. */
+  readonly style: Style;
 }
 
-/** Lines from `from` up to, not including, `to` that are not here. */
+/** Lines from `from` up to, not including, `to` that are not here; they belong before the line at `at`. */
 export interface Hole {
+  readonly at: number;
   readonly from: number;
   readonly to: number;
   /** `missing`: may still be fetched; `lost`: the hub keeps them no more; `left`: this page held them and let go. */
   readonly kind: "missing" | "lost" | "left";
 }
 
-/** A piece of the log that is drawn as one and does not change once it is full. */
-export interface Chunk {
-  readonly key: number;
-  readonly before: Hole | null;
-  readonly lines: readonly Line[];
-}
+/** Most lines kept on the page; past it the oldest tenth leaves, and the page says so. */
+export const KEPT_LINES = 1_000_000;
 
-const CHUNK_LINES = 200;
-/** Most lines kept on the page; older ones leave it, and it says so. */
-const KEPT_CHUNKS = 100;
+const PHASES: readonly Phase[] = ["assigned", "staging", "pulling", "building", "running", "uploading"];
+/** Arguments that one call may carry. */
+const SPLICE = 10_000;
 
 export class JobLog {
-  readonly chunks: Signal<readonly Chunk[]> = signal([]);
+  /** Grows with every change; whoever draws the log looks at it. */
+  readonly version: Signal<number> = signal(0);
   /** The seq of the next line to come. */
   readonly next: Signal<number> = signal(0);
 
-  #chunks: Chunk[] = [];
+  // One array for each field: a million lines cost their text and little more.
+  #texts: string[] = [];
+  #times: number[] = [];
+  #seqs: number[] = [];
+  /** Stream and phase as one number. */
+  #kinds: number[] = [];
+  #holes: Hole[] = [];
+  /** Styles that a line begins with, where that is not the plain one, by its seq. */
+  #styles = new Map<number, Style>();
+  #ends: Style[] = [PLAIN, PLAIN, PLAIN];
+
+  /** Grows when lines before the last one changed place: what was known of their places counts no more. */
+  edits = 0;
+
+  constructor(private readonly kept: number = KEPT_LINES) {}
 
   /** How many lines are held. */
-  get held(): number {
-    return this.#chunks.reduce((sum, chunk) => sum + chunk.lines.length, 0);
+  get length(): number {
+    return this.#texts.length;
+  }
+
+  get holes(): readonly Hole[] {
+    return this.#holes;
+  }
+
+  line(at: number): Line {
+    const seq = this.#seqs[at] as number;
+    return {
+      seq,
+      time: this.#times[at] as number,
+      stream: this.streamAt(at),
+      text: this.text(at),
+      phase: this.phaseAt(at),
+      style: this.#styles.get(seq) ?? PLAIN,
+    };
+  }
+
+  text(at: number): string {
+    return this.#texts[at] as string;
+  }
+
+  time(at: number): number {
+    return this.#times[at] as number;
+  }
+
+  streamAt(at: number): number {
+    return (this.#kinds[at] as number) & 3;
+  }
+
+  phaseAt(at: number): Phase {
+    return PHASES[(this.#kinds[at] as number) >> 2] ?? "running";
   }
 
   /** Forgets everything: a new run of the job begins at this seq. */
   reset(start = 0): void {
-    this.#chunks = [];
+    this.#texts = [];
+    this.#times = [];
+    this.#seqs = [];
+    this.#kinds = [];
+    this.#holes = [];
+    this.#styles.clear();
+    this.#ends = [PLAIN, PLAIN, PLAIN];
+    this.edits += 1;
     this.next.value = start;
-    this.chunks.value = [];
+    this.#changed();
   }
 
   /** Passes over the lines of earlier runs: they are not missing, they are not this run's. */
   begin(start: number): void {
-    if (this.#chunks.length === 0 && this.next.peek() < start) this.next.value = start;
+    if (this.length === 0 && this.next.peek() < start) this.next.value = start;
   }
 
   /**
@@ -65,94 +120,116 @@ export class JobLog {
    * @param gap the seq up to which lines before these are no longer kept by the hub.
    */
   add(lines: readonly WireLine[], gap: number | null = null): void {
-    let tail: Line[] | null = null;
-    const close = () => {
-      if (tail === null) return;
-      const last = this.#chunks.pop() as Chunk;
-      this.#chunks.push({ ...last, lines: [...last.lines, ...tail] });
-      tail = null;
-    };
-    let next = this.next.value;
-    const late: Line[] = [];
-    for (const wire of lines) {
-      const line = lineFrom(wire);
-      if (line.seq < next) {
+    let next = this.next.peek();
+    const late: WireLine[] = [];
+    for (const line of lines) {
+      const seq = line[0];
+      if (seq < next) {
         late.push(line);
         continue;
       }
-      const last = this.#chunks.at(-1);
-      const held = (last?.lines.length ?? 0) + (tail?.length ?? 0);
-      if (last === undefined || line.seq > next || held >= CHUNK_LINES) {
-        close();
-        const kind = gap !== null && gap >= line.seq ? "lost" : "missing";
-        const before: Hole | null = line.seq > next ? { from: next, to: line.seq, kind } : null;
-        this.#chunks.push({ key: line.seq, before, lines: [] });
+      if (seq > next) {
+        const kind = gap !== null && gap >= seq ? "lost" : "missing";
+        this.#holes.push({ at: this.length, from: next, to: seq, kind });
       }
-      tail ??= [];
-      tail.push(line);
-      next = line.seq + 1;
+      this.#append(line, seq === next);
+      next = seq + 1;
     }
-    close();
     if (late.length > 0) this.#fill(late);
-    if (this.#chunks.length > KEPT_CHUNKS) this.#letGo();
+    if (this.length > this.kept) this.#letGo();
     this.next.value = next;
-    this.chunks.value = [...this.#chunks];
+    this.#changed();
   }
 
   /** The first hole that may still be fetched. */
   hole(): Hole | null {
-    return this.#chunks.find((chunk) => chunk.before?.kind === "missing")?.before ?? null;
+    return this.#holes.find((hole) => hole.kind === "missing") ?? null;
   }
 
   /** Marks what is still missing in a range as gone for good: the hub was asked and has it not. */
   lose(from: number, to: number): void {
-    this.#chunks = this.#chunks.map((chunk) =>
-      chunk.before?.kind === "missing" && chunk.before.from >= from && chunk.before.to <= to
-        ? { ...chunk, before: { ...chunk.before, kind: "lost" } }
-        : chunk,
+    this.#holes = this.#holes.map((hole) =>
+      hole.kind === "missing" && hole.from >= from && hole.to <= to ? { ...hole, kind: "lost" } : hole,
     );
-    this.chunks.value = this.#chunks;
+    this.#changed();
+  }
+
+  #append([seq, time, stream, text, phase]: WireLine, contiguous: boolean): void {
+    const kind = kindOf(stream, phase);
+    const last = this.length - 1;
+    const start = this.#ends[stream] ?? PLAIN;
+    this.#ends[stream] = styleAfter(text, start);
+    if (contiguous && last >= 0 && this.#kinds[last] === kind && this.#texts[last]?.endsWith("\r")) {
+      this.#styles.delete(this.#seqs[last] as number);
+      if (text !== "") this.#texts[last] = text;
+      this.#seqs[last] = seq;
+      this.#times[last] = time;
+    } else {
+      this.#texts.push(text);
+      this.#times.push(time);
+      this.#seqs.push(seq);
+      this.#kinds.push(kind);
+    }
+    if (start !== PLAIN) this.#styles.set(seq, start);
   }
 
   /** Puts lines into the holes that they belong to; repeats fall away. */
-  #fill(late: readonly Line[]): void {
-    const holes = this.#chunks.flatMap((chunk) => (chunk.before?.kind === "missing" ? [chunk.before] : []));
-    const missing = late.filter((line) => holes.some((hole) => line.seq >= hole.from && line.seq < hole.to));
-    if (missing.length === 0) return;
-    const known = new Map(this.#chunks.flatMap((chunk) => (chunk.before === null ? [] : [[chunk.before.to, chunk.before.kind]])));
-    const bySeq = new Map<number, Line>();
-    const first = this.#chunks[0]?.before?.from ?? this.#chunks[0]?.lines[0]?.seq ?? 0;
-    for (const chunk of this.#chunks) for (const line of chunk.lines) bySeq.set(line.seq, line);
-    for (const line of missing) bySeq.set(line.seq, line);
-    const all = [...bySeq.values()].sort((a, b) => a.seq - b.seq);
-    this.#chunks = chunked(all, first, known);
+  #fill(late: readonly WireLine[]): void {
+    for (let n = 0; n < this.#holes.length; n++) {
+      const hole = this.#holes[n] as Hole;
+      if (hole.kind !== "missing") continue;
+      const found = late.filter((line) => line[0] >= hole.from && line[0] < hole.to).sort((a, b) => a[0] - b[0]);
+      if (found.length === 0) continue;
+      this.#insert(hole.at, found);
+      const rest = leftOver(hole, found);
+      const moved = this.#holes.slice(n + 1).map((later) => ({ ...later, at: later.at + found.length }));
+      this.#holes = [...this.#holes.slice(0, n), ...rest, ...moved];
+      n += rest.length - 1;
+    }
+  }
+
+  #insert(at: number, lines: readonly WireLine[]): void {
+    this.edits += 1;
+    for (let from = lines.length; from > 0; from -= SPLICE) {
+      const part = lines.slice(Math.max(0, from - SPLICE), from);
+      this.#texts.splice(at, 0, ...part.map((line) => line[3]));
+      this.#times.splice(at, 0, ...part.map((line) => line[1]));
+      this.#seqs.splice(at, 0, ...part.map((line) => line[0]));
+      this.#kinds.splice(at, 0, ...part.map((line) => kindOf(line[2], line[4])));
+    }
   }
 
   #letGo(): void {
-    const kept = this.#chunks.slice(-KEPT_CHUNKS);
-    const [head, ...rest] = kept as [Chunk, ...Chunk[]];
-    const from = this.#chunks[0]?.before?.from ?? this.#chunks[0]?.lines[0]?.seq ?? 0;
-    const to = head.lines[0]?.seq ?? 0;
-    this.#chunks = [{ ...head, before: { from, to, kind: "left" } }, ...rest];
+    this.edits += 1;
+    const cut = this.length - Math.floor(this.kept * 0.9);
+    const from = Math.min(this.#seqs[0] as number, this.#holes[0]?.from ?? Number.MAX_SAFE_INTEGER);
+    this.#texts = this.#texts.slice(cut);
+    this.#times = this.#times.slice(cut);
+    this.#seqs = this.#seqs.slice(cut);
+    this.#kinds = this.#kinds.slice(cut);
+    const first = this.#seqs[0] as number;
+    for (const seq of this.#styles.keys()) if (seq < first) this.#styles.delete(seq);
+    const kept = this.#holes.filter((hole) => hole.at > cut).map((hole) => ({ ...hole, at: hole.at - cut }));
+    this.#holes = [{ at: 0, from, to: first, kind: "left" }, ...kept];
+  }
+
+  #changed(): void {
+    this.version.value = this.version.peek() + 1;
   }
 }
 
-function lineFrom([seq, time, stream, text, phase]: WireLine): Line {
-  return { seq, time, stream, text, phase: phase ?? "running" };
+function kindOf(stream: number, phase: Phase | undefined): number {
+  return (stream & 3) | (Math.max(0, PHASES.indexOf(phase ?? "running")) << 2);
 }
 
-function chunked(lines: readonly Line[], first: number, known: ReadonlyMap<number, Hole["kind"]>): Chunk[] {
-  const chunks: Chunk[] = [];
-  let next = first;
-  let open: Line[] = [];
-  for (const line of lines) {
-    if (chunks.length === 0 || line.seq > next || open.length >= CHUNK_LINES) {
-      open = [];
-      const before = line.seq > next ? { from: next, to: line.seq, kind: known.get(line.seq) ?? ("missing" as const) } : null;
-      chunks.push({ key: line.seq, before, lines: open });
-    }
-    open.push(line);
-    next = line.seq + 1;
-  }
-  return chunks;
+/** What is left of a hole around the lines that were put into it. */
+function leftOver(hole: Hole, found: readonly WireLine[]): Hole[] {
+  const rest: Hole[] = [];
+  let next = hole.from;
+  found.forEach(([seq], n) => {
+    if (seq > next) rest.push({ at: hole.at + n, from: next, to: seq, kind: "missing" });
+    next = seq + 1;
+  });
+  if (next < hole.to) rest.push({ at: hole.at + found.length, from: next, to: hole.to, kind: "missing" });
+  return rest;
 }

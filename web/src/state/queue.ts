@@ -8,8 +8,8 @@ import { batch, type Signal, signal } from "@preact/signals";
 import type { Counts, JobState, Push, WorkerState } from "../protocol/messages";
 import { type Job, jobFrom } from "./job";
 
-/** Most jobs kept in memory; older ones are fetched again when they are scrolled to. */
-const KEPT = 5000;
+/** Most jobs that are listed; the table says so when there are more. */
+export const KEPT = 50_000;
 
 export class QueueStore {
   /** Ids of the listed jobs, newest first. */
@@ -22,6 +22,9 @@ export class QueueStore {
   readonly next: Signal<number | null> = signal(null);
   /** Whether older jobs than the listed ones exist in the hub. */
   readonly more: Signal<boolean> = signal(false);
+
+  /** Whether older jobs exist that this list has no room for. */
+  readonly full: Signal<boolean> = signal(false);
 
   readonly #jobs = new Map<string, Signal<Job>>();
   /** The job that is open: it is kept current whether it is listed or not. */
@@ -83,8 +86,8 @@ export class QueueStore {
         if (!this.#listedIds.has(wire.id)) fresh.push(wire.id);
       }
       this.#reorder(fresh, new Set(), false);
-      this.next.value = next;
-      this.more.value = next !== null;
+      this.next.value = this.full.value ? null : next;
+      this.more.value = this.full.value || next !== null;
       this.listed.value = true;
       return fresh.length;
     });
@@ -105,6 +108,7 @@ export class QueueStore {
         }
       }
       this.order.value = [];
+      this.full.value = false;
       this.addPage(jobs, next);
     });
   }
@@ -177,9 +181,10 @@ export class QueueStore {
         if (id !== this.pinned) this.#jobs.delete(id);
       }
       order = order.slice(0, KEPT);
-      // The cursor points below what was let go, so paging begins again from the top.
+      // The cursor points below what was let go; the list ends here.
       this.next.value = null;
       this.more.value = true;
+      this.full.value = true;
     }
     this.order.value = order;
   }

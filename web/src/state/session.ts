@@ -2,11 +2,22 @@
  * What a page does with one queue: it holds the connection, fills the store, and follows the job that is open.
  */
 
-import { batch, type Signal, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { Connection, type ConnectionOptions, type Status } from "../protocol/connection";
 import { RequestError, sentence } from "../protocol/errors";
-import type { Answer, Definition, JobState, Push, Result, Welcome } from "../protocol/messages";
-import { setHubTime } from "./clock";
+import type {
+  Answer,
+  Ask,
+  Definition,
+  Explanation,
+  JobState,
+  Phase,
+  Push,
+  RequestType,
+  Result,
+  Welcome,
+} from "../protocol/messages";
+import { hubNow, setHubTime } from "./clock";
 import { FrameQueue, type Schedule } from "./frame";
 import { type Job, summaryOf } from "./job";
 import { JobLog } from "./log";
@@ -20,21 +31,35 @@ export interface OpenJob {
   readonly log: JobLog;
   /** Why the job can't be shown; null when it can. */
   readonly problem: Signal<string | null>;
+  /** The hub was asked, and the queue has no such job. */
+  readonly unknown: Signal<boolean>;
+  /** Why the job waits, as the hub last said it. */
+  readonly explanation: Signal<Explanation | null>;
+  /** The phases that this page saw begin, with the hub's time. */
+  readonly phases: Signal<readonly PhaseStart[]>;
   /** The `queued` time of the run whose log is held. */
   run: number | null;
   /** The end of the log was asked for, and the hub has no more of it. */
   endAsked: boolean;
 }
 
+export interface PhaseStart {
+  readonly phase: Phase;
+  readonly at: number;
+}
+
 export interface SessionOptions {
   url: string;
+  /** `jobs` for a page of one job: what the rest of a busy queue does costs it nothing. */
+  follow?: "queue" | "jobs";
   socket?: ConnectionOptions["socket"];
   backoff?: ConnectionOptions["backoff"];
   schedule?: Schedule;
 }
 
-const PAGE = 100;
-const LOG_PAGE = 500;
+/** Jobs that are asked for at once; the table draws those in sight. */
+const PAGE = 200;
+const LOG_PAGE = 10_000;
 /** Milliseconds without a line after which the end of a finished job's log is asked for. */
 const END_MS = 1000;
 
@@ -44,7 +69,12 @@ export class Session {
   /** What the hub said that belongs to no request, or why the lists can't be loaded. */
   readonly problem: Signal<string | null> = signal(null);
   readonly opened: Signal<OpenJob | null> = signal(null);
+  /** What the hub runs a job in that names no image; empty when it has no such image. */
+  readonly defaultImage: Signal<string> = signal("");
+  /** Whether the hub listens now. */
+  readonly online: ReadonlySignal<boolean> = computed(() => this.status.value.kind === "open");
 
+  readonly #follows: "queue" | "jobs";
   readonly #connection: Connection;
   readonly #frames: FrameQueue<Push>;
   /** Counts welcomes: an answer that belongs to an earlier connection is dropped. */
@@ -53,10 +83,12 @@ export class Session {
   readonly #asked = new Set<string>();
 
   constructor(options: SessionOptions) {
+    this.#follows = options.follow ?? "queue";
     this.#frames = new FrameQueue((pushes) => this.#apply(pushes), options.schedule);
     this.#connection = new Connection({
       url: options.url,
       agent: "asman-page/0.1",
+      follow: this.#follows,
       onStatus: (status) => {
         this.status.value = status;
       },
@@ -85,7 +117,7 @@ export class Session {
 
   /** Loads the next older page of jobs. */
   async loadMore(): Promise<void> {
-    for (;;) {
+    while (!this.store.full.value) {
       const before = this.store.next.value;
       const page = await this.#connection.request("list", { limit: PAGE, ...(before === null ? {} : { before }) });
       this.#frames.flush();
@@ -94,19 +126,55 @@ export class Session {
     }
   }
 
-  async submit(definition: Definition, again = false): Promise<Answer<"submit">> {
-    const answer = await this.#connection.request("submit", { definition, reuse: again ? "never" : "cached", follow: false });
-    this.#frames.flush();
-    this.store.apply([{ type: "changed", seq: 0, job: answer.job }]);
+  /** Asks the hub something that changes nothing here. */
+  ask<T extends RequestType>(type: T, ask: Ask<T>): Promise<Answer<T>> {
+    return this.#connection.request(type, ask);
+  }
+
+  /** Runs a job, joins the run that exists, or finds its result. */
+  async submit(definition: Definition, how: Omit<Ask<"submit">, "definition" | "follow"> = {}): Promise<Answer<"submit">> {
+    const answer = await this.#connection.request("submit", { ...how, definition, follow: false });
+    this.#took(answer.job);
+    const open = this.opened.peek();
+    // A queue's changes come by themselves; a page of one job follows the run it began.
+    if (open !== null && open.id === answer.job.id && this.#follows === "jobs") void this.#follow(open);
     return answer;
+  }
+
+  /** Stops the job if it runs, and forgets it and its result. */
+  async remove(id: string): Promise<void> {
+    await this.#connection.request("delete", { job: id });
+    this.#frames.flush();
+    const open = this.opened.peek();
+    if (open?.id === id) this.#forget(open);
+  }
+
+  /** Asks why the open job waits. */
+  async explain(open: OpenJob): Promise<void> {
+    const answer = await this.#connection.request("explain", { job: open.id });
+    if (this.opened.peek() === open) open.explanation.value = answer;
+  }
+
+  /** Looks again at the open job: a page that follows one job is not told of a new run of a finished one. */
+  refresh(): void {
+    const open = this.opened.peek();
+    if (open !== null && this.online.peek()) void this.#follow(open);
   }
 
   /** Stops a job for everyone who holds it; whether there was anything to stop. */
   async cancel(id: string): Promise<boolean> {
     const answer = await this.#connection.request("cancel", { job: id, namespace: "*" });
-    this.#frames.flush();
-    this.store.apply([{ type: "changed", seq: 0, job: answer.job }]);
+    this.#took(answer.job);
     return answer.released;
+  }
+
+  #took(job: JobState): void {
+    this.#frames.flush();
+    this.store.apply([{ type: "changed", seq: 0, job }]);
+    if (this.opened.peek()?.id === job.id) {
+      this.store.learn(job);
+      this.#look();
+    }
   }
 
   /** Fetches what a list shows of a job whose summary has not come by itself. */
@@ -134,6 +202,9 @@ export class Session {
       result: signal(null),
       log: new JobLog(),
       problem: signal(null),
+      unknown: signal(false),
+      explanation: signal(null),
+      phases: signal([]),
       run: known?.queued ?? null,
       endAsked: false,
     };
@@ -157,9 +228,10 @@ export class Session {
     this.#life += 1;
     const life = this.#life;
     setHubTime(welcome.time);
+    this.defaultImage.value = welcome.default_image ?? "";
     this.#asked.clear();
     if (welcome.counts !== undefined) this.store.setCounts(welcome.counts);
-    const whole = welcome.recovered !== true || !this.store.listed.peek();
+    const whole = this.#follows === "queue" && (welcome.recovered !== true || !this.store.listed.peek());
     const open = this.opened.peek();
     const tasks: Promise<unknown>[] = [this.#loadWorkers(life)];
     if (whole) tasks.push(this.#loadJobs(life));
@@ -198,12 +270,23 @@ export class Session {
     } catch (error) {
       if (this.opened.peek() !== open) return;
       if (error instanceof RequestError && error.code === "not_found") {
-        open.problem.value =
-          "This queue does not know the job. It may have been deleted or be older than what is kept; check the link, or run it again.";
+        this.#forget(open);
       } else if (!(error instanceof RequestError) || error.code !== "connection_failed") {
         open.problem.value = sentence(error);
       }
     }
+  }
+
+  #forget(open: OpenJob): void {
+    batch(() => {
+      open.unknown.value = true;
+      open.job.value = null;
+      open.result.value = null;
+      open.explanation.value = null;
+      open.phases.value = [];
+      open.run = null;
+      open.log.reset();
+    });
   }
 
   async #followLog(open: OpenJob, since: number): Promise<void> {
@@ -253,8 +336,19 @@ export class Session {
     const job = open === null ? undefined : this.store.job(open.id)?.peek();
     if (open === null || job === undefined) return;
     const before = open.job.peek();
+    if (job.state === "Removed") {
+      if (before !== null) this.#forget(open);
+      return;
+    }
     open.job.value = job;
     open.problem.value = null;
+    if (open.unknown.peek()) {
+      open.unknown.value = false;
+      void this.#follow(open);
+    }
+    if (job.state !== "Queued") open.explanation.value = null;
+    this.#sawPhase(open, job);
+    if (job.worker !== "") this.#wantWorker(job.worker);
     if (open.run !== null && open.run !== job.queued) {
       open.log.reset(job.logStart);
       open.result.value = null;
@@ -266,6 +360,21 @@ export class Session {
     if (job.state === "Finished" && before !== null && before.state !== "Finished") {
       this.#get(open).catch(() => undefined);
     }
+  }
+
+  #sawPhase(open: OpenJob, job: Job): void {
+    if (job.state === "Queued") open.phases.value = [];
+    if (job.state !== "Running" || job.phase === null || open.phases.peek().at(-1)?.phase === job.phase) return;
+    // What began before this page looked began at an unknown time, all but the first of them.
+    const at = open.phases.peek().length === 0 ? job.started : hubNow();
+    open.phases.value = [...open.phases.peek(), { phase: job.phase, at }];
+  }
+
+  /** Fetches the workers when a job names one that is not known: a page of one job is not told of them. */
+  #wantWorker(id: string): void {
+    if (this.#follows === "queue" || this.#asked.has(id) || this.store.workerName(id) !== id) return;
+    this.#asked.add(id);
+    this.#loadWorkers(this.#life).catch(() => this.#asked.delete(id));
   }
 
   /** Fetches lines that were passed over, and the end of a finished job's log when it did not come by itself. */

@@ -65,13 +65,3 @@ export function shortId(id: string): string {
 export function shortQueue(name: string): string {
   return name.length > 12 ? `${name.slice(0, 8)}…` : name;
 }
-
-// CSI and OSC sequences (ECMA-48), and lone two-byte escapes.
-const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
-
-/** A log line as text: without escape sequences, and with what a carriage return wrote over gone. */
-export function plainLine(text: string): string {
-  let plain = text.includes("\u001b") ? text.replace(ESCAPES, "") : text;
-  if (plain.includes("\r")) plain = plain.replace(/\r+$/, "").replace(/^.*\r/s, "");
-  return plain;
-}

@@ -13,6 +13,16 @@ export const PHASE_WORDS: Readonly<Record<Phase, string>> = {
   uploading: "saving outputs",
 };
 
+/** Phases as headings. */
+export const PHASE_NOUNS: Readonly<Record<Phase, string>> = {
+  assigned: "Assigned",
+  staging: "Inputs",
+  pulling: "Pull",
+  building: "Build",
+  running: "Run",
+  uploading: "Outputs",
+};
+
 const REASON_WORDS: Readonly<Record<Reason, string>> = {
   Success: "Success",
   Failed: "Failed",

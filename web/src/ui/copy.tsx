@@ -2,15 +2,16 @@
 
 import { useState } from "preact/hooks";
 
-export function CopyButton({ text, label, children }: { text: string; label: string; children?: string }) {
+export function CopyButton({ text, label, children }: { text: string | (() => string); label: string; children?: string }) {
   const [said, setSaid] = useState<string | null>(null);
   const copy = async () => {
-    setSaid((await copied(text)) ? "Copied" : "Select it and copy");
+    setSaid((await copied(typeof text === "string" ? text : text())) ? "Copied" : "Select it and copy");
     setTimeout(() => setSaid(null), 1600);
   };
   return (
-    <button type="button" class="quiet" aria-label={said === null ? label : said} title={label} onClick={() => void copy()}>
+    <button type="button" class="quiet" title={label} onClick={() => void copy()}>
       <span aria-live="polite">{said ?? children ?? "Copy"}</span>
+      <span class="offscreen"> ({label})</span>
     </button>
   );
 }

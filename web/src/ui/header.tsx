@@ -7,10 +7,10 @@ import { count, shortQueue } from "../text/format";
 import { CopyButton } from "./copy";
 import { follow } from "./navigation";
 
-export function Header({ session, queue }: { session: Session; queue: QueueAddress }) {
+export function Header({ session, queue, counts }: { session: Session; queue: QueueAddress; counts: boolean }) {
   const home = queueHref(queue);
   return (
-    <header class="top">
+    <header class={counts ? "top" : "top single"}>
       <div class="top-row">
         <a class="wordmark" href="/" aria-label="Asman, start page">
           Asman
@@ -24,7 +24,7 @@ export function Header({ session, queue }: { session: Session; queue: QueueAddre
             Copy link
           </CopyButton>
         </span>
-        <Counts session={session} />
+        {counts && <Counts session={session} />}
         <Connection session={session} />
       </div>
       <Trouble session={session} />

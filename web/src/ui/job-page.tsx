@@ -1,177 +1,207 @@
-/** One job: what became of it, its log, its outputs and its definition. */
+/** One job, whether the address holds it or names it: what becomes of it, its log and outputs, and what it is. */
 
-import { useSignalEffect } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
-import { sentence } from "../protocol/errors";
-import { jobHref, type QueueAddress, queueHref } from "../route";
-import { now } from "../state/clock";
-import { isOver, type Job, waitTime } from "../state/job";
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import { writeHash } from "../job/address";
+import { type Params, type QueueAddress, queueHref, queueParam } from "../route";
+import { Desk } from "../state/desk";
+import { Inbox } from "../state/inbox";
+import type { Job } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
-import { clock, duration, fullTime, shortId, ticking } from "../text/format";
-import { faultWords, PHASE_WORDS, stateWords, verdictSentence } from "../text/words";
-import { CopyButton } from "./copy";
-import { DefinitionView } from "./definition-view";
-import { RunTime } from "./job-table";
+import { shortId } from "../text/format";
+import { stateWords } from "../text/words";
+import { droppedFiles } from "./dropped";
+import { Inputs } from "./inputs";
+import { JobHead } from "./job-head";
 import { LogView } from "./log-view";
-import { follow } from "./navigation";
+import { embedded, follow, rewrite, route } from "./navigation";
 import { Notice } from "./notice";
 import { Outputs } from "./outputs";
-import { StateMark } from "./state-mark";
+import { Settings } from "./settings";
 
-export function JobPage({ session, queue, id }: { session: Session; queue: QueueAddress; id: string }) {
-  const [open] = useState(() => session.open(id));
+export interface JobPageProps {
+  session: Session;
+  queue: QueueAddress;
+  /** The parameters of an address that holds the job, or the id of a job that is named. */
+  given: { params: Params } | { id: string };
+}
+
+/** The slot of this page among those that use the queue: a newer job of an embedded page replaces its older one. */
+const SLOT = embedded ? `page-${Math.random().toString(36).slice(2, 12)}` : "";
+
+export function JobPage({ session, queue, given }: JobPageProps) {
+  const desk = useMemo(() => {
+    const made = new Desk({
+      session,
+      namespace: SLOT,
+      write: (params, push) => rewrite(`/${writeHash(withQueue(params, queue))}`, push),
+    });
+    take(made, given, queue);
+    return made;
+  }, [session, queue.hub, queue.name]);
+  const inbox = useMemo(() => new Inbox(desk, session, queue.hub), [desk, session, queue.hub]);
   useEffect(() => {
-    // A page that is drawn again after another job was open opens its own once more.
-    session.open(id);
-  }, [session, id]);
+    desk.start();
+    return () => desk.stop();
+  }, [desk]);
+  const key = "id" in given ? given.id : writeHash(given.params);
+  // The newest address counts: what was drawn last may be older than an edit made since.
+  useEffect(() => {
+    const newest = route.peek();
+    if (newest.page === "job") desk.take(newest.params);
+    else if (newest.page === "result") take(desk, { id: newest.job }, queue);
+  }, [desk, key]);
+  useFrame(desk, inbox, queue);
+  useGivenFiles(inbox);
   useSignalEffect(() => {
-    const job = open.job.value;
-    document.title = `${job === null ? "Job" : stateWords(job)} · ${shortId(id)} · Asman`;
+    const job = desk.open.value?.job.value ?? null;
+    document.title = `${job === null ? "Job" : stateWords(job)} · ${shortId(desk.id.value)} · Asman`;
   });
-  const job = open.job.value;
+
+  const open = desk.open.value;
+  const job = open?.job.value ?? null;
   const back = queueHref(queue);
   return (
-    <div data-testid="job-detail" data-job={id} data-state={job?.state ?? ""} data-reason={job?.verdict?.reason ?? ""}>
-      <nav class="back">
-        <a href={back} onClick={(event) => follow(event, back)}>
-          ← All jobs
-        </a>
-      </nav>
-      {open.problem.value !== null && <Notice kind="error">{open.problem.value}</Notice>}
-      {job === null ? (
-        open.problem.value === null && <p class="empty">{loadingSentence(session)}</p>
-      ) : (
-        <Shown session={session} queue={queue} open={open} job={job} />
+    <div
+      class="job-page"
+      data-testid="job-detail"
+      data-job={desk.id.value}
+      data-state={job?.state ?? (open?.unknown.value ? "none" : "")}
+      data-reason={job?.verdict?.reason ?? ""}
+    >
+      {!embedded && (
+        <nav class="back" aria-label="Way back">
+          <a href={back} onClick={(event) => follow(event, back)}>
+            ← All jobs
+          </a>
+        </nav>
       )}
+      <Announcer job={job} />
+      <BadParams desk={desk} />
+      {open?.problem.value && <Notice kind="error">{open.problem.value}</Notice>}
+      <JobHead session={session} queue={queue} desk={desk} />
+      <div class="columns">
+        <div class="column">
+          <Results queue={queue} desk={desk} open={open} job={job} online={session.online.value} />
+        </div>
+        <div class="column">
+          <Inputs desk={desk} inbox={inbox} />
+          <Settings desk={desk} defaultImage={session.defaultImage.value} />
+        </div>
+      </div>
     </div>
   );
 }
 
-function loadingSentence(session: Session): string {
-  return session.status.value.kind === "open" ? "Loading the job…" : "The job appears when the hub is connected.";
+function take(desk: Desk, given: JobPageProps["given"], queue: QueueAddress): void {
+  if ("id" in given) desk.takeJob(given.id, new Map([["queue", queueParam(queue)]]));
+  else desk.take(given.params);
 }
 
-function Shown({ session, queue, open, job }: { session: Session; queue: QueueAddress; open: OpenJob; job: Job }) {
-  const { store } = session;
-  const where = job.worker === "" ? "" : store.workerName(job.worker);
-  const verdict = job.verdict;
-  const online = store.workers.value.filter((worker) => worker.state !== "away").length;
-  const command = job.summary?.command ?? "";
+function withQueue(params: Params, queue: QueueAddress): Params {
+  return params.has("queue") || params.has("queueOverride") ? params : new Map([...params, ["queue", queueParam(queue)]]);
+}
+
+/** Files that are dropped or pasted anywhere on the page are inputs; a browser would leave the page for them. */
+function useGivenFiles(inbox: Inbox): void {
+  useEffect(() => {
+    const take = (event: DragEvent | ClipboardEvent) => {
+      const data = event instanceof DragEvent ? event.dataTransfer : event.clipboardData;
+      if (event.defaultPrevented || data === null || data.files.length === 0) return;
+      event.preventDefault();
+      void droppedFiles(data).then((found) => inbox.add(found));
+    };
+    const over = (event: DragEvent) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    };
+    document.addEventListener("dragover", over);
+    document.addEventListener("drop", take);
+    document.addEventListener("paste", take);
+    return () => {
+      document.removeEventListener("dragover", over);
+      document.removeEventListener("drop", take);
+      document.removeEventListener("paste", take);
+    };
+  }, [inbox]);
+}
+
+/** Joins the page that holds this one, if one does; what that takes is loaded only then. */
+function useFrame(desk: Desk, inbox: Inbox, queue: QueueAddress): void {
+  useEffect(() => {
+    if (!embedded) return undefined;
+    let leave = () => undefined as void;
+    let gone = false;
+    void import("../metaframe/frame").then(({ joinParent }) => {
+      if (!gone) leave = joinParent({ desk, inbox, queue });
+    });
+    return () => {
+      gone = true;
+      leave();
+    };
+  }, [desk, inbox, queue.hub, queue.name]);
+}
+
+function Results(props: { queue: QueueAddress; desk: Desk; open: OpenJob | null; job: Job | null; online: boolean }) {
+  const { queue, desk, open, job } = props;
+  if (open === null || job === null) {
+    return (
+      <section aria-labelledby="log-title">
+        <h2 id="log-title">Log</h2>
+        <p class="empty placeholder">{placeholder(desk, open, props.online)}</p>
+      </section>
+    );
+  }
   return (
     <>
-      <div class="job-head">
-        <h1>
-          <span class={command === "" ? "job-command none" : "job-command"}>{command || "The image's own command"}</span>
-        </h1>
-        <div class="job-line">
-          <StateMark job={job} />
-          <span class="num">
-            <RunTime job={job} />
-          </span>
-          {job.summary?.image && <code>{job.summary.image}</code>}
-          <code title={job.id}>{shortId(job.id)}</code>
-          <CopyButton text={new URL(jobHref(queue, job.id), location.href).href} label="Copy the address of this job">
-            Copy link
-          </CopyButton>
-        </div>
-        <p class="verdict" data-testid="verdict" aria-live="polite">
-          {verdictSentence(job, where, online)}
-          {verdict?.reason === "Error" && ` ${faultWords(verdict.fault)}`}
-          {verdict?.hint && <span class="hint"> {verdict.hint}</span>}
-        </p>
-        <Actions session={session} open={open} job={job} />
-      </div>
-      <Timeline job={job} open={open} />
-      <LogView open={open} job={job} />
+      <LogView key={open.id} queue={queue} open={open} job={job} />
       <Outputs queue={queue} open={open} job={job} />
-      <DefinitionView open={open} />
     </>
   );
 }
 
-function Actions({ session, open, job }: { session: Session; open: OpenJob; job: Job }) {
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
-  const act = async (action: () => Promise<unknown>) => {
-    setBusy(true);
-    setProblem(null);
-    try {
-      await action();
-    } catch (error) {
-      setProblem(sentence(error));
-    }
-    setBusy(false);
+function placeholder(desk: Desk, open: OpenJob | null, online: boolean): string {
+  if (desk.blank.value) return "Say what to run in the settings: an image, a command, or both.";
+  if (!online) return "What became of the job appears when the hub is connected.";
+  if (open === null || !open.unknown.value) return "Looking for the job…";
+  return desk.fixed.value === null
+    ? "This job has not been run on this queue. Its log and its outputs appear here as they come."
+    : "This queue does not know the job: it was deleted, or is older than what is kept. Check the link.";
+}
+
+/** Says a change of state aloud, once. */
+function Announcer({ job }: { job: Job | null }) {
+  const words = job === null ? "" : `Job ${stateWords(job)}`;
+  return (
+    <p class="offscreen" role="status" aria-live="polite">
+      {words}
+    </p>
+  );
+}
+
+function BadParams({ desk }: { desk: Desk }) {
+  const { problems } = desk.params.value;
+  const shown = useSignal(true);
+  const names = useComputed(() => desk.params.value.problems.map(({ name }) => name));
+  if (problems.length === 0 || !shown.value) return null;
+  const drop = () => {
+    const params = new Map(desk.raw.value);
+    for (const name of names.value) params.delete(name);
+    rewrite(`/${writeHash(params)}`, true);
   };
-  const definition = open.definition.value;
   return (
-    <>
-      <div class="actions">
-        {!isOver(job) && (
-          <button type="button" class="danger" disabled={busy} onClick={() => void act(() => session.cancel(job.id))}>
-            {busy ? "Cancelling…" : "Cancel"}
-          </button>
-        )}
-        {isOver(job) && definition !== null && (
-          <button type="button" disabled={busy} onClick={() => void act(() => session.submit(definition, true))}>
-            {busy ? "Sending…" : "Run again"}
-          </button>
-        )}
-      </div>
-      {problem !== null && <Notice kind="error">{problem}</Notice>}
-    </>
+    <Notice kind="error">
+      <span>
+        {problems.map(({ name, why }) => (
+          <span key={name} class="block">
+            The parameter <code>{name}</code> of this address can't be used: {why}.
+          </span>
+        ))}
+      </span>
+      <button type="button" onClick={drop}>
+        Go on without {problems.length === 1 ? "it" : "them"}
+      </button>
+      <a href="/">Start page</a>
+    </Notice>
   );
 }
 
-/** When the job was queued, started and finished, and what each phase took. */
-function Timeline({ job, open }: { job: Job; open: OpenJob }) {
-  const phases = Object.entries(open.result.value?.phases ?? {}).filter(([, ms]) => ms > 0);
-  return (
-    <dl class="timeline">
-      <Moment name="Queued" time={job.queued} />
-      <div>
-        <dt>Waited</dt>
-        <dd>
-          <Waited job={job} />
-        </dd>
-      </div>
-      <Moment name="Started" time={job.started} />
-      <Moment name="Finished" time={job.finished} />
-      {job.attempt > 1 && (
-        <div>
-          <dt>Attempt</dt>
-          <dd>{job.attempt}</dd>
-        </div>
-      )}
-      {phases.map(([phase, ms]) => (
-        <div key={phase} class="phase">
-          <dt>{PHASE_WORDS[phase as keyof typeof PHASE_WORDS] ?? phase}</dt>
-          <dd>{duration(ms)}</dd>
-        </div>
-      ))}
-    </dl>
-  );
-}
-
-function Waited({ job }: { job: Job }) {
-  const waiting = job.state === "Queued";
-  const ms = waitTime(job, waiting ? now.value : 0);
-  if (ms === null) return <>–</>;
-  return <>{waiting ? ticking(ms) : duration(ms)}</>;
-}
-
-function Moment({ name, time }: { name: string; time: number }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>
-        {time === 0 ? (
-          "–"
-        ) : (
-          <time dateTime={new Date(time).toISOString()} title={fullTime(time)}>
-            {clock(time, Date.now())}
-          </time>
-        )}
-      </dd>
-    </div>
-  );
-}

@@ -1,79 +1,244 @@
-/** The jobs of a queue, newest first. Each row listens to its own job only. */
+/**
+ * The jobs of a queue: only the rows in sight are drawn, older ones are asked for as they are scrolled to, and each row
+ * listens to its own job alone. So a busy queue costs what is on the screen.
+ */
 
-import { useEffect, useState } from "preact/hooks";
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { sentence } from "../protocol/errors";
+import type { State } from "../protocol/messages";
 import { jobHref, type QueueAddress } from "../route";
-import { now } from "../state/clock";
-import { type Job, runTime } from "../state/job";
+import { isOver, type Job, runTime } from "../state/job";
+import { KEPT } from "../state/queue";
 import type { Session } from "../state/session";
-import { clock, duration, fullTime, shortId, ticking } from "../text/format";
+import { clock, count, fullTime, plural, shortId } from "../text/format";
+import { useKeys } from "./keys";
 import { follow, go } from "./navigation";
 import { Notice } from "./notice";
+import { RunTime } from "./run-time";
 import { StateMark } from "./state-mark";
 
-const ROWS = 100;
+/** Rows drawn above and below what is in sight. */
+const OVER = 12;
+/** Jobs that one click may cancel; more is better done on purpose, twice. */
+const MOST_AT_ONCE = 500;
+
+type Filter = "all" | State | "bad";
+type Sort = "newest" | "oldest" | "longest";
+
+const FILTERS: readonly [Filter, string][] = [
+  ["all", "All"],
+  ["Queued", "Queued"],
+  ["Running", "Running"],
+  ["Finished", "Finished"],
+  ["bad", "Not well"],
+];
 
 export function JobTable({ session, queue }: { session: Session; queue: QueueAddress }) {
   const { store } = session;
-  const [rows, setRows] = useState(ROWS);
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
-  const order = store.order.value;
-  const hidden = order.length > rows;
+  const filter = useSignal<Filter>("all");
+  const words = useSignal("");
+  const sort = useSignal<Sort>("newest");
+  const chosen = useSignal<ReadonlySet<string>>(new Set());
+  const busy = useSignal(false);
+  const problem = useSignal<string | null>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const plain = useComputed(() => filter.value === "all" && words.value.trim() === "" && sort.value === "newest");
+  const ids = useComputed(() => {
+    const all = store.order.value;
+    if (plain.value) return all;
+    const wanted = words.value.trim().toLowerCase();
+    // A filter looks at every job once for each change of the list or of its own; the rows follow their jobs.
+    const kept = all.filter((id) => matches(store.job(id)?.value, filter.value, wanted, store.workerName.bind(store)));
+    if (sort.value === "oldest") kept.reverse();
+    if (sort.value === "longest") {
+      const ran = new Map(kept.map((id) => [id, ranFor(store.job(id)?.peek())]));
+      kept.sort((a, b) => (ran.get(b) as number) - (ran.get(a) as number));
+    }
+    return kept;
+  });
 
   const more = async () => {
-    setProblem(null);
-    if (!hidden) {
-      setBusy(true);
-      try {
-        await session.loadMore();
-      } catch (error) {
-        setProblem(sentence(error));
-      }
-      setBusy(false);
+    if (busy.peek() || !session.online.peek() || store.next.peek() === null) return;
+    busy.value = true;
+    problem.value = null;
+    try {
+      await session.loadMore();
+    } catch (error) {
+      problem.value = sentence(error);
     }
-    setRows(rows + ROWS);
+    busy.value = false;
+  };
+  // A filter, or another order than the list's own, is true only of all jobs: the rest is fetched, page by page.
+  const rest = store.next.value;
+  useEffect(() => {
+    if (!plain.value && rest !== null && problem.value === null) void more();
+  }, [plain.value, rest]);
+  useKeys([{ key: "/", says: "Filter the jobs", act: () => field.current?.focus() }]);
+
+  const listed = ids.value;
+  const stoppable = listed.filter((id) => chosen.value.has(id) && stops(store.job(id)?.peek()));
+  const cancelAll = async () => {
+    problem.value = null;
+    const some = stoppable.slice(0, MOST_AT_ONCE);
+    const ends = await Promise.allSettled(some.map((id) => session.cancel(id)));
+    const failed = ends.find((end) => end.status === "rejected");
+    if (failed !== undefined) problem.value = `Not all of them were cancelled: ${sentence(failed.reason)}`;
+    const done = new Set(some.filter((_, n) => ends[n]?.status === "fulfilled"));
+    chosen.value = new Set([...chosen.peek()].filter((id) => !done.has(id)));
   };
 
   return (
-    <section aria-labelledby="jobs-title">
-      <h2 id="jobs-title">Jobs</h2>
-      {order.length === 0 ? (
-        <p class="empty">{emptySentence(session)}</p>
-      ) : (
-        <table class="jobs" role="table">
-          <thead role="rowgroup">
-            <tr role="row">
-              {["State", "Job", "Worker", "Queued", "Started", "Finished", "Ran for", "Exit"].map((name) => (
-                <th key={name} scope="col" role="columnheader" class={`h-${name.toLowerCase().replace(" ", "-")}`}>
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody role="rowgroup">
-            {order.slice(0, rows).map((id) => (
-              <JobRow key={id} id={id} session={session} queue={queue} />
+    <section aria-labelledby="jobs-title" class="jobs-section">
+      <div class="section-head">
+        <h2 id="jobs-title">Jobs</h2>
+        <div class="filters">
+          <input
+            ref={field}
+            type="search"
+            aria-label="Filter by command, image, worker, namespace or id"
+            placeholder="Filter"
+            autocomplete="off"
+            spellcheck={false}
+            value={words.value}
+            onInput={(event) => (words.value = event.currentTarget.value)}
+            onKeyDown={(event) => event.key === "Escape" && (words.value = "")}
+          />
+          <span class="segments" role="group" aria-label="State">
+            {FILTERS.map(([each, name]) => (
+              <button key={each} type="button" aria-pressed={filter.value === each} onClick={() => (filter.value = each)}>
+                {name}
+              </button>
             ))}
-          </tbody>
-        </table>
+          </span>
+          <label class="inline">
+            <span class="offscreen">Order</span>
+            <select value={sort.value} onChange={(event) => (sort.value = event.currentTarget.value as Sort)}>
+              <option value="newest">Newest first</option>
+              <option value="oldest">Oldest first</option>
+              <option value="longest">Longest first</option>
+            </select>
+          </label>
+        </div>
+      </div>
+      {problem.value !== null && <Notice kind="error">{problem.value}</Notice>}
+      {chosen.value.size > 0 && (
+        <div class="chosen" role="status">
+          <span>{plural(chosen.value.size, "job")} chosen</span>
+          <button type="button" class="danger" disabled={stoppable.length === 0 || !session.online.value} onClick={() => void cancelAll()}>
+            Cancel {count(Math.min(stoppable.length, MOST_AT_ONCE))}
+          </button>
+          <button type="button" class="quiet" onClick={() => (chosen.value = new Set())}>
+            Choose none
+          </button>
+        </div>
       )}
-      {problem !== null && <Notice kind="error">{problem}</Notice>}
-      {(hidden || store.more.value) && (
-        <button type="button" class="load-more" disabled={busy} onClick={() => void more()}>
-          {busy ? "Loading…" : "Show older jobs"}
-        </button>
+      {listed.length === 0 ? (
+        <p class="empty">{emptySentence(session, plain.value)}</p>
+      ) : (
+        <Rows session={session} queue={queue} ids={listed} chosen={chosen.value} onChoose={(next) => (chosen.value = next)} onNearEnd={() => void more()} />
       )}
+      <p class="muted small" role="status">
+        {footSentence(session, listed.length, plain.value, busy.value)}
+      </p>
     </section>
   );
 }
 
-function emptySentence(session: Session): string {
-  if (session.store.listed.value) return "No jobs yet. Run one above, or from the command line.";
-  return session.status.value.kind === "open" ? "Loading the jobs…" : "The jobs appear when the hub is connected.";
+function Rows(props: {
+  session: Session;
+  queue: QueueAddress;
+  ids: readonly string[];
+  chosen: ReadonlySet<string>;
+  onChoose: (chosen: ReadonlySet<string>) => void;
+  onNearEnd: () => void;
+}) {
+  const { session, queue, ids, chosen } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const sight = useSignal({ from: 0, to: 40, height: 45 });
+  const newest = useRef(props);
+  newest.current = props;
+
+  useLayoutEffect(() => {
+    const look = () => {
+      const element = box.current;
+      if (element === null) return;
+      const row = element.querySelector<HTMLElement>(".job-row");
+      const height = row?.offsetHeight ?? 45;
+      const top = -element.getBoundingClientRect().top;
+      const from = Math.max(0, Math.floor(top / height) - OVER);
+      const to = Math.ceil((top + window.innerHeight) / height) + OVER;
+      const now = sight.peek();
+      if (from !== now.from || to !== now.to || height !== now.height) sight.value = { from, to, height };
+      if (to >= newest.current.ids.length) newest.current.onNearEnd();
+    };
+    look();
+    const observer = new ResizeObserver(look);
+    if (box.current !== null) observer.observe(box.current);
+    window.addEventListener("scroll", look, { passive: true });
+    window.addEventListener("resize", look);
+    return () => {
+      observer.disconnect();
+      window.removeEventListener("scroll", look);
+      window.removeEventListener("resize", look);
+    };
+  }, [sight]);
+
+  const { from, to, height } = sight.value;
+  const choose = (id: string, on: boolean) => {
+    const next = new Set(chosen);
+    if (on) next.add(id);
+    else next.delete(id);
+    props.onChoose(next);
+  };
+  const all = ids.length > 0 && ids.every((id) => chosen.has(id));
+  return (
+    <div class="jobs" role="table" aria-label="Jobs" aria-rowcount={ids.length + 1}>
+      <div role="rowgroup">
+        <div class="jobs-head" role="row" aria-rowindex={1}>
+          <span role="columnheader" class="c-choose">
+            <input
+              type="checkbox"
+              aria-label="Choose all listed jobs"
+              checked={all}
+              onChange={() => props.onChoose(all ? new Set() : new Set(ids))}
+            />
+          </span>
+          {["State", "Job", "Worker", "Queued", "Finished", "Ran for", "Exit"].map((name) => (
+            <span key={name} role="columnheader" class={`c-${name.toLowerCase().replace(" ", "-")}`}>
+              {name}
+            </span>
+          ))}
+        </div>
+      </div>
+      <div role="rowgroup" ref={box} class="jobs-body" style={{ height: `${ids.length * height}px` }}>
+        <div class="jobs-window" style={{ transform: `translateY(${from * height}px)` }}>
+          {ids.slice(from, to).map((id, n) => (
+            <JobRow
+              key={id}
+              id={id}
+              index={from + n + 2}
+              session={session}
+              queue={queue}
+              chosen={chosen.has(id)}
+              onChoose={(on) => choose(id, on)}
+            />
+          ))}
+        </div>
+      </div>
+    </div>
+  );
 }
 
-function JobRow({ id, session, queue }: { id: string; session: Session; queue: QueueAddress }) {
+function JobRow(props: {
+  id: string;
+  index: number;
+  session: Session;
+  queue: QueueAddress;
+  chosen: boolean;
+  onChoose: (on: boolean) => void;
+}) {
+  const { id, session, queue } = props;
   const { store } = session;
   const job = store.job(id)?.value;
   const bare = job !== undefined && job.summary === null;
@@ -84,45 +249,64 @@ function JobRow({ id, session, queue }: { id: string; session: Session; queue: Q
   const href = jobHref(queue, id);
   const command = job.summary?.command ?? "";
   const image = job.summary?.image || (job.summary?.build ? `build of ${job.summary.build}` : "");
+  const name = command || image || shortId(id);
   const open = (event: MouseEvent) => {
     // The whole row is a target for the mouse; the keyboard has the link. A person who selects text is not clicking.
-    if (event.defaultPrevented || (event.target as Element).closest("a, button") || getSelection()?.toString()) return;
+    if (event.defaultPrevented || (event.target as Element).closest("a, button, input, label") || getSelection()?.toString()) return;
     if (event.metaKey || event.ctrlKey) window.open(href);
     else go(href);
   };
+  const slots = job.namespaces.filter((each) => each !== "_");
   return (
-    <tr role="row" data-testid="job-row" data-job={id} data-state={job.state} data-reason={job.verdict?.reason ?? ""} onClick={open}>
-      <td role="cell" class="c-state">
+    <div
+      class={props.chosen ? "job-row is-chosen" : "job-row"}
+      role="row"
+      aria-rowindex={props.index}
+      data-testid="job-row"
+      data-job={id}
+      data-state={job.state}
+      data-reason={job.verdict?.reason ?? ""}
+      onClick={open}
+    >
+      <span role="cell" class="c-choose">
+        <input
+          type="checkbox"
+          aria-label={`Choose ${name.slice(0, 60)}`}
+          checked={props.chosen}
+          onChange={(event) => props.onChoose(event.currentTarget.checked)}
+        />
+      </span>
+      <span role="cell" class="c-state">
         <StateMark job={job} />
-      </td>
-      <td role="cell" class="c-job">
+      </span>
+      <span role="cell" class="c-job">
         <a href={href} onClick={(event) => follow(event, href)} title={command} class={command === "" ? "none" : ""}>
-          {command || (bare ? shortId(id) : "The image's own command")}
+          {name}
         </a>
         <span class="sub">
           <code>{shortId(id)}</code>
-          {image && <span>{image}</span>}
+          {image && command && <span>{image}</span>}
+          {slots.length > 0 && <span>{slots.slice(0, 3).join(", ")}</span>}
         </span>
-      </td>
-      <td role="cell" class="c-worker">
+      </span>
+      <span role="cell" class="c-worker">
         {job.worker ? store.workerName(job.worker) : <span class="muted">–</span>}
-      </td>
+      </span>
       <Time time={job.queued} name="queued" />
-      <Time time={job.started} name="started" />
       <Time time={job.finished} name="finished" />
-      <td role="cell" class="c-duration num">
+      <span role="cell" class="c-ran-for num">
         <RunTime job={job} />
-      </td>
-      <td role="cell" class="c-exit num">
+      </span>
+      <span role="cell" class="c-exit num">
         {job.verdict?.exit_code ?? <span class="muted">–</span>}
-      </td>
-    </tr>
+      </span>
+    </div>
   );
 }
 
 function Time({ time, name }: { time: number; name: string }) {
   return (
-    <td role="cell" class={`c-time c-${name} num`}>
+    <span role="cell" class={`c-${name} num`}>
       {time === 0 ? (
         <span class="muted">–</span>
       ) : (
@@ -130,14 +314,45 @@ function Time({ time, name }: { time: number; name: string }) {
           {clock(time, Date.now())}
         </time>
       )}
-    </td>
+    </span>
   );
 }
 
-/** How long a job ran; while it runs, this alone is drawn again each second. */
-export function RunTime({ job }: { job: Job }) {
-  const running = job.state === "Running";
-  const ms = runTime(job, running ? now.value : 0);
-  if (ms === null) return <span class="muted">–</span>;
-  return <span>{running ? ticking(ms) : duration(ms)}</span>;
+function matches(job: Job | undefined, filter: Filter, words: string, workerName: (id: string) => string): boolean {
+  if (job === undefined) return false;
+  if (filter === "bad") {
+    if (job.state !== "Finished" || job.verdict?.ok !== false) return false;
+  } else if (filter !== "all" && job.state !== filter) return false;
+  if (words === "") return true;
+  const { summary } = job;
+  const texts = [job.id, summary?.command, summary?.image, summary?.build, workerName(job.worker), ...job.namespaces];
+  return texts.some((text) => text !== undefined && text.toLowerCase().includes(words));
+}
+
+function stops(job: Job | undefined): boolean {
+  return job !== undefined && !isOver(job);
+}
+
+function ranFor(job: Job | undefined): number {
+  return job === undefined ? -1 : (runTime(job, Date.now()) ?? -1);
+}
+
+function emptySentence(session: Session, plain: boolean): string {
+  const { store } = session;
+  if (!plain && store.order.value.length > 0) return "No listed job is like that.";
+  if (store.listed.value) return "No jobs yet. Run one above, or from the command line.";
+  return session.online.value ? "Loading the jobs…" : "The jobs appear when the hub is connected.";
+}
+
+function footSentence(session: Session, shown: number, plain: boolean, busy: boolean): string {
+  const { store } = session;
+  const { queued, running, finished } = store.counts.value;
+  const total = Math.max(queued + running + finished, store.order.value.length);
+  if (store.order.value.length === 0) return "";
+  if (store.full.value) return `The newest ${count(KEPT)} of ${plural(total, "job")} are listed.`;
+  if (!plain) {
+    const looked = store.more.value ? `; ${count(store.order.value.length)} of ${count(total)} looked at…` : "";
+    return `${plural(shown, "job")}${looked}`;
+  }
+  return busy ? "Loading older jobs…" : `${plural(total, "job")}`;
 }

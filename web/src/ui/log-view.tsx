@@ -1,127 +1,330 @@
-/** The log of a job: every line in order, holes said, and the tail in view unless a person scrolled away from it. */
+/**
+ * The log of a job: only the lines in sight are drawn, however many there are; holes are said; the end stays in view
+ * unless a person scrolled away from it.
+ */
 
 import { useSignal } from "@preact/signals";
-import { Component } from "preact";
-import { useCallback, useLayoutEffect, useRef } from "preact/hooks";
-import { STDERR, SYSTEM } from "../protocol/messages";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { type Group, LINE, LogLayout, type Row } from "../log/layout";
+import { plainText } from "../log/ansi";
+import { LogSearch } from "../log/search";
+import { type QueueAddress, queueUrl } from "../route";
 import { isOver, type Job } from "../state/job";
-import type { Chunk, Hole, Line } from "../state/log";
+import type { Hole, JobLog } from "../state/log";
+import { remembered } from "../state/remembered";
 import type { OpenJob } from "../state/session";
-import { count, fullTime, plainLine, plural } from "../text/format";
+import { count, duration, plural, shortId } from "../text/format";
+import { PHASE_NOUNS } from "../text/words";
+import { CopyButton } from "./copy";
+import { saveText } from "./download";
+import { useKeys } from "./keys";
+import { LineView } from "./log-line";
 
 /** Pixels from the end within which the view counts as being at the end. */
 const NEAR_END = 24;
+/** Pixels drawn beyond what is in sight. */
+const OVER = 360;
+/** Pixels above the first line and below the last. */
+const PAD = 6;
+/** Browsers can't make a box higher than this; a longer log is scrolled in larger steps. */
+const MOST_PIXELS = 15_000_000;
 
-export function LogView({ open, job }: { open: OpenJob; job: Job }) {
-  const { box, content, following, scrolled, toEnd } = useTail();
-  const wrap = useSignal(true);
-  const chunks = open.log.chunks.value;
-  const next = open.log.next.value;
+const wrap = remembered("log.wrap", true);
+const times = remembered("log.times", false);
 
-  const owed = job.state === "Finished" ? (job.verdict?.lines ?? 0) - next : 0;
+export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJob; job: Job }) {
+  const { log } = open;
+  const layout = useMemo(() => new LogLayout(log), [log]);
+  const search = useMemo(() => new LogSearch(log), [log]);
+  const folds = useSignal<ReadonlyMap<number, boolean>>(new Map());
+  const view = useSignal({ top: 0, height: 320, columns: 100 });
+  const following = useSignal(true);
+  const current = useSignal(-1);
+  const seen = useRef(0);
+  const box = useRef<HTMLDivElement>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const version = log.version.value;
+
+  const isFolded = (group: Group) => folds.value.get(group.index) ?? foldedByItself(group, layout.groups, job);
+  layout.update(wrap.value ? view.value.columns : 0, isFolded);
+  const total = layout.height + 2 * PAD;
+  const shown = Math.min(total, MOST_PIXELS);
+  const room = view.value.height;
+  const scale = shown > room ? (total - room) / (shown - room) : 1;
+  const scroll = following.value ? Math.max(0, shown - room) : view.value.top;
+  const top = scroll * scale;
+  const { top: first, rows } = layout.window(top - OVER - PAD, top + room + OVER);
+  if (following.value) seen.current = log.next.peek();
+
+  // What is measured on the drawn page: how much is in sight, and how many letters fit into a line.
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (element === null) return undefined;
+    const observer = new ResizeObserver(() => {
+      const probe = element.querySelector<HTMLElement>(".probe");
+      const letter = (probe?.offsetWidth ?? 0) / 100 || 7.5;
+      const gutter = probe?.offsetLeft ?? 60;
+      view.value = {
+        top: element.scrollTop,
+        height: element.clientHeight,
+        columns: Math.max(20, Math.floor((element.clientWidth - gutter - 14) / letter)),
+      };
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [view, times.value]);
+
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (element === null) return;
+    if (following.value && Math.abs(element.scrollTop - (shown - room)) > 1) element.scrollTop = shown;
+    if (!wrap.value) return;
+    // Letters of unusual width wrap where nobody expects it: what was drawn is right.
+    let corrected = false;
+    for (const line of element.querySelectorAll<HTMLElement>(".line[data-at]")) {
+      corrected = layout.correct(Number(line.dataset["at"]), line.offsetHeight) || corrected;
+    }
+    if (corrected) log.version.value += 1;
+  });
+
+  useEffect(() => () => search.stop(), [search]);
+  useEffect(() => search.more(), [search, version]);
+
+  const toEnd = () => {
+    following.value = true;
+  };
+  const pause = () => {
+    following.value = false;
+  };
+  const scrolled = () => {
+    const element = box.current;
+    if (element === null) return;
+    const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
+    if (atEnd) following.value = true;
+    if (!following.value || !atEnd) view.value = { ...view.value, top: element.scrollTop };
+  };
+  const goTo = (n: number) => {
+    const found = search.found.value;
+    if (found.length === 0) return;
+    current.value = (n + found.length) % found.length;
+    const at = found[current.value] as number;
+    const group = layout.groupOf(at);
+    if (group !== undefined && isFolded(group)) {
+      folds.value = new Map(folds.value).set(group.index, false);
+      layout.update(wrap.value ? view.value.columns : 0, (other) => other.index !== group.index && isFolded(other));
+    }
+    following.value = false;
+    const wanted = Math.max(0, (layout.topOf(at) ?? 0) + PAD - room / 2);
+    const element = box.current;
+    if (element === null) return;
+    element.scrollTop = wanted / scale;
+    view.value = { ...view.value, top: element.scrollTop };
+  };
+  const next = (step: number) => {
+    if (current.value >= 0) goTo(current.value + step);
+    else goTo(firstInSight(search.found.value, rows));
+  };
+
+  useKeys([
+    { key: "/", says: "Search in the log", act: () => field.current?.focus() },
+    { key: "f", says: "Follow the end of the log", act: toEnd },
+    { key: "w", says: "Wrap long lines", act: () => (wrap.value = !wrap.value) },
+    { key: "t", says: "Show the time of each line", act: () => (times.value = !times.value) },
+  ]);
+
+  const here = search.found.value[current.value];
+  const owed = job.state === "Finished" ? (job.verdict?.lines ?? 0) - log.next.value : 0;
+  const fresh = log.next.value - seen.current;
   return (
-    <section aria-labelledby="log-title">
+    <section aria-labelledby="log-title" class="log-section">
       <div class="log-head">
         <h2 id="log-title">
-          Log <span class="muted">{next > 0 && plural(next, "line")}</span>
+          Log <span class="muted">{log.next.value > job.logStart && plural(log.next.value - job.logStart, "line")}</span>
         </h2>
-        <button type="button" class="quiet" aria-pressed={wrap.value} onClick={() => (wrap.value = !wrap.value)}>
-          Wrap
-        </button>
-        <button type="button" class="quiet" aria-pressed={following.value} onClick={toEnd}>
-          Follow
-        </button>
-      </div>
-      <div
-        class={`log ${wrap.value ? "wrap" : ""}`}
-        data-testid="log"
-        ref={box}
-        onScroll={scrolled}
-        role="log"
-        aria-live="off"
-        aria-labelledby="log-title"
-        tabIndex={0}
-      >
-        <div ref={content}>
-          {chunks.map((chunk) => (
-            <ChunkView key={chunk.key} chunk={chunk} />
-          ))}
+        <SearchField search={search} field={field} current={current.value} onWords={() => (current.value = -1)} onNext={next} />
+        <div class="log-tools">
+          <Toggle on={wrap.value} onClick={() => (wrap.value = !wrap.value)}>
+            Wrap
+          </Toggle>
+          <Toggle on={times.value} onClick={() => (times.value = !times.value)}>
+            Times
+          </Toggle>
+          <CopyButton text={() => wholeText(log)} label="Copy the log">
+            Copy
+          </CopyButton>
+          <button type="button" class="quiet" onClick={() => void download(queue, job, log)}>
+            Download
+          </button>
+          <Toggle on={following.value} onClick={following.value ? pause : toEnd}>
+            Follow
+          </Toggle>
         </div>
-        {chunks.length === 0 && owed <= 0 && <div class="log-note">{emptySentence(job)}</div>}
-        {owed > 0 && (
-          <div class="log-note">
-            {open.endAsked ? `The last ${plural(owed, "line")} are not kept.` : `${plural(owed, "more line")} to come…`}
+      </div>
+      <div class="log-frame">
+        <div
+          class={`log${wrap.value ? " wrap" : ""}${times.value ? " timed" : ""}`}
+          data-testid="log"
+          data-lines={log.length}
+          ref={box}
+          onScroll={scrolled}
+          onWheel={(event) => event.deltaY < 0 && pause()}
+          onPointerDown={(event) => event.offsetX > event.currentTarget.clientWidth && pause()}
+          onTouchMove={pause}
+          onKeyDown={(event) => ["ArrowUp", "PageUp", "Home"].includes(event.key) && pause()}
+          role="log"
+          aria-live="off"
+          aria-labelledby="log-title"
+          tabIndex={0}
+        >
+          <span class="probe" aria-hidden="true">
+            {"0".repeat(100)}
+          </span>
+          <div class="log-size" style={{ height: `${shown}px` }}>
+            <div class="log-window" style={{ transform: `translateY(${Math.round(first - top + scroll + PAD)}px)` }}>
+              {rows.map((row) => (
+                <RowView
+                  key={rowKey(row, log)}
+                  row={row}
+                  log={log}
+                  pattern={search.pattern}
+                  here={here}
+                  onFold={(group, folded) => (folds.value = new Map(folds.value).set(group.index, folded))}
+                />
+              ))}
+            </div>
           </div>
+          {log.length === 0 && owed <= 0 && <p class="log-note">{emptySentence(job)}</p>}
+        </div>
+        {!following.value && fresh > 0 && !isOver(job) && (
+          <button type="button" class="log-fresh" onClick={toEnd}>
+            ↓ {plural(fresh, "new line")}
+          </button>
         )}
       </div>
+      {owed > 0 && (
+        <p class="log-note">
+          {open.endAsked ? `The last ${plural(owed, "line")} are not kept.` : `${plural(owed, "more line")} to come…`}
+        </p>
+      )}
     </section>
   );
 }
 
-/**
- * Keeps the end of a growing box in view until a person scrolls up, and again once they are back at the end.
- *
- * Heights also change without new lines: the browser only estimates what is out of sight. So the end is held whenever
- * the content's size changes, and only a scroll upwards over content that did not change is a person's.
- */
-function useTail() {
-  const box = useRef<HTMLDivElement>(null);
-  const content = useRef<HTMLDivElement>(null);
-  const following = useSignal(true);
-  const last = useRef({ top: 0, height: 0 });
+function SearchField(props: {
+  search: LogSearch;
+  field: { current: HTMLInputElement | null };
+  current: number;
+  onWords: () => void;
+  onNext: (step: number) => void;
+}) {
+  const { search, current } = props;
+  const words = useSignal("");
+  const found = search.found.value.length;
+  const position = current >= 0 ? `${count(current + 1)} of ${count(found)}` : plural(found, "line");
+  return (
+    <div class="log-search" role="search">
+      <input
+        type="search"
+        ref={props.field}
+        aria-label="Search in the log"
+        placeholder="Search"
+        autocomplete="off"
+        spellcheck={false}
+        value={words.value}
+        onInput={(event) => {
+          words.value = event.currentTarget.value;
+          search.look(words.value);
+          props.onWords();
+        }}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") props.onNext(event.shiftKey ? -1 : 1);
+          else if (event.key === "Escape") {
+            words.value = "";
+            search.look("");
+            props.onWords();
+            event.currentTarget.blur();
+          }
+        }}
+      />
+      {words.value !== "" && (
+        <>
+          <span class="log-found num" aria-live="polite" data-testid="log-found">
+            {position}
+            {search.busy.value && "…"}
+          </span>
+          <button type="button" class="quiet" aria-label="Previous match" disabled={found === 0} onClick={() => props.onNext(-1)}>
+            ↑
+          </button>
+          <button type="button" class="quiet" aria-label="Next match" disabled={found === 0} onClick={() => props.onNext(1)}>
+            ↓
+          </button>
+        </>
+      )}
+    </div>
+  );
+}
 
-  const toEnd = useCallback(() => {
-    following.value = true;
-    const element = box.current;
-    if (element === null) return;
-    element.scrollTop = element.scrollHeight;
-    last.current = { top: element.scrollTop, height: element.scrollHeight };
-  }, [following]);
+function Toggle({ on, onClick, children }: { on: boolean; onClick: () => void; children: string }) {
+  return (
+    <button type="button" class="quiet" aria-pressed={on} onClick={onClick}>
+      {children}
+    </button>
+  );
+}
 
-  const scrolled = useCallback(() => {
-    const element = box.current;
-    if (element === null) return;
-    const { scrollTop: top, scrollHeight: height, clientHeight } = element;
-    const before = last.current;
-    last.current = { top, height };
-    if (height - top - clientHeight < NEAR_END) following.value = true;
-    else if (top < before.top && height === before.height) following.value = false;
-  }, [following]);
+function RowView(props: {
+  row: Row;
+  log: JobLog;
+  pattern: RegExp | null;
+  here: number | undefined;
+  onFold: (group: Group, folded: boolean) => void;
+}) {
+  const { row, log } = props;
+  if (row.kind === "hole") return <HoleView hole={row.hole} />;
+  if (row.kind === "line") {
+    return <LineView line={log.line(row.at)} at={row.at} times={times.value} pattern={props.pattern} current={row.at === props.here} />;
+  }
+  const { group, folded } = row;
+  const took = log.time(group.to - 1) - log.time(group.from);
+  return (
+    <div class="log-heading" style={{ height: "28px" }}>
+      <button type="button" aria-expanded={!folded} onClick={() => props.onFold(group, !folded)}>
+        <span class="fold" aria-hidden="true">
+          {folded ? "▸" : "▾"}
+        </span>
+        {PHASE_NOUNS[group.phase]}{" "}
+        <span class="muted">
+          {plural(group.to - group.from, "line")}
+          {took > 0 && `, ${duration(took)}`}
+        </span>
+      </button>
+    </div>
+  );
+}
 
-  useLayoutEffect(() => {
-    if (content.current === null) return undefined;
-    const observer = new ResizeObserver(() => {
-      if (following.peek()) toEnd();
-    });
-    observer.observe(content.current);
-    return () => observer.disconnect();
-  }, [following, toEnd]);
+/** What came before the run is folded once it went well; what failed stays open. */
+function foldedByItself(group: Group, groups: readonly Group[], job: Job): boolean {
+  if (group.phase === "running") return false;
+  const later = groups.some((other) => other.index > group.index && other.phase === "running");
+  const last = group.index === groups.length - 1;
+  return later || (!last && job.verdict?.reason === "Success");
+}
 
-  return { box, content, following, scrolled, toEnd };
+function rowKey(row: Row, log: JobLog): string {
+  if (row.kind === "line") return `l${log.line(row.at).seq}`;
+  return row.kind === "hole" ? `h${row.hole.from}` : `g${row.group.index}`;
+}
+
+function firstInSight(found: readonly number[], rows: readonly Row[]): number {
+  const first = rows.find((row) => row.kind === "line");
+  const at = first?.kind === "line" ? first.at : 0;
+  const n = found.findIndex((each) => each >= at);
+  return n < 0 ? 0 : n;
 }
 
 function emptySentence(job: Job): string {
   if (job.state === "Queued") return "Lines appear here as soon as the job runs.";
   return isOver(job) ? "The job wrote nothing." : "Nothing written yet.";
-}
-
-/** Chunks that are full never change, so they are drawn once; the browser skips those out of sight. */
-class ChunkView extends Component<{ chunk: Chunk }> {
-  override shouldComponentUpdate(next: { chunk: Chunk }) {
-    return next.chunk !== this.props.chunk;
-  }
-
-  override render() {
-    const { chunk } = this.props;
-    return (
-      <div class={`chunk ${chunk.lines.length >= 100 ? "far" : ""}`}>
-        {chunk.before !== null && <HoleView hole={chunk.before} />}
-        {chunk.lines.map((line) => (
-          <LineView key={line.seq} line={line} />
-        ))}
-      </div>
-    );
-  }
 }
 
 function HoleView({ hole }: { hole: Hole }) {
@@ -133,22 +336,25 @@ function HoleView({ hole }: { hole: Hole }) {
     left: `${which} not shown: the page holds the newest lines only.`,
   };
   return (
-    <div class="log-note" data-testid="log-gap">
+    <div class="log-hole" data-testid="log-gap" style={{ height: `${LINE}px` }}>
       {words[hole.kind]}
     </div>
   );
 }
 
-function LineView({ line }: { line: Line }) {
-  const kind = line.stream === STDERR ? "err" : line.stream === SYSTEM ? "sys" : "out";
-  return (
-    <div class={`line ${kind}`} data-testid="log-line" data-seq={line.seq} data-stream={kind} title={fullTime(line.time)}>
-      <span class="seq" aria-hidden="true" data-n={line.seq + 1} />
-      {kind === "err" && <span class="offscreen">error output: </span>}
-      {line.phase !== "running" && kind !== "sys" && <span class="phase-tag">{line.phase}</span>}
-      <span class="text" data-testid="log-text">
-        {plainLine(line.text)}
-      </span>
-    </div>
-  );
+function wholeText(log: JobLog): string {
+  return Array.from({ length: log.length }, (_, at) => `${plainText(log.text(at))}\n`).join("");
+}
+
+/** The log as the hub has it; what the page holds when the hub can't be asked. */
+async function download(queue: QueueAddress, job: Job, log: JobLog): Promise<void> {
+  let text: string;
+  try {
+    const answer = await fetch(`${queueUrl(queue)}/jobs/${job.id}/log`, { headers: { Accept: "text/plain" } });
+    if (!answer.ok) throw new Error(answer.statusText);
+    text = await answer.text();
+  } catch {
+    text = wholeText(log);
+  }
+  saveText(`${shortId(job.id)}.log`, text);
 }

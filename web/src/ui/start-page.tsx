@@ -1,10 +1,12 @@
 /** What a visitor sees who named no queue, or no good one. */
 
 import { useEffect, useState } from "preact/hooks";
-import { jobHref, newQueueName, parseQueue, queueHref, queueUrl } from "../route";
+import { effective, readParams, withJob, writeHash } from "../job/address";
+import type { Definition } from "../protocol/messages";
+import { jobHref, newQueueName, type Params, parseQueue, queueHref, queueParam, queueUrl } from "../route";
 import { shortId } from "../text/format";
 import { Command } from "./copy";
-import { go } from "./navigation";
+import { follow, go } from "./navigation";
 import { Notice } from "./notice";
 
 export function StartPage({ problem }: { problem: string | null }) {
@@ -20,6 +22,7 @@ export function StartPage({ problem }: { problem: string | null }) {
         connect machines that run them.
       </p>
       {problem !== null && <Notice kind="error">{problem}</Notice>}
+      <Examples />
       <section aria-labelledby="open-title">
         <h2 id="open-title">Open a queue</h2>
         <QueueField label="Queue name or address" action="Open" onQueue={(queue) => go(queueHref(queue))} />
@@ -34,6 +37,106 @@ export function StartPage({ problem }: { problem: string | null }) {
         ) : (
           <NewQueue name={made} />
         )}
+      </section>
+    </main>
+  );
+}
+
+interface Example {
+  title: string;
+  says: string;
+  job: Definition;
+  files: Record<string, string>;
+}
+
+const COUNT = `# How often each word occurs in text.txt
+tr -s ' ' '\\n' < /inputs/text.txt | sort | uniq -c | sort -rn | tee /outputs/words.txt
+`;
+
+const PICTURE = `# A picture, drawn by awk
+mkdir -p /outputs
+awk 'BEGIN {
+  print "<svg xmlns=\\"http://www.w3.org/2000/svg\\" viewBox=\\"0 0 200 200\\">"
+  for (i = 0; i < 60; i++) {
+    a = i * 0.42; r = 4 + i * 1.4
+    printf "<circle cx=\\"%.1f\\" cy=\\"%.1f\\" r=\\"%.1f\\" fill=\\"hsl(%d 70%% 55%%)\\"/>", 100 + r * cos(a), 100 + r * sin(a), 2 + i / 12, i * 6
+  }
+  print "</svg>"
+}' > /outputs/spiral.svg
+echo drawn
+`;
+
+const EXAMPLES: readonly Example[] = [
+  {
+    title: "Say hello",
+    says: "One command in a small image; its output appears as it is written.",
+    job: { image: "alpine:3", command: "sh -c 'for n in 1 2 3 4 5; do echo \"hello $n\"; sleep 1; done'" },
+    files: {},
+  },
+  {
+    title: "Count words",
+    says: "A script and a text as inputs, a table as output. Edit either and run it again.",
+    job: { image: "alpine:3", command: "sh /inputs/count.sh" },
+    files: { "count.sh": COUNT, "text.txt": "a queue is a URL and a job is a URL and a worker is one command\n" },
+  },
+  {
+    title: "Draw a picture",
+    says: "An image file as output, shown when the job is finished.",
+    job: { image: "alpine:3", command: "sh /inputs/draw.sh" },
+    files: { "draw.sh": PICTURE },
+  },
+];
+
+/** Jobs to begin with, each a link that holds all of it; they get a queue of their own. */
+function Examples() {
+  const [queue] = useState(newQueueName);
+  return (
+    <section aria-labelledby="examples-title">
+      <h2 id="examples-title">Try one</h2>
+      <ul class="examples">
+        {EXAMPLES.map(({ title, says, job, files }) => {
+          const href = `/${writeHash(withJob(new Map([["queue", queue]]), job, files))}`;
+          return (
+            <li key={title}>
+              <a href={href} onClick={(event) => follow(event, href)}>
+                {title}
+              </a>
+              <p>{says}</p>
+            </li>
+          );
+        })}
+      </ul>
+      <p class="small muted">They open on a new queue of yours. It says there how to connect a machine that runs them.</p>
+    </section>
+  );
+}
+
+/** An address that holds a job and no queue that could run it. */
+export function NoQueuePage({ params, problem }: { params: Params; problem: string | null }) {
+  const definition = effective(readParams(params));
+  useEffect(() => {
+    document.title = "Job · Asman";
+  }, []);
+  const open = (queue: { hub: string; name: string }) => {
+    const named = new Map(params).set("queue", queueParam(queue));
+    named.delete("queueOverride");
+    go(`/${writeHash(named)}`);
+  };
+  return (
+    <main class="page start" data-testid="no-queue">
+      <h1>A job without a queue</h1>
+      <Notice kind={problem === null ? "info" : "error"}>
+        {problem ?? "This address holds a job, and names no queue that could run it. Name one, or make a new one."}
+      </Notice>
+      <QueueField label="Queue name or address" action="Open the job" onQueue={open} />
+      <button type="button" class="start-new" onClick={() => open({ hub: location.origin, name: newQueueName() })}>
+        Open it on a new queue
+      </button>
+      <section aria-labelledby="held-title">
+        <h2 id="held-title">What it holds</h2>
+        <pre class="held" tabIndex={0}>
+          {JSON.stringify(definition, null, 2)}
+        </pre>
       </section>
     </main>
   );

@@ -3,9 +3,11 @@
 import { useState } from "preact/hooks";
 import { sentence } from "../protocol/errors";
 import type { Answer, Definition } from "../protocol/messages";
-import { jobHref, type QueueAddress } from "../route";
+import { jobHref, type QueueAddress, queueUrl } from "../route";
 import type { Session } from "../state/session";
 import { shortId } from "../text/format";
+import { curlSnippet, pythonSnippet, shellWord } from "../text/snippets";
+import { Command } from "./copy";
 import { follow } from "./navigation";
 import { Notice } from "./notice";
 
@@ -43,6 +45,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
     setBusy(false);
   };
 
+  const drawn: Definition = { image: image.trim() || "alpine:3", command: command.trim() || "echo hello" };
   return (
     <section aria-labelledby="run-title">
       <h2 id="run-title">Run a job</h2>
@@ -77,6 +80,14 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
           {busy ? "Sending…" : "Run"}
         </button>
       </form>
+      <details class="more">
+        <summary>From the shell, Python or another program</summary>
+        <div class="ways">
+          <Command text={`asman run ${queueUrl(queue)}${image ? ` -i ${shellWord(image)}` : ""} -- echo hello`} label="Copy the command that runs a job" />
+          <Command text={curlSnippet(queueUrl(queue), drawn)} label="Copy the call with curl" />
+          <Command text={pythonSnippet(queueUrl(queue), drawn)} label="Copy the Python program" />
+        </div>
+      </details>
       {problem !== null && <Notice kind="error">{problem}</Notice>}
       {answer !== null && (
         <Notice kind="info">

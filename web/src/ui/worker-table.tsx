@@ -3,7 +3,7 @@
 import { type QueueAddress, queueUrl } from "../route";
 import type { WorkerState } from "../protocol/messages";
 import type { Session } from "../state/session";
-import { count, size } from "../text/format";
+import { clock, count, size } from "../text/format";
 import { Command } from "./copy";
 
 const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
@@ -26,7 +26,7 @@ export function WorkerTable({ session, queue }: { session: Session; queue: Queue
         <table class="workers" role="table">
           <thead role="rowgroup">
             <tr role="row">
-              {["State", "Name", "CPUs", "Memory", "GPUs", "Jobs", "Version"].map((name) => (
+              {["State", "Name", "CPUs", "Memory", "GPUs", "Jobs", "Since", "Version"].map((name) => (
                 <th key={name} scope="col" role="columnheader">
                   {name}
                 </th>
@@ -87,6 +87,9 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
       </td>
       <td role="cell" data-label="Jobs">
         {count(worker.jobs ?? 0)}
+      </td>
+      <td role="cell" data-label="Since" class="num" title="Connected since; what is gone is not listed">
+        {worker.since ? clock(worker.since, Date.now()) : "–"}
       </td>
       <td role="cell" data-label="Version" class="muted w-version">
         {worker.agent || "–"}

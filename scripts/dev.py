@@ -1,0 +1,136 @@
+"""What `make dev` does: a hub and a worker that start again when their source changes, and the page with live reload.
+
+usage: python -m scripts.dev
+
+Environment: ``PORT`` names the hub's port (default: 8000, or the next free one); the page's own is what Vite prints.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from scripts.engine import ROOT
+from scripts.run import CannotRunError, choose_containers, choose_port, say
+
+ASMAN = Path(sys.executable).with_name("asman")
+QUEUE = "dev"
+#: What each process is made of: a change starts it again.
+HUB_PARTS = ("shared", "server", "client")
+WORKER_PARTS = ("shared", "worker", "client")
+_LOOK_SECONDS = 0.5
+_END_SECONDS = 20.0
+
+
+def newest(parts: Iterable[str], root: Path = ROOT) -> float:
+    """When a Python file below these folders was last changed, in seconds of the epoch; 0 when there is none."""
+    return max((path.stat().st_mtime for part in parts for path in (root / part).rglob("*.py")), default=0.0)
+
+
+class Restarted:
+    """A process that is ended and started again when its source changes, or when it ended by itself and then changes.
+
+    Attributes:
+        name: What is said of it.
+    """
+
+    def __init__(self, name: str, command: list[str], parts: tuple[str, ...], root: Path = ROOT) -> None:
+        self.name = name
+        self._command = command
+        self._parts = parts
+        self._root = root
+        self._seen = newest(parts, root)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it as it is now."""
+        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+
+    def look(self) -> bool:
+        """Start it again if its source changed; whether that was so."""
+        changed = newest(self._parts, self._root)
+        if changed <= self._seen:
+            return False
+        self._seen = changed
+        say(f"{self.name}: its source changed, so it starts again")
+        self.stop()
+        self.start()
+        return True
+
+    def stop(self) -> None:
+        """End it: asked first, and killed when it does not go."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run all three until Ctrl-C."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _end)
+    try:
+        with ExitStack() as stack:
+            containers = choose_containers(stack)
+            port = choose_port()
+            hub_url = f"http://127.0.0.1:{port}"
+            data = ROOT / ".asman-dev"
+            hub = [str(ASMAN), "hub", "--port", str(port), "--data-dir", str(data / "hub")]
+            if containers.image:
+                hub += ["--default-image", containers.image]
+            worker = [str(ASMAN), "worker", f"{hub_url}/q/{QUEUE}", "--executor", containers.executor]
+            worker += ["--data-dir", str(data / "worker")]
+            parts = [Restarted("hub", hub, HUB_PARTS), Restarted("worker", worker, WORKER_PARTS)]
+            for part in parts:
+                stack.callback(part.stop)
+                part.start()
+            page = subprocess.Popen(  # noqa: S603
+                ["npm", "--prefix", str(ROOT / "web"), "run", "--silent", "dev"],  # noqa: S607 - found by scripts/lib.sh
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, "ASMAN_HUB": hub_url, "PATH": f"{ASMAN.parent}:{os.environ.get('PATH', '')}"},
+            )
+            stack.callback(_end_page, page)
+            say(f"Hub: {hub_url}. Open the address that Vite prints, and there /q/{QUEUE}; Ctrl-C ends it.")
+            while page.poll() is None:
+                time.sleep(_LOOK_SECONDS)
+                for part in parts:
+                    part.look()
+            raise CannotRunError(f"the page's server ended with exit code {page.returncode}")
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 0
+    except CannotRunError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+def _end_page(page: subprocess.Popen[bytes]) -> None:
+    """End npm and what it started, which share a process group of their own."""
+    if page.poll() is None:
+        os.killpg(page.pid, signal.SIGTERM)
+        page.wait(_END_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

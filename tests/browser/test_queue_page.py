@@ -1,0 +1,118 @@
+"""The page of a queue in a real browser: thousands of jobs, filters, cancelling many, workers and charts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from playwright.async_api import expect
+
+import asman
+from tests.support.browser import TestBrowser
+from tests.support.page import QUEUE, connected, detail, no_sideways_scroll, row
+from tests.support.processes import HubProcess
+
+
+async def test_a_queue_of_five_thousand_jobs_costs_what_is_on_the_screen(browser: TestBrowser, hub: HubProcess) -> None:
+    async with asman.connect(hub.queue(QUEUE)) as queue:
+        jobs = await asyncio.gather(*(queue.submit(command=f"echo {n}") for n in range(5000)))
+    page = await browser.open(hub.queue(QUEUE))
+    await connected(page)
+    rows = page.get_by_test_id("job-row")
+    await expect(page.get_by_text(re.compile("5.000 jobs"))).to_be_visible()
+    assert await rows.count() < 60
+    # Older pages are asked for as they are scrolled to, down to the first job.
+    oldest = row(page, jobs[0].id)
+    for _ in range(60):
+        await page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+        if await oldest.count():
+            break
+        await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await expect(oldest).to_be_attached()
+    assert await rows.count() < 60
+
+    await page.get_by_label("Filter by command").fill("echo 4321")
+    await expect(rows).to_have_count(1)
+    await page.get_by_role("group", name="State").get_by_role("button", name="Finished").click()
+    await expect(page.get_by_text("No listed job is like that")).to_be_visible()
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_jobs_and_workers_live_with_filters_and_charts(browser: TestBrowser, hub: HubProcess) -> None:
+    page = await browser.open(hub.queue(QUEUE))
+    await connected(page)
+    worker = page.get_by_test_id("worker-row")
+    await expect(worker).to_have_attribute("data-state", "ready")
+    await expect(worker).to_contain_text("bench")
+    async with asman.connect(hub.queue(QUEUE)) as queue:
+        good = await queue.submit(command="echo good")
+        bad = await queue.submit(command="sh -c 'exit 3'")
+    await expect(row(page, good.id)).to_have_attribute("data-reason", "Success")
+    await expect(row(page, bad.id)).to_have_attribute("data-reason", "Failed")
+    await expect(row(page, good.id)).to_contain_text(re.compile(r"\d m?s"))
+    await page.get_by_role("button", name="Not well").click()
+    await expect(page.get_by_test_id("job-row")).to_have_count(1)
+    await page.get_by_role("button", name="All", exact=True).click()
+    await expect(page.get_by_test_id("job-row")).to_have_count(2)
+    await page.get_by_text("Charts").click()
+    await expect(page.get_by_test_id("charts").locator("canvas")).to_have_count(4)
+
+    await row(page, good.id).get_by_role("link").click()
+    await expect(detail(page)).to_have_attribute("data-state", "Finished")
+    await page.get_by_role("link", name="All jobs").click()
+    await expect(row(page, good.id)).to_be_visible()
+    assert browser.errors == []
+
+
+async def test_many_jobs_are_cancelled_at_once(browser: TestBrowser, hub: HubProcess) -> None:
+    async with asman.connect(hub.queue(QUEUE)) as queue:
+        jobs = await asyncio.gather(*(queue.submit(command=f"sleep {n}") for n in range(1, 6)))
+    page = await browser.open(hub.queue(QUEUE))
+    await expect(page.get_by_test_id("job-row")).to_have_count(5)
+    await page.get_by_label("Choose sleep 1").check()
+    await page.get_by_label("Choose sleep 2").check()
+    await page.get_by_role("button", name="Cancel 2").click()
+    for job in jobs[:2]:
+        await expect(row(page, job.id)).to_have_attribute("data-reason", "Cancelled")
+    await expect(row(page, jobs[2].id)).to_have_attribute("data-state", "Queued")
+    await page.get_by_label("Choose all listed jobs").check()
+    await page.get_by_role("button", name="Cancel 3").click()
+    await expect(row(page, jobs[4].id)).to_have_attribute("data-reason", "Cancelled")
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_a_job_submitted_on_the_page_and_its_failure(browser: TestBrowser, hub: HubProcess) -> None:
+    page = await browser.open(f"{hub.url}/#?queue={QUEUE}")
+    await connected(page)
+    await page.get_by_role("textbox", name="Command").fill("sh -c 'echo no luck >&2; exit 3'")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await page.get_by_role("status").get_by_role("link").click()
+    await expect(detail(page)).to_have_attribute("data-reason", "Failed")
+    await expect(page.get_by_test_id("verdict")).to_contain_text("exit code 3")
+    await expect(page.locator('[data-testid="log-line"][data-stream="err"]')).to_contain_text("no luck")
+
+    await page.get_by_role("link", name="All jobs").click()
+    await page.get_by_role("textbox", name="Command").fill("sh -c 'echo no luck >&2; exit 3'")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.get_by_text("This very job ran before")).to_be_visible()
+    assert browser.errors == []
+
+
+async def test_who_comes_first_sees_what_to_do(browser: TestBrowser, hub: HubProcess) -> None:
+    page = await browser.open(hub.url)
+    await expect(page.locator(".examples a")).to_have_count(3)
+    await page.get_by_role("button", name="Make a new queue").click()
+    await expect(page.get_by_text("asman worker http")).to_be_visible()
+    await page.get_by_role("link", name="Count words").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("sh /inputs/count.sh")
+    await expect(page.get_by_test_id("input")).to_have_count(2)
+    await expect(page.get_by_text("no worker is connected")).to_be_visible()
+    await no_sideways_scroll(page)
+
+    page = await browser.open(f"{hub.url}/#?queue=not%20a%20queue")
+    await expect(page.get_by_role("alert")).to_contain_text("is not a queue's name")
+    await expect(page.get_by_label("Queue name or address")).to_be_visible()
+    assert browser.errors == []

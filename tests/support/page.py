@@ -1,0 +1,116 @@
+"""What tests of the page need again and again: addresses that hold a job, every line of a log, what axe finds."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from playwright.async_api import Locator, Page, expect
+
+ROOT = Path(__file__).parents[2]
+QUEUE = "browser-test-queue"
+_AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
+
+
+def page_json(value: object) -> str:
+    """JSON as the newest addresses hold it."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return base64.b64encode(quote(text, safe="-_.!~*'()").encode()).decode()
+
+
+def job_address(
+    hub: str,
+    job: Mapping[str, Any],
+    files: Mapping[str, str] | None = None,
+    *,
+    queue: str = QUEUE,
+    **params: str,
+) -> str:
+    """The address of a page that holds a whole job."""
+    named = {"job": page_json(job), "queue": queue, **params}
+    if files:
+        named["inputs"] = page_json(files)
+    return f"{hub}/#?" + "&".join(f"{name}={named[name]}" for name in sorted(named))
+
+
+def row(page: Page, job_id: str) -> Locator:
+    """A job's row in the table of a queue."""
+    return page.locator(f'[data-testid="job-row"][data-job="{job_id}"]')
+
+
+def detail(page: Page) -> Locator:
+    """The page of a job, which says its state in its attributes."""
+    return page.get_by_test_id("job-detail")
+
+
+def main_action(page: Page) -> Locator:
+    """The one thing to do next."""
+    return page.get_by_test_id("main-action")
+
+
+async def connected(page: Page) -> None:
+    """Wait until the page talks to its hub."""
+    await expect(page.get_by_test_id("connection")).to_have_text("connected")
+
+
+async def no_sideways_scroll(page: Page) -> None:
+    """The page is no wider than what is in sight."""
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+async def lines_come(page: Page, least: int) -> None:
+    """Wait until the page holds so many lines of the log."""
+    await page.wait_for_function(
+        "least => Number(document.querySelector('[data-testid=log]')?.dataset.lines) >= least", arg=least
+    )
+
+
+async def log_lines(page: Page) -> list[tuple[int, str, str]]:
+    """Every line that the page holds, by scrolling through all of them: its seq, its stream and its text."""
+    found = await page.evaluate(
+        """async () => {
+            const box = document.querySelector('[data-testid=log]');
+            const frame = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+            const seen = new Map();
+            box.dispatchEvent(new WheelEvent('wheel', { deltaY: -1 }));
+            await frame();
+            for (let top = 0; ; top += box.clientHeight) {
+                box.scrollTop = top;
+                await frame();
+                for (const folded of box.querySelectorAll('.log-heading [aria-expanded=false]')) folded.click();
+                await frame();
+                for (const line of box.querySelectorAll('[data-testid=log-line]')) {
+                    const text = line.querySelector('[data-testid=log-text]').textContent;
+                    seen.set(Number(line.dataset.seq), [line.dataset.stream, text]);
+                }
+                if (top + box.clientHeight >= box.scrollHeight) break;
+            }
+            return [...seen].sort((a, b) => a[0] - b[0]).map(([seq, [stream, text]]) => [seq, stream, text]);
+        }"""
+    )
+    return [(int(seq), str(stream), str(text)) for seq, stream, text in found]
+
+
+def said(lines: list[tuple[int, str, str]]) -> list[str]:
+    """What the job itself wrote, without the worker's words about it."""
+    return [text for _, stream, text in lines if stream != "sys"]
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe finds against the rules of accessibility, WCAG 2.1 AA and good practice."""
+    await page.evaluate(_AXE.read_text())
+    found = await page.evaluate(
+        """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.flatMap(
+            rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)} (${node.failureSummary})`))"""
+    )
+    return [str(each) for each in found]
+
+
+def looping_command(stop: Path) -> str:
+    """Counts aloud until the file ``stop`` is there, and says last how far it came."""
+    script = f'n=0; while [ ! -e {stop} ]; do echo "line $n"; n=$((n+1)); sleep 0.02; done; echo "end $n"'
+    return f"sh -c '{script}'"

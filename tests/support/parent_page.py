@@ -1,0 +1,55 @@
+"""A page of another origin that holds frames and pipes values between them, by the ecosystem's own `Metapage` class."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.support.page import ROOT
+
+_MODULE = ROOT / "web/node_modules/@metapages/metapage/dist/index.js"
+
+_PAGE = """<!doctype html><meta charset="utf-8"><title>parent</title>
+<style>iframe { width: 640px; height: 480px }</style><body><script type="module">
+import { Metapage } from "/metapage.js";
+const definition = DEFINITION;
+window.metapage = new Metapage();
+await metapage.setDefinition(definition);
+for (const id of Object.keys(definition.metaframes)) {
+  document.body.append(await metapage.getMetaframe(id).iframe);
+}
+window.ready = true;
+</script></body>"""
+
+
+@contextmanager
+def parent_page(metaframes: Mapping[str, Any]) -> Iterator[str]:
+    """Serves such a page for as long as the block lasts; gives its address."""
+    page = _PAGE.replace("DEFINITION", json.dumps({"version": "2", "metaframes": metaframes})).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            script = self.path == "/metapage.js"
+            body = _MODULE.read_bytes() if script else page if self.path == "/" else b""
+            self.send_response(200 if body else 204)
+            self.send_header("Content-Type", "text/javascript" if script else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

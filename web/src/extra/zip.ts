@@ -1,0 +1,45 @@
+/** Many files as one archive, streamed: nothing of it is held whole where the browser can write to the disk. */
+
+import { downloadZip } from "client-zip";
+import { saveBlob } from "../ui/download";
+
+export interface ZipEntry {
+  path: string;
+  href: string;
+  size: number;
+}
+
+interface SaveTo {
+  showSaveFilePicker?: (options: { suggestedName: string }) => Promise<{ createWritable: () => Promise<WritableStream<Uint8Array>> }>;
+}
+
+/**
+ * @param told bytes written so far.
+ * @throws {Error} with a sentence: a file could not be fetched. Then no archive is left that looks whole.
+ */
+export async function saveZip(name: string, files: readonly ZipEntry[], told: (bytes: number) => void): Promise<void> {
+  const picker = (window as SaveTo).showSaveFilePicker;
+  const embedded = window.self !== window.top;
+  const target = picker === undefined || embedded ? null : await picker.call(window, { suggestedName: name });
+  let bytes = 0;
+  const counted = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, out) {
+      bytes += chunk.length;
+      told(bytes);
+      out.enqueue(chunk);
+    },
+  });
+  const archive = downloadZip(each(files)).body?.pipeThrough(counted);
+  if (archive === undefined) throw new Error("This browser can't write archives. Download the files one by one.");
+  if (target !== null) await archive.pipeTo(await target.createWritable());
+  else saveBlob(name, await new Response(archive, { headers: { "Content-Type": "application/zip" } }).blob());
+}
+
+/** Each file is fetched when its turn comes. */
+async function* each(files: readonly ZipEntry[]) {
+  for (const { path, href, size } of files) {
+    const input = await fetch(href);
+    if (!input.ok) throw new Error(`${path} could not be fetched (status ${input.status}), so there is no archive. Try again.`);
+    yield { name: path, input, size };
+  }
+}

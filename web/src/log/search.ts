@@ -1,0 +1,62 @@
+/** Looks for words in a log without holding up the page: a slice of lines at a time, and new lines as they come. */
+
+import { type Signal, signal } from "@preact/signals";
+import type { JobLog } from "../state/log";
+import { plainText } from "./ansi";
+
+/** Lines looked at in one go: a few milliseconds. */
+const SLICE = 20_000;
+
+export class LogSearch {
+  /** The lines that match, in order. */
+  readonly found: Signal<readonly number[]> = signal([]);
+  /** Whether lines are left to look at. */
+  readonly busy: Signal<boolean> = signal(false);
+  /** What is looked for; null when nothing is. */
+  pattern: RegExp | null = null;
+
+  #found: number[] = [];
+  #looked = 0;
+  #edits = -1;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly log: JobLog) {}
+
+  /** Looks for other words; none ends the search. */
+  look(words: string): void {
+    this.pattern = words === "" ? null : new RegExp(words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
+    this.#restart();
+    this.more();
+  }
+
+  /** Goes on where it was, because there are more lines or time. */
+  more(): void {
+    clearTimeout(this.#timer);
+    const { pattern, log } = this;
+    if (pattern === null) {
+      this.busy.value = false;
+      return;
+    }
+    if (this.#edits !== log.edits) this.#restart();
+    const end = Math.min(log.length, this.#looked + SLICE);
+    for (let at = this.#looked; at < end; at++) {
+      pattern.lastIndex = 0;
+      if (pattern.test(plainText(log.text(at)))) this.#found.push(at);
+    }
+    if (this.#found.length !== this.found.peek().length) this.found.value = [...this.#found];
+    this.#looked = end;
+    this.busy.value = end < log.length;
+    if (end < log.length) this.#timer = setTimeout(() => this.more(), 0);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #restart(): void {
+    this.#edits = this.log.edits;
+    this.#looked = 0;
+    this.#found = [];
+    this.found.value = [];
+  }
+}

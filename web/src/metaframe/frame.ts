@@ -1,0 +1,165 @@
+/**
+ * The page as a part of another one: values that are piped in become inputs of the job, its outputs are piped out, and
+ * each edit of the address is told to the page around it.
+ */
+
+import { effect, untracked } from "@preact/signals";
+import { Metaframe } from "@metapages/metapage";
+import { plainText } from "../log/ansi";
+import { STDERR, STDOUT } from "../protocol/messages";
+import type { DataRef, OutputFile } from "../protocol/messages";
+import { outputHref, type QueueAddress } from "../route";
+import type { Desk } from "../state/desk";
+import type { Inbox } from "../state/inbox";
+import type { Job } from "../state/job";
+import type { OpenJob } from "../state/session";
+import { sentence } from "../protocol/errors";
+import { definitionOf, fileUrl, inputName, refOf } from "./values";
+
+export interface Joined {
+  desk: Desk;
+  inbox: Inbox;
+  queue: QueueAddress;
+}
+
+/** Milliseconds to wait for a page around this one that speaks; an ordinary page that frames this one never will. */
+const PATIENCE_MS = 1500;
+
+/** Joins the page around this one; returns what leaves it. */
+export function joinParent(joined: Joined): () => void {
+  const { desk } = joined;
+  const frame = new Metaframe();
+  // Values are taken as they come: the job's refs are made from them here, in one place, whatever their form.
+  frame.isInputOutputBlobSerialization = false;
+
+  // Nothing runs before the first inputs are known: it would run for nothing.
+  desk.uploading.value += 1;
+  let waits = true;
+  const begin = () => {
+    if (waits) desk.uploading.value -= 1;
+    waits = false;
+  };
+  const timer = setTimeout(begin, PATIENCE_MS);
+  const inputs = takeInputs(frame, joined);
+  frame.onInputs(() => void inputs.take());
+  void frame.connected().then(async () => {
+    await inputs.take();
+    begin();
+  });
+  const stop = sendOutputs(frame, joined);
+  return () => {
+    clearTimeout(timer);
+    begin();
+    stop();
+    frame.dispose();
+  };
+}
+
+/** Turns all that has been piped in so far into inputs; values that stayed the same are not sent again. */
+function takeInputs(frame: Metaframe, { desk, inbox }: Joined) {
+  const known = new Map<string, { value: unknown; ref: DataRef | null }>();
+  let turn = 0;
+  const take = async (): Promise<void> => {
+    turn += 1;
+    const mine = turn;
+    const piped = { ...frame.getInputs() } as Record<string, unknown>;
+    setJob(desk, piped);
+    desk.uploading.value += 1;
+    try {
+      const refs: Record<string, DataRef> = {};
+      for (const [pipe, value] of Object.entries(piped)) {
+        const name = inputName(pipe);
+        if (name === null) continue;
+        const before = known.get(name);
+        const ref = before !== undefined && before.value === value ? before.ref : await refOf(value, (blob) => inbox.store(blob));
+        known.set(name, { value, ref });
+        if (ref !== null) refs[name] = ref;
+      }
+      if (mine === turn && JSON.stringify(refs) !== JSON.stringify(desk.piped.peek())) desk.piped.value = refs;
+    } catch (error) {
+      inbox.problem.value = `What was piped in could not be taken: ${sentence(error)}`;
+    } finally {
+      desk.uploading.value -= 1;
+    }
+  };
+  return { take };
+}
+
+/** A definition that is piped in becomes the job, where the address allows it. */
+function setJob(desk: Desk, piped: Record<string, unknown>): void {
+  if (!desk.params.peek().allowSetJob) return;
+  const job = definitionOf(piped["job"] ?? piped["metaframe/job"]);
+  if (job === null || JSON.stringify(job) === JSON.stringify(desk.params.peek().job)) return;
+  desk.edit("piped job", (draft) => ({ ...draft, job }));
+}
+
+/** Pipes out what a finished job left, once for each run, and takes back what an earlier one had. */
+function sendOutputs(frame: Metaframe, { desk, queue }: Joined): () => void {
+  let sent = "";
+  let names: string[] = [];
+  return effect(() => {
+    const open = desk.open.value;
+    const job = open?.job.value ?? null;
+    const result = open?.result.value ?? null;
+    if (open === null || job === null || job.state !== "Finished" || result === null || desk.id.value !== job.id) return;
+    const { allowSetJob, resolveRefs } = desk.params.value;
+    if (allowSetJob && open.log.next.value < (job.verdict?.lines ?? 0) && !open.endAsked) return;
+    const run = `${job.id} ${job.queued} ${resolveRefs}`;
+    if (sent === run) return;
+    sent = run;
+    const files = result.outputs ?? {};
+    untracked(() => {
+      void valuesOf(files, resolveRefs, queue, job.id).then(
+        (values) => {
+          // Meanwhile it may have become another job: then these are nobody's files any more.
+          if (sent !== run || desk.id.peek() !== job.id) return;
+          if (allowSetJob) values["job/result.json"] = resultOf(open, job, queue);
+          const gone = names.filter((name) => !(name in values)).map((name) => [name, undefined] as const);
+          names = Object.keys(values);
+          void frame.setOutputs({ ...Object.fromEntries(gone), ...values });
+        },
+        (error: unknown) => {
+          sent = "";
+          desk.problem.value = `Its outputs could not be passed on: ${sentence(error)}`;
+        },
+      );
+    });
+  });
+}
+
+async function valuesOf(
+  files: Record<string, OutputFile>,
+  whole: boolean,
+  queue: QueueAddress,
+  job: string,
+): Promise<Record<string, unknown>> {
+  const values: Record<string, unknown> = {};
+  for (const [path, file] of Object.entries(files)) {
+    if (!whole) {
+      values[path] = file.ref;
+      continue;
+    }
+    const answer = await fetch(outputHref(queue, job, path));
+    if (!answer.ok) throw new Error(`${path} could not be fetched (status ${answer.status})`);
+    values[path] = await fileUrl(path.split("/").at(-1) ?? path, file.media_type ?? "application/octet-stream", await answer.blob());
+  }
+  return values;
+}
+
+function resultOf(open: OpenJob, job: Job, queue: QueueAddress) {
+  const text = (stream: number) => {
+    let all = "";
+    for (let at = 0; at < open.log.length; at++) if (open.log.streamAt(at) === stream) all += `${plainText(open.log.text(at))}\n`;
+    return all;
+  };
+  const verdict = job.verdict;
+  return {
+    stdout: text(STDOUT),
+    stderr: text(STDERR),
+    statusCode: verdict?.exit_code ?? null,
+    error: verdict?.ok || verdict?.reason === "Failed" ? null : verdict?.message || verdict?.reason || null,
+    duration: verdict?.duration ?? 0,
+    isTimedOut: verdict?.reason === "TimedOut",
+    url: `${queue.hub}/j/${job.id}`,
+  };
+}

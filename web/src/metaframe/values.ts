@@ -1,0 +1,119 @@
+/**
+ * What pages pipe to each other, as inputs of a job.
+ *
+ * Values arrive as they are, or as marked `data:` strings, or as the objects that older pages made of bytes. A job has
+ * refs: short ones hold the value, longer ones are sent to the hub and named by their sha256.
+ */
+
+import { isObject } from "../job/address";
+import type { DataRef } from "../protocol/messages";
+
+/** Sends bytes to the hub and returns the ref that stands for them. */
+export type Store = (blob: Blob) => Promise<DataRef>;
+
+/** Largest value that travels inside a definition, in bytes. */
+const INLINE = 4096;
+const TYPES = new Set(["utf8", "json", "base64", "url", "key"]);
+
+/** The ref of a piped value; null for one that says that there is none. */
+export async function refOf(value: unknown, store: Store): Promise<DataRef | null> {
+  if (value === undefined || value === null) return null;
+  if (typeof value === "string") return value.startsWith("data:") ? fromDataUrl(value, store) : text(value, store);
+  if (typeof value === "number" || typeof value === "bigint") return { type: "utf8", value: String(value) };
+  if (value instanceof Blob) return bytes(value, store);
+  if (value instanceof ArrayBuffer) return bytes(new Blob([value]), store);
+  if (ArrayBuffer.isView(value)) return bytes(new Blob([value as Uint8Array<ArrayBuffer>]), store);
+  if (isRef(value)) return plainRef(value);
+  if (isObject(value)) {
+    // Bytes as older pages wrote them: `{_s, _c, value}` and `{ref: "base64", c, value}`.
+    const marked = (value["_s"] === true && value["_c"]) || (value["ref"] === "base64" && value["c"]);
+    if (marked && typeof value["value"] === "string") return bytes(decoded(value["value"]), store);
+  }
+  return json(value, store);
+}
+
+/** Whether a value is a ref already. */
+export function isRef(value: unknown): value is DataRef {
+  if (!isObject(value) || !("value" in value) || !TYPES.has(String(value["type"]))) return false;
+  return Object.keys(value).every((name) => name === "value" || name === "type" || name === "hash");
+}
+
+/** The name of an input that a pipe of this name becomes; null for pipes that are no files. */
+export function inputName(pipe: string): string | null {
+  const name = pipe.replace(/^\/+/, "");
+  return name === "" || name === "job" || name === "metaframe/job" ? null : name;
+}
+
+/** A definition that came by a pipe: as an object, as JSON text, or as a ref to either. */
+export function definitionOf(value: unknown): Record<string, unknown> | null {
+  if (isRef(value)) return definitionOf(value.value);
+  if (typeof value === "string") {
+    try {
+      return definitionOf(JSON.parse(value));
+    } catch {
+      return null;
+    }
+  }
+  return isObject(value) ? value : null;
+}
+
+/** A file as pages pass it on: a `data:` string that says that it is a file, with its name and type. */
+export async function fileUrl(name: string, mediaType: string, blob: Blob): Promise<string> {
+  return `data:${mediaType};file=true;name=${encodeURIComponent(name)};lastModified=0;base64,${await base64(blob)}`;
+}
+
+async function fromDataUrl(url: string, store: Store): Promise<DataRef> {
+  const comma = url.indexOf(",");
+  if (comma < 0) return text(url, store);
+  const [type = "", ...marks] = url.slice(5, comma).split(";");
+  const body = url.slice(comma + 1);
+  if (type === "text/x-uri") return { type: "url", value: percentDecoded(body) };
+  if (marks.includes("base64")) return bytes(decoded(body), store);
+  const said = percentDecoded(body);
+  if (type === "application/json") {
+    try {
+      return await json(JSON.parse(said), store);
+    } catch {
+      return text(said, store);
+    }
+  }
+  return text(type === "" || type.startsWith("text/") ? said : url, store);
+}
+
+function plainRef({ type, value }: DataRef): DataRef {
+  return type === undefined ? { value } : { type, value };
+}
+
+async function text(value: string, store: Store): Promise<DataRef> {
+  const blob = new Blob([value]);
+  return blob.size <= INLINE ? { type: "utf8", value } : store(blob);
+}
+
+async function json(value: unknown, store: Store): Promise<DataRef> {
+  const blob = new Blob([JSON.stringify(value)]);
+  return blob.size <= INLINE ? { type: "json", value } : store(blob);
+}
+
+async function bytes(blob: Blob, store: Store): Promise<DataRef> {
+  return blob.size <= INLINE ? { type: "base64", value: await base64(blob) } : store(blob);
+}
+
+function decoded(text: string): Blob {
+  return new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]);
+}
+
+async function base64(blob: Blob): Promise<string> {
+  const all = new Uint8Array(await blob.arrayBuffer());
+  let binary = "";
+  // In pieces: a call takes only so many arguments.
+  for (let at = 0; at < all.length; at += 8192) binary += String.fromCharCode(...all.subarray(at, at + 8192));
+  return btoa(binary);
+}
+
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

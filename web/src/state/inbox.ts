@@ -1,0 +1,196 @@
+/**
+ * Files on their way into a job: short texts go into the address, everything else is sent to the hub and named by its
+ * sha256.
+ */
+
+import { type Signal, signal } from "@preact/signals";
+import { sentence } from "../protocol/errors";
+import type { DataRef } from "../protocol/messages";
+import type { Desk } from "./desk";
+import type { Session } from "./session";
+import { type Progress, upload } from "./upload";
+
+export interface Incoming {
+  /** The name below /inputs, with its folders. */
+  name: string;
+  blob: Blob;
+}
+
+export interface Upload {
+  readonly name: string;
+  readonly blob: Blob;
+  readonly progress: Signal<Progress>;
+  readonly problem: Signal<string | null>;
+  readonly stop: AbortController;
+}
+
+/** Largest text that stands in the address, in bytes; and what all of them may take there. */
+export const TEXT_BYTES = 8 * 1024;
+const TEXTS_BYTES = 64 * 1024;
+/** Most files of one job. */
+const MOST_FILES = 10_000;
+/** Uploads that run at once. */
+const AT_ONCE = 2;
+
+export class Inbox {
+  readonly uploads: Signal<readonly Upload[]> = signal([]);
+  readonly problem: Signal<string | null> = signal(null);
+  /** Texts that this page sent or read, by their sha256: to be edited without fetching them. */
+  readonly texts = new Map<string, string>();
+  #running = 0;
+  readonly #waiting: Upload[] = [];
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly session: Session,
+    private readonly hub: string,
+  ) {}
+
+  /** Takes files that a person dropped, pasted or picked. */
+  async add(files: readonly Incoming[]): Promise<void> {
+    this.problem.value = null;
+    const { job, files: texts } = this.desk.draft();
+    const before = Object.keys(job.inputs ?? {}).length + Object.keys(texts).length;
+    if (before + files.length > MOST_FILES) {
+      this.problem.value = `A job has at most ${MOST_FILES} files, and these would be ${before + files.length}. Pack them into an archive.`;
+      return;
+    }
+    for (const { name, blob } of files) {
+      const text = await this.#asText(blob);
+      if (text !== null) this.putText(clean(name), text);
+      else this.#send(clean(name), blob);
+    }
+  }
+
+  /** Sets a text; one that is too long for the address is sent instead. */
+  putText(name: string, text: string): void {
+    const others = Object.entries(this.desk.draft().files).reduce((sum, [key, each]) => sum + (key === name ? 0 : each.length), 0);
+    if (text.length <= TEXT_BYTES && others + text.length <= TEXTS_BYTES) {
+      this.desk.edit(`file ${name}`, ({ job, files }) => ({ job: without(job, name), files: { ...files, [name]: text } }));
+    } else this.#send(name, new Blob([text], { type: "text/plain" }), text);
+  }
+
+  remove(name: string): void {
+    this.desk.edit("", ({ job, files }) => {
+      const left = { ...files };
+      delete left[name];
+      return { job: without(job, name), files: left };
+    });
+  }
+
+  rename(before: string, name: string): void {
+    this.desk.edit(`name ${before}`, ({ job, files }) => {
+      const moved = Object.fromEntries(Object.entries(files).map(([key, text]) => [key === before ? clean(name) : key, text]));
+      const move = (refs: Record<string, DataRef> | undefined) =>
+        refs && Object.fromEntries(Object.entries(refs).map(([key, ref]) => [key === before ? clean(name) : key, ref]));
+      const { inputs, configFiles } = job;
+      return { job: { ...job, ...(inputs && { inputs: move(inputs) ?? {} }), ...(configFiles && { configFiles: move(configFiles) ?? {} }) }, files: moved };
+    });
+  }
+
+  /** The text of a file that the hub holds. */
+  async read(sha256: string): Promise<string> {
+    const known = this.texts.get(sha256);
+    if (known !== undefined) return known;
+    const { links } = await this.session.ask("get_blobs", { keys: [sha256] });
+    const url = links[0]?.url;
+    if (!url) throw new Error("The hub does not keep this file any more. Add it again.");
+    const answer = await fetch(new URL(url, this.hub));
+    if (!answer.ok) throw new Error(`The file could not be fetched (status ${answer.status}).`);
+    const text = await answer.text();
+    this.texts.set(sha256, text);
+    return text;
+  }
+
+  cancel(one: Upload): void {
+    one.stop.abort();
+    this.#drop(one);
+  }
+
+  again(one: Upload): void {
+    this.#drop(one);
+    this.#send(one.name, one.blob);
+  }
+
+  /** Sends bytes and returns the ref that stands for them. */
+  async store(blob: Blob, told: (progress: Progress) => void = () => undefined, stop = new AbortController()): Promise<DataRef> {
+    const ask = this.session.ask.bind(this.session);
+    return { type: "key", value: await upload(blob, { ask, hub: this.hub }, told, stop.signal) };
+  }
+
+  #send(name: string, blob: Blob, text?: string): void {
+    for (const older of this.uploads.peek()) if (older.name === name) this.cancel(older);
+    const one: Upload = {
+      name,
+      blob,
+      progress: signal({ stage: "reading", done: 0 }),
+      problem: signal(null),
+      stop: new AbortController(),
+    };
+    this.uploads.value = [...this.uploads.peek(), one];
+    this.desk.uploading.value += 1;
+    this.#waiting.push(one);
+    void this.#work(text);
+  }
+
+  async #work(text?: string): Promise<void> {
+    if (this.#running >= AT_ONCE) return;
+    this.#running += 1;
+    for (let one = this.#waiting.shift(); one !== undefined; one = this.#waiting.shift()) {
+      const { name, blob, progress, problem, stop } = one;
+      if (stop.signal.aborted) continue;
+      try {
+        const ref = await this.store(blob, (now) => (progress.value = now), stop);
+        if (text !== undefined) this.texts.set(String(ref.value), text);
+        if (!stop.signal.aborted) {
+          this.desk.edit(`file ${name}`, ({ job, files }) => {
+            const left = { ...files };
+            delete left[name];
+            return { job: { ...without(job, name), inputs: { ...without(job, name).inputs, [name]: ref } }, files: left };
+          });
+          this.#drop(one);
+        }
+      } catch (error) {
+        if (!stop.signal.aborted) {
+          problem.value = sentence(error);
+          this.desk.uploading.value -= 1;
+        }
+      }
+    }
+    this.#running -= 1;
+  }
+
+  #drop(one: Upload): void {
+    if (!this.uploads.peek().includes(one)) return;
+    if (one.problem.peek() === null) this.desk.uploading.value -= 1;
+    this.uploads.value = this.uploads.peek().filter((each) => each !== one);
+  }
+
+  /** The text that a short file holds; null when it is long or no text. */
+  async #asText(blob: Blob): Promise<string | null> {
+    if (blob.size > TEXT_BYTES) return null;
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await blob.arrayBuffer());
+      return text.includes("\0") ? null : text;
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** A name as a job may have it. */
+function clean(name: string): string {
+  return name.trim().replaceAll("\\", "/").replace(/^(\.?\/)+/, "").replace(/\/+/g, "/");
+}
+
+function without<T extends { inputs?: Record<string, DataRef>; configFiles?: Record<string, DataRef> }>(job: T, name: string): T {
+  const left = { ...job };
+  for (const field of ["inputs", "configFiles"] as const) {
+    const refs = left[field];
+    if (refs?.[name] === undefined) continue;
+    const kept = { ...refs };
+    delete kept[name];
+    left[field] = kept;
+  }
+  return left;
+}

@@ -1,0 +1,192 @@
+/**
+ * Sends files to where the hub keeps blobs.
+ *
+ * Ask, send what the ticket says is missing, ask again, until the hub says that it has all of it. So what was sent
+ * before a break is not sent again, and nothing here knows where the bytes go.
+ */
+
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { Backoff } from "../protocol/backoff";
+import { RequestError } from "../protocol/errors";
+import type { Answer, Ask, BlobTicket } from "../protocol/messages";
+
+/** Sends bytes somewhere; calls back with how many have gone. Rejects with a `SendError`. */
+export type Send = (
+  to: { url: string; method: string; headers: Record<string, string> },
+  bytes: Blob,
+  sent: (count: number) => void,
+  signal: AbortSignal,
+) => Promise<void>;
+
+/** A transfer that did not work; `final` when sending again can't help. */
+export class SendError extends Error {
+  constructor(
+    message: string,
+    readonly final: boolean,
+  ) {
+    super(message);
+  }
+}
+
+export interface UploadOptions {
+  ask: (type: "put_blobs", ask: Ask<"put_blobs">) => Promise<Answer<"put_blobs">>;
+  /** The hub's address, for tickets that name a path. */
+  hub: string;
+  send?: Send;
+  /** Waits before the next question. */
+  pause?: (ms: number) => Promise<void>;
+}
+
+/** What has become of one upload. */
+export interface Progress {
+  stage: "reading" | "sending" | "checking";
+  /** Bytes read or sent so far. */
+  done: number;
+}
+
+/** Bytes read at once while hashing. */
+const SLICE = 4 * 2 ** 20;
+/** Largest blob that the browser hashes in one go; it is much faster, and holds all of it in memory. */
+const WHOLE = 64 * 2 ** 20;
+/** Parts that travel at once. */
+const AT_ONCE = 3;
+/** Questions in a row that may bring no progress. */
+const PATIENCE = 8;
+
+/** The name of a blob: the sha256 of its bytes, in hex. */
+export async function nameOf(blob: Blob, read: (count: number) => void = () => undefined): Promise<string> {
+  if (blob.size <= WHOLE && globalThis.crypto?.subtle !== undefined) {
+    const digest = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
+    read(blob.size);
+    return bytesToHex(new Uint8Array(digest));
+  }
+  const hash = sha256.create();
+  for (let at = 0; at < blob.size; at += SLICE) {
+    hash.update(new Uint8Array(await blob.slice(at, at + SLICE).arrayBuffer()));
+    read(Math.min(blob.size, at + SLICE));
+  }
+  return bytesToHex(hash.digest());
+}
+
+/**
+ * Makes sure that the hub has a blob.
+ *
+ * @returns the blob's sha256.
+ * @throws {Error} with a sentence: the hub refused it, or can't be reached for long.
+ */
+export async function upload(
+  blob: Blob,
+  options: UploadOptions,
+  told: (progress: Progress) => void = () => undefined,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<string> {
+  const name = await nameOf(blob, (done) => told({ stage: "reading", done }));
+  const pause = options.pause ?? ((ms: number) => new Promise((resolve) => setTimeout(resolve, ms)));
+  const backoff = new Backoff({ first: 300, most: 2000 });
+  let fruitless = 0;
+  let missing = Infinity;
+  let trouble = "the hub does not say that it has it";
+  while (fruitless < PATIENCE) {
+    signal.throwIfAborted();
+    const ticket = await asked(name, blob.size, options);
+    if (ticket?.exists) return name;
+    if (ticket?.refused) throw new Error(ticket.refused);
+    const left = ticket?.missing ?? blob.size;
+    if (ticket?.pending) told({ stage: "checking", done: blob.size });
+    else if (ticket !== null) {
+      try {
+        await sendMissing(blob, ticket, options, (done) => told({ stage: "sending", done }), signal);
+      } catch (error) {
+        if (!(error instanceof SendError) || error.final) throw error;
+        trouble = error.message;
+      }
+    }
+    // A part that came through is progress, whatever became of the others.
+    fruitless = left < missing ? 0 : fruitless + 1;
+    missing = Math.min(missing, left);
+    if (fruitless > 0 || ticket?.pending) await pause(backoff.next());
+  }
+  throw new Error(`It could not be sent: ${trouble}. Try again.`);
+}
+
+/** The ticket of a blob; null when the hub is not there now. */
+async function asked(name: string, size: number, options: UploadOptions): Promise<BlobTicket | null> {
+  try {
+    const { tickets } = await options.ask("put_blobs", { blobs: [[name, size]] });
+    return tickets[0] ?? null;
+  } catch (error) {
+    if (error instanceof RequestError && error.retry) return null;
+    throw error;
+  }
+}
+
+async function sendMissing(
+  blob: Blob,
+  ticket: BlobTicket,
+  options: UploadOptions,
+  told: (done: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const send = options.send ?? xhrSend;
+  const to = (url: string) => ({
+    url: new URL(url, options.hub).href,
+    method: ticket.method ?? "PUT",
+    headers: ticket.headers ?? {},
+  });
+  const parts = ticket.parts ?? [];
+  if (parts.length === 0) {
+    if (!ticket.url) throw new SendError("the hub did not say where to send it", false);
+    await send(to(ticket.url), blob, told, signal);
+    return;
+  }
+  const before = blob.size - (ticket.missing ?? parts.reduce((sum, part) => sum + part.size, 0));
+  const sent = new Map<number, number>();
+  const left = [...parts];
+  const one = async (): Promise<void> => {
+    for (let part = left.shift(); part !== undefined; part = left.shift()) {
+      const { number, offset, size, url } = part;
+      await send(
+        to(url),
+        blob.slice(offset, offset + size),
+        (count) => {
+          sent.set(number, count);
+          told(before + [...sent.values()].reduce((sum, each) => sum + each, 0));
+        },
+        signal,
+      );
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, one));
+  const failed = ends.find((end) => end.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+/** Only this old way tells a page how much of an upload has gone. */
+const xhrSend: Send = (to, bytes, sent, signal) =>
+  new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open(to.method, to.url);
+    for (const [name, value] of Object.entries(to.headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => sent(event.loaded);
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) {
+        sent(bytes.size);
+        resolve();
+      } else reject(new SendError(sentenceOf(request), request.status < 500 && ![408, 409, 425, 429].includes(request.status)));
+    };
+    request.onerror = () => reject(new SendError("the connection broke on the way", false));
+    request.onabort = () => reject(signal.reason ?? new DOMException("Stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(bytes);
+  });
+
+function sentenceOf(request: XMLHttpRequest): string {
+  try {
+    const { error } = JSON.parse(request.responseText) as { error?: unknown };
+    if (typeof error === "string") return error;
+  } catch {
+    // Not every store answers in JSON.
+  }
+  return `it was refused with status ${request.status}`;
+}

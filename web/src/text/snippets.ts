@@ -1,0 +1,50 @@
+/** The same job, said to a shell, to Python, to curl and to a page around this one. */
+
+import type { Definition } from "../protocol/messages";
+
+/** A word as a POSIX shell reads it back. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+export function cliSnippet(queueUrl: string, definition: Definition): string {
+  const words = ["asman", "job", "add", queueUrl, "--wait"];
+  if (definition.image) words.push("-i", definition.image);
+  if (typeof definition.command === "string") words.push("-c", definition.command);
+  for (const [name, value] of Object.entries(definition.env ?? {})) words.push("-e", `${name}=${value}`);
+  const { cpus, memory, gpus } = definition.requirements ?? {};
+  if (cpus !== undefined) words.push("--cpus", String(cpus));
+  if (memory !== undefined) words.push("-m", memory);
+  if (gpus !== undefined) words.push("--gpus", String(gpus));
+  for (const tag of definition.tags ?? []) words.push("--tag", tag);
+  if (definition.maxDuration) words.push("--timeout", definition.maxDuration);
+  return words.map(shellWord).join(" ");
+}
+
+/** Whether the command line can say all of a definition. */
+export function cliSaysAll(definition: Definition): boolean {
+  const { build, inputs, configFiles, entrypoint, workdir, shmSize, command } = definition;
+  return ![build, inputs, configFiles, entrypoint, workdir, shmSize].some(Boolean) && !Array.isArray(command);
+}
+
+export function curlSnippet(queueUrl: string, definition: Definition): string {
+  return `curl -X POST ${shellWord(`${queueUrl}/jobs?wait=60s`)} -H 'Content-Type: application/json' -d ${shellWord(JSON.stringify({ definition }))}`;
+}
+
+export function pythonSnippet(queueUrl: string, definition: Definition): string {
+  const fields = Object.entries({ image: definition.image, command: definition.command ?? "echo hello" })
+    .filter(([, value]) => value)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  return `import asyncio, asman
+
+async def main():
+    async with asman.connect(${JSON.stringify(queueUrl)}) as queue:
+        job = await queue.submit(${fields.join(", ")})
+        print(await job.result())
+
+asyncio.run(main())`;
+}
+
+export function frameSnippet(url: string): string {
+  return `<iframe src="${url.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}" width="100%" height="600" allow="clipboard-write; fullscreen"></iframe>`;
+}

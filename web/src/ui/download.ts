@@ -1,0 +1,14 @@
+/** Gives a person a file. */
+
+export function saveBlob(name: string, blob: Blob): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The browser has taken the address by then.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+export function saveText(name: string, text: string): void {
+  saveBlob(name, new Blob([text], { type: "text/plain;charset=utf-8" }));
+}

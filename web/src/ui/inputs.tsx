@@ -1,0 +1,282 @@
+/** What a job finds below /inputs: texts that can be edited in place, files that were sent, values that were piped in. */
+
+import { useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import { sentence } from "../protocol/errors";
+import type { DataRef } from "../protocol/messages";
+import type { Desk } from "../state/desk";
+import type { Inbox, Upload } from "../state/inbox";
+import { plural, size } from "../text/format";
+import { droppedFiles, pickedFiles } from "./dropped";
+import { Editor } from "./editor";
+import { Notice } from "./notice";
+
+/** Rows that are drawn; a job may have thousands of files. */
+const SHOWN = 200;
+
+interface Item {
+  name: string;
+  /** Text that stands in the address; a ref for all else. */
+  text?: string;
+  ref?: DataRef;
+  piped?: boolean;
+}
+
+export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
+  const over = useSignal(false);
+  const opened = useSignal<string | null>(null);
+  const naming = useSignal(false);
+  const items = itemsOf(desk);
+  const files = useRef<HTMLInputElement>(null);
+  const folder = useRef<HTMLInputElement>(null);
+  const drop = (data: DataTransfer | null) => {
+    if (data !== null) void droppedFiles(data).then((found) => inbox.add(found));
+  };
+  return (
+    <section
+      aria-labelledby="inputs-title"
+      class={over.value ? "inputs over" : "inputs"}
+      data-testid="inputs"
+      onDragOver={(event) => {
+        event.preventDefault();
+        over.value = true;
+      }}
+      onDragLeave={() => (over.value = false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        over.value = false;
+        drop(event.dataTransfer);
+      }}
+    >
+      <div class="section-head">
+        <h2 id="inputs-title">
+          Inputs {items.length > 0 && <span class="muted">{plural(items.length, "file")}</span>}
+        </h2>
+        <div class="section-tools">
+          <button type="button" class="quiet" onClick={() => (naming.value = true)}>
+            New text
+          </button>
+          <button type="button" class="quiet" onClick={() => files.current?.click()}>
+            Add files
+          </button>
+          <button type="button" class="quiet" onClick={() => folder.current?.click()}>
+            Add folder
+          </button>
+        </div>
+      </div>
+      <FilePicker field={files} label="Files to add" onFiles={(list) => void inbox.add(pickedFiles(list))} />
+      <FilePicker field={folder} label="A folder to add" folder onFiles={(list) => void inbox.add(pickedFiles(list))} />
+      {naming.value && (
+        <NewText
+          taken={items.map(({ name }) => name)}
+          onName={(name) => {
+            naming.value = false;
+            if (name === null) return;
+            inbox.putText(name, "");
+            opened.value = name;
+          }}
+        />
+      )}
+      {inbox.problem.value !== null && <Notice kind="error">{inbox.problem.value}</Notice>}
+      {items.length === 0 && inbox.uploads.value.length === 0 && !naming.value && (
+        <p class="empty">None. Drop, paste or add files; the job finds them below /inputs.</p>
+      )}
+      <ul class="files">
+        {items.slice(0, SHOWN).map((item) => (
+          <InputRow
+            key={item.name}
+            item={item}
+            inbox={inbox}
+            open={opened.value === item.name}
+            onOpen={(open) => (opened.value = open ? item.name : null)}
+          />
+        ))}
+        {inbox.uploads.value.map((one) => (
+          <UploadRow key={`upload ${one.name}`} one={one} inbox={inbox} />
+        ))}
+      </ul>
+      {items.length > SHOWN && <p class="muted small">and {plural(items.length - SHOWN, "more file")}</p>}
+    </section>
+  );
+}
+
+function itemsOf(desk: Desk): Item[] {
+  const { job, files } = desk.params.value;
+  const refs = { ...job?.configFiles, ...job?.inputs };
+  const piped = desk.piped.value;
+  return [
+    ...Object.entries(files).map(([name, text]) => ({ name, text })),
+    ...Object.entries(refs)
+      .filter(([name]) => files[name] === undefined && piped[name] === undefined)
+      .map(([name, ref]) => ({ name, ref })),
+    ...Object.entries(piped).map(([name, ref]) => ({ name, ref, piped: true })),
+  ].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function FilePicker(props: {
+  field: { current: HTMLInputElement | null };
+  label: string;
+  folder?: boolean;
+  onFiles: (list: FileList | null) => void;
+}) {
+  return (
+    <input
+      ref={props.field}
+      type="file"
+      class="offscreen"
+      tabIndex={-1}
+      aria-label={props.label}
+      multiple
+      {...(props.folder ? { webkitdirectory: true } : {})}
+      onChange={(event) => {
+        props.onFiles(event.currentTarget.files);
+        event.currentTarget.value = "";
+      }}
+    />
+  );
+}
+
+function NewText({ taken, onName }: { taken: string[]; onName: (name: string | null) => void }) {
+  const name = useSignal("");
+  const problem = taken.includes(name.value.trim()) ? "There is a file of that name." : null;
+  return (
+    <form
+      class="new-text"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (name.value.trim() !== "" && problem === null) onName(name.value.trim());
+      }}
+    >
+      <label>
+        <span>Name of the new text file</span>
+        <input
+          ref={(field) => field?.focus()}
+          placeholder="script.sh"
+          autocomplete="off"
+          spellcheck={false}
+          value={name.value}
+          onInput={(event) => (name.value = event.currentTarget.value)}
+          onKeyDown={(event) => event.key === "Escape" && onName(null)}
+        />
+      </label>
+      <button type="submit">Create</button>
+      <button type="button" class="quiet" onClick={() => onName(null)}>
+        Don't
+      </button>
+      <p class="field-problem">{problem}</p>
+    </form>
+  );
+}
+
+function InputRow(props: { item: Item; inbox: Inbox; open: boolean; onOpen: (open: boolean) => void }) {
+  const { item, inbox, open } = props;
+  const [words, bytes] = about(item);
+  const editable = item.piped !== true && (item.text !== undefined || item.ref?.type === "key" || isUtf8(item.ref));
+  return (
+    <li data-testid="input" data-name={item.name}>
+      <div class="file">
+        <span class="file-name">{item.name}</span>
+        <span class="file-facts">
+          <span>{words}</span>
+          {bytes !== null && <span class="num">{size(bytes)}</span>}
+        </span>
+        <span class="file-actions">
+          {editable && (
+            <button
+              type="button"
+              class="quiet"
+              aria-expanded={open}
+              aria-label={open ? `Close ${item.name}` : `Edit ${item.name}`}
+              onClick={() => props.onOpen(!open)}
+            >
+              {open ? "Close" : "Edit"}
+            </button>
+          )}
+          {item.piped !== true && (
+            <button type="button" class="quiet" aria-label={`Remove ${item.name}`} onClick={() => inbox.remove(item.name)}>
+              Remove
+            </button>
+          )}
+        </span>
+      </div>
+      {open && editable && <TextOf item={item} inbox={inbox} />}
+    </li>
+  );
+}
+
+/** The editor of a text, wherever it is kept. */
+function TextOf({ item, inbox }: { item: Item; inbox: Inbox }) {
+  const sha256 = item.ref?.type === "key" ? String(item.ref.value) : null;
+  const fetched = useSignal<string | null>(null);
+  const problem = useSignal<string | null>(null);
+  const text = item.text ?? (sha256 === null ? String(item.ref?.value ?? "") : (inbox.texts.get(sha256) ?? fetched.value));
+  if (text === null && problem.value === null && sha256 !== null) {
+    inbox.read(sha256).then(
+      (read) => (fetched.value = read),
+      (error: unknown) => (problem.value = sentence(error)),
+    );
+  }
+  if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
+  if (text === null) return <p class="muted">Loading…</p>;
+  return <Editor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => inbox.putText(item.name, changed)} />;
+}
+
+function UploadRow({ one, inbox }: { one: Upload; inbox: Inbox }) {
+  const { stage, done } = one.progress.value;
+  const problem = one.problem.value;
+  const words = { reading: "Reading", sending: "Sending", checking: "Being checked" }[stage];
+  return (
+    <li data-testid="upload" data-name={one.name}>
+      <div class="file">
+        <span class="file-name">{one.name}</span>
+        <span class="file-facts">
+          {problem === null && (
+            <>
+              <span>{words}</span>
+              <progress max={one.blob.size} value={done} aria-label={`${words} ${one.name}`} />
+            </>
+          )}
+          <span class="num">{size(one.blob.size)}</span>
+        </span>
+        <span class="file-actions">
+          {problem !== null && (
+            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => inbox.again(one)}>
+              Try again
+            </button>
+          )}
+          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => inbox.cancel(one)}>
+            {problem === null ? "Stop" : "Remove"}
+          </button>
+        </span>
+      </div>
+      {problem !== null && (
+        <p class="field-problem" role="alert">
+          {problem}
+        </p>
+      )}
+    </li>
+  );
+}
+
+function isUtf8(ref: DataRef | undefined): boolean {
+  return ref !== undefined && (ref.type ?? "utf8") === "utf8" && typeof ref.value === "string";
+}
+
+/** What a ref is, and its bytes where they are known. */
+function about(item: Item): [string, number | null] {
+  const from = item.piped === true ? "piped in, " : "";
+  if (item.text !== undefined) return ["text", new TextEncoder().encode(item.text).length];
+  const value = typeof item.ref?.value === "string" ? item.ref.value : JSON.stringify(item.ref?.value ?? null);
+  switch (item.ref?.type ?? "utf8") {
+    case "key":
+      return [`${from}file ${value.slice(0, 8)}`, null];
+    case "url":
+      return [`${from}from ${value.slice(0, 60)}`, null];
+    case "base64":
+      return [`${from}bytes`, Math.floor((value.length * 3) / 4)];
+    case "json":
+      return [`${from}JSON`, value.length];
+    default:
+      return [`${from}text`, new TextEncoder().encode(value).length];
+  }
+}

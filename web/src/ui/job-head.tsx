@@ -1,0 +1,185 @@
+/** The top of a job's page: what it is, how it stands, why it waits, and the one thing to do next. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import type { QueueAddress } from "../route";
+import type { Desk, Wish } from "../state/desk";
+import { isOver, type Job, summaryOf } from "../state/job";
+import type { OpenJob, Session } from "../state/session";
+import { plural, shortId } from "../text/format";
+import { faultWords, verdictSentence } from "../text/words";
+import { CopyButton } from "./copy";
+import { RunTime } from "./run-time";
+import { useKeys } from "./keys";
+import { embedded } from "./navigation";
+import { Notice } from "./notice";
+import { lazy } from "./lazy";
+import { StateMark } from "./state-mark";
+import { Timeline } from "./timeline";
+
+const Share = lazy(() => import("./share").then((part) => part.Share));
+
+/** Milliseconds between two questions why a job waits. */
+const EXPLAIN_MS = 2000;
+
+export function JobHead({ session, queue, desk }: { session: Session; queue: QueueAddress; desk: Desk }) {
+  const open = desk.open.value;
+  const job = open?.job.value ?? null;
+  const summary = summaryOf(desk.definition.value);
+  const known = desk.fixed.value === null || open?.definition.value !== null;
+  const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "A new job";
+  const sharing = useSignal(false);
+  const image = summary.image || summary.build;
+  useKeys([{ key: "s", says: "Share the job", act: () => (sharing.value = true) }]);
+  return (
+    <div class="job-head">
+      <div class="job-title">
+        <h1 class={desk.blank.value ? "job-command none" : "job-command"}>{known ? title : `Job ${shortId(desk.id.value)}`}</h1>
+        <div class="actions">
+          <button type="button" class="quiet" onClick={() => (sharing.value = true)}>
+            Share
+          </button>
+          <MainAction desk={desk} job={job} />
+        </div>
+      </div>
+      <div class="job-line">
+        {job === null ? <NoState desk={desk} open={open} /> : <StateMark job={job} />}
+        {job !== null && job.started > 0 && (
+          <span class="num" title="Time it ran">
+            <RunTime job={job} />
+          </span>
+        )}
+        {job?.verdict?.exit_code !== undefined && job.verdict.exit_code !== null && <span>exit code {job.verdict.exit_code}</span>}
+        {image && title !== image && <code class="job-image">{image}</code>}
+        {!desk.blank.value && (
+          <span class="job-id">
+            <code title={desk.id.value}>{shortId(desk.id.value)}</code>
+            <CopyButton text={desk.id.value} label="Copy the job's id">
+              Copy id
+            </CopyButton>
+          </span>
+        )}
+      </div>
+      {job !== null && open !== null && <Verdict session={session} open={open} job={job} />}
+      {desk.problem.value !== null && <Notice kind="error">{desk.problem.value}</Notice>}
+      <Kept desk={desk} online={session.online.value} />
+      {job === null && <Before desk={desk} />}
+      {job !== null && open !== null && !embedded && <Timeline open={open} job={job} />}
+      {sharing.value && <Share desk={desk} queue={queue} onClose={() => (sharing.value = false)} />}
+    </div>
+  );
+}
+
+function NoState({ desk, open }: { desk: Desk; open: OpenJob | null }) {
+  const words = desk.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
+  return (
+    <span class="state quiet">
+      <span class="dot" aria-hidden="true" />
+      {words}
+    </span>
+  );
+}
+
+const ACTIONS: Readonly<Record<Wish, [now: string, doing: string]>> = {
+  run: ["Run", "Sending…"],
+  again: ["Run again", "Sending…"],
+  stop: ["Stop", "Stopping…"],
+  delete: ["Delete result", "Deleting…"],
+};
+
+function MainAction({ desk, job }: { desk: Desk; job: Job | null }) {
+  const over = job !== null && isOver(job);
+  const main: Wish = job === null ? "run" : over ? "again" : "stop";
+  const problems = desk.validated.value?.problems ?? [];
+  // A job that is named but gone can be run when its definition is still here.
+  const impossible = main !== "stop" && (desk.blank.value || problems.length > 0 || (desk.fixed.value !== null && job === null));
+  const busy = desk.busy.value;
+  const kept = desk.wish.value;
+  const act = (wish: Wish) => desk.want(wish);
+  useKeys([
+    ...(impossible ? [] : [{ key: "r", says: main === "stop" ? "Stop the job" : ACTIONS[main][0], act: () => act(main) }]),
+  ]);
+  return (
+    <>
+      {over && (
+        <button type="button" class="quiet" disabled={busy !== null} onClick={() => act("delete")}>
+          {busy === "delete" ? ACTIONS.delete[1] : ACTIONS.delete[0]}
+        </button>
+      )}
+      <button
+        type="button"
+        class={main === "stop" ? "danger main" : "primary main"}
+        data-testid="main-action"
+        disabled={impossible || busy !== null || kept === main}
+        title={problems[0]?.message}
+        onClick={() => act(main)}
+      >
+        {busy === main ? ACTIONS[main][1] : ACTIONS[main][0]}
+      </button>
+    </>
+  );
+}
+
+/** What is wanted and can't be done yet: it is kept, and said. */
+function Kept({ desk, online }: { desk: Desk; online: boolean }) {
+  const wish = desk.wish.value;
+  if (wish === null) return null;
+  const waits = desk.uploading.value;
+  const why = online
+    ? `It is sent when ${plural(waits, "input has", "inputs have")} been sent.`
+    : `The hub is not connected. “${ACTIONS[wish][0]}” is kept, and done when it is back.`;
+  return (
+    <Notice kind="info">
+      <span>{why}</span>
+      <button type="button" class="quiet" onClick={() => desk.forgo()}>
+        Don't
+      </button>
+    </Notice>
+  );
+}
+
+/** Before a run: whether it could be run now. */
+function Before({ desk }: { desk: Desk }) {
+  const found = desk.validated.value;
+  if (found === null || desk.blank.value) return null;
+  const problems = found.problems ?? [];
+  if (problems.length > 0) {
+    return (
+      <Notice kind="error">
+        {problems.length === 1 ? problems[0]?.message : `${plural(problems.length, "setting")} can't be used; see below.`}
+      </Notice>
+    );
+  }
+  const missing = found.missing_blobs?.length ?? 0;
+  if (missing > 0) return <Notice kind="error">{`The hub does not keep ${plural(missing, "of its input files", "of its input files")}. Add them again under Inputs.`}</Notice>;
+  if ((found.able ?? 0) > 0) return <p class="muted">{plural(found.able ?? 0, "worker")} can run it.</p>;
+  return <p class="warn-text">{`It would wait: ${found.why || "no connected worker can run it"}.`}</p>;
+}
+
+function Verdict({ session, open, job }: { session: Session; open: OpenJob; job: Job }) {
+  const waiting = job.state === "Queued";
+  const online = session.online.value;
+  useEffect(() => {
+    if (!waiting || !online) return undefined;
+    const ask = () => {
+      if (!document.hidden) session.explain(open).catch(() => undefined);
+    };
+    ask();
+    const timer = setInterval(ask, EXPLAIN_MS);
+    return () => clearInterval(timer);
+  }, [waiting, online, session, open]);
+  const where = job.worker === "" ? "" : session.store.workerName(job.worker);
+  const verdict = job.verdict;
+  const why = waiting ? open.explanation.value : null;
+  return (
+    <p class="verdict" data-testid="verdict">
+      {why === null ? verdictSentence(job, where, 1) : capital(why.sentence)}
+      {verdict?.reason === "Error" && ` ${faultWords(verdict.fault)}`}
+      {verdict?.hint && <span class="hint"> {verdict.hint}</span>}
+    </p>
+  );
+}
+
+function capital(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}

@@ -1,0 +1,39 @@
+/** A part of the page that is loaded when it is first shown. */
+
+import { type ComponentType, h } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Notice } from "./notice";
+
+/** @param load imports the part; it is asked once, and again after it failed. */
+export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): ComponentType<P> {
+  let part: ComponentType<P> | null = null;
+  let loading: Promise<ComponentType<P>> | null = null;
+  return function Lazy(props: P) {
+    const [, drawn] = useState(0);
+    const [failed, setFailed] = useState(false);
+    useEffect(() => {
+      if (part !== null) return;
+      loading ??= load();
+      loading.then(
+        (loaded) => {
+          part = loaded;
+          drawn((n) => n + 1);
+        },
+        () => {
+          loading = null;
+          setFailed(true);
+        },
+      );
+    }, []);
+    if (part !== null) return h(part, props);
+    if (!failed) return null;
+    return (
+      <Notice kind="error">
+        <span>A part of the page could not be loaded. The hub may be away or have been updated.</span>
+        <button type="button" onClick={() => location.reload()}>
+          Reload the page
+        </button>
+      </Notice>
+    );
+  };
+}

@@ -1,0 +1,191 @@
+/** A look into a file. What strangers made is shown, and never runs here. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { readCsv } from "../text/csv";
+import { count, plural, size as sizeWords } from "../text/format";
+import { type FileKind, kindOf } from "./file-kinds";
+import { JsonTree } from "./json-tree";
+
+/** Bytes of a text that are shown. */
+const TEXT_BYTES = 256 * 1024;
+/** Largest file that is fetched whole for a preview. */
+const WHOLE_BYTES = 64 * 2 ** 20;
+const TABLE_ROWS = 100;
+const TABLE_COLUMNS = 50;
+
+export interface Source {
+  path: string;
+  size: number;
+  mediaType?: string | undefined;
+  href: string;
+}
+
+export function Preview(props: Source) {
+  const kind = kindOf(props.path, props.mediaType);
+  return (
+    <div class={`preview ${kind}`} data-testid="preview">
+      {shown(kind, props)}
+    </div>
+  );
+}
+
+function shown(kind: FileKind, source: Source) {
+  switch (kind) {
+    case "audio":
+      return <audio controls preload="metadata" src={source.href} />;
+    case "video":
+      return <video controls preload="metadata" src={source.href} />;
+    case "image":
+      return <Fetched source={source} whole view={(blob) => <Picture blob={blob} source={source} />} />;
+    case "pdf":
+      return <Fetched source={source} whole view={(blob) => <Pdf blob={blob} source={source} />} />;
+    case "html":
+      // The hub sends it with a policy that keeps its scripts from running and its frame from being ours.
+      return (
+        <>
+          <iframe class="page-frame" src={source.href} sandbox="" title={`Preview of ${source.path}`} />
+          <p class="muted small">Its scripts do not run here. Download it to use all of it.</p>
+        </>
+      );
+    default:
+      return <Fetched source={source} view={(blob, part) => <Text kind={kind} blob={blob} part={part} source={source} />} />;
+  }
+}
+
+/** Fetches the file, or its beginning, and shows it. */
+function Fetched(props: {
+  source: Source;
+  whole?: boolean;
+  view: (blob: Blob, part: boolean) => preact.ComponentChild;
+}) {
+  const { href, size } = props.source;
+  const got = useSignal<Blob | null>(null);
+  const problem = useSignal<string | null>(null);
+  const tooLarge = props.whole === true && size > WHOLE_BYTES;
+  const part = props.whole !== true && size > TEXT_BYTES;
+  useEffect(() => {
+    if (tooLarge) return undefined;
+    const stop = new AbortController();
+    const headers: HeadersInit = part ? { Range: `bytes=0-${TEXT_BYTES - 1}` } : {};
+    fetch(href, { headers, signal: stop.signal })
+      .then(async (answer) => {
+        if (!answer.ok) throw new Error(`status ${answer.status}`);
+        got.value = await answer.blob();
+      })
+      .catch((error: unknown) => {
+        if (!stop.signal.aborted) problem.value = `It could not be fetched (${error instanceof Error ? error.message : "error"}).`;
+      });
+    return () => stop.abort();
+  }, [href, part, tooLarge, got, problem]);
+  if (tooLarge) return <p class="muted">It has {sizeWords(size)}, too much for a preview. Download it.</p>;
+  if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
+  return got.value === null ? <p class="muted">Loading…</p> : <>{props.view(got.value, part)}</>;
+}
+
+/** An address for bytes that are here, as long as they are shown. */
+function useObjectUrl(blob: Blob, type: string): string | null {
+  const url = useSignal<string | null>(null);
+  useEffect(() => {
+    const made = URL.createObjectURL(new Blob([blob], { type }));
+    url.value = made;
+    return () => URL.revokeObjectURL(made);
+  }, [blob, type, url]);
+  return url.value;
+}
+
+function Picture({ blob, source }: { blob: Blob; source: Source }) {
+  // As an image even an SVG can't run scripts nor load anything.
+  const svg = source.path.toLowerCase().endsWith(".svg");
+  const url = useObjectUrl(blob, svg ? "image/svg+xml" : (source.mediaType ?? "image/*"));
+  const broken = useSignal(false);
+  if (broken.value) return <p class="field-problem">This is not an image that the browser can read.</p>;
+  return url === null ? null : <img src={url} alt={source.path} onError={() => (broken.value = true)} />;
+}
+
+function Pdf({ blob, source }: { blob: Blob; source: Source }) {
+  const url = useObjectUrl(blob, "application/pdf");
+  return url === null ? null : <iframe class="page-frame" src={url} title={`Preview of ${source.path}`} />;
+}
+
+function Text({ kind, blob, part, source }: { kind: FileKind; blob: Blob; part: boolean; source: Source }) {
+  const text = useSignal<string | null>(null);
+  useEffect(() => {
+    void blob.slice(0, TEXT_BYTES).text().then((read) => (text.value = read));
+  }, [blob, text]);
+  if (text.value === null) return null;
+  const rest = part && <p class="muted small">The first {sizeWords(TEXT_BYTES)} of {sizeWords(source.size)}.</p>;
+  if (kind === "json" && !part) {
+    try {
+      return <JsonTree value={JSON.parse(text.value) as unknown} />;
+    } catch {
+      // It says that it is JSON and is not; its text is what there is.
+    }
+  }
+  if (kind === "csv") return <Table text={text.value} rest={rest} />;
+  if (kind === "markdown") return <Markdown text={text.value} source={source} rest={rest} />;
+  return (
+    <>
+      <pre tabIndex={0}>{text.value}</pre>
+      {rest}
+    </>
+  );
+}
+
+function Table({ text, rest }: { text: string; rest: preact.ComponentChild }) {
+  const rows = readCsv(text, TABLE_ROWS + 1);
+  const [head = [], ...body] = rows;
+  const columns = head.length;
+  return (
+    <>
+      <div class="sheet" tabIndex={0} role="region" aria-label="The first rows of the table">
+        <table>
+          <thead>
+            <tr>
+              {head.slice(0, TABLE_COLUMNS).map((cell, at) => (
+                <th key={at} scope="col">
+                  {cell}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {body.map((row, n) => (
+              <tr key={n}>
+                {row.slice(0, TABLE_COLUMNS).map((cell, at) => (
+                  <td key={at} class={/^-?[\d.,]+(e[+-]?\d+)?$/i.test(cell) ? "num" : ""}>
+                    {cell}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p class="muted small">
+        {body.length >= TABLE_ROWS ? `The first ${count(TABLE_ROWS)} rows` : plural(body.length, "row")},{" "}
+        {columns > TABLE_COLUMNS ? `${TABLE_COLUMNS} of ${plural(columns, "column")}` : plural(columns, "column")}.
+      </p>
+      {rest}
+    </>
+  );
+}
+
+function Markdown({ text, source, rest }: { text: string; source: Source; rest: preact.ComponentChild }) {
+  const html = useSignal<string | null>(null);
+  useEffect(() => {
+    import("../extra/markdown").then(
+      ({ pageOf }) => (html.value = pageOf(text)),
+      () => (html.value = ""),
+    );
+  }, [text, html]);
+  if (html.value === null) return null;
+  if (html.value === "") return <pre tabIndex={0}>{text}</pre>;
+  // A frame without scripts, and of nobody's origin: whatever stands in the text, it is only looked at.
+  return (
+    <>
+      <iframe class="page-frame" srcDoc={html.value} sandbox="" title={`Preview of ${source.path}`} />
+      {rest}
+    </>
+  );
+}

@@ -1,0 +1,250 @@
+/** What the job is: a form and the JSON of one definition, applied as it is written, each step with a way back. */
+
+import { useSignal } from "@preact/signals";
+import type { Build, Definition, Problem } from "../protocol/messages";
+import type { Desk } from "../state/desk";
+import { isObject } from "../job/address";
+import { plural } from "../text/format";
+import { Editor } from "./editor";
+import { EnvRows, Field, Words } from "./fields";
+import { useKeys } from "./keys";
+
+export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: string }) {
+  const view = useSignal<"form" | "json">("form");
+  const problems = desk.validated.value?.problems ?? [];
+  useKeys([
+    { key: "z", ctrl: true, says: "Undo the last edit", act: () => desk.undo() },
+    { key: "y", ctrl: true, says: "Do it again", act: () => desk.redo() },
+  ]);
+  return (
+    <section aria-labelledby="settings-title" class="settings" data-testid="settings">
+      <div class="section-head">
+        <h2 id="settings-title">
+          Settings{" "}
+          {problems.length > 0 && <span class="bad">{plural(problems.length, "problem")}</span>}
+        </h2>
+        <div class="section-tools">
+          <button type="button" class="quiet" disabled={desk.past.value.length === 0} onClick={() => desk.undo()}>
+            Undo
+          </button>
+          <button type="button" class="quiet" disabled={desk.future.value.length === 0} onClick={() => desk.redo()}>
+            Redo
+          </button>
+          <span class="segments" role="group" aria-label="View of the settings">
+            <button type="button" aria-pressed={view.value === "form"} onClick={() => (view.value = "form")}>
+              Form
+            </button>
+            <button type="button" aria-pressed={view.value === "json"} onClick={() => (view.value = "json")}>
+              JSON
+            </button>
+          </span>
+        </div>
+      </div>
+      {view.value === "form" ? <Form desk={desk} problems={problems} defaultImage={defaultImage} /> : <JsonForm desk={desk} problems={problems} />}
+    </section>
+  );
+}
+
+function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly Problem[]; defaultImage: string }) {
+  const job = desk.params.value.job ?? {};
+  const built = useSignal(job.build !== undefined);
+  const builds = built.value || job.build !== undefined;
+  const set = (field: keyof Definition, value: unknown) =>
+    desk.edit(field, (draft) => ({ ...draft, job: { ...draft.job, [field]: value } as Definition }));
+  const need = (field: string, value: unknown) =>
+    desk.edit(field, (draft) => ({ ...draft, job: { ...draft.job, requirements: compact({ ...draft.job.requirements, [field]: value }) } }));
+  const wrong = (...paths: string[]) => {
+    const found = problems.find(({ field }) => paths.some((path) => field === `definition.${path}` || field.startsWith(`definition.${path}.`)));
+    return found?.message ?? null;
+  };
+  const shown = ["image", "build", "command", "entrypoint", "workdir", "env", "requirements", "maxDuration", "shmSize", "tags"];
+  const others = problems.filter(({ field }) => !shown.some((path) => field.startsWith(`definition.${path}`)));
+  const needs = job.requirements ?? {};
+  return (
+    <div class="form">
+      {others.map(({ field, message }) => (
+        <p key={field} class="field-problem" role="alert">
+          {field.replace(/^definition\.?/, "") || "The definition"}: {message}
+        </p>
+      ))}
+      <div class="form-row">
+        <span class="segments" role="group" aria-label="Where the image comes from">
+          <button
+            type="button"
+            aria-pressed={!builds}
+            onClick={() => {
+              built.value = false;
+              if (job.build !== undefined) set("build", undefined);
+            }}
+          >
+            Image
+          </button>
+          <button
+            type="button"
+            aria-pressed={builds}
+            onClick={() => {
+              built.value = true;
+              if (job.image !== undefined) set("image", undefined);
+            }}
+          >
+            Build
+          </button>
+        </span>
+      </div>
+      {builds ? (
+        <BuildFields desk={desk} build={job.build ?? {}} wrong={wrong} />
+      ) : (
+        <Field
+          label="Image"
+          value={job.image ?? ""}
+          placeholder={defaultImage || "alpine:3.20"}
+          problem={wrong("image")}
+          onText={(text) => set("image", text.trim())}
+        />
+      )}
+      <Words label="Command" value={job.command} placeholder="sh -c 'echo hello'" problem={wrong("command")} onWords={(words) => set("command", words)} />
+      <details class="more" open={job.entrypoint !== undefined || job.workdir !== undefined}>
+        <summary>Entrypoint and folder</summary>
+        <Words label="Entrypoint" value={job.entrypoint} problem={wrong("entrypoint")} onWords={(words) => set("entrypoint", words)} />
+        <Field label="Working directory" value={job.workdir ?? ""} problem={wrong("workdir")} onText={(text) => set("workdir", text)} />
+      </details>
+      <EnvRows env={job.env ?? {}} fixed={desk.params.value.env} problem={wrong("env")} onEnv={(env) => set("env", env)} />
+      <div class="form-grid">
+        <Field label="CPUs" value={text(needs.cpus)} placeholder="1" problem={wrong("requirements.cpus")} onText={(value) => need("cpus", numeric(value))} />
+        <Field
+          label="Memory"
+          value={needs.memory ?? ""}
+          placeholder="512MiB"
+          problem={wrong("requirements.memory")}
+          onText={(value) => need("memory", value.trim())}
+        />
+        <Field label="GPUs" value={text(needs.gpus)} placeholder="0" problem={wrong("requirements.gpus")} onText={(value) => need("gpus", numeric(value))} />
+        <Field
+          label="Time limit"
+          value={job.maxDuration ?? ""}
+          placeholder="20m"
+          problem={wrong("maxDuration", "requirements.maxDuration")}
+          onText={(value) => set("maxDuration", value.trim())}
+        />
+        <Field
+          label="Shared memory"
+          value={job.shmSize ?? ""}
+          placeholder="64MiB"
+          problem={wrong("shmSize")}
+          onText={(value) => set("shmSize", value.trim())}
+        />
+        <Field
+          label="Tags of its worker"
+          value={(job.tags ?? []).join(", ")}
+          placeholder="gpu, lab"
+          problem={wrong("tags")}
+          onText={(value) => set("tags", list(value))}
+        />
+      </div>
+    </div>
+  );
+}
+
+function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: (...paths: string[]) => string | null }) {
+  const set = (field: keyof Build, value: unknown) =>
+    desk.edit(`build ${field}`, (draft) => ({ ...draft, job: { ...draft.job, build: compact({ ...draft.job.build, [field]: value }) as Build } }));
+  const editing = useSignal(build.dockerfile !== undefined);
+  return (
+    <>
+      <Field
+        label="Repository or context"
+        value={build.context ?? ""}
+        placeholder="https://github.com/owner/name#main"
+        problem={wrong("build.context", "build")}
+        onText={(text) => set("context", text.trim())}
+      />
+      {editing.value ? (
+        <div class="field">
+          <span class="label">Dockerfile</span>
+          <Editor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
+        </div>
+      ) : (
+        <button type="button" class="quiet start" onClick={() => (editing.value = true)}>
+          Write a Dockerfile
+        </button>
+      )}
+      <div class="form-grid">
+        <Field label="Dockerfile's name" value={build.filename ?? ""} placeholder="Dockerfile" problem={wrong("build.filename")} onText={(text) => set("filename", text.trim())} />
+        <Field label="Target" value={build.target ?? ""} problem={wrong("build.target")} onText={(text) => set("target", text.trim())} />
+        <Field label="Platform" value={build.platform ?? ""} placeholder="linux/amd64" problem={wrong("build.platform")} onText={(text) => set("platform", text.trim())} />
+        <Field
+          label="Build arguments"
+          value={(build.buildArgs ?? []).join(", ")}
+          placeholder="NAME=value, …"
+          problem={wrong("build.buildArgs")}
+          onText={(text) => set("buildArgs", list(text))}
+        />
+      </div>
+    </>
+  );
+}
+
+/** The same definition as text; what can't be read is said and not applied. */
+function JsonForm({ desk, problems }: { desk: Desk; problems: readonly Problem[] }) {
+  const job = desk.params.value.job ?? {};
+  const wrong = useSignal<string | null>(null);
+  const written = useSignal<string | null>(null);
+  const said = JSON.stringify(job, null, 2);
+  const same = written.value !== null && sameJson(written.value, job);
+  return (
+    <div class="form">
+      <Editor
+        name="definition.json"
+        label="The definition as JSON"
+        text={wrong.value !== null || same ? (written.value as string) : said}
+        onText={(text) => {
+          written.value = text;
+          try {
+            const value = JSON.parse(text) as unknown;
+            if (!isObject(value)) throw new Error("a definition is an object: { … }");
+            wrong.value = null;
+            desk.edit("json", (draft) => ({ ...draft, job: value as Definition }));
+          } catch (error) {
+            wrong.value = `Not applied: ${(error as Error).message}`;
+          }
+        }}
+      />
+      <p class="field-problem" role="status">
+        {wrong.value ?? problems.map(({ field, message }) => `${field}: ${message}`).join("; ")}
+      </p>
+      <p class="muted small">Short text files stand beside it, under Inputs.</p>
+    </div>
+  );
+}
+
+function sameJson(written: string, job: Definition): boolean {
+  try {
+    return JSON.stringify(JSON.parse(written)) === JSON.stringify(job);
+  } catch {
+    return false;
+  }
+}
+
+function compact<T extends object>(of: T): T {
+  return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined && value !== "" && !isEmpty(value))) as T;
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+/** A number where it is one; the hub says what is wrong with anything else. */
+function numeric(value: string): number | string | undefined {
+  const trimmed = value.trim();
+  if (trimmed === "") return undefined;
+  return Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
+}
+
+function text(value: unknown): string {
+  return value === undefined || value === null ? "" : String(value);
+}
+
+function list(value: string): string[] | undefined {
+  const parts = value.split(",").map((part) => part.trim()).filter((part) => part !== "");
+  return parts.length === 0 ? undefined : parts;
+}

@@ -1,0 +1,41 @@
+/** Ways to give this job to others: its address, commands, a frame, and this very result. */
+
+import { jobHref, type QueueAddress, queueParam, queueUrl } from "../route";
+import { withJob, writeHash } from "../job/address";
+import type { Desk } from "../state/desk";
+import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet } from "../text/snippets";
+import { Command } from "./copy";
+import { Dialog } from "./dialog";
+
+/** The address that holds the whole job. */
+export function jobAddress(desk: Desk, queue: QueueAddress): string {
+  const { job, files } = desk.params.value;
+  const params = new Map(withJob(desk.raw.value, job ?? {}, files)).set("queue", queueParam(queue));
+  return `${location.origin}/${writeHash(params)}`;
+}
+
+export function Share({ desk, queue, onClose }: { desk: Desk; queue: QueueAddress; onClose: () => void }) {
+  const address = jobAddress(desk, queue);
+  const definition = desk.definition.value;
+  const known = desk.open.value?.job.value ?? null;
+  return (
+    <Dialog title="Share" wide onClose={onClose}>
+      <p class="notice warn">Whoever has one of these can use the queue: see its jobs and run others.</p>
+      <Way title="The job, to be run by whoever opens it" text={address} />
+      {known !== null && <Way title="This very result" text={new URL(jobHref(queue, desk.id.value), location.href).href} />}
+      {cliSaysAll(definition) && <Way title="The command line" text={cliSnippet(queueUrl(queue), definition)} />}
+      <Way title="curl" text={curlSnippet(queueUrl(queue), definition)} />
+      <Way title="Python" text={pythonSnippet(queueUrl(queue), definition)} />
+      <Way title="A frame in another page" text={frameSnippet(address)} />
+    </Dialog>
+  );
+}
+
+function Way({ title, text }: { title: string; text: string }) {
+  return (
+    <div class="way">
+      <h3>{title}</h3>
+      <Command text={text} label={`Copy: ${title}`} />
+    </div>
+  );
+}

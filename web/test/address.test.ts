@@ -1,0 +1,77 @@
+import { blobFromBase64String, getUrlHashParams } from "@metapages/hash-query";
+import { describe, expect, it } from "vitest";
+import { asParams, effective, rawParams, readJson, readParams, withJob, writeHash, writeJson } from "../src/job/address";
+import { jobId } from "../src/job/identity";
+
+const job = { image: "alpine:3", command: "echo „grüße“ 🚀" };
+const json = JSON.stringify(job);
+const bytes = (text: string) => String.fromCharCode(...new TextEncoder().encode(text));
+
+const generations = {
+  newest: btoa(encodeURIComponent(json)),
+  "percent-encoded once more": encodeURIComponent(btoa(encodeURIComponent(json))),
+  "base64 of plain JSON": btoa(bytes(json)),
+  "base64 of plain JSON, percent-encoded": encodeURIComponent(btoa(bytes(json))),
+};
+
+describe("a job's address", () => {
+  it.each(Object.entries(generations))("is read when its JSON is %s", (_name, text) => {
+    const params = readParams(rawParams(`#?job=${text}&queue=q`));
+    expect(params.problems).toEqual([]);
+    expect(params.job).toEqual(job);
+  });
+
+  it("keeps percent signs of plain JSON", () => {
+    expect(readJson(btoa('{"command":"date +%20d"}'))).toEqual({ command: "date +%20d" });
+  });
+
+  it("means the same job in every generation", () => {
+    const ids = Object.values(generations).map((text) => jobId(effective(readParams(rawParams(`#?job=${text}`)))));
+    expect(new Set(ids).size).toBe(1);
+  });
+
+  it("is written so that other software reads it", () => {
+    const hash = writeHash(withJob(rawParams("#?queue=q"), job, { "a.txt": "ä\n" }));
+    const [, params] = getUrlHashParams(`https://hub/${hash}`);
+    expect(blobFromBase64String(params["job"])).toEqual(job);
+    expect(blobFromBase64String(params["inputs"])).toEqual({ "a.txt": "ä\n" });
+    expect(Object.keys(params)).toEqual(["inputs", "job", "queue"]);
+  });
+
+  it("is the same address whatever the order of the definition's keys", () => {
+    expect(writeJson({ b: { d: 1, c: 2 }, a: [3] })).toBe(writeJson({ a: [3], b: { c: 2, d: 1 } }));
+  });
+
+  it("puts other parameters into the environment, without what pages inject", () => {
+    const raw = rawParams(`#?job=${writeJson({ command: "echo ${name} ${other}" })}&name=J%20D&mp-x=1&channel=2&queue=q`);
+    expect(effective(readParams(raw))).toEqual({ command: "echo J D ${other}", env: { name: "J D" } });
+  });
+
+  it("makes text files config files, and joins piped inputs to those of the job", () => {
+    const raw = withJob(new Map(), { inputs: { a: { value: "1" } } }, { "run.sh": "ls" });
+    expect(effective(readParams(raw), { b: { value: "2", type: "utf8" } })).toEqual({
+      env: {},
+      inputs: { a: { value: "1" }, b: { value: "2", type: "utf8" } },
+      configFiles: { "run.sh": { type: "utf8", value: "ls" } },
+    });
+  });
+
+  it("turns a stored definition into parameters that mean the same job", () => {
+    const stored = {
+      image: "a",
+      configFiles: { t: { type: "utf8" as const, value: "x" }, u: { value: "y" }, k: { type: "base64" as const, value: "eg==" } },
+    };
+    const { job: kept, files } = asParams(stored);
+    expect(files).toEqual({ t: "x" });
+    expect(jobId(effective(readParams(withJob(new Map(), kept, files))))).toBe(jobId(stored));
+  });
+
+  it("says which parameter can't be used, and why", () => {
+    const raw = rawParams("#?job=%%%&inputs=W10=&autostart=yes&maxJobDuration=20");
+    const { problems } = readParams(raw);
+    expect(problems.map(({ name }) => name).sort()).toEqual(["autostart", "inputs", "job", "maxJobDuration"]);
+    expect(problems.find(({ name }) => name === "job")?.why).toMatch(/not base64/);
+    expect(problems.find(({ name }) => name === "inputs")?.why).toMatch(/a list where texts/);
+    expect(() => readJson(btoa("nope"))).toThrow(/no JSON/);
+  });
+});

@@ -175,7 +175,7 @@ class ClientSession(SocketSession[ClientMessage]):
         if follow is None or self._whole:
             self.outbox.push(packet)
         if follow is not None:
-            follow.finish(None if self._whole else packet)
+            follow.finish(state, None if self._whole else packet)
 
     def announce(self, packet: Packet) -> None:
         """News of the queue."""
@@ -216,20 +216,22 @@ class ClientSession(SocketSession[ClientMessage]):
         older = self._logs.pop(message.job, None)
         if older is not None:
             older.stop()
+        follow: LogFollow | None = None
         if message.logs:
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
             await follow.start()
             self._logs[message.job] = follow
-        # Who follows a finished job is told that end, even if the job is run again before the answer leaves.
         over = job.wire() if job.state.over else None
         if over is None:
             self._shell.fanout.follow(message.job, self)
             self._followed.add(message.job)
-        self._shell.tell(
-            job,
-            Origin(message.ref, self.say),
-            lambda state: Following(ref=message.ref, active=True, job=over or state),
-        )
+
+        def answer(state: JobState) -> Following:
+            # Whose following has ended is told that end, even if the job is run again before the answer leaves.
+            ended = over or (follow.ended if follow is not None else None)
+            return Following(ref=message.ref, active=True, job=ended or state)
+
+        self._shell.tell(job, Origin(message.ref, self.say), answer)
 
     def _log_over(self, job_id: str) -> None:
         self._logs.pop(job_id, None)

@@ -9,7 +9,7 @@ from typing import Final
 from asman_shared import limits
 from asman_shared.codec import Packet
 from asman_shared.errors import Unavailable
-from asman_shared.messages import LogLines
+from asman_shared.messages import JobState, LogLines
 
 from .job_log import JobLog
 from .outbox import Outbox
@@ -49,6 +49,7 @@ class LogFollow:
         self._catching_up: asyncio.Task[None] | None = None
         self._log: JobLog | None = None
         self._last: Packet | None = None
+        self.ended: JobState | None = None
         self._finished = False
         self._stopped = False
 
@@ -74,9 +75,10 @@ class LogFollow:
         else:
             self._catch_up()
 
-    def finish(self, packet: Packet | None) -> None:
-        """The job is finished: sends what is left of the log, then ``packet``."""
+    def finish(self, state: JobState, packet: Packet | None) -> None:
+        """The job is finished, as ``state`` says: sends what is left of the log, then ``packet``."""
         self._finished = True
+        self.ended = state
         self._last = packet
         if self._catching_up is None:
             self._catch_up()

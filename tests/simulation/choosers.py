@@ -56,8 +56,10 @@ class Chooser(Actor):
         self.jobs = {}
         self.ready = True
         self._register()
-        for job in list(self.runs):
+        for job, run in list(self.runs.items()):
             self.change("Running", job, worker=self.id)
+            if run.task is None:
+                self.tell("RequestJobDefinitions", {"jobIds": [job]})
 
     def _register(self) -> None:
         self.tell("WorkerRegistration", {"id": self.id, "version": "1", "cpus": self.cpus, "gpus": 0, "time": 0})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from asman_server import session as native_session
 from asman_server.core import QueueCore, QueuePolicy
 from asman_server.core.worker import Presence
+from asman_server.dialect import session as dialect_session
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
 from asman_shared.messages import Callback, Callbacks, Submit
@@ -242,10 +246,22 @@ def watch_cores(world: World) -> Any:
             raise
         return out
 
+    class Watched(logging.LoggerAdapter[logging.Logger]):
+        """A session ends politely when the hub has a bug; here that ends the run."""
+
+        def exception(self, *_args: Any, **_more: Any) -> None:
+            world.host.broken = world.host.broken or sys.exc_info()[1]
+
+    modules: list[Any] = [native_session, dialect_session]
+    logs = [(module, module.log) for module in modules]
+    for module, log in logs:
+        module.log = Watched(log)
     QueueCore.handle = handle  # type: ignore[method-assign]
 
     def undo() -> None:
         QueueCore.handle = original  # type: ignore[method-assign]
+        for module, log in logs:
+            module.log = log
 
     return undo
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -290,9 +290,21 @@ class Board:
             self._joined = self.members_of(self._entries)
         return self._joined
 
-    def subset(self, jobs: Iterable[str]) -> bytes:
-        """A frame with these jobs as they are now."""
-        return shapes.jobs_frame(self.members_of(jobs), subset=True)
+    def whole_but(self, bodies: Mapping[str, bytes]) -> bytes:
+        """The whole list as a frame, with some jobs shown otherwise to one socket."""
+        others = self.members_of(job for job in self._entries if job not in bodies)
+        return shapes.jobs_frame(_with(others, bodies), subset=False)
+
+    def subset(self, jobs: Iterable[str], bodies: Mapping[str, bytes] | None = None) -> bytes:
+        """A frame with these jobs as they are now, some of them shown otherwise to one socket."""
+        shown = bodies or {}
+        others = self.members_of(job for job in jobs if job not in shown)
+        return shapes.jobs_frame(_with(others, shown), subset=True)
+
+    def shows(self, job: str, attempt: int) -> bool:
+        """Whether a job is shown to run in this attempt."""
+        entry = self._entries.get(job)
+        return entry is not None and entry.state.state is State.RUNNING and entry.state.attempt == attempt
 
     def members_of(self, jobs: Iterable[str]) -> bytes:
         """These jobs as members of a JSON object; those that are not listed are left out."""
@@ -387,6 +399,10 @@ class Board:
         frame = shapes.text_frame("ClearJobCache", {"jobId": job, "namespace": namespace})
         for member in list(self.members):
             member.forget_cache(frame)
+
+
+def _with(members: bytes, bodies: Mapping[str, bytes]) -> bytes:
+    return b",".join([*([members] if members else []), *(shapes.member(job, body) for job, body in bodies.items())])
 
 
 def is_listed(state: JobState) -> bool:

@@ -35,9 +35,12 @@ from .session import DialectSession
 SILENCE_SECONDS: Final = 25.0
 """How long a worker may say nothing before its grace begins; it pings every 5 seconds and registers every 10."""
 CONFIRM_SECONDS: Final = 30.0
-"""How long a worker that came back may take to claim again what it had; the rest is lost."""
+"""How long a worker that came back may take to claim again what it had; the rest is lost. Also how long nothing may be
+heard of a job that it claimed before it is made to come back once."""
 EARLY_MESSAGES: Final = 100
 """Messages that may come before the registration; they are taken after it."""
+FIRST_LIST_SECONDS: Final = 1.0
+"""How long after its connection a worker is sent its first list: after what it claims at once."""
 LIST_PAUSE: Final = 0.25
 """Seconds between two whole lists to one worker, at least."""
 DEFINITIONS: Final = 200
@@ -66,26 +69,42 @@ class DialectWorker(DialectSession):
         self._id = ""
         self._early: list[tuple[str, Any]] = []
         self._unconfirmed: set[str] = set()
+        self._unproved: dict[str, float] = {}
         self._aborted: dict[str, None] = {}
         self._held_back = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._confirming: asyncio.TimerHandle | None = None
+        self._proving: asyncio.TimerHandle | None = None
         self._listing: asyncio.TimerHandle | None = None
 
     async def _serve(self) -> None:
         self.access.need(Right.WORK)
-        self.outbox.push(self.whole())
-        self.board.enter(self)
+        self._listing = asyncio.get_running_loop().call_later(FIRST_LIST_SECONDS, self._begin)
         self._watch()
         try:
             await self.each()
         finally:
             self.board.leave(self)
-            for timer in (self._watchdog, self._confirming, self._listing):
+            for timer in (self._watchdog, self._confirming, self._proving, self._listing):
                 if timer is not None:
                     timer.cancel()
             if self._info is not None:
                 self.shell.leave(self, self._info.incarnation)
+
+    def _begin(self) -> None:
+        """Shows it the queue from now on.
+
+        Not at once: a worker that comes back claims what it still has right after it has registered, and stops what a
+        list does not give to it.
+        """
+        self._listing = None
+        self.board.enter(self)
+        self.listed()
+        self._ask_status()
+
+    def _ask_status(self) -> None:
+        if self._info is not None and self in self.board.members:
+            self.outbox.push(shapes.text_frame("StatusRequest", UNSET))
 
     def _watch(self) -> None:
         """Closes the connection when the worker is silent."""
@@ -148,7 +167,7 @@ class DialectWorker(DialectSession):
             self._unconfirmed = set(held)
             if held:
                 self._confirming = asyncio.get_running_loop().call_later(CONFIRM_SECONDS, self._confirmed)
-            self.outbox.push(shapes.text_frame("StatusRequest", UNSET))
+            self._ask_status()
 
     def _join(self, held: dict[str, Held]) -> None:
         """Registers with the queue, which takes everything that is not among ``held`` for lost."""
@@ -157,8 +176,7 @@ class DialectWorker(DialectSession):
 
     def _held(self) -> dict[str, Held]:
         """What the queue has given to this worker: its own word for it comes later, when it claims that again."""
-        assert self._info is not None, "registered before"  # noqa: S101
-        worker = self.shell.core.workers.get(self._info.incarnation)
+        worker = self.shell.core.workers.get(self._info.incarnation) if self._info is not None else None
         leases = worker.leases.values() if worker is not None else ()
         return {lease.job: Held(lease.job, lease.attempt, lease.phase) for lease in leases if lease.live}
 
@@ -169,6 +187,22 @@ class DialectWorker(DialectSession):
             held = self._held()
             lost, self._unconfirmed = self._unconfirmed, set()
             self._join({job: one for job, one in held.items() if job not in lost})
+
+    def _prove(self) -> None:
+        """Makes a worker connect again of whose claims nothing was heard since: it then claims what it really has.
+
+        It may have stopped one by a list that was on its way when its claim was granted, and it never says so.
+        """
+        loop = asyncio.get_running_loop()
+        held = self._held()
+        self._unproved = {job: since for job, since in self._unproved.items() if job in held}
+        oldest = min(self._unproved.values(), default=None)
+        left = oldest + CONFIRM_SECONDS - loop.time() if oldest is not None else 0.0
+        if oldest is not None and left <= 0 and not self._held_back:
+            self._proving = None
+            self.close_soon(CloseCode.RESTART)
+            return
+        self._proving = loop.call_later(max(left, 1.0), self._prove) if oldest is not None else None
 
     # -------------------------------------------------------------------------------------- what the worker tells us
 
@@ -188,6 +222,10 @@ class DialectWorker(DialectSession):
         job = self._holds(change.job)
         if job is not None and not had:
             self._aborted.pop(job.id, None)
+            loop = asyncio.get_running_loop()
+            self._unproved[job.id] = loop.time()
+            if self._proving is None:
+                self._proving = loop.call_later(CONFIRM_SECONDS, self._prove)
             self.shell.apply(ev.PhaseReported(self._info.incarnation, job.id, job.attempt, Phase.RUNNING))
 
     def _refused(self, _message: Message) -> None:
@@ -226,6 +264,7 @@ class DialectWorker(DialectSession):
         if job is None:
             return
         assert self._info is not None, "registered before"  # noqa: S101
+        self._unproved.pop(job.id, None)
         attempt, phase = job.attempt, outcomes.phase_of(said.step)
         self.shell.apply(ev.PhaseReported(self._info.incarnation, job.id, attempt, phase))
         await self._add(job.id, attempt, said.logs, phase)
@@ -320,9 +359,28 @@ class DialectWorker(DialectSession):
         if self._aborted and any(self._aborted.pop(job, ...) is None for job in list(jobs)):
             self._list_soon()
 
+    def whole(self) -> bytes:
+        """The whole list, with what this worker was given as its own although that is not durable yet.
+
+        A worker stops what a list has not given to it for a few seconds, and the database may be slower or away.
+        """
+        ahead = self._ahead()
+        return self.board.whole_but(ahead) if ahead else super().whole()
+
+    def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
+        """Some jobs; see `whole`."""
+        ahead = {job: body for job, body in self._ahead().items() if job in jobs}
+        return self.board.subset(jobs, ahead) if ahead else super().subset(jobs, frame)
+
+    def _ahead(self) -> dict[str, bytes]:
+        """The jobs that it has and that the board does not show so, as they are."""
+        core = self.shell.core
+        ahead = [one for one in self._held().values() if not self.board.shows(one.job, one.attempt)]
+        return {one.job: shapes.encode(shapes.job_of(core, core.jobs[one.job].wire())) for one in ahead}
+
     def _list_soon(self) -> None:
         """Sends a whole list, which is the only thing that makes a worker stop."""
-        if self._listing is None:
+        if self._listing is None and self in self.board.members:
             self._listing = asyncio.get_running_loop().call_later(LIST_PAUSE, self._list_now)
 
     def _list_now(self) -> None:

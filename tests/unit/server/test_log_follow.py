@@ -85,6 +85,11 @@ class Scene:
         self.desk.logs.finished(JOB)
         return Packet(Changed(seq=1, job=self.desk.job.wire()))
 
+    def end(self, follow: LogFollow) -> None:
+        """The job is finished, and the follower is told."""
+        packet = self.finish()
+        follow.finish(self.desk.job.wire(), packet)
+
     async def until(self, *said: Any) -> None:
         """Waits until all of this was said, and nothing else."""
         async with asyncio.timeout(PATIENCE):
@@ -172,7 +177,7 @@ async def test_the_end_comes_after_the_last_line(scene: Scene) -> None:
     await scene.rest()
     scene.wire.room = False
     await scene.desk.add(line(0), line(1))
-    follow.finish(scene.finish())
+    scene.end(follow)
     await scene.rest()
     assert scene.wire.said == []
     assert scene.over == []
@@ -187,7 +192,7 @@ async def test_the_end_comes_after_the_last_line(scene: Scene) -> None:
 async def test_the_end_waits_for_a_catching_up_that_is_under_way(scene: Scene) -> None:
     await scene.desk.add(line(0))
     follow = await scene.follow()
-    follow.finish(scene.finish())
+    scene.end(follow)
     await scene.until(0, "end")
 
 
@@ -195,7 +200,7 @@ async def test_one_that_watches_the_whole_queue_is_told_the_end_by_others(scene:
     follow = await scene.follow()
     await scene.desk.add(line(0))
     scene.finish()
-    follow.finish(None)
+    follow.finish(scene.desk.job.wire(), None)
     async with asyncio.timeout(PATIENCE):
         while not scene.over:
             await asyncio.sleep(0)
@@ -238,7 +243,7 @@ async def test_after_stop_nothing_is_said(scene: Scene) -> None:
     follow = await scene.follow()
     follow.stop()
     await scene.desk.add(line(0))
-    follow.finish(scene.finish())
+    scene.end(follow)
     await scene.rest()
     assert scene.wire.messages == []
     assert scene.over == []

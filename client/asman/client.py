@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Unpack
+from typing import Any, Final, Literal, Unpack, cast
 
 import msgspec
 
@@ -25,6 +27,7 @@ from .deadline import deadline, milliseconds
 from .definitions import JobFields, make
 from .following import Tracker
 from .job import Job
+from .many import WINDOW, Item, Items, patiently, stream
 
 
 class Queue:
@@ -160,6 +163,69 @@ class Queue:
     ) -> Job:
         return Job(self._connection, self._blobs, tracker, state, definition, namespace=namespace, accepted=accepted)
 
+    async def submit_many(
+        self, items: Items, *, window: int = WINDOW, **shared: Unpack[SubmitFields]
+    ) -> AsyncIterator[Job]:
+        """Submits thousands of jobs, and gives each once the hub has it durably, in the order of the items.
+
+        A hub that is killed on the way, or says that it is overloaded, is waited for; no job is submitted twice for
+        it. Keep only those handles that are needed: one that is dropped costs nothing.
+
+        .. code-block:: python
+
+            async for job in queue.submit_many({"command": ["./simulate", str(seed)]} for seed in range(100_000)):
+                ...
+
+        Args:
+            items: Each a `Definition`, or a mapping with what `submit` would be told by keyword; read as there is room.
+            window: How many may be without an answer at a time.
+            **shared: What `submit` is told for all of them; an item's own word goes before.
+
+        Raises:
+            AsmanError: What the first item that is refused meets; those before it were given. The error's note says
+                which it was.
+        """
+        async with aclosing(stream(self._submitter(shared), items, window=window, ordered=True)) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def run_many(
+        self, items: Items, *, window: int = WINDOW, ordered: bool = False, **shared: Unpack[SubmitFields]
+    ) -> AsyncIterator[Job]:
+        """Runs thousands of jobs, and gives each when it is finished; ``job.verdict`` says how, `Job.result` the rest.
+
+        Args:
+            items: As for `submit_many`.
+            window: How many may be unfinished, or finished and not yet given, at a time.
+            ordered: In the order of the items, instead of as they finish.
+            **shared: As for `submit_many`.
+
+        Raises:
+            AsmanError: As `submit_many`. A job that fails raises nothing.
+        """
+        submit = self._submitter({**shared, "follow": True})
+
+        async def run(item: Item) -> Job:
+            job = await submit(item)
+            await job.wait()
+            return job
+
+        async with aclosing(stream(run, items, window=window, ordered=ordered)) as jobs:
+            async for job in jobs:
+                yield job
+
+    def _submitter(self, shared: SubmitFields) -> Callable[[Item], Coroutine[Any, Any, Job]]:
+        async def submit(item: Item) -> Job:
+            if isinstance(item, Definition):
+                item = {"definition": item}
+            unknown = item.keys() - SUBMIT_FIELDS
+            if unknown:
+                raise BadRequest(f"'{min(map(str, unknown))}' is not something that a job can be told by keyword")
+            own = cast(SubmitFields, {**shared, **item})
+            return await patiently(partial(self.submit, **own), self._reconnect)
+
+        return submit
+
     async def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
         """A handle of a job that is on this queue.
 
@@ -248,6 +314,24 @@ class Queue:
         steps on the way; after a break everything missed is given, or all states again.
         """
         return watch(self.address, timeout=self._timeout, reconnect=self._reconnect)
+
+
+class SubmitFields(JobFields, total=False):
+    """What `Queue.submit` can be told by keyword."""
+
+    definition: Definition | Mapping[str, Any] | None
+    namespace: str
+    priority: int
+    reuse: Literal["cached", "never"]
+    timeout: str | float | None
+    queue_timeout: str | float | None
+    phase_timeouts: Mapping[Phase | str, str | float] | None
+    max_attempts: int | None
+    follow: bool
+    callbacks: m.Callbacks | Mapping[str, Any] | None
+
+
+SUBMIT_FIELDS: Final = SubmitFields.__required_keys__ | SubmitFields.__optional_keys__
 
 
 def _phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Phase, int]:

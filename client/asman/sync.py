@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -31,6 +31,7 @@ from . import client, job, outputs
 from .address import Address
 from .changes import Change
 from .logs import Line
+from .many import WINDOW, Item, from_thread
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -251,6 +252,21 @@ class Queue(_Mirror):
     def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
         """A handle of a job that is on this queue; see `asman.Queue.get`."""
         return Job(self._get(job, namespace=namespace, timeout=timeout), self._loop)
+
+    def submit_many(self, items: Iterable[Item], *, window: int = WINDOW, **shared: Any) -> Iterator[Job]:
+        """Submits thousands of jobs and gives each in order; see `asman.Queue.submit_many`.
+
+        The items are read in a thread of their own, so a generator of them may take its time and use this queue.
+        """
+        many = self._inner.submit_many(from_thread(items), window=window, **shared)
+        return (Job(job, self._loop) for job in self._loop.each(many))
+
+    def run_many(
+        self, items: Iterable[Item], *, window: int = WINDOW, ordered: bool = False, **shared: Any
+    ) -> Iterator[Job]:
+        """Runs thousands of jobs and gives each when it is finished; see `asman.Queue.run_many` and `submit_many`."""
+        many = self._inner.run_many(from_thread(items), window=window, ordered=ordered, **shared)
+        return (Job(job, self._loop) for job in self._loop.each(many))
 
     @property
     def address(self) -> Address:

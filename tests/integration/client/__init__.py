@@ -1,0 +1,1 @@
+"""The client against real hubs and workers."""

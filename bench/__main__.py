@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, containers, depth, dialect, logs, page
+from bench import blobs, client, containers, depth, dialect, logs, page
 
 SCENARIOS = {
     "blobs": blobs,
+    "client": client,
     "containers": containers,
     "depth": depth,
     "dialect": dialect,

@@ -14,6 +14,7 @@ from tests.support.engine import engine_for_session
 from tests.support.images import ensure_busybox
 from tests.support.postgres import PostgresServer, postgres_for_session
 from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
+from tests.support.python_image import ensure_python
 from tests.support.s3 import S3Server, s3_for_session
 
 _PROCESSES = pytest.StashKey[AsmanProcesses]()
@@ -29,6 +30,12 @@ def engine() -> Iterator[Engine]:
 def busybox_image(engine: Engine) -> str:
     """The name of an image with a shell and the usual small programs, already in the engine."""
     return ensure_busybox(engine)
+
+
+@pytest.fixture(scope="session")
+def python_image(engine: Engine) -> str:
+    """The name of an image with this machine's Python and a shell, already in the engine."""
+    return ensure_python(engine)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
     from . import sync
     from .address import Address, new_queue_name
+    from .calls import CallFailed
     from .client import Queue, connect
+    from .executor import Executor, Future
     from .failure import JobFailed
     from .job import Job
     from .logs import Line
@@ -71,7 +73,9 @@ _HOMES: Final = {
     "asman_shared.messages": ("JobState", "Verdict", "WorkerState"),
     "asman_shared.states": ("Phase", "Reason", "State"),
     "asman.address": ("Address", "new_queue_name"),
+    "asman.calls": ("CallFailed",),
     "asman.client": ("Queue", "connect"),
+    "asman.executor": ("Executor", "Future"),
     "asman.failure": ("JobFailed",),
     "asman.job": ("Job",),
     "asman.logs": ("Line",),
@@ -102,11 +106,14 @@ __all__ = [
     "BadRequest",
     "BadUnit",
     "Build",
+    "CallFailed",
     "Conflict",
     "ConnectionFailed",
     "DataRef",
     "Definition",
+    "Executor",
     "Forbidden",
+    "Future",
     "Job",
     "JobFailed",
     "JobResult",

@@ -10,7 +10,8 @@ from typing import Final
 
 from asman_shared import limits
 from asman_shared import messages as m
-from asman_shared.errors import AsmanError, ConnectionFailed, NotFound
+from asman_shared.definition import SHA256
+from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound
 from asman_shared.transfer import Blob, Downloader, Http, Patience, Progress, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.sink import FileSink, MemorySink
@@ -159,3 +160,14 @@ def named(error: AsmanError, label: str) -> AsmanError:
     made = type(error)(f"{label} can't be read: {error.message}", field=error.field)
     made.__cause__ = error
     return made
+
+
+def check_key(key: str) -> str:
+    """The name of a blob, when it can be one.
+
+    Raises:
+        BadRequest: It can't.
+    """
+    if SHA256.fullmatch(key) is None:
+        raise BadRequest("a blob is named by its sha256: 64 hex digits in lower case", field="key")
+    return key

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Unpack, cast
 
 import msgspec
 
 from asman_shared import messages as m
-from asman_shared.definition import Definition
+from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import BadRequest
 from asman_shared.identity import job_id
 from asman_shared.states import Phase, State
 from asman_shared.transfer import Progress
 
 from .address import Address, parse_address
-from .blobs import Blobs
+from .blobs import Blobs, check_key
 from .callbacks import read_callbacks
 from .changes import Change, pages, watch
 from .connection import Connection
 from .deadline import deadline, milliseconds
 from .definitions import JobFields, make
 from .following import Tracker
+from .inputs import blob_of
 from .job import Job
 from .many import WINDOW, Item, Items, patiently, stream
 
@@ -126,14 +129,7 @@ class Queue:
             BadDefinition: Something in it is wrong; the error's ``field`` names what.
             AsmanError: The hub refused it or can't be reached.
         """
-        slow = any(fields.get(name) for name in ("inputs", "files", "config_files", "build"))
-        made, blobs = await asyncio.to_thread(make, definition, fields) if slow else make(definition, fields)
-        if made.image is None and made.build is None and self._connection.welcome is not None:
-            made.image = self._connection.welcome.default_image or None
-        if blobs:
-            # A definition that is too large is told before anything is sent.
-            await asyncio.to_thread(job_id, made)
-            await self._blobs.store(blobs.values(), progress)
+        made = await self.define(definition, progress=progress, **fields)
         submit = m.Submit(
             ref=0,
             definition=made,
@@ -151,6 +147,36 @@ class Queue:
         tracker = Tracker()
         accepted = await self._connection.request(submit, m.Accepted, tracker=tracker)
         return self._job(tracker, accepted.job, made, namespace=namespace, accepted=accepted)
+
+    async def define(
+        self,
+        definition: Definition | Mapping[str, Any] | None = None,
+        *,
+        progress: Progress | None = None,
+        **fields: Unpack[JobFields],
+    ) -> Definition:
+        """The whole definition that `submit` would send, with everything that it names stored on the hub.
+
+        Many jobs that have much in common are quicker when that is defined once and given to each.
+
+        Args:
+            definition: As for `submit`.
+            progress: As for `submit`.
+            **fields: As for `submit`.
+
+        Raises:
+            BadDefinition: Something in it is wrong; the error's ``field`` names what.
+            AsmanError: What it names can't be stored.
+        """
+        slow = any(fields.get(name) for name in ("inputs", "files", "config_files"))
+        made, blobs = await asyncio.to_thread(make, definition, fields) if slow else make(definition, fields)
+        if made.image is None and made.build is None and self._connection.welcome is not None:
+            made.image = self._connection.welcome.default_image or None
+        if blobs:
+            # A definition that is too large is told before anything is sent.
+            await asyncio.to_thread(job_id, made)
+            await self._blobs.store(blobs.values(), progress)
+        return made
 
     def _job(
         self,
@@ -241,6 +267,78 @@ class Queue:
         async with deadline(timeout, f"asking for job {job[:12]}"):
             answer = await self._connection.request(m.Get(ref=0, job=job), m.Job, tracker=tracker)
         return self._job(tracker, answer.job, answer.definition, namespace=namespace)
+
+    async def put_blob(
+        self, source: bytes | str | os.PathLike[str], *, progress: Progress | None = None, timeout: float | None = None
+    ) -> DataRef:
+        """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
+
+        Args:
+            source: The bytes, or the path of a file.
+            progress: Is told how many bytes were sent, piece by piece; a negative number takes back what has to be
+                sent again.
+            timeout: Seconds.
+
+        Returns:
+            A ref to use as an input. What no job names is forgotten after a while.
+
+        Raises:
+            BadDefinition: The file can't be read.
+            AsmanError: It can't be stored.
+        """
+        blob = await asyncio.to_thread(blob_of, source)
+        async with deadline(timeout, f"storing {blob.label}"):
+            await self._blobs.store([blob], progress)
+        return DataRef(blob.sha256, "key")
+
+    async def get_blob(self, key: str, *, timeout: float | None = None) -> bytes:
+        """The bytes of a blob, verified.
+
+        Args:
+            key: Its sha256.
+            timeout: Seconds.
+
+        Raises:
+            NotFound: It is not stored.
+            AsmanError: It can't be read.
+        """
+        async with deadline(timeout, f"reading blob {key[:12]}"):
+            return await self._blobs.read(self._blobs.wanted(check_key(key)))
+
+    async def save_blob(
+        self,
+        key: str,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> Path:
+        """Writes a blob into a file, verified; never leaves half a file.
+
+        Args:
+            key: Its sha256.
+            path: The file; what is there is replaced.
+            progress: Is told how many bytes came, piece by piece; a negative number takes back what has to come again.
+            timeout: Seconds.
+
+        Raises:
+            NotFound: It is not stored.
+            OSError: The file can't be written.
+            AsmanError: It can't be read.
+        """
+        to = Path(path)
+        async with deadline(timeout, f"reading blob {key[:12]}"):
+            await self._blobs.save(self._blobs.wanted(check_key(key)), to, progress, executable=False)
+        return to
+
+    async def blob_size(self, key: str, *, timeout: float | None = None) -> int:
+        """The bytes that a blob has.
+
+        Raises:
+            NotFound: It is not stored.
+        """
+        async with deadline(timeout, f"asking for blob {key[:12]}"):
+            return (await self._blobs.links([check_key(key)]))[key].size
 
     async def validate(
         self,

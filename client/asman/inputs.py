@@ -149,6 +149,23 @@ def hash_file(path: Path, where: str) -> Blob:
     return Blob(digest.hexdigest(), before.st_size, partial(_open, path), f"'{path}'", file_state(before))
 
 
+def blob_of(source: bytes | str | os.PathLike[str]) -> Blob:
+    """The blob that bytes or a file are; a file is read here: call it in a thread.
+
+    Raises:
+        BadDefinition: The file can't be read.
+    """
+    if isinstance(source, bytes):
+        return Blob(hashlib.sha256(source).hexdigest(), len(source), source, "these bytes")
+    path = Path(source)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadDefinition(f"'{path}' is not a file", field="source")
+        return hash_file(path, "source")
+    except OSError as error:
+        raise _unreadable(path, "source", error) from error
+
+
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
 

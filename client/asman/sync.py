@@ -16,9 +16,7 @@ queue may be used from several threads.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +27,7 @@ from asman_shared.definition import Definition
 
 from . import client, job, outputs
 from .address import Address
+from .background import BackgroundLoop
 from .changes import Change
 from .logs import Line
 from .many import WINDOW, Item, from_thread
@@ -39,57 +38,10 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class _Loop:
-    """An event loop in a thread."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="asman", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Does it there and waits here; an interrupt here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """The items, one by one."""
-
-        async def end() -> None:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
-
-        try:
-            while (found := self.run(_next(items))) is not None:
-                yield found[0]
-        finally:
-            self.run(end())
-
-    def stop(self) -> None:
-        """Ends the loop and its thread."""
-        self.run(self._loop.shutdown_asyncgens())
-        self.run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-async def _next(items: AsyncIterator[T]) -> tuple[T] | None:
-    try:
-        return (await anext(items),)
-    except StopAsyncIteration:
-        return None
-
-
 class _Mirror:
     """An object of the async client, seen from another thread."""
 
-    def __init__(self, inner: Any, loop: _Loop) -> None:
+    def __init__(self, inner: Any, loop: BackgroundLoop) -> None:
         self._inner = inner
         self._loop = loop
 
@@ -148,7 +100,7 @@ class Output(_Mirror):
 class JobResult:
     """How a job ended and what it made; see `asman.JobResult`."""
 
-    def __init__(self, inner: outputs.JobResult, loop: _Loop) -> None:
+    def __init__(self, inner: outputs.JobResult, loop: BackgroundLoop) -> None:
         self._inner = inner
         self._loop = loop
         self.job = inner.job
@@ -163,7 +115,7 @@ class JobResult:
 
 
 class _Outputs(Mapping[str, Output]):
-    def __init__(self, inner: outputs.Outputs, loop: _Loop) -> None:
+    def __init__(self, inner: outputs.Outputs, loop: BackgroundLoop) -> None:
         self._inner = inner
         self._loop = loop
 
@@ -297,7 +249,7 @@ class Queue(_Mirror):
 
 def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0) -> Queue:
     """Connects to a queue; arguments and errors are those of `asman.connect`."""
-    loop = _Loop()
+    loop = BackgroundLoop()
     try:
         inner = loop.run(_open(address, hub, timeout, reconnect))
     except BaseException:

@@ -1,0 +1,100 @@
+"""What a script pays: 100,000 jobs through one connection, a hub that is killed among them, and calls of functions."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asman
+from bench import client_calls, client_start
+from bench.measure import Report, rss
+from tests.support.processes import HubProcess
+from tests.support.ready_worker import ready_worker
+
+MIB = 1024 * 1024
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """How many of each."""
+    parser.add_argument("--jobs", type=int, default=100_000, help="jobs that are submitted [100000]")
+    parser.add_argument("--calls", type=int, default=10_000, help="calls of a function [10000]")
+    parser.add_argument("--window", type=int, default=1000, help="jobs on their way at a time [1000]")
+
+
+def _items(count: int, of: str) -> Iterator[dict[str, Any]]:
+    return ({"image": "alpine", "command": ["./simulate", of, str(i)]} for i in range(count))
+
+
+def _peak() -> int:
+    """The most that this process ever had in memory, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[float, int, int]:
+    """Submits all; returns the seconds, what the memory grew by, and how many jobs the queue then has."""
+    name = "killed" if kill else "plain"
+    async with asman.connect(hub.queue(name)) as queue:
+        before = rss()
+        begun = time.perf_counter()
+        given = 0
+        async for _ in queue.submit_many(_items(jobs, name), window=window, follow=False):
+            given += 1
+            if kill and given == jobs // 2:
+                await asyncio.to_thread(hub.restart)
+        took = time.perf_counter() - begun
+        assert given == jobs
+        grown = max(0, _peak() - before)
+        return took, grown, len({job.id async for job in queue.jobs()})
+
+
+async def _run(hub: HubProcess, jobs: int, window: int) -> tuple[float, int]:
+    """Runs all on a worker that does nothing, with a hub that is killed in the middle; seconds, and how many ended."""
+    ended: set[str] = set()
+    async with asman.connect(hub.queue("run")) as queue:
+        begun = time.perf_counter()
+        stream = queue.run_many(_items(jobs, "run"), window=window)
+        async with ready_worker(hub.queue("run")):
+            async for job in stream:
+                ended.add(job.id)
+                if len(ended) == jobs // 2:
+                    break
+            await asyncio.to_thread(hub.restart)
+        async with ready_worker(hub.queue("run")):
+            async for job in stream:
+                assert job.id not in ended
+                ended.add(job.id)
+        return time.perf_counter() - begun, len(ended)
+
+
+def run(wanted: argparse.Namespace) -> Report:
+    """Measures."""
+    report = Report("client")
+    report.notes.append("the hub stores each job durably (SQLite, every commit synced) before a submit is answered")
+    with tempfile.TemporaryDirectory() as folder:
+        hub = HubProcess(Path(folder), "--grace", "1s")
+        hub.start()
+        try:
+            before = _peak()
+            for kill in (False, True):
+                said = ", hub killed (kill -9) in the middle" if kill else ""
+                took, grown, there = asyncio.run(_submit(hub, wanted.jobs, wanted.window, kill))
+                report.add(f"submit_many of {wanted.jobs:,}{said}", "s", [took])
+                report.add(f"… jobs a second{said}", "jobs/s", [wanted.jobs / took])
+                report.add(f"… jobs that the queue then has{said}", "jobs", [there], f"{wanted.jobs}: each once")
+                report.add(f"… client memory grew by at most{said}", "MiB", [grown / MIB])
+            few = max(1, wanted.jobs // 10)
+            took, ended = asyncio.run(_run(hub, few, wanted.window))
+            report.add(f"run_many of {few:,}, hub killed in the middle", "s", [took])
+            report.add("… jobs that finished, each once", "jobs", [ended], str(few))
+            report.add("client's largest memory over all of this", "MiB", [(_peak() - before) / MIB])
+        finally:
+            hub.terminate()
+    client_calls.measure(report, wanted.calls)
+    client_start.measure(report)
+    return report

@@ -1,0 +1,364 @@
+"""`asman.Executor`: Python functions as jobs, behind the interface that ``concurrent.futures`` has.
+
+.. code-block:: python
+
+    with asman.Executor("https://hub.example/q/my-queue", image="python:3.11") as executor:
+        for result in executor.map(simulate, range(10_000)):
+            print(result)
+
+Each submitted call is a job; `Executor.map` puts as many quick calls into one job as are about a second of work. A
+call may run twice when its worker is lost (see ``max_attempts``); its result is taken once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from itertools import islice
+from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
+
+from msgspec.structs import replace
+
+from asman_shared.definition import DataRef, Definition
+from asman_shared.errors import BadDefinition, BadRequest
+from asman_shared.limits import INLINE_BYTES, MAX_ATTEMPTS
+from asman_shared.states import State
+
+from . import calls, client, sync
+from .background import BackgroundLoop
+from .calls import Call, Outcomes, Pace
+from .definitions import JobFields
+from .job import Job
+from .logs import Line
+from .many import patiently
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WINDOW: Final = 256
+"""Jobs on their way at a time."""
+FIRST_JOBS: Final = 8
+"""Jobs of a `Executor.map` before it is known how long its calls take."""
+CALLS_AHEAD: Final = 20_000
+"""Calls of a `Executor.map` on their way at a time, over all its jobs."""
+KEPT_SECONDS: Final = 1800.0
+"""How long a stored function is taken for stored; after that the hub is asked again."""
+KEPT_FUNCTIONS: Final = 256
+CANCEL_SECONDS: Final = 10.0
+
+
+class Future(futures.Future[T]):
+    """A call on its way. Unlike a thread's, a call that runs can be cancelled: its job is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stop: Callable[[], None] | None = None
+        self._handle: Job | None = None
+        self._where: BackgroundLoop | None = None
+
+    @property
+    def job(self) -> sync.Job | None:
+        """Its job, once there is one; several calls of `Executor.map` share one."""
+        if self._handle is None or self._where is None:
+            return None
+        return sync.Job(self._handle, self._where)
+
+    def running(self) -> bool:
+        """Whether its job runs now."""
+        return not self.done() and self._handle is not None and self._handle.state.state is State.RUNNING
+
+    def cancel(self) -> bool:
+        """Gives the call up and stops its job; False when it is over already."""
+        cancelled = super().cancel()
+        if cancelled and self._stop is not None:
+            self._stop()
+        return cancelled
+
+
+def show(line: Line) -> None:
+    """Prints what a function printed, to the same stream here."""
+    if line.stream != "system":
+        stream = sys.stderr if line.stream == "stderr" else sys.stdout
+        stream.write(line.text if line.text.endswith("\r") else f"{line.text}\n")
+
+
+class Executor(futures.Executor):
+    """Runs functions as jobs of a queue. Use it in ``with``, or call `shutdown`; from any thread.
+
+    The job's Python must be of the same minor version as this one (3.11, say) and needs no packages for Asman's sake.
+    Functions that are part of an installed package are named, not sent: the image must have that package.
+
+    Args:
+        queue: The queue's URL, or its name with ``hub``.
+        hub: The hub, for a name.
+        python: The Python of the image.
+        cache: Whether a call that was made before is answered with its result. Without it each call is run.
+        on_line: Is told each line that functions print; they are printed here by default, None drops them.
+        window: Jobs on their way at a time; more wait here.
+        max_attempts: Lost workers after which a job is given up; 1 when a call must not run twice.
+        priority: From -100 to 100.
+        timeout: How long one job may run, in seconds or as text (``20m``).
+        connect_timeout: Seconds for connecting and for each answer of a hub that is there.
+        reconnect: Seconds that the hub may be away; None for as long as it takes.
+        **fields: What all jobs are told: ``image``, ``cpus``, ``memory``, ``gpus``, ``tags``, ``env``, ``files``, ….
+
+    Raises:
+        AsmanError: The hub can't be reached, or a field is wrong.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        hub: str | None = None,
+        *,
+        python: str = "python3",
+        cache: bool = False,
+        on_line: Callable[[Line], None] | None = show,
+        window: int = WINDOW,
+        max_attempts: int = MAX_ATTEMPTS,
+        priority: int = 0,
+        timeout: str | float | None = None,
+        connect_timeout: float = 30.0,
+        reconnect: float | None = 300.0,
+        **fields: Unpack[JobFields],
+    ) -> None:
+        taken = {"command", "entrypoint", "version", "outputs"} & fields.keys()
+        if taken:
+            raise BadRequest(f"an executor sets '{min(taken)}' itself")
+        if window < 1:
+            raise BadRequest(f"a window is at least 1, not {window}", field="window")
+        self._python = python
+        self._cache = cache
+        self._on_line = on_line
+        self._window = window
+        self._patience = reconnect
+        self._policy: dict[str, Any] = {"max_attempts": max_attempts, "priority": priority, "timeout": timeout}
+        self._lock = threading.Lock()
+        self._over = False
+        self._open: set[Future[Any]] = set()
+        self._stored: dict[bytes, tuple[float, DataRef]] = {}
+        self._loop = BackgroundLoop()
+        try:
+            self._queue = client.connect(queue, hub, timeout=connect_timeout, reconnect=reconnect)
+            self._base = self._loop.run(self._begin(fields))
+        except BaseException:
+            self._loop.stop()
+            raise
+
+    async def _begin(self, fields: JobFields) -> Definition:
+        """Connects and stores what all jobs share."""
+        self._places = asyncio.Semaphore(self._window)
+        await self._queue.open()
+        try:
+            base = await self._queue.define(**fields)
+            shared = await self._queue.put_blob(calls.program())
+        except BaseException:
+            await self._queue.close()
+            raise
+        names = {calls.PROGRAM, calls.FUNCTION, calls.CALLS}
+        if taken := names & (base.inputs or {}).keys():
+            raise BadDefinition(f"an input can't be named '{min(taken)}' here", field="inputs")
+        base.inputs = {**(base.inputs or {}), calls.PROGRAM: shared}
+        base.command = [self._python, "-c", calls.BOOT, calls.VERSION]
+        return base
+
+    # ------------------------------------------------------------------------------------------------------- calls
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Runs ``fn(*args, **kwargs)`` as a job of its own.
+
+        Raises:
+            RuntimeError: The executor was shut down.
+        """
+        future: Future[T] = Future()
+        self._start(future, fn, [(args, kwargs)], lambda found: cast(T, calls.value_of(found.outcomes[0])))
+        return future
+
+    def map(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 0
+    ) -> Iterator[T]:
+        """``fn`` of the items, in order, as the built-in ``map`` does; items are read as results are taken.
+
+        Args:
+            fn: The function; it is sent once.
+            *iterables: Its arguments; they may be endless.
+            timeout: Seconds from now in which the results must be taken.
+            chunksize: Calls in one job; 0 for as many as take about a second, by measure.
+
+        Raises:
+            TimeoutError: The time is over; what is on its way is cancelled.
+            BaseException: What a call raised; what is on its way is cancelled.
+        """
+        if chunksize < 0:
+            raise BadRequest(f"a chunk has at least one call, not {chunksize}", field="chunksize")
+        packed = calls.pack(fn)
+        source: Iterator[Call] = ((arguments, {}) for arguments in zip(*iterables, strict=False))
+        ahead = _Ahead(self, packed, source, Pace(chunksize), self._window)
+        ahead.fill()
+        return ahead.results(None if timeout is None else time.monotonic() + timeout)
+
+    def _start(
+        self,
+        future: Future[T],
+        function: Callable[..., Any] | bytes,
+        batch: list[Call],
+        read: Callable[[Outcomes], T],
+    ) -> None:
+        with self._lock:
+            if self._over:
+                raise RuntimeError("this executor was shut down: it takes no more calls")
+            self._open.add(future)
+        future.add_done_callback(self._ended)
+        try:
+            packed = function if isinstance(function, bytes) else calls.pack(function)
+            arguments = calls.pack(batch)
+        except Exception as error:
+            future.set_exception(error)
+            return
+        future._where = self._loop
+        self._loop.start(self._run(future, packed, arguments, read))
+
+    def _ended(self, future: futures.Future[Any]) -> None:
+        with self._lock:
+            self._open.discard(cast(Future[Any], future))
+
+    async def _run(self, future: Future[T], function: bytes, arguments: bytes, read: Callable[[Outcomes], T]) -> None:
+        """Takes a call through its life, on the loop."""
+        task, loop = asyncio.current_task(), self._loop
+        assert task is not None  # noqa: S101 - this is a coroutine
+        future._stop = lambda: loop.call(task.cancel)
+        try:
+            async with self._places:
+                if future.cancelled():
+                    return
+                data = await self._finished(future, function, arguments)
+            value = await asyncio.to_thread(lambda: read(calls.unpack(data)))
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                future.cancel()
+        except BaseException as error:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        else:
+            if future.set_running_or_notify_cancel():
+                future.set_result(value)
+        finally:
+            future._stop = None
+
+    async def _finished(self, future: Future[Any], function: bytes, arguments: bytes) -> bytes:
+        """Runs the job; what it wrote.
+
+        Raises:
+            JobFailed: It did not come to an end.
+        """
+        definition = replace(self._base, v=None if self._cache else secrets.token_hex(8))
+        inputs = {calls.FUNCTION: await self._function(function), calls.CALLS: arguments}
+        # A run that others may wait for too is held by a slot of this call's own: that is what cancel releases.
+        namespace = f"call-{secrets.token_hex(8)}" if self._cache else "_"
+        submit = asyncio.ensure_future(
+            patiently(
+                lambda: self._queue.submit(definition, inputs=inputs, namespace=namespace, **self._policy),
+                self._patience,
+            )
+        )
+        try:
+            future._handle = job = await asyncio.shield(submit)
+            if self._on_line is not None:
+                async for lines in job.log_parts():
+                    for line in lines:
+                        self._on_line(line)
+            result = await job.result()
+            return await result.outputs[calls.RESULT].read_bytes()
+        except asyncio.CancelledError:
+            await (await submit).cancel(timeout=CANCEL_SECONDS)
+            raise
+
+    async def _function(self, packed: bytes) -> DataRef | bytes:
+        """A function as an input; a large one is stored once."""
+        if len(packed) <= INLINE_BYTES:
+            return packed
+        kept = self._stored.pop(packed, None)
+        if kept is None or time.monotonic() - kept[0] > KEPT_SECONDS:
+            kept = time.monotonic(), await self._queue.put_blob(packed)
+            while len(self._stored) >= KEPT_FUNCTIONS:
+                del self._stored[next(iter(self._stored))]
+        self._stored[packed] = kept
+        return kept[1]
+
+    # --------------------------------------------------------------------------------------------------------- end
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more calls, and ends the connection when all are done.
+
+        Args:
+            wait: Whether to wait for that here.
+            cancel_futures: Give up those that are not done.
+        """
+        with self._lock:
+            first, self._over = not self._over, True
+            left = list(self._open)
+        if cancel_futures:
+            for future in left:
+                future.cancel()
+        if first:
+            # No daemon: a program that does not wait here still ends only when its calls are done.
+            self._ending = threading.Thread(target=self._end, args=(left,), name="asman executor")
+            self._ending.start()
+        if wait:
+            self._ending.join()
+
+    def _end(self, left: list[Future[Any]]) -> None:
+        futures.wait(left)
+        try:
+            self._loop.run(self._queue.close())
+        finally:
+            self._loop.stop()
+
+
+class _Ahead:
+    """The jobs of one `Executor.map` that are on their way: as many as the bounds allow, no more."""
+
+    def __init__(self, executor: Executor, function: bytes, source: Iterator[Call], pace: Pace, window: int) -> None:
+        self._executor = executor
+        self._function = function
+        self._source = source
+        self._pace = pace
+        self._window = window
+        self._waiting: deque[tuple[Future[Outcomes], int]] = deque()
+        self._calls = 0
+
+    def fill(self) -> None:
+        """Submits jobs while there is room."""
+        most = self._window if self._pace.known else min(FIRST_JOBS, self._window)
+        while len(self._waiting) < most and self._calls < CALLS_AHEAD:
+            batch = list(islice(self._source, self._pace.size))
+            if not batch:
+                return
+            future: Future[Outcomes] = Future()
+            self._executor._start(future, self._function, batch, lambda found: found)
+            self._waiting.append((future, len(batch)))
+            self._calls += len(batch)
+
+    def results(self, until: float | None) -> Iterator[Any]:
+        """The results in order."""
+        try:
+            while self._waiting:
+                future, size = self._waiting[0]
+                found = future.result(None if until is None else max(0.0, until - time.monotonic()))
+                self._waiting.popleft()
+                self._calls -= size
+                self._pace.took(found.seconds, found.outcomes)
+                self.fill()
+                for outcome in found.outcomes:
+                    yield calls.value_of(outcome)
+        finally:
+            for future, _ in self._waiting:
+                future.cancel()

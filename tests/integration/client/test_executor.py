@@ -1,0 +1,174 @@
+"""Functions as jobs, run by a real worker."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import asman
+from asman.calls import RemoteTraceback
+from asman.logs import Line
+
+
+@pytest.fixture
+def lines() -> list[Line]:
+    return []
+
+
+@pytest.fixture
+def executor(up: str, lines: list[Line]) -> Iterator[asman.Executor]:
+    with asman.Executor(up, on_line=lines.append, cpus=0.5) as made:
+        yield made
+        made.shutdown(cancel_futures=True)
+
+
+def test_a_result_an_exception_and_what_was_printed_come_back(executor: asman.Executor, lines: list[Line]) -> None:
+    unit = "apples"
+
+    def count(number: int, *, more: int = 0) -> str:
+        print("counting")
+        return f"{number + more} {unit}"
+
+    def fail(number: int) -> None:
+        raise KeyError(number)
+
+    good, bad = executor.submit(count, 3, more=4), executor.submit(fail, 5)
+    assert good.result(30) == "7 apples"
+    with pytest.raises(KeyError) as caught:
+        bad.result(30)
+    assert caught.value.args == (5,)
+    assert isinstance(caught.value.__cause__, RemoteTraceback)
+    assert "in fail" in str(caught.value.__cause__)
+    assert [line.text for line in lines if line.stream == "stdout"] == ["counting"]
+    assert good.job is not None
+    assert good.job.verdict is not None
+
+
+def test_each_call_is_run_unless_results_are_to_be_kept(up: str, executor: asman.Executor) -> None:
+    def anything() -> float:
+        import random
+
+        return random.random()
+
+    assert len({executor.submit(anything).result(30) for _ in range(3)}) == 3
+    with asman.Executor(up, cache=True, cpus=0.5) as keeping:
+        assert len({keeping.submit(anything).result(30) for _ in range(3)}) == 1
+
+
+def test_map_gives_results_in_order_and_reads_no_further_than_it_has_to(executor: asman.Executor) -> None:
+    def double(number: int, other: int) -> int:
+        return number * 2 + other
+
+    results = executor.map(double, itertools.count(), itertools.repeat(1))
+    assert list(itertools.islice(results, 500)) == [i * 2 + 1 for i in range(500)]
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_map_gives_what_came_before_an_exception(executor: asman.Executor) -> None:
+    def careful(number: int) -> int:
+        if number == 7:
+            raise ValueError("seven")
+        return number
+
+    found = []
+    with pytest.raises(ValueError, match="seven"):
+        for each in executor.map(careful, range(100), chunksize=5):
+            found.append(each)
+    assert found == list(range(7))
+
+
+def test_large_functions_and_values_travel_as_blobs(executor: asman.Executor) -> None:
+    table = bytes(range(256)) * 4000
+
+    def look(at: int, more: bytes) -> bytes:
+        return table[:at] + more
+
+    assert executor.submit(look, 1000_000, table).result(30) == table[:1000_000] + table
+
+
+def test_a_call_is_cancelled_while_it_runs(executor: asman.Executor) -> None:
+    begun = threading.Event()
+
+    def forever() -> None:
+        import time
+
+        print("begun", flush=True)
+        time.sleep(3600)
+
+    executor._on_line = lambda line: begun.set()
+    future = executor.submit(forever)
+    assert begun.wait(30)
+    assert future.running()
+    assert future.cancel()
+    assert future.cancelled()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(0)
+    job = future.job
+    assert job is not None
+    assert job.wait(30).reason == "Cancelled"
+
+
+def test_calls_from_many_threads(executor: asman.Executor) -> None:
+    def square(number: int) -> int:
+        return number * number
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda i: executor.submit(square, i), range(12)))
+    done = concurrent.futures.wait(made, timeout=60).done
+    assert sorted(each.result() for each in done) == [i * i for i in range(12)]
+
+
+def test_a_job_that_dies_says_how(executor: asman.Executor) -> None:
+    def die() -> None:
+        import os
+
+        print("last words", flush=True)
+        os._exit(9)
+
+    with pytest.raises(asman.JobFailed, match="exited with code 9") as caught:
+        executor.submit(die).result(30)
+    assert "last words" in caught.value.lines
+
+
+def test_what_can_not_travel_is_an_error_of_its_call_alone(executor: asman.Executor) -> None:
+    def lock() -> Any:
+        import threading
+
+        return threading.Lock()
+
+    class Odd(Exception):
+        def __reduce__(self) -> Any:
+            raise TypeError("never")
+
+    def odd() -> None:
+        raise Odd("strange")
+
+    assert isinstance(executor.submit(lambda x: x, threading.Lock()).exception(30), TypeError)
+    assert isinstance(executor.submit(lock).exception(30), TypeError)
+    with pytest.raises(asman.CallFailed, match="strange"):
+        executor.submit(odd).result(30)
+
+
+def test_after_the_end_no_more_calls_are_taken(up: str) -> None:
+    executor = asman.Executor(up, cpus=0.5)
+    future = executor.submit(int, "3")
+    executor.shutdown(wait=False)
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(int, "4")
+    assert future.result(30) == 3
+    executor.shutdown()
+    assert not [each for each in threading.enumerate() if each.name.startswith("asman")]
+
+
+def test_another_python_and_fields_that_are_not_to_be_given_are_told(up: str) -> None:
+    with pytest.raises(asman.BadRequest, match="'command'"):
+        asman.Executor(up, command="x")
+    with pytest.raises(asman.ConnectionFailed):
+        asman.Executor("http://127.0.0.1:1/q/nobody")
+    with asman.Executor(up, python="no-such-python", cpus=0.5) as executor, pytest.raises(asman.JobFailed):
+        executor.submit(int, "3").result(30)

@@ -154,6 +154,12 @@ class Pace:
 
     It begins with one and grows by what was measured, by some factor at most, so that one quick call among slow ones
     makes no job of hours.
+
+    Args:
+        fixed: So many, whatever is measured; 0 for by measure.
+
+    Attributes:
+        known: Whether it has grown to what fits; until then few jobs are worth submitting.
     """
 
     TARGET = 1.0
@@ -174,5 +180,6 @@ class Pace:
         """A job took so long for its calls."""
         each = seconds / max(1, len(calls))
         fits = self.MOST if each <= 0 else int(self.TARGET / each)
-        self._size = max(1, min(fits, self._size * self.FACTOR, self.MOST))
-        self.known = True
+        best = max(1, min(fits, self.MOST))
+        self._size = min(best, self._size * self.FACTOR)
+        self.known = self.known or self._size == best

@@ -168,7 +168,7 @@ class Queue:
             BadDefinition: Something in it is wrong; the error's ``field`` names what.
             AsmanError: What it names can't be stored.
         """
-        slow = any(fields.get(name) for name in ("inputs", "files", "config_files"))
+        slow = any(fields.get(name) for name in ("inputs", "files", "config_files", "build"))
         made, blobs = await asyncio.to_thread(make, definition, fields) if slow else make(definition, fields)
         if made.image is None and made.build is None and self._connection.welcome is not None:
             made.image = self._connection.welcome.default_image or None

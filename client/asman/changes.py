@@ -22,7 +22,8 @@ class Changes:
     That bounds it by the number of jobs: a slow reader misses steps on the way, never where something got to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recent: int | None = None) -> None:
+        self._recent = recent
         self._waiting: dict[str, Change] = {}
         self._resync = True
         self._something = asyncio.Event()
@@ -75,12 +76,15 @@ class Changes:
         workers = await connection.request(m.Workers(ref=0), m.WorkerPage)
         for worker in workers.workers:
             yield worker
+        left = self._recent
         async for page in pages(connection, []):
             yield page.counts
-            for job in page.jobs:
+            for job in page.jobs[:left]:
                 waiting = self._waiting.get(job.id)
                 if not (isinstance(waiting, m.JobState) and waiting.rev >= job.rev):
                     yield job
+            if left is not None and (left := left - len(page.jobs)) <= 0:
+                return
 
 
 async def pages(connection: Connection, states: list[State]) -> AsyncIterator[m.JobPage]:
@@ -96,13 +100,21 @@ async def pages(connection: Connection, states: list[State]) -> AsyncIterator[m.
         before = page.next
 
 
-async def watch(address: Address, *, timeout: float, reconnect: float | None) -> AsyncIterator[Change]:
+async def watch(
+    address: Address, *, timeout: float, reconnect: float | None, recent: int | None = None
+) -> AsyncIterator[Change]:
     """Opens a connection of its own that is pushed every change, so that a slow reader only slows itself.
+
+    Args:
+        address: The queue.
+        timeout: As for `Connection`, and so is ``reconnect``.
+        reconnect: See there.
+        recent: How many jobs it begins with, the newest; all of them when None.
 
     Raises:
         AsmanError: The hub can't be reached, or stayed away for longer than allowed.
     """
-    changes = Changes()
+    changes = Changes(recent)
     connection = Connection(
         address,
         follow="queue",

@@ -405,13 +405,16 @@ class Queue:
         async with deadline(timeout, "asking for the workers"):
             return (await self._connection.request(m.Workers(ref=0), m.WorkerPage)).workers
 
-    def changes(self) -> AsyncIterator[Change]:
+    def changes(self, recent: int | None = None) -> AsyncIterator[Change]:
         """Every change of the queue, beginning with all workers and jobs as they are.
 
         Runs on a connection of its own. A reader that is slow gets the newest state of each job and worker and misses
         steps on the way; after a break everything missed is given, or all states again.
+
+        Args:
+            recent: Begin with so many of the newest jobs only: a queue may hold a million.
         """
-        return watch(self.address, timeout=self._timeout, reconnect=self._reconnect)
+        return watch(self.address, timeout=self._timeout, reconnect=self._reconnect, recent=recent)
 
 
 class SubmitFields(JobFields, total=False):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asman_shared import messages as m
 from asman_shared.errors import BadRequest
 from asman_shared.states import Reason
 
-from .blobs import Blobs
+from .blobs import Blobs, check_key
 from .connection import Connection
 from .deadline import deadline
 from .failure import JobFailed
@@ -18,7 +19,11 @@ from .logs import Line, LogReader, followable, last_lines, selection
 from .outputs import JobResult
 
 if TYPE_CHECKING:
+    import os
+
     from asman_shared.definition import Definition
+
+    from .address import Address
 
 LAST_LINES: Final = 20
 """Log lines that a `JobFailed` carries."""
@@ -63,6 +68,15 @@ class Job:
 
     def __repr__(self) -> str:
         return f"Job({self.id[:12]}, {self.state.state.value})"
+
+    @property
+    def address(self) -> Address:
+        """The queue that it is on."""
+        return self._connection.address
+
+    async def save_blob(self, key: str, path: str | os.PathLike[str]) -> None:
+        """Writes a blob that its definition names into a file; see `Queue.save_blob`."""
+        await self._blobs.save(self._blobs.wanted(check_key(key)), Path(path), executable=False)
 
     @property
     def state(self) -> m.JobState:

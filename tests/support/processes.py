@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ def asman_command() -> list[str]:
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without settings for Asman, so that a developer's own don't reach the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASMAN_")}
+    settings = str(Path(tempfile.gettempdir()) / "asman-tests-settings")
+    kept["ASMAN_CONFIG_HOME"] = settings  # what a person used is not what tests use
     return {**kept, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200", **(extra or {})}
 
 

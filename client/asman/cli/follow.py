@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import exits
+from .phases import phase_line
 from .shapes import job_value
 from .terminal import Terminal, progress
 
 if TYPE_CHECKING:
+    from asman_shared.definition import Definition
     from asman_shared.messages import Verdict
 
-    from ..client import Queue
+    from ..client import Queue, SubmitFields
     from ..definitions import JobFields
     from ..job import Job
     from ..outputs import JobResult
@@ -27,31 +29,18 @@ async def submit(
     queue: Queue,
     terminal: Terminal,
     fields: JobFields,
-    *,
-    namespace: str,
-    priority: int,
-    reuse: str,
-    timeout: str | None,
+    policy: SubmitFields,
+    definition: Definition | dict[str, Any] | None = None,
 ) -> Job:
     """Submits a job and says what that did.
 
     Raises:
         AsmanError: It was not taken.
     """
-    from asman_shared.errors import BadRequest
-
-    if reuse not in ("cached", "never"):
-        raise BadRequest(f"--reuse is 'cached' or 'never', not '{reuse}'")
     total = sum(_size(Path(path)) for path in cast(dict[str, Path], fields.get("files") or {}).values())
-    with progress("uploading", total) as moved:
-        job = await queue.submit(
-            namespace=namespace,
-            priority=priority,
-            reuse="never" if reuse == "never" else "cached",
-            timeout=timeout,
-            progress=moved,
-            **fields,
-        )
+    own: dict[str, Any] = {**policy, **fields, "definition": definition}
+    with progress("uploading", total, quiet=terminal.quiet) as moved:
+        job = await queue.submit(progress=moved, **own)
     terminal.note(f"{_SAID[job.answer]} {job.url}")
     if job.verdict is None and not job.able:
         terminal.note(f"it waits: {job.why or 'no connected worker can run it'}")
@@ -82,8 +71,10 @@ async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interr
         AsmanError: It can't be followed any more, or its outputs can't be saved.
     """
     try:
-        async for lines in job.log_parts():
-            terminal.logs(lines)
+        async with phase_line(job, terminal) as phases:
+            async for lines in job.log_parts():
+                phases.clear()
+                terminal.logs(lines)
         result = await job.result(check=False)
     except asyncio.CancelledError:
         task = asyncio.current_task()
@@ -98,7 +89,7 @@ async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Pat
     """Saves a finished job's outputs and says how it ended; returns the exit code."""
     saved: list[Path] = []
     if output is not None:
-        saved = await save(result, output)
+        saved = await save(result, output, quiet=terminal.quiet)
         terminal.note(f"saved {_files(len(saved))} in {output}")
         for name, why in result.skipped.items():
             terminal.note(f"not saved: {name}: {why}")
@@ -111,9 +102,9 @@ async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Pat
     return exits.of_verdict(result.verdict)
 
 
-async def save(result: JobResult, output: Path) -> list[Path]:
+async def save(result: JobResult, output: Path, *, quiet: bool = False) -> list[Path]:
     """Saves outputs into a folder, with a bar on a terminal."""
-    with progress("downloading", sum(file.size for file in result.outputs.values())) as moved:
+    with progress("downloading", sum(file.size for file in result.outputs.values()), quiet=quiet) as moved:
         return await result.save_outputs(output, moved)
 
 

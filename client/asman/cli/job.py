@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as o
-from .follow import finish, follow, save, say_end, submit
+from .filters import Wanted
+from .follow import finish, save, say_end
 from .shapes import job_value, outputs_value, state_value
 from .terminal import Terminal, table
 
@@ -28,91 +29,37 @@ JobWords = Annotated[
 WaitTimeout = Annotated[str | None, typer.Option("--timeout", help="How long to wait: 90s, 20m.", show_default=False)]
 
 
-@app.command("add")
-def add(
-    queue: o.QueueArgument = None,
-    hub: o.HubOption = None,
-    command: Annotated[
-        str | None, typer.Option("--command", "-c", help="The command, split into words as a shell does.")
-    ] = None,
-    image: o.ImageOption = None,
-    file: o.FileOption = None,
-    env: o.EnvOption = None,
-    cpus: o.CpusOption = None,
-    memory: o.MemoryOption = None,
-    gpus: o.GpusOption = None,
-    tag: o.TagOption = None,
-    timeout: o.TimeoutOption = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is finished, as 'asman run' does.")] = False,
-    output: o.OutputOption = None,
-    keep: o.KeepOption = None,
-    namespace: o.NamespaceOption = "_",
-    priority: o.PriorityOption = 0,
-    reuse: o.ReuseOption = "cached",
-    json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-) -> None:
-    """Submit a job; with --wait, show its output and exit with its exit code."""
-    terminal = Terminal(json=json, quiet=quiet)
-
-    async def work() -> int:
-        async with o.open_queue(queue, hub) as opened:
-            job = await submit(
-                opened,
-                terminal,
-                {
-                    "image": image,
-                    "command": command,
-                    "files": o.read_files(file),
-                    "env": o.read_env(env) or None,
-                    "cpus": cpus,
-                    "memory": memory,
-                    "gpus": gpus,
-                    "tags": tag or None,
-                    "outputs": keep or None,
-                },
-                namespace=namespace,
-                priority=priority,
-                reuse=reuse,
-                timeout=timeout,
-            )
-            if wait or output is not None:
-                return await follow(job, terminal, output=output)
-            if json:
-                terminal.value(job_value(job))
-            else:
-                terminal.result(job.id)
-            return 0
-
-    raise typer.Exit(asyncio.run(work()))
-
-
 @app.command("list")
 def list_jobs(
     queue: o.QueueArgument = None,
     hub: o.HubOption = None,
     state: Annotated[
-        list[str] | None, typer.Option("--state", help="Only Queued, Running or Finished. Repeatable.")
+        list[str] | None,
+        typer.Option("--state", help="Only Queued, Running or Finished, or a reason such as Failed. Repeatable."),
+    ] = None,
+    image: Annotated[str, typer.Option("--image", help="Only those whose image has this in its name.")] = "",
+    grep: Annotated[str, typer.Option("--grep", help="Only those whose command has this.")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Only those with this tag. Repeatable.")] = None,
+    worker: Annotated[str, typer.Option("--worker", help="Only those of this worker (its id).")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="Only those that this slot holds.")] = "",
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only those submitted in the last 2h, 30m, …", show_default=False)
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 50,
     json: o.JsonOption = False,
 ) -> None:
     """List a queue's jobs, newest first."""
-    from asman_shared.errors import BadRequest
-    from asman_shared.states import State
-
     terminal = Terminal(json=json)
-    known = {each.value.lower(): each for each in State}
-    try:
-        states = [known[each.lower()] for each in state or ()]
-    except KeyError as error:
-        raise BadRequest(f"{error} is not a state: Queued, Running and Finished are") from None
+    wanted = Wanted.of(state, image=image, grep=grep, tags=tag, worker=worker, namespace=namespace, since=since)
 
     async def work() -> None:
+        jobs = []
         async with o.open_queue(queue, hub) as opened:
-            jobs = []
-            async for job in opened.jobs(states):
-                jobs.append(job)
+            async for job in opened.jobs(wanted.states):
+                if wanted.too_old(job):
+                    break
+                if wanted.fits(job):
+                    jobs.append(job)
                 if len(jobs) == limit:
                     break
         if json:
@@ -158,7 +105,7 @@ def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
     from asman_shared.units import format_duration
 
     facts = [("job", str(value["id"])), ("url", str(value["url"])), ("state", str(value["state"]))]
-    definition, verdict = value["definition"], value.get("verdict")
+    definition, verdict = value.get("definition"), value.get("verdict")
     facts += [(k, str(definition[k])) for k in ("image", "command") if isinstance(definition, dict) and k in definition]
     if isinstance(verdict, dict):
         facts.append(("reason", str(verdict["reason"])))
@@ -215,16 +162,21 @@ def result(
     hub: o.HubOption = None,
     output: o.OutputOption = None,
     timeout: WaitTimeout = None,
+    json: o.JsonOption = False,
     quiet: o.QuietOption = False,
 ) -> None:
-    """Write a job's result as JSON when it is finished, and exit with its exit code."""
+    """Show a job's result when it is finished, and exit with its exit code."""
     from ..deadline import milliseconds
 
     seconds = milliseconds(timeout, field="timeout") / 1000 or None
+    terminal = Terminal(json=json, quiet=quiet)
 
     async def work(job: Job) -> int:
         found = await job.result(seconds, check=False)
-        return await finish(job, found, Terminal(json=True, quiet=quiet), output=output)
+        if not json:
+            for name, text in _facts(job_value(job, found)):
+                terminal.result(f"{name:>10}  {text}")
+        return await finish(job, found, terminal, output=output)
 
     with_job(words, hub, work)
 

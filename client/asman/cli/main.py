@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import doctor, exits, hub, job, logs, queue, run, terminal, up, worker
+from . import blob, doctor, exits, hub, job, logs, queue, run, submitting, terminal, up, watch, worker
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 
@@ -25,10 +25,15 @@ app.command("run")(run.run)
 app.command("hub")(hub.hub)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
+job.app.command("add")(submitting.add)
+job.app.command("url")(submitting.url)
+job.app.command("copy")(submitting.copy)
 job.app.command("logs")(logs.logs)
 job.app.command("summary")(logs.summary)
 app.add_typer(job.app, name="job")
+queue.app.command("watch")(watch.watch)
 app.add_typer(queue.app, name="queue")
+app.add_typer(blob.app, name="blob")
 
 
 def _version(wanted: bool) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
+    from ..address import Address
     from ..client import Queue
     from ..job import Job
 
@@ -18,7 +21,9 @@ _SHORTEST: Final = 4
 QueueArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="QUEUE", help="The queue's URL, or its name with --hub. Default: $ASMAN_QUEUE.", show_default=False
+        metavar="QUEUE",
+        help="The queue's URL, @name, or its name with --hub. Default: $ASMAN_QUEUE.",
+        show_default=False,
     ),
 ]
 HubOption = Annotated[
@@ -65,20 +70,44 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")]
 
 
-def open_queue(queue: str | None, hub: str | None) -> Queue:
-    """The queue that a command line names, not yet connected.
+def find_queue(queue: str | None, hub: str | None) -> Address:
+    """The queue that a command line names: by its URL, its name, or as ``@name`` by what this user calls it.
 
     Raises:
         BadRequest: It names none, or one that can't be read.
+        NotFound: This user has no queue of that name.
     """
     from asman_shared.errors import BadRequest
 
-    from ..client import connect
+    from ..address import parse_address
+    from . import known
 
-    named = queue or os.environ.get(QUEUE_VARIABLE)
-    if not named:
+    given = queue or os.environ.get(QUEUE_VARIABLE)
+    if not given:
         raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
-    return connect(named, hub)
+    return parse_address(known.named(given[1:]) if given.startswith("@") else given, hub)
+
+
+@asynccontextmanager
+async def open_queue(queue: str | None, hub: str | None) -> AsyncIterator[Queue]:
+    """A connection to the queue that a command line names; the queue is remembered for ``asman queue list``.
+
+    Raises:
+        AsmanError: It names none, or it can't be reached.
+    """
+    from ..client import connect
+    from . import known
+
+    address = find_queue(queue, hub)
+    async with connect(address.url) as opened:
+        known.remember(address.url)
+        yield opened
+
+
+def only_of_environment(ctx: typer.Context, name: str) -> bool:
+    """Whether an option has its value from the environment: then what is said of this one job goes before."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def read_files(given: list[str] | None) -> dict[str, Path]:

@@ -21,20 +21,61 @@ def new(
     hub: Annotated[
         str, typer.Option("--hub", envvar="ASMAN_HUB", help="The hub that it is to be on.")
     ] = "http://localhost:8000",
+    called: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="What you call it: write @NAME for its URL.", show_default=False)
+    ] = "",
     json: o.JsonOption = False,
 ) -> None:
     """Make an unguessable name for a queue; the queue itself comes into being when it is first used."""
     from ..address import Address, new_queue_name, parse_hub
+    from . import known
 
+    if called:
+        known.check_name(called)
     address = Address(parse_hub(hub), new_queue_name())
+    known.remember(address.url, called)
     terminal = Terminal(json=json)
+    worker = f"asman worker {address.url}"
     if json:
-        terminal.value({"queue": address.queue, "url": address.url, "page": address.page})
+        terminal.value({"queue": address.queue, "url": address.url, "page": address.page, "worker": worker})
         return
     terminal.result(address.url)
-    terminal.note(f"\nwho has this URL can use the queue. Share a machine:\n\n  asman worker {address.url}\n")
-    terminal.note(f"run something:\n\n  asman run {address.url} -- echo hello\n")
+    terminal.note(f"\nwho has this URL can use the queue. Share a machine:\n\n  {worker}\n")
+    terminal.note(f"run something:\n\n  asman run {f'@{called}' if called else address.url} -- echo hello\n")
     terminal.note(f"watch it:\n\n  {address.page}")
+
+
+@app.command("list")
+def list_queues(
+    forget: Annotated[
+        str | None, typer.Option("--forget", metavar="QUEUE", help="Take one out of the list.", show_default=False)
+    ] = None,
+    json: o.JsonOption = False,
+) -> None:
+    """List the queues that you have used from here, the last one first; their URLs are secrets."""
+    from datetime import UTC, datetime
+
+    from asman_shared.errors import NotFound
+
+    from . import known
+
+    terminal = Terminal(json=json)
+    if forget is not None and not known.forget(o.find_queue(forget, None).url):
+        raise NotFound("that queue is not in your list")
+    queues = known.known_queues()
+    if json:
+        terminal.value([{"url": each["url"], "name": each["name"], "used": each["used"]} for each in queues])
+        return
+    rows = [
+        (
+            f"@{each['name']}" if each["name"] else "",
+            datetime.fromtimestamp(each["used"] / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M"),
+            each["url"],
+        )
+        for each in queues
+    ]
+    for line in table(("NAME", "USED", "URL"), rows):
+        terminal.result(line)
 
 
 @app.command("status")

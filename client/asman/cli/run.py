@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from . import options as o
 from .follow import OnInterrupt, follow, submit
+from .joboptions import JobOptions, takes_job_options
 from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from asman_shared.definition import Definition
 
 OnInterruptOption = Annotated[
     str,
@@ -21,35 +25,26 @@ OnInterruptOption = Annotated[
 ]
 
 
+@takes_job_options
 def run(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUEUE] -- COMMAND…", help="Where and what to run.", show_default=False),
+        typer.Argument(metavar="[QUEUE|URL] -- COMMAND…", help="Where and what to run.", show_default=False),
     ] = None,
     hub: o.HubOption = None,
-    image: o.ImageOption = None,
-    file: o.FileOption = None,
-    env: o.EnvOption = None,
-    cpus: o.CpusOption = None,
-    memory: o.MemoryOption = None,
-    gpus: o.GpusOption = None,
-    tag: o.TagOption = None,
-    timeout: o.TimeoutOption = None,
     output: o.OutputOption = None,
-    keep: o.KeepOption = None,
-    namespace: o.NamespaceOption = "_",
-    priority: o.PriorityOption = 0,
-    reuse: o.ReuseOption = "cached",
-    workdir: Annotated[str | None, typer.Option("--workdir", "-w", help="Working directory.")] = None,
     on_interrupt: OnInterruptOption = "ask",
     json: o.JsonOption = False,
     quiet: o.QuietOption = False,
+    *,
+    options: JobOptions,
 ) -> None:
     """Run a command as a job, show its output as it comes, and exit with its exit code.
 
-    Words behind ``--`` are the command, one argument each: ``asman run QUEUE -i alpine -- sh -c 'echo hello'``.
-    The same job a second time is not run again: its output and result come from the first.
+    Words behind ``--`` are the command, one argument each: ``asman run QUEUE -i alpine -- sh -c 'echo hello'``. Without
+    ``--`` the first word is the queue and the others are the command. ``asman run URL`` runs the job that is in the URL
+    of a page (see ``asman job url``); options and a command replace parts of it.
     """
     from asman_shared.errors import BadRequest
 
@@ -57,32 +52,31 @@ def run(
     if on_interrupt not in ("ask", "cancel", "leave"):
         raise BadRequest(f"--on-interrupt is 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
     terminal = Terminal(json=json, quiet=quiet)
+    fields, policy = options.fields(), options.policy()
+    if command:
+        fields["command"] = command
+    definition: Definition | None = None
+    if queue is not None and "#" in queue:
+        definition, queue, of_url = _from_url(queue)
+        policy = cast(Any, {**policy, **of_url, **options.spoken()})
+        if o.only_of_environment(ctx, "image") and (definition.image or definition.build):
+            fields["image"] = None
 
     async def work() -> int:
         async with o.open_queue(queue, hub) as opened:
-            job = await submit(
-                opened,
-                terminal,
-                {
-                    "image": image,
-                    "command": command or None,
-                    "workdir": workdir,
-                    "files": o.read_files(file),
-                    "env": o.read_env(env) or None,
-                    "cpus": cpus,
-                    "memory": memory,
-                    "gpus": gpus,
-                    "tags": tag or None,
-                    "outputs": keep or None,
-                },
-                namespace=namespace,
-                priority=priority,
-                reuse=reuse,
-                timeout=timeout,
-            )
+            job = await submit(opened, terminal, fields, policy, definition)
             return await follow(job, terminal, output=output, on_interrupt=cast(OnInterrupt, on_interrupt))
 
     raise typer.Exit(asyncio.run(work()))
+
+
+def _from_url(url: str) -> tuple[Definition, str | None, Any]:
+    from asman_shared.job_url import read_job_url
+
+    from .given import policy_of, queue_of
+
+    found = read_job_url(url)
+    return found.definition, queue_of(found), policy_of(found)
 
 
 def _words(before: list[str], behind: list[str] | None) -> tuple[str | None, list[str]]:

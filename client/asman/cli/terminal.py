@@ -82,17 +82,18 @@ def _write(to: TextIO, text: str) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Any]:
+def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Any]:
     """A bar on a terminal, nothing elsewhere.
 
     Args:
         title: What is moved.
-        total: Bytes.
+        total: Bytes; a little of them is moved without a bar.
+        quiet: No bar at all.
 
     Yields:
         A function that is told how many bytes more have been moved.
     """
-    if not sys.stderr.isatty() or total < 1024 * 1024:
+    if quiet or not sys.stderr.isatty() or total < 1024 * 1024:
         yield lambda moved: None
         return
     from rich.console import Console

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ async def hub() -> AsyncIterator[FakeHub]:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASMAN_CONFIG_HOME", str(tmp_path / "settings"))
     for name in ("ASMAN_HUB", "ASMAN_QUEUE", "ASMAN_IMAGE", "ASMAN_DEBUG"):
         monkeypatch.delenv(name, raising=False)

@@ -215,7 +215,7 @@ async def test_the_nouns_of_a_job(hub: FakeHub, run: Run, tmp_path: Path) -> Non
     assert [json.loads(line)["text"] for line in lines] == ["two"]
     waited = await run("job", "wait", hub.url, job, "--timeout", "5s")
     assert (waited.code, waited.out) == (3, "")
-    result = await run("job", "result", hub.url, job)
+    result = await run("job", "result", "--json", hub.url, job)
     assert (result.code, list(json.loads(result.out)["outputs"])) == (3, ["made.txt"])
     assert "made.txt" in (await run("job", "outputs", hub.url, job)).out
     await run("job", "outputs", hub.url, job, "-o", str(tmp_path))
@@ -250,7 +250,7 @@ async def test_a_wait_that_is_too_long_exits_124(hub: FakeHub, run: Run) -> None
         (["run", "URL", "--reuse", "perhaps", "--", "x"], 125, "error: --reuse is"),
         (["job", "show", "URL", "xyz"], 125, "error: 'xyz' is not a job"),
         (["job", "show", "URL", "abcdef"], 125, "error: no job on this queue begins with 'abcdef'"),
-        (["job", "list", "URL", "--state", "gone"], 125, "error: 'gone' is not a state"),
+        (["job", "list", "URL", "--state", "gone"], 125, "error: 'gone' is neither a state nor a reason"),
         (["run", "--nonsense"], 2, "Usage: asman run"),
         (["nonsense"], 2, "Usage: asman"),
         (["up", "--executor", "magic"], 125, "error: --executor is"),

@@ -1,0 +1,171 @@
+"""What a job is told on a command line: one object for every command that submits one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_type_hints
+
+import typer
+
+from . import options as o
+
+if TYPE_CHECKING:
+    from ..client import SubmitFields
+    from ..definitions import JobFields
+
+GitOption = Annotated[
+    str | None, typer.Option("--git", help="A git repository to build the image from: https://…[#ref].")
+]
+DockerfileOption = Annotated[
+    Path | None,
+    typer.Option("--dockerfile", help="A Dockerfile to build the image from; with --git, its path in the repository."),
+]
+BuildArgOption = Annotated[
+    list[str] | None, typer.Option("--build-arg", help="NAME=VALUE for the build. Repeatable.", metavar="NAME=VALUE")
+]
+WorkdirOption = Annotated[str | None, typer.Option("--workdir", "-w", help="Working directory.")]
+QueueTimeoutOption = Annotated[
+    str | None, typer.Option("--queue-timeout", help="How long it may wait to run: 1h.", show_default=False)
+]
+PhaseTimeoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--phase-timeout", metavar="PHASE=DURATION", help="How long another phase may take: pulling=10m. Repeatable."
+    ),
+]
+AttemptsOption = Annotated[
+    int | None,
+    typer.Option("--max-attempts", min=1, max=100, help="Lost workers after which it is given up [3].",
+                 show_default=False),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """All that ``asman run`` and ``asman job add`` can say about a job and how it is submitted."""
+
+    image: o.ImageOption = None
+    git: GitOption = None
+    dockerfile: DockerfileOption = None
+    build_arg: BuildArgOption = None
+    file: o.FileOption = None
+    env: o.EnvOption = None
+    workdir: WorkdirOption = None
+    cpus: o.CpusOption = None
+    memory: o.MemoryOption = None
+    gpus: o.GpusOption = None
+    tag: o.TagOption = None
+    keep: o.KeepOption = None
+    timeout: o.TimeoutOption = None
+    queue_timeout: QueueTimeoutOption = None
+    phase_timeout: PhaseTimeoutOption = None
+    max_attempts: AttemptsOption = None
+    namespace: o.NamespaceOption = "_"
+    priority: o.PriorityOption = 0
+    reuse: o.ReuseOption = "cached"
+
+    def fields(self) -> JobFields:
+        """What the job is.
+
+        Raises:
+            AsmanError: An option can't be read, or two contradict each other.
+        """
+        build = self._build()
+        return {
+            # $ASMAN_IMAGE, which may be why there is an image, is for jobs that say nothing about theirs.
+            "image": None if build else self.image,
+            "build": build,
+            "files": o.read_files(self.file),
+            "env": o.read_env(self.env) or None,
+            "workdir": self.workdir,
+            "cpus": self.cpus,
+            "memory": self.memory,
+            "gpus": self.gpus,
+            "tags": self.tag or None,
+            "outputs": self.keep or None,
+        }
+
+    def _build(self) -> dict[str, Any] | None:
+        from asman_shared.errors import BadDefinition
+
+        if self.git is None and self.dockerfile is None:
+            if self.build_arg:
+                raise BadDefinition("--build-arg is for an image that is built: give --git or --dockerfile as well")
+            return None
+        made: dict[str, Any] = {"context": self.git, "buildArgs": self.build_arg or None}
+        if self.git is not None:
+            made["filename"] = None if self.dockerfile is None else str(self.dockerfile)
+        elif self.dockerfile is not None:
+            made["dockerfile"] = self.dockerfile.read_text()
+        return {name: value for name, value in made.items() if value is not None}
+
+    def policy(self) -> SubmitFields:
+        """How it is submitted.
+
+        Raises:
+            BadRequest: An option can't be read.
+        """
+        from asman_shared.errors import BadRequest
+
+        if self.reuse not in ("cached", "never"):
+            raise BadRequest(f"--reuse is 'cached' or 'never', not '{self.reuse}'")
+        return {
+            "namespace": self.namespace,
+            "priority": self.priority,
+            "reuse": "never" if self.reuse == "never" else "cached",
+            "timeout": self.timeout,
+            "queue_timeout": self.queue_timeout,
+            "phase_timeouts": _phases(self.phase_timeout),
+            "max_attempts": self.max_attempts,
+        }
+
+    def spoken(self) -> dict[str, Any]:
+        """What of `policy` was said, and not left to its default."""
+        return {name: value for name, value in self.policy().items() if value not in (None, _SILENT.get(name))}
+
+
+_SILENT: Final[dict[str, Any]] = {"namespace": "_", "priority": 0, "reuse": "cached", "phase_timeouts": {}}
+
+
+def _phases(given: list[str] | None) -> dict[Any, Any]:
+    from asman_shared.errors import BadRequest
+
+    limits = {}
+    for text in given or ():
+        name, equals, duration = text.partition("=")
+        if not equals:
+            raise BadRequest(f"--phase-timeout is written like pulling=10m, not '{text}'")
+        limits[name] = duration
+    return limits
+
+
+def takes_job_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command all options of `JobOptions`, which it gets as the one argument ``options``."""
+    hints = get_type_hints(JobOptions, include_extras=True)
+    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
+    names = [each.name for each in fields(JobOptions)]
+    spread = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if each.default is MISSING else each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(JobOptions)
+    ]
+
+    def taking(**given: Any) -> None:
+        options = JobOptions(**{name: given.pop(name) for name in names})
+        command(options=options, **given)
+
+    made = cast(Any, taking)
+    # Positional parameters first, as a signature has to have them; the order is that of the help.
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + spread
+    made.__signature__ = inspect.Signature(parameters)
+    made.__annotations__ = {each.name: each.annotation for each in parameters}
+    made.__doc__ = command.__doc__
+    made.__name__ = command.__name__
+    return taking

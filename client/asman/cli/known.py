@@ -1,0 +1,115 @@
+"""The queues that this user has used, in a file that only this user can read: a queue's name grants everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Final
+
+MOST: Final = 200
+"""Queues that are remembered; the one not used for longest goes first."""
+FRESH_MS: Final = 60_000
+"""A queue that was used so recently is not noted again."""
+FILE_BYTES: Final = 1024 * 1024
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
+CONFIG_VARIABLE: Final = "ASMAN_CONFIG_HOME"
+
+
+def config_folder() -> Path:
+    """Where this user's settings for the command line are."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "asman"
+
+
+def known_queues() -> list[dict[str, Any]]:
+    """The queues, the one used last first: ``url``, ``name`` (may be empty) and ``used`` (epoch milliseconds)."""
+    try:
+        with (config_folder() / "queues.json").open("rb") as file:
+            value = json.loads(file.read(FILE_BYTES))
+    except (OSError, ValueError):
+        return []
+    found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    sound = [each for each in found if isinstance(each.get("url"), str) and isinstance(each.get("used"), int)]
+    return sorted(({"name": "", **each} for each in sound), key=lambda each: -each["used"])
+
+
+def remember(url: str, name: str = "") -> None:
+    """Notes that a queue was used; a folder that can't be written is no reason to fail.
+
+    Args:
+        url: The queue's.
+        name: What this user calls it; the same name of another queue is taken from that.
+    """
+    known = known_queues()
+    before = next((each for each in known if each["url"] == url), None)
+    called = name or (str(before["name"]) if before else "")
+    others = [each for each in known if each["url"] != url]
+    for each in others:
+        if called and each["name"] == called:
+            each["name"] = ""
+    now = time.time_ns() // 1_000_000
+    if before is not None and called == before["name"] and now - before["used"] < FRESH_MS and known[0] is before:
+        return
+    try:
+        _write([{"url": url, "name": called, "used": now}, *others][:MOST])
+    except OSError:
+        return
+
+
+def forget(url: str) -> bool:
+    """Removes a queue from the file; whether it was there.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    known = known_queues()
+    left = [each for each in known if each["url"] != url]
+    if len(left) < len(known):
+        _write(left)
+    return len(left) < len(known)
+
+
+def _write(queues: list[dict[str, Any]]) -> None:
+    folder = config_folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = folder / f".queues.{secrets.token_hex(6)}"
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(queues, file, indent=1)
+        part.replace(folder / "queues.json")
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_name(name: str) -> str:
+    """What a user calls a queue, if it can be that.
+
+    Raises:
+        BadRequest: It can't.
+    """
+    from asman_shared.errors import BadRequest
+
+    if _NAME.fullmatch(name) is None:
+        raise BadRequest(f"'{name[:60]}' can't be a name here: use 1 to 40 letters, digits, '.', '_' or '-'")
+    return name
+
+
+def named(name: str) -> str:
+    """The URL of the queue that this user calls so.
+
+    Raises:
+        NotFound: There is none.
+    """
+    from asman_shared.errors import NotFound
+
+    for each in known_queues():
+        if each["name"] == name:
+            return str(each["url"])
+    raise NotFound(f"you have no queue named '{name}': 'asman queue list' shows them, 'asman queue new --as' names one")

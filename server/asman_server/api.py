@@ -11,7 +11,7 @@ from asman_shared import limits
 from asman_shared.messages import STREAMS
 from asman_shared.states import Phase, State
 
-from . import metrics, pages, rest, rest_blobs, rest_events, rest_jobs, rest_logs, rest_queue, webhook_rest
+from . import metrics, pages, rest, rest_blobs, rest_events, rest_jobs, rest_logs, rest_queue, schemas, webhook_rest
 from . import rest_types as t
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
@@ -278,6 +278,14 @@ OPERATIONS: Final = (
         "hub_metrics",
         "metrics",
         {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
+    ),
+    Operation(
+        "GET",
+        "/schemas/definition.json",
+        schemas.definition,
+        "definition_schema",
+        "hub",
+        {200: Answer("the schema", media=(schemas.SCHEMA_JSON,))},
     ),
     Operation("GET", "/healthz", rest.health, "health", "hub", {200: Answer("the hub answers", media=(TEXT,))}),
     Operation("GET", "/", pages.show, "front_page", "page", _PAGE),

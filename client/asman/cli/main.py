@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import blob, doctor, exits, hub, job, logs, queue, run, submitting, terminal, up, watch, worker
+from . import blob, doctor, exits, hub, job, logs, queue, run, schema, submitting, terminal, up, watch, worker
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 
@@ -34,6 +34,7 @@ app.add_typer(job.app, name="job")
 queue.app.command("watch")(watch.watch)
 app.add_typer(queue.app, name="queue")
 app.add_typer(blob.app, name="blob")
+app.command("schema")(schema.schema)
 
 
 def _version(wanted: bool) -> None:

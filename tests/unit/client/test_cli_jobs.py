@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from asman.cli import known
 from asman.cli.given import MOST_BYTES
+from asman.cli.schemas import SHAPES, schema_of
+from asman.cli.watch import line_of
 from asman_shared import messages as m
 from asman_shared.definition import DataRef, Definition
 from asman_shared.job_url import encode_value, read_job_url
@@ -272,10 +275,73 @@ def test_a_file_of_queues_that_can_not_be_read_or_written_is_no_trouble(tmp_path
     assert os.environ["ASMAN_CONFIG_HOME"] == str(tmp_path / "settings")
 
 
-async def test_a_watched_queue_is_a_line_a_change_where_there_is_no_terminal(hub: FakeHub) -> None:
-    from asman.cli.watch import line_of
+async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run: Run, tmp_path: Path) -> None:
+    play(hub, 3)
+    (tmp_path / "f").write_bytes(b"y" * 5000)
+    job = json.loads((await run("run", hub.url, "-i", "alpine", "--json", "--", "x")).out)["id"]
+    hub.on[m.Explain] = lambda visitor, seen: visitor.say(
+        m.Explanation(seen.ref, seen.job, State.FINISHED, "it failed")
+    )
+    hub.on[m.Summarise] = lambda visitor, seen: visitor.say(
+        m.JobSummary(seen.ref, hub.jobs[job].state, phase=Phase.RUNNING, last=hub.jobs[job].lines, lines=2)
+    )
+    hub.on[m.Configure] = lambda visitor, seen: visitor.say(m.Configured(seen.ref, 60_000, own=True))
+    hub.workers = [m.WorkerState("w", 1, "ready", cpus=2)]
+    key = hashlib.sha256(b"y" * 5000).hexdigest()
+    commands: list[tuple[str, ...]] = [
+        ("run", hub.url, "-i", "alpine", "-o", str(tmp_path / "out"), "--json", "--", "y"),
+        ("job", "add", hub.url, "-i", "alpine", "--json"),
+        ("job", "copy", hub.url, job, "--to", hub.url, "--json"),
+        ("job", "show", hub.url, job, "--json"),
+        ("job", "wait", hub.url, job, "--json"),
+        ("job", "result", hub.url, job, "--json"),
+        ("job", "cancel", hub.url, job, "--json"),
+        ("job", "list", hub.url, "--json"),
+        ("job", "outputs", hub.url, job, "--json"),
+        ("job", "logs", hub.url, job, "--json"),
+        ("job", "summary", hub.url, job, "--json"),
+        ("job", "explain", hub.url, job, "--json"),
+        ("job", "url", hub.url, job, "--json"),
+        ("queue", "new", "--json"),
+        ("queue", "list", "--json"),
+        ("queue", "status", hub.url, "--json"),
+        ("queue", "retention", hub.url, "--json"),
+        ("blob", "put", hub.url, str(tmp_path / "f"), "--json"),
+        ("blob", "get", hub.url, key, "-o", str(tmp_path / "g"), "--json"),
+        ("job", "delete", hub.url, job, "--json"),
+    ]
+    for words in commands:
+        name = "run" if words[0] == "run" else " ".join(words[:2])
+        schema = json.loads((await run("schema", *name.split())).out)
+        Draft202012Validator.check_schema(schema)
+        out = (await run(*words)).out
+        values = map(json.loads, out.splitlines()) if name == "job logs" else [json.loads(out)]
+        for value in values:
+            assert value, name
+            Draft202012Validator(_closed(schema)).validate(value)
+    named = {"run" if words[0] == "run" else " ".join(words[:2]) for words in commands}
+    assert named == set(SHAPES) - {"queue watch"}
+    ended = await run("schema", "job", "sing")
+    assert (ended.code, "no schema for 'job sing'" in ended.err) == (125, True)
 
+
+def _closed(schema: Any) -> Any:
+    """The schema with every object closed, so that a field that it does not know is found."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _closed(each) for name, each in schema.items()}
+    if made.get("type") == "object" and "properties" in made:
+        made["additionalProperties"] = False
+    return made
+
+
+async def test_a_watched_queue_is_a_line_a_change_where_there_is_no_terminal(hub: FakeHub) -> None:
     state = m.JobState("a" * 64, 1, State.QUEUED)
     assert line_of(state, json=False) == "job     aaaaaaaaaaaa  Queued"
+    worker = m.WorkerState("w", 1, "ready")
+    for change in (state, worker, m.Counts(1, 2, 3, 4)):
+        Draft202012Validator(_closed(schema_of("queue watch"))).validate(json.loads(line_of(change, json=True)))
     value: Any = json.loads(line_of(m.Counts(1, 2, 3, 4), json=True))
     assert value == {"kind": "counts", "counts": {"queued": 1, "running": 2, "finished": 3, "workers": 4}}

@@ -1,0 +1,93 @@
+"""Write docs/cli.md from the commands themselves.
+
+usage: python -m scripts.cli_docs [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from asman.cli.exits import EXIT_CODES
+from asman.cli.main import app
+
+FILE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+
+_HEAD = """# The command line
+
+Made from the commands themselves by `python -m scripts.cli_docs`; a test says when it is not current.
+
+One grammar: `asman NOUN VERB [QUEUE] [JOB]`, with `asman run` for the most common of all. A queue is named by its URL,
+by its name and `--hub` (or `$ASMAN_HUB`), by `@name` as you called it (`asman queue new --as name`), or by
+`$ASMAN_QUEUE`; a job by its id, the beginning of its id, or its URL. Results go to standard output and everything else
+to standard error; bars and moving lines are for terminals only. `--json` makes the result one JSON value, and `asman
+schema COMMAND` prints its JSON Schema. `asman --debug COMMAND` (or `ASMAN_DEBUG=1`) shows the traceback of an error.
+`asman --install-completion` sets up completion for your shell.
+
+## Exit codes
+
+A command that runs a job or waits for one exits with the job's own exit code. All others:
+
+| code | says |
+|---|---|
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    codes = "".join(f"| {code} | {says} |\n" for code, says in EXIT_CODES.items())
+    return _HEAD + codes + "".join(_section(*each) for each in _commands(typer.main.get_command(app), "asman"))
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+        return
+    for child in children:
+        yield from _commands(children[child], f"{name} {child}")
+
+
+def _section(name: str, command: Any) -> str:
+    text = " ".join((command.help or "").replace("``", "`").split("\n\n")[0].split())
+    more = ["\n" + " ".join(part.replace("``", "`").split()) + "\n" for part in (command.help or "").split("\n\n")[1:]]
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    usage = " ".join([name, *(str(each.metavar or each.human_readable_name) for each in arguments), "[OPTIONS]"])
+    lines = [f"\n## {name}\n\n    {usage}\n\n{text}\n", *more]
+    shown = [each for each in command.params if not getattr(each, "hidden", False) and each.name != "help"]
+    if shown:
+        lines.append("\n| | |\n|---|---|\n")
+        lines += [f"| {_names(each)} | {_cell(getattr(each, 'help', '') or '')} |\n" for each in shown]
+    return "".join(lines)
+
+
+def _names(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{_cell(str(parameter.metavar or parameter.human_readable_name))}`"
+    names = [*parameter.opts, *parameter.secondary_opts]
+    value = "" if parameter.is_flag else f" {_cell(str(parameter.metavar or 'VALUE'))}"
+    return "`" + ", ".join(names) + value + "`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def main() -> int:
+    """Writes the page, or says whether it is current."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say, by exit code, whether it is current")
+    if parser.parse_args().check:
+        return 0 if FILE.read_text() == document() else 1
+    FILE.write_text(document())
+    sys.stdout.write(f"wrote {FILE.name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -71,6 +71,15 @@ class Board:
         while self._seconds and self._seconds[0][0] <= second - RATE_SECONDS:
             self._seconds.popleft()
 
+    def busy(self) -> dict[str, tuple[int, float, int]]:
+        """Jobs, cpus and gpus in use by worker, as far as its jobs are among those kept here."""
+        found: dict[str, tuple[int, float, int]] = {}
+        for job in self.jobs.values():
+            if job.state is State.RUNNING and job.summary is not None:
+                jobs, cpus, gpus = found.get(job.worker, (0, 0.0, 0))
+                found[job.worker] = jobs + 1, cpus + job.summary.cpus, gpus + job.summary.gpus
+        return found
+
     def per_second(self, now: float) -> list[int]:
         """Jobs that finished in each of the last `RATE_SECONDS` seconds, the last one at the end."""
         counted = dict(self._seconds)

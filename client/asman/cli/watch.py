@@ -119,7 +119,7 @@ def picture(board: Board, host: str, now: float, width: int, height: int) -> Gro
         head,
         rate,
         Text(""),
-        _workers(workers[:of_workers], len(workers)),
+        _workers(workers[:of_workers], len(workers), board.busy()),
         Text(""),
         _jobs(board.shown(lines), width),
     )
@@ -131,18 +131,22 @@ def sparks(counts: list[int]) -> str:
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
 
 
-def _workers(workers: list[WorkerState], all_of_them: int) -> Table:
+def _workers(workers: list[WorkerState], all_of_them: int, busy: dict[str, tuple[int, float, int]]) -> Table:
     from rich.text import Text
 
     more = f" ({all_of_them - len(workers)} more)" if all_of_them > len(workers) else ""
     table = _table(f"WORKERS{more}", "STATE", "JOBS", "CPUS", "GPUS", "PLATFORM", "EXECUTOR")
+    names = [each.name or each.id for each in workers]
     for each in workers:
+        # News of workers is of their coming and going; what they do is known from their jobs, which name them.
+        known = names.count(each.name or each.id) == 1
+        jobs, cpus, gpus = busy.get(each.name or each.id, (0, 0.0, 0))
         table.add_row(
             Text(each.name or each.id),
             Text(each.state, style="green" if each.state == "ready" else "yellow"),
-            str(each.jobs),
-            f"{each.used_cpus:g}/{each.cpus:g}",
-            f"{each.used_gpus}/{each.gpus}",
+            str(jobs) if known else "",
+            f"{cpus:g}/{each.cpus:g}" if known else f"{each.cpus:g}",
+            f"{gpus}/{each.gpus}" if known else f"{each.gpus}",
             Text(each.platform),
             Text(each.executor),
         )

@@ -17,6 +17,7 @@ from asman_shared.errors import BadRequest
 
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 HUB_VARIABLE: Final = "ASMAN_HUB"
+QUEUE_VARIABLE: Final = "ASMAN_QUEUE"
 
 _TO_HTTP: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -73,7 +74,9 @@ def parse_hub(text: str) -> str:
     Raises:
         BadRequest: It is not an address.
     """
-    given = text.strip()
+    given = (text or os.environ.get(QUEUE_VARIABLE) or "").strip()
+    if not given:
+        raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
     if "://" not in given:
         given = f"http://{given}"
     try:
@@ -101,17 +104,20 @@ def check_queue_name(name: str) -> str:
     return name
 
 
-def parse_address(text: str, hub: str | None = None) -> Address:
+def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     """A queue's address from a URL or from its name.
 
     Args:
-        text: ``https://hub.example/q/<queue>`` (also http, ws, wss, and with a path before ``/q/``), or the name.
+        text: ``https://hub.example/q/<queue>`` (also http, ws, wss, and with a path before ``/q/``), or the name;
+            without it the environment variable ``ASMAN_QUEUE``.
         hub: The hub for a bare name; without it the environment variable ``ASMAN_HUB``.
 
     Raises:
         BadRequest: It can't be read, or a name came without a hub.
     """
-    given = text.strip()
+    given = (text or os.environ.get(QUEUE_VARIABLE) or "").strip()
+    if not given:
+        raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
     if "/" not in given and ":" not in given:
         name = check_queue_name(given)
         base = hub or os.environ.get(HUB_VARIABLE)

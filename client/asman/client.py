@@ -444,11 +444,14 @@ def _phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Ph
     return limits
 
 
-def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0) -> Queue:
+def connect(
+    address: str | None = None, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0
+) -> Queue:
     """A queue to be opened with ``async with``.
 
     Args:
-        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name.
+        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name; without it the environment variable
+            ``ASMAN_QUEUE``.
         hub: The hub, for a name; without it the environment variable ``ASMAN_HUB``.
         timeout: Seconds for connecting, and for each answer of a hub that is there.
         reconnect: Seconds that the hub may be away before what waits fails; None for as long as it takes.

@@ -95,7 +95,7 @@ class Executor(futures.Executor):
     Functions that are part of an installed package are named, not sent: the image must have that package.
 
     Args:
-        queue: The queue's URL, or its name with ``hub``.
+        queue: The queue's URL, or its name with ``hub``; without it ``$ASMAN_QUEUE``.
         hub: The hub, for a name.
         python: The Python of the image.
         cache: Whether a call that was made before is answered with its result. Without it each call is run.
@@ -114,7 +114,7 @@ class Executor(futures.Executor):
 
     def __init__(
         self,
-        queue: str,
+        queue: str | None = None,
         hub: str | None = None,
         *,
         python: str = "python3",

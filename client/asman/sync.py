@@ -247,7 +247,9 @@ class Queue(_Mirror):
         self.close()
 
 
-def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0) -> Queue:
+def connect(
+    address: str | None = None, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0
+) -> Queue:
     """Connects to a queue; arguments and errors are those of `asman.connect`."""
     loop = BackgroundLoop()
     try:
@@ -258,7 +260,7 @@ def connect(address: str, hub: str | None = None, *, timeout: float = 30.0, reco
     return Queue(inner, loop)
 
 
-async def _open(address: str, hub: str | None, timeout: float, reconnect: float | None) -> client.Queue:
+async def _open(address: str | None, hub: str | None, timeout: float, reconnect: float | None) -> client.Queue:
     queue = client.connect(address, hub, timeout=timeout, reconnect=reconnect)
     await queue.open()
     return queue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, client, containers, depth, dialect, logs, page
+from bench import blobs, client, containers, depth, dialect, logs, page, throughput
 
 SCENARIOS = {
     "blobs": blobs,
@@ -15,6 +15,7 @@ SCENARIOS = {
     "dialect": dialect,
     "logs": logs,
     "page": page,
+    "throughput": throughput,
 }
 
 

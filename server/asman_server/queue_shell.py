@@ -53,6 +53,10 @@ from .webhook_calls import calls_of, row_of
 
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
+LOOK_AHEAD_FROM = 2
+"""Jobs that are worth being read back together."""
+ABSENT = 10_000
+"""Ids that are remembered not to be in the store: of jobs that are about to be submitted."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
 
@@ -99,6 +103,8 @@ class QueueShell:
         self._hands = HandingOut(self.core, store, self.links, lambda event: self.apply(event))
         self._forgetting: set[str] = set()
         self._removals = 0
+        self._absent: set[str] = set()
+        self._looking: list[set[str]] = []
         self._tick: asyncio.TimerHandle | None = None
 
     async def load(self) -> None:
@@ -178,6 +184,9 @@ class QueueShell:
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
         await self.recall(job_id)
+        self._absent.discard(job_id)
+        for submitted in self._looking:
+            submitted.add(job_id)
         definition = identity.effective(definition)
         if alias:
             self._journal.alias(alias, job_id)
@@ -216,9 +225,34 @@ class QueueShell:
         What is being forgotten is not brought back, neither before its removal is durable nor by a read that began
         before it was.
         """
-        for job in await self._away([job_id]):
-            self.apply(ev.Recalled(job))
+        if job_id not in self._absent:
+            for job in await self._away([job_id]):
+                self.apply(ev.Recalled(job))
         return self.core.jobs.get(job_id)
+
+    async def look_ahead(self, ids: list[str]) -> None:
+        """Reads back together what is about to be asked for one by one, and remembers what the store does not have.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        asked = [i for i in ids if i not in self.core.jobs and i not in self._absent]
+        if len(asked) < LOOK_AHEAD_FROM or self.core.complete:
+            return
+        submitted: set[str] = set()
+        self._looking.append(submitted)
+        try:
+            found = await self._away(asked)
+        finally:
+            self._looking = [other for other in self._looking if other is not submitted]
+        for job in found:
+            if job.id not in self.core.jobs:
+                self.apply(ev.Recalled(job))
+        if len(self._absent) > ABSENT:
+            self._absent.clear()
+        # What was submitted meanwhile may have ended, and left memory, since the store was read.
+        known = {job.id for job in found} | self._forgetting | submitted
+        self._absent.update(i for i in asked if i not in known and i not in self.core.jobs)
 
     async def _away(self, ids: list[str]) -> list[Job]:
         """Those of some jobs that are in the store alone, as they are there."""

@@ -1,0 +1,121 @@
+"""Many jobs submitted at once to a queue that is not whole in memory: one question, and nothing is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asman_server.clock import wall_clock
+from asman_server.core import Job, QueuePolicy
+from asman_server.core import events as ev
+from asman_server.database import make_engine, migrate
+from asman_server.journal import Journal
+from asman_server.queue_shell import Origin, QueueShell
+from asman_server.sql_ledger import SqlLedger
+from asman_server.store import Store
+from asman_shared.definition import Definition
+from asman_shared.identity import job_id
+from asman_shared.messages import Message, Submit
+
+PATIENCE = 20
+
+
+class Asked(Store):
+    """A store that counts what it is asked, and can be made to answer late."""
+
+    asked = 0
+    late: asyncio.Event | None = None
+
+    async def jobs(self, queue: str, ids: Any) -> list[Job]:
+        self.asked += 1
+        found = await super().jobs(queue, ids)
+        if self.late is not None:
+            await self.late.wait()
+        return found
+
+
+def definition(number: int) -> Definition:
+    return Definition(image="a", command=str(number))
+
+
+async def submit(shell: QueueShell, number: int) -> Any:
+    told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    await shell.submit(Submit(ref=1, definition=definition(number)), Origin(1, told.set_result))
+    async with asyncio.timeout(PATIENCE):
+        return await told
+
+
+async def end(shell: QueueShell, journal: Journal, number: int) -> None:
+    """A job that has ended, been made durable, and left memory for the next one."""
+    await submit(shell, number)
+    shell.apply(ev.CancelRequested(job_id(definition(number)), "*", Origin(1, lambda _: None)))
+    async with asyncio.timeout(PATIENCE):
+        await journal.written()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> Any:
+    engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
+    await migrate(engine)
+    journal, store = Journal(SqlLedger(engine)), Asked(engine)
+    shell = QueueShell("q", journal, store, wall_clock, QueuePolicy(finished_kept=1))
+    await shell.load()
+    writing = asyncio.get_running_loop().create_task(journal.run())
+    for number in range(3):
+        await end(shell, journal, number)
+    assert not shell.core.complete
+    store.asked = 0
+    yield shell, journal, store
+    journal.close()
+    await writing
+    await shell.close()
+    await engine.dispose()
+
+
+async def test_the_store_is_asked_once_for_all(scene: Any) -> None:
+    shell, _, store = scene
+    await shell.look_ahead([job_id(definition(number)) for number in range(100, 150)])
+    assert store.asked == 1
+    for number in range(100, 150):
+        assert (await submit(shell, number)).answer == "queued"
+    assert store.asked == 1
+
+
+async def test_what_the_store_has_is_found_and_keeps_its_attempts(scene: Any) -> None:
+    shell, _, _ = scene
+    before = (await shell.recall(job_id(definition(0)))).rev
+    ids = [job_id(definition(number)) for number in (0, 1, 7)]
+    await shell.look_ahead(ids)
+    assert (await submit(shell, 0)).job.rev > before
+    assert (await submit(shell, 7)).answer == "queued"
+
+
+async def test_what_is_submitted_and_ends_while_the_store_is_read_is_not_taken_for_absent(scene: Any) -> None:
+    shell, journal, store = scene
+    store.late = asyncio.Event()
+    looking = asyncio.ensure_future(shell.look_ahead([job_id(definition(number)) for number in (200, 201)]))
+    while not store.asked:
+        await asyncio.sleep(0)
+    late, store.late = store.late, None
+    await end(shell, journal, 200)
+    rev = shell.core.jobs[job_id(definition(200))].rev
+    await end(shell, journal, 202)
+    await end(shell, journal, 203)
+    assert job_id(definition(200)) not in shell.core.jobs
+    late.set()
+    await looking
+    found = await shell.recall(job_id(definition(200)))
+    assert found is not None
+    assert found.rev >= rev
+    assert await shell.recall(job_id(definition(201))) is None
+
+
+async def test_what_is_remembered_as_absent_is_bounded(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asman_server.queue_shell.ABSENT", 10)
+    shell, _, _ = scene
+    for start in range(0, 100, 5):
+        await shell.look_ahead([f"{number:064x}" for number in range(start, start + 5)])
+        assert len(shell._absent) <= 15

@@ -1,11 +1,12 @@
 /** Which page the address asks for, and the one session that its queue has. */
 
 import { Component, type ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { type QueueAddress, type Route, socketUrl } from "./route";
 import { startClock } from "./state/clock";
 import { Session } from "./state/session";
 import { Header } from "./ui/header";
+import { Help } from "./ui/help";
 import type { JobPageProps } from "./ui/job-page";
 import { startKeys } from "./ui/keys";
 import { embedded, route } from "./ui/navigation";
@@ -18,11 +19,10 @@ const QueuePage = lazy(() => import("./ui/queue-page").then((part) => part.Queue
 const StartPage = lazy(() => import("./ui/start-page").then((part) => part.StartPage));
 const LostJobPage = lazy(() => import("./ui/start-page").then((part) => part.LostJobPage));
 const NoQueuePage = lazy(() => import("./ui/start-page").then((part) => part.NoQueuePage));
-const Help = lazy(() => import("./ui/help").then((part) => part.Help));
 
 export function App() {
   useEffect(startClock, []);
-  useEffect(startKeys, []);
+  useLayoutEffect(startKeys, []); // before anything is painted: a key that is shown works
   return (
     <Boundary>
       <Pages route={route.value} />

@@ -38,7 +38,7 @@ def _all_of(manifest: dict[str, Any], part: str, seen: set[str]) -> set[str]:
 @pytest.mark.parametrize("kind", ["job-page", "queue-page", "start-page"])
 def test_the_first_load_of_a_page_is_at_most_60_kib(kind: str) -> None:
     manifest = _manifest()
-    wanted = ["index.html", f"src/ui/{kind}.tsx", "src/ui/help.tsx"]
+    wanted = ["index.html", f"src/ui/{kind}.tsx"]
     files: set[str] = set()
     for part in wanted:
         files |= _all_of(manifest, part, set())

@@ -1,7 +1,7 @@
 /** One job, whether the address holds it or names it: what becomes of it, its log and outputs, and what it is. */
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { writeHash } from "../job/address";
 import { type Params, type QueueAddress, queueHref, queueParam } from "../route";
 import { Desk } from "../state/desk";
@@ -104,7 +104,7 @@ function withQueue(params: Params, queue: QueueAddress): Params {
 
 /** Files that are dropped or pasted anywhere on the page are inputs; a browser would leave the page for them. */
 function useGivenFiles(inbox: Inbox): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const take = (event: DragEvent | ClipboardEvent) => {
       const data = event instanceof DragEvent ? event.dataTransfer : event.clipboardData;
       if (event.defaultPrevented || data === null || data.files.length === 0) return;

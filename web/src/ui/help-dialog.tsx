@@ -1,0 +1,36 @@
+/** The keys that work on this page; loaded when they are asked for. */
+
+import { Dialog } from "./dialog";
+import { keys, lettersOn } from "./keys";
+
+export function HelpDialog({ onClose }: { onClose: () => void }) {
+  return (
+    <Dialog title="Keys" onClose={onClose}>
+      <dl class="keys">
+        {keys.value.map((each) => (
+          <div key={`${each.key}${each.ctrl}`}>
+            <dt>
+              {each.ctrl && (
+                <>
+                  <kbd>Ctrl</kbd>{" "}
+                </>
+              )}
+              <kbd>{each.key}</kbd>
+            </dt>
+            <dd>{each.says}</dd>
+          </div>
+        ))}
+        <div>
+          <dt>
+            <kbd>Tab</kbd>
+          </dt>
+          <dd>Go to the next control; everything can be reached by it</dd>
+        </div>
+      </dl>
+      <label class="check">
+        <input type="checkbox" checked={lettersOn.value} onChange={(event) => (lettersOn.value = event.currentTarget.checked)} />
+        Single letters are shortcuts
+      </label>
+    </Dialog>
+  );
+}

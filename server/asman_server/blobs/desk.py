@@ -48,6 +48,8 @@ ASKED_AT_ONCE: Final = 16
 """Uploads of one request that the store is asked about at the same time."""
 REFUSALS: Final = 10_000
 """Refused uploads that are remembered until somebody asks."""
+FRUITLESS: Final = 50
+"""How often an upload in parts is asked for, without another part having come, before it is begun anew."""
 
 Key = tuple[str, str]
 """(queue, sha256)."""
@@ -72,6 +74,7 @@ class BlobDesk:
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._settling: dict[Key, asyncio.Task[None]] = {}
         self._refusals: OrderedDict[Key, str] = OrderedDict()
+        self._fruitless: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self.catalogue: Catalogue
 
     @asynccontextmanager
@@ -167,8 +170,10 @@ class BlobDesk:
                 return BlobTicket(sha256=upload.sha256, pending=True)
             try:
                 ticket = await self.store.ticket(upload, fresh=fresh)
+                if ticket is not None and self._is_fruitless(upload, ticket):
+                    raise NotFound("nothing comes of it")
             except NotFound:
-                # Storages forget what takes too long.
+                # Storages forget what takes too long, and some refuse every part of an upload that they began.
                 await self.end([upload])
                 begun = await self.begin(upload.queue, {upload.sha256: upload.size})
                 if not begun:
@@ -179,6 +184,20 @@ class BlobDesk:
                 return BlobTicket(sha256=upload.sha256, pending=True)
             ticket.refused = self._refusals.pop(key, "")
             return ticket
+
+    def _is_fruitless(self, upload: UploadRow, ticket: BlobTicket) -> bool:
+        """Counts how often an upload was asked for since a part came, and says when that is too often."""
+        if not upload.store_id:
+            return False
+        missing, asked = self._fruitless.pop(upload.place, (0, 0))
+        asked = asked + 1 if missing == ticket.missing else 1
+        if asked > FRUITLESS:
+            log.warning("no part of an upload comes; it is begun anew", extra={"blob": upload.sha256})
+            return True
+        self._fruitless[upload.place] = ticket.missing, asked
+        while len(self._fruitless) > UPLOADS:
+            self._fruitless.popitem(last=False)
+        return False
 
     async def _uploads(self, queue: str, sizes: dict[str, int]) -> list[tuple[UploadRow, bool]]:
         """The upload of each blob, begun if there is none; with whether it was begun just now."""
@@ -246,6 +265,7 @@ class BlobDesk:
             await self.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place) for row in uploads))
             for row in uploads:
                 self.room.end(row.place)
+                self._fruitless.pop(row.place, None)
                 await self.store.abort(row)
 
     # ------------------------------------------------------------------------------------------------ verifying
@@ -273,6 +293,7 @@ class BlobDesk:
             ended = EndUpload(upload.queue, upload.sha256, upload.place)
             await self.store_blob(upload.sha256, upload.size, place, ended)
             self.room.end(upload.place)
+            self._fruitless.pop(upload.place, None)
             if not upload.store_id:
                 await self.store.abort(upload)
         except AsmanError as error:

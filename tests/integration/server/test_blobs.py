@@ -14,6 +14,7 @@ import pytest
 
 from asman_server.blobs import Room
 from asman_server.blobs import port as port_module
+from asman_server.blobs.desk import FRUITLESS
 from asman_shared import limits
 from asman_shared.errors import BadRequest, QuotaExceeded, TooLarge, Unavailable
 from asman_shared.messages import BlobTicket
@@ -99,6 +100,28 @@ async def test_the_parts_that_came_are_not_asked_for_again_after_a_restart(again
         await hub.send(ticket, BIG)
         assert (await hub.settled(BIG_KEY, len(BIG))).exists
         assert await hub.read(BIG_KEY) == BIG
+
+
+async def test_an_upload_of_which_no_other_part_ever_comes_is_begun_anew(hub: BlobHub) -> None:
+    """Seen at a storage that had begun an upload and then refused one of its parts, for ever."""
+
+    def begun() -> set[str]:
+        return set(hub.blobs.room.uploads)
+
+    (ticket,) = await hub.ask(BIG)
+    first = begun()
+    for part in ticket.parts[:2]:
+        await hub.send_part(ticket, part, BIG)
+        for _ in range(FRUITLESS):
+            (ticket,) = await hub.ask(BIG)
+        assert begun() == first
+    assert len(ticket.parts) == 2
+    (ticket,) = await hub.ask(BIG)
+    assert len(begun()) == 1
+    assert not begun() & first
+    assert len(ticket.parts) == 4
+    await hub.upload(BIG)
+    assert await hub.read(BIG_KEY) == BIG
 
 
 async def test_what_was_all_sent_before_the_hub_ended_is_verified_by_the_next_one(again: OpenHub) -> None:

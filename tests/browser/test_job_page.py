@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import re
+import wave
 from pathlib import Path
 from urllib.parse import quote
 
@@ -100,6 +102,71 @@ async def test_outputs_of_every_kind_have_a_preview_and_nothing_in_them_runs(
     assert all(name in told.decode() for name in ("picture.svg", "table.csv", "data.json", "read.md"))
     # The browser says that it kept the script in the Markdown from running; nothing else went wrong.
     assert all("sandbox" in error for error in browser.errors)
+
+
+RECORD = """async () => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
+  const pen = canvas.getContext('2d');
+  const recorder = new MediaRecorder(canvas.captureStream(30), { mimeType: 'video/webm' });
+  const pieces = [];
+  recorder.ondataavailable = ({ data }) => pieces.push(data);
+  const ended = new Promise((resolve) => { recorder.onstop = resolve; });
+  recorder.start();
+  for (let n = 0; n < 20; n++) {
+    pen.fillRect(n, n, 9, 9);
+    await new Promise(requestAnimationFrame);
+  }
+  recorder.stop();
+  await ended;
+  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+  return btoa(String.fromCharCode(...bytes));
+}"""
+"""Makes a short video in the browser, which is the only one here that can."""
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]>>endobj
+trailer<</Root 1 0 R>>
+"""
+
+
+def tone() -> bytes:
+    """A tenth of a second of a square wave, as WAV."""
+    written = io.BytesIO()
+    with wave.open(written, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8000)
+        sound.writeframes((b"\x60" * 10 + b"\xa0" * 10) * 40)
+    return written.getvalue()
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_sound_video_and_pdf_are_played_and_shown_from_the_hub(browser: TestBrowser, hub: HubProcess) -> None:
+    page = await browser.open(hub.url)
+    files = {"tone.wav": tone(), "film.webm": base64.b64decode(await page.evaluate(RECORD)), "page.pdf": PDF}
+    async with asman.connect(hub.queue(QUEUE)) as queue:
+        job = await queue.submit(command="sh -c 'cp $JOB_INPUTS/* $JOB_OUTPUTS'", inputs=files)
+        await job.result()
+    await page.goto(f"{hub.url}/j/{job.id}#?queue={QUEUE}")
+    await expect(page.get_by_test_id("output")).to_have_count(3)
+    for name in sorted(files):
+        closed = page.get_by_role("button", name=f"Preview of {name}")
+        if await closed.get_attribute("aria-expanded") == "false":
+            await closed.click()
+    for kind in ("audio", "video"):
+        player = page.locator(f"{kind}[controls]")
+        await expect(player).to_be_visible()
+        # It has read what the hub sent: 1 is HAVE_METADATA, and the error would say what it could not read.
+        await player.evaluate(
+            "p => p.readyState >= 1 || new Promise((yes, no) => { p.onloadedmetadata = yes; p.onerror = () => no(p.error) })"
+        )
+    assert await page.locator("video").evaluate("p => [p.videoWidth, p.videoHeight]") == [64, 48]
+    assert await page.locator("audio").evaluate("p => p.duration") == pytest.approx(0.1)
+    frame = page.get_by_title("Preview of page.pdf")
+    await expect(frame).to_be_visible()
+    assert (await frame.get_attribute("src") or "").startswith("blob:")
+    assert browser.errors == []
 
 
 @pytest.mark.usefixtures("process_worker")

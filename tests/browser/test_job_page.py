@@ -159,7 +159,8 @@ async def test_sound_video_and_pdf_are_played_and_shown_from_the_hub(browser: Te
         await expect(player).to_be_visible()
         # It has read what the hub sent: 1 is HAVE_METADATA, and the error would say what it could not read.
         await player.evaluate(
-            "p => p.readyState >= 1 || new Promise((yes, no) => { p.onloadedmetadata = yes; p.onerror = () => no(p.error) })"
+            "p => p.readyState >= 1 ||"
+            " new Promise((yes, no) => { p.onloadedmetadata = yes; p.onerror = () => no(p.error) })"
         )
     assert await page.locator("video").evaluate("p => [p.videoWidth, p.videoHeight]") == [64, 48]
     assert await page.locator("audio").evaluate("p => p.duration") == pytest.approx(0.1)

@@ -11,7 +11,7 @@ fi
 
 say "pytest"
 status=0
-"$PYTHON" -m pytest "$@" </dev/null || status=$?
+"$PYTHON" -m scripts.tests "$@" </dev/null || status=$?
 
 [ "$page" -eq 0 ] || die "the page's tests failed"
 exit "$status"

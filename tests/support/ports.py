@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+from collections import deque
+from random import Random
 
-_given: set[int] = set()
+_RANGE = range(10_100, 32_000)
+"""Below what Linux takes for outgoing connections, so that none of those is given one of these meanwhile."""
+_random = Random()
+CLAIMS = 200
+"""The newest that are remembered; what is older is in use, or free again."""
+_claims: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """A TCP port that is free now and was not handed out before in this run."""
+    """A TCP port that is free now, and that no run of these tests on this machine hands out again."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
+        port = _random.choice(_RANGE)
+        claim = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            # A name in the kernel that ends with this process, however it ends.
+            claim.bind(f"\0asman-test-port-{port}")
+            probe.bind(("127.0.0.1", port))
+            _claims.append(claim)
+            if len(_claims) > CLAIMS:
+                _claims.popleft().close()
             return port
+        claim.close()
 
 
 def wait_for_port(port: int, seconds: float = 30) -> None:

@@ -1,0 +1,79 @@
+"""Runs all tests in two lots side by side, because most of either is waiting.
+
+The tests of hub, worker and client with their real parts are shown as they go, the others at the end.
+
+    python -m scripts.tests [what pytest takes]
+
+With arguments everything is one run of pytest.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[1]
+SHOWN = "tests/integration"
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def others() -> list[str]:
+    """All folders and files of tests but the shown ones, so that a new folder is never forgotten."""
+    found = [path for path in (ROOT / "tests").iterdir() if path.is_dir() or path.name.startswith("test_")]
+    return sorted(str(each) for path in found if (each := path.relative_to(ROOT)) != Path(SHOWN))
+
+
+def start(*words: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Starts pytest."""
+    _started.append(
+        subprocess.Popen(  # noqa: S603 - what it runs is ours
+            [sys.executable, "-m", "pytest", *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+        )
+    )
+    return _started[-1]
+
+
+def interrupt(*_: object) -> None:
+    """Ends all as Ctrl-C does, so that they stop what they started."""
+    for process in _started:
+        process.send_signal(signal.SIGINT)
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Waits for it; Ctrl-C reaches it by the terminal too, and it has to stop what it started."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def main(words: list[str]) -> int:
+    """Runs them; returns 0 if all passed."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background has it ignored, and its children too
+    signal.signal(signal.SIGTERM, interrupt)
+    if words:
+        return ended(start(*words))
+    with tempfile.TemporaryFile() as output:
+        beside = start(*others(), "-p", "no:cacheprovider", output=output)
+        shown = ended(start(SHOWN))
+        print("==> pytest: the page's in a browser, the simulation, units, chaos (they ran beside)", flush=True)
+        hidden = ended(beside)
+        output.seek(0)
+        sys.stdout.buffer.write(output.read())
+        sys.stdout.flush()
+    return shown or hidden
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

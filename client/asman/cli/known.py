@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +76,8 @@ def forget(url: str) -> bool:
 
 
 def _write(queues: list[dict[str, Any]]) -> None:
+    import secrets  # takes as long to import as all else here
+
     folder = config_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = folder / f".queues.{secrets.token_hex(6)}"

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from asman_shared.errors import AsmanError
-from asman_shared.messages import JobState, LogLine, Verdict
+from asman_shared.messages import JobState, LogLine, PhaseProgress, Verdict
 from asman_shared.states import Reason, State
 from asman_shared.units import MIB
 
@@ -49,12 +49,14 @@ class Tracker:
         state: As last heard; None before the first answer.
         followed: Whether the hub was asked to push changes.
         error: Why nothing more will be heard, if so.
+        progress: How far its present phase is, when its worker says so.
     """
 
     def __init__(self) -> None:
         self.state: JobState | None = None
         self.followed = False
         self.error: AsmanError | None = None
+        self.progress: PhaseProgress | None = None
         self._signal = _Signal()
 
     @property
@@ -72,6 +74,8 @@ class Tracker:
         if state.summary is None and self.state is not None:
             state = replace(state, summary=self.state.summary)
         self.state = state
+        if self.progress is not None and not _belongs(self.progress, state):
+            self.progress = None
         self._signal.wake()
 
     def pushed(self, state: JobState) -> None:
@@ -79,6 +83,12 @@ class Tracker:
         if self.state is not None and (state.rev <= self.state.rev or self.verdict is not None):
             return
         self.answered(state)
+
+    def progressed(self, progress: PhaseProgress) -> None:
+        """Takes how far a phase is, unless that is of another phase than the job is known to be in."""
+        if self.state is not None and _belongs(progress, self.state):
+            self.progress = progress
+            self._signal.wake()
 
     def failed(self, error: AsmanError) -> None:
         """Nothing more will be heard of this job."""
@@ -99,6 +109,10 @@ class Tracker:
             await self._signal.wait()
         if self.error is not None and self.verdict is None:
             raise self.error
+
+
+def _belongs(progress: PhaseProgress, state: JobState) -> bool:
+    return (progress.attempt, progress.phase) == (state.attempt, state.phase)
 
 
 class Tail:

@@ -206,6 +206,14 @@ class FakeHub:
             if push and job in visitor.logs:
                 visitor.say(m.LogLines(job, lines))
 
+    def progress(self, job: str, done: int, total: int, unit: str = "bytes") -> None:
+        """Tells the job's followers how far its present phase is."""
+        state = self.jobs[job].state
+        assert state.phase is not None
+        for visitor in self.visitors:
+            if job in visitor.follows:
+                visitor.say(m.PhaseProgress(job, state.attempt, state.phase, done, total, unit))
+
     def finish(self, job: str, exit_code: int | None = 0, reason: Reason | None = None, **more: Any) -> None:
         """Ends a job."""
         kept = self.jobs[job]

@@ -405,16 +405,6 @@ def test_the_pages_of_commands_are_the_same_with_and_without_typer() -> None:
     assert pages.asked([]) is None
 
 
-def test_completion_offers_the_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("_ASMAN_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "asman job l")
-    monkeypatch.setenv("COMP_CWORD", "2")
-    with pytest.raises(SystemExit) as ended:
-        main([])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out.split() == ["list", "logs"]
-
-
 @pytest.mark.parametrize("words", [[], ["--help"], ["run", "-h"], ["job"], ["queue", "--help"], ["--version"]])
 async def test_help(run: Run, words: list[str]) -> None:
     ended = await run(*words)

@@ -49,14 +49,13 @@ class Tracker:
         state: As last heard; None before the first answer.
         followed: Whether the hub was asked to push changes.
         error: Why nothing more will be heard, if so.
-        progress: How far its present phase is, when its worker says so.
     """
 
     def __init__(self) -> None:
         self.state: JobState | None = None
         self.followed = False
         self.error: AsmanError | None = None
-        self.progress: PhaseProgress | None = None
+        self._said: PhaseProgress | None = None
         self._signal = _Signal()
 
     @property
@@ -69,13 +68,22 @@ class Tracker:
             return state.verdict
         return Verdict(ok=False, reason=Reason.DELETED, message="it was removed from the hub")
 
+    @property
+    def progress(self) -> PhaseProgress | None:
+        """How far its present phase is, when its worker says so.
+
+        Unlike a state, it does not wait until it is durable: it may come before the state that begins its phase.
+        """
+        said, state = self._said, self.state
+        if said is None or state is None or (said.attempt, said.phase) != (state.attempt, state.phase):
+            return None
+        return said
+
     def answered(self, state: JobState) -> None:
         """Takes a state that was asked for: it is the job as it is now, whatever was known before."""
         if state.summary is None and self.state is not None:
             state = replace(state, summary=self.state.summary)
         self.state = state
-        if self.progress is not None and not _belongs(self.progress, state):
-            self.progress = None
         self._signal.wake()
 
     def pushed(self, state: JobState) -> None:
@@ -85,10 +93,9 @@ class Tracker:
         self.answered(state)
 
     def progressed(self, progress: PhaseProgress) -> None:
-        """Takes how far a phase is, unless that is of another phase than the job is known to be in."""
-        if self.state is not None and _belongs(progress, self.state):
-            self.progress = progress
-            self._signal.wake()
+        """Takes how far a phase is."""
+        self._said = progress
+        self._signal.wake()
 
     def failed(self, error: AsmanError) -> None:
         """Nothing more will be heard of this job."""
@@ -109,10 +116,6 @@ class Tracker:
             await self._signal.wait()
         if self.error is not None and self.verdict is None:
             raise self.error
-
-
-def _belongs(progress: PhaseProgress, state: JobState) -> bool:
-    return (progress.attempt, progress.phase) == (state.attempt, state.phase)
 
 
 class Tail:

@@ -50,8 +50,8 @@ async def test_a_pull_has_a_bar_and_a_script_is_told_how_far_it_is(processes: As
     async with ready_worker(queue_url) as worker, asman_connect(queue_url) as queue:
         worker.go.clear()
         with on_terminal("run", queue_url, "-i", "alpine", "--", "x") as running:
-            attempt = {"type": "phase", "phase": "pulling", "attempt": 1, "job": await worker.started.get()}
-            job = await queue.get(attempt["job"])
+            job = await queue.get(await worker.started.get())
+            attempt = {"type": "phase", "phase": "pulling", "attempt": 1, "job": job.id}
             steps = job.steps()
             await worker.say({**attempt, "done": 0, "total": 40 * mib, "unit": "bytes"})
             async for state, _ in steps:

@@ -160,7 +160,7 @@ async def test_an_ended_run_stays_ended_for_its_handle(session: Session) -> None
     assert tracker.state.state is State.FINISHED
 
 
-async def test_how_far_a_phase_is_belongs_to_that_phase_and_wakes_who_waits(session: Session) -> None:
+async def test_how_far_a_phase_is_belongs_to_that_phase_of_that_attempt_and_wakes_who_waits(session: Session) -> None:
     def pull(done: int, attempt: int = 1, phase: Phase = Phase.PULLING) -> m.PhaseProgress:
         return m.PhaseProgress(JOB, attempt, phase, done, 10, "bytes")
 
@@ -174,9 +174,12 @@ async def test_how_far_a_phase_is_belongs_to_that_phase_and_wakes_who_waits(sess
     session.received([pull(2)])
     await waiting
     assert tracker.progress == pull(2)
-    session.received([pull(9, attempt=2), pull(9, phase=Phase.BUILDING), m.Changed(1, state(1))])
-    assert tracker.progress == pull(2)
-    session.received([m.Changed(2, state(2, State.RUNNING, attempt=1, phase=Phase.RUNNING)), pull(3)])
+    building = pull(9, phase=Phase.BUILDING)
+    session.received([building])
+    assert tracker.progress is None
+    session.received([m.Changed(1, state(2, State.RUNNING, attempt=1, phase=Phase.BUILDING))])
+    assert tracker.progress == building
+    session.received([m.Changed(2, state(3, State.RUNNING, attempt=2, phase=Phase.BUILDING))])
     assert tracker.progress is None
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import asman
-from bench import client_calls, client_start
+from bench import client_calls, client_run, client_start
 from bench.measure import Report, rss
 from tests.support.processes import HubProcess
-from tests.support.ready_worker import ready_worker
 
 MIB = 1024 * 1024
 
@@ -23,6 +22,7 @@ MIB = 1024 * 1024
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How many of each."""
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs that are submitted [100000]")
+    parser.add_argument("--runs", type=int, default=100_000, help="jobs that are run to their end [100000]")
     parser.add_argument("--calls", type=int, default=10_000, help="calls of a function [10000]")
     parser.add_argument("--window", type=int, default=1000, help="jobs on their way at a time [1000]")
 
@@ -53,25 +53,6 @@ async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[
         return took, grown, len({job.id async for job in queue.jobs()})
 
 
-async def _run(hub: HubProcess, jobs: int, window: int) -> tuple[float, int]:
-    """Runs all on a worker that does nothing, with a hub that is killed in the middle; seconds, and how many ended."""
-    ended: set[str] = set()
-    async with asman.connect(hub.queue("run")) as queue:
-        begun = time.perf_counter()
-        stream = queue.run_many(_items(jobs, "run"), window=window)
-        async with ready_worker(hub.queue("run")):
-            async for job in stream:
-                ended.add(job.id)
-                if len(ended) == jobs // 2:
-                    break
-            await asyncio.to_thread(hub.restart)
-        async with ready_worker(hub.queue("run")):
-            async for job in stream:
-                assert job.id not in ended
-                ended.add(job.id)
-        return time.perf_counter() - begun, len(ended)
-
-
 def run(wanted: argparse.Namespace) -> Report:
     """Measures."""
     report = Report("client")
@@ -80,6 +61,8 @@ def run(wanted: argparse.Namespace) -> Report:
         hub = HubProcess(Path(folder), "--grace", "1s")
         hub.start()
         try:
+            # First, for the most that a process ever had in memory can be measured only upwards.
+            client_run.measure(report, hub, wanted.runs, wanted.window)
             before = _peak()
             for kill in (False, True):
                 said = ", hub killed (kill -9) in the middle" if kill else ""
@@ -88,10 +71,6 @@ def run(wanted: argparse.Namespace) -> Report:
                 report.add(f"… jobs a second{said}", "jobs/s", [wanted.jobs / took])
                 report.add(f"… jobs that the queue then has{said}", "jobs", [there], f"{wanted.jobs}: each once")
                 report.add(f"… client memory grew by at most{said}", "MiB", [grown / MIB])
-            few = max(1, wanted.jobs // 10)
-            took, ended = asyncio.run(_run(hub, few, wanted.window))
-            report.add(f"run_many of {few:,}, hub killed in the middle", "s", [took])
-            report.add("… jobs that finished, each once", "jobs", [ended], str(few))
             report.add("client's largest memory over all of this", "MiB", [(_peak() - before) / MIB])
         finally:
             hub.terminate()

@@ -110,6 +110,7 @@ def result(
     """Show a job's result when it is finished, and exit with its exit code."""
     from ..deadline import milliseconds
 
+    o.check_output(output)
     seconds = milliseconds(timeout, field="timeout") / 1000 or None
     terminal = Terminal(json=json, quiet=quiet)
 
@@ -135,6 +136,7 @@ def outputs(
     """List a finished job's outputs, save them all (-o), or write one to standard output (--name)."""
     from asman_shared.units import format_size
 
+    o.check_output(output)
     terminal = Terminal(json=json)
 
     async def work(job: Job) -> int:

@@ -70,8 +70,8 @@ def _tell(error: Exception) -> int:
     if isinstance(error, AsmanError):
         sentence, hint, code = error.message, getattr(error, "hint", "") or _hint(error), exits.of_error(error)
     elif isinstance(error, OSError):
-        where = f"'{error.filename}': " if error.filename else ""
-        sentence, hint, code = f"{where}{error.strerror or error}", "", exits.NOT_RUN
+        where = f"'{error.filename}' can't be used: " if error.filename else ""
+        sentence, hint, code = f"{where}{error.strerror or error}", _hint(error), exits.NOT_RUN
     else:
         sentence = f"a defect of asman: {type(error).__name__}: {error}"
         hint, code = "run it again with --debug and report what it shows", exits.NOT_RUN
@@ -90,6 +90,8 @@ def _hint(error: Exception) -> str:
             return "start one with 'asman up', or check the host and port in the queue's URL"
         case BadUnit():
             return "write durations like 90s or 20m, and sizes like 512MiB or 2g"
+        case PermissionError() if error.filename:
+            return "choose another place, or have its owner let you read and write there"
         case Overloaded():
             return "try again in a moment"
         case _:

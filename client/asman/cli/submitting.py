@@ -50,6 +50,7 @@ def add(
     With ``-`` the definition comes from standard input, alone or as ``definition`` beside ``namespace``, ``priority``,
     ``timeout``, …; options replace parts of it.
     """
+    o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
     queue, from_input = _words(words or [])
     fields, policy = options.fields(), options.policy()

@@ -179,11 +179,17 @@ async def test_a_link_from_a_definition_on_standard_input(hub: FakeHub, run: Run
     assert hub.seen == []
 
 
-async def test_a_copy_takes_its_files_to_another_hub(hub: FakeHub, run: Run, tmp_path: Path) -> None:
+async def test_a_copy_takes_its_files_and_what_it_is_built_of_to_another_hub(
+    hub: FakeHub, run: Run, typed: Typed, tmp_path: Path
+) -> None:
     from .fake_hub import blob_store
 
     (tmp_path / "big.bin").write_bytes(b"x" * 10_000)
-    await run("job", "add", hub.url, "-i", "alpine", "-f", str(tmp_path / "big.bin"))
+    (tmp_path / "context").write_bytes(b"an archive" * 1000)
+    keys = {hashlib.sha256(data).hexdigest() for data in (b"x" * 10_000, b"an archive" * 1000)}
+    context = (await run("blob", "put", hub.url, str(tmp_path / "context"))).out.strip()
+    typed(json.dumps({"build": {"context": f"key:{context}"}}))
+    await run("job", "add", hub.url, "-", "-f", str(tmp_path / "big.bin"))
     (job,) = hub.jobs
     other = FakeHub()
     await other.listen()
@@ -191,7 +197,10 @@ async def test_a_copy_takes_its_files_to_another_hub(hub: FakeHub, run: Run, tmp
         ended = await run("job", "copy", hub.url, job, "--to", other.url)
         assert (ended.code, ended.out.strip()) == (0, job)
         assert other.jobs[job].definition == hub.jobs[job].definition
-        assert list(other.blobs) == [hashlib.sha256(b"x" * 10_000).hexdigest()]
+        assert set(other.blobs) == keys
+        fetched = len(hub.downloads)
+        assert (await run("job", "copy", hub.url, job, "--to", other.url)).code == 0
+        assert len(hub.downloads) == fetched == 2, "what is there is not carried again"
     await other.stop()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from typing import Any
 
 import asman
 from bench import client_calls, client_run, client_start
-from bench.measure import Report, rss
+from bench.measure import Report
+from bench.peak import Peak
 from tests.support.processes import HubProcess
-
-MIB = 1024 * 1024
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,16 +29,11 @@ def _items(count: int, of: str) -> Iterator[dict[str, Any]]:
     return ({"image": "alpine", "command": ["./simulate", of, str(i)]} for i in range(count))
 
 
-def _peak() -> int:
-    """The most that this process ever had in memory, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[float, int, int]:
-    """Submits all; returns the seconds, what the memory grew by, and how many jobs the queue then has."""
+async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[float, Peak, int]:
+    """Submits all; returns the seconds, the memory, and how many jobs the queue then has."""
     name = "killed" if kill else "plain"
     async with asman.connect(hub.queue(name)) as queue:
-        before = rss()
+        peak = Peak()
         begun = time.perf_counter()
         given = 0
         async for _ in queue.submit_many(_items(jobs, name), window=window, follow=False):
@@ -49,8 +42,8 @@ async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[
                 await asyncio.to_thread(hub.restart)
         took = time.perf_counter() - begun
         assert given == jobs
-        grown = max(0, _peak() - before)
-        return took, grown, len({job.id async for job in queue.jobs()})
+        peak.end()
+        return took, peak, len({job.id async for job in queue.jobs()})
 
 
 def run(wanted: argparse.Namespace) -> Report:
@@ -61,17 +54,14 @@ def run(wanted: argparse.Namespace) -> Report:
         hub = HubProcess(Path(folder), "--grace", "1s")
         hub.start()
         try:
-            # First, for the most that a process ever had in memory can be measured only upwards.
             client_run.measure(report, hub, wanted.runs, wanted.window)
-            before = _peak()
             for kill in (False, True):
                 said = ", hub killed (kill -9) in the middle" if kill else ""
-                took, grown, there = asyncio.run(_submit(hub, wanted.jobs, wanted.window, kill))
+                took, peak, there = asyncio.run(_submit(hub, wanted.jobs, wanted.window, kill))
                 report.add(f"submit_many of {wanted.jobs:,}{said}", "s", [took])
                 report.add(f"… jobs a second{said}", "jobs/s", [wanted.jobs / took])
                 report.add(f"… jobs that the queue then has{said}", "jobs", [there], f"{wanted.jobs}: each once")
-                report.add(f"… client memory grew by at most{said}", "MiB", [grown / MIB])
-            report.add("client's largest memory over all of this", "MiB", [(_peak() - before) / MIB])
+                peak.add(report, said)
         finally:
             hub.terminate()
     client_calls.measure(report, wanted.calls)

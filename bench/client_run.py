@@ -6,7 +6,6 @@ Run as a program, this is the worker: it finishes every job at once, and dials a
 from __future__ import annotations
 
 import asyncio
-import resource
 import secrets
 import subprocess
 import sys
@@ -21,10 +20,10 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.typing import Subprotocol
 
 import asman
-from bench.measure import Report, rss
+from bench.measure import Report
+from bench.peak import Peak
 from tests.support.processes import HubProcess
 
-MIB = 1024 * 1024
 CPUS = 200
 """Jobs that the worker takes at a time."""
 
@@ -65,11 +64,11 @@ def _items(jobs: int) -> Iterator[dict[str, Any]]:
     return ({"image": "alpine", "command": ["./simulate", "run", str(number)]} for number in range(jobs))
 
 
-async def _run(hub: HubProcess, queue_url: str, jobs: int, window: int) -> tuple[float, float, float]:
-    """Runs all; returns the seconds, the seconds of processor time, and what the memory grew by."""
+async def _run(hub: HubProcess, queue_url: str, jobs: int, window: int) -> tuple[float, float, Peak]:
+    """Runs all; returns the seconds, the seconds of processor time, and the memory."""
     ended = bytearray(jobs)
     async with asman.connect(queue_url) as queue:
-        before, begun, busy = rss(), time.perf_counter(), time.process_time()
+        peak, begun, busy = Peak(), time.perf_counter(), time.process_time()
         given = 0
         async for job in queue.run_many(_items(jobs), window=window):
             assert job.verdict is not None
@@ -82,8 +81,7 @@ async def _run(hub: HubProcess, queue_url: str, jobs: int, window: int) -> tuple
                 await asyncio.to_thread(hub.restart)
         took, busy = time.perf_counter() - begun, time.process_time() - busy
         assert given == sum(ended) == jobs
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    return took, busy, max(0, grown)
+        return took, busy, peak.end()
 
 
 async def _finished(queue_url: str) -> int:
@@ -95,13 +93,13 @@ def measure(report: Report, hub: HubProcess, jobs: int, window: int) -> None:
     """Adds the figures."""
     queue = hub.queue("run")
     with _worker(queue):
-        took, busy, grown = asyncio.run(_run(hub, queue, jobs, window))
+        took, busy, peak = asyncio.run(_run(hub, queue, jobs, window))
     said = f"run_many of {jobs:,} to their end, hub killed (kill -9) in the middle"
     report.add(said, "s", [took])
     report.add("… jobs that finished, each given once", "jobs", [jobs], f"{jobs:,}; the script says so or ends here")
     report.add("… jobs that the queue says are finished", "jobs", [asyncio.run(_finished(queue))], f"{jobs:,}")
     report.add("… processor time of the script for each", "µs", [1e6 * busy / jobs])
-    report.add("… client memory grew by at most", "MiB", [grown / MIB])
+    peak.add(report)
 
 
 if __name__ == "__main__":

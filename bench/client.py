@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import asman
-from bench import client_calls, client_start
-from bench.measure import Report, rss
+from bench import client_calls, client_run, client_start
+from bench.measure import Report
+from bench.peak import Peak
 from tests.support.processes import HubProcess
-from tests.support.ready_worker import ready_worker
-
-MIB = 1024 * 1024
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How many of each."""
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs that are submitted [100000]")
+    parser.add_argument("--runs", type=int, default=100_000, help="jobs that are run to their end [100000]")
     parser.add_argument("--calls", type=int, default=10_000, help="calls of a function [10000]")
     parser.add_argument("--window", type=int, default=1000, help="jobs on their way at a time [1000]")
 
@@ -31,16 +29,11 @@ def _items(count: int, of: str) -> Iterator[dict[str, Any]]:
     return ({"image": "alpine", "command": ["./simulate", of, str(i)]} for i in range(count))
 
 
-def _peak() -> int:
-    """The most that this process ever had in memory, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[float, int, int]:
-    """Submits all; returns the seconds, what the memory grew by, and how many jobs the queue then has."""
+async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[float, Peak, int]:
+    """Submits all; returns the seconds, the memory, and how many jobs the queue then has."""
     name = "killed" if kill else "plain"
     async with asman.connect(hub.queue(name)) as queue:
-        before = rss()
+        peak = Peak()
         begun = time.perf_counter()
         given = 0
         async for _ in queue.submit_many(_items(jobs, name), window=window, follow=False):
@@ -49,27 +42,8 @@ async def _submit(hub: HubProcess, jobs: int, window: int, kill: bool) -> tuple[
                 await asyncio.to_thread(hub.restart)
         took = time.perf_counter() - begun
         assert given == jobs
-        grown = max(0, _peak() - before)
-        return took, grown, len({job.id async for job in queue.jobs()})
-
-
-async def _run(hub: HubProcess, jobs: int, window: int) -> tuple[float, int]:
-    """Runs all on a worker that does nothing, with a hub that is killed in the middle; seconds, and how many ended."""
-    ended: set[str] = set()
-    async with asman.connect(hub.queue("run")) as queue:
-        begun = time.perf_counter()
-        stream = queue.run_many(_items(jobs, "run"), window=window)
-        async with ready_worker(hub.queue("run")):
-            async for job in stream:
-                ended.add(job.id)
-                if len(ended) == jobs // 2:
-                    break
-            await asyncio.to_thread(hub.restart)
-        async with ready_worker(hub.queue("run")):
-            async for job in stream:
-                assert job.id not in ended
-                ended.add(job.id)
-        return time.perf_counter() - begun, len(ended)
+        peak.end()
+        return took, peak, len({job.id async for job in queue.jobs()})
 
 
 def run(wanted: argparse.Namespace) -> Report:
@@ -80,19 +54,14 @@ def run(wanted: argparse.Namespace) -> Report:
         hub = HubProcess(Path(folder), "--grace", "1s")
         hub.start()
         try:
-            before = _peak()
+            client_run.measure(report, hub, wanted.runs, wanted.window)
             for kill in (False, True):
                 said = ", hub killed (kill -9) in the middle" if kill else ""
-                took, grown, there = asyncio.run(_submit(hub, wanted.jobs, wanted.window, kill))
+                took, peak, there = asyncio.run(_submit(hub, wanted.jobs, wanted.window, kill))
                 report.add(f"submit_many of {wanted.jobs:,}{said}", "s", [took])
                 report.add(f"… jobs a second{said}", "jobs/s", [wanted.jobs / took])
                 report.add(f"… jobs that the queue then has{said}", "jobs", [there], f"{wanted.jobs}: each once")
-                report.add(f"… client memory grew by at most{said}", "MiB", [grown / MIB])
-            few = max(1, wanted.jobs // 10)
-            took, ended = asyncio.run(_run(hub, few, wanted.window))
-            report.add(f"run_many of {few:,}, hub killed in the middle", "s", [took])
-            report.add("… jobs that finished, each once", "jobs", [ended], str(few))
-            report.add("client's largest memory over all of this", "MiB", [(_peak() - before) / MIB])
+                peak.add(report, said)
         finally:
             hub.terminate()
     client_calls.measure(report, wanted.calls)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from pathlib import Path
 
 import asman
-from bench.measure import Report, rss
+from bench.measure import Report
+from bench.peak import Peak
 from tests.support.processes import HubProcess
 
-MIB = 1024 * 1024
 SINGLE = 200
 
 
@@ -34,15 +33,15 @@ def measure(report: Report, calls: int) -> None:
 
 def _measure(report: Report, executor: asman.Executor, calls: int) -> None:
     executor.submit(_small, 0).result()
-    before = rss()
+    peak = Peak()
     begun = time.perf_counter()
     right = sum(result == number * number for number, result in enumerate(executor.map(_small, range(calls))))
     took = time.perf_counter() - begun
-    grown = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    peak.end()
     report.add(f"Executor.map of {calls:,} small calls", "s", [took])
     report.add("… right results", "calls", [right], str(calls))
     report.add("… calls a second", "calls/s", [calls / took])
-    report.add("… client memory grew by at most", "MiB", [grown / MIB])
+    peak.add(report)
     begun = time.perf_counter()
     futures = [executor.submit(_small, number) for number in range(SINGLE)]
     for future in futures:

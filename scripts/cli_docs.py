@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from asman.cli.exits import EXIT_CODES
-from asman.cli.main import app
+from asman.cli.tree import command_tree
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
@@ -41,7 +39,7 @@ A command that runs a job or waits for one exits with the job's own exit code. A
 def document() -> str:
     """The whole page."""
     codes = "".join(f"| {code} | {says} |\n" for code, says in EXIT_CODES.items())
-    return _HEAD + codes + "".join(_section(*each) for each in _commands(typer.main.get_command(app), "asman"))
+    return _HEAD + codes + "".join(_section(*each) for each in _commands(command_tree(), "asman"))
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -135,5 +134,7 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
 
 def new_queue_name() -> str:
     """An unguessable name for a queue: 160 random bits in base32, easy to read aloud and to select."""
+    import secrets  # takes as long to import as all else here
+
     alphabet = "abcdefghijklmnopqrstuvwxyz234567"
     return "".join(secrets.choice(alphabet) for _ in range(32))

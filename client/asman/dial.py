@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +22,7 @@ from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, Connection
 from asman_shared.messages import Error, Hello, HubToClient, Welcome
 
 from .address import Address
+from .unreachable import hung_up, no_hub, unreachable, wrong_status
 
 _LASTING: Final = {CloseCode.VERSION, CloseCode.FORBIDDEN, CloseCode.BAD_QUEUE, CloseCode.PROTOCOL}
 
@@ -56,31 +55,18 @@ def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
 
 def _sentence(error: Exception, host: str, timeout: float) -> str:
     match error:
-        case socket.gaierror():
-            return f"there is no host named '{host.rpartition(':')[0] or host}': check the queue's address"
-        case ssl.SSLCertVerificationError():
-            return f"the certificate of {host} can't be trusted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"no secure connection to {host} could be made ({error.reason}): does it speak https?"
-        case TimeoutError():
-            return f"nothing answered at {host} within {timeout:g} seconds"
-        case ConnectionRefusedError():
-            return f"nothing listens at {host}: is the hub running?"
         case InvalidStatus():
-            code = error.response.status_code
-            return f"{host} answered with HTTP status {code}: is it an Asman hub, and the path right?"
+            return wrong_status(error.response.status_code, host)
         case NegotiationError():
             return f"{host} does not speak {limits.SUBPROTOCOL_MSGPACK}: is it an Asman hub of this version?"
         case InvalidMessage(__cause__=EOFError()):
-            return f"{host} closed the connection before it answered: is the hub behind it running?"
+            return hung_up(host)
         case InvalidMessage() | EOFError() | InvalidHandshake():
-            return f"what answers at {host} is not an Asman hub"
+            return no_hub(host)
         case InvalidURI():
             return f"{host} is not an address that can be dialled"
-        case OSError() if "Multiple exceptions" in str(error) and "Errno 111" in str(error):
-            return f"nothing listens at {host}: is the hub running?"
         case OSError():
-            return f"{host} can't be reached: {error.strerror or error}"
+            return unreachable(error, host, timeout)
         case _:
             return f"{host} can't be reached: {error}"
 

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from asman_shared.errors import AsmanError
-from asman_shared.messages import JobState, LogLine, Verdict
+from asman_shared.messages import JobState, LogLine, PhaseProgress, Verdict
 from asman_shared.states import Reason, State
 from asman_shared.units import MIB
 
@@ -55,6 +55,7 @@ class Tracker:
         self.state: JobState | None = None
         self.followed = False
         self.error: AsmanError | None = None
+        self._said: PhaseProgress | None = None
         self._signal = _Signal()
 
     @property
@@ -66,6 +67,17 @@ class Tracker:
         if state.verdict is not None:
             return state.verdict
         return Verdict(ok=False, reason=Reason.DELETED, message="it was removed from the hub")
+
+    @property
+    def progress(self) -> PhaseProgress | None:
+        """How far its present phase is, when its worker says so.
+
+        Unlike a state, it does not wait until it is durable: it may come before the state that begins its phase.
+        """
+        said, state = self._said, self.state
+        if said is None or state is None or (said.attempt, said.phase) != (state.attempt, state.phase):
+            return None
+        return said
 
     def answered(self, state: JobState) -> None:
         """Takes a state that was asked for: it is the job as it is now, whatever was known before."""
@@ -79,6 +91,11 @@ class Tracker:
         if self.state is not None and (state.rev <= self.state.rev or self.verdict is not None):
             return
         self.answered(state)
+
+    def progressed(self, progress: PhaseProgress) -> None:
+        """Takes how far a phase is."""
+        self._said = progress
+        self._signal.wake()
 
     def failed(self, error: AsmanError) -> None:
         """Nothing more will be heard of this job."""

@@ -88,6 +88,14 @@ class Job:
         """How it ended, when it has."""
         return self._tracker.verdict
 
+    @property
+    def progress(self) -> m.PhaseProgress | None:
+        """How far its present phase is (``done`` of ``total`` in ``unit``), such as a pull; None when nobody says so.
+
+        It is pushed while the job is followed, which `wait`, `changes` and submitting it do.
+        """
+        return self._tracker.progress
+
     async def _follow(self) -> None:
         if not self._tracker.followed and self._tracker.verdict is None:
             follow = m.Follow(ref=0, job=self.id)
@@ -122,6 +130,20 @@ class Job:
             if state.rev != seen:
                 seen = state.rev
                 yield state
+            elif self._tracker.verdict is not None:
+                return
+            else:
+                await self._tracker.change()
+
+    async def steps(self) -> AsyncIterator[tuple[m.JobState, m.PhaseProgress | None]]:
+        """Each newer state of the job and how far its phase is, a few times a second at most; ends as `changes`."""
+        await self._follow()
+        seen: tuple[int, m.PhaseProgress | None] = (-1, None)
+        while True:
+            state, progress = self.state, self._tracker.progress
+            if (state.rev, progress) != seen:
+                seen = (state.rev, progress)
+                yield state, progress
             elif self._tracker.verdict is not None:
                 return
             else:

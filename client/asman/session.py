@@ -279,6 +279,9 @@ class Session:
             case m.LogLines(job=job, lines=lines):
                 for tail in self._tails.get(job, ()):
                     tail.pushed(lines)
+            case m.PhaseProgress(job=job):
+                for tracker in list(self._trackers.get(job, ())):
+                    tracker.progressed(message)
             case m.WorkerChanged(seq=seq):
                 self._seq = max(self._seq, seq)
                 self._pushed(message)

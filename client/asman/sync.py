@@ -142,6 +142,7 @@ class Job(_Mirror):
     delete = _call(job.Job.delete)
     logs: Callable[..., Iterator[Line]] = _each(job.Job.logs)
     changes: Callable[..., Iterator[m.JobState]] = _each(job.Job.changes)
+    steps: Callable[..., Iterator[tuple[m.JobState, m.PhaseProgress | None]]] = _each(job.Job.steps)
     _result = _call(job.Job.result)
 
     def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
@@ -178,6 +179,12 @@ class Job(_Mirror):
         """The newest state heard of."""
         found: m.JobState = self._inner.state
         return found
+
+    @property
+    def progress(self) -> m.PhaseProgress | None:
+        """How far its present phase is; see `asman.Job.progress`."""
+        progress: m.PhaseProgress | None = self._inner.progress
+        return progress
 
     @property
     def verdict(self) -> m.Verdict | None:

@@ -26,7 +26,7 @@ class Subscriber(Protocol):
         """A job that this client follows has changed."""
 
     def announce(self, packet: Packet) -> None:
-        """News of the queue."""
+        """News of the queue, or of how far a job is that this client follows."""
 
 
 class Fanout:
@@ -90,6 +90,11 @@ class Fanout:
         for subscriber in list(self.followers.get(state.id, ())):
             if subscriber not in self.watchers:
                 subscriber.changed(packet, state)
+
+    def progress(self, packet: Packet, job_id: str) -> None:
+        """Tells those who follow a job by itself how far it is."""
+        for subscriber in list(self.followers.get(job_id, ())):
+            subscriber.announce(packet)
 
     def worker(self, state: WorkerState) -> None:
         """Tells watchers about a worker."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -147,10 +147,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(config: HubConfig, stop: asyncio.Event) -> None:
-    """Runs a hub until ``stop`` is set."""
+async def serve(config: HubConfig, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
+    """Runs a hub until ``stop`` is set; ``on_ready`` is called with its address once it listens."""
     server = HubServer(config)
     await server.start()
+    if on_ready is not None:
+        on_ready(server.address)
     stopping = asyncio.get_running_loop().create_task(stop.wait())
     ended = asyncio.get_running_loop().create_task(server.wait())
     await asyncio.wait([stopping, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -159,8 +161,8 @@ async def serve(config: HubConfig, stop: asyncio.Event) -> None:
     await ended
 
 
-def run_hub(config: HubConfig) -> int:
-    """Runs a hub as the whole process, until SIGTERM or SIGINT; returns its exit code."""
+def run_hub(config: HubConfig, on_ready: Callable[[str], None] | None = None) -> int:
+    """Runs a hub as the whole process, until SIGTERM or SIGINT; returns its exit code. For ``on_ready`` see `serve`."""
     import signal
 
     import uvloop
@@ -174,7 +176,7 @@ def run_hub(config: HubConfig) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(config, stop)
+        await serve(config, stop, on_ready)
 
     uvloop.run(main())
     return 0

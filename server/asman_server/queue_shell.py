@@ -46,6 +46,7 @@ from .handing_out import HandingOut, WorkerLink
 from .journal import Journal
 from .meters import JobMeter
 from .names import short_name
+from .progress import ProgressNews
 from .queue_logs import QueueLogs
 from .store import Reader, pack_definition
 from .unstored import Unstored
@@ -94,6 +95,7 @@ class QueueShell:
         self.core = QueueCore(policy)
         self.logs = QueueLogs(name, self.core, journal, store, unstored)
         self.fanout = Fanout(self.counts)
+        self.progress = ProgressNews(self.core, self.fanout)
         self.meter = JobMeter()
         self.links: dict[str, WorkerLink] = {}
         self.connections = 0
@@ -484,6 +486,7 @@ class QueueShell:
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
+        self.progress.stop()
 
     async def close(self) -> None:
         """Stops the timers; hands the last log lines to the journal."""

@@ -155,6 +155,8 @@ class WorkerSession(SocketSession[WorkerMessage]):
 
     def _phase(self, message: PhaseReport) -> None:
         self._shell.apply(ev.PhaseReported(self._incarnation, message.job, message.attempt, message.phase))
+        if message.total:
+            self._shell.progress.report(self._incarnation, message)
 
     async def _lines(self, message: LogBatch) -> None:
         logs = self._shell.logs

@@ -431,6 +431,21 @@ class Changed(Message, tag="changed"):
     job: JobState
 
 
+class PhaseProgress(Message, tag="progress"):
+    """How far the present phase of a job is, such as the pull of its image: ``done`` of ``total`` in ``unit``.
+
+    Pushed to those who follow that job by itself, a few times a second at most. It is no state: it has no ``seq``, is
+    not kept, and what is missed is not told again. The unit is ``bytes`` or what is counted, such as ``layers``.
+    """
+
+    job: str
+    attempt: Count
+    phase: Phase
+    done: Count
+    total: Count
+    unit: str = ""
+
+
 class WorkerChanged(Message, tag="worker_changed"):
     """A worker came, changed or went; pushed to followers of the queue."""
 

@@ -38,6 +38,7 @@ from .client_messages import (
     List,
     LogLines,
     LogPage,
+    PhaseProgress,
     PutBlobs,
     ReadLog,
     Submit,
@@ -136,6 +137,7 @@ HubToClient = (
     | Changed
     | WorkerChanged
     | CountsChanged
+    | PhaseProgress
     | LogLines
     | Error
     | Ping
@@ -204,6 +206,7 @@ __all__ = [
     "Need",
     "Outcome",
     "OutputFile",
+    "PhaseProgress",
     "PhaseReport",
     "Ping",
     "Pong",

@@ -31,7 +31,9 @@ from tests.support.page import (
     said,
 )
 from tests.support.processes import AsmanProcesses, HubProcess
+from tests.support.ready_worker import ReadyWorker, ready_worker
 
+MIB = 1024 * 1024
 PICTURE = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="60"><rect width="120" height="60" fill="teal"/></svg>'
 )
@@ -169,6 +171,35 @@ async def test_sound_video_and_pdf_are_played_and_shown_from_the_hub(browser: Te
     await expect(frame).to_be_visible()
     assert (await frame.get_attribute("src") or "").startswith("blob:")
     assert browser.errors == []
+
+
+async def test_how_far_a_pull_is_can_be_seen(browser: TestBrowser, hub: HubProcess) -> None:
+    page = await browser.open(job_address(hub.url, {"image": "alpine", "command": "x"}))
+    async with ready_worker(hub.queue(QUEUE)) as worker:
+        worker.go.clear()
+        await main_action(page).click()
+        attempt = {"type": "phase", "phase": "pulling", "attempt": 1, "job": await worker.started.get()}
+        timeline = page.get_by_test_id("timeline")
+        await expect(timeline).to_contain_text("running")
+        # It is told to who follows the job by then, so it is told as workers tell it: again and again.
+        telling = asyncio.create_task(
+            _repeat(worker, {**attempt, "done": 10 * MIB, "total": 40 * MIB, "unit": "bytes"})
+        )
+        try:
+            await expect(timeline).to_contain_text("10 MiB of 40 MiB")
+            await expect(timeline.get_by_role("progressbar")).to_have_count(1)
+        finally:
+            telling.cancel()
+        worker.go.set()
+        await expect(detail(page)).to_have_attribute("data-reason", "Success")
+        await expect(timeline.get_by_role("progressbar")).to_have_count(0)
+    assert browser.errors == []
+
+
+async def _repeat(worker: ReadyWorker, message: dict[str, object]) -> None:
+    while True:
+        await worker.say(message)
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.usefixtures("process_worker")

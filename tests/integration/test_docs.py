@@ -1,4 +1,4 @@
-"""The examples of the README and of docs/python.md do what stands beside them, with real hub, worker and containers."""
+"""The examples of the README and of pages in docs do what stands beside them, with real hub, worker and containers."""
 
 from __future__ import annotations
 
@@ -100,11 +100,12 @@ def test_a_script_does_what_stands_beside_it(example: Example, environment: dict
     assert fits(ended.stdout, example.output), ended.stdout
 
 
-def test_the_commands_of_the_readme_do_what_stands_below_them(
-    hub: HubProcess, environment: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("page", ["README.md", "docs/http.md"])
+def test_the_commands_of_a_page_do_what_stands_below_them(
+    page: str, hub: HubProcess, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    blocks = [each.text for each in examples("README.md") if each.kind == "console"]
-    assert len(blocks) >= 4
+    blocks = [each.text for each in examples(page) if each.kind == "console"]
+    assert len(blocks) >= 3
     script = ["exec 2>&1"]
     expected: list[tuple[str, str]] = []
     for block in blocks:

@@ -251,10 +251,11 @@ def asman(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     stdin: str | None = None,
+    before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run one ``asman`` command to its end and return its output and exit code."""
+    """Run one ``asman`` command, behind the words of another that runs it, and return its output and exit code."""
     return subprocess.run(
-        [*asman_command(), *arguments],
+        [*before, *asman_command(), *arguments],
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,

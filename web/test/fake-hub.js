@@ -215,7 +215,7 @@ export class FakeHub {
       this.history.push(push);
     }
     for (const peer of this.peers) {
-      if (push["type"] === "log" && !peer.follows.has(push["job"])) continue;
+      if ((push["type"] === "log" || push["type"] === "progress") && !peer.follows.has(push["job"])) continue;
       this.send(peer, push);
     }
   }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { WebSocket as NodeSocket } from "ws";
 import { Backoff } from "../src/protocol/backoff";
-import { Session } from "../src/state/session";
+import { progressOf, Session } from "../src/state/session";
 import { FakeHub } from "./fake-hub.js";
 
 describe("a session", () => {
@@ -138,6 +138,19 @@ describe("a session", () => {
     await vi.waitFor(() => expect(open.phases.value).toEqual([{ phase: "pulling", at: 7 }]));
     hub.change("a", { phase: "running" });
     await vi.waitFor(() => expect(open.phases.value.map(({ phase }) => phase)).toEqual(["pulling", "running"]));
+  });
+
+  it("knows how far the phase of the open job is, and forgets it with the phase", async () => {
+    hub.add({ id: "a", rev: 1, state: "Running", phase: "pulling", attempt: 1, queued: 5 });
+    const open = session.open("a");
+    await vi.waitFor(() => expect(open.job.value?.phase).toBe("pulling"));
+    await vi.waitFor(() => expect(peer()?.follows.has("a")).toBe(true));
+    const progress = { type: "progress", job: "a", attempt: 1, phase: "pulling", done: 3, total: 8, unit: "layers" } as const;
+    hub.push(progress);
+    await vi.waitFor(() => expect(progressOf(open)).toMatchObject(progress));
+    hub.change("a", { phase: "running" });
+    await vi.waitFor(() => expect(open.job.value?.phase).toBe("running"));
+    expect(progressOf(open)).toBeNull();
   });
 
   it("submits and cancels", async () => {

@@ -12,10 +12,7 @@ import typer
 from . import options as o
 from .terminal import Terminal, progress
 
-app = typer.Typer(help="Store and fetch bytes by their sha256.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@app.command("put")
 def put(
     words: Annotated[
         list[str], typer.Argument(metavar="[QUEUE] FILE", help="The queue (default: $ASMAN_QUEUE) and the file.")
@@ -42,7 +39,6 @@ def put(
         terminal.result(key)
 
 
-@app.command("get")
 def get(
     words: Annotated[
         list[str], typer.Argument(metavar="[QUEUE] SHA256", help="The queue (default: $ASMAN_QUEUE) and the blob.")

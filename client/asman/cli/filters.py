@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asman_shared.messages import JobState
     from asman_shared.states import Reason, State
 
 
@@ -61,19 +61,23 @@ class Wanted:
         oldest = 0 if since is None else time.time_ns() // 1_000_000 - parse_duration(since, field="since")
         return cls(of_state, of_reason, image, grep, frozenset(tags or ()), worker, namespace, oldest)
 
-    def too_old(self, job: JobState) -> bool:
-        """Whether this job, and so all that come behind it in a list, was submitted too long ago."""
-        return job.queued < self.since
+    @property
+    def sifts(self) -> bool:
+        """Whether jobs in the wanted states may still be none of them."""
+        return bool(self.reasons or self.image or self.grep or self.tags or self.worker or self.namespace)
 
-    def fits(self, job: JobState) -> bool:
-        """Whether the job is one of them."""
-        summary = job.summary
-        image = (summary.image or summary.build) if summary else ""
+    def too_old(self, job: Mapping[str, Any]) -> bool:
+        """Whether this job, and so all that come behind it in a list, was submitted too long ago."""
+        return bool(job.get("queued", 0) < self.since)
+
+    def fits(self, job: Mapping[str, Any]) -> bool:
+        """Whether the job, in its JSON form, is one of them."""
+        summary, verdict = job.get("summary") or {}, job.get("verdict")
         return (
-            (not self.reasons or job.verdict is None or job.verdict.reason in self.reasons)
-            and self.image in image
-            and (not self.grep or (summary is not None and self.grep in summary.command))
-            and (not self.tags or (summary is not None and self.tags <= set(summary.tags)))
-            and (not self.worker or job.worker.startswith(self.worker))
-            and (not self.namespace or self.namespace in job.namespaces)
+            (not self.reasons or verdict is None or verdict["reason"] in self.reasons)
+            and self.image in (summary.get("image") or summary.get("build") or "")
+            and self.grep in summary.get("command", "")
+            and self.tags <= set(summary.get("tags", ()))
+            and job.get("worker", "").startswith(self.worker)
+            and (not self.namespace or self.namespace in job.get("namespaces", ()))
         )

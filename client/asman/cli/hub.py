@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .extras import require
+from .terminal import Terminal
 
 
 def hub(
@@ -67,6 +68,7 @@ def hub(
     config: Annotated[
         Path | None, typer.Option("--config", help="A TOML file with the same names [$ASMAN_CONFIG].")
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write the hub's address as JSON once it listens.")] = False,
 ) -> None:
     """Run a hub, which clients and workers dial.
 
@@ -101,4 +103,5 @@ def hub(
         log_level=log_level,
         log_format=log_format,
     )
-    raise typer.Exit(run_hub(settings))
+    terminal = Terminal(json=json)
+    raise typer.Exit(run_hub(settings, (lambda address: terminal.value({"hub": address})) if json else None))

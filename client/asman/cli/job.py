@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as o
-from .filters import Wanted
 from .follow import finish, save, say_end
-from .shapes import job_value, outputs_value, state_value
+from .shapes import job_value, outputs_value
 from .terminal import Terminal, table
 
 if TYPE_CHECKING:
     from ..job import Job
-
-app = typer.Typer(help="Submit, show, follow, cancel and delete jobs.", no_args_is_help=True, rich_markup_mode=None)
 
 JobWords = Annotated[
     list[str],
@@ -29,58 +26,6 @@ JobWords = Annotated[
 WaitTimeout = Annotated[str | None, typer.Option("--timeout", help="How long to wait: 90s, 20m.", show_default=False)]
 
 
-@app.command("list")
-def list_jobs(
-    queue: o.QueueArgument = None,
-    hub: o.HubOption = None,
-    state: Annotated[
-        list[str] | None,
-        typer.Option("--state", help="Only Queued, Running or Finished, or a reason such as Failed. Repeatable."),
-    ] = None,
-    image: Annotated[str, typer.Option("--image", help="Only those whose image has this in its name.")] = "",
-    grep: Annotated[str, typer.Option("--grep", help="Only those whose command has this.")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Only those with this tag. Repeatable.")] = None,
-    worker: Annotated[str, typer.Option("--worker", help="Only those of this worker (its id).")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", help="Only those that this slot holds.")] = "",
-    since: Annotated[
-        str | None, typer.Option("--since", help="Only those submitted in the last 2h, 30m, …", show_default=False)
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 50,
-    json: o.JsonOption = False,
-) -> None:
-    """List a queue's jobs, newest first."""
-    terminal = Terminal(json=json)
-    wanted = Wanted.of(state, image=image, grep=grep, tags=tag, worker=worker, namespace=namespace, since=since)
-
-    async def work() -> None:
-        jobs = []
-        async with o.open_queue(queue, hub) as opened:
-            async for job in opened.jobs(wanted.states):
-                if wanted.too_old(job):
-                    break
-                if wanted.fits(job):
-                    jobs.append(job)
-                if len(jobs) == limit:
-                    break
-        if json:
-            terminal.value([state_value(job) for job in jobs])
-            return
-        rows = [
-            (
-                job.id[:12],
-                (job.phase or job.state).value if job.verdict is None else job.verdict.reason.value,
-                (job.summary.image or job.summary.build) if job.summary else "",
-                (job.summary.command if job.summary else "")[:60],
-            )
-            for job in jobs
-        ]
-        for line in table(("JOB", "STATE", "IMAGE", "COMMAND"), rows):
-            terminal.result(line)
-
-    asyncio.run(work())
-
-
-@app.command("show")
 def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
     """Show where a job is, its definition, and how it ended."""
     import msgspec
@@ -118,7 +63,6 @@ def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
     return facts
 
 
-@app.command("explain")
 def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
     """Say why a job is where it is: what it waits for, what is being done, or how it ended."""
     import msgspec
@@ -137,7 +81,6 @@ def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False
     with_job(words, hub, work)
 
 
-@app.command("wait")
 def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, json: o.JsonOption = False) -> None:
     """Wait until a job is finished, and exit with its exit code."""
     from ..deadline import milliseconds
@@ -156,7 +99,6 @@ def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, 
     with_job(words, hub, work)
 
 
-@app.command("result")
 def result(
     words: JobWords,
     hub: o.HubOption = None,
@@ -168,6 +110,7 @@ def result(
     """Show a job's result when it is finished, and exit with its exit code."""
     from ..deadline import milliseconds
 
+    o.check_output(output)
     seconds = milliseconds(timeout, field="timeout") / 1000 or None
     terminal = Terminal(json=json, quiet=quiet)
 
@@ -181,7 +124,6 @@ def result(
     with_job(words, hub, work)
 
 
-@app.command("outputs")
 def outputs(
     words: JobWords,
     hub: o.HubOption = None,
@@ -194,6 +136,7 @@ def outputs(
     """List a finished job's outputs, save them all (-o), or write one to standard output (--name)."""
     from asman_shared.units import format_size
 
+    o.check_output(output)
     terminal = Terminal(json=json)
 
     async def work(job: Job) -> int:
@@ -215,7 +158,6 @@ def outputs(
     with_job(words, hub, work)
 
 
-@app.command("cancel")
 def cancel(
     words: JobWords,
     hub: o.HubOption = None,
@@ -236,7 +178,6 @@ def cancel(
     with_job(words, hub, work)
 
 
-@app.command("delete")
 def delete(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
     """Stop a job if it runs, and forget it and its result."""
     terminal = Terminal(json=json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -29,11 +28,15 @@ def config_folder() -> Path:
 
 
 def known_queues() -> list[dict[str, Any]]:
-    """The queues, the one used last first: ``url``, ``name`` (may be empty) and ``used`` (epoch milliseconds)."""
+    """The queues, the one used last first: ``url``, ``name`` (may be empty) and ``used`` (epoch milliseconds).
+
+    Raises:
+        OSError: There is a file, and it can't be read.
+    """
     try:
         with (config_folder() / "queues.json").open("rb") as file:
             value = json.loads(file.read(FILE_BYTES))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
     found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
     sound = [each for each in found if isinstance(each.get("url"), str) and isinstance(each.get("used"), int)]
@@ -41,12 +44,23 @@ def known_queues() -> list[dict[str, Any]]:
 
 
 def remember(url: str, name: str = "") -> None:
-    """Notes that a queue was used; a folder that can't be written is no reason to fail.
+    """Notes that a queue was used; what can't be read or written is no reason to fail, unless it is to have a name.
 
     Args:
         url: The queue's.
         name: What this user calls it; the same name of another queue is taken from that.
+
+    Raises:
+        OSError: The name can't be kept.
     """
+    try:
+        _remember(url, name)
+    except OSError:
+        if name:
+            raise
+
+
+def _remember(url: str, name: str) -> None:
     known = known_queues()
     before = next((each for each in known if each["url"] == url), None)
     called = name or (str(before["name"]) if before else "")
@@ -57,17 +71,14 @@ def remember(url: str, name: str = "") -> None:
     now = time.time_ns() // 1_000_000
     if before is not None and called == before["name"] and now - before["used"] < FRESH_MS and known[0] is before:
         return
-    try:
-        _write([{"url": url, "name": called, "used": now}, *others][:MOST])
-    except OSError:
-        return
+    _write([{"url": url, "name": called, "used": now}, *others][:MOST])
 
 
 def forget(url: str) -> bool:
     """Removes a queue from the file; whether it was there.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: The file can't be read or written.
     """
     known = known_queues()
     left = [each for each in known if each["url"] != url]
@@ -77,6 +88,8 @@ def forget(url: str) -> bool:
 
 
 def _write(queues: list[dict[str, Any]]) -> None:
+    import secrets  # takes as long to import as all else here
+
     folder = config_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = folder / f".queues.{secrets.token_hex(6)}"
@@ -106,6 +119,7 @@ def named(name: str) -> str:
 
     Raises:
         NotFound: There is none.
+        OSError: The file can't be read.
     """
     from asman_shared.errors import NotFound
 

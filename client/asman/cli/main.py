@@ -4,55 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
-
-from . import blob, doctor, exits, hub, job, logs, queue, run, schema, submitting, terminal, up, watch, worker
+from . import exits, pages, terminal
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
-
-app = typer.Typer(
-    name="asman",
-    help="Compute queues for everyone: a job is a URL, a queue is a URL, a worker is one command.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-app.command("up")(up.up)
-app.command("run")(run.run)
-app.command("hub")(hub.hub)
-app.command("worker")(worker.worker)
-app.command("doctor")(doctor.doctor)
-job.app.command("add")(submitting.add)
-job.app.command("url")(submitting.url)
-job.app.command("copy")(submitting.copy)
-job.app.command("logs")(logs.logs)
-job.app.command("summary")(logs.summary)
-app.add_typer(job.app, name="job")
-queue.app.command("watch")(watch.watch)
-app.add_typer(queue.app, name="queue")
-app.add_typer(blob.app, name="blob")
-app.command("schema")(schema.schema)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from asman import __version__
-
-        typer.echo(f"asman {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    """Compute queues for everyone: a job is a URL, a queue is a URL, a worker is one command."""
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -66,6 +22,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     debug = "--debug" in before or bool(os.environ.get(DEBUG_VARIABLE))
     terminal.plain()
     try:
+        if (page := pages.asked(words)) is not None:
+            terminal.Terminal().result(page.rstrip("\n"))
+            raise SystemExit(exits.OK)
         code = _run([word for word in before if word != "--debug"], command)
     except SystemExit:
         raise
@@ -91,7 +50,9 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _run(words: list[str], command: list[str] | None) -> int:
-    result = typer.main.get_command(app).main(args=words, prog_name="asman", obj=command)
+    from .tree import command_tree  # typer takes longer to import than most commands to run
+
+    result = command_tree().main(args=words, prog_name="asman", obj=command)
     return result if isinstance(result, int) else exits.OK
 
 
@@ -109,8 +70,8 @@ def _tell(error: Exception) -> int:
     if isinstance(error, AsmanError):
         sentence, hint, code = error.message, getattr(error, "hint", "") or _hint(error), exits.of_error(error)
     elif isinstance(error, OSError):
-        where = f"'{error.filename}': " if error.filename else ""
-        sentence, hint, code = f"{where}{error.strerror or error}", "", exits.NOT_RUN
+        where = f"'{error.filename}' can't be used: " if error.filename else ""
+        sentence, hint, code = f"{where}{error.strerror or error}", _hint(error), exits.NOT_RUN
     else:
         sentence = f"a defect of asman: {type(error).__name__}: {error}"
         hint, code = "run it again with --debug and report what it shows", exits.NOT_RUN
@@ -129,6 +90,8 @@ def _hint(error: Exception) -> str:
             return "start one with 'asman up', or check the host and port in the queue's URL"
         case BadUnit():
             return "write durations like 90s or 20m, and sizes like 512MiB or 2g"
+        case PermissionError() if error.filename:
+            return "choose another place, or have its owner let you read and write there"
         case Overloaded():
             return "try again in a moment"
         case _:

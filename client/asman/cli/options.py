@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from errno import EACCES
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -102,6 +103,24 @@ async def open_queue(queue: str | None, hub: str | None) -> AsyncIterator[Queue]
     async with connect(address.url) as opened:
         known.remember(address.url)
         yield opened
+
+
+def check_output(folder: Path | None) -> None:
+    """Checks that outputs can be saved in a folder, before a job is run for hours to make them.
+
+    Raises:
+        BadRequest: It can't be a folder.
+        PermissionError: This user may not write there.
+    """
+    if folder is None:
+        return
+    from asman_shared.errors import BadRequest
+
+    there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise BadRequest(f"outputs can't be saved in '{folder}': '{there}' is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(there))
 
 
 def only_of_environment(ctx: typer.Context, name: str) -> bool:

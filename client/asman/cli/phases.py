@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.status import Status
 
-    from asman_shared.messages import JobState
+    from asman_shared.messages import JobState, PhaseProgress
 
     from ..job import Job
     from .terminal import Terminal
 
+BAR_WIDTH: Final = 24
 _SAYS: Final = {
     "assigned": "a worker has it",
     "staging": "its files are on their way to the worker",
@@ -32,16 +34,35 @@ class PhaseLine:
     def __init__(self, status: Status | None) -> None:
         self._status = status
 
-    def say(self, text: str) -> None:
-        """Shows a text and how time passes."""
+    def say(self, text: str, progress: PhaseProgress | None = None) -> None:
+        """Shows a text and how time passes, with a bar when it is known how far that is."""
         if self._status is not None:
-            self._status.update(text)
+            self._status.update(text if progress is None else bar(text, progress))
             self._status.start()
 
     def clear(self) -> None:
         """Makes room for what the job writes."""
         if self._status is not None:
             self._status.stop()
+
+
+def bar(text: str, progress: PhaseProgress) -> RenderableType:
+    """A text, a bar and the numbers behind it, on one line."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 1))
+    line.add_row(text, ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH), amount(progress))
+    return line
+
+
+def amount(progress: PhaseProgress) -> str:
+    """How much is done: ``12.5 MiB of 40 MiB``, ``3 of 8 layers``."""
+    if progress.unit != "bytes":
+        return f"{progress.done} of {progress.total} {progress.unit}".rstrip()
+    from asman_shared.units import format_size
+
+    return f"{format_size(progress.done)} of {format_size(progress.total)}"
 
 
 def told(state: JobState) -> str:
@@ -62,9 +83,9 @@ async def phase_line(job: Job, terminal: Terminal) -> AsyncIterator[PhaseLine]:
     line = PhaseLine(Console(stderr=True).status("", spinner="line"))
 
     async def follow() -> None:
-        async for state in job.changes():
+        async for state, progress in job.steps():
             if text := told(state):
-                line.say(text)
+                line.say(text, progress)
 
     following = asyncio.create_task(follow())
     try:

@@ -13,10 +13,7 @@ from .terminal import Terminal, table
 if TYPE_CHECKING:
     from asman_shared.messages import WorkerState
 
-app = typer.Typer(help="Make and look at queues.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@app.command("new")
 def new(
     hub: Annotated[
         str, typer.Option("--hub", envvar="ASMAN_HUB", help="The hub that it is to be on.")
@@ -45,7 +42,6 @@ def new(
     terminal.note(f"watch it:\n\n  {address.page}")
 
 
-@app.command("list")
 def list_queues(
     forget: Annotated[
         str | None, typer.Option("--forget", metavar="QUEUE", help="Take one out of the list.", show_default=False)
@@ -78,7 +74,6 @@ def list_queues(
         terminal.result(line)
 
 
-@app.command("status")
 def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
     """Show how many jobs a queue has, and its workers."""
     import msgspec
@@ -99,7 +94,6 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
         terminal.result(line)
 
 
-@app.command("retention")
 def retention(
     queue: o.QueueArgument = None,
     set_to: Annotated[

@@ -51,6 +51,7 @@ def run(
     queue, command = _words(words or [], ctx.obj)
     if on_interrupt not in ("ask", "cancel", "leave"):
         raise BadRequest(f"--on-interrupt is 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
+    o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
     fields, policy = options.fields(), options.policy()
     if command:

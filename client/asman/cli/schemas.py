@@ -137,7 +137,54 @@ class Saved(Struct):
     saved: str
 
 
+class Up(Struct):
+    """A hub and its queue; ``local`` is where pages on this machine find it, or empty."""
+
+    hub: str
+    queue: str
+    url: str
+    page: str
+    executor: str
+    local: str
+
+
+class HubValue(Struct):
+    """A hub that listens: its address."""
+
+    hub: str
+
+
+class WorkerValue(Struct):
+    """A worker that a queue has taken, at ``time`` of the hub's clock; ``kept`` jobs go on from before a break."""
+
+    worker: str
+    name: str
+    executor: str
+    time: int
+    kept: int
+
+
+class FindingValue(Struct):
+    """One thing that was looked at, and what to do when it is not well."""
+
+    what: str
+    mark: Literal["ok", "warning", "problem"]
+    says: str
+    remedy: str
+
+
+class Examined(Struct):
+    """Whether this machine can work, and why."""
+
+    ok: bool
+    findings: list[FindingValue]
+
+
 SHAPES: Final[dict[str, Any]] = {
+    "up": Up,
+    "hub": HubValue,
+    "worker": WorkerValue,
+    "doctor": Examined,
     "run": JobValue,
     "job add": JobValue,
     "job copy": JobValue,
@@ -160,7 +207,7 @@ SHAPES: Final[dict[str, Any]] = {
     "blob put": Stored,
     "blob get": Saved,
 }
-"""By command. ``job logs`` and ``queue watch`` write one such value a line."""
+"""By command. ``job logs``, ``queue watch`` and ``worker`` write one such value a line."""
 
 _OF_MESSAGES: Final = ("type", "ref")
 

@@ -50,6 +50,7 @@ def add(
     With ``-`` the definition comes from standard input, alone or as ``definition`` beside ``namespace``, ``priority``,
     ``timeout``, …; options replace parts of it.
     """
+    o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
     queue, from_input = _words(words or [])
     fields, policy = options.fields(), options.policy()
@@ -153,12 +154,26 @@ def copy(
 
 
 async def _carry_over(job: Job, target: Queue) -> None:
-    """Brings the blobs that a job names from its hub to another."""
-    refs = [*(job.definition.inputs or {}).values(), *(job.definition.config_files or {}).values()]
-    keys = sorted({str(ref.value) for ref in refs if ref.type == "key"})
+    """Brings the blobs that a job names from its hub to another, those that are not there."""
+    from asman_shared.errors import NotFound
+
     with tempfile.TemporaryDirectory(prefix="asman-") as folder:
-        for key in keys:
-            file = Path(folder, key)
+        for key in sorted(_blobs_of(job.definition)):
+            try:
+                await target.blob_size(key)
+                continue
+            except NotFound:
+                file = Path(folder, key)
             await job.save_blob(key, file)
             await target.put_blob(file)
             await asyncio.to_thread(file.unlink)
+
+
+def _blobs_of(definition: Definition) -> set[str]:
+    """The sha256 of every blob that a definition names: inputs, settings, and a folder that its image is built of."""
+    from asman_shared.definition import UPLOADED
+
+    refs = [*(definition.inputs or {}).values(), *(definition.config_files or {}).values()]
+    context = definition.build.context if definition.build is not None else None
+    built_of = {context.removeprefix(UPLOADED)} if context is not None and context.startswith(UPLOADED) else set()
+    return built_of | {str(ref.value) for ref in refs if ref.type == "key"}

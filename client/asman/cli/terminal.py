@@ -50,6 +50,12 @@ class Terminal:
 
         _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
+    def line(self, value: Any) -> None:
+        """Writes one of several JSON values, on a line of its own."""
+        import json
+
+        _write(sys.stdout, json.dumps(value, ensure_ascii=False) + "\n")
+
     def logs(self, lines: list[Line]) -> None:
         """Writes lines of a job's log, each to the stream that the job wrote it to and in their order."""
         to, texts = sys.stdout, list[str]()

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from . import options as o
 from .extras import require
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from asman_shared.messages import Registered
+    from asman_worker.config import WorkerConfig
 
 WORKER_QUEUE_VARIABLE: Final = "ASMAN_WORKER_QUEUE"
 
@@ -121,6 +127,9 @@ def worker(
         str | None, _option("--cache-age", help="How long what nobody uses is kept [7d].", panel=_DISK)
     ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+    json: Annotated[
+        bool, typer.Option("--json", help="Write a line of JSON each time that a queue has taken it.")
+    ] = False,
 ) -> None:
     """Share this machine with a queue, or several: run their jobs, here.
 
@@ -173,4 +182,22 @@ def worker(
         cache_age=cache_age,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
-    raise typer.Exit(asyncio.run(run_worker(settings)))
+    raise typer.Exit(asyncio.run(run_worker(settings, on_ready=_teller(settings) if json else None)))
+
+
+def _teller(settings: WorkerConfig) -> Callable[[Registered], None]:
+    """Writes who the worker is for a queue, and how many jobs go on after a break."""
+    terminal = Terminal(json=True)
+
+    def tell(answer: Registered) -> None:
+        terminal.line(
+            {
+                "worker": answer.worker,
+                "name": settings.name,
+                "executor": settings.executor,
+                "time": answer.time,
+                "kept": len(answer.keep),
+            }
+        )
+
+    return tell

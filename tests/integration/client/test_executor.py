@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +68,37 @@ def test_map_gives_results_in_order_and_reads_no_further_than_it_has_to(executor
     results = executor.map(double, itertools.count(), itertools.repeat(1))
     assert list(itertools.islice(results, 500)) == [i * 2 + 1 for i in range(500)]
     results.close()  # type: ignore[attr-defined]
+
+
+def test_ten_thousand_small_calls_are_right_and_only_some_are_in_memory_at_a_time(up: str) -> None:
+    calls, chunk, window, page = 10_000, 250, 4, 4096
+
+    def padded(number: int) -> bytes:
+        return number.to_bytes(8, "big").ljust(page, b".")
+
+    read = taken = most = 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal read, most
+        for number in range(calls):
+            read = number + 1
+            most = max(most, read - taken)
+            yield number
+
+    with asman.Executor(up, window=window, cpus=1) as executor:
+        executor.submit(padded, 1).result(60)
+        tracemalloc.start()
+        try:
+            for number, value in enumerate(executor.map(padded, numbers(), chunksize=chunk, timeout=100)):
+                assert value == padded(number)
+                taken += 1
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert taken == calls
+    assert most <= (window + 1) * chunk
+    # All results together are 40 MiB; those of the window are 4 MiB, as they come, joined, and unpacked.
+    assert peak < 24 * 1024 * 1024
 
 
 def test_map_gives_what_came_before_an_exception(executor: asman.Executor) -> None:

@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 from asman import connect as asman_connect
+from asman_shared.messages import PhaseProgress
+from asman_shared.states import Phase
 from tests.support.processes import AsmanProcesses, asman, asman_command, clean_environment
+from tests.support.ready_worker import ready_worker
 from tests.support.terminal import on_terminal
 
 
@@ -38,6 +41,37 @@ def test_a_run_shows_its_transfers_and_phases_and_gives_way_to_output(up: str, t
     assert piped.stdout == "done with it\n"
     assert "loading" not in piped.stderr
     assert "\x1b" not in piped.stderr
+
+
+async def test_a_pull_has_a_bar_and_a_script_is_told_how_far_it_is(processes: AsmanProcesses) -> None:
+    hub = await asyncio.to_thread(processes.hub)
+    queue_url = hub.queue("pulls")
+    mib = 1024 * 1024
+    async with ready_worker(queue_url) as worker, asman_connect(queue_url) as queue:
+        worker.go.clear()
+        with on_terminal("run", queue_url, "-i", "alpine", "--", "x") as running:
+            job = await queue.get(await worker.started.get())
+            attempt = {"type": "phase", "phase": "pulling", "attempt": 1, "job": job.id}
+            steps = job.steps()
+            await worker.say({**attempt, "done": 0, "total": 40 * mib, "unit": "bytes"})
+            async for state, _ in steps:
+                if state.phase is Phase.PULLING:
+                    break
+            await worker.say({**attempt, "done": 10 * mib, "total": 40 * mib, "unit": "bytes"})
+            async for _, progress in steps:
+                if progress is not None and progress.done:
+                    assert progress == PhaseProgress(job.id, 1, Phase.PULLING, 10 * mib, 40 * mib, "bytes")
+                    assert job.progress == progress
+                    break
+            await asyncio.to_thread(running.sees, "its image is being pulled")
+            await asyncio.to_thread(running.sees, "10 MiB of 40 MiB")
+            await worker.say({**attempt, "done": 3, "total": 5, "unit": "layers"})
+            await asyncio.to_thread(running.sees, "3 of 5 layers")
+            worker.go.set()
+            assert await asyncio.to_thread(running.ends) == 0
+            assert "Traceback" not in running.shown
+        assert [state.phase async for state, _ in steps][-1] is None
+        assert job.progress is None
 
 
 def test_ctrl_c_asks_and_does_what_is_answered(up: str) -> None:

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from aiohttp import web
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from asman_shared import limits
@@ -84,6 +88,7 @@ class FakeHub:
         self.port = 0
         self.blob_url = ""
         self.on: dict[type, Answer] = {}
+        self.rest: Callable[[str], tuple[int, bytes]] = self._rest_jobs
         self._server: Server | None = None
         self._something = asyncio.Event()
         self._default: dict[type, Answer] = {
@@ -120,6 +125,7 @@ class FakeHub:
             subprotocols=[Subprotocol(limits.SUBPROTOCOL_MSGPACK)],
             compression=None,
             close_timeout=1,
+            process_request=self._rest,
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]
 
@@ -199,6 +205,14 @@ class FakeHub:
         for visitor in self.visitors:
             if push and job in visitor.logs:
                 visitor.say(m.LogLines(job, lines))
+
+    def progress(self, job: str, done: int, total: int, unit: str = "bytes") -> None:
+        """Tells the job's followers how far its present phase is."""
+        state = self.jobs[job].state
+        assert state.phase is not None
+        for visitor in self.visitors:
+            if job in visitor.follows:
+                visitor.say(m.PhaseProgress(job, state.attempt, state.phase, done, total, unit))
 
     def finish(self, job: str, exit_code: int | None = 0, reason: Reason | None = None, **more: Any) -> None:
         """Ends a job."""
@@ -285,6 +299,24 @@ class FakeHub:
             self.change(message.job, state=State.REMOVED)
             del self.jobs[message.job]
             visitor.say(m.Deleted(message.ref, message.job))
+
+    def _rest(self, _connection: ServerConnection, request: Request) -> Response | None:
+        """Answers what is no websocket, as ``rest`` says."""
+        if "Upgrade" in request.headers:
+            return None
+        status, body = self.rest(request.path)
+        return Response(status, "", Headers({"Content-Length": str(len(body)), "Connection": "close"}), body)
+
+    def _rest_jobs(self, path: str) -> tuple[int, bytes]:
+        """``GET …/jobs``: pages of two."""
+        query = parse_qs(urlsplit(path).query)
+        jobs = [kept.state for kept in self.jobs.values()][::-1]
+        if states := query.get("state"):
+            jobs = [job for job in jobs if job.state in states]
+        start = int(query.get("before", ["0"])[0])
+        page = start + min(2, int(query["limit"][0]))
+        value: dict[str, Any] = {"jobs": jobs[start:page], "counts": {}}
+        return 200, msgspec.json.encode(value | ({"next": page} if page < len(jobs) else {}))
 
     def _list(self, visitor: Visitor, message: m.List) -> None:
         """Pages of two, newest first."""

@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 
-from asman.cli import exits
+from asman.cli import exits, pages
+from asman.cli.commands import TREE, Noun
 from asman.cli.main import main
+from asman.cli.tree import command_tree
 from asman.cli.up import kept_queue
 from asman_shared import messages as m
 from asman_shared.definition import DataRef
 from asman_shared.errors import BadRequest
 from asman_shared.states import Reason, State
+from tests.support.processes import clean_environment
 
 from .fake_hub import FakeHub, Visitor
 
@@ -276,6 +279,28 @@ async def test_a_hub_that_is_not_there(hub: FakeHub, run: Run) -> None:
     ]
 
 
+async def test_a_list_is_refused_in_the_hub_s_words_or_in_a_sentence_about_what_is_there(
+    hub: FakeHub, run: Run
+) -> None:
+    async def told(status: int, body: bytes) -> str:
+        hub.rest = lambda _path: (status, body)
+        ended = await run("job", "list", hub.url)
+        assert (ended.code, ended.out) == (125, "")
+        return str(ended.err)
+
+    host = f"127.0.0.1:{hub.port}"
+    refusal = b'{"error": "too many at once", "code": "overloaded", "retry": true}'
+    assert await told(503, refusal) == "error: too many at once\nhint: try again in a moment\n"
+    missing = f"error: {host} answered with HTTP status 404: is it an Asman hub, and the path right?\n"
+    assert await told(404, b"<h1>no such page</h1>") == missing
+    assert await told(200, b"<h1>hello</h1>") == f"error: what answers at {host} is not an Asman hub\n"
+    assert await told(200, b"[]") == f"error: what answers at {host} is not an Asman hub\n"
+    await hub.stop()
+    assert (await run("job", "list", hub.url)).err.startswith(f"error: nothing listens at {host}: is the hub running?")
+    nowhere = await run("job", "list", "http://no-such-host.invalid/q/x")
+    assert nowhere.err == "error: there is no host named 'no-such-host.invalid': check the queue's address\n"
+
+
 async def test_debug_shows_the_traceback(run: Run) -> None:
     with pytest.raises(BadRequest):
         await run("run", "--debug", "abc", "--", "x")
@@ -333,12 +358,51 @@ async def test_a_reader_that_leaves_ends_the_command_quietly(hub: FakeHub) -> No
     assert await command.wait() == exits.BROKEN_PIPE
 
 
-def test_help_and_import_load_nothing_heavy() -> None:
-    heavy = "{'aiohttp', 'websockets', 'rich', 'msgspec', 'pydantic', 'starlette', 'sqlalchemy'}"
-    for load in ("import asman", "import asman.cli.main"):
-        code = f"import sys; {load}; print(sorted({heavy} & set(sys.modules)))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout == "[]\n", load
+_HEAVY = frozenset(
+    {"aiohttp", "asyncio", "msgspec", "multidict", "pydantic", "rich", "sqlalchemy", "starlette", "websockets", "yaml"}
+)
+
+
+def _loaded_by(code: str) -> set[str]:
+    """The modules that are loaded when some code, which writes nothing to standard output, has been run."""
+    told = "import atexit, sys; atexit.register(lambda: sys.__stderr__.write('|'.join(sys.modules)))"
+    environment = clean_environment()
+    done = subprocess.run([sys.executable, "-c", f"{told}; {code}"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split("|"))
+
+
+def _run_alone(*words: str) -> str:
+    return f"from asman.cli.main import main; main({list(words)!r})"
+
+
+async def test_what_costs_time_is_loaded_only_by_the_commands_that_need_it(hub: FakeHub) -> None:
+    plain = _HEAVY | {"typer", "urllib.request"}
+    for code in ("import asman", "import asman.cli.main", _run_alone("--help"), _run_alone("job", "-h")):
+        assert _loaded_by(code) & plain == set(), code
+    help_of_one = await asyncio.to_thread(_loaded_by, _run_alone("job", "logs", "--help"))
+    assert "asman.cli.logs" in help_of_one
+    assert help_of_one & (plain - {"typer", "asyncio"} | {"asman.cli.worker", "asman.cli.up"}) == set()
+    listing = await asyncio.to_thread(_loaded_by, _run_alone("job", "list", hub.url))
+    assert "asman.cli.joblist" in listing
+    assert listing & (_HEAVY | {"asman.client", "asman.cli.job"}) == set()
+
+
+def test_the_pages_of_commands_are_the_same_with_and_without_typer() -> None:
+    tree = command_tree()
+    for noun in ("", *(name for name, each in TREE.items() if isinstance(each, Noun))):
+        words = [noun] if noun else []
+        short = pages.asked([*words, "--help"])
+        group: Any = tree.commands[noun] if noun else tree
+        assert short == pages.page(noun)
+        for parameter in group.params:
+            assert f"  {parameter.opts[0]} " in short
+        for name in group.commands:
+            assert f"  {name} " in short
+        assert max(map(len, short.splitlines())) <= 80
+    assert pages.asked(["run", "--help"]) is None
+    assert pages.asked(["job", "list", "-h"]) is None
+    assert pages.asked([]) is None
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["run", "-h"], ["job"], ["queue", "--help"], ["--version"]])

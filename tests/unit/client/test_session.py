@@ -12,7 +12,7 @@ from asman_shared import messages as m
 from asman_shared.definition import Definition
 from asman_shared.errors import BadDefinition, ConnectionFailed, NotFound, ProtocolError, TimedOut
 from asman_shared.identity import job_id
-from asman_shared.states import Reason, State
+from asman_shared.states import Phase, Reason, State
 
 DEFINITION = Definition(command="true")
 JOB = job_id(DEFINITION)
@@ -158,6 +158,29 @@ async def test_an_ended_run_stays_ended_for_its_handle(session: Session) -> None
     session.received([m.Changed(2, state(3, State.QUEUED))])
     assert tracker.state is not None
     assert tracker.state.state is State.FINISHED
+
+
+async def test_how_far_a_phase_is_belongs_to_that_phase_of_that_attempt_and_wakes_who_waits(session: Session) -> None:
+    def pull(done: int, attempt: int = 1, phase: Phase = Phase.PULLING) -> m.PhaseProgress:
+        return m.PhaseProgress(JOB, attempt, phase, done, 10, "bytes")
+
+    tracker = Tracker()
+    session.ask(submit(), tracker)
+    pulling = state(1, State.RUNNING, attempt=1, phase=Phase.PULLING)
+    session.received([pull(1), m.Accepted(1, "queued", pulling)])
+    assert tracker.progress is None
+    waiting = asyncio.create_task(tracker.change())
+    await asyncio.sleep(0)
+    session.received([pull(2)])
+    await waiting
+    assert tracker.progress == pull(2)
+    building = pull(9, phase=Phase.BUILDING)
+    session.received([building])
+    assert tracker.progress is None
+    session.received([m.Changed(1, state(2, State.RUNNING, attempt=1, phase=Phase.BUILDING))])
+    assert tracker.progress == building
+    session.received([m.Changed(2, state(3, State.RUNNING, attempt=2, phase=Phase.BUILDING))])
+    assert tracker.progress is None
 
 
 async def test_followed_jobs_are_followed_again_from_the_next_line(session: Session) -> None:

@@ -196,6 +196,7 @@ export class Connection {
           pushes.push(message);
           break;
         case "counts":
+        case "progress":
         case "log":
           pushes.push(message);
           break;

@@ -306,6 +306,17 @@ export interface CountsChanged {
   type: "counts";
   counts: Counts;
 }
+/** How far the present phase of a followed job is; told now and then, and not kept. */
+export interface PhaseProgress {
+  type: "progress";
+  job: string;
+  attempt: number;
+  phase: Phase;
+  done: number;
+  total: number;
+  /** `bytes`, or what is counted. */
+  unit?: string;
+}
 export interface LogLines {
   type: "log";
   job: string;
@@ -314,6 +325,6 @@ export interface LogLines {
 }
 
 /** What the hub says unasked. */
-export type Push = Changed | WorkerChanged | CountsChanged | LogLines;
+export type Push = Changed | WorkerChanged | CountsChanged | PhaseProgress | LogLines;
 
 export type Incoming = Welcome | Push | Ping | Pong | ErrorMessage | Answer<RequestType>;

@@ -55,6 +55,7 @@ export class QueueStore {
           case "counts":
             this.setCounts(push.counts);
             break;
+          case "progress":
           case "log":
             break;
         }

@@ -12,6 +12,7 @@ import type {
   Explanation,
   JobState,
   Phase,
+  PhaseProgress,
   Push,
   RequestType,
   Result,
@@ -37,6 +38,8 @@ export interface OpenJob {
   readonly explanation: Signal<Explanation | null>;
   /** The phases that this page saw begin, with the hub's time. */
   readonly phases: Signal<readonly PhaseStart[]>;
+  /** How far its present phase is, when its worker says so. */
+  readonly progress: Signal<PhaseProgress | null>;
   /** The `queued` time of the run whose log is held. */
   run: number | null;
   /** The end of the log was asked for, and the hub has no more of it. */
@@ -46,6 +49,13 @@ export interface OpenJob {
 export interface PhaseStart {
   readonly phase: Phase;
   readonly at: number;
+}
+
+/** How far the open job's phase is; null when nobody said so of this phase of this attempt. */
+export function progressOf(open: OpenJob): PhaseProgress | null {
+  const job = open.job.value;
+  const said = open.progress.value;
+  return said !== null && job?.phase === said.phase && job.attempt === said.attempt ? said : null;
 }
 
 export interface SessionOptions {
@@ -205,6 +215,7 @@ export class Session {
       unknown: signal(false),
       explanation: signal(null),
       phases: signal([]),
+      progress: signal(null),
       run: known?.queued ?? null,
       endAsked: false,
     };
@@ -319,6 +330,8 @@ export class Session {
       pushes.forEach((push, at) => {
         if (push.type === "log" && push.job === open.id) {
           open.log.add(push.lines, push.gap ?? null);
+        } else if (push.type === "progress" && push.job === open.id) {
+          open.progress.value = push;
         } else if (push.type === "changed" && push.job.id === open.id) {
           this.store.apply(pushes.slice(from, at + 1));
           from = at + 1;

@@ -2,9 +2,9 @@
 
 import { now } from "../state/clock";
 import { type Job, waitTime } from "../state/job";
-import type { OpenJob } from "../state/session";
-import type { Phase } from "../protocol/messages";
-import { clock, duration, fullTime, ticking } from "../text/format";
+import { type OpenJob, progressOf } from "../state/session";
+import type { Phase, PhaseProgress } from "../protocol/messages";
+import { clock, duration, fullTime, size, ticking } from "../text/format";
 import { PHASE_WORDS } from "../text/words";
 
 interface Stretch {
@@ -17,6 +17,7 @@ interface Stretch {
 
 export function Timeline({ open, job }: { open: OpenJob; job: Job }) {
   const stretches = stretchesOf(open, job);
+  const progress = progressOf(open);
   const total = stretches.reduce((sum, each) => sum + each.ms, 0) || 1;
   return (
     <div class="timeline" data-testid="timeline">
@@ -32,7 +33,10 @@ export function Timeline({ open, job }: { open: OpenJob; job: Job }) {
               <span class={`swatch ${each.kind}`} aria-hidden="true" />
               {each.name}
             </dt>
-            <dd>{each.live ? ticking(each.ms) : duration(each.ms)}</dd>
+            <dd>
+              {each.live ? ticking(each.ms) : duration(each.ms)}
+              {each.live && progress && <Done of={progress} />}
+            </dd>
           </div>
         ))}
         <Moment name="queued at" time={job.queued} />
@@ -45,6 +49,17 @@ export function Timeline({ open, job }: { open: OpenJob; job: Job }) {
         )}
       </dl>
     </div>
+  );
+}
+
+/** How much of a phase is done: a bar, and `10 MiB of 40 MiB` or `3 of 8 layers`. */
+function Done({ of: { done, total, unit } }: { of: PhaseProgress }) {
+  const amount = unit === "bytes" ? `${size(done)} of ${size(total)}` : `${done} of ${total} ${unit ?? ""}`.trimEnd();
+  return (
+    <>
+      {" "}
+      <progress max={total} value={done} aria-label="done" /> {amount}
+    </>
   );
 }
 

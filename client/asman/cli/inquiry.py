@@ -1,0 +1,77 @@
+"""A question to a hub that one HTTP request answers, for commands that would otherwise load all of the websocket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+
+from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, error_for
+
+from ..unreachable import hung_up, no_hub, unreachable, wrong_status
+
+if TYPE_CHECKING:
+    from ..address import Address
+
+SECONDS: Final = 30.0
+"""How long a connected hub may take."""
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Most that is read of an answer."""
+
+
+def ask(address: Address, path: str, query: Mapping[str, str | int | Sequence[str]]) -> dict[str, Any]:
+    """What the hub answers about a queue.
+
+    Args:
+        address: The queue.
+        path: Below the queue's URL, such as ``jobs``.
+        query: Members of the query; a sequence is a member that is repeated.
+
+    Raises:
+        ConnectionFailed: The hub can't be reached; the sentence says why.
+        ProtocolError: What answers there is not a hub.
+        AsmanError: What the hub answered.
+    """
+    url, host = f"{address.url}/{path}?{urlencode(query, doseq=True)}", address.host
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - http or https only
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
+            return _read(answer, host)
+    except HTTPError as error:
+        with error:
+            raise _refusal(error, host) from None
+    except URLError as error:
+        why = unreachable(error.reason, host, SECONDS) if isinstance(error.reason, OSError) else str(error.reason)
+        raise ConnectionFailed(why) from error
+    except http.client.RemoteDisconnected as error:
+        raise ConnectionFailed(hung_up(host)) from error
+    except http.client.HTTPException as error:
+        raise ConnectionFailed(no_hub(host)) from error
+    except OSError as error:
+        raise ConnectionFailed(unreachable(error, host, SECONDS)) from error
+
+
+def _read(answer: Any, host: str) -> dict[str, Any]:
+    data = answer.read(MOST_BYTES + 1)
+    try:
+        value = json.loads(data) if len(data) <= MOST_BYTES else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ProtocolError(no_hub(host))
+    return value
+
+
+def _refusal(error: HTTPError, host: str) -> AsmanError:
+    """The hub's own sentence, or one about whatever else answers there."""
+    try:
+        said = _read(error, host)
+    except (ProtocolError, OSError, http.client.HTTPException):
+        said = {}
+    if isinstance(said.get("error"), str) and isinstance(said.get("code"), str):
+        return error_for(said["code"], said["error"], str(said.get("field") or "") or None)
+    return ConnectionFailed(wrong_status(error.code, host))

@@ -1,0 +1,108 @@
+"""The commands as typer has them: each is imported when it is called, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from . import pages
+from .commands import ABOUT, TREE, Command, Noun
+
+_SETTINGS: Final = {"help_option_names": list(pages.HELP_WORDS), "max_content_width": 100}
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """Commands by name, made from their modules at first use."""
+
+    def __init__(self, commands: dict[str, Any]) -> None:
+        self._commands = commands
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            found = self._commands[name]
+            self._made[name] = _noun(name, found) if isinstance(found, Noun) else _command(name, found)
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._commands[name] = self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+        self._made.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+
+class _Group(TyperGroup):
+    """Commands whose page is written from the table."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the page."""
+        formatter.write(pages.page("" if ctx.parent is None else str(self.name)))
+
+
+def command_tree() -> TyperGroup:
+    """``asman`` with all that belongs to it."""
+    app = typer.Typer(
+        name="asman",
+        cls=_Group,
+        help=ABOUT,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_SETTINGS,
+    )
+    app.callback()(_options)
+    return _group(app, dict(TREE))
+
+
+def _noun(name: str, noun: Noun) -> TyperGroup:
+    app = typer.Typer(
+        name=name, cls=_Group, help=noun.says, no_args_is_help=True, rich_markup_mode=None, add_completion=False
+    )
+    app.callback()(_nothing)
+    return _group(app, dict(noun.commands))
+
+
+def _group(app: typer.Typer, commands: dict[str, Any]) -> TyperGroup:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101 - an app with a callback is one
+    group.commands = _Loaded(commands)
+    return group
+
+
+def _command(name: str, command: Command) -> Any:
+    function = getattr(import_module(f"asman.cli.{command.module}"), command.function)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name)(function)
+    return typer.main.get_command(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from asman import __version__
+
+        typer.echo(f"asman {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=pages.VERSION_SAYS)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=pages.DEBUG_SAYS)] = False,
+) -> None:
+    """The options of ``asman`` itself; `main` has taken ``--debug`` out before."""
+
+
+def _nothing() -> None:
+    """A noun alone does nothing."""

@@ -1,0 +1,46 @@
+"""Why a hub can't be reached, in one sentence, from what sockets and TLS raise."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+
+def unreachable(error: OSError, host: str, timeout: float) -> str:
+    """The sentence.
+
+    Args:
+        error: What connecting, or waiting for an answer, raised.
+        host: Host and port of the hub.
+        timeout: Seconds that it was given.
+    """
+    match error:
+        case socket.gaierror():
+            return f"there is no host named '{host.rpartition(':')[0] or host}': check the queue's address"
+        case ssl.SSLCertVerificationError():
+            return f"the certificate of {host} can't be trusted: {error.verify_message}"
+        case ssl.SSLError():
+            return f"no secure connection to {host} could be made ({error.reason}): does it speak https?"
+        case TimeoutError():
+            return f"nothing answered at {host} within {timeout:g} seconds"
+        case ConnectionRefusedError():
+            return f"nothing listens at {host}: is the hub running?"
+        case OSError() if "Multiple exceptions" in str(error) and "Errno 111" in str(error):
+            return f"nothing listens at {host}: is the hub running?"
+        case _:
+            return f"{host} can't be reached: {error.strerror or error}"
+
+
+def wrong_status(code: int, host: str) -> str:
+    """The sentence for an answer that no hub gives there."""
+    return f"{host} answered with HTTP status {code}: is it an Asman hub, and the path right?"
+
+
+def hung_up(host: str) -> str:
+    """The sentence for a connection that ended before the answer."""
+    return f"{host} closed the connection before it answered: is the hub behind it running?"
+
+
+def no_hub(host: str) -> str:
+    """The sentence for an answer that can't be read."""
+    return f"what answers at {host} is not an Asman hub"

@@ -32,13 +32,14 @@ _ALSO = (
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 
 
-def ensure_python(engine: Engine, name: str, programs: Iterable[str] = ()) -> str:
+def ensure_python(engine: Engine, name: str, programs: Iterable[str] = (), folders: Iterable[Path] = ()) -> str:
     """Makes the image unless the engine has it.
 
     Args:
         engine: The engine.
         name: ``repository:tag``.
         programs: More programs of this machine to put in, with their libraries.
+        folders: More folders of this machine to put in.
     """
     if docker_api.has_image(engine.host, name):
         return name
@@ -48,26 +49,30 @@ def ensure_python(engine: Engine, name: str, programs: Iterable[str] = ()) -> st
     with tarfile.open(fileobj=packed, mode="a", format=tarfile.GNU_FORMAT) as tar:
         prefix = Path(sys.base_prefix)
         version = f"python3.{sys.version_info.minor}"
-        tar.add(prefix / "lib" / version, _inside(prefix / "lib" / version), filter=_wanted)
+        tar.add(prefix / "lib" / version, f"usr/local/lib/{version}", filter=_wanted)
         binaries = [prefix / "bin" / version, *(prefix / "lib" / version / "lib-dynload").glob("*.so")]
-        tar.add(binaries[0].resolve(), _inside(binaries[0]))
+        tar.add(binaries[0].resolve(), f"usr/local/bin/{version}", filter=_wanted)
         places = f"{os.environ['PATH']}:/usr/sbin"
         found = [Path(path) for each in programs if (path := shutil.which(each, path=places))]
         for program in found:
             tar.add(program.resolve(), f"usr/bin/{program.name}")
-        for library in sorted(_libraries([*binaries, *found])):
-            tar.add(os.path.realpath(library), library.lstrip("/"))
+        for folder in folders:
+            tar.add(folder, str(folder).lstrip("/"))
+        add_libraries(tar, [*binaries, *found])
         for link in ("usr/local/bin/python", "usr/local/bin/python3"):
             entry = tarfile.TarInfo(link)
-            entry.type, entry.linkname = tarfile.SYMTYPE, str(binaries[0])
+            entry.type, entry.linkname = tarfile.SYMTYPE, version
             tar.addfile(entry)
     path = "ENV PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     docker_api.import_image(engine.host, name, packed.getvalue(), [path, 'CMD ["/bin/sh"]'])
     return name
 
 
-def _inside(path: Path) -> str:
-    return str(path).lstrip("/")
+def add_libraries(tar: tarfile.TarFile, programs: Iterable[Path]) -> None:
+    """Adds the shared libraries that programs need; those of a home folder go where everybody can read them."""
+    for library in sorted(_libraries(programs)):
+        of_system = library.startswith(("/lib", "/usr/"))
+        tar.add(os.path.realpath(library), library.lstrip("/") if of_system else f"usr/lib/{Path(library).name}")
 
 
 def _wanted(info: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Protocol
-
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from typing import Final, Protocol, TypeVar
 
 from asman_shared import limits
 from asman_shared.errors import AsmanError, ExecutionError, NotFound
@@ -21,7 +15,10 @@ from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.patience import Persistence
 from asman_shared.transfer.sink import FileSink
 
+from .addresses import NEVER, AddressGuard
 from .target import QueueTarget
+
+Place = TypeVar("Place", BlobLink, BlobTicket)
 
 READING: Final = Patience(most=10.0)
 """For what is brought: it may never come, and the job waits for it."""
@@ -48,19 +45,27 @@ class BlobDesk(Protocol):
 class _Desk:
     """Asks over the worker's connection, once there is one: time while the hub is away is no failure of a transfer."""
 
-    def __init__(self, desk: BlobDesk, target: QueueTarget) -> None:
+    def __init__(self, desk: BlobDesk, target: QueueTarget, guard: AddressGuard) -> None:
         self._desk = desk
         self._target = target
+        self._guard = guard
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
         """What is missing."""
         await self._desk.registered()
-        return (await self._desk.put_blobs(blobs)).tickets
+        return self._trusting((await self._desk.put_blobs(blobs)).tickets)
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
         """Where blobs can be read."""
         await self._desk.registered()
-        return (await self._desk.get_blobs(keys)).links
+        return self._trusting((await self._desk.get_blobs(keys)).links)
+
+    def _trusting(self, places: list[Place]) -> list[Place]:
+        """Notes where the hub's storage is: the hub redirects there who asks for a job's output by its URL."""
+        for place in places:
+            if "://" in place.url:
+                self._guard.trust(place.url)
+        return places
 
     def absolute(self, url: str) -> str:
         """An address in full."""
@@ -73,25 +78,38 @@ class Blobs:
     Args:
         desk: Who knows where blobs are.
         target: The hub, for relative addresses.
+        allowed: Patterns of private hosts that jobs may name.
         reading: Bounds for each download.
         sending: Bounds for each upload.
     """
 
     def __init__(
-        self, desk: BlobDesk, target: QueueTarget, *, reading: Patience = READING, sending: Patience = SENDING
+        self,
+        desk: BlobDesk,
+        target: QueueTarget,
+        *,
+        allowed: Sequence[str] = (),
+        reading: Patience = READING,
+        sending: Patience = SENDING,
     ) -> None:
-        self._desk = _Desk(desk, target)
-        self._http = Http(guard=_check_host, resolver=_OutwardResolver)
+        hub = AddressGuard(refused=NEVER)
+        self._http = Http(guard=hub.check, resolver=hub.resolver)
         self._reading = reading
         places = asyncio.Semaphore(AT_ONCE)
         self._downloader = Downloader(self._http, places, reading)
+        # What jobs name may be other jobs' outputs, which are the hub's; nothing else private is fetched for them.
+        others = AddressGuard(allowed)
+        others.trust(target.base)
+        self._desk = _Desk(desk, target, others)
+        self._foreign = Http(guard=others.check, resolver=others.resolver)
         # Servers that jobs name may be slow or dead; what they hold up is each other.
-        self._elsewhere = Downloader(self._http, asyncio.Semaphore(AT_ONCE), reading)
+        self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
         self._uploader = Uploader(self._desk, self._http, places, sending)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._http.close()
+        await self._foreign.close()
 
     async def links(self, keys: Iterable[str]) -> dict[str, BlobLink]:
         """Where blobs can be read; asked again while the hub is away.
@@ -182,33 +200,3 @@ class Blobs:
             AsmanError: The hub refuses one, or a file changed meanwhile.
         """
         return await self._uploader.send(files, progress, there)
-
-
-def _check_host(host: str) -> None:
-    """Refuses what only this machine should see: a cloud's metadata service answers on a link-local address.
-
-    Raises:
-        ExecutionError: The address is of that kind.
-    """
-    with contextlib.suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        if mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified:
-            raise ExecutionError(f"{host} is a link-local or special address, and is not fetched for jobs")
-
-
-class _OutwardResolver(ThreadedResolver):
-    """Looks names up, and leaves out the addresses that `_check_host` refuses."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses of a name.
-
-        Raises:
-            ExecutionError: It has none but refused ones.
-        """
-        found = await super().resolve(host, port, family)
-        for item in found:
-            _check_host(item["host"])
-        return found

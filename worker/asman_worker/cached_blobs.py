@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ class CachedBlobs(Blobs):
         desk: Who knows where blobs are.
         target: The hub, for relative addresses.
         cache: What was here before.
+        allowed: Patterns of private hosts that jobs may name.
     """
 
-    def __init__(self, desk: BlobDesk, target: QueueTarget, cache: FileCache) -> None:
-        super().__init__(desk, target)
+    def __init__(self, desk: BlobDesk, target: QueueTarget, cache: FileCache, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(desk, target, allowed=allowed)
         self._cache = cache
 
     async def fetch(self, url: str, to: Path, *, sha256: str | None = None, most: int, **more: Any) -> int:

@@ -91,7 +91,7 @@ class WorkerConfig(BaseSettings):
         secrets: What builds may use by name: a folder with one file for each.
         allow_image: Patterns of images that may be used; none for all.
         deny_image: Patterns of images that may not.
-        allow_host: Patterns of private hosts that builds may be fetched from.
+        allow_host: Patterns of private hosts that jobs may name as where their inputs and builds come from.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
         stop_grace: From the polite request to stop (SIGTERM) to the end (SIGKILL).
         drain_timeout: How long running jobs may go on after SIGTERM; 0 for as long as they want.

@@ -129,7 +129,7 @@ class EngineRoom:
         self._images = Images(
             docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.shelf.own
         )
-        guard = AddressGuard(choices.allow_hosts)
+        guard = AddressGuard(choices.allow_hosts, secure=True)
         self._builder = Builder(
             docker,
             self._images,

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-
-from asman_shared.errors import ExecutionError
+from asman_shared.errors import AsmanError, ExecutionError
+from asman_shared.transfer import Http
 
 from .addresses import AddressGuard
 from .build_context import Part
 from .build_source import GitSource, check_ref
-from .download import pinned_session
 from .git import Git, GitError
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SUBMODULES: Final = 50
 _DEPTH: Final = 5
-_REDIRECTS: Final = 5
+_STALL_SECONDS: Final = 60.0
 _PASSING: Final = ("timed out", "could not resolve", "failed to connect", "error: 5", "reset")
 
 
@@ -137,22 +135,21 @@ class Repositories:
         """Where a repository is in the end, each redirect judged: git itself follows none."""
         if urlsplit(url).scheme not in ("https", "http"):
             raise ExecutionError(f"the repository '{url[:200]}' is not at an https:// address")
-        for _ in range(_REDIRECTS):
-            judged = await self._guard.check(url)
-            try:
-                async with pinned_session(judged) as session:
-                    asked = f"{url}/info/refs?service=git-upload-pack"
-                    async with session.get(asked, allow_redirects=False) as answer:
-                        there = answer.headers.get("Location", "")
-                        if answer.status not in (301, 302, 303, 307, 308) or not there:
-                            return url, judged
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise ExecutionError(f"the repository '{url}' can't be reached: {error}", fault="worker") from error
-            moved, found, _ = urljoin(asked, there).partition("/info/refs")
-            if not found:
-                return url, judged
+        http = Http(guard=self._guard.check, resolver=self._guard.resolver)
+        try:
+            asked = f"{url}/info/refs?service=git-upload-pack"
+            async with http.get(asked, {}, _STALL_SECONDS) as answer:
+                moved, found, _ = str(answer.url).partition("/info/refs")
+        except ExecutionError:
+            raise
+        except AsmanError as error:
+            fault = "worker" if error.retry else "job"
+            raise ExecutionError(f"the repository '{url}' can't be reached: {error.message}", fault=fault) from error
+        finally:
+            await http.close()
+        if found:
             url = moved
-        raise ExecutionError(f"the repository '{url}' is redirected more than {_REDIRECTS} times")
+        return url, await self._guard.locate(url)
 
 
 def _readings(page: str) -> Iterator[tuple[str, str]]:

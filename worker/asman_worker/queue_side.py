@@ -68,7 +68,7 @@ class QueueSide:
         self.label = f"queue {target.digest}"
         self._drain_seconds = config.drain_timeout / 1000
         self._connection = HubConnection(target, outbox)
-        self._blobs = CachedBlobs(self._connection, target, inputs)
+        self._blobs = CachedBlobs(self._connection, target, inputs, allowed=config.allow_host)
         self.job_cache = _job_cache(cache, target.digest)
         shop = Workshop(
             config=config,

@@ -88,7 +88,7 @@ def worker(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        _option("--allow-host", help="A private host that builds may come from. Repeatable.", panel=_IMAGES),
+        _option("--allow-host", help="A private host that inputs and builds may come from. Repeatable.", panel=_IMAGES),
     ] = None,
     registry_auth: Annotated[
         Path | None, _option("--registry-auth", help="Sign-ins at registries, of `docker login`.", panel=_IMAGES)

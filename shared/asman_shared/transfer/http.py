@@ -32,14 +32,14 @@ class Http:
     """The connections of one client or worker; made at first use, as the library for them takes long to load.
 
     Args:
-        guard: Is shown the host of each address before it is reached; raises for one that must not be.
-        resolver: Makes what looks up names, if not as usual.
+        guard: Is shown each address before it is reached, redirects too; raises for one that must not be.
+        resolver: Makes what looks up names, if not as usual. What it gives is connected to, and may be judged there.
     """
 
     def __init__(
         self,
         *,
-        guard: Callable[[str], None] | None = None,
+        guard: Callable[[URL], None] | None = None,
         resolver: Callable[[], AbstractResolver] | None = None,
     ) -> None:
         self._guard = guard
@@ -69,7 +69,7 @@ class Http:
         if url.scheme not in ("http", "https") or not url.host:
             raise BadRequest(f"'{_public(str(url)[:200])}' is not an http address")
         if self._guard is not None:
-            self._guard(url.host)
+            self._guard(url)
 
     @asynccontextmanager
     async def get(self, url: str, headers: Mapping[str, str], stall: float) -> AsyncIterator[ClientResponse]:

@@ -17,6 +17,7 @@ from asman_server import webhook_guard
 from asman_server.clock import wall_clock
 from asman_server.commit import WebhookRow
 from asman_server.webhook_sender import NotDelivered, Sender, _redirected
+from asman_shared.public_addresses import closed
 from tests.support.receiver import Delivery, receiver
 
 
@@ -36,8 +37,7 @@ def redirect_to(location: str) -> Any:
 @pytest.fixture
 def only_one_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """127.0.0.1 plays the public internet; the rest of loopback is closed as ever."""
-    judge = webhook_guard.closed
-    monkeypatch.setattr(webhook_guard, "closed", lambda text: None if text == "127.0.0.1" else judge(text))
+    monkeypatch.setattr(webhook_guard, "closed", lambda text: None if text == "127.0.0.1" else closed(text))
 
 
 @pytest.fixture

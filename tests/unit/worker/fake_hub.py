@@ -152,6 +152,8 @@ class FakeHub:
         refuse_puts: How many uploads are refused with a 503 before they work.
         get_statuses: What the next downloads are answered with, instead of the blob.
         cut_gets: How many downloads end in their middle.
+        storage: Where its links lead, when that is not here.
+        redirects: Where ``/redirect/{name}`` leads.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -164,6 +166,8 @@ class FakeHub:
         self.puts = 0
         self.get_statuses: list[int] = []
         self.cut_gets = 0
+        self.storage = ""
+        self.redirects: dict[str, str] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
 
@@ -183,6 +187,7 @@ class FakeHub:
         app.router.add_get(f"/q/{QUEUE}/worker", self._worker)
         app.router.add_get("/blobs/{sha}", self._get)
         app.router.add_put("/blobs/{sha}", self._put)
+        app.router.add_get("/redirect/{name}", self._redirect)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -238,7 +243,9 @@ class FakeHub:
                 return BlobLinks(
                     ref,
                     [
-                        BlobLink(key, f"/blobs/{key}", len(self.blobs[key])) if key in self.blobs else BlobLink(key)
+                        BlobLink(key, f"{self.storage}/blobs/{key}", len(self.blobs[key]))
+                        if key in self.blobs
+                        else BlobLink(key)
                         for key in keys
                     ],
                 )
@@ -262,6 +269,9 @@ class FakeHub:
             self.cut_gets -= 1
             return await _cut(request, data)
         return web.Response(body=data) if data is not None else web.Response(status=404)
+
+    async def _redirect(self, request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": self.redirects[request.match_info["name"]]})
 
     async def _put(self, request: web.Request) -> web.Response:
         body = await request.read()

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from asman_shared.dockerignore import DockerIgnore
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
-from asman_worker.addresses import AddressGuard, is_public
 from asman_worker.archives import Bounds, entries
 from asman_worker.build_context import OWN_DOCKERFILE, Context, Part, Wanted, pack
 from asman_worker.build_source import ArchiveSource, BlobSource, GitSource, parse_source
@@ -211,28 +210,6 @@ def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None
 def test_a_context_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadDefinition):
         parse_source(text)
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("1.1.1.1", True), ("2606:4700::1111", True), ("10.0.0.1", False), ("127.0.0.1", False),
-        ("169.254.169.254", False),
-        ("100.64.0.1", False), ("192.168.1.1", False), ("0.0.0.0", False), ("224.0.0.1", False), ("::1", False),
-        ("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:10.0.0.1", False), ("64:ff9b::a00:1", False),
-        ("2002:0a00:0001::1", False),
-    ],
-)  # fmt: skip
-def test_private_addresses_are_told_from_public_ones(address: str, public: bool) -> None:
-    assert is_public(address) is public
-
-
-async def test_only_hosts_that_the_operator_names_may_be_private() -> None:
-    guard = AddressGuard(["*.corp", "127.0.0.1"])
-    assert (await guard.check("http://127.0.0.1:8000/x"))[1:] == (8000, ["127.0.0.1"])
-    for url in ("https://localhost/", "http://1.1.1.1/", "https://0/", "https://2130706433/"):
-        with pytest.raises(ExecutionError):
-            await guard.check(url)
 
 
 def test_arguments_without_a_value_are_secrets() -> None:

@@ -64,6 +64,7 @@ async def blobs(hub: FakeHub) -> Any:
     made = Blobs(
         Desk(hub),
         QueueTarget.parse(hub.url),
+        allowed=["127.0.0.1"],
         reading=Patience(tries=3, most=0.001),
         sending=Patience(tries=None, most=0.001),
     )

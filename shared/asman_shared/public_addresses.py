@@ -1,0 +1,66 @@
+"""Which addresses are the open internet's: what strangers may send a hub or a worker to, and what they may not.
+
+Whoever may submit a job may name addresses that a machine of somebody else then connects to. Without judging them that
+machine would be everybody's way into the network it stands in: its own ports, its neighbours, the cloud's metadata.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: The special-purpose address registries of IANA (RFC 6890), as far as strangers must not name them.
+_CLOSED: Final[dict[str, tuple[str, ...]]] = {
+    "unspecified": ("0.0.0.0/8", "::/128"),
+    "loopback": ("127.0.0.0/8", "::1/128"),
+    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10", "64:ff9b:1::/48"),
+    "carrier-grade NAT": ("100.64.0.0/10",),
+    "link-local": ("169.254.0.0/16", "fe80::/10"),
+    "cloud metadata": ("168.63.129.16/32",),
+    "multicast": ("224.0.0.0/4", "ff00::/8"),
+    "reserved": (
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "240.0.0.0/4",
+        "100::/64",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+        "5f00::/16",
+    ),
+}
+_NETWORKS: Final = [(kind, ipaddress.ip_network(text)) for kind, texts in _CLOSED.items() for text in texts]
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _inner(address: _Address) -> _Address:
+    """The IPv4 address that an IPv6 address stands for: v4-mapped, 6to4 or NAT64; else itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address.sixtofour is not None:
+            return address.sixtofour
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address
+
+
+def closed(text: str) -> str | None:
+    """Why an address is none of the open internet (``loopback``, ``private``, …); None when it is one."""
+    try:
+        address = _inner(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return "not an address"
+    for kind, network in _NETWORKS:
+        if address.version == network.version and address in network:
+            return kind
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
+        return "reserved"
+    return None if address.is_global and not address.is_multicast else "reserved"

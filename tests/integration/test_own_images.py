@@ -31,7 +31,10 @@ from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub, job
 ROOT = Path(__file__).parents[2]
 PARTS = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "shared", "server", "worker", "client", "deploy")
 NOT_SENT = ("__pycache__", "page", "node_modules")
-ENGINE = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-init", "docker-proxy", "iptables")
+ENGINE = (
+    "dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-init", "docker-proxy",
+    "iptables", "iptables-restore",
+)  # fmt: skip
 #: What an engine inside of a container needs; ``--privileged`` gives that and more, where the machine may give more.
 RIGHTS = (
     "--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN", "--cap-add=SYS_PTRACE", "--cap-add=DAC_READ_SEARCH",

@@ -106,6 +106,7 @@ class DockerExecutor:
         build = definition.build
         with explained("get the image"):
             if build is not None and is_build(definition):
+                await self._room.hold_walls()
                 made = await self._room.builder.ensure(
                     build, spec.fetch or _no_blobs, report, self._room.build_limits()
                 )
@@ -211,6 +212,7 @@ class DockerExecutor:
         for tries_left in reversed(range(_TRIES)):
             try:
                 container = await self._create(spec)
+                await self._room.hold_walls()
                 lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
                 lines.begin()
                 await self._start(container)

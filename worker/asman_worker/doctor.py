@@ -25,7 +25,7 @@ from .container import LABEL_WORKER
 from .engine import LOST, close_engine, open_engine
 from .engine_room import INTERNET
 from .gpus import choose, discover
-from .network import close_network, open_network
+from .network import LABEL_NETWORK, OwnNetwork, leftovers
 
 Mark = Literal["ok", "warning", "problem"]
 
@@ -130,6 +130,7 @@ async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
         yield await _shared_folder(docker, config)
         if config.network == INTERNET:
             yield await _walls(docker)
+            yield await _leftovers(docker)
     except LOST as error:
         yield Finding("engine", "problem", f"it went away: {error}", "look at its own log")
     finally:
@@ -197,15 +198,26 @@ async def _sees(docker: Docker, image: str, folder: Path) -> bool:
 
 
 async def _walls(docker: Docker) -> Finding:
+    own = OwnNetwork(docker, f"doctor{secrets.token_hex(6)}")
     try:
-        walls = await open_network(docker, f"doctor{secrets.token_hex(6)}")
+        walls = await own.open()
     except AsmanError as error:
         return Finding("network", "problem", error.message, "use --network none")
-    await close_network(docker, walls)
+    finally:
+        await own.close()
     if walls.closed:
         return Finding("network", "ok", "jobs reach the internet and nothing of this host or its networks")
     remedy = "run the worker as root on the host itself, with iptables; or use --network none"
     return Finding("network", "warning", f"jobs can reach this host and its networks: {walls.why}", remedy)
+
+
+async def _leftovers(docker: Docker) -> Finding:
+    """Networks that no container uses: of idle workers, and of dead ones, which the next worker removes if it can."""
+    unused = [name async for name, _ in leftovers(docker)]
+    if not unused:
+        return Finding("networks", "ok", "no worker has left one behind")
+    says = f"{len(unused)} belong to workers without jobs, or to none: see docker network ls -f label={LABEL_NETWORK}"
+    return Finding("networks", "ok", says)
 
 
 async def _hub(base: str) -> AsyncIterator[Finding]:

@@ -25,7 +25,7 @@ from .held_secrets import HeldSecrets
 from .image_rules import ImageRules
 from .image_shelf import ImageShelf
 from .images import Images, PullPolicy
-from .network import Walls, close_network, open_network
+from .network import OwnNetwork, Walls, remove_leftovers
 
 log = logging.getLogger("asman.worker.engine")
 
@@ -84,7 +84,6 @@ class EngineRoom:
 
     def __init__(self, choices: EngineChoices, owner: str, folder: Path, shelf: ImageShelf) -> None:
         self.choices = choices
-        self.walls: Walls | None = None
         self.platform = ""
         self.info: dict[str, Any] = {}
         self._owner = owner
@@ -93,6 +92,7 @@ class EngineRoom:
         self._docker: Docker | None = None
         self._images: Images | None = None
         self._builder: Builder | None = None
+        self._own: OwnNetwork | None = None
         self._users = 0
         self._opening = asyncio.Lock()
 
@@ -122,7 +122,9 @@ class EngineRoom:
                 have = ", ".join(sorted(runtimes)) or "none"
                 raise Unavailable(f"the engine has no runtime '{choices.confines.runtime}'; it has {have}")
             if choices.network == INTERNET:
-                self.walls = await open_network(docker, self._owner)
+                await remove_leftovers(docker)
+                self._own = OwnNetwork(docker, self._owner)
+                await self._own.open()
         except BaseException:
             await close_engine(docker)
             raise
@@ -149,11 +151,30 @@ class EngineRoom:
             self._users = max(0, self._users - 1)
             if self._users == 0 and (docker := self._docker) is not None:
                 self._docker = None
-                if self.walls is not None:
+                if self._own is not None:
                     with contextlib.suppress(aiohttp.ClientError, OSError):
-                        await close_network(docker, self.walls)
-                    self.walls = None
+                        await self._own.close()
+                    self._own = None
                 await close_engine(docker)
+
+    @property
+    def walls(self) -> Walls | None:
+        """What keeps containers in, on a network of our own."""
+        return self._own.walls if self._own is not None else None
+
+    async def hold_walls(self) -> None:
+        """Sees to it that the walls stand; comes before each start of a container, and now and then.
+
+        Raises:
+            ExecutionError: They fell and can't be set up again.
+        """
+        if self._own is not None:
+            await self._own.hold()
+
+    async def clear_leftovers(self) -> None:
+        """Removes networks and rules of workers that are dead."""
+        if self._own is not None:
+            await remove_leftovers(self.docker)
 
     @property
     def docker(self) -> Docker:

@@ -1,4 +1,4 @@
-"""Keeps the worker's disk within bounds, now and then: inputs, images, and the folders that jobs share."""
+"""Goes round now and then: keeps the worker's disk within bounds, its walls up, and removes what the dead left."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from asman_shared.errors import ExecutionError
+
 from .engine import LOST
 from .engine_room import EngineRoom
 from .file_cache import FileCache
@@ -19,6 +21,7 @@ from .image_shelf import ImageShelf
 log = logging.getLogger("asman.worker.janitor")
 
 _ROUND_SECONDS: Final = 300.0
+_LOOK_SECONDS: Final = 5.0
 
 
 class Janitor:
@@ -52,9 +55,21 @@ class Janitor:
 
     async def run(self) -> None:
         """Goes round until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._room is not None:
+                tasks.create_task(self._watch(self._room))
+            while True:
+                await self.round()
+                await asyncio.sleep(_ROUND_SECONDS)
+
+    async def _watch(self, room: EngineRoom) -> None:
+        """Looks after the walls of containers that run already."""
         while True:
-            await self.round()
-            await asyncio.sleep(_ROUND_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                await room.hold_walls()
+            except (*LOST, ExecutionError) as error:
+                log.warning("%s", error)
 
     async def round(self) -> None:
         """Goes round once; what fails is left for the next time."""
@@ -64,6 +79,7 @@ class Janitor:
                 await asyncio.to_thread(trim_folder, folder, self._most, self._age)
             if self._room is not None:
                 await self._shelf.trim(self._room.docker)
+                await self._room.clear_leftovers()
         except LOST as error:
             log.warning("cleaning up was broken off: %s", error)
 

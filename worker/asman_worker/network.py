@@ -2,18 +2,19 @@
 
 Containers on it can't talk to each other (the engine sees to that). Rules of the packet filter keep them from this
 host's own services, from private networks and from the cloud's metadata address. Setting these takes the right to do so
-in the engine's own network; where the worker has not got it, it says so, and what then still holds.
+in the engine's own network; where the worker has not got it, it says so, and what then still holds. Whoever empties the
+packet filter meanwhile, such as a firewall that is loaded anew, is noticed before the next container starts and by a
+look now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -21,28 +22,19 @@ from typing import Any, Final
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
-from asman_shared.errors import Unavailable
+from asman_shared.errors import ExecutionError, Unavailable
+
+from .bridge_claim import BridgeClaim, here
+from .engine import LOST
+from .packet_filter import CLOSED, PacketFilter, Refused
 
 log = logging.getLogger("asman.worker.network")
 
 LABEL_NETWORK: Final = "asman.network"
-#: Not the internet (RFC 1918, 6598, 3927, 6890 and others), the metadata address 169.254.169.254 among them.
-CLOSED: Final = (
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.0.2.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "198.51.100.0/24",
-    "203.0.113.0/24",
-    "224.0.0.0/3",
-)
-_SECONDS: Final = 10.0
+#: In which network namespace the owner of a network is, or was.
+LABEL_PLACE: Final = "asman.place"
+_CLAIM_TRIES: Final = 20
+_CLAIM_PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,60 +54,125 @@ class Walls:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Filter:
-    """A packet filter's program and the chains that rules go into."""
-
-    program: str
-    bridge: str
-    chain: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "chain", f"ASMAN-{self.bridge.removeprefix('asman-').upper()}")
-
-    async def run(self, *words: str) -> str:
-        """Runs it; returns what it said when it refused, else nothing."""
-        process = await asyncio.create_subprocess_exec(
-            self.program, "-w", "5", *words,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(_SECONDS):
-                _, said = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            return f"{self.program} did not answer"
-        return "" if process.returncode == 0 else said.decode("utf-8", "replace").strip() or "it refused"
-
-
-async def open_network(docker: Docker, owner: str) -> Walls:
-    """Makes a worker's own network, or finds it from before, and closes it as far as the worker may.
+class OwnNetwork:
+    """A worker's own network, and its walls.
 
     Args:
         docker: The engine.
         owner: Names the worker among all of this engine.
-
-    Raises:
-        Unavailable: The engine can't make it.
     """
-    name = network_name(owner)
-    bridge = f"asman-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
-    try:
-        await _ensure(docker, name, bridge, owner)
-    except DockerError as error:
-        raise Unavailable(
-            f"the containers' network could not be made ({error.message}): choose --network none, or one of the "
-            "engine's own by name"
-        ) from error
-    why = await _close(bridge)
-    if why:
-        log.warning(
-            "containers can reach this host's services and its private networks: %s. They still can't reach each "
-            "other; --network none closes everything",
-            why,
-        )
-    return Walls(name, bridge, not why, why)
+
+    def __init__(self, docker: Docker, owner: str) -> None:
+        self._docker = docker
+        self._owner = owner
+        self._bridge = bridge_of(owner)
+        self.walls = Walls(network_name(owner), self._bridge, False)
+        self._filter: PacketFilter | None = None
+        self._standing: list[str] = []
+        self._looking = asyncio.Lock()
+        self._looked = 0
+        self._claim: BridgeClaim | None = None
+
+    async def open(self) -> Walls:
+        """Makes the network, or finds it from before, and closes it as far as the worker may.
+
+        Raises:
+            Unavailable: The engine can't make it.
+        """
+        for _ in range(_CLAIM_TRIES):
+            if (claim := BridgeClaim.take(self._bridge)) is not None:
+                self._claim = claim
+                break
+            # Another worker is just about to find out whether this one is dead.
+            await asyncio.sleep(_CLAIM_PAUSE)
+        try:
+            await self._ensure()
+        except DockerError as error:
+            raise Unavailable(
+                f"the containers' network could not be made ({error.message}): choose --network none, or one of the "
+                "engine's own by name"
+            ) from error
+        why = ""
+        try:
+            await self._put_up()
+        except Refused as error:
+            why = str(error)
+            log.warning(
+                "containers can reach this host's services and its private networks: %s. They still can't reach each "
+                "other; --network none closes everything",
+                why,
+            )
+        self.walls = Walls(self.walls.network, self._bridge, not why, why)
+        return self.walls
+
+    async def hold(self) -> None:
+        """Looks whether network and walls stand as they did, and sets them up again where not.
+
+        Who asks while somebody looks waits for the next look, which all of them share.
+
+        Raises:
+            ExecutionError: They can't be set up again: nothing may be started.
+        """
+        wanted = self._looked + (2 if self._looking.locked() else 1)
+        async with self._looking:
+            if self._looked >= wanted:
+                return
+            try:
+                await self._look()
+            except (DockerError, Refused) as error:
+                raise ExecutionError(
+                    f"the containers' network or its walls fell, and can't be set up again: {error}", fault="worker"
+                ) from error
+            self._looked += 1
+
+    async def _look(self) -> None:
+        if self._filter is None or not self.walls.closed:
+            # The bridge can't be seen from here, so the engine is asked.
+            return await self._ensure()
+        if not _exists(self._bridge):
+            log.warning("someone removed the network %s; it is made again", self.walls.network)
+            await self._ensure()
+        if await self._filter.standing(self._bridge) != self._standing:
+            log.warning("someone changed the packet filter; the rules around containers are set again")
+            await self._put_up()
+        return None
+
+    async def _put_up(self) -> None:
+        if not _exists(self._bridge):
+            raise Refused("the engine's network is not this process's (a container's, or another machine's)")
+        self._filter = PacketFilter.find()
+        await self._filter.put_up(self._bridge, _resolvers(Path("/etc/resolv.conf")))
+        self._standing = await self._filter.standing(self._bridge)
+
+    async def close(self) -> None:
+        """Removes the network and its rules, unless containers are still on it."""
+        try:
+            await _remove(self._docker, self.walls.network)
+            if self._filter is not None:
+                await self._filter.take_down(self._bridge)
+        except (DockerError, Refused) as error:
+            log.debug("the network %s stays: %s", self.walls.network, error)
+        finally:
+            if self._claim is not None:
+                self._claim.close()
+
+    async def _ensure(self) -> None:
+        name = self.walls.network
+        found = await self._docker.networks.list(filters={"name": [name]})
+        if any(network["Name"] == name for network in found):
+            return
+        config: dict[str, Any] = {
+            "Name": name,
+            "Driver": "bridge",
+            "CheckDuplicate": True,
+            "EnableIPv6": False,
+            "Labels": {LABEL_NETWORK: self._owner, LABEL_PLACE: here() if self._claim is not None else ""},
+            "Options": {
+                "com.docker.network.bridge.name": self._bridge,
+                "com.docker.network.bridge.enable_icc": "false",
+            },
+        }
+        await self._docker.networks.create(config)
 
 
 def network_name(owner: str) -> str:
@@ -123,90 +180,67 @@ def network_name(owner: str) -> str:
     return f"asman-{owner[:12]}"
 
 
-async def close_network(docker: Docker, walls: Walls) -> None:
-    """Removes the network and its rules, unless containers are still on it."""
+def bridge_of(owner: str) -> str:
+    """The host's interface of a worker's network: such names have 15 letters at most."""
+    return f"asman-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+
+
+async def leftovers(docker: Docker) -> AsyncIterator[tuple[str, str]]:
+    """Networks of workers that may be gone: name and bridge of those that no container uses.
+
+    Raises:
+        DockerError: The engine does not tell.
+    """
+    for network in await docker.networks.list(filters={"label": [LABEL_NETWORK]}):
+        name = str(network["Name"])
+        if not await docker.containers.list(all=True, filters=f'{{"network": ["{name}"]}}'):
+            yield name, bridge_of(str(network["Labels"][LABEL_NETWORK]))
+
+
+async def remove_leftovers(docker: Docker) -> None:
+    """Removes networks and rules whose worker is dead beyond doubt, such as one that was killed and never came back.
+
+    Only what was set up from this very network namespace is judged, and only what no container uses any more.
+    """
+    with contextlib.suppress(*LOST):
+        mine = {
+            str(network["Name"])
+            for network in await docker.networks.list(filters={"label": [f"{LABEL_PLACE}={here()}"]})
+        }
+        async for name, bridge in leftovers(docker):
+            if name in mine and (claim := BridgeClaim.take(bridge)) is not None:
+                try:
+                    log.info("removing the network %s of a worker that is dead", name)
+                    await _remove(docker, name)
+                finally:
+                    claim.close()
+    with contextlib.suppress(Refused):
+        filter_ = PacketFilter.find()
+        for bridge in await filter_.bridges():
+            if not _exists(bridge) and (claim := BridgeClaim.take(bridge)) is not None:
+                try:
+                    log.info("removing the rules of the bridge %s of a worker that is dead", bridge)
+                    await filter_.take_down(bridge)
+                finally:
+                    claim.close()
+
+
+async def _remove(docker: Docker, name: str) -> None:
+    """Removes a network if it is there.
+
+    Raises:
+        DockerError: Containers use it.
+    """
     try:
-        network = await docker.networks.get(walls.network)
+        network = await docker.networks.get(name)
         await network.delete()
     except DockerError as error:
         if error.status != 404:
-            log.debug("the network %s stays: %s", walls.network, error.message)
-            return
-    await _open_again(walls.bridge)
+            raise
 
 
-async def _ensure(docker: Docker, name: str, bridge: str, owner: str) -> None:
-    found = await docker.networks.list(filters={"name": [name]})
-    if any(network["Name"] == name for network in found):
-        return
-    config: dict[str, Any] = {
-        "Name": name,
-        "Driver": "bridge",
-        "CheckDuplicate": True,
-        "EnableIPv6": False,
-        "Labels": {LABEL_NETWORK: owner},
-        "Options": {
-            "com.docker.network.bridge.name": bridge,
-            "com.docker.network.bridge.enable_icc": "false",
-        },
-    }
-    await docker.networks.create(config)
-
-
-async def _close(bridge: str) -> str:
-    """Sets the rules; returns why that can't be done, or nothing."""
-    if not Path("/sys/class/net", bridge).exists():  # noqa: ASYNC240 - no disk is behind it
-        return "the engine's network is not this process's (a container's, or another machine's)"
-    program = shutil.which("iptables", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if program is None:
-        return "iptables is not installed"
-    if os.geteuid() != 0:
-        return "only root can set rules of the packet filter"
-    filter_ = _Filter(program, bridge)
-    for words in _rules(filter_, _resolvers(Path("/etc/resolv.conf"))):
-        if (said := await filter_.run(*words)) and not words[0].startswith(("-N", "-D")):
-            return f"iptables refused a rule ({said.splitlines()[-1][:200]})"
-    return ""
-
-
-def _rules(filter_: _Filter, resolvers: Sequence[IPv4Address]) -> Iterator[tuple[str, ...]]:
-    """Commands that put up the walls, again and again with the same end; failing ``-N`` and ``-D`` are well."""
-    chain, bridge = filter_.chain, filter_.bridge
-    yield ("-N", chain)
-    yield ("-F", chain)
-    # Answers to what was begun elsewhere, and the name servers that this host uses itself.
-    yield ("-A", chain, "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN")
-    for resolver in resolvers:
-        for protocol in ("udp", "tcp"):
-            yield ("-A", chain, "-d", str(resolver), "-p", protocol, "--dport", "53", "-j", "RETURN")
-    for closed in CLOSED:
-        yield ("-A", chain, "-d", closed, "-j", "REJECT")
-    yield ("-A", chain, "-j", "RETURN")
-    # What is forwarded, and what is for this host itself under any of its addresses.
-    for place in ("DOCKER-USER", "INPUT"):
-        yield ("-D", place, "-i", bridge, "-j", chain if place == "DOCKER-USER" else f"{chain}-IN")
-    yield ("-N", f"{chain}-IN")
-    yield ("-F", f"{chain}-IN")
-    yield ("-A", f"{chain}-IN", "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN")
-    for resolver in resolvers:
-        for protocol in ("udp", "tcp"):
-            yield ("-A", f"{chain}-IN", "-d", str(resolver), "-p", protocol, "--dport", "53", "-j", "RETURN")
-    yield ("-A", f"{chain}-IN", "-j", "REJECT")
-    yield ("-I", "DOCKER-USER", "-i", bridge, "-j", chain)
-    yield ("-I", "INPUT", "-i", bridge, "-j", f"{chain}-IN")
-
-
-async def _open_again(bridge: str) -> None:
-    """Removes the rules of a bridge that is gone."""
-    program = shutil.which("iptables", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if program is None or os.geteuid() != 0:
-        return
-    filter_ = _Filter(program, bridge)
-    await filter_.run("-D", "DOCKER-USER", "-i", bridge, "-j", filter_.chain)
-    await filter_.run("-D", "INPUT", "-i", bridge, "-j", f"{filter_.chain}-IN")
-    for chain in (filter_.chain, f"{filter_.chain}-IN"):
-        await filter_.run("-F", chain)
-        await filter_.run("-X", chain)
+def _exists(bridge: str) -> bool:
+    return Path("/sys/class/net", bridge).exists()
 
 
 def _resolvers(path: Path) -> list[IPv4Address]:

@@ -1,0 +1,169 @@
+"""The host's packet filter: the rules that let a bridge of containers reach the internet and nothing else.
+
+They are two chains for each bridge, one for what is forwarded and one for what is meant for this host itself, put up in
+one step, so that there is never a half of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Final
+
+#: Not the internet (RFC 1918, 6598, 3927, 6890 and others), the metadata addresses 169.254.169.254 and 168.63.129.16
+#: among them.
+CLOSED: Final = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "168.63.129.16/32",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/3",
+)
+_PATH: Final = "/usr/sbin:/sbin"
+_SECONDS: Final = 10.0
+_WAIT: Final = ("-w", "5")
+_BRIDGE: Final = "asman-"
+_OWN: Final = re.compile(r"-N ASMAN-([0-9A-F]{8})")
+#: Where the engine lets others decide on what is forwarded.
+_FORWARDED: Final = "-A FORWARD -j DOCKER-USER"
+
+
+class Refused(Exception):
+    """The packet filter does not do what it is asked; the sentence is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketFilter:
+    """iptables, as this process may use it.
+
+    Attributes:
+        program: Its path.
+    """
+
+    program: str
+
+    @classmethod
+    def find(cls) -> PacketFilter:
+        """Looks for it.
+
+        Raises:
+            Refused: It is not here, or not for this process.
+        """
+        program = shutil.which("iptables", path=f"{os.environ.get('PATH', '')}:{_PATH}")
+        if program is None:
+            raise Refused("iptables is not installed")
+        if os.geteuid() != 0:
+            raise Refused("only root can set rules of the packet filter")
+        return cls(program)
+
+    async def put_up(self, bridge: str, resolvers: Sequence[IPv4Address]) -> None:
+        """Sets the rules of a bridge, whether they were there or not.
+
+        Raises:
+            Refused: It can't be done.
+        """
+        there = await self._listed()
+        if not any(rule in there for rule in ("-N DOCKER-USER", _FORWARDED)):
+            raise Refused("the engine has no place for rules (its own are turned off?)")
+        await self._run("-restore", *_WAIT, "--noflush", given="\n".join(_script(bridge, resolvers, there)) + "\n")
+
+    async def standing(self, bridge: str) -> list[str]:
+        """The rules of a bridge that are there now, in their order."""
+        names = (*_chains(bridge), bridge)
+        return [rule for rule in await self._listed() if rule == _FORWARDED or any(name in rule for name in names)]
+
+    async def take_down(self, bridge: str) -> None:
+        """Removes the rules of a bridge.
+
+        Raises:
+            Refused: It can't be done.
+        """
+        there = await self._listed()
+        chains = [chain for chain in _chains(bridge) if f"-N {chain}" in there]
+        script = ["*filter", *(f":{chain} - [0:0]" for chain in chains)]
+        script += [rule.replace("-A", "-D", 1) for rule in _jumps(bridge) if rule in there]
+        script += [f"-X {chain}" for chain in chains]
+        if chains:
+            await self._run("-restore", *_WAIT, "--noflush", given="\n".join([*script, "COMMIT"]) + "\n")
+
+    async def bridges(self) -> list[str]:
+        """The bridges that there are rules of ours for."""
+        return [f"{_BRIDGE}{found[1].lower()}" for rule in await self._listed() if (found := _OWN.fullmatch(rule))]
+
+    async def _listed(self) -> list[str]:
+        return (await self._run("", *_WAIT, "-S")).splitlines()
+
+    async def _run(self, suffix: str, *words: str, given: str | None = None) -> str:
+        """Runs it; returns what it says.
+
+        Raises:
+            Refused: It says no, or nothing in time.
+        """
+        process = await asyncio.create_subprocess_exec(
+            f"{self.program}{suffix}", *words,
+            stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(_SECONDS):
+                said, complained = await process.communicate(given.encode() if given is not None else None)
+        except BaseException as error:
+            process.kill()
+            await process.wait()
+            if isinstance(error, TimeoutError):
+                raise Refused("iptables did not answer") from error
+            raise
+        if process.returncode:
+            last = complained.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it refused"]
+            raise Refused(f"iptables refused a rule ({last[0][:200]})")
+        return said.decode("utf-8", "replace")
+
+
+def _chains(bridge: str) -> tuple[str, str]:
+    name = f"ASMAN-{bridge.removeprefix(_BRIDGE).upper()}"
+    return name, f"{name}-IN"
+
+
+def _jumps(bridge: str) -> tuple[str, str]:
+    """What is forwarded, and what is for this host itself under any of its addresses."""
+    forwarded, own = _chains(bridge)
+    return f"-A DOCKER-USER -i {bridge} -j {forwarded}", f"-A INPUT -i {bridge} -j {own}"
+
+
+def _script(bridge: str, resolvers: Sequence[IPv4Address], there: Iterable[str]) -> Iterator[str]:
+    """What iptables-restore is given: naming a chain empties it."""
+    forwarded, own = _chains(bridge)
+    yield "*filter"
+    if "-N DOCKER-USER" not in there:
+        yield ":DOCKER-USER - [0:0]"
+    for chain in (forwarded, own):
+        yield f":{chain} - [0:0]"
+        # Answers to what was begun elsewhere, and the name servers that this host uses itself.
+        yield f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+        for resolver in resolvers:
+            for protocol in ("udp", "tcp"):
+                yield f"-A {chain} -d {resolver}/32 -p {protocol} --dport 53 -j RETURN"
+    for closed in CLOSED:
+        yield f"-A {forwarded} -d {closed} -j REJECT"
+    yield f"-A {forwarded} -j RETURN"
+    yield f"-A {own} -j REJECT"
+    for jump in _jumps(bridge):
+        if jump not in there:
+            yield jump.replace("-A", "-I", 1)
+    if _FORWARDED not in there:
+        yield _FORWARDED.replace("-A", "-I", 1)
+    yield "COMMIT"

@@ -29,6 +29,7 @@ from asman_shared.states import Fault, Phase
 from asman_shared.units import MIB
 
 from .attempt import Attempt, Workshop
+from .disk_room import DiskRoom
 from .executor import Interrupted, Key
 from .folders import sweep
 from .spool import Spool
@@ -64,12 +65,15 @@ class Agent:
         introduction: Register,
         on_ready: Callable[[Registered], None] | None = None,
         stint: Stint | None = None,
+        room: DiskRoom | None = None,
     ) -> None:
         self._shop = shop
         self._spool = spool
         self._introduction = introduction
         self._on_ready = on_ready
         self._stint = stint or Stint(asyncio.Event())
+        self._room = room or DiskRoom(shop.jobs, 0)
+        self._short = asyncio.Event()
         self._held: dict[Key, Attempt] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._living: set[asyncio.Task[None]] = set()
@@ -126,7 +130,9 @@ class Agent:
     def introduce(self) -> Register:
         """Who this is and everything it holds."""
         made = self._introduction
-        made.draining = self.draining
+        self._look_at_disk()
+        made.draining = self.draining or self._short.is_set()
+        made.disk = self._room.free
         made.holding = [
             Held(*key, attempt.phase_now, attempt.outcome is not None) for key, attempt in self._held.items()
         ]
@@ -175,12 +181,18 @@ class Agent:
         key = (assign.job, assign.attempt)
         if key in self._held:
             return
-        if not self._stint.take():
-            # It crossed the word that no more are taken; said before it is given back, so that it does not return.
-            self.draining = True
-            self._shop.outbox.put(Drain())
-            self._shop.outbox.put(Released(*key))
+        if short := self._look_at_disk():
+            log.warning("%s; attempt %s/%d goes to others", short, key[0][:12], key[1])
+        elif self._stint.take():
+            self._take(key, assign)
             return
+        else:
+            self.draining = True
+        # It crossed the word that no more are taken; said before it is given back, so that it does not return.
+        self._shop.outbox.put(Drain())
+        self._shop.outbox.put(Released(*key))
+
+    def _take(self, key: Key, assign: Assign) -> None:
         attempt = Attempt(self._shop, key, assign, time.time_ns() // 1_000_000)
         self._held[key] = attempt
         attempt.log.resume(assign.log_next)
@@ -188,6 +200,20 @@ class Agent:
         if self._shop.executor.resumes:
             self._spool.began(assign, attempt.started)
         self._begin(attempt)
+
+    def _look_at_disk(self) -> str:
+        """Why the disk allows nothing new; empty when it does."""
+        short = self._room.short()
+        if short:
+            self._short.set()
+        else:
+            self._short.clear()
+        return short
+
+    async def short_of_disk(self) -> None:
+        """Waits until the hub was told that nothing new is taken, and then until it may be told otherwise."""
+        await self._short.wait()
+        await self._room.enough()
 
     def _begin(self, attempt: Attempt) -> None:
         if self._tasks is not None:

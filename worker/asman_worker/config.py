@@ -106,6 +106,7 @@ class WorkerConfig(BaseSettings):
         max_context: Most bytes of the files of one build.
         max_log: Past this much log of one attempt only its newest part is sent, at the end.
         disk: Most bytes that one job may write; 0 for any.
+        disk_reserve: Bytes of the disk that stay free: with less, no new jobs are taken.
         pids: Most processes in one container.
         input_cache: Bytes of inputs that are kept for later jobs; 0 for none.
         image_cache: Bytes of images, pulled and built by this worker, that are kept for later jobs; 0 for any.
@@ -152,6 +153,7 @@ class WorkerConfig(BaseSettings):
     max_context: Bytes = 2 * GIB
     max_log: Bytes = 4 * limits.LOG_BYTES
     disk: Bytes = 100 * GIB
+    disk_reserve: Bytes = GIB
     pids: int = Field(default=4096, ge=1)
     input_cache: Bytes = 10 * GIB
     image_cache: Bytes = 50 * GIB

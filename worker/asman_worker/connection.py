@@ -112,6 +112,8 @@ class HubConnection:
         self._said = ""
         self._registered = asyncio.Event()
         self._idle = asyncio.Event()
+        self._renewing = asyncio.Event()
+        self._renewed = asyncio.Event()
 
     async def run(self, peer: Peer) -> None:
         """Connects, and connects again, until cancelled.
@@ -136,6 +138,12 @@ class HubConnection:
     async def registered(self) -> None:
         """Waits until there is a registered connection."""
         await self._registered.wait()
+
+    async def renew(self) -> None:
+        """Connects anew, to say anew who this is; returns once that is done."""
+        self._renewed.clear()
+        self._renewing.set()
+        await self._renewed.wait()
 
     async def flushed(self, timeout: float) -> None:
         """Waits until all that was put into the outbox has left, at most ``timeout`` seconds."""
@@ -212,6 +220,8 @@ class HubConnection:
     async def _serve(self, socket_: ClientConnection, peer: Peer) -> None:
         if socket_.subprotocol != limits.SUBPROTOCOL_MSGPACK:
             raise ConnectionFailed(f"the hub at {self.target.base} does not speak {limits.SUBPROTOCOL_MSGPACK}")
+        self._renewing.clear()
+        self._renewed.set()
         await socket_.send(encode([peer.introduce()]))
         answer, rest = await self._opening(socket_)
         self._heard = asyncio.get_running_loop().time()
@@ -226,6 +236,7 @@ class HubConnection:
                 tasks.create_task(self._read(socket_, peer), name="read")
                 tasks.create_task(self._write(socket_), name="write")
                 tasks.create_task(self._beat(socket_, answer.heartbeat / 1000), name="beat")
+                tasks.create_task(self._until_renewed(), name="renew")
         except BaseExceptionGroup as group:
             raise _telling(group) from group
         finally:
@@ -268,6 +279,10 @@ class HubConnection:
             for frame in self.outbox.frames():
                 await socket_.send(frame)
             self._idle.set()
+
+    async def _until_renewed(self) -> None:
+        await self._renewing.wait()
+        raise ConnectionFailed("this worker has something else to say of itself")
 
     async def _beat(self, socket_: ClientConnection, interval: float) -> None:
         """Says something each interval; gives the connection up when nothing is heard for 2.5 of them."""

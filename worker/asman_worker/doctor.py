@@ -89,6 +89,9 @@ def _disk(config: WorkerConfig) -> Finding:
     while not path.exists():
         path = path.parent
     free = psutil.disk_usage(str(path)).free
+    if free < config.disk_reserve:
+        says = f"only {format_size(free)} are free, less than the reserve: no job is taken"
+        return Finding("disk", "problem", says, "make room, or lower --disk-reserve")
     if free < _LEAST_DISK:
         return Finding("disk", "warning", f"only {format_size(free)} are free", "make room, or bound --input-cache")
     return Finding("disk", "ok", f"{format_size(free)} are free")

@@ -17,6 +17,7 @@ from .capacity import Capacity
 from .config import WorkerConfig
 from .container import Confines
 from .datadir import DataDir, Home
+from .disk_room import DiskRoom
 from .docker_executor import DockerExecutor
 from .engine_room import EngineChoices, EngineRoom
 from .executor import Executor
@@ -72,6 +73,7 @@ async def run_worker(
         asked = parts.enter_context(_signals(stop))
         stint = Stint(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
         parts.callback(stint.stop)
+        room = DiskRoom(data.path, config.disk_reserve)
         sides: list[QueueSide] = []
         for target, home in zip(targets, homes, strict=True):
             spool = Spool(home.path / "spool")
@@ -80,14 +82,25 @@ async def run_worker(
             platform = await own.open()
             parts.push_async_callback(own.close)
             side = QueueSide(
-                config, target, home, spool, own, platform, capacity, stint, on_ready, cache=data.path, inputs=inputs
+                config,
+                target,
+                home,
+                spool,
+                own,
+                platform,
+                capacity,
+                stint,
+                on_ready,
+                cache=data.path,
+                inputs=inputs,
+                room=room,
             )
             sides.append(side)
             log.info("worker %s serves queue %s with %s from %s", config.name, target.digest, own.name, home.path)
         await runs.forget(data.strangers(homes))
         if config.status:
             engine = runs.room.accepts if runs.room is not None else None
-            port = await parts.enter_async_context(serving(Status(sides, capacity, stint, engine), config.status))
+            port = await parts.enter_async_context(serving(Status(sides, capacity, stint, room, engine), config.status))
             log.info("health and metrics are on port %d", port)
         caches = [side.job_cache for side in sides]
         janitor = Janitor(inputs, shelf, runs.room, caches, most=config.job_cache, age=config.cache_age / 1000)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from asman_shared.messages import Register, Registered
 
 from .agent import Agent
@@ -19,6 +17,7 @@ from .capacity import Capacity
 from .config import WorkerConfig
 from .connection import HubConnection
 from .datadir import Home
+from .disk_room import DiskRoom
 from .executor import Executor
 from .file_cache import FileCache
 from .outbox import Outbox
@@ -46,6 +45,7 @@ class QueueSide:
         on_ready: Called with the hub's answer to each registration.
         cache: The folder in which ``/job-cache`` of each queue is.
         inputs: Inputs of before, of all queues.
+        room: The disk of the machine.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class QueueSide:
         *,
         cache: Path,
         inputs: FileCache,
+        room: DiskRoom,
     ) -> None:
         outbox = Outbox()
         self.digest = target.digest
@@ -83,7 +84,7 @@ class QueueSide:
             fetch=self._fetch,
         )
         gpus = capacity.free[2]
-        self.agent = Agent(shop, spool, _introduction(config, home, executor, platform, gpus), on_ready, stint)
+        self.agent = Agent(shop, spool, _introduction(config, home, executor, platform, gpus), on_ready, stint, room)
 
     async def run(self, drain: asyncio.Event, stop: asyncio.Event) -> int:
         """Works until asked to drain, and then to the end of the drain; returns the exit code."""
@@ -91,6 +92,7 @@ class QueueSide:
         connecting = asyncio.create_task(self._connection.run(self.agent), name="connection")
         working = asyncio.create_task(self.agent.run(), name="agent")
         draining = asyncio.create_task(drain.wait(), name="drain")
+        looking = asyncio.create_task(self._look_at_disk(), name="disk")
         try:
             await asyncio.wait((connecting, working, draining), return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
@@ -101,10 +103,17 @@ class QueueSide:
         finally:
             await self.agent.hand_back()
             await self._connection.flushed(2.0)
-            for task in (connecting, working, draining):
+            for task in (connecting, working, draining, looking):
                 task.cancel()
-            await asyncio.gather(connecting, working, draining, return_exceptions=True)
+            await asyncio.gather(connecting, working, draining, looking, return_exceptions=True)
             await self._blobs.close()
+
+    async def _look_at_disk(self) -> None:
+        """Connects anew whenever there is room on the disk again: saying who one is, is saying what one takes."""
+        while True:
+            await self.agent.short_of_disk()
+            log.info("%s: there is room on the disk again", self.label)
+            await self._connection.renew()
 
     async def _drain(self, stop: asyncio.Event, connecting: asyncio.Task[None]) -> int:
         """Finishes what runs, unless asked to stop or out of time; returns the exit code."""
@@ -146,7 +155,6 @@ def _introduction(config: WorkerConfig, home: Home, executor: Executor, platform
         agent=f"asman-worker/{_version()}",
         memory=config.memory,
         gpus=gpus,
-        disk=psutil.disk_usage(str(home.path)).free,
         tags=list(config.tags),
         platform=platform,
         max_duration=config.max_duration,

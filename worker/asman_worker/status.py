@@ -14,6 +14,7 @@ from aiohttp import web
 from asman_shared.errors import BadRequest, Unavailable
 
 from .capacity import Capacity
+from .disk_room import DiskRoom
 from .queue_side import QueueSide
 from .stint import Stint
 
@@ -27,6 +28,7 @@ class Status:
         sides: The queues.
         capacity: Of the machine.
         stint: The jobs so far.
+        room: The disk.
         engine: Asks the engine whether it is there; None for no engine.
     """
 
@@ -35,11 +37,13 @@ class Status:
         sides: Sequence[QueueSide],
         capacity: Capacity,
         stint: Stint,
+        room: DiskRoom,
         engine: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._sides = sides
         self._capacity = capacity
         self._stint = stint
+        self._room = room
         self._engine = engine
 
     async def problems(self) -> list[str]:
@@ -47,6 +51,8 @@ class Status:
         found = [f"{side.label}: no connection to its hub" for side in self._sides if not side.agent.connected]
         if self._engine is not None and not await self._engine():
             found.append("the container engine does not answer")
+        if short := self._room.short():
+            found.append(f"no new jobs are taken: {short}")
         return found
 
     async def metrics(self) -> str:
@@ -65,6 +71,7 @@ class Status:
         yield from _gauge("asman_worker_free_cpus", "Cpus that no job has.", cpus / 1000)
         yield from _gauge("asman_worker_free_memory_bytes", "Memory that no job has.", memory)
         yield from _gauge("asman_worker_free_gpus", "Gpus that no job has.", gpus)
+        yield from _gauge("asman_worker_free_disk_bytes", "Disk that jobs may still write.", self._room.free)
         yield "# HELP asman_worker_connected Whether the hub of a queue is connected."
         yield "# TYPE asman_worker_connected gauge"
         for side in self._sides:

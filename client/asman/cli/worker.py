@@ -54,6 +54,10 @@ def worker(
     disk: Annotated[
         str | None, _option("--disk", help="The most that one job may write [100GiB].", panel=_RESOURCES)
     ] = None,
+    disk_reserve: Annotated[
+        str | None,
+        _option("--disk-reserve", help="Disk that stays free: with less, no new jobs [1GiB].", panel=_RESOURCES),
+    ] = None,
     max_duration: Annotated[
         str | None,
         _option("--max-job-duration", "--max-duration", help="The longest that a job may run [any].", panel=_RESOURCES),
@@ -157,6 +161,7 @@ def worker(
         gpus=gpus,
         tags=tuple(tag) if tag else None,
         disk=disk,
+        disk_reserve=disk_reserve,
         max_duration=max_duration,
         executor=executor,
         docker=docker,

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiodocker import Docker
 
-from asman_shared.definition import Build
+from asman_shared.definition import Build, DataRef
 from asman_shared.messages import Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Phase
 from asman_worker import load_config, run_worker
@@ -23,6 +23,7 @@ from asman_worker.engine import close_engine, open_engine
 from bench.measure import Report
 from scripts.base_image import ensure
 from scripts.engine import hold
+from tests.support.registry import running_registry
 from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub, job
 
 NETWORKS = ("internet", "none")
@@ -87,6 +88,13 @@ async def _bare(docker: Docker, image: str, network: str) -> None:
 
 @asynccontextmanager
 async def _worker(network: str, **more: Any) -> AsyncIterator[Line]:
+    """The connection of a worker."""
+    async with _pair(network, **more) as (_, line):
+        yield line
+
+
+@asynccontextmanager
+async def _pair(network: str, **more: Any) -> AsyncIterator[tuple[FakeHub, Line]]:
     """A worker and the hub that tells it what to do."""
     with tempfile.TemporaryDirectory() as folder:
         async with fake_hub() as hub:
@@ -94,14 +102,15 @@ async def _worker(network: str, **more: Any) -> AsyncIterator[Line]:
             line = await hub.line()
             await line.answer()
             try:
-                yield line
+                yield hub, line
             finally:
                 task.cancel()
                 await asyncio.wait((task,))
 
 
 async def _started(hub: FakeHub, folder: Path, network: str, more: dict[str, Any]) -> asyncio.Task[int]:
-    config = load_config(queue=hub.url, data_dir=folder, network=network, pull="never", **more)
+    choices = {"queue": hub.url, "data_dir": folder, "network": network, "pull": "never", **more}
+    config = load_config(**choices)
     return asyncio.create_task(run_worker(config, stop=asyncio.Event()))
 
 
@@ -150,6 +159,43 @@ async def _cancels(report: Report, image: str) -> None:
             )
             built.append(await _timed(lambda n=name: _abort(line, n)))  # type: ignore[misc]
         report.add("cancel of a build", "ms", built, "under 1,000")
+    await _cancels_of_transfers(report, image)
+    await _cancels_of_pulls(report)
+
+
+async def _cancels_of_transfers(report: Report, image: str) -> None:
+    """While inputs come and while outputs leave, from and to a hub whose blobs have stopped moving."""
+    async with _pair("none") as (hub, line):
+        hub.open.clear()
+        staged: list[float] = []
+        for number in range(10):
+            name = f"staged-{number}"
+            sha256 = hub.store(os.urandom(1000))
+            await line.assign(name, image=image, command="true", inputs={"x": DataRef(sha256, "key")})
+            await hub.held_up.acquire()
+            staged.append(await _timed(lambda n=name: _abort(line, n)))  # type: ignore[misc]
+        report.add("cancel while inputs come", "ms", staged, "under 1,000")
+        sent: list[float] = []
+        for number in range(10):
+            name = f"sent-{number}"
+            await line.assign(name, image=image, command=f"head -c {10**6 + number} /dev/zero > /outputs/x")
+            await hub.held_up.acquire()
+            sent.append(await _timed(lambda n=name: _abort(line, n)))  # type: ignore[misc]
+        report.add("cancel while outputs leave", "ms", sent, "under 1,000")
+
+
+async def _cancels_of_pulls(report: Report) -> None:
+    """While an image comes, from a registry whose layers have stopped moving."""
+    async with running_registry() as registry, _worker("none", pull="missing") as line:
+        registry.open.clear()
+        times: list[float] = []
+        for number in range(10):
+            name = f"pulled-{number}"
+            image = registry.add(f"bench-{time.time_ns()}", {"x": os.urandom(1000)})
+            await line.assign(name, image=image, command="true")
+            await line.expect(PhaseReport, lambda m, n=name: m.job == job(n) and m.phase is Phase.PULLING)  # type: ignore[misc]
+            times.append(await _timed(lambda n=name: _abort(line, n)))  # type: ignore[misc]
+        report.add("cancel of a pull", "ms", times, "under 1,000")
 
 
 def _build(text: str) -> Build:

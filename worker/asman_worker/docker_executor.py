@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -211,8 +211,8 @@ class DockerExecutor:
         """A started container; begun again when the engine went away meanwhile."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                container = await self._create(spec)
-                await self._room.hold_walls()
+                async with _meanwhile(self._room.hold_walls()):
+                    container = await self._create(spec)
                 lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
                 lines.begin()
                 await self._start(container)
@@ -294,6 +294,18 @@ class DockerExecutor:
             else:
                 return
         log.warning("container %s could not be removed: %s", container, problem)
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Does something beside the block, and waits for it at the block's end; what it raises is raised there."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _no_blobs(sha256: str, target: object, most: int) -> None:

@@ -106,6 +106,40 @@ async def test_an_abort_ends_what_runs_and_says_so(place: Place) -> None:
     await place.line.expect(Released)
 
 
+async def test_an_abort_ends_the_coming_of_inputs_and_nothing_is_left(
+    hub: FakeHub, place: Place, tmp_path: Path
+) -> None:
+    hub.open.clear()
+    await place.begin("a", "true", inputs={"x": DataRef(hub.store(b"x" * 1000), "key")})
+    await hub.held_up.acquire()
+    await place.line.send(Abort(job("a"), 1))
+    await place.line.expect(Released)
+    assert phases(place.line) == [Phase.STAGING]
+    assert left_of_jobs(tmp_path / "data") == []
+
+
+async def test_an_abort_ends_the_leaving_of_outputs_and_nothing_is_left(
+    hub: FakeHub, place: Place, tmp_path: Path
+) -> None:
+    hub.open.clear()
+    await place.begin("a", 'head -c 1000000 /dev/zero > "$JOB_OUTPUTS/x"')
+    await hub.held_up.acquire()
+    await place.line.send(Abort(job("a"), 1))
+    await place.line.expect(Released)
+    assert phases(place.line) == [Phase.STAGING, Phase.RUNNING, Phase.UPLOADING]
+    assert not any(isinstance(message, Finished) for message in place.line.messages)
+    assert left_of_jobs(tmp_path / "data") == []
+
+
+def phases(line: Line) -> list[Phase]:
+    """Those that were told, each once."""
+    return list(dict.fromkeys(m.phase for m in line.messages if isinstance(m, PhaseReport)))
+
+
+def left_of_jobs(data: Path) -> list[Path]:
+    return list((data / "jobs").iterdir())
+
+
 async def test_a_program_that_is_not_there_is_told(place: Place) -> None:
     outcome = await place.run("a", ["no-such-program-here"])
     told = " ".join([outcome.message, *place.line.texts("a")])
@@ -143,5 +177,4 @@ async def test_a_command_that_can_not_be_read_is_the_jobs_fault(place: Place) ->
 
 async def test_phases_are_told_in_order(place: Place) -> None:
     await place.run("a", 'echo x > "$JOB_OUTPUTS/x"')
-    phases = [m.phase for m in place.line.messages if isinstance(m, PhaseReport)]
-    assert list(dict.fromkeys(phases)) == [Phase.STAGING, Phase.RUNNING, Phase.UPLOADING]
+    assert phases(place.line) == [Phase.STAGING, Phase.RUNNING, Phase.UPLOADING]

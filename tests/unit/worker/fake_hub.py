@@ -152,6 +152,8 @@ class FakeHub:
         refuse_puts: How many uploads are refused with a 503 before they work.
         get_statuses: What the next downloads are answered with, instead of the blob.
         cut_gets: How many downloads end in their middle.
+        open: While it is cleared, blobs do not move.
+        held_up: Is released for each that waits for that.
         storage: Where its links lead, when that is not here.
         redirects: Where ``/redirect/{name}`` leads.
     """
@@ -166,6 +168,9 @@ class FakeHub:
         self.puts = 0
         self.get_statuses: list[int] = []
         self.cut_gets = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.held_up = asyncio.Semaphore(0)
         self.storage = ""
         self.redirects: dict[str, str] = {}
         self._sockets: set[web.WebSocketResponse] = set()
@@ -261,7 +266,13 @@ class FakeHub:
             self._sockets.discard(socket)
         return socket
 
+    async def _gate(self) -> None:
+        if not self.open.is_set():
+            self.held_up.release()
+            await self.open.wait()
+
     async def _get(self, request: web.Request) -> web.StreamResponse:
+        await self._gate()
         data = self.blobs.get(request.match_info["sha"])
         if self.get_statuses:
             return web.Response(status=self.get_statuses.pop(0), text="said the store")
@@ -274,7 +285,11 @@ class FakeHub:
         return web.Response(status=302, headers={"Location": self.redirects[request.match_info["name"]]})
 
     async def _put(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        await self._gate()
+        try:
+            body = await request.read()
+        except ConnectionResetError:
+            return web.Response(status=400)  # who sent it has left
         self.puts += 1
         if self.refuse_puts > 0:
             self.refuse_puts -= 1
@@ -306,4 +321,5 @@ async def fake_hub() -> AsyncIterator[FakeHub]:
     try:
         yield hub
     finally:
+        hub.open.set()
         await hub.stop()

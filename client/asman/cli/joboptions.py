@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 GitOption = Annotated[
     str | None, typer.Option("--git", help="A git repository to build the image from: https://…[#ref].")
 ]
+BuildOption = Annotated[
+    Path | None,
+    typer.Option("--build", metavar="FOLDER", help="A folder to build the image from; its .dockerignore is heeded."),
+]
 DockerfileOption = Annotated[
     Path | None,
-    typer.Option("--dockerfile", help="A Dockerfile to build the image from; with --git, its path in the repository."),
+    typer.Option(
+        "--dockerfile", help="A Dockerfile to build the image from; with --git or --build, its path in there."
+    ),
 ]
 BuildArgOption = Annotated[
     list[str] | None, typer.Option("--build-arg", help="NAME=VALUE for the build. Repeatable.", metavar="NAME=VALUE")
@@ -49,6 +55,7 @@ class JobOptions:
 
     image: o.ImageOption = None
     git: GitOption = None
+    build: BuildOption = None
     dockerfile: DockerfileOption = None
     build_arg: BuildArgOption = None
     file: o.FileOption = None
@@ -91,12 +98,16 @@ class JobOptions:
     def _build(self) -> dict[str, Any] | None:
         from asman_shared.errors import BadDefinition
 
-        if self.git is None and self.dockerfile is None:
+        if self.git is not None and self.build is not None:
+            raise BadDefinition("an image is built from one place: give --git or --build")
+        if self.git is None and self.build is None and self.dockerfile is None:
             if self.build_arg:
-                raise BadDefinition("--build-arg is for an image that is built: give --git or --dockerfile as well")
+                raise BadDefinition("--build-arg is for an image that is built: give --git, --build or --dockerfile")
             return None
-        made: dict[str, Any] = {"context": self.git, "buildArgs": self.build_arg or None}
-        if self.git is not None:
+        made: dict[str, Any] = {"context": self.git or self.build, "buildArgs": self.build_arg or None}
+        if self.build is not None and not (wanted := self.build / (self.dockerfile or "Dockerfile")).is_file():
+            raise BadDefinition(f"there is no file '{wanted}' to build from; --dockerfile names another in the folder")
+        if self.git is not None or self.build is not None:
             made["filename"] = None if self.dockerfile is None else str(self.dockerfile)
         elif self.dockerfile is not None:
             made["dockerfile"] = self.dockerfile.read_text()

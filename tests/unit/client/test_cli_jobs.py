@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,12 +123,30 @@ async def test_limits_and_builds_are_said_by_options(hub: FakeHub, run: Run, tmp
     assert (build.context, build.filename, build.dockerfile) == ("https://g/x.git#v1", "d/File", None)
 
 
+async def test_a_folder_is_packed_sent_and_built(hub: FakeHub, run: Run, tmp_path: Path) -> None:
+    play(hub)
+    (tmp_path / "tool" / "d").mkdir(parents=True)
+    (tmp_path / "tool" / "d" / "File").write_text("FROM alpine")
+    words = ["--build", str(tmp_path / "tool"), "--dockerfile", "d/File", "--build-arg", "A=1"]
+    assert (await run("run", hub.url, *words, "--", "x")).code == 0
+    build = hub.all_of(m.Submit)[0].definition.build
+    assert build is not None
+    assert (build.filename, build.build_args, build.dockerfile) == ("d/File", ["A=1"], None)
+    assert build.context is not None
+    with tarfile.open(fileobj=io.BytesIO(hub.blobs[build.context.removeprefix("key:")])) as packed:
+        assert "d/File" in packed.getnames()
+    ended = await run("run", hub.url, "--build", str(tmp_path / "tool"), "--", "x")
+    assert (ended.code, f"there is no file '{tmp_path}/tool/Dockerfile'" in ended.err) == (125, True)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--phase-timeout", "pulling"], "pulling=10m"),
         (["--phase-timeout", "napping=10m"], "no phase"),
-        (["--build-arg", "A=1"], "--git or --dockerfile"),
+        (["--build-arg", "A=1"], "--git, --build or --dockerfile"),
+        (["--build", ".", "--git", "https://g/x.git"], "one place"),
+        (["--build", "/no/such/folder"], "/no/such/folder"),
         (["--dockerfile", "/no/such/file"], "/no/such/file"),
         (["--file", "/no/such/file"], "/no/such/file"),
         (["--timeout", "20"], "not a duration"),

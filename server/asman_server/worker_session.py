@@ -144,6 +144,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
                 time=self._clock(),
                 keep=effect.keep,
                 abort=effect.abort,
+                log_limit=self._shell.core.policy.log_bytes,
             )
         )
 

@@ -106,7 +106,8 @@ class Kept(Struct, omit_defaults=True):
 class Registered(Message, tag="registered"):
     """The hub's answer to `Register`: which attempts go on, and which to stop and forget.
 
-    Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``.
+    Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``. ``log_limit`` is how many bytes
+    of a job's log the hub keeps: a worker need not send much more.
     """
 
     protocol: int
@@ -114,6 +115,7 @@ class Registered(Message, tag="registered"):
     worker: str
     time: int
     heartbeat: int = limits.HEARTBEAT_MS
+    log_limit: Count = limits.LOG_BYTES
     limits: Limits = field(default_factory=Limits)
     keep: list[Kept] = []
     abort: list[Held] = []

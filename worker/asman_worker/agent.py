@@ -80,6 +80,7 @@ class Agent:
         self._changed = asyncio.Event()
         self._connected = False
         self._interruptions: dict[str, int] = {}
+        self._log_limit = limits.LOG_BYTES
         self.draining = False
 
     @property
@@ -141,6 +142,7 @@ class Agent:
     def registered(self, answer: Registered) -> None:
         """Follows the hub's word on each attempt, and says again where those are that go on."""
         self._connected = True
+        self._log_limit = answer.log_limit
         for item in answer.abort:
             self._abort((item.job, item.attempt), "the hub does not know it as this worker's")
         keep = {(item.job, item.attempt): item.log_next for item in answer.keep}
@@ -193,7 +195,7 @@ class Agent:
         self._shop.outbox.put(Released(*key))
 
     def _take(self, key: Key, assign: Assign) -> None:
-        attempt = Attempt(self._shop, key, assign, time.time_ns() // 1_000_000)
+        attempt = Attempt(self._shop, key, assign, time.time_ns() // 1_000_000, log_limit=self._log_limit)
         self._held[key] = attempt
         attempt.log.resume(assign.log_next)
         attempt.phase(Phase.STAGING)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from asman_shared import limits
 from asman_shared.definition import check
 from asman_shared.errors import AsmanError, BadRequest, ExecutionError, Unavailable
 from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
@@ -28,6 +29,8 @@ from .staging import Stager
 log = logging.getLogger("asman.worker.attempt")
 
 _GPUS: Final = "gpus"
+#: So many times what the hub keeps of a log is sent as it comes; the hub keeps a beginning and an end.
+_LOGS_SENT: Final = 4
 _DOING: Final = {
     Phase.ASSIGNED: "waiting for room on the worker",
     Phase.STAGING: "staging (bringing the inputs)",
@@ -103,7 +106,16 @@ class Attempt:
         "task",
     )
 
-    def __init__(self, shop: Workshop, key: Key, assign: Assign | None, started: int, *, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        shop: Workshop,
+        key: Key,
+        assign: Assign | None,
+        started: int,
+        *,
+        resumed: bool = False,
+        log_limit: int = limits.LOG_BYTES,
+    ) -> None:
         self.key = key
         self.assign = assign
         self.started = started
@@ -124,7 +136,7 @@ class Attempt:
         self.log = AttemptLog(
             assign.log_next if assign else 0,
             lambda: shop.outbox.put_lines(key, self.log),
-            most=shop.config.max_log,
+            most=_LOGS_SENT * log_limit if shop.config.max_log is None else shop.config.max_log,
         )
 
     # ---------------------------------------------------------------------------------- what it tells (Reporter)

@@ -104,7 +104,8 @@ class WorkerConfig(BaseSettings):
         max_input: Largest single input file.
         max_outputs: Most bytes of all outputs of one job.
         max_context: Most bytes of the files of one build.
-        max_log: Past this much log of one attempt only its newest part is sent, at the end.
+        max_log: Past this much log of one attempt only its newest part is sent, at the end; 0 for any, None for four
+            times what the hub keeps.
         disk: Most bytes that one job may write; 0 for any.
         disk_reserve: Bytes of the disk that stay free: with less, no new jobs are taken.
         pids: Most processes in one container.
@@ -151,7 +152,7 @@ class WorkerConfig(BaseSettings):
     max_input: Bytes = 100 * GIB
     max_outputs: Bytes = 100 * GIB
     max_context: Bytes = 2 * GIB
-    max_log: Bytes = 4 * limits.LOG_BYTES
+    max_log: Bytes | None = None
     disk: Bytes = 100 * GIB
     disk_reserve: Bytes = GIB
     pids: int = Field(default=4096, ge=1)

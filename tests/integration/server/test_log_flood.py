@@ -90,6 +90,7 @@ async def test_of_a_flood_past_the_bound_the_gap_between_head_and_tail_is_exact(
 ) -> None:
     hub = await asyncio.to_thread(hub_process, "--log-limit", "1MiB")
     async with opened_api(hub.url) as api, plain_worker(hub.url, "f") as worker:
+        assert worker.registered["log_limit"] == MIB
         job = await api.submit("f")
         await flood(worker, await worker.assigned())
         seen = await read(hub.queue("f"), job)

@@ -132,3 +132,15 @@ def _alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_of_a_long_log_so_much_is_sent_as_its_hub_keeps_several_times_over(hub: FakeHub, tmp_path: Path) -> None:
+    lines = 3000
+    async with worker(config_for(hub, tmp_path / "data", executor="process")) as task:
+        line = await first_line(hub, task)
+        await line.answer(log_limit=10 * 1024)
+        await line.assign("a", command=["sh", "-c", f"yes $(printf %01000d 0) | head -n {lines}; echo last"])
+        finished = await line.expect(Finished)
+    assert (finished.outcome.exit_code, finished.outcome.lines) == (0, lines + 1)
+    assert line.texts("a")[-1] == "last"
+    assert len(line.lines("a")) < lines // 2

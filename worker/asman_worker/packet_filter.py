@@ -63,8 +63,9 @@ class PacketFilter:
         Raises:
             Refused: It is not here, or not for this process.
         """
-        program = shutil.which("iptables", path=f"{os.environ.get('PATH', '')}:{_PATH}")
-        if program is None:
+        path = f"{os.environ.get('PATH', '')}:{_PATH}"
+        program = shutil.which("iptables", path=path)
+        if program is None or shutil.which(f"{program}-restore", path=path) is None:
             raise Refused("iptables is not installed")
         if os.geteuid() != 0:
             raise Refused("only root can set rules of the packet filter")

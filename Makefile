@@ -29,6 +29,7 @@ chaos: ## kill, freeze and cut off real processes under load, on SQLite and Post
 
 bench: ## measure (NAME=depth for one scenario alone) and write the figures to bench/results/
 	@bash scripts/setup.sh dev
+	@case "$(NAME)" in ""|throughput|latency) bash scripts/peers.sh ;; esac
 	@.venv/bin/python -m bench $(NAME)
 
 lint: ## ruff, strict mypy, import-linter, the page's types

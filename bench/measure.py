@@ -17,6 +17,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.comparison import Comparison, short, spread
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -70,11 +72,7 @@ class Figure:
         """The least and the greatest of the runs."""
         if len(self.values) < 2:
             return "one run"
-        return f"{_short(min(self.values))} to {_short(max(self.values))}"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return spread(self.values)
 
 
 @dataclass
@@ -82,11 +80,13 @@ class Report:
     """All that a scenario found.
 
     Attributes:
+        comparisons: Systems measured side by side; their ratios are printed before anything else.
         notes: What has to be known to read the figures, such as how durable each side was.
     """
 
     scenario: str
     figures: list[Figure] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     machine: str = field(default_factory=machine)
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -99,13 +99,20 @@ class Report:
 
     def publish(self) -> Path:
         """Prints the table and writes the JSON; returns its path."""
-        console = Console(width=130)
+        console = Console(width=140)
+        for comparison in self.comparisons:
+            comparison.settle()
+            for each in comparison.tables():
+                console.print(each)
+        for sentence in dict.fromkeys(word for comparison in self.comparisons for word in comparison.words()):
+            console.print(sentence, highlight=False)
         table = Table(title=self.scenario, title_justify="left")
         for name, right in (("", False), ("median", True), ("unit", False), ("spread", True), ("target", False)):
             table.add_column(name, justify="right" if right else "left")
         for figure in self.figures:
-            table.add_row(figure.name, _short(figure.median), figure.unit, figure.spread, figure.target)
-        console.print(table)
+            table.add_row(figure.name, short(figure.median), figure.unit, figure.spread, figure.target)
+        if self.figures:
+            console.print(table)
         for note in self.notes:
             console.print(note, highlight=False)
         console.print(f"{self.date}; {self.machine}", highlight=False)

@@ -1,120 +1,56 @@
-"""Throughput: small durable jobs through one hub, with one client and one worker that finishes them at once."""
+"""Throughput: jobs that do nothing through one client and one worker, beside the systems that could be used instead."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
-import msgpack
-import psutil
-import uvloop
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
-
+from bench.comparison import Comparison, Quantity
 from bench.measure import Report
-from tests.support.processes import HubProcess
+from bench.peers import catalogue
+from bench.peers.rounds import Turn, rounds
 
-CONCURRENT = 100
-"""Jobs that the worker takes at a time."""
-WINDOW = 2000
-"""Jobs of the client that are not finished."""
-IN_FRAME = 500
-"""Jobs that the client submits in one frame."""
+RATE = Quantity("jobs", "jobs/s")
+COST = Quantity("processor time", "µs/job", more_is_better=False)
+WARM_UP = 300
+"""Jobs of a side's first run, which is not reported; half as many come before, until connections are made."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """How many."""
-    parser.add_argument("--jobs", type=int, default=20_000, help="jobs of one run [20000]")
-    parser.add_argument("--runs", type=int, default=5, help="how often [5]")
+    """How much, and beside whom."""
+    parser.add_argument("--jobs", type=int, default=10_000, help="most jobs of one run [10000]")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a run: slow sides do fewer jobs [4]")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn [3]")
+    parser.add_argument("--peers", default="", help="only these, such as arq,jetstream; 'none' for Asman alone")
 
 
-@asynccontextmanager
-async def _dialled(address: str, first: dict[str, Any]) -> AsyncIterator[ClientConnection]:
-    protocol = Subprotocol("asman.v1.msgpack")
-    async with connect(address, subprotocols=[protocol], compression=None, max_size=None, ping_interval=None) as made:
-        await made.send(msgpack.packb([first]))
-        yield made
-
-
-async def _heard(socket: ClientConnection) -> list[dict[str, Any]]:
-    frame = await socket.recv()
-    assert isinstance(frame, bytes)
-    found: list[dict[str, Any]] = msgpack.unpackb(frame)
-    return found
-
-
-async def work(queue: str) -> None:
-    """Finishes every job of a queue at once, until it is killed."""
-    registration = {"type": "register", "incarnation": "bench-throughput", "name": "w", "cpus": CONCURRENT}
-    outcome = {"kind": "exited", "exit_code": 0}
-    async with _dialled(f"{queue}/worker".replace("http", "ws", 1), registration) as socket:
-        while True:
-            about = [m for m in await _heard(socket) if m["type"] == "assign"]
-            ended = [{"type": "finished", "job": a["job"], "attempt": a["attempt"], "outcome": outcome} for a in about]
-            if ended:
-                await socket.send(msgpack.packb(ended))
-
-
-def _submits(first: int, count: int, run: int) -> bytes:
-    definitions = ({"image": "a", "command": ["echo", f"{run}-{n}"]} for n in range(first, first + count))
-    return bytes(msgpack.packb([{"type": "submit", "ref": 0, "definition": each} for each in definitions]))
-
-
-async def _run(queue: str, jobs: int, run: int) -> float:
-    """Submits all, never more than a window ahead; returns the seconds until the last one is known to be finished."""
-    async with _dialled(f"{queue}/client".replace("http", "ws", 1), {"type": "hello"}) as socket:
-        begun = time.perf_counter()
-        submitted = finished = 0
-        while finished < jobs:
-            while submitted < jobs and submitted - finished <= WINDOW - IN_FRAME:
-                count = min(IN_FRAME, jobs - submitted)
-                await socket.send(_submits(submitted, count, run))
-                submitted += count
-            for message in await _heard(socket):
-                if message["type"] == "error":
-                    raise RuntimeError(message["message"])
-                if message["type"] == "changed" and message["job"]["state"] == "Finished":
-                    finished += 1
-        return time.perf_counter() - begun
+def jobs_of(most: int, seconds: float, rate: float) -> int:
+    """How many jobs a run has: as many as a side does in this time at this rate, at least a hundred."""
+    return max(min(most, 100), min(most, int(rate * seconds)))
 
 
 def run(wanted: argparse.Namespace) -> Report:
-    """Measures it again and again on one hub."""
+    """Measures all sides in turn, again and again."""
     report = Report("throughput")
-    rates: list[float] = []
-    costs: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        hub = HubProcess(Path(folder))
-        hub.start()
-        queue = hub.queue("throughput")
-        worker = subprocess.Popen([sys.executable, "-m", "bench.throughput", queue])
-        try:
-            uvloop.run(_run(queue, 1000, -1))
-            process = psutil.Process(hub.pid)
-            for number in range(wanted.runs):
-                before = sum(process.cpu_times()[:2])
-                rates.append(wanted.jobs / uvloop.run(_run(queue, wanted.jobs, number)))
-                costs.append(1e6 * (sum(process.cpu_times()[:2]) - before) / wanted.jobs)
-        finally:
-            worker.kill()
-            worker.wait()
-            hub.kill()
-    report.add("jobs, from submit to a durable result that the client knows", "jobs/s", rates, "20,000")
-    report.add("processor time of the hub for each", "µs", costs)
+    bases = [catalogue.title(catalogue.FRAMES), catalogue.title(catalogue.LIBRARY)]
+    compared = Comparison("throughput", [RATE, COST], bases)
+    report.comparisons.append(compared)
+
+    def measure(turn: Turn) -> None:
+        turn.side.order("many", jobs=min(wanted.jobs, WARM_UP // 2))
+        warm = min(wanted.jobs, WARM_UP)
+        rate = warm / turn.side.order("many", jobs=warm)["seconds"]
+        jobs = jobs_of(wanted.jobs, wanted.seconds, rate)
+        before = turn.side.processor_seconds()
+        seconds = turn.side.order("many", jobs=jobs)["seconds"]
+        turn.add(RATE, jobs / seconds)
+        turn.add(COST, 1e6 * (turn.side.processor_seconds() - before) / jobs)
+
+    rounds(compared, catalogue.chosen(wanted.peers), wanted.rounds, measure)
     report.notes += [
-        f"{wanted.jobs:,} jobs a run, {WINDOW:,} on their way at a time; the worker takes {CONCURRENT} at a time.",
-        "One hub process on SQLite, every commit synced (synchronous=FULL); client and worker share its two cores.",
+        f"One client, one worker; at most {wanted.jobs:,} jobs a run, or what takes {wanted.seconds:g} s;",
+        f"{wanted.rounds} rounds, all sides in turn in each.",
+        "A run ends when the client knows every result. Processor time is of server, worker and client together.",
+        "Target for Asman's frames: 20,000 jobs/s, 7 times the best Python queue, and above JetStream.",
+        *catalogue.words(wanted.peers),
     ]
     return report
-
-
-if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1]))

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -24,7 +24,7 @@ SUPERUSER = "asman"
 PATIENCE = 60.0
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """The folder of the server's programs: the newest of Debian's versions, else where the PATH has them."""
     versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()]
     if versions:
@@ -48,7 +48,9 @@ def _user() -> pwd.struct_passwd:
 class PostgresServer:
     """One server; it may be stopped, killed, frozen and started again, and keeps its data and its port."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, settings: Sequence[str] = ("fsync=off",)) -> None:
+        # The tests end processes, not machines, so what the kernel has is safe.
+        self._settings = [word for setting in settings for word in ("-c", setting)]
         self.port = free_port()
         self._programs = programs
         self._user = _user()
@@ -83,6 +85,12 @@ class PostgresServer:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the server's first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Starts the server; returns when it takes connections.
 
@@ -98,8 +106,7 @@ class PostgresServer:
                             "postgres",
                             *("-D", str(self._data), "-p", str(self.port), "-k", str(self._folder)),
                             *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"),
-                            # The tests end processes, not machines, so what the kernel has is safe.
-                            *("-c", "fsync=off"),
+                            *self._settings,
                         ),
                         cwd=self._folder,
                         stdin=subprocess.DEVNULL,
@@ -173,12 +180,12 @@ def postgres_for_session() -> Iterator[PostgresServer]:
 
     Where it is not installed, root's tests fail (``make setup`` installs it) and others skip, saying why.
     """
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         if os.geteuid() == 0:
             pytest.fail("Postgres is not installed; make setup installs what is missing", pytrace=False)
         pytest.skip("Postgres is not installed")
-    server = PostgresServer(programs)
+    server = PostgresServer(found)
     try:
         server.start()
         yield server

@@ -1,0 +1,85 @@
+"""Latency: from a submit to the worker's start and to the result at the client, beside what could be used instead."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.comparison import Comparison, Quantity, Row, percentile
+from bench.measure import Report
+from bench.peers import catalogue
+from bench.peers.rounds import Turn, rounds
+
+SHARES = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
+OF = (("starts", "start"), ("results", "result"))
+
+
+def _quantity(name: str, share: str) -> Quantity:
+    return Quantity(f"{name} {share}", "ms", more_is_better=False, compared=share != "p99.9")
+
+
+QUANTITIES = [_quantity(name, share) for _, name in OF for share, _ in SHARES]
+RATE = Quantity("jobs", "jobs/s", compared=False)
+WARM_UP = 300
+CACHED = "cached result, submit to answer, p50"
+TARGETS = (
+    "Targets for Asman, one at a time: start 0.3 ms p50 and 1.5 ms p99, result 0.5 ms p50 and 2 ms p99; a cached "
+    "result 0.3 ms p50."
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """How long, and beside whom."""
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each way of submitting [1.5]")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn [3]")
+    parser.add_argument("--peers", default="", help="only these, such as arq,jetstream; 'none' for Asman alone")
+
+
+def run(wanted: argparse.Namespace) -> Report:
+    """Measures all sides in turn, again and again."""
+    report = Report("latency")
+    bases = [catalogue.title(catalogue.LIBRARY)]
+    single = Comparison("one at a time", list(QUANTITIES), bases)
+    steady = Comparison("at half of the throughput", [RATE, *QUANTITIES], bases)
+    report.comparisons += [single, steady]
+    cached: dict[str, list[float]] = {}
+
+    def measure(turn: Turn) -> None:
+        turn.side.order("many", jobs=WARM_UP // 2)
+        warm = turn.side.order("many", jobs=WARM_UP)["seconds"]
+        jobs = max(WARM_UP, int(WARM_UP / warm * wanted.seconds / 2))
+        rate = jobs / turn.side.order("many", jobs=jobs)["seconds"]
+        take(turn, single, turn.side.order("singles", seconds=wanted.seconds))
+        take(turn, steady, turn.side.order("steady", rate=rate / 2, seconds=wanted.seconds))
+        turn.add(RATE, rate / 2, steady)
+        if turn.side.side.server == "hub":
+            taken = turn.side.order("cached", seconds=wanted.seconds / 3)["results"]
+            cached.setdefault(turn.side.side.title, []).append(percentile(taken, 0.5) / 1000)
+
+    sides = [side for side in catalogue.chosen(wanted.peers) if side.latency]
+    rounds(single, sides, wanted.rounds, measure)
+    steady.rows[:] = [merged(row, steady.row(row.name)) for row in single.rows]
+    for title, values in cached.items():
+        report.add(f"{title}: {CACHED}", "ms", values, "0.3 ms")
+    report.notes += [
+        f"One at a time for {wanted.seconds:g} s, then for as long at half of the rate that the side had just reached;",
+        "there a job's time counts from when it was due, and each side runs at a rate of its own.",
+        f"{wanted.rounds} rounds, all sides in turn in each; medians of the rounds' percentiles.",
+        "The worker's start is the clock as the job's first line runs; procrastinate's is that of its own event.",
+        TARGETS,
+        "HyperQueue is not measured here: its Python interface looks once a second.",
+        *catalogue.words(wanted.peers),
+    ]
+    return report
+
+
+def take(turn: Turn, into: Comparison, samples: dict[str, list[float]]) -> None:
+    """Adds the percentiles, in milliseconds, of samples in microseconds."""
+    for key, name in OF:
+        for share, part in SHARES:
+            turn.add(_quantity(name, share), percentile(samples[key], part) / 1000, into)
+
+
+def merged(row: Row, other: Row | None) -> Row:
+    """What was found, with the words of another row on the same side."""
+    values = other.values if other is not None else {}
+    return Row(row.name, row.version, row.durability, values, row.missing, row.bases)

@@ -1,0 +1,143 @@
+"""One side, running: its worker and its client, which takes orders; and the processor time of all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.peers.catalogue import Side
+from bench.peers.environments import python_of
+from bench.peers.servers import ROOT, NotSetUp, Server, Servers
+from tests.support.ports import free_port
+from tests.support.processes import clean_environment
+
+PATIENCE = 120.0
+"""Seconds that an order may take, or a start."""
+WORDS = 4000
+"""Characters of what it said last that a failure tells."""
+
+
+class SideFailed(Exception):
+    """A peer's program ended or did not answer."""
+
+
+class Running:
+    """See the module; made by `running`."""
+
+    def __init__(self, side: Side, server: Server, client: subprocess.Popen[str], pids: list[int], log: Path) -> None:
+        self.side = side
+        self.server = server
+        self._client = client
+        self._pids = [*server.pids, *pids, client.pid]
+        self._log = log
+
+    def order(self, do: str, **more: Any) -> dict[str, Any]:
+        """What the client answers; see `bench.peers.orders`.
+
+        Raises:
+            SideFailed: It ended, or does not answer in time.
+        """
+        stdin, stdout = self._client.stdin, self._client.stdout
+        assert stdin is not None
+        assert stdout is not None
+        try:
+            stdin.write(json.dumps({"do": do, **more}) + "\n")
+            stdin.flush()
+        except OSError:
+            raise SideFailed(f"its client ended: {self._said()}") from None
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            if not selector.select(PATIENCE):
+                raise SideFailed(f"no answer in {PATIENCE:g} s: {self._said()}")
+        line = stdout.readline()
+        if not line:
+            raise SideFailed(f"its client ended: {self._said()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def processor_seconds(self) -> float:
+        """What its server, worker and client have used until now, ended children included."""
+        used = 0.0
+        for pid in self._pids:
+            for process in (found := psutil.Process(pid), *found.children(recursive=True)):
+                try:
+                    used += sum(process.cpu_times()[:4]) if process is found else sum(process.cpu_times()[:2])
+                except psutil.NoSuchProcess:
+                    continue
+        return used
+
+    def _said(self) -> str:
+        return self._log.read_text(errors="replace")[-WORDS:]
+
+
+@contextmanager
+def running(side: Side, servers: Servers, folder: Path) -> Iterator[Running]:
+    """Starts a side beside its server; ends it with the block.
+
+    Raises:
+        NotSetUp: Something that it needs is not here.
+        SideFailed: It does not start.
+    """
+    python = python_of(side.environment)
+    if not python.exists():
+        raise NotSetUp("it has no environment; scripts/peers.sh makes it")
+    server = servers.get(side.server) if side.server else Server(*_own(side, folder))
+    server.reset()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log"
+    started: list[subprocess.Popen[str]] = []
+    try:
+        for role in (*side.roles, "client"):
+            started.append(_start([str(python), "-m", f"bench.peers.{side.module}", role, server.address], log))
+        yield Running(side, server, started[-1], [process.pid for process in started[:-1]], log)
+    finally:
+        for process in reversed(started):
+            _end(process)
+
+
+def _own(side: Side, folder: Path) -> tuple[str, list[int], str]:
+    """The address of a peer that is its own server."""
+    if side.module == "hyperqueue":
+        return str(folder / "cluster"), [], ""
+    return f"tcp://127.0.0.1:{free_port()}", [], ""
+
+
+def _start(command: Sequence[str], log: Path) -> subprocess.Popen[str]:
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if command[-2] == "client" else said,
+            stderr=said,
+            text=True,
+            cwd=ROOT,
+            env=clean_environment(),
+            start_new_session=True,
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends a process and all that it started, which share its session."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(2)
+    except ProcessLookupError:
+        pass
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            try:
+                stream.close()
+            except OSError:
+                continue

@@ -7,7 +7,7 @@ import argparse
 from bench.comparison import Comparison, Quantity, Row, percentile
 from bench.measure import Report
 from bench.peers import catalogue
-from bench.peers.rounds import Turn, rounds
+from bench.peers.rounds import Turn, jobs_of, rounds, warmed_up
 
 SHARES = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
 OF = (("starts", "start"), ("results", "result"))
@@ -19,7 +19,8 @@ def _quantity(name: str, share: str) -> Quantity:
 
 QUANTITIES = [_quantity(name, share) for _, name in OF for share, _ in SHARES]
 RATE = Quantity("jobs", "jobs/s", compared=False)
-WARM_UP = 300
+MOST = 10_000
+"""Jobs of the run that tells a side's throughput."""
 CACHED = "cached result, submit to answer, p50"
 TARGETS = (
     "Targets for Asman, one at a time: start 0.3 ms p50 and 1.5 ms p99, result 0.5 ms p50 and 2 ms p99; a cached "
@@ -44,9 +45,7 @@ def run(wanted: argparse.Namespace) -> Report:
     cached: dict[str, list[float]] = {}
 
     def measure(turn: Turn) -> None:
-        turn.side.order("many", jobs=WARM_UP // 2)
-        warm = turn.side.order("many", jobs=WARM_UP)["seconds"]
-        jobs = max(WARM_UP, int(WARM_UP / warm * wanted.seconds / 2))
+        jobs = jobs_of(MOST, wanted.seconds, warmed_up(turn.side, MOST))
         rate = jobs / turn.side.order("many", jobs=jobs)["seconds"]
         take(turn, single, turn.side.order("singles", seconds=wanted.seconds))
         take(turn, steady, turn.side.order("steady", rate=rate / 2, seconds=wanted.seconds))

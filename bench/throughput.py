@@ -7,12 +7,10 @@ import argparse
 from bench.comparison import Comparison, Quantity
 from bench.measure import Report
 from bench.peers import catalogue
-from bench.peers.rounds import Turn, rounds
+from bench.peers.rounds import Turn, jobs_of, rounds, warmed_up
 
 RATE = Quantity("jobs", "jobs/s")
 COST = Quantity("processor time", "µs/job", more_is_better=False)
-WARM_UP = 300
-"""Jobs of a side's first run, which is not reported; half as many come before, until connections are made."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +21,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", default="", help="only these, such as arq,jetstream; 'none' for Asman alone")
 
 
-def jobs_of(most: int, seconds: float, rate: float) -> int:
-    """How many jobs a run has: as many as a side does in this time at this rate, at least a hundred."""
-    return max(min(most, 100), min(most, int(rate * seconds)))
-
-
 def run(wanted: argparse.Namespace) -> Report:
     """Measures all sides in turn, again and again."""
     report = Report("throughput")
@@ -36,10 +29,7 @@ def run(wanted: argparse.Namespace) -> Report:
     report.comparisons.append(compared)
 
     def measure(turn: Turn) -> None:
-        turn.side.order("many", jobs=min(wanted.jobs, WARM_UP // 2))
-        warm = min(wanted.jobs, WARM_UP)
-        rate = warm / turn.side.order("many", jobs=warm)["seconds"]
-        jobs = jobs_of(wanted.jobs, wanted.seconds, rate)
+        jobs = jobs_of(wanted.jobs, wanted.seconds, warmed_up(turn.side, wanted.jobs))
         before = turn.side.processor_seconds()
         seconds = turn.side.order("many", jobs=jobs)["seconds"]
         turn.add(RATE, jobs / seconds)
@@ -49,7 +39,8 @@ def run(wanted: argparse.Namespace) -> Report:
     report.notes += [
         f"One client, one worker; at most {wanted.jobs:,} jobs a run, or what takes {wanted.seconds:g} s;",
         f"{wanted.rounds} rounds, all sides in turn in each.",
-        "A run ends when the client knows every result. Processor time is of server, worker and client together.",
+        "A run ends when the client knows every result. Processor time is of server, worker and client together,",
+        "so a worker that looks for jobs all the time has it while it waits for a disk, too.",
         "Target for Asman's frames: 20,000 jobs/s, 7 times the best Python queue, and above JetStream.",
         *catalogue.words(wanted.peers),
     ]

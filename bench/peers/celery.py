@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 
 from bench.peers import job
-from bench.peers.orders import MOST_SAMPLES, BlockingClient, payloads, run
+from bench.peers.orders import MOST_SAMPLES, BlockingClient, counted_from, payloads, run
 
 POOL = "threads"
 """Of solo, threads, prefork and gevent what finishes most jobs that do nothing; with the concurrency below."""
@@ -53,9 +53,10 @@ class Client(BlockingClient):
         while sent < len(wanted) or waiting:
             due = begun + int(sent / rate * 1e9)
             if sent < len(wanted) and due <= time.time_ns():
+                counted = counted_from(due)
                 handle = self.submit(wanted[sent])
                 waiting.add(handle.id)
-                handle.then(told(due))
+                handle.then(told(counted))
                 sent += 1
                 continue
             left = (due - time.time_ns()) / 1e9 if sent < len(wanted) else 1.0

@@ -16,6 +16,14 @@ from bench.peers.environments import version_of
 from bench.peers.running import Running, SideFailed, running
 from bench.peers.servers import NotSetUp, Servers
 
+LEAST = 100
+"""Jobs of a run at least, unless fewer are wanted."""
+FIRST = 20
+"""Jobs of a side's first run, in which connections are made."""
+WARM_UP = 300
+"""Most jobs of its second run, which tells about how fast it is."""
+WARM_UP_SECONDS = 0.5
+
 
 @dataclass
 class Turn:
@@ -38,6 +46,19 @@ class Turn:
             row = Row(self.side.side.title)
             into.rows.append(row)
         row.add(self.number, quantity.name, value)
+
+
+def jobs_of(most: int, seconds: float, rate: float, least: int = LEAST) -> int:
+    """How many jobs a run has: as many as a side does in this time at this rate, within bounds."""
+    return max(min(most, least), min(most, int(rate * seconds)))
+
+
+def warmed_up(side: Running, most: int) -> float:
+    """Runs a few jobs, so that nothing is done for the first time when it counts; returns about how many a second."""
+    first = min(most, FIRST)
+    rate = first / side.order("many", jobs=first)["seconds"]
+    jobs = jobs_of(min(most, WARM_UP), WARM_UP_SECONDS, rate, first)
+    return float(jobs / side.order("many", jobs=jobs)["seconds"])
 
 
 def rounds(comparison: Comparison, sides: Sequence[Side], count: int, measure: Callable[[Turn], None]) -> None:

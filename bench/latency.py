@@ -6,7 +6,7 @@ import argparse
 
 from bench.comparison import Comparison, Quantity, Row, percentile
 from bench.measure import Report
-from bench.peers import catalogue
+from bench.peers import catalogue, options
 from bench.peers.rounds import Turn, jobs_of, rounds, warmed_up
 
 SHARES = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
@@ -30,9 +30,7 @@ TARGETS = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How long, and beside whom."""
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each way of submitting [1.5]")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn [3]")
-    parser.add_argument("--peers", default="", help="only these, such as arq,jetstream; 'none' for Asman alone")
+    options.add(parser, seconds=1.5, meaning="of each way of submitting")
 
 
 def run(wanted: argparse.Namespace) -> Report:
@@ -54,7 +52,7 @@ def run(wanted: argparse.Namespace) -> Report:
             taken = turn.side.order("cached", seconds=wanted.seconds / 3)["results"]
             cached.setdefault(turn.side.side.title, []).append(percentile(taken, 0.5) / 1000)
 
-    sides = [side for side in catalogue.chosen(wanted.peers) if side.latency]
+    sides = [side for side in wanted.peers if side.latency]
     rounds(single, sides, wanted.rounds, measure)
     steady.rows[:] = [merged(row, steady.row(row.name)) for row in single.rows]
     for title, values in cached.items():

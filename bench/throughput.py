@@ -6,7 +6,7 @@ import argparse
 
 from bench.comparison import Comparison, Quantity
 from bench.measure import Report
-from bench.peers import catalogue
+from bench.peers import catalogue, options
 from bench.peers.rounds import Turn, jobs_of, rounds, warmed_up
 
 RATE = Quantity("jobs", "jobs/s")
@@ -15,10 +15,8 @@ COST = Quantity("processor time", "µs/job", more_is_better=False)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How much, and beside whom."""
-    parser.add_argument("--jobs", type=int, default=10_000, help="most jobs of one run [10000]")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a run: slow sides do fewer jobs [4]")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn [3]")
-    parser.add_argument("--peers", default="", help="only these, such as arq,jetstream; 'none' for Asman alone")
+    parser.add_argument("--jobs", type=options.some_jobs, default=10_000, help="most jobs of one run [10000]")
+    options.add(parser, seconds=4.0, meaning="of a run: slow sides do fewer jobs")
 
 
 def run(wanted: argparse.Namespace) -> Report:
@@ -35,7 +33,7 @@ def run(wanted: argparse.Namespace) -> Report:
         turn.add(RATE, jobs / seconds)
         turn.add(COST, 1e6 * (turn.side.processor_seconds() - before) / jobs)
 
-    rounds(compared, catalogue.chosen(wanted.peers), wanted.rounds, measure)
+    rounds(compared, wanted.peers, wanted.rounds, measure)
     report.notes += [
         f"One client, one worker; at most {wanted.jobs:,} jobs a run, or what takes {wanted.seconds:g} s;",
         f"{wanted.rounds} rounds, all sides in turn in each.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -119,20 +121,18 @@ NONE: Final = "none"
 
 
 def chosen(names: str) -> list[Side]:
-    """The sides that a comma-separated list names, Asman's always among them; all when it is empty.
+    """The sides that a comma-separated list names, Asman's always among them.
 
     A name alone means all settings of that peer.
 
     Raises:
-        ValueError: There is none of that name.
+        ArgumentTypeError: There is none of that name.
     """
-    if not names:
-        return list(SIDES)
     wanted = {FRAMES, LIBRARY}
     for name in (each.strip() for each in names.split(",")):
         found = {side.name for side in SIDES if name in (side.name, side.module)}
         if not found and name != NONE:
-            raise ValueError(f"there is no peer '{name}'; there are {', '.join(side.name for side in SIDES)}")
+            raise ArgumentTypeError(f"there is no peer '{name}'; there are {', '.join(side.name for side in SIDES)}")
         wanted |= found | {side.beside for side in SIDES if side.name in found and side.beside}
     return [side for side in SIDES if side.name in wanted]
 
@@ -142,7 +142,9 @@ def title(name: str) -> str:
     return next(side.title for side in SIDES if side.name == name)
 
 
-def words(names: str) -> list[str]:
-    """What was chosen for each of the sides that `chosen` gives, a sentence each."""
-    told = {side.module: f"{side.title.removesuffix(', durable')}: {side.chosen}." for side in reversed(chosen(names))}
-    return [SETTINGS, *(told[module] for module in reversed(told))]
+def words(sides: Sequence[Side]) -> list[str]:
+    """What was chosen for each, a sentence for all settings of a peer."""
+    told: dict[str, str] = {}
+    for side in sides:
+        told.setdefault(side.module, f"{side.title.removesuffix(', durable')}: {side.chosen}.")
+    return [SETTINGS, *told.values()]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from bench.comparison import Comparison, Quantity
-from bench.peers import catalogue
+from bench.peers import catalogue, options
 from bench.peers.catalogue import FRAMES, LIBRARY, PROCESSES, SIDES, Side, chosen
 from bench.peers.environments import OURS
 from bench.peers.rounds import Turn, jobs_of, rounds
@@ -37,8 +38,14 @@ def test_every_requirement_is_pinned() -> None:
         assert all(line.count("==") == 1 for line in lines), file
 
 
+def _parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    options.add(parser, seconds=1.5, meaning="of it")
+    return parser.parse_args(words)
+
+
 def test_all_sides_are_chosen_unless_some_are_named() -> None:
-    assert chosen("") == list(SIDES)
+    assert _parsed().peers == list(SIDES)
     assert [side.name for side in chosen("none")] == [FRAMES, LIBRARY]
 
 
@@ -52,13 +59,28 @@ def test_what_a_peer_is_compared_with_comes_along() -> None:
 
 
 def test_an_unknown_peer_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match=r"no peer 'sidekiq'; there are asman, .*hyperqueue"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"no peer 'sidekiq'; there are asman, .*hyperqueue"):
         chosen("arq,sidekiq")
 
 
 def test_what_was_chosen_for_a_peer_is_told_once_for_all_its_settings() -> None:
-    said = catalogue.words("arq")
+    said = catalogue.words(chosen("arq"))
     assert [sentence.partition(":")[0] for sentence in said[1:]] == ["Asman, frames", "Asman, library", "arq"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--seconds", "0"), ("--seconds", "61"), ("--rounds", "0"), ("--rounds", "101"), ("--peers", "x")]
+)
+def test_what_can_not_be_measured_is_refused_with_the_bounds(words: tuple[str, str]) -> None:
+    with pytest.raises(argparse.ArgumentError, match=r"at most|from 1 to|there are"):
+        _parsed(*words)
+
+
+def test_jobs_are_from_one_to_a_million() -> None:
+    assert options.some_jobs("1000000") == 1_000_000
+    for text in ("0", "1000001"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"not {text}"):
+            options.some_jobs(text)
 
 
 @pytest.mark.parametrize(

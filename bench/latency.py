@@ -43,7 +43,7 @@ def run(wanted: argparse.Namespace) -> Report:
     cached: dict[str, list[float]] = {}
 
     def measure(turn: Turn) -> None:
-        jobs = jobs_of(MOST, wanted.seconds, warmed_up(turn.side, MOST))
+        jobs = jobs_of(MOST, wanted.seconds, warmed_up(turn.side, MOST), turn.side.side.least)
         rate = jobs / turn.side.order("many", jobs=jobs)["seconds"]
         take(turn, single, turn.side.order("singles", seconds=wanted.seconds))
         take(turn, steady, turn.side.order("steady", rate=rate / 2, seconds=wanted.seconds))
@@ -53,7 +53,7 @@ def run(wanted: argparse.Namespace) -> Report:
             cached.setdefault(turn.side.side.title, []).append(percentile(taken, 0.5) / 1000)
 
     sides = [side for side in wanted.peers if side.latency]
-    rounds(single, sides, wanted.rounds, measure)
+    disk = rounds(single, sides, wanted.rounds, measure)
     steady.rows[:] = [merged(row, steady.row(row.name)) for row in single.rows]
     for title, values in cached.items():
         report.add(f"{title}: {CACHED}", "ms", values, "0.3 ms")
@@ -64,6 +64,7 @@ def run(wanted: argparse.Namespace) -> Report:
         "The worker's start is the clock as the job's first line runs; procrastinate's is that of its own event.",
         TARGETS,
         "HyperQueue is not measured here: its Python interface looks once a second.",
+        *disk,
         *catalogue.words(wanted.peers),
     ]
     return report

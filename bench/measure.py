@@ -20,6 +20,8 @@ from rich.table import Table
 from bench.comparison import Comparison, short, spread
 
 RESULTS = Path(__file__).parent / "results"
+SYNCS = 50
+"""Writes that tell how long one takes."""
 
 
 def rss(pid: int | None = None) -> int:
@@ -27,6 +29,19 @@ def rss(pid: int | None = None) -> int:
     if pid is None:
         gc.collect()
     return int(psutil.Process(pid).memory_info().rss)
+
+
+def sync_millis(folder: Path) -> float:
+    """How long this disk takes to make a small write durable: the median of some, in milliseconds."""
+    taken = []
+    with (folder / "synced").open("wb", buffering=0) as file:
+        for _ in range(SYNCS):
+            file.write(bytes(4096))
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(1000 * (time.perf_counter() - begun))
+    (folder / "synced").unlink()
+    return median(taken)
 
 
 def machine() -> str:

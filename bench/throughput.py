@@ -27,19 +27,20 @@ def run(wanted: argparse.Namespace) -> Report:
     report.comparisons.append(compared)
 
     def measure(turn: Turn) -> None:
-        jobs = jobs_of(wanted.jobs, wanted.seconds, warmed_up(turn.side, wanted.jobs))
+        jobs = jobs_of(wanted.jobs, wanted.seconds, warmed_up(turn.side, wanted.jobs), turn.side.side.least)
         before = turn.side.processor_seconds()
         seconds = turn.side.order("many", jobs=jobs)["seconds"]
         turn.add(RATE, jobs / seconds)
         turn.add(COST, 1e6 * (turn.side.processor_seconds() - before) / jobs)
 
-    rounds(compared, wanted.peers, wanted.rounds, measure)
+    disk = rounds(compared, wanted.peers, wanted.rounds, measure)
     report.notes += [
         f"One client, one worker; at most {wanted.jobs:,} jobs a run, or what takes {wanted.seconds:g} s;",
         f"{wanted.rounds} rounds, all sides in turn in each.",
         "A run ends when the client knows every result. Processor time is of server, worker and client together,",
         "so a worker that looks for jobs all the time has it while it waits for a disk, too.",
         "Target for Asman's frames: 20,000 jobs/s, 7 times the best Python queue, and above JetStream.",
+        *disk,
         *catalogue.words(wanted.peers),
     ]
     return report

@@ -29,6 +29,7 @@ class Side:
         roles: Its processes beside the client, in the order of their start.
         latency: Whether it is measured one job at a time.
         beside: The name of the side that it is compared with.
+        least: Jobs of a run at least, where a short one would not tell.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Side:
     roles: tuple[str, ...] = ("work",)
     latency: bool = True
     beside: str = ""
+    least: int = 100
 
 
 FRAMES: Final = "asman"
@@ -77,8 +79,13 @@ SIDES: Final = (
         *("taskiq", "taskiq", "stream broker, acknowledged; one asyncio worker of 100; the client looks every 2 ms"),
         "taskiq",
     ),
-    *_on_redis("dramatiq", "dramatiq", "one worker of 8 threads (100 are slower); blocking reads", "Dramatiq"),
-    *_on_redis("celery", "celery", "one worker, a pool of threads; results are pushed to the client", "Celery"),
+    *_on_redis("dramatiq", "dramatiq", "one worker of 8 threads (32 and 100 were slower); blocking reads", "Dramatiq"),
+    *_on_redis(
+        "celery",
+        "celery",
+        "one worker, a pool of 100 threads (prefork and solo cost more); results are pushed to the client",
+        "Celery",
+    ),
     *_on_redis("rq", "rq", "SimpleWorker: one job at a time in its own process; enqueue_many", "RQ"),
     *_both(
         *("procrastinate", "procrastinate", ("postgres, synced", "every commit synced")),
@@ -108,6 +115,7 @@ SIDES: Final = (
         "a process for each task, LocalCluster; its Python interface looks once a second",
         latency=False,
         beside=PROCESSES,
+        least=2000,
     ),
 )
 

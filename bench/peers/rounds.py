@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench.comparison import Comparison, Quantity, Row
+from bench.comparison import Comparison, Quantity, Row, short
+from bench.measure import sync_millis
 from bench.peers import catalogue
 from bench.peers.catalogue import Side
 from bench.peers.environments import version_of
 from bench.peers.running import Running, SideFailed, running
 from bench.peers.servers import NotSetUp, Servers
 
-LEAST = 100
-"""Jobs of a run at least, unless fewer are wanted."""
 FIRST = 20
 """Jobs of a side's first run, in which connections are made."""
 WARM_UP = 300
@@ -48,8 +47,8 @@ class Turn:
         row.add(self.number, quantity.name, value)
 
 
-def jobs_of(most: int, seconds: float, rate: float, least: int = LEAST) -> int:
-    """How many jobs a run has: as many as a side does in this time at this rate, within bounds."""
+def jobs_of(most: int, seconds: float, rate: float, least: int) -> int:
+    """How many jobs a run has: as many as a side does in this time at this rate, but ``least`` at least."""
     return max(min(most, least), min(most, int(rate * seconds)))
 
 
@@ -61,8 +60,8 @@ def warmed_up(side: Running, most: int) -> float:
     return float(jobs / side.order("many", jobs=jobs)["seconds"])
 
 
-def rounds(comparison: Comparison, sides: Sequence[Side], count: int, measure: Callable[[Turn], None]) -> None:
-    """Fills a comparison.
+def rounds(comparison: Comparison, sides: Sequence[Side], count: int, measure: Callable[[Turn], None]) -> list[str]:
+    """Fills a comparison; returns what is to be known of the disk that all of them wrote to.
 
     Args:
         comparison: Gets a row for each side.
@@ -75,6 +74,7 @@ def rounds(comparison: Comparison, sides: Sequence[Side], count: int, measure: C
         beside = [catalogue.title(side.beside)] if side.beside else []
         comparison.rows.append(Row(side.title, durability=side.durability, bases=beside))
     with tempfile.TemporaryDirectory(prefix="asman-bench-") as name, Servers(Path(name)) as servers:
+        synced = [sync_millis(Path(name))]
         for number in range(count):
             for side in sides:
                 if side.title in left_out:
@@ -92,6 +92,8 @@ def rounds(comparison: Comparison, sides: Sequence[Side], count: int, measure: C
                 except (SideFailed, CalledProcessError, OSError, AssertionError) as error:
                     row.missing = f"failed in round {number + 1}: {_last_line(error)}"
                     _say(f"{side.title} failed: {error}")
+            synced.append(sync_millis(Path(name)))
+    return [f"A synced write of 4 KiB took {short(min(synced))} to {short(max(synced))} ms (medians before and after)."]
 
 
 def _version(side: Side, run: Running) -> str:

@@ -88,7 +88,7 @@ def test_jobs_are_from_one_to_a_million() -> None:
     [(10_000, 4, 20_000, 10_000), (10_000, 4, 700, 2800), (10_000, 4, 1, 100), (50, 4, 1, 50), (50, 4, 1000, 50)],
 )
 def test_slow_sides_do_fewer_jobs(most: int, seconds: float, rate: float, jobs: int) -> None:
-    assert jobs_of(most, seconds, rate) == jobs
+    assert jobs_of(most, seconds, rate, 100) == jobs
 
 
 def _side(name: str, environment: str, module: str) -> Side:

@@ -31,6 +31,8 @@ THREADS = 64
 MOST_SAMPLES = 20_000
 """Samples of one list: enough for the 99.9th percentile."""
 
+MOST_ASKED = 3000
+"""Jobs that are asked for when they began, where that is not in what a client is told."""
 TIMER = 1_000_000
 """Nanoseconds that a client's timers may be late, which is not the side's doing: jobs go out in bursts of so long."""
 
@@ -86,7 +88,7 @@ class AsyncClient:
             [payload] = payloads(1)
             due = time.time_ns()
             samples.take(due, await self.one(payload, due))
-        return samples.figures(await self.began(samples.began))
+        return await samples.asked(self.began)
 
     async def steady(self, rate: float, seconds: float) -> dict[str, list[float]]:
         """See the module."""
@@ -102,7 +104,7 @@ class AsyncClient:
                 left = due - time.time_ns()
                 await asyncio.sleep(max(left, TIMER) / 1e9 if left > 0 else 0)
                 group.create_task(sample(payload, counted_from(due)))
-        return samples.figures(await self.began(samples.began))
+        return await samples.asked(self.began)
 
 
 class BlockingClient:
@@ -140,7 +142,7 @@ class BlockingClient:
             [payload] = payloads(1)
             due = time.time_ns()
             samples.take(due, self.one(payload, due))
-        return samples.figures(samples.began)
+        return samples.figures()
 
     def steady(self, rate: float, seconds: float) -> dict[str, list[float]]:
         """See the module; a thread waits for each job that is on its way, and a job may wait for a thread."""
@@ -156,23 +158,32 @@ class BlockingClient:
                 waiting.append((due, threads.submit(self.one, payload, due)))
             for due, future in waiting:
                 samples.take(due, future.result())
-        return samples.figures(samples.began)
+        return samples.figures()
 
 
 class _Samples:
     def __init__(self) -> None:
         self.due: list[int] = []
-        self.began: list[int] = []
-        self._results: list[float] = []
+        self.began: list[Any] = []
+        self.results: list[float] = []
 
-    def take(self, due: int, sample: tuple[int, int]) -> None:
+    def take(self, due: int, sample: tuple[Any, int]) -> None:
         self.due.append(due)
         self.began.append(sample[0])
-        self._results.append(sample[1] / 1000)
+        self.results.append(sample[1] / 1000)
 
-    def figures(self, began: list[int]) -> dict[str, list[float]]:
-        starts = [(start - due) / 1000 for start, due in zip(began, self.due, strict=True)]
-        return {"starts": starts, "results": self._results}
+    async def asked(self, began: Callable[[list[Any]], Awaitable[list[int]]]) -> dict[str, list[float]]:
+        """The figures, with the starts of every so manieth job where there are too many to ask for."""
+        every = max(1, -(-len(self.due) // MOST_ASKED))
+        due = self.due[::every]
+        return _figures(due, await began(self.began[::every]), self.results)
+
+    def figures(self) -> dict[str, list[float]]:
+        return _figures(self.due, self.began, self.results)
+
+
+def _figures(due: list[int], began: list[int], results: list[float]) -> dict[str, list[float]]:
+    return {"starts": [(start - at) / 1000 for start, at in zip(began, due, strict=True)], "results": results}
 
 
 def counted_from(due: int) -> int:

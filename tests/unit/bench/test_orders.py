@@ -6,6 +6,9 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
+from bench.peers import orders
 from bench.peers.orders import TIMER, AsyncClient, BlockingClient, counted_from, each, payloads
 
 
@@ -32,7 +35,7 @@ class TellsLater(AtOnce):
         return handle
 
     async def began(self, handles: list[Any]) -> list[int]:
-        assert handles == self.submitted
+        self.known += handles
         return [time.time_ns() for _ in handles]
 
 
@@ -101,6 +104,14 @@ async def test_one_at_a_time_gives_starts_and_results() -> None:
     assert len(found["starts"]) == len(found["results"]) >= 1
     found = await TellsLater().singles(seconds=0.01)
     assert len(found["starts"]) == len(found["results"]) >= 1
+
+
+async def test_of_very_many_jobs_only_some_are_asked_for_when_they_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "MOST_ASKED", 10)
+    client = TellsLater()
+    found = await client.steady(rate=1_000_000, seconds=0.000031)
+    assert client.known == client.submitted[::4]
+    assert (len(found["starts"]), len(found["results"])) == (8, 31)
 
 
 async def test_items_keep_their_order_and_no_more_than_the_limit_are_under_way() -> None:

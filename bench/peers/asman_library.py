@@ -44,7 +44,7 @@ class Client(AsyncClient):
         await (await self.submit(payload)).wait()
         taken: list[float] = []
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while not taken or time.monotonic() < until:
             begun = time.perf_counter()
             job = await self.submit(payload)
             taken.append(1e6 * (time.perf_counter() - begun))

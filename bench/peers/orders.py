@@ -3,7 +3,7 @@
 An order is a line of JSON with what to ``do``, the answer one with the figures:
 
 ``many``: so many ``jobs`` as fast as the client can, until it knows all results; ``seconds``.
-``singles``: one after the other for so many ``seconds``; two lists in microseconds, ``starts`` (from the call that
+``singles``: one after the other for so many ``seconds``, one at least; two lists in microseconds, ``starts`` (from the call that
 submits to the worker's first line) and ``results`` (to the result in the client's hands).
 ``steady``: jobs at a fixed ``rate`` a second for so many ``seconds``, whether or not the earlier ones are done; the
 same lists, counted from when a job was due, so that a side that falls behind can't hide it; `TIMER` is forgiven.
@@ -84,7 +84,7 @@ class AsyncClient:
         """See the module."""
         samples = _Samples()
         until = time.monotonic() + seconds
-        while time.monotonic() < until and len(samples.due) < MOST_SAMPLES:
+        while not samples.due or (time.monotonic() < until and len(samples.due) < MOST_SAMPLES):
             [payload] = payloads(1)
             due = time.time_ns()
             samples.take(due, await self.one(payload, due))
@@ -138,7 +138,7 @@ class BlockingClient:
         """See the module."""
         samples = _Samples()
         until = time.monotonic() + seconds
-        while time.monotonic() < until and len(samples.due) < MOST_SAMPLES:
+        while not samples.due or (time.monotonic() < until and len(samples.due) < MOST_SAMPLES):
             [payload] = payloads(1)
             due = time.time_ns()
             samples.take(due, self.one(payload, due))
@@ -218,14 +218,14 @@ def serve(client: AsyncClient | BlockingClient, address: str) -> None:
         done(client.open(address))
         for line in sys.stdin:
             order = json.loads(line)
-            done_what = order.pop("do")
-            if done_what == "many":
+            do = order.pop("do")
+            if do == "many":
                 wanted = payloads(order["jobs"])
                 begun = time.perf_counter()
                 done(client.many(wanted))
                 answer: Any = {"seconds": time.perf_counter() - begun}
             else:
-                answer = done(getattr(client, done_what)(**order))
+                answer = done(getattr(client, do)(**order))
             answers.write(json.dumps(answer) + "\n")
         done(client.close())
 

@@ -7,10 +7,11 @@ import os
 import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -20,8 +21,10 @@ from bench.peers.servers import ROOT, NotSetUp, Server, Servers
 from tests.support.ports import free_port
 from tests.support.processes import clean_environment
 
-PATIENCE = 120.0
-"""Seconds that an order may take, or a start."""
+PATIENCE = 60.0
+"""Seconds that an order may take, a start included."""
+LOOKS = 0.5
+"""Seconds between looks whether its other processes are still there, while an answer is waited for."""
 WORDS = 4000
 """Characters of what it said last that a failure tells."""
 
@@ -33,11 +36,11 @@ class SideFailed(Exception):
 class Running:
     """See the module; made by `running`."""
 
-    def __init__(self, side: Side, server: Server, client: subprocess.Popen[str], pids: list[int], log: Path) -> None:
+    def __init__(self, side: Side, server: Server, started: Sequence[subprocess.Popen[str]], log: Path) -> None:
         self.side = side
         self.server = server
-        self._client = client
-        self._pids = [*server.pids, *pids, client.pid]
+        *self._workers, self._client = started
+        self._pids = [*server.pids, *(process.pid for process in started)]
         self._log = log
 
     def order(self, do: str, **more: Any) -> dict[str, Any]:
@@ -54,15 +57,22 @@ class Running:
             stdin.flush()
         except OSError:
             raise SideFailed(f"its client ended: {self._said()}") from None
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            if not selector.select(PATIENCE):
-                raise SideFailed(f"no answer in {PATIENCE:g} s: {self._said()}")
+        self._wait(stdout)
         line = stdout.readline()
         if not line:
             raise SideFailed(f"its client ended: {self._said()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _wait(self, stdout: IO[str]) -> None:
+        until = time.monotonic() + PATIENCE
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while not selector.select(LOOKS):
+                if any(process.poll() is not None for process in self._workers):
+                    raise SideFailed(f"its worker ended: {self._said()}")
+                if time.monotonic() > until:
+                    raise SideFailed(f"no answer in {PATIENCE:g} s: {self._said()}")
 
     def processor_seconds(self) -> float:
         """What its server, worker and client have used until now, ended children included."""
@@ -98,7 +108,7 @@ def running(side: Side, servers: Servers, folder: Path) -> Iterator[Running]:
     try:
         for role in (*side.roles, "client"):
             started.append(_start([str(python), "-m", f"bench.peers.{side.module}", role, server.address], log))
-        yield Running(side, server, started[-1], [process.pid for process in started[:-1]], log)
+        yield Running(side, server, started, log)
     finally:
         for process in reversed(started):
             _end(process)
@@ -120,7 +130,7 @@ def _start(command: Sequence[str], log: Path) -> subprocess.Popen[str]:
             stderr=said,
             text=True,
             cwd=ROOT,
-            env=clean_environment(),
+            env=clean_environment({"TMPDIR": str(log.parent)}),  # what it leaves behind goes away with the folder
             start_new_session=True,
         )
 

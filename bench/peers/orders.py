@@ -3,8 +3,8 @@
 An order is a line of JSON with what to ``do``, the answer one with the figures:
 
 ``many``: so many ``jobs`` as fast as the client can, until it knows all results; ``seconds``.
-``singles``: one after the other for so many ``seconds``, one at least; two lists in microseconds, ``starts`` (from the call that
-submits to the worker's first line) and ``results`` (to the result in the client's hands).
+``singles``: one after the other for so many ``seconds``, one at least; two lists in microseconds, ``starts`` (from the
+call that submits to the worker's first line) and ``results`` (to the result in the client's hands).
 ``steady``: jobs at a fixed ``rate`` a second for so many ``seconds``, whether or not the earlier ones are done; the
 same lists, counted from when a job was due, so that a side that falls behind can't hide it; `TIMER` is forgiven.
 """

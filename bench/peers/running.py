@@ -101,7 +101,7 @@ def running(side: Side, servers: Servers, folder: Path) -> Iterator[Running]:
     if not python.exists():
         raise NotSetUp("it has no environment; scripts/peers.sh makes it")
     server = servers.get(side.server) if side.server else Server(*_own(side, folder))
-    server.reset()
+    server.renew()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
     started: list[subprocess.Popen[str]] = []

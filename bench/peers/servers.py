@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -30,16 +31,16 @@ class Server:
         version: For the report.
     """
 
-    def __init__(self, address: str, pids: list[int], version: str, reset: Callable[[], None] | None = None) -> None:
+    def __init__(self, address: str, pids: list[int], version: str, renew: Callable[[], str] | None = None) -> None:
         self.address = address
         self.pids = pids
         self.version = version
-        self._reset = reset
+        self._renew = renew
 
-    def reset(self) -> None:
-        """Forgets the jobs of the side that used it before."""
-        if self._reset is not None:
-            self._reset()
+    def renew(self) -> None:
+        """Makes the next side begin with an empty queue, where that is cheap."""
+        if self._renew is not None:
+            self.address = self._renew()
 
 
 class Servers:
@@ -102,7 +103,8 @@ def _hub(folder: Path, stack: ExitStack) -> Server:
     hub = HubProcess(folder)
     hub.start()
     stack.callback(hub.kill)
-    return Server(hub.queue("bench"), [hub.pid], f"SQLite {sqlite3.sqlite_version}")
+    names = (f"bench-{number}" for number in count())
+    return Server("", [hub.pid], f"SQLite {sqlite3.sqlite_version}", lambda: hub.queue(next(names)))
 
 
 def _redis(*options: str) -> Callable[[Path, ExitStack], Server]:
@@ -114,17 +116,18 @@ def _redis(*options: str) -> Callable[[Path, ExitStack], Server]:
         port = free_port()
         pid = _spawn(stack, folder, [program, "--port", str(port), "--bind", "127.0.0.1", *options], port)
         version = _first_line(program, "--version").split("v=")[1].split()[0]
-        return Server(f"redis://127.0.0.1:{port}/0", [pid], f"Redis {version}", lambda: _flush(port))
+        return Server("", [pid], f"Redis {version}", lambda: _flushed(port))
 
     return start
 
 
-def _flush(port: int) -> None:
+def _flushed(port: int) -> str:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(b"FLUSHALL\r\n")
         answer = connection.recv(100)
     if not answer.startswith(b"+OK"):
         raise RuntimeError(f"Redis did not forget its keys: {answer!r}")
+    return f"redis://127.0.0.1:{port}/0"
 
 
 def _nats(more: str) -> Callable[[Path, ExitStack], Server]:

@@ -40,7 +40,7 @@ def run(wanted: argparse.Namespace) -> Report:
         "A run ends when the client knows every result. Processor time is of server, worker and client together,",
         "so a worker that looks for jobs all the time has it while it waits for a disk, too.",
         "Target for Asman's frames: 20,000 jobs/s, 7 times the best Python queue, and above JetStream.",
-        "Servers live through all rounds; a turn has a queue of its own on the hub, and Redis forgets its keys before it.",
+        "Servers live through all rounds; each turn has a queue of its own on the hub, and a Redis without keys.",
         *disk,
         *catalogue.words(wanted.peers),
     ]

@@ -30,7 +30,7 @@ TARGETS = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How long, and beside whom."""
-    options.add(parser, seconds=1.5, meaning="of each way of submitting")
+    options.add(parser, seconds=1.0, meaning="of each way of submitting")
 
 
 def run(wanted: argparse.Namespace) -> Report:
@@ -43,7 +43,7 @@ def run(wanted: argparse.Namespace) -> Report:
     cached: dict[str, list[float]] = {}
 
     def measure(turn: Turn) -> None:
-        jobs = jobs_of(MOST, wanted.seconds, warmed_up(turn.side, MOST), turn.side.side.least)
+        jobs = jobs_of(MOST, wanted.seconds / 2, warmed_up(turn.side, MOST), turn.side.side.least)
         rate = jobs / turn.side.order("many", jobs=jobs)["seconds"]
         take(turn, single, turn.side.order("singles", seconds=wanted.seconds))
         take(turn, steady, turn.side.order("steady", rate=rate / 2, seconds=wanted.seconds))

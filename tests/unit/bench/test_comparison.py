@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bench import measure
+from bench import markdown, measure
 from bench.comparison import Comparison, Quantity, Row, percentile, ratios, short
 from bench.measure import Report
 
@@ -136,3 +137,20 @@ def test_a_report_keeps_ratios_and_every_round_as_json(
     assert compared["ratios"] == {"b": {"a": {"jobs": [2.0]}}}
     assert [row["values"] for row in compared["rows"]] == [{"jobs": [200.0, 300.0]}, {"jobs": [100.0, None]}]
     assert "this is" in capsys.readouterr().out
+
+
+def test_a_result_becomes_the_tables_of_the_documentation() -> None:
+    rows = [_row("a", jobs=[200.0, 300.0]), _row("b", jobs=[100.0, None]), _row("c"), _row("d", ("b",), jobs=[50.0])]
+    rows[0].durability, rows[2].missing = "synced", "not measured: it is not here"
+    compared = Comparison("throughput", [RATE], ["a"], rows)
+    compared.settle()
+    assert markdown.tables({"comparisons": [asdict(compared)]}).splitlines() == [
+        "throughput:",
+        "",
+        "|  | durability | jobs, a ahead by | jobs, jobs/s |",
+        "| --- | --- | --- | --- |",
+        "| a | synced |  | 250 (200 to 300) |",
+        "| b |  | 2 | 100 |",
+        "| c | not measured: it is not here |  |  |",
+        "| d |  | 2 (that of b) | 50 |",
+    ]

@@ -1,4 +1,4 @@
-"""``python -m bench.markdown FILE``: what was measured side by side, from a result's JSON, for `docs/performance.md`."""
+"""``python -m bench.markdown FILE``: what a result has of systems side by side, as `docs/performance.md` shows it."""
 
 from __future__ import annotations
 

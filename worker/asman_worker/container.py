@@ -55,6 +55,7 @@ class Confines:
         runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
         disk: Bytes that the container may write outside of its outputs, where the engine's storage can hold it to that;
             0 where it can't.
+        ulimits: Bounds of a process by name, where the engine's own can't be relied on.
     """
 
     incarnation: str
@@ -65,6 +66,7 @@ class Confines:
     log_bytes: int = 64 * MIB
     runtime: str = ""
     disk: int = 0
+    ulimits: tuple[tuple[str, int], ...] = ()
 
     def memory_of(self, shape: Shape) -> int:
         """Bytes that a job may use: what it asked for, else its share by cpus, so that all together fit.
@@ -140,7 +142,7 @@ def _host_config(spec: AttemptSpec, confines: Confines) -> dict[str, Any]:
         "Memory": memory,
         "MemorySwap": memory,
         "PidsLimit": confines.pids,
-        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+        "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in (("core", 0), *confines.ulimits)],
         "Init": True,
         "Privileged": False,
         "SecurityOpt": ["no-new-privileges"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,6 +26,9 @@ _LEAVING: Final = (
     "shutting down",
     "code = Unavailable",
 )
+_PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
+_PIDS: Final = 32768
+_FILES: Final = 1_048_576
 LOST: Final = (DockerError, aiohttp.ClientError, OSError, ValueError)
 """What a call raises when the engine refuses it or is away."""
 
@@ -53,6 +57,23 @@ async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
             f"the container engine does not answer ({error}): start it, name another with --docker, "
             "or choose --executor process"
         ) from error
+
+
+def is_podman(version: dict[str, Any]) -> bool:
+    """Whether an engine's word on its version is Podman's."""
+    return any(str(each.get("Name", "")).startswith("Podman") for each in version.get("Components") or ())
+
+
+def own_ulimits() -> tuple[tuple[str, int], ...]:
+    """The bounds on open files and processes that this process has.
+
+    Podman gives a container, unless it is told, more than a machine without ``CAP_SYS_RESOURCE`` can set, and then fails.
+    Itself it takes no more processes than there are numbers for.
+    """
+    numbers = int(_PID_MAX.read_text()) if _PID_MAX.exists() else _PIDS
+    bounds = (("nofile", resource.RLIMIT_NOFILE, _FILES), ("nproc", resource.RLIMIT_NPROC, numbers))
+    hard = [(name, resource.getrlimit(which)[1], most) for name, which, most in bounds]
+    return tuple((name, most if bound == resource.RLIM_INFINITY else min(bound, most)) for name, bound, most in hard)
 
 
 async def close_engine(engine: Docker) -> None:

@@ -1,7 +1,8 @@
 """A container's output from the engine's log, kept apart by stream, and found again after any interruption.
 
 The engine sends each log entry as one multiplexed frame (Docker Engine API, ContainerAttach: ``[stream, 0, 0, 0,
-length]`` and the bytes), here with the entry's time in front. The times of one stream never go back, so what was seen
+length]`` and the bytes), here with the entry's time in front: nanoseconds from Docker, whole seconds from Podman, maybe
+of another zone. The times of one stream never go back, so what was seen
 of a stream is known by its last time and how many entries had it. Between the two streams the order may be off by a
 moment, so that reading again begins a moment earlier.
 
@@ -12,12 +13,12 @@ the end is always read again without following.
 from __future__ import annotations
 
 import asyncio
-import calendar
 import contextlib
 import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,8 @@ from .executor import Reporter
 
 log = logging.getLogger("asman.worker.engine_log")
 
-_STAMP: Final = len("2026-01-02T03:04:05.000000000Z ")
+_STAMP: Final = len("2026-01-02T03:04:05.000000000+00:00 ")
+_SECOND: Final = len("2026-01-02T03:04:05")
 _QUIET_SECONDS: Final = 5.0
 _CHECKPOINT_SECONDS: Final = 5.0
 _OVERLAP_SECONDS: Final = 2
@@ -137,11 +139,10 @@ class EngineLog:
                 response.close()
 
     def _millis(self, stamp: bytes) -> int:
-        second = stamp[:19]
+        second, fraction = _parts(stamp)
         if second != self._second[0]:
-            parsed = time.strptime(second.decode(), "%Y-%m-%dT%H:%M:%S")
-            self._second = (second, calendar.timegm(parsed) * 1000)
-        return self._second[1] + int(stamp[20:23])
+            self._second = (second, _seconds(second) * 1000)
+        return self._second[1] + int(fraction[:3])
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
@@ -191,12 +192,25 @@ def _entries(buffer: bytearray) -> Iterator[tuple[int, bytes, bytes]]:
         entry = bytes(buffer[at + 8 : at + 8 + length])
         stream = _STREAMS.get(buffer[at])
         at += 8 + length
-        if stream is not None and len(entry) >= _STAMP:
-            yield stream, entry[: _STAMP - 1], entry[_STAMP:]
+        end = entry.find(b" ", _SECOND, _STAMP)
+        if stream is not None and end > 0:
+            yield stream, entry[:end], entry[end + 1 :]
     del buffer[:at]
+
+
+def _parts(stamp: bytes) -> tuple[bytes, bytes]:
+    """The second of an entry's time with its zone (RFC 3339), and the digits of its fraction."""
+    rest = stamp[_SECOND:]
+    digits = len(rest) - len(rest[1:].lstrip(b"0123456789")) if rest.startswith(b".") else 0
+    return stamp[:_SECOND] + rest[digits:], rest[1:digits].ljust(9, b"0")
+
+
+def _seconds(second: bytes) -> int:
+    """Since 1970."""
+    return int(datetime.fromisoformat(second.decode()).timestamp())
 
 
 def _since(stamp: bytes) -> str:
     """A moment before a log entry's time, as the engine's ``since`` takes it: seconds and nanoseconds."""
-    seconds = calendar.timegm(time.strptime(stamp[:19].decode(), "%Y-%m-%dT%H:%M:%S"))
-    return f"{seconds - _OVERLAP_SECONDS}.{stamp[20:29].decode()}"
+    second, fraction = _parts(stamp)
+    return f"{_seconds(second) - _OVERLAP_SECONDS}.{fraction.decode()}"

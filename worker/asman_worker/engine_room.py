@@ -19,7 +19,7 @@ from .addresses import AddressGuard
 from .builder import Builder, BuildLimits
 from .container import NO_NETWORK, Confines
 from .credentials import Credentials
-from .engine import LOST, close_engine, cut_off, open_engine
+from .engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
 from .git_source import Repositories
 from .held_secrets import HeldSecrets
 from .image_rules import ImageRules
@@ -86,6 +86,7 @@ class EngineRoom:
         self.choices = choices
         self.platform = ""
         self.info: dict[str, Any] = {}
+        self._ulimits: tuple[tuple[str, int], ...] = ()
         self._owner = owner
         self._folder = folder
         self.shelf = shelf
@@ -117,6 +118,7 @@ class EngineRoom:
         try:
             self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
             self.info = dict(await docker.system.info())
+            self._ulimits = own_ulimits() if is_podman(version) else ()
             runtimes = self.info.get("Runtimes") or {}
             if choices.confines.runtime and choices.confines.runtime not in runtimes:
                 have = ", ".join(sorted(runtimes)) or "none"
@@ -207,6 +209,7 @@ class EngineRoom:
             incarnation=incarnation,
             network=self.network,
             disk=self.choices.disk if holds else 0,
+            ulimits=self._ulimits,
         )
 
     def build_limits(self) -> BuildLimits:

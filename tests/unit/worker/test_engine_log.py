@@ -28,11 +28,17 @@ LOG: list[Entry] = [
 ]
 
 
-def framed(entry: Entry) -> bytes:
+DOCKER = "2026-01-01T00:{minutes:02}:{seconds:02}.{nanos}Z"
+PODMAN = "2026-01-01T00:{minutes:02}:{seconds:02}Z"
+ELSEWHERE = "2026-01-01T02:{minutes:02}:{seconds:02}.{nanos}+02:00"
+BEGAN = 1_767_225_600_000
+
+
+def framed(entry: Entry, style: str = DOCKER) -> bytes:
     stream, when, text = entry
     seconds, nanos = when.split(".")
-    stamp = f"2026-01-01T00:{int(seconds) // 60:02}:{int(seconds) % 60:02}.{nanos}Z "
-    body = (stamp + text).encode()
+    stamp = style.format(minutes=int(seconds) // 60, seconds=int(seconds) % 60, nanos=nanos)
+    body = f"{stamp} {text}".encode()
     return bytes((stream, 0, 0, 0)) + len(body).to_bytes(4, "big") + body
 
 
@@ -60,8 +66,9 @@ class Response:
 class Engine:
     """Follows only as far as the test says; tells everything when it is asked without following."""
 
-    def __init__(self, *cuts: int | Exception) -> None:
+    def __init__(self, *cuts: int | Exception, style: str = DOCKER) -> None:
         self.cuts = list(cuts)
+        self.style = style
         self.asked: list[dict[str, Any]] = []
         self.ended = asyncio.Event()
 
@@ -74,18 +81,19 @@ class Engine:
             if isinstance(cut, Exception):
                 chunks.append(cut)
             else:
-                data = b"".join(framed(entry) for entry in LOG[:cut])
+                data = b"".join(framed(entry, self.style) for entry in LOG[:cut])
                 chunks += [data[at : at + 7] for at in range(0, len(data), 7)]
             if not self.cuts:
                 self.ended.set()
         else:
-            chunks += [framed(entry) for entry in LOG]
+            chunks += [framed(entry, self.style) for entry in LOG]
         yield Response(Content(chunks))
 
 
 class Report:
     def __init__(self) -> None:
         self.got: list[tuple[int, bytes]] = []
+        self.times: list[int | None] = []
         self.start = 0
         self.clean = True
 
@@ -93,6 +101,7 @@ class Report:
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         self.got.append((stream, chunk))
+        self.times.append(when)
 
     def say(self, text: str) -> None: ...
 
@@ -133,6 +142,18 @@ async def test_an_engine_that_ends_or_breaks_the_stream_early_costs_no_line_and_
     await lines.follow(engine.ended)
     assert report.got == ALL
     assert not engine.asked[-1]["follow"]
+
+
+@pytest.mark.parametrize("style", [DOCKER, PODMAN, ELSEWHERE])
+async def test_times_are_read_as_engines_write_them(
+    tmp_path: Path, style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asman_worker.engine_log._PAUSE_SECONDS", 0.001)
+    engine, report = Engine(3, 5, style=style), Report()
+    await EngineLog(cast(Docker, engine), "c" * 64, report, tmp_path / "checkpoint").follow(engine.ended)
+    assert report.got == ALL
+    assert report.times == [BEGAN + 10_000] * 5 + [BEGAN + 99_000]
+    assert engine.asked[1]["since"].split(".")[0] == str(BEGAN // 1000 + 8)
 
 
 @pytest.mark.parametrize("before", range(7))

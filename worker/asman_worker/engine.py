@@ -67,8 +67,8 @@ def is_podman(version: dict[str, Any]) -> bool:
 def own_ulimits() -> tuple[tuple[str, int], ...]:
     """The bounds on open files and processes that this process has.
 
-    Podman gives a container, unless it is told, more than a machine without ``CAP_SYS_RESOURCE`` can set, and then fails.
-    Itself it takes no more processes than there are numbers for.
+    Podman gives a container, unless it is told, more than a machine without ``CAP_SYS_RESOURCE`` can set, and then
+    fails. Itself it takes no more processes than there are numbers for.
     """
     numbers = int(_PID_MAX.read_text()) if _PID_MAX.exists() else _PIDS
     bounds = (("nofile", resource.RLIMIT_NOFILE, _FILES), ("nproc", resource.RLIMIT_NPROC, numbers))

@@ -205,7 +205,7 @@ class ClientSession(SocketSession[ClientMessage]):
                 except (AsmanError, msgspec.MsgspecError):
                     continue
         try:
-            await self._shell.look_ahead(ids)
+            await self._shell.recall.ahead(ids)
         except AsmanError as error:
             log.info("jobs can't be looked up ahead", extra={"error": error.message})
 

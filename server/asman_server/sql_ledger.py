@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import astuple
@@ -25,12 +26,11 @@ class SqlLedger:
         engine: The database.
 
     Attributes:
-        engine: Whose connections write.
+        transactions: Those that it makes.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._transactions = Transactions(engine)
-        self.engine = self._transactions.engine
+        self.transactions = Transactions(engine)
         dialect = engine.dialect
 
         def drop(table: Table, column: str) -> Executable:
@@ -74,9 +74,20 @@ class SqlLedger:
     async def commit(self, commit: Commit) -> None:
         """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
         with unavailable("{}"):
-            await self._transactions.run(lambda connection: self._write(connection, commit))
+            await self.transactions.run(lambda connection: self.write(connection, commit))
 
-    def _write(self, connection: Connection, commit: Commit) -> None:
+    async def posted(self, ids: Sequence[str] | None = None) -> None:
+        """Returns at once: what was committed is in its tables."""
+
+    async def keep_posting(self) -> None:
+        """Returns at once."""
+
+    async def close(self) -> None:
+        """Leaves nothing behind."""
+
+    def write(self, connection: Connection, commit: Commit) -> None:
+        """Writes a commit in a connection's transaction."""
+
         def run(statement: Executable, rows: list[dict[str, Any]]) -> None:
             if rows:
                 connection.execute(statement, rows)

@@ -30,28 +30,35 @@ class Transactions:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._loop_engine = engine
-        self.engine: Engine = engine.sync_engine
         self._thread: ThreadPoolExecutor | None = None
+        self.engine: Engine = engine.sync_engine
         if engine.dialect.name == "sqlite":
-            self._thread = ThreadPoolExecutor(1, "asman-writer")
             self.engine = create_engine(engine.url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
             event.listen(self.engine, "connect", durable_sqlite)
             event.listen(engine.sync_engine, "engine_disposed", self._close)
 
     def _close(self, _engine: Engine) -> None:
-        if self._thread is not None:
-            self._thread.submit(self.engine.dispose).result()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.submit(self.engine.dispose).result()
+            thread.shutdown()
 
     async def run(self, write: Write) -> None:
-        """Runs a function in a transaction: all that it writes is durable then, or nothing of it is written.
-
-        When this is cancelled, the transaction goes on in SQLite's thread, and later ones wait for it.
-        """
-        if self._thread is None:
+        """Runs a function in a transaction: all that it writes is durable then, or nothing of it is written."""
+        if self.engine is self._loop_engine.sync_engine:
             async with self._loop_engine.begin() as connection:
                 await connection.run_sync(write)
         else:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, write)
+            await self.alone(lambda: self._transact(write))
+
+    async def alone(self, work: Callable[[], None]) -> None:
+        """Runs a function of SQLite's thread, which makes its own transactions: after what was asked for before.
+
+        When this is cancelled, the function goes on, and later ones wait for it.
+        """
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "asman-writer")
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _transact(self, write: Write) -> None:
         with self.engine.begin() as connection:

@@ -141,9 +141,9 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     ledger = SqlLedger(engine)
     trouble: Trouble
     if how == "full":
-        trouble = FullDisk(engine, ledger.engine)
+        trouble = FullDisk(engine, ledger.transactions.engine)
     elif how == "locked":
-        trouble = LockedFile(engine, ledger.engine, tmp_path / "hub.sqlite")
+        trouble = LockedFile(engine, ledger.transactions.engine, tmp_path / "hub.sqlite")
     elif how == "close":
         trouble = ClosedDatabase(request.getfixturevalue("postgres"), url)
     else:

@@ -158,8 +158,8 @@ class QueueShell:
             origin: Where the answer goes.
             subscriber: Who follows the job from now on, if the request says so.
             alias: Another id by which whoever submits knows the definition; it is written with the job.
-            known_id: The definition's id, when it was found before the names of its files were brought to the sha256
-                that they stand for.
+            known_id: The definition's id, when it is known already: from a look ahead, or from before the names of its
+                files were brought to the sha256 that they stand for.
 
         Raises:
             BadRequest: The definition or a limit is wrong.
@@ -174,9 +174,12 @@ class QueueShell:
             )
         if request.namespace == "*":
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
-        if Phase.ASSIGNED in request.phase_limits:
+        phase_limits = request.phase_limits
+        if phase_limits and Phase.ASSIGNED in phase_limits:
             raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
-        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
+        calls = None
+        if request.callbacks is not None:
+            calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
         if self.recall.needed(job_id):
@@ -192,8 +195,8 @@ class QueueShell:
             self._hands.definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)
-        limits_of_run = (request.time_limit, shape.duration, request.phase_limits.get(Phase.RUNNING, 0))
-        run_limit = min((t for t in limits_of_run if t), default=0)
+        limits_of_run = (request.time_limit, shape.duration, phase_limits.get(Phase.RUNNING, 0))
+        run_limit = min(filter(None, limits_of_run)) if any(limits_of_run) else 0
         self.apply(
             ev.Submitted(
                 job=job_id,
@@ -205,7 +208,7 @@ class QueueShell:
                 reuse=request.reuse,
                 run_limit=run_limit,
                 queue_limit=request.queue_limit,
-                phase_limits={phase: limit for phase, limit in request.phase_limits.items() if limit},
+                phase_limits={phase: limit for phase, limit in phase_limits.items() if limit} if phase_limits else None,
                 max_attempts=request.max_attempts,
                 calls=calls,
             )

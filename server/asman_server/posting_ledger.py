@@ -47,43 +47,50 @@ class PostingLedger:
 
     Args:
         ledger: Of the same database.
+
+    Attributes:
+        transactions: Those that it makes.
     """
 
     def __init__(self, ledger: SqlLedger) -> None:
         self._ledger = ledger
-        self._transactions = ledger.transactions
+        self.transactions = ledger.transactions
         self._daybook = Daybook()
         self._put = Put(ledger.transactions.engine.dialect, daybook, ("number",), ("body",))
         self._noted = asyncio.Event()
 
     async def recover(self) -> None:
-        """Posts what a hub left that was killed; to be called before anything is read or written.
+        """Posts what a hub left that was killed, or when that can't be done now, goes on where it stopped.
+
+        To be called before anything is read or written.
 
         Raises:
-            Unavailable: The database can't be used, or was written by a newer hub.
+            Unavailable: The database can't be read, or was written by a newer hub.
         """
         with unavailable("the daybook of the database can't be read: {}"):
-            await self._transactions.alone(self._recover)
+            await self.transactions.alone(self._read)
+        if self._daybook:
+            log.info("posting what the last hub left", extra={"bytes": self._daybook.bytes})
+            await self.close()
 
-    def _recover(self) -> None:
-        with self._transactions.engine.connect() as connection:
-            bodies = connection.execute(select(daybook.c.body).order_by(daybook.c.number)).scalars().all()
-        for body in bodies:
+    def _read(self) -> None:
+        book = self._daybook
+        with self.transactions.engine.connect() as connection:
+            rows = connection.execute(select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)).all()
+        for number, body in rows:
             try:
                 entry = _decode(body)
             except msgspec.MsgspecError as error:
                 raise Unavailable(f"the daybook of the database can't be read: {error}") from error
             if entry.v != VERSION:
                 raise Unavailable("the database was left by a newer hub that was killed: start that one again")
-            self._daybook.note(entry, len(body))
-        if bodies:
-            log.info("posting what the last hub left", extra={"entries": len(bodies)})
-            self._post_all()
+            book.number = number - 1
+            book.note(entry, len(body))
 
     async def commit(self, commit: Commit) -> None:
         """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
         with unavailable("{}"):
-            await self._transactions.alone(lambda: self._commit(commit))
+            await self.transactions.alone(lambda: self._commit(commit))
         self._noted.set()
 
     def _commit(self, commit: Commit) -> None:
@@ -94,7 +101,7 @@ class PostingLedger:
             self._post_all(commit)
             return
         posting = book.bytes > LATER
-        with self._transactions.engine.begin() as connection:
+        with self.transactions.engine.begin() as connection:
             # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
             self._put.rows(connection, [(book.number + 1, body)])
             if posting:
@@ -106,7 +113,7 @@ class PostingLedger:
 
     def _post_all(self, commit: Commit | None = None) -> None:
         """Puts all that waits in its place, and a commit after it."""
-        with self._transactions.engine.begin() as connection:
+        with self.transactions.engine.begin() as connection:
             if self._daybook:
                 self._ledger.write(connection, self._daybook.all())
             if commit is not None:
@@ -129,7 +136,7 @@ class PostingLedger:
         """
         if self._daybook and (ids is None or self._daybook.holds(ids)):
             with unavailable("the hub can't write to its database now ({}); try again"):
-                await self._transactions.alone(self._post_all)
+                await self.transactions.alone(self._post_all)
 
     async def keep_posting(self) -> None:
         """Posts what is left when few or no commits come any more, until it is cancelled."""

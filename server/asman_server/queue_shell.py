@@ -191,7 +191,8 @@ class QueueShell:
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
-            self._journal.define(job_id, body, blobs_of_definition(definition))
+            if known is None:  # or it is stored, for as long as the job is
+                self._journal.define(job_id, body, blobs_of_definition(definition))
             self._hands.definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)

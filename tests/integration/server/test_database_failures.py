@@ -20,7 +20,7 @@ import asman
 from asman_server import database
 from asman_server.database import make_engine, migrate
 from asman_server.journal import Journal
-from asman_server.sql_ledger import SqlLedger
+from asman_server.posting_ledger import open_ledger
 from asman_server.store import Store
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState
@@ -138,7 +138,7 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     monkeypatch.setattr("asman_server.journal.RETRY_LAST", 0.2)
     engine = make_engine(url)
     await migrate(engine)
-    ledger = SqlLedger(engine)
+    ledger = await open_ledger(engine)
     trouble: Trouble
     if how == "full":
         trouble = FullDisk(engine, ledger.transactions.engine)
@@ -148,7 +148,7 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
         trouble = ClosedDatabase(request.getfixturevalue("postgres"), url)
     else:
         trouble = NoServer(request.getfixturevalue("postgres"), how)
-    journal, followers, store = Journal(ledger), Followers(), Store(engine)
+    journal, followers, store = Journal(ledger), Followers(), Store(engine, ledger.posted)
     running = asyncio.ensure_future(journal.run())
     first, second = job(1), job(2)
     journal.changed(followers, first, first=True)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server import posting_ledger, tables
@@ -110,6 +110,28 @@ async def test_a_hub_that_is_killed_leaves_nothing_behind(engine: AsyncEngine, l
     found = await Store(engine, again.posted).page("q", [], None, 10)
     assert sorted(made.rev for made in found) == [2, 3, 4]
     assert await count(engine, "daybook") == 0
+
+
+async def test_a_hub_that_can_not_post_what_another_left_goes_on_where_it_stopped(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await ledger.commit(commit(jobs=[row(spread(number))]))
+    async with engine.begin() as connection:
+        await connection.execute(delete(tables.daybook).where(tables.daybook.c.number < 3))
+
+    def full(self: Daybook) -> Commit:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Daybook, "all", full)
+        again = await open_ledger(engine)
+        await again.commit(commit(jobs=[row(spread(9))]))
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await again.posted()
+    assert await count(engine, "daybook") == 4
+    found = await Store(engine, again.posted).page("q", [], None, 10)
+    assert [made.number for made in found] == [9, 4, 3, 2]
 
 
 async def test_the_daybook_of_a_newer_hub_is_left_alone(engine: AsyncEngine, ledger: PostingLedger) -> None:

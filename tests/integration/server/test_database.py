@@ -286,6 +286,7 @@ async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
     engine: AsyncEngine, ledger: Ledger, store: Store
 ) -> None:
     await ledger.commit(commit(jobs=[row(job(1))]))
+    assert await store.queues_at_work() == []
     async with engine.connect() as connection:
         await connection.execute(text("UPDATE jobs SET state = 'Running'"))
         async with asyncio.timeout(PATIENCE):

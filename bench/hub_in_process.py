@@ -20,7 +20,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asman_server.access import access
 from asman_server.client_session import ClientSession
 from asman_server.config import HubConfig
-from asman_server.garbage import look_seldom
 from asman_server.hub import Hub
 from asman_server.transport import EXTENSION
 from asman_server.worker_session import WorkerSession
@@ -120,7 +119,6 @@ class HubInProcess:
     @asynccontextmanager
     async def open(cls, folder: Path) -> AsyncIterator[HubInProcess]:
         """A hub on a fresh database, its two peers connected."""
-        look_seldom()
         hub = Hub(HubConfig(data_dir=folder))
         async with hub.open(), hub.registry.using(QUEUE) as shell:
             self = cls(hub)

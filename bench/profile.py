@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from asman_server.garbage import look_seldom
 from bench.hub_in_process import Cost, HubInProcess
 from bench.instructions import instructions
 from bench.measure import Report
@@ -44,6 +45,7 @@ async def _measure(jobs: int, runs: int, functions: int) -> list[Cost]:
 def run(wanted: argparse.Namespace) -> Report:
     """Measures in this process; instructions are counted in others."""
     logging.disable(logging.INFO)
+    look_seldom()
     report = Report("profile")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         costs = runner.run(_measure(wanted.jobs, wanted.runs, wanted.functions))

@@ -29,7 +29,7 @@ STATEMENT_TIMEOUT = 60.0
 LOCKED_PAUSE = 0.05
 """Seconds before a file of SQLite that somebody else migrates is tried again."""
 SQLITE_CACHE_KIB: Final = 32 * 1024
-"""Memory that one connection to SQLite may use for pages."""
+"""Memory that the connection which writes to SQLite may use for pages; each that reads has the driver's 2 MiB."""
 SQLITE_CHECKPOINT_PAGES: Final = 4000
 """Pages (of 4 KiB) in the write-ahead log before they are copied to their places."""
 MIGRATION_LOCK = 0x61736D616E
@@ -73,20 +73,29 @@ _SQLITE: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "temp_store=MEMORY",
-    f"cache_size=-{SQLITE_CACHE_KIB}",
     f"wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}",
     "secure_delete=OFF",
 )
 
 
 def durable_sqlite(connection: Any, _record: Any) -> None:
-    """Write-ahead log, every commit synced to disk, and patience with a locked file.
+    """Write-ahead log, every commit synced to disk, and patience with a locked file."""
+    _set(connection, *_SQLITE)
 
-    Ids are hashes, so each new job touches pages all over the indices: with the driver's own 2 MiB of cache and a
-    checkpoint after 4 MiB, a commit of 1,000 jobs read and wrote most of them again (51 KiB a job at 100,000 jobs).
+
+def writing_sqlite(connection: Any, record: Any) -> None:
+    """The same for the one connection that writes, with memory for the pages that it writes again and again.
+
+    Ids are hashes, so new jobs touch pages all over the indices: with the driver's own 2 MiB and a checkpoint after
+    4 MiB, a commit of 1,000 jobs read and wrote most of them again (51 KiB a job at 100,000 jobs).
     """
+    durable_sqlite(connection, record)
+    _set(connection, f"cache_size=-{SQLITE_CACHE_KIB}")
+
+
+def _set(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
-    for pragma in _SQLITE:
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .database import durable_sqlite
+from .database import writing_sqlite
 
 Write = Callable[[Connection], None]
 
@@ -34,7 +34,7 @@ class Transactions:
         self.engine: Engine = engine.sync_engine
         if engine.dialect.name == "sqlite":
             self.engine = create_engine(engine.url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
-            event.listen(self.engine, "connect", durable_sqlite)
+            event.listen(self.engine, "connect", writing_sqlite)
             event.listen(engine.sync_engine, "engine_disposed", self._close)
 
     def _close(self, _engine: Engine) -> None:

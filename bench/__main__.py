@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, client, containers, depth, dialect, latency, logs, page, throughput
+from bench import blobs, client, containers, depth, dialect, latency, logs, page, profile, throughput
 
 SCENARIOS = {
     "blobs": blobs,
@@ -16,6 +16,7 @@ SCENARIOS = {
     "latency": latency,
     "logs": logs,
     "page": page,
+    "profile": profile,
     "throughput": throughput,
 }
 

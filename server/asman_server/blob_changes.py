@@ -168,6 +168,8 @@ def _keys(refs: Iterable[DataRef | None]) -> list[str]:
 
 def blobs_of_definition(definition: Definition) -> list[str]:
     """The sha256 of each blob that a definition names, once each."""
+    if definition.inputs is None and definition.config_files is None and definition.build is None:
+        return []
     refs: list[DataRef | None] = [*(definition.inputs or {}).values(), *(definition.config_files or {}).values()]
     if (uploaded := context_blob(definition)) is not None:
         refs.append(DataRef(uploaded, type="key"))

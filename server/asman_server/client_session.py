@@ -102,6 +102,7 @@ class ClientSession(SocketSession[ClientMessage]):
         self._default_image = services.default_image
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
+        self._identified: dict[int, tuple[Submit, str]] = {}
         self._whole = False
         self._tasks: asyncio.TaskGroup
         self._takes: dict[type, Callable[[Any], Awaitable[None] | None]] = {
@@ -196,21 +197,23 @@ class ClientSession(SocketSession[ClientMessage]):
         """
         if self._shell.core.complete:
             return
-        ids: list[str] = []
+        found: dict[int, tuple[Submit, str]] = {}
+        self._identified = found  # by the message itself, which stays here until its turn
         for message in messages:
             if isinstance(message, Submit):
                 try:
                     check(message.definition)
-                    ids.append(identity.job_id(message.definition))
+                    found[id(message)] = message, identity.job_id(message.definition)
                 except (AsmanError, msgspec.MsgspecError):
                     continue
         try:
-            await self._shell.look_ahead(ids)
+            await self._shell.recall.ahead([job_id for _, job_id in found.values()])
         except AsmanError as error:
             log.info("jobs can't be looked up ahead", extra={"error": error.message})
 
     async def _submit(self, message: Submit) -> None:
-        job_id = await self._shell.submit(message, Origin(message.ref, self.say), self)
+        _, known = self._identified.pop(id(message), (message, ""))
+        job_id = await self._shell.submit(message, Origin(message.ref, self.say), self, known_id=known)
         if message.follow:
             self._followed.add(job_id)
 

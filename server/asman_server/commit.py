@@ -12,7 +12,7 @@ Key = tuple[str, str]
 """(queue, job id)."""
 
 
-class JobRow(Struct, gc=False):
+class JobRow(Struct, gc=False, array_like=True):
     """A job as it is stored; see `asman_server.tables.jobs`."""
 
     queue: str
@@ -24,7 +24,7 @@ class JobRow(Struct, gc=False):
     due: int = 0
 
 
-class LogChunk(Struct, gc=False):
+class LogChunk(Struct, gc=False, array_like=True):
     """A run of log lines to store; see `asman_server.tables.log_chunks`."""
 
     queue: str

@@ -23,11 +23,11 @@ from .log_reader import LogReader
 from .meters import TimedLedger
 from .outbox import Flusher
 from .plain_files import PlainFiles
+from .posting_ledger import open_ledger
 from .registry import Registry
 from .retention import Retention, give_jobs_their_time
 from .services import Services
 from .signing import Signer, load_secret
-from .sql_ledger import SqlLedger
 from .store import Store
 from .webhook_sender import Sender
 from .webhook_signing import webhook_key
@@ -96,17 +96,18 @@ class Hub:
     async def open(self) -> AsyncIterator[Hub]:
         """Opens the database and takes up the queues that were at work; closes everything in the right order.
 
-        On the way out: connections are told to come back later, then the last commit is written, then the database
-        is closed.
+        On the way out: connections are told to come back later, then the last commit is written and all is posted, then
+        the database is closed.
         """
         self.engine = make_engine(self.config.database)
         writer = make_engine(self.config.database, pool=1)
         try:
             await migrate(self.engine)
+            ledger = await open_ledger(writer)
             await give_jobs_their_time(self.engine, self._policy.retention)
-            self.ledger = TimedLedger(SqlLedger(writer))
+            self.ledger = TimedLedger(ledger)
             self.journal = Journal(self.ledger)
-            self.store = Store(self.engine)
+            self.store = Store(self.engine, ledger.posted)
             self.registry = Registry(self.journal, self.store, self.clock, self._policy)
             retention = Retention(self.registry, self.store, self.journal, self.clock, self._policy.retention)
             catalogue = Catalogue(self.engine, self.journal)
@@ -121,6 +122,7 @@ class Hub:
                 delivering = tasks.create_task(deliverer.run())
                 expiring = tasks.create_task(retention.run())
                 collecting = tasks.create_task(collector.run())
+                posting = tasks.create_task(ledger.keep_posting())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:
                     yield self
@@ -129,10 +131,12 @@ class Hub:
                     sweeping.cancel()
                     delivering.cancel()
                     collecting.cancel()
+                    posting.cancel()
                     await self.registry.close()
                     self.journal.close()
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
+                    await ledger.close()
         finally:
             self.log_reader.close()
             await writer.dispose()

@@ -35,6 +35,6 @@ async def validate(shell: QueueShell, blobs: BlobDesk, value: dict[str, Any], re
     job_id = identity.job_id(definition)
     missing = await blobs.missing(shell.name, blobs_of_definition(definition))
     able, why = shell.core.fleet.able.count(shape_of(definition))
-    job = await shell.recall(job_id)
+    job = await shell.recall.job(job_id)
     known = (await shell.durable(job)).state if job is not None else None
     return Validated(ref=ref, id=job_id, ok=not missing, missing_blobs=missing, able=able, why=why, known=known)

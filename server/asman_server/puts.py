@@ -3,18 +3,25 @@
 SQLAlchemy writes the statement, once; for each row of an ``executemany`` it would also look up and convert every
 parameter by name, which cost more than all else that a job costs in the hub (17 of 116 microseconds). What goes in here
 is text, whole numbers and bytes, which the drivers take as they are.
+
+SQLite's driver lets go of Python's lock for each row of an ``executemany``, and waits to have it back when the event
+loop is busy. There, many rows go into one statement: 3.4 instead of 5.6 microseconds a row when nobody else wants the
+lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
-from sqlalchemy import Dialect, Table
+from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+AT_ONCE: Final = (64, 16, 4)
+"""How many rows one statement of SQLite may hold."""
 
 
 def upsert(dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence[str]) -> PostgresInsert | SqliteInsert:
@@ -43,8 +50,19 @@ class Put:
         self._text = str(compiled)
         if list(getattr(compiled, "positiontup", None) or ()) != names:
             raise AssertionError(f"the driver of {dialect.name} takes columns in another order than they are in")
+        self._many: list[tuple[int, str]] = []
+        if dialect.name == "sqlite":
+            row = f"({', '.join('?' * len(names))})"
+            if self._text.count(row) != 1:
+                raise AssertionError(f"this statement does not take a row of {len(names)}: {self._text}")
+            self._many = [(count, self._text.replace(row, ", ".join([row] * count))) for count in AT_ONCE]
 
-    async def rows(self, connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> None:
+    def rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Writes rows in the connection's transaction."""
-        if rows:
-            await connection.exec_driver_sql(self._text, list(rows))
+        at = 0
+        for count, text in self._many:
+            while len(rows) - at >= count:
+                connection.exec_driver_sql(text, tuple(chain.from_iterable(rows[at : at + count])))
+                at += count
+        if at < len(rows):
+            connection.exec_driver_sql(self._text, list(rows[at:]))

@@ -48,16 +48,13 @@ from .meters import JobMeter
 from .names import short_name
 from .progress import ProgressNews
 from .queue_logs import QueueLogs
+from .recall import Recall
 from .store import Reader, pack_definition
 from .unstored import Unstored
 from .webhook_calls import calls_of, row_of
 
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
-LOOK_AHEAD_FROM = 2
-"""Jobs that are worth being read back together."""
-ABSENT = 10_000
-"""Ids that are remembered not to be in the store: of jobs that are about to be submitted."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
 
@@ -103,10 +100,7 @@ class QueueShell:
         self._store = store
         self._clock = clock
         self._hands = HandingOut(self.core, store, self.links, lambda event: self.apply(event))
-        self._forgetting: set[str] = set()
-        self._removals = 0
-        self._absent: set[str] = set()
-        self._looking: list[set[str]] = []
+        self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
 
     async def load(self) -> None:
@@ -164,8 +158,8 @@ class QueueShell:
             origin: Where the answer goes.
             subscriber: Who follows the job from now on, if the request says so.
             alias: Another id by which whoever submits knows the definition; it is written with the job.
-            known_id: The definition's id, when it was found before the names of its files were brought to the sha256
-                that they stand for.
+            known_id: The definition's id, when it is known already: from a look ahead, or from before the names of its
+                files were brought to the sha256 that they stand for.
 
         Raises:
             BadRequest: The definition or a limit is wrong.
@@ -180,27 +174,30 @@ class QueueShell:
             )
         if request.namespace == "*":
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
-        if Phase.ASSIGNED in request.phase_limits:
+        phase_limits = request.phase_limits
+        if phase_limits and Phase.ASSIGNED in phase_limits:
             raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
-        calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
+        calls = None
+        if request.callbacks is not None:
+            calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
-        await self.recall(job_id)
-        self._absent.discard(job_id)
-        for submitted in self._looking:
-            submitted.add(job_id)
+        if self.recall.needed(job_id):
+            await self.recall.job(job_id)
+        self.recall.submitted(job_id)
         definition = identity.effective(definition)
         if alias:
             self._journal.alias(alias, job_id)
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
-            self._journal.define(job_id, body, blobs_of_definition(definition))
+            if known is None:  # or it is stored, for as long as the job is
+                self._journal.define(job_id, body, blobs_of_definition(definition))
             self._hands.definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)
-        limits_of_run = (request.time_limit, shape.duration, request.phase_limits.get(Phase.RUNNING, 0))
-        run_limit = min((t for t in limits_of_run if t), default=0)
+        limits_of_run = (request.time_limit, shape.duration, phase_limits.get(Phase.RUNNING, 0))
+        run_limit = min(filter(None, limits_of_run)) if any(limits_of_run) else 0
         self.apply(
             ev.Submitted(
                 job=job_id,
@@ -212,7 +209,7 @@ class QueueShell:
                 reuse=request.reuse,
                 run_limit=run_limit,
                 queue_limit=request.queue_limit,
-                phase_limits={phase: limit for phase, limit in request.phase_limits.items() if limit},
+                phase_limits={phase: limit for phase, limit in phase_limits.items() if limit} if phase_limits else None,
                 max_attempts=request.max_attempts,
                 calls=calls,
             )
@@ -220,52 +217,6 @@ class QueueShell:
         if self.core.jobs[job_id].state.over and subscriber is not None:
             self.fanout.unfollow(job_id, subscriber)
         return job_id
-
-    async def recall(self, job_id: str) -> Job | None:
-        """The job in memory, read back from the store if it had left.
-
-        What is being forgotten is not brought back, neither before its removal is durable nor by a read that began
-        before it was.
-        """
-        if job_id not in self._absent:
-            for job in await self._away([job_id]):
-                self.apply(ev.Recalled(job))
-        return self.core.jobs.get(job_id)
-
-    async def look_ahead(self, ids: list[str]) -> None:
-        """Reads back together what is about to be asked for one by one, and remembers what the store does not have.
-
-        Raises:
-            Unavailable: The database can't be read now.
-        """
-        asked = [i for i in ids if i not in self.core.jobs and i not in self._absent]
-        if len(asked) < LOOK_AHEAD_FROM or self.core.complete:
-            return
-        submitted: set[str] = set()
-        self._looking.append(submitted)
-        try:
-            found = await self._away(asked)
-        finally:
-            self._looking = [other for other in self._looking if other is not submitted]
-        for job in found:
-            if job.id not in self.core.jobs:
-                self.apply(ev.Recalled(job))
-        if len(self._absent) > ABSENT:
-            self._absent.clear()
-        # What was submitted meanwhile may have ended, and left memory, since the store was read.
-        known = {job.id for job in found} | self._forgetting | submitted
-        self._absent.update(i for i in asked if i not in known and i not in self.core.jobs)
-
-    async def _away(self, ids: list[str]) -> list[Job]:
-        """Those of some jobs that are in the store alone, as they are there."""
-        while True:
-            away = [i for i in ids if i not in self.core.jobs and i not in self._forgetting]
-            if not away or self.core.complete:
-                return []
-            removals = self._removals
-            stored = await self._store.jobs(self.name, away)
-            if removals == self._removals:
-                return [job for job in stored if job.id not in self.core.jobs and job.id not in self._forgetting]
 
     def configure(self, retention: int, origin: Origin) -> None:
         """Says how long the queue keeps its finished jobs; the answer comes when it is durable.
@@ -335,7 +286,7 @@ class QueueShell:
 
     def _do_forget(self, effect: fx.Forget) -> None:
         self.logs.forget(effect.job.id)
-        self._forgetting.add(effect.job.id)
+        self.recall.forgetting(effect.job.id)
         self._journal.forget(self, effect.job)
 
     def _do_acknowledge(self, effect: fx.Acknowledge) -> None:
@@ -404,8 +355,7 @@ class QueueShell:
         for state, first in changes:
             self.fanout.job(state, first=first)
             if state.state is State.REMOVED:
-                self._removals += 1
-                self._forgetting.discard(state.id)
+                self.recall.forgotten(state.id)
             if state.state.over:
                 self._settle(state.id)
                 self.apply(ev.Settled(state.id, state.rev))
@@ -424,7 +374,7 @@ class QueueShell:
 
     async def come_due(self, ids: list[str]) -> None:
         """The time of some jobs has come, most of which are in the store alone."""
-        self.apply(ev.Due(ids, await self._away(ids)))
+        self.apply(ev.Due(ids, await self.recall.away(ids)))
 
     def workers(self) -> list[WorkerState]:
         """The workers of the queue."""
@@ -438,7 +388,7 @@ class QueueShell:
         Raises:
             NotFound: There is none.
         """
-        job = await self.recall(job_id)
+        job = await self.recall.job(job_id)
         if job is None:
             raise NotFound(f"this queue has no job {job_id[:12]}…")
         return job

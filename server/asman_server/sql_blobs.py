@@ -7,8 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Executable, Table, bindparam, delete, exists, or_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, delete, exists, or_, update
 
 from . import blob_changes as bc
 from .tables import blobs, definition_blobs, definitions, files, jobs, result_blobs, uploads
@@ -66,13 +65,13 @@ class BlobStatements:
             ),
         }
 
-    async def write(self, connection: AsyncConnection, changes: Sequence[bc.BlobChange]) -> None:
+    def write(self, connection: Connection, changes: Sequence[bc.BlobChange]) -> None:
         """Makes the changes in their order."""
         for kind, alike in groupby(changes, type):
             rows = [_parameters(change) for change in alike]
-            await connection.execute(self._statements[kind], rows)
+            connection.execute(self._statements[kind], rows)
             if kind is bc.DropDefinition:
-                await connection.execute(self._drop_definition_blobs, rows)
+                connection.execute(self._drop_definition_blobs, rows)
 
 
 def _parameters(change: bc.BlobChange) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Executable, Table, and_, bindparam, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Executable, Table, and_, bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.states import State
 
@@ -15,6 +16,7 @@ from .commit import Commit
 from .database import unavailable
 from .puts import Put, upsert
 from .sql_blobs import BlobStatements
+from .transactions import Transactions
 
 
 class SqlLedger:
@@ -22,10 +24,13 @@ class SqlLedger:
 
     Args:
         engine: The database.
+
+    Attributes:
+        transactions: Those that it makes.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self.transactions = Transactions(engine)
         dialect = engine.dialect
 
         def drop(table: Table, column: str) -> Executable:
@@ -69,32 +74,42 @@ class SqlLedger:
     async def commit(self, commit: Commit) -> None:
         """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
         with unavailable("{}"):
-            async with self._engine.begin() as connection:
-                await self._write(connection, commit)
+            await self.transactions.run(lambda connection: self.write(connection, commit))
 
-    async def _write(self, connection: AsyncConnection, commit: Commit) -> None:
-        async def run(statement: Executable, rows: list[dict[str, Any]]) -> None:
+    async def posted(self, ids: Sequence[str] | None = None) -> None:
+        """Returns at once: what was committed is in its tables."""
+
+    async def keep_posting(self) -> None:
+        """Returns at once."""
+
+    async def close(self) -> None:
+        """Leaves nothing behind."""
+
+    def write(self, connection: Connection, commit: Commit) -> None:
+        """Writes a commit in a connection's transaction."""
+
+        def run(statement: Executable, rows: list[dict[str, Any]]) -> None:
             if rows:
-                await connection.execute(statement, rows)
+                connection.execute(statement, rows)
 
-        await run(self._drop_queue, [{"q": q} for q in commit.forget_queues])
+        run(self._drop_queue, [{"q": q} for q in commit.forget_queues])
         gone = [{"q": q, "j": j} for q, j in commit.forget]
-        await run(self._drop_job, gone)
-        await run(self._drop_result, gone)
-        await run(self._drop_result_blobs, [*gone, *({"q": q, "j": j} for q, j, _ in commit.results)])
-        await run(self._drop_log, gone)
-        await run(self._drop_log, [{"q": q, "j": j} for q, j in commit.clear])
-        await self._put_definitions.rows(connection, commit.definitions)
-        await self._put_aliases.rows(connection, commit.aliases)
-        await self._put_jobs.rows(connection, [astuple(row) for row in commit.jobs])
-        await self._put_results.rows(connection, commit.results)
-        await self._put_definition_blobs.rows(connection, commit.definition_blobs)
-        await self._put_result_blobs.rows(connection, commit.result_blobs)
-        await self._put_chunks.rows(connection, [astuple(chunk) for chunk in commit.chunks])
-        await run(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in commit.drop_chunks])
-        await self._put_webhooks.rows(connection, [astuple(row) for row in commit.webhooks])
-        await run(self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
-        await run(self._drop_webhook, [{"i": i} for i in commit.webhooks_done])
-        await self._put_queues.rows(connection, [(row.queue, row.retention, row.touched) for row in commit.queues])
-        await run(self._due_anew, [{"q": row.queue, "k": row.kept} for row in commit.queues])
-        await self._blobs.write(connection, commit.blobs)
+        run(self._drop_job, gone)
+        run(self._drop_result, gone)
+        run(self._drop_result_blobs, [*gone, *({"q": q, "j": j} for q, j, _ in commit.results)])
+        run(self._drop_log, gone)
+        run(self._drop_log, [{"q": q, "j": j} for q, j in commit.clear])
+        self._put_definitions.rows(connection, commit.definitions)
+        self._put_aliases.rows(connection, commit.aliases)
+        self._put_jobs.rows(connection, [astuple(row) for row in commit.jobs])
+        self._put_results.rows(connection, commit.results)
+        self._put_definition_blobs.rows(connection, commit.definition_blobs)
+        self._put_result_blobs.rows(connection, commit.result_blobs)
+        self._put_chunks.rows(connection, [astuple(chunk) for chunk in commit.chunks])
+        run(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in commit.drop_chunks])
+        self._put_webhooks.rows(connection, [astuple(row) for row in commit.webhooks])
+        run(self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
+        run(self._drop_webhook, [{"i": i} for i in commit.webhooks_done])
+        self._put_queues.rows(connection, [(row.queue, row.retention, row.touched) for row in commit.queues])
+        run(self._due_anew, [{"q": row.queue, "k": row.kept} for row in commit.queues])
+        self._blobs.write(connection, commit.blobs)

@@ -117,18 +117,32 @@ class Reader(Protocol):
         """Which runs of a job's log are stored, in order."""
 
 
+class Posted(Protocol):
+    """Returns when what was committed is in its tables; see `asman_server.posting_ledger.PostingLedger.posted`."""
+
+    async def __call__(self, ids: Sequence[str] | None = None) -> None:
+        """``ids``: of the jobs, definitions or aliases that matter; None for all."""
+
+
+async def _at_once(ids: Sequence[str] | None = None) -> None:
+    """With a ledger that writes into the tables, all is there."""
+
+
 class Store:
     """The readers.
 
     Args:
         engine: The database.
+        posted: What the ledger wants done before its tables are read.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, posted: Posted = _at_once) -> None:
         self._engine = engine
+        self._posted = posted
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+    async def _reading(self, ids: Sequence[str] | None = None) -> AsyncIterator[AsyncConnection]:
+        await self._posted(ids)
         with unavailable("the hub can't read its database now ({}); try again"):
             async with self._engine.connect() as connection:
                 yield connection
@@ -199,7 +213,7 @@ class Store:
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         """The stored jobs of these ids in a queue; those that do not exist are left out."""
         found: list[Job] = []
-        async with self._reading() as connection:
+        async with self._reading(ids) as connection:
             for part in _slices(ids):
                 rows = await connection.execute(select(jobs.c.record).where(jobs.c.queue == queue, jobs.c.id.in_(part)))
                 found.extend(_decode_job(row[0]) for row in rows)
@@ -240,26 +254,26 @@ class Store:
             .order_by((jobs.c.state == State.FINISHED.value).desc(), jobs.c.finished.desc())
             .limit(1)
         )
-        async with self._reading() as connection:
+        async with self._reading([job_id]) as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else (row[0], _decode_job(row[1]))
 
     async def unaliased(self, alias: str) -> str | None:
         """The id of the definition that is also known by this one."""
-        async with self._reading() as connection:
+        async with self._reading([alias]) as connection:
             found: str | None = await connection.scalar(select(aliases.c.id).where(aliases.c.alias == alias))
         return found
 
     async def definition(self, job_id: str) -> Definition | None:
         """A definition by its id."""
-        async with self._reading() as connection:
+        async with self._reading([job_id]) as connection:
             body = await connection.scalar(select(definitions.c.body).where(definitions.c.id == job_id))
         return None if body is None else _decode_definition(body)
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
         """Definitions by their ids; those that do not exist are left out."""
         found: dict[str, Definition] = {}
-        async with self._reading() as connection:
+        async with self._reading(ids) as connection:
             for part in _slices(ids):
                 rows = await connection.execute(
                     select(definitions.c.id, definitions.c.body).where(definitions.c.id.in_(part))
@@ -269,7 +283,7 @@ class Store:
 
     async def result(self, queue: str, job_id: str) -> Result | None:
         """The accepted result of a job."""
-        async with self._reading() as connection:
+        async with self._reading([job_id]) as connection:
             body = await connection.scalar(
                 select(results.c.body).where(results.c.queue == queue, results.c.id == job_id)
             )
@@ -287,7 +301,7 @@ class Store:
         query = query.where(log_chunks.c.first >= func.coalesce(start, since))
         found: list[LogLine] = []
         size = 0
-        async with self._reading() as connection:
+        async with self._reading([job_id]) as connection:
             for most in _growing(limit):
                 rows = (await connection.execute(query.limit(most))).all()
                 for _, body in rows:
@@ -314,7 +328,7 @@ class Store:
         )
         parts: list[list[LogLine]] = []
         count = size = 0
-        async with self._reading() as connection:
+        async with self._reading([job_id]) as connection:
             for _, body in await connection.execute(query):
                 part = [line for line in _decode_lines(body) if line.seq < until]
                 parts.append(part)
@@ -331,7 +345,7 @@ class Store:
             .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
             .order_by(log_chunks.c.first)
         )
-        async with self._reading() as connection:
+        async with self._reading([job_id]) as connection:
             return [ChunkHead(*row) for row in await connection.execute(query)]
 
     async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
@@ -342,7 +356,7 @@ class Store:
             .order_by(webhooks.c.due)
             .limit(limit)
         )
-        async with self._reading() as connection:
+        async with self._reading(()) as connection:
             return [WebhookRow(**row._mapping) for row in await connection.execute(query)]
 
 

@@ -155,3 +155,11 @@ files = Table(
     Index("files_by_use", "used"),
 )
 """Names that are no sha256, given to blobs over plain HTTP; each is given once."""
+
+daybook = Table(
+    "daybook",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Commits that are durable but not yet in their tables (`asman_server.daybook.Entry` in msgpack); only with SQLite."""

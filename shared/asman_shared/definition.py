@@ -100,7 +100,7 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
     outputs: list[str] | None = None
 
 
-class Shape(Struct, frozen=True):
+class Shape(Struct, frozen=True, cache_hash=True):
     """What a definition needs of a worker, in units that compare; jobs of one shape share one ready line.
 
     Attributes:

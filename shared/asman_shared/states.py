@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class State(StrEnum):
+class Word(StrEnum):
+    """Base of all of them. They are looked up all the time, and an enum's own hash is a function in Python."""
+
+    __hash__ = str.__hash__
+
+
+class State(Word):
     """Where a job is in its life."""
 
     QUEUED = "Queued"
@@ -16,10 +22,10 @@ class State(StrEnum):
     @property
     def over(self) -> bool:
         """Whether nothing more will happen to the job by itself."""
-        return self in (State.FINISHED, State.REMOVED)
+        return self is State.FINISHED or self is State.REMOVED
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """What is being done for a job that is Running."""
 
     ASSIGNED = "assigned"
@@ -32,10 +38,10 @@ class Phase(StrEnum):
     @property
     def prepares(self) -> bool:
         """Whether the container does not run yet."""
-        return self not in (Phase.RUNNING, Phase.UPLOADING)
+        return self is not Phase.RUNNING and self is not Phase.UPLOADING
 
 
-class Reason(StrEnum):
+class Reason(Word):
     """Why a job is Finished."""
 
     SUCCESS = "Success"
@@ -51,10 +57,10 @@ class Reason(StrEnum):
     @property
     def cacheable(self) -> bool:
         """Whether submitting the job again answers with this result instead of running it again."""
-        return self in (Reason.SUCCESS, Reason.FAILED)
+        return self is Reason.SUCCESS or self is Reason.FAILED
 
 
-class Fault(StrEnum):
+class Fault(Word):
     """Whose fault an Error is."""
 
     JOB = "job"

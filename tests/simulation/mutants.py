@@ -23,6 +23,7 @@ from asman_server.dialect.worker_session import DialectWorker
 from asman_server.job_log import JobLog
 from asman_server.journal import Batch, Journal
 from asman_server.queue_shell import QueueShell
+from asman_server.recall import Recall
 from asman_server.webhooks import Deliverer
 from asman_shared.states import Phase, State
 
@@ -258,7 +259,7 @@ def _final_before_last_line(original: Any) -> Any:
 def _resurrected(original: Any) -> Any:
     """Brings back what is being deleted."""
 
-    async def recall(self: QueueShell, job_id: str) -> Any:
+    async def recall(self: Recall, job_id: str) -> Any:
         self._forgetting.clear()
         return await original(self, job_id)
 
@@ -424,7 +425,7 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "room kept for a job that has gone stays empty": (Fleet, "take_freed", _keeper_forgotten),
     "log lines are taken twice": (JobLog, "add", _lines_twice),
     "finished comes before the last line": (ClientSession, "changed", _final_before_last_line),
-    "deleted jobs are brought back": (QueueShell, "recall", _resurrected),
+    "deleted jobs are brought back": (Recall, "job", _resurrected),
     "an attempt that has begun looks unbegun": (QueueCore, "_phase_reported", _phase_forgotten),
     "webhooks are lost when a commit fails": (Batch, "absorb", _webhooks_lost_on_failure),
     "a webhook is tried once": (Deliverer, "_failed", _webhook_tried_once),

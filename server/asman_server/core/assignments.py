@@ -8,6 +8,7 @@ from asman_shared.states import Phase, State
 
 from . import effects as fx
 from .fleet import Fleet
+from .id_filter import IdFilter
 from .job import Job
 from .policy import QueuePolicy
 from .ready import Ready
@@ -27,6 +28,7 @@ class Assignments:
         finished: How many are Finished, those that are only in the store included.
         complete: Every job of the queue is in memory; when false, an unknown id may be a finished job in the store,
             and the shell must look there and send `Recalled` before asking about it.
+        left: The jobs that have left memory since the queue was loaded.
         settled: The finished jobs in memory whose state is durable, which may leave it, those settled first first.
     """
 
@@ -40,9 +42,15 @@ class Assignments:
         self.running = 0
         self.finished = 0
         self.complete = True
+        self.left = IdFilter()
         self.settled: OrderedDict[str, None] = OrderedDict()
+        self._stored_before = False
         self._back: list[Job] = []
         self._out: list[fx.Effect] = []
+
+    def may_be_stored(self, job_id: str) -> bool:
+        """Whether a job that is not in memory may be in the store; false is certain."""
+        return not self.complete and (self._stored_before or job_id in self.left)
 
     def _live(self, incarnation: str, job_id: str, attempt: int) -> tuple[Worker | None, Job | None]:
         """The worker that speaks, and the job if this attempt of it is the live one and this worker's."""

@@ -109,6 +109,7 @@ class Endings(Assignments):
         while len(settled) > max(self.policy.finished_kept, 1):
             old, _ = settled.popitem(last=False)
             del self.jobs[old]
+            self.left.add(old)
             self.complete = False
 
     def _recalled(self, event: ev.Recalled, now: int) -> None:

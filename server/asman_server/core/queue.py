@@ -81,7 +81,8 @@ class QueueCore(Endings):
         self._number = number
         self.retention = retention
         self.finished = finished
-        self.complete = finished == 0
+        self._stored_before = finished > 0
+        self.complete = not self._stored_before
         for job in sorted(jobs, key=lambda j: j.number):
             self.jobs[job.id] = job
             for namespace in job.holders:

@@ -5,9 +5,7 @@ Measured with ``python -m bench depth``: about a fifth of the memory of a queued
 
 from __future__ import annotations
 
-from typing import Final
-
-from asman_shared.definition import Shape
+from typing import Any, Final
 
 from .job import Job
 
@@ -18,31 +16,23 @@ KNOWN: Final = 10_000
 class Shared:
     """The one object for each value that jobs share."""
 
-    __slots__ = ("_holders", "_numbers", "_shapes", "_texts")
+    __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-        self._numbers: dict[float, float] = {}
-        self._holders: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._shapes: dict[Shape, Shape] = {}
-
-    def _forget(self) -> None:
-        self._texts.clear()
-        self._numbers.clear()
-        self._holders.clear()
-        self._shapes.clear()
+        # Texts, numbers, tuples and shapes are never equal to each other, so one dictionary serves for all.
+        self._known: dict[Any, Any] = {}
 
     def slim(self, job: Job) -> None:
         """Replaces a job's values by equal ones that other jobs have too."""
-        if max(len(self._texts), len(self._numbers), len(self._holders), len(self._shapes)) > KNOWN:
-            self._forget()
+        known = self._known
+        if len(known) > KNOWN:
+            known.clear()
         summary = job.summary
-        texts = self._texts
-        summary.image = texts.setdefault(summary.image, summary.image)
-        summary.cpus = self._numbers.setdefault(summary.cpus, summary.cpus)
-        job.shape = self._shapes.setdefault(job.shape, job.shape)
+        summary.image = known.setdefault(summary.image, summary.image)
+        summary.cpus = known.setdefault(summary.cpus, summary.cpus)
+        job.shape = known.setdefault(job.shape, job.shape)
         if summary.memory == job.shape.memory:
             summary.memory = job.shape.memory
-        job.lane = texts.setdefault(job.lane, job.lane)
+        job.lane = known.setdefault(job.lane, job.lane)
         if len(job.holders) == 1:
-            job.holders = self._holders.setdefault(job.holders, job.holders)
+            job.holders = known.setdefault(job.holders, job.holders)

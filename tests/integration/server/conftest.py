@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server.database import make_engine, migrate
+from asman_server.posting_ledger import PostingLedger, open_ledger
 from asman_server.sql_ledger import SqlLedger
 from asman_server.store import Store
 from tests.support.postgres import PostgresServer
@@ -37,10 +38,10 @@ async def engine(empty: AsyncEngine) -> AsyncEngine:
 
 
 @pytest.fixture
-def ledger(engine: AsyncEngine) -> SqlLedger:
-    return SqlLedger(engine)
+async def ledger(engine: AsyncEngine) -> SqlLedger | PostingLedger:
+    return await open_ledger(engine)
 
 
 @pytest.fixture
-def store(engine: AsyncEngine) -> Store:
-    return Store(engine)
+def store(engine: AsyncEngine, ledger: SqlLedger | PostingLedger) -> Store:
+    return Store(engine, ledger.posted)

@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.commit import LogChunk, WebhookRow
+from asman_server.commit import Ledger, LogChunk, WebhookRow
 from asman_server.journal import Journal
-from asman_server.sql_ledger import SqlLedger
 from asman_server.store import ChunkHead, Store, pack_definition, pack_lines
 from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
@@ -23,7 +22,7 @@ from asman_shared.states import Phase, Reason, State
 from tests.support.rows import PATIENCE, Ask, Followers, chunk, commit, job, job_id, row, webhook
 
 
-async def test_every_table_is_read_back_as_it_was_written(ledger: SqlLedger, store: Store) -> None:
+async def test_every_table_is_read_back_as_it_was_written(ledger: Ledger, store: Store) -> None:
     verdict = Verdict(ok=True, reason=Reason.SUCCESS, exit_code=0, lines=3)
     made = job(1, State.FINISHED, finished=2**45, attempt=3, verdict=verdict)
     definition = Definition(image="a", command=["echo", "ü\n☃"], env={"A": ""})
@@ -49,7 +48,7 @@ async def test_every_table_is_read_back_as_it_was_written(ledger: SqlLedger, sto
     assert await store.lines("other", made.id, 0, 10) == []
 
 
-async def test_the_newest_row_replaces_the_older(ledger: SqlLedger, store: Store) -> None:
+async def test_the_newest_row_replaces_the_older(ledger: Ledger, store: Store) -> None:
     for rev, state in enumerate((State.QUEUED, State.RUNNING, State.FINISHED)):
         await ledger.commit(
             commit(
@@ -71,7 +70,7 @@ async def test_the_newest_row_replaces_the_older(ledger: SqlLedger, store: Store
     assert (await store.unfinished("q")).finished == 1
 
 
-async def test_a_commit_that_is_repeated_changes_nothing(ledger: SqlLedger, store: Store) -> None:
+async def test_a_commit_that_is_repeated_changes_nothing(ledger: Ledger, store: Store) -> None:
     """After a connection that broke on the way back, the journal writes the same again."""
     again = commit(
         jobs=[row(job(1))],
@@ -91,7 +90,7 @@ async def test_a_commit_that_is_repeated_changes_nothing(ledger: SqlLedger, stor
     assert (waiting.tries, waiting.due) == (1, 50)
 
 
-async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(ledger: SqlLedger, store: Store) -> None:
+async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(ledger: Ledger, store: Store) -> None:
     await ledger.commit(
         commit(
             jobs=[row(job(1, State.FINISHED, attempt=5))],
@@ -112,7 +111,7 @@ async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(ledger: Sql
     assert [(line.seq, line.text) for line in await store.lines("q", job_id(1), 0, 10)] == [(2, "new")]
 
 
-async def test_forgetting_and_clearing_touch_no_neighbours(ledger: SqlLedger, store: Store) -> None:
+async def test_forgetting_and_clearing_touch_no_neighbours(ledger: Ledger, store: Store) -> None:
     for queue in ("q", "r"):
         await ledger.commit(
             commit(
@@ -129,7 +128,7 @@ async def test_forgetting_and_clearing_touch_no_neighbours(ledger: SqlLedger, st
     assert [j.number for j in await store.page("r", [], None, 9)] == [3, 2, 1]
 
 
-async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(ledger: SqlLedger, store: Store) -> None:
+async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(ledger: Ledger, store: Store) -> None:
     states = [State.QUEUED, State.RUNNING, State.FINISHED]
     await ledger.commit(commit(jobs=[row(job(n, states[n % 3])) for n in range(1, 101)]))
     await ledger.commit(commit(jobs=[row(job(n), "other") for n in range(1, 20)]))
@@ -145,7 +144,7 @@ async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(ledger: SqlLe
     assert {j.state for j in both} == {State.RUNNING, State.FINISHED}
 
 
-async def test_log_chunks_come_in_order_whatever_the_order_of_writing(ledger: SqlLedger, store: Store) -> None:
+async def test_log_chunks_come_in_order_whatever_the_order_of_writing(ledger: Ledger, store: Store) -> None:
     for first in (20, 0, 10):
         await ledger.commit(commit(chunks=[chunk(1, first, [str(first + n) for n in range(10)])]))
     assert [line.seq for line in await store.lines("q", job_id(1), 0, 100)] == list(range(30))
@@ -159,7 +158,7 @@ async def test_log_chunks_come_in_order_whatever_the_order_of_writing(ledger: Sq
 
 
 async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
-    ledger: SqlLedger, store: Store, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = [1] * 150 + [40] + [1] * 20 + [7] * 10
     first, chunks = 0, []
@@ -185,7 +184,7 @@ async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
     assert len(await store.lines_before("q", job_id(1), 10_000, 1000)) == 14
 
 
-async def test_numbers_as_large_as_the_wire_allows_are_stored(ledger: SqlLedger, store: Store) -> None:
+async def test_numbers_as_large_as_the_wire_allows_are_stored(ledger: Ledger, store: Store) -> None:
     largest = 2**53 - 1
     await ledger.commit(
         commit(
@@ -197,7 +196,7 @@ async def test_numbers_as_large_as_the_wire_allows_are_stored(ledger: SqlLedger,
     assert [line.seq for line in await store.lines("q", job_id(1), largest, 1)] == [largest]
 
 
-async def test_unfinished_is_all_that_a_queue_takes_up_again(ledger: SqlLedger, store: Store) -> None:
+async def test_unfinished_is_all_that_a_queue_takes_up_again(ledger: Ledger, store: Store) -> None:
     await ledger.commit(
         commit(
             jobs=[
@@ -219,7 +218,7 @@ async def test_unfinished_is_all_that_a_queue_takes_up_again(ledger: SqlLedger, 
     assert (nothing.jobs, nothing.finished, nothing.number) == ([], 0, 0)
 
 
-async def test_many_unfinished_jobs_are_all_found(ledger: SqlLedger, store: Store) -> None:
+async def test_many_unfinished_jobs_are_all_found(ledger: Ledger, store: Store) -> None:
     count = 2 * 500 + 3
     await ledger.commit(
         commit(
@@ -233,14 +232,14 @@ async def test_many_unfinished_jobs_are_all_found(ledger: SqlLedger, store: Stor
     assert len(await store.jobs("q", [job_id(n) for n in range(count)])) == count
 
 
-async def test_queues_at_work_are_those_with_running_jobs(ledger: SqlLedger, store: Store) -> None:
+async def test_queues_at_work_are_those_with_running_jobs(ledger: Ledger, store: Store) -> None:
     assert await store.queues_at_work() == []
     for queue, state in (("a", State.RUNNING), ("b", State.QUEUED), ("c", State.FINISHED), ("d", State.RUNNING)):
         await ledger.commit(commit(jobs=[row(job(n, state), queue) for n in (1, 2)]))
     assert sorted(await store.queues_at_work()) == ["a", "d"]
 
 
-async def test_anywhere_prefers_a_result_and_then_the_newest(ledger: SqlLedger, store: Store) -> None:
+async def test_anywhere_prefers_a_result_and_then_the_newest(ledger: Ledger, store: Store) -> None:
     assert await store.anywhere(job_id(1)) is None
     for queue, state, finished in (
         ("running", State.RUNNING, 0),
@@ -254,7 +253,7 @@ async def test_anywhere_prefers_a_result_and_then_the_newest(ledger: SqlLedger, 
     assert found[0] == "newer"
 
 
-async def test_webhooks_are_read_by_when_they_are_due(ledger: SqlLedger, store: Store) -> None:
+async def test_webhooks_are_read_by_when_they_are_due(ledger: Ledger, store: Store) -> None:
     await ledger.commit(
         commit(webhooks=[webhook("c", 30), webhook("a", 10), webhook("b", 20, "slow:443"), webhook("d", 40)])
     )
@@ -267,14 +266,14 @@ async def test_webhooks_are_read_by_when_they_are_due(ledger: SqlLedger, store: 
     assert [w.id for w in await store.webhooks(9, [], [])] == ["b", "d"], "a late retry brings nothing back"
 
 
-async def test_an_alias_is_written_once_and_never_changes_its_meaning(ledger: SqlLedger, store: Store) -> None:
+async def test_an_alias_is_written_once_and_never_changes_its_meaning(ledger: Ledger, store: Store) -> None:
     assert await store.unaliased("other") is None
     await ledger.commit(commit(aliases=[("other", "own")]))
     await ledger.commit(commit(aliases=[("other", "stranger"), ("more", "own")]))
     assert [await store.unaliased(name) for name in ("other", "more", "own")] == ["own", "own", None]
 
 
-async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, ledger: SqlLedger, store: Store) -> None:
+async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, ledger: Ledger, store: Store) -> None:
     broken: Any = WebhookRow("w", "q", None, "h", "u", b"", 0, 0, 0)  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
         await ledger.commit(commit(jobs=[row(job(1))], definitions=[(job_id(1), b"x")], webhooks=[broken]))
@@ -284,9 +283,10 @@ async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, ledg
 
 
 async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
-    engine: AsyncEngine, ledger: SqlLedger, store: Store
+    engine: AsyncEngine, ledger: Ledger, store: Store
 ) -> None:
     await ledger.commit(commit(jobs=[row(job(1))]))
+    assert await store.queues_at_work() == []
     async with engine.connect() as connection:
         await connection.execute(text("UPDATE jobs SET state = 'Running'"))
         async with asyncio.timeout(PATIENCE):
@@ -299,7 +299,7 @@ async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
 
 
 @pytest.fixture
-async def journal(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Journal]:
+async def journal(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Journal]:
     monkeypatch.setattr("asman_server.journal.RETRY_LAST", 0.2)
     made = Journal(ledger)
     running = asyncio.ensure_future(made.run())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -20,7 +20,7 @@ import asman
 from asman_server import database
 from asman_server.database import make_engine, migrate
 from asman_server.journal import Journal
-from asman_server.sql_ledger import SqlLedger
+from asman_server.posting_ledger import open_ledger
 from asman_server.store import Store
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState
@@ -44,8 +44,9 @@ class Trouble(Protocol):
 class FullDisk:
     """The file may not grow by another page (``database or disk is full``)."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, writing: Engine) -> None:
         self.engine = engine
+        self.writing = writing
 
     @staticmethod
     def _limit(connection: Any, _record: Any) -> None:
@@ -55,19 +56,20 @@ class FullDisk:
         cursor.close()
 
     async def begin(self) -> None:
-        event.listen(self.engine.sync_engine, "connect", self._limit)
+        event.listen(self.writing, "connect", self._limit)
         await self.engine.dispose()
 
     async def end(self) -> None:
-        event.remove(self.engine.sync_engine, "connect", self._limit)
+        event.remove(self.writing, "connect", self._limit)
         await self.engine.dispose()
 
 
 class LockedFile:
     """Another program holds the file's lock for longer than we wait."""
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, writing: Engine, path: Path) -> None:
         self.engine = engine
+        self.writing = writing
         self.path = path
 
     @staticmethod
@@ -77,7 +79,7 @@ class LockedFile:
         cursor.close()
 
     async def begin(self) -> None:
-        event.listen(self.engine.sync_engine, "connect", self._impatient)
+        event.listen(self.writing, "connect", self._impatient)
         await self.engine.dispose()
         self.other = sqlite3.connect(self.path)
         self.other.execute("BEGIN IMMEDIATE")
@@ -136,16 +138,17 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     monkeypatch.setattr("asman_server.journal.RETRY_LAST", 0.2)
     engine = make_engine(url)
     await migrate(engine)
+    ledger = await open_ledger(engine)
     trouble: Trouble
     if how == "full":
-        trouble = FullDisk(engine)
+        trouble = FullDisk(engine, ledger.transactions.engine)
     elif how == "locked":
-        trouble = LockedFile(engine, tmp_path / "hub.sqlite")
+        trouble = LockedFile(engine, ledger.transactions.engine, tmp_path / "hub.sqlite")
     elif how == "close":
         trouble = ClosedDatabase(request.getfixturevalue("postgres"), url)
     else:
         trouble = NoServer(request.getfixturevalue("postgres"), how)
-    journal, followers, store = Journal(SqlLedger(engine)), Followers(), Store(engine)
+    journal, followers, store = Journal(ledger), Followers(), Store(engine, ledger.posted)
     running = asyncio.ensure_future(journal.run())
     first, second = job(1), job(2)
     journal.changed(followers, first, first=True)

@@ -57,7 +57,7 @@ async def end(shell: QueueShell, journal: Journal, number: int) -> None:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> Any:
+async def fresh(tmp_path: Path) -> Any:
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
     journal, store = Journal(SqlLedger(engine)), Asked(engine)
@@ -75,9 +75,30 @@ async def scene(tmp_path: Path) -> Any:
     await engine.dispose()
 
 
+@pytest.fixture
+async def scene(fresh: Any) -> Any:
+    """The queue taken up anew from the store."""
+    older, journal, store = fresh
+    await older.close()
+    shell = QueueShell("q", journal, store, wall_clock, QueuePolicy(finished_kept=1))
+    await shell.load()
+    store.asked = 0
+    yield shell, journal, store
+    await shell.close()
+
+
+async def test_a_queue_that_saw_all_its_jobs_leave_asks_for_those_alone(fresh: Any) -> None:
+    shell, _, store = fresh
+    await shell.recall.ahead([job_id(definition(number)) for number in range(100, 150)])
+    assert (await submit(shell, 100)).answer == "queued"
+    assert store.asked == 0
+    assert await shell.recall.job(job_id(definition(0))) is not None
+    assert store.asked == 1
+
+
 async def test_the_store_is_asked_once_for_all(scene: Any) -> None:
     shell, _, store = scene
-    await shell.look_ahead([job_id(definition(number)) for number in range(100, 150)])
+    await shell.recall.ahead([job_id(definition(number)) for number in range(100, 150)])
     assert store.asked == 1
     for number in range(100, 150):
         assert (await submit(shell, number)).answer == "queued"
@@ -86,9 +107,9 @@ async def test_the_store_is_asked_once_for_all(scene: Any) -> None:
 
 async def test_what_the_store_has_is_found_and_keeps_its_attempts(scene: Any) -> None:
     shell, _, _ = scene
-    before = (await shell.recall(job_id(definition(0)))).rev
+    before = (await shell.recall.job(job_id(definition(0)))).rev
     ids = [job_id(definition(number)) for number in (0, 1, 7)]
-    await shell.look_ahead(ids)
+    await shell.recall.ahead(ids)
     assert (await submit(shell, 0)).job.rev > before
     assert (await submit(shell, 7)).answer == "queued"
 
@@ -96,7 +117,7 @@ async def test_what_the_store_has_is_found_and_keeps_its_attempts(scene: Any) ->
 async def test_what_is_submitted_and_ends_while_the_store_is_read_is_not_taken_for_absent(scene: Any) -> None:
     shell, journal, store = scene
     store.late = asyncio.Event()
-    looking = asyncio.ensure_future(shell.look_ahead([job_id(definition(number)) for number in (200, 201)]))
+    looking = asyncio.ensure_future(shell.recall.ahead([job_id(definition(number)) for number in (200, 201)]))
     while not store.asked:
         await asyncio.sleep(0)
     late, store.late = store.late, None
@@ -107,15 +128,15 @@ async def test_what_is_submitted_and_ends_while_the_store_is_read_is_not_taken_f
     assert job_id(definition(200)) not in shell.core.jobs
     late.set()
     await looking
-    found = await shell.recall(job_id(definition(200)))
+    found = await shell.recall.job(job_id(definition(200)))
     assert found is not None
     assert found.rev >= rev
-    assert await shell.recall(job_id(definition(201))) is None
+    assert await shell.recall.job(job_id(definition(201))) is None
 
 
 async def test_what_is_remembered_as_absent_is_bounded(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asman_server.queue_shell.ABSENT", 10)
+    monkeypatch.setattr("asman_server.recall.ABSENT", 10)
     shell, _, _ = scene
     for start in range(0, 100, 5):
-        await shell.look_ahead([f"{number:064x}" for number in range(start, start + 5)])
-        assert len(shell._absent) <= 15
+        await shell.recall.ahead([f"{number:064x}" for number in range(start, start + 5)])
+        assert len(shell.recall._absent) <= 15

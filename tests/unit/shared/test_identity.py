@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,33 @@ def test_the_fast_way_to_canonical_bytes_equals_rfc_8785(made: dict[str, Any]) -
             canonical_bytes(made, plain=True)
     else:
         assert canonical_bytes(made, plain=True) == wanted
+
+
+texts = st.none() | st.text(max_size=4)
+lists = st.none() | st.lists(st.text(max_size=3), max_size=2)
+definitions = st.builds(
+    Definition,
+    v=st.none() | st.text(max_size=2) | st.integers(0, 9),
+    image=texts,
+    command=texts | lists,
+    entrypoint=texts | lists,
+    workdir=texts,
+    shm_size=texts,
+    env=st.none()
+    | st.dictionaries(st.text(max_size=3) | st.sampled_from(["mp-x", "edit"]), st.text(max_size=3), max_size=3),
+    inputs=st.none() | st.dictionaries(keys, st.builds(DataRef, st.text(max_size=3)), max_size=2),
+    max_duration=texts,
+    tags=lists,
+    outputs=lists,
+)
+
+
+@given(definitions)
+def test_the_id_is_that_of_the_canonical_object_however_it_is_found(definition: Definition) -> None:
+    try:
+        wanted = rfc8785.dumps(canonical_object(definition))
+    except UnicodeEncodeError:
+        with pytest.raises(BadDefinition):
+            job_id(definition)
+    else:
+        assert job_id(definition) == hashlib.sha256(wanted).hexdigest()

@@ -411,7 +411,7 @@ class QueueMachine(RuleBasedStateMachine):
     def load(self, number: int) -> str:
         """Reads a job that has left memory back, as the shell does before a client's request."""
         job = job_id(number)
-        if job not in self.core.jobs and job in self.stored and not self.core.complete:
+        if job not in self.core.jobs and job in self.stored and self.core.may_be_stored(job):
             self.send(ev.Recalled(msgspec.msgpack.decode(self.stored[job], type=Job)))
         return job
 
@@ -428,7 +428,7 @@ class QueueMachine(RuleBasedStateMachine):
             if seen is None:
                 assert wanted.state is State.FINISHED, "an unfinished job has left memory"
                 assert job in self.durable, "a job has left memory before it was durable"
-                assert not core.complete
+                assert core.may_be_stored(job)
                 seen = msgspec.msgpack.decode(self.stored[job], type=Job)
             self.compare_job(seen, wanted)
             assert seen.attempt >= self.attempts.get(job, 0), "an attempt number fell"

@@ -44,4 +44,4 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         job.summary.image = f"image-{number}"
         shared.slim(job)
         assert job.summary.image == f"image-{number}"
-        assert len(shared._texts) <= 13
+        assert len(shared._known) <= 15

@@ -1,0 +1,53 @@
+"""Which ids were never put in: a Bloom filter, because a set of millions of ids would take hundreds of megabytes.
+
+(Bloom, Space/time trade-offs in hash coding with allowable errors, 1970.) Ids are hashes already, so their digits are
+the hash functions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BITS: Final = 2**23
+"""1 MiB. With a million ids in it, one in 40 of all others is taken for one of them; with 100,000, one in 200,000."""
+_HASHES: Final = 4
+_SHIFT: Final = 24
+_MASK: Final = BITS - 1
+
+
+class IdFilter:
+    """See the module. It takes no memory before the first id is put in."""
+
+    __slots__ = ("_bits",)
+
+    def __init__(self) -> None:
+        self._bits: bytearray | None = None
+
+    def add(self, job_id: str) -> None:
+        """Puts an id in, for ever."""
+        if self._bits is None:
+            self._bits = bytearray(BITS // 8)
+        bits, number = self._bits, _number(job_id)
+        for _ in range(_HASHES):
+            bits[(number & _MASK) >> 3] |= 1 << (number & 7)
+            number >>= _SHIFT
+
+    def __contains__(self, job_id: str) -> bool:
+        """Whether an id may have been put in; false is certain."""
+        bits = self._bits
+        if bits is None:
+            return False
+        number = _number(job_id)
+        for _ in range(_HASHES):
+            if not bits[(number & _MASK) >> 3] >> (number & 7) & 1:
+                return False
+            number >>= _SHIFT
+        return True
+
+
+def _number(job_id: str) -> int:
+    """The first digits of an id, which is a sha256 in hex; anything else counts by its characters."""
+    try:
+        return int(job_id[:24], 16)
+    except ValueError:
+        return int.from_bytes(job_id.encode("utf-8", "surrogatepass")[-12:], "big")

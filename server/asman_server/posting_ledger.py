@@ -1,0 +1,176 @@
+"""A ledger for SQLite whose commits are short: what is new goes into one row of a table, and to its own place later.
+
+A commit is durable once it stands in the table ``daybook``, as one row that is simply appended. The same transaction
+posts a section of what earlier commits left there (`daybook`), so the work keeps pace and no commit waits for much of
+it. Who reads from the tables has what it asks for posted first (`posted`); a hub that was killed posts all of it when
+it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from asman_shared.errors import Unavailable
+from asman_shared.units import KIB, MIB
+
+from .commit import Commit
+from .database import unavailable
+from .daybook import VERSION, Daybook, Entry, entry_of
+from .puts import Put
+from .sql_ledger import SqlLedger
+from .tables import daybook
+
+log = logging.getLogger("asman.hub.ledger")
+
+LATER: Final = 256 * KIB
+"""Bytes that may stand in the daybook before commits post a section each."""
+ENTRY_BYTES: Final = 2 * MIB
+"""Bytes of an entry at most; what is larger goes to its place at once."""
+BYTES: Final = 32 * MIB
+"""Bytes of all entries at most."""
+QUIET: Final = 1.0
+"""Seconds in which no section was posted, after which all are."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+class PostingLedger:
+    """See the module. All but the reading of `Daybook.holds` happens in the ledger's thread, one thing after the other.
+
+    Args:
+        ledger: Of the same database.
+
+    Attributes:
+        transactions: Those that it makes.
+    """
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+        self.transactions = ledger.transactions
+        self._daybook = Daybook()
+        self._put = Put(ledger.transactions.engine.dialect, daybook, ("number",), ("body",))
+        self._noted = asyncio.Event()
+
+    async def recover(self) -> None:
+        """Posts what a hub left that was killed, or when that can't be done now, goes on where it stopped.
+
+        To be called before anything is read or written.
+
+        Raises:
+            Unavailable: The database can't be read, or was written by a newer hub.
+        """
+        with unavailable("the daybook of the database can't be read: {}"):
+            await self.transactions.alone(self._read)
+        if self._daybook:
+            log.info("posting what the last hub left", extra={"bytes": self._daybook.bytes})
+            await self.close()
+
+    def _read(self) -> None:
+        book = self._daybook
+        with self.transactions.engine.connect() as connection:
+            rows = connection.execute(select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)).all()
+        for number, body in rows:
+            try:
+                entry = _decode(body)
+            except msgspec.MsgspecError as error:
+                raise Unavailable(f"the daybook of the database can't be read: {error}") from error
+            if entry.v != VERSION:
+                raise Unavailable("the database was left by a newer hub that was killed: start that one again")
+            book.number = number - 1
+            book.note(entry, len(body))
+
+    async def commit(self, commit: Commit) -> None:
+        """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
+        with unavailable("{}"):
+            await self.transactions.alone(lambda: self._commit(commit))
+        self._noted.set()
+
+    def _commit(self, commit: Commit) -> None:
+        book = self._daybook
+        entry = entry_of(commit)
+        body = _encode(entry) if entry is not None else b""
+        if entry is None or len(body) > ENTRY_BYTES or book.bytes + len(body) > BYTES:
+            self._post_all(commit)
+            return
+        posting = book.bytes > LATER
+        with self.transactions.engine.begin() as connection:
+            # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
+            self._put.rows(connection, [(book.number + 1, body)])
+            if posting:
+                self._ledger.write(connection, book.next_section())
+                self._drop(connection, book.outdated())
+        if posting:
+            book.posted()
+        book.note(entry, len(body))
+
+    def _post_all(self, commit: Commit | None = None) -> None:
+        """Puts all that waits in its place, and a commit after it."""
+        with self.transactions.engine.begin() as connection:
+            if self._daybook:
+                self._ledger.write(connection, self._daybook.all())
+            if commit is not None:
+                self._ledger.write(connection, commit)
+            connection.execute(delete(daybook))
+        self._daybook.clear()
+
+    def _drop(self, connection: Connection, newest: int) -> None:
+        if newest:
+            connection.execute(delete(daybook).where(daybook.c.number <= newest))
+
+    async def posted(self, ids: Sequence[str] | None = None) -> None:
+        """Returns when all that was committed is in its tables.
+
+        Args:
+            ids: Of the jobs, definitions or aliases that matter; None for all there are.
+
+        Raises:
+            Unavailable: The database can't be written now.
+        """
+        if self._daybook and (ids is None or self._daybook.holds(ids)):
+            with unavailable("the hub can't write to its database now ({}); try again"):
+                await self.transactions.alone(self._post_all)
+
+    async def keep_posting(self) -> None:
+        """Posts what is left when few or no commits come any more, until it is cancelled."""
+        while True:
+            await self._noted.wait()
+            self._noted.clear()
+            while self._daybook:
+                turns = self._daybook.turns
+                await asyncio.sleep(QUIET)
+                if self._daybook.turns == turns:
+                    try:
+                        await self.posted()
+                    except Unavailable as error:
+                        log.info("the daybook can't be posted now", extra={"error": error.message})
+
+    async def close(self) -> None:
+        """Posts what is left; when that can't be done now, the next hub does it."""
+        try:
+            await self.posted()
+        except Unavailable as error:
+            log.warning("the daybook can't be posted now", extra={"error": error.message})
+
+
+async def open_ledger(engine: AsyncEngine) -> SqlLedger | PostingLedger:
+    """The ledger for a database in its newest schema.
+
+    Postgres writes whole pages seldom enough; there, rows go to their places at once.
+
+    Raises:
+        Unavailable: The database can't be used.
+    """
+    ledger = SqlLedger(engine)
+    if engine.dialect.name != "sqlite":
+        return ledger
+    posting = PostingLedger(ledger)
+    await posting.recover()
+    return posting

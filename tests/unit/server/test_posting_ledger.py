@@ -1,0 +1,260 @@
+"""Commits that are durable before they are in their tables: nothing is lost, and nobody can tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from asman_server import posting_ledger, tables
+from asman_server.commit import Commit, LogChunk
+from asman_server.core import Job
+from asman_server.database import make_engine, migrate
+from asman_server.daybook import SECTIONS, Daybook, entry_of
+from asman_server.posting_ledger import PostingLedger, open_ledger
+from asman_server.sql_ledger import SqlLedger
+from asman_server.store import Store, pack_definition
+from asman_shared.definition import Definition
+from asman_shared.errors import Unavailable
+from asman_shared.messages import Result
+from asman_shared.states import State
+from tests.support.rows import PATIENCE, chunk, commit, job, row, webhook
+
+KEPT = ("jobs", "definitions", "results", "log_chunks", "definition_blobs", "result_blobs", "aliases")
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
+    await migrate(engine)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def ledger(engine: AsyncEngine) -> PostingLedger:
+    made = await open_ledger(engine)
+    assert isinstance(made, PostingLedger)
+    return made
+
+
+async def count(engine: AsyncEngine, table: str) -> int:
+    async with engine.connect() as connection:
+        return int(await connection.scalar(select(func.count()).select_from(tables.metadata.tables[table])) or 0)
+
+
+async def everything(engine: AsyncEngine) -> dict[str, list[Any]]:
+    """What stands in the tables."""
+    async with engine.connect() as connection:
+        return {
+            name: sorted(tuple(found) for found in await connection.execute(select(tables.metadata.tables[name])))
+            for name in KEPT
+        }
+
+
+def spread(number: int, state: State = State.QUEUED, **more: Any) -> Job:
+    """A job whose id is anywhere, as hashes are."""
+    made = job(number, state, **more)
+    made.id = sha256(bytes([number])).hexdigest()
+    return made
+
+
+def lines(number: int, first: int, text: str) -> LogChunk:
+    made = chunk(number, first, [text])
+    made.job = spread(number).id
+    return made
+
+
+async def test_what_is_committed_is_read_although_it_is_not_in_its_table(
+    engine: AsyncEngine, ledger: PostingLedger
+) -> None:
+    made = spread(1, State.FINISHED)
+    result = msgspec.msgpack.encode(Result(worker="w"))
+    await ledger.commit(
+        commit(
+            jobs=[row(made)],
+            definitions=[(made.id, pack_definition(Definition(image="a")))],
+            results=[("q", made.id, result)],
+            chunks=[lines(1, 0, "one")],
+            aliases=[("a" * 64, made.id)],
+        )
+    )
+    assert await count(engine, "jobs") == 0
+    assert await count(engine, "daybook") == 1
+    other = Store(engine, ledger.posted)
+    assert await other.jobs("q", [spread(2).id]) == []
+    assert await count(engine, "jobs") == 0, "what nobody asks for stays where it is"
+    store = Store(engine, ledger.posted)
+    assert await store.unaliased("a" * 64) == made.id
+    assert await store.jobs("q", [made.id]) == [made]
+    assert await store.result("q", made.id) == Result(worker="w")
+    assert await store.definition(made.id) == Definition(image="a")
+    assert [line.text for line in await store.lines("q", made.id, 0, 9)] == ["one"]
+    assert await count(engine, "daybook") == 0
+
+
+async def test_a_hub_that_is_killed_leaves_nothing_behind(engine: AsyncEngine, ledger: PostingLedger) -> None:
+    for number in range(5):
+        await ledger.commit(commit(jobs=[row(spread(number % 3, rev=number))]))
+    assert await count(engine, "jobs") == 0
+    again = await open_ledger(engine)
+    found = await Store(engine, again.posted).page("q", [], None, 10)
+    assert sorted(made.rev for made in found) == [2, 3, 4]
+    assert await count(engine, "daybook") == 0
+
+
+async def test_a_hub_that_can_not_post_what_another_left_goes_on_where_it_stopped(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await ledger.commit(commit(jobs=[row(spread(number))]))
+    async with engine.begin() as connection:
+        await connection.execute(delete(tables.daybook).where(tables.daybook.c.number < 3))
+
+    def full(self: Daybook) -> Commit:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Daybook, "all", full)
+        again = await open_ledger(engine)
+        await again.commit(commit(jobs=[row(spread(9))]))
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await again.posted()
+    assert await count(engine, "daybook") == 4
+    found = await Store(engine, again.posted).page("q", [], None, 10)
+    assert [made.number for made in found] == [9, 4, 3, 2]
+
+
+async def test_the_daybook_of_a_newer_hub_is_left_alone(engine: AsyncEngine, ledger: PostingLedger) -> None:
+    entry = entry_of(commit(jobs=[row(job(1))]))
+    assert entry is not None
+    entry.v += 1
+    async with engine.begin() as connection:
+        await connection.execute(tables.daybook.insert().values(number=1, body=msgspec.msgpack.encode(entry)))
+    with pytest.raises(Unavailable, match="newer hub"):
+        await open_ledger(engine)
+    assert await count(engine, "daybook") == 1
+
+
+async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEngine, ledger: PostingLedger) -> None:
+    kept, gone = spread(1), spread(2)
+    await ledger.commit(commit(jobs=[row(kept), row(gone)], chunks=[lines(1, 0, "x")]))
+    await ledger.commit(commit(forget=[("q", gone.id)], clear=[("q", kept.id)], webhooks=[webhook("w")]))
+    store = Store(engine, ledger.posted)
+    assert await store.jobs("q", [kept.id, gone.id]) == [kept]
+    assert await store.lines("q", kept.id, 0, 9) == []
+
+
+async def test_every_entry_leaves_the_daybook_after_a_round_of_its_sections(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting_ledger, "LATER", 0)
+    for number in range(4 * SECTIONS):
+        await ledger.commit(commit(jobs=[row(spread(number))]))
+        assert await count(engine, "daybook") <= SECTIONS + 1
+    assert await count(engine, "jobs") > 2 * SECTIONS
+    await ledger.posted()
+    assert await count(engine, "jobs") == 4 * SECTIONS
+
+
+async def test_what_is_large_goes_to_its_place_at_once(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.commit(commit(jobs=[row(job(1))], chunks=[chunk(1, 0, ["x" * 40_000])]))
+    assert await count(engine, "jobs") == 1
+    monkeypatch.setattr(posting_ledger, "ENTRY_BYTES", 1000)
+    await ledger.commit(commit(jobs=[row(job(n)) for n in range(2, 12)]))
+    assert await count(engine, "jobs") == 11
+    monkeypatch.setattr(posting_ledger, "ENTRY_BYTES", 10**6)
+    monkeypatch.setattr(posting_ledger, "BYTES", 1000)
+    for number in range(12, 40):
+        await ledger.commit(commit(jobs=[row(job(number))]))
+        assert await count(engine, "daybook") < 12
+    assert await count(engine, "daybook") > 0
+
+
+async def test_what_is_left_is_posted_when_no_more_comes(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting_ledger, "QUIET", 0.01)
+    posting = asyncio.ensure_future(ledger.keep_posting())
+    await ledger.commit(commit(jobs=[row(job(1))]))
+    async with asyncio.timeout(PATIENCE):
+        while await count(engine, "daybook"):
+            await asyncio.sleep(0)
+    assert await count(engine, "jobs") == 1
+    posting.cancel()
+
+
+async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Daybook) -> int:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(posting_ledger, "LATER", -1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Daybook, "outdated", broken)
+        with pytest.raises(Unavailable, match="the disk is gone"):
+            await ledger.commit(commit(jobs=[row(job(1))]))
+    assert await count(engine, "daybook") == 0
+    await ledger.commit(commit(jobs=[row(job(2))]))
+    found = await Store(engine, ledger.posted).page("q", [], None, 9)
+    assert [made.number for made in found] == [2]
+
+
+numbers = st.integers(0, 5)
+jobs_ = st.lists(st.tuples(numbers, st.integers(0, 99)), max_size=4)
+removals = st.lists(numbers, max_size=2)
+
+
+def _commit(changed: list[tuple[int, int]], forgotten: list[int]) -> Commit:
+    made = {number: spread(number, rev=rev) for number, rev in changed}
+    return commit(
+        forget=[("q", spread(number).id) for number in forgotten],
+        jobs=[row(one) for one in made.values()],
+        definitions=[(one.id, bytes([one.rev])) for one in made.values()],
+        definition_blobs=[(one.id, str(one.rev % 3)) for one in made.values()],
+        results=[("q", one.id, bytes([one.rev])) for one in made.values() if one.rev % 2],
+        result_blobs=[("q", one.id, str(one.rev % 5)) for one in made.values() if one.rev % 2],
+        chunks=[lines(n, one.rev % 2, str(one.rev)) for n, one in made.items()],
+        aliases=[(str(one.rev), one.id) for one in made.values()],
+    )
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(jobs_, st.one_of(st.just([]), st.just([]), removals), st.booleans()), max_size=12))
+def test_in_the_end_the_tables_are_what_they_would_be_without_a_daybook(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[list[tuple[int, int]], list[int], bool]]
+) -> None:
+    """Whatever is committed, and wherever the hub is killed in between."""
+
+    async def play() -> None:
+        folder = tmp_path_factory.mktemp("books")
+        plain, posted = (make_engine(f"sqlite:///{folder / name}") for name in ("plain", "posted"))
+        for engine in (plain, posted):
+            async with engine.begin() as connection:
+                await connection.run_sync(tables.metadata.create_all)
+        straight, ledger = SqlLedger(plain), await open_ledger(posted)
+        for changed, forgotten, killed in history:
+            await straight.commit(_commit(changed, forgotten))
+            await ledger.commit(_commit(changed, forgotten))
+            if killed:
+                ledger = await open_ledger(posted)
+        await ledger.close()
+        assert await everything(posted) == await everything(plain)
+        await plain.dispose()
+        await posted.dispose()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(posting_ledger, "LATER", 300)
+        asyncio.run(play())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, client, containers, depth, dialect, latency, logs, page, throughput
+from bench import blobs, client, containers, depth, dialect, fanout, latency, logs, page, throughput
 
 SCENARIOS = {
     "blobs": blobs,
@@ -13,6 +13,7 @@ SCENARIOS = {
     "containers": containers,
     "depth": depth,
     "dialect": dialect,
+    "fanout": fanout,
     "latency": latency,
     "logs": logs,
     "page": page,

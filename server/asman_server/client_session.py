@@ -161,10 +161,11 @@ class ClientSession(SocketSession[ClientMessage]):
             self.access.need(Right.READ)
             for packet in missed or ():
                 self.outbox.push(packet)
-            shell.fanout.watch(self)
+            self.outbox.join(shell.fanout.chorus)
 
     def _leave(self) -> None:
-        self._shell.fanout.leave(self, self._followed)
+        for job_id in self._followed:
+            self._shell.fanout.unfollow(job_id, self)
 
     # ------------------------------------------------------------------------------------ what the queue pushes
 
@@ -172,19 +173,19 @@ class ClientSession(SocketSession[ClientMessage]):
         """A job that this client follows has changed.
 
         The last change waits for the last line, but not for those who watch the queue: they resume by ``seq`` and must
-        have every change in its place.
+        have every change in its place, which the chorus sees to.
         """
         follow = None
         if state.state.over:
             self._followed.discard(state.id)
             follow = self._logs.get(state.id)
-        if follow is None or self._whole:
-            self.outbox.push(packet)
         if follow is not None:
             follow.finish(state, None if self._whole else packet)
+        elif not self._whole:
+            self.outbox.push(packet)
 
     def announce(self, packet: Packet) -> None:
-        """News of the queue."""
+        """How far a job is that this client follows."""
         self.outbox.push(packet)
 
     # ------------------------------------------------------------------------------------------------- requests

@@ -5,18 +5,35 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, client, containers, depth, dialect, fanout, latency, logs, page, throughput
+from bench import (
+    blobs,
+    client,
+    connections,
+    containers,
+    depth,
+    dialect,
+    fanout,
+    growth,
+    latency,
+    logs,
+    page,
+    slowreader,
+    throughput,
+)
 
 SCENARIOS = {
     "blobs": blobs,
     "client": client,
+    "connections": connections,
     "containers": containers,
     "depth": depth,
     "dialect": dialect,
     "fanout": fanout,
+    "growth": growth,
     "latency": latency,
     "logs": logs,
     "page": page,
+    "slowreader": slowreader,
     "throughput": throughput,
 }
 

@@ -263,8 +263,8 @@ class CrowdProcess:
 
     def __exit__(self, *_: object) -> None:
         """Ends it."""
-        self._process.kill()
-        self._process.wait()
+        with self._process:
+            self._process.kill()
 
     def _order(self, **what: Any) -> None:
         assert self._process.stdin is not None

@@ -32,6 +32,12 @@ AHEAD = 2
 """Jobs of the client that are on their way, where changes are made in a row: one is written while one is told."""
 PROTOCOL = "asman.v1.msgpack"
 HELLO: bytes = msgpack.packb([{"type": "hello", "follow": "queue"}])
+PEERS: dict[str, Callable[[], str]] = {
+    "websockets": lambda: sys.executable,
+    "starlette": lambda: sys.executable,
+    "picows": picows_python,
+}
+"""Which interpreter each of them needs."""
 CHANGED: bytes = msgpack.packb("type") + msgpack.packb("changed")
 """In each change once."""
 
@@ -41,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subscribers", type=int, nargs="+", default=SUBSCRIBERS, help="sizes [100 1000 5000]")
     parser.add_argument("--rounds", type=int, default=5, help="turns that each system has [5]")
     parser.add_argument("--sends", type=int, default=30_000, help="changes times subscribers of one turn [30000]")
-    parser.add_argument("--alone", action="store_true", help="without the others")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="measured beside it [all]")
 
 
 class System(Protocol):
@@ -81,13 +87,16 @@ class HubSystem:
     hello = HELLO
     token = CHANGED
 
-    def __init__(self, hub: HubProcess) -> None:
+    def __init__(self, hub: HubProcess, name: str = "fanout", image: str = "a") -> None:
         self.pid = hub.pid
-        queue = hub.queue("fanout").replace("http", "ws", 1)
+        self._image = image
+        queue = hub.queue(name).replace("http", "ws", 1)
         self.address = f"{queue}/client"
-        self._socket = connect(
+        self._stack = ExitStack()
+        dialled = connect(
             self.address, subprotocols=[Subprotocol(PROTOCOL)], compression=None, max_size=None, ping_interval=None
         )
+        self._socket = self._stack.enter_context(dialled)
         self._socket.send(msgpack.packb([{"type": "hello"}]))
         self._jobs = 0
         self._unanswered = 0
@@ -97,7 +106,7 @@ class HubSystem:
         submits = []
         for _ in range(count):
             self._jobs += 1
-            definition = {"image": "a", "command": ["echo", str(self._jobs)]}
+            definition = {"image": self._image, "command": ["echo", str(self._jobs)]}
             submits.append({"type": "submit", "ref": self._jobs, "definition": definition, "follow": False})
         self._unanswered += count
         self._socket.send(msgpack.packb(submits))
@@ -123,7 +132,7 @@ class HubSystem:
 
     def close(self) -> None:
         """Ends the client."""
-        self._socket.close()
+        self._stack.close()
 
 
 class PeerSystem:
@@ -166,8 +175,8 @@ class PeerSystem:
 
     def close(self) -> None:
         """Ends it."""
-        self._process.kill()
-        self._process.wait()
+        with self._process:
+            self._process.kill()
 
 
 class Turn:
@@ -184,15 +193,15 @@ class Turn:
         process = psutil.Process(system.pid)
         changes = max(4, sends // subscribers)
         before = sum(process.cpu_times()[:2])
-        took, _ = _deliver(system, crowd, changes, system.row)
+        took, _ = deliver(system, crowd, changes, system.row)
         self.cost = (sum(process.cpu_times()[:2]) - before) / (changes * subscribers)
         self.row = subscribers * changes / took
-        self.delay = median(_deliver(system, crowd, 1, system.change)[0] for _ in range(max(3, changes // 4)))
-        took, _ = _deliver(system, crowd, TOGETHER, system.change)
+        self.delay = median(deliver(system, crowd, 1, system.change)[0] for _ in range(max(3, changes // 4)))
+        took, _ = deliver(system, crowd, TOGETHER, system.change)
         self.together = subscribers * TOGETHER / took
 
 
-def _deliver(system: System, crowd: CrowdProcess, count: int, make: Callable[[int], None]) -> tuple[float, int]:
+def deliver(system: System, crowd: CrowdProcess, count: int, make: Callable[[int], None]) -> tuple[float, int]:
     """Makes changes and waits for the last subscriber; returns the seconds and all bytes that came."""
     crowd.expect(system.token, count)
     begun = time.monotonic_ns()
@@ -203,8 +212,8 @@ def _deliver(system: System, crowd: CrowdProcess, count: int, make: Callable[[in
 
 
 @contextmanager
-def systems(folder: Path, *, alone: bool, notes: list[str]) -> Iterator[list[tuple[System, CrowdProcess]]]:
-    """Asman and, unless it is to be alone, the others, each with its own crowd."""
+def systems(folder: Path, peers: Sequence[str], notes: list[str]) -> Iterator[list[tuple[System, CrowdProcess]]]:
+    """Asman and the others, each with its own crowd."""
     with ExitStack() as stack:
         hub = HubProcess(folder)
         hub.start()
@@ -212,42 +221,36 @@ def systems(folder: Path, *, alone: bool, notes: list[str]) -> Iterator[list[tup
         own = HubSystem(hub)
         stack.callback(own.close)
         everyone: list[tuple[System, CrowdProcess]] = [(own, stack.enter_context(CrowdProcess()))]
-        if not alone:
-            size = _size_of_a_change(own, everyone[0][1])
-            notes.append(f"A change is {size} bytes for each subscriber; the others send as many.")
-            pythons: dict[str, Callable[[], str]] = {
-                "websockets": lambda: sys.executable,
-                "starlette": lambda: sys.executable,
-                "picows": picows_python,
-            }
-            for kind, python in pythons.items():
-                try:
-                    peer = PeerSystem(kind, python(), size)
-                except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
-                    notes.append(f"{kind} is not measured: {error}")
-                    continue
-                stack.callback(peer.close)
-                everyone.append((peer, stack.enter_context(CrowdProcess())))
+        size = _size_of_a_change(own, everyone[0][1])
+        notes.append(f"A change is {size} bytes for each subscriber; the others send as many.")
+        for kind in peers:
+            try:
+                peer = PeerSystem(kind, PEERS[kind](), size)
+            except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+                notes.append(f"{kind} is not measured: {error}")
+                continue
+            stack.callback(peer.close)
+            everyone.append((peer, stack.enter_context(CrowdProcess())))
         yield everyone
 
 
 def _size_of_a_change(hub: HubSystem, crowd: CrowdProcess) -> int:
     """Bytes that a follower of the hub is sent for one change."""
     crowd.dial(hub.address, hub.protocol, [hub.hello])
-    return _deliver(hub, crowd, 1, hub.change)[1]
+    return deliver(hub, crowd, 1, hub.change)[1]
 
 
 def run(wanted: argparse.Namespace) -> Report:
     """Measures all systems in turns, at each size."""
     report = Report("fanout")
     sizes: Sequence[int] = sorted(wanted.subscribers)
-    with tempfile.TemporaryDirectory() as folder, systems(Path(folder), alone=wanted.alone, notes=report.notes) as all_:
-        connected = {system.name: 0 if wanted.alone or system.name != "asman" else 1 for system, _ in all_}
+    with tempfile.TemporaryDirectory() as folder, systems(Path(folder), wanted.peers, report.notes) as all_:
+        connected = {system.name: int(system.name == "asman") for system, _ in all_}
         for size in sizes:
             for system, crowd in all_:
                 crowd.dial(system.address, system.protocol, [system.hello] * (size - connected[system.name]))
                 connected[system.name] = size
-                _deliver(system, crowd, 1, system.change)
+                deliver(system, crowd, 1, system.change)
             turns: dict[str, list[Turn]] = {system.name: [] for system, _ in all_}
             for _ in range(wanted.rounds):
                 for system, crowd in all_:

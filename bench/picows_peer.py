@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import venv
 from pathlib import Path
 from typing import Final
 
-FOLDER: Final = Path(__file__).parent / ".peers-fanout"
-WANTED: Final = ("picows==2.3.1", "aiofastnet==1.2.0", "uvloop==0.23.0")
-"""aiofastnet is the transport that picows prefers."""
+FOLDER: Final = Path(__file__).parent / ".peers" / "picows"
+WANTED: Final = Path(__file__).parent / "peers" / "requirements" / "picows.txt"
 
 
 def picows_python() -> str:
@@ -21,11 +19,11 @@ def picows_python() -> str:
     """
     python = FOLDER / "bin" / "python"
     stamp = FOLDER / "made-with"
-    made_with = f"{sys.version}\n{FOLDER}\n" + "\n".join(WANTED)
+    made_with = f"{FOLDER}\n{WANTED.read_text()}"
     if not stamp.exists() or stamp.read_text() != made_with:
         venv.create(FOLDER, clear=True, with_pip=True)
         done = subprocess.run(
-            [str(python), "-m", "pip", "install", "-q", "--only-binary=:all:", *WANTED],
+            [str(python), "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "-r", str(WANTED)],
             capture_output=True,
             text=True,
             check=False,

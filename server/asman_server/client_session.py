@@ -104,26 +104,6 @@ class ClientSession(SocketSession[ClientMessage]):
         self._followed: set[str] = set()
         self._whole = False
         self._tasks: asyncio.TaskGroup
-        self._takes: dict[type, Callable[[Any], Awaitable[None] | None]] = {
-            Submit: self._submit,
-            Cancel: self._cancel,
-            Delete: self._delete,
-            Get: self._get,
-            List: self._list,
-            Workers: self._list_workers,
-            Follow: self._follow,
-            Unfollow: self._unfollow,
-            ReadLog: self._read_log,
-            Summarise: self._summarise,
-            Explain: self._explain,
-            Validate: self._validate,
-            Configure: self._configure,
-            PutBlobs: self._put_blobs,
-            GetBlobs: self._get_blobs,
-            Ping: self.ping,
-            Pong: _ignore,
-            Hello: _ignore,
-        }
 
     async def _serve(self) -> None:
         hello, rest = await self.first(Hello)
@@ -131,7 +111,7 @@ class ClientSession(SocketSession[ClientMessage]):
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
-                    await self.each(rest, lambda message: self._takes[type(message)](message))
+                    await self.each(rest, self._take)
                 finally:
                     self.outbox.close()
                     for follow in self._logs.values():
@@ -140,6 +120,9 @@ class ClientSession(SocketSession[ClientMessage]):
             raise group.exceptions[0] from None
         finally:
             self._leave()
+
+    def _take(self, message: ClientMessage) -> Awaitable[None] | None:
+        return _TAKES[type(message)](self, message)
 
     def _welcome(self, hello: Hello) -> None:
         shell = self._shell
@@ -304,5 +287,27 @@ class ClientSession(SocketSession[ClientMessage]):
         return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
 
 
-def _ignore(_message: Any) -> None:
+def _ignore(_session: ClientSession, _message: Any) -> None:
     """A message that needs nothing."""
+
+
+_TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]] = {
+    Submit: ClientSession._submit,
+    Cancel: ClientSession._cancel,
+    Delete: ClientSession._delete,
+    Get: ClientSession._get,
+    List: ClientSession._list,
+    Workers: ClientSession._list_workers,
+    Follow: ClientSession._follow,
+    Unfollow: ClientSession._unfollow,
+    ReadLog: ClientSession._read_log,
+    Summarise: ClientSession._summarise,
+    Explain: ClientSession._explain,
+    Validate: ClientSession._validate,
+    Configure: ClientSession._configure,
+    PutBlobs: ClientSession._put_blobs,
+    GetBlobs: ClientSession._get_blobs,
+    Ping: ClientSession.ping,
+    Pong: _ignore,
+    Hello: _ignore,
+}

@@ -15,7 +15,7 @@ import msgpack
 
 from asman_shared.units import KIB
 from bench.crowd import CrowdProcess
-from bench.fanout import PROTOCOL, PeerSystem
+from bench.fanout import PROTOCOL, HubSystem, PeerSystem, deliver
 from bench.measure import Report, rss
 from tests.support.processes import HubProcess
 
@@ -79,9 +79,10 @@ def _peer(kind: str) -> Iterator[_Listener]:
         peer.close()
 
 
+WATCHING = "asman, client that watches its queue"
 KINDS: dict[str, Callable[[], AbstractContextManager[_Listener]]] = {
     "asman, client": lambda: _hub("client", _hello),
-    "asman, client that watches its queue": lambda: _hub("client", _watch),
+    WATCHING: lambda: _hub("client", _watch),
     "asman, worker": lambda: _hub("worker", _register),
     "starlette on uvicorn": lambda: _peer("starlette"),
     "websockets": lambda: _peer("websockets"),
@@ -91,6 +92,7 @@ KINDS: dict[str, Callable[[], AbstractContextManager[_Listener]]] = {
 def run(wanted: argparse.Namespace) -> Report:
     """Fills each system in turns."""
     report = Report("connections")
+    heard: list[float] = []
     memory: dict[str, list[float]] = {name: [] for name in wanted.kinds}
     accepts: dict[str, list[float]] = {name: [] for name in wanted.kinds}
     for _ in range(wanted.rounds):
@@ -101,10 +103,14 @@ def run(wanted: argparse.Namespace) -> Report:
                 took = _dial(crowd, listener, WARM, wanted.connections)
                 memory[name].append((rss(listener.pid) - before) / wanted.connections / KIB)
                 accepts[name].append(wanted.connections / took)
+                if name == WATCHING:
+                    heard.append(_heard_by_all(crowd, listener))
     for name, values in memory.items():
         report.add(f"{name}: memory of one", "KiB", values, "20" if name.startswith("asman") else "")
     for name, values in accepts.items():
         report.add(f"{name}: accepted", "connections/s", values)
+    if heard:
+        report.add(f"{wanted.connections + WARM:,} that watch one queue: the last hears of a change after", "ms", heard)
     report.notes += [
         f"{wanted.connections:,} connections to one process, held at once: what its resident memory grew by, for each. "
         "Compression is off everywhere.",
@@ -113,6 +119,15 @@ def run(wanted: argparse.Namespace) -> Report:
         f"uvloop {version('uvloop')}.",
     ]
     return report
+
+
+def _heard_by_all(crowd: CrowdProcess, listener: _Listener) -> float:
+    """Milliseconds until everyone who is connected has heard of a change: all of them are really there."""
+    system = HubSystem(listener.pid, listener.address)
+    try:
+        return 1000 * deliver(system, crowd, 1, system.change)[0]
+    finally:
+        system.close()
 
 
 def _dial(crowd: CrowdProcess, listener: _Listener, start: int, count: int) -> float:

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 from asman_server.open_files import raise_open_files
 
-DIALLING = 128
-"""Handshakes that are under way at a time."""
+DIALLING = 64
+"""Handshakes that are under way at a time: fewer than asyncio's servers let wait, or some are dropped and come late."""
 BUFFER = 256 * 1024
 PATIENCE = 60.0
 """Seconds in which something must come when anything is awaited."""

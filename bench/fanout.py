@@ -50,6 +50,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="measured beside it [all]")
 
 
+def client_address(hub: HubProcess, queue: str) -> str:
+    """Where clients of a queue dial."""
+    return f"{hub.queue(queue)}/client".replace("http", "ws", 1)
+
+
 class System(Protocol):
     """What is measured.
 
@@ -80,18 +85,23 @@ class System(Protocol):
 
 
 class HubSystem:
-    """A hub with one queue. A change is a job that a client submits, and it is durable before it is told."""
+    """A queue of a hub. A change is a job that a client submits, and it is durable before it is told.
+
+    Args:
+        pid: The hub.
+        address: Where clients of the queue dial.
+        image: Of all its jobs.
+    """
 
     name = "asman"
     protocol = PROTOCOL
     hello = HELLO
     token = CHANGED
 
-    def __init__(self, hub: HubProcess, name: str = "fanout", image: str = "a") -> None:
-        self.pid = hub.pid
+    def __init__(self, pid: int, address: str, image: str = "a") -> None:
+        self.pid = pid
+        self.address = address
         self._image = image
-        queue = hub.queue(name).replace("http", "ws", 1)
-        self.address = f"{queue}/client"
         self._stack = ExitStack()
         dialled = connect(
             self.address, subprotocols=[Subprotocol(PROTOCOL)], compression=None, max_size=None, ping_interval=None
@@ -218,7 +228,7 @@ def systems(folder: Path, peers: Sequence[str], notes: list[str]) -> Iterator[li
         hub = HubProcess(folder)
         hub.start()
         stack.callback(hub.kill)
-        own = HubSystem(hub)
+        own = HubSystem(hub.pid, client_address(hub, "fanout"))
         stack.callback(own.close)
         everyone: list[tuple[System, CrowdProcess]] = [(own, stack.enter_context(CrowdProcess()))]
         size = _size_of_a_change(own, everyone[0][1])

@@ -13,7 +13,7 @@ from statistics import median
 
 from asman_shared.units import MIB
 from bench.crowd import CrowdProcess
-from bench.fanout import HubSystem, deliver
+from bench.fanout import HubSystem, client_address, deliver
 from bench.measure import Report, rss
 from tests.support.processes import HubProcess
 
@@ -83,7 +83,7 @@ def run(wanted: argparse.Namespace) -> Report:
         stack.callback(hub.kill)
         queues: dict[str, tuple[HubSystem, CrowdProcess]] = {}
         for name, deaf in (("all read", 0), ("one never reads", 1)):
-            system = HubSystem(hub, name.replace(" ", "-"))
+            system = HubSystem(hub.pid, client_address(hub, name.replace(" ", "-")))
             stack.callback(system.close)
             crowd = stack.enter_context(CrowdProcess())
             crowd.dial(system.address, system.protocol, [system.hello] * wanted.subscribers, stalled=deaf)
@@ -112,7 +112,7 @@ def run(wanted: argparse.Namespace) -> Report:
 
 def _overrun(hub: HubProcess, report: Report) -> None:
     """Makes changes until the hub lets go of one that never reads."""
-    system = HubSystem(hub, "overrun", IMAGE)
+    system = HubSystem(hub.pid, client_address(hub, "overrun"), IMAGE)
     with CrowdProcess() as crowd, _Peak(hub.pid) as peak:
         try:
             crowd.dial(system.address, system.protocol, [system.hello] * (BESIDE + 1), stalled=1)

@@ -22,7 +22,7 @@ def test_fan_out() -> None:
 
 
 def test_connections() -> None:
-    kinds = ["asman, worker", "starlette on uvicorn"]
+    kinds = ["asman, client that watches its queue", "asman, worker"]
     found = figures(connections.run(argparse.Namespace(connections=5, rounds=1, kinds=kinds)))
     for kind in kinds:
         assert found[f"{kind}: accepted"][0] > 0

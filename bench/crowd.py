@@ -32,6 +32,8 @@ BUFFER = 256 * 1024
 PATIENCE = 60.0
 """Seconds in which something must come when anything is awaited."""
 _PING, _PONG = 0x89, 0x8A
+_SHORT_PING = b"\x89\x04"
+"""How uvicorn's pings begin."""
 _MASKED = 0x80
 _STDIN = 0
 
@@ -165,25 +167,19 @@ class Crowd:
             return False
         except ConnectionError:
             size = 0
-        if size == 0:
-            self._poll.unregister(dialled.fd)
-            dialled.socket.close()
-            del self._all[dialled.fd]
-            self._closed += 1
+        if not size:
+            self._gone(dialled)
             return False
         self._bytes += size
-        chunk = bytes(self._view[:size])
-        if chunk[0] == _PING or b"\x89\x04" in chunk:
-            self._answer_pings(dialled, chunk)
+        buffer = self._buffer
+        if buffer[0] == _PING or buffer.find(_SHORT_PING, 0, size) >= 0:
+            self._answer_pings(dialled, bytes(self._view[:size]))
         if not self._token:
             return False
-        if dialled.tail:
-            chunk = dialled.tail + chunk
-        found = chunk.count(self._token)
-        # A token that is cut in two is found with the next piece; one that was found is not found again.
-        keep = len(self._token) - 1
-        rest = chunk[max(len(chunk) - keep, chunk.rfind(self._token) + len(self._token) if found else 0) :]
-        dialled.tail = rest if keep and any(rest.endswith(self._token[:n]) for n in range(1, keep + 1)) else b""
+        if dialled.tail or buffer[size - 1] in self._token:
+            found = self._count_cut(dialled, bytes(self._view[:size]))
+        else:
+            found = buffer.count(self._token, 0, size)
         if not found:
             return False
         before = dialled.count
@@ -194,6 +190,22 @@ class Crowd:
             self._left -= 1
             return self._left == 0
         return False
+
+    def _count_cut(self, dialled: _Dialled, chunk: bytes) -> int:
+        """Counts where a token may be cut in two: its beginning is kept, and one that was found is not found again."""
+        chunk = dialled.tail + chunk
+        found = chunk.count(self._token)
+        keep = len(self._token) - 1
+        rest = chunk[max(len(chunk) - keep, chunk.rfind(self._token) + len(self._token) if found else 0) :]
+        cut = [length for length in range(1, keep + 1) if rest.endswith(self._token[:length])]
+        dialled.tail = rest[-cut[-1] :] if cut else b""
+        return found
+
+    def _gone(self, dialled: _Dialled) -> None:
+        self._poll.unregister(dialled.fd)
+        dialled.socket.close()
+        del self._all[dialled.fd]
+        self._closed += 1
 
     def _answer_pings(self, dialled: _Dialled, chunk: bytes) -> None:
         """Answers pings of a piece that begins with a frame, so that the connection is kept."""

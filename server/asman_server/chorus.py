@@ -3,9 +3,8 @@
 What is said to a chorus in one turn of the event loop becomes one frame of each language. It goes straight to the
 transports of the members whose outbox is empty and whose socket has room: for each of them a change costs one call, and
 nothing is looked up. Whoever has something of its own to say, or no room, or is going away, is held apart meanwhile and
-gets the same messages through its outbox, in their place among its own. Measured with 5,000 subscribers: 15 µs of
-processor time for each and a frame for each by its outbox, 5.5 with a shared frame, 4.0 with nothing looked up; the
-system call alone is 3.
+gets the same messages through its outbox, in their place among its own. Measured with 1,000 subscribers: a frame for
+each by its outbox took 15 µs of processor time, this takes 8, of which the system call is nearly all.
 """
 
 from __future__ import annotations

@@ -5,18 +5,37 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import blobs, client, containers, depth, dialect, latency, logs, page, profile, throughput
+from bench import (
+    blobs,
+    client,
+    connections,
+    containers,
+    depth,
+    dialect,
+    fanout,
+    growth,
+    latency,
+    logs,
+    page,
+    profile,
+    slowreader,
+    throughput,
+)
 
 SCENARIOS = {
     "blobs": blobs,
     "client": client,
+    "connections": connections,
     "containers": containers,
     "depth": depth,
     "dialect": dialect,
+    "fanout": fanout,
+    "growth": growth,
     "latency": latency,
     "logs": logs,
     "page": page,
     "profile": profile,
+    "slowreader": slowreader,
     "throughput": throughput,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Route, WebSocketRoute
+from starlette.routing import Match, Route
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
@@ -27,12 +27,15 @@ from .dialect.client_session import DialectClient
 from .dialect.local import LocalGate, is_loopback
 from .dialect.log_slices import Cursors
 from .dialect.worker_session import DialectWorker
+from .door import Door
 from .hub import Hub
 from .session import close_reason, language_of
 from .worker_session import WorkerSession
 
 
-def _socket(kind: type[ClientSession] | type[WorkerSession], older: dialect.Kind) -> object:
+def _socket(
+    kind: type[ClientSession] | type[WorkerSession], older: dialect.Kind
+) -> Callable[[WebSocket], Awaitable[None]]:
     """The endpoint of one kind of websocket; who asks for no subprotocol at all speaks the JSON dialect.
 
     The queue is loaded first; what the dialler says meanwhile waits in its socket, so that the first
@@ -72,13 +75,10 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=rest.CORS)
 
 
-def _sockets() -> Iterator[WebSocketRoute]:
-    """The websockets of a queue, also at the addresses that they had before there was ``/q``."""
+def _sockets() -> dict[str, Callable[[WebSocket], Awaitable[None]]]:
+    """The websockets of a queue."""
     client = _socket(ClientSession, DialectClient)
-    worker = _socket(WorkerSession, DialectWorker)
-    for prefix in ("/q/{queue}", "/{queue}"):
-        for name, endpoint in (("client", client), ("browser", client), ("worker", worker)):
-            yield WebSocketRoute(f"{prefix}/{name}", endpoint)  # type: ignore[arg-type]
+    return {"client": client, "browser": client, "worker": _socket(WorkerSession, DialectWorker)}
 
 
 def _gates(hub: Hub) -> list[Middleware]:
@@ -123,9 +123,8 @@ def make_app(hub: Hub) -> Starlette:
             *api.routes(),
             Route(openapi.PATH, rest.answers(openapi.openapi), methods=["GET"]),
             *operations.routes(),
-            *_sockets(),
         ],
-        middleware=_gates(hub),
+        middleware=[*_gates(hub), Middleware(Door, sockets=_sockets())],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
     )

@@ -105,26 +105,6 @@ class ClientSession(SocketSession[ClientMessage]):
         self._identified: dict[int, tuple[Submit, str]] = {}
         self._whole = False
         self._tasks: asyncio.TaskGroup
-        self._takes: dict[type, Callable[[Any], Awaitable[None] | None]] = {
-            Submit: self._submit,
-            Cancel: self._cancel,
-            Delete: self._delete,
-            Get: self._get,
-            List: self._list,
-            Workers: self._list_workers,
-            Follow: self._follow,
-            Unfollow: self._unfollow,
-            ReadLog: self._read_log,
-            Summarise: self._summarise,
-            Explain: self._explain,
-            Validate: self._validate,
-            Configure: self._configure,
-            PutBlobs: self._put_blobs,
-            GetBlobs: self._get_blobs,
-            Ping: self.ping,
-            Pong: _ignore,
-            Hello: _ignore,
-        }
 
     async def _serve(self) -> None:
         hello, rest = await self.first(Hello)
@@ -132,7 +112,7 @@ class ClientSession(SocketSession[ClientMessage]):
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
-                    await self.each(rest, lambda message: self._takes[type(message)](message))
+                    await self.each(rest, self._take)
                 finally:
                     self.outbox.close()
                     for follow in self._logs.values():
@@ -141,6 +121,9 @@ class ClientSession(SocketSession[ClientMessage]):
             raise group.exceptions[0] from None
         finally:
             self._leave()
+
+    def _take(self, message: ClientMessage) -> Awaitable[None] | None:
+        return _TAKES[type(message)](self, message)
 
     def _welcome(self, hello: Hello) -> None:
         shell = self._shell
@@ -162,10 +145,11 @@ class ClientSession(SocketSession[ClientMessage]):
             self.access.need(Right.READ)
             for packet in missed or ():
                 self.outbox.push(packet)
-            shell.fanout.watch(self)
+            self.outbox.join(shell.fanout.chorus)
 
     def _leave(self) -> None:
-        self._shell.fanout.leave(self, self._followed)
+        for job_id in self._followed:
+            self._shell.fanout.unfollow(job_id, self)
 
     # ------------------------------------------------------------------------------------ what the queue pushes
 
@@ -173,19 +157,19 @@ class ClientSession(SocketSession[ClientMessage]):
         """A job that this client follows has changed.
 
         The last change waits for the last line, but not for those who watch the queue: they resume by ``seq`` and must
-        have every change in its place.
+        have every change in its place, which the chorus sees to.
         """
         follow = None
         if state.state.over:
             self._followed.discard(state.id)
             follow = self._logs.get(state.id)
-        if follow is None or self._whole:
-            self.outbox.push(packet)
         if follow is not None:
             follow.finish(state, None if self._whole else packet)
+        elif not self._whole:
+            self.outbox.push(packet)
 
     def announce(self, packet: Packet) -> None:
-        """News of the queue."""
+        """How far a job is that this client follows."""
         self.outbox.push(packet)
 
     # ------------------------------------------------------------------------------------------------- requests
@@ -306,5 +290,27 @@ class ClientSession(SocketSession[ClientMessage]):
         return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
 
 
-def _ignore(_message: Any) -> None:
+def _ignore(_session: ClientSession, _message: Any) -> None:
     """A message that needs nothing."""
+
+
+_TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]] = {
+    Submit: ClientSession._submit,
+    Cancel: ClientSession._cancel,
+    Delete: ClientSession._delete,
+    Get: ClientSession._get,
+    List: ClientSession._list,
+    Workers: ClientSession._list_workers,
+    Follow: ClientSession._follow,
+    Unfollow: ClientSession._unfollow,
+    ReadLog: ClientSession._read_log,
+    Summarise: ClientSession._summarise,
+    Explain: ClientSession._explain,
+    Validate: ClientSession._validate,
+    Configure: ClientSession._configure,
+    PutBlobs: ClientSession._put_blobs,
+    GetBlobs: ClientSession._get_blobs,
+    Ping: ClientSession.ping,
+    Pong: _ignore,
+    Hello: _ignore,
+}

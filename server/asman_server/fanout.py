@@ -1,8 +1,9 @@
 """Who is told what: changes numbered once, encoded once, and shared by every subscriber.
 
-Subscribers are told in the order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in
-the stream of changes of a queue. The epoch is drawn when the queue is loaded, so a place from before a restart is
-recognised as such; a window of the newest changes lets a client that comes back have exactly what it missed.
+Clients that watch the queue are its `Chorus`: a change costs each of them one write. All others are called, in the
+order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of a
+queue. The epoch is drawn when the queue is loaded, so a place from before a restart is recognised as such; a window of
+the newest changes lets a client that comes back have exactly what it missed.
 """
 
 from __future__ import annotations
@@ -15,18 +16,30 @@ from typing import Final, Protocol
 from asman_shared.codec import Packet
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, WorkerChanged, WorkerState
 
+from .chorus import Chorus
+
 WINDOW: Final = 4096
 """Changes kept for clients that come back."""
 
 
-class Subscriber(Protocol):
-    """A client's connection, as the queue sees it."""
+class Follower(Protocol):
+    """Who is told of single jobs."""
 
     def changed(self, packet: Packet, state: JobState) -> None:
-        """A job that this client follows has changed."""
+        """A job that it follows has changed."""
 
     def announce(self, packet: Packet) -> None:
-        """News of the queue, or of how far a job is that this client follows."""
+        """How far a job is that it follows."""
+
+
+class Watcher(Protocol):
+    """Who is told of everything, and not in the messages of the protocol, or it would be in the chorus."""
+
+    def changed(self, packet: Packet, state: JobState) -> None:
+        """A job has changed."""
+
+    def announce(self, packet: Packet) -> None:
+        """News of the queue."""
 
 
 class Fanout:
@@ -34,38 +47,41 @@ class Fanout:
 
     Args:
         counts: Gives the queue's totals.
+
+    Attributes:
+        chorus: The outboxes of clients that are told everything. One that follows single jobs too is called besides,
+            after the chorus has been told.
     """
 
     def __init__(self, counts: Callable[[], Counts]) -> None:
         self.epoch = secrets.token_hex(8)
         self.seq = 0
-        self.watchers: dict[Subscriber, None] = {}
-        self.followers: dict[str, dict[Subscriber, None]] = {}
+        self.chorus = Chorus()
+        self.watchers: dict[Watcher, None] = {}
+        self.followers: dict[str, dict[Follower, None]] = {}
         self._window: deque[tuple[int, Packet]] = deque(maxlen=WINDOW)
         self._counts = counts
         self._told = Counts()
 
-    def watch(self, subscriber: Subscriber) -> None:
-        """Pushes every change of the queue to a client from now on."""
-        self.watchers[subscriber] = None
+    def watch(self, watcher: Watcher) -> None:
+        """Tells it every change of the queue from now on."""
+        self.watchers[watcher] = None
 
-    def follow(self, job_id: str, subscriber: Subscriber) -> None:
-        """Pushes a job's changes to a client from now on, until the job is finished."""
-        self.followers.setdefault(job_id, {})[subscriber] = None
+    def unwatch(self, watcher: Watcher) -> None:
+        """Ends `watch`."""
+        self.watchers.pop(watcher, None)
 
-    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
+    def follow(self, job_id: str, follower: Follower) -> None:
+        """Tells it a job's changes from now on, until the job is finished."""
+        self.followers.setdefault(job_id, {})[follower] = None
+
+    def unfollow(self, job_id: str, follower: Follower) -> None:
         """Ends `follow`."""
         own = self.followers.get(job_id)
         if own is not None:
-            own.pop(subscriber, None)
+            own.pop(follower, None)
             if not own:
                 del self.followers[job_id]
-
-    def leave(self, subscriber: Subscriber, followed: set[str]) -> None:
-        """A client has gone."""
-        self.watchers.pop(subscriber, None)
-        for job_id in followed:
-            self.unfollow(job_id, subscriber)
 
     def missed(self, epoch: str, seq: int) -> list[Packet] | None:
         """The changes after ``seq``, or None when they are no longer known."""
@@ -85,32 +101,34 @@ class Fanout:
         # A packet that carries the summary must reach everyone, so it is never replaced by a later state.
         packet = Packet(Changed(seq=self.seq, job=state), key=None if first else state.id)
         self._window.append((self.seq, packet))
-        for subscriber in list(self.watchers):
-            subscriber.changed(packet, state)
-        for subscriber in list(self.followers.get(state.id, ())):
-            if subscriber not in self.watchers:
-                subscriber.changed(packet, state)
+        self.chorus.say(packet)
+        for watcher in list(self.watchers):
+            watcher.changed(packet, state)
+        for follower in list(self.followers.get(state.id, ())):
+            follower.changed(packet, state)
 
     def progress(self, packet: Packet, job_id: str) -> None:
         """Tells those who follow a job by itself how far it is."""
-        for subscriber in list(self.followers.get(job_id, ())):
-            subscriber.announce(packet)
+        for follower in list(self.followers.get(job_id, ())):
+            follower.announce(packet)
 
     def worker(self, state: WorkerState) -> None:
         """Tells watchers about a worker."""
         self.seq += 1
         packet = Packet(WorkerChanged(seq=self.seq, worker=state), key=state.id)
         self._window.append((self.seq, packet))
+        self.chorus.say(packet)
         for watcher in list(self.watchers):
             watcher.announce(packet)
 
     def totals(self) -> None:
-        """Tells watchers the queue's totals, if they are not what was told last."""
-        if not self.watchers:
+        """Tells who is told everything the queue's totals, if they are not what was told last."""
+        if not self.watchers and not self.chorus:
             return
         counts = self._counts()
         if counts != self._told:
             self._told = counts
             packet = Packet(CountsChanged(counts=counts), key="counts")
+            self.chorus.say(packet)
             for watcher in list(self.watchers):
                 watcher.announce(packet)

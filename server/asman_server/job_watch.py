@@ -97,7 +97,7 @@ class JobWatch:
             self._news.set()
 
     def announce(self, packet: Packet) -> None:
-        """News of the queue, which nobody here asked for."""
+        """How far the job is, which nobody here asked for."""
 
     def lines(self, packet: Packet, first: int, last: int) -> None:
         """New lines have come."""

@@ -18,6 +18,7 @@ from .config import HubConfig
 from .garbage import look_seldom
 from .hub import Hub
 from .logging_setup import set_up_logging
+from .open_files import raise_open_files
 from .transport import HubHttpProtocol, HubWebSocketProtocol
 
 log = logging.getLogger("asman.hub")
@@ -169,6 +170,7 @@ def run_hub(config: HubConfig, on_ready: Callable[[str], None] | None = None) ->
 
     set_up_logging(config.log_level, config.log_format)
 
+    raise_open_files()
     look_seldom()
 
     async def main() -> None:

@@ -14,18 +14,22 @@ from typing import Protocol
 from asman_shared.codec import Language, Packet, frame
 from asman_shared.units import MIB
 
+from .chorus import FRAME_TARGET, Chorus
 from .transport import framed
 
 BOUND = 4 * MIB
 """Bytes that may wait for one connection."""
-FRAME_TARGET = 256 * 1024
-"""Bytes after which a frame is closed and the next one begun."""
 
 
 class Writer(Protocol):
     """What an outbox needs of a connection; see `asman_server.transport.FrameWriter`."""
 
     on_drain: Callable[[], None]
+    on_stop: Callable[[], None]
+
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        """Hands a whole frame to a socket that is known to be open and to have room."""
 
     @property
     def open(self) -> bool:
@@ -77,6 +81,7 @@ class Outbox:
 
     __slots__ = (
         "_bytes",
+        "_chorus",
         "_flusher",
         "_keyed",
         "_marked",
@@ -98,8 +103,10 @@ class Outbox:
         self._keyed: dict[str, int] = {}
         self._bytes = 0
         self._marked = False
+        self._chorus: Chorus | None = None
         self._waiters: list[asyncio.Future[None]] = []
         writer.on_drain = self._drained
+        writer.on_stop = self._stopped
 
     @property
     def congested(self) -> bool:
@@ -111,8 +118,35 @@ class Outbox:
         """Bytes that wait."""
         return self._bytes
 
+    @property
+    def level(self) -> bool:
+        """Whether nothing waits and the socket takes more."""
+        return not self._pending and self._writer.open and self._writer.room
+
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        """Writes a finished frame to the socket, which must be open and have room."""
+        return self._writer.direct
+
+    def join(self, chorus: Chorus) -> None:
+        """Sends all that is said to a chorus from now on, until this is closed."""
+        if self._overflow is not None:
+            self._chorus = chorus
+            chorus.join(self)
+
     def push(self, packet: Packet) -> None:
         """Puts a message in; it leaves at the end of this turn, or when there is room."""
+        if self._chorus is not None:
+            self._hear()
+        self._put(packet)
+
+    def _hear(self) -> None:
+        """Takes over what the chorus was told before, so that all keeps its order."""
+        assert self._chorus is not None  # noqa: S101
+        for packet in self._chorus.unheard(self):
+            self._put(packet)
+
+    def _put(self, packet: Packet) -> None:
         if self._overflow is None:
             return
         body = packet.encoded(self.language)
@@ -129,8 +163,7 @@ class Outbox:
         if self._bytes > BOUND and not self._writer.room:
             overflow, self._overflow = self._overflow, None
             self._flusher.overflows += 1
-            self._forget()
-            self._wake()
+            self.close()
             overflow()
         elif not self._marked:
             self._marked = True
@@ -146,6 +179,9 @@ class Outbox:
     def close(self) -> None:
         """Forgets what waits, takes no more and lets everybody go who waits for room."""
         self._overflow = None
+        if self._chorus is not None:
+            self._chorus.leave(self)
+            self._chorus = None
         self._forget()
         self._wake()
 
@@ -163,6 +199,13 @@ class Outbox:
     def flush(self) -> None:
         """Writes what waits, as far as there is room."""
         self._marked = False
+        if self._chorus is not None:
+            self._hear()
+        self._write()
+        if self._chorus is not None:
+            self._chorus.release(self)
+
+    def _write(self) -> None:
         if not self._pending:
             return
         if not self._writer.open:
@@ -193,6 +236,12 @@ class Outbox:
     def _drained(self) -> None:
         if not self._pending:
             self._wake()
-        if self._pending and not self._marked:
+            if self._chorus is not None:
+                self._chorus.release(self)
+        elif not self._marked:
             self._marked = True
             self._flusher.mark(self)
+
+    def _stopped(self) -> None:
+        if self._chorus is not None:
+            self._chorus.hold(self)

@@ -41,7 +41,7 @@ from .core import Job, QueueCore, QueuePolicy
 from .core import effects as fx
 from .core import events as ev
 from .core.job import summarise
-from .fanout import Fanout, Subscriber
+from .fanout import Fanout, Follower
 from .handing_out import HandingOut, WorkerLink
 from .journal import Journal
 from .meters import JobMeter
@@ -146,7 +146,7 @@ class QueueShell:
         self,
         request: Submit,
         origin: Origin,
-        subscriber: Subscriber | None = None,
+        subscriber: Follower | None = None,
         *,
         alias: str = "",
         known_id: str = "",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,6 +25,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from asman_shared.errors import CLOSE_REASONS, CloseCode
+
+from .mailbox import Gate, Mailbox
 
 EXTENSION = "asman.writer"
 CLOSE_SECONDS: Final = 10.0
@@ -52,13 +54,16 @@ class FrameWriter:
 
     Attributes:
         on_drain: Called when a socket that had no room has room again.
+        on_stop: Called when it has no more room, and whenever the connection begins to end: whoever writes without
+            asking stops at once.
     """
 
-    __slots__ = ("_protocol", "on_drain")
+    __slots__ = ("_protocol", "on_drain", "on_stop")
 
     def __init__(self, protocol: HubWebSocketProtocol) -> None:
         self._protocol = protocol
         self.on_drain: Callable[[], None] = _nothing
+        self.on_stop: Callable[[], None] = _nothing
 
     @property
     def open(self) -> bool:
@@ -76,6 +81,15 @@ class FrameWriter:
         """Whether the socket takes more now."""
         return self._protocol.writable.is_set()
 
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        """Hands a whole frame to the socket, which is known to be open and to have room: until `on_stop` is called.
+
+        Raises:
+            RuntimeError: When called, if the socket has just broken and its end is about to be told.
+        """
+        return self._protocol.transport.write
+
     def write(self, frame: bytes) -> bool:
         """Hands a whole frame to the socket; false when the connection is going away."""
         if not self.open:
@@ -91,13 +105,23 @@ def _nothing() -> None:
 class HubWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's websocket protocol with a `FrameWriter` in the scope's extensions."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queue = Mailbox()  # type: ignore[assignment]
+        self.writable = Gate()  # type: ignore[assignment]
+        self.writer = FrameWriter(self)
+
     def handle_connect(self, event: Request) -> None:
         """Puts the writer where the application finds it, before the application runs."""
         super().handle_connect(event)
         scope = getattr(self, "scope", None)
-        self.writer = FrameWriter(self)
         if scope is not None:
             scope["extensions"][EXTENSION] = self.writer
+
+    def pause_writing(self) -> None:
+        """Holds the outbox back."""
+        super().pause_writing()
+        self.writer.on_stop()
 
     def resume_writing(self) -> None:
         """Lets the outbox go on."""
@@ -109,12 +133,21 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         open_ = self.handshake_complete and not self.close_sent and not self.disconnected
         if message["type"] == "websocket.close" and open_ and self.initial_response is None:
             self._close(message.get("code") or 1000, message.get("reason") or "")
-        else:
-            await super().send(message)
+            return
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._forget_handshake()
+
+    def _forget_handshake(self) -> None:
+        """What was said to open the connection is of no more use, and was 5 KiB of each."""
+        self.request.headers.clear()  # the parser holds on to the request itself
+        self.request = self.response = None  # type: ignore[assignment]
+        self.scope["headers"] = []
 
     def _close(self, code: int, reason: str) -> None:
         if self.transport.is_closing():
             return
+        self.writer.on_stop()
         try:
             self.conn.send_close(code, reason)
         except InvalidState:
@@ -146,13 +179,25 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_close(self, event: Frame) -> None:
         """The peer closes."""
+        self.writer.on_stop()
         super().handle_close(event)
         self._cut_off_later()
 
     def handle_parser_exception(self) -> None:
         """The peer does not speak websocket, or its message is too large."""
+        self.writer.on_stop()
         super().handle_parser_exception()
         self._cut_off_later()
+
+    def shutdown(self) -> None:
+        """The hub ends."""
+        self.writer.on_stop()
+        super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self.writer.on_stop()
+        super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
         """The peer did not answer a ping; unless nobody has read its answer, because the application holds it back."""
@@ -160,6 +205,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
             self.pong_timer = self.pending_ping_payload = None
             self.schedule_ping()
             return
+        self.writer.on_stop()
         super().keepalive_timeout()
         self._cut_off_later()
 
@@ -200,6 +246,11 @@ class HubHttpProtocol(HttpToolsProtocol):
             self._head += len(data)
             if self._head > HEAD_BYTES:
                 self._refuse(b"431 Request Header Fields Too Large")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hands the connection on, and leaves no cycle behind for the garbage collector, which looks seldom."""
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
         """Another request begins."""

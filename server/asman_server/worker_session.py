@@ -74,18 +74,6 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
         self._held_back = False
-        self._takes: Final[dict[type, Callable[[Any], Awaitable[None] | None]]] = {
-            PhaseReport: self._phase,
-            LogBatch: self._lines,
-            Finished: self._finished,
-            Released: self._released,
-            Drain: self._drain,
-            PutBlobs: self._put_blobs,
-            GetBlobs: self._get_blobs,
-            Ping: self.ping,
-            Pong: _ignore,
-            Register: _ignore,
-        }
 
     async def _serve(self) -> None:
         self.access.need(Right.WORK)
@@ -94,11 +82,14 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._watch()
         self._shell.join(self, info)
         try:
-            await self.each(rest, lambda message: self._takes[type(message)](message))
+            await self.each(rest, self._take)
         finally:
             if self._watchdog is not None:
                 self._watchdog.cancel()
             self._shell.leave(self, self._incarnation)
+
+    def _take(self, message: WorkerMessage) -> Awaitable[None] | None:
+        return _TAKES[type(message)](self, message)
 
     def _watch(self) -> None:
         """Closes the connection when the worker is silent: liveness is proved where the work travels."""
@@ -218,5 +209,19 @@ def _check_storable(result: Result) -> None:
         raise BadRequest(f"this result can't be stored: {error}", field="outcome.result.outputs") from None
 
 
-def _ignore(_message: Any) -> None:
+def _ignore(_session: WorkerSession, _message: Any) -> None:
     """A message that needs nothing."""
+
+
+_TAKES: Final[dict[type, Callable[[WorkerSession, Any], Awaitable[None] | None]]] = {
+    PhaseReport: WorkerSession._phase,
+    LogBatch: WorkerSession._lines,
+    Finished: WorkerSession._finished,
+    Released: WorkerSession._released,
+    Drain: WorkerSession._drain,
+    PutBlobs: WorkerSession._put_blobs,
+    GetBlobs: WorkerSession._get_blobs,
+    Ping: WorkerSession.ping,
+    Pong: _ignore,
+    Register: _ignore,
+}

@@ -114,6 +114,7 @@ class HubWriter:
         self._connection = connection
         self.closed = False
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
 
     @property
     def open(self) -> bool:
@@ -122,6 +123,10 @@ class HubWriter:
     @property
     def room(self) -> bool:
         return True
+
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        return self.write
 
     def write(self, frame: bytes) -> bool:
         if not self.open:

@@ -136,7 +136,7 @@ class Board:
 
     def close(self) -> None:
         """Follows the queue no more."""
-        self.shell.fanout.leave(self, set())
+        self.shell.fanout.unwatch(self)
         for timer in (self._list_timer, self._update_timer, self._workers_timer):
             if timer is not None:
                 timer.cancel()

@@ -30,6 +30,11 @@ class Wire:
         self.room = True
         self.messages: list[Any] = []
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
+
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        return self.write
 
     def write(self, frame: bytes) -> bool:
         start = {126: 4, 127: 10}.get(frame[1], 2)

@@ -26,6 +26,11 @@ class Wire:
         """Frames after which there is no more room; -1 for any number."""
         self.frames: list[list[int]] = []
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
+
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        return self.write
 
     def write(self, frame: bytes) -> bool:
         text = frame[0] == 0x81

@@ -13,9 +13,14 @@ class Writer:
 
     def __init__(self) -> None:
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
         self.open = True
         self.room = True
         self.written: list[bytes] = []
+
+    @property
+    def direct(self) -> Callable[[bytes], object]:
+        return self.write
 
     def write(self, frame: bytes) -> bool:
         self.written.append(frame)

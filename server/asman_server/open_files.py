@@ -1,0 +1,25 @@
+"""How many connections a process may have open: as many as it is allowed, and not the few that it begins with.
+
+A shell commonly begins with 1,024 open files, which a thousand dashboards use up, while the system would allow a
+million.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+
+log = logging.getLogger("asman.hub")
+
+
+def raise_open_files() -> int:
+    """Raises this process's soft limit of open files to its hard one; returns how many it may have open now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:  # such as macOS, which has a limit besides the one that it tells
+        log.warning("no more files can be open at once", extra={"limit": soft, "error": str(error)})
+        return soft
+    return hard

@@ -437,12 +437,14 @@ class QueueShell:
             self._tick.cancel()
             self._tick = None
         self.progress.stop()
+        self.recall.stop()
 
     async def close(self) -> None:
         """Stops the timers; hands the last log lines to the journal."""
         self.stop_timers()
         self.logs.flush()
         await self._hands.close()
+        await self.recall.close()
 
 
 def _refusal(origin: Origin) -> Callable[[AsmanError], None]:

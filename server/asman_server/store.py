@@ -92,6 +92,9 @@ class Reader(Protocol):
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         """The stored jobs of these ids in a queue."""
 
+    async def ids(self, queue: str, after: str, limit: int) -> list[str]:
+        """Ids of stored jobs of a queue, in their order."""
+
     async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
         """Jobs of a queue, newest first."""
 
@@ -218,6 +221,15 @@ class Store:
                 rows = await connection.execute(select(jobs.c.record).where(jobs.c.queue == queue, jobs.c.id.in_(part)))
                 found.extend(_decode_job(row[0]) for row in rows)
         return found
+
+    async def ids(self, queue: str, after: str, limit: int) -> list[str]:
+        """Ids of stored jobs of a queue, in their order, from behind one on.
+
+        Those that are committed after the first page (``after`` is empty) may be left out.
+        """
+        query = select(jobs.c.id).where(jobs.c.queue == queue, jobs.c.id > after).order_by(jobs.c.id).limit(limit)
+        async with self._reading(() if after else None) as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def knows(self, queue: str) -> bool:
         """Whether a queue has any job."""

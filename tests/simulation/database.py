@@ -125,6 +125,10 @@ class SimDatabase:
         await self._read()
         return [_job(self.rows[queue, job_id].record) for job_id in ids if (queue, job_id) in self.rows]
 
+    async def ids(self, queue: str, after: str, limit: int) -> list[str]:
+        await self._read()
+        return sorted(job_id for name, job_id in self.rows if name == queue and job_id > after)[:limit]
+
     async def definition(self, job_id: str) -> Definition | None:
         await self._read()
         body = self.bodies.get(job_id)

@@ -405,6 +405,16 @@ def _never_missed(original: Any) -> Any:
     return confirmed
 
 
+def _stored_unseen(original: Any) -> Any:
+    """Believes to know what the store has, and has noted none of it."""
+
+    def found_stored(self: Assignments, ids: Any, *, last: bool) -> None:
+        del ids
+        original(self, (), last=last)
+
+    return found_stored
+
+
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "results are taken without the fence": (Assignments, "_live", _no_fence),
     "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
@@ -438,5 +448,6 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "workers that choose are handed jobs": (Fleet, "open", _choosers_are_handed_jobs),
     "a claim does not look for room": (claims, "refusal", _claims_without_room),
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
+    "stored jobs are taken for absent": (Assignments, "found_stored", _stored_unseen),
 }
 """What is wrong: where it is planted, and how."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from asman_shared.states import Phase, State
 
@@ -28,7 +29,7 @@ class Assignments:
         finished: How many are Finished, those that are only in the store included.
         complete: Every job of the queue is in memory; when false, an unknown id may be a finished job in the store,
             and the shell must look there and send `Recalled` before asking about it.
-        left: The jobs that have left memory since the queue was loaded.
+        left: The jobs that have left memory since the queue was loaded, and those that the shell found in the store.
         settled: The finished jobs in memory whose state is durable, which may leave it, those settled first first.
     """
 
@@ -51,6 +52,18 @@ class Assignments:
     def may_be_stored(self, job_id: str) -> bool:
         """Whether a job that is not in memory may be in the store; false is certain."""
         return not self.complete and (self._stored_before or job_id in self.left)
+
+    @property
+    def knows_stored(self) -> bool:
+        """Whether `left` has all that is not in memory; when false, each unknown id has to be looked for."""
+        return not self._stored_before
+
+    def found_stored(self, ids: Iterable[str], *, last: bool) -> None:
+        """Takes in some of the jobs that the store had when the queue was loaded; with ``last``, it had no others."""
+        for job_id in ids:
+            self.left.add(job_id)
+        if last:
+            self._stored_before = False
 
     def _live(self, incarnation: str, job_id: str, attempt: int) -> tuple[Worker | None, Job | None]:
         """The worker that speaks, and the job if this attempt of it is the live one and this worker's."""

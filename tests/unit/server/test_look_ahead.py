@@ -17,6 +17,7 @@ from asman_server.queue_shell import Origin, QueueShell
 from asman_server.sql_ledger import SqlLedger
 from asman_server.store import Store
 from asman_shared.definition import Definition
+from asman_shared.errors import Unavailable
 from asman_shared.identity import job_id
 from asman_shared.messages import Message, Submit
 
@@ -28,6 +29,12 @@ class Asked(Store):
 
     asked = 0
     late: asyncio.Event | None = None
+    away = False
+
+    async def ids(self, queue: str, after: str, limit: int) -> list[str]:
+        if self.away:
+            raise Unavailable("the disk is away")
+        return await super().ids(queue, after, limit)
 
     async def jobs(self, queue: str, ids: Any) -> list[Job]:
         self.asked += 1
@@ -103,6 +110,39 @@ async def test_the_store_is_asked_once_for_all(scene: Any) -> None:
     for number in range(100, 150):
         assert (await submit(shell, number)).answer == "queued"
     assert store.asked == 1
+
+
+async def test_a_queue_that_was_taken_up_learns_what_is_stored_and_asks_no_more_for_what_is_not(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asman_server.recall.PAGE", 2)
+    shell, _, store = scene
+    for number in range(100, 102):
+        assert (await submit(shell, number)).answer == "queued"
+    assert store.asked == 2
+    async with asyncio.timeout(PATIENCE):
+        while not shell.core.knows_stored:
+            await asyncio.sleep(0)
+    for number in range(102, 150):
+        assert (await submit(shell, number)).answer == "queued"
+    assert store.asked == 2
+    for number in range(3):
+        assert await shell.recall.job(job_id(definition(number))) is not None
+    assert store.asked == 2 + 3
+
+
+async def test_while_the_database_can_not_be_read_what_is_stored_is_learned_later(scene: Any) -> None:
+    shell, _, store = scene
+    store.away = True
+    for number in range(100, 110):
+        assert (await submit(shell, number)).answer == "queued"
+    assert not shell.core.knows_stored
+    store.away = False
+    for number in range(110, 113):
+        await submit(shell, number)
+    async with asyncio.timeout(PATIENCE):
+        while not shell.core.knows_stored:
+            await asyncio.sleep(0)
 
 
 async def test_what_the_store_has_is_found_and_keeps_its_attempts(scene: Any) -> None:

@@ -22,7 +22,7 @@ from asman_shared.units import KIB, MIB
 
 from .commit import Commit
 from .database import unavailable
-from .daybook import VERSION, Daybook, Entry, entry_of
+from .daybook import SECTIONS, VERSION, Daybook, Entry, entry_of
 from .puts import Put
 from .sql_ledger import SqlLedger
 from .tables import daybook
@@ -139,7 +139,10 @@ class PostingLedger:
                 await self.transactions.alone(self._post_all)
 
     async def keep_posting(self) -> None:
-        """Posts what is left when few or no commits come any more, until it is cancelled."""
+        """Posts what is left when few or no commits come any more, until it is cancelled.
+
+        A section at a time, so that a commit that comes meanwhile waits for one of them and not for all.
+        """
         while True:
             await self._noted.wait()
             self._noted.clear()
@@ -148,9 +151,18 @@ class PostingLedger:
                 await asyncio.sleep(QUIET)
                 if self._daybook.turns == turns:
                     try:
-                        await self.posted()
+                        for _ in range(SECTIONS):
+                            with unavailable("{}"):
+                                await self.transactions.alone(self._post_section)
                     except Unavailable as error:
                         log.info("the daybook can't be posted now", extra={"error": error.message})
+
+    def _post_section(self) -> None:
+        book = self._daybook
+        with self.transactions.engine.begin() as connection:
+            self._ledger.write(connection, book.next_section())
+            self._drop(connection, book.outdated())
+        book.posted()
 
     async def close(self) -> None:
         """Posts what is left; when that can't be done now, the next hub does it."""

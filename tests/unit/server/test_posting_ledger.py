@@ -195,6 +195,24 @@ async def test_what_is_left_is_posted_when_no_more_comes(
     posting.cancel()
 
 
+async def test_commits_go_on_between_the_sections_of_what_is_left(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting_ledger, "QUIET", 0.01)
+    posting = asyncio.ensure_future(ledger.keep_posting())
+    made = 0
+    for _ in range(40):
+        # Old ones beside new ones, while sections of both are posted.
+        await ledger.commit(commit(jobs=[row(job(made)), row(job(made + 1)), row(job(made // 2))]))
+        made += 2
+        await asyncio.sleep(0.002)
+    async with asyncio.timeout(PATIENCE):
+        while await count(engine, "daybook"):
+            await asyncio.sleep(0)
+    assert await count(engine, "jobs") == made
+    posting.cancel()
+
+
 async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

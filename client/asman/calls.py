@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from asman_shared.errors import AsmanError
@@ -78,13 +79,20 @@ def pack(value: Any) -> bytes:
     import cloudpickle
 
     with _packing:
-        own = [module for name, module in list(sys.modules.items()) if "." not in name and _is_own(name)]
-        for module in own:
+        found: list[object] = [
+            module for name, module in list(sys.modules.items()) if "." not in name and _is_own(name)
+        ]
+        # Each once, though one may go by two names (multiprocessing has `__mp_main__`), and not what the program
+        # has registered by itself.
+        known = cloudpickle.list_registry_pickle_by_value()
+        modules = {module.__name__: module for module in found if isinstance(module, ModuleType)}
+        own = {name: module for name, module in modules.items() if name in sys.modules and name not in known}
+        for module in own.values():
             cloudpickle.register_pickle_by_value(module)
         try:
             return bytes(cloudpickle.dumps(value, protocol=pickle.DEFAULT_PROTOCOL))
         finally:
-            for module in own:
+            for module in own.values():
                 cloudpickle.unregister_pickle_by_value(module)
 
 

@@ -1,0 +1,62 @@
+"""What goes along with a function that is run elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cloudpickle
+import pytest
+
+from asman import calls
+
+PROGRAM = """
+import sys
+from asman import calls
+
+def square(number):
+    return number * number
+
+if {twice}:
+    sys.modules["__mp_main__"] = sys.modules["__main__"]  # as multiprocessing has it
+sys.stdout.buffer.write(calls.pack(square))
+"""
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_function_of_the_program_goes_along_whole_though_its_module_has_two_names(
+    tmp_path: Path, twice: bool
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(twice=twice))
+    # Only a module that was found by its name is known to be one of the program's own.
+    command = [sys.executable, "-m", "program"]
+    packed = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).stdout
+    assert pickle.loads(packed)(12) == 144
+
+
+def test_what_the_program_has_registered_itself_stays_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registered_module.py").write_text("def half(number):\n    return number / 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("registered_module")
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        calls.pack(module.half)
+        assert module.__name__ in cloudpickle.list_registry_pickle_by_value()
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+        del sys.modules["registered_module"]
+
+
+def test_what_only_looks_like_a_module_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Looks:
+        __spec__ = sys.modules[__name__].__spec__
+        __name__ = "looks"
+
+    monkeypatch.setitem(sys.modules, "looks", Looks())
+    assert calls.pack(len)

@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format sim chaos bench web clean setup dev constraints
+.PHONY: help run test lint format sim chaos bench web clean setup dev constraints compile pure
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +52,12 @@ dev: ## hub, worker and page with live reload of all three (PORT=n)
 
 constraints: ## resolve all dependencies anew into constraints.txt
 	@bash scripts/constraints.sh
+
+compile: ## compile the modules that every job passes through (the hub runs without that, too)
+	@bash scripts/setup.sh dev
+
+pure: ## go back to the sources alone
+	@.venv/bin/python -m scripts.compiled remove
 
 clean: ## remove what the others made here
 	@bash scripts/clean.sh

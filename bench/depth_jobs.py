@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec import msgpack
 
 from asman_server.core import events as ev
-from asman_server.core.job import summarise
+from asman_server.core.job_state import summarise
 from asman_shared import identity
-from asman_shared.definition import Definition, Requirements, check
+from asman_shared.definition import Definition, Requirements
+from asman_shared.definition_check import check
 from asman_shared.messages import Submit
 
 SHAPES = (None, Requirements(memory="512MiB"), Requirements(memory="1GiB"), Requirements(max_duration="20m"))

@@ -23,7 +23,7 @@ from asman_server.config import HubConfig
 from asman_server.hub import Hub
 from asman_server.transport import EXTENSION
 from asman_server.worker_session import WorkerSession
-from asman_shared.codec import Language
+from asman_shared.packet import Language
 from bench.small_jobs import IN_FRAME, WINDOW, encode, finishes, read, registration, submits
 
 QUEUE = "bench-profile"

@@ -11,7 +11,7 @@ with_retries quietly constraints "$fresh/venv/bin/python" -m pip install -q -e "
 {
   printf '# The exact versions that are developed and tested against; made by: make constraints\n'
   # Names and versions only: no addresses, no paths, not asman itself.
-  "$fresh/venv/bin/python" -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==[^ @/]+$' | LC_ALL=C sort -f
+  "$fresh/venv/bin/python" -m pip freeze --all --exclude-editable | grep -v "^pip==" | grep -E '^[A-Za-z0-9._-]+==[^ @/]+$' | LC_ALL=C sort -f
 } >"$fresh/constraints.txt"
 cp "$fresh/constraints.txt" "$ROOT/constraints.txt"
 say "Wrote constraints.txt: $(grep -c == "$ROOT/constraints.txt") packages"

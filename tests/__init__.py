@@ -1,1 +1,11 @@
-"""Tests: ``unit`` needs nothing, ``simulation`` drives the pure core, ``integration`` and ``browser`` real parts."""
+"""Tests: ``unit`` needs nothing, ``simulation`` drives the pure core, ``integration`` and ``browser`` real parts.
+
+They take modules apart, which only the sources allow. The processes that they start run what is compiled.
+"""
+
+import sys
+
+from scripts import compiled
+
+if "--compiled" not in sys.argv:
+    compiled.prefer_sources()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import compiled
 from scripts.engine import Engine
 from tests.support.browser import TestBrowser, launched_browser
 from tests.support.engine import engine_for_session
@@ -16,6 +17,9 @@ from tests.support.postgres import PostgresServer, postgres_for_session
 from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
 from tests.support.python_image import ensure_python
 from tests.support.s3 import S3Server, s3_for_session
+
+if compiled.state() == "stale":
+    pytest.exit("what was compiled is older than its sources: make compile, or make pure", returncode=3)
 
 _PROCESSES = pytest.StashKey[AsmanProcesses]()
 

@@ -9,7 +9,8 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from asman_shared.definition import Build, DataRef, Definition, Requirements, check
+from asman_shared.definition import Build, DataRef, Definition, Requirements
+from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition
 from asman_shared.misfit import misfit
 from asman_shared.transfer import Blob

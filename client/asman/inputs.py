@@ -15,7 +15,8 @@ from typing import Any, Final
 import rfc8785
 
 from asman_shared import limits
-from asman_shared.definition import DataRef, check_name
+from asman_shared.definition import DataRef
+from asman_shared.definition_check import check_name
 from asman_shared.errors import BadDefinition
 from asman_shared.transfer import Blob
 from asman_shared.transfer.source import CHUNK, file_state

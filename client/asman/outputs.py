@@ -19,7 +19,7 @@ import rfc8785
 
 from asman_shared import limits
 from asman_shared import messages as m
-from asman_shared.definition import check_name
+from asman_shared.definition_check import check_name
 from asman_shared.errors import AsmanError, NotFound, ProtocolError, Unauthentic
 from asman_shared.transfer import Progress, Wanted
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from asman_shared.definition import SHA256, DataRef, Definition, context_blob
+from asman_shared.definition import SHA256, DataRef, Definition
+from asman_shared.definition_check import context_blob
 from asman_shared.messages import Result
 
 EVER: Final = 2**62

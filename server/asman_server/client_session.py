@@ -11,8 +11,9 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from asman_shared import identity
-from asman_shared.codec import CLIENT_FRAMES, Broken, Language, Packet
-from asman_shared.definition import check
+from asman_shared.codec import CLIENT_FRAMES, Broken
+from asman_shared.definition import Shape
+from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError, NotFound
 from asman_shared.messages import (
     BlobLinks,
@@ -43,15 +44,18 @@ from asman_shared.messages import (
     WorkerPage,
     Workers,
 )
+from asman_shared.packet import Language, Packet
 from asman_shared.states import State
 
 from . import __version__
 from .access import Access, Right
 from .core import events as ev
+from .core.job_state import state_of
 from .inquiry import explain_job, validate
 from .log_follow import LogFollow
 from .log_summary import summarise_log
-from .queue_shell import Origin, QueueShell
+from .origin import Origin
+from .queue_shell import QueueShell
 from .services import Services
 from .session import SocketSession
 
@@ -102,7 +106,7 @@ class ClientSession(SocketSession[ClientMessage]):
         self._default_image = services.default_image
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
-        self._identified: dict[int, tuple[Submit, str]] = {}
+        self._identified: dict[int, tuple[Submit, str, Shape | None]] = {}
         self._whole = False
         self._tasks: asyncio.TaskGroup
 
@@ -181,23 +185,24 @@ class ClientSession(SocketSession[ClientMessage]):
         """
         if self._shell.core.complete:
             return
-        found: dict[int, tuple[Submit, str]] = {}
+        found: dict[int, tuple[Submit, str, Shape | None]] = {}
         self._identified = found  # by the message itself, which stays here until its turn
         for message in messages:
             if isinstance(message, Submit):
                 try:
-                    check(message.definition)
-                    found[id(message)] = message, identity.job_id(message.definition)
+                    shape = check(message.definition)
+                    found[id(message)] = message, identity.job_id(message.definition), shape
                 except (AsmanError, msgspec.MsgspecError):
                     continue
         try:
-            await self._shell.recall.ahead([job_id for _, job_id in found.values()])
+            await self._shell.recall.ahead([job_id for _, job_id, _ in found.values()])
         except AsmanError as error:
             log.info("jobs can't be looked up ahead", extra={"error": error.message})
 
     async def _submit(self, message: Submit) -> None:
-        _, known = self._identified.pop(id(message), (message, ""))
-        job_id = await self._shell.submit(message, Origin(message.ref, self.say), self, known_id=known)
+        _, known, shape = self._identified.pop(id(message), (message, "", None))
+        origin = Origin(message.ref, self.say)
+        job_id = await self._shell.submit(message, origin, self, known_id=known, shape=shape)
         if message.follow:
             self._followed.add(job_id)
 
@@ -234,7 +239,7 @@ class ClientSession(SocketSession[ClientMessage]):
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
             await follow.start()
             self._logs[message.job] = follow
-        over = job.wire() if job.state.over else None
+        over = state_of(job) if job.state.over else None
         if over is None:
             self._shell.fanout.follow(message.job, self)
             self._followed.add(message.job)

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from asman_shared.codec import Packet
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, WorkerChanged, WorkerState
+from asman_shared.packet import Packet
 
 from .chorus import Chorus
 

@@ -19,6 +19,7 @@ from .core import effects as fx
 from .core import events as ev
 from .definition_cache import DefinitionCache
 from .store import Reader
+from .tried import tried
 
 log = logging.getLogger("asman.hub.queue")
 
@@ -98,18 +99,19 @@ class HandingOut:
 
     async def _read_ahead(self) -> None:
         """Has the definitions at hand that will be needed next."""
-        try:
-            await self.definitions.read_ahead()
-        except AsmanError as error:
-            log.info("definitions can't be read ahead", extra={"error": error.message})
+        failure = await tried(self.definitions.read_ahead())
+        if failure is not None:
+            log.info("definitions can't be read ahead", extra={"error": failure.message})
 
     async def _assign_later(self, effect: fx.Assign) -> None:
         """Fetches a definition that was not at hand; the assignment stands meanwhile."""
         job_id = effect.job.id
-        try:
-            definition = await self.definitions.read(job_id)
-        except AsmanError:
-            log.exception("a definition can't be read; its assignment is given back", extra={"job": job_id})
+        definition = await tried(self.definitions.read(job_id))
+        if isinstance(definition, AsmanError):
+            log.error(
+                "a definition can't be read; its assignment is given back",
+                extra={"job": job_id, "error": definition.message},
+            )
             definition = None
         if self._core.current(effect.worker.incarnation, job_id, effect.attempt) is None:
             return

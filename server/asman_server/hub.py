@@ -20,7 +20,6 @@ from .core import QueuePolicy
 from .database import make_engine, migrate
 from .journal import Journal
 from .log_reader import LogReader
-from .meters import TimedLedger
 from .outbox import Flusher
 from .plain_files import PlainFiles
 from .posting_ledger import open_ledger
@@ -29,6 +28,7 @@ from .retention import Retention, give_jobs_their_time
 from .services import Services
 from .signing import Signer, load_secret
 from .store import Store
+from .timed_ledger import TimedLedger
 from .webhook_sender import Sender
 from .webhook_signing import webhook_key
 from .webhooks import Deliverer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asman_shared import identity
-from asman_shared.definition import shape_of
+from asman_shared.definition_check import shape_of
 from asman_shared.messages import Explanation, Validated
 from asman_shared.validation import inspect
 

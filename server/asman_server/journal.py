@@ -21,6 +21,8 @@ from asman_shared.messages import JobState, Result, Summary
 from .blob_changes import BlobChange, blobs_of_result
 from .commit import Commit, JobRow, Key, Ledger, LogChunk, QueueRow, WebhookRow
 from .core import Job
+from .core.job_state import state_of
+from .tried import tried
 
 log = logging.getLogger("asman.hub.journal")
 
@@ -44,13 +46,18 @@ class Publisher(Protocol):
         """Tells followers; each change comes with whether it begins a run."""
 
 
-class _Answer(msgspec.Struct, gc=False):
+class _Answer:
     """Something to say after a commit: with the job as committed, or not at all."""
 
-    key: Key
-    job: Job
-    say: Callable[[JobState], None]
-    refuse: Callable[[AsmanError], None] | None
+    __slots__ = ("job", "key", "refuse", "say")
+
+    def __init__(
+        self, key: Key, job: Job, say: Callable[[JobState], None], refuse: Callable[[AsmanError], None] | None
+    ) -> None:
+        self.key = key
+        self.job = job
+        self.say = say
+        self.refuse = refuse
 
 
 class Batch:
@@ -337,21 +344,18 @@ class Journal:
             self._wake.clear()
             batch, self._next = self._next, Batch()
             self._written = batch
-            states = {key: job.wire() for key, (_, job, _) in batch.dirty.items()}
-            said = [states.get(a.key) or a.job.wire() for a in batch.answers]
-            try:
-                if batch.writes:
-                    self._writing = True
-                    await self._ledger.commit(batch.commit())
-            except Unavailable as error:
-                self._failed(batch, error.message)
+            states = {key: state_of(job) for key, (_, job, _) in batch.dirty.items()}
+            said = [states.get(a.key) or state_of(a.job) for a in batch.answers]
+            self._writing = batch.writes
+            failure = await tried(self._ledger.commit(batch.commit())) if batch.writes else None
+            self._writing = False
+            if failure is not None:
+                self._failed(batch, failure.message)
                 if self._closing:
                     return
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_LAST)
                 continue
-            finally:
-                self._writing = False
             if self.failing is not None:
                 log.warning("the database works again")
                 self.failing = None
@@ -385,7 +389,7 @@ class Journal:
             answer.say(state)
         told: dict[Publisher, list[tuple[JobState, bool]]] = {}
         for publisher, job in batch.forget.values():
-            told.setdefault(publisher, []).append((job.wire(summary=False), False))
+            told.setdefault(publisher, []).append((state_of(job, summary=False), False))
         for key, (publisher, _, first) in batch.dirty.items():
             told.setdefault(publisher, []).append((states[key], first))
         for publisher, changes in told.items():

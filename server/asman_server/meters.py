@@ -5,21 +5,19 @@ Nothing here waits, locks or formats; `metrics` turns the numbers into Prometheu
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections import Counter
-from typing import Final
 
 from asman_shared.states import Reason
 
-from .commit import Commit, Ledger
 from .core import Job
 
-WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 43200.0)
+Bounds = tuple[float, ...]
+WAIT_BUCKETS: Bounds = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 43200.0)
 """Seconds from queued to handed out."""
-RUN_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+RUN_BUCKETS: Bounds = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 """Seconds from handed out to finished."""
-COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+COMMIT_BUCKETS: Bounds = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds of one transaction."""
 
 
@@ -88,28 +86,3 @@ class JobMeter:
             self.run.observe(ran)
         if self.whole is not None:
             self.whole._ended(reason, ran)
-
-
-class TimedLedger:
-    """A ledger whose commits are timed.
-
-    Args:
-        ledger: Makes them.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.seconds = Histogram(COMMIT_BUCKETS)
-        self.rows = 0
-        self.failures = 0
-        self._ledger = ledger
-
-    async def commit(self, commit: Commit) -> None:
-        """See `asman_server.commit.Ledger`."""
-        began = time.perf_counter()
-        try:
-            await self._ledger.commit(commit)
-        except BaseException:
-            self.failures += 1
-            raise
-        self.seconds.observe(time.perf_counter() - began)
-        self.rows += len(commit.jobs)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from asman_shared.codec import Language, Packet, frame
+from asman_shared.packet import Language, Packet, frame
 from asman_shared.units import MIB
 
 from .chorus import FRAME_TARGET, Chorus

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from asman_shared.codec import Packet
 from asman_shared.messages import PhaseProgress, PhaseReport
+from asman_shared.packet import Packet
 
 from .core import QueueCore
 from .fanout import Fanout

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from asman_shared import identity, limits
-from asman_shared.definition import Definition, check
+from asman_shared.definition import Definition, Shape
+from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError, BadDefinition, BadRequest, NotFound, Unavailable, error_for
 from asman_shared.messages import (
     Accepted,
@@ -40,12 +40,13 @@ from .commit import QueueRow
 from .core import Job, QueueCore, QueuePolicy
 from .core import effects as fx
 from .core import events as ev
-from .core.job import summarise
+from .core.job_state import state_of, summarise
 from .fanout import Fanout, Follower
 from .handing_out import HandingOut, WorkerLink
 from .journal import Journal
 from .meters import JobMeter
 from .names import short_name
+from .origin import Origin
 from .progress import ProgressNews
 from .queue_logs import QueueLogs
 from .recall import Recall
@@ -53,17 +54,13 @@ from .store import Reader, pack_definition
 from .unstored import Unstored
 from .webhook_calls import calls_of, row_of
 
+watch: Callable[[QueueCore], None] | None = None
+"""Looks at a core after each event that it took: simulations check there what must always hold."""
+
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
-
-
-class Origin(Struct, gc=False):
-    """Where an answer goes: a message to whoever asked, or the error instead."""
-
-    ref: int
-    say: Callable[[Message], None]
 
 
 class QueueShell:
@@ -102,6 +99,7 @@ class QueueShell:
         self._hands = HandingOut(self.core, store, self.links, lambda event: self.apply(event))
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
+        self._halted = False
 
     async def load(self) -> None:
         """Takes up what the store holds of this queue."""
@@ -130,7 +128,12 @@ class QueueShell:
 
     def apply(self, event: ev.Event) -> None:
         """Puts an event through the core and carries out what follows."""
-        for effect in self.core.handle(event, self._clock()):
+        if self._halted:
+            return
+        effects = self.core.handle(event, self._clock())
+        if watch is not None:
+            watch(self.core)
+        for effect in effects:
             _CARRY_OUT[type(effect)](self, effect)
         self._arm()
 
@@ -150,6 +153,7 @@ class QueueShell:
         *,
         alias: str = "",
         known_id: str = "",
+        shape: Shape | None = None,
     ) -> str:
         """Takes a job in and returns its id; the answer comes when it is durable.
 
@@ -160,13 +164,15 @@ class QueueShell:
             alias: Another id by which whoever submits knows the definition; it is written with the job.
             known_id: The definition's id, when it is known already: from a look ahead, or from before the names of its
                 files were brought to the sha256 that they stand for.
+            shape: The definition's, when it has been checked already.
 
         Raises:
             BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
         definition = request.definition
-        shape = check(definition)
+        if shape is None:
+            shape = check(definition)
         job_id = known_id or identity.job_id(definition)
         if request.id is not None and request.id != job_id:
             raise BadDefinition(
@@ -315,7 +321,7 @@ class QueueShell:
         origin: Origin = effect.origin
         answer, able, why = effect.answer, effect.able, effect.why
         # A cached verdict is told as it is now: the job may be run again before the answer leaves.
-        cached = effect.job.wire() if answer == "cached" else None
+        cached = state_of(effect.job) if answer == "cached" else None
 
         def say(state: JobState) -> None:
             origin.say(Accepted(ref=origin.ref, answer=answer, job=cached or state, able=able, why=why))
@@ -429,7 +435,7 @@ class QueueShell:
         """A page of jobs, newest first, and where the next one begins."""
         found = await self._store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
         following = found[-1].number if len(found) == limit else None
-        return [job.wire() for job in found], following
+        return [state_of(job) for job in found], following
 
     def stop_timers(self) -> None:
         """Lets time pass unnoticed from now on."""
@@ -438,6 +444,11 @@ class QueueShell:
             self._tick = None
         self.progress.stop()
         self.recall.stop()
+
+    def halt(self) -> None:
+        """Does nothing from now on, like a hub that was killed; for simulations."""
+        self.stop_timers()
+        self._halted = True
 
     async def close(self) -> None:
         """Stops the timers; hands the last log lines to the journal."""

@@ -12,6 +12,7 @@ from asman_shared.states import State
 from asman_shared.units import parse_duration
 
 from .access import Right
+from .core.job_state import state_of
 from .hub import Hub
 from .inquiry import validate
 from .job_watch import JobWatch
@@ -105,7 +106,7 @@ async def list_jobs(request: Request) -> Response:
     hub = hub_of(request)
     found = await hub.store.page(name, states, before, limit)
     following = found[-1].number if len(found) == limit else None
-    return as_json(JobsAnswer([job.wire() for job in found], await totals(hub, name), following))
+    return as_json(JobsAnswer([state_of(job) for job in found], await totals(hub, name), following))
 
 
 async def validate_definition(request: Request) -> Response:

@@ -20,7 +20,8 @@ from asman_shared.misfit import misfit
 from asman_shared.units import format_duration, format_size, parse_duration
 
 from .access import Right, access
-from .queue_shell import Origin, QueueShell
+from .origin import Origin
+from .queue_shell import QueueShell
 from .rest import hub_of
 
 BODY_BYTES: Final = limits.FRAME_BYTES

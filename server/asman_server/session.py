@@ -11,9 +11,10 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asman_shared import limits
-from asman_shared.codec import Broken, FrameDecoder, Language, Packet
+from asman_shared.codec import Broken, FrameDecoder
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
 from asman_shared.messages import Error, Message, Ping, Pong
+from asman_shared.packet import Language, Packet
 
 from .access import Access, Right
 from .outbox import Flusher, Outbox

@@ -11,7 +11,7 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from asman_shared import limits
-from asman_shared.codec import WORKER_FRAMES, Language
+from asman_shared.codec import WORKER_FRAMES
 from asman_shared.definition import Definition
 from asman_shared.errors import BadRequest, CloseCode
 from asman_shared.messages import (
@@ -34,6 +34,7 @@ from asman_shared.messages import (
     Result,
     WorkerMessage,
 )
+from asman_shared.packet import Language
 
 from . import __version__
 from .access import Access, Right

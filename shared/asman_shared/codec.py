@@ -1,13 +1,11 @@
 """Frames: many messages in one websocket frame, as msgpack or as JSON text.
 
-A message is encoded once and may be shared by any number of connections: `Packet` holds it with its bytes in each
-language, made at first use. `frame` joins packets without touching them again.
+`packet` has the way out of messages that go to many; here is the way in, and whole frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from enum import Enum
+from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -16,6 +14,7 @@ from . import limits
 from .errors import BadRequest, TooLarge
 from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
 from .misfit import misfit
+from .packet import Language
 
 M = TypeVar("M")
 
@@ -24,49 +23,6 @@ SENTENCE: Final = 300
 
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
-
-
-class Language(Enum):
-    """The two ways to write the same messages."""
-
-    MSGPACK = limits.SUBPROTOCOL_MSGPACK
-    JSON = limits.SUBPROTOCOL_JSON
-
-
-class Packet:
-    """A message with its bytes, encoded at most once per language.
-
-    Args:
-        message: What to send; it must not change any more.
-        key: Packets of the same key replace each other while they wait in an outbox (None: never).
-    """
-
-    __slots__ = ("_json", "_msgpack", "key", "message")
-
-    def __init__(self, message: Message, key: str | None = None) -> None:
-        self.message = message
-        self.key = key
-        self._msgpack: bytes | None = None
-        self._json: bytes | None = None
-
-    def encoded(self, language: Language) -> bytes:
-        """The bytes of this message in a language."""
-        if language is Language.MSGPACK:
-            if self._msgpack is None:
-                self._msgpack = _msgpack_encode(self.message)
-            return self._msgpack
-        if self._json is None:
-            self._json = _json_encode(self.message)
-        return self._json
-
-
-def _array_header(count: int) -> bytes:
-    """The msgpack header of an array (msgpack specification, array format family)."""
-    if count < 16:
-        return bytes((0x90 | count,))
-    if count < 2**16:
-        return b"\xdc" + count.to_bytes(2, "big")
-    return b"\xdd" + count.to_bytes(4, "big")
 
 
 def _array_size(data: bytes) -> int:
@@ -83,13 +39,6 @@ def _check_count(count: int) -> None:
     """Before anything is made of them: an error for each of a million bad messages would cost gigabytes."""
     if count > limits.FRAME_MESSAGES:
         raise TooLarge(f"a frame has {count} messages and may have {limits.FRAME_MESSAGES}")
-
-
-def frame(parts: Sequence[bytes], language: Language) -> bytes:
-    """One frame from encoded messages; for JSON the bytes of its text."""
-    if language is Language.MSGPACK:
-        return _array_header(len(parts)) + b"".join(parts)
-    return b"[" + b",".join(parts) + b"]"
 
 
 def encode(messages: Iterable[Message], language: Language = Language.MSGPACK) -> bytes:

@@ -8,14 +8,9 @@ said beside it, when it is submitted.
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-
-from . import limits
-from .errors import BadDefinition
-from .units import parse_duration, parse_size
 
 RefType = Literal["utf8", "json", "base64", "url", "key"]
 
@@ -26,8 +21,6 @@ INJECTED_PREFIXES: Final = ("mp-", "mp_")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 UPLOADED: Final = "key:"
 """How a build's context begins that is an uploaded archive."""
-_ENV_NAME = re.compile(r"[^=\0]{1,1024}")
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
 
 class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -128,160 +121,6 @@ def is_injected_env(name: str) -> bool:
     return name in INJECTED_ENV or name.startswith(INJECTED_PREFIXES)
 
 
-def shape_of(definition: Definition) -> Shape:
-    """The requirement shape of a definition.
-
-    Raises:
-        BadUnit: A size or duration is unclear.
-    """
-    needs = definition.requirements
-    build = definition.build
-    if needs is None and not definition.tags and definition.max_duration is None and build is None:
-        return DEFAULT_SHAPE
-    needs = needs or Requirements()
-    durations = [
-        parse_duration(text, field=f"definition.{where}")
-        for where, text in (
-            ("maxDuration", definition.max_duration),
-            ("requirements.maxDuration", needs.max_duration),
-        )
-        if text
-    ]
-    return Shape(
-        cpus=1000 if needs.cpus is None else round(needs.cpus * 1000),
-        memory=parse_size(needs.memory, field="definition.requirements.memory") if needs.memory else 0,
-        gpus=needs.gpus or 0,
-        tags=frozenset(definition.tags or ()),
-        platform=(build.platform or "") if build else "",
-        duration=min(durations) if durations else 0,
-    )
-
-
-def check_name(name: str, *, field: str, absolute: bool = False) -> str:
-    """The name of an input, output or config file, cleaned of a leading ``./``.
-
-    A name is a relative path of plain parts; it can't leave the folder it is resolved in.
-
-    Args:
-        name: The name as given.
-        field: Where it stands, for the error.
-        absolute: Whether an absolute path is allowed (config files inside the container).
-
-    Raises:
-        BadDefinition: The name is empty, too long, or would escape.
-    """
-
-    def bad(why: str) -> BadDefinition:
-        shown = name if len(name) <= 80 else name[:77] + "…"
-        return BadDefinition(f"the name '{shown}' {why}", field=field)
-
-    if not name or "\0" in name:
-        raise bad("is empty" if not name else "has a NUL character")
-    if len(name.encode("utf-8", "surrogatepass")) > limits.PATH_LENGTH:
-        raise bad(f"is longer than {limits.PATH_LENGTH} bytes")
-    if name.startswith("/") and not absolute:
-        raise bad("is an absolute path: use a relative one")
-    parts = name.removeprefix("/").split("/")
-    while parts and parts[0] == ".":
-        parts = parts[1:]
-    for part in parts or [""]:
-        if part in ("", ".", ".."):
-            raise bad("has an empty, '.' or '..' part: write plain names joined by single slashes")
-        if len(part.encode("utf-8", "surrogatepass")) > limits.NAME_LENGTH:
-            raise bad(f"has a part longer than {limits.NAME_LENGTH} bytes")
-        if any(ord(ch) < 32 for ch in part):
-            raise bad("has a control character")
-    clean = str(PurePosixPath(*parts))
-    return f"/{clean}" if name.startswith("/") else clean
-
-
-def _check_ref(ref: DataRef, field: str) -> None:
-    if ref.type == "json":
-        return
-    if not isinstance(ref.value, str):
-        raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref is text", field=f"{field}.value")
-    if ref.type == "key" and SHA256.fullmatch(ref.value) is None:
-        raise BadDefinition("the value of a key ref is a sha256 in 64 lowercase hex digits", field=f"{field}.value")
-    if ref.type == "url" and not ref.value.startswith(("http://", "https://", "/")):
-        raise BadDefinition("the value of a url ref starts with https:// or http://", field=f"{field}.value")
-
-
-def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool) -> None:
-    if not refs:
-        return
-    if len(refs) > limits.INPUTS:
-        raise BadDefinition(f"at most {limits.INPUTS} files; pack more into an archive", field=field)
-    for name, ref in refs.items():
-        where = f"{field}.{name}" if len(name) <= 80 else field
-        check_name(name, field=where, absolute=absolute)
-        _check_ref(ref, where)
-
-
-def context_blob(definition: Definition) -> str | None:
-    """The sha256 of the uploaded archive that a definition is built of; None when it is built of none."""
-    context = (definition.build.context or "").strip() if definition.build else ""
-    return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
-
-
-def _only_platform(build: Build) -> bool:
-    """Whether a build says which platform an image is for, and nothing to build."""
-    return build == Build(platform=build.platform)
-
-
-def check(definition: Definition) -> Shape:
-    """Checks all that can be known from the definition alone, and returns its shape.
-
-    Raises:
-        BadDefinition: A field is wrong; the error names it.
-        BadUnit: A size or duration is unclear.
-    """
-    if definition.image is not None and definition.build is not None and not _only_platform(definition.build):
-        raise BadDefinition("give either an image or a build, not both", field="definition.build")
-    if definition.image is not None and not definition.image.strip():
-        raise BadDefinition("the image has no name", field="definition.image")
-    if definition.image and any(ch.isspace() for ch in definition.image):
-        raise BadDefinition("an image name has no spaces", field="definition.image")
-    for index, tag in enumerate(definition.tags or ()):
-        if not tag or len(tag) > limits.LABEL_LENGTH:
-            raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
-    if len(definition.tags or ()) > limits.TAGS:
-        raise BadDefinition(f"at most {limits.TAGS} tags", field="definition.tags")
-    env = definition.env or {}
-    if len(env) > limits.ENV_ENTRIES:
-        raise BadDefinition(f"at most {limits.ENV_ENTRIES} environment variables", field="definition.env")
-    for name, value in env.items():
-        if _ENV_NAME.fullmatch(name) is None or "\0" in value:
-            raise BadDefinition(
-                "an environment name is not empty and has no '=', and neither it nor its value has a NUL",
-                field="definition.env",
-            )
-    needs = definition.requirements
-    if needs is not None:
-        if needs.cpus is not None and not 0 < needs.cpus <= 100_000:
-            raise BadDefinition("cpus is a number above 0", field="definition.requirements.cpus")
-        if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
-            raise BadDefinition("gpus is a whole number from 0 on", field="definition.requirements.gpus")
-    uploaded = context_blob(definition)
-    if uploaded is not None and SHA256.fullmatch(uploaded) is None:
-        raise BadDefinition(
-            f"after '{UPLOADED}' comes the sha256 of an uploaded archive, 64 lowercase hex digits",
-            field="definition.build.context",
-        )
-    if definition.shm_size:
-        parse_size(definition.shm_size, field="definition.shmSize")
-    platform = definition.build.platform if definition.build else None
-    if platform and _PLATFORM.fullmatch(platform) is None:
-        raise BadDefinition("a platform is written like linux/arm64", field="definition.build.platform")
-    patterns = definition.outputs or ()
-    if len(patterns) > limits.OUTPUT_PATTERNS:
-        raise BadDefinition(f"at most {limits.OUTPUT_PATTERNS} patterns of outputs", field="definition.outputs")
-    for index, pattern in enumerate(patterns):
-        check_name(pattern, field=f"definition.outputs.{index}")
-    _check_files(definition.inputs, "definition.inputs", absolute=False)
-    _check_files(definition.config_files, "definition.configFiles", absolute=True)
-    return shape_of(definition)
-
-
 __all__ = [
     "DEFAULT_SHAPE",
     "SHA256",
@@ -291,9 +130,5 @@ __all__ = [
     "Definition",
     "Requirements",
     "Shape",
-    "check",
-    "check_name",
-    "context_blob",
     "is_injected_env",
-    "shape_of",
 ]

@@ -1,7 +1,7 @@
 """All that is wrong with a definition, not just the first of it.
 
-`definition.check` refuses a job at the first fault. Here each field is read and checked by itself, so that somebody
-who writes a job by hand is told everything at once. What passes here passes there.
+`definition_check.check` refuses a job at the first fault. Here each field is read and checked by itself, so that
+somebody who writes a job by hand is told everything at once. What passes here passes there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from . import identity
-from .definition import Definition, Requirements, check
+from .definition import Definition, Requirements
+from .definition_check import check
 from .errors import AsmanError, BadDefinition
 from .messages import Problem
 from .misfit import misfit

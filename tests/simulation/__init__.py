@@ -1,0 +1,1 @@
+"""Whole queues, with all that goes wrong between machines, in virtual time."""

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 
+from scripts import compiled
 from tests.simulation.mutants import MUTANTS, planted
 from tests.simulation.world import simulate
 
@@ -46,11 +47,19 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many runs")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="play this one alone, with its traceback")
+    parser.add_argument("--each", action="store_true", help="print how many events each seed had")
+    parser.add_argument("--compiled", action="store_true", help="of what `make compile` made, not of the sources")
     parser.add_argument("--mutants", action="store_true", help="hunt the planted bugs instead")
     wanted = parser.parse_args()
     if wanted.seed is not None:
         logging.disable(logging.CRITICAL)
         print(f"seed {wanted.seed}: {simulate(wanted.seed).handled} events, every promise kept")
+        return 0
+    if wanted.compiled and not compiled.in_use():
+        parser.error("nothing is compiled: make compile")
+    if wanted.each:
+        logging.disable(logging.CRITICAL)
+        print(*(simulate(seed).handled for seed in range(wanted.first, wanted.first + wanted.seeds)))
         return 0
     begun = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asman_server.client_session import ClientSession
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.worker_session import WorkerSession
-from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, Language, encode
+from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.definition import Definition, Requirements
 from asman_shared.messages import (
     Abort,
@@ -39,6 +39,7 @@ from asman_shared.messages import (
     Released,
     Submit,
 )
+from asman_shared.packet import Language
 from asman_shared.states import Phase
 from tests.simulation.network import Connection, Cut
 

@@ -25,8 +25,8 @@ from asman_server.services import Services
 from asman_server.store import Reader
 from asman_server.webhooks import Deliverer
 from asman_server.worker_session import WorkerSession
-from asman_shared.codec import Language
 from asman_shared.errors import AsmanError
+from asman_shared.packet import Language
 from tests.simulation.database import SimDatabase
 from tests.simulation.loop import virtual_clock
 from tests.simulation.network import Connection, HubEnd
@@ -94,8 +94,7 @@ class Host:
         if self.registry is None:
             return
         for shell in self.registry.queues.values():
-            shell.stop_timers()
-            shell.apply = _dead  # type: ignore[assignment,method-assign]
+            shell.halt()
         self.registry = None
         for connection in list(self._connections):
             connection.sever()
@@ -138,10 +137,6 @@ class Host:
         for connection in list(self._connections):
             if not stalled or self.random.random() < share:
                 connection.stall(stalled)
-
-
-def _dead(_event: object) -> None:
-    """A killed process does nothing."""
 
 
 async def _keep(_body: bytes, _sha256: str) -> None:

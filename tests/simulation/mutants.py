@@ -16,6 +16,7 @@ from asman_server.core import queue as queue_module
 from asman_server.core.assignments import Assignments
 from asman_server.core.endings import Endings
 from asman_server.core.fleet import Fleet
+from asman_server.core.job_state import state_of
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
 from asman_server.core.worker import Worker
@@ -137,7 +138,7 @@ def _told_before_durable(original: Any) -> Any:
 
     def changed(self: Journal, publisher: Any, job: Any, *, first: bool) -> None:
         original(self, publisher, job, first=first)
-        publisher.publish([(job.wire(), first)])
+        publisher.publish([(state_of(job), first)])
 
     return changed
 

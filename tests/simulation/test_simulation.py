@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
 
+from scripts import compiled
 from tests.simulation.__main__ import hunt, play
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.world import simulate
 
 SEEDS = int(os.environ.get("SEEDS", "300"))
+ALIKE = 40
+"""Seeds that what is compiled plays, too."""
 MOST = 400
 """Seeds after which a planted bug counts as not found."""
 
@@ -33,6 +38,16 @@ def test_every_promise_is_kept(pool: ProcessPoolExecutor) -> None:
 
 def test_the_same_seed_is_the_same_run() -> None:
     assert [simulate(seed).handled for seed in (3, 7)] == [simulate(seed).handled for seed in (3, 7)]
+
+
+def test_what_is_compiled_does_the_same_at_every_event() -> None:
+    if compiled.lacking():
+        pytest.skip(f"{compiled.lacking()} is missing here")
+    assert compiled.state() == "fresh", "make compile"
+    words = ["-m", "tests.simulation", "--compiled", "--each", "--seeds", str(ALIKE)]
+    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert [int(count) for count in ran.stdout.split()] == [simulate(seed).handled for seed in range(ALIKE)]
 
 
 @pytest.mark.timeout(600)

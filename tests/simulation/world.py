@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from asman_server import queue_shell
 from asman_server import session as native_session
 from asman_server.core import QueueCore, QueuePolicy
 from asman_server.core.worker import Presence
@@ -84,6 +85,7 @@ class World:
         actors = [asyncio.ensure_future(actor.live()) for actor in [*self.workers, *self.choosers, *self.clients]]
         mischief = [asyncio.ensure_future(task) for task in (self._wishes(), self._trouble())]
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._failed)
         try:
             while loop.time() < BAD_SECONDS:
                 await asyncio.sleep(1)
@@ -100,6 +102,12 @@ class World:
             for task in [*actors, *mischief]:
                 task.cancel()
             self.host.kill()
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A timer of the hub failed: its loop would only say so."""
+        if "handle" in context and self.host.broken is None:
+            self.host.broken = context.get("exception")
+        loop.default_exception_handler(context)
 
     def _check(self, tasks: Sequence[asyncio.Future[None]]) -> None:
         if self.host.broken is not None:
@@ -230,21 +238,18 @@ class World:
 
 
 def watch_cores(world: World) -> Any:
-    """Wraps the core so that its invariants are checked after every event; returns what undoes it."""
-    original = QueueCore.handle
+    """Has the invariants of cores checked after every event; returns what undoes it."""
 
-    def handle(self: QueueCore, event: Any, now: int) -> Any:
+    def watch(core: QueueCore) -> None:
         try:
-            out = original(self, event, now)
             world.handled += 1
-            check_core(self)
-            check_capacity(self)
-            check_no_idle_hands(self)
+            check_core(core)
+            check_capacity(core)
+            check_no_idle_hands(core)
         except Exception as error:
             # A session would answer this like any bug and go on; here it ends the run.
             world.host.broken = world.host.broken or error
             raise
-        return out
 
     class Watched(logging.LoggerAdapter[logging.Logger]):
         """A session ends politely when the hub has a bug; here that ends the run."""
@@ -256,10 +261,10 @@ def watch_cores(world: World) -> Any:
     logs = [(module, module.log) for module in modules]
     for module, log in logs:
         module.log = Watched(log)
-    QueueCore.handle = handle  # type: ignore[method-assign]
+    queue_shell.watch = watch
 
     def undo() -> None:
-        QueueCore.handle = original  # type: ignore[method-assign]
+        queue_shell.watch = None
         for module, log in logs:
             module.log = log
 

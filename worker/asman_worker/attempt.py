@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared import limits
-from asman_shared.definition import check
+from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError, BadRequest, ExecutionError, Unavailable
 from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
 from asman_shared.states import Fault, Phase

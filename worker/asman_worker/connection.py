@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 
 from asman_shared import limits
 from asman_shared.backoff import Backoff
-from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, Language, encode
+from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.errors import (
     AsmanError,
     CloseCode,
@@ -46,6 +46,7 @@ from asman_shared.messages import (
     Register,
     Registered,
 )
+from asman_shared.packet import Language
 
 from .outbox import Outbox
 from .target import QueueTarget

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from asman_shared.definition import check_name
+from asman_shared.definition_check import check_name
 from asman_shared.errors import BadDefinition
 
 log = logging.getLogger("asman.worker.folders")
@@ -90,7 +90,7 @@ def resolve(folder: Path, name: str, *, field: str) -> Path:
 
     Args:
         folder: A folder into which this process alone writes.
-        name: A hostile name, checked by `asman_shared.definition.check_name`.
+        name: A hostile name, checked by `asman_shared.definition_check.check_name`.
         field: Where the name stands, for the error.
 
     Raises:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared import limits
-from asman_shared.definition import DataRef, check_name
+from asman_shared.definition import DataRef
+from asman_shared.definition_check import check_name
 from asman_shared.errors import AsmanError, BadDefinition, Conflict, ExecutionError
 from asman_shared.globs import Globs
 from asman_shared.messages import OutputFile, Result

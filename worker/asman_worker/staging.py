@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from asman_shared.definition import DataRef, check_name
+from asman_shared.definition import DataRef
+from asman_shared.definition_check import check_name
 from asman_shared.errors import AsmanError, ExecutionError, Unauthentic
 from asman_shared.messages import BlobLink
 from asman_shared.states import Phase

@@ -8,8 +8,9 @@ counts. The shell in `asman_server.queue_shell` feeds it and carries its effects
 
 from . import effects, events
 from .job import Job
+from .lease import Lease
 from .policy import QueuePolicy
 from .queue import QueueCore
-from .worker import Lease, Worker
+from .worker import Worker
 
 __all__ = ["Job", "Lease", "QueueCore", "QueuePolicy", "Worker", "effects", "events"]

@@ -11,9 +11,10 @@ from . import effects as fx
 from .fleet import Fleet
 from .id_filter import IdFilter
 from .job import Job
+from .lease import Lease
 from .policy import QueuePolicy
 from .ready import Ready
-from .worker import Lease, Worker
+from .worker import Worker
 
 
 class Assignments:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from asman_shared.definition import Definition, Shape
-from asman_shared.messages import JobState, Summary, Verdict
+from asman_shared.definition import Shape
+from asman_shared.messages import Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
-
-COMMAND_SHOWN = 200
-"""Characters of a command in a summary."""
 
 RECORD_VERSION = 1
 """The version written with each stored job."""
@@ -82,41 +79,3 @@ class Job(Struct, gc=False, omit_defaults=True):
         One that comes back after a lost worker waits anew: what it may wait is not used up by the time it ran.
         """
         return (self.returned or self.queued) + self.queue_limit if self.queue_limit else 0
-
-    def wire(self, *, summary: bool = True) -> JobState:
-        """The job as clients see it."""
-        return JobState(
-            id=self.id,
-            rev=self.rev,
-            state=self.state,
-            attempt=self.attempt,
-            phase=self.phase,
-            queued=self.queued,
-            started=self.started,
-            finished=self.finished,
-            worker=self.worker_name,
-            namespaces=list(self.holders),
-            priority=self.priority,
-            verdict=self.verdict,
-            log_start=self.log_start,
-            summary=self.summary if summary else None,
-        )
-
-
-def summarise(definition: Definition, shape: Shape) -> Summary:
-    """What lists show of a definition."""
-    command = definition.command
-    text = " ".join(command) if isinstance(command, list) else command or ""
-    build = definition.build
-    built = ""
-    if build is not None:
-        built = build.context or ("Dockerfile" if build.dockerfile else "build")
-    return Summary(
-        image=definition.image or "",
-        build=built[:COMMAND_SHOWN],
-        command=text if len(text) <= COMMAND_SHOWN else text[: COMMAND_SHOWN - 1] + "…",
-        tags=tuple(definition.tags or ()),
-        cpus=shape.cpus / 1000,
-        memory=shape.memory,
-        gpus=shape.gpus,
-    )

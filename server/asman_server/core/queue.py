@@ -14,10 +14,11 @@ from . import effects as fx
 from . import events as ev
 from .endings import Endings
 from .job import Job
+from .lease import Lease
 from .policy import QueuePolicy
 from .reconcile import reconcile
 from .verdicts import verdict_of
-from .worker import Lease, Presence, Worker
+from .worker import Presence, Worker
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"

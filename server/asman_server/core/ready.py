@@ -127,7 +127,7 @@ class _Lane:
 
     def order(self) -> Iterator[tuple[int, Job]]:
         """Every entry, oldest first, with those of jobs that have gone; changes nothing."""
-        fresh = (entry for entry in self.fresh if not self._void(entry)) if self.taken else self.fresh
+        fresh = itertools.filterfalse(self._void, self.fresh) if self.taken else self.fresh
         return heapq.merge(fresh, sorted(self.back, key=_number), key=_number)
 
     def compact(self) -> None:

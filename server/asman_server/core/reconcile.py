@@ -11,7 +11,8 @@ from asman_shared.messages import Held, Kept
 from asman_shared.states import Phase
 
 from .job import Job
-from .worker import NO_SHAPE, Lease, Worker
+from .lease import Lease
+from .worker import NO_SHAPE, Worker
 
 AHEAD: Final = 1000
 """Attempts that a lost commit can have held, with much to spare; who claims more has made them up."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from msgspec import Struct
-
 from asman_shared.definition import Shape
 from asman_shared.messages import Register, WorkerState
-from asman_shared.states import Phase
+
+from .lease import Lease
 
 NO_SHAPE: Final = Shape(cpus=0)
 """What an attempt uses whose container is gone, or never was."""
@@ -22,23 +21,6 @@ class Presence(StrEnum):
     DRAINING = "draining"
     AWAY = "away"
     GONE = "gone"
-
-
-class Lease(Struct, gc=False):
-    """One attempt that a worker holds; its capacity is in use until the worker has let go of it.
-
-    Attributes:
-        live: It is the job's current attempt. A lease that is not live only waits for the worker's `Released`.
-        since: When it reached the phase that it is in, ms.
-        phase: As last reported.
-    """
-
-    job: str
-    attempt: int
-    shape: Shape
-    since: int
-    live: bool = True
-    phase: Phase = Phase.ASSIGNED
 
 
 class Worker:

@@ -18,13 +18,14 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from asman_shared.codec import Packet
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState
+from asman_shared.packet import Packet
 from asman_shared.states import Reason, State
 
 from ..clock import Clock
 from ..core import Job
+from ..core.job_state import state_of
 from ..queue_shell import QueueShell
 from ..store import Reader
 from . import shapes
@@ -185,7 +186,7 @@ class Board:
                 before = page[-1].number
             for job in found:
                 if job.id not in self._gone:
-                    self._put(job.wire())
+                    self._put(state_of(job))
         finally:
             self._gone = None
             self._filling = False

@@ -12,7 +12,7 @@ from asman_shared.states import State
 
 from ..access import Right
 from ..core import events as ev
-from ..queue_shell import Origin
+from ..origin import Origin
 from . import shapes
 from .board import is_listed
 from .ids import identify

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from asman_shared import limits
-from asman_shared.definition import SHA256, DataRef, check_name
+from asman_shared.definition import SHA256, DataRef
+from asman_shared.definition_check import check_name
 from asman_shared.errors import AsmanError, BadDefinition
 from asman_shared.messages import STDERR, STDOUT, LogLine, Outcome, OutputFile, Result
 from asman_shared.states import Fault, Phase

@@ -15,6 +15,7 @@ from asman_shared.states import State
 from .. import __version__
 from ..access import Right
 from ..core import Job
+from ..core.job_state import state_of
 from ..hub import Hub
 from ..pages import page
 from ..rest import as_json, hub_of
@@ -96,7 +97,7 @@ async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[st
     while most > 0:
         rows: list[Job] = await hub.store.page(name, states, before, min(PAGE, most))
         for row in rows:
-            state = row.wire()
+            state = state_of(row)
             if is_listed(state):
                 found[row.id] = shapes.job_of(core, state)
         if len(rows) < PAGE:

@@ -12,6 +12,7 @@ from asman_shared.messages import Result, Verdict
 from asman_shared.states import Reason, State
 
 from ..core import Job
+from ..core.job_state import state_of
 from ..hub import Hub
 from . import shapes
 from .live_logs import is_run_line, log_of
@@ -29,7 +30,7 @@ async def job_with_result(hub: Hub, queue: str, job: Job) -> shapes.ListedJob:
         Unavailable: The database can't be read now.
     """
     shell = hub.registry.queues.get(queue)
-    made = shapes.job_of(shell.core if shell is not None else None, job.wire())
+    made = shapes.job_of(shell.core if shell is not None else None, state_of(job))
     if job.state is State.FINISHED and made.finished is not msgspec.UNSET:
         made.finished.result = await _result(hub, queue, job)
     return made

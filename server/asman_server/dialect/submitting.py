@@ -11,8 +11,9 @@ from asman_shared.messages import Callback, Callbacks, Submit
 from asman_shared.units import parse_duration
 
 from ..hub import Hub
+from ..origin import Origin
 from ..plain_files import PlainFiles
-from ..queue_shell import Origin, QueueShell
+from ..queue_shell import QueueShell
 from . import incoming
 from .boards import Aliases
 from .ids import Identified

@@ -25,7 +25,8 @@ from ..access import Right
 from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
-from ..queue_shell import Origin
+from ..core.job_state import state_of
+from ..origin import Origin
 from ..transport import framed
 from . import outcomes, shapes
 from .incoming import Logs, Registration, StateChange, Wanted
@@ -376,7 +377,7 @@ class DialectWorker(DialectSession):
         """The jobs that it has and that the board does not show so, as they are."""
         core = self.shell.core
         ahead = [one for one in self._held().values() if not self.board.shows(one.job, one.attempt)]
-        return {one.job: shapes.encode(shapes.job_of(core, core.jobs[one.job].wire())) for one in ahead}
+        return {one.job: shapes.encode(shapes.job_of(core, state_of(core.jobs[one.job]))) for one in ahead}
 
     def _list_soon(self) -> None:
         """Sends a whole list, which is the only thing that makes a worker stop."""

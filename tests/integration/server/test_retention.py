@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.journal import Journal
-from asman_server.queue_shell import Origin, QueueShell
+from asman_server.origin import Origin
+from asman_server.queue_shell import QueueShell
 from asman_server.registry import Registry
 from asman_server.retention import Retention, give_jobs_their_time
 from asman_server.sql_ledger import SqlLedger

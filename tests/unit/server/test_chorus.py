@@ -13,8 +13,8 @@ import pytest
 from asman_server import chorus as module
 from asman_server.chorus import Chorus
 from asman_server.outbox import BOUND, Flusher, Outbox
-from asman_shared.codec import Language, Packet
 from asman_shared.messages import Ping
+from asman_shared.packet import Language, Packet
 
 
 class Wire:

@@ -6,8 +6,8 @@ import pytest
 
 from asman_server import fanout as module
 from asman_server.fanout import Fanout
-from asman_shared.codec import Language, Packet
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, Summary, WorkerChanged, WorkerState
+from asman_shared.packet import Language, Packet
 from asman_shared.states import State
 
 

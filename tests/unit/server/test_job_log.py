@@ -11,8 +11,8 @@ from asman_server import job_log as module
 from asman_server.core import events as ev
 from asman_server.job_log import JUMP, JobLog
 from asman_shared import limits
-from asman_shared.codec import Packet
 from asman_shared.messages import LogLines, Outcome
+from asman_shared.packet import Packet
 from tests.support.log_desk import JOB, WORKER, LogDesk, line
 
 

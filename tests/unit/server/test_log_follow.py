@@ -12,11 +12,12 @@ import pytest
 from asman_server import log_follow as module
 from asman_server.core import Job
 from asman_server.core import events as ev
+from asman_server.core.job_state import state_of
 from asman_server.log_follow import LogFollow
 from asman_server.outbox import Flusher, Outbox
 from asman_server.queue_shell import QueueShell
-from asman_shared.codec import Language, Packet
 from asman_shared.messages import Changed, Outcome
+from asman_shared.packet import Language, Packet
 from tests.support.log_desk import JOB, WORKER, LogDesk, line
 
 PATIENCE = 5
@@ -88,12 +89,12 @@ class Scene:
     def finish(self) -> Packet:
         self.desk.core.handle(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)), 2)
         self.desk.logs.finished(JOB)
-        return Packet(Changed(seq=1, job=self.desk.job.wire()))
+        return Packet(Changed(seq=1, job=state_of(self.desk.job)))
 
     def end(self, follow: LogFollow) -> None:
         """The job is finished, and the follower is told."""
         packet = self.finish()
-        follow.finish(self.desk.job.wire(), packet)
+        follow.finish(state_of(self.desk.job), packet)
 
     async def until(self, *said: Any) -> None:
         """Waits until all of this was said, and nothing else."""
@@ -205,7 +206,7 @@ async def test_one_that_watches_the_whole_queue_is_told_the_end_by_others(scene:
     follow = await scene.follow()
     await scene.desk.add(line(0))
     scene.finish()
-    follow.finish(scene.desk.job.wire(), None)
+    follow.finish(state_of(scene.desk.job), None)
     async with asyncio.timeout(PATIENCE):
         while not scene.over:
             await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asman_server import log_reader as module
+from asman_server.core.job_state import state_of
 from asman_server.log_reader import LogReader, Reading
 from asman_server.log_signs import looks_like_error
 from asman_shared import limits
@@ -55,7 +56,7 @@ async def answers(
     rest: LogSelection | None = select
     while rest is not None:
         assert len(pages) < 500, f"no end: {pages[-1]}"
-        page = await Reading(reader, desk.logs, desk.job.wire(), desk.job.log_next, rest).page(since, limit, 1)
+        page = await Reading(reader, desk.logs, state_of(desk.job), desk.job.log_next, rest).page(since, limit, 1)
         assert len(page.lines) <= limit
         pages.append(page)
         since, rest = page.next, page.rest
@@ -297,7 +298,7 @@ async def test_gaps_are_in_the_answer_that_covers_them(reader: LogReader) -> Non
 
 async def test_a_log_that_grows_while_it_is_read_has_an_end(reader: LogReader) -> None:
     desk = await desk_with(numbered(10))
-    page = await Reading(reader, desk.logs, desk.job.wire(), desk.job.log_next, LogSelection()).page(0, 4, 1)
+    page = await Reading(reader, desk.logs, state_of(desk.job), desk.job.log_next, LogSelection()).page(0, 4, 1)
     assert page.rest == LogSelection(until=10)
     await desk.add(*numbered(20)[10:])
     assert seqs(await answers(desk, reader, page.rest, since=page.next)) == list(range(4, 10))

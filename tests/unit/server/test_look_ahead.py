@@ -13,7 +13,8 @@ from asman_server.core import Job, QueuePolicy
 from asman_server.core import events as ev
 from asman_server.database import make_engine, migrate
 from asman_server.journal import Journal
-from asman_server.queue_shell import Origin, QueueShell
+from asman_server.origin import Origin
+from asman_server.queue_shell import QueueShell
 from asman_server.sql_ledger import SqlLedger
 from asman_server.store import Store
 from asman_shared.definition import Definition

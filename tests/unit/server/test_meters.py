@@ -9,9 +9,11 @@ import pytest
 
 from asman_server.commit import Commit
 from asman_server.core import Job
-from asman_server.core.worker import Lease, Worker
-from asman_server.meters import Histogram, JobMeter, TimedLedger
+from asman_server.core.lease import Lease
+from asman_server.core.worker import Worker
+from asman_server.meters import Histogram, JobMeter
 from asman_server.metrics import room_for, shape_label
+from asman_server.timed_ledger import TimedLedger
 from asman_shared.definition import Shape
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Register, Summary, Verdict

@@ -101,7 +101,7 @@ async def test_what_is_said_while_the_queue_is_loaded_is_not_lost(
     answers: asyncio.Queue[Message] = asyncio.Queue()
 
     async def submit(ref: int) -> None:
-        from asman_server.queue_shell import Origin
+        from asman_server.origin import Origin
 
         async with parts.registry.using("q") as shell:
             request = Submit(ref=ref, definition=Definition(image=f"a{ref}"))

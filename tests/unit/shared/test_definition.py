@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from asman_shared import limits
-from asman_shared.definition import Definition, Shape, check, check_name
+from asman_shared.definition import Definition, Shape
+from asman_shared.definition_check import check, check_name
 from asman_shared.errors import BadRequest
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asman_shared import limits
-from asman_shared.definition import Definition, check
+from asman_shared.definition import Definition
+from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition
 from asman_shared.globs import Globs
 from asman_shared.identity import canonical_object, job_id

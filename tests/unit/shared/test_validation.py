@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asman_shared.definition import Definition, check
+from asman_shared.definition import Definition
+from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError
 from asman_shared.identity import job_id
 from asman_shared.validation import PROBLEMS, inspect

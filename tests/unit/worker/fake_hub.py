@@ -11,7 +11,7 @@ from typing import TypeVar
 from aiohttp import WSMsgType, web
 
 from asman_shared import limits
-from asman_shared.codec import WORKER_FRAMES, Broken, Language, encode
+from asman_shared.codec import WORKER_FRAMES, Broken, encode
 from asman_shared.definition import DataRef, Definition
 from asman_shared.messages import (
     Acknowledged,
@@ -32,6 +32,7 @@ from asman_shared.messages import (
     Register,
     Registered,
 )
+from asman_shared.packet import Language
 
 M = TypeVar("M", bound=Message)
 

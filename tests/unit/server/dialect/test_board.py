@@ -17,7 +17,8 @@ from asman_server.dialect import board as board_module
 from asman_server.dialect.board import Board
 from asman_server.dialect.boards import Boards
 from asman_server.journal import Journal
-from asman_server.queue_shell import Origin, QueueShell
+from asman_server.origin import Origin
+from asman_server.queue_shell import QueueShell
 from asman_server.registry import Registry
 from asman_server.store import Reader
 from asman_shared.definition import Definition

@@ -1,0 +1,220 @@
+"""Compiles the modules that every job passes through, with mypyc; they are the same source, and work without it.
+
+    python -m scripts.compiled build      makes what is not there or out of date
+    python -m scripts.compiled check      says which state it is in: none, stale or fresh
+    python -m scripts.compiled compiler   whether it could be made here
+    python -m scripts.compiled remove     goes back to the sources alone
+
+What is made lies beside the sources, where Python finds it before them, even when a source was changed since. So
+whoever runs the tests is told when it is out of date, and ``make`` builds it anew.
+
+Three things mean something else once they are compiled, and `refused` finds them: a ``msgspec.Struct`` loses its
+options, a generator expression becomes a list, and a coroutine that waits inside ``try`` or ``with`` may raise again
+what it has caught (seen with mypyc 2.4: a handler ran to its end, and the ``finally`` below it raised the exception).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+GROUP: Final = "asman_compiled"
+"""Names the one library that holds all of the code; the modules themselves only point into it."""
+STAMP: Final = ROOT / "server" / f"{GROUP}.stamp"
+SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX")
+
+_ROOMS: Final = {
+    "asman_shared": "definition_check identity packet states",
+    "asman_server.core": (
+        "able assignments endings fleet id_filter job_state queue ready sharing verdicts waits webhooks worker"
+    ),
+    "asman_server": ("chorus definition_cache fanout handing_out journal meters outbox queue_shell"),
+}
+MODULES: Final = tuple(f"{room}.{name}" for room, names in _ROOMS.items() for name in names.split())
+
+
+def room_of(module: str) -> Path:
+    """The folder in which a module's package lies."""
+    return ROOT / ("shared" if module.startswith("asman_shared") else "server")
+
+
+def source_of(module: str) -> Path:
+    """The file that is compiled."""
+    return room_of(module).joinpath(*module.split(".")).with_suffix(".py")
+
+
+def made_of(module: str) -> Path:
+    """What comes of it."""
+    return source_of(module).with_suffix(SUFFIX)
+
+
+def made() -> list[Path]:
+    """All that lies beside the sources, of this Python and of others."""
+    rooms = [ROOT / "server/asman_server", ROOT / "shared/asman_shared"]
+    return sorted(
+        {*(ROOT / "server").glob(f"{GROUP}__mypyc.*.so"), *(so for room in rooms for so in room.rglob("*.so"))}
+    )
+
+
+def digest() -> str:
+    """Of everything that what is made depends on."""
+    whole = hashlib.sha256(f"{sys.version} {SUFFIX}\n".encode())
+    for package in (ROOT / "shared/asman_shared", ROOT / "server/asman_server/core"):
+        for path in sorted(package.glob("*.py")):
+            whole.update(path.read_bytes())
+    for module in MODULES:
+        whole.update(source_of(module).read_bytes())
+    whole.update(Path(__file__).read_bytes())
+    return whole.hexdigest()
+
+
+def state() -> str:
+    """``none``, ``stale`` or ``fresh``."""
+    if not made():
+        return "none"
+    fresh = STAMP.is_file() and STAMP.read_text() == digest() and all(made_of(module).is_file() for module in MODULES)
+    return "fresh" if fresh else "stale"
+
+
+def refused(source: str) -> list[str]:
+    """What a source holds that means something else when it is compiled."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base) for base in node.bases]
+            if any(base.rpartition(".")[2] == "Struct" for base in bases):
+                found.append(f"line {node.lineno}: {node.name} is a Struct, and mypyc drops its options")
+        elif isinstance(node, ast.AsyncFunctionDef):
+            found += [
+                f"line {block.lineno}: {node.name} waits inside a block that handles what goes wrong"
+                for block in ast.walk(node)
+                if isinstance(block, (ast.Try, ast.With, ast.AsyncWith))
+                and any(isinstance(inner, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for inner in ast.walk(block))
+            ]
+        elif isinstance(node, ast.Call):
+            for argument in node.args:
+                taker = ast.unparse(node.func)
+                if isinstance(argument, ast.GeneratorExp) and taker.rpartition(".")[2] not in _TAKE_ALL:
+                    found.append(f"line {node.lineno}: {taker} is given a list instead of a generator")
+        elif isinstance(node, (ast.Assign, ast.Return, ast.IfExp)):
+            values = [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node.value]
+            if any(isinstance(value, ast.GeneratorExp) for value in values):
+                found.append(f"line {node.lineno}: a list instead of a generator")
+    return found
+
+
+_TAKE_ALL = frozenset(
+    ("Counter", "all", "any", "deque", "dict", "extend", "join", "list", "max", "min", "set", "sorted", "sum", "tuple")
+) | {"update"}
+"""What reads a generator to its end anyway, or is compiled as a loop."""
+
+
+def in_use() -> bool:
+    """Whether this process runs what is compiled."""
+    return all(str(importlib.import_module(module).__file__).endswith(SUFFIX) for module in MODULES)
+
+
+def lacking() -> str:
+    """What is missing here to compile; empty when nothing is."""
+    if shutil.which(sysconfig.get_config_var("CC").split()[0]) is None and shutil.which("gcc") is None:
+        return "a C compiler"
+    if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        return "the headers of this Python"
+    return ""
+
+
+def build() -> None:
+    """Compiles all of them.
+
+    Raises:
+        SystemExit: There is no compiler, or it refused.
+    """
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+
+    for module in MODULES:
+        for complaint in refused(source_of(module).read_text()):
+            raise SystemExit(f"error: {source_of(module).relative_to(ROOT)}, {complaint}")
+    remove()
+    wanted = digest()
+    work = ROOT / ".run" / "compiled"
+    work.mkdir(parents=True, exist_ok=True)
+    extensions = mypycify(
+        [str(source_of(module).relative_to(ROOT)) for module in MODULES],
+        opt_level="2",
+        debug_level="0",
+        group_name=GROUP,
+        target_dir=str(work),
+    )
+    distribution = Distribution({"name": GROUP, "ext_modules": extensions})
+    command = distribution.get_command_obj("build_ext")
+    command.parallel = 2
+    command.build_temp = str(work / "objects")
+    command.build_lib = str(work / "made")
+    distribution.run_command("build_ext")
+    for module in MODULES:
+        target = made_of(module)
+        target.write_bytes((work / "made").joinpath(*module.split(".")).with_suffix(SUFFIX).read_bytes())
+    library = f"{GROUP}__mypyc{SUFFIX}"
+    (ROOT / "server" / library).write_bytes((work / "made" / library).read_bytes())
+    STAMP.write_text(wanted)
+
+
+def remove() -> None:
+    """Leaves the sources alone."""
+    STAMP.unlink(missing_ok=True)
+    for path in made():
+        path.unlink()
+
+
+class _Sources(MetaPathFinder):
+    """Finds the sources of these modules before what was compiled of them."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """See `MetaPathFinder`."""
+        del path, target
+        return importlib.util.spec_from_file_location(fullname, source_of(fullname)) if fullname in MODULES else None
+
+
+def prefer_sources() -> None:
+    """From now on this process imports the sources: tests take the modules apart, and profilers look into them."""
+    if not any(isinstance(finder, _Sources) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Sources())
+
+
+def main(words: list[str]) -> Iterator[str]:
+    """Does what is asked for and says what was done."""
+    match words:
+        case ["build"]:
+            if state() != "fresh":
+                build()
+            yield f"{len(MODULES)} modules are compiled."
+        case ["check"]:
+            yield state()
+        case ["compiler"]:
+            if lack := lacking():
+                raise SystemExit(f"The hub is not compiled: {lack} is missing. It runs from its sources all the same.")
+        case ["remove"]:
+            remove()
+            yield "The hub runs from its sources alone."
+        case _:
+            raise SystemExit("usage: python -m scripts.compiled build|check|compiler|remove")
+
+
+if __name__ == "__main__":
+    for sentence in main(sys.argv[1:]):
+        print(sentence)

@@ -1,0 +1,28 @@
+"""Puts into a wheel what was compiled (`scripts.compiled`); a wheel without it is one for every machine."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CompiledHook(BuildHookInterface[Any]):
+    """See the module."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Says which files go in besides the sources, and that they are of this platform alone."""
+        spec = importlib.util.spec_from_file_location("compiled", Path(self.root, "scripts", "compiled.py"))
+        if spec is None or spec.loader is None:
+            raise ImportError("scripts/compiled.py is missing")
+        compiled = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(compiled)
+        if version == "editable" or compiled.state() != "fresh":
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        for path in compiled.made():
+            room = compiled.ROOT / ("shared" if "asman_shared" in path.parts else "server")
+            build_data["force_include"][str(path)] = str(path.relative_to(room))

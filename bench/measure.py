@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.comparison import Comparison, short, spread
+from scripts import compiled
 
 RESULTS = Path(__file__).parent / "results"
 SYNCS = 50
@@ -57,7 +58,8 @@ def machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+        f"Python {platform.python_version()}, "
+        f"hub {'not ' if compiled.state() == 'none' else ''}compiled, load {os.getloadavg()[0]:.1f}"
     )
 
 

@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs of one run [10000]")
     parser.add_argument("--runs", type=int, default=8, help="how often, on one growing database [8]")
     parser.add_argument("--functions", type=int, default=0, metavar="N", help="print the N costliest functions, too")
+    parser.add_argument("--sources", action="store_true", help="not what is compiled; --functions can't see into that")
     parser.add_argument("--no-instructions", action="store_true", help="leave valgrind out")
 
 

@@ -29,7 +29,10 @@ from tests.support.python_base import ensure_python
 from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub, job
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "shared", "server", "worker", "client", "deploy")
+PARTS = (
+    ".dockerignore", "pyproject.toml", "constraints.txt", "README.md", "LICENSE",
+    "shared", "server", "worker", "client", "deploy", "scripts",
+)  # fmt: skip
 NOT_SENT = ("__pycache__", "page", "node_modules")
 ENGINE = (
     "dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-init", "docker-proxy",

@@ -86,10 +86,13 @@ def durable_sqlite(connection: Any, _record: Any) -> None:
 def writing_sqlite(connection: Any, record: Any) -> None:
     """The same for the one connection that writes, with memory for the pages that it writes again and again.
 
+    Its driver begins no transactions by itself.
+
     Ids are hashes, so new jobs touch pages all over the indices: with the driver's own 2 MiB and a checkpoint after
     4 MiB, a commit of 1,000 jobs read and wrote most of them again (51 KiB a job at 100,000 jobs).
     """
     durable_sqlite(connection, record)
+    connection.isolation_level = None
     _set(connection, f"cache_size=-{SQLITE_CACHE_KIB}")
 
 

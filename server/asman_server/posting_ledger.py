@@ -74,10 +74,12 @@ class PostingLedger:
             await self.close()
 
     def _read(self) -> None:
+        self.transactions.transact(self._take_in)
+
+    def _take_in(self, connection: Connection) -> None:
         book = self._daybook
-        with self.transactions.engine.connect() as connection:
-            rows = connection.execute(select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)).all()
-        for number, body in rows:
+        query = select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)
+        for number, body in connection.execute(query).all():
             try:
                 entry = _decode(body)
             except msgspec.MsgspecError as error:
@@ -101,24 +103,30 @@ class PostingLedger:
             self._post_all(commit)
             return
         posting = book.bytes > LATER
-        with self.transactions.engine.begin() as connection:
-            # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
-            self._put.rows(connection, [(book.number + 1, body)])
-            if posting:
-                self._ledger.write(connection, book.next_section())
-                self._drop(connection, book.outdated())
+        # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
+        row = (book.number + 1, body)
         if posting:
+            self.transactions.transact(lambda connection: self._append_and_post(connection, row))
             book.posted()
+        else:
+            self.transactions.append(self._put.text, row)
         book.note(entry, len(body))
+
+    def _append_and_post(self, connection: Connection, row: tuple[int, bytes]) -> None:
+        self._put.rows(connection, [row])
+        self._post(connection)
 
     def _post_all(self, commit: Commit | None = None) -> None:
         """Puts all that waits in its place, and a commit after it."""
-        with self.transactions.engine.begin() as connection:
+
+        def post(connection: Connection) -> None:
             if self._daybook:
                 self._ledger.write(connection, self._daybook.all())
             if commit is not None:
                 self._ledger.write(connection, commit)
             connection.execute(delete(daybook))
+
+        self.transactions.transact(post)
         self._daybook.clear()
 
     def _drop(self, connection: Connection, newest: int) -> None:
@@ -158,11 +166,12 @@ class PostingLedger:
                         log.info("the daybook can't be posted now", extra={"error": error.message})
 
     def _post_section(self) -> None:
-        book = self._daybook
-        with self.transactions.engine.begin() as connection:
-            self._ledger.write(connection, book.next_section())
-            self._drop(connection, book.outdated())
-        book.posted()
+        self.transactions.transact(self._post)
+        self._daybook.posted()
+
+    def _post(self, connection: Connection) -> None:
+        self._ledger.write(connection, self._daybook.next_section())
+        self._drop(connection, self._daybook.outdated())
 
     async def close(self) -> None:
         """Posts what is left; when that can't be done now, the next hub does it."""

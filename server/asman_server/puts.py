@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-AT_ONCE: Final = (64, 16, 4)
+AT_ONCE: Final = (64, 32, 16, 8, 4, 2)
 """How many rows one statement of SQLite may hold."""
 
 

@@ -79,9 +79,12 @@ class Transactions:
         Each call gives Python's lock away and waits to have it back, so one for the statement and one each to begin and
         to commit took longer beside a busy event loop.
         """
+        self.driven(lambda driver: driver.execute(text, row))
+
+    def driven(self, work: Callable[[Any], object]) -> None:
+        """Runs a function of the driver's own connection, on which no transaction has begun."""
         with self._held() as connection:
-            driver: Any = connection.connection.driver_connection
-            driver.execute(text, row)
+            work(connection.connection.driver_connection)
 
     @contextmanager
     def _held(self) -> Iterator[Connection]:

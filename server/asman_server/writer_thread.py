@@ -60,7 +60,7 @@ class WriterThread:
             error: BaseException | None = None
             try:
                 work()
-            except BaseException as raised:  # noqa: BLE001 - whoever waits is told
+            except BaseException as raised:
                 error = raised
             # The loop may have been closed meanwhile: then nobody waits any more.
             with contextlib.suppress(RuntimeError):

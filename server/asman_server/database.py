@@ -32,6 +32,8 @@ SQLITE_CACHE_KIB: Final = 32 * 1024
 """Memory that the connection which writes to SQLite may use for pages; each that reads has the driver's 2 MiB."""
 SQLITE_CHECKPOINT_PAGES: Final = 4000
 """Pages (of 4 KiB) in the write-ahead log before they are copied to their places."""
+SQLITE_LOG_PAGES: Final = 4 * SQLITE_CHECKPOINT_PAGES
+"""Pages in that log before the commit that makes so many copies them itself; see `asman_server.checkpoints`."""
 MIGRATION_LOCK = 0x61736D616E
 """Advisory lock of Postgres under which one hub at a time migrates."""
 
@@ -86,11 +88,14 @@ def durable_sqlite(connection: Any, _record: Any) -> None:
 def writing_sqlite(connection: Any, record: Any) -> None:
     """The same for the one connection that writes, with memory for the pages that it writes again and again.
 
+    Its driver begins no transactions by itself.
+
     Ids are hashes, so new jobs touch pages all over the indices: with the driver's own 2 MiB and a checkpoint after
     4 MiB, a commit of 1,000 jobs read and wrote most of them again (51 KiB a job at 100,000 jobs).
     """
     durable_sqlite(connection, record)
-    _set(connection, f"cache_size=-{SQLITE_CACHE_KIB}")
+    connection.isolation_level = None
+    _set(connection, f"cache_size=-{SQLITE_CACHE_KIB}", f"wal_autocheckpoint={SQLITE_LOG_PAGES}")
 
 
 def _set(connection: Any, *pragmas: str) -> None:

@@ -1,9 +1,10 @@
 """A ledger for SQLite whose commits are short: what is new goes into one row of a table, and to its own place later.
 
-A commit is durable once it stands in the table ``daybook``, as one row that is simply appended. The same transaction
-posts a section of what earlier commits left there (`daybook`), so the work keeps pace and no commit waits for much of
-it. Who reads from the tables has what it asks for posted first (`posted`); a hub that was killed posts all of it when
-it starts.
+A commit is durable once it stands in the table ``daybook``, as one row that is simply appended. When much stands there,
+commits also post of what earlier ones left (`daybook`), about as much as they bring, so the work keeps pace: one of
+many rows posts a section in its own transaction, and of those of few each some post a piece. What is left when few
+come is posted between them, in such pieces as well; so a commit of few never waits for much of it. Who reads from the
+tables has what it asks for posted first (`posted`); a hub that was killed posts all of it when it starts.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_shared.errors import Unavailable
 from asman_shared.units import KIB, MIB
 
+from .checkpoints import Checkpoints
 from .commit import Commit
 from .database import unavailable
-from .daybook import SECTIONS, VERSION, Daybook, Entry, entry_of
+from .daybook import PAGE, SECTIONS, VERSION, Daybook, Entry, entry_of, weight_of
 from .puts import Put
 from .sql_ledger import SqlLedger
 from .tables import daybook
@@ -30,11 +32,15 @@ from .tables import daybook
 log = logging.getLogger("asman.hub.ledger")
 
 LATER: Final = 256 * KIB
-"""Bytes that may stand in the daybook before commits post a section each."""
+"""Bytes that may stand in the daybook before commits post of it."""
 ENTRY_BYTES: Final = 2 * MIB
 """Bytes of an entry at most; what is larger goes to its place at once."""
 BYTES: Final = 32 * MIB
 """Bytes of all entries at most."""
+PIECE: Final = 16
+"""What is posted at once at least, and between commits at most (`Daybook.piece`): half a millisecond or so."""
+MANY: Final = 2 * PIECE
+"""What is owed when a commit posts twice of that, so that it comes to the end of a section."""
 QUIET: Final = 1.0
 """Seconds in which no section was posted, after which all are."""
 
@@ -47,17 +53,20 @@ class PostingLedger:
 
     Args:
         ledger: Of the same database.
+        engine: That database.
 
     Attributes:
         transactions: Those that it makes.
     """
 
-    def __init__(self, ledger: SqlLedger) -> None:
+    def __init__(self, ledger: SqlLedger, engine: AsyncEngine) -> None:
         self._ledger = ledger
         self.transactions = ledger.transactions
         self._daybook = Daybook()
         self._put = Put(ledger.transactions.engine.dialect, daybook, ("number",), ("body",))
         self._noted = asyncio.Event()
+        self._owed = 0
+        self._checkpoints = Checkpoints(engine, ledger.transactions)
 
     async def recover(self) -> None:
         """Posts what a hub left that was killed, or when that can't be done now, goes on where it stopped.
@@ -74,10 +83,12 @@ class PostingLedger:
             await self.close()
 
     def _read(self) -> None:
+        self.transactions.transact(self._take_in)
+
+    def _take_in(self, connection: Connection) -> None:
         book = self._daybook
-        with self.transactions.engine.connect() as connection:
-            rows = connection.execute(select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)).all()
-        for number, body in rows:
+        query = select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)
+        for number, body in connection.execute(query).all():
             try:
                 entry = _decode(body)
             except msgspec.MsgspecError as error:
@@ -92,6 +103,7 @@ class PostingLedger:
         with unavailable("{}"):
             await self.transactions.alone(lambda: self._commit(commit))
         self._noted.set()
+        self._checkpoints.begin()
 
     def _commit(self, commit: Commit) -> None:
         book = self._daybook
@@ -100,30 +112,36 @@ class PostingLedger:
         if entry is None or len(body) > ENTRY_BYTES or book.bytes + len(body) > BYTES:
             self._post_all(commit)
             return
-        posting = book.bytes > LATER
-        with self.transactions.engine.begin() as connection:
-            # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
-            self._put.rows(connection, [(book.number + 1, body)])
-            if posting:
-                self._ledger.write(connection, book.next_section())
-                self._drop(connection, book.outdated())
-        if posting:
+        owed = self._owed + weight_of(entry, len(body)) if book.bytes > LATER else 0
+        # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
+        row = (book.number + 1, body)
+        if owed < PIECE:
+            self.transactions.append(self._put.text, row)
+        else:
+            weight = owed if owed < MANY else 2 * owed
+            self.transactions.transact(lambda connection: self._append_and_post(connection, row, weight))
             book.posted()
+            owed = 0
+        self._owed = owed
         book.note(entry, len(body))
+        self._checkpoints.wrote(2 + len(body) // PAGE)
+
+    def _append_and_post(self, connection: Connection, row: tuple[int, bytes], weight: int) -> None:
+        self._put.rows(connection, [row])
+        self._post(connection, weight)
 
     def _post_all(self, commit: Commit | None = None) -> None:
         """Puts all that waits in its place, and a commit after it."""
-        with self.transactions.engine.begin() as connection:
-            if self._daybook:
-                self._ledger.write(connection, self._daybook.all())
+
+        def post(connection: Connection) -> None:
+            for part in self._daybook.all():
+                self._ledger.write(connection, part)
             if commit is not None:
                 self._ledger.write(connection, commit)
             connection.execute(delete(daybook))
-        self._daybook.clear()
 
-    def _drop(self, connection: Connection, newest: int) -> None:
-        if newest:
-            connection.execute(delete(daybook).where(daybook.c.number <= newest))
+        self.transactions.transact(post)
+        self._daybook.clear()
 
     async def posted(self, ids: Sequence[str] | None = None) -> None:
         """Returns when all that was committed is in its tables.
@@ -139,30 +157,49 @@ class PostingLedger:
                 await self.transactions.alone(self._post_all)
 
     async def keep_posting(self) -> None:
-        """Posts what is left when few or no commits come any more, until it is cancelled.
+        """Posts what is left when few or no commits come any more, and makes checkpoints, until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._checkpoints.run())
+            tasks.create_task(self._post_when_quiet())
 
-        A section at a time, so that a commit that comes meanwhile waits for one of them and not for all.
-        """
+    async def _post_when_quiet(self) -> None:
+        """A piece at a time, so that a commit that comes meanwhile waits for one of them and not for all."""
+        book = self._daybook
         while True:
             await self._noted.wait()
             self._noted.clear()
-            while self._daybook:
-                turns = self._daybook.turns
+            while book:
+                turns = book.turns
                 await asyncio.sleep(QUIET)
-                if self._daybook.turns == turns:
-                    try:
-                        for _ in range(SECTIONS):
-                            with unavailable("{}"):
-                                await self.transactions.alone(self._post_section)
-                    except Unavailable as error:
-                        log.info("the daybook can't be posted now", extra={"error": error.message})
+                if book.turns == turns:
+                    # What was noted before the turn of the first of them has had all its turns when they end.
+                    while book and book.turns <= turns + SECTIONS and await self.post_piece():
+                        pass
 
-    def _post_section(self) -> None:
-        book = self._daybook
-        with self.transactions.engine.begin() as connection:
-            self._ledger.write(connection, book.next_section())
-            self._drop(connection, book.outdated())
-        book.posted()
+    async def post_piece(self) -> bool:
+        """Posts the next piece of what waits; returns whether that could be done."""
+        try:
+            with unavailable("{}"):
+                await self.transactions.alone(self._piece)
+        except Unavailable as error:
+            log.info("the daybook can't be posted now", extra={"error": error.message})
+            return False
+        self._checkpoints.begin()
+        return True
+
+    def _piece(self) -> None:
+        self.transactions.transact(lambda connection: self._post(connection, PIECE))
+        self._daybook.posted()
+
+    def _post(self, connection: Connection, weight: int) -> None:
+        part = self._daybook.piece(weight)
+        self._ledger.write(connection, part)
+        rows = len(part.definitions) + len(part.jobs) + len(part.results) + len(part.chunks)
+        # In the tables and their indices; rows of a whole section share most of their pages.
+        self._checkpoints.wrote(min(rows, 256) + rows // 8)
+        newest = self._daybook.outdated()
+        if newest:
+            connection.execute(delete(daybook).where(daybook.c.number <= newest))
 
     async def close(self) -> None:
         """Posts what is left; when that can't be done now, the next hub does it."""
@@ -183,6 +220,6 @@ async def open_ledger(engine: AsyncEngine) -> SqlLedger | PostingLedger:
     ledger = SqlLedger(engine)
     if engine.dialect.name != "sqlite":
         return ledger
-    posting = PostingLedger(ledger)
+    posting = PostingLedger(ledger, engine)
     await posting.recover()
     return posting

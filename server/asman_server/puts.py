@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-AT_ONCE: Final = (64, 16, 4)
+AT_ONCE: Final = (64, 32, 16, 8, 4, 2)
 """How many rows one statement of SQLite may hold."""
 
 
@@ -42,20 +42,23 @@ class Put:
         table: Where they go; a row is a tuple of all its columns, in their order.
         keys: Columns that name a row.
         values: Columns that are replaced when the row is there; without any it is left as it is.
+
+    Attributes:
+        text: The statement for one row, as the driver takes it.
     """
 
     def __init__(self, dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence[str] = ()) -> None:
         names = [column.name for column in table.columns]
         compiled = upsert(dialect, table, keys, values).compile(dialect=dialect, column_keys=names)
-        self._text = str(compiled)
+        self.text = str(compiled)
         if list(getattr(compiled, "positiontup", None) or ()) != names:
             raise AssertionError(f"the driver of {dialect.name} takes columns in another order than they are in")
         self._many: list[tuple[int, str]] = []
         if dialect.name == "sqlite":
             row = f"({', '.join('?' * len(names))})"
-            if self._text.count(row) != 1:
-                raise AssertionError(f"this statement does not take a row of {len(names)}: {self._text}")
-            self._many = [(count, self._text.replace(row, ", ".join([row] * count))) for count in AT_ONCE]
+            if self.text.count(row) != 1:
+                raise AssertionError(f"this statement does not take a row of {len(names)}: {self.text}")
+            self._many = [(count, self.text.replace(row, ", ".join([row] * count))) for count in AT_ONCE]
 
     def rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Writes rows in the connection's transaction."""
@@ -65,4 +68,4 @@ class Put:
                 connection.exec_driver_sql(text, tuple(chain.from_iterable(rows[at : at + count])))
                 at += count
         if at < len(rows):
-            connection.exec_driver_sql(self._text, list(rows[at:]))
+            connection.exec_driver_sql(self.text, list(rows[at:]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server import posting_ledger, tables
+from asman_server import checkpoints, posting_ledger, tables
 from asman_server.commit import Commit, LogChunk
 from asman_server.core import Job
 from asman_server.database import make_engine, migrate
@@ -65,6 +66,13 @@ def spread(number: int, state: State = State.QUEUED, **more: Any) -> Job:
     """A job whose id is anywhere, as hashes are."""
     made = job(number, state, **more)
     made.id = sha256(bytes([number])).hexdigest()
+    return made
+
+
+def near(number: int, digits: str = "00", **more: Any) -> Job:
+    """A job in the first section, or that of other digits; as `spread` otherwise."""
+    made = spread(number, **more)
+    made.id = digits + made.id[2:]
     return made
 
 
@@ -158,9 +166,11 @@ async def test_every_entry_leaves_the_daybook_after_a_round_of_its_sections(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(posting_ledger, "LATER", 0)
+    monkeypatch.setattr(posting_ledger, "PIECE", 1)
+    monkeypatch.setattr(posting_ledger, "MANY", 1)
     for number in range(4 * SECTIONS):
         await ledger.commit(commit(jobs=[row(spread(number))]))
-        assert await count(engine, "daybook") <= SECTIONS + 1
+        assert await count(engine, "daybook") <= SECTIONS + SECTIONS // 4
     assert await count(engine, "jobs") > 2 * SECTIONS
     await ledger.posted()
     assert await count(engine, "jobs") == 4 * SECTIONS
@@ -220,6 +230,7 @@ async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(posting_ledger, "LATER", -1)
+    monkeypatch.setattr(posting_ledger, "PIECE", 1)
     with monkeypatch.context() as patched:
         patched.setattr(Daybook, "outdated", broken)
         with pytest.raises(Unavailable, match="the disk is gone"):
@@ -235,26 +246,42 @@ jobs_ = st.lists(st.tuples(numbers, st.integers(0, 99)), max_size=4)
 removals = st.lists(numbers, max_size=2)
 
 
+def anywhere(number: int, **more: Any) -> Job:
+    """Some have a section of their own, and some share one."""
+    return near(number, **more) if number % 2 else spread(number, **more)
+
+
+def chunk_of(one: Job) -> LogChunk:
+    made = chunk(one.number, one.rev % 2, [str(one.rev)])
+    made.job = one.id
+    return made
+
+
 def _commit(changed: list[tuple[int, int]], forgotten: list[int]) -> Commit:
-    made = {number: spread(number, rev=rev) for number, rev in changed}
+    made = {number: anywhere(number, rev=rev) for number, rev in changed}
     return commit(
-        forget=[("q", spread(number).id) for number in forgotten],
+        forget=[("q", anywhere(number).id) for number in forgotten],
         jobs=[row(one) for one in made.values()],
         definitions=[(one.id, bytes([one.rev])) for one in made.values()],
         definition_blobs=[(one.id, str(one.rev % 3)) for one in made.values()],
         results=[("q", one.id, bytes([one.rev])) for one in made.values() if one.rev % 2],
         result_blobs=[("q", one.id, str(one.rev % 5)) for one in made.values() if one.rev % 2],
-        chunks=[lines(n, one.rev % 2, str(one.rev)) for n, one in made.items()],
+        chunks=[chunk_of(one) for one in made.values()],
         aliases=[(str(one.rev), one.id) for one in made.values()],
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(jobs_, st.one_of(st.just([]), st.just([]), removals), st.booleans()), max_size=12))
+steps = st.tuples(jobs_, st.one_of(st.just([]), st.just([]), removals), st.integers(0, 4), st.booleans(), st.booleans())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(steps, max_size=12), st.integers(1, 6))
 def test_in_the_end_the_tables_are_what_they_would_be_without_a_daybook(
-    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[list[tuple[int, int]], list[int], bool]]
+    tmp_path_factory: pytest.TempPathFactory,
+    history: list[tuple[list[tuple[int, int]], list[int], int, bool, bool]],
+    piece: int,
 ) -> None:
-    """Whatever is committed, and wherever the hub is killed in between."""
+    """Whatever is committed, however little is posted at once, and wherever that fails or the hub is killed."""
 
     async def play() -> None:
         folder = tmp_path_factory.mktemp("books")
@@ -263,16 +290,123 @@ def test_in_the_end_the_tables_are_what_they_would_be_without_a_daybook(
             async with engine.begin() as connection:
                 await connection.run_sync(tables.metadata.create_all)
         straight, ledger = SqlLedger(plain), await open_ledger(posted)
-        for changed, forgotten, killed in history:
+        assert isinstance(ledger, PostingLedger)
+        for changed, forgotten, pieces, fails, killed in history:
             await straight.commit(_commit(changed, forgotten))
-            await ledger.commit(_commit(changed, forgotten))
+            with full_disk(fails):
+                done = await could(ledger.commit(_commit(changed, forgotten)))
+            if not done:
+                await ledger.commit(_commit(changed, forgotten))
+            for _ in range(pieces):
+                with full_disk(fails):
+                    done = await ledger.post_piece()
+                assert done is not fails
             if killed:
                 ledger = await open_ledger(posted)
+                assert isinstance(ledger, PostingLedger)
         await ledger.close()
         assert await everything(posted) == await everything(plain)
+        assert await count(posted, "daybook") == 0
         await plain.dispose()
         await posted.dispose()
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(posting_ledger, "LATER", 300)
+        patched.setattr(posting_ledger, "PIECE", piece)
+        patched.setattr(posting_ledger, "MANY", 2 * piece)
         asyncio.run(play())
+
+
+async def could(work: Awaitable[None]) -> bool:
+    """Whether the database took it."""
+    try:
+        await work
+    except Unavailable:
+        return False
+    return True
+
+
+@contextmanager
+def full_disk(full: bool) -> Iterator[None]:
+    """What is posted meanwhile fails when its rows are already written."""
+    with pytest.MonkeyPatch.context() as patched:
+        if full:
+
+            def broken(_self: Daybook) -> int:
+                raise OSError("the disk is full")
+
+            patched.setattr(Daybook, "outdated", broken)
+        yield
+
+
+def test_a_section_that_is_cut_is_posted_by_whole_ids_in_their_order_before_what_comes_meanwhile() -> None:
+    book = Daybook()
+
+    def note(numbers: Sequence[int], rev: int) -> None:
+        made = [near(number, rev=rev) for number in numbers]
+        entry = entry_of(
+            commit(jobs=[row(one) for one in made], results=[("q", one.id, bytes([one.rev])) for one in made])
+        )
+        assert entry is not None
+        book.note(entry, 100)
+
+    note(range(8), rev=1)
+    seen: list[tuple[list[str], list[str]]] = []
+    for turn in range(4):
+        made = book.piece(3)
+        assert made == book.piece(99), "the same until it is posted"
+        assert book.outdated() == (1 if turn == 3 else 0)
+        assert book.holds([made.jobs[0].id])
+        book.posted()
+        seen.append(([one.id for one in made.jobs], [result[1] for result in made.results]))
+        if turn == 0:
+            note([0, 7], rev=2)
+        assert book.bytes == (100 if turn == 3 else 200)
+    assert [jobs for jobs, _ in seen] == [results for _, results in seen]
+    assert [one for jobs, _ in seen for one in jobs] == sorted(near(n).id for n in range(8))
+    assert book.holds([near(0).id])
+    assert not book.holds([near(1).id])
+    last = book.piece(99)
+    assert [msgspec.msgpack.decode(one.record, type=Job).rev for one in last.jobs] == [2, 2]
+    book.posted()
+    assert not book
+    assert book.bytes == 0
+
+
+def test_what_is_large_weighs_more_than_a_row() -> None:
+    book = Daybook()
+    for number in range(4):
+        entry = entry_of(commit(jobs=[row(near(number))], definitions=[(near(number).id, bytes(40_000))]))
+        assert entry is not None
+        book.note(entry, 1)
+    assert len(book.piece(16).jobs) == 2
+
+
+async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_section(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting_ledger, "PIECE", 8)
+    monkeypatch.setattr(posting_ledger, "MANY", 16)
+    await ledger.commit(commit(jobs=[row(near(number)) for number in range(50)]))
+    monkeypatch.setattr(posting_ledger, "LATER", 0)
+    posted = []
+    for number in range(24):
+        await ledger.commit(commit(jobs=[row(near(100 + number, "ff"))]))
+        posted.append(await count(engine, "jobs"))
+    assert posted == [0] * 7 + [8] * 8 + [16] * 8 + [24]
+    await ledger.commit(commit(jobs=[row(near(200 + number, "ff")) for number in range(16)]))
+    assert await count(engine, "jobs") == 50
+
+
+async def test_what_was_written_beside_a_checkpoint_is_copied_as_well_and_the_log_begins_anew(
+    engine: AsyncEngine, ledger: PostingLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SQLITE_CHECKPOINT_PAGES", 20)
+    posting = asyncio.ensure_future(ledger.keep_posting())
+    sizes = []
+    for number in range(400):
+        await ledger.commit(commit(jobs=[row(job(number))]))
+        sizes.append((tmp_path / "hub.sqlite-wal").stat().st_size)
+    posting.cancel()
+    assert sizes[-1] < 400 * 4096, "each commit writes a page at least"
+    assert await count(engine, "daybook") == 400

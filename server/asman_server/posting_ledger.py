@@ -43,6 +43,8 @@ MANY: Final = 2 * PIECE
 """What is owed when a commit posts twice of that, so that it comes to the end of a section."""
 QUIET: Final = 1.0
 """Seconds in which no section was posted, after which all are."""
+RESPITE: Final = 0.01
+"""Seconds that this pauses when commits came meanwhile: they share the disk with it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
@@ -173,8 +175,11 @@ class PostingLedger:
                 await asyncio.sleep(QUIET)
                 if book.turns == turns:
                     # What was noted before the turn of the first of them has had all its turns when they end.
+                    number = book.number
                     while book and book.turns <= turns + SECTIONS and await self.post_piece():
-                        pass
+                        if book.number != number:
+                            number = book.number
+                            await asyncio.sleep(RESPITE)
 
     async def post_piece(self) -> bool:
         """Posts the next piece of what waits; returns whether that could be done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 
 from bench import (
     blobs,
@@ -47,10 +48,18 @@ def main() -> int:
     for name, module in SCENARIOS.items():
         module.arguments(names.add_parser(name, help=module.__doc__, description=module.__doc__))
     wanted = parser.parse_args()
-    for name in [wanted.scenario] if wanted.scenario else list(SCENARIOS):
-        alone = wanted if wanted.scenario else parser.parse_args([name])
-        SCENARIOS[name].run(alone).publish()
-    return 0
+    if wanted.scenario:
+        SCENARIOS[wanted.scenario].run(wanted).publish()
+        return 0
+    failed = []
+    for name, module in SCENARIOS.items():
+        try:
+            module.run(parser.parse_args([name])).publish()
+        except Exception:  # the others are worth having all the same
+            traceback.print_exc()
+            failed.append(name)
+    print(f"not measured: {', '.join(failed)}" if failed else f"all {len(SCENARIOS)} scenarios were measured")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -27,12 +27,14 @@ class Shared:
         known = self._known
         if len(known) > KNOWN:
             known.clear()
-        summary = job.summary
+        # Without types: compiled code would make a number of its own of each that it reads.
+        summary: Any = job.summary
+        shape: Any = known.setdefault(job.shape, job.shape)
+        job.shape = shape
         summary.image = known.setdefault(summary.image, summary.image)
         summary.cpus = known.setdefault(summary.cpus, summary.cpus)
-        job.shape = known.setdefault(job.shape, job.shape)
-        if summary.memory == job.shape.memory:
-            summary.memory = job.shape.memory
+        if summary.memory == shape.memory:
+            summary.memory = shape.memory
         job.lane = known.setdefault(job.lane, job.lane)
         if len(job.holders) == 1:
             job.holders = known.setdefault(job.holders, job.holders)

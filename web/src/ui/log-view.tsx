@@ -41,6 +41,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
   const following = useSignal(true);
   const current = useSignal(-1);
   const seen = useRef(0);
+  const rested = useRef(0); // how far down the box was when it last moved
   const box = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const version = log.version.value;
@@ -77,7 +78,10 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
   useLayoutEffect(() => {
     const element = box.current;
     if (element === null) return;
-    if (following.value && Math.abs(element.scrollTop - (shown - room)) > 1) element.scrollTop = shown;
+    if (following.value && Math.abs(element.scrollTop - (shown - room)) > 1) {
+      element.scrollTop = shown;
+      rested.current = element.scrollTop;
+    }
     if (!wrap.value) return;
     // Letters of unusual width wrap where nobody expects it: what was drawn is right.
     let corrected = false;
@@ -100,7 +104,9 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
     const element = box.current;
     if (element === null) return;
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
-    if (atEnd) following.value = true;
+    // Only who moves down to the end follows: news of our own move there may come after a reader paused.
+    if (atEnd && element.scrollTop > rested.current) following.value = true;
+    rested.current = element.scrollTop;
     if (!following.value || !atEnd) view.value = { ...view.value, top: element.scrollTop };
   };
   const goTo = (n: number) => {

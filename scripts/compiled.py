@@ -40,9 +40,12 @@ _ROOMS: Final = {
     "asman_server.core": (
         "able assignments endings fleet id_filter job_state queue ready sharing verdicts waits webhooks worker"
     ),
-    "asman_server": ("chorus definition_cache fanout handing_out journal meters outbox queue_shell"),
+    "asman_server": "chorus definition_cache fanout handing_out journal meters outbox queue_shell",
 }
 MODULES: Final = tuple(f"{room}.{name}" for room, names in _ROOMS.items() for name in names.split())
+
+
+PACKAGES: Final = (ROOT / "shared" / "asman_shared", ROOT / "server" / "asman_server")
 
 
 def room_of(module: str) -> Path:
@@ -62,21 +65,16 @@ def made_of(module: str) -> Path:
 
 def made() -> list[Path]:
     """All that lies beside the sources, of this Python and of others."""
-    rooms = [ROOT / "server/asman_server", ROOT / "shared/asman_shared"]
-    return sorted(
-        {*(ROOT / "server").glob(f"{GROUP}__mypyc.*.so"), *(so for room in rooms for so in room.rglob("*.so"))}
-    )
+    beside = [path for package in PACKAGES for path in package.rglob("*.so")]
+    return sorted([*(ROOT / "server").glob(f"{GROUP}__mypyc.*.so"), *beside])
 
 
 def digest() -> str:
-    """Of everything that what is made depends on."""
+    """Of everything that what is made depends on: compiled code holds what the types of all other sources say, too."""
     whole = hashlib.sha256(f"{sys.version} {SUFFIX}\n".encode())
-    for package in (ROOT / "shared/asman_shared", ROOT / "server/asman_server/core"):
-        for path in sorted(package.glob("*.py")):
-            whole.update(path.read_bytes())
-    for module in MODULES:
-        whole.update(source_of(module).read_bytes())
-    whole.update(Path(__file__).read_bytes())
+    sources = [path for package in PACKAGES for path in package.rglob("*.py")]
+    for path in (*sorted(sources), Path(__file__)):
+        whole.update(path.read_bytes())
     return whole.hexdigest()
 
 
@@ -115,9 +113,25 @@ def refused(source: str) -> list[str]:
     return found
 
 
-_TAKE_ALL = frozenset(
-    ("Counter", "all", "any", "deque", "dict", "extend", "join", "list", "max", "min", "set", "sorted", "sum", "tuple")
-) | {"update"}
+_TAKE_ALL: Final = frozenset(
+    [
+        "Counter",
+        "all",
+        "any",
+        "deque",
+        "dict",
+        "extend",
+        "join",
+        "list",
+        "max",
+        "min",
+        "set",
+        "sorted",
+        "sum",
+        "tuple",
+        "update",
+    ]
+)
 """What reads a generator to its end anyway, or is compiled as a loop."""
 
 

@@ -47,7 +47,7 @@ setup_engine() {
 }
 
 setup_compiled() {
-  # The modules that every job passes through, compiled: not needed, but the hub does half as many jobs again with them.
+  # The modules that every job passes through, compiled: not needed, but the hub does a third more jobs with them.
   local state
   state="$("$PYTHON" -m scripts.compiled check)"
   if [ "$state" = fresh ] || [ "$state,$LEVEL" = none,run ]; then return; fi

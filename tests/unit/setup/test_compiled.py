@@ -38,7 +38,8 @@ def test_a_source_that_was_changed_makes_it_stale(monkeypatch: pytest.MonkeyPatc
     assert compiled.state() == "stale"
     compiled.STAMP.write_text(compiled.digest())
     assert compiled.state() == "fresh"
-    monkeypatch.setattr(compiled, "source_of", lambda module: there)
+    monkeypatch.setattr(compiled, "PACKAGES", (*compiled.PACKAGES, tmp_path))
+    (tmp_path / "changed.py").write_text("#")
     assert compiled.state() == "stale"
     monkeypatch.setattr(compiled, "made", list)
     assert compiled.state() == "none"

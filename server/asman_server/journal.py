@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -26,6 +26,8 @@ from .tried import tried
 
 log = logging.getLogger("asman.hub.journal")
 
+PATIENCE: Final = 0.001
+"""Seconds that a commit waits for the end of a job; the clock of the event loop has no shorter ones."""
 RETRY_FIRST = 0.1
 RETRY_LAST = 5.0
 """Seconds between tries while the database fails, doubling."""
@@ -76,6 +78,7 @@ class Batch:
         "drop_chunks",
         "forget",
         "forget_queues",
+        "patient",
         "queues",
         "result_blobs",
         "results",
@@ -105,6 +108,7 @@ class Batch:
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
         self.queues: set[str] = set()
+        self.patient = False
 
     @property
     def writes(self) -> bool:
@@ -334,6 +338,14 @@ class Journal:
         self._next.queues.add(queue)
         self._wake.set()
 
+    def patient(self) -> None:
+        """A job was handed out that is likely to end at once.
+
+        When nothing else is to be written, the commit waits `PATIENCE` for whatever comes next, so that submission and
+        end become durable together: a commit that is under way when a job ends doubles what its result takes.
+        """
+        self._next.patient = True
+
     # ------------------------------------------------------------------------------------------------- writing
 
     async def run(self) -> None:
@@ -342,6 +354,8 @@ class Journal:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._next.patient and len(self._next.dirty) == 1 and not self._closing:
+                await self._moment()
             batch, self._next = self._next, Batch()
             self._written = batch
             states = {key: state_of(job) for key, (_, job, _) in batch.dirty.items()}
@@ -364,6 +378,12 @@ class Journal:
             self._written = Batch()
             if self._closing and not self._wake.is_set():
                 return
+
+    async def _moment(self) -> None:
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+        self._wake.clear()
 
     def _failed(self, batch: Batch, reason: str) -> None:
         if self.failing is None:

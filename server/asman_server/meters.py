@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from typing import Final
 
 from asman_shared.states import Reason
 
@@ -17,6 +18,10 @@ WAIT_BUCKETS: Bounds = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0
 """Seconds from queued to handed out."""
 RUN_BUCKETS: Bounds = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 """Seconds from handed out to finished."""
+HASTY: Final = 0.001
+"""Seconds from handed out to finished, at most, of a job that is over as soon as it has begun."""
+HASTE_OF: Final = 8
+"""Runs over which it is averaged how many were such."""
 COMMIT_BUCKETS: Bounds = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds of one transaction."""
 
@@ -55,12 +60,16 @@ class JobMeter:
 
     Args:
         whole: The hub's meter, which is told as well.
+
+    Attributes:
+        haste: The share of the latest runs that were `HASTY`.
     """
 
-    __slots__ = ("finished", "run", "wait", "whole")
+    __slots__ = ("finished", "haste", "run", "wait", "whole")
 
     def __init__(self, whole: JobMeter | None = None) -> None:
         self.finished: Counter[Reason] = Counter()
+        self.haste = 0.0
         self.wait = Histogram(WAIT_BUCKETS)
         self.run = Histogram(RUN_BUCKETS)
         self.whole = whole
@@ -84,5 +93,6 @@ class JobMeter:
         self.finished[reason] += 1
         if ran is not None:
             self.run.observe(ran)
+            self.haste += ((ran <= HASTY) - self.haste) / HASTE_OF
         if self.whole is not None:
             self.whole._ended(reason, ran)

@@ -25,6 +25,7 @@ from .checkpoints import Checkpoints
 from .commit import Commit
 from .database import unavailable
 from .daybook import PAGE, SECTIONS, VERSION, Daybook, Entry, entry_of, weight_of
+from .log_room import make_room
 from .puts import Put
 from .sql_ledger import SqlLedger
 from .tables import daybook
@@ -80,6 +81,7 @@ class PostingLedger:
         """
         with unavailable("the daybook of the database can't be read: {}"):
             await self.transactions.alone(self._read)
+            await self.transactions.alone(lambda: self.transactions.driven(make_room))
         if self._daybook:
             log.info("posting what the last hub left", extra={"bytes": self._daybook.bytes})
             await self.close()

@@ -59,6 +59,8 @@ watch: Callable[[QueueCore], None] | None = None
 
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
+HASTE: Final = 0.5
+"""Share of a queue's latest jobs that ended at once, above which the end of the next is waited for a moment."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
 
@@ -264,6 +266,8 @@ class QueueShell:
     def _do_assign(self, effect: fx.Assign) -> None:
         self.meter.assigned(effect.job)
         self._hands.assign(effect)
+        if self.meter.haste > HASTE:
+            self._journal.patient()
 
     def _do_abort(self, effect: fx.Abort) -> None:
         link = self.links.get(effect.worker.incarnation)

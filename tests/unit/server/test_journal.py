@@ -406,3 +406,53 @@ def test_absorb(older: dict[str, int], newer: dict[str, int], wanted: dict[str, 
     whole = batch(older)
     whole.absorb(batch(newer))
     assert {"dirty": len(whole.dirty), "forget": len(whole.forget)} == {"dirty": 0, "forget": 0} | wanted
+
+
+async def test_the_end_of_a_job_that_is_likely_at_once_shares_the_commit_of_its_submission() -> None:
+    async with open_desk() as desk:
+        made = job(1)
+        desk.change(made, first=True)
+        desk.journal.patient()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert desk.ledger.begun.empty()
+        made.state = State.FINISHED
+        desk.change(made)
+        assert states(await desk.ledger.next()) == {made.id: (State.FINISHED, 2)}
+        desk.ledger.succeed()
+        await desk.quiet()
+        assert desk.followers.told == [(made.id, 2)]
+
+
+async def test_an_end_that_does_not_come_is_not_waited_for() -> None:
+    async with open_desk() as desk:
+        made = job(1)
+        desk.change(made, first=True)
+        desk.journal.patient()
+        assert states(await desk.ledger.next()) == {made.id: (State.QUEUED, 1)}
+        desk.ledger.succeed()
+        await desk.quiet()
+
+
+async def test_a_commit_of_several_jobs_waits_for_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
+    async with open_desk() as desk:
+        desk.change(job(1), first=True)
+        desk.change(job(2), first=True)
+        desk.journal.patient()
+        assert len((await desk.ledger.next()).jobs) == 2
+
+
+async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
+    desk = Desk()
+    running = asyncio.ensure_future(desk.journal.run())
+    desk.change(job(1), first=True)
+    desk.journal.patient()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    desk.journal.close()
+    await desk.ledger.next()
+    desk.ledger.succeed()
+    async with asyncio.timeout(PATIENCE):
+        await running

@@ -80,3 +80,16 @@ def test_a_shape_as_a_label() -> None:
     shape = Shape(cpus=1500, gpus=2, memory=2**32, tags=frozenset({"b", "a"}), platform="linux/arm64")
     assert shape_label(shape) == "cpus=1.5 gpus=2 memory=4 GiB tags=a,b platform=linux/arm64"
     assert shape_label(Shape()) == "cpus=1"
+
+
+def test_a_queue_is_hasty_while_most_of_its_latest_jobs_end_at_once() -> None:
+    meter = JobMeter()
+    for _ in range(20):
+        meter.ended(ended(Reason.SUCCESS, started=1000, finished=1001))
+    assert meter.haste > 0.9
+    for _ in range(20):
+        meter.ended(ended(Reason.SUCCESS, started=1000, finished=1002))
+    assert meter.haste < 0.1
+    for _ in range(20):
+        meter.ended(ended(Reason.CANCELLED, queued=1000, finished=1000))  # never ran, so it says nothing
+    assert meter.haste < 0.1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server import checkpoints, posting_ledger, tables
+from asman_server import checkpoints, log_room, posting_ledger, tables
 from asman_server.commit import Commit, LogChunk
 from asman_server.core import Job
 from asman_server.database import make_engine, migrate
@@ -399,8 +399,11 @@ async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_
 
 
 async def test_what_was_written_beside_a_checkpoint_is_copied_as_well_and_the_log_begins_anew(
-    engine: AsyncEngine, ledger: PostingLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(log_room, "ROOM", 0)
+    ledger = await open_ledger(engine)
+    assert isinstance(ledger, PostingLedger)
     monkeypatch.setattr(checkpoints, "SQLITE_CHECKPOINT_PAGES", 20)
     posting = asyncio.ensure_future(ledger.keep_posting())
     sizes = []

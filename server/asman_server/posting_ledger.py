@@ -1,10 +1,11 @@
 """A ledger for SQLite whose commits are short: what is new goes into one row of a table, and to its own place later.
 
 A commit is durable once it stands in the table ``daybook``, as one row that is simply appended. When much stands there,
-commits also post of what earlier ones left (`daybook`), about as much as they bring, so the work keeps pace: one of
-many rows posts a section in its own transaction, and of those of few each some post a piece. What is left when few
-come is posted between them, in such pieces as well; so a commit of few never waits for much of it. Who reads from the
-tables has what it asks for posted first (`posted`); a hub that was killed posts all of it when it starts.
+each is followed by posting about as much as it brought of what stands there (`daybook`), so the work keeps pace: after
+one of many rows a section, after each some of few a piece. The next commit waits for that, but not who was told of the
+last. What is left when few come is posted between them, in such pieces as well; so a commit of few never waits for
+much of it. Who reads from the tables has what it asks for posted first (`posted`); a hub that was killed posts all of
+it when it starts.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, event, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.errors import Unavailable
 from asman_shared.units import KIB, MIB
 
+from . import placing
 from .checkpoints import Checkpoints
 from .commit import Commit
 from .database import unavailable
@@ -41,7 +43,7 @@ BYTES: Final = 32 * MIB
 PIECE: Final = 16
 """What is posted at once at least, and between commits at most (`Daybook.piece`): half a millisecond or so."""
 MANY: Final = 2 * PIECE
-"""What is owed when a commit posts twice of that, so that it comes to the end of a section."""
+"""What is owed when twice of that is posted, so that it comes to the end of a section."""
 QUIET: Final = 1.0
 """Seconds in which no section was posted, after which all are."""
 RESPITE: Final = 0.01
@@ -70,6 +72,7 @@ class PostingLedger:
         self._noted = asyncio.Event()
         self._owed = 0
         self._checkpoints = Checkpoints(engine, ledger.transactions)
+        event.listen(ledger.transactions.engine, "connect", placing.prepare)
 
     async def recover(self) -> None:
         """Posts what a hub left that was killed, or when that can't be done now, goes on where it stopped.
@@ -105,7 +108,7 @@ class PostingLedger:
     async def commit(self, commit: Commit) -> None:
         """Writes all of it or nothing; see `asman_server.commit.Ledger`."""
         with unavailable("{}"):
-            await self.transactions.alone(lambda: self._commit(commit))
+            await self.transactions.alone(lambda: self._commit(commit), self._keep_pace)
         self._noted.set()
         self._checkpoints.begin()
 
@@ -116,23 +119,26 @@ class PostingLedger:
         if entry is None or len(body) > ENTRY_BYTES or book.bytes + len(body) > BYTES:
             self._post_all(commit)
             return
-        owed = self._owed + weight_of(entry, len(body)) if book.bytes > LATER else 0
         # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
-        row = (book.number + 1, body)
-        if owed < PIECE:
-            self.transactions.append(self._put.text, row)
-        else:
-            weight = owed if owed < MANY else 2 * owed
-            self.transactions.transact(lambda connection: self._append_and_post(connection, row, weight))
-            book.posted()
-            owed = 0
-        self._owed = owed
+        self.transactions.append(self._put.text, (book.number + 1, body))
+        self._owed = self._owed + weight_of(entry, len(body)) if book.bytes > LATER else 0
         book.note(entry, len(body))
         self._checkpoints.wrote(2 + len(body) // PAGE)
 
-    def _append_and_post(self, connection: Connection, row: tuple[int, bytes], weight: int) -> None:
-        self._put.rows(connection, [row])
-        self._post(connection, weight)
+    def _keep_pace(self) -> None:
+        """Posts as much as the last commits brought: the next waits for it, but not who was told of the last.
+
+        When it can't be done now, it is tried again after the next; when too much waits, commits fail.
+        """
+        owed = self._owed
+        if owed < PIECE:
+            return
+        try:
+            with unavailable("{}"):
+                self._post_piece(owed if owed < MANY else 2 * owed)
+            self._owed = 0
+        except Unavailable as error:
+            log.info("the daybook can't be posted now", extra={"error": error.message})
 
     def _post_all(self, commit: Commit | None = None) -> None:
         """Puts all that waits in its place, and a commit after it."""
@@ -187,26 +193,21 @@ class PostingLedger:
         """Posts the next piece of what waits; returns whether that could be done."""
         try:
             with unavailable("{}"):
-                await self.transactions.alone(self._piece)
+                await self.transactions.alone(lambda: self._post_piece(PIECE))
         except Unavailable as error:
             log.info("the daybook can't be posted now", extra={"error": error.message})
             return False
         self._checkpoints.begin()
         return True
 
-    def _piece(self) -> None:
-        self.transactions.transact(lambda connection: self._post(connection, PIECE))
-        self._daybook.posted()
-
-    def _post(self, connection: Connection, weight: int) -> None:
-        part = self._daybook.piece(weight)
-        self._ledger.write(connection, part)
+    def _post_piece(self, weight: int) -> None:
+        book = self._daybook
+        part = book.piece(weight)
+        self.transactions.append(placing.TEXT, placing.placed(part, book.outdated()))
+        book.posted()
         rows = len(part.definitions) + len(part.jobs) + len(part.results) + len(part.chunks)
         # In the tables and their indices; rows of a whole section share most of their pages.
         self._checkpoints.wrote(min(rows, 256) + rows // 8)
-        newest = self._daybook.outdated()
-        if newest:
-            connection.execute(delete(daybook).where(daybook.c.number <= newest))
 
     async def close(self) -> None:
         """Posts what is left; when that can't be done now, the next hub does it."""

@@ -59,12 +59,16 @@ class Transactions:
         else:
             await self.alone(lambda: self.transact(write))
 
-    async def alone(self, work: Callable[[], None]) -> None:
+    async def alone(self, work: Callable[[], None], then: Callable[[], None] | None = None) -> None:
         """Runs a function of SQLite's thread, which makes its own transactions: after what was asked for before.
 
         When this is cancelled, a function that has begun goes on, and later ones wait for it.
+
+        Args:
+            work: The function.
+            then: What follows it there and is not waited for; see `WriterThread.run`.
         """
-        await self._thread.run(work)
+        await self._thread.run(work, then)
 
     # ---------------------------------------------------------------------------------- for functions of the thread
 

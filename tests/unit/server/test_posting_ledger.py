@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ async def ledger(engine: AsyncEngine) -> PostingLedger:
     made = await open_ledger(engine)
     assert isinstance(made, PostingLedger)
     return made
+
+
+async def settled(ledger: PostingLedger) -> None:
+    """Returns when nothing is being posted any more."""
+    await ledger.transactions.alone(lambda: None)
 
 
 async def count(engine: AsyncEngine, table: str) -> int:
@@ -223,22 +228,45 @@ async def test_commits_go_on_between_the_sections_of_what_is_left(
     posting.cancel()
 
 
-async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: Daybook) -> int:
-        raise OSError("the disk is gone")
+@asynccontextmanager
+async def refusing(engine: AsyncEngine, table: str) -> AsyncIterator[None]:
+    """A database in which nothing can be put into a table."""
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            f"CREATE TRIGGER refusing BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+        )
+    yield
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TRIGGER refusing")
 
-    monkeypatch.setattr(posting_ledger, "LATER", -1)
-    monkeypatch.setattr(posting_ledger, "PIECE", 1)
-    with monkeypatch.context() as patched:
-        patched.setattr(Daybook, "outdated", broken)
+
+async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
+    engine: AsyncEngine, ledger: PostingLedger
+) -> None:
+    async with refusing(engine, "daybook"):
         with pytest.raises(Unavailable, match="the disk is gone"):
             await ledger.commit(commit(jobs=[row(job(1))]))
     assert await count(engine, "daybook") == 0
     await ledger.commit(commit(jobs=[row(job(2))]))
     found = await Store(engine, ledger.posted).page("q", [], None, 9)
     assert [made.number for made in found] == [2]
+
+
+async def test_what_cannot_be_posted_stays_in_the_daybook_and_is_posted_with_what_comes_next(
+    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting_ledger, "LATER", -1)
+    monkeypatch.setattr(posting_ledger, "PIECE", 1)
+    async with refusing(engine, "jobs"):
+        await ledger.commit(commit(jobs=[row(near(1))], definitions=[(near(1).id, b"d")]))
+        await settled(ledger)
+        # Of what is posted together, all is in its place or nothing.
+        assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [1, 0, 0]
+    await ledger.commit(commit(jobs=[row(near(2))]))
+    await settled(ledger)
+    assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [1, 1, 1]
+    await ledger.posted()
+    assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [0, 1, 2]
 
 
 numbers = st.integers(0, 5)
@@ -392,9 +420,11 @@ async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_
     posted = []
     for number in range(24):
         await ledger.commit(commit(jobs=[row(near(100 + number, "ff"))]))
+        await settled(ledger)
         posted.append(await count(engine, "jobs"))
     assert posted == [0] * 7 + [8] * 8 + [16] * 8 + [24]
     await ledger.commit(commit(jobs=[row(near(200 + number, "ff")) for number in range(16)]))
+    await settled(ledger)
     assert await count(engine, "jobs") == 50
 
 

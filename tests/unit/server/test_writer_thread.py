@@ -37,6 +37,39 @@ async def test_what_is_raised_is_raised_to_who_waits_and_the_thread_goes_on() ->
     thread.close(lambda: None)
 
 
+async def test_what_follows_is_not_waited_for_and_comes_before_what_is_asked_for_later() -> None:
+    thread, may_end, seen = WriterThread("asman-test"), threading.Event(), list[str]()
+
+    def following() -> None:
+        may_end.wait(PATIENCE)
+        seen.append("following")
+
+    async with asyncio.timeout(PATIENCE):
+        await thread.run(lambda: seen.append("work"), following)
+        assert seen == ["work"]
+        later = asyncio.ensure_future(thread.run(lambda: seen.append("later")))
+        may_end.set()
+        await later
+    assert seen == ["work", "following", "later"]
+    thread.close(lambda: None)
+
+
+async def test_what_follows_may_fail_and_follows_nothing_that_failed() -> None:
+    thread, seen = WriterThread("asman-test"), list[str]()
+
+    def broken() -> None:
+        seen.append("broken")
+        raise RuntimeError("broken")
+
+    async with asyncio.timeout(PATIENCE):
+        await thread.run(lambda: None, broken)
+        with pytest.raises(RuntimeError):
+            await thread.run(broken, lambda: seen.append("left out"))
+        await thread.run(lambda: seen.append("later"))
+    assert seen == ["broken", "broken", "later"]
+    thread.close(lambda: None)
+
+
 async def test_who_is_cancelled_waits_no_more_and_what_has_begun_goes_on_before_what_comes_later() -> None:
     thread, begun, may_end, seen = WriterThread("asman-test"), threading.Event(), threading.Event(), list[str]()
 

@@ -199,10 +199,19 @@ class ClientSession(SocketSession[ClientMessage]):
         except AsmanError as error:
             log.info("jobs can't be looked up ahead", extra={"error": error.message})
 
-    async def _submit(self, message: Submit) -> None:
-        _, known, shape = self._identified.pop(id(message), (message, "", None))
-        origin = Origin(message.ref, self.say)
-        job_id = await self._shell.submit(message, origin, self, known_id=known, shape=shape)
+    def _submit(self, message: Submit) -> Awaitable[None] | None:
+        known, shape = "", None
+        if self._identified:
+            _, known, shape = self._identified.pop(id(message), (message, "", None))
+        job_id = self._shell.submit_known(message, Origin(message.ref, self.say), self, known, shape)
+        if not job_id:
+            return self._submit_stored(message, known, shape)
+        if message.follow:
+            self._followed.add(job_id)
+        return None
+
+    async def _submit_stored(self, message: Submit, known: str, shape: Shape | None) -> None:
+        job_id = await self._shell.submit(message, Origin(message.ref, self.say), self, known_id=known, shape=shape)
         if message.follow:
             self._followed.add(job_id)
 

@@ -40,6 +40,7 @@ from .commit import QueueRow
 from .core import Job, QueueCore, QueuePolicy
 from .core import effects as fx
 from .core import events as ev
+from .core.callbacks import Calls
 from .core.job_state import state_of, summarise
 from .fanout import Fanout, Follower
 from .handing_out import HandingOut, WorkerLink
@@ -172,10 +173,39 @@ class QueueShell:
             BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
-        definition = request.definition
-        if shape is None:
-            shape = check(definition)
-        job_id = known_id or identity.job_id(definition)
+        made = shape or check(request.definition)
+        job_id = known_id or identity.job_id(request.definition)
+        calls = self._calls_of(request, job_id, alias)
+        if self.recall.needed(job_id):
+            await self.recall.job(job_id)
+        return self._take(request, origin, subscriber, alias, job_id, made, calls)
+
+    def submit_known(
+        self, request: Submit, origin: Origin, subscriber: Follower, known_id: str, shape: Shape | None
+    ) -> str:
+        """Takes a job in at once; see `submit`, which costs a coroutine for each job.
+
+        Returns:
+            The job's id, or nothing when the store must be asked first: then `submit` is to be called.
+
+        Raises:
+            BadRequest: The definition or a limit is wrong.
+            Unavailable: The hub can't write now.
+        """
+        made = shape or check(request.definition)
+        job_id = known_id or identity.job_id(request.definition)
+        calls = self._calls_of(request, job_id, "")
+        if self.recall.needed(job_id):
+            return ""
+        return self._take(request, origin, subscriber, "", job_id, made, calls)
+
+    def _calls_of(self, request: Submit, job_id: str, alias: str) -> Calls | None:
+        """Looks at a request; returns the webhooks that it wants.
+
+        Raises:
+            BadRequest: Something of it is wrong.
+            Unavailable: The hub can't write now.
+        """
         if request.id is not None and request.id != job_id:
             raise BadDefinition(
                 f"the id {request.id[:12]}… is not this definition's, which is {job_id[:12]}…", field="id"
@@ -190,9 +220,21 @@ class QueueShell:
             calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
-        if self.recall.needed(job_id):
-            await self.recall.job(job_id)
+        return calls
+
+    def _take(
+        self,
+        request: Submit,
+        origin: Origin,
+        subscriber: Follower | None,
+        alias: str,
+        job_id: str,
+        shape: Shape,
+        calls: Calls | None,
+    ) -> str:
         self.recall.submitted(job_id)
+        definition = request.definition
+        phase_limits = request.phase_limits
         definition = identity.effective(definition)
         if alias:
             self._journal.alias(alias, job_id)

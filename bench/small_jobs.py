@@ -9,9 +9,9 @@ import msgspec
 
 CONCURRENT: Final = 100
 """Jobs that the worker takes at a time."""
-WINDOW: Final = 2000
+WINDOW: Final = 1000
 """Jobs of the client that are not finished."""
-IN_FRAME: Final = 500
+IN_FRAME: Final = 250
 """Jobs that the client submits in one frame."""
 
 encode: Final = msgspec.msgpack.Encoder().encode

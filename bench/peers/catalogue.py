@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.peers.environments import OURS
+from bench.small_jobs import CONCURRENT, IN_FRAME, WINDOW
 
 SYNCED_REDIS: Final = "every write synced"
 PLAIN_REDIS: Final = "snapshots now and then"
@@ -68,7 +69,8 @@ def _on_redis(name: str, package: str, chosen: str, title: str) -> tuple[Side, S
 SIDES: Final = (
     Side(
         *(FRAMES, "Asman, frames", "asman_frames", OURS, "asman", "hub", HUB_SYNCED),
-        "the wire by hand: 500 submits in a frame, 2,000 jobs on their way; a worker of 100 that finishes at once",
+        f"the wire by hand: {IN_FRAME} submits in a frame, {WINDOW:,} jobs on their way; a worker of {CONCURRENT} that "
+        "finishes at once",
     ),
     Side(
         *(LIBRARY, "Asman, library", "asman_library", OURS, "asman", "hub", HUB_SYNCED),

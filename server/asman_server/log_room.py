@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from typing import Any, Final
 
 from asman_shared.units import MIB
@@ -32,7 +33,11 @@ def make_room(driver: Any) -> None:
     path = driver.execute("PRAGMA database_list").fetchone()[2]
     if not path:
         return
-    driver.execute("BEGIN IMMEDIATE")
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        log.info("no room was made for the write-ahead log", extra={"error": str(error)})
+        return
     try:
         handle = os.open(f"{path}-wal", os.O_WRONLY)
         try:

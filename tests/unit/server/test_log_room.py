@@ -14,16 +14,14 @@ import pytest
 from asman_server.log_room import ROOM, make_room
 
 FILL = """
-import resource, signal, sqlite3, sys
+import os, resource, signal, sqlite3, sys
 from asman_server.log_room import make_room
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 driver = sqlite3.connect(sys.argv[1], isolation_level=None)
 make_room(driver)
 driver.execute("insert into t values (2)")
-print(sorted(driver.execute("select n from t")))
-sys.stdout.flush()
-import os
+print(sorted(driver.execute("select n from t")), flush=True)
 os._exit(9)
 """
 
@@ -85,6 +83,18 @@ def test_a_disk_without_room_is_left_as_it_was(path: Path, driver: sqlite3.Conne
     assert (said.returncode, said.stdout) == (9, "[(1,), (2,)]\n"), said.stderr
     assert before <= log_of(path).stat().st_size < 1 << 20
     assert numbers(path) == [1, 2]
+
+
+def test_one_that_somebody_else_writes_to_is_left_as_it_was(path: Path, driver: sqlite3.Connection) -> None:
+    driver.execute("BEGIN IMMEDIATE")
+    driver.execute("insert into t values (1)")
+    before = log_of(path).stat().st_size
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    make_room(other)
+    other.close()
+    assert log_of(path).stat().st_size == before
+    driver.execute("COMMIT")
+    assert numbers(path) == [1]
 
 
 def test_a_database_in_memory_needs_none() -> None:

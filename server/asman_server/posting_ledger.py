@@ -152,6 +152,7 @@ class PostingLedger:
 
         self.transactions.transact(post)
         self._daybook.clear()
+        self._owed = 0
 
     async def posted(self, ids: Sequence[str] | None = None) -> None:
         """Returns when all that was committed is in its tables.

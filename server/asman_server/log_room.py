@@ -13,13 +13,13 @@ import os
 import sqlite3
 from typing import Any, Final
 
-from asman_shared.units import MIB
+from asman_shared.units import KIB, MIB
 
 from .database import SQLITE_CHECKPOINT_PAGES
 
 log = logging.getLogger("asman.hub.ledger")
 
-ROOM: Final = SQLITE_CHECKPOINT_PAGES * 4096 + 2 * MIB
+ROOM: Final = SQLITE_CHECKPOINT_PAGES * 4 * KIB + 2 * MIB
 """Bytes that a log has before it is copied and begins anew, with some more for what is written meanwhile."""
 _ZEROS: Final = bytes(MIB)
 

@@ -53,12 +53,17 @@ class Put:
         self.text = str(compiled)
         if list(getattr(compiled, "positiontup", None) or ()) != names:
             raise AssertionError(f"the driver of {dialect.name} takes columns in another order than they are in")
+        self._row = f"({', '.join('?' * len(names))})"
         self._many: list[tuple[int, str]] = []
         if dialect.name == "sqlite":
-            row = f"({', '.join('?' * len(names))})"
+            row = self._row
             if self.text.count(row) != 1:
                 raise AssertionError(f"this statement does not take a row of {len(names)}: {self.text}")
             self._many = [(count, self.text.replace(row, ", ".join([row] * count))) for count in AT_ONCE]
+
+    def of(self, values: Sequence[str]) -> str:
+        """The statement of SQLite for one row, with these expressions instead of parameters."""
+        return self.text.replace(self._row, f"({', '.join(values)})")
 
     def rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Writes rows in the connection's transaction."""

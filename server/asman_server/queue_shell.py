@@ -173,9 +173,7 @@ class QueueShell:
             BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
-        made = shape or check(request.definition)
-        job_id = known_id or identity.job_id(request.definition)
-        calls = self._calls_of(request, job_id, alias)
+        job_id, made, calls = self._looked_at(request, alias, known_id, shape)
         if self.recall.needed(job_id):
             await self.recall.job(job_id)
         return self._take(request, origin, subscriber, alias, job_id, made, calls)
@@ -192,20 +190,22 @@ class QueueShell:
             BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
-        made = shape or check(request.definition)
-        job_id = known_id or identity.job_id(request.definition)
-        calls = self._calls_of(request, job_id, "")
+        job_id, made, calls = self._looked_at(request, "", known_id, shape)
         if self.recall.needed(job_id):
             return ""
         return self._take(request, origin, subscriber, "", job_id, made, calls)
 
-    def _calls_of(self, request: Submit, job_id: str, alias: str) -> Calls | None:
-        """Looks at a request; returns the webhooks that it wants.
+    def _looked_at(
+        self, request: Submit, alias: str, known_id: str, shape: Shape | None
+    ) -> tuple[str, Shape, Calls | None]:
+        """The job's id, its shape, and the webhooks that the request wants.
 
         Raises:
             BadRequest: Something of it is wrong.
             Unavailable: The hub can't write now.
         """
+        made = shape or check(request.definition)
+        job_id = known_id or identity.job_id(request.definition)
         if request.id is not None and request.id != job_id:
             raise BadDefinition(
                 f"the id {request.id[:12]}… is not this definition's, which is {job_id[:12]}…", field="id"
@@ -220,7 +220,7 @@ class QueueShell:
             calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._journal.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
-        return calls
+        return job_id, made, calls
 
     def _take(
         self,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Executable, Table, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, Dialect, Executable, Table, and_, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.states import State
@@ -17,6 +17,22 @@ from .database import unavailable
 from .puts import Put, upsert
 from .sql_blobs import BlobStatements
 from .transactions import Transactions
+
+_PUTS: Final[dict[Table, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    tables.jobs: (("queue", "id"), ("number", "state", "finished", "record", "due")),
+    tables.definitions: (("id",), ()),
+    tables.aliases: (("alias",), ()),
+    tables.results: (("queue", "id"), ("body",)),
+    tables.log_chunks: (("queue", "job", "first"), ("last", "size", "body")),
+    tables.definition_blobs: (("definition", "sha256"), ()),
+    tables.result_blobs: (("queue", "id", "sha256"), ()),
+}
+"""What names a row of a table, and what is replaced when it is there."""
+
+
+def put_of(dialect: Dialect, table: Table) -> Put:
+    """How rows of one of the tables come to their places."""
+    return Put(dialect, table, *_PUTS[table])
 
 
 class SqlLedger:
@@ -36,11 +52,11 @@ class SqlLedger:
         def drop(table: Table, column: str) -> Executable:
             return delete(table).where(and_(table.c.queue == bindparam("q"), table.c[column] == bindparam("j")))
 
-        self._put_jobs = Put(dialect, tables.jobs, ("queue", "id"), ("number", "state", "finished", "record", "due"))
-        self._put_definitions = Put(dialect, tables.definitions, ("id",))
-        self._put_aliases = Put(dialect, tables.aliases, ("alias",))
-        self._put_results = Put(dialect, tables.results, ("queue", "id"), ("body",))
-        self._put_chunks = Put(dialect, tables.log_chunks, ("queue", "job", "first"), ("last", "size", "body"))
+        self._put_jobs = put_of(dialect, tables.jobs)
+        self._put_definitions = put_of(dialect, tables.definitions)
+        self._put_aliases = put_of(dialect, tables.aliases)
+        self._put_results = put_of(dialect, tables.results)
+        self._put_chunks = put_of(dialect, tables.log_chunks)
         self._put_webhooks = Put(dialect, tables.webhooks, ("id",))
         self._later_webhook = (
             update(tables.webhooks)
@@ -58,8 +74,8 @@ class SqlLedger:
             tables.queues.c.queue == bindparam("q"),
             ~select(tables.jobs.c.id).where(tables.jobs.c.queue == tables.queues.c.queue).exists(),
         )
-        self._put_definition_blobs = Put(dialect, tables.definition_blobs, ("definition", "sha256"))
-        self._put_result_blobs = Put(dialect, tables.result_blobs, ("queue", "id", "sha256"))
+        self._put_definition_blobs = put_of(dialect, tables.definition_blobs)
+        self._put_result_blobs = put_of(dialect, tables.result_blobs)
         self._blobs = BlobStatements(lambda table, keys, values: upsert(dialect, table, keys, values))
         self._drop_job = drop(tables.jobs, "id")
         self._drop_result = drop(tables.results, "id")

@@ -18,11 +18,11 @@ import psutil
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asman_server.access import access
-from asman_server.client_session import ClientSession
 from asman_server.config import HubConfig
+from asman_server.delivery.transport import EXTENSION
 from asman_server.hub import Hub
-from asman_server.transport import EXTENSION
-from asman_server.worker_session import WorkerSession
+from asman_server.sessions.client import ClientSession
+from asman_server.sessions.worker import WorkerSession
 from asman_shared.packet import Language
 from bench.small_jobs import IN_FRAME, WINDOW, encode, finishes, read, registration, submits
 

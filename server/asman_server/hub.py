@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,30 +14,50 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_shared.units import parse_duration, parse_size
 
 from .blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Store
-from .blobs.s3_settings import s3_settings
+from .blobs.named_files import PlainFiles
+from .blobs.s3_settings import S3Settings, s3_address
+from .blobs.signing import Signer, load_secret
 from .clock import Clock, wall_clock
 from .config import HubConfig
 from .core import QueuePolicy
-from .database import make_engine, migrate
-from .journal import Journal
-from .log_reader import LogReader
-from .outbox import Flusher
-from .plain_files import PlainFiles
-from .posting_ledger import open_ledger
-from .registry import Registry
-from .retention import Retention, give_jobs_their_time
+from .delivery.send_buffer import Flusher
+from .logs.reader import LogReader
+from .queues.registry import Registry
+from .queues.retention import Retention, give_jobs_their_time
 from .services import Services
-from .signing import Signer, load_secret
-from .store import Store
-from .timed_ledger import TimedLedger
-from .webhook_sender import Sender
-from .webhook_signing import webhook_key
-from .webhooks import Deliverer
+from .storage.database import make_engine, migrate
+from .storage.group_commit import Journal
+from .storage.reader import Store
+from .storage.sqlite.buffered_writer import open_ledger
+from .storage.timed_writer import TimedLedger
+from .webhooks.deliver import Deliverer
+from .webhooks.sender import Sender
+from .webhooks.signing import webhook_key
 
 log = logging.getLogger("asman.hub")
 
 LOCAL: Final = "local"
 """The name by which pages find the queue of the machine that they are looked at on."""
+
+
+def s3_settings(config: HubConfig) -> S3Settings | None:
+    """What the hub's settings say of S3; None when blobs are in a folder."""
+    if not config.blobs:
+        return None
+    bucket, prefix = s3_address(config.blobs)
+    region = config.s3_region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    endpoint = config.s3_endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return S3Settings(
+        bucket=bucket,
+        prefix=prefix,
+        endpoint=endpoint,
+        public_endpoint=config.s3_public_endpoint,
+        region=region or "us-east-1",
+        access_key=config.s3_access_key,
+        secret_key=config.s3_secret_key.get_secret_value(),
+        # Names of buckets are host names at AWS alone; elsewhere few have set that up.
+        path_style=bool(endpoint) if config.s3_path_style is None else config.s3_path_style,
+    )
 
 
 def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
@@ -89,7 +110,7 @@ class Hub:
         return self.config.local_queue if key == LOCAL and self.config.local_queue else key
 
     def webhook_key(self, queue: str) -> str:
-        """The key that signs the webhooks of a queue; see `asman_server.webhook_signing`."""
+        """The key that signs the webhooks of a queue; see `asman_server.webhooks.signing`."""
         return webhook_key(self._secret, queue)
 
     @asynccontextmanager

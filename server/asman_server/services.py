@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from .blobs import BlobDesk
 from .clock import Clock
-from .log_reader import LogReader
-from .outbox import Flusher
+from .delivery.send_buffer import Flusher
+from .logs.reader import LogReader
 
 
 class Services(Struct, frozen=True):

@@ -6,9 +6,9 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from asman_server.client_session import ClientSession
 from asman_server.dialect.worker_session import DialectWorker
-from asman_server.worker_session import WorkerSession
+from asman_server.sessions.client import ClientSession
+from asman_server.sessions.worker import WorkerSession
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.definition import Definition, Requirements
 from asman_shared.messages import (

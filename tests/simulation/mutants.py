@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from asman_server.client_session import ClientSession
 from asman_server.core import claims
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
@@ -21,11 +20,12 @@ from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
 from asman_server.core.worker import Worker
 from asman_server.dialect.worker_session import DialectWorker
-from asman_server.job_log import JobLog
-from asman_server.journal import Batch, Journal
-from asman_server.queue_shell import QueueShell
-from asman_server.recall import Recall
-from asman_server.webhooks import Deliverer
+from asman_server.queues.job_log import JobLog
+from asman_server.queues.recall import Recall
+from asman_server.queues.shell import QueueShell
+from asman_server.sessions.client import ClientSession
+from asman_server.storage.group_commit import Batch, Journal
+from asman_server.webhooks.deliver import Deliverer
 from asman_shared.states import Phase, State
 
 Undo = Callable[[], None]

@@ -15,13 +15,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from asman_server import rest, rest_blobs
 from asman_server.blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Settings, S3Store
-from asman_server.database import make_engine, migrate
-from asman_server.journal import Journal
-from asman_server.plain_files import PlainFiles
-from asman_server.signing import Signer
-from asman_server.sql_ledger import SqlLedger
+from asman_server.blobs.named_files import PlainFiles
+from asman_server.blobs.signing import Signer
+from asman_server.rest import base as rest
+from asman_server.rest import blobs as rest_blobs
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.sql_writer import SqlLedger
 from asman_shared.messages import BlobPart, BlobTicket
 from tests.support.ports import free_port
 

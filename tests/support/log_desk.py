@@ -7,12 +7,12 @@ from typing import cast
 
 import msgspec
 
-from asman_server.commit import LogChunk
 from asman_server.core import Job, QueueCore, QueuePolicy
 from asman_server.core import events as ev
-from asman_server.journal import Journal
-from asman_server.queue_logs import QueueLogs
-from asman_server.store import ChunkHead, Reader
+from asman_server.queues.queue_logs import QueueLogs
+from asman_server.storage.commit import LogChunk
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import ChunkHead, Reader
 from asman_shared import limits
 from asman_shared.definition import Shape
 from asman_shared.errors import Unavailable

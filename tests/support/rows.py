@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from asman_server.commit import Commit, JobRow, LogChunk, WebhookRow
 from asman_server.core import Job
-from asman_server.journal import Journal
-from asman_server.store import pack_lines
+from asman_server.storage.commit import Commit, JobRow, LogChunk, WebhookRow
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import pack_lines
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState, LogLine, Summary
 from asman_shared.states import Phase, State

@@ -9,11 +9,11 @@ from typing import Final
 from sqlalchemy import exists, func, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..blob_changes import BlobChange, BlobRow, FileRow, UploadRow
-from ..database import unavailable
-from ..journal import Journal
-from ..sql_blobs import named
-from ..tables import blobs, definitions, files, jobs, uploads
+from ..storage.blob_changes import BlobChange, BlobRow, FileRow, UploadRow
+from ..storage.blob_statements import named
+from ..storage.database import unavailable
+from ..storage.group_commit import Journal
+from ..storage.tables import blobs, definitions, files, jobs, uploads
 
 IN_LIST: Final = 500
 """Names asked for in one statement."""

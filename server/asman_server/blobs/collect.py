@@ -15,9 +15,9 @@ from typing import Final
 
 from asman_shared.errors import AsmanError
 
-from ..blob_changes import BlobRow, DropBlob, DropDefinition, DropFile, EndUpload, UploadRow
 from ..clock import Clock
-from .desk import BlobDesk
+from ..storage.blob_changes import BlobRow, DropBlob, DropDefinition, DropFile, EndUpload, UploadRow
+from .service import BlobDesk
 
 log = logging.getLogger("asman.hub.blobs")
 

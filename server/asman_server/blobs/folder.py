@@ -24,12 +24,12 @@ from asman_shared.errors import Forbidden, NotFound, QuotaExceeded, Unauthentic
 from asman_shared.messages import BlobPart, BlobTicket
 from asman_shared.units import MIB, format_size
 
-from ..blob_changes import BlobRow, UploadRow
 from ..clock import Clock
-from ..signing import Signer
-from .arrivals import Arrivals, part_count, part_size
-from .port import CHUNK, TICKET_SECONDS, Stray, disk_error, new_place, sha256_of
-from .spool import Spooled, spooled, sync_folder
+from ..storage.blob_changes import BlobRow, UploadRow
+from .multipart import Arrivals, part_count, part_size
+from .receiving import Spooled, spooled, sync_folder
+from .signing import Signer
+from .store import CHUNK, TICKET_SECONDS, Stray, disk_error, new_place, sha256_of
 
 DISK_RESERVE: Final = 256 * MIB
 """Bytes that are left free on the disk of a folder store."""
@@ -69,7 +69,7 @@ class Grant(Struct, frozen=True):
 
 
 class FolderStore:
-    """See the module, and `asman_server.blobs.port.BlobStore`.
+    """See the module, and `asman_server.blobs.store.BlobStore`.
 
     Args:
         folder: Made if it is missing.

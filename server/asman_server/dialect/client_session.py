@@ -12,11 +12,11 @@ from asman_shared.states import State
 
 from ..access import Right
 from ..core import events as ev
-from ..origin import Origin
-from . import shapes
-from .board import is_listed
+from ..reply_to import Origin
+from . import outgoing
 from .ids import identify
 from .incoming import NAMESPACE, Query, StateChange
+from .queue_view import is_listed
 from .session import DialectSession
 from .submitting import submit
 
@@ -101,25 +101,25 @@ class DialectClient(DialectSession):
     def _show(self, key: str, state: JobState) -> None:
         """Shows this client where a job is, and everyone for a while."""
         self.board.pin(state)
-        body = self.board.body(state.id) or shapes.encode(shapes.job_of(self.shell.core, state))
-        members = [shapes.member(each, body) for each in dict.fromkeys((key, state.id))]
-        self.outbox.push(shapes.jobs_frame(b",".join(members), subset=True))
+        body = self.board.body(state.id) or outgoing.encode(outgoing.job_of(self.shell.core, state))
+        members = [outgoing.member(each, body) for each in dict.fromkeys((key, state.id))]
+        self.outbox.push(outgoing.jobs_frame(b",".join(members), subset=True))
 
     def _refuse(self, key: str, sentence: str) -> None:
         """The dialect has no errors: what can't be run is shown as a job that ended with one, to its sender alone."""
         now = self.hub.clock()
-        value = shapes.FinishedValue(
+        value = outgoing.FinishedValue(
             time=now,
             reason="Error",
             type="Finished",
             message=sentence,
-            result=shapes.RunResult(error=sentence, outputs={}),
+            result=outgoing.RunResult(error=sentence, outputs={}),
         )
-        job = shapes.ListedJob(
+        job = outgoing.ListedJob(
             queued_time=now, time=now, state=State.FINISHED, worker="", finished_reason="Error", finished=value
         )
-        shown = shapes.encode({key: job})
-        self.outbox.push(shapes.jobs_frame(shown[1:-1], subset=True))
+        shown = outgoing.encode({key: job})
+        self.outbox.push(outgoing.jobs_frame(shown[1:-1], subset=True))
 
     async def _cancel(self, change: StateChange) -> None:
         job = await self._job(change.job)
@@ -150,14 +150,14 @@ class DialectClient(DialectSession):
         try:
             job = await self.shell.job(await self.aliases.job(query.job_id, self.shell))
         except NotFound:
-            self.outbox.push(shapes.jobs_frame(b"", subset=True))
+            self.outbox.push(outgoing.jobs_frame(b"", subset=True))
             return
         state = await self.shell.durable(job)
         if is_listed(state):
             self._know(query.job_id, job.id)
             self._show(query.job_id, state)
         else:
-            self.outbox.push(shapes.jobs_frame(b"", subset=True))
+            self.outbox.push(outgoing.jobs_frame(b"", subset=True))
 
     async def _job(self, key: str) -> str:
         """The job that is meant by an id, in memory.
@@ -190,7 +190,7 @@ class DialectClient(DialectSession):
         if not more:
             return self.board.whole()
         joined = self.board.joined()
-        return shapes.jobs_frame(joined + b"," + more if joined else more, subset=False)
+        return outgoing.jobs_frame(joined + b"," + more if joined else more, subset=False)
 
     def subset(self, jobs: Iterable[str], frame: bytes | None = None) -> bytes:
         """Some jobs; those that this client knows by another id twice."""
@@ -198,10 +198,10 @@ class DialectClient(DialectSession):
         more = self._under_own_keys((key, job) for key, job in self._own.items() if job in wanted)
         if not more:
             return super().subset(list(wanted), frame)
-        return shapes.jobs_frame(self.board.members_of(wanted) + b"," + more, subset=True)
+        return outgoing.jobs_frame(self.board.members_of(wanted) + b"," + more, subset=True)
 
     def _under_own_keys(self, own: Iterable[tuple[str, str]]) -> bytes:
-        return b",".join(shapes.member(key, body) for key, job in own if (body := self.board.body(job)) is not None)
+        return b",".join(outgoing.member(key, body) for key, job in own if (body := self.board.body(job)) is not None)
 
     def workers(self, frame: bytes) -> None:
         """The workers are others."""
@@ -222,7 +222,7 @@ class DialectClient(DialectSession):
         self.outbox.push(frame)
         for key, own in self._own.items():
             if own == job:
-                self.outbox.push(shapes.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines}))
+                self.outbox.push(outgoing.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines}))
 
 
 def _ignore(_message: Message) -> None:

@@ -12,9 +12,9 @@ from asman_shared.messages import STDERR, SYSTEM, LogLine, LogLines
 from asman_shared.packet import Packet
 from asman_shared.states import Phase
 
-from ..job_log import JobLog
-from ..queue_shell import QueueShell
-from .shapes import Log
+from ..queues.job_log import JobLog
+from ..queues.shell import QueueShell
+from .outgoing import Log
 
 FOLLOWED: Final = 10_000
 """Jobs of a queue whose lines are forwarded at most; those of the others can be fetched."""

@@ -19,15 +19,15 @@ from ..access import Right, access
 from ..core import Job
 from ..core import events as ev
 from ..hub import LOCAL, Hub
-from ..pages import page
-from ..rest import HOSTILE, as_json, blob_response, hub_of
-from ..rest_requests import ask, body_of, granted, label
-from . import shapes
-from .boards import Boards
+from ..rest.base import HOSTILE, as_json, blob_response, hub_of
+from ..rest.page import page
+from ..rest.requests import ask, body_of, granted, label
+from . import outgoing
 from .ids import Identified
 from .incoming import NAMESPACE, Copy
 from .local import MAY_USE_LOCAL
 from .outcomes import bytes_of
+from .queue_views import Boards
 from .results import job_with_result
 from .submitting import submit
 
@@ -122,7 +122,7 @@ async def job(request: Request) -> Response:
     if asks_for_page and not str(request.path_params["id"]).endswith(".json"):
         return page(request)
     found, definition = await definition_of(request)
-    made = shapes.StoredJob(definition)
+    made = outgoing.StoredJob(definition)
     if found.job.state is State.FINISHED:
         made.results = await job_with_result(hub_of(request), found.queue, found.job)
     return as_json(Data(made))

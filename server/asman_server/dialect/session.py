@@ -11,13 +11,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asman_shared.errors import CLOSE_REASONS, AsmanError, BadRequest, CloseCode
 
 from ..access import Access
+from ..delivery.transport import EXTENSION, framed
 from ..hub import Hub
-from ..session import Closed, close_reason
-from ..transport import EXTENSION, framed
-from .board import Board
-from .boards import Boards
+from ..sessions.session import Closed, close_reason
 from .incoming import hear
-from .outbox import TextOutbox
+from .queue_view import Board
+from .queue_views import Boards
+from .send_buffer import TextOutbox
 
 log = logging.getLogger("asman.hub.dialect")
 

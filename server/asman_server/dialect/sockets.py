@@ -8,9 +8,9 @@ from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
 
 from ..access import access
 from ..hub import Hub
-from ..session import close_reason
-from .boards import Boards
+from ..sessions.session import close_reason
 from .client_session import DialectClient
+from .queue_views import Boards
 from .worker_session import DialectWorker
 
 Kind = type[DialectClient] | type[DialectWorker]

@@ -10,13 +10,13 @@ from asman_shared.errors import BadDefinition
 from asman_shared.messages import Callback, Callbacks, Submit
 from asman_shared.units import parse_duration
 
+from ..blobs.named_files import PlainFiles
 from ..hub import Hub
-from ..origin import Origin
-from ..plain_files import PlainFiles
-from ..queue_shell import QueueShell
+from ..queues.shell import QueueShell
+from ..reply_to import Origin
 from . import incoming
-from .boards import Aliases
 from .ids import Identified
+from .queue_views import Aliases
 
 
 def submission(found: Identified, control: incoming.Control | None) -> Submit:

@@ -26,9 +26,9 @@ from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
-from ..origin import Origin
-from ..transport import framed
-from . import outcomes, shapes
+from ..delivery.transport import framed
+from ..reply_to import Origin
+from . import outcomes, outgoing
 from .incoming import Logs, Registration, StateChange, Wanted
 from .live_logs import is_run_line
 from .session import DialectSession
@@ -105,7 +105,7 @@ class DialectWorker(DialectSession):
 
     def _ask_status(self) -> None:
         if self._info is not None and self in self.board.members:
-            self.outbox.push(shapes.text_frame("StatusRequest", UNSET))
+            self.outbox.push(outgoing.text_frame("StatusRequest", UNSET))
 
     def _watch(self) -> None:
         """Closes the connection when the worker is silent."""
@@ -151,7 +151,7 @@ class DialectWorker(DialectSession):
         if self._id not in ("", said.id):
             raise BadRequest("a connection is one worker's")
         info = Register(
-            incarnation=shapes.incarnation_of(said.id),
+            incarnation=outgoing.incarnation_of(said.id),
             name=said.id,
             cpus=min(max(said.cpus if said.cpus is not None else 1, 0.001), 100_000),
             agent=(said.version or "")[:200],
@@ -303,7 +303,7 @@ class DialectWorker(DialectSession):
             if definition is None:
                 continue
             found[key] = definition
-            size += len(shapes.encode(definition))
+            size += len(outgoing.encode(definition))
             if size > DEFINITIONS_BYTES or len(found) == DEFINITIONS:
                 self._tell_definitions(found)
                 found, size = {}, 0
@@ -311,7 +311,7 @@ class DialectWorker(DialectSession):
             self._tell_definitions(found)
 
     def _tell_definitions(self, found: dict[str, Definition]) -> None:
-        self.outbox.push(shapes.text_frame("BroadcastJobDefinitions", {"definitions": found}))
+        self.outbox.push(outgoing.text_frame("BroadcastJobDefinitions", {"definitions": found}))
 
     # ------------------------------------------------------------------------------------------ what the queue says
 
@@ -377,7 +377,7 @@ class DialectWorker(DialectSession):
         """The jobs that it has and that the board does not show so, as they are."""
         core = self.shell.core
         ahead = [one for one in self._held().values() if not self.board.shows(one.job, one.attempt)]
-        return {one.job: shapes.encode(shapes.job_of(core, state_of(core.jobs[one.job]))) for one in ahead}
+        return {one.job: outgoing.encode(outgoing.job_of(core, state_of(core.jobs[one.job]))) for one in ahead}
 
     def _list_soon(self) -> None:
         """Sends a whole list, which is the only thing that makes a worker stop."""

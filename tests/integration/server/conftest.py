@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.database import make_engine, migrate
-from asman_server.posting_ledger import PostingLedger, open_ledger
-from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.reader import Store
+from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sqlite.buffered_writer import PostingLedger, open_ledger
 from tests.support.postgres import PostgresServer
 
 

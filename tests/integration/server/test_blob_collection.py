@@ -11,10 +11,10 @@ from random import Random
 
 import pytest
 
-from asman_server.blob_changes import OpenUpload, StoreBlob, UploadRow, blobs_of_definition
 from asman_server.blobs.collect import UPLOAD_KEPT
 from asman_server.core import Job
-from asman_server.store import pack_definition
+from asman_server.storage.blob_changes import OpenUpload, StoreBlob, UploadRow, blobs_of_definition
+from asman_server.storage.reader import pack_definition
 from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
 from asman_shared.messages import OutputFile, Result

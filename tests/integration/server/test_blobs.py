@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from asman_server.blobs import Room
-from asman_server.blobs import port as port_module
-from asman_server.blobs.desk import FRUITLESS
+from asman_server.blobs import store as port_module
+from asman_server.blobs.service import FRUITLESS
 from asman_shared import limits
 from asman_shared.errors import BadRequest, QuotaExceeded, TooLarge, Unavailable
 from asman_shared.messages import BlobTicket
@@ -416,7 +416,7 @@ async def test_hostile_names_are_refused(hub: BlobHub, name: str) -> None:
 
 
 async def test_a_plain_name_has_a_largest_size_and_says_its_size(hub: BlobHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asman_server.plain_files.FILE_BYTES", 10)
+    monkeypatch.setattr("asman_server.blobs.named_files.FILE_BYTES", 10)
     assert await hub.put("/f/small", b"0123456789") == 201
     assert await hub.put("/f/large", b"0123456789a") == 413
 

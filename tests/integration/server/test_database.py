@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.commit import Ledger, LogChunk, WebhookRow
-from asman_server.journal import Journal
-from asman_server.store import ChunkHead, Store, pack_definition, pack_lines
+from asman_server.storage.commit import Ledger, LogChunk, WebhookRow
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import ChunkHead, Store, pack_definition, pack_lines
 from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
@@ -300,7 +300,7 @@ async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
 
 @pytest.fixture
 async def journal(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Journal]:
-    monkeypatch.setattr("asman_server.journal.RETRY_LAST", 0.2)
+    monkeypatch.setattr("asman_server.storage.group_commit.RETRY_LAST", 0.2)
     made = Journal(ledger)
     running = asyncio.ensure_future(made.run())
     yield made

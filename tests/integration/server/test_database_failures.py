@@ -17,11 +17,11 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 import asman
-from asman_server import database
-from asman_server.database import make_engine, migrate
-from asman_server.journal import Journal
-from asman_server.posting_ledger import open_ledger
-from asman_server.store import Store
+from asman_server.storage import database
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import Store
+from asman_server.storage.sqlite.buffered_writer import open_ledger
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State
@@ -135,7 +135,7 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(database, "STATEMENT_TIMEOUT", 1.0)
     monkeypatch.setattr(database, "CONNECT_TIMEOUT", 1.0)
-    monkeypatch.setattr("asman_server.journal.RETRY_LAST", 0.2)
+    monkeypatch.setattr("asman_server.storage.group_commit.RETRY_LAST", 0.2)
     engine = make_engine(url)
     await migrate(engine)
     ledger = await open_ledger(engine)

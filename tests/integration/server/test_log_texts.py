@@ -17,10 +17,11 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 import asman
-from asman_server import registry, worker_session
 from asman_server.config import HubConfig
 from asman_server.main import HubServer
-from asman_server.worker_session import WorkerSession
+from asman_server.queues import registry
+from asman_server.sessions import worker as worker_session
+from asman_server.sessions.worker import WorkerSession
 from asman_shared import limits
 from asman_shared.messages import STDERR, STDOUT
 from asman_worker.logs import AttemptLog
@@ -178,7 +179,7 @@ async def test_the_command_line_keeps_the_streams_apart_and_in_order(api: Api, h
 async def test_while_the_database_is_away_a_flood_is_held_back_and_its_worker_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_server.queue_logs.QUEUE_BYTES", 100_000)
+    monkeypatch.setattr("asman_server.queues.queue_logs.QUEUE_BYTES", 100_000)
     monkeypatch.setattr(registry, "HUB_BYTES", 100_000)
     monkeypatch.setattr(worker_session, "SAY_SECONDS", 0.05)
     server = HubServer(HubConfig(port=0, data_dir=tmp_path))

@@ -17,11 +17,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, event, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.blob_changes import blobs_of_definition, blobs_of_result
-from asman_server.database import MIGRATIONS, make_engine, migrate
-from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store, pack_definition
-from asman_server.tables import metadata
+from asman_server.storage.blob_changes import blobs_of_definition, blobs_of_result
+from asman_server.storage.database import MIGRATIONS, make_engine, migrate
+from asman_server.storage.reader import Store, pack_definition
+from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.tables import metadata
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import OutputFile, Result

@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from asman_server import rest_events
 from asman_server.config import HubConfig
 from asman_server.main import HubServer
+from asman_server.rest import events as rest_events
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 from tests.support.processes import HubProcess

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
-from asman_server.journal import Journal
-from asman_server.origin import Origin
-from asman_server.queue_shell import QueueShell
-from asman_server.registry import Registry
-from asman_server.retention import Retention, give_jobs_their_time
-from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store
+from asman_server.queues.registry import Registry
+from asman_server.queues.retention import Retention, give_jobs_their_time
+from asman_server.queues.shell import QueueShell
+from asman_server.reply_to import Origin
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import Store
+from asman_server.storage.sql_writer import SqlLedger
 from asman_shared.definition import Definition
 from asman_shared.errors import BadRequest
 from asman_shared.messages import Configured, Message, Submit
@@ -122,7 +122,7 @@ async def test_what_has_left_memory_goes_too_and_followers_are_told(engine: Asyn
 async def test_many_queues_and_more_jobs_than_one_look_takes_at_a_time(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_server.retention.AT_ONCE", 4)
+    monkeypatch.setattr("asman_server.queues.retention.AT_ONCE", 4)
     async with opened(engine) as hub:
         for number in range(6):
             await hub.end(f"q{number % 3}", str(number))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from asman_server import webhook_guard
 from asman_server.clock import wall_clock
-from asman_server.commit import WebhookRow
-from asman_server.webhook_sender import NotDelivered, Sender, _redirected
+from asman_server.storage.commit import WebhookRow
+from asman_server.webhooks import guard as webhook_guard
+from asman_server.webhooks.sender import NotDelivered, Sender, _redirected
 from asman_shared.public_addresses import closed
 from tests.support.receiver import Delivery, receiver
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from asman_server import chorus as module
-from asman_server.chorus import Chorus
-from asman_server.outbox import BOUND, Flusher, Outbox
+from asman_server.delivery import broadcast as module
+from asman_server.delivery.broadcast import Chorus
+from asman_server.delivery.send_buffer import BOUND, Flusher, Outbox
 from asman_shared.messages import Ping
 from asman_shared.packet import Language, Packet
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from asman_server import definition_cache
-from asman_server.definition_cache import AHEAD, LOW, DefinitionCache
-from asman_server.store import Store
+from asman_server.queues import definition_cache
+from asman_server.queues.definition_cache import AHEAD, LOW, DefinitionCache
+from asman_server.storage.reader import Store
 from asman_shared.definition import Definition
 from tests.support.core_world import job_id
 

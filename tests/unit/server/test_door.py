@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from asman_server.door import Door
+from asman_server.sessions.routing import Door
 
 
 async def served(kind: str, path: str) -> list[tuple[str, Any]]:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from asman_server import job_log as module
 from asman_server.core import events as ev
-from asman_server.job_log import JUMP, JobLog
+from asman_server.queues import job_log as module
+from asman_server.queues.job_log import JUMP, JobLog
 from asman_shared import limits
 from asman_shared.messages import LogLines, Outcome
 from asman_shared.packet import Packet
@@ -313,7 +313,7 @@ async def test_what_waits_for_the_store_is_counted_and_what_is_removed_is_not(de
 
 
 async def test_lines_are_handed_over_by_the_clock(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asman_server.queue_logs.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("asman_server.queues.queue_logs.FLUSH_SECONDS", 0.0)
     await desk.add(line(0))
     async with asyncio.timeout(5):
         while not desk.chunks.waiting:

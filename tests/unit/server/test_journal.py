@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from asman_server import journal as module
-from asman_server.blob_changes import DropBlob, UseBlob
-from asman_server.commit import Commit
 from asman_server.core import Job
-from asman_server.journal import Batch, Journal
+from asman_server.storage import group_commit as module
+from asman_server.storage.blob_changes import DropBlob, UseBlob
+from asman_server.storage.commit import Commit
+from asman_server.storage.group_commit import Batch, Journal
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, OutputFile, Result

@@ -9,13 +9,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from asman_server import log_follow as module
 from asman_server.core import Job
 from asman_server.core import events as ev
 from asman_server.core.job_state import state_of
-from asman_server.log_follow import LogFollow
-from asman_server.outbox import Flusher, Outbox
-from asman_server.queue_shell import QueueShell
+from asman_server.delivery.send_buffer import Flusher, Outbox
+from asman_server.logs import follow as module
+from asman_server.logs.follow import LogFollow
+from asman_server.queues.shell import QueueShell
 from asman_shared.messages import Changed, Outcome
 from asman_shared.packet import Language, Packet
 from tests.support.log_desk import JOB, WORKER, LogDesk, line

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asman_server import log_reader as module
 from asman_server.core.job_state import state_of
-from asman_server.log_reader import LogReader, Reading
-from asman_server.log_signs import looks_like_error
+from asman_server.logs import reader as module
+from asman_server.logs.landmarks import looks_like_error
+from asman_server.logs.reader import LogReader, Reading
 from asman_shared import limits
 from asman_shared.errors import BadRequest
 from asman_shared.messages import STDERR, STREAMS, Gap, LogLine, LogPage, LogSelection

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from asman_server.log_room import ROOM, make_room
+from asman_server.storage.sqlite.wal_preallocation import ROOM, make_room
 
 FILL = """
 import os, resource, signal, sqlite3, sys
-from asman_server.log_room import make_room
+from asman_server.storage.sqlite.wal_preallocation import make_room
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 driver = sqlite3.connect(sys.argv[1], isolation_level=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asman_server.log_signs import BuildSteps
+from asman_server.logs.landmarks import BuildSteps
 
 
 @pytest.mark.parametrize(

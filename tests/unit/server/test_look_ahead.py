@@ -11,12 +11,12 @@ import pytest
 from asman_server.clock import wall_clock
 from asman_server.core import Job, QueuePolicy
 from asman_server.core import events as ev
-from asman_server.database import make_engine, migrate
-from asman_server.journal import Journal
-from asman_server.origin import Origin
-from asman_server.queue_shell import QueueShell
-from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store
+from asman_server.queues.shell import QueueShell
+from asman_server.reply_to import Origin
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import Store
+from asman_server.storage.sql_writer import SqlLedger
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.identity import job_id
@@ -116,7 +116,7 @@ async def test_the_store_is_asked_once_for_all(scene: Any) -> None:
 async def test_a_queue_that_was_taken_up_learns_what_is_stored_and_asks_no_more_for_what_is_not(
     scene: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_server.recall.PAGE", 2)
+    monkeypatch.setattr("asman_server.queues.recall.PAGE", 2)
     shell, _, store = scene
     for number in range(100, 102):
         assert (await submit(shell, number)).answer == "queued"
@@ -176,7 +176,7 @@ async def test_what_is_submitted_and_ends_while_the_store_is_read_is_not_taken_f
 
 
 async def test_what_is_remembered_as_absent_is_bounded(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asman_server.recall.ABSENT", 10)
+    monkeypatch.setattr("asman_server.queues.recall.ABSENT", 10)
     shell, _, _ = scene
     for start in range(0, 100, 5):
         await shell.recall.ahead([f"{number:064x}" for number in range(start, start + 5)])

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asman_server.mailbox import Gate, Mailbox
+from asman_server.delivery.slim import Gate, Mailbox
 
 
 async def test_what_comes_is_taken_in_order() -> None:

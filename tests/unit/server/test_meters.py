@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from asman_server.commit import Commit
 from asman_server.core import Job
 from asman_server.core.lease import Lease
 from asman_server.core.worker import Worker
 from asman_server.meters import Histogram, JobMeter
-from asman_server.metrics import room_for, shape_label
-from asman_server.timed_ledger import TimedLedger
+from asman_server.rest.metrics import room_for, shape_label
+from asman_server.storage.commit import Commit
+from asman_server.storage.timed_writer import TimedLedger
 from asman_shared.definition import Shape
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Register, Summary, Verdict

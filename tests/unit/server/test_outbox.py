@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from asman_server import outbox as module
-from asman_server.outbox import BOUND, Flusher, Outbox
+from asman_server.delivery import send_buffer as module
+from asman_server.delivery.send_buffer import BOUND, Flusher, Outbox
 from asman_shared.messages import Ping
 from asman_shared.packet import Language, Packet
 

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server import checkpoints, log_room, posting_ledger, tables
-from asman_server.commit import Commit, LogChunk
 from asman_server.core import Job
-from asman_server.database import make_engine, migrate
-from asman_server.daybook import SECTIONS, Daybook, entry_of
-from asman_server.posting_ledger import PostingLedger, open_ledger
-from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store, pack_definition
+from asman_server.storage import tables
+from asman_server.storage.commit import Commit, LogChunk
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.reader import Store, pack_definition
+from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sqlite import buffered_writer, checkpoints, wal_preallocation
+from asman_server.storage.sqlite.buffered_writer import PostingLedger, open_ledger
+from asman_server.storage.sqlite.write_buffer import SECTIONS, Daybook, entry_of
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Result
@@ -170,9 +171,9 @@ async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEn
 async def test_every_entry_leaves_the_daybook_after_a_round_of_its_sections(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting_ledger, "LATER", 0)
-    monkeypatch.setattr(posting_ledger, "PIECE", 1)
-    monkeypatch.setattr(posting_ledger, "MANY", 1)
+    monkeypatch.setattr(buffered_writer, "LATER", 0)
+    monkeypatch.setattr(buffered_writer, "PIECE", 1)
+    monkeypatch.setattr(buffered_writer, "MANY", 1)
     for number in range(4 * SECTIONS):
         await ledger.commit(commit(jobs=[row(spread(number))]))
         assert await count(engine, "daybook") <= SECTIONS + SECTIONS // 4
@@ -186,11 +187,11 @@ async def test_what_is_large_goes_to_its_place_at_once(
 ) -> None:
     await ledger.commit(commit(jobs=[row(job(1))], chunks=[chunk(1, 0, ["x" * 40_000])]))
     assert await count(engine, "jobs") == 1
-    monkeypatch.setattr(posting_ledger, "ENTRY_BYTES", 1000)
+    monkeypatch.setattr(buffered_writer, "ENTRY_BYTES", 1000)
     await ledger.commit(commit(jobs=[row(job(n)) for n in range(2, 12)]))
     assert await count(engine, "jobs") == 11
-    monkeypatch.setattr(posting_ledger, "ENTRY_BYTES", 10**6)
-    monkeypatch.setattr(posting_ledger, "BYTES", 1000)
+    monkeypatch.setattr(buffered_writer, "ENTRY_BYTES", 10**6)
+    monkeypatch.setattr(buffered_writer, "BYTES", 1000)
     for number in range(12, 40):
         await ledger.commit(commit(jobs=[row(job(number))]))
         assert await count(engine, "daybook") < 12
@@ -200,7 +201,7 @@ async def test_what_is_large_goes_to_its_place_at_once(
 async def test_what_is_left_is_posted_when_no_more_comes(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting_ledger, "QUIET", 0.01)
+    monkeypatch.setattr(buffered_writer, "QUIET", 0.01)
     posting = asyncio.ensure_future(ledger.keep_posting())
     await ledger.commit(commit(jobs=[row(job(1))]))
     async with asyncio.timeout(PATIENCE):
@@ -213,7 +214,7 @@ async def test_what_is_left_is_posted_when_no_more_comes(
 async def test_commits_go_on_between_the_sections_of_what_is_left(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting_ledger, "QUIET", 0.01)
+    monkeypatch.setattr(buffered_writer, "QUIET", 0.01)
     posting = asyncio.ensure_future(ledger.keep_posting())
     made = 0
     for _ in range(40):
@@ -255,8 +256,8 @@ async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
 async def test_what_cannot_be_posted_stays_in_the_daybook_and_is_posted_with_what_comes_next(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting_ledger, "LATER", -1)
-    monkeypatch.setattr(posting_ledger, "PIECE", 1)
+    monkeypatch.setattr(buffered_writer, "LATER", -1)
+    monkeypatch.setattr(buffered_writer, "PIECE", 1)
     async with refusing(engine, "jobs"):
         await ledger.commit(commit(jobs=[row(near(1))], definitions=[(near(1).id, b"d")]))
         await settled(ledger)
@@ -339,9 +340,9 @@ def test_in_the_end_the_tables_are_what_they_would_be_without_a_daybook(
         await posted.dispose()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(posting_ledger, "LATER", 300)
-        patched.setattr(posting_ledger, "PIECE", piece)
-        patched.setattr(posting_ledger, "MANY", 2 * piece)
+        patched.setattr(buffered_writer, "LATER", 300)
+        patched.setattr(buffered_writer, "PIECE", piece)
+        patched.setattr(buffered_writer, "MANY", 2 * piece)
         asyncio.run(play())
 
 
@@ -413,10 +414,10 @@ def test_what_is_large_weighs_more_than_a_row() -> None:
 async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_section(
     engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting_ledger, "PIECE", 8)
-    monkeypatch.setattr(posting_ledger, "MANY", 16)
+    monkeypatch.setattr(buffered_writer, "PIECE", 8)
+    monkeypatch.setattr(buffered_writer, "MANY", 16)
     await ledger.commit(commit(jobs=[row(near(number)) for number in range(50)]))
-    monkeypatch.setattr(posting_ledger, "LATER", 0)
+    monkeypatch.setattr(buffered_writer, "LATER", 0)
     posted = []
     for number in range(24):
         await ledger.commit(commit(jobs=[row(near(100 + number, "ff"))]))
@@ -431,7 +432,7 @@ async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_
 async def test_what_was_written_beside_a_checkpoint_is_copied_as_well_and_the_log_begins_anew(
     engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_room, "ROOM", 0)
+    monkeypatch.setattr(wal_preallocation, "ROOM", 0)
     ledger = await open_ledger(engine)
     assert isinstance(ledger, PostingLedger)
     monkeypatch.setattr(checkpoints, "SQLITE_CHECKPOINT_PAGES", 20)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from asman_server.fanout import Fanout
-from asman_server.progress import ProgressNews
+from asman_server.delivery.fanout import Fanout
+from asman_server.queues.progress import ProgressNews
 from asman_shared.messages import Counts, JobState, PhaseProgress, PhaseReport
 from asman_shared.packet import Packet
 from asman_shared.states import Phase

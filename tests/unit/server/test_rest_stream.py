@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Scope
 
-from asman_server import rest_stream
-from asman_server.rest_stream import EVENTS, Streamed
+from asman_server.rest import streaming as rest_stream
+from asman_server.rest.streaming import EVENTS, Streamed
 from asman_shared.errors import NotFound, Unavailable
 
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from asman_server.schemas import definition_schema
+from asman_server.rest.schemas import definition_schema
 from asman_shared.definition import Build, DataRef, Definition, Requirements
 
 SCHEMA = json.loads(definition_schema())

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from asman_server.signing import SECRET_BYTES, Signer, load_secret
+from asman_server.blobs.signing import SECRET_BYTES, Signer, load_secret
 from asman_shared.errors import Forbidden
 
 SIGNER = Signer(b"secret")

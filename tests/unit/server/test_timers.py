@@ -11,11 +11,11 @@ import pytest
 from asman_server.clock import wall_clock
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
-from asman_server.database import make_engine, migrate
-from asman_server.journal import Journal
-from asman_server.registry import Registry
-from asman_server.sql_ledger import SqlLedger
-from asman_server.store import Store, Unfinished
+from asman_server.queues.registry import Registry
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import Store, Unfinished
+from asman_server.storage.sql_writer import SqlLedger
 from asman_shared.definition import Definition, Shape
 from asman_shared.messages import Message, Register, Submit, Summary
 from tests.support.rows import Followers, job
@@ -101,7 +101,7 @@ async def test_what_is_said_while_the_queue_is_loaded_is_not_lost(
     answers: asyncio.Queue[Message] = asyncio.Queue()
 
     async def submit(ref: int) -> None:
-        from asman_server.origin import Origin
+        from asman_server.reply_to import Origin
 
         async with parts.registry.using("q") as shell:
             request = Submit(ref=ref, definition=Definition(image=f"a{ref}"))

@@ -17,10 +17,12 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 from websockets.typing import Subprotocol
 
-from asman_server import main, session, transport
+from asman_server import main
 from asman_server.config import HubConfig
+from asman_server.delivery import transport
+from asman_server.delivery.transport import framed
 from asman_server.main import HubServer
-from asman_server.transport import framed
+from asman_server.sessions import session
 from asman_shared.errors import CloseCode
 
 PATIENCE = 30

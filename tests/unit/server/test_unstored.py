@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from asman_server import queue_logs as module
-from asman_server.queue_logs import QueueLogs
-from asman_server.unstored import Unstored
+from asman_server.queues import queue_logs as module
+from asman_server.queues.log_backlog import Unstored
+from asman_server.queues.queue_logs import QueueLogs
 from tests.support.log_desk import JOB, LogDesk, line
 
 PATIENCE = 5

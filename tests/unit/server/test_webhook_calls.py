@@ -13,8 +13,8 @@ import pytest
 from asman_server.core import Job
 from asman_server.core.callbacks import Call
 from asman_server.core.effects import CallWebhook
-from asman_server.webhook_calls import calls_of, host_of, row_of
-from asman_server.webhook_signing import signature, webhook_key
+from asman_server.webhooks.calls import calls_of, host_of, row_of
+from asman_server.webhooks.signing import signature, webhook_key
 from asman_shared.errors import BadRequest, TooLarge
 from asman_shared.messages import Callback, Callbacks, Submit, Summary
 from asman_shared.states import Reason

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from asman_server.webhook_guard import ClosedAddress, closed_host, guarded_socket
+from asman_server.webhooks.guard import ClosedAddress, closed_host, guarded_socket
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from asman_server import webhook_sender, webhooks
-from asman_server.commit import WebhookRow
-from asman_server.webhook_sender import NotDelivered
-from asman_server.webhooks import Deliverer, pause_after
+from asman_server.storage.commit import WebhookRow
+from asman_server.webhooks import deliver as webhooks
+from asman_server.webhooks import sender as webhook_sender
+from asman_server.webhooks.deliver import Deliverer, pause_after
+from asman_server.webhooks.sender import NotDelivered
 from asman_shared.errors import Unavailable
 from tests.simulation.loop import run_virtual, virtual_clock
 

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from asman_server.transport import EXTENSION, HubWebSocketProtocol
+from asman_server.delivery.transport import EXTENSION, HubWebSocketProtocol
 
 HANDSHAKE = (
     b"GET /q/q/client HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

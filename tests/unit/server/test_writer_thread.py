@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from asman_server.writer_thread import WriterThread
+from asman_server.storage.writer_thread import WriterThread
 from tests.support.rows import PATIENCE
 
 

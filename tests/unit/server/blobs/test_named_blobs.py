@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asman_server.blob_changes import blobs_of_definition
+from asman_server.storage.blob_changes import blobs_of_definition
 from asman_shared.definition import Build, DataRef, Definition
 from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition

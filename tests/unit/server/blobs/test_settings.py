@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from asman_server.blobs.room import UPLOADS, Room
-from asman_server.blobs.s3_settings import S3Settings, s3_settings
+from asman_server.blobs.quota import UPLOADS, Room
+from asman_server.blobs.s3_settings import S3Settings
 from asman_server.config import load_config
+from asman_server.hub import s3_settings
 from asman_shared.errors import BadRequest, Overloaded, QuotaExceeded
 
 

@@ -13,14 +13,14 @@ import pytest
 
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
-from asman_server.dialect import board as board_module
-from asman_server.dialect.board import Board
-from asman_server.dialect.boards import Boards
-from asman_server.journal import Journal
-from asman_server.origin import Origin
-from asman_server.queue_shell import QueueShell
-from asman_server.registry import Registry
-from asman_server.store import Reader
+from asman_server.dialect import queue_view as board_module
+from asman_server.dialect.queue_view import Board
+from asman_server.dialect.queue_views import Boards
+from asman_server.queues.registry import Registry
+from asman_server.queues.shell import QueueShell
+from asman_server.reply_to import Origin
+from asman_server.storage.group_commit import Journal
+from asman_server.storage.reader import Reader
 from asman_shared.definition import Definition
 from asman_shared.messages import Outcome, Register, Submit
 from tests.simulation.database import SimDatabase

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asman_server.dialect.outbox import TextOutbox
-from asman_server.outbox import BOUND
+from asman_server.delivery.send_buffer import BOUND
+from asman_server.dialect.send_buffer import TextOutbox
 
 
 class Writer:

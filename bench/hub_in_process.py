@@ -23,7 +23,7 @@ from asman_server.delivery.transport import EXTENSION
 from asman_server.hub import Hub
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
-from asman_shared.packet import Language
+from asman_shared.encoded import Language
 from bench.small_jobs import IN_FRAME, WINDOW, encode, finishes, read, registration, submits
 
 QUEUE = "bench-profile"

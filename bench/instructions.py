@@ -21,9 +21,9 @@ from asman_server.core import events as ev
 from asman_shared.codec import CLIENT_FRAMES
 from asman_shared.definition import Definition
 from asman_shared.definition_check import check
+from asman_shared.encoded import Language, Packet
 from asman_shared.identity import job_id
 from asman_shared.messages import Changed, JobState, Outcome, Register
-from asman_shared.packet import Language, Packet
 from asman_shared.states import State
 from bench.depth_jobs import submitted
 from bench.small_jobs import submits

@@ -36,7 +36,7 @@ STAMP: Final = ROOT / "server" / f"{GROUP}.stamp"
 SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX")
 
 _ROOMS: Final = {
-    "asman_shared": "definition_check identity packet states",
+    "asman_shared": "definition_check encoded identity states",
     "asman_server.core": (
         "able assignments endings fleet id_filter job_state queue ready sharing verdicts waits webhooks worker"
     ),

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from .address import Address, new_queue_name
     from .calls import CallFailed
     from .client import Queue, connect
+    from .errors import JobFailed
     from .executor import Executor, Future
-    from .failure import JobFailed
     from .job import Job
     from .logs import Line
     from .outputs import JobResult, Output
@@ -76,7 +76,7 @@ _HOMES: Final = {
     "asman.calls": ("CallFailed",),
     "asman.client": ("Queue", "connect"),
     "asman.executor": ("Executor", "Future"),
-    "asman.failure": ("JobFailed",),
+    "asman.errors": ("JobFailed",),
     "asman.job": ("Job",),
     "asman.logs": ("Line",),
     "asman.outputs": ("JobResult", "Output"),

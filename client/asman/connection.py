@@ -22,13 +22,13 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
+from asman_shared.encoded import Language, Packet, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
-from asman_shared.packet import Language, Packet, frame
 
 from .address import Address
 from .dial import close_reason, dial, lasting
-from .following import Tracker
 from .session import Push, Reply, Request, Session
+from .tracking import Tracker
 
 log = logging.getLogger(__name__)
 

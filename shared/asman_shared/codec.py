@@ -11,10 +11,10 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from . import limits
+from .encoded import Language
 from .errors import BadRequest, TooLarge
 from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
-from .misfit import misfit
-from .packet import Language
+from .validation_path import misfit
 
 M = TypeVar("M")
 

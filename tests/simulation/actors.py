@@ -11,6 +11,7 @@ from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.definition import Definition, Requirements
+from asman_shared.encoded import Language
 from asman_shared.messages import (
     Abort,
     Accepted,
@@ -39,7 +40,6 @@ from asman_shared.messages import (
     Released,
     Submit,
 )
-from asman_shared.packet import Language
 from asman_shared.states import Phase
 from tests.simulation.network import Connection, Cut
 

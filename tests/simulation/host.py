@@ -25,8 +25,8 @@ from asman_server.storage.commit import WebhookRow
 from asman_server.storage.group_commit import Journal
 from asman_server.storage.reader import Reader
 from asman_server.webhooks.deliver import Deliverer
+from asman_shared.encoded import Language
 from asman_shared.errors import AsmanError
-from asman_shared.packet import Language
 from tests.simulation.database import SimDatabase
 from tests.simulation.loop import virtual_clock
 from tests.simulation.network import Connection, HubEnd

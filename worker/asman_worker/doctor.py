@@ -21,11 +21,11 @@ from asman_shared.errors import AsmanError, BadRequest
 from asman_shared.units import GIB, format_size
 
 from .config import WorkerConfig
-from .container import LABEL_WORKER
-from .engine import LOST, close_engine, open_engine
-from .engine_room import INTERNET
-from .gpus import choose, discover
-from .network import LABEL_NETWORK, OwnNetwork, leftovers
+from .containers.config import LABEL_WORKER
+from .containers.network import LABEL_NETWORK, OwnNetwork, leftovers
+from .containers.shared_engine import INTERNET
+from .execution.gpus import choose, discover
+from .images.engine import LOST, close_engine, open_engine
 
 Mark = Literal["ok", "warning", "problem"]
 

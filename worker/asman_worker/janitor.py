@@ -13,10 +13,10 @@ from typing import Final
 
 from asman_shared.errors import ExecutionError
 
-from .engine import LOST
-from .engine_room import EngineRoom
-from .file_cache import FileCache
-from .image_shelf import ImageShelf
+from .containers.shared_engine import EngineRoom
+from .files.cache import FileCache
+from .images.engine import LOST
+from .images.usage import ImageShelf
 
 log = logging.getLogger("asman.worker.janitor")
 

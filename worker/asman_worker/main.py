@@ -13,25 +13,25 @@ from typing import Any
 
 from asman_shared.messages import Registered
 
-from .capacity import Capacity
+from .attempts.capacity import Capacity
+from .attempts.disk_reserve import DiskRoom
+from .attempts.result_spool import Spool
+from .attempts.service_limits import Stint
 from .config import WorkerConfig
-from .container import Confines
-from .datadir import DataDir, Home
-from .disk_room import DiskRoom
-from .docker_executor import DockerExecutor
-from .engine_room import EngineChoices, EngineRoom
-from .executor import Executor
-from .file_cache import FileCache
-from .gpus import choose, discover
-from .image_rules import ImageRules
-from .image_shelf import ImageShelf
+from .containers.config import Confines
+from .containers.docker_executor import DockerExecutor
+from .containers.shared_engine import EngineChoices, EngineRoom
+from .execution.gpus import choose, discover
+from .execution.interface import Executor
+from .execution.process_executor import ProcessExecutor
+from .files.cache import FileCache
+from .files.data_dir import DataDir, Home
+from .hub_link.target import QueueTarget
+from .images.rules import ImageRules
+from .images.usage import ImageShelf
 from .janitor import Janitor
-from .process_executor import ProcessExecutor
-from .queue_side import QueueSide
-from .spool import Spool
+from .queue_worker import QueueSide
 from .status import Status, serving
-from .stint import Stint
-from .target import QueueTarget
 
 log = logging.getLogger("asman.worker")
 

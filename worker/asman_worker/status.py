@@ -13,10 +13,10 @@ from aiohttp import web
 
 from asman_shared.errors import BadRequest, Unavailable
 
-from .capacity import Capacity
-from .disk_room import DiskRoom
-from .queue_side import QueueSide
-from .stint import Stint
+from .attempts.capacity import Capacity
+from .attempts.disk_reserve import DiskRoom
+from .attempts.service_limits import Stint
+from .queue_worker import QueueSide
 
 _LOCAL: Final = "127.0.0.1"
 

@@ -112,7 +112,7 @@ def say_end(verdict: Verdict, terminal: Terminal) -> None:
     """Says how a job ended when it was not well; also when quiet, for it is the error of this command."""
     from asman_shared.states import Reason
 
-    from ..failure import describe
+    from ..errors import describe
 
     if verdict.reason is Reason.FAILED:
         terminal.note(f"the job {describe(verdict)}")

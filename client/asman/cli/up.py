@@ -149,7 +149,7 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
 async def _found_executor(terminal: Terminal) -> str:
     """``docker`` when an engine answers, otherwise ``process``, and that is said."""
     from asman_shared.errors import Unavailable
-    from asman_worker.engine import close_engine, open_engine
+    from asman_worker.images.engine import close_engine, open_engine
 
     try:
         engine, _ = await open_engine()

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from asman_shared.packet import Language, Packet, frame
+from asman_shared.encoded import Language, Packet, frame
 
 from .transport import framed
 

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from asman_shared.encoded import Packet
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, WorkerChanged, WorkerState
-from asman_shared.packet import Packet
 
 from .broadcast import Chorus
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from asman_shared.packet import Language, Packet, frame
+from asman_shared.encoded import Language, Packet, frame
 from asman_shared.units import MIB
 
 from .broadcast import FRAME_TARGET, Chorus

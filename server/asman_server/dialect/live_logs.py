@@ -7,9 +7,9 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Final
 
+from asman_shared.encoded import Packet
 from asman_shared.errors import AsmanError
 from asman_shared.messages import STDERR, SYSTEM, LogLine, LogLines
-from asman_shared.packet import Packet
 from asman_shared.states import Phase
 
 from ..queues.job_log import JobLog

@@ -18,9 +18,9 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from asman_shared.encoded import Packet
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState
-from asman_shared.packet import Packet
 from asman_shared.states import Reason, State
 
 from ..clock import Clock

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from asman_shared import limits
+from asman_shared.encoded import Packet
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState, LogLines
-from asman_shared.packet import Packet
 
 from ..delivery.send_buffer import Outbox
 from ..queues.job_log import JobLog

@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Final, Protocol
 
 from asman_shared import limits
+from asman_shared.encoded import Packet
 from asman_shared.messages import LogLine, LogLines
-from asman_shared.packet import Packet
 from asman_shared.units import KIB
 
 from ..storage.commit import LogChunk

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from asman_shared.encoded import Packet
 from asman_shared.messages import PhaseProgress, PhaseReport
-from asman_shared.packet import Packet
 
 from ..core import QueueCore
 from ..delivery.fanout import Fanout

@@ -7,8 +7,8 @@ from types import TracebackType
 
 import msgspec
 
+from asman_shared.encoded import Packet
 from asman_shared.messages import JobState
-from asman_shared.packet import Packet
 
 from ..core import Job
 from .job_log import JobLog

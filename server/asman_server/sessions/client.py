@@ -14,6 +14,7 @@ from asman_shared import identity
 from asman_shared.codec import CLIENT_FRAMES, Broken
 from asman_shared.definition import Shape
 from asman_shared.definition_check import check
+from asman_shared.encoded import Language, Packet
 from asman_shared.errors import AsmanError, NotFound
 from asman_shared.messages import (
     BlobLinks,
@@ -44,7 +45,6 @@ from asman_shared.messages import (
     WorkerPage,
     Workers,
 )
-from asman_shared.packet import Language, Packet
 from asman_shared.states import State
 
 from .. import __version__

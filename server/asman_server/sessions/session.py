@@ -12,9 +12,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asman_shared import limits
 from asman_shared.codec import Broken, FrameDecoder
+from asman_shared.encoded import Language, Packet
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
 from asman_shared.messages import Error, Message, Ping, Pong
-from asman_shared.packet import Language, Packet
 
 from ..access import Access, Right
 from ..delivery.send_buffer import Flusher, Outbox

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES
 from asman_shared.definition import Definition
+from asman_shared.encoded import Language
 from asman_shared.errors import BadRequest, CloseCode
 from asman_shared.messages import (
     Abort,
@@ -34,7 +35,6 @@ from asman_shared.messages import (
     Result,
     WorkerMessage,
 )
-from asman_shared.packet import Language
 
 from .. import __version__
 from ..access import Access, Right

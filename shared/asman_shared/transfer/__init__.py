@@ -9,10 +9,10 @@ how often to try again is `patience`.
 
 from __future__ import annotations
 
-from .desk import Desk
 from .download import Downloader, Wanted
 from .http import Http
-from .patience import Patience
+from .locator import Desk
+from .retry import Patience
 from .source import Blob, Progress
 from .upload import Uploader
 

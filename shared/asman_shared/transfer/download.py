@@ -12,7 +12,7 @@ from asman_shared.errors import AsmanError, ConnectionFailed, TimedOut, TooLarge
 from asman_shared.units import format_size
 
 from .http import Http, check
-from .patience import Patience, Persistence
+from .retry import Patience, Persistence
 from .sink import Sink
 from .source import Progress
 

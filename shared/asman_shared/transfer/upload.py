@@ -13,9 +13,9 @@ from asman_shared.backoff import Backoff
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TimedOut, Unauthentic, Unavailable
 from asman_shared.messages import BlobTicket
 
-from .desk import Desk
 from .http import Http
-from .patience import Patience, Persistence
+from .locator import Desk
+from .retry import Patience, Persistence
 from .source import CHUNK, Blob, Progress, Reading
 
 _PENDING_FIRST: Final = 0.1

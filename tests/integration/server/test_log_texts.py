@@ -24,7 +24,7 @@ from asman_server.sessions import worker as worker_session
 from asman_server.sessions.worker import WorkerSession
 from asman_shared import limits
 from asman_shared.messages import STDERR, STDOUT
-from asman_worker.logs import AttemptLog
+from asman_worker.attempts.log import AttemptLog
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 from tests.support.processes import HubProcess, asman_command, clean_environment

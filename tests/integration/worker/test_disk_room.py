@@ -9,8 +9,9 @@ import pytest
 
 from asman_shared.messages import Drain, Finished, Released
 from asman_shared.units import GIB, MIB
-from asman_worker import disk_room, load_config
-from asman_worker.disk_room import DiskRoom
+from asman_worker import load_config
+from asman_worker.attempts import disk_reserve
+from asman_worker.attempts.disk_reserve import DiskRoom
 from asman_worker.doctor import examine
 from tests.support.ports import free_port
 from tests.unit.worker.fake_hub import FakeHub, job
@@ -29,7 +30,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk(50 * GIB)
     monkeypatch.setattr(DiskRoom, "_left", lambda self: made.left)
-    monkeypatch.setattr(disk_room, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(disk_reserve, "_LOOK_SECONDS", 0.01)
     return made
 
 

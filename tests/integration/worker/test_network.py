@@ -15,10 +15,10 @@ from aiodocker import Docker
 from asman_shared.messages import Abort, PhaseReport, Released
 from asman_shared.states import Phase
 from asman_worker import janitor
-from asman_worker.bridge_claim import BridgeClaim
-from asman_worker.engine import close_engine, open_engine
-from asman_worker.network import OwnNetwork, bridge_of, network_name, remove_leftovers
-from asman_worker.packet_filter import PacketFilter
+from asman_worker.containers.bridge_claim import BridgeClaim
+from asman_worker.containers.network import OwnNetwork, bridge_of, network_name, remove_leftovers
+from asman_worker.containers.packet_filter import PacketFilter
+from asman_worker.images.engine import close_engine, open_engine
 from tests.support.processes import AsmanProcesses
 from tests.unit.worker.fake_hub import FakeHub, Line, job
 

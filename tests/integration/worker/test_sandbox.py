@@ -13,7 +13,7 @@ import pytest
 from asman_shared.definition import Build, DataRef, Requirements
 from asman_shared.messages import STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
-from asman_worker.packet_filter import CLOSED
+from asman_worker.containers.packet_filter import CLOSED
 from tests.unit.worker.fake_hub import FakeHub, Line, job
 
 from .conftest import config_for, first_line, worker

@@ -18,8 +18,8 @@ from asman_shared.errors import Unavailable
 from asman_shared.messages import Drain, Finished, Kept, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from asman_worker import run_worker
-from asman_worker.engine import close_engine, open_engine
-from asman_worker.image_shelf import ImageShelf
+from asman_worker.images.engine import close_engine, open_engine
+from asman_worker.images.usage import ImageShelf
 from scripts import base_image
 from tests.support.images import BUSYBOX
 from tests.support.own_engine import OwnEngine, own_engine

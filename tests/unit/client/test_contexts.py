@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asman.contexts import pack_folder
+from asman.build_context import pack_folder
 from asman.definitions import make
 from asman_shared.errors import BadDefinition
 from asman_shared.transfer import Blob

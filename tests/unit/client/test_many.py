@@ -10,8 +10,8 @@ import pytest
 
 import asman
 import asman.sync
+from asman.bulk import HOP_ITEMS, MOST, from_thread, stream
 from asman.client import SUBMIT_FIELDS
-from asman.many import HOP_ITEMS, MOST, from_thread, stream
 from asman_shared import messages as m
 from asman_shared.errors import BadDefinition, BadRequest, Overloaded
 from asman_shared.states import State

@@ -6,8 +6,8 @@ import pytest
 
 from asman_server.delivery import fanout as module
 from asman_server.delivery.fanout import Fanout
+from asman_shared.encoded import Language, Packet
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, Summary, WorkerChanged, WorkerState
-from asman_shared.packet import Language, Packet
 from asman_shared.states import State
 
 

@@ -11,8 +11,8 @@ from asman_server.core import events as ev
 from asman_server.queues import job_log as module
 from asman_server.queues.job_log import JUMP, JobLog
 from asman_shared import limits
+from asman_shared.encoded import Packet
 from asman_shared.messages import LogLines, Outcome
-from asman_shared.packet import Packet
 from tests.support.log_desk import JOB, WORKER, LogDesk, line
 
 

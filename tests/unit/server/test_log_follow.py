@@ -16,8 +16,8 @@ from asman_server.delivery.send_buffer import Flusher, Outbox
 from asman_server.logs import follow as module
 from asman_server.logs.follow import LogFollow
 from asman_server.queues.shell import QueueShell
+from asman_shared.encoded import Language, Packet
 from asman_shared.messages import Changed, Outcome
-from asman_shared.packet import Language, Packet
 from tests.support.log_desk import JOB, WORKER, LogDesk, line
 
 PATIENCE = 5

@@ -12,8 +12,8 @@ import pytest
 
 from asman_server.delivery import send_buffer as module
 from asman_server.delivery.send_buffer import BOUND, Flusher, Outbox
+from asman_shared.encoded import Language, Packet
 from asman_shared.messages import Ping
-from asman_shared.packet import Language, Packet
 
 
 class Wire:

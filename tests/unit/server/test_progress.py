@@ -9,8 +9,8 @@ import pytest
 
 from asman_server.delivery.fanout import Fanout
 from asman_server.queues.progress import ProgressNews
+from asman_shared.encoded import Packet
 from asman_shared.messages import Counts, JobState, PhaseProgress, PhaseReport
-from asman_shared.packet import Packet
 from asman_shared.states import Phase
 from tests.support.core_world import World, job_id
 

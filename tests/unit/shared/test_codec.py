@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from asman_shared import limits
 from asman_shared.codec import CLIENT_FRAMES, WORKER_FRAMES, Broken, encode
+from asman_shared.encoded import Language, Packet, frame
 from asman_shared.errors import BadRequest, TooLarge
 from asman_shared.messages import LogBatch, LogLine, Ping, Submit
-from asman_shared.packet import Language, Packet, frame
 from asman_shared.states import Phase
 
 both = pytest.mark.parametrize("language", list(Language))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from asman_shared.messages import Submit
-from asman_shared.misfit import misfit
+from asman_shared.validation_path import misfit
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from aiohttp import web
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.public_addresses import closed
 from asman_shared.transfer import Patience
-from asman_worker import addresses
-from asman_worker.addresses import AddressGuard
-from asman_worker.blobs import Blobs
-from asman_worker.download import download
-from asman_worker.target import QueueTarget
+from asman_worker.files import address_guard
+from asman_worker.files.address_guard import AddressGuard
+from asman_worker.files.blobs import Blobs
+from asman_worker.files.download import download
+from asman_worker.hub_link.target import QueueTarget
 
 from .fake_hub import FakeHub
 from .test_staging import Desk
@@ -139,7 +139,7 @@ async def test_a_name_is_looked_up_once_and_what_was_judged_is_what_is_connected
     answers: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # 127.0.0.1 plays the open internet; a second look would say otherwise.
-    monkeypatch.setattr(addresses, "closed", lambda address: None if address == "127.0.0.1" else closed(address))
+    monkeypatch.setattr(address_guard, "closed", lambda address: None if address == "127.0.0.1" else closed(address))
     async with serving("first") as url:
         named = url.replace("127.0.0.1", "rebound.example")
         answers[:] = [["127.0.0.1"], ["127.0.0.2"]]
@@ -168,7 +168,7 @@ async def test_builds_come_by_https_unless_the_operator_names_the_host() -> None
 async def test_an_archive_that_can_not_be_had_is_said_with_whose_fault_it_is(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, fault: str
 ) -> None:
-    monkeypatch.setattr("asman_worker.download._PATIENCE", Patience(tries=2, most=0.001))
+    monkeypatch.setattr("asman_worker.files.download._PATIENCE", Patience(tries=2, most=0.001))
     hub.get_statuses = [status] * 2
     guard = AddressGuard(["127.0.0.1"])
     with pytest.raises(ExecutionError, match=f"the archive could not be fetched: .*{status}") as error:

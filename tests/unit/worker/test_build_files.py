@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from asman_shared.dockerignore import DockerIgnore
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
-from asman_worker.archives import Bounds, entries
-from asman_worker.build_context import OWN_DOCKERFILE, Context, Part, Wanted, pack
-from asman_worker.build_source import ArchiveSource, BlobSource, GitSource, parse_source
-from asman_worker.dockerfile import Base, bases
-from asman_worker.held_secrets import HeldSecrets, Masker, split_args
+from asman_worker.builds.archives import Bounds, entries
+from asman_worker.builds.context import OWN_DOCKERFILE, Context, Part, Wanted, pack
+from asman_worker.builds.dockerfile import Base, bases
+from asman_worker.builds.secrets import HeldSecrets, Masker, split_args
+from asman_worker.builds.source import ArchiveSource, BlobSource, GitSource, parse_source
 
 BOUNDS = Bounds(1_000_000, 1000)
 

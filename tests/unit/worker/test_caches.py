@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from asman_worker.file_cache import FileCache
+from asman_worker.files.cache import FileCache
 from asman_worker.janitor import trim_folder
 
 

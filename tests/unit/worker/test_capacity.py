@@ -7,8 +7,8 @@ import pytest
 
 from asman_shared.definition import Shape
 from asman_shared.errors import BadRequest, ExecutionError
-from asman_worker.capacity import Capacity
-from asman_worker.gpus import choose, discover
+from asman_worker.attempts.capacity import Capacity
+from asman_worker.execution.gpus import choose, discover
 
 
 async def test_a_gpu_belongs_to_one_job_at_a_time() -> None:

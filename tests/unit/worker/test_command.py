@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asman_shared.errors import BadDefinition
-from asman_worker.command import argv
+from asman_worker.execution.command import argv
 
 ENV = {"NAME": "two words", "N": "5"}
 

@@ -23,9 +23,9 @@ from asman_shared.messages import (
     Registered,
     Released,
 )
-from asman_worker.connection import HubConnection
-from asman_worker.outbox import Outbox
-from asman_worker.target import QueueTarget
+from asman_worker.hub_link.connection import HubConnection
+from asman_worker.hub_link.send_buffer import Outbox
+from asman_worker.hub_link.target import QueueTarget
 
 from .fake_hub import FakeHub, job
 

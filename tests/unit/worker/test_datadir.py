@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asman_shared.errors import Unavailable
-from asman_worker.datadir import DataDir
+from asman_worker.files.data_dir import DataDir
 
 
 def test_a_restarted_worker_is_the_same_worker(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from aiodocker import Docker
 
 from asman_shared.messages import STDERR, STDOUT
 from asman_shared.states import Phase
-from asman_worker.engine_log import EngineLog
+from asman_worker.containers.log import EngineLog
 
 Entry = tuple[int, str, str]
 
@@ -135,7 +135,7 @@ ALL = [
 async def test_an_engine_that_ends_or_breaks_the_stream_early_costs_no_line_and_doubles_none(
     tmp_path: Path, cuts: tuple[int | Exception, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_worker.engine_log._PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("asman_worker.containers.log._PAUSE_SECONDS", 0.001)
     engine, report = Engine(*cuts), Report()
     lines = EngineLog(cast(Docker, engine), "c" * 64, report, tmp_path / "checkpoint")
     lines.begin()
@@ -148,7 +148,7 @@ async def test_an_engine_that_ends_or_breaks_the_stream_early_costs_no_line_and_
 async def test_times_are_read_as_engines_write_them(
     tmp_path: Path, style: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_worker.engine_log._PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("asman_worker.containers.log._PAUSE_SECONDS", 0.001)
     engine, report = Engine(3, 5, style=style), Report()
     await EngineLog(cast(Docker, engine), "c" * 64, report, tmp_path / "checkpoint").follow(engine.ended)
     assert report.got == ALL
@@ -160,7 +160,7 @@ async def test_times_are_read_as_engines_write_them(
 async def test_a_later_process_goes_on_from_the_checkpoint(
     tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_worker.engine_log._CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("asman_worker.containers.log._CHECKPOINT_SECONDS", -1.0)
     checkpoint = tmp_path / "checkpoint"
     engine, report = Engine(before), Report()
     lines = EngineLog(cast(Docker, engine), "c" * 64, report, checkpoint)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asman_shared import limits
-from asman_worker.lines import LineSplitter
+from asman_worker.execution.lines import LineSplitter
 
 
 def split(*chunks: bytes, limit: int = limits.LOG_LINE_BYTES) -> list[str]:

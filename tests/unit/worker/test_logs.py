@@ -6,10 +6,10 @@ import asyncio
 
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES, encode
+from asman_shared.encoded import Language
 from asman_shared.messages import STDERR, STDOUT, SYSTEM, LogBatch
-from asman_shared.packet import Language
 from asman_shared.states import Phase
-from asman_worker.logs import RING_BYTES, AttemptLog
+from asman_worker.attempts.log import RING_BYTES, AttemptLog
 
 
 class Wire:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES, Broken
+from asman_shared.encoded import Language
 from asman_shared.messages import (
     Finished,
     LogBatch,
@@ -14,9 +15,8 @@ from asman_shared.messages import (
     Ping,
     Released,
 )
-from asman_shared.packet import Language
 from asman_shared.states import Phase
-from asman_worker.outbox import Outbox
+from asman_worker.hub_link.send_buffer import Outbox
 
 from .fake_hub import job
 

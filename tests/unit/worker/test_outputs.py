@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from asman_shared import limits
-from asman_worker import outputs
-from asman_worker.outputs import scan
+from asman_worker.attempts import outputs
+from asman_worker.attempts.outputs import scan
 
 
 def test_regular_files_are_found_with_hash_size_type_and_mode(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from asman_shared.errors import BadDefinition, BadRequest
-from asman_worker.credentials import Credentials
-from asman_worker.pull_progress import PullProgress
-from asman_worker.reference import DEFAULT_REGISTRY, ImageReference
+from asman_worker.images.credentials import Credentials
+from asman_worker.images.pull_progress import PullProgress
+from asman_worker.images.reference import DEFAULT_REGISTRY, ImageReference
 
 DIGEST = "sha256:" + "a" * 64
 

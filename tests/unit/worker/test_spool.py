@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from asman_shared.definition import Definition
 from asman_shared.messages import Assign, LogLine, Outcome
-from asman_worker import spool as module
-from asman_worker.spool import Spool
+from asman_worker.attempts import result_spool as module
+from asman_worker.attempts.result_spool import Spool
 
 from .fake_hub import job
 

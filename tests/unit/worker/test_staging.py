@@ -19,12 +19,12 @@ from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, Put
 from asman_shared.states import Phase
 from asman_shared.transfer import Blob, Patience
 from asman_shared.transfer.http import AT_ONCE
-from asman_worker.blobs import Blobs
-from asman_worker.executor import AttemptSpec
-from asman_worker.folders import JobFolder, resolve, sweep
-from asman_worker.outputs import Collector
-from asman_worker.staging import Stager
-from asman_worker.target import QueueTarget
+from asman_worker.attempts.outputs import Collector
+from asman_worker.attempts.staging import Stager
+from asman_worker.execution.folders import JobFolder, resolve, sweep
+from asman_worker.execution.interface import AttemptSpec
+from asman_worker.files.blobs import Blobs
+from asman_worker.hub_link.target import QueueTarget
 
 from .fake_hub import FakeHub, job
 

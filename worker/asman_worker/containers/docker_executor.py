@@ -18,7 +18,9 @@ from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 from asman_shared.units import format_size
 
-from .container import (
+from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
+from ..images.engine import LOST, explained, short, to_its_end
+from .config import (
     LABEL_ATTEMPT,
     LABEL_JOB,
     LABEL_WORKER,
@@ -28,11 +30,9 @@ from .container import (
     image_of,
     is_build,
 )
-from .container_run import ContainerRun, End
-from .engine import LOST, explained, short, to_its_end
-from .engine_log import EngineLog
-from .engine_room import EngineRoom
-from .executor import AttemptSpec, Ended, Interrupted, Key, Reporter
+from .log import EngineLog
+from .run import ContainerRun, End
+from .shared_engine import EngineRoom
 
 log = logging.getLogger("asman.worker.docker")
 

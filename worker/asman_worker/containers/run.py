@@ -16,10 +16,10 @@ from aiodocker.exceptions import DockerError
 from asman_shared.errors import ExecutionError
 from asman_shared.units import format_duration
 
+from ..images.engine import LOST
 from .disk_watch import outgrown
-from .engine import LOST
-from .engine_log import EngineLog
-from .engine_room import AWAY_SECONDS, EngineRoom
+from .log import EngineLog
+from .shared_engine import AWAY_SECONDS, EngineRoom
 
 log = logging.getLogger("asman.worker.run")
 

@@ -20,11 +20,11 @@ from asman_shared.messages import BlobLink
 from asman_shared.states import Phase
 from asman_shared.transfer import Progress
 
-from .blobs import Blobs
-from .container import INPUTS
-from .executor import AttemptSpec
-from .folders import JobFolder, resolve
-from .told import PhaseListener, Told
+from ..execution.environment import INPUTS
+from ..execution.folders import JobFolder, resolve
+from ..execution.interface import AttemptSpec
+from ..execution.throttled_progress import PhaseListener, Told
+from ..files.blobs import Blobs
 
 _INLINE: Final = (None, "utf8", "json", "base64")
 

@@ -15,16 +15,16 @@ from aiodocker import Docker
 from asman_shared.errors import ExecutionError, Unavailable
 from asman_shared.units import GIB
 
-from .addresses import AddressGuard
-from .builder import Builder, BuildLimits
-from .container import NO_NETWORK, Confines
-from .credentials import Credentials
-from .engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
-from .git_source import Repositories
-from .held_secrets import HeldSecrets
-from .image_rules import ImageRules
-from .image_shelf import ImageShelf
-from .images import Images, PullPolicy
+from ..builds.builder import Builder, BuildLimits
+from ..builds.git_source import Repositories
+from ..builds.secrets import HeldSecrets
+from ..files.address_guard import AddressGuard
+from ..images.credentials import Credentials
+from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
+from ..images.images import Images, PullPolicy
+from ..images.rules import ImageRules
+from ..images.usage import ImageShelf
+from .config import NO_NETWORK, Confines
 from .network import OwnNetwork, Walls, remove_leftovers
 
 log = logging.getLogger("asman.worker.engine")

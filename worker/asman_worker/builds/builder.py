@@ -27,20 +27,20 @@ from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.messages import STDOUT
 from asman_shared.states import Phase
 
-from .addresses import AddressGuard
+from ..execution.interface import FetchBlob, Reporter
+from ..files.address_guard import AddressGuard
+from ..files.download import download
+from ..images.engine import stream
+from ..images.images import Image, Images
+from ..images.reference import BUILT_REGISTRY, ImageReference
+from ..images.rules import ImageRules
+from ..images.shared_work import Audience, SharedWork
 from .archives import Bounds
-from .build_context import Context, Part, Wanted, pack
-from .build_source import ArchiveSource, BlobSource, GitSource, Source, parse_source
+from .context import Context, Part, Wanted, pack
 from .dockerfile import bases
-from .download import download
-from .engine import stream
-from .executor import FetchBlob, Reporter
 from .git_source import Repositories
-from .held_secrets import HeldSecrets, Masker, split_args
-from .image_rules import ImageRules
-from .images import Image, Images
-from .reference import BUILT_REGISTRY, ImageReference
-from .shared_work import Audience, SharedWork
+from .secrets import HeldSecrets, Masker, split_args
+from .source import ArchiveSource, BlobSource, GitSource, Source, parse_source
 
 LABEL_BUILD: Final = "asman.build"
 _RULES: Final = 1

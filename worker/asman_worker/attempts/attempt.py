@@ -17,12 +17,12 @@ from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
 from asman_shared.states import Fault, Phase
 from asman_shared.units import format_duration
 
+from ..config import WorkerConfig
+from ..execution.folders import JobFolder
+from ..execution.interface import AttemptSpec, Ended, Executor, FetchBlob, Interrupted, Key
+from ..hub_link.send_buffer import Outbox
 from .capacity import Capacity, Share
-from .config import WorkerConfig
-from .executor import AttemptSpec, Ended, Executor, FetchBlob, Interrupted, Key
-from .folders import JobFolder
-from .logs import AttemptLog
-from .outbox import Outbox
+from .log import AttemptLog
 from .outputs import Collector
 from .staging import Stager
 

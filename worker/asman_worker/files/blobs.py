@@ -12,11 +12,11 @@ from asman_shared.errors import AsmanError, ExecutionError, NotFound
 from asman_shared.messages import BlobLink, BlobLinks, BlobTicket, BlobTickets
 from asman_shared.transfer import Blob, Downloader, Http, Patience, Progress, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
-from asman_shared.transfer.patience import Persistence
+from asman_shared.transfer.retry import Persistence
 from asman_shared.transfer.sink import FileSink
 
-from .addresses import NEVER, AddressGuard
-from .target import QueueTarget
+from ..hub_link.target import QueueTarget
+from .address_guard import NEVER, AddressGuard
 
 Place = TypeVar("Place", BlobLink, BlobTicket)
 

@@ -10,22 +10,22 @@ from pathlib import Path
 
 from asman_shared.messages import Register, Registered
 
-from .agent import Agent
-from .attempt import Workshop
-from .cached_blobs import CachedBlobs
-from .capacity import Capacity
+from .attempts.agent import Agent
+from .attempts.attempt import Workshop
+from .attempts.capacity import Capacity
+from .attempts.disk_reserve import DiskRoom
+from .attempts.outputs import Collector
+from .attempts.result_spool import Spool
+from .attempts.service_limits import Stint
+from .attempts.staging import Stager
 from .config import WorkerConfig
-from .connection import HubConnection
-from .datadir import Home
-from .disk_room import DiskRoom
-from .executor import Executor
-from .file_cache import FileCache
-from .outbox import Outbox
-from .outputs import Collector
-from .spool import Spool
-from .staging import Stager
-from .stint import Stint
-from .target import QueueTarget
+from .execution.interface import Executor
+from .files.cache import FileCache
+from .files.cached_blobs import CachedBlobs
+from .files.data_dir import Home
+from .hub_link.connection import HubConnection
+from .hub_link.send_buffer import Outbox
+from .hub_link.target import QueueTarget
 
 log = logging.getLogger("asman.worker.queue")
 

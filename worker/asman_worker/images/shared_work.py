@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
-from .executor import Reporter
+from ..execution.interface import Reporter
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")

@@ -24,8 +24,8 @@ from aiodocker.exceptions import DockerError
 
 from asman_shared.errors import ExecutionError, Unavailable
 
+from ..images.engine import LOST
 from .bridge_claim import BridgeClaim, here
-from .engine import LOST
 from .packet_filter import CLOSED, PacketFilter, Refused
 
 log = logging.getLogger("asman.worker.network")

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 from asman_shared import limits
 from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, encode
+from asman_shared.encoded import Language
 from asman_shared.errors import (
     AsmanError,
     CloseCode,
@@ -46,9 +47,8 @@ from asman_shared.messages import (
     Register,
     Registered,
 )
-from asman_shared.packet import Language
 
-from .outbox import Outbox
+from .send_buffer import Outbox
 from .target import QueueTarget
 
 log = logging.getLogger("asman.worker.connection")

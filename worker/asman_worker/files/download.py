@@ -10,7 +10,7 @@ from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.transfer import Downloader, Http, Patience, Wanted
 from asman_shared.transfer.sink import FileSink
 
-from .addresses import AddressGuard
+from .address_guard import AddressGuard
 
 _PATIENCE: Final = Patience(tries=4)
 

@@ -13,7 +13,7 @@ from asman_shared.messages import STDERR, STDOUT, SYSTEM, LogLine
 from asman_shared.states import Phase
 from asman_shared.units import MIB
 
-from .lines import LineSplitter
+from ..execution.lines import LineSplitter
 
 BATCH_SECONDS: Final = 0.05
 RING_BYTES: Final = MIB

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from asman_shared.encoded import Language, Packet, frame
 from asman_shared.messages import Finished, LogBatch, LogLine, Message, PhaseReport
-from asman_shared.packet import Language, Packet, frame
 from asman_shared.units import KIB
 
 Key = tuple[str, int]

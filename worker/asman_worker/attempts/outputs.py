@@ -24,8 +24,8 @@ from asman_shared.transfer import Blob
 from asman_shared.transfer.source import CHUNK, FileState, file_state
 from asman_shared.units import format_size
 
-from .blobs import Blobs
-from .told import PhaseListener, Told
+from ..execution.throttled_progress import PhaseListener, Told
+from ..files.blobs import Blobs
 
 _DEPTH: Final = 64
 _SKIPPED: Final = 1000

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..hub_link.target import QueueTarget
 from .blobs import BlobDesk, Blobs
-from .file_cache import FileCache
-from .target import QueueTarget
+from .cache import FileCache
 
 
 class CachedBlobs(Blobs):

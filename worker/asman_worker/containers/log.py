@@ -28,7 +28,7 @@ from aiodocker.exceptions import DockerError
 
 from asman_shared.messages import STDERR, STDOUT
 
-from .executor import Reporter
+from ..execution.interface import Reporter
 
 log = logging.getLogger("asman.worker.engine_log")
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiodocker import Docker
 
-from .engine import LOST
+from ..images.engine import LOST
 
 _LEAST_SECONDS: Final = 1.0
 #: Looking may take so much of the time at most.

@@ -12,10 +12,10 @@ from urllib.parse import urljoin, urlsplit
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.transfer import Http
 
-from .addresses import AddressGuard
-from .build_context import Part
-from .build_source import GitSource, check_ref
+from ..files.address_guard import AddressGuard
+from .context import Part
 from .git import Git, GitError
+from .source import GitSource, check_ref
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SUBMODULES: Final = 50

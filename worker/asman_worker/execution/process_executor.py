@@ -26,11 +26,11 @@ from asman_shared.messages import STDERR, STDOUT
 from asman_shared.states import Phase
 from asman_shared.units import format_duration
 
+from ..config import platform_name
 from .command import argv
-from .config import platform_name
-from .container import job_environment
-from .executor import AttemptSpec, Ended, Key, Reporter
+from .environment import job_environment
 from .folders import JobFolder
+from .interface import AttemptSpec, Ended, Key, Reporter
 
 log = logging.getLogger("asman.worker.process")
 

@@ -28,12 +28,12 @@ from asman_shared.messages import (
 from asman_shared.states import Fault, Phase
 from asman_shared.units import MIB
 
+from ..execution.folders import sweep
+from ..execution.interface import Interrupted, Key
 from .attempt import Attempt, Workshop
-from .disk_room import DiskRoom
-from .executor import Interrupted, Key
-from .folders import sweep
-from .spool import Spool
-from .stint import Stint
+from .disk_reserve import DiskRoom
+from .result_spool import Spool
+from .service_limits import Stint
 
 log = logging.getLogger("asman.worker.agent")
 

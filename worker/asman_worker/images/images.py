@@ -19,12 +19,12 @@ from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
 from asman_shared.states import Phase
 from asman_shared.units import format_size
 
+from ..execution.interface import Reporter
 from .credentials import Credentials, encoded
 from .engine import stream
-from .executor import Reporter
-from .image_rules import ImageRules
 from .pull_progress import PullProgress
 from .reference import ImageReference
+from .rules import ImageRules
 from .shared_work import Audience, SharedWork
 
 log = logging.getLogger("asman.worker.images")

@@ -9,14 +9,14 @@ from asman_shared.definition import Definition, Shape
 from asman_shared.errors import ExecutionError
 from asman_shared.units import MIB, format_size, parse_size
 
-from .command import argv
-from .executor import AttemptSpec, Key
+from ..execution.command import argv
+from ..execution.environment import INPUTS, job_environment
+from ..execution.interface import AttemptSpec, Key
 
 LABEL_WORKER: Final = "asman.worker"
 LABEL_JOB: Final = "asman.job"
 LABEL_ATTEMPT: Final = "asman.attempt"
 
-INPUTS: Final = "/inputs"
 OUTPUTS: Final = "/outputs"
 CACHE: Final = "/job-cache"
 
@@ -84,20 +84,6 @@ class Confines:
 def container_name(incarnation: str, key: Key) -> str:
     """The name of an attempt's container, its own among all workers of an engine."""
     return f"asman-{key[0][:12]}-{key[1]}-{incarnation[:6]}"
-
-
-def job_environment(spec: AttemptSpec, inputs: str, outputs: str, cache: str) -> dict[str, str]:
-    """The environment of the process: the job's own, then where it finds things."""
-    return {
-        **(spec.definition.env or {}),
-        "JOB_ID": spec.job,
-        "JOB_INPUTS": inputs,
-        "JOB_OUTPUTS": outputs,
-        "JOB_CACHE": cache,
-        "JOB_URL_PREFIX": spec.url,
-        "JOB_INPUTS_URL_PREFIX": f"{spec.url}/inputs/",
-        "JOB_OUTPUTS_URL_PREFIX": f"{spec.url}/outputs/",
-    }
 
 
 def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[str, Any]:

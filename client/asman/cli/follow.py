@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import exits
+from .json_values import job_value
 from .phases import phase_line
-from .shapes import job_value
 from .terminal import Terminal, progress
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from asman.cli import exits, pages
-from asman.cli.commands import TREE, Noun
+from asman.cli.command_table import TREE, Noun
+from asman.cli.commands.up import kept_queue
 from asman.cli.main import main
 from asman.cli.tree import command_tree
-from asman.cli.up import kept_queue
 from asman_shared import messages as m
 from asman_shared.definition import DataRef
 from asman_shared.errors import BadRequest
@@ -381,11 +381,12 @@ async def test_what_costs_time_is_loaded_only_by_the_commands_that_need_it(hub: 
     for code in ("import asman", "import asman.cli.main", _run_alone("--help"), _run_alone("job", "-h")):
         assert _loaded_by(code) & plain == set(), code
     help_of_one = await asyncio.to_thread(_loaded_by, _run_alone("job", "logs", "--help"))
-    assert "asman.cli.logs" in help_of_one
-    assert help_of_one & (plain - {"typer", "asyncio"} | {"asman.cli.worker", "asman.cli.up"}) == set()
+    assert "asman.cli.commands.job_logs" in help_of_one
+    apart = {"asman.cli.commands.worker", "asman.cli.commands.up"}
+    assert help_of_one & (plain - {"typer", "asyncio"} | apart) == set()
     listing = await asyncio.to_thread(_loaded_by, _run_alone("job", "list", hub.url))
-    assert "asman.cli.joblist" in listing
-    assert listing & (_HEAVY | {"asman.client", "asman.cli.job"}) == set()
+    assert "asman.cli.commands.job_list" in listing
+    assert listing & (_HEAVY | {"asman.client", "asman.cli.commands.job"}) == set()
 
 
 def test_the_pages_of_commands_are_the_same_with_and_without_typer() -> None:

@@ -10,7 +10,7 @@ def test_the_page_about_the_command_line_is_current() -> None:
 
 
 def test_every_command_can_be_json_and_has_a_schema_of_it() -> None:
-    from asman.cli.schemas import SHAPES
+    from asman.cli.json_schemas import SHAPES
 
     sections = document().split("\n## ")[2:]
     for section in sections:

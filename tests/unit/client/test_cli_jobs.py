@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from asman.cli import known
+from asman.cli.commands.queue_watch import line_of
 from asman.cli.given import MOST_BYTES
-from asman.cli.schemas import SHAPES, schema_of
-from asman.cli.watch import line_of
+from asman.cli.json_schemas import SHAPES, schema_of
 from asman_shared import messages as m
 from asman_shared.definition import DataRef, Definition
 from asman_shared.job_url import encode_value, read_job_url

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from asman.cli.board import JOBS, RATE_SECONDS, WORKERS, Board
-from asman.cli.watch import picture, sparks
+from asman.cli.commands.queue_watch import picture, sparks
+from asman.cli.watch_model import JOBS, RATE_SECONDS, WORKERS, Board
 from asman_shared.messages import Counts, JobState, Summary, Verdict, WorkerState
 from asman_shared.states import Phase, Reason, State
 

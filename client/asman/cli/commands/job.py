@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options as o
-from .follow import finish, save, say_end
-from .shapes import job_value, outputs_value
-from .terminal import Terminal, table
+from .. import options as o
+from ..follow import finish, save, say_end
+from ..json_values import job_value, outputs_value
+from ..named_job import JobWords, with_job
+from ..terminal import Terminal, table
 
 if TYPE_CHECKING:
-    from ..job import Job
+    from ...job import Job
 
-JobWords = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="[QUEUE] JOB", help="The queue (default: $ASMAN_QUEUE), and the job's id, its beginning, or its URL."
-    ),
-]
 WaitTimeout = Annotated[str | None, typer.Option("--timeout", help="How long to wait: 90s, 20m.", show_default=False)]
 
 
@@ -83,8 +76,8 @@ def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False
 
 def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, json: o.JsonOption = False) -> None:
     """Wait until a job is finished, and exit with its exit code."""
-    from ..deadline import milliseconds
-    from . import exits
+    from ...deadline import milliseconds
+    from .. import exits
 
     terminal = Terminal(json=json)
     seconds = milliseconds(timeout, field="timeout") / 1000 or None
@@ -108,7 +101,7 @@ def result(
     quiet: o.QuietOption = False,
 ) -> None:
     """Show a job's result when it is finished, and exit with its exit code."""
-    from ..deadline import milliseconds
+    from ...deadline import milliseconds
 
     o.check_output(output)
     seconds = milliseconds(timeout, field="timeout") / 1000 or None
@@ -191,18 +184,3 @@ def delete(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False)
         return 0
 
     with_job(words, hub, work)
-
-
-def with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[int]]) -> None:
-    """Connects, finds the job that a command names, and exits with what is done with it."""
-    from asman_shared.errors import BadRequest
-
-    if len(words) > 2:
-        raise BadRequest(f"'{words[2]}' is one word too many: a queue and a job are expected")
-    queue, named = (None, words[0]) if len(words) == 1 else (words[0], words[1])
-
-    async def all_of_it() -> int:
-        async with o.open_queue(queue, hub) as opened:
-            return await work(await o.find_job(opened, named))
-
-    raise typer.Exit(asyncio.run(all_of_it()))

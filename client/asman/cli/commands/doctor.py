@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from . import exits
-from . import options as o
-from .extras import require
-from .terminal import Terminal
+from .. import exits
+from .. import options as o
+from ..extras import require
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from asman_worker.config import WorkerConfig

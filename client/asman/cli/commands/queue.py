@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options as o
-from .terminal import Terminal, table
+from .. import options as o
+from ..terminal import Terminal, table
 
 if TYPE_CHECKING:
     from asman_shared.messages import WorkerState
@@ -24,8 +24,8 @@ def new(
     json: o.JsonOption = False,
 ) -> None:
     """Make an unguessable name for a queue; the queue itself comes into being when it is first used."""
-    from ..address import Address, new_queue_name, parse_hub
-    from . import known
+    from ...address import Address, new_queue_name, parse_hub
+    from .. import known
 
     if called:
         known.check_name(called)
@@ -53,7 +53,7 @@ def list_queues(
 
     from asman_shared.errors import NotFound
 
-    from . import known
+    from .. import known
 
     terminal = Terminal(json=json)
     if forget is not None and not known.forget(o.find_queue(forget, None).url):

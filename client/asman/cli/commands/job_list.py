@@ -10,14 +10,14 @@ import typer
 
 from asman_shared.limits import LIST_PAGE
 
-from . import known
-from . import options as o
-from .filters import Wanted
-from .inquiry import ask
-from .terminal import Terminal, table
+from .. import known
+from .. import options as o
+from ..filters import Wanted
+from ..http_query import ask
+from ..terminal import Terminal, table
 
 if TYPE_CHECKING:
-    from ..address import Address
+    from ...address import Address
 
 
 def list_jobs(

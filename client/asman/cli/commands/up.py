@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from . import exits
-from .extras import require
-from .terminal import Terminal
+from .. import exits
+from ..extras import require
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from asman_server.config import HubConfig
     from asman_server.main import HubServer
     from asman_worker.config import WorkerConfig
 
-    from ..address import Address
+    from ...address import Address
 
 DEFAULT_IMAGE: Final = "alpine:3"
 
@@ -114,7 +114,7 @@ def kept_queue(data_dir: Path, wanted: str | None) -> str:
         BadRequest: It can't be a queue's name.
         OSError: The data folder can't be used.
     """
-    from ..address import check_queue_name, new_queue_name
+    from ...address import check_queue_name, new_queue_name
 
     data_dir.mkdir(parents=True, exist_ok=True)
     file = data_dir / "queue"
@@ -132,7 +132,7 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
     from asman_server.logging_setup import set_up_logging
     from asman_server.main import HubServer
 
-    from ..address import Address
+    from ...address import Address
 
     set_up_logging(config.log_level, config.log_format)
     if executor == "auto":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import Terminal
+from ..terminal import Terminal
 
 
 def schema(
@@ -17,7 +17,7 @@ def schema(
     """Print the JSON Schema of what a command writes with --json, or of all commands."""
     from asman_shared.errors import NotFound
 
-    from .schemas import SHAPES, schema_of
+    from ..json_schemas import SHAPES, schema_of
 
     command = " ".join(words or [])
     if command and command not in SHAPES:

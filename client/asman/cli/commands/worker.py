@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from . import options as o
-from .extras import require
-from .terminal import Terminal
+from .. import options as o
+from ..extras import require
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from asman_shared.messages import Registered

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: a function of a module of this package, and what it does in a few words."""
+    """A command: a function of a module in `commands`, and what it does in a few words."""
 
     module: str
     function: str
@@ -36,19 +36,19 @@ TREE: Final[dict[str, Command | Noun]] = {
     "job": Noun(
         "Submit, show, follow, cancel and delete jobs.",
         {
-            "add": Command("submitting", "add", "Submit a job; with --wait, stay until it is finished."),
-            "list": Command("joblist", "list_jobs", "List a queue's jobs, newest first."),
+            "add": Command("job_add", "add", "Submit a job; with --wait, stay until it is finished."),
+            "list": Command("job_list", "list_jobs", "List a queue's jobs, newest first."),
             "show": Command("job", "show", "Show where a job is, its definition, and how it ended."),
-            "logs": Command("logs", "logs", "Show a job's log, or a part of it."),
-            "summary": Command("logs", "summary", "Show how a job went: last lines, and the first error."),
+            "logs": Command("job_logs", "logs", "Show a job's log, or a part of it."),
+            "summary": Command("job_summary", "summary", "Show how a job went: last lines, and the first error."),
             "explain": Command("job", "explain", "Say why a job is where it is."),
             "wait": Command("job", "wait", "Wait until a job is finished; exit as it did."),
             "result": Command("job", "result", "Show a job's result when it is finished; exit as it did."),
             "outputs": Command("job", "outputs", "List, save or print what a finished job made."),
             "cancel": Command("job", "cancel", "Release a job; it is stopped when nobody else holds it."),
             "delete": Command("job", "delete", "Stop a job if it runs, and forget it and its result."),
-            "url": Command("submitting", "url", "Print the address of the page that holds a whole job."),
-            "copy": Command("submitting", "copy", "Submit a job to another queue, with its files."),
+            "url": Command("job_url", "url", "Print the address of the page that holds a whole job."),
+            "copy": Command("job_copy", "copy", "Submit a job to another queue, with its files."),
         },
     ),
     "queue": Noun(
@@ -57,7 +57,7 @@ TREE: Final[dict[str, Command | Noun]] = {
             "new": Command("queue", "new", "Make an unguessable name for a queue."),
             "list": Command("queue", "list_queues", "List the queues that you have used from here."),
             "status": Command("queue", "status", "Show how many jobs a queue has, and its workers."),
-            "watch": Command("watch", "watch", "Watch a queue's jobs and workers, until Ctrl-C."),
+            "watch": Command("queue_watch", "watch", "Watch a queue's jobs and workers, until Ctrl-C."),
             "retention": Command("queue", "retention", "Show or set how long finished jobs are kept."),
         },
     ),

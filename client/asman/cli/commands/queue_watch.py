@@ -7,8 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from . import options as o
-from .terminal import Terminal
+from .. import options as o
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from asman_shared.messages import JobState, WorkerState
 
-    from ..changes import Change
-    from .board import Board
+    from ...changes import Change
+    from ..watch_model import Board
 
 FRAME_SECONDS: Final = 0.25
 _BARS: Final = " ▁▂▃▄▅▆▇█"
@@ -78,7 +78,7 @@ async def _view(changes: Any, host: str) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from .board import Board
+    from ..watch_model import Board
 
     console = Console()
     board = Board(time.monotonic(), time.time_ns() // 1_000_000)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from . import options as o
-from .follow import OnInterrupt, follow, submit
-from .joboptions import JobOptions, takes_job_options
-from .terminal import Terminal
+from .. import options as o
+from ..follow import OnInterrupt, follow, submit
+from ..job_options import JobOptions, takes_job_options
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from asman_shared.definition import Definition
@@ -74,7 +74,7 @@ def run(
 def _from_url(url: str) -> tuple[Definition, str | None, Any]:
     from asman_shared.job_url import read_job_url
 
-    from .given import policy_of, queue_of
+    from ..given import policy_of, queue_of
 
     found = read_job_url(url)
     return found.definition, queue_of(found), policy_of(found)

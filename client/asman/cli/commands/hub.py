@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .extras import require
-from .terminal import Terminal
+from ..extras import require
+from ..terminal import Terminal
 
 
 def hub(

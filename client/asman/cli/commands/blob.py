@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from . import options as o
-from .terminal import Terminal, progress
+from .. import options as o
+from ..terminal import Terminal, progress
 
 
 def put(

@@ -19,7 +19,7 @@ import type {
   Welcome,
 } from "../protocol/messages";
 import { hubNow, setHubTime } from "./clock";
-import { FrameQueue, type Schedule } from "./frame";
+import { FrameBatcher, type Schedule } from "./frame-batcher";
 import { type Job, summaryOf } from "./job";
 import { JobLog } from "./log";
 import { QueueStore } from "./queue";
@@ -86,7 +86,7 @@ export class Session {
 
   readonly #follows: "queue" | "jobs";
   readonly #connection: Connection;
-  readonly #frames: FrameQueue<Push>;
+  readonly #frames: FrameBatcher<Push>;
   /** Counts welcomes: an answer that belongs to an earlier connection is dropped. */
   #life = 0;
   #repairing = false;
@@ -94,7 +94,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#follows = options.follow ?? "queue";
-    this.#frames = new FrameQueue((pushes) => this.#apply(pushes), options.schedule);
+    this.#frames = new FrameBatcher((pushes) => this.#apply(pushes), options.schedule);
     this.#connection = new Connection({
       url: options.url,
       agent: "asman-page/0.1",

@@ -87,7 +87,7 @@ class Assignments:
     def _offer(self, job: Job, now: int) -> None:
         """Looks for a worker for the line that a job has just joined: whoever is first in it is handed out."""
         line = self.ready.lines.get(job.shape)
-        worker = self.fleet.choose(job.shape) if line is not None else None
+        worker = self.fleet.choose(line) if line is not None else None
         if line is None or worker is None:
             return
         head = line.head(self.ready.turns)

@@ -8,7 +8,7 @@ from asman_shared.definition import Shape
 
 from .able import Able
 from .job import Job
-from .ready import Rank, Ready
+from .ready import Rank, Ready, ReadyLine
 from .worker import Presence, Worker
 
 LOOK: Final = 16
@@ -55,9 +55,8 @@ class Fleet:
     def close(self, worker: Worker) -> None:
         """Takes a worker out of the choice for new jobs."""
         self._open.pop(worker.incarnation, None)
-        for shape, incarnation in list(self._reserved.items()):
-            if incarnation == worker.incarnation:
-                del self._reserved[shape]
+        for shape in self.kept_on(worker):
+            del self._reserved[shape]
 
     def assigned(self, worker: Worker, shape: Shape) -> None:
         """A job of this shape has been handed to a worker."""
@@ -72,18 +71,24 @@ class Fleet:
         if keeper is not None:
             self._freed.append(keeper)
 
+    @property
+    def freed(self) -> bool:
+        """Whether a worker has room that is no longer kept for a job, and was not offered to others yet."""
+        return bool(self._freed)
+
     def take_freed(self) -> list[Worker]:
         """Workers whose room is no longer kept for a job, since the last call."""
         freed, self._freed = self._freed, []
         return freed
 
-    def choose(self, shape: Shape) -> Worker | None:
-        """The best of the open workers that fit: the one with the fewest gpus to waste, then the emptiest."""
+    def choose(self, line: ReadyLine) -> Worker | None:
+        """The best open worker for the head of a line: the one with the fewest gpus to waste, then the emptiest."""
         best: Worker | None = None
         best_score: tuple[int, int] = (0, 0)
         seen = 0
+        shape = line.shape
         for worker in self._open.values():
-            if not worker.fits(shape) or self._reserved_elsewhere(worker, shape):
+            if not worker.fits(shape) or (self._reserved and self._kept_for_others(worker, line)):
                 continue
             score = (-worker.info.gpus if not shape.gpus else 0, worker.free_cpus)
             if best is None or score > best_score:
@@ -93,10 +98,21 @@ class Fleet:
                 break
         return best
 
-    def _reserved_elsewhere(self, worker: Worker, shape: Shape) -> bool:
-        return bool(self._reserved) and any(
-            incarnation == worker.incarnation and reserved != shape for reserved, incarnation in self._reserved.items()
-        )
+    def _kept_for_others(self, worker: Worker, line: ReadyLine) -> bool:
+        """Whether room is kept on a worker for a job that comes before the head of this line."""
+        turns = self._ready.turns
+        head = line.head(turns)
+        for shape, incarnation in self._reserved.items():
+            if incarnation == worker.incarnation and shape != line.shape:
+                other = self._ready.lines.get(shape)
+                kept = other.head(turns) if other is not None else None
+                if kept is not None and (head is None or kept[0] < head[0]):
+                    return True
+        return False
+
+    def kept_on(self, worker: Worker) -> list[Shape]:
+        """The shapes for whose jobs room is being kept on a worker."""
+        return [shape for shape, incarnation in self._reserved.items() if incarnation == worker.incarnation]
 
     def next_for(self, worker: Worker, now: int) -> Job | None:
         """The best job that fits a worker now, unless an older one that needs more of it has waited long enough."""

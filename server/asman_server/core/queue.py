@@ -55,10 +55,12 @@ class QueueCore(Endings):
     def handle(self, event: ev.Event, now: int) -> list[fx.Effect]:
         """Takes one event at a time (ms) and says what follows from it, in order."""
         self._handlers[type(event)](event, now)
-        for worker in self.fleet.take_freed():
-            self._fill(worker, now)
-        if self._back:
-            self._offer_back(now)
+        # Handing out a job may free the room that was kept for it on another worker, so this goes on until all rests.
+        while self._back or self.fleet.freed:
+            for worker in self.fleet.take_freed():
+                self._fill(worker, now)
+            if self._back:
+                self._offer_back(now)
         out, self._out = self._out, []
         return out
 
@@ -134,7 +136,7 @@ class QueueCore(Endings):
             self._hold(job, event.namespace)
             if webhooks.joined(job, event):
                 self._changed(job)
-            self._raise_priority(job, event.priority)
+            self._raise_priority(job, event.priority, now)
             able, why = self.fleet.able.count(job.shape)
             self._out.append(fx.SubmitAnswer(event.origin, "joined", job, able, why))
             return
@@ -192,13 +194,15 @@ class QueueCore(Endings):
         if namespace != DEFAULT_NAMESPACE and job.state is not State.FINISHED:
             self.slots[namespace] = job.id
 
-    def _raise_priority(self, job: Job, priority: int) -> None:
+    def _raise_priority(self, job: Job, priority: int, now: int) -> None:
         """A job that is wanted by several is as urgent as the most urgent of them."""
         if priority <= job.priority:
             return
         self._changed(job)
         if job.state is State.QUEUED:
             self.ready.lines[job.shape].move(job, priority, self.ready.turns)
+            # It may come before the job for which room is being kept now.
+            self._offer(job, now)
         else:
             job.priority = priority
 

@@ -11,8 +11,9 @@ from asman_shared.encoded import Packet
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState, LogLines
 
+from ..core import Job
 from ..delivery.send_buffer import Outbox
-from ..queues.job_log import JobLog
+from ..queues.job_log import JobLog, unbroken
 from ..queues.shell import QueueShell
 
 RETRY_SECONDS: Final = 1.0
@@ -54,13 +55,25 @@ class LogFollow:
         self._stopped = False
 
     async def start(self) -> None:
-        """Begins with what is there."""
+        """Begins with what is there. The job may end, and `finish` or `stop` be called, while the store is asked.
+
+        Raises:
+            NotFound: The queue has no such job.
+        """
         job = await self._shell.job(self._job)
-        self._finished = job.state.over
-        if not self._finished:
-            self._log = await self._shell.logs.open(self._job)
-            self._log.followers[self] = None
+        if not self._ended(job):
+            opened = await self._shell.logs.open(self._job)
+            if self._ended(job) or self._stopped:
+                self._shell.logs.close(self._job)
+            else:
+                self._log = opened
+                opened.followers[self] = None
+        self._finished = self._ended(job)
         self._catch_up()
+
+    def _ended(self, job: Job) -> bool:
+        """Whether no more lines come, although the end may not be durable yet."""
+        return self._finished or job.state.over
 
     def lines(self, packet: Packet, first: int, last: int) -> None:
         """New lines: pushed if this client is level and reads, fetched later if not."""
@@ -104,10 +117,10 @@ class LogFollow:
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if lines:
-                gap = lines[0].seq if lines[0].seq > self._cursor else None
-                self._outbox.push(Packet(LogLines(job=self._job, lines=lines, gap=gap)))
-                self._cursor = lines[-1].seq + 1
+            for part in unbroken(lines):
+                gap = part[0].seq if part[0].seq > self._cursor else None
+                self._outbox.push(Packet(LogLines(job=self._job, lines=part, gap=gap)))
+                self._cursor = part[-1].seq + 1
             if at_end:
                 break
         self._catching_up = None

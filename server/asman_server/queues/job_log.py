@@ -34,6 +34,14 @@ JUMP: Final = 2**32
 """Lines that may be missing before one; a seq further on was made up and would use up those of later runs."""
 
 
+def unbroken(lines: list[LogLine]) -> list[list[LogLine]]:
+    """Cuts lines into parts in which no seq is missing, so that each gap can be told before the part behind it."""
+    if not lines or lines[-1].seq - lines[0].seq + 1 == len(lines):
+        return [lines] if lines else []
+    cuts = [at for at in range(1, len(lines)) if lines[at].seq != lines[at - 1].seq + 1]
+    return [lines[start:end] for start, end in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
+
+
 class Follower(Protocol):
     """Somebody who wants every line of a log."""
 
@@ -127,12 +135,12 @@ class JobLog:
                 continue
             if len(line.text) > limits.LOG_LINE_BYTES:
                 line.text = line.text[: limits.LOG_LINE_BYTES - 1] + "…"
+            if piece and (size >= CHUNK_BYTES or seq != following):
+                self._take(piece, size)
+                piece, size = [], 0
             piece.append(line)
             size += len(line.text) + LINE_OVERHEAD
             following, furthest = seq + 1, seq + 1 + JUMP
-            if size >= CHUNK_BYTES:
-                self._take(piece, size)
-                piece, size = [], 0
         if piece:
             self._take(piece, size)
 

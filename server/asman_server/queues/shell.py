@@ -244,8 +244,6 @@ class QueueShell:
             if known is None:  # or it is stored, for as long as the job is
                 self._journal.define(job_id, body, blobs_of_definition(definition))
             self._hands.definitions.remember(job_id, definition, len(body))
-        if subscriber is not None and request.follow:
-            self.fanout.follow(job_id, subscriber)
         limits_of_run = (request.time_limit, shape.duration, phase_limits.get(Phase.RUNNING, 0))
         run_limit = min(filter(None, limits_of_run)) if any(limits_of_run) else 0
         self.apply(
@@ -264,8 +262,9 @@ class QueueShell:
                 calls=calls,
             )
         )
-        if self.core.jobs[job_id].state.over and subscriber is not None:
-            self.fanout.unfollow(job_id, subscriber)
+        # A subscriber that follows already stays one until it was told the end, which may not be durable yet.
+        if subscriber is not None and request.follow and not self.core.jobs[job_id].state.over:
+            self.fanout.follow(job_id, subscriber)
         return job_id
 
     def configure(self, retention: int, origin: Origin) -> None:

@@ -246,8 +246,12 @@ class ClientSession(SocketSession[ClientMessage]):
         follow: LogFollow | None = None
         if message.logs:
             follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
-            await follow.start()
             self._logs[message.job] = follow
+            try:
+                await follow.start()
+            except BaseException:
+                self._logs.pop(message.job, None)
+                raise
         over = state_of(job) if job.state.over else None
         if over is None:
             self._shell.fanout.follow(message.job, self)

@@ -161,6 +161,67 @@ async def test_lines_that_are_no_longer_kept_are_an_explicit_gap(scene: Scene) -
     follow.stop()
 
 
+async def test_lines_that_are_missing_inside_a_page_are_an_explicit_gap(scene: Scene) -> None:
+    await scene.desk.add(*(line(n) for n in (0, 1, 4, 5, 9)))
+    await scene.store()
+    (await scene.desk.logs.open(JOB)).recent.clear()
+    follow = await scene.follow()
+    await scene.until(0, 1, ("gap", 4), 4, 5, ("gap", 9), 9)
+    follow.stop()
+
+
+async def test_a_job_that_ends_while_its_log_is_taken_up_leaves_no_follower_behind(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.desk.add(line(0))
+    await scene.store()
+    scene.desk.logs.open_logs.clear()
+    asked, answer = asyncio.Event(), asyncio.Event()
+    heads = scene.desk.logs._heads
+
+    async def late(job_id: str) -> Any:
+        asked.set()
+        await answer.wait()
+        return await heads(job_id)
+
+    monkeypatch.setattr(scene.desk.logs, "_heads", late)
+    beginning = asyncio.ensure_future(scene.follow())
+    await asked.wait()
+    scene.finish()
+    answer.set()
+    await beginning
+    await scene.until(0)
+    await scene.rest()
+    assert scene.over == [JOB]
+    assert scene.desk.logs.open_logs == {}
+
+
+async def test_an_end_that_is_told_while_the_log_is_taken_up_comes_after_the_last_line(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.desk.add(line(0))
+    await scene.store()
+    scene.desk.logs.open_logs.clear()
+    asked, answer = asyncio.Event(), asyncio.Event()
+    heads = scene.desk.logs._heads
+
+    async def late(job_id: str) -> Any:
+        asked.set()
+        await answer.wait()
+        return await heads(job_id)
+
+    monkeypatch.setattr(scene.desk.logs, "_heads", late)
+    follow = LogFollow(cast(QueueShell, Shell(scene.desk)), JOB, 0, scene.outbox, scene.tasks, scene.over.append)
+    beginning = asyncio.ensure_future(follow.start())
+    await asked.wait()
+    scene.end(follow)
+    answer.set()
+    await beginning
+    await scene.until(0, "end")
+    assert scene.over == [JOB]
+    assert scene.desk.logs.open_logs == {}
+
+
 async def test_a_slow_follower_is_not_pushed_to_and_fetches_later(scene: Scene) -> None:
     follow = await scene.follow()
     await scene.rest()

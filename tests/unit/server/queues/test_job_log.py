@@ -79,6 +79,12 @@ async def test_lines_that_are_missing_are_an_explicit_gap(desk: LogDesk) -> None
     assert reader.seen == [([0], None), ([10], 10)]
 
 
+async def test_lines_that_are_missing_inside_a_batch_are_an_explicit_gap(desk: LogDesk) -> None:
+    _, reader = await opened(desk)
+    await desk.add(line(0), line(1), line(4), line(5), line(9))
+    assert reader.seen == [([0, 1], None), ([4, 5], 4), ([9], 9)]
+
+
 async def test_a_made_up_number_does_not_use_up_those_of_later_lines(desk: LogDesk) -> None:
     _, reader = await opened(desk)
     await desk.add(line(2**53 - 1), line(JUMP + 1), line(1))

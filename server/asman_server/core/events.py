@@ -132,7 +132,7 @@ class Tick(Event):
 class Due(Event):
     """The time of some jobs has come: what may wait no longer is given up, what was kept for long enough is forgotten.
 
-    Whether it really has, the core says; see `core.endings.Endings.due`.
+    Whether it really has, the core says; see `QueueCore.due`.
 
     Attributes:
         jobs: Their ids.

@@ -420,7 +420,7 @@ class QueueShell:
             self.logs.close(job_id)
 
     def due(self, job: Job) -> int:
-        """When something is to be done about a job although nothing happens; see `core.endings.Endings.due`."""
+        """When something is to be done about a job although nothing happens; see `QueueCore.due`."""
         return self.core.due(job)
 
     async def come_due(self, ids: list[str]) -> None:

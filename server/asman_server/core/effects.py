@@ -1,4 +1,4 @@
-"""What a queue wants done. The shell carries effects out in their order."""
+"""Effects: the actions that a queue asks its shell to carry out, in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Effect(Struct, gc=False):
 
 
 class Assign(Effect):
-    """Give the worker this attempt; may run ahead of the commit."""
+    """Send the worker this attempt; may happen before the commit."""
 
     worker: Worker
     job: Job
@@ -36,9 +36,9 @@ class Abort(Effect):
 
 
 class Changed(Effect):
-    """Make the job's newest state durable, then tell those who follow it.
+    """Make the job's newest state durable, then tell its followers.
 
-    ``first`` marks the begin of a run and ``ended`` its end.
+    ``first`` marks the beginning of a run and ``ended`` its end.
     """
 
     job: Job
@@ -54,19 +54,19 @@ class StoreResult(Effect):
 
 
 class ClearRun(Effect):
-    """Forget the log that an earlier run of the job left."""
+    """Delete the log of the job's earlier run."""
 
     job: str
 
 
 class Forget(Effect):
-    """Remove the job, its result and its log for good, then tell those who follow it."""
+    """Remove the job, its result and its log for good, then tell its followers."""
 
     job: Job
 
 
 class Acknowledge(Effect):
-    """After the commit, tell the worker that it may forget a finished attempt."""
+    """After the commit, tell the worker that it may delete a finished attempt."""
 
     worker: Worker
     job: str
@@ -75,7 +75,7 @@ class Acknowledge(Effect):
 
 
 class WorkerChanged(Effect):
-    """Tell those who follow the queue about a worker."""
+    """Tell the followers of the queue about a worker."""
 
     worker: Worker
 
@@ -114,7 +114,7 @@ class DeleteAnswer(Effect):
 
 
 class SaveSettings(Effect):
-    """Make the queue's retention durable, and with it when each finished job is due; then answer a `Configured`.
+    """Make the queue's retention and the due time of each finished job durable, then answer a `Configured`.
 
     ``own`` is 0 when the queue follows the hub.
     """
@@ -125,9 +125,9 @@ class SaveSettings(Effect):
 
 
 class CallWebhook(Effect):
-    """Write, with the job, that a webhook is to be called; the call itself is made after the commit.
+    """Write a webhook call together with the job; the call itself is made after the commit.
 
-    ``reason`` says for ``finished`` how the run ended for this namespace.
+    For ``finished``, ``reason`` says how the run ended for this namespace.
     """
 
     event: Literal["queued", "finished"]
@@ -138,7 +138,7 @@ class CallWebhook(Effect):
 
 
 class Refused(Effect):
-    """Answer a request with an error: a code of `asman_shared.errors` and its sentence."""
+    """Answer a request with an error: a code of `asman_shared.errors` and a sentence."""
 
     origin: Any
     code: str

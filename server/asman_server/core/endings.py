@@ -118,7 +118,7 @@ def check_leases(state: QueueState, worker: Worker, now: int) -> None:
             continue
         job = state.jobs[lease.job]
         if lease.phase is Phase.ASSIGNED and now - lease.since >= state.policy.assigned_limit:
-            assignments.revoke(state, job, "nothing was heard of it after it was assigned")
+            assignments.revoke(state, job, "the worker reported nothing after it was assigned")
             requeue(state, job, now, lost=True)
         elif lease.phase is Phase.RUNNING:
             if job.run_limit and job.ran and now - job.ran >= job.run_limit + slack:
@@ -133,4 +133,4 @@ def check_waits(state: QueueState, now: int) -> None:
     for job_id in state.waits.due(now):
         job = state.jobs.get(job_id)
         if job is not None and job.state is State.QUEUED:
-            stop(state, job, Reason.TIMED_OUT, now, "it waited in the queue for longer than it was given")
+            stop(state, job, Reason.TIMED_OUT, now, "it waited in the queue for longer than its limit")

@@ -26,9 +26,9 @@ _HINTS: Final = {
     Reason.OUT_OF_MEMORY: "ask for more memory in requirements.memory",
 }
 _FAULTS: Final = {
-    Fault.JOB: "mend the definition or its inputs and submit it again",
-    Fault.WORKER: "submit it again; if it ends so again, its worker needs looking after",
-    Fault.HUB: "submit it again; if it ends so again, the hub needs looking after",
+    Fault.JOB: "fix the definition or its inputs and submit it again",
+    Fault.WORKER: "try again; if it fails the same way, check the worker",
+    Fault.HUB: "try again; if it fails the same way, check the hub",
 }
 _EXIT_CODES: Final = {
     125: "the container engine refused to start it; its log says why",
@@ -80,6 +80,6 @@ def lost_verdict(losses: int, lines: int) -> Verdict:
         ok=False,
         reason=Reason.WORKER_LOST,
         message=f"{losses} worker{plural} in turn were lost while running it",
-        hint="if the job itself brings its worker down, ask for more memory or mend it",
+        hint="if the job itself stops its worker, ask for more memory or fix the job",
         lines=lines,
     )

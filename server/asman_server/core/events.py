@@ -15,7 +15,7 @@ from .job import Job
 
 
 class Event(Struct, gc=False):
-    """Base of all events. ``origin`` is opaque to the core and is returned in the answer."""
+    """Base of all events. ``reply_to`` is opaque to the core and is returned in the answer."""
 
 
 class Submitted(Event):
@@ -24,7 +24,7 @@ class Submitted(Event):
     job: str
     shape: Shape
     summary: Summary
-    origin: Any = None
+    reply_to: Any = None
     namespace: str = "_"
     priority: int = 0
     reuse: Literal["cached", "never"] = "cached"
@@ -40,14 +40,14 @@ class CancelRequested(Event):
 
     job: str
     namespace: str = "_"
-    origin: Any = None
+    reply_to: Any = None
 
 
 class DeleteRequested(Event):
     """A client deletes a job and its result."""
 
     job: str
-    origin: Any = None
+    reply_to: Any = None
 
 
 class Recalled(Event):
@@ -86,7 +86,7 @@ class Claimed(Event):
 
     incarnation: str
     job: str
-    origin: Any = None
+    reply_to: Any = None
 
 
 class DrainRequested(Event):
@@ -145,4 +145,4 @@ class Configured(Event):
     """A client sets the retention of finished jobs, in milliseconds; 0 follows the hub."""
 
     retention: int
-    origin: Any = None
+    reply_to: Any = None

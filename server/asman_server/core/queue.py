@@ -183,29 +183,29 @@ class QueueCore:
         state = self.state
         job = state.jobs.get(event.job)
         if job is None:
-            self._refuse_unknown(event.origin, event.job)
+            self._refuse_unknown(event.reply_to, event.job)
             return
         released = submissions.release(state, job, event.namespace, Reason.CANCELLED, now)
-        state.out.append(fx.CancelAnswer(event.origin, released, job))
+        state.out.append(fx.CancelAnswer(event.reply_to, released, job))
 
     def _delete_requested(self, event: ev.DeleteRequested, now: int) -> None:
         state = self.state
         job = state.jobs.get(event.job)
         if job is None:
-            self._refuse_unknown(event.origin, event.job)
+            self._refuse_unknown(event.reply_to, event.job)
             return
         if job.state is not State.FINISHED:
             endings.stop(state, job, Reason.DELETED, now)
         endings.forget(state, job)
-        state.out.append(fx.DeleteAnswer(event.origin, event.job))
+        state.out.append(fx.DeleteAnswer(event.reply_to, event.job))
 
-    def _refuse_unknown(self, origin: Any, job: str) -> None:
-        self.state.out.append(fx.Refused(origin, "not_found", f"this queue has no job {job[:12]}…"))
+    def _refuse_unknown(self, reply_to: Any, job: str) -> None:
+        self.state.out.append(fx.Refused(reply_to, "not_found", f"this queue has no job {job[:12]}…"))
 
     def _configured(self, event: ev.Configured, now: int) -> None:
         self.state.retention = event.retention
         kept = event.retention or self.state.policy.retention
-        self.state.out.append(fx.SaveSettings(event.origin, event.retention, kept))
+        self.state.out.append(fx.SaveSettings(event.reply_to, event.retention, kept))
 
     # --------------------------------------------------------------------------------------------------- workers
 
@@ -256,7 +256,7 @@ class QueueCore:
         job = state.jobs.get(event.job)
         why = claims.refusal(worker, job)
         if why:
-            state.out.append(fx.Refused(event.origin, "conflict", why))
+            state.out.append(fx.Refused(event.reply_to, "conflict", why))
         elif job is not None and job.state is State.QUEUED:
             assignments.assign(state, worker, job, now)
 

@@ -33,10 +33,10 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
     """
     job = state.jobs.get(event.job)
     if webhooks.full(job, event.calls):
-        state.out.append(fx.Refused(event.origin, "too_large", webhooks.FULL))
+        state.out.append(fx.Refused(event.reply_to, "too_large", webhooks.FULL))
         return
     if job is not None and not job.state.over and _crowded(job, event.namespace):
-        state.out.append(fx.Refused(event.origin, "too_large", CROWDED))
+        state.out.append(fx.Refused(event.reply_to, "too_large", CROWDED))
         return
     if event.namespace != DEFAULT_NAMESPACE:
         _take_slot(state, event.namespace, event.job, now)
@@ -48,7 +48,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
             state.changed(job)
         _raise_priority(state, job, event.priority, now)
         able, why = state.fleet.able.count(job.shape)
-        state.out.append(fx.SubmitAnswer(event.origin, "joined", job, able, why))
+        state.out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
         return
     if job is None:
         job = Job(id=event.job, number=0, summary=event.summary, shape=event.shape)
@@ -59,7 +59,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
     begin(state, job, event, now)
     state.out.extend(webhooks.begun(job, event))
     able, why = state.fleet.able.count(job.shape)
-    state.out.append(fx.SubmitAnswer(event.origin, "queued", job, able, why))
+    state.out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why))
     assignments.offer(state, job, now)
 
 
@@ -72,7 +72,7 @@ def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
         return False
     _hold(state, job, event.namespace)
     state.out.extend(webhooks.cached(job, event))
-    state.out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
+    state.out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
     return True
 
 

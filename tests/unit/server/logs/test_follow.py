@@ -12,11 +12,11 @@ import pytest
 from asman_server.core import Job
 from asman_server.core import events as ev
 from asman_server.core.job_state import state_of
-from asman_server.delivery.send_buffer import Flusher, Outbox
+from asman_server.delivery.send_buffer import Flusher, SendBuffer
 from asman_server.logs import follow as module
 from asman_server.logs.follow import LogFollow
 from asman_server.queues.shell import QueueShell
-from asman_shared.encoded import Language, Packet
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Changed, Outcome
 from tests.support.log_desk import JOB, WORKER, LogDesk, line
 
@@ -74,11 +74,11 @@ class Scene:
         self.desk = LogDesk()
         self.wire = Wire()
         self.tasks = tasks
-        self.outbox = Outbox(self.wire, Language.MSGPACK, Flusher(), lambda: None)
+        self.send_buffer = SendBuffer(self.wire, Language.MSGPACK, Flusher(), lambda: None)
         self.over: list[str] = []
 
     async def follow(self, since: int = 0) -> LogFollow:
-        made = LogFollow(cast(QueueShell, Shell(self.desk)), JOB, since, self.outbox, self.tasks, self.over.append)
+        made = LogFollow(cast(QueueShell, Shell(self.desk)), JOB, since, self.send_buffer, self.tasks, self.over.append)
         await made.start()
         return made
 
@@ -86,15 +86,15 @@ class Scene:
         self.desk.logs.flush()
         self.desk.chunks.commit()
 
-    def finish(self) -> Packet:
+    def finish(self) -> EncodedMessage:
         self.desk.core.handle(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)), 2)
         self.desk.logs.finished(JOB)
-        return Packet(Changed(seq=1, job=state_of(self.desk.job)))
+        return EncodedMessage(Changed(seq=1, job=state_of(self.desk.job)))
 
     def end(self, follow: LogFollow) -> None:
         """The job is finished, and the follower is told."""
-        packet = self.finish()
-        follow.finish(state_of(self.desk.job), packet)
+        encoded = self.finish()
+        follow.finish(state_of(self.desk.job), encoded)
 
     async def until(self, *said: Any) -> None:
         """Waits until all of this was said, and nothing else."""
@@ -114,7 +114,7 @@ async def scene() -> AsyncIterator[Scene]:
     async with asyncio.TaskGroup() as tasks:
         made = Scene(tasks)
         yield made
-        made.outbox.close()
+        made.send_buffer.close()
         made.desk.logs.flush()
 
 
@@ -211,7 +211,7 @@ async def test_an_end_that_is_told_while_the_log_is_taken_up_comes_after_the_las
         return await heads(job_id)
 
     monkeypatch.setattr(scene.desk.logs, "_heads", late)
-    follow = LogFollow(cast(QueueShell, Shell(scene.desk)), JOB, 0, scene.outbox, scene.tasks, scene.over.append)
+    follow = LogFollow(cast(QueueShell, Shell(scene.desk)), JOB, 0, scene.send_buffer, scene.tasks, scene.over.append)
     beginning = asyncio.ensure_future(follow.start())
     await asked.wait()
     scene.end(follow)
@@ -229,7 +229,7 @@ async def test_a_slow_follower_is_not_pushed_to_and_fetches_later(scene: Scene) 
     for number in range(50):
         await scene.desk.add(line(number))
     await scene.rest()
-    assert scene.outbox.waiting == 0, "nothing piles up for it"
+    assert scene.send_buffer.waiting == 0, "nothing piles up for it"
     await scene.store()
     scene.wire.room = True
     scene.wire.on_drain()

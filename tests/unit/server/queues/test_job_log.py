@@ -11,7 +11,7 @@ from asman_server.core import events as ev
 from asman_server.queues import job_log as module
 from asman_server.queues.job_log import JUMP, JobLog
 from asman_shared import limits
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import LogLines, Outcome
 from tests.support.log_desk import JOB, WORKER, LogDesk, line
 
@@ -22,8 +22,8 @@ class Reader:
     def __init__(self) -> None:
         self.seen: list[tuple[list[int], int | None]] = []
 
-    def lines(self, packet: Packet, first: int, last: int) -> None:
-        message = packet.message
+    def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
+        message = encoded.message
         assert isinstance(message, LogLines)
         numbers = [one.seq for one in message.lines]
         assert (first, last) == (numbers[0], numbers[-1])
@@ -54,7 +54,7 @@ async def test_lines_are_told_at_once_and_stored_in_one_chunk(desk: LogDesk) -> 
     desk.chunks.commit()
     assert desk.chunks.kept() == [0, 1, 2]
     assert list(desk.chunks.stored) == [0]
-    assert (log.unstored, log.stored_to) == (0, 3)
+    assert (log.log_backlog, log.stored_to) == (0, 3)
 
 
 async def test_what_is_sent_again_is_passed_over(desk: LogDesk) -> None:
@@ -189,7 +189,7 @@ async def test_what_is_not_stored_yet_is_read_after_what_is(desk: LogDesk) -> No
     log = await desk.logs.open(JOB)
     await desk.add(line(5), line(6))
     assert await desk.numbers(0) == ([5, 6], True)
-    assert log.unstored
+    assert log.log_backlog
 
 
 async def test_the_log_of_an_attempt_that_is_not_the_live_one_is_dropped(desk: LogDesk) -> None:
@@ -233,7 +233,7 @@ async def test_a_new_run_forgets_the_lines_and_goes_on_counting(desk: LogDesk) -
     log, reader = await opened(desk)
     await desk.add(line(0), line(1))
     desk.logs.clear(JOB)
-    assert (log.next_seq, log.unstored, list(log.recent)) == (2, 0, [])
+    assert (log.next_seq, log.log_backlog, list(log.recent)) == (2, 0, [])
     await desk.add(line(2))
     desk.logs.flush()
     desk.chunks.commit()
@@ -309,13 +309,13 @@ async def test_pages_go_back_from_any_line_here_and_in_the_store(
 
 async def test_what_waits_for_the_store_is_counted_and_what_is_removed_is_not(desk: LogDesk) -> None:
     await desk.add(line(0, "x" * 68), line(1, "x" * 68))
-    assert desk.logs.unstored.bytes == 200
+    assert desk.logs.log_backlog.bytes == 200
     desk.logs.flush()
     await desk.add(line(2, "x" * 68))
     desk.logs.forget(JOB)
-    assert desk.logs.unstored.bytes == 200, "the journal has it"
+    assert desk.logs.log_backlog.bytes == 200, "the journal has it"
     desk.chunks.commit()
-    assert desk.logs.unstored.bytes == 0
+    assert desk.logs.log_backlog.bytes == 0
 
 
 async def test_lines_are_handed_over_by_the_clock(desk: LogDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ async def test_while_nothing_can_be_stored_a_log_has_one_chunk_in_the_journal(
     assert len(desk.chunks.waiting) == 1, "the rest follows as soon as it can"
     desk.chunks.commit()
     assert desk.chunks.kept() == list(range(50))
-    assert (log.unstored, desk.logs.unstored.bytes, desk.chunks.waiting) == (0, 0, [])
+    assert (log.log_backlog, desk.logs.log_backlog.bytes, desk.chunks.waiting) == (0, 0, [])
     await desk.add(line(50))
     desk.logs._timed()
     await desk.add(line(51))

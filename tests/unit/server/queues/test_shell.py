@@ -12,13 +12,13 @@ from asman_server.clock import wall_clock
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.shell import QueueShell
-from asman_server.reply_to import Origin
+from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.identity import job_id
 from asman_shared.messages import Accepted, JobState, Message, Outcome, Register, Submit
 from asman_shared.states import Reason
@@ -35,10 +35,10 @@ class Follower:
     def __init__(self) -> None:
         self.states: list[JobState] = []
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         self.states.append(state)
 
-    def announce(self, packet: Packet) -> None: ...
+    def announce(self, encoded: EncodedMessage) -> None: ...
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
     """A queue whose journal writes only when `written` is called."""
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
-    made = QueueShell("q", Journal(SqlLedger(engine)), Store(engine), wall_clock, QueuePolicy())
+    made = QueueShell("q", GroupCommitter(SqlWriter(engine)), Store(engine), wall_clock, QueuePolicy())
     await made.load()
     yield made
     await made.close()
@@ -55,16 +55,16 @@ async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
 
 async def written(shell: QueueShell) -> None:
     """Makes everything durable and tells it."""
-    writing = asyncio.get_running_loop().create_task(shell._journal.run())
+    writing = asyncio.get_running_loop().create_task(shell._committer.run())
     async with asyncio.timeout(PATIENCE):
-        await shell._journal.written()
+        await shell._committer.written()
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
 
 
 async def submit(shell: QueueShell, follower: Follower, *, follow: bool = True) -> list[Message]:
     told: list[Message] = []
-    await shell.submit(Submit(ref=1, definition=MADE, follow=follow), Origin(1, told.append), follower)
+    await shell.submit(Submit(ref=1, definition=MADE, follow=follow), ReplyTo(1, told.append), follower)
     return told
 
 

@@ -37,7 +37,7 @@ class Collector:
     """See the module.
 
     Args:
-        service: An open desk.
+        service: An open one.
         clock: Now.
         retention: Milliseconds that an unused blob is kept.
     """

@@ -41,7 +41,7 @@ class Subscriber(Protocol):
 class BroadcastGroup:
     """The subscribers of one queue who are told everything, by their outboxes."""
 
-    __slots__ = ("_lagging", "_ready", "_unsent", "_sent")
+    __slots__ = ("_lagging", "_ready", "_sent", "_unsent")
 
     def __init__(self) -> None:
         self._ready: dict[Language, dict[Subscriber, Callable[[bytes], object]]] = {

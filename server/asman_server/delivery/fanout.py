@@ -1,9 +1,9 @@
 """Who is told what: changes numbered once, encoded once, and shared by every subscriber.
 
-Clients that watch the queue are its `BroadcastGroup`: a change costs each of them one write. All others are called, in the
-order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of a
-queue. The epoch is drawn when the queue is loaded, so a place from before a restart is recognised as such; a window of
-the newest changes lets a client that comes back have exactly what it missed.
+Clients that watch the queue are its `BroadcastGroup`: a change costs each of them one write. All others are called, in
+the order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of
+a queue. The epoch is drawn when the queue is loaded, so a place from before a restart is recognised as such; a window
+of the newest changes lets a client that comes back have exactly what it missed.
 """
 
 from __future__ import annotations

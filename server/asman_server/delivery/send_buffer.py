@@ -80,8 +80,8 @@ class SendBuffer:
     """
 
     __slots__ = (
-        "_bytes",
         "_broadcast",
+        "_bytes",
         "_flusher",
         "_keyed",
         "_marked",

@@ -1,7 +1,8 @@
 """Picking lines out of a log: a plan for lines that come in pages, in either direction, without holding them.
 
-A `LineFilter` is fed with lines in order, forwards or backwards, and may stop anywhere. What it knows then, `resume` and
-`remaining_context`, is all that another one needs to go on: so a request can end at any line, and the next one begins there.
+A `LineFilter` is fed with lines in order, forwards or backwards, and may stop anywhere. What it knows then, `resume`
+and `remaining_context`, is all that another one needs to go on: so a request can end at any line, and the next one
+begins there.
 """
 
 from __future__ import annotations

@@ -68,9 +68,9 @@ class JobLog:
     """
 
     __slots__ = (
+        "_committer",
         "_counted",
         "_head_bytes",
-        "_committer",
         "_late",
         "_most",
         "_newest",
@@ -83,11 +83,11 @@ class JobLog:
         "_writing",
         "followers",
         "job",
+        "log_backlog",
         "next_seq",
         "queue",
         "recent",
         "stored_to",
-        "log_backlog",
     )
 
     def __init__(

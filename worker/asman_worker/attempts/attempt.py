@@ -85,12 +85,12 @@ class Attempt:
 
     __slots__ = (
         "_began",
+        "_context",
         "_folder",
         "_phase_began",
         "_phases",
         "_scope",
         "_share",
-        "_context",
         "aborted",
         "assign",
         "durable",

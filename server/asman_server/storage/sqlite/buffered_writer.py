@@ -54,7 +54,9 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class BufferedWriter:
-    """See the module. All but the reading of `WriteBuffer.holds` happens in the ledger's thread, one thing after the other.
+    """A writer that commits to the write buffer and flushes it to the tables later.
+
+    Everything but the reading of `WriteBuffer.holds` happens in the writer's thread, in sequence.
 
     Args:
         writer: Of the same database.

@@ -70,15 +70,15 @@ async def test_a_worker_that_starts_with_too_little_disk_says_so_at_once(
 
 
 def test_what_is_just_enough_again_does_not_count(tmp_path: Path, disk: Disk) -> None:
-    room = DiskReserve(tmp_path, GIB)
+    disk_reserve = DiskReserve(tmp_path, GIB)
     disk.left = GIB
-    assert room.short() == ""
+    assert disk_reserve.short() == ""
     disk.left = GIB - 1
-    assert "too few" in room.short()
+    assert "too few" in disk_reserve.short()
     disk.left = GIB + GIB // 8
-    assert room.short()
+    assert disk_reserve.short()
     disk.left = GIB + GIB // 4
-    assert room.short() == ""
+    assert disk_reserve.short() == ""
 
 
 async def test_the_doctor_says_that_no_job_will_be_taken(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from asman_server.queues import queue_logs as module
 from asman_server.queues.log_backlog import LogBacklog
 from asman_server.queues.queue_logs import QueueLogs
-from tests.support.log_desk import JOB, LogDesk, line
+from tests.support.log_harness import JOB, LogHarness, line
 
 PATIENCE = 5
 
@@ -69,25 +69,25 @@ async def test_floods_in_many_jobs_fill_the_hub_to_its_bound_and_no_further(monk
     """Each of them adds, then waits for room, as a worker's connection does."""
     monkeypatch.setattr(module, "QUEUE_BYTES", 2000)
     hub = LogBacklog(3000)
-    desks = [LogDesk() for _ in range(10)]
-    for desk in desks:
-        desk.logs = QueueLogs("q", desk.core, desk.logs._committer, desk.logs._store, hub)
+    harnesses = [LogHarness() for _ in range(10)]
+    for harness in harnesses:
+        harness.logs = QueueLogs("q", harness.core, harness.logs._committer, harness.logs._store, hub)
 
-    async def flood(desk: LogDesk) -> None:
+    async def flood(harness: LogHarness) -> None:
         for number in range(50):
-            await desk.add(line(number, "x" * 68))
-            desk.logs.flush()
-            await desk.logs.log_backlog.room()
+            await harness.add(line(number, "x" * 68))
+            harness.logs.flush()
+            await harness.logs.log_backlog.room()
 
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        floods = [tasks.create_task(flood(desk)) for desk in desks]
+        floods = [tasks.create_task(flood(harness)) for harness in harnesses]
         most = 0
         while not all(each.done() for each in floods):
             for _ in range(20):
                 await asyncio.sleep(0)
             most = max(most, hub.bytes)
-            for desk in desks:
-                desk.chunks.commit()
-    assert 3000 < most <= 3000 + len(desks) * 100, "each connection may be past it by what it had in hand"
+            for harness in harnesses:
+                harness.chunks.commit()
+    assert 3000 < most <= 3000 + len(harnesses) * 100, "each connection may be past it by what it had in hand"
     assert hub.bytes == 0
-    assert [desk.core.jobs[JOB].log_next for desk in desks] == [50] * 10
+    assert [harness.core.jobs[JOB].log_next for harness in harnesses] == [50] * 10

@@ -167,7 +167,7 @@ async def test_builds_come_by_https_unless_the_operator_names_the_host() -> None
 async def test_an_archive_that_can_not_be_had_is_said_with_whose_fault_it_is(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, fault: str
 ) -> None:
-    monkeypatch.setattr("asman_worker.files.download._PATIENCE", RetryPolicy(tries=2, most=0.001))
+    monkeypatch.setattr("asman_worker.files.download._RETRY_POLICY", RetryPolicy(tries=2, most=0.001))
     hub.get_statuses = [status] * 2
     guard = AddressGuard(["127.0.0.1"])
     with pytest.raises(ExecutionError, match=f"the archive could not be fetched: .*{status}") as error:

@@ -73,7 +73,7 @@ class Chunks:
         return [ChunkHead(c.first, c.last, c.size) for _, c in sorted(self.stored.items())]
 
 
-class LogDesk:
+class LogHarness:
     """The logs of a queue in which one worker runs one job."""
 
     def __init__(self, log_bytes: int = limits.LOG_BYTES) -> None:

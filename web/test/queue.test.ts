@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { JobState, Push } from "../src/protocol/messages";
-import { FrameQueue } from "../src/state/frame";
+import { FrameBatcher } from "../src/state/frame-batcher";
 import { KEPT, QueueStore } from "../src/state/queue";
 
 const job = (id: string, rev: number, more: Partial<JobState> = {}): JobState => ({ id, rev, state: "Queued", queued: 100, ...more });
@@ -96,11 +96,11 @@ describe("the store of a queue", () => {
   });
 });
 
-describe("the frame queue", () => {
+describe("the frame batcher", () => {
   it("hands over once per frame, in order, and at once when asked", () => {
     const frames: (() => void)[] = [];
     const seen: number[][] = [];
-    const queue = new FrameQueue<number>((items) => seen.push(items), (work) => frames.push(work));
+    const queue = new FrameBatcher<number>((items) => seen.push(items), (work) => frames.push(work));
     queue.push([1, 2]);
     queue.push([3]);
     expect(frames.length).toBe(1);

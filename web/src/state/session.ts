@@ -19,7 +19,7 @@ import type {
   Welcome,
 } from "../protocol/messages";
 import { hubNow, setHubTime } from "./clock";
-import { FrameQueue, type Schedule } from "./frame";
+import { FrameBatcher, type Schedule } from "./frame-batcher";
 import { type Job, summaryOf } from "./job";
 import { JobLog } from "./log";
 import { QueueStore } from "./queue";
@@ -86,7 +86,7 @@ export class Session {
 
   readonly #follows: "queue" | "jobs";
   readonly #connection: Connection;
-  readonly #frames: FrameQueue<Push>;
+  readonly #batcher: FrameBatcher<Push>;
   /** Counts welcomes: an answer that belongs to an earlier connection is dropped. */
   #life = 0;
   #repairing = false;
@@ -94,7 +94,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#follows = options.follow ?? "queue";
-    this.#frames = new FrameQueue((pushes) => this.#apply(pushes), options.schedule);
+    this.#batcher = new FrameBatcher((pushes) => this.#apply(pushes), options.schedule);
     this.#connection = new Connection({
       url: options.url,
       agent: "asman-page/0.1",
@@ -103,7 +103,7 @@ export class Session {
         this.status.value = status;
       },
       onWelcome: (welcome) => void this.#welcome(welcome),
-      onPush: (pushes) => this.#frames.push(pushes),
+      onPush: (pushes) => this.#batcher.push(pushes),
       onError: (error) => {
         this.problem.value = sentence(error);
       },
@@ -130,7 +130,7 @@ export class Session {
     while (!this.store.full.value) {
       const before = this.store.next.value;
       const page = await this.#connection.request("list", { limit: PAGE, ...(before === null ? {} : { before }) });
-      this.#frames.flush();
+      this.#batcher.flush();
       const added = this.store.addPage(page.jobs, page.next ?? null);
       if (added > 0 || this.store.next.value === null) return;
     }
@@ -154,7 +154,7 @@ export class Session {
   /** Stops the job if it runs, and forgets it and its result. */
   async remove(id: string): Promise<void> {
     await this.#connection.request("delete", { job: id });
-    this.#frames.flush();
+    this.#batcher.flush();
     const open = this.opened.peek();
     if (open?.id === id) this.#forget(open);
   }
@@ -179,7 +179,7 @@ export class Session {
   }
 
   #took(job: JobState): void {
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.apply([{ type: "changed", seq: 0, job }]);
     if (this.opened.peek()?.id === job.id) {
       this.store.learn(job);
@@ -259,7 +259,7 @@ export class Session {
   async #loadJobs(life: number): Promise<void> {
     const page = await this.#connection.request("list", { limit: PAGE });
     if (life !== this.#life) return;
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.replace(page.jobs, page.next ?? null);
     if (page.counts !== undefined) this.store.setCounts(page.counts);
     this.#look();
@@ -268,7 +268,7 @@ export class Session {
   async #loadWorkers(life: number): Promise<void> {
     const page = await this.#connection.request("workers", {});
     if (life !== this.#life) return;
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.replaceWorkers(page.workers);
   }
 
@@ -313,7 +313,7 @@ export class Session {
   }
 
   #learn(open: OpenJob, wire: JobState): void {
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.learn(wire);
     if (this.opened.peek() === open) this.#look();
   }
@@ -400,7 +400,7 @@ export class Session {
         if (hole === null) return;
         const limit = Math.min(LOG_PAGE, hole.to - hole.from);
         const page = await this.#connection.request("read_log", { job: open.id, since: hole.from, limit });
-        this.#frames.flush();
+        this.#batcher.flush();
         open.log.add(page.lines);
         open.log.lose(hole.from, page.lines.length === 0 ? hole.to : Math.min(page.next, hole.to));
         if (page.lines.length === 0 && open.log.next.peek() < hole.to) open.endAsked = true;

@@ -1,6 +1,6 @@
 /** The files that a person dropped or pasted, folders with all that is in them. */
 
-import type { Incoming } from "../state/inbox";
+import type { Incoming } from "../state/job-files";
 
 /** Files that are read out of dropped folders; more is more than a job may have. */
 const MOST = 10_001;

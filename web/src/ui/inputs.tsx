@@ -4,11 +4,11 @@ import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { sentence } from "../protocol/errors";
 import type { DataRef } from "../protocol/messages";
-import type { Desk } from "../state/desk";
-import type { Inbox, Upload } from "../state/inbox";
+import type { JobEditor } from "../state/job-editor";
+import type { JobFiles, Upload } from "../state/job-files";
 import { plural, size } from "../text/format";
 import { droppedFiles, pickedFiles } from "./dropped";
-import { Editor } from "./editor";
+import { TextEditor } from "./text-editor";
 import { Notice } from "./notice";
 
 /** Rows that are drawn; a job may have thousands of files. */
@@ -22,15 +22,15 @@ interface Item {
   piped?: boolean;
 }
 
-export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
+export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobFiles }) {
   const over = useSignal(false);
   const opened = useSignal<string | null>(null);
   const naming = useSignal(false);
-  const items = itemsOf(desk);
+  const items = itemsOf(editor);
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
   const drop = (data: DataTransfer | null) => {
-    if (data !== null) void droppedFiles(data).then((found) => inbox.add(found));
+    if (data !== null) void droppedFiles(data).then((found) => jobFiles.add(found));
   };
   return (
     <section
@@ -64,21 +64,21 @@ export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
           </button>
         </div>
       </div>
-      <FilePicker field={files} label="Files to add" onFiles={(list) => void inbox.add(pickedFiles(list))} />
-      <FilePicker field={folder} label="A folder to add" folder onFiles={(list) => void inbox.add(pickedFiles(list))} />
+      <FilePicker field={files} label="Files to add" onFiles={(list) => void jobFiles.add(pickedFiles(list))} />
+      <FilePicker field={folder} label="A folder to add" folder onFiles={(list) => void jobFiles.add(pickedFiles(list))} />
       {naming.value && (
         <NewText
           taken={items.map(({ name }) => name)}
           onName={(name) => {
             naming.value = false;
             if (name === null) return;
-            inbox.putText(name, "");
+            jobFiles.putText(name, "");
             opened.value = name;
           }}
         />
       )}
-      {inbox.problem.value !== null && <Notice kind="error">{inbox.problem.value}</Notice>}
-      {items.length === 0 && inbox.uploads.value.length === 0 && !naming.value && (
+      {jobFiles.problem.value !== null && <Notice kind="error">{jobFiles.problem.value}</Notice>}
+      {items.length === 0 && jobFiles.uploads.value.length === 0 && !naming.value && (
         <p class="empty">None. Drop, paste or add files; the job finds them below /inputs.</p>
       )}
       <ul class="files">
@@ -86,13 +86,13 @@ export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
           <InputRow
             key={item.name}
             item={item}
-            inbox={inbox}
+            jobFiles={jobFiles}
             open={opened.value === item.name}
             onOpen={(open) => (opened.value = open ? item.name : null)}
           />
         ))}
-        {inbox.uploads.value.map((one) => (
-          <UploadRow key={`upload ${one.name}`} one={one} inbox={inbox} />
+        {jobFiles.uploads.value.map((one) => (
+          <UploadRow key={`upload ${one.name}`} one={one} jobFiles={jobFiles} />
         ))}
       </ul>
       {items.length > SHOWN && <p class="muted small">and {plural(items.length - SHOWN, "more file")}</p>}
@@ -100,10 +100,10 @@ export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
   );
 }
 
-function itemsOf(desk: Desk): Item[] {
-  const { job, files } = desk.params.value;
+function itemsOf(editor: JobEditor): Item[] {
+  const { job, files } = editor.params.value;
   const refs = { ...job?.configFiles, ...job?.inputs };
-  const piped = desk.piped.value;
+  const piped = editor.piped.value;
   return [
     ...Object.entries(files).map(([name, text]) => ({ name, text })),
     ...Object.entries(refs)
@@ -168,8 +168,8 @@ function NewText({ taken, onName }: { taken: string[]; onName: (name: string | n
   );
 }
 
-function InputRow(props: { item: Item; inbox: Inbox; open: boolean; onOpen: (open: boolean) => void }) {
-  const { item, inbox, open } = props;
+function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen: (open: boolean) => void }) {
+  const { item, jobFiles, open } = props;
   const [words, bytes] = about(item);
   const editable = item.piped !== true && (item.text !== undefined || item.ref?.type === "key" || isUtf8(item.ref));
   return (
@@ -193,35 +193,35 @@ function InputRow(props: { item: Item; inbox: Inbox; open: boolean; onOpen: (ope
             </button>
           )}
           {item.piped !== true && (
-            <button type="button" class="quiet" aria-label={`Remove ${item.name}`} onClick={() => inbox.remove(item.name)}>
+            <button type="button" class="quiet" aria-label={`Remove ${item.name}`} onClick={() => jobFiles.remove(item.name)}>
               Remove
             </button>
           )}
         </span>
       </div>
-      {open && editable && <TextOf item={item} inbox={inbox} />}
+      {open && editable && <TextOf item={item} jobFiles={jobFiles} />}
     </li>
   );
 }
 
 /** The editor of a text, wherever it is kept. */
-function TextOf({ item, inbox }: { item: Item; inbox: Inbox }) {
+function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
   const sha256 = item.ref?.type === "key" ? String(item.ref.value) : null;
   const fetched = useSignal<string | null>(null);
   const problem = useSignal<string | null>(null);
-  const text = item.text ?? (sha256 === null ? String(item.ref?.value ?? "") : (inbox.texts.get(sha256) ?? fetched.value));
+  const text = item.text ?? (sha256 === null ? String(item.ref?.value ?? "") : (jobFiles.texts.get(sha256) ?? fetched.value));
   if (text === null && problem.value === null && sha256 !== null) {
-    inbox.read(sha256).then(
+    jobFiles.read(sha256).then(
       (read) => (fetched.value = read),
       (error: unknown) => (problem.value = sentence(error)),
     );
   }
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   if (text === null) return <p class="muted">Loading…</p>;
-  return <Editor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => inbox.putText(item.name, changed)} />;
+  return <TextEditor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => jobFiles.putText(item.name, changed)} />;
 }
 
-function UploadRow({ one, inbox }: { one: Upload; inbox: Inbox }) {
+function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {
   const { stage, done } = one.progress.value;
   const problem = one.problem.value;
   const words = { reading: "Reading", sending: "Sending", checking: "Being checked" }[stage];
@@ -240,11 +240,11 @@ function UploadRow({ one, inbox }: { one: Upload; inbox: Inbox }) {
         </span>
         <span class="file-actions">
           {problem !== null && (
-            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => inbox.again(one)}>
+            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => jobFiles.again(one)}>
               Try again
             </button>
           )}
-          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => inbox.cancel(one)}>
+          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => jobFiles.cancel(one)}>
             {problem === null ? "Stop" : "Remove"}
           </button>
         </span>

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { QueueAddress } from "../route";
-import type { Desk, Wish } from "../state/desk";
+import type { JobEditor, Wish } from "../state/job-editor";
 import { isOver, type Job, summaryOf } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { plural, shortId } from "../text/format";
@@ -22,11 +22,11 @@ const Share = lazy(() => import("./share").then((part) => part.Share));
 /** Milliseconds between two questions why a job waits. */
 const EXPLAIN_MS = 2000;
 
-export function JobHead({ session, queue, desk }: { session: Session; queue: QueueAddress; desk: Desk }) {
-  const open = desk.open.value;
+export function JobHead({ session, queue, editor }: { session: Session; queue: QueueAddress; editor: JobEditor }) {
+  const open = editor.open.value;
   const job = open?.job.value ?? null;
-  const summary = summaryOf(desk.definition.value);
-  const known = desk.fixed.value === null || open?.definition.value !== null;
+  const summary = summaryOf(editor.definition.value);
+  const known = editor.fixed.value === null || open?.definition.value !== null;
   const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "A new job";
   const sharing = useSignal(false);
   const image = summary.image || summary.build;
@@ -34,16 +34,16 @@ export function JobHead({ session, queue, desk }: { session: Session; queue: Que
   return (
     <div class="job-head">
       <div class="job-title">
-        <h1 class={desk.blank.value ? "job-command none" : "job-command"}>{known ? title : `Job ${shortId(desk.id.value)}`}</h1>
+        <h1 class={editor.blank.value ? "job-command none" : "job-command"}>{known ? title : `Job ${shortId(editor.id.value)}`}</h1>
         <div class="actions">
           <button type="button" class="quiet" onClick={() => (sharing.value = true)}>
             Share
           </button>
-          <MainAction desk={desk} job={job} />
+          <MainAction editor={editor} job={job} />
         </div>
       </div>
       <div class="job-line">
-        {job === null ? <NoState desk={desk} open={open} /> : <StateMark job={job} />}
+        {job === null ? <NoState editor={editor} open={open} /> : <StateMark job={job} />}
         {job !== null && job.started > 0 && (
           <span class="num" title="Time it ran">
             <RunTime job={job} />
@@ -51,27 +51,27 @@ export function JobHead({ session, queue, desk }: { session: Session; queue: Que
         )}
         {job?.verdict?.exit_code !== undefined && job.verdict.exit_code !== null && <span>exit code {job.verdict.exit_code}</span>}
         {image && title !== image && <code class="job-image">{image}</code>}
-        {!desk.blank.value && (
+        {!editor.blank.value && (
           <span class="job-id">
-            <code title={desk.id.value}>{shortId(desk.id.value)}</code>
-            <CopyButton text={desk.id.value} label="Copy the job's id">
+            <code title={editor.id.value}>{shortId(editor.id.value)}</code>
+            <CopyButton text={editor.id.value} label="Copy the job's id">
               Copy id
             </CopyButton>
           </span>
         )}
       </div>
       {job !== null && open !== null && <Verdict session={session} open={open} job={job} />}
-      {desk.problem.value !== null && <Notice kind="error">{desk.problem.value}</Notice>}
-      <Kept desk={desk} online={session.online.value} />
-      {job === null && <Before desk={desk} />}
+      {editor.problem.value !== null && <Notice kind="error">{editor.problem.value}</Notice>}
+      <Kept editor={editor} online={session.online.value} />
+      {job === null && <Before editor={editor} />}
       {job !== null && open !== null && !embedded && <Timeline open={open} job={job} />}
-      {sharing.value && <Share desk={desk} queue={queue} onClose={() => (sharing.value = false)} />}
+      {sharing.value && <Share editor={editor} queue={queue} onClose={() => (sharing.value = false)} />}
     </div>
   );
 }
 
-function NoState({ desk, open }: { desk: Desk; open: OpenJob | null }) {
-  const words = desk.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
+function NoState({ editor, open }: { editor: JobEditor; open: OpenJob | null }) {
+  const words = editor.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
   return (
     <span class="state quiet">
       <span class="dot" aria-hidden="true" />
@@ -87,15 +87,15 @@ const ACTIONS: Readonly<Record<Wish, [now: string, doing: string]>> = {
   delete: ["Delete result", "Deleting…"],
 };
 
-function MainAction({ desk, job }: { desk: Desk; job: Job | null }) {
+function MainAction({ editor, job }: { editor: JobEditor; job: Job | null }) {
   const over = job !== null && isOver(job);
   const main: Wish = job === null ? "run" : over ? "again" : "stop";
-  const problems = desk.validated.value?.problems ?? [];
+  const problems = editor.validated.value?.problems ?? [];
   // A job that is named but gone can be run when its definition is still here.
-  const impossible = main !== "stop" && (desk.blank.value || problems.length > 0 || (desk.fixed.value !== null && job === null));
-  const busy = desk.busy.value;
-  const kept = desk.wish.value;
-  const act = (wish: Wish) => desk.want(wish);
+  const impossible = main !== "stop" && (editor.blank.value || problems.length > 0 || (editor.fixed.value !== null && job === null));
+  const busy = editor.busy.value;
+  const kept = editor.wish.value;
+  const act = (wish: Wish) => editor.want(wish);
   useKeys([
     ...(impossible ? [] : [{ key: "r", says: main === "stop" ? "Stop the job" : ACTIONS[main][0], act: () => act(main) }]),
   ]);
@@ -121,17 +121,17 @@ function MainAction({ desk, job }: { desk: Desk; job: Job | null }) {
 }
 
 /** What is wanted and can't be done yet: it is kept, and said. */
-function Kept({ desk, online }: { desk: Desk; online: boolean }) {
-  const wish = desk.wish.value;
+function Kept({ editor, online }: { editor: JobEditor; online: boolean }) {
+  const wish = editor.wish.value;
   if (wish === null) return null;
-  const waits = desk.uploading.value;
+  const waits = editor.uploading.value;
   const why = online
     ? `It is sent when ${plural(waits, "input has", "inputs have")} been sent.`
     : `The hub is not connected. “${ACTIONS[wish][0]}” is kept, and done when it is back.`;
   return (
     <Notice kind="info">
       <span>{why}</span>
-      <button type="button" class="quiet" onClick={() => desk.forgo()}>
+      <button type="button" class="quiet" onClick={() => editor.forgo()}>
         Don't
       </button>
     </Notice>
@@ -139,9 +139,9 @@ function Kept({ desk, online }: { desk: Desk; online: boolean }) {
 }
 
 /** Before a run: whether it could be run now. */
-function Before({ desk }: { desk: Desk }) {
-  const found = desk.validated.value;
-  if (found === null || desk.blank.value) return null;
+function Before({ editor }: { editor: JobEditor }) {
+  const found = editor.validated.value;
+  if (found === null || editor.blank.value) return null;
   const problems = found.problems ?? [];
   if (problems.length > 0) {
     return (

@@ -2,19 +2,19 @@
 
 import { useSignal } from "@preact/signals";
 import type { Build, Definition, Problem } from "../protocol/messages";
-import type { Desk } from "../state/desk";
+import type { JobEditor } from "../state/job-editor";
 import { isObject } from "../job/address";
 import { plural } from "../text/format";
-import { Editor } from "./editor";
+import { TextEditor } from "./text-editor";
 import { EnvRows, Field, Words } from "./fields";
 import { useKeys } from "./keys";
 
-export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: string }) {
+export function Settings({ editor, defaultImage }: { editor: JobEditor; defaultImage: string }) {
   const view = useSignal<"form" | "json">("form");
-  const problems = desk.validated.value?.problems ?? [];
+  const problems = editor.validated.value?.problems ?? [];
   useKeys([
-    { key: "z", ctrl: true, says: "Undo the last edit", act: () => desk.undo() },
-    { key: "y", ctrl: true, says: "Do it again", act: () => desk.redo() },
+    { key: "z", ctrl: true, says: "Undo the last edit", act: () => editor.undo() },
+    { key: "y", ctrl: true, says: "Do it again", act: () => editor.redo() },
   ]);
   return (
     <section aria-labelledby="settings-title" class="settings" data-testid="settings">
@@ -24,10 +24,10 @@ export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: str
           {problems.length > 0 && <span class="bad">{plural(problems.length, "problem")}</span>}
         </h2>
         <div class="section-tools">
-          <button type="button" class="quiet" disabled={desk.past.value.length === 0} onClick={() => desk.undo()}>
+          <button type="button" class="quiet" disabled={editor.past.value.length === 0} onClick={() => editor.undo()}>
             Undo
           </button>
-          <button type="button" class="quiet" disabled={desk.future.value.length === 0} onClick={() => desk.redo()}>
+          <button type="button" class="quiet" disabled={editor.future.value.length === 0} onClick={() => editor.redo()}>
             Redo
           </button>
           <span class="segments" role="group" aria-label="View of the settings">
@@ -40,19 +40,19 @@ export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: str
           </span>
         </div>
       </div>
-      {view.value === "form" ? <Form desk={desk} problems={problems} defaultImage={defaultImage} /> : <JsonForm desk={desk} problems={problems} />}
+      {view.value === "form" ? <Form editor={editor} problems={problems} defaultImage={defaultImage} /> : <JsonForm editor={editor} problems={problems} />}
     </section>
   );
 }
 
-function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly Problem[]; defaultImage: string }) {
-  const job = desk.params.value.job ?? {};
+function Form({ editor, problems, defaultImage }: { editor: JobEditor; problems: readonly Problem[]; defaultImage: string }) {
+  const job = editor.params.value.job ?? {};
   const built = useSignal(job.build !== undefined);
   const builds = built.value || job.build !== undefined;
   const set = (field: keyof Definition, value: unknown) =>
-    desk.edit(field, (draft) => ({ ...draft, job: { ...draft.job, [field]: value } as Definition }));
+    editor.edit(field, (draft) => ({ ...draft, job: { ...draft.job, [field]: value } as Definition }));
   const need = (field: string, value: unknown) =>
-    desk.edit(field, (draft) => ({ ...draft, job: { ...draft.job, requirements: compact({ ...draft.job.requirements, [field]: value }) } }));
+    editor.edit(field, (draft) => ({ ...draft, job: { ...draft.job, requirements: compact({ ...draft.job.requirements, [field]: value }) } }));
   const wrong = (...paths: string[]) => {
     const found = problems.find(({ field }) => paths.some((path) => field === `definition.${path}` || field.startsWith(`definition.${path}.`)));
     return found?.message ?? null;
@@ -92,7 +92,7 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
         </span>
       </div>
       {builds ? (
-        <BuildFields desk={desk} build={job.build ?? {}} wrong={wrong} />
+        <BuildFields editor={editor} build={job.build ?? {}} wrong={wrong} />
       ) : (
         <Field
           label="Image"
@@ -108,7 +108,7 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
         <Words label="Entrypoint" value={job.entrypoint} problem={wrong("entrypoint")} onWords={(words) => set("entrypoint", words)} />
         <Field label="Working directory" value={job.workdir ?? ""} problem={wrong("workdir")} onText={(text) => set("workdir", text)} />
       </details>
-      <EnvRows env={job.env ?? {}} fixed={desk.params.value.env} problem={wrong("env")} onEnv={(env) => set("env", env)} />
+      <EnvRows env={job.env ?? {}} fixed={editor.params.value.env} problem={wrong("env")} onEnv={(env) => set("env", env)} />
       <div class="form-grid">
         <Field label="CPUs" value={text(needs.cpus)} placeholder="1" problem={wrong("requirements.cpus")} onText={(value) => need("cpus", numeric(value))} />
         <Field
@@ -145,9 +145,9 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
   );
 }
 
-function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: (...paths: string[]) => string | null }) {
+function BuildFields({ editor, build, wrong }: { editor: JobEditor; build: Build; wrong: (...paths: string[]) => string | null }) {
   const set = (field: keyof Build, value: unknown) =>
-    desk.edit(`build ${field}`, (draft) => ({ ...draft, job: { ...draft.job, build: compact({ ...draft.job.build, [field]: value }) as Build } }));
+    editor.edit(`build ${field}`, (draft) => ({ ...draft, job: { ...draft.job, build: compact({ ...draft.job.build, [field]: value }) as Build } }));
   const editing = useSignal(build.dockerfile !== undefined);
   return (
     <>
@@ -161,7 +161,7 @@ function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: 
       {editing.value ? (
         <div class="field">
           <span class="label">Dockerfile</span>
-          <Editor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
+          <TextEditor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
         </div>
       ) : (
         <button type="button" class="quiet start" onClick={() => (editing.value = true)}>
@@ -185,15 +185,15 @@ function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: 
 }
 
 /** The same definition as text; what can't be read is said and not applied. */
-function JsonForm({ desk, problems }: { desk: Desk; problems: readonly Problem[] }) {
-  const job = desk.params.value.job ?? {};
+function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly Problem[] }) {
+  const job = editor.params.value.job ?? {};
   const wrong = useSignal<string | null>(null);
   const written = useSignal<string | null>(null);
   const said = JSON.stringify(job, null, 2);
   const same = written.value !== null && sameJson(written.value, job);
   return (
     <div class="form">
-      <Editor
+      <TextEditor
         name="definition.json"
         label="The definition as JSON"
         text={wrong.value !== null || same ? (written.value as string) : said}
@@ -203,7 +203,7 @@ function JsonForm({ desk, problems }: { desk: Desk; problems: readonly Problem[]
             const value = JSON.parse(text) as unknown;
             if (!isObject(value)) throw new Error("a definition is an object: { … }");
             wrong.value = null;
-            desk.edit("json", (draft) => ({ ...draft, job: value as Definition }));
+            editor.edit("json", (draft) => ({ ...draft, job: value as Definition }));
           } catch (error) {
             wrong.value = `Not applied: ${(error as Error).message}`;
           }

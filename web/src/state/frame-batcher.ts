@@ -20,7 +20,7 @@ export const nextFrame: Schedule = (work) => {
 };
 
 /** Gathers items and hands them over together, at most once per frame and in the order they came. */
-export class FrameQueue<T> {
+export class FrameBatcher<T> {
   #items: T[] = [];
   #scheduled = false;
 

@@ -23,7 +23,7 @@ export interface Draft {
 /** What a person wants done to the job. */
 export type Wish = "run" | "again" | "stop" | "delete";
 
-export interface DeskOptions {
+export interface JobEditorOptions {
   session: Session;
   /** Puts new parameters into the address; `push` when the back button shall lead to the old ones. */
   write: (params: ReadonlyMap<string, string>, push: boolean) => void;
@@ -42,7 +42,7 @@ const STEP_MS = 1500;
 
 type Params = ReadonlyMap<string, string>;
 
-export class Desk {
+export class JobEditor {
   readonly raw: Signal<Params> = signal(new Map());
   readonly params: ReadonlySignal<JobParams> = computed(() => readParams(this.raw.value));
   /** Inputs that the page around this one pipes in. */
@@ -67,7 +67,7 @@ export class Desk {
   /** Uploads that a run must wait for. */
   readonly uploading: Signal<number> = signal(0);
 
-  readonly #options: DeskOptions;
+  readonly #options: JobEditorOptions;
   readonly #session: Session;
   readonly #stops: (() => void)[] = [];
   #step = { field: "", time: 0 };
@@ -75,7 +75,7 @@ export class Desk {
   #looking: ReturnType<typeof setTimeout> | undefined;
   #checking: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: DeskOptions) {
+  constructor(options: JobEditorOptions) {
     this.#options = options;
     this.#session = options.session;
   }

@@ -6,7 +6,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { sentence } from "../protocol/errors";
 import type { DataRef } from "../protocol/messages";
-import type { Desk } from "./desk";
+import type { JobEditor } from "./job-editor";
 import type { Session } from "./session";
 import { type Progress, upload } from "./upload";
 
@@ -32,7 +32,7 @@ const MOST_FILES = 10_000;
 /** Uploads that run at once. */
 const AT_ONCE = 2;
 
-export class Inbox {
+export class JobFiles {
   readonly uploads: Signal<readonly Upload[]> = signal([]);
   readonly problem: Signal<string | null> = signal(null);
   /** Texts that this page sent or read, by their sha256: to be edited without fetching them. */
@@ -41,7 +41,7 @@ export class Inbox {
   readonly #waiting: Upload[] = [];
 
   constructor(
-    private readonly desk: Desk,
+    private readonly editor: JobEditor,
     private readonly session: Session,
     private readonly hub: string,
   ) {}
@@ -49,7 +49,7 @@ export class Inbox {
   /** Takes files that a person dropped, pasted or picked. */
   async add(files: readonly Incoming[]): Promise<void> {
     this.problem.value = null;
-    const { job, files: texts } = this.desk.draft();
+    const { job, files: texts } = this.editor.draft();
     const before = Object.keys(job.inputs ?? {}).length + Object.keys(texts).length;
     if (before + files.length > MOST_FILES) {
       this.problem.value = `A job has at most ${MOST_FILES} files, and these would be ${before + files.length}. Pack them into an archive.`;
@@ -64,14 +64,14 @@ export class Inbox {
 
   /** Sets a text; one that is too long for the address is sent instead. */
   putText(name: string, text: string): void {
-    const others = Object.entries(this.desk.draft().files).reduce((sum, [key, each]) => sum + (key === name ? 0 : each.length), 0);
+    const others = Object.entries(this.editor.draft().files).reduce((sum, [key, each]) => sum + (key === name ? 0 : each.length), 0);
     if (text.length <= TEXT_BYTES && others + text.length <= TEXTS_BYTES) {
-      this.desk.edit(`file ${name}`, ({ job, files }) => ({ job: without(job, name), files: { ...files, [name]: text } }));
+      this.editor.edit(`file ${name}`, ({ job, files }) => ({ job: without(job, name), files: { ...files, [name]: text } }));
     } else this.#send(name, new Blob([text], { type: "text/plain" }), text);
   }
 
   remove(name: string): void {
-    this.desk.edit("", ({ job, files }) => {
+    this.editor.edit("", ({ job, files }) => {
       const left = { ...files };
       delete left[name];
       return { job: without(job, name), files: left };
@@ -79,7 +79,7 @@ export class Inbox {
   }
 
   rename(before: string, name: string): void {
-    this.desk.edit(`name ${before}`, ({ job, files }) => {
+    this.editor.edit(`name ${before}`, ({ job, files }) => {
       const moved = Object.fromEntries(Object.entries(files).map(([key, text]) => [key === before ? clean(name) : key, text]));
       const move = (refs: Record<string, DataRef> | undefined) =>
         refs && Object.fromEntries(Object.entries(refs).map(([key, ref]) => [key === before ? clean(name) : key, ref]));
@@ -128,7 +128,7 @@ export class Inbox {
       stop: new AbortController(),
     };
     this.uploads.value = [...this.uploads.peek(), one];
-    this.desk.uploading.value += 1;
+    this.editor.uploading.value += 1;
     this.#waiting.push(one);
     void this.#work(text);
   }
@@ -143,7 +143,7 @@ export class Inbox {
         const ref = await this.store(blob, (now) => (progress.value = now), stop);
         if (text !== undefined) this.texts.set(String(ref.value), text);
         if (!stop.signal.aborted) {
-          this.desk.edit(`file ${name}`, ({ job, files }) => {
+          this.editor.edit(`file ${name}`, ({ job, files }) => {
             const left = { ...files };
             delete left[name];
             return { job: { ...without(job, name), inputs: { ...without(job, name).inputs, [name]: ref } }, files: left };
@@ -153,7 +153,7 @@ export class Inbox {
       } catch (error) {
         if (!stop.signal.aborted) {
           problem.value = sentence(error);
-          this.desk.uploading.value -= 1;
+          this.editor.uploading.value -= 1;
         }
       }
     }
@@ -162,7 +162,7 @@ export class Inbox {
 
   #drop(one: Upload): void {
     if (!this.uploads.peek().includes(one)) return;
-    if (one.problem.peek() === null) this.desk.uploading.value -= 1;
+    if (one.problem.peek() === null) this.editor.uploading.value -= 1;
     this.uploads.value = this.uploads.peek().filter((each) => each !== one);
   }
 

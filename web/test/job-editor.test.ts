@@ -3,14 +3,14 @@ import { WebSocket as NodeSocket } from "ws";
 import { rawParams, readParams, withJob } from "../src/job/address";
 import { jobId } from "../src/job/identity";
 import { Backoff } from "../src/protocol/backoff";
-import { Desk } from "../src/state/desk";
+import { JobEditor } from "../src/state/job-editor";
 import { Session } from "../src/state/session";
 import { FakeHub } from "./fake-hub.js";
 
-describe("the desk", () => {
+describe("the job editor", () => {
   let hub: FakeHub;
   let session: Session;
-  let desk: Desk;
+  let editor: JobEditor;
   let written: [string, boolean][];
 
   beforeEach(async () => {
@@ -27,7 +27,7 @@ describe("the desk", () => {
     session.start();
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     written = [];
-    desk = new Desk({
+    editor = new JobEditor({
       session,
       settle: 1,
       write: (params, push) => written.push([JSON.stringify(readParams(params).job), push]),
@@ -35,60 +35,60 @@ describe("the desk", () => {
   });
 
   afterEach(async () => {
-    desk.stop();
+    editor.stop();
     session.stop();
     await hub.close();
   });
 
   const take = (job: object, more = "") => {
-    desk.take(withJob(rawParams(`#?${more}`), job, {}));
-    desk.start();
+    editor.take(withJob(rawParams(`#?${more}`), job, {}));
+    editor.start();
   };
   const submits = () => [...hub.peers].flatMap((peer) => peer.received.filter((message) => message["type"] === "submit"));
-  const setCommand = (command: string) => desk.edit("command", (draft) => ({ ...draft, job: { ...draft.job, command } }));
+  const setCommand = (command: string) => editor.edit("command", (draft) => ({ ...draft, job: { ...draft.job, command } }));
 
   it("opens the job that the address holds, and runs it", async () => {
     take({ image: "a", command: "b" });
-    await vi.waitFor(() => expect(desk.open.value?.unknown.value).toBe(true));
-    desk.want("run");
-    await vi.waitFor(() => expect(desk.open.value?.job.value?.state).toBe("Queued"));
-    expect(desk.answer.value?.answer).toBe("queued");
+    await vi.waitFor(() => expect(editor.open.value?.unknown.value).toBe(true));
+    editor.want("run");
+    await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
+    expect(editor.answer.value?.answer).toBe("queued");
     expect(submits()[0]).toMatchObject({ definition: { image: "a", command: "b", env: {} }, reuse: "cached" });
   });
 
   it("is another job with each edit, and never shows what became of the one before", async () => {
     take({ image: "a", command: "b" });
-    desk.want("run");
-    await vi.waitFor(() => expect(desk.open.value?.job.value?.state).toBe("Queued"));
-    const before = desk.id.value;
+    editor.want("run");
+    await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
+    const before = editor.id.value;
     setCommand("c");
-    expect(desk.id.value).not.toBe(before);
-    expect(desk.open.value).toBeNull();
-    await vi.waitFor(() => expect(desk.open.value?.unknown.value).toBe(true));
-    desk.undo();
-    expect(desk.id.value).toBe(before);
-    await vi.waitFor(() => expect(desk.open.value?.job.value?.state).toBe("Queued"));
+    expect(editor.id.value).not.toBe(before);
+    expect(editor.open.value).toBeNull();
+    await vi.waitFor(() => expect(editor.open.value?.unknown.value).toBe(true));
+    editor.undo();
+    expect(editor.id.value).toBe(before);
+    await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
   });
 
   it("makes one step of what is typed into a field, and undoes and redoes steps", () => {
     take({ command: "a" });
     for (const text of ["ab", "abc", "abcd"]) setCommand(text);
-    desk.edit("image", (draft) => ({ ...draft, job: { ...draft.job, image: "x" } }));
+    editor.edit("image", (draft) => ({ ...draft, job: { ...draft.job, image: "x" } }));
     expect(written.map(([, push]) => push)).toEqual([true, false, false, true]);
-    desk.undo();
-    expect(desk.params.value.job).toEqual({ command: "abcd" });
-    desk.undo();
-    expect(desk.params.value.job).toEqual({ command: "a" });
-    desk.redo();
-    desk.redo();
-    expect(desk.params.value.job).toEqual({ command: "abcd", image: "x" });
-    expect(desk.future.value).toEqual([]);
+    editor.undo();
+    expect(editor.params.value.job).toEqual({ command: "abcd" });
+    editor.undo();
+    expect(editor.params.value.job).toEqual({ command: "a" });
+    editor.redo();
+    editor.redo();
+    expect(editor.params.value.job).toEqual({ command: "abcd", image: "x" });
+    expect(editor.future.value).toEqual([]);
   });
 
   it("drops what was emptied", () => {
     take({ command: "a", image: "b" });
     setCommand("");
-    expect(desk.params.value.job).toEqual({ image: "b" });
+    expect(editor.params.value.job).toEqual({ image: "b" });
   });
 
   it("keeps what is wanted while the hub is away, and forgoes it when told", async () => {
@@ -96,29 +96,29 @@ describe("the desk", () => {
     hub.refusing = true;
     hub.drop();
     await vi.waitFor(() => expect(session.online.value).toBe(false));
-    desk.want("run");
-    expect(desk.wish.value).toBe("run");
-    desk.forgo();
+    editor.want("run");
+    expect(editor.wish.value).toBe("run");
+    editor.forgo();
     hub.refusing = false;
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     expect(submits()).toEqual([]);
     hub.refusing = true;
     hub.drop();
     await vi.waitFor(() => expect(session.online.value).toBe(false));
-    desk.want("run");
+    editor.want("run");
     hub.refusing = false;
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
-    expect(desk.wish.value).toBeNull();
+    expect(editor.wish.value).toBeNull();
   });
 
   it("waits with a run until inputs have been sent", async () => {
     take({ command: "a" });
-    desk.uploading.value = 1;
-    desk.want("run");
+    editor.uploading.value = 1;
+    editor.want("run");
     await new Promise((resolve) => setTimeout(resolve, 0));
-    expect(desk.wish.value).toBe("run");
+    expect(editor.wish.value).toBe("run");
     expect(submits()).toEqual([]);
-    desk.uploading.value = 0;
+    editor.uploading.value = 0;
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
   });
 
@@ -127,7 +127,7 @@ describe("the desk", () => {
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
     setCommand("b");
     await vi.waitFor(() => expect(submits()).toHaveLength(2));
-    desk.piped.value = { x: { value: "1", type: "utf8" } };
+    editor.piped.value = { x: { value: "1", type: "utf8" } };
     await vi.waitFor(() => expect(submits()).toHaveLength(3));
     expect(submits()[2]?.["definition"]).toMatchObject({ command: "b", inputs: { x: { value: "1" } } });
   });
@@ -136,39 +136,39 @@ describe("the desk", () => {
     const id = jobId({ command: "a" });
     hub.add({ id, rev: 1, state: "Finished", queued: 5, verdict: { ok: true, reason: "Success" } });
     take({ command: "a" }, "autostart=true");
-    await vi.waitFor(() => expect(desk.open.value?.job.value?.state).toBe("Finished"));
+    await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Finished"));
     expect(submits()).toEqual([]);
   });
 
   it("says what is wrong with the definition as it is now", async () => {
     hub.problems = [{ field: "definition.image", message: "no such image" }];
     take({ command: "a" });
-    await vi.waitFor(() => expect(desk.validated.value?.problems).toEqual(hub.problems));
+    await vi.waitFor(() => expect(editor.validated.value?.problems).toEqual(hub.problems));
     hub.problems = [];
     setCommand("b");
-    expect(desk.validated.value).toBeNull();
-    await vi.waitFor(() => expect(desk.validated.value?.ok).toBe(true));
+    expect(editor.validated.value).toBeNull();
+    await vi.waitFor(() => expect(editor.validated.value?.ok).toBe(true));
   });
 
   it("shows a job by its id, and makes it its own with the first edit", async () => {
     const definition = { image: "a", configFiles: { f: { type: "utf8", value: "text" } } };
     hub.add({ id: "9".repeat(64), rev: 1, state: "Running", queued: 5 }, definition);
-    desk.takeJob("9".repeat(64), new Map([["queue", "q"]]));
-    desk.start();
-    await vi.waitFor(() => expect(desk.params.value.job).toEqual({ image: "a" }));
-    expect(desk.params.value.files).toEqual({ f: "text" });
-    expect(desk.id.value).toBe("9".repeat(64));
+    editor.takeJob("9".repeat(64), new Map([["queue", "q"]]));
+    editor.start();
+    await vi.waitFor(() => expect(editor.params.value.job).toEqual({ image: "a" }));
+    expect(editor.params.value.files).toEqual({ f: "text" });
+    expect(editor.id.value).toBe("9".repeat(64));
     expect(written).toEqual([]);
     setCommand("b");
-    expect(desk.fixed.value).toBeNull();
-    expect(desk.definition.value).toEqual({ image: "a", command: "b", env: {}, configFiles: definition.configFiles });
+    expect(editor.fixed.value).toBeNull();
+    expect(editor.definition.value).toEqual({ image: "a", command: "b", env: {}, configFiles: definition.configFiles });
     expect(written).toHaveLength(1);
   });
 
   it("submits in the slot and with the limit that the address says", async () => {
     const control = btoa(encodeURIComponent(JSON.stringify({ namespace: "ns", maxDuration: "2m" })));
     take({ command: "a" }, `control=${control}&maxJobDuration=30s`);
-    desk.want("run");
+    editor.want("run");
     await vi.waitFor(() => expect(submits()[0]).toMatchObject({ namespace: "ns", time_limit: 30_000 }));
   });
 
@@ -178,16 +178,16 @@ describe("the desk", () => {
     await vi.waitFor(() => expect(session.defaultImage.value).toBe("busybox:1"));
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     take({ command: "a" });
-    desk.want("run");
+    editor.want("run");
     await vi.waitFor(() => expect(submits()[0]?.["definition"]).toMatchObject({ image: "busybox:1" }));
-    expect(desk.params.value.job).toEqual({ command: "a", image: "busybox:1" });
+    expect(editor.params.value.job).toEqual({ command: "a", image: "busybox:1" });
   });
 
   it("says a refusal", async () => {
     take({ command: "a" });
     hub.refusal = { code: "quota", message: "the queue is full" };
-    desk.want("run");
-    await vi.waitFor(() => expect(desk.problem.value).toBe("The queue is full"));
-    expect(desk.busy.value).toBeNull();
+    editor.want("run");
+    await vi.waitFor(() => expect(editor.problem.value).toBe("The queue is full"));
+    expect(editor.busy.value).toBeNull();
   });
 });

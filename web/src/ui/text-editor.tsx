@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { CodeEditor } from "../extra/code-editor";
 
-export function Editor(props: { name: string; label: string; text: string; onText: (text: string) => void }) {
+export function TextEditor(props: { name: string; label: string; text: string; onText: (text: string) => void }) {
   const { name, label, text } = props;
   const place = useRef<HTMLDivElement>(null);
   const editor = useRef<CodeEditor | null>(null);

@@ -3,7 +3,7 @@ import { PLAIN, spans, styleAfter } from "../src/log/ansi";
 import { HEADING, LINE, LogLayout, columnsOf, rowsOf } from "../src/log/layout";
 import { LogSearch } from "../src/log/search";
 import type { Phase, WireLine } from "../src/protocol/messages";
-import { JobLog } from "../src/state/log";
+import { JobLog } from "../src/log/job-log";
 
 const lines = (from: number, to: number, phase: Phase = "running"): WireLine[] =>
   Array.from({ length: to - from }, (_, n) => [from + n, 0, 0, `line ${from + n}`, phase]);

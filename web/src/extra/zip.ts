@@ -1,7 +1,7 @@
 /** Many files as one archive, streamed: nothing of it is held whole where the browser can write to the disk. */
 
 import { downloadZip } from "client-zip";
-import { saveBlob } from "../ui/download";
+import { saveBlob } from "../files/download";
 
 export interface ZipEntry {
   path: string;

@@ -6,7 +6,7 @@
  */
 
 import type { Phase } from "../protocol/messages";
-import type { Hole, JobLog } from "../state/log";
+import type { Hole, JobLog } from "./job-log";
 import { plainText } from "./ansi";
 
 /** A stretch of lines of one phase, with a heading of its own. */

@@ -1,7 +1,7 @@
 /** Looks for words in a log without holding up the page: a slice of lines at a time, and new lines as they come. */
 
 import { type Signal, signal } from "@preact/signals";
-import type { JobLog } from "../state/log";
+import type { JobLog } from "./job-log";
 import { plainText } from "./ansi";
 
 /** Lines looked at in one go: a few milliseconds. */

@@ -21,7 +21,7 @@ import type {
 import { hubNow, setHubTime } from "./clock";
 import { FrameBatcher, type Schedule } from "./frame-batcher";
 import { type Job, summaryOf } from "./job";
-import { JobLog } from "./log";
+import { JobLog } from "../log/job-log";
 import { QueueStore } from "./queue";
 
 export interface OpenJob {

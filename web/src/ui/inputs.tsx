@@ -7,7 +7,7 @@ import type { DataRef } from "../protocol/messages";
 import type { JobEditor } from "../state/job-editor";
 import type { JobFiles, Upload } from "../state/job-files";
 import { plural, size } from "../text/format";
-import { droppedFiles, pickedFiles } from "./dropped";
+import { droppedFiles, pickedFiles } from "../files/dropped";
 import { TextEditor } from "./text-editor";
 import { Notice } from "./notice";
 

@@ -10,7 +10,7 @@ import type { Job } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { shortId } from "../text/format";
 import { stateWords } from "../text/words";
-import { droppedFiles } from "./dropped";
+import { droppedFiles } from "../files/dropped";
 import { Inputs } from "./inputs";
 import { JobHead } from "./job-head";
 import { LogView } from "./log-view";

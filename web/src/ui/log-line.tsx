@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { type Colour, type Span, type Style, spans } from "../log/ansi";
 import { LINE } from "../log/layout";
 import { STDERR, SYSTEM } from "../protocol/messages";
-import type { Line } from "../state/log";
+import type { Line } from "../log/job-log";
 import { fullTime } from "../text/format";
 
 const LINK = /https?:\/\/[^\s<>"'`)\]}]+[^\s<>"'`)\]}.,;:!?]/g;

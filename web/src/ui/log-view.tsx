@@ -10,13 +10,13 @@ import { plainText } from "../log/ansi";
 import { LogSearch } from "../log/search";
 import { type QueueAddress, queueUrl } from "../route";
 import { isOver, type Job } from "../state/job";
-import type { Hole, JobLog } from "../state/log";
+import type { Hole, JobLog } from "../log/job-log";
 import { remembered } from "../state/remembered";
 import type { OpenJob } from "../state/session";
 import { count, duration, plural, shortId } from "../text/format";
 import { PHASE_NOUNS } from "../text/words";
 import { CopyButton } from "./copy";
-import { saveText } from "./download";
+import { saveText } from "../files/download";
 import { useKeys } from "./keys";
 import { LineView } from "./log-line";
 

@@ -7,7 +7,7 @@
  */
 
 import { type Signal, signal } from "@preact/signals";
-import { PLAIN, type Style, styleAfter } from "../log/ansi";
+import { PLAIN, type Style, styleAfter } from "./ansi";
 import type { Phase, WireLine } from "../protocol/messages";
 
 export interface Line {

@@ -91,7 +91,7 @@ class Boundary extends Component<{ children: ComponentChildren }, { error: strin
       <main class="page">
         <h1 class="wordmark">Asman</h1>
         <Notice kind="error">
-          The page made a mistake and stopped: {this.state.error}. Your jobs are not affected.
+          An error stopped this page: {this.state.error}. Your jobs are not affected.
           <button type="button" class="quiet" onClick={() => location.reload()}>
             Reload the page
           </button>

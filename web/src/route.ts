@@ -74,7 +74,7 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
   if (kind === "j") {
     const job = rest.replace(/\/$/, "");
     if (!JOB_ID.test(job)) {
-      return { page: "start", problem: `“${short(job)}” is not a job's id: one has 64 digits from 0 to f. Check the link.` };
+      return { page: "start", problem: `“${short(job)}” is not a job id. A job id has 64 hexadecimal digits. Check the link.` };
     }
     if (problem !== null) return { page: "start", problem };
     return queue === null ? { page: "lost-job", job } : { page: "result", queue, job };
@@ -123,7 +123,7 @@ export function newQueueName(): string {
 }
 
 function badQueue(name: string): string {
-  return `“${short(name)}” is not a queue's name: one has 1 to 128 letters, digits, dots, “_” or “-”. Check the link, or open another queue below.`;
+  return `“${short(name)}” is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link, or open another queue below.`;
 }
 
 function short(text: string): string {

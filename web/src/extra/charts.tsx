@@ -42,7 +42,7 @@ export function Charts({ session }: { session: Session }) {
     <div class="chart-grid" data-testid="charts" data-samples={samples.times.length}>
       <Chart title="Queued" counts unit={whole} series={[["queued", 0]]} data={[samples.times, samples.queued]} />
       <Chart title="Running" counts unit={whole} series={[["running", 1]]} data={[samples.times, samples.running]} />
-      <Chart title="Finished in a second" unit={whole} series={[["finished", 2]]} data={[samples.times, samples.rate]} />
+      <Chart title="Finished per second" unit={whole} series={[["finished", 2]]} data={[samples.times, samples.rate]} />
       <Chart
         title="Wait and run time (median)"
         unit={(ms) => (ms === null ? "–" : duration(ms))}

@@ -39,7 +39,7 @@ export async function saveZip(name: string, files: readonly ZipEntry[], told: (b
 async function* each(files: readonly ZipEntry[]) {
   for (const { path, href, size } of files) {
     const input = await fetch(href);
-    if (!input.ok) throw new Error(`${path} could not be fetched (status ${input.status}), so there is no archive. Try again.`);
+    if (!input.ok) throw new Error(`${path} could not be fetched (HTTP status ${input.status}), so no archive was written. Try again.`);
     yield { name: path, input, size };
   }
 }

@@ -105,7 +105,7 @@ export function readJson(text: string): unknown {
   try {
     bytes = atob(plain(text).replaceAll("-", "+").replaceAll("_", "/"));
   } catch {
-    throw new Error("it is not base64; the link may have been cut or changed on its way");
+    throw new Error("it is not base64; the link may have been cut off or changed");
   }
   // Percent-encoded JSON has no brackets and quotes; plain JSON may hold percent signs of its own, so it goes first.
   const plainFirst = /^\s*[[{"]/.test(bytes);
@@ -117,7 +117,7 @@ export function readJson(text: string): unknown {
       // The other form may be it.
     }
   }
-  throw new Error("it holds no JSON; the link may have been cut or changed on its way");
+  throw new Error("it contains no JSON; the link may have been cut off or changed");
 }
 
 /** What a fragment says of a job. */
@@ -129,7 +129,7 @@ export function readParams(raw: ReadonlyMap<string, string>): JobParams {
     try {
       const value = readJson(text);
       if (is(value)) return value;
-      problems.push({ name, why: `it holds ${kind(value)} where ${wanted} belongs` });
+      problems.push({ name, why: `it must contain ${wanted}, but contains ${kind(value)}` });
     } catch (error) {
       problems.push({ name, why: (error as Error).message });
     }
@@ -137,20 +137,20 @@ export function readParams(raw: ReadonlyMap<string, string>): JobParams {
   };
   const flag = (name: string) => {
     const text = plain(raw.get(name) ?? "");
-    if (text !== "" && text !== "true" && text !== "false") problems.push({ name, why: "it is “true”, or left out" });
+    if (text !== "" && text !== "true" && text !== "false") problems.push({ name, why: "it must be “true” or “false”" });
     return text === "true";
   };
   const env: Record<string, string> = {};
   for (const [name, text] of raw) if (!OWN.has(name) && !isInjected(name)) env[name] = plain(text);
   const maxJobDuration = plain(raw.get("maxJobDuration") ?? "");
   if (maxJobDuration !== "" && parseDuration(maxJobDuration) === null) {
-    problems.push({ name: "maxJobDuration", why: `“${maxJobDuration}” is not a duration: write 90s, 20m or 1h30m` });
+    problems.push({ name: "maxJobDuration", why: `“${maxJobDuration}” is not a duration; write it as 90s, 20m or 1h30m` });
   }
   return {
-    job: json("job", isObject, "a job's definition") as Definition | null,
+    job: json("job", isObject, "a job definition") as Definition | null,
     files: json("inputs", isTexts, "texts by file name") ?? {},
     env,
-    control: json("control", isObject, "how the job is submitted") as Control | null,
+    control: json("control", isObject, "submission options") as Control | null,
     maxJobDuration,
     autostart: flag("autostart"),
     allowSetJob: flag("allowsetjob"),
@@ -214,7 +214,7 @@ function isTexts(value: unknown): value is Record<string, string> {
 }
 
 function kind(value: unknown): string {
-  return Array.isArray(value) ? "a list" : value === null ? "nothing" : isObject(value) ? "other values" : `a ${typeof value}`;
+  return Array.isArray(value) ? "a list" : value === null ? "null" : isObject(value) ? "other values" : `a ${typeof value}`;
 }
 
 function utf8(bytes: string): string {

@@ -77,7 +77,7 @@ function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
       }
       if (mine === turn && JSON.stringify(refs) !== JSON.stringify(editor.piped.peek())) editor.piped.value = refs;
     } catch (error) {
-      jobFiles.problem.value = `What was piped in could not be taken: ${sentence(error)}`;
+      jobFiles.problem.value = `The values piped in could not be used: ${sentence(error)}`;
     } finally {
       editor.uploading.value -= 1;
     }
@@ -120,7 +120,7 @@ function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
         },
         (error: unknown) => {
           sent = "";
-          editor.problem.value = `Its outputs could not be passed on: ${sentence(error)}`;
+          editor.problem.value = `The job's outputs could not be piped out: ${sentence(error)}`;
         },
       );
     });
@@ -140,7 +140,7 @@ async function valuesOf(
       continue;
     }
     const answer = await fetch(outputHref(queue, job, path));
-    if (!answer.ok) throw new Error(`${path} could not be fetched (status ${answer.status})`);
+    if (!answer.ok) throw new Error(`${path} could not be fetched (HTTP status ${answer.status})`);
     values[path] = await fileUrl(path.split("/").at(-1) ?? path, file.media_type ?? "application/octet-stream", await answer.blob());
   }
   return values;

@@ -19,7 +19,7 @@ export function encodeFrame(messages: readonly Outgoing[]): Uint8Array<ArrayBuff
  */
 export function decodeFrame(data: ArrayBuffer | Uint8Array): Incoming[] {
   const frame = decoder.decode(data);
-  if (!Array.isArray(frame)) throw new Error("a frame is an array of messages");
+  if (!Array.isArray(frame)) throw new Error("a frame must be an array of messages");
   return frame.filter(isMessage);
 }
 

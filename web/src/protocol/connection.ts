@@ -90,7 +90,7 @@ export class Connection {
       const make = this.#options.socket ?? ((url, subprotocol) => new WebSocket(url, subprotocol));
       socket = make(this.#options.url, SUBPROTOCOL);
     } catch {
-      this.#giveUp("This address is no hub's. Check the link.");
+      this.#giveUp("This URL does not belong to a hub. Check the link.");
       return;
     }
     this.#socket = socket;
@@ -223,7 +223,7 @@ export class Connection {
 
   #welcome(socket: WebSocket, welcome: Welcome): void {
     if (welcome.protocol !== PROTOCOL_VERSION) {
-      this.#giveUp("This page is of another version than the hub. Reload the page.");
+      this.#giveUp("This page and the hub have different versions. Reload the page.");
       return;
     }
     this.#backoff.succeeded();

@@ -17,7 +17,7 @@ export class RequestError extends Error {
 export const notConnected = () =>
   new RequestError(
     "connection_failed",
-    "The hub is not connected, so nothing was sent. Try again when the connection is back.",
+    "The page is not connected to the hub, so nothing was sent. Try again when the connection is back.",
     null,
     true,
   );
@@ -25,7 +25,7 @@ export const notConnected = () =>
 export const connectionLost = () =>
   new RequestError(
     "connection_failed",
-    "The connection broke before the hub answered, so it is not known whether it was done. Look at the job's state before you try again.",
+    "The connection broke before the hub answered, so the request may or may not have been carried out. Check the job's state before you try again.",
     null,
     true,
   );
@@ -35,10 +35,10 @@ export const noAnswer = (seconds: number) =>
 
 /** The close codes after which trying again can't help, with what to do. */
 const FINAL: Readonly<Record<number, string>> = {
-  4000: "This page and the hub speak different protocols. Reload the page; if that does not help, update the hub.",
-  4001: "This page is of another version than the hub. Reload the page.",
-  4007: "This link does not give the right to watch the queue. Ask for another one.",
-  4008: "This is not a queue name: one has 1 to 128 letters, digits, dots, '_' or '-'. Check the link.",
+  4000: "This page and the hub use different protocols. Reload the page. If that does not help, update the hub.",
+  4001: "This page and the hub have different versions. Reload the page.",
+  4007: "This link does not allow you to watch the queue. Ask for another link.",
+  4008: "This is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link.",
 };
 
 /** Why a close code is final, in a sentence; undefined when connecting again may help. */

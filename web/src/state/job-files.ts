@@ -52,7 +52,7 @@ export class JobFiles {
     const { job, files: texts } = this.editor.draft();
     const before = Object.keys(job.inputs ?? {}).length + Object.keys(texts).length;
     if (before + files.length > MOST_FILES) {
-      this.problem.value = `A job has at most ${MOST_FILES} files, and these would be ${before + files.length}. Pack them into an archive.`;
+      this.problem.value = `A job can have at most ${MOST_FILES} files; this would make ${before + files.length}. Pack them into an archive.`;
       return;
     }
     for (const { name, blob } of files) {
@@ -94,9 +94,9 @@ export class JobFiles {
     if (known !== undefined) return known;
     const { links } = await this.session.ask("get_blobs", { keys: [sha256] });
     const url = links[0]?.url;
-    if (!url) throw new Error("The hub does not keep this file any more. Add it again.");
+    if (!url) throw new Error("The hub no longer has this file. Add it again.");
     const answer = await fetch(new URL(url, this.hub));
-    if (!answer.ok) throw new Error(`The file could not be fetched (status ${answer.status}).`);
+    if (!answer.ok) throw new Error(`The file could not be fetched (HTTP status ${answer.status}).`);
     const text = await answer.text();
     this.texts.set(sha256, text);
     return text;

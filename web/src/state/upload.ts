@@ -86,7 +86,7 @@ export async function upload(
   const backoff = new Backoff({ first: 300, most: 2000 });
   let fruitless = 0;
   let missing = Infinity;
-  let trouble = "the hub does not say that it has it";
+  let trouble = "the hub did not confirm that the file arrived";
   while (fruitless < PATIENCE) {
     signal.throwIfAborted();
     const ticket = await asked(name, blob.size, options);
@@ -107,7 +107,7 @@ export async function upload(
     missing = Math.min(missing, left);
     if (fruitless > 0 || ticket?.pending) await pause(backoff.next());
   }
-  throw new Error(`It could not be sent: ${trouble}. Try again.`);
+  throw new Error(`The file could not be uploaded: ${trouble}. Try again.`);
 }
 
 /** The ticket of a blob; null when the hub is not there now. */
@@ -136,7 +136,7 @@ async function sendMissing(
   });
   const parts = ticket.parts ?? [];
   if (parts.length === 0) {
-    if (!ticket.url) throw new SendError("the hub did not say where to send it", false);
+    if (!ticket.url) throw new SendError("the hub gave no address for the upload", false);
     await send(to(ticket.url), blob, told, signal);
     return;
   }
@@ -175,7 +175,7 @@ const xhrSend: Send = (to, bytes, sent, signal) =>
         resolve();
       } else reject(new SendError(sentenceOf(request), request.status < 500 && ![408, 409, 425, 429].includes(request.status)));
     };
-    request.onerror = () => reject(new SendError("the connection broke on the way", false));
+    request.onerror = () => reject(new SendError("the connection broke during the upload", false));
     request.onabort = () => reject(signal.reason ?? new DOMException("Stopped", "AbortError"));
     signal.addEventListener("abort", () => request.abort(), { once: true });
     request.send(bytes);
@@ -188,5 +188,5 @@ function sentenceOf(request: XMLHttpRequest): string {
   } catch {
     // Not every store answers in JSON.
   }
-  return `it was refused with status ${request.status}`;
+  return `the upload was refused with HTTP status ${request.status}`;
 }

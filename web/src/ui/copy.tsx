@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 export function CopyButton({ text, label, children }: { text: string | (() => string); label: string; children?: string }) {
   const [said, setSaid] = useState<string | null>(null);
   const copy = async () => {
-    setSaid((await copied(typeof text === "string" ? text : text())) ? "Copied" : "Select it and copy");
+    setSaid((await copied(typeof text === "string" ? text : text())) ? "Copied" : "Select and copy the text");
     setTimeout(() => setSaid(null), 1600);
   };
   return (

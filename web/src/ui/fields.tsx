@@ -110,7 +110,7 @@ export function EnvRows(props: {
       ))}
       {Object.entries(props.fixed).map(([name, value]) => (
         <p class="small muted" key={name}>
-          <code>{`${name}=${value}`}</code> from the address
+          <code>{`${name}=${value}`}</code> from the URL
         </p>
       ))}
       {props.problem !== null && <p class="field-problem">{props.problem}</p>}

@@ -20,8 +20,8 @@ export function Header({ session, queue, counts }: { session: Session; queue: Qu
             <span class="offscreen">Queue </span>
             {shortQueue(queue.name)}
           </a>
-          <CopyButton text={queueUrl(queue)} label="Copy the queue's address">
-            Copy link
+          <CopyButton text={queueUrl(queue)} label="Copy the queue's URL">
+            Copy URL
           </CopyButton>
         </span>
         {counts && <Counts session={session} />}
@@ -82,9 +82,9 @@ function Trouble({ session }: { session: Session }) {
   return (
     <div class="trouble">
       <span>
-        The hub can't be reached. What you see is from before; jobs go on without this page.{" "}
-        {navigator.onLine ? "Check that the hub runs and that the address is right." : "This machine is offline."}
-        {seconds > 0 && ` Next try in ${seconds} s.`}
+        The hub can't be reached. This page shows the last known state; jobs keep running without it.{" "}
+        {navigator.onLine ? "Check that the hub is running and that the URL is correct." : "This machine is offline."}
+        {seconds > 0 && ` The page tries again in ${seconds} s.`}
       </span>
       <button type="button" onClick={() => session.nudge()}>
         Try now

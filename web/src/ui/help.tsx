@@ -8,6 +8,6 @@ const HelpDialog = lazy(() => import("./help-dialog").then((part) => part.HelpDi
 
 export function Help() {
   const shown = useSignal(false);
-  useKeys([{ key: "?", says: "Show these keys", act: () => (shown.value = true) }]);
+  useKeys([{ key: "?", says: "Show keyboard shortcuts", act: () => (shown.value = true) }]);
   return shown.value ? <HelpDialog onClose={() => (shown.value = false)} /> : null;
 }

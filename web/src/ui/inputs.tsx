@@ -54,7 +54,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
         </h2>
         <div class="section-tools">
           <button type="button" class="quiet" onClick={() => (naming.value = true)}>
-            New text
+            New text file
           </button>
           <button type="button" class="quiet" onClick={() => files.current?.click()}>
             Add files
@@ -79,7 +79,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
       )}
       {jobFiles.problem.value !== null && <Notice kind="error">{jobFiles.problem.value}</Notice>}
       {items.length === 0 && jobFiles.uploads.value.length === 0 && !naming.value && (
-        <p class="empty">None. Drop, paste or add files; the job finds them below /inputs.</p>
+        <p class="empty">No inputs. Drop, paste or add files. The job finds them in $JOB_INPUTS, which is /inputs in a container.</p>
       )}
       <ul class="files">
         {items.slice(0, SHOWN).map((item) => (
@@ -95,7 +95,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
           <UploadRow key={`upload ${one.name}`} one={one} jobFiles={jobFiles} />
         ))}
       </ul>
-      {items.length > SHOWN && <p class="muted small">and {plural(items.length - SHOWN, "more file")}</p>}
+      {items.length > SHOWN && <p class="muted small">… and {plural(items.length - SHOWN, "more file")}</p>}
     </section>
   );
 }
@@ -138,7 +138,7 @@ function FilePicker(props: {
 
 function NewText({ taken, onName }: { taken: string[]; onName: (name: string | null) => void }) {
   const name = useSignal("");
-  const problem = taken.includes(name.value.trim()) ? "There is a file of that name." : null;
+  const problem = taken.includes(name.value.trim()) ? "A file with this name already exists." : null;
   return (
     <form
       class="new-text"
@@ -161,7 +161,7 @@ function NewText({ taken, onName }: { taken: string[]; onName: (name: string | n
       </label>
       <button type="submit">Create</button>
       <button type="button" class="quiet" onClick={() => onName(null)}>
-        Don't
+        Cancel
       </button>
       <p class="field-problem">{problem}</p>
     </form>
@@ -224,7 +224,7 @@ function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
 function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {
   const { stage, done } = one.progress.value;
   const problem = one.problem.value;
-  const words = { reading: "Reading", sending: "Sending", checking: "Being checked" }[stage];
+  const words = { reading: "Reading", sending: "Uploading", checking: "Checking" }[stage];
   return (
     <li data-testid="upload" data-name={one.name}>
       <div class="file">
@@ -240,12 +240,12 @@ function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {
         </span>
         <span class="file-actions">
           {problem !== null && (
-            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => jobFiles.again(one)}>
+            <button type="button" class="quiet" aria-label={`Try again to upload ${one.name}`} onClick={() => jobFiles.again(one)}>
               Try again
             </button>
           )}
-          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => jobFiles.cancel(one)}>
-            {problem === null ? "Stop" : "Remove"}
+          <button type="button" class="quiet" aria-label={problem === null ? `Cancel the upload of ${one.name}` : `Remove ${one.name}`} onClick={() => jobFiles.cancel(one)}>
+            {problem === null ? "Cancel" : "Remove"}
           </button>
         </span>
       </div>

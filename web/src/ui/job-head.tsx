@@ -7,7 +7,7 @@ import type { JobEditor, Wish } from "../state/job-editor";
 import { isOver, type Job, summaryOf } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { plural, shortId } from "../text/format";
-import { faultWords, verdictSentence } from "../text/words";
+import { asSentence, faultWords, verdictSentence } from "../text/words";
 import { CopyButton } from "./copy";
 import { RunTime } from "./run-time";
 import { useKeys } from "./keys";
@@ -27,7 +27,7 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
   const job = open?.job.value ?? null;
   const summary = summaryOf(editor.definition.value);
   const known = editor.fixed.value === null || open?.definition.value !== null;
-  const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "A new job";
+  const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "New job";
   const sharing = useSignal(false);
   const image = summary.image || summary.build;
   useKeys([{ key: "s", says: "Share the job", act: () => (sharing.value = true) }]);
@@ -45,7 +45,7 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
       <div class="job-line">
         {job === null ? <NoState editor={editor} open={open} /> : <StateMark job={job} />}
         {job !== null && job.started > 0 && (
-          <span class="num" title="Time it ran">
+          <span class="num" title="Run time">
             <RunTime job={job} />
           </span>
         )}
@@ -54,7 +54,7 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
         {!editor.blank.value && (
           <span class="job-id">
             <code title={editor.id.value}>{shortId(editor.id.value)}</code>
-            <CopyButton text={editor.id.value} label="Copy the job's id">
+            <CopyButton text={editor.id.value} label="Copy the job id">
               Copy id
             </CopyButton>
           </span>
@@ -81,9 +81,9 @@ function NoState({ editor, open }: { editor: JobEditor; open: OpenJob | null }) 
 }
 
 const ACTIONS: Readonly<Record<Wish, [now: string, doing: string]>> = {
-  run: ["Run", "Sending…"],
-  again: ["Run again", "Sending…"],
-  stop: ["Stop", "Stopping…"],
+  run: ["Run", "Submitting…"],
+  again: ["Run again", "Submitting…"],
+  stop: ["Cancel job", "Cancelling…"],
   delete: ["Delete result", "Deleting…"],
 };
 
@@ -97,7 +97,7 @@ function MainAction({ editor, job }: { editor: JobEditor; job: Job | null }) {
   const kept = editor.wish.value;
   const act = (wish: Wish) => editor.want(wish);
   useKeys([
-    ...(impossible ? [] : [{ key: "r", says: main === "stop" ? "Stop the job" : ACTIONS[main][0], act: () => act(main) }]),
+    ...(impossible ? [] : [{ key: "r", says: ACTIONS[main][0], act: () => act(main) }]),
   ]);
   return (
     <>
@@ -126,13 +126,13 @@ function Kept({ editor, online }: { editor: JobEditor; online: boolean }) {
   if (wish === null) return null;
   const waits = editor.uploading.value;
   const why = online
-    ? `It is sent when ${plural(waits, "input has", "inputs have")} been sent.`
-    : `The hub is not connected. “${ACTIONS[wish][0]}” is kept, and done when it is back.`;
+    ? `The job will be submitted when ${plural(waits, "input is", "inputs are")} ready.`
+    : `The page is not connected to the hub. “${ACTIONS[wish][0]}” will be sent when the connection is back.`;
   return (
     <Notice kind="info">
       <span>{why}</span>
       <button type="button" class="quiet" onClick={() => editor.forgo()}>
-        Don't
+        Discard
       </button>
     </Notice>
   );
@@ -146,14 +146,14 @@ function Before({ editor }: { editor: JobEditor }) {
   if (problems.length > 0) {
     return (
       <Notice kind="error">
-        {problems.length === 1 ? problems[0]?.message : `${plural(problems.length, "setting")} can't be used; see below.`}
+        {problems.length === 1 ? asSentence(problems[0]?.message ?? "") : `${plural(problems.length, "setting is", "settings are")} invalid; see below.`}
       </Notice>
     );
   }
   const missing = found.missing_blobs?.length ?? 0;
-  if (missing > 0) return <Notice kind="error">{`The hub does not keep ${plural(missing, "of its input files", "of its input files")}. Add them again under Inputs.`}</Notice>;
-  if ((found.able ?? 0) > 0) return <p class="muted">{plural(found.able ?? 0, "worker")} can run it.</p>;
-  return <p class="warn-text">{`It would wait: ${found.why || "no connected worker can run it"}.`}</p>;
+  if (missing > 0) return <Notice kind="error">{`The hub does not have ${plural(missing, "input file")} of this job. Add ${missing === 1 ? "it" : "them"} again under Inputs.`}</Notice>;
+  if ((found.able ?? 0) > 0) return <p class="muted">{plural(found.able ?? 0, "worker")} can run this job.</p>;
+  return <p class="warn-text">{`The job would wait: ${found.why || "no connected worker can run it"}.`}</p>;
 }
 
 function Verdict({ session, open, job }: { session: Session; open: OpenJob; job: Job }) {
@@ -173,13 +173,9 @@ function Verdict({ session, open, job }: { session: Session; open: OpenJob; job:
   const why = waiting ? open.explanation.value : null;
   return (
     <p class="verdict" data-testid="verdict">
-      {why === null ? verdictSentence(job, where, 1) : capital(why.sentence)}
+      {why === null ? verdictSentence(job, where, 1) : asSentence(why.sentence)}
       {verdict?.reason === "Error" && ` ${faultWords(verdict.fault)}`}
-      {verdict?.hint && <span class="hint"> {verdict.hint}</span>}
+      {verdict?.hint && <span class="hint"> {asSentence(verdict.hint)}</span>}
     </p>
   );
-}
-
-function capital(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

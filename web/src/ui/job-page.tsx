@@ -70,7 +70,7 @@ export function JobPage({ session, queue, given }: JobPageProps) {
       data-reason={job?.verdict?.reason ?? ""}
     >
       {!embedded && (
-        <nav class="back" aria-label="Way back">
+        <nav class="back" aria-label="Back">
           <a href={back} onClick={(event) => follow(event, back)}>
             ← All jobs
           </a>
@@ -160,17 +160,17 @@ function Results(props: { queue: QueueAddress; editor: JobEditor; open: OpenJob 
 }
 
 function placeholder(editor: JobEditor, open: OpenJob | null, online: boolean): string {
-  if (editor.blank.value) return "Say what to run in the settings: an image, a command, or both.";
-  if (!online) return "What became of the job appears when the hub is connected.";
-  if (open === null || !open.unknown.value) return "Looking for the job…";
+  if (editor.blank.value) return "Enter an image, a command, or both in the settings.";
+  if (!online) return "The job appears when the page is connected to the hub.";
+  if (open === null || !open.unknown.value) return "Loading the job…";
   return editor.fixed.value === null
-    ? "This job has not been run on this queue. Its log and its outputs appear here as they come."
-    : "This queue does not know the job: it was deleted, or is older than what is kept. Check the link.";
+    ? "This job has not run in this queue. Its log and outputs appear here when it runs."
+    : "This queue has no such job. The job was deleted, its result is no longer kept, or the link is wrong.";
 }
 
 /** Says a change of state aloud, once. */
 function Announcer({ job }: { job: Job | null }) {
-  const words = job === null ? "" : `Job ${stateWords(job)}`;
+  const words = job === null ? "" : `Job state: ${stateWords(job)}`;
   return (
     <p class="offscreen" role="status" aria-live="polite">
       {words}
@@ -193,12 +193,12 @@ function BadParams({ editor }: { editor: JobEditor }) {
       <span>
         {problems.map(({ name, why }) => (
           <span key={name} class="block">
-            The parameter <code>{name}</code> of this address can't be used: {why}.
+            The parameter <code>{name}</code> in this URL can't be used: {why}.
           </span>
         ))}
       </span>
       <button type="button" onClick={drop}>
-        Go on without {problems.length === 1 ? "it" : "them"}
+        Continue without {problems.length === 1 ? "it" : "them"}
       </button>
       <a href="/">Start page</a>
     </Notice>

@@ -29,7 +29,7 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): C
     if (!failed) return null;
     return (
       <Notice kind="error">
-        <span>A part of the page could not be loaded. The hub may be away or have been updated.</span>
+        <span>Part of this page could not be loaded. The hub may be unreachable or may have been updated.</span>
         <button type="button" onClick={() => location.reload()}>
           Reload the page
         </button>

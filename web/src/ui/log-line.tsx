@@ -30,12 +30,12 @@ export function LineView(props: { line: Line; at: number; times: boolean; patter
       {times && (
         <time class="when" data-time={timeOfDay(line.time)} aria-hidden="true" />
       )}
-      {kind === "err" && <span class="offscreen">error output: </span>}
+      {kind === "err" && <span class="offscreen">standard error: </span>}
       <span class="text" data-testid="log-text">
         {pieces.map((span, n) => (
           <SpanView key={n} span={span} pattern={pattern} />
         ))}
-        {long && <span class="muted"> … {line.text.length - MOST_LETTERS} more letters; copy or download the log to see them</span>}
+        {long && <span class="muted"> … {line.text.length - MOST_LETTERS} more characters; copy or download the log to see them</span>}
       </span>
     </div>
   );

@@ -209,7 +209,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
       </div>
       {owed > 0 && (
         <p class="log-note">
-          {open.endAsked ? `The last ${plural(owed, "line")} are not kept.` : `${plural(owed, "more line")} to come…`}
+          {open.endAsked ? `The last ${plural(owed, "line is", "lines are")} no longer kept.` : `Waiting for ${plural(owed, "more line")}…`}
         </p>
       )}
     </section>
@@ -329,8 +329,8 @@ function firstInSight(found: readonly number[], rows: readonly Row[]): number {
 }
 
 function emptySentence(job: Job): string {
-  if (job.state === "Queued") return "Lines appear here as soon as the job runs.";
-  return isOver(job) ? "The job wrote nothing." : "Nothing written yet.";
+  if (job.state === "Queued") return "Log lines appear here when the job runs.";
+  return isOver(job) ? "The log is empty." : "The log is empty so far.";
 }
 
 function HoleView({ hole }: { hole: Hole }) {
@@ -338,8 +338,8 @@ function HoleView({ hole }: { hole: Hole }) {
   const which = `${plural(n, "line")} (${count(hole.from + 1)} to ${count(hole.to)})`;
   const words = {
     missing: `Fetching ${which}…`,
-    lost: `${which} not kept: the log was longer than the hub keeps.`,
-    left: `${which} not shown: the page holds the newest lines only.`,
+    lost: `${which} not available: the log was longer than the hub keeps.`,
+    left: `${which} not shown: the page keeps only the newest lines.`,
   };
   return (
     <div class="log-hole" data-testid="log-gap" style={{ height: `${LINE}px` }}>

@@ -41,7 +41,7 @@ export function Outputs({ queue, open, job }: { queue: QueueAddress; open: OpenJ
         <p class="empty">
           {result === null && expected > 0
             ? `Loading ${plural(expected, "file")}…`
-            : "None. What a job writes to /outputs is kept and shown here."}
+            : "No outputs. Files that a job writes to $JOB_OUTPUTS (/outputs in a container) are kept and shown here."}
         </p>
       )}
       {files.length > 0 && (

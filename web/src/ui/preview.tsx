@@ -45,7 +45,7 @@ function shown(kind: FileKind, source: Source) {
       return (
         <>
           <iframe class="page-frame" src={source.href} sandbox="" title={`Preview of ${source.path}`} />
-          <p class="muted small">Its scripts do not run here. Download it to use all of it.</p>
+          <p class="muted small">Scripts do not run in this preview. Download the file to run them.</p>
         </>
       );
     default:
@@ -70,15 +70,15 @@ function Fetched(props: {
     const headers: HeadersInit = part ? { Range: `bytes=0-${TEXT_BYTES - 1}` } : {};
     fetch(href, { headers, signal: stop.signal })
       .then(async (answer) => {
-        if (!answer.ok) throw new Error(`status ${answer.status}`);
+        if (!answer.ok) throw new Error(`HTTP status ${answer.status}`);
         got.value = await answer.blob();
       })
       .catch((error: unknown) => {
-        if (!stop.signal.aborted) problem.value = `It could not be fetched (${error instanceof Error ? error.message : "error"}).`;
+        if (!stop.signal.aborted) problem.value = `The file could not be fetched (${error instanceof Error ? error.message : "error"}).`;
       });
     return () => stop.abort();
   }, [href, part, tooLarge, got, problem]);
-  if (tooLarge) return <p class="muted">It has {sizeWords(size)}, too much for a preview. Download it.</p>;
+  if (tooLarge) return <p class="muted">The file has {sizeWords(size)}, which is too large for a preview. Download it.</p>;
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   return got.value === null ? <p class="muted">Loading…</p> : <>{props.view(got.value, part)}</>;
 }
@@ -99,7 +99,7 @@ function Picture({ blob, source }: { blob: Blob; source: Source }) {
   const svg = source.path.toLowerCase().endsWith(".svg");
   const url = useObjectUrl(blob, svg ? "image/svg+xml" : (source.mediaType ?? "image/*"));
   const broken = useSignal(false);
-  if (broken.value) return <p class="field-problem">This is not an image that the browser can read.</p>;
+  if (broken.value) return <p class="field-problem">The browser can't display this image.</p>;
   return url === null ? null : <img src={url} alt={source.path} onError={() => (broken.value = true)} />;
 }
 

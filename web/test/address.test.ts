@@ -71,7 +71,7 @@ describe("a job's address", () => {
     const { problems } = readParams(raw);
     expect(problems.map(({ name }) => name).sort()).toEqual(["autostart", "inputs", "job", "maxJobDuration"]);
     expect(problems.find(({ name }) => name === "job")?.why).toMatch(/not base64/);
-    expect(problems.find(({ name }) => name === "inputs")?.why).toMatch(/a list where texts/);
+    expect(problems.find(({ name }) => name === "inputs")?.why).toMatch(/texts by file name, but contains a list/);
     expect(() => readJson(btoa("nope"))).toThrow(/no JSON/);
   });
 });

@@ -28,16 +28,16 @@ describe("the verdict's sentence", () => {
 
   it("says why a job waits", () => {
     expect(verdictSentence(job({}), "", 0)).toContain("no worker is connected");
-    expect(verdictSentence(job({}), "", 2)).toContain("waits for a worker");
+    expect(verdictSentence(job({}), "", 2)).toContain("is waiting for a worker");
   });
 
   it("says how it ended", () => {
     const ended = (verdict: object) => verdictSentence(job({ state: "Finished", verdict }), "bench", 1);
     expect(ended({ ok: true, reason: "Success", exit_code: 0, duration: 1500 })).toBe(
-      "The command ended well (exit code 0) after 1.5 s on bench.",
+      "Succeeded (exit code 0) after 1.5 s on bench.",
     );
-    expect(ended({ ok: false, reason: "Failed", exit_code: 3 })).toBe("The command ended with exit code 3 on bench.");
+    expect(ended({ ok: false, reason: "Failed", exit_code: 3 })).toBe("Failed (exit code 3) on bench.");
     expect(ended({ ok: false, reason: "Error", message: "no such image" })).toBe("No such image.");
-    expect(ended({ ok: false, reason: "SomethingNew" })).toBe("It is finished.");
+    expect(ended({ ok: false, reason: "SomethingNew" })).toBe("The job is finished.");
   });
 });

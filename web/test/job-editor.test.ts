@@ -50,7 +50,7 @@ describe("the job editor", () => {
   it("opens the job that the address holds, and runs it", async () => {
     take({ image: "a", command: "b" });
     await vi.waitFor(() => expect(editor.open.value?.unknown.value).toBe(true));
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
     expect(editor.answer.value?.answer).toBe("queued");
     expect(submits()[0]).toMatchObject({ definition: { image: "a", command: "b", env: {} }, reuse: "cached" });
@@ -58,7 +58,7 @@ describe("the job editor", () => {
 
   it("is another job with each edit, and never shows what became of the one before", async () => {
     take({ image: "a", command: "b" });
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
     const before = editor.id.value;
     setCommand("c");
@@ -96,27 +96,27 @@ describe("the job editor", () => {
     hub.refusing = true;
     hub.drop();
     await vi.waitFor(() => expect(session.online.value).toBe(false));
-    editor.want("run");
-    expect(editor.wish.value).toBe("run");
-    editor.forgo();
+    editor.request("run");
+    expect(editor.pending.value).toBe("run");
+    editor.withdraw();
     hub.refusing = false;
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     expect(submits()).toEqual([]);
     hub.refusing = true;
     hub.drop();
     await vi.waitFor(() => expect(session.online.value).toBe(false));
-    editor.want("run");
+    editor.request("run");
     hub.refusing = false;
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
-    expect(editor.wish.value).toBeNull();
+    expect(editor.pending.value).toBeNull();
   });
 
   it("waits with a run until inputs have been sent", async () => {
     take({ command: "a" });
     editor.uploading.value = 1;
-    editor.want("run");
+    editor.request("run");
     await new Promise((resolve) => setTimeout(resolve, 0));
-    expect(editor.wish.value).toBe("run");
+    expect(editor.pending.value).toBe("run");
     expect(submits()).toEqual([]);
     editor.uploading.value = 0;
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
@@ -168,7 +168,7 @@ describe("the job editor", () => {
   it("submits in the slot and with the limit that the address says", async () => {
     const control = btoa(encodeURIComponent(JSON.stringify({ namespace: "ns", maxDuration: "2m" })));
     take({ command: "a" }, `control=${control}&maxJobDuration=30s`);
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(submits()[0]).toMatchObject({ namespace: "ns", time_limit: 30_000 }));
   });
 
@@ -178,7 +178,7 @@ describe("the job editor", () => {
     await vi.waitFor(() => expect(session.defaultImage.value).toBe("busybox:1"));
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     take({ command: "a" });
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(submits()[0]?.["definition"]).toMatchObject({ image: "busybox:1" }));
     expect(editor.params.value.job).toEqual({ command: "a", image: "busybox:1" });
   });
@@ -186,7 +186,7 @@ describe("the job editor", () => {
   it("says a refusal", async () => {
     take({ command: "a" });
     hub.refusal = { code: "quota", message: "the queue is full" };
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(editor.problem.value).toBe("The queue is full"));
     expect(editor.busy.value).toBeNull();
   });

@@ -1,4 +1,4 @@
-/** What the page says about jobs and workers, in one place. */
+/** The page's words and sentences about jobs. */
 
 import type { Phase, Reason } from "../protocol/messages";
 import type { Job } from "../state/job";
@@ -13,7 +13,7 @@ export const PHASE_WORDS: Readonly<Record<Phase, string>> = {
   uploading: "saving outputs",
 };
 
-/** Phases as headings. */
+/** Headings of phases. */
 export const PHASE_NOUNS: Readonly<Record<Phase, string>> = {
   assigned: "Assigned",
   staging: "Preparation",
@@ -35,7 +35,7 @@ const REASON_WORDS: Readonly<Record<Reason, string>> = {
   Deleted: "Deleted",
 };
 
-/** How a state looks: its colour says the same as its word. */
+/** The colour class of a job's state. */
 export type Tone = "waiting" | "active" | "good" | "bad" | "warn" | "quiet";
 
 export function tone(job: Job): Tone {
@@ -56,7 +56,7 @@ export function tone(job: Job): Tone {
   }
 }
 
-/** The state in a word or two. */
+/** The state in one or a few words. */
 export function stateWords(job: Job): string {
   if (job.state === "Finished") {
     const reason = job.verdict?.reason;
@@ -65,13 +65,13 @@ export function stateWords(job: Job): string {
   return job.state;
 }
 
-/** What is being done for a running job, when that is not running itself. */
+/** The phase of a running job; empty in the phase `running` itself. */
 export function phaseWords(job: Job): string {
   if (job.state !== "Running" || job.phase === null || job.phase === "running") return "";
   return PHASE_WORDS[job.phase] ?? job.phase;
 }
 
-/** What became of the job, or what it waits for, in a sentence. */
+/** The job's outcome, or the reason why it waits, in a sentence. */
 export function verdictSentence(job: Job, where: string, workersOnline: number): string {
   switch (job.state) {
     case "Queued":
@@ -137,7 +137,7 @@ function finishedSentence(job: Job, where: string): string {
   }
 }
 
-/** Whose fault an error is, as a person says it. */
+/** The side at fault for an error, in a sentence. */
 export function faultWords(fault: string | null | undefined): string {
   if (fault === "job") return "The cause is in the job.";
   if (fault === "worker") return "The cause is in the worker, not in the job.";

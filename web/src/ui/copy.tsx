@@ -1,4 +1,4 @@
-/** A button that copies a text and says that it did; a command with such a button. */
+/** A button that copies a text and confirms it, and a command with such a button. */
 
 import { useState } from "preact/hooks";
 
@@ -25,7 +25,7 @@ export function Command({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** The clipboard is there only on secure pages; elsewhere a hidden field does. */
+/** Copies a text. Without the clipboard API, which only secure pages have, a hidden field is used. */
 async function copied(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);

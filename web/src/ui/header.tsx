@@ -1,4 +1,4 @@
-/** The top of every page of a queue: where one is, whether it is live, and how much there is. */
+/** The header of every page of a queue: its name, the connection, and its counts. */
 
 import { queueHref, type QueueAddress, queueUrl } from "../route";
 import { now } from "../state/clock";
@@ -55,7 +55,7 @@ function Counts({ session }: { session: Session }) {
 
 function Connection({ session }: { session: Session }) {
   const status = session.status.value;
-  // Each new attempt after a failure is still the same reconnecting, so it is not announced again and again.
+  // Further attempts after a failure are shown as the same state, so that they are not announced each time.
   const kind = status.kind === "connecting" && status.failures > 0 ? "waiting" : status.kind;
   const words = { connecting: "connecting", open: "connected", waiting: "reconnecting", closed: "not connected" }[kind];
   return (
@@ -65,7 +65,7 @@ function Connection({ session }: { session: Session }) {
   );
 }
 
-/** What is wrong with the connection and what to do, once it is more than a blink. */
+/** The problem with the connection and its remedy, shown after more than one failure. */
 function Trouble({ session }: { session: Session }) {
   const status = session.status.value;
   if (status.kind === "closed") {

@@ -1,4 +1,4 @@
-/** The keys that work on this page; loaded when they are asked for. */
+/** The dialog that lists the keyboard shortcuts of this page; loaded when it is opened. */
 
 import { Dialog } from "./dialog";
 import { keys, lettersOn } from "./keys";

@@ -1,4 +1,4 @@
-/** Offers `?`, from the first moment of the page, so that it is not lost while parts are loading. */
+/** The shortcut `?`, which works from the start, also while the dialog is still loading. */
 
 import { useSignal } from "@preact/signals";
 import { useKeys } from "./keys";

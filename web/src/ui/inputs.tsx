@@ -1,4 +1,4 @@
-/** What a job finds below /inputs: texts that can be edited in place, files that were sent, values that were piped in. */
+/** The inputs of a job: texts that can be edited in place, uploaded files, and piped-in values. */
 
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
@@ -11,12 +11,12 @@ import { droppedFiles, pickedFiles } from "../files/dropped";
 import { TextEditor } from "./text-editor";
 import { Notice } from "./notice";
 
-/** Rows that are drawn; a job may have thousands of files. */
+/** Most rows drawn; a job may have thousands of files. */
 const SHOWN = 200;
 
 interface Item {
   name: string;
-  /** Text that stands in the address; a ref for all else. */
+  /** The text, if it is kept in the URL; other inputs have a ref. */
   text?: string;
   ref?: DataRef;
   piped?: boolean;
@@ -204,7 +204,7 @@ function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen
   );
 }
 
-/** The editor of a text, wherever it is kept. */
+/** The editor of a text, whether it is in the URL or on the hub. */
 function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
   const sha256 = item.ref?.type === "key" ? String(item.ref.value) : null;
   const fetched = useSignal<string | null>(null);
@@ -262,7 +262,7 @@ function isUtf8(ref: DataRef | undefined): boolean {
   return ref !== undefined && (ref.type ?? "utf8") === "utf8" && typeof ref.value === "string";
 }
 
-/** What a ref is, and its bytes where they are known. */
+/** A description of an input, and its size in bytes if it is known. */
 function about(item: Item): [string, number | null] {
   const from = item.piped === true ? "piped in, " : "";
   if (item.text !== undefined) return ["text", new TextEncoder().encode(item.text).length];

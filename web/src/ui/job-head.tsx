@@ -1,9 +1,9 @@
-/** The top of a job's page: what it is, how it stands, why it waits, and the one thing to do next. */
+/** The head of a job's page: the job, its state, the reason why it waits, and the main action. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { QueueAddress } from "../route";
-import type { JobEditor, Wish } from "../state/job-editor";
+import type { JobEditor, JobAction } from "../state/job-editor";
 import { isOver, type Job, summaryOf } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { plural, shortId } from "../text/format";
@@ -19,7 +19,7 @@ import { Timeline } from "./timeline";
 
 const Share = lazy(() => import("./share").then((part) => part.Share));
 
-/** Milliseconds between two questions why a job waits. */
+/** Interval between requests for the reason why a job waits, in milliseconds. */
 const EXPLAIN_MS = 2000;
 
 export function JobHead({ session, queue, editor }: { session: Session; queue: QueueAddress; editor: JobEditor }) {
@@ -62,8 +62,8 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
       </div>
       {job !== null && open !== null && <Verdict session={session} open={open} job={job} />}
       {editor.problem.value !== null && <Notice kind="error">{editor.problem.value}</Notice>}
-      <Kept editor={editor} online={session.online.value} />
-      {job === null && <Before editor={editor} />}
+      <Pending editor={editor} online={session.online.value} />
+      {job === null && <Readiness editor={editor} />}
       {job !== null && open !== null && !embedded && <Timeline open={open} job={job} />}
       {sharing.value && <Share editor={editor} queue={queue} onClose={() => (sharing.value = false)} />}
     </div>
@@ -80,22 +80,22 @@ function NoState({ editor, open }: { editor: JobEditor; open: OpenJob | null }) 
   );
 }
 
-const ACTIONS: Readonly<Record<Wish, [now: string, doing: string]>> = {
+const ACTIONS: Readonly<Record<JobAction, [now: string, doing: string]>> = {
   run: ["Run", "Submitting…"],
   again: ["Run again", "Submitting…"],
-  stop: ["Cancel job", "Cancelling…"],
+  cancel: ["Cancel job", "Cancelling…"],
   delete: ["Delete result", "Deleting…"],
 };
 
 function MainAction({ editor, job }: { editor: JobEditor; job: Job | null }) {
   const over = job !== null && isOver(job);
-  const main: Wish = job === null ? "run" : over ? "again" : "stop";
+  const main: JobAction = job === null ? "run" : over ? "again" : "cancel";
   const problems = editor.validated.value?.problems ?? [];
-  // A job that is named but gone can be run when its definition is still here.
-  const impossible = main !== "stop" && (editor.blank.value || problems.length > 0 || (editor.fixed.value !== null && job === null));
+  // A job that is named by an unknown id has no definition, so it can't be run.
+  const impossible = main !== "cancel" && (editor.blank.value || problems.length > 0 || (editor.fixed.value !== null && job === null));
   const busy = editor.busy.value;
-  const kept = editor.wish.value;
-  const act = (wish: Wish) => editor.want(wish);
+  const pending = editor.pending.value;
+  const act = (action: JobAction) => editor.request(action);
   useKeys([
     ...(impossible ? [] : [{ key: "r", says: ACTIONS[main][0], act: () => act(main) }]),
   ]);
@@ -108,9 +108,9 @@ function MainAction({ editor, job }: { editor: JobEditor; job: Job | null }) {
       )}
       <button
         type="button"
-        class={main === "stop" ? "danger main" : "primary main"}
+        class={main === "cancel" ? "danger main" : "primary main"}
         data-testid="main-action"
-        disabled={impossible || busy !== null || kept === main}
+        disabled={impossible || busy !== null || pending === main}
         title={problems[0]?.message}
         onClick={() => act(main)}
       >
@@ -120,26 +120,26 @@ function MainAction({ editor, job }: { editor: JobEditor; job: Job | null }) {
   );
 }
 
-/** What is wanted and can't be done yet: it is kept, and said. */
-function Kept({ editor, online }: { editor: JobEditor; online: boolean }) {
-  const wish = editor.wish.value;
-  if (wish === null) return null;
+/** The requested action that can't be carried out yet, with the reason. */
+function Pending({ editor, online }: { editor: JobEditor; online: boolean }) {
+  const action = editor.pending.value;
+  if (action === null) return null;
   const waits = editor.uploading.value;
   const why = online
     ? `The job will be submitted when ${plural(waits, "input is", "inputs are")} ready.`
-    : `The page is not connected to the hub. “${ACTIONS[wish][0]}” will be sent when the connection is back.`;
+    : `The page is not connected to the hub. “${ACTIONS[action][0]}” will be sent when the connection is back.`;
   return (
     <Notice kind="info">
       <span>{why}</span>
-      <button type="button" class="quiet" onClick={() => editor.forgo()}>
+      <button type="button" class="quiet" onClick={() => editor.withdraw()}>
         Discard
       </button>
     </Notice>
   );
 }
 
-/** Before a run: whether it could be run now. */
-function Before({ editor }: { editor: JobEditor }) {
+/** The hub's assessment of a job that has not run: its problems, or the workers that can run it. */
+function Readiness({ editor }: { editor: JobEditor }) {
   const found = editor.validated.value;
   if (found === null || editor.blank.value) return null;
   const problems = found.problems ?? [];

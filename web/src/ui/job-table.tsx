@@ -1,6 +1,6 @@
 /**
- * The jobs of a queue: only the rows in sight are drawn, older ones are asked for as they are scrolled to, and each row
- * listens to its own job alone. So a busy queue costs what is on the screen.
+ * The table of a queue's jobs. Only visible rows are drawn, older jobs are loaded when a person scrolls to them, and
+ * each row depends on its own job only, so that the cost of a busy queue is limited to the visible rows.
  */
 
 import { useComputed, useSignal } from "@preact/signals";
@@ -18,9 +18,9 @@ import { Notice } from "./notice";
 import { RunTime } from "./run-time";
 import { StateMark } from "./state-mark";
 
-/** Rows drawn above and below what is in sight. */
+/** Rows drawn above and below the visible ones. */
 const OVER = 12;
-/** Jobs that one click may cancel; more is better done on purpose, twice. */
+/** Most jobs that one click cancels, to limit the effect of a mistake. */
 const MOST_AT_ONCE = 500;
 
 type Filter = "all" | State | "bad";
@@ -48,7 +48,7 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
     const all = store.order.value;
     if (plain.value) return all;
     const wanted = words.value.trim().toLowerCase();
-    // A filter looks at every job once for each change of the list or of its own; the rows follow their jobs.
+    // The filter reads every job on each change of a job, the list or the filter; the rows update by themselves.
     const kept = all.filter((id) => matches(store.job(id)?.value, filter.value, wanted, store.workerName.bind(store)));
     if (sort.value === "oldest") kept.reverse();
     if (sort.value === "longest") {
@@ -69,7 +69,7 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
     }
     busy.value = false;
   };
-  // A filter, or another order than the list's own, is true only of all jobs: the rest is fetched, page by page.
+  // A filter or another order needs all jobs, so the remaining pages are loaded one after another.
   const rest = store.next.value;
   useEffect(() => {
     if (!plain.value && rest !== null && problem.value === null) void more();
@@ -251,12 +251,12 @@ function JobRow(props: {
   const image = job.summary?.image || (job.summary?.build ? `build of ${job.summary.build}` : "");
   const name = command || image || shortId(id);
   const open = (event: MouseEvent) => {
-    // The whole row is a target for the mouse; the keyboard has the link. A person who selects text is not clicking.
+    // The whole row reacts to the mouse, the link to the keyboard. Selecting text is not a click.
     if (event.defaultPrevented || (event.target as Element).closest("a, button, input, label") || getSelection()?.toString()) return;
     if (event.metaKey || event.ctrlKey) window.open(href);
     else go(href);
   };
-  const slots = job.namespaces.filter((each) => each !== "_");
+  const namespaces = job.namespaces.filter((each) => each !== "_");
   return (
     <div
       class={props.chosen ? "job-row is-chosen" : "job-row"}
@@ -286,7 +286,7 @@ function JobRow(props: {
         <span class="sub">
           <code>{shortId(id)}</code>
           {image && command && <span>{image}</span>}
-          {slots.length > 0 && <span>{slots.slice(0, 3).join(", ")}</span>}
+          {namespaces.length > 0 && <span>{namespaces.slice(0, 3).join(", ")}</span>}
         </span>
       </span>
       <span role="cell" class="c-worker">

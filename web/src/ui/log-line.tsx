@@ -1,4 +1,4 @@
-/** One line of a log as a terminal shows it: colours, links, and what is searched for. */
+/** One line of a log, with terminal colours, links and highlighted search results. */
 
 import type { ComponentChildren } from "preact";
 import { type Colour, type Span, type Style, spans } from "../log/ansi";
@@ -8,7 +8,7 @@ import type { Line } from "../log/job-log";
 import { fullTime } from "../text/format";
 
 const LINK = /https?:\/\/[^\s<>"'`)\]}]+[^\s<>"'`)\]}.,;:!?]/g;
-/** Letters that are drawn of one line; a longer one can be copied or downloaded. */
+/** Most characters drawn of one line; a longer line can be copied or downloaded. */
 const MOST_LETTERS = 20_000;
 
 export function LineView(props: { line: Line; at: number; times: boolean; pattern: RegExp | null; current: boolean }) {

@@ -1,4 +1,4 @@
-/** What the job is: a form and the JSON of one definition, applied as it is written, each step with a way back. */
+/** The settings of a job: a form and the JSON of one definition. Edits are applied while typing and can be undone. */
 
 import { useSignal } from "@preact/signals";
 import type { Build, Definition, Problem } from "../protocol/messages";
@@ -184,7 +184,7 @@ function BuildFields({ editor, build, wrong }: { editor: JobEditor; build: Build
   );
 }
 
-/** The same definition as text; what can't be read is said and not applied. */
+/** The definition as JSON text; a text that can't be parsed is reported and not applied. */
 function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly Problem[] }) {
   const job = editor.params.value.job ?? {};
   const wrong = useSignal<string | null>(null);
@@ -233,7 +233,7 @@ function isEmpty(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-/** A number where it is one; the hub says what is wrong with anything else. */
+/** Parses a number; any other text is returned unchanged, and the hub reports the problem. */
 function numeric(value: string): number | string | undefined {
   const trimmed = value.trim();
   if (trimmed === "") return undefined;

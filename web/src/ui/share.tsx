@@ -1,4 +1,4 @@
-/** Ways to give this job to others: its address, commands, a frame, and this very result. */
+/** The dialog with ways to share a job: its URL, its result, commands, and an embedded frame. */
 
 import { jobHref, type QueueAddress, queueParam, queueUrl } from "../route";
 import { withJob, writeHash } from "../job/address";
@@ -7,7 +7,7 @@ import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet } from
 import { Command } from "./copy";
 import { Dialog } from "./dialog";
 
-/** The address that holds the whole job. */
+/** The URL that contains the whole job. */
 export function jobAddress(editor: JobEditor, queue: QueueAddress): string {
   const { job, files } = editor.params.value;
   const params = new Map(withJob(editor.raw.value, job ?? {}, files)).set("queue", queueParam(queue));

@@ -1,4 +1,4 @@
-/** What a visitor sees who named no queue, or no good one. */
+/** The pages for a URL without a valid queue. */
 
 import { useEffect, useState } from "preact/hooks";
 import { effective, readParams, withJob, writeHash } from "../job/address";
@@ -87,7 +87,7 @@ const EXAMPLES: readonly Example[] = [
   },
 ];
 
-/** Jobs to begin with, each a link that holds all of it; they get a queue of their own. */
+/** Links to example jobs, all in one new queue. */
 function Examples() {
   const [queue] = useState(newQueueName);
   return (
@@ -111,7 +111,7 @@ function Examples() {
   );
 }
 
-/** An address that holds a job and no queue that could run it. */
+/** The page for a URL that contains a job but no valid queue. */
 export function NoQueuePage({ params, problem }: { params: Params; problem: string | null }) {
   const definition = effective(readParams(params));
   useEffect(() => {
@@ -168,7 +168,7 @@ function NewQueue({ name }: { name: string }) {
   );
 }
 
-/** A link to a job that does not say in which queue the job is. */
+/** The page for a link that names a job but not its queue. */
 export function LostJobPage({ job }: { job: string }) {
   useEffect(() => {
     document.title = `Job ${shortId(job)} · Asman`;

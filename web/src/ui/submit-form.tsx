@@ -1,4 +1,4 @@
-/** The plainest way to run a job: an image and a command. */
+/** The simplest form to run a job: an image and a command. */
 
 import { useState } from "preact/hooks";
 import { sentence } from "../protocol/errors";

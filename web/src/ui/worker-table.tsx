@@ -1,4 +1,4 @@
-/** The workers of a queue: what each has and what of it is in use. */
+/** The table of a queue's workers, with their total and used resources. */
 
 import { type QueueAddress, queueUrl } from "../route";
 import type { WorkerState } from "../protocol/messages";

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 
 const SRC = fileURLToPath(new URL("../src", import.meta.url));
 
-/** Folders and the two modules beside them, lowest first: each may import what stands before it. */
+/** The folders and modules of `src`, lowest first: each may import only those before it. */
 const LAYERS = ["protocol", "job", "route", "log", "state", "text", "files", "extra", "metaframe", "ui", "app", "main"];
 
 /** Imports of one module by another, as paths below `src`. */

@@ -83,8 +83,8 @@ function Trouble({ session }: { session: Session }) {
     <div class="trouble">
       <span>
         The hub can't be reached. This page shows the last known state; jobs keep running without it.{" "}
-        {navigator.onLine ? "Check that the hub is running and that the URL is correct." : "This machine is offline."}
-        {seconds > 0 && ` The page tries again in ${seconds} s.`}
+        {navigator.onLine ? "Check that the hub is running and the URL is correct." : "This machine is offline."}
+        {seconds > 0 && ` Trying again in ${seconds} s.`}
       </span>
       <button type="button" onClick={() => session.nudge()}>
         Try now

@@ -109,7 +109,9 @@ async def test_pictures_of_each_state(browser: TestBrowser, hub: HubProcess, fol
     await expect(page.get_by_role("dialog")).to_be_visible()
     await take(page, folder, "share")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     await take(page, folder, "keys")
     await page.keyboard.press("Escape")
 

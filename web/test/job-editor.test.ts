@@ -7,7 +7,7 @@ import { JobEditor } from "../src/state/job-editor";
 import { Session } from "../src/state/session";
 import { FakeHub } from "./fake-hub.js";
 
-describe("the editor", () => {
+describe("the job editor", () => {
   let hub: FakeHub;
   let session: Session;
   let editor: JobEditor;
@@ -47,18 +47,18 @@ describe("the editor", () => {
   const submits = () => [...hub.peers].flatMap((peer) => peer.received.filter((message) => message["type"] === "submit"));
   const setCommand = (command: string) => editor.edit("command", (draft) => ({ ...draft, job: { ...draft.job, command } }));
 
-  it("opens the job that the address holds, and runs it", async () => {
+  it("opens the job in the URL, and runs it", async () => {
     take({ image: "a", command: "b" });
     await vi.waitFor(() => expect(editor.open.value?.unknown.value).toBe(true));
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
     expect(editor.answer.value?.answer).toBe("queued");
     expect(submits()[0]).toMatchObject({ definition: { image: "a", command: "b", env: {} }, reuse: "cached" });
   });
 
-  it("is another job with each edit, and never shows what became of the one before", async () => {
+  it("becomes another job with each edit, and never shows the state of the previous job", async () => {
     take({ image: "a", command: "b" });
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
     const before = editor.id.value;
     setCommand("c");
@@ -70,7 +70,7 @@ describe("the editor", () => {
     await vi.waitFor(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
   });
 
-  it("makes one step of what is typed into a field, and undoes and redoes steps", () => {
+  it("makes one step of the text typed into a field, and undoes and redoes steps", () => {
     take({ command: "a" });
     for (const text of ["ab", "abc", "abcd"]) setCommand(text);
     editor.edit("image", (draft) => ({ ...draft, job: { ...draft.job, image: "x" } }));
@@ -85,44 +85,44 @@ describe("the editor", () => {
     expect(editor.future.value).toEqual([]);
   });
 
-  it("drops what was emptied", () => {
+  it("removes empty fields", () => {
     take({ command: "a", image: "b" });
     setCommand("");
     expect(editor.params.value.job).toEqual({ image: "b" });
   });
 
-  it("keeps what is wanted while the hub is away, and forgoes it when told", async () => {
+  it("keeps a requested action while the hub is away, until it is withdrawn", async () => {
     take({ command: "a" });
     hub.refusing = true;
     hub.drop();
     await vi.waitFor(() => expect(session.online.value).toBe(false));
-    editor.want("run");
-    expect(editor.wish.value).toBe("run");
-    editor.forgo();
+    editor.request("run");
+    expect(editor.pending.value).toBe("run");
+    editor.withdraw();
     hub.refusing = false;
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     expect(submits()).toEqual([]);
     hub.refusing = true;
     hub.drop();
     await vi.waitFor(() => expect(session.online.value).toBe(false));
-    editor.want("run");
+    editor.request("run");
     hub.refusing = false;
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
-    expect(editor.wish.value).toBeNull();
+    expect(editor.pending.value).toBeNull();
   });
 
-  it("waits with a run until inputs have been sent", async () => {
+  it("delays a run until the inputs are uploaded", async () => {
     take({ command: "a" });
     editor.uploading.value = 1;
-    editor.want("run");
+    editor.request("run");
     await new Promise((resolve) => setTimeout(resolve, 0));
-    expect(editor.wish.value).toBe("run");
+    expect(editor.pending.value).toBe("run");
     expect(submits()).toEqual([]);
     editor.uploading.value = 0;
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
   });
 
-  it("starts by itself once for each job", async () => {
+  it("autostarts each job once", async () => {
     take({ command: "a" }, "autostart=true");
     await vi.waitFor(() => expect(submits()).toHaveLength(1));
     setCommand("b");
@@ -132,7 +132,7 @@ describe("the editor", () => {
     expect(submits()[2]?.["definition"]).toMatchObject({ command: "b", inputs: { x: { value: "1" } } });
   });
 
-  it("does not run again what has a result", async () => {
+  it("does not autostart a job that has a result", async () => {
     const id = jobId({ command: "a" });
     hub.add({ id, rev: 1, state: "Finished", queued: 5, verdict: { ok: true, reason: "Success" } });
     take({ command: "a" }, "autostart=true");
@@ -140,7 +140,7 @@ describe("the editor", () => {
     expect(submits()).toEqual([]);
   });
 
-  it("says what is wrong with the definition as it is now", async () => {
+  it("shows the problems of the current definition", async () => {
     hub.problems = [{ field: "definition.image", message: "no such image" }];
     take({ command: "a" });
     await vi.waitFor(() => expect(editor.validated.value?.problems).toEqual(hub.problems));
@@ -150,7 +150,7 @@ describe("the editor", () => {
     await vi.waitFor(() => expect(editor.validated.value?.ok).toBe(true));
   });
 
-  it("shows a job by its id, and makes it its own with the first edit", async () => {
+  it("shows a job by its id, and makes a new job of it with the first edit", async () => {
     const definition = { image: "a", configFiles: { f: { type: "utf8", value: "text" } } };
     hub.add({ id: "9".repeat(64), rev: 1, state: "Running", queued: 5 }, definition);
     editor.takeJob("9".repeat(64), new Map([["queue", "q"]]));
@@ -165,28 +165,28 @@ describe("the editor", () => {
     expect(written).toHaveLength(1);
   });
 
-  it("submits in the slot and with the limit that the address says", async () => {
+  it("submits with the namespace and the time limit in the URL", async () => {
     const control = btoa(encodeURIComponent(JSON.stringify({ namespace: "ns", maxDuration: "2m" })));
     take({ command: "a" }, `control=${control}&maxJobDuration=30s`);
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(submits()[0]).toMatchObject({ namespace: "ns", time_limit: 30_000 }));
   });
 
-  it("puts the hub's own image into a job that names none", async () => {
+  it("adds the hub's default image to a job that names none", async () => {
     hub.defaultImage = "busybox:1";
     hub.drop();
     await vi.waitFor(() => expect(session.defaultImage.value).toBe("busybox:1"));
     await vi.waitFor(() => expect(session.online.value).toBe(true));
     take({ command: "a" });
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(submits()[0]?.["definition"]).toMatchObject({ image: "busybox:1" }));
     expect(editor.params.value.job).toEqual({ command: "a", image: "busybox:1" });
   });
 
-  it("says a refusal", async () => {
+  it("shows the reason of a refusal", async () => {
     take({ command: "a" });
     hub.refusal = { code: "quota", message: "the queue is full" };
-    editor.want("run");
+    editor.request("run");
     await vi.waitFor(() => expect(editor.problem.value).toBe("The queue is full"));
     expect(editor.busy.value).toBeNull();
   });

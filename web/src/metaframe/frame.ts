@@ -1,6 +1,6 @@
 /**
- * The page as a part of another one: values that are piped in become inputs of the job, its outputs are piped out, and
- * each edit of the address is told to the page around it.
+ * Connects the page to the parent page that embeds it: piped-in values become inputs of the job, the job's outputs are
+ * piped out, and each change of the URL is reported to the parent.
  */
 
 import { effect, untracked } from "@preact/signals";
@@ -22,17 +22,17 @@ export interface Joined {
   queue: QueueAddress;
 }
 
-/** Milliseconds to wait for a page around this one that speaks; an ordinary page that frames this one never will. */
+/** Longest wait for a parent page to answer, in milliseconds; an ordinary page with a frame never does. */
 const PATIENCE_MS = 1500;
 
-/** Joins the page around this one; returns what leaves it. */
+/** Connects to the parent page; returns a function that disconnects. */
 export function joinParent(joined: Joined): () => void {
   const { editor } = joined;
   const frame = new Metaframe();
-  // Values are taken as they come: the job's refs are made from them here, in one place, whatever their form.
+  // Values are received unconverted, as `refOf` makes refs of every form in one place.
   frame.isInputOutputBlobSerialization = false;
 
-  // Nothing runs before the first inputs are known: it would run for nothing.
+  // The job must not run before the first inputs are known: it would be a different job.
   editor.uploading.value += 1;
   let waits = true;
   const begin = () => {
@@ -55,7 +55,7 @@ export function joinParent(joined: Joined): () => void {
   };
 }
 
-/** Turns all that has been piped in so far into inputs; values that stayed the same are not sent again. */
+/** Turns all values piped in so far into inputs; unchanged values are not uploaded again. */
 function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
   const known = new Map<string, { value: unknown; ref: DataRef | null }>();
   let turn = 0;
@@ -77,7 +77,7 @@ function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
       }
       if (mine === turn && JSON.stringify(refs) !== JSON.stringify(editor.piped.peek())) editor.piped.value = refs;
     } catch (error) {
-      jobFiles.problem.value = `What was piped in could not be taken: ${sentence(error)}`;
+      jobFiles.problem.value = `The values piped in could not be used: ${sentence(error)}`;
     } finally {
       editor.uploading.value -= 1;
     }
@@ -85,7 +85,7 @@ function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
   return { take };
 }
 
-/** A definition that is piped in becomes the job, where the address allows it. */
+/** Replaces the job by a piped-in definition, if the URL allows it. */
 function setJob(editor: JobEditor, piped: Record<string, unknown>): void {
   if (!editor.params.peek().allowSetJob) return;
   const job = definitionOf(piped["job"] ?? piped["metaframe/job"]);
@@ -93,7 +93,7 @@ function setJob(editor: JobEditor, piped: Record<string, unknown>): void {
   editor.edit("piped job", (draft) => ({ ...draft, job }));
 }
 
-/** Pipes out what a finished job left, once for each run, and takes back what an earlier one had. */
+/** Pipes out the outputs of a finished job, once for each run, and removes those of an earlier job. */
 function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
   let sent = "";
   let names: string[] = [];
@@ -111,7 +111,7 @@ function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
     untracked(() => {
       void valuesOf(files, resolveRefs, queue, job.id).then(
         (values) => {
-          // Meanwhile it may have become another job: then these are nobody's files any more.
+          // The page may show another job by now; then these outputs must not be piped out.
           if (sent !== run || editor.id.peek() !== job.id) return;
           if (allowSetJob) values["job/result.json"] = resultOf(open, job, queue);
           const gone = names.filter((name) => !(name in values)).map((name) => [name, undefined] as const);
@@ -120,7 +120,7 @@ function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
         },
         (error: unknown) => {
           sent = "";
-          editor.problem.value = `Its outputs could not be passed on: ${sentence(error)}`;
+          editor.problem.value = `The job's outputs could not be piped out: ${sentence(error)}`;
         },
       );
     });
@@ -140,7 +140,7 @@ async function valuesOf(
       continue;
     }
     const answer = await fetch(outputHref(queue, job, path));
-    if (!answer.ok) throw new Error(`${path} could not be fetched (status ${answer.status})`);
+    if (!answer.ok) throw new Error(`${path} could not be fetched (HTTP status ${answer.status})`);
     values[path] = await fileUrl(path.split("/").at(-1) ?? path, file.media_type ?? "application/octet-stream", await answer.blob());
   }
   return values;

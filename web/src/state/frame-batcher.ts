@@ -1,11 +1,11 @@
-/** Once per animation frame: what is pushed a thousand times a second is shown at the pace of the screen. */
+/** Batches updates, so that the page is redrawn at most once per animation frame however many messages arrive. */
 
 export type Schedule = (work: () => void) => void;
 
-/** A hidden page has no frames, but its title and state still move on. */
+/** Interval of updates on a hidden page, which has no animation frames, in milliseconds. */
 const HIDDEN_MS = 250;
 
-/** Runs `work` at the next animation frame, or a little later when the page is hidden. */
+/** Runs `work` at the next animation frame, or after `HIDDEN_MS` on a hidden page. */
 export const nextFrame: Schedule = (work) => {
   let done = false;
   const once = () => {
@@ -19,7 +19,7 @@ export const nextFrame: Schedule = (work) => {
   const timer = setTimeout(once, HIDDEN_MS);
 };
 
-/** Gathers items and hands them over together, at most once per frame and in the order they came. */
+/** Collects items and passes them on in batches, in order and at most once per animation frame. */
 export class FrameBatcher<T> {
   #items: T[] = [];
   #scheduled = false;
@@ -36,7 +36,7 @@ export class FrameBatcher<T> {
     this.schedule(() => this.flush());
   }
 
-  /** Hands over what is there now; an answer must not overtake what was pushed before it. */
+  /** Passes on all items now. Called before an answer is used, as it must not overtake earlier pushes. */
   flush(): void {
     this.#scheduled = false;
     if (this.#items.length === 0) return;

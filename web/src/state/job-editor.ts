@@ -1,8 +1,8 @@
 /**
- * The job that a person works on: its definition as the address holds it, every edit with a way back, and what is
- * wanted of it, kept while the hub is away.
+ * The job that a person edits: its definition, which the URL contains, the undo history, and the requested action,
+ * which is kept while the hub can't be reached.
  *
- * It shows a job that is given by its id too: the first edit makes it a job of its own, held by the address.
+ * The editor also shows a job that is named by its id. The first edit then creates a new job in the URL.
  */
 
 import { batch, computed, effect, type ReadonlySignal, type Signal, signal, untracked } from "@preact/signals";
@@ -14,30 +14,30 @@ import type { Answer, DataRef, Definition, Validated } from "../protocol/message
 import { isOver } from "./job";
 import type { OpenJob, Session } from "./session";
 
-/** The part of a job that a person edits. */
+/** The editable part of a job. */
 export interface Draft {
   job: Definition;
   files: Record<string, string>;
 }
 
-/** What a person wants done to the job. */
-export type Wish = "run" | "again" | "stop" | "delete";
+/** An action that a person requests for the job. */
+export type JobAction = "run" | "again" | "cancel" | "delete";
 
 export interface JobEditorOptions {
   session: Session;
-  /** Puts new parameters into the address; `push` when the back button shall lead to the old ones. */
+  /** Writes new parameters into the URL; `push` when the back button must lead to the old ones. */
   write: (params: ReadonlyMap<string, string>, push: boolean) => void;
-  /** The slot that jobs of this page hold when the address names none. */
+  /** The namespace of this page's jobs if the URL names none. */
   namespace?: string;
-  /** Waits until typing has paused. */
+  /** Pause in typing, in milliseconds, after which an edit is evaluated. */
   settle?: number;
 }
 
-/** Milliseconds without a keystroke after which what was typed is looked at. */
+/** Default pause in typing after which an edit is evaluated, in milliseconds. */
 const SETTLE_MS = 250;
-/** Steps that can be undone. */
+/** Number of steps that can be undone. */
 const STEPS = 200;
-/** Edits of one field within this time, in milliseconds, are one step. */
+/** Time within which edits of one field are one step, in milliseconds. */
 const STEP_MS = 1500;
 
 type Params = ReadonlyMap<string, string>;
@@ -45,26 +45,27 @@ type Params = ReadonlyMap<string, string>;
 export class JobEditor {
   readonly raw: Signal<Params> = signal(new Map());
   readonly params: ReadonlySignal<JobParams> = computed(() => readParams(this.raw.value));
-  /** Inputs that the page around this one pipes in. */
+  /** Inputs that the parent page pipes in. */
   readonly piped: Signal<Readonly<Record<string, DataRef>>> = signal({});
   readonly definition: ReadonlySignal<Definition> = computed(() => effective(this.params.value, this.piped.value));
-  /** The id of the job that is given by it; null when the address holds the job. */
+  /** The id of a job that the URL names; null when the URL contains the definition. */
   readonly fixed: Signal<string | null> = signal(null);
   readonly id: ReadonlySignal<string> = computed(() => this.fixed.value ?? jobId(this.definition.value));
-  /** Nothing is said yet of what to run. */
+  /** Whether the definition does not yet say what to run. */
   readonly blank: ReadonlySignal<boolean> = computed(() => this.fixed.value === null && isBlank(this.definition.value));
   readonly open: Signal<OpenJob | null> = signal(null);
-  /** What the hub says of the definition as it is now; null while that is not known. */
+  /** The hub's validation of the current definition; null until it arrives. */
   readonly validated: Signal<Validated | null> = signal(null);
-  /** What is waiting for the hub to come back. */
-  readonly wish: Signal<Wish | null> = signal(null);
-  readonly busy: Signal<Wish | null> = signal(null);
+  /** The action that waits for the hub or for inputs. */
+  readonly pending: Signal<JobAction | null> = signal(null);
+  /** The action in progress. */
+  readonly busy: Signal<JobAction | null> = signal(null);
   readonly problem: Signal<string | null> = signal(null);
-  /** What the last submission met. */
+  /** The hub's answer to the last submission. */
   readonly answer: Signal<Answer<"submit"> | null> = signal(null);
   readonly past: Signal<readonly Params[]> = signal([]);
   readonly future: Signal<readonly Params[]> = signal([]);
-  /** Uploads that a run must wait for. */
+  /** Number of inputs that are not ready; a run waits for them. */
   readonly uploading: Signal<number> = signal(0);
 
   readonly #options: JobEditorOptions;
@@ -80,13 +81,13 @@ export class JobEditor {
     this.#session = options.session;
   }
 
-  /** Begins to follow what it holds. */
+  /** Starts to follow the job. */
   start(): void {
     this.#stops.push(
       effect(() => this.#lookSoon(this.id.value, this.blank.value)),
       effect(() => this.#checkSoon(this.definition.value, this.#session.online.value)),
       effect(() => this.#fillIn()),
-      effect(() => this.#carryOut(this.#session.online.value, this.wish.value, this.uploading.value)),
+      effect(() => this.#carryOut(this.#session.online.value, this.pending.value, this.uploading.value)),
       effect(() => this.#autostart()),
     );
   }
@@ -98,7 +99,7 @@ export class JobEditor {
     this.#session.leave();
   }
 
-  /** Takes what the address holds. */
+  /** Loads the definition in the URL's parameters. */
   take(params: Params): void {
     batch(() => {
       this.fixed.value = null;
@@ -106,7 +107,7 @@ export class JobEditor {
     });
   }
 
-  /** Takes a job by its id, in the queue that the parameters name. */
+  /** Loads a job by its id, from the queue that the parameters name. */
   takeJob(id: string, params: Params): void {
     if (this.fixed.peek() === id) return;
     batch(() => {
@@ -117,16 +118,16 @@ export class JobEditor {
     });
   }
 
-  /** The definition as a person edits it. */
+  /** The current definition in its editable form. */
   draft(): Draft {
     const { job, files } = this.params.peek();
     return { job: job ?? {}, files: { ...files } };
   }
 
   /**
-   * Changes the definition; applied at once, and undone by `undo`.
+   * Changes the definition at once; `undo` reverts it.
    *
-   * @param field what is edited: edits of one field in a row are one step.
+   * @param field The edited field; consecutive edits of one field are one step.
    */
   edit(field: string, change: (draft: Draft) => Draft): void {
     const before = this.raw.peek();
@@ -159,7 +160,7 @@ export class JobEditor {
     this.#apply(after, false);
   }
 
-  /** Sets or takes away a parameter that is no part of the definition. */
+  /** Sets a parameter that is not part of the definition; an empty value removes it. */
   set(name: string, value: string): void {
     const after = new Map(this.raw.peek());
     if (value === "") after.delete(name);
@@ -167,16 +168,16 @@ export class JobEditor {
     this.#apply(after, false);
   }
 
-  /** Wants something done: now, or as soon as the hub is there and all inputs have been sent. */
-  want(wish: Wish): void {
+  /** Requests an action; it starts as soon as the hub is connected and all inputs are ready. */
+  request(action: JobAction): void {
     this.problem.value = null;
     this.answer.value = null;
-    this.wish.value = wish;
+    this.pending.value = action;
   }
 
-  /** Does not want it any more. */
-  forgo(): void {
-    this.wish.value = null;
+  /** Withdraws the requested action. */
+  withdraw(): void {
+    this.pending.value = null;
   }
 
   #apply(params: Params, push: boolean): void {
@@ -189,7 +190,7 @@ export class JobEditor {
     this.#options.write(params, push);
   }
 
-  /** Opens the job that the definition is now, once typing pauses. */
+  /** Opens the job of the current definition, after a pause in typing. */
   #lookSoon(id: string, blank: boolean): void {
     clearTimeout(this.#looking);
     const first = untracked(() => this.open.peek() === null || this.fixed.peek() !== null);
@@ -201,14 +202,14 @@ export class JobEditor {
     };
     if (first) look();
     else if (this.open.peek()?.id !== id) {
-      // What is shown must never be another job's.
+      // Never show the state of another job.
       this.#session.leave();
       this.open.value = null;
       this.#looking = setTimeout(look, this.#options.settle ?? SETTLE_MS);
     }
   }
 
-  /** A job that is given by its id is edited as the hub holds it. */
+  /** Loads the hub's definition of a job that is named by its id. */
   #fillIn(): void {
     const definition = this.open.value?.definition.value;
     const fixed = this.fixed.value;
@@ -230,7 +231,7 @@ export class JobEditor {
       const answer = await this.#session.ask("validate", { definition });
       if (this.definition.peek() === definition) this.validated.value = answer;
     } catch {
-      // What is wrong is said again, and for certain, when the job is submitted.
+      // Submitting the job validates it again and reports the problems.
     }
   }
 
@@ -242,28 +243,28 @@ export class JobEditor {
     const known = this.open.value;
     if (known === null || (!known.unknown.value && known.job.value === null)) return;
     this.#started = id;
-    // A result that is there already is shown as it is; what ended badly is tried again.
+    // An existing result of the command is shown; any other failure is run again.
     const job = known.job.peek();
     const good = job !== null && (!isOver(job) || job.verdict?.reason === "Success" || job.verdict?.reason === "Failed");
-    if (!good) untracked(() => this.want("run"));
+    if (!good) untracked(() => this.request("run"));
   }
 
-  #carryOut(online: boolean, wish: Wish | null, uploading: number): void {
-    if (wish === null || !online || (uploading > 0 && wish !== "stop" && wish !== "delete")) return;
-    untracked(() => void this.#do(wish));
+  #carryOut(online: boolean, action: JobAction | null, uploading: number): void {
+    if (action === null || !online || (uploading > 0 && action !== "cancel" && action !== "delete")) return;
+    untracked(() => void this.#do(action));
   }
 
-  async #do(wish: Wish): Promise<void> {
-    this.wish.value = null;
-    this.busy.value = wish;
+  async #do(action: JobAction): Promise<void> {
+    this.pending.value = null;
+    this.busy.value = action;
     try {
-      if (wish === "stop") await this.#session.cancel(this.id.peek());
-      else if (wish === "delete") await this.#session.remove(this.id.peek());
-      else await this.#submit(wish === "again");
+      if (action === "cancel") await this.#session.cancel(this.id.peek());
+      else if (action === "delete") await this.#session.remove(this.id.peek());
+      else await this.#submit(action === "again");
     } catch (error) {
       const lost = error instanceof RequestError && error.code === "connection_failed" && !this.#session.online.peek();
-      // Running the same job twice is running it once, so this may simply wait for the hub.
-      if (lost && wish === "run") this.wish.value = wish;
+      // Submitting the same job twice runs it once, so the request can be repeated when the hub is back.
+      if (lost && action === "run") this.pending.value = action;
       else this.problem.value = sentence(error);
     }
     this.busy.value = null;
@@ -290,7 +291,7 @@ export class JobEditor {
   }
 }
 
-/** Whether a definition says nothing of what to run. */
+/** Whether a definition does not say what to run. */
 export function isBlank(definition: Definition): boolean {
   const { image, build, command, entrypoint } = definition;
   return !image && !build && (!command || command.length === 0) && (!entrypoint || entrypoint.length === 0);
@@ -300,7 +301,7 @@ export function sameParams(a: Params, b: Params): boolean {
   return a.size === b.size && [...a].every(([name, value]) => b.get(name) === value);
 }
 
-/** The definition without what was emptied: an empty field is no field. */
+/** Removes empty fields from a definition. */
 function withoutEmpty(job: Definition): Definition {
   const kept = Object.entries(job).filter(([, value]) => {
     if (value === undefined || value === null || value === "") return false;

@@ -1,5 +1,5 @@
 /**
- * Files on their way into a job: short texts go into the address, everything else is sent to the hub and named by its
+ * Adds files to a job: short texts are kept in the URL, all other files are uploaded to the hub and named by their
  * sha256.
  */
 
@@ -11,7 +11,7 @@ import type { Session } from "./session";
 import { type Progress, upload } from "./upload";
 
 export interface Incoming {
-  /** The name below /inputs, with its folders. */
+  /** Path below the job's inputs folder. */
   name: string;
   blob: Blob;
 }
@@ -24,18 +24,19 @@ export interface Upload {
   readonly stop: AbortController;
 }
 
-/** Largest text that stands in the address, in bytes; and what all of them may take there. */
+/** Largest text that is kept in the URL, in bytes. */
 export const TEXT_BYTES = 8 * 1024;
+/** Largest total of texts in the URL, in bytes. */
 const TEXTS_BYTES = 64 * 1024;
 /** Most files of one job. */
 const MOST_FILES = 10_000;
-/** Uploads that run at once. */
+/** Number of concurrent uploads. */
 const AT_ONCE = 2;
 
 export class JobFiles {
   readonly uploads: Signal<readonly Upload[]> = signal([]);
   readonly problem: Signal<string | null> = signal(null);
-  /** Texts that this page sent or read, by their sha256: to be edited without fetching them. */
+  /** Texts that this page uploaded or fetched, by sha256, so that editing them needs no download. */
   readonly texts = new Map<string, string>();
   #running = 0;
   readonly #waiting: Upload[] = [];
@@ -46,13 +47,13 @@ export class JobFiles {
     private readonly hub: string,
   ) {}
 
-  /** Takes files that a person dropped, pasted or picked. */
+  /** Adds files that a person dropped, pasted or picked. */
   async add(files: readonly Incoming[]): Promise<void> {
     this.problem.value = null;
     const { job, files: texts } = this.editor.draft();
     const before = Object.keys(job.inputs ?? {}).length + Object.keys(texts).length;
     if (before + files.length > MOST_FILES) {
-      this.problem.value = `A job has at most ${MOST_FILES} files, and these would be ${before + files.length}. Pack them into an archive.`;
+      this.problem.value = `A job can have at most ${MOST_FILES} files; this would make ${before + files.length}. Pack them into an archive.`;
       return;
     }
     for (const { name, blob } of files) {
@@ -62,7 +63,7 @@ export class JobFiles {
     }
   }
 
-  /** Sets a text; one that is too long for the address is sent instead. */
+  /** Sets a text; one that is too long for the URL is uploaded. */
   putText(name: string, text: string): void {
     const others = Object.entries(this.editor.draft().files).reduce((sum, [key, each]) => sum + (key === name ? 0 : each.length), 0);
     if (text.length <= TEXT_BYTES && others + text.length <= TEXTS_BYTES) {
@@ -88,15 +89,15 @@ export class JobFiles {
     });
   }
 
-  /** The text of a file that the hub holds. */
+  /** Fetches the text of a file from the hub. */
   async read(sha256: string): Promise<string> {
     const known = this.texts.get(sha256);
     if (known !== undefined) return known;
     const { links } = await this.session.ask("get_blobs", { keys: [sha256] });
     const url = links[0]?.url;
-    if (!url) throw new Error("The hub does not keep this file any more. Add it again.");
+    if (!url) throw new Error("The hub no longer has this file. Add it again.");
     const answer = await fetch(new URL(url, this.hub));
-    if (!answer.ok) throw new Error(`The file could not be fetched (status ${answer.status}).`);
+    if (!answer.ok) throw new Error(`The file could not be fetched (HTTP status ${answer.status}).`);
     const text = await answer.text();
     this.texts.set(sha256, text);
     return text;
@@ -112,10 +113,10 @@ export class JobFiles {
     this.#send(one.name, one.blob);
   }
 
-  /** Sends bytes and returns the ref that stands for them. */
-  async store(blob: Blob, told: (progress: Progress) => void = () => undefined, stop = new AbortController()): Promise<DataRef> {
+  /** Uploads bytes and returns their ref. */
+  async store(blob: Blob, onProgress: (progress: Progress) => void = () => undefined, stop = new AbortController()): Promise<DataRef> {
     const ask = this.session.ask.bind(this.session);
-    return { type: "key", value: await upload(blob, { ask, hub: this.hub }, told, stop.signal) };
+    return { type: "key", value: await upload(blob, { ask, hub: this.hub }, onProgress, stop.signal) };
   }
 
   #send(name: string, blob: Blob, text?: string): void {
@@ -166,7 +167,7 @@ export class JobFiles {
     this.uploads.value = this.uploads.peek().filter((each) => each !== one);
   }
 
-  /** The text that a short file holds; null when it is long or no text. */
+  /** The text of a short file; null when the file is long or not text. */
   async #asText(blob: Blob): Promise<string | null> {
     if (blob.size > TEXT_BYTES) return null;
     try {
@@ -178,7 +179,7 @@ export class JobFiles {
   }
 }
 
-/** A name as a job may have it. */
+/** Normalizes a file name for a job. */
 function clean(name: string): string {
   return name.trim().replaceAll("\\", "/").replace(/^(\.?\/)+/, "").replace(/\/+/g, "/");
 }

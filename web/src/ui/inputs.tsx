@@ -1,4 +1,4 @@
-/** What a job finds below /inputs: texts that can be edited in place, files that were sent, values that were piped in. */
+/** The inputs of a job: texts that can be edited in place, uploaded files, and piped-in values. */
 
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
@@ -7,16 +7,16 @@ import type { DataRef } from "../protocol/messages";
 import type { JobEditor } from "../state/job-editor";
 import type { JobFiles, Upload } from "../state/job-files";
 import { plural, size } from "../text/format";
-import { droppedFiles, pickedFiles } from "./dropped";
-import { Editor } from "./editor";
+import { droppedFiles, pickedFiles } from "../files/dropped";
+import { TextEditor } from "./text-editor";
 import { Notice } from "./notice";
 
-/** Rows that are drawn; a job may have thousands of files. */
+/** Most rows drawn; a job may have thousands of files. */
 const SHOWN = 200;
 
 interface Item {
   name: string;
-  /** Text that stands in the address; a ref for all else. */
+  /** The text, if it is kept in the URL; other inputs have a ref. */
   text?: string;
   ref?: DataRef;
   piped?: boolean;
@@ -54,7 +54,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
         </h2>
         <div class="section-tools">
           <button type="button" class="quiet" onClick={() => (naming.value = true)}>
-            New text
+            New text file
           </button>
           <button type="button" class="quiet" onClick={() => files.current?.click()}>
             Add files
@@ -79,7 +79,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
       )}
       {jobFiles.problem.value !== null && <Notice kind="error">{jobFiles.problem.value}</Notice>}
       {items.length === 0 && jobFiles.uploads.value.length === 0 && !naming.value && (
-        <p class="empty">None. Drop, paste or add files; the job finds them below /inputs.</p>
+        <p class="empty">No inputs. Drop, paste or add files. The job finds them in $JOB_INPUTS, which is /inputs in a container.</p>
       )}
       <ul class="files">
         {items.slice(0, SHOWN).map((item) => (
@@ -95,7 +95,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
           <UploadRow key={`upload ${one.name}`} one={one} jobFiles={jobFiles} />
         ))}
       </ul>
-      {items.length > SHOWN && <p class="muted small">and {plural(items.length - SHOWN, "more file")}</p>}
+      {items.length > SHOWN && <p class="muted small">… and {plural(items.length - SHOWN, "more file")}</p>}
     </section>
   );
 }
@@ -138,7 +138,7 @@ function FilePicker(props: {
 
 function NewText({ taken, onName }: { taken: string[]; onName: (name: string | null) => void }) {
   const name = useSignal("");
-  const problem = taken.includes(name.value.trim()) ? "There is a file of that name." : null;
+  const problem = taken.includes(name.value.trim()) ? "A file with this name already exists." : null;
   return (
     <form
       class="new-text"
@@ -161,7 +161,7 @@ function NewText({ taken, onName }: { taken: string[]; onName: (name: string | n
       </label>
       <button type="submit">Create</button>
       <button type="button" class="quiet" onClick={() => onName(null)}>
-        Don't
+        Cancel
       </button>
       <p class="field-problem">{problem}</p>
     </form>
@@ -204,7 +204,7 @@ function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen
   );
 }
 
-/** The editor of a text, wherever it is kept. */
+/** The editor of a text, whether it is in the URL or on the hub. */
 function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
   const sha256 = item.ref?.type === "key" ? String(item.ref.value) : null;
   const fetched = useSignal<string | null>(null);
@@ -218,13 +218,13 @@ function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
   }
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   if (text === null) return <p class="muted">Loading…</p>;
-  return <Editor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => jobFiles.putText(item.name, changed)} />;
+  return <TextEditor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => jobFiles.putText(item.name, changed)} />;
 }
 
 function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {
   const { stage, done } = one.progress.value;
   const problem = one.problem.value;
-  const words = { reading: "Reading", sending: "Sending", checking: "Being checked" }[stage];
+  const words = { reading: "Reading", sending: "Uploading", checking: "Checking" }[stage];
   return (
     <li data-testid="upload" data-name={one.name}>
       <div class="file">
@@ -240,12 +240,12 @@ function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {
         </span>
         <span class="file-actions">
           {problem !== null && (
-            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => jobFiles.again(one)}>
+            <button type="button" class="quiet" aria-label={`Try again to upload ${one.name}`} onClick={() => jobFiles.again(one)}>
               Try again
             </button>
           )}
-          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => jobFiles.cancel(one)}>
-            {problem === null ? "Stop" : "Remove"}
+          <button type="button" class="quiet" aria-label={problem === null ? `Cancel the upload of ${one.name}` : `Remove ${one.name}`} onClick={() => jobFiles.cancel(one)}>
+            {problem === null ? "Cancel" : "Remove"}
           </button>
         </span>
       </div>
@@ -262,7 +262,7 @@ function isUtf8(ref: DataRef | undefined): boolean {
   return ref !== undefined && (ref.type ?? "utf8") === "utf8" && typeof ref.value === "string";
 }
 
-/** What a ref is, and its bytes where they are known. */
+/** A description of an input, and its size in bytes if it is known. */
 function about(item: Item): [string, number | null] {
   const from = item.piped === true ? "piped in, " : "";
   if (item.text !== undefined) return ["text", new TextEncoder().encode(item.text).length];

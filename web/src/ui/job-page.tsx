@@ -1,4 +1,4 @@
-/** One job, whether the address holds it or names it: what becomes of it, its log and outputs, and what it is. */
+/** The page of one job, which the URL contains or names by its id: state, log, outputs, inputs and settings. */
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
@@ -10,7 +10,7 @@ import type { Job } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { shortId } from "../text/format";
 import { stateWords } from "../text/words";
-import { droppedFiles } from "./dropped";
+import { droppedFiles } from "../files/dropped";
 import { Inputs } from "./inputs";
 import { JobHead } from "./job-head";
 import { LogView } from "./log-view";
@@ -22,18 +22,18 @@ import { Settings } from "./settings";
 export interface JobPageProps {
   session: Session;
   queue: QueueAddress;
-  /** The parameters of an address that holds the job, or the id of a job that is named. */
+  /** The parameters of a URL that contains the definition, or the id of a job that the URL names. */
   given: { params: Params } | { id: string };
 }
 
-/** The slot of this page among those that use the queue: a newer job of an embedded page replaces its older one. */
-const SLOT = embedded ? `page-${Math.random().toString(36).slice(2, 12)}` : "";
+/** Namespace of an embedded page, in which a newer job of the page replaces the older one. */
+const NAMESPACE = embedded ? `page-${Math.random().toString(36).slice(2, 12)}` : "";
 
 export function JobPage({ session, queue, given }: JobPageProps) {
   const editor = useMemo(() => {
     const made = new JobEditor({
       session,
-      namespace: SLOT,
+      namespace: NAMESPACE,
       write: (params, push) => rewrite(`/${writeHash(withQueue(params, queue))}`, push),
     });
     take(made, given, queue);
@@ -45,7 +45,7 @@ export function JobPage({ session, queue, given }: JobPageProps) {
     return () => editor.stop();
   }, [editor]);
   const key = "id" in given ? given.id : writeHash(given.params);
-  // The newest address counts: what was drawn last may be older than an edit made since.
+  // `given` may be older than an edit made since the last render, so the current route is read.
   useEffect(() => {
     const newest = route.peek();
     if (newest.page === "job") editor.take(newest.params);
@@ -70,7 +70,7 @@ export function JobPage({ session, queue, given }: JobPageProps) {
       data-reason={job?.verdict?.reason ?? ""}
     >
       {!embedded && (
-        <nav class="back" aria-label="Way back">
+        <nav class="back" aria-label="Back">
           <a href={back} onClick={(event) => follow(event, back)}>
             ← All jobs
           </a>
@@ -102,7 +102,7 @@ function withQueue(params: Params, queue: QueueAddress): Params {
   return params.has("queue") || params.has("queueOverride") ? params : new Map([...params, ["queue", queueParam(queue)]]);
 }
 
-/** Files that are dropped or pasted anywhere on the page are inputs; a browser would leave the page for them. */
+/** Adds files that are dropped or pasted anywhere on the page, which a browser would otherwise open. */
 function useGivenFiles(jobFiles: JobFiles): void {
   useLayoutEffect(() => {
     const take = (event: DragEvent | ClipboardEvent) => {
@@ -125,7 +125,7 @@ function useGivenFiles(jobFiles: JobFiles): void {
   }, [jobFiles]);
 }
 
-/** Joins the page that holds this one, if one does; what that takes is loaded only then. */
+/** Connects to the parent page if this page is embedded; the code for it is loaded only then. */
 function useFrame(editor: JobEditor, jobFiles: JobFiles, queue: QueueAddress): void {
   useEffect(() => {
     if (!embedded) return undefined;
@@ -160,17 +160,17 @@ function Results(props: { queue: QueueAddress; editor: JobEditor; open: OpenJob 
 }
 
 function placeholder(editor: JobEditor, open: OpenJob | null, online: boolean): string {
-  if (editor.blank.value) return "Say what to run in the settings: an image, a command, or both.";
-  if (!online) return "What became of the job appears when the hub is connected.";
-  if (open === null || !open.unknown.value) return "Looking for the job…";
+  if (editor.blank.value) return "Enter an image, a command, or both in the settings.";
+  if (!online) return "The job appears when the page is connected to the hub.";
+  if (open === null || !open.unknown.value) return "Loading the job…";
   return editor.fixed.value === null
-    ? "This job has not been run on this queue. Its log and its outputs appear here as they come."
-    : "This queue does not know the job: it was deleted, or is older than what is kept. Check the link.";
+    ? "This job has not run in this queue. Its log and outputs appear here when it runs."
+    : "This queue has no such job. The job was deleted, its result is no longer kept, or the link is wrong.";
 }
 
-/** Says a change of state aloud, once. */
+/** Announces each change of state to screen readers, once. */
 function Announcer({ job }: { job: Job | null }) {
-  const words = job === null ? "" : `Job ${stateWords(job)}`;
+  const words = job === null ? "" : `Job state: ${stateWords(job)}`;
   return (
     <p class="offscreen" role="status" aria-live="polite">
       {words}
@@ -193,12 +193,12 @@ function BadParams({ editor }: { editor: JobEditor }) {
       <span>
         {problems.map(({ name, why }) => (
           <span key={name} class="block">
-            The parameter <code>{name}</code> of this address can't be used: {why}.
+            The parameter <code>{name}</code> in this URL can't be used: {why}.
           </span>
         ))}
       </span>
       <button type="button" onClick={drop}>
-        Go on without {problems.length === 1 ? "it" : "them"}
+        Continue without {problems.length === 1 ? "it" : "them"}
       </button>
       <a href="/">Start page</a>
     </Notice>

@@ -1,11 +1,11 @@
-/** What the job is: a form and the JSON of one definition, applied as it is written, each step with a way back. */
+/** The settings of a job: a form and the JSON of one definition. Edits are applied while typing and can be undone. */
 
 import { useSignal } from "@preact/signals";
 import type { Build, Definition, Problem } from "../protocol/messages";
 import type { JobEditor } from "../state/job-editor";
 import { isObject } from "../job/address";
 import { plural } from "../text/format";
-import { Editor } from "./editor";
+import { TextEditor } from "./text-editor";
 import { EnvRows, Field, Words } from "./fields";
 import { useKeys } from "./keys";
 
@@ -14,7 +14,7 @@ export function Settings({ editor, defaultImage }: { editor: JobEditor; defaultI
   const problems = editor.validated.value?.problems ?? [];
   useKeys([
     { key: "z", ctrl: true, says: "Undo the last edit", act: () => editor.undo() },
-    { key: "y", ctrl: true, says: "Do it again", act: () => editor.redo() },
+    { key: "y", ctrl: true, says: "Redo", act: () => editor.redo() },
   ]);
   return (
     <section aria-labelledby="settings-title" class="settings" data-testid="settings">
@@ -30,7 +30,7 @@ export function Settings({ editor, defaultImage }: { editor: JobEditor; defaultI
           <button type="button" class="quiet" disabled={editor.future.value.length === 0} onClick={() => editor.redo()}>
             Redo
           </button>
-          <span class="segments" role="group" aria-label="View of the settings">
+          <span class="segments" role="group" aria-label="Settings view">
             <button type="button" aria-pressed={view.value === "form"} onClick={() => (view.value = "form")}>
               Form
             </button>
@@ -68,7 +68,7 @@ function Form({ editor, problems, defaultImage }: { editor: JobEditor; problems:
         </p>
       ))}
       <div class="form-row">
-        <span class="segments" role="group" aria-label="Where the image comes from">
+        <span class="segments" role="group" aria-label="Image source">
           <button
             type="button"
             aria-pressed={!builds}
@@ -104,7 +104,7 @@ function Form({ editor, problems, defaultImage }: { editor: JobEditor; problems:
       )}
       <Words label="Command" value={job.command} placeholder="sh -c 'echo hello'" problem={wrong("command")} onWords={(words) => set("command", words)} />
       <details class="more" open={job.entrypoint !== undefined || job.workdir !== undefined}>
-        <summary>Entrypoint and folder</summary>
+        <summary>Entrypoint and working directory</summary>
         <Words label="Entrypoint" value={job.entrypoint} problem={wrong("entrypoint")} onWords={(words) => set("entrypoint", words)} />
         <Field label="Working directory" value={job.workdir ?? ""} problem={wrong("workdir")} onText={(text) => set("workdir", text)} />
       </details>
@@ -134,7 +134,7 @@ function Form({ editor, problems, defaultImage }: { editor: JobEditor; problems:
           onText={(value) => set("shmSize", value.trim())}
         />
         <Field
-          label="Tags of its worker"
+          label="Required worker tags"
           value={(job.tags ?? []).join(", ")}
           placeholder="gpu, lab"
           problem={wrong("tags")}
@@ -161,7 +161,7 @@ function BuildFields({ editor, build, wrong }: { editor: JobEditor; build: Build
       {editing.value ? (
         <div class="field">
           <span class="label">Dockerfile</span>
-          <Editor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
+          <TextEditor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
         </div>
       ) : (
         <button type="button" class="quiet start" onClick={() => (editing.value = true)}>
@@ -169,7 +169,7 @@ function BuildFields({ editor, build, wrong }: { editor: JobEditor; build: Build
         </button>
       )}
       <div class="form-grid">
-        <Field label="Dockerfile's name" value={build.filename ?? ""} placeholder="Dockerfile" problem={wrong("build.filename")} onText={(text) => set("filename", text.trim())} />
+        <Field label="Dockerfile name" value={build.filename ?? ""} placeholder="Dockerfile" problem={wrong("build.filename")} onText={(text) => set("filename", text.trim())} />
         <Field label="Target" value={build.target ?? ""} problem={wrong("build.target")} onText={(text) => set("target", text.trim())} />
         <Field label="Platform" value={build.platform ?? ""} placeholder="linux/amd64" problem={wrong("build.platform")} onText={(text) => set("platform", text.trim())} />
         <Field
@@ -184,7 +184,7 @@ function BuildFields({ editor, build, wrong }: { editor: JobEditor; build: Build
   );
 }
 
-/** The same definition as text; what can't be read is said and not applied. */
+/** The definition as JSON text; a text that can't be parsed is reported and not applied. */
 function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly Problem[] }) {
   const job = editor.params.value.job ?? {};
   const wrong = useSignal<string | null>(null);
@@ -193,7 +193,7 @@ function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly 
   const same = written.value !== null && sameJson(written.value, job);
   return (
     <div class="form">
-      <Editor
+      <TextEditor
         name="definition.json"
         label="The definition as JSON"
         text={wrong.value !== null || same ? (written.value as string) : said}
@@ -201,7 +201,7 @@ function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly 
           written.value = text;
           try {
             const value = JSON.parse(text) as unknown;
-            if (!isObject(value)) throw new Error("a definition is an object: { … }");
+            if (!isObject(value)) throw new Error("a definition must be a JSON object");
             wrong.value = null;
             editor.edit("json", (draft) => ({ ...draft, job: value as Definition }));
           } catch (error) {
@@ -212,7 +212,7 @@ function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly 
       <p class="field-problem" role="status">
         {wrong.value ?? problems.map(({ field, message }) => `${field}: ${message}`).join("; ")}
       </p>
-      <p class="muted small">Short text files stand beside it, under Inputs.</p>
+      <p class="muted small">Short text files are not part of this JSON. Edit them under Inputs.</p>
     </div>
   );
 }
@@ -233,7 +233,7 @@ function isEmpty(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-/** A number where it is one; the hub says what is wrong with anything else. */
+/** Parses a number; any other text is returned unchanged, and the hub reports the problem. */
 function numeric(value: string): number | string | undefined {
   const trimmed = value.trim();
   if (trimmed === "") return undefined;

@@ -1,10 +1,10 @@
-/** A text that can be edited: a plain field at once, the full editor as soon as it is loaded. */
+/** An editor for a text: a plain field at first, the code editor as soon as it is loaded. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { CodeEditor } from "../extra/code-editor";
 
-export function Editor(props: { name: string; label: string; text: string; onText: (text: string) => void }) {
+export function TextEditor(props: { name: string; label: string; text: string; onText: (text: string) => void }) {
   const { name, label, text } = props;
   const place = useRef<HTMLDivElement>(null);
   const editor = useRef<CodeEditor | null>(null);
@@ -26,11 +26,11 @@ export function Editor(props: { name: string; label: string; text: string; onTex
           text: plain?.value ?? newest.current.text,
           onText: (changed) => newest.current.onText(changed),
         });
-        // Who has begun to type goes on typing, at the same place.
+        // Keep the focus and the selection of a person who is already typing.
         if (typing) editor.current.focus(plain.selectionStart, plain.selectionEnd);
         loaded.value = true;
       },
-      // The plain field does as well.
+      // The plain field stays when the code editor can't be loaded.
       () => undefined,
     );
     return () => {

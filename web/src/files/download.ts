@@ -1,11 +1,11 @@
-/** Gives a person a file. */
+/** Saves data as a file on the person's machine. */
 
 export function saveBlob(name: string, blob: Blob): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  // The browser has taken the address by then.
+  // By then the browser has read the URL.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 

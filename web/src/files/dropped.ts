@@ -1,11 +1,11 @@
-/** The files that a person dropped or pasted, folders with all that is in them. */
+/** Reads the files that a person dropped, pasted or picked, including whole folders. */
 
 import type { Incoming } from "../state/job-files";
 
-/** Files that are read out of dropped folders; more is more than a job may have. */
+/** Most files that are read from dropped folders: one more than a job can have, so that the excess is noticed. */
 const MOST = 10_001;
 
-/** The names and files of a drop; must be called while the event is handled. */
+/** Reads the names and files of a drop. Must be called while the event is handled. */
 export function droppedFiles(data: DataTransfer): Promise<Incoming[]> {
   const entries = [...data.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry());
   const plain = [...data.files].map((file) => ({ name: file.name || pastedName(file), blob: file }));
@@ -22,7 +22,7 @@ async function collect(entries: readonly FileSystemEntry[]): Promise<Incoming[]>
       found.push({ name: entry.fullPath.replace(/^\//, ""), blob: file });
     } else {
       const reader = (entry as FileSystemDirectoryEntry).createReader();
-      // A folder is read in pieces until one is empty.
+      // `readEntries` returns a folder's entries in batches; an empty batch is the end.
       for (;;) {
         const piece = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
         if (piece.length === 0) break;

@@ -1,13 +1,13 @@
 /**
- * The log of one job, in order and each line once.
+ * The log of one job, in order and without duplicates.
  *
- * Lines come by their absolute seq: what is older than the next expected one is a repeat, unless it fills a hole. A
- * hole is never passed over in silence: it is either fetched or shown. A line that ended in a carriage return is
- * written over by the next one of its stream, as on a terminal.
+ * Lines carry an absolute seq. A line with a seq below the next expected one is a duplicate, unless it fills a hole. A
+ * hole in the sequence is always either fetched or shown. A line that ends in a carriage return is overwritten by the
+ * next line of its stream, as on a terminal.
  */
 
 import { type Signal, signal } from "@preact/signals";
-import { PLAIN, type Style, styleAfter } from "../log/ansi";
+import { PLAIN, type Style, styleAfter } from "./ansi";
 import type { Phase, WireLine } from "../protocol/messages";
 
 export interface Line {
@@ -16,49 +16,50 @@ export interface Line {
   readonly stream: number;
   readonly text: string;
   readonly phase: Phase;
-  /** How the text looks where it begins: colours last over the end of a line. */
+  /** The style at the start of the text; colours last beyond the end of a line. */
   readonly style: Style;
 }
 
-/** Lines from `from` up to, not including, `to` that are not here; they belong before the line at `at`. */
+/** Lines that are not here, from seq `from` up to but not including `to`; they belong before the line at index `at`. */
 export interface Hole {
   readonly at: number;
   readonly from: number;
   readonly to: number;
-  /** `missing`: may still be fetched; `lost`: the hub keeps them no more; `left`: this page held them and let go. */
+  /** `missing`: can still be fetched; `lost`: the hub no longer has them; `left`: this page dropped them. */
   readonly kind: "missing" | "lost" | "left";
 }
 
-/** Most lines kept on the page; past it the oldest tenth leaves, and the page says so. */
+/** Most lines kept on the page. Past this the oldest tenth is dropped, and the page says so. */
 export const KEPT_LINES = 1_000_000;
 
 const PHASES: readonly Phase[] = ["assigned", "staging", "pulling", "building", "running", "uploading"];
-/** Arguments that one call may carry. */
+/** Most lines inserted by one call, as the number of arguments of a call is limited. */
 const SPLICE = 10_000;
 
 export class JobLog {
-  /** Grows with every change; whoever draws the log looks at it. */
+  /** Counter of changes; views of the log depend on it. */
   readonly version: Signal<number> = signal(0);
-  /** The seq of the next line to come. */
+  /** The seq of the next expected line. */
   readonly next: Signal<number> = signal(0);
 
-  // One array for each field: a million lines cost their text and little more.
+  // One array for each field, so that a million lines need little more memory than their text.
   #texts: string[] = [];
   #times: number[] = [];
   #seqs: number[] = [];
-  /** Stream and phase as one number. */
+  /** Stream and phase, packed into one number. */
   #kinds: number[] = [];
   #holes: Hole[] = [];
-  /** Styles that a line begins with, where that is not the plain one, by its seq. */
+  /** The style at the start of a line, by seq, where it is not plain. */
   #styles = new Map<number, Style>();
+  /** The style at the end of each stream's last line. */
   #ends: Style[] = [PLAIN, PLAIN, PLAIN];
 
-  /** Grows when lines before the last one changed place: what was known of their places counts no more. */
+  /** Counter of changes that moved lines before the last one; cached positions are invalid when it grows. */
   edits = 0;
 
   constructor(private readonly kept: number = KEPT_LINES) {}
 
-  /** How many lines are held. */
+  /** The number of lines held. */
   get length(): number {
     return this.#texts.length;
   }
@@ -95,7 +96,7 @@ export class JobLog {
     return PHASES[(this.#kinds[at] as number) >> 2] ?? "running";
   }
 
-  /** Forgets everything: a new run of the job begins at this seq. */
+  /** Drops all lines, for a new run of the job that begins at this seq. */
   reset(start = 0): void {
     this.#texts = [];
     this.#times = [];
@@ -109,15 +110,15 @@ export class JobLog {
     this.#changed();
   }
 
-  /** Passes over the lines of earlier runs: they are not missing, they are not this run's. */
+  /** Skips the lines of earlier runs, which are not part of this run and therefore not missing. */
   begin(start: number): void {
     if (this.length === 0 && this.next.peek() < start) this.next.value = start;
   }
 
   /**
-   * Takes lines in order.
+   * Adds lines, which are in order.
    *
-   * @param gap the seq up to which lines before these are no longer kept by the hub.
+   * @param gap The seq below which the hub no longer has the lines before these.
    */
   add(lines: readonly WireLine[], gap: number | null = null): void {
     let next = this.next.peek();
@@ -141,12 +142,12 @@ export class JobLog {
     this.#changed();
   }
 
-  /** The first hole that may still be fetched. */
+  /** The first hole that can still be fetched. */
   hole(): Hole | null {
     return this.#holes.find((hole) => hole.kind === "missing") ?? null;
   }
 
-  /** Marks what is still missing in a range as gone for good: the hub was asked and has it not. */
+  /** Marks the missing lines in a range as lost, after the hub answered that it does not have them. */
   lose(from: number, to: number): void {
     this.#holes = this.#holes.map((hole) =>
       hole.kind === "missing" && hole.from >= from && hole.to <= to ? { ...hole, kind: "lost" } : hole,
@@ -173,7 +174,7 @@ export class JobLog {
     if (start !== PLAIN) this.#styles.set(seq, start);
   }
 
-  /** Puts lines into the holes that they belong to; repeats fall away. */
+  /** Inserts lines into the holes where they belong, and ignores duplicates. */
   #fill(late: readonly WireLine[]): void {
     for (let n = 0; n < this.#holes.length; n++) {
       const hole = this.#holes[n] as Hole;
@@ -222,7 +223,7 @@ function kindOf(stream: number, phase: Phase | undefined): number {
   return (stream & 3) | (Math.max(0, PHASES.indexOf(phase ?? "running")) << 2);
 }
 
-/** What is left of a hole around the lines that were put into it. */
+/** The parts of a hole that remain around the lines inserted into it. */
 function leftOver(hole: Hole, found: readonly WireLine[]): Hole[] {
   const rest: Hole[] = [];
   let next = hole.from;

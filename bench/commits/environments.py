@@ -49,11 +49,12 @@ def ready(root: Path, folder: Path, beside: Path, log: Path) -> Path:
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text() == wanted:
         return python
-    venv.EnvBuilder(clear=True, symlinks=True, with_pip=not shares).create(folder)
+    venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(folder)
     if shares:
         _refer(root, folder, python)
     else:
-        install = [str(python), "-m", "pip", "install", "-q", "-c", "constraints.txt", "-e", f".[{','.join(EXTRAS)}]"]
+        pip = [sys.executable, "-m", "pip", "--python", str(python)]
+        install = [*pip, "install", "-q", "-c", "constraints.txt", "-e", f".[{','.join(EXTRAS)}]"]
         carried_out(install, root, log, "its packages could not be installed")
     stamp.write_text(wanted)
     return python

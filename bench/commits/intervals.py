@@ -9,6 +9,8 @@ from statistics import fmean, stdev
 
 LEAST_PAIRS = 2
 """Rounds that an interval needs."""
+LEAST_DIFFERENCE = 0.01
+"""What a verdict needs, as a share: some memory is the same to a byte in each run, so any difference would be one."""
 NORMAL = 1.959964
 """The 97.5th percentile of the normal distribution."""
 
@@ -31,10 +33,10 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """Says ``better`` or ``worse`` where the whole interval is on one side of 1; otherwise nothing."""
-        if self.low > 1:
+        """Says ``better`` or ``worse`` where the whole interval is on one side of 1 and the mean differs by 1 %."""
+        if self.low > 1 and self.mean >= 1 + LEAST_DIFFERENCE:
             return "better"
-        return "worse" if self.high < 1 else ""
+        return "worse" if self.high < 1 and self.mean <= 1 - LEAST_DIFFERENCE else ""
 
 
 def student(freedom: int) -> float:

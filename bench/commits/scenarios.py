@@ -37,13 +37,13 @@ _ALL: Final = (
     Scenario(
         "throughput",
         "bench.throughput",
-        ("--peers", "none", "--rounds", "1", "--jobs", "40000", "--seconds", "2"),
+        ("--peers", "none", "--rounds", "2", "--jobs", "40000", "--seconds", "2"),
         ("--peers", "none", "--rounds", "1", "--jobs", "50", "--seconds", "0.2"),
     ),
     Scenario(
         "depth",
         "bench.depth",
-        ("--jobs", "20000"),
+        ("--jobs", "10000"),
         ("--jobs", "100"),
         own_code=True,
         constants={
@@ -90,6 +90,7 @@ _ALL: Final = (
         "bench.dialect",
         ("--jobs", "2000", "--seconds", "2"),
         ("--jobs", "10", "--clients", "1", "--seconds", "0.2"),
+        own_code=True,
     ),
     Scenario(
         "logs",

@@ -24,8 +24,13 @@ def carried_out(command: Sequence[str], folder: Path, log: Path, failure: str) -
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode:
-        raise Unusable(f"{failure}: {last_line(log)} ({log} has all that was said)")
+        raise Unusable(f"{failure}: {last_line(log)} ({shown(log)} has all that was said)")
     return log.read_text(errors="replace").strip()
+
+
+def shown(path: Path) -> str:
+    """Returns a path as a sentence names it: from the folder of this process, where it is below that."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def last_line(log: Path) -> str:

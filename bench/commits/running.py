@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.commits import program
-from bench.commits.commands import last_line
+from bench.commits.commands import last_line, shown
 from bench.commits.figures import Figure, figures_of
 from bench.commits.processes import PATIENCE, below, end_others
 from bench.commits.scenarios import Scenario, Unusable
@@ -79,13 +79,15 @@ def run(scenario: Scenario, side: Side, folder: Path, *, driver: Path, quick: bo
         try:
             status = process.wait(LONGEST)
         except subprocess.TimeoutExpired:
-            raise Unusable(f"{side.name} did not end {scenario.name} within {LONGEST:g} s; see {log}") from None
+            raise Unusable(f"{side.name} did not end {scenario.name} within {LONGEST:g} s; see {shown(log)}") from None
         finally:
             _end(process)
     finally:
         end_others(already)
     if status or not into.is_file():
-        raise Unusable(f"{side.name} could not run {scenario.name}: {last_line(log)} ({log} has all that it said)")
+        raise Unusable(
+            f"{side.name} could not run {scenario.name}: {last_line(log)} ({shown(log)} has all that it said)"
+        )
     result = json.loads(into.read_text())
     into.unlink()
     for name, source in result["sources"].items():

@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.commits import environments
 from bench.commits.checkout import check_out, commit_of, description_of, short_of
-from bench.commits.commands import carried_out
+from bench.commits.commands import carried_out, shown
 from bench.commits.scenarios import Unusable
 
 ITSELF: Final = "self"
@@ -58,14 +58,16 @@ def prepared(root: Path, word: str, folder: Path, say: Callable[[str], None]) ->
         return Side("the same again", current.about, "", root, current.python, current.compiled), current
     name = short_of(root, commit)
     checkout = folder / commit
-    say(f"{name} is checked out in {_below(checkout, root)}; it stays there until 'make clean'.")
+    say(f"{name} is checked out in {shown(checkout)}; it stays there until 'make clean'.")
     check_out(root, commit, checkout)
     try:
+        if current.compiled and not _can_be_compiled(checkout):
+            raise Unusable("it has nothing that compiles it, but the working tree is compiled; see 'make pure'")
         shares = environments.same_packages(checkout, root)
         say(f"Its packages are {'those of this environment' if shares else 'installed, as it pins other versions'}.")
-        python = environments.ready(checkout, checkout / ".venv", root, folder / "logs" / f"{name}-install")
-        _compile_alike(checkout, python, folder / "logs" / f"{name}-compile", say, wanted=current.compiled)
-        _warm(checkout, python, folder / "logs" / f"{name}-bytecode")
+        python = environments.ready(checkout, checkout / ".venv", root, folder / "logs" / f"{name}-install.log")
+        _compile_alike(checkout, python, folder / "logs" / f"{name}-compile.log", say, wanted=current.compiled)
+        _warm(checkout, python, folder / "logs" / f"{name}-bytecode.log")
     except Unusable as error:
         raise Unusable(f"{name} can't be made ready: {error}") from None
     return Side(name, f"commit {commit}", commit, checkout, python, current.compiled), current
@@ -74,20 +76,24 @@ def prepared(root: Path, word: str, folder: Path, say: Callable[[str], None]) ->
 def _working_tree(root: Path, folder: Path) -> Side:
     """The working tree, in an environment that is made in the same way as that of the other side."""
     own = folder / "working-tree"
-    python = environments.ready(root, own / ".venv", root, folder / "logs" / "working-tree-install")
-    state = compiled_state(root, python, folder / "logs" / "working-tree-check")
+    python = environments.ready(root, own / ".venv", root, folder / "logs" / "working-tree-install.log")
+    state = compiled_state(root, python, folder / "logs" / "working-tree-check.log")
     if state == STALE:
         raise Unusable("what is compiled in the working tree is older than its sources; run 'make compile' first")
-    _warm(root, python, folder / "logs" / "working-tree-bytecode")
+    _warm(root, python, folder / "logs" / "working-tree-bytecode.log")
     return Side("working tree", description_of(root), "", root, python, state == FRESH)
 
 
 def compiled_state(root: Path, python: Path, log: Path) -> str:
     """Returns ``none``, ``stale`` or ``fresh``; ``none`` for a commit that can't be compiled at all."""
-    if not root.joinpath(*COMPILER.split(".")).with_suffix(".py").is_file():
+    if not _can_be_compiled(root):
         return NONE
     command = [str(python), "-m", COMPILER, "check"]
     return carried_out(command, root, log, "it does not say whether it is compiled")
+
+
+def _can_be_compiled(root: Path) -> bool:
+    return root.joinpath(*COMPILER.split(".")).with_suffix(".py").is_file()
 
 
 def _compile_alike(root: Path, python: Path, log: Path, say: Callable[[str], None], *, wanted: bool) -> None:
@@ -106,7 +112,3 @@ def _warm(root: Path, python: Path, log: Path) -> None:
     """Writes the byte code of all sources, or the first round of a new checkout would do that."""
     folders = [name for name in environments.SOURCES if (root / name).is_dir()]
     carried_out([str(python), "-m", "compileall", "-q", *folders], root, log, "its sources can't be read by Python")
-
-
-def _below(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

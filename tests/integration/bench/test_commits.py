@@ -192,6 +192,13 @@ def test_what_is_out_of_date_or_can_not_be_compiled_is_told(clone: Clone) -> Non
         compare(clone.root, "HEAD", ["depth"], "2")
 
 
+def test_a_commit_from_before_there_was_a_compiler_is_told(clone: Clone) -> None:
+    clone.write("scripts/compiled.py", COMPILER)
+    clone.write("state", "fresh")
+    with pytest.raises(Unusable, match="it has nothing that compiles it, but the working tree is compiled"):
+        compare(clone.root, "HEAD", ["depth"], "2")
+
+
 def test_packages_that_can_not_be_installed_are_told(clone: Clone) -> None:
     clone.write("constraints.txt", "other==1\n")
     system = '[build-system]\nrequires = []\nbuild-backend = "gone"\nbackend-path = ["."]\n'
@@ -329,9 +336,10 @@ def test_a_checkout_that_was_cut_off_is_made_again(clone: Clone, tmp_path: Path)
 # -------------------------------------------------------------------------------------------------- Asman itself
 
 
+@pytest.mark.timeout(300)  # four hubs with their workers and clients, one after the other, on a machine that may be busy
 def test_asman_is_compared_with_itself() -> None:
     command = [sys.executable, "-m", "bench.commits", "--quick", "--rounds", "2", "--", "self", "throughput"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     file = ROOT / done.stdout.splitlines()[-1].removeprefix("written to ")
     figures = json.loads(file.read_text())["scenarios"]["throughput"]["figures"]

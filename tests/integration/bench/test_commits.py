@@ -336,7 +336,7 @@ def test_a_checkout_that_was_cut_off_is_made_again(clone: Clone, tmp_path: Path)
 # -------------------------------------------------------------------------------------------------- Asman itself
 
 
-@pytest.mark.timeout(300)  # four hubs with their workers and clients, one after the other, on a machine that may be busy
+@pytest.mark.timeout(300)  # four hubs with workers and clients, on a machine that may be busy
 def test_asman_is_compared_with_itself() -> None:
     command = [sys.executable, "-m", "bench.commits", "--quick", "--rounds", "2", "--", "self", "throughput"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
+import { version } from "./version";
 
 /** Where a hub listens while the page is developed; `ASMAN_HUB=http://127.0.0.1:9000 npm run dev` names another. */
 const hub = process.env["ASMAN_HUB"] ?? "http://127.0.0.1:8000";
@@ -16,6 +17,7 @@ const passOn = {
 
 export default defineConfig({
   base: "/",
+  define: { __ASMAN_VERSION__: JSON.stringify(version()) },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     // The page is part of the hub's package, which serves it.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 from asman_shared.messages import Register, Registered
+from asman_shared.version import __version__
 
 from .agent import Agent
 from .attempt import Workshop
@@ -152,7 +152,7 @@ def _introduction(config: WorkerConfig, home: Home, executor: Executor, platform
         incarnation=home.incarnation,
         name=config.name,
         cpus=config.cpus,
-        agent=f"asman-worker/{_version()}",
+        agent=f"asman-worker/{__version__}",
         memory=config.memory,
         gpus=gpus,
         tags=list(config.tags),
@@ -160,10 +160,3 @@ def _introduction(config: WorkerConfig, home: Home, executor: Executor, platform
         max_duration=config.max_duration,
         executor=executor.name,
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("asman")
-    except metadata.PackageNotFoundError:
-        return "0"

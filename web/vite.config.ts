@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
+import { version } from "./version";
 
 /** URL of the hub during development; set it by `ASMAN_HUB=http://127.0.0.1:9000 npm run dev`. */
 const hub = process.env["ASMAN_HUB"] ?? "http://127.0.0.1:8000";
@@ -16,6 +17,7 @@ const passOn = {
 
 export default defineConfig({
   base: "/",
+  define: { __ASMAN_VERSION__: JSON.stringify(version()) },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     // The hub's package contains the built page and serves it.

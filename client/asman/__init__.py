@@ -19,6 +19,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from asman_shared.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from asman_shared.definition import Build, DataRef, Definition
     from asman_shared.errors import (
@@ -49,8 +51,6 @@ if TYPE_CHECKING:
     from .job import Job
     from .logs import Line
     from .outputs import JobResult, Output
-
-__version__ = "0.1.0"
 
 _HOMES: Final = {
     "asman_shared.definition": ("Build", "DataRef", "Definition"),

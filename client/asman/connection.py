@@ -24,6 +24,7 @@ from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
 from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
+from asman_shared.version import __version__
 
 from .address import Address
 from .dial import close_reason, dial, lasting
@@ -38,7 +39,7 @@ UNANSWERED: Final = 4096
 """Requests without an answer; more wait their turn."""
 BUFFER_BYTES: Final = 1024 * 1024
 """Bytes waiting to be sent; past them, senders wait."""
-AGENT: Final = "asman-python/0.1.0"
+AGENT: Final = f"asman-python/{__version__}"
 
 
 class _LostError(Exception):

@@ -4,4 +4,4 @@ Data flows one way: socket -> codec -> typed message -> queue core -> effects ->
 opening, in this order, `client_session`, `queue_shell`, `core.queue`, `committer` and `worker_session`.
 """
 
-__version__ = "0.1.0"
+from asman_shared.version import __version__ as __version__

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 from asman_shared.messages import Register, Registered
+from asman_shared.version import __version__
 
 from .attempts.agent import Agent
 from .attempts.attempt import AttemptContext
@@ -159,7 +159,7 @@ def _introduction(config: WorkerConfig, home: Home, executor: JobExecutor, platf
         incarnation=home.incarnation,
         name=config.name,
         cpus=config.cpus,
-        agent=f"asman-worker/{_version()}",
+        agent=f"asman-worker/{__version__}",
         memory=config.memory,
         gpus=gpus,
         tags=list(config.tags),
@@ -167,10 +167,3 @@ def _introduction(config: WorkerConfig, home: Home, executor: JobExecutor, platf
         max_duration=config.max_duration,
         executor=executor.name,
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("asman")
-    except metadata.PackageNotFoundError:
-        return "0"

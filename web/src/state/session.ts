@@ -98,7 +98,7 @@ export class Session {
     this.#batcher = new FrameBatcher((pushes) => this.#apply(pushes), options.schedule);
     this.#connection = new Connection({
       url: options.url,
-      agent: "asman-page/0.1",
+      agent: `asman-page/${__ASMAN_VERSION__}`,
       follow: this.#follows,
       onStatus: (status) => {
         this.status.value = status;

@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from asman_server import transport
+from asman_server.delivery import transport
 
 ROOT = Path(__file__).parents[3]
 WEBSOCKET_ATTRIBUTES = {
@@ -86,7 +86,7 @@ def gone(thing: object, names: set[str]) -> list[str]:
     """One sentence for each attribute that an upgrade took away."""
     owner = type(thing).__name__
     return [
-        f"{owner} has no attribute '{name}' any more, which asman_server.transport uses: change the transport"
+        f"{owner} has no attribute '{name}' any more, which asman_server.delivery.transport uses: change the transport"
         for name in sorted(names)
         if not hasattr(thing, name)
     ]
@@ -100,7 +100,7 @@ def changed(kind: type[Any], methods: dict[str, list[str]]) -> list[str]:
         found = None if method is None else list(inspect.signature(method).parameters)[1:]
         if found != wanted:
             sentences.append(
-                f"{kind.__name__}.{name} takes {found} and not {wanted}; asman_server.transport overrides or calls it: "
+                f"{kind.__name__}.{name} takes {found} and not {wanted}; asman_server.delivery.transport overrides or calls it: "
                 "change the transport"
             )
     return sentences

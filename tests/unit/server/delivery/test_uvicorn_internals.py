@@ -100,8 +100,8 @@ def changed(kind: type[Any], methods: dict[str, list[str]]) -> list[str]:
         found = None if method is None else list(inspect.signature(method).parameters)[1:]
         if found != wanted:
             sentences.append(
-                f"{kind.__name__}.{name} takes {found} and not {wanted}; asman_server.delivery.transport overrides or calls it: "
-                "change the transport"
+                f"{kind.__name__}.{name} takes {found} and not {wanted}; asman_server.delivery.transport overrides or "
+                "calls it: change the transport"
             )
     return sentences
 

@@ -28,6 +28,9 @@ def test_the_build_reads_it_from_its_file() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["hatch"]["version"]["path"] == FILE
+    # The pattern by which hatch reads a version, and the page's build (web/version.ts).
+    assert re.search(r'(?i)^(__version__|VERSION) *= *([\'"])v?(.+?)\2', (ROOT / FILE).read_text(), re.MULTILINE)
+    assert f'\n__version__ = "{__version__}"\n' in (ROOT / FILE).read_text()
     assert "version" not in json.loads((ROOT / "web" / "package.json").read_text())
 
 

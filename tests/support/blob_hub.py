@@ -37,7 +37,7 @@ def sha256(body: bytes) -> str:
 
 
 class BlobHub:
-    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest_blobs`."""
+    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`."""
 
     def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, room: Quota, folder: Path) -> None:
         self.clock = clock

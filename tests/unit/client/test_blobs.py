@@ -22,7 +22,7 @@ BIG = os.urandom(3_000_000)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs_module, "PATIENCE", RetryPolicy(tries=4, most=0.001))
+    monkeypatch.setattr(blobs_module, "RETRY_POLICY", RetryPolicy(tries=4, most=0.001))
 
 
 async def finished(hub: FakeHub, queue: asman.Queue, **outputs: bytes) -> asman.Job:

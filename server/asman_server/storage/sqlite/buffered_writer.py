@@ -1,11 +1,11 @@
 """A ledger for SQLite whose commits are short: what is new goes into one row of a table, and to its own place later.
 
 A commit is durable once it stands in the table ``daybook``, as one row that is simply appended. When much stands there,
-each is followed by posting about as much as it brought of what stands there (`daybook`), so the work keeps pace: after
-one of many rows a section, after each some of few a piece. The next commit waits for that, but not who was told of the
-last. What is left when few come is posted between them, in such pieces as well; so a commit of few never waits for
-much of it. Who reads from the tables has what it asks for posted first (`flushed`); a hub that was killed posts all of
-it when it starts.
+each is followed by posting about as much as it brought of what stands there (`write_buffer`), so the work keeps pace:
+after one of many rows a section, after each some of few a piece. The next commit waits for that, but not who was told
+of the last. What is left when few come is posted between them, in such pieces as well; so a commit of few never waits
+for much of it. Who reads from the tables has what it asks for posted first (`flushed`); a hub that was killed posts all
+of it when it starts.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class BufferedWriter:
-    """See the module. All but the reading of `WriteBuffer.holds` happens in the ledger's thread, one thing after the
-    other.
+    """See the module.
+
+    All but the reading of `WriteBuffer.holds` happens in the writer's thread, one thing after the other.
 
     Args:
         writer: Of the same database.

@@ -15,11 +15,11 @@ from asman_server.storage.sqlite.wal_preallocation import ROOM, preallocate
 
 FILL = """
 import os, resource, signal, sqlite3, sys
-from asman_server.storage.sqlite.wal_preallocation import make_room
+from asman_server.storage.sqlite.wal_preallocation import preallocate
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 driver = sqlite3.connect(sys.argv[1], isolation_level=None)
-make_room(driver)
+preallocate(driver)
 driver.execute("insert into t values (2)")
 print(sorted(driver.execute("select n from t")), flush=True)
 os._exit(9)

@@ -37,12 +37,12 @@ def sha256(body: bytes) -> str:
 
 
 class BlobHub:
-    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest_blobs`."""
+    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`."""
 
-    def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, room: Quota, folder: Path) -> None:
+    def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, quota: Quota, folder: Path) -> None:
         self.clock = clock
         self.signer = signer
-        self.blobs = BlobService(store, clock, room, RETENTION)
+        self.blobs = BlobService(store, clock, quota, RETENTION)
         self.files = NamedFiles(self.blobs, folder, clock)
         self.collector = Collector(self.blobs, clock, RETENTION)
         self.committer: GroupCommitter
@@ -142,7 +142,7 @@ async def open_blob_hub(
     s3: S3Behind | None = None,
     *,
     bucket: str = "",
-    room: Quota | None = None,
+    quota: Quota | None = None,
     clock: TestClock | None = None,
     reserve: int = 0,
 ) -> AsyncIterator[BlobHub]:
@@ -153,7 +153,7 @@ async def open_blob_hub(
         folder: Of the folder store, or of what is on its way.
         s3: Where blobs are instead.
         bucket: In it.
-        room: How much may be stored.
+        quota: How much may be stored.
         clock: Now.
         reserve: Bytes to leave free on the disk.
     """
@@ -161,7 +161,7 @@ async def open_blob_hub(
     signer = Signer(b"secret")
     local = FolderStore(folder, signer, clock, reserve=reserve)
     store: BlobStore = local if s3 is None else S3Store(s3.settings(bucket), clock)
-    hub = BlobHub(store, clock, signer, room or Quota(), folder / "incoming")
+    hub = BlobHub(store, clock, signer, quota or Quota(), folder / "incoming")
     engine, writer = make_engine(database), make_engine(database, pool=1)
     await migrate(engine)
     hub.committer = GroupCommitter(SqlWriter(writer))

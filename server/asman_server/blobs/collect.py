@@ -85,7 +85,7 @@ class Collector:
             await self._service.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place, before) for row in old))
             for row in await self._gone(old):
                 await self._service.store.abort(row)
-                self._service.room.end(row.place)
+                self._service.quota.end(row.place)
             log.info("abandoned uploads ended", extra={"uploads": len(old)})
             if len(found) < AT_ONCE:
                 return
@@ -124,7 +124,7 @@ class Collector:
         gone = [row for row in rows if row.place not in left]
         for row in gone:
             await self._service.store.remove(row.place)
-            self._service.room.removed(row.size)
+            self._service.quota.removed(row.size)
         if gone:
             log.info("unused blobs removed", extra={"blobs": len(gone), "bytes": sum(row.size for row in gone)})
 

@@ -83,7 +83,7 @@ class NamedFiles:
         if await self._service.catalogue.file(name) is not None:
             raise _taken(name)
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._service.room.receiving(size):
+        with self._service.quota.receiving(size):
             self._service.need_room(size)
             async with received(self._folder, "file", body, size) as came:
                 if came.size != size:
@@ -108,7 +108,7 @@ class NamedFiles:
             yield body
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._service.room.receiving(len(body)):
+        with self._service.quota.receiving(len(body)):
             self._service.need_room(len(body))
             async with received(self._folder, "made", whole(), len(body)) as came:
                 place = await self._service.store.keep(sha256, came.size, came.file)

@@ -17,7 +17,7 @@ class Quota:
     """Counts what is stored and promised, and refuses what is over the quota.
 
     Attributes:
-        quota: Bytes that may be stored; None for as many as there are.
+        limit: Bytes that may be stored; None for as many as there are.
         blobs: Stored.
         bytes: Of those.
         uploads: Recorded and in progress: how many bytes each may come to have, by its place.
@@ -27,8 +27,8 @@ class Quota:
         collected_bytes: Of those.
     """
 
-    def __init__(self, quota: int | None = None) -> None:
-        self.quota = quota
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
         self.blobs = 0
         self.bytes = 0
         self.uploads: dict[str, int] = {}
@@ -43,13 +43,13 @@ class Quota:
         Raises:
             QuotaExceeded: They may not.
         """
-        if self.quota is None:
+        if self.limit is None:
             return
         taken = self.bytes + self.promised + self.arriving
-        if size and taken + size > self.quota:
-            left = max(0, self.quota - taken)
+        if size and taken + size > self.limit:
+            left = max(0, self.limit - taken)
             raise QuotaExceeded(
-                f"the hub's quota for blobs is {format_size(self.quota)} and {format_size(left)} are left, too little "
+                f"the hub's quota for blobs is {format_size(self.limit)} and {format_size(left)} are left, too little "
                 f"for {format_size(size)}; blobs that nobody uses are removed after a while, or its operator can raise "
                 f"--blob-quota"
             )

@@ -61,13 +61,13 @@ class BlobService:
     Args:
         store: Has the bytes.
         clock: Now.
-        room: Says how much may be stored.
+        quota: Says how much may be stored.
         retention: Milliseconds that an unused blob is kept.
     """
 
-    def __init__(self, store: BlobStore, clock: Clock, room: Quota, retention: int) -> None:
+    def __init__(self, store: BlobStore, clock: Clock, quota: Quota, retention: int) -> None:
         self.store = store
-        self.room = room
+        self.quota = quota
         self._clock = clock
         self._touch_after = min(TOUCH_AFTER, retention // 4)
         self._places = asyncio.Semaphore(VERIFIED_AT_ONCE)
@@ -85,7 +85,7 @@ class BlobService:
             try:
                 await self.count()
                 for row in await self.catalogue.untouched(END_OF_TIME, UPLOADS):
-                    self.room.open(row.place, row.size)
+                    self.quota.open(row.place, row.size)
                 yield
             finally:
                 tasks = list(self._settling.values())
@@ -95,17 +95,17 @@ class BlobService:
 
     async def count(self) -> None:
         """Counts anew what is stored."""
-        self.room.blobs, self.room.bytes = await self.catalogue.totals()
+        self.quota.blobs, self.quota.bytes = await self.catalogue.totals()
 
     async def adopt(self) -> None:
         """Takes the files of a hub that had no catalogue into an empty one."""
-        if not isinstance(self.store, FolderStore) or self.room.blobs:
+        if not isinstance(self.store, FolderStore) or self.quota.blobs:
             return
         async for rows in self.store.older():
             await self.catalogue.write(*(StoreBlob(row) for row in rows))
         await self.count()
-        if self.room.blobs:
-            log.info("files of before taken into the catalogue of blobs", extra={"blobs": self.room.blobs})
+        if self.quota.blobs:
+            log.info("files of before taken into the catalogue of blobs", extra={"blobs": self.quota.blobs})
 
     def stale(self, used: int) -> bool:
         """Whether a use is so long ago that the next one has to be noted."""
@@ -156,7 +156,7 @@ class BlobService:
         absent = {key: size for key, size in sizes.items() if key not in stored}
         recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
         direct = {key: size for key, size in absent.items() if key not in recorded}
-        self.room.need(sum(direct.values()))
+        self.quota.need(sum(direct.values()))
         tickets |= {key: self.store.direct(key, size) for key, size in direct.items()}
         uploads = await self._uploads(queue, recorded)
         answers = await asyncio.gather(*(self._ticket(upload, fresh) for upload, fresh in uploads))
@@ -241,8 +241,8 @@ class BlobService:
         """
         if not sizes:
             return []
-        self.room.need(sum(sizes.values()))
-        self.room.need_uploads(len(sizes))
+        self.quota.need(sum(sizes.values()))
+        self.quota.need_uploads(len(sizes))
         now = self._clock()
         rows: list[UploadRow] = []
         for key, size in sizes.items():
@@ -252,7 +252,7 @@ class BlobService:
         known = {row.sha256: row for row in await self.catalogue.uploads([queue], sizes)}
         for row in rows:
             if known.get(row.sha256) == row:
-                self.room.open(row.place, row.size)
+                self.quota.open(row.place, row.size)
             else:
                 await self.store.abort(row)
         stored = await self.catalogue.stored(sizes)
@@ -264,7 +264,7 @@ class BlobService:
         if uploads:
             await self.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place) for row in uploads))
             for row in uploads:
-                self.room.end(row.place)
+                self.quota.end(row.place)
                 self._stalled.pop(row.place, None)
                 await self.store.abort(row)
 
@@ -292,7 +292,7 @@ class BlobService:
                 return
             ended = EndUpload(upload.queue, upload.sha256, upload.place)
             await self.store_blob(upload.sha256, upload.size, place, ended)
-            self.room.end(upload.place)
+            self.quota.end(upload.place)
             self._stalled.pop(upload.place, None)
             if not upload.store_id:
                 await self.store.abort(upload)
@@ -319,7 +319,7 @@ class BlobService:
         await self.catalogue.write(StoreBlob(row), UseBlob(sha256, now), *more)
         known = (await self.catalogue.stored([sha256])).get(sha256)
         if known is None or known.place == place:
-            self.room.stored(size)
+            self.quota.stored(size)
         else:
             await self.store.remove(place)
         # Nobody needs to go on sending it. An upload that begins now sees that it is stored (`begin`).
@@ -336,7 +336,7 @@ class BlobService:
             Unavailable: The disk or the database can't be used now.
         """
         store = self.local
-        with self.room.receiving(size):
+        with self.quota.receiving(size):
             async with store.received(sha256, size, body) as came:
                 place = await store.keep(sha256, size, came.file)
             await self.store_blob(sha256, size, place)

@@ -95,13 +95,13 @@ class HubCollector:
         yield _gauge(
             "asman_database_failing", "1 while the database can't be written.", int(bool(hub.committer.failing))
         )
-        room = hub.blobs.room
-        yield _gauge("asman_blobs", "Blobs stored.", room.blobs)
-        yield _gauge("asman_blob_bytes", "Bytes of blobs stored.", room.bytes)
-        yield _gauge("asman_uploads", "Uploads in progress that are recorded.", len(room.uploads))
-        yield _gauge("asman_upload_bytes", "Bytes that those uploads may come to have.", room.promised)
-        yield _counter("asman_blobs_collected", "Unused blobs removed.", room.collected)
-        yield _counter("asman_blob_bytes_collected", "Bytes of unused blobs removed.", room.collected_bytes)
+        quota = hub.blobs.quota
+        yield _gauge("asman_blobs", "Blobs stored.", quota.blobs)
+        yield _gauge("asman_blob_bytes", "Bytes of blobs stored.", quota.bytes)
+        yield _gauge("asman_uploads", "Uploads in progress that are recorded.", len(quota.uploads))
+        yield _gauge("asman_upload_bytes", "Bytes that those uploads may come to have.", quota.promised)
+        yield _counter("asman_blobs_collected", "Unused blobs removed.", quota.collected)
+        yield _counter("asman_blob_bytes_collected", "Bytes of unused blobs removed.", quota.collected_bytes)
         busiest = heapq.nlargest(QUEUES_SHOWN, zip(shells, counts, strict=True), key=_business)
         yield from _queues([(shell.short, count, shell) for shell, count in busiest])
 

@@ -2,7 +2,7 @@
 
 Ids are hashes, so each new job belongs on a page of its own in every index. A commit of 1,000 jobs into a database of
 100,000 wrote 21 KiB for each job. Here, entries are kept by the first digits of their ids instead, and posted a section
-at a time: rows of many commits that belong on the same few pages (`posting_ledger`).
+at a time: rows of many commits that belong on the same few pages (`buffered_writer`).
 
 A section that is large for what posts it is posted in pieces, in the order of its ids: a piece is all about some ids.
 What is noted meanwhile waits for the section's next turn, so what is newer is always posted later.

@@ -67,8 +67,8 @@ async def test_what_was_sent_is_there(hub: BlobHub, body: bytes) -> None:
     (ticket,) = await hub.ask(body)
     assert ticket == BlobTicket(sha256=sha256(body), exists=True)
     assert await hub.read(sha256(body)) == body
-    assert (hub.blobs.room.blobs, hub.blobs.room.bytes) == (1, len(body))
-    assert (hub.blobs.room.uploads, hub.blobs.room.promised, hub.blobs.room.arriving) == ({}, 0, 0)
+    assert (hub.blobs.quota.blobs, hub.blobs.quota.bytes) == (1, len(body))
+    assert (hub.blobs.quota.uploads, hub.blobs.quota.promised, hub.blobs.quota.arriving) == ({}, 0, 0)
 
 
 async def test_it_is_not_there_before_it_has_come(hub: BlobHub) -> None:
@@ -106,7 +106,7 @@ async def test_an_upload_of_which_no_other_part_ever_comes_is_begun_anew(hub: Bl
     """Seen at a storage that had begun an upload and then refused one of its parts, for ever."""
 
     def begun() -> set[str]:
-        return set(hub.blobs.room.uploads)
+        return set(hub.blobs.quota.uploads)
 
     (ticket,) = await hub.ask(BIG)
     first = begun()
@@ -149,8 +149,8 @@ async def test_a_ticket_names_so_many_parts_and_the_next_ones_come_with_the_next
 async def test_many_who_send_the_same_at_once_store_it_once(hub: BlobHub) -> None:
     await asyncio.gather(*(hub.upload(BODY, BIG, queue=f"queue-{n % 3}") for n in range(9)))
     assert await hub.read(BIG_KEY) == BIG
-    assert (hub.blobs.room.blobs, hub.blobs.room.bytes) == (2, len(BODY) + len(BIG))
-    assert (hub.blobs.room.uploads, hub.blobs.room.promised) == ({}, 0)
+    assert (hub.blobs.quota.blobs, hub.blobs.quota.bytes) == (2, len(BODY) + len(BIG))
+    assert (hub.blobs.quota.uploads, hub.blobs.quota.promised) == ({}, 0)
     await hub.collector.strays(hub.clock() / 1000 + 3600)
     assert await hub.read(BIG_KEY) == BIG
     assert await hub.read(KEY) == BODY
@@ -316,7 +316,7 @@ async def test_a_blob_over_the_largest_is_refused(hub: BlobHub) -> None:
 
 
 async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub) -> None:
-    async with again(room=Quota(len(BIG) + 50)) as hub:
+    async with again(quota=Quota(len(BIG) + 50)) as hub:
         await hub.ask(BIG)
         with pytest.raises(QuotaExceeded, match=r"quota for blobs is .* 50 B are left, too little for 51 B"):
             await hub.blobs.tickets(QUEUE, [(KEY, 51)])
@@ -327,7 +327,7 @@ async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub
         await hub.upload(b"x" * 40)
         (ticket,) = await hub.ask(BIG)
         assert ticket.exists
-    async with again(room=Quota(len(BIG) + 50)) as hub:
+    async with again(quota=Quota(len(BIG) + 50)) as hub:
         with pytest.raises(QuotaExceeded, match="0 B are left"):
             await hub.ask(b"y")
 
@@ -412,7 +412,7 @@ async def test_hostile_names_are_refused(hub: BlobHub, name: str) -> None:
     for method in ("PUT", "GET"):
         async with hub.http.request(method, url, data=BODY if method == "PUT" else None) as answer:
             assert answer.status in (400, 404, 405), await answer.text()
-    assert hub.blobs.room.blobs == 0
+    assert hub.blobs.quota.blobs == 0
 
 
 async def test_a_plain_name_has_a_largest_size_and_says_its_size(hub: BlobHub, monkeypatch: pytest.MonkeyPatch) -> None:

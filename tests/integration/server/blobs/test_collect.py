@@ -97,8 +97,8 @@ async def test_an_unused_blob_goes_when_its_time_is_over(hub: BlobHub) -> None:
     assert await stored(hub, KEY, BIG_KEY) == {BIG_KEY}
     assert await hub.read(KEY) is None
     assert await hub.read(BIG_KEY) == BIG
-    room = hub.blobs.room
-    assert (room.blobs, room.bytes, room.collected, room.collected_bytes) == (1, len(BIG), 1, len(BODY))
+    quota = hub.blobs.quota
+    assert (quota.blobs, quota.bytes, quota.collected, quota.collected_bytes) == (1, len(BIG), 1, len(BODY))
     await hub.upload(BODY)
     assert await hub.read(KEY) == BODY
 
@@ -151,10 +151,10 @@ async def test_an_upload_that_nobody_asks_for_is_ended_after_a_day(hub: BlobHub)
     assert [part.number for part in ticket.parts] == [2]
     hub.clock.forward(UPLOAD_KEPT - 1)
     await hub.collector.round()
-    assert len(hub.blobs.room.uploads) == 1
+    assert len(hub.blobs.quota.uploads) == 1
     hub.clock.forward(2)
     await hub.collector.round()
-    assert (hub.blobs.room.uploads, hub.blobs.room.promised) == ({}, 0)
+    assert (hub.blobs.quota.uploads, hub.blobs.quota.promised) == ({}, 0)
     hub.clock.forward(-UPLOAD_KEPT)  # so that addresses are good for the storage's own clock
     (ticket,) = await hub.ask(BIG)
     assert [part.number for part in ticket.parts] == [1, 2]

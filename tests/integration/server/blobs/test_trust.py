@@ -102,7 +102,7 @@ async def test_an_upload_that_its_storage_has_forgotten_begins_again(
         await asyncio.to_thread(s3.start)
         (ticket,) = await hub.ask(body)
         assert [part.number for part in ticket.parts] == [1, 2, 3]
-        assert len(hub.blobs.room.uploads) == 1
+        assert len(hub.blobs.quota.uploads) == 1
         await hub.upload(body)
         assert await hub.read(sha256(body)) == body
 

@@ -69,27 +69,27 @@ def test_blobs_are_kept_as_long_as_jobs_unless_said_otherwise() -> None:
 
 
 def test_room_counts_what_is_stored_promised_and_arriving() -> None:
-    room = Quota(100)
-    room.stored(40)
-    room.open("a", 30)
-    with room.receiving(30):
+    quota = Quota(100)
+    quota.stored(40)
+    quota.open("a", 30)
+    with quota.receiving(30):
         with pytest.raises(QuotaExceeded, match="0 B are left, too little for 1 B"):
-            room.need(1)
-        room.need(0)
-    room.need(30)
-    room.end("a")
-    room.end("a")
-    room.need(60)
+            quota.need(1)
+        quota.need(0)
+    quota.need(30)
+    quota.end("a")
+    quota.end("a")
+    quota.need(60)
     with pytest.raises(QuotaExceeded):
-        room.need(61)
-    room.removed(40)
-    room.need(100)
+        quota.need(61)
+    quota.removed(40)
+    quota.need(100)
     Quota().need(2**60)
 
 
 def test_uploads_in_progress_are_bounded() -> None:
-    room = Quota()
-    room.need_uploads(UPLOADS)
-    room.open("a", 1)
+    quota = Quota()
+    quota.need_uploads(UPLOADS)
+    quota.open("a", 1)
     with pytest.raises(Overloaded):
-        room.need_uploads(UPLOADS)
+        quota.need_uploads(UPLOADS)

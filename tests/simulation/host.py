@@ -18,6 +18,7 @@ from asman_server.hub import Hub
 from asman_server.logs.reader import LogReader
 from asman_server.queues.registry import Registry
 from asman_server.queues.retention import Retention
+from asman_server.queues.shell import Observer
 from asman_server.services import Services
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
@@ -51,6 +52,7 @@ class Host:
         self.registry: Registry | None = None
         self.starts = 0
         self.broken: BaseException | None = None
+        self.observer: Observer | None = None
         self._policy = policy
         self._delay = delay
         self._call = call
@@ -69,7 +71,7 @@ class Host:
         self._views = QueueViews(cast(Reader, self.database), virtual_clock)
         self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
         committer = GroupCommitter(self.database)
-        self.registry = Registry(committer, cast(Reader, self.database), virtual_clock, self._policy)
+        self.registry = Registry(committer, cast(Reader, self.database), virtual_clock, self._policy, self.observer)
         deliverer = Deliverer(self.database, committer, self._call, virtual_clock, self.random.random)
         committer.on_webhooks = deliverer.wake
         reader = cast(Reader, self.database)

@@ -13,7 +13,6 @@ from typing import Any
 from asman_server.core import QueueCore, QueuePolicy
 from asman_server.core.worker import Presence
 from asman_server.dialect import session as dialect_session
-from asman_server.queues import shell as queue_shell
 from asman_server.sessions import session as native_session
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
@@ -261,10 +260,10 @@ def watch_cores(world: World) -> Any:
     logs = [(module, module.log) for module in modules]
     for module, log in logs:
         module.log = Watched(log)
-    queue_shell.watch = watch
+    world.host.observer = watch
 
     def undo() -> None:
-        queue_shell.watch = None
+        world.host.observer = None
         for module, log in logs:
             module.log = log
 

@@ -19,8 +19,8 @@ from .ids import Identified
 from .queue_views import Aliases
 
 
-def submission(found: Identified, control: incoming.Control | None) -> Submit:
-    """The native message that a submission means.
+def native(found: Identified, control: incoming.Control | None) -> Submit:
+    """Translates a submission of the dialect to the native message.
 
     Raises:
         BadDefinition: The namespace can't be one.
@@ -66,9 +66,12 @@ async def submit(
         NotFound: A file that it names is not there.
         Unavailable: The hub can't write now.
     """
-    message = submission(found, control)
+    message = native(found, control)
     message.definition = await _by_sha256(hub.files, found.definition)
-    await shell.submit(message, reply_to, alias=found.alias, known_id=found.job)
+    submission = shell.submission(message, alias=found.alias, known_id=found.job)
+    waiting = shell.submit(submission, reply_to)
+    if waiting is not None:
+        await waiting
     if found.alias:
         aliases.remember(found.alias, found.job)
 

@@ -16,7 +16,7 @@ from ..meters import JobMeter
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
 from .log_backlog import HUB_BYTES, LogBacklog
-from .shell import QueueShell
+from .shell import Observer, QueueShell
 
 log = logging.getLogger("asman.hub.registry")
 
@@ -35,10 +35,18 @@ class Registry:
         committer: Makes queues durable.
         store: Reads what is durable.
         clock: Now.
-        policy: What the operator tunes.
+        policy: The operator's settings.
+        observer: Called with a queue's core after each event; for simulations.
     """
 
-    def __init__(self, committer: GroupCommitter, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
+    def __init__(
+        self,
+        committer: GroupCommitter,
+        store: Reader,
+        clock: Clock,
+        policy: QueuePolicy,
+        observer: Observer | None = None,
+    ) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
         self.log_backlog = LogBacklog(HUB_BYTES)
@@ -46,6 +54,7 @@ class Registry:
         self._store = store
         self._clock = clock
         self._policy = policy
+        self._observer = observer
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
     async def look_after(self) -> None:
@@ -90,7 +99,9 @@ class Registry:
 
     async def _load(self, name: str) -> QueueShell:
         try:
-            shell = QueueShell(name, self._committer, self._store, self._clock, self._policy, self.log_backlog)
+            shell = QueueShell(
+                name, self._committer, self._store, self._clock, self._policy, self.log_backlog, self._observer
+            )
             shell.meter.whole = self.meter
             await shell.load()
             self.queues[name] = shell

@@ -7,15 +7,14 @@ outboxes; what is told to clients waits for the commit, what is told to workers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from asman_shared import identity, limits
-from asman_shared.definition import Definition, Shape
-from asman_shared.definition_check import check
-from asman_shared.errors import AsmanError, BadDefinition, BadRequest, NotFound, Unavailable, error_for
+from asman_shared import limits
+from asman_shared.definition import Definition
+from asman_shared.errors import AsmanError, BadRequest, NotFound, Unavailable, error_for
 from asman_shared.messages import (
     Accepted,
     Cancelled,
@@ -31,15 +30,14 @@ from asman_shared.messages import (
     Submit,
     WorkerState,
 )
-from asman_shared.states import Phase, State
+from asman_shared.states import State
 from asman_shared.units import format_duration
 
 from ..clock import Clock
 from ..core import Job, QueueCore, QueuePolicy
 from ..core import effects as fx
 from ..core import events as ev
-from ..core.callbacks import Calls
-from ..core.job_state import state_of, summarise
+from ..core.job_state import state_of
 from ..delivery.fanout import Fanout, Follower
 from ..meters import JobMeter
 from ..names import short_name
@@ -48,15 +46,16 @@ from ..storage.blob_changes import blobs_of_definition
 from ..storage.commit import QueueRow
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader, pack_definition
-from ..webhooks.calls import calls_of, row_of
+from ..webhooks.calls import row_of
 from .dispatch import Dispatcher, WorkerLink
 from .log_backlog import LogBacklog
 from .progress import ProgressNews
 from .queue_logs import QueueLogs
 from .recall import Recall
+from .submission import Submission
 
-watch: Callable[[QueueCore], None] | None = None
-"""Looks at a core after each event that it took: simulations check there what must always hold."""
+Observer = Callable[[QueueCore], None]
+"""Looks at a core after each event."""
 
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
@@ -76,6 +75,7 @@ class QueueShell:
         clock: Now.
         policy: What the operator tunes.
         log_backlog: Counts the log bytes of the whole hub that are not stored yet.
+        observer: Called with the core after each event; a simulation checks its invariants there.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class QueueShell:
         clock: Clock,
         policy: QueuePolicy,
         log_backlog: LogBacklog | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.name = name
         self.short = short_name(name)
@@ -97,6 +98,7 @@ class QueueShell:
         self.links: dict[str, WorkerLink] = {}
         self.connections = 0
         self._committer = committer
+        self._observer = observer
         self._store = store
         self._clock = clock
         self._dispatcher = Dispatcher(self.core, store, self.links, lambda event: self.apply(event))
@@ -134,8 +136,8 @@ class QueueShell:
         if self._halted:
             return
         effects = self.core.handle(event, self._clock())
-        if watch is not None:
-            watch(self.core)
+        if self._observer is not None:
+            self._observer(self.core)
         for effect in effects:
             _CARRY_OUT[type(effect)](self, effect)
         self._arm()
@@ -148,124 +150,56 @@ class QueueShell:
         self._tick = None
         self.apply(ev.Tick())
 
-    async def submit(
-        self,
-        request: Submit,
-        reply_to: ReplyTo,
-        subscriber: Follower | None = None,
-        *,
-        alias: str = "",
-        known_id: str = "",
-        shape: Shape | None = None,
-    ) -> str:
-        """Takes a job in and returns its id; the answer comes when it is durable.
+    def submission(self, request: Submit, *, alias: str = "", known_id: str = "") -> Submission:
+        """Checks and identifies a request under this queue's policy; see `Submission.of`."""
+        return Submission.of(
+            request, private_webhooks=self.core.policy.private_webhooks, alias=alias, known_id=known_id
+        )
+
+    def submit(
+        self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None = None
+    ) -> Awaitable[None] | None:
+        """Takes a job in; the answer comes when it is durable.
 
         Args:
-            request: What is wanted; its own ``ref`` does not matter.
-            reply_to: Where the answer goes.
-            subscriber: Who follows the job from now on, if the request says so.
-            alias: Another id by which whoever submits knows the definition; it is written with the job.
-            known_id: The definition's id, when it is known already: from a look ahead, or from before the names of its
-                files were brought to the sha256 that they stand for.
-            shape: The definition's, when it has been checked already.
-
-        Raises:
-            BadRequest: The definition or a limit is wrong.
-            Unavailable: The hub can't write now.
-        """
-        job_id, made, calls = self._validate(request, alias, known_id, shape)
-        if self.recall.needed(job_id):
-            await self.recall.job(job_id)
-        return self._admit(request, reply_to, subscriber, alias, job_id, made, calls)
-
-    def submit_known(
-        self, request: Submit, reply_to: ReplyTo, subscriber: Follower, known_id: str, shape: Shape | None
-    ) -> str:
-        """Takes a job in at once; see `submit`, which costs a coroutine for each job.
+            submission: The submission.
+            reply_to: The receiver of the answer.
+            subscriber: Follows the job from now on, if the request says so.
 
         Returns:
-            The job's id, or nothing when the store must be asked first: then `submit` is to be called.
+            Nothing when the job was taken in at once. Otherwise the store has to be asked first: an awaitable that
+            does so and takes it in. (A coroutine for each job would cost too much.)
 
         Raises:
-            BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
-        job_id, made, calls = self._validate(request, "", known_id, shape)
-        if self.recall.needed(job_id):
-            return ""
-        return self._admit(request, reply_to, subscriber, "", job_id, made, calls)
-
-    def _validate(
-        self, request: Submit, alias: str, known_id: str, shape: Shape | None
-    ) -> tuple[str, Shape, Calls | None]:
-        """The job's id, its shape, and the webhooks that the request wants.
-
-        Raises:
-            BadRequest: Something of it is wrong.
-            Unavailable: The hub can't write now.
-        """
-        made = shape or check(request.definition)
-        job_id = known_id or identity.job_id(request.definition)
-        if request.id is not None and request.id != job_id:
-            raise BadDefinition(
-                f"the id {request.id[:12]}… is not this definition's, which is {job_id[:12]}…", field="id"
-            )
-        if request.namespace == "*":
-            raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
-        phase_limits = request.phase_limits
-        if phase_limits and Phase.ASSIGNED in phase_limits:
-            raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
-        calls = None
-        if request.callbacks is not None:
-            calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
         if self._committer.failing is not None:
             raise Unavailable(f"the hub can't write to its database now ({self._committer.failing}); try again")
-        return job_id, made, calls
+        if self.recall.needed(submission.job_id):
+            return self._submit_recalled(submission, reply_to, subscriber)
+        self._admit(submission, reply_to, subscriber)
+        return None
 
-    def _admit(
-        self,
-        request: Submit,
-        reply_to: ReplyTo,
-        subscriber: Follower | None,
-        alias: str,
-        job_id: str,
-        shape: Shape,
-        calls: Calls | None,
-    ) -> str:
+    async def _submit_recalled(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
+        await self.recall.job(submission.job_id)
+        self._admit(submission, reply_to, subscriber)
+
+    def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
+        job_id = submission.job_id
         self.recall.submitted(job_id)
-        definition = request.definition
-        phase_limits = request.phase_limits
-        definition = identity.effective(definition)
-        if alias:
-            self._committer.alias(alias, job_id)
+        definition = submission.effective()
+        if submission.alias:
+            self._committer.alias(submission.alias, job_id)
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
             if known is None:  # or it is stored, for as long as the job is
                 self._committer.define(job_id, body, blobs_of_definition(definition))
             self._dispatcher.definitions.remember(job_id, definition, len(body))
-        limits_of_run = (request.time_limit, shape.duration, phase_limits.get(Phase.RUNNING, 0))
-        run_limit = min(filter(None, limits_of_run)) if any(limits_of_run) else 0
-        self.apply(
-            ev.Submitted(
-                job=job_id,
-                shape=shape,
-                summary=summarise(definition, shape),
-                reply_to=reply_to,
-                namespace=request.namespace,
-                priority=request.priority,
-                reuse=request.reuse,
-                run_limit=run_limit,
-                queue_limit=request.queue_limit,
-                phase_limits={phase: limit for phase, limit in phase_limits.items() if limit} if phase_limits else None,
-                max_attempts=request.max_attempts,
-                calls=calls,
-            )
-        )
+        self.apply(submission.event(definition, reply_to))
         # A subscriber that follows already stays one until it was told the end, which may not be durable yet.
-        if subscriber is not None and request.follow and not self.core.jobs[job_id].state.over:
+        if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
             self.fanout.follow(job_id, subscriber)
-        return job_id
 
     def configure(self, retention: int, reply_to: ReplyTo) -> None:
         """Says how long the queue keeps its finished jobs; the answer comes when it is durable.

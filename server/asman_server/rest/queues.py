@@ -43,7 +43,8 @@ async def submit(request: Request) -> Response:
     body = await body_of(request, SubmitBody)
     message = _message(body, hub.config.default_image)
     async with hub.registry.using(name, linger=True) as shell:
-        accepted = await ask(lambda reply_to: shell.submit(message, reply_to), Accepted)
+        submission = shell.submission(message)
+        accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
         answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why)
         if wait and not answer.job.state.over:
             answer.job = await wait_for(request, shell, answer.job.id, wait)

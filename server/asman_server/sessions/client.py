@@ -10,10 +10,7 @@ from typing import Any, Final
 import msgspec
 from starlette.websockets import WebSocket
 
-from asman_shared import identity
 from asman_shared.codec import CLIENT_FRAMES, Broken
-from asman_shared.definition import Shape
-from asman_shared.definition_check import check
 from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.errors import AsmanError, NotFound
 from asman_shared.messages import (
@@ -55,6 +52,7 @@ from ..logs.follow import LogFollow
 from ..logs.summary import summarise_log
 from ..queues.inquiry import explain_job, validate
 from ..queues.shell import QueueShell
+from ..queues.submission import Submission
 from ..reply_to import ReplyTo
 from ..services import Services
 from .session import SocketSession
@@ -63,6 +61,7 @@ log = logging.getLogger("asman.hub.session")
 
 NEEDS: Final[dict[type, Right]] = {
     Submit: Right.SUBMIT,
+    Submission: Right.SUBMIT,
     Cancel: Right.SUBMIT,
     Delete: Right.SUBMIT,
     PutBlobs: Right.SUBMIT,
@@ -77,6 +76,9 @@ NEEDS: Final[dict[type, Right]] = {
     Configure: Right.SUBMIT,
     GetBlobs: Right.READ,
 }
+
+
+Incoming = ClientMessage | Broken | Submission
 
 
 class ClientSession(SocketSession[ClientMessage]):
@@ -106,7 +108,6 @@ class ClientSession(SocketSession[ClientMessage]):
         self._default_image = services.default_image
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
-        self._identified: dict[int, tuple[Submit, str, Shape | None]] = {}
         self._whole = False
         self._tasks: asyncio.TaskGroup
 
@@ -178,42 +179,38 @@ class ClientSession(SocketSession[ClientMessage]):
 
     # ------------------------------------------------------------------------------------------------- requests
 
-    async def ahead(self, messages: list[ClientMessage | Broken]) -> None:
-        """Looks up together which of many submitted jobs the store has, when not all of the queue is in memory.
+    async def ahead(self, messages: list[Incoming]) -> list[Incoming]:
+        """Looks up together the jobs of many submits, when not all of the queue is in memory.
 
-        One by one that took 1.5 ms for each. What can't be looked up now is said when its message is taken.
+        One by one they would cost a question to the store each. A submit that can't be checked stays as it is, and is
+        refused in its turn.
         """
         if self._shell.core.complete:
-            return
-        found: dict[int, tuple[Submit, str, Shape | None]] = {}
-        self._identified = found  # by the message itself, which stays here until its turn
+            return messages
+        checked: list[Incoming] = []
         for message in messages:
+            made: Incoming = message
             if isinstance(message, Submit):
                 try:
-                    shape = check(message.definition)
-                    found[id(message)] = message, identity.job_id(message.definition), shape
+                    made = self._shell.submission(message)
                 except (AsmanError, msgspec.MsgspecError):
-                    continue
+                    made = message
+            checked.append(made)
         try:
-            await self._shell.recall.ahead([job_id for _, job_id, _ in found.values()])
+            await self._shell.recall.ahead([made.job_id for made in checked if isinstance(made, Submission)])
         except AsmanError as error:
             log.info("jobs can't be looked up ahead", extra={"error": error.message})
+        return checked
 
     def _submit(self, message: Submit) -> Awaitable[None] | None:
-        known, shape = "", None
-        if self._identified:
-            _, known, shape = self._identified.pop(id(message), (message, "", None))
-        job_id = self._shell.submit_known(message, ReplyTo(message.ref, self.say), self, known, shape)
-        if not job_id:
-            return self._submit_stored(message, known, shape)
-        if message.follow:
-            self._followed.add(job_id)
-        return None
+        return self._submit_checked(self._shell.submission(message))
 
-    async def _submit_stored(self, message: Submit, known: str, shape: Shape | None) -> None:
-        job_id = await self._shell.submit(message, ReplyTo(message.ref, self.say), self, known_id=known, shape=shape)
-        if message.follow:
-            self._followed.add(job_id)
+    def _submit_checked(self, submission: Submission) -> Awaitable[None] | None:
+        request = submission.request
+        waiting = self._shell.submit(submission, ReplyTo(request.ref, self.say), self)
+        if request.follow:
+            self._followed.add(submission.job_id)
+        return waiting
 
     async def _cancel(self, message: Cancel) -> None:
         await self._shell.job(message.job)
@@ -314,6 +311,7 @@ def _ignore(_session: ClientSession, _message: Any) -> None:
 
 _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]] = {
     Submit: ClientSession._submit,
+    Submission: ClientSession._submit_checked,
     Cancel: ClientSession._cancel,
     Delete: ClientSession._delete,
     Get: ClientSession._get,

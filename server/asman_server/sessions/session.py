@@ -215,15 +215,16 @@ class SocketSession(Generic[M]):
             code = CloseCode.TOO_BIG if isinstance(error, TooLarge) else CloseCode.PROTOCOL
             raise Closed(code, error.message) from None
 
-    async def ahead(self, messages: list[M | Broken]) -> None:
-        """Looks at several messages before they are taken one by one, for what is cheaper to do together."""
+    async def ahead(self, messages: list[Any]) -> list[Any]:
+        """Prepares several messages together before they are taken one by one; returns those to take."""
+        return messages
 
     async def each(self, rest: list[M | Broken], take: Callable[[M], Any]) -> None:
         """Puts every message through ``take`` (which may return an awaitable) until the connection ends."""
         messages = rest
         while True:
             if len(messages) > 1:
-                await self.ahead(messages)
+                messages = await self.ahead(messages)
             for message in messages:
                 if isinstance(message, Broken):
                     self.refuse(message.error, message.ref)

@@ -61,7 +61,7 @@ class Hub:
 
     async def submit(self, shell: QueueShell, command: str, **more: Any) -> str:
         wish = Submit(ref=1, definition=Definition(image="a", command=command), **more)
-        answer: Any = await self.ask(shell, lambda origin: shell.submit(wish, origin))
+        answer: Any = await self.ask(shell, lambda origin: shell.submit(shell.submission(wish), origin))
         return str(answer.job.id)
 
     async def look(self) -> None:

@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 
 from asman_server.delivery import transport
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 WEBSOCKET_ATTRIBUTES = {
     "close_sent", "close_timer", "conn", "curr_msg_data_type", "disconnected", "frames", "handshake_complete",
     "initial_response", "loop", "pending_ping_payload", "pong_timer", "queue", "read_paused", "transport", "writable",

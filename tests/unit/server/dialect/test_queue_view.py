@@ -22,9 +22,11 @@ from asman_server.reply_to import ReplyTo
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Reader
 from asman_shared.definition import Definition
+from asman_shared.identity import job_id
 from asman_shared.messages import Outcome, Register, Submit
 from tests.simulation.database import SimDatabase
 from tests.simulation.loop import run_virtual, virtual_clock
+from tests.support.submitting import submitted
 
 WORKER = "worker-0123456789"
 
@@ -85,7 +87,8 @@ async def queue(name: str = "q") -> AsyncIterator[tuple[QueueShell, QueueViews]]
 
 async def submit(shell: QueueShell, number: int) -> str:
     request = Submit(ref=0, definition=Definition(image="a", command=str(number)))
-    return await shell.submit(request, ReplyTo(0, lambda _: None))
+    await submitted(shell, request, ReplyTo(0, lambda _: None))
+    return job_id(request.definition)
 
 
 def finish(shell: QueueShell, job: str) -> None:

@@ -21,6 +21,7 @@ from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.identity import job_id
 from asman_shared.messages import Message, Submit
+from tests.support.submitting import submitted
 
 PATIENCE = 20
 
@@ -51,7 +52,7 @@ def definition(number: int) -> Definition:
 
 async def submit(shell: QueueShell, number: int) -> Any:
     told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    await shell.submit(Submit(ref=1, definition=definition(number)), ReplyTo(1, told.set_result))
+    await submitted(shell, Submit(ref=1, definition=definition(number)), ReplyTo(1, told.set_result))
     async with asyncio.timeout(PATIENCE):
         return await told
 

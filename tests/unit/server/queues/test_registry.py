@@ -19,6 +19,7 @@ from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition, Shape
 from asman_shared.messages import Message, Register, Submit, Summary
 from tests.support.rows import Followers, job
+from tests.support.submitting import submitted
 
 PATIENCE = 10
 
@@ -105,7 +106,7 @@ async def test_what_is_said_while_the_queue_is_loaded_is_not_lost(
 
         async with parts.registry.using("q") as shell:
             request = Submit(ref=ref, definition=Definition(image=f"a{ref}"))
-            await shell.submit(request, ReplyTo(ref, answers.put_nowait))
+            await submitted(shell, request, ReplyTo(ref, answers.put_nowait))
 
     writing = asyncio.ensure_future(parts.committer.run())
     asking = [asyncio.ensure_future(submit(ref)) for ref in range(5)]

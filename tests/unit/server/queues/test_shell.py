@@ -22,6 +22,7 @@ from asman_shared.encoded import EncodedMessage
 from asman_shared.identity import job_id
 from asman_shared.messages import Accepted, JobState, Message, Outcome, Register, Submit
 from asman_shared.states import Reason
+from tests.support.submitting import submitted
 
 PATIENCE = 20
 WORKER = "worker-000000000"
@@ -64,7 +65,7 @@ async def written(shell: QueueShell) -> None:
 
 async def submit(shell: QueueShell, follower: Follower, *, follow: bool = True) -> list[Message]:
     told: list[Message] = []
-    await shell.submit(Submit(ref=1, definition=MADE, follow=follow), ReplyTo(1, told.append), follower)
+    await submitted(shell, Submit(ref=1, definition=MADE, follow=follow), ReplyTo(1, told.append), follower)
     return told
 
 

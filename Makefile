@@ -27,10 +27,15 @@ chaos: ## kill, freeze and cut off real processes under load, on SQLite and Post
 	@bash scripts/setup.sh dev
 	@.venv/bin/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-bench: ## measure (NAME=depth for one scenario alone) and write the figures to bench/results/
+ROUNDS ?= 10
+bench: ## measure into bench/results/ (NAME=depth for one scenario alone; COMPARE=commit ROUNDS=10 beside that commit)
 	@bash scripts/setup.sh dev
+ifeq ($(COMPARE),)
 	@case "$(NAME)" in ""|throughput|latency) bash scripts/peers.sh ;; esac
 	@.venv/bin/python -m bench $(NAME)
+else
+	@.venv/bin/python -m bench.commits --rounds '$(ROUNDS)' -- '$(COMPARE)' $(NAME)
+endif
 
 lint: ## ruff, strict mypy, import-linter, the page's types
 	@bash scripts/setup.sh dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,25 @@ ROUNDS = 15
 TARGETS = {"asman --help": "at most 6", "asman job list": "at most 12"}
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what can be chosen where this is compared alone (``make bench NAME=startup COMPARE=…``)."""
+    parser.add_argument("--turns", type=int, default=ROUNDS, help=f"starts of each command [{ROUNDS}]")
+
+
+def run(wanted: argparse.Namespace) -> Report:
+    """Measures the starts alone."""
+    report = Report("startup")
+    measure(report, wanted.turns)
+    return report
+
+
 def _seconds(command: Sequence[str]) -> float:
     begun = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=clean_environment())
     return time.perf_counter() - begun
 
 
-def measure(report: Report) -> None:
+def measure(report: Report, turns: int = ROUNDS) -> None:
     """Adds the figures; the three take turns, so that what else the machine does falls on all of them."""
     with tempfile.TemporaryDirectory() as folder:
         hub = HubProcess(Path(folder))
@@ -35,7 +48,7 @@ def measure(report: Report) -> None:
                 "asman job list": [*asman_command(), "job", "list", hub.queue("start")],
             }
             taken: dict[str, list[float]] = {name: [] for name in commands}
-            for turn in range(ROUNDS + 1):
+            for turn in range(turns + 1):
                 for name, command in commands.items():
                     seconds = _seconds(command)
                     if turn:  # the first warms the machine

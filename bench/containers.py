@@ -19,7 +19,7 @@ from asman_shared.definition import Build, DataRef
 from asman_shared.messages import Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Phase
 from asman_worker import load_config, run_worker
-from asman_worker.engine import close_engine, open_engine
+from asman_worker.images.engine import close_engine, open_engine
 from bench.measure import Report
 from scripts.base_image import ensure
 from scripts.engine import hold

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from asman_server.open_files import raise_open_files
+from bench.open_files import raise_open_files
 
 DIALLING = 64
 """Handshakes that are under way at a time: fewer than asyncio's servers let wait, or some are dropped and come late."""

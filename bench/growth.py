@@ -18,8 +18,8 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from asman_server.open_files import raise_open_files
 from bench.measure import Report
+from bench.open_files import raise_open_files
 from tests.support.processes import HubProcess
 
 CONCURRENT = 100

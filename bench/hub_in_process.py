@@ -18,12 +18,12 @@ import psutil
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asman_server.access import access
-from asman_server.client_session import ClientSession
 from asman_server.config import HubConfig
+from asman_server.delivery.transport import EXTENSION
 from asman_server.hub import Hub
-from asman_server.transport import EXTENSION
-from asman_server.worker_session import WorkerSession
-from asman_shared.packet import Language
+from asman_server.sessions.client import ClientSession
+from asman_server.sessions.worker import WorkerSession
+from asman_shared.encoded import Language
 from bench.small_jobs import IN_FRAME, WINDOW, encode, finishes, read, registration, submits
 
 QUEUE = "bench-profile"
@@ -144,7 +144,7 @@ class HubInProcess:
         self._sent = self._finished = 0
         self._wanted = jobs
         self._over.clear()
-        commits = sum(self._hub.ledger.seconds.counts)
+        commits = sum(self._hub.writer.seconds.counts)
         written = _written()
         self._watch.taken = 0.0
         wall, loop, all_threads = time.perf_counter(), time.thread_time(), time.process_time()
@@ -156,7 +156,7 @@ class HubInProcess:
             wall=time.perf_counter() - wall,
             loop=loop - self._watch.taken,
             writer=time.process_time() - all_threads - loop,
-            commits=sum(self._hub.ledger.seconds.counts) - commits,
+            commits=sum(self._hub.writer.seconds.counts) - commits,
             written=_written() - written,
         )
 

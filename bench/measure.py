@@ -45,8 +45,8 @@ def sync_millis(folder: Path) -> float:
     return median(taken)
 
 
-def machine() -> str:
-    """What this was measured on."""
+def machine(*, compiled_too: bool = True) -> str:
+    """What this was measured on, and whether the hub of this checkout is compiled."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -56,10 +56,10 @@ def machine() -> str:
         platform.processor(),
     )
     memory = psutil.virtual_memory().total / 2**30
+    hub = f"hub {'not ' if compiled.state() == 'none' else ''}compiled, " if compiled_too else ""
     return (
         f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, "
-        f"hub {'not ' if compiled.state() == 'none' else ''}compiled, load {os.getloadavg()[0]:.1f}"
+        f"Python {platform.python_version()}, {hub}load {os.getloadavg()[0]:.1f}"
     )
 
 

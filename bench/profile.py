@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from asman_server.garbage import look_seldom
+from asman_server.gc_tuning import look_seldom
 from bench.hub_in_process import Cost, HubInProcess
 from bench.instructions import instructions
 from bench.measure import Report

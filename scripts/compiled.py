@@ -36,11 +36,15 @@ STAMP: Final = ROOT / "server" / f"{GROUP}.stamp"
 SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX")
 
 _ROOMS: Final = {
-    "asman_shared": "definition_check identity packet states",
+    "asman_shared": "definition_check encoded identity states",
     "asman_server.core": (
-        "able assignments endings fleet id_filter job_state queue ready sharing verdicts waits webhooks worker"
+        "able assignments endings fleet id_filter job_state queue ready sharing state submissions verdicts waits"
+        " webhooks worker"
     ),
-    "asman_server": "chorus definition_cache fanout handing_out journal meters outbox queue_shell",
+    "asman_server": "meters",
+    "asman_server.delivery": "broadcast fanout send_buffer",
+    "asman_server.queues": "definition_cache dispatch shell",
+    "asman_server.storage": "group_commit",
 }
 MODULES: Final = tuple(f"{room}.{name}" for room, names in _ROOMS.items() for name in names.split())
 

@@ -29,6 +29,7 @@ check "ruff check" "$PYTHON" -m ruff check .
 check "ruff format" "$PYTHON" -m ruff format --check .
 check "mypy" "$PYTHON" -m mypy "${rooms[@]}"
 check "import-linter" "$VENV/bin/lint-imports" --no-logo
+check "docstrings, modules and folders" "$PYTHON" -m scripts.source_rules
 if [ -d .git ]; then check "no registry hosts" no_registry_hosts; fi
 if [ -f web/package.json ]; then check "the page's lint" npm --prefix web run --silent lint; fi
 

@@ -18,7 +18,7 @@ give_up() {
 
 [ -f "$WEB/package.json" ] || exit 0
 
-inputs="$(hash_of "$WEB")"
+inputs="$(hash_of "$WEB" "$ROOT/shared/asman_shared/version.py")"
 if stamp_is page "$inputs" && [ -f "$PAGE_DIR/index.html" ]; then
   if [ "$LEVEL" = run ] || [ -d "$WEB/node_modules" ]; then exit 0; fi
 fi

@@ -19,6 +19,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from asman_shared.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from asman_shared.definition import Build, DataRef, Definition
     from asman_shared.errors import (
@@ -44,13 +46,11 @@ if TYPE_CHECKING:
     from .address import Address, new_queue_name
     from .calls import CallFailed
     from .client import Queue, connect
+    from .errors import JobFailed
     from .executor import Executor, Future
-    from .failure import JobFailed
     from .job import Job
     from .logs import Line
     from .outputs import JobResult, Output
-
-__version__ = "0.1.0"
 
 _HOMES: Final = {
     "asman_shared.definition": ("Build", "DataRef", "Definition"),
@@ -76,7 +76,7 @@ _HOMES: Final = {
     "asman.calls": ("CallFailed",),
     "asman.client": ("Queue", "connect"),
     "asman.executor": ("Executor", "Future"),
-    "asman.failure": ("JobFailed",),
+    "asman.errors": ("JobFailed",),
     "asman.job": ("Job",),
     "asman.logs": ("Line",),
     "asman.outputs": ("JobResult", "Output"),

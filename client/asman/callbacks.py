@@ -9,7 +9,7 @@ import msgspec
 
 from asman_shared.errors import BadRequest
 from asman_shared.messages import Callbacks
-from asman_shared.misfit import misfit
+from asman_shared.validation_path import misfit
 
 
 def read_callbacks(callbacks: Callbacks | Mapping[str, Any] | None) -> Callbacks | None:

@@ -22,15 +22,15 @@ from asman_shared.transfer import Progress
 
 from .address import Address, parse_address
 from .blobs import Blobs, check_key
+from .bulk import WINDOW, Item, Items, patiently, stream
 from .callbacks import read_callbacks
 from .changes import Change, pages, watch
 from .connection import Connection
 from .deadline import deadline, milliseconds
 from .definitions import JobFields, make
-from .following import Tracker
 from .inputs import blob_of
 from .job import Job
-from .many import WINDOW, Item, Items, patiently, stream
+from .tracking import Tracker
 
 
 class Queue:

@@ -22,13 +22,14 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
+from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
-from asman_shared.packet import Language, Packet, frame
+from asman_shared.version import __version__
 
 from .address import Address
 from .dial import close_reason, dial, lasting
-from .following import Tracker
 from .session import Push, Reply, Request, Session
+from .tracking import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ UNANSWERED: Final = 4096
 """Requests without an answer; more wait their turn."""
 BUFFER_BYTES: Final = 1024 * 1024
 """Bytes waiting to be sent; past them, senders wait."""
-AGENT: Final = "asman-python/0.1.0"
+AGENT: Final = f"asman-python/{__version__}"
 
 
 class _LostError(Exception):
@@ -181,7 +182,7 @@ class Connection:
         """
         if not self._connected:
             return
-        data = Packet(message).encoded(Language.MSGPACK)
+        data = EncodedMessage(message).bytes_in(Language.MSGPACK)
         if len(data) + 8 > self._frame_bytes:
             raise TooLarge(f"this request has {len(data)} bytes and may have {self._frame_bytes}")
         self._out.append(data)

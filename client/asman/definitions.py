@@ -12,10 +12,10 @@ import msgspec
 from asman_shared.definition import Build, DataRef, Definition, Requirements
 from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition
-from asman_shared.misfit import misfit
 from asman_shared.transfer import Blob
+from asman_shared.validation_path import misfit
 
-from .contexts import pack_folder
+from .build_context import pack_folder
 from .inputs import InputValue, name_files, prepare
 
 Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]

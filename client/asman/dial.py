@@ -18,9 +18,9 @@ from websockets.typing import Subprotocol
 
 from asman_shared import limits
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, Broken, encode
+from asman_shared.encoded import Language
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ConnectionFailed, ProtocolError, error_for
 from asman_shared.messages import Error, Hello, HubToClient, Welcome
-from asman_shared.packet import Language
 
 from .address import Address
 from .unreachable import hung_up, no_hub, unreachable, wrong_status

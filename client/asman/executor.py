@@ -32,11 +32,11 @@ from asman_shared.states import State
 
 from . import calls, client, sync
 from .background import BackgroundLoop
+from .bulk import patiently
 from .calls import Call, Outcomes, Pace
 from .definitions import JobFields
 from .job import Job
 from .logs import Line
-from .many import patiently
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,10 +13,10 @@ from asman_shared.states import Reason
 from .blobs import Blobs, check_key
 from .connection import Connection
 from .deadline import deadline
-from .failure import JobFailed
-from .following import Tracker
+from .errors import JobFailed
 from .logs import Line, LogReader, followable, last_lines, selection
 from .outputs import JobResult
+from .tracking import Tracker
 
 if TYPE_CHECKING:
     import os

@@ -13,7 +13,7 @@ from asman_shared.errors import AsmanError, BadRequest
 from asman_shared.states import Phase
 
 from .connection import Connection
-from .following import Tail, Tracker
+from .tracking import Tail, Tracker
 
 Stream = Literal["stdout", "stderr", "system"]
 _STREAMS: Final[dict[int, Stream]] = dict(enumerate(m.STREAMS))

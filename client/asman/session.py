@@ -18,7 +18,7 @@ from asman_shared.errors import AsmanError, NotFound, ProtocolError, TimedOut, e
 from asman_shared.identity import job_id
 from asman_shared.states import State
 
-from .following import Tail, Tracker
+from .tracking import Tail, Tracker
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from asman_shared.definition import Definition
 from . import client, job, outputs
 from .address import Address
 from .background import BackgroundLoop
+from .bulk import WINDOW, Item, from_thread
 from .changes import Change
 from .logs import Line
-from .many import WINDOW, Item, from_thread
 
 P = ParamSpec("P")
 A = TypeVar("A")

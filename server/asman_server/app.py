@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -17,24 +18,26 @@ from starlette.websockets import WebSocket
 
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
 
-from . import api, openapi, rest
 from .access import access
-from .client_session import ClientSession
-from .dialect import operations
-from .dialect import sockets as dialect
-from .dialect.boards import Boards
+from .dialect import operations as dialect
+from .dialect import sockets
 from .dialect.client_session import DialectClient
 from .dialect.local import LocalGate, is_loopback
 from .dialect.log_slices import Cursors
+from .dialect.queue_views import QueueViews
 from .dialect.worker_session import DialectWorker
-from .door import Door
 from .hub import Hub
-from .session import close_reason, language_of
-from .worker_session import WorkerSession
+from .rest import base as rest
+from .rest import openapi
+from .rest import operations as native
+from .sessions.client import ClientSession
+from .sessions.routing import WebSocketRouter
+from .sessions.session import close_reason, language_of
+from .sessions.worker import WorkerSession
 
 
 def _socket(
-    kind: type[ClientSession] | type[WorkerSession], older: dialect.Kind
+    kind: type[ClientSession] | type[WorkerSession], older: sockets.Kind
 ) -> Callable[[WebSocket], Awaitable[None]]:
     """The endpoint of one kind of websocket; who asks for no subprotocol at all speaks the JSON dialect.
 
@@ -45,7 +48,7 @@ def _socket(
     async def endpoint(websocket: WebSocket) -> None:
         language = language_of(websocket)
         if not websocket.scope["subprotocols"]:
-            await dialect.serve(websocket, older)
+            await sockets.serve(websocket, older)
             return
         if language is None:
             await websocket.accept()
@@ -113,18 +116,19 @@ def make_app(hub: Hub) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with hub.open():
             app.state.hub = hub
-            app.state.boards = Boards(hub.store, hub.clock)
+            app.state.views = QueueViews(hub.store, hub.clock)
             app.state.cursors = Cursors()
+            app.state.openapi = cache(partial(openapi.document, [*native.OPERATIONS, *dialect.OPERATIONS]))
             yield
 
     return Starlette(
         routes=[
             _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
-            *api.routes(),
+            *native.routes(),
             Route(openapi.PATH, rest.answers(openapi.openapi), methods=["GET"]),
-            *operations.routes(),
+            *dialect.routes(),
         ],
-        middleware=[*_gates(hub), Middleware(Door, sockets=_sockets())],
+        middleware=[*_gates(hub), Middleware(WebSocketRouter, sockets=_sockets())],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
     )

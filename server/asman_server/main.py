@@ -15,11 +15,11 @@ from asman_shared.units import MIB
 
 from .app import make_app
 from .config import HubConfig
-from .garbage import look_seldom
+from .delivery.transport import HubHttpProtocol, HubWebSocketProtocol
+from .gc_tuning import look_seldom
 from .hub import Hub
 from .logging_setup import set_up_logging
 from .open_files import raise_open_files
-from .transport import HubHttpProtocol, HubWebSocketProtocol
 
 log = logging.getLogger("asman.hub")
 

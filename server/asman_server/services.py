@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .blobs import BlobDesk
+from .blobs import BlobService
 from .clock import Clock
-from .log_reader import LogReader
-from .outbox import Flusher
+from .delivery.send_buffer import Flusher
+from .logs.reader import LogReader
 
 
 class Services(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Services(Struct, frozen=True):
         default_image: What clients put into jobs of people who name no image.
     """
 
-    blobs: BlobDesk
+    blobs: BlobService
     flusher: Flusher
     clock: Clock
     log_reader: LogReader

@@ -1,6 +1,6 @@
 """Frames: many messages in one websocket frame, as msgpack or as JSON text.
 
-`packet` has the way out of messages that go to many; here is the way in, and whole frames.
+`encoded` has the way out of messages that go to many; here is the way in, and whole frames.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from . import limits
+from .encoded import Language
 from .errors import BadRequest, TooLarge
 from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
-from .misfit import misfit
-from .packet import Language
+from .validation_path import misfit
 
 M = TypeVar("M")
 

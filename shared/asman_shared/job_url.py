@@ -20,8 +20,8 @@ import msgspec
 
 from .definition import Build, DataRef, Definition, Requirements, is_injected_env
 from .errors import BadDefinition, BadRequest, TooLarge
-from .misfit import misfit
 from .units import MIB
+from .validation_path import misfit
 
 URL_BYTES: Final = 2 * MIB
 """Longest URL that is read."""

@@ -16,7 +16,7 @@ from .definition import Definition, Requirements
 from .definition_check import check
 from .errors import AsmanError, BadDefinition
 from .messages import Problem
-from .misfit import misfit
+from .validation_path import misfit
 
 _FILES = ("inputs", "configFiles")
 PROBLEMS = 100

@@ -42,7 +42,7 @@ async def _ran(page: Page) -> None:
 async def test_axe_finds_nothing(browser: TestBrowser, hub: HubProcess, scheme: Literal["light", "dark"]) -> None:
     page = await browser.open(hub.url)
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    await page.get_by_role("button", name="Make a new queue").click()
+    await page.get_by_role("button", name="Create a queue").click()
     assert await violations(page) == []
 
     await page.goto(job_address(hub.url, JOB, FILES))
@@ -65,7 +65,7 @@ async def test_axe_finds_nothing(browser: TestBrowser, hub: HubProcess, scheme: 
     await expect(page.get_by_test_id("job-row")).to_have_count(3)
     await page.get_by_text("Charts").click()
     await expect(page.get_by_test_id("charts").locator("canvas")).to_have_count(4)
-    await page.get_by_label("Choose sleep 60").check()
+    await page.get_by_label("Select sleep 60").check()
     assert await violations(page) == []
 
 
@@ -77,7 +77,7 @@ async def test_everything_by_keyboard_alone(browser: TestBrowser, hub: HubProces
     await press("r")
     await expect(detail(page)).to_have_attribute("data-reason", "Success")
     await press("?")
-    dialog = page.get_by_role("dialog", name="Keys")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     await expect(dialog).to_contain_text("Search in the log")
     await press("Escape")
     await expect(dialog).to_have_count(0)
@@ -102,7 +102,7 @@ async def test_everything_by_keyboard_alone(browser: TestBrowser, hub: HubProces
             break
         reached.append(name)
     assert [name for name in reached if name.startswith("no ring")] == []
-    wanted = ["Share", "Run again", "Wrap", "Follow", "New text", "Form", "Image", "Command", "Memory"]
+    wanted = ["Share", "Run again", "Wrap", "Follow", "New text file", "Form", "Image", "Command", "Memory"]
     at = [next((n for n, name in enumerate(reached) if name.strip() == word), -1) for word in wanted]
     assert -1 not in at, reached
     assert at == sorted(at)

@@ -288,7 +288,7 @@ async def test_inputs_are_written_dropped_and_sent(browser: TestBrowser, hub: Hu
     job = {"command": "sh -c 'cat $JOB_INPUTS/note.txt; sha256sum < $JOB_INPUTS/large.bin'"}
     page = await browser.open(job_address(hub.url, job))
     await connected(page)
-    await page.get_by_role("button", name="New text").click()
+    await page.get_by_role("button", name="New text file").click()
     await page.get_by_label("Name of the new text file").fill("note.txt")
     await page.keyboard.press("Enter")
     await page.get_by_role("textbox", name="Text of note.txt").fill("written here\n")
@@ -340,7 +340,7 @@ async def test_stop(browser: TestBrowser, hub: HubProcess, tmp_path: Path) -> No
     page = await browser.open(job_address(hub.url, {"command": looping_command(tmp_path / "never")}))
     await main_action(page).click()
     await lines_come(page, 5)
-    await page.get_by_role("button", name="Stop").click()
+    await page.get_by_role("button", name="Cancel job").click()
     await expect(detail(page)).to_have_attribute("data-reason", "Cancelled")
     await expect(page.get_by_role("button", name="Run again")).to_be_visible()
     assert browser.errors == []
@@ -393,7 +393,7 @@ async def test_what_is_wanted_while_the_hub_is_away_is_kept_and_done(browser: Te
     await asyncio.to_thread(hub.kill)
     await expect(page.get_by_test_id("connection")).to_have_text("reconnecting")
     await main_action(page).click()
-    await expect(page.get_by_text("“Run” is kept")).to_be_visible()
+    await expect(page.get_by_text("“Run” will be sent")).to_be_visible()
     await asyncio.to_thread(hub.start)
     await expect(detail(page)).to_have_attribute("data-reason", "Success", timeout=60_000)
     assert said(await log_lines(page)) == ["kept"]
@@ -403,20 +403,20 @@ async def test_bad_parameters_say_which_and_why_with_a_way_back(browser: TestBro
     page = await browser.open(f"{hub.url}/#?job=%25%25&inputs=e30%3D&queue={QUEUE}")
     notice = page.get_by_role("alert")
     await expect(notice).to_contain_text(re.compile("job.*can't be used.*not base64"))
-    await notice.get_by_role("button", name="Go on without it").click()
-    await expect(page.get_by_text("Say what to run in the settings")).to_be_visible()
+    await notice.get_by_role("button", name="Continue without it").click()
+    await expect(page.get_by_text("Enter an image, a command, or both")).to_be_visible()
 
     page = await browser.open(f"{hub.url}/#?job=e30%3D&queue=not%20a%20queue")
-    await expect(page.get_by_role("alert")).to_contain_text("is not a queue's name")
-    await page.get_by_label("Queue name or address").fill(QUEUE)
+    await expect(page.get_by_role("alert")).to_contain_text("is not a queue name")
+    await page.get_by_label("Queue name or URL").fill(QUEUE)
     await page.get_by_role("button", name="Open the job").click()
     await connected(page)
 
     nothing = "0" * 64
     page = await browser.open(f"{hub.url}/j/{nothing}#?queue={QUEUE}")
-    await expect(page.get_by_text("This queue does not know the job")).to_be_visible()
+    await expect(page.get_by_text("This queue has no such job")).to_be_visible()
     page = await browser.open(f"{hub.url}/j/{nothing}")
-    await page.get_by_label("Queue name or address").fill(QUEUE)
+    await page.get_by_label("Queue name or URL").fill(QUEUE)
     await page.get_by_role("button", name="Show the job").click()
     await connected(page)
     assert browser.errors == []
@@ -431,7 +431,7 @@ async def test_the_job_is_shared_as_commands_that_work(
     await expect(detail(page)).to_have_attribute("data-reason", "Success")
     await page.get_by_role("button", name="Share").click()
     dialog = page.get_by_role("dialog")
-    await expect(dialog).to_contain_text("This very result")
+    await expect(dialog).to_contain_text("This result")
     job = await detail(page).get_attribute("data-job")
     curl = dialog.locator(".way", has_text="curl").locator("code")
     run = await asyncio.create_subprocess_shell(

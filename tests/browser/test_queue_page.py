@@ -35,7 +35,7 @@ async def test_a_queue_of_five_thousand_jobs_costs_what_is_on_the_screen(browser
     await page.get_by_label("Filter by command").fill("echo 4321")
     await expect(rows).to_have_count(1)
     await page.get_by_role("group", name="State").get_by_role("button", name="Finished").click()
-    await expect(page.get_by_text("No listed job is like that")).to_be_visible()
+    await expect(page.get_by_text("No job matches the filter")).to_be_visible()
     assert browser.errors == []
 
 
@@ -52,7 +52,7 @@ async def test_jobs_and_workers_live_with_filters_and_charts(browser: TestBrowse
     await expect(row(page, good.id)).to_have_attribute("data-reason", "Success")
     await expect(row(page, bad.id)).to_have_attribute("data-reason", "Failed")
     await expect(row(page, good.id)).to_contain_text(re.compile(r"\d m?s"))
-    await page.get_by_role("button", name="Not well").click()
+    await page.get_by_role("button", name="Failed").click()
     await expect(page.get_by_test_id("job-row")).to_have_count(1)
     await page.get_by_role("button", name="All", exact=True).click()
     await expect(page.get_by_test_id("job-row")).to_have_count(2)
@@ -71,14 +71,14 @@ async def test_many_jobs_are_cancelled_at_once(browser: TestBrowser, hub: HubPro
         jobs = await asyncio.gather(*(queue.submit(command=f"sleep {n}") for n in range(1, 6)))
     page = await browser.open(hub.queue(QUEUE))
     await expect(page.get_by_test_id("job-row")).to_have_count(5)
-    await page.get_by_label("Choose sleep 1").check()
-    await page.get_by_label("Choose sleep 2").check()
-    await page.get_by_role("button", name="Cancel 2").click()
+    await page.get_by_label("Select sleep 1").check()
+    await page.get_by_label("Select sleep 2").check()
+    await page.get_by_role("button", name="Cancel 2 jobs").click()
     for job in jobs[:2]:
         await expect(row(page, job.id)).to_have_attribute("data-reason", "Cancelled")
     await expect(row(page, jobs[2].id)).to_have_attribute("data-state", "Queued")
-    await page.get_by_label("Choose all listed jobs").check()
-    await page.get_by_role("button", name="Cancel 3").click()
+    await page.get_by_label("Select all listed jobs").check()
+    await page.get_by_role("button", name="Cancel 3 jobs").click()
     await expect(row(page, jobs[4].id)).to_have_attribute("data-reason", "Cancelled")
     assert browser.errors == []
 
@@ -97,14 +97,14 @@ async def test_a_job_submitted_on_the_page_and_its_failure(browser: TestBrowser,
     await page.get_by_role("link", name="All jobs").click()
     await page.get_by_role("textbox", name="Command").fill("sh -c 'echo no luck >&2; exit 3'")
     await page.get_by_role("button", name="Run", exact=True).click()
-    await expect(page.get_by_text("This very job ran before")).to_be_visible()
+    await expect(page.get_by_text("This exact job has already run")).to_be_visible()
     assert browser.errors == []
 
 
 async def test_who_comes_first_sees_what_to_do(browser: TestBrowser, hub: HubProcess) -> None:
     page = await browser.open(hub.url)
     await expect(page.locator(".examples a")).to_have_count(3)
-    await page.get_by_role("button", name="Make a new queue").click()
+    await page.get_by_role("button", name="Create a queue").click()
     await expect(page.get_by_text("asman worker http")).to_be_visible()
     await page.get_by_role("link", name="Count words").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("sh /inputs/count.sh")
@@ -113,6 +113,6 @@ async def test_who_comes_first_sees_what_to_do(browser: TestBrowser, hub: HubPro
     await no_sideways_scroll(page)
 
     page = await browser.open(f"{hub.url}/#?queue=not%20a%20queue")
-    await expect(page.get_by_role("alert")).to_contain_text("is not a queue's name")
-    await expect(page.get_by_label("Queue name or address")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_contain_text("is not a queue name")
+    await expect(page.get_by_label("Queue name or URL")).to_be_visible()
     assert browser.errors == []

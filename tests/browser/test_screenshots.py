@@ -88,14 +88,14 @@ async def test_pictures_of_each_state(browser: TestBrowser, hub: HubProcess, fol
     files = {"run.sh": RUN, "fit.py": PLOT}
     job = {"command": "sh $JOB_INPUTS/run.sh", "env": {"RATE": "0.1"}, "requirements": {"cpus": 1, "memory": "512MiB"}}
     await page.goto(job_address(hub.url, job, files))
-    await expect(page.get_by_text("1 worker can run it")).to_be_visible()
+    await expect(page.get_by_text("1 worker can run this job")).to_be_visible()
     await take(page, folder, "job-new")
 
     await page.get_by_label("Memory", exact=True).fill("much")
     await expect(page.get_by_test_id("settings")).to_contain_text("is not a size")
     await take(page, folder, "job-problem")
     await page.get_by_role("button", name="Undo").click()
-    await expect(page.get_by_text("1 worker can run it")).to_be_visible()
+    await expect(page.get_by_text("1 worker can run this job")).to_be_visible()
 
     await main_action(page).click()
     await expect(detail(page)).to_have_attribute("data-reason", "Success")
@@ -109,7 +109,9 @@ async def test_pictures_of_each_state(browser: TestBrowser, hub: HubProcess, fol
     await expect(page.get_by_role("dialog")).to_be_visible()
     await take(page, folder, "share")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     await take(page, folder, "keys")
     await page.keyboard.press("Escape")
 

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from asman_shared.version import __version__
 from tests.support.node import run_node
 from tests.support.processes import HubProcess, asman, clean_environment
 
-FOLDER = Path(__file__).parents[2] / "examples" / "json-dialect"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDER = EXAMPLES / "json-dialect"
+NATIVE = EXAMPLES / "scripted-client" / "client.py"
 
 
 def javascript(hub: str, queue: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +52,29 @@ def test_a_scripted_client_submits_follows_reads_and_cancels(
     assert reasons == ["Cancelled", "Cancelled", "Success"], "the second time the result was there"
 
 
+def test_the_client_in_plain_msgpack_submits_follows_the_log_and_prints_the_outcome(
+    hub_process: Callable[..., HubProcess],
+) -> None:
+    up = hub_process("--executor", "process", "--queue", "scripted", "--local-port", "0", command="up")
+    command = [sys.executable, str(NATIVE), up.queue("scripted")]
+    for answer in ("queued", "cached"):
+        ran = subprocess.run(
+            command, capture_output=True, text=True, timeout=90, env=clean_environment(), cwd=up.data, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert re.fullmatch(
+            rf"hub {re.escape(__version__)}\n{answer} [0-9a-f]{{64}}\ncounting\n"
+            r"finished: Success, exit code 0\noutputs: words\.txt\n",
+            ran.stdout,
+        ), ran.stdout
+
+
+def test_the_client_in_plain_msgpack_needs_nothing_of_asmans() -> None:
+    imported = re.findall(r"^(?:import|from) (\w+)", NATIVE.read_text(), re.MULTILINE)
+    assert set(imported) - sys.stdlib_module_names == {"msgpack", "websockets"}
+
+
 def test_the_scripted_clients_are_short() -> None:
     for name in ("client.mjs", "client.py"):
         assert len((FOLDER / name).read_text().splitlines()) < 100
+    assert len(NATIVE.read_text().splitlines()) < 80

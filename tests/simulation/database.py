@@ -8,9 +8,9 @@ from random import Random
 
 import msgspec
 
-from asman_server.commit import Commit, JobRow, Key, LogChunk, QueueRow, WebhookRow
 from asman_server.core import Job
-from asman_server.store import ChunkHead, Unfinished
+from asman_server.storage.commit import Commit, JobRow, Key, LogChunk, QueueRow, WebhookRow
+from asman_server.storage.reader import ChunkHead, Unfinished
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLine, Result
@@ -43,7 +43,7 @@ class SimDatabase:
         self.on_forget: Callable[[JobRow], None] = _unseen
 
     async def commit(self, commit: Commit) -> None:
-        """As `asman_server.commit.Ledger`: sometimes the answer is lost after the commit was made."""
+        """As `asman_server.storage.commit.CommitWriter`: sometimes the answer is lost after the commit was made."""
         copied = msgspec.msgpack.decode(msgspec.msgpack.encode(commit), type=Commit)
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away and self.random.random() < 0.8:

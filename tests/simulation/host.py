@@ -10,24 +10,24 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from asman_server.access import access
-from asman_server.blobs import BlobDesk
-from asman_server.client_session import ClientSession
-from asman_server.commit import WebhookRow
+from asman_server.blobs import BlobService
 from asman_server.core import QueuePolicy
-from asman_server.dialect.boards import Boards
+from asman_server.delivery.send_buffer import Flusher
+from asman_server.dialect.queue_views import QueueViews
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.hub import Hub
-from asman_server.journal import Journal
-from asman_server.log_reader import LogReader
-from asman_server.outbox import Flusher
-from asman_server.registry import Registry
-from asman_server.retention import Retention
+from asman_server.logs.reader import LogReader
+from asman_server.queues.registry import Registry
+from asman_server.queues.retention import Retention
 from asman_server.services import Services
-from asman_server.store import Reader
-from asman_server.webhooks import Deliverer
-from asman_server.worker_session import WorkerSession
+from asman_server.sessions.client import ClientSession
+from asman_server.sessions.worker import WorkerSession
+from asman_server.storage.commit import WebhookRow
+from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.reader import Reader
+from asman_server.webhooks.deliver import Deliverer
+from asman_shared.encoded import Language
 from asman_shared.errors import AsmanError
-from asman_shared.packet import Language
 from tests.simulation.database import SimDatabase
 from tests.simulation.loop import virtual_clock
 from tests.simulation.network import Connection, HubEnd
@@ -60,8 +60,8 @@ class Host:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._connections: dict[Connection, None] = {}
         self._dialled: Counter[str] = Counter()
-        self._boards: Boards
-        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
+        self._views: QueueViews
+        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
 
     @property
     def broken(self) -> BaseException | None:
@@ -82,15 +82,17 @@ class Host:
     def start(self) -> None:
         """Starts a hub on what the database holds."""
         self.starts += 1
-        self._boards = Boards(cast(Reader, self.database), virtual_clock)
-        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
-        journal = Journal(self.database)
-        self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy)
-        deliverer = Deliverer(self.database, journal, self._call, virtual_clock, self._stream(f"webhooks {self.starts}").random)
-        journal.on_webhooks = deliverer.wake
+        self._views = QueueViews(cast(Reader, self.database), virtual_clock)
+        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
+        committer = GroupCommitter(self.database)
+        self.registry = Registry(committer, cast(Reader, self.database), virtual_clock, self._policy)
+        deliverer = Deliverer(
+            self.database, committer, self._call, virtual_clock, self._stream(f"webhooks {self.starts}").random
+        )
+        committer.on_webhooks = deliverer.wake
         reader = cast(Reader, self.database)
-        retention = Retention(self.registry, reader, journal, virtual_clock, self._policy.retention)
-        self._spawn(journal.run())
+        retention = Retention(self.registry, reader, committer, virtual_clock, self._policy.retention)
+        self._spawn(committer.run())
         self._spawn(deliverer.run())
         self._spawn(retention.run())
         self._spawn(self.registry.look_after())
@@ -129,13 +131,13 @@ class Host:
         return connection
 
     async def _serve(self, kind: Kind, connection: Connection, registry: Registry) -> None:
-        websocket, boards = cast(Any, HubEnd(connection)), self._boards
+        websocket, views = cast(Any, HubEnd(connection)), self._views
         try:
             async with registry.using(QUEUE) as shell:
                 if issubclass(kind, DialectWorker):
-                    async with boards.using(shell) as board:
+                    async with views.using(shell) as view:
                         hub = cast(Hub, SimpleNamespace(clock=virtual_clock, files=SimpleNamespace(keep=_keep)))
-                        await kind(websocket, access(QUEUE), board, boards, hub).run()
+                        await kind(websocket, access(QUEUE), view, views, hub).run()
                 else:
                     await kind(websocket, Language.MSGPACK, access(QUEUE), shell, self._services).run()
         except AsmanError:

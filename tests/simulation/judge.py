@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from asman_server.commit import JobRow, WebhookRow
-from asman_server.webhook_sender import NotDelivered
+from asman_server.storage.commit import JobRow, WebhookRow
+from asman_server.webhooks.sender import NotDelivered
 from asman_shared.messages import JobState
 from asman_shared.states import Reason, State
 from tests.simulation.loop import virtual_clock

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import sys
-from asyncio import events
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 EPOCH_MS = 1_700_000_000_000
+
+Ts = TypeVarTuple("Ts")
 
 
 class StuckError(AssertionError):
@@ -40,87 +40,58 @@ class _Call(list[Any]):
         return float(self[0])
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
-    """The part of an event loop that a simulation needs: callbacks and timers, but no files, threads or signals.
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Callbacks and timers alone, without files, threads and signals.
 
-    The standard loops spend most of a simulated run on polling a selector, on handles and on debug switches. When
-    nothing is ready, this one takes the next timer and moves the clock on to it. It ignores contexts: neither the hub
-    nor the simulation has context variables.
+    The standard loops spend most of a simulated run on their selector, on handles and on their debug switch. When
+    nothing is ready, this one takes the next timer and moves the clock on to it. It ignores contexts, since neither
+    the hub nor the simulation has context variables.
     """
 
-    get_debug = staticmethod(bool)  # type: ignore[assignment]  # False, without a call into Python
+    get_debug = staticmethod(bool)  # False, without a call into Python; every future asks for it
 
     def __init__(self) -> None:
+        super().__init__()
         self._now = 0.0
         self._number = 0
-        self._ready: deque[_Call] = deque()
+        self._soon: deque[_Call] = deque()
         self._timers: list[_Call] = []
-        self._closed = False
-        self._running = False
-        self._on_exception: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
 
     def time(self) -> float:
         return self._now
 
-    # ----------------------------------------------------------------------------------------------- what is due
-
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+    ) -> asyncio.Handle:
         call = _Call((0.0, 0, callback, args))
-        self._ready.append(call)
-        return call
+        self._soon.append(call)
+        return call  # type: ignore[return-value]
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> Any:
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+    ) -> asyncio.TimerHandle:
         self._number += 1
         call = _Call((self._now + delay, self._number, callback, args))
         heapq.heappush(self._timers, call)
-        return call
+        return call  # type: ignore[return-value]
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+    ) -> asyncio.TimerHandle:
         self._number += 1
         call = _Call((when, self._number, callback, args))
         heapq.heappush(self._timers, call)
-        return call
+        return call  # type: ignore[return-value]
 
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=self, name=name, context=context)
 
-    def create_task(
-        self,
-        coro: Generator[Any, None, Any] | Coroutine[Any, Any, Any],
-        *,
-        name: str | None = None,
-        context: Context | None = None,
-    ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
-
-    # --------------------------------------------------------------------------------------------------- running
-
-    def run_until_complete(self, future: Any) -> Any:
-        """Runs until the future is done; returns its result.
-
-        Raises:
-            StuckError: Nothing is left to do, and the future is not done.
-        """
-        future = asyncio.ensure_future(future, loop=self)
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(finalizer=self._close_generator)
-        events._set_running_loop(self)
-        self._running = True
-        try:
-            self._run(future)
-        finally:
-            self._running = False
-            events._set_running_loop(None)
-            sys.set_asyncgen_hooks(*hooks)
-        return future.result()
-
-    def _run(self, future: asyncio.Future[Any]) -> None:
-        ready, timers = self._ready, self._timers
-        while not future.done():
-            if ready:
-                call = ready.popleft()
+    def _run_once(self) -> None:
+        """Runs callbacks until the loop is to stop; the standard loop calls this once for each round."""
+        soon, timers = self._soon, self._timers
+        while not self._stopping:
+            if soon:
+                call = soon.popleft()
             elif timers:
                 call = heapq.heappop(timers)
                 if call[2] is not None and call[0] > self._now:
@@ -135,43 +106,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                self.call_exception_handler(
-                    {"message": f"a callback failed: {callback}", "exception": error, "handle": call}
-                )
-
-    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Ends an asynchronous generator that somebody dropped before its end."""
-        if not self._closed:
-            self.call_soon(self.create_task, generator.aclose())
-
-    def is_running(self) -> bool:
-        return self._running
-
-    def is_closed(self) -> bool:
-        return self._closed
-
-    def close(self) -> None:
-        self._closed = True
-        self._ready.clear()
-        self._timers.clear()
-
-    # ---------------------------------------------------------------------------------------------------- errors
-
-    def set_exception_handler(
-        self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
-    ) -> None:
-        self._on_exception = handler
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if self._on_exception is not None:
-            self._on_exception(self, context)
-        else:
-            self.default_exception_handler(context)
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """As the standard loop: logs it."""
-        error = context.get("exception")
-        asyncio.log.logger.error(context["message"], exc_info=error)
+                found = {"message": f"a callback failed: {callback}", "exception": error, "handle": call}
+                self.call_exception_handler(found)
 
 
 def virtual_clock() -> int:

@@ -9,23 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from asman_server.client_session import ClientSession
-from asman_server.core import claims
+from asman_server.core import assignments, claims, endings, submissions
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
-from asman_server.core.assignments import Assignments
-from asman_server.core.endings import Endings
 from asman_server.core.fleet import Fleet
 from asman_server.core.job_state import state_of
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
+from asman_server.core.state import QueueState
 from asman_server.core.worker import Worker
 from asman_server.dialect.worker_session import DialectWorker
-from asman_server.job_log import JobLog
-from asman_server.journal import Batch, Journal
-from asman_server.queue_shell import QueueShell
-from asman_server.recall import Recall
-from asman_server.webhooks import Deliverer
+from asman_server.logs import follow as follow_module
+from asman_server.logs.follow import LogFollow
+from asman_server.queues.job_log import JobLog
+from asman_server.queues.recall import Recall
+from asman_server.queues.shell import QueueShell
+from asman_server.sessions.client import ClientSession
+from asman_server.storage.group_commit import Batch, GroupCommitter
+from asman_server.webhooks.deliver import Deliverer
 from asman_shared.states import Phase, State
 
 Undo = Callable[[], None]
@@ -45,7 +46,7 @@ def planted(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]
 def _no_fence(original: Any) -> Any:
     """Takes a result from whoever sends one."""
 
-    def live(self: QueueCore, incarnation: str, job_id: str, attempt: int) -> Any:
+    def live(self: QueueState, incarnation: str, job_id: str, attempt: int) -> Any:
         worker = self.workers.get(incarnation)
         job = self.jobs.get(job_id)
         if worker is None or job is None or job.state is not State.RUNNING:
@@ -59,9 +60,9 @@ def _no_fence(original: Any) -> Any:
 def _attempt_of_any_worker(original: Any) -> Any:
     """Checks the attempt number but not whose it is, and forgets to count it up on a new run."""
 
-    def begin(self: QueueCore, job: Any, event: Any, now: int) -> None:
+    def begin(state: QueueState, job: Any, event: Any, now: int) -> None:
         job.attempt = 0
-        original(self, job, event, now)
+        original(state, job, event, now)
 
     return begin
 
@@ -69,8 +70,8 @@ def _attempt_of_any_worker(original: Any) -> Any:
 def _free_losses(original: Any) -> Any:
     """A lost worker costs nothing, so a job that kills its workers goes round for ever."""
 
-    def requeue(self: QueueCore, job: Any, now: int, *, lost: bool) -> None:
-        original(self, job, now, lost=False)
+    def requeue(state: QueueState, job: Any, now: int, *, lost: bool) -> None:
+        original(state, job, now, lost=False)
 
     return requeue
 
@@ -78,9 +79,9 @@ def _free_losses(original: Any) -> Any:
 def _no_grace_end(original: Any) -> Any:
     """Waits for a lost worker for ever."""
 
-    def bury(self: QueueCore, worker: Any, now: int, *, charge: bool) -> None:
+    def bury(state: QueueState, worker: Any, now: int, *, charge: bool) -> None:
         if not charge:
-            original(self, worker, now, charge=charge)
+            original(state, worker, now, charge=charge)
 
     return bury
 
@@ -114,9 +115,9 @@ def _lost_assignment(original: Any) -> Any:
 def _capacity_freed_at_abort(original: Any) -> Any:
     """Counts the room of an aborted attempt as free before its container is gone, and frees it again then."""
 
-    def revoke(self: QueueCore, job: Any, why: str) -> None:
-        worker = self.workers.get(job.worker)
-        original(self, job, why)
+    def revoke(state: QueueState, job: Any, why: str) -> None:
+        worker = state.workers.get(job.worker)
+        original(state, job, why)
         if worker is not None and (job.id, job.attempt) in worker.leases:
             worker.free_cpus += job.shape.cpus
 
@@ -136,7 +137,7 @@ def _oversell(original: Any) -> Any:
 def _told_before_durable(original: Any) -> Any:
     """Tells followers at once instead of after the commit."""
 
-    def changed(self: Journal, publisher: Any, job: Any, *, first: bool) -> None:
+    def changed(self: GroupCommitter, publisher: Any, job: Any, *, first: bool) -> None:
         original(self, publisher, job, first=first)
         publisher.publish([(state_of(job), first)])
 
@@ -146,7 +147,7 @@ def _told_before_durable(original: Any) -> Any:
 def _answers_lost_on_failure(original: Any) -> Any:
     """Forgets the answers of a commit that failed."""
 
-    def failed(self: Journal, batch: Batch, reason: str) -> None:
+    def failed(self: GroupCommitter, batch: Batch, reason: str) -> None:
         batch.answers = []
         original(self, batch, reason)
 
@@ -167,9 +168,9 @@ def _dirty_lost_on_failure(original: Any) -> Any:
 def _evicted_too_early(original: Any) -> Any:
     """Lets a finished job leave memory before it is durable."""
 
-    def finish(self: QueueCore, job: Any, verdict: Any, now: int) -> None:
-        original(self, job, verdict, now)
-        self._remember(job)
+    def finish(state: QueueState, job: Any, verdict: Any, now: int) -> None:
+        original(state, job, verdict, now)
+        state.remember(job)
 
     return finish
 
@@ -177,10 +178,10 @@ def _evicted_too_early(original: Any) -> Any:
 def _slots_never_freed(original: Any) -> Any:
     """A finished job keeps its namespace."""
 
-    def finish(self: QueueCore, job: Any, verdict: Any, now: int) -> None:
-        kept = dict(self.slots)
-        original(self, job, verdict, now)
-        self.slots.update({k: v for k, v in kept.items() if k not in self.slots})
+    def finish(state: QueueState, job: Any, verdict: Any, now: int) -> None:
+        kept = dict(state.slots)
+        original(state, job, verdict, now)
+        state.slots.update({k: v for k, v in kept.items() if k not in state.slots})
 
     return finish
 
@@ -188,10 +189,10 @@ def _slots_never_freed(original: Any) -> Any:
 def _release_stops_all(original: Any) -> Any:
     """Stops a job although somebody else still holds it: one namespace speaks for all."""
 
-    def release(self: QueueCore, job: Any, namespace: str, reason: Any, now: int) -> bool:
+    def release(state: QueueState, job: Any, namespace: str, reason: Any, now: int) -> bool:
         if namespace in job.holders:
-            return bool(original(self, job, "*", reason, now))
-        return bool(original(self, job, namespace, reason, now))
+            return bool(original(state, job, "*", reason, now))
+        return bool(original(state, job, namespace, reason, now))
 
     return release
 
@@ -205,7 +206,7 @@ def _failure_cached(original: Any) -> Any:
             job.previous = None
             from asman_server.core import effects as fx
 
-            self._out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
+            self.state.out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
             return
         original(self, event, now)
 
@@ -234,6 +235,92 @@ def _keeper_forgotten(original: Any) -> Any:
     return take_freed
 
 
+def _freed_once(original: Any) -> Any:
+    """Offers the room that the event has freed, and forgets that this may free more."""
+
+    def settle(state: QueueState, now: int) -> None:
+        for worker in state.fleet.take_freed():
+            assignments.fill(state, worker, now)
+        if state.returned:
+            assignments._offer_returned(state, now)
+
+    del original
+    return settle
+
+
+def _urgent_one_waits(original: Any) -> Any:
+    """Does not offer a job that has become more urgent."""
+
+    def raised(state: QueueState, job: Any, priority: int, now: int) -> None:
+        offer = assignments.offer
+        assignments.offer = lambda *_: None
+        try:
+            original(state, job, priority, now)
+        finally:
+            assignments.offer = offer
+
+    return raised
+
+
+def _kept_room_is_kept_from_all(original: Any) -> Any:
+    """Keeps room for a job from all others, however urgent they are."""
+
+    def kept(self: Fleet, worker: Worker, line: Any) -> bool:
+        return any(shape != line.shape for shape in self.kept_on(worker))
+
+    del original
+    return kept
+
+
+def _resubmitting_ends_following(original: Any) -> Any:
+    """Takes a client that submits a finished job again for one that needs to hear no more of it."""
+
+    def answered(state: QueueState, job: Any, event: ev.Submitted) -> bool:
+        cached = bool(original(state, job, event))
+        reply_to = event.reply_to
+        session = getattr(getattr(reply_to, "say", None), "__self__", None)
+        if cached and isinstance(session, ClientSession):
+            session._shell.fanout.unfollow(job.id, session)
+        return cached
+
+    return answered
+
+
+def _end_unseen_at_start(original: Any) -> Any:
+    """Does not look again whether the job has ended while its log was taken up."""
+
+    async def start(self: LogFollow) -> None:
+        job = await self._shell.job(self._job)
+        self._finished = job.state.over
+        if not self._finished:
+            self._log = await self._shell.logs.open(self._job)
+            self._log.followers[self] = None
+        self._catch_up()
+
+    del original
+    return start
+
+
+def _gaps_inside_pages_untold(original: Any) -> Any:
+    """Sends a page as it was read, with the gaps in it."""
+
+    def unbroken(lines: Any) -> Any:
+        return [lines] if lines else []
+
+    del original
+    return unbroken
+
+
+def _gaps_in_new_lines_untold(original: Any) -> Any:
+    """Pushes new lines without a word about those that never came."""
+
+    def take(self: JobLog, piece: Any, size: int) -> None:
+        self.next_seq = piece[0].seq
+        original(self, piece, size)
+
+    return take
+
+
 def _lines_twice(original: Any) -> Any:
     """Takes lines again that were sent again."""
 
@@ -247,8 +334,8 @@ def _lines_twice(original: Any) -> Any:
 def _final_before_last_line(original: Any) -> Any:
     """Says that a job is finished without waiting for its last line."""
 
-    def changed(self: ClientSession, packet: Any, state: Any) -> None:
-        self.outbox.push(packet)
+    def changed(self: ClientSession, encoded: Any, state: Any) -> None:
+        self.send_buffer.push(encoded)
         follow = self._logs.pop(state.id, None) if state.state.over else None
         if follow is not None:
             follow.stop()
@@ -325,7 +412,7 @@ def _only_memory_expires(original: Any) -> Any:
 def _kept_from_the_start(original: Any) -> Any:
     """Counts the retention from the submission."""
 
-    def due(self: Endings, job: Any) -> int:
+    def due(self: QueueState, job: Any) -> int:
         return job.queued - job.finished + original(self, job) if job.finished else int(original(self, job))
 
     return due
@@ -334,16 +421,16 @@ def _kept_from_the_start(original: Any) -> Any:
 def _phase_limit_unenforced(original: Any) -> Any:
     """Leaves the limits of phases to the worker."""
 
-    def check(self: Endings, worker: Worker, now: int) -> None:
+    def check(state: QueueState, worker: Worker, now: int) -> None:
         kept = {}
         for lease in worker.leases.values():
-            job = self.jobs.get(lease.job)
+            job = state.jobs.get(lease.job)
             if job is not None:
                 kept[job.id], job.phase_limits = job.phase_limits, None
-        original(self, worker, now)
+        original(state, worker, now)
         for job_id, limits in kept.items():
-            if job_id in self.jobs:
-                self.jobs[job_id].phase_limits = limits
+            if job_id in state.jobs:
+                state.jobs[job_id].phase_limits = limits
 
     return check
 
@@ -351,7 +438,7 @@ def _phase_limit_unenforced(original: Any) -> Any:
 def _leaves_while_it_changes(original: Any) -> Any:
     """Lets a job that was settled once leave memory for good."""
 
-    def changed(self: Assignments, job: Any, *, first: bool = False, ended: bool = False) -> None:
+    def changed(self: QueueState, job: Any, *, first: bool = False, ended: bool = False) -> None:
         settled = dict(self.settled)
         original(self, job, first=first, ended=ended)
         self.settled.clear()
@@ -366,7 +453,7 @@ def _claims_of_what_others_have(original: Any) -> Any:
     def claimed(self: QueueCore, event: ev.Claimed, now: int) -> None:
         worker, job = self.workers.get(event.incarnation), self.jobs.get(event.job)
         if worker is not None and job is not None and job.state is State.RUNNING and job.worker != event.incarnation:
-            self._assign(worker, job, now)
+            assignments.assign(self.state, worker, job, now)
             return
         original(self, event, now)
 
@@ -409,7 +496,7 @@ def _never_missed(original: Any) -> Any:
 def _stored_unseen(original: Any) -> Any:
     """Believes to know what the store has, and has noted none of it."""
 
-    def found_stored(self: Assignments, ids: Any, *, last: bool) -> None:
+    def found_stored(self: QueueState, ids: Any, *, last: bool) -> None:
         del ids
         original(self, (), last=last)
 
@@ -417,23 +504,30 @@ def _stored_unseen(original: Any) -> Any:
 
 
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
-    "results are taken without the fence": (Assignments, "_live", _no_fence),
-    "attempt numbers start again with each run": (QueueCore, "_begin", _attempt_of_any_worker),
-    "lost workers are free of charge": (Endings, "_requeue", _free_losses),
-    "the grace never ends": (Endings, "_bury", _no_grace_end),
+    "results are taken without the fence": (QueueState, "live", _no_fence),
+    "attempt numbers start again with each run": (submissions, "begin", _attempt_of_any_worker),
+    "lost workers are free of charge": (endings, "requeue", _free_losses),
+    "the grace never ends": (endings, "bury", _no_grace_end),
     "a reconnect merges two views": (queue_module, "reconcile", _merge_views),
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
-    "room is free before the container is gone": (Assignments, "_revoke", _capacity_freed_at_abort),
+    "room is free before the container is gone": (assignments, "revoke", _capacity_freed_at_abort),
     "capacity is oversold": (Worker, "fits", _oversell),
-    "followers are told before the commit": (Journal, "changed", _told_before_durable),
-    "answers are lost when a commit fails": (Journal, "_failed", _answers_lost_on_failure),
+    "followers are told before the commit": (GroupCommitter, "changed", _told_before_durable),
+    "answers are lost when a commit fails": (GroupCommitter, "_failed", _answers_lost_on_failure),
     "changes are lost when a commit fails": (Batch, "absorb", _dirty_lost_on_failure),
-    "jobs leave memory before they are durable": (Endings, "_finish", _evicted_too_early),
-    "finished jobs keep their namespace": (Endings, "_finish", _slots_never_freed),
-    "releasing one namespace releases all": (QueueCore, "_release", _release_stops_all),
+    "jobs leave memory before they are durable": (endings, "finish", _evicted_too_early),
+    "finished jobs keep their namespace": (endings, "finish", _slots_never_freed),
+    "releasing one namespace releases all": (submissions, "release", _release_stops_all),
     "failures are cached like results": (QueueCore, "_submitted", _failure_cached),
     "a line is forgotten while jobs wait in it": (Ready, "gone", _stale_turn),
     "room kept for a job that has gone stays empty": (Fleet, "take_freed", _keeper_forgotten),
+    "room that is freed by handing out other freed room stays empty": (assignments, "settle", _freed_once),
+    "a job that has become more urgent is not offered": (submissions, "_raise_priority", _urgent_one_waits),
+    "kept room is kept from more urgent jobs, too": (Fleet, "_kept_for_others", _kept_room_is_kept_from_all),
+    "submitting a finished job again ends following it": (submissions, "_answered", _resubmitting_ends_following),
+    "the end of a job is not seen while its log is taken up": (LogFollow, "start", _end_unseen_at_start),
+    "a gap inside a page is not told": (follow_module, "unbroken", _gaps_inside_pages_untold),
+    "a gap in new lines is not told": (JobLog, "_take", _gaps_in_new_lines_untold),
     "log lines are taken twice": (JobLog, "add", _lines_twice),
     "finished comes before the last line": (ClientSession, "changed", _final_before_last_line),
     "deleted jobs are brought back": (Recall, "job", _resurrected),
@@ -441,14 +535,14 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "webhooks are lost when a commit fails": (Batch, "absorb", _webhooks_lost_on_failure),
     "a webhook is tried once": (Deliverer, "_failed", _webhook_tried_once),
     "jobs in the store alone are kept for ever": (QueueShell, "come_due", _only_memory_expires),
-    "the retention counts from the submission": (Endings, "due", _kept_from_the_start),
-    "limits of phases are left to the worker": (Endings, "_check_leases", _phase_limit_unenforced),
-    "a job that runs again may leave memory": (Assignments, "_changed", _leaves_while_it_changes),
+    "the retention counts from the submission": (QueueState, "due", _kept_from_the_start),
+    "limits of phases are left to the worker": (endings, "check_leases", _phase_limit_unenforced),
+    "a job that runs again may leave memory": (QueueState, "changed", _leaves_while_it_changes),
     "the end of an old connection ends the new one": (QueueCore, "_worker_lost", _replaced_by_late_loss),
     "a claim takes what another worker has": (QueueCore, "_claimed", _claims_of_what_others_have),
     "workers that choose are handed jobs": (Fleet, "open", _choosers_are_handed_jobs),
     "a claim does not look for room": (claims, "refusal", _claims_without_room),
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
-    "stored jobs are taken for absent": (Assignments, "found_stored", _stored_unseen),
+    "stored jobs are taken for absent": (QueueState, "found_stored", _stored_unseen),
 }
 """What is wrong: where it is planted, and how."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
-from asman_server.transport import EXTENSION
+from asman_server.delivery.transport import EXTENSION
 
 
 class Cut(ConnectionError):

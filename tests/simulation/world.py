@@ -10,11 +10,11 @@ from collections import defaultdict
 from random import Random
 from typing import Any
 
-from asman_server import queue_shell
-from asman_server import session as native_session
 from asman_server.core import QueueCore, QueuePolicy
 from asman_server.core.worker import Presence
 from asman_server.dialect import session as dialect_session
+from asman_server.queues import shell as queue_shell
+from asman_server.sessions import session as native_session
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
 from asman_shared.messages import Callback, Callbacks, Submit

@@ -55,7 +55,7 @@ def check_core(core: QueueCore) -> None:
             for namespace in holders:
                 assert namespace == "_" or namespace not in holding, "a namespace holds more than one job"
                 holding.add(namespace)
-    for job_id in core.settled:
+    for job_id in core.state.settled:
         assert jobs[job_id].state is finished, "a job that goes on may leave memory"
 
 
@@ -69,10 +69,21 @@ def check_capacity(core: QueueCore) -> None:
 
 
 def check_no_idle_hands(core: QueueCore) -> None:
-    """No job waits that a worker could start now, unless room is being kept for an older one."""
-    if core.fleet.keeping_room:
-        return
+    """No job waits that a worker could start now, unless that worker keeps its room for one that is as urgent."""
+    turns = core.ready.turns
     for worker in core.workers.values():
-        if worker.presence is Presence.READY and not worker.chooses:
-            for shape in core.ready.lines:
-                assert not worker.fits(shape), f"{worker.info.name} is idle while a job waits"
+        kept = core.fleet.kept_on(worker)
+        for shape in kept:
+            assert worker.presence is Presence.READY, "room is kept on a worker that takes no jobs"
+            assert not worker.chooses, "room is kept on a worker that chooses its jobs"
+            assert shape in core.ready.lines, "room is kept for jobs of which none waits"
+            assert not worker.lacks(shape), "room is kept on a worker that can never run the job"
+        if worker.presence is not Presence.READY or worker.chooses:
+            continue
+        for shape, line in core.ready.lines.items():
+            if not worker.fits(shape):
+                continue
+            head = line.head(turns)
+            heads = [core.ready.lines[other].head(turns) for other in kept if other != shape]
+            urgent = any(other is not None and head is not None and other[0][0] <= head[0][0] for other in heads)
+            assert urgent, f"{worker.info.name} is idle while a job waits"

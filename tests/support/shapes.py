@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from asman.cli.schemas import schema_of
+from asman.cli.json_schemas import schema_of
 
 
 def holds(value: Any, command: str) -> None:

@@ -1,4 +1,4 @@
-/** Which page the address asks for, and the one session that its queue has. */
+/** The page that the URL asks for, and the one session with its queue. */
 
 import { Component, type ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
@@ -13,7 +13,7 @@ import { embedded, route } from "./ui/navigation";
 import { lazy } from "./ui/lazy";
 import { Notice } from "./ui/notice";
 
-// Each page is a part by itself: who opens a job does not load the queue's tables.
+// Each page is a chunk of its own: the page of a job does not load the queue's tables.
 const JobPage = lazy(() => import("./ui/job-page").then((part) => part.JobPage));
 const QueuePage = lazy(() => import("./ui/queue-page").then((part) => part.QueuePage));
 const StartPage = lazy(() => import("./ui/start-page").then((part) => part.StartPage));
@@ -22,7 +22,7 @@ const NoQueuePage = lazy(() => import("./ui/start-page").then((part) => part.NoQ
 
 export function App() {
   useEffect(startClock, []);
-  useLayoutEffect(startKeys, []); // before anything is painted: a key that is shown works
+  useLayoutEffect(startKeys, []); // before the first paint, so that a shortcut works as soon as it is shown
   return (
     <Boundary>
       <Pages route={route.value} />
@@ -48,7 +48,7 @@ function Pages({ route }: { route: Route }) {
   }
 }
 
-/** A page that talks to a queue. One of a single job is told of that job only, however busy the queue is. */
+/** A page that is connected to a queue. The page of one job receives the changes of that job only. */
 function OfQueue({ queue, given }: { queue: QueueAddress; given: JobPageProps["given"] | null }) {
   const [session] = useState(() => new Session({ url: socketUrl(queue), follow: given === null ? "queue" : "jobs" }));
   useEffect(() => {
@@ -77,7 +77,7 @@ function OfQueue({ queue, given }: { queue: QueueAddress; given: JobPageProps["g
   );
 }
 
-/** A mistake in the page's own code shows as a sentence, not as a blank page. */
+/** Shows an error in the page's own code as a sentence instead of a blank page. */
 class Boundary extends Component<{ children: ComponentChildren }, { error: string | null }> {
   override state = { error: null };
 
@@ -91,7 +91,7 @@ class Boundary extends Component<{ children: ComponentChildren }, { error: strin
       <main class="page">
         <h1 class="wordmark">Asman</h1>
         <Notice kind="error">
-          The page made a mistake and stopped: {this.state.error}. Your jobs are not affected.
+          An error stopped this page: {this.state.error}. Your jobs are not affected.
           <button type="button" class="quiet" onClick={() => location.reload()}>
             Reload the page
           </button>

@@ -1,4 +1,4 @@
-/** Draws the page over the words that stood there while it was loading. */
+/** Renders the page in place of the loading message. */
 
 import { render } from "preact";
 import { App } from "./app";

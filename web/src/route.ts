@@ -1,8 +1,8 @@
 /**
- * What the address says: which queue on which hub, and which job.
+ * Reads the page's URL: the hub, the queue and the job that it names.
  *
- * Parameters stand after the first `?` inside the fragment, as links to jobs have them; a path names the queue or
- * the job too.
+ * Parameters follow the first `?` inside the fragment, as in links to jobs. The path can also name the queue or the
+ * job.
  */
 
 import { plain, rawParams } from "./job/address";
@@ -18,30 +18,30 @@ export type Params = ReadonlyMap<string, string>;
 export type Route =
   | { page: "start"; problem: string | null }
   | { page: "queue"; queue: QueueAddress }
-  /** A job that the address holds whole. */
+  /** A job whose whole definition is in the URL. */
   | { page: "job"; queue: QueueAddress; params: Params }
-  /** The same, without a queue that could be used. */
+  /** The same, but without a valid queue. */
   | { page: "no-queue"; params: Params; problem: string | null }
-  /** A job that is named by its id: this very result. */
+  /** A job that is named by its id, to show its result. */
   | { page: "result"; queue: QueueAddress; job: string }
-  /** A job's link that does not say in which queue. */
+  /** A job that is named by its id, but without a queue. */
   | { page: "lost-job"; job: string };
 
 const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const JOB_ID = /^[0-9a-f]{64}$/;
 
-/** Where a machine's own hub answers as the queue `local`, unless told otherwise. */
+/** URL of the hub on the reader's own machine, which serves the queue `local`. */
 const LOCAL_HUB = "http://localhost:8000";
-/** Addresses of the machine itself. */
+/** Origins on the reader's own machine. */
 const HERE = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
-/** Parameters that only a page of one job has. */
+/** Parameters that only the page of one job has. */
 const OF_A_JOB = ["job", "inputs", "autostart", "allowsetjob", "resolverefs", "definition", "control", "maxJobDuration"];
 
-/** A queue from its name, or from its URL `https://host/<queue>` or `https://host/q/<queue>`; null if it is neither. */
+/** Parses a queue's name or URL (`https://host/<queue>`, `https://host/q/<queue>`); null if the text is neither. */
 export function parseQueue(text: string, hub: string): QueueAddress | null {
   const trimmed = text.trim();
-  // The hub of the machine that the page is looked at on, wherever the page came from.
+  // The queue `local` is on the reader's own machine, even if another hub served the page.
   if (trimmed === "local" && !HERE.test(hub)) return { hub: LOCAL_HUB, name: "local" };
   if (QUEUE_NAME.test(trimmed)) return { hub, name: trimmed };
   let url: URL;
@@ -55,7 +55,11 @@ export function parseQueue(text: string, hub: string): QueueAddress | null {
   return QUEUE_NAME.test(name) ? { hub: url.origin, name } : null;
 }
 
-/** @param embedded the page stands in another, so it is one job whatever the address says. */
+/**
+ * Chooses the page for a URL.
+ *
+ * @param embedded Whether the page is in a frame of another page; then it always shows one job.
+ */
 export function parseRoute(location: { origin: string; pathname: string; hash: string }, embedded = false): Route {
   const hub = location.origin;
   const params = rawParams(location.hash);
@@ -74,7 +78,7 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
   if (kind === "j") {
     const job = rest.replace(/\/$/, "");
     if (!JOB_ID.test(job)) {
-      return { page: "start", problem: `“${short(job)}” is not a job's id: one has 64 digits from 0 to f. Check the link.` };
+      return { page: "start", problem: `“${short(job)}” is not a job id. A job id has 64 hexadecimal digits. Check the link.` };
     }
     if (problem !== null) return { page: "start", problem };
     return queue === null ? { page: "lost-job", job } : { page: "result", queue, job };
@@ -85,23 +89,23 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
   return queue === null ? { page: "start", problem } : { page: "queue", queue };
 }
 
-/** What a `queue` parameter holds for a queue. */
+/** The value of the `queue` parameter for a queue. */
 export function queueParam(queue: QueueAddress): string {
   if (queue.hub === LOCAL_HUB && queue.name === "local") return "local";
   return queue.hub === location.origin ? queue.name : encodeURIComponent(queueUrl(queue));
 }
 
-/** The address of a queue's page. */
+/** The link to a queue's page. */
 export function queueHref(queue: QueueAddress): string {
   return queue.hub === location.origin ? `/q/${queue.name}` : `/#?queue=${queueParam(queue)}`;
 }
 
-/** The address of a job's page: this very job and its result. */
+/** The link to a job's page, which shows this job and its result. */
 export function jobHref(queue: QueueAddress, job: string): string {
   return `/j/${job}#?queue=${queueParam(queue)}`;
 }
 
-/** What workers and the command line are given. */
+/** The queue's URL, as workers and the command line take it. */
 export function queueUrl(queue: QueueAddress): string {
   return `${queue.hub}/q/${queue.name}`;
 }
@@ -116,14 +120,14 @@ export function outputHref(queue: QueueAddress, job: string, path: string): stri
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 
-/** A name that nobody guesses: 160 random bits in base32. */
+/** Generates a queue name that can't be guessed: 160 random bits in base32. */
 export function newQueueName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(32));
   return Array.from(bytes, (byte) => ALPHABET.charAt(byte & 31)).join("");
 }
 
 function badQueue(name: string): string {
-  return `“${short(name)}” is not a queue's name: one has 1 to 128 letters, digits, dots, “_” or “-”. Check the link, or open another queue below.`;
+  return `“${short(name)}” is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link, or open another queue below.`;
 }
 
 function short(text: string): string {

@@ -25,12 +25,12 @@ describe("a job's address", () => {
     expect(readJson(btoa('{"command":"date +%20d"}'))).toEqual({ command: "date +%20d" });
   });
 
-  it("means the same job in every generation", () => {
+  it("describes the same job in every generation", () => {
     const ids = Object.values(generations).map((text) => jobId(effective(readParams(rawParams(`#?job=${text}`)))));
     expect(new Set(ids).size).toBe(1);
   });
 
-  it("is written so that other software reads it", () => {
+  it("is written in the form that other software reads", () => {
     const hash = writeHash(withJob(rawParams("#?queue=q"), job, { "a.txt": "ä\n" }));
     const [, params] = getUrlHashParams(`https://hub/${hash}`);
     expect(blobFromBase64String(params["job"])).toEqual(job);
@@ -38,16 +38,16 @@ describe("a job's address", () => {
     expect(Object.keys(params)).toEqual(["inputs", "job", "queue"]);
   });
 
-  it("is the same address whatever the order of the definition's keys", () => {
+  it("does not depend on the order of the definition's keys", () => {
     expect(writeJson({ b: { d: 1, c: 2 }, a: [3] })).toBe(writeJson({ a: [3], b: { c: 2, d: 1 } }));
   });
 
-  it("puts other parameters into the environment, without what pages inject", () => {
+  it("adds other parameters to the environment, except those that pages inject", () => {
     const raw = rawParams(`#?job=${writeJson({ command: "echo ${name} ${other}" })}&name=J%20D&mp-x=1&channel=2&queue=q`);
     expect(effective(readParams(raw))).toEqual({ command: "echo J D ${other}", env: { name: "J D" } });
   });
 
-  it("makes text files config files, and joins piped inputs to those of the job", () => {
+  it("makes config files of text files, and adds piped inputs to those of the job", () => {
     const raw = withJob(new Map(), { inputs: { a: { value: "1" } } }, { "run.sh": "ls" });
     expect(effective(readParams(raw), { b: { value: "2", type: "utf8" } })).toEqual({
       env: {},
@@ -56,7 +56,7 @@ describe("a job's address", () => {
     });
   });
 
-  it("turns a stored definition into parameters that mean the same job", () => {
+  it("turns a stored definition into parameters of the same job", () => {
     const stored = {
       image: "a",
       configFiles: { t: { type: "utf8" as const, value: "x" }, u: { value: "y" }, k: { type: "base64" as const, value: "eg==" } },
@@ -66,12 +66,12 @@ describe("a job's address", () => {
     expect(jobId(effective(readParams(withJob(new Map(), kept, files))))).toBe(jobId(stored));
   });
 
-  it("says which parameter can't be used, and why", () => {
+  it("reports the parameters that can't be used, and the reason", () => {
     const raw = rawParams("#?job=%%%&inputs=W10=&autostart=yes&maxJobDuration=20");
     const { problems } = readParams(raw);
     expect(problems.map(({ name }) => name).sort()).toEqual(["autostart", "inputs", "job", "maxJobDuration"]);
     expect(problems.find(({ name }) => name === "job")?.why).toMatch(/not base64/);
-    expect(problems.find(({ name }) => name === "inputs")?.why).toMatch(/a list where texts/);
+    expect(problems.find(({ name }) => name === "inputs")?.why).toMatch(/texts by file name, but contains a list/);
     expect(() => readJson(btoa("nope"))).toThrow(/no JSON/);
   });
 });

@@ -8,7 +8,7 @@ import type { Push, Welcome } from "../src/protocol/messages";
 import { FakeHub } from "./fake-hub.js";
 
 describe("frames", () => {
-  it("leave out what is undefined and what is no message", () => {
+  it("leave out undefined fields and values that are not messages", () => {
     const frame = encodeFrame([{ type: "ping", ref: 2 ** 40 }, { type: "hello", protocol: 1, agent: "t", follow: "queue" }]);
     expect(decodeFrame(frame)).toEqual([{ type: "ping", ref: 2 ** 40 }, { type: "hello", protocol: 1, agent: "t", follow: "queue" }]);
     expect(decodeFrame(encodeFrame([5, { no: "type" }, { type: "new" }] as never))).toEqual([{ type: "new" }]);
@@ -17,7 +17,7 @@ describe("frames", () => {
 });
 
 describe("back-off", () => {
-  it("doubles up to its most, with jitter below", () => {
+  it("doubles up to its maximum, with jitter", () => {
     const top = new Backoff({ first: 100, most: 1000, random: () => 1 });
     expect([top.next(), top.next(), top.next(), top.next(), top.next(), top.next()]).toEqual([100, 200, 400, 800, 1000, 1000]);
     top.succeeded();
@@ -69,7 +69,7 @@ describe("a connection", () => {
     expect(statuses.map((status) => status.kind)).toEqual(["connecting", "open"]);
   });
 
-  it("comes back by itself and gets exactly what it missed", async () => {
+  it("reconnects by itself and receives exactly the missed changes", async () => {
     connection.open();
     await welcomed(1);
     hub.add({ id: "a", rev: 1, state: "Queued" });
@@ -88,7 +88,7 @@ describe("a connection", () => {
     expect(peer()?.hello["resume"]).toEqual({ epoch: "epoch-1", seq: 3 });
   });
 
-  it("starts from the welcome when it could not be recovered", async () => {
+  it("starts from the welcome when the hub could not resume it", async () => {
     connection.open();
     await welcomed(1);
     hub.drop();
@@ -101,7 +101,7 @@ describe("a connection", () => {
     expect(peer()?.hello["resume"]).toEqual({ epoch: "epoch-2", seq: 70 });
   });
 
-  it("sends the requests of one moment in one frame and matches the answers", async () => {
+  it("sends the requests of one turn in one frame and matches the answers", async () => {
     connection.open();
     await welcomed(1);
     let frames = 0;
@@ -112,20 +112,20 @@ describe("a connection", () => {
     expect(frames).toBe(1);
   });
 
-  it("hands over what was pushed before an answer first", async () => {
+  it("hands over earlier pushes before an answer", async () => {
     connection.open();
     await welcomed(1);
     const answer = connection.request("submit", { definition: { command: "x" } }).then(() => pushes.length);
     expect(await answer).toBeGreaterThan(0);
   });
 
-  it("gives the hub's error to who asked", async () => {
+  it("rejects the request with the hub's error", async () => {
     connection.open();
     await welcomed(1);
     await expect(connection.request("get", { job: "nope" })).rejects.toMatchObject({ code: "not_found", message: "no such job" });
   });
 
-  it("refuses aloud what it can't send, and what was cut off", async () => {
+  it("rejects requests that it can't send or that were cut off", async () => {
     await expect(connection.request("workers", {})).rejects.toMatchObject({ code: "connection_failed", retry: true });
     connection.open();
     await welcomed(1);
@@ -137,7 +137,7 @@ describe("a connection", () => {
     await expect(cut).rejects.toBeInstanceOf(RequestError);
   });
 
-  it("answers a ping, and leaves a hub that has gone silent", async () => {
+  it("answers a ping, and drops a silent connection", async () => {
     hub.heartbeat = 20;
     connection.open();
     await welcomed(1);
@@ -151,7 +151,7 @@ describe("a connection", () => {
     await welcomed(2);
   });
 
-  it("gives up, with a sentence, where trying again can't help", async () => {
+  it("gives up with a sentence when reconnecting can't help", async () => {
     connection = make(hub.url.replace("/q/test/", "/q/a%20b/"));
     connection.open();
     await vi.waitFor(() => expect(statuses.at(-1)).toMatchObject({ kind: "closed" }));

@@ -1,4 +1,4 @@
-/** A hub to look at the page with: `npm run fake-hub -- 8000`. It serves the built page and plays a small scene. */
+/** Serves the built page with a fake hub that plays a small scene: `npm run fake-hub -- 8000`. */
 
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";

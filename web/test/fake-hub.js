@@ -1,5 +1,5 @@
 /**
- * A hub small enough to read: it speaks the protocol to pages from a list of jobs that a test changes.
+ * A small fake hub: it speaks the protocol with pages, from a list of jobs that a test changes.
  */
 
 import { decode, encode } from "@msgpack/msgpack";
@@ -20,18 +20,18 @@ export class FakeHub {
     this.workers = new Map();
     /** @type {Set<Peer>} */
     this.peers = new Set();
-    /** @type {Message[]} every push so far, the newest last */
+    /** @type {Message[]} all pushes so far, the newest last */
     this.history = [];
     this.seq = 0;
     this.epoch = "epoch-1";
     this.heartbeat = 10_000;
-    /** How many of the newest pushes a returning page may still get. */
+    /** Number of the newest pushes that a reconnecting page can still receive. */
     this.window = 1000;
-    /** @type {((definition: Message) => string) | null} how a definition's id is made; counted up when null */
+    /** @type {((definition: Message) => string) | null} computes a definition's id; ids are counted up when null */
     this.idOf = null;
-    /** @type {Message[]} what validation finds */
+    /** @type {Message[]} problems that validation finds */
     this.problems = [];
-    /** @type {Message | null} how submissions are refused */
+    /** @type {Message | null} error that refuses submissions */
     this.refusal = null;
     /** Whether connections are closed at once. */
     this.refusing = false;
@@ -59,7 +59,7 @@ export class FakeHub {
     await new Promise((resolve) => this.server.close(resolve));
   }
 
-  /** Cuts every connection, as a broken network does. */
+  /** Drops every connection, like a broken network. */
   drop() {
     for (const peer of this.peers) peer.socket.terminate();
     this.peers.clear();
@@ -220,14 +220,14 @@ export class FakeHub {
     }
   }
 
-  /** Adds a job and tells it. @param {Message} job @param {Message} definition */
+  /** Adds a job and pushes it. @param {Message} job @param {Message} definition */
   add(job, definition = {}) {
     this.jobs.set(job["id"], { job, definition, lines: [] });
     this.push({ type: "changed", job });
     this.push({ type: "counts", counts: this.counts() });
   }
 
-  /** Changes a job and tells it, without its summary. @param {string} id @param {Message} fields @param {Message} [result] */
+  /** Changes a job and pushes it, without its summary. @param {string} id @param {Message} fields @param {Message} [result] */
   change(id, fields, result) {
     const entry = this.jobs.get(id);
     if (entry === undefined) throw new Error(`no job ${id}`);
@@ -237,7 +237,7 @@ export class FakeHub {
     this.push({ type: "counts", counts: this.counts() });
   }
 
-  /** Adds a log line and tells it to followers. @param {string} id @param {string} text */
+  /** Adds a log line and pushes it to followers. @param {string} id @param {string} text */
   log(id, text, stream = 0, phase = "running") {
     const entry = this.jobs.get(id);
     if (entry === undefined) throw new Error(`no job ${id}`);

@@ -16,7 +16,7 @@ describe("numbers for people", () => {
     expect([17, 1536, 482_113, 2 * 1024 ** 3].map(size)).toEqual(["17 B", "1.5 KiB", "471 KiB", "2 GiB"]);
   });
 
-  it("takes escapes and overwritten text out of a line", () => {
+  it("removes escapes and overwritten text from a line", () => {
     expect(plainText("\u001b[1;33mwarm\u001b[0m \u001b]8;;x\u0007link\u001b]8;;\u0007")).toBe("warm link");
     expect(plainText("10 %\r50 %\r100 %\r")).toBe("100 %");
     expect(plainText("as it is")).toBe("as it is");
@@ -26,18 +26,18 @@ describe("numbers for people", () => {
 describe("the verdict's sentence", () => {
   const job = (fields: object) => jobFrom({ id: "a", rev: 1, state: "Queued", ...fields });
 
-  it("says why a job waits", () => {
+  it("gives the reason why a job waits", () => {
     expect(verdictSentence(job({}), "", 0)).toContain("no worker is connected");
-    expect(verdictSentence(job({}), "", 2)).toContain("waits for a worker");
+    expect(verdictSentence(job({}), "", 2)).toContain("is waiting for a worker");
   });
 
-  it("says how it ended", () => {
+  it("describes the outcome", () => {
     const ended = (verdict: object) => verdictSentence(job({ state: "Finished", verdict }), "bench", 1);
     expect(ended({ ok: true, reason: "Success", exit_code: 0, duration: 1500 })).toBe(
-      "The command ended well (exit code 0) after 1.5 s on bench.",
+      "Succeeded (exit code 0) after 1.5 s on bench.",
     );
-    expect(ended({ ok: false, reason: "Failed", exit_code: 3 })).toBe("The command ended with exit code 3 on bench.");
+    expect(ended({ ok: false, reason: "Failed", exit_code: 3 })).toBe("Failed (exit code 3) on bench.");
     expect(ended({ ok: false, reason: "Error", message: "no such image" })).toBe("No such image.");
-    expect(ended({ ok: false, reason: "SomethingNew" })).toBe("It is finished.");
+    expect(ended({ ok: false, reason: "SomethingNew" })).toBe("The job is finished.");
   });
 });

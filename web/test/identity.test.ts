@@ -8,11 +8,11 @@ interface Vector {
   id_second: string;
 }
 
-/** The ids that existing clients gave these definitions; the hub is held to the same file. */
+/** The ids that existing clients computed for these definitions; the hub is tested with the same file. */
 const vectors = JSON.parse(readFileSync(new URL("../../tests/data/job_ids.json", import.meta.url), "utf8")) as Vector[];
 
 describe("a job's id", () => {
-  it("equals what existing clients compute", () => {
+  it("equals the id of existing clients", () => {
     expect(vectors.length).toBeGreaterThan(10);
     for (const { definition, id_second } of vectors) expect(jobId(definition), JSON.stringify(definition)).toBe(id_second);
   });
@@ -23,7 +23,7 @@ describe("a job's id", () => {
     );
   });
 
-  it("does not hold what pages inject, nor the signed tail of an address", () => {
+  it("covers neither injected variables nor the signed part of a URL", () => {
     const bare = jobId({ image: "a", inputs: { f: { type: "url", value: "https://h/x" } } });
     const noisy = jobId({
       image: "a",

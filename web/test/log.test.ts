@@ -3,7 +3,7 @@ import { PLAIN, spans, styleAfter } from "../src/log/ansi";
 import { HEADING, LINE, LogLayout, columnsOf, rowsOf } from "../src/log/layout";
 import { LogSearch } from "../src/log/search";
 import type { Phase, WireLine } from "../src/protocol/messages";
-import { JobLog } from "../src/state/log";
+import { JobLog } from "../src/log/job-log";
 
 const lines = (from: number, to: number, phase: Phase = "running"): WireLine[] =>
   Array.from({ length: to - from }, (_, n) => [from + n, 0, 0, `line ${from + n}`, phase]);
@@ -12,7 +12,7 @@ const line = (seq: number, text: string, stream = 0): WireLine => [seq, 0, strea
 
 const texts = (log: JobLog) => Array.from({ length: log.length }, (_, at) => log.text(at));
 
-/** What a reader sees: seqs, and holes as `[from, to)` with `!` when they are lost, `<` when the page let go. */
+/** The rows of a log: seqs, and holes as `[from, to)`, with `!` when lost and `<` when dropped by the page. */
 function seen(log: JobLog): (number | string)[] {
   const found: (number | string)[] = [];
   for (let at = 0; at <= log.length; at++) {
@@ -33,14 +33,14 @@ describe("the log of a job", () => {
     expect(log.next.value).toBe(5);
   });
 
-  it("shows what the hub no longer keeps", () => {
+  it("shows lines that the hub no longer has", () => {
     const log = new JobLog();
     log.add(lines(10, 12), 10);
     expect(seen(log)).toEqual(["0-10!", 10, 11]);
     expect(log.hole()).toBeNull();
   });
 
-  it("fills a hole with what is fetched", () => {
+  it("fills a hole with fetched lines", () => {
     const log = new JobLog();
     log.add(lines(0, 2));
     log.add(lines(6, 8));
@@ -65,7 +65,7 @@ describe("the log of a job", () => {
     expect(texts(log)[4]).toBe("line 4");
   });
 
-  it("lets go of the oldest lines past its bound, and says so", () => {
+  it("drops the oldest lines past its limit, and shows that", () => {
     const log = new JobLog(1000);
     log.add(lines(0, 1000));
     expect(log.length).toBe(1000);
@@ -83,7 +83,7 @@ describe("the log of a job", () => {
     expect(seen(log)).toEqual([0]);
   });
 
-  it("writes over a line that ended in a carriage return, and no other", () => {
+  it("overwrites only a line that ended in a carriage return", () => {
     const log = new JobLog();
     log.add([line(0, "10 %\r"), line(1, "warning", 1), line(2, "50 %\r"), line(3, "100 %"), line(4, "done")]);
     expect(texts(log)).toEqual(["10 %\r", "warning", "100 %", "done"]);
@@ -94,7 +94,7 @@ describe("the log of a job", () => {
     expect(log.hole()).toBeNull();
   });
 
-  it("carries colours over the end of a line, for each stream by itself", () => {
+  it("carries colours over the end of a line, separately for each stream", () => {
     const log = new JobLog();
     log.add([line(0, "\u001b[31mred"), line(1, "plain", 1), line(2, "still\u001b[0m"), line(3, "over")]);
     expect([0, 1, 2, 3].map((at) => log.line(at).style)).toEqual([{}, {}, { fg: 1 }, {}]);
@@ -104,7 +104,7 @@ describe("the log of a job", () => {
 describe("terminal colours", () => {
   const look = (text: string) => spans(text, PLAIN).map(({ text: said, style }) => [said, style]);
 
-  it("reads the sixteen, the 256 and true ones", () => {
+  it("parses the 16 colours, the 256 colours and true colours", () => {
     expect(look("a\u001b[1;31mb\u001b[38;5;208mc\u001b[48;2;1;2;255md\u001b[0me\u001b[94mf")).toEqual([
       ["a", {}],
       ["b", { bold: true, fg: 1 }],
@@ -116,7 +116,7 @@ describe("terminal colours", () => {
     expect(look("\u001b[38;5;250mgrey")).toEqual([["grey", { fg: "#bcbcbc" }]]);
   });
 
-  it("drops what is no colour: cursor moves, titles, links", () => {
+  it("drops escapes that are not colours: cursor moves, titles, links", () => {
     expect(look("\u001b[2K\u001b]0;title\u0007a\u001b]8;;https://x\u001b\\b\r")).toEqual([
       ["a", {}],
       ["b", {}],
@@ -130,7 +130,7 @@ describe("the layout of a log", () => {
   const said = (layout: LogLayout, from: number, to: number) =>
     layout.window(from, to).rows.map((row) => (row.kind === "line" ? row.at : row.kind));
 
-  it("draws what is in sight, of a million lines too", () => {
+  it("draws only visible rows, also of a million lines", () => {
     const log = new JobLog();
     for (let n = 0; n < 100; n++) log.add(lines(n * 10_000, (n + 1) * 10_000));
     const layout = new LogLayout(log);
@@ -159,7 +159,7 @@ describe("the layout of a log", () => {
     ]);
   });
 
-  it("shows holes in their place", () => {
+  it("shows holes at their position", () => {
     const log = new JobLog();
     log.add(lines(2, 4), 2);
     log.add(lines(8, 9));
@@ -168,7 +168,7 @@ describe("the layout of a log", () => {
     expect(said(layout, 0, 1000)).toEqual(["hole", 0, 1, "hole", 2]);
   });
 
-  it("wraps lines at the columns there are, and takes corrections", () => {
+  it("wraps lines at the available columns, and accepts corrections", () => {
     const log = new JobLog();
     log.add([line(0, "x".repeat(25)), line(1, "\u001b[31my\u001b[0m"), line(2, "z")]);
     const layout = new LogLayout(log);
@@ -181,7 +181,7 @@ describe("the layout of a log", () => {
     expect(layout.topOf(2)).toBe(5 * LINE);
   });
 
-  it("wraps between words, and inside one that is too long", () => {
+  it("wraps between words, and inside a word that is too long", () => {
     expect(rowsOf("aaa bbb ccc", 7)).toBe(2);
     expect(rowsOf("aaa bbb ccc", 8)).toBe(2);
     expect(rowsOf("aaa bbbbbb ccc", 7)).toBe(3);
@@ -189,7 +189,7 @@ describe("the layout of a log", () => {
     expect(rowsOf("a                    b", 7)).toBe(2);
   });
 
-  it("knows letters that take two columns, and tabs", () => {
+  it("measures wide characters and tabs", () => {
     expect(columnsOf("a\tb")).toBe(9);
     expect(columnsOf("日本")).toBe(4);
     expect(columnsOf("\u001b[1mab\u001b[0m\r")).toBe(2);
@@ -197,7 +197,7 @@ describe("the layout of a log", () => {
 });
 
 describe("a search in a log", () => {
-  it("counts lines, in what is there and in what comes", async () => {
+  it("finds lines that are there and lines that arrive later", async () => {
     const log = new JobLog();
     log.add(lines(0, 50_000));
     const search = new LogSearch(log);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { JobState, Push } from "../src/protocol/messages";
-import { FrameQueue } from "../src/state/frame";
+import { FrameBatcher } from "../src/state/frame-batcher";
 import { KEPT, QueueStore } from "../src/state/queue";
 
 const job = (id: string, rev: number, more: Partial<JobState> = {}): JobState => ({ id, rev, state: "Queued", queued: 100, ...more });
@@ -19,13 +19,13 @@ describe("the store of a queue", () => {
     expect(store.job("a")?.value.summary).toEqual({ command: "echo" });
   });
 
-  it("fills in what a message leaves out", () => {
+  it("fills in the fields that a message leaves out", () => {
     const store = new QueueStore();
     store.apply([changed({ id: "a", rev: 1, state: "Queued" })]);
     expect(store.job("a")?.value).toMatchObject({ attempt: 0, phase: null, worker: "", verdict: null, started: 0 });
   });
 
-  it("lists newest first, and pages below", () => {
+  it("lists newest first, and adds older pages below", () => {
     const store = new QueueStore();
     store.replace([job("b", 1, { queued: 20 }), job("a", 1, { queued: 10 })], 10);
     store.apply([changed(job("c", 1, { queued: 30 })), changed(job("d", 1, { queued: 30 }))]);
@@ -35,7 +35,7 @@ describe("the store of a queue", () => {
     expect(store.more.value).toBe(false);
   });
 
-  it("leaves a change of a job below the listed pages to its page", () => {
+  it("ignores a change of a job that is older than the listed pages", () => {
     const store = new QueueStore();
     store.replace([job("b", 1, { queued: 20 })], 20);
     store.apply([changed(job("old", 4, { queued: 3 }))]);
@@ -43,7 +43,7 @@ describe("the store of a queue", () => {
     expect(store.job("old")).toBeUndefined();
   });
 
-  it("keeps the open job current though it is not listed", () => {
+  it("keeps the open job up to date although it is not listed", () => {
     const store = new QueueStore();
     store.replace([job("b", 1, { queued: 20 })], 20);
     store.pinned = "old";
@@ -52,7 +52,7 @@ describe("the store of a queue", () => {
     expect(store.job("old")?.value.state).toBe("Running");
   });
 
-  it("moves a job that runs anew to the top, and drops a removed one", () => {
+  it("moves a job that runs again to the top, and drops a removed job", () => {
     const store = new QueueStore();
     store.replace([job("b", 1, { queued: 20 }), job("a", 1, { queued: 10 })], null);
     store.apply([changed(job("a", 2, { queued: 40 }))]);
@@ -63,7 +63,7 @@ describe("the store of a queue", () => {
     expect(store.order.value).toEqual(["b"]);
   });
 
-  it("replaces everything, even by a smaller rev, and keeps the signals of what stays", () => {
+  it("replaces everything, even by a smaller rev, and keeps the signals of remaining jobs", () => {
     const store = new QueueStore();
     store.replace([job("a", 9)], null);
     const before = store.job("a");
@@ -74,7 +74,7 @@ describe("the store of a queue", () => {
     expect(store.order.value).toEqual([]);
   });
 
-  it("bounds what it holds, and says so", () => {
+  it("limits the number of jobs, and shows that", () => {
     const store = new QueueStore();
     store.apply(Array.from({ length: KEPT + 500 }, (_, n) => changed(job(`j${n}`, 1, { queued: n + 1 }))));
     expect(store.order.value.length).toBe(KEPT);
@@ -96,11 +96,11 @@ describe("the store of a queue", () => {
   });
 });
 
-describe("the frame queue", () => {
-  it("hands over once per frame, in order, and at once when asked", () => {
+describe("the frame batcher", () => {
+  it("hands over once per frame, in order, and at once on a flush", () => {
     const frames: (() => void)[] = [];
     const seen: number[][] = [];
-    const queue = new FrameQueue<number>((items) => seen.push(items), (work) => frames.push(work));
+    const queue = new FrameBatcher<number>((items) => seen.push(items), (work) => frames.push(work));
     queue.push([1, 2]);
     queue.push([3]);
     expect(frames.length).toBe(1);

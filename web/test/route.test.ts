@@ -6,7 +6,7 @@ const at = (path: string, hash = "") => parseRoute({ origin: "https://hub.exampl
 const here = (name: string) => ({ hub: "https://hub.example", name });
 const ID = "ab".repeat(32);
 
-describe("the address", () => {
+describe("the route of a URL", () => {
   it("names a queue by path or by fragment", () => {
     expect(at("/q/lab-1")).toEqual({ page: "queue", queue: here("lab-1") });
     expect(at("/q/lab-1/")).toEqual({ page: "queue", queue: here("lab-1") });
@@ -19,7 +19,7 @@ describe("the address", () => {
     expect(parseQueue("https://other.example/q/lab", "https://hub.example")).toEqual(queue);
   });
 
-  it("finds the hub of the machine that it is looked at on", () => {
+  it("finds the hub on the reader's own machine", () => {
     expect(at("/", "#?queue=local")).toEqual({ page: "queue", queue: { hub: "http://localhost:8000", name: "local" } });
     const served = parseRoute({ origin: "http://127.0.0.1:9000", pathname: "/", hash: "#?queue=local" });
     expect(served).toEqual({ page: "queue", queue: { hub: "http://127.0.0.1:9000", name: "local" } });
@@ -30,19 +30,19 @@ describe("the address", () => {
     expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID });
   });
 
-  it("holds a whole job", () => {
+  it("can contain a whole job", () => {
     const route = at("/", "#?job=e30=&queue=lab");
     expect(route).toMatchObject({ page: "job", queue: here("lab") });
     expect(at("/", "#?job=e30=")).toMatchObject({ page: "no-queue", problem: null });
     expect(at("/", "#?job=e30=&queue=a%20b")).toMatchObject({ page: "no-queue", problem: expect.stringMatching(/is not a queue/) });
   });
 
-  it("lets the page around it choose the queue, unless told not to", () => {
+  it("lets the parent page choose the queue, unless a parameter forbids it", () => {
     expect(at("/", "#?job=e30=&queue=lab&queueOverride=other")).toMatchObject({ queue: here("other") });
     expect(at("/", "#?job=e30=&queue=lab&queueOverride=other&ignoreQueueOverride=true")).toMatchObject({ queue: here("lab") });
   });
 
-  it("is one job inside another page, whatever it says", () => {
+  it("shows one job in a frame of another page, whatever the URL", () => {
     const inside = (hash: string) => parseRoute({ origin: "https://hub.example", pathname: "/", hash }, true);
     expect(inside("#?queue=lab")).toMatchObject({ page: "job", queue: here("lab") });
     expect(inside("")).toMatchObject({ page: "no-queue" });
@@ -53,7 +53,7 @@ describe("the address", () => {
     expect(at("/", "#?queue=")).toEqual({ page: "start", problem: null });
   });
 
-  it("says what is wrong with a bad name", () => {
+  it("explains a bad name", () => {
     for (const [path, hash] of [["/q/a%20b", ""], ["/", "#?queue=a%2Fb"], ["/j/zz", "#?queue=lab"], [`/q/${"x".repeat(129)}`, ""]] as const) {
       const route = at(path, hash);
       expect(route.page).toBe("start");
@@ -66,7 +66,7 @@ describe("the address", () => {
     expect(rawParams("#queue=x").size).toBe(0);
   });
 
-  it("makes names that differ and fit", () => {
+  it("generates valid names that differ", () => {
     const names = new Set(Array.from({ length: 100 }, newQueueName));
     expect(names.size).toBe(100);
     for (const name of names) expect(name).toMatch(/^[a-z2-7]{32}$/);

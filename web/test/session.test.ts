@@ -33,7 +33,7 @@ describe("a session", () => {
   };
   const peer = () => [...hub.peers][0];
 
-  it("lists what there is and follows what comes", async () => {
+  it("lists the jobs and follows their changes", async () => {
     hub.worker({ id: "w", rev: 1, state: "ready", name: "bench" });
     hub.add({ id: "a", rev: 1, state: "Queued", queued: 5, summary: { command: "echo" } });
     await vi.waitFor(() => expect(order()).toEqual(["a"]));
@@ -43,7 +43,7 @@ describe("a session", () => {
     expect(session.store.counts.value).toEqual({ queued: 0, running: 1, finished: 0, workers: 1 });
   });
 
-  it("lists again when it could not be recovered", async () => {
+  it("lists again when the hub could not resume the connection", async () => {
     hub.add({ id: "a", rev: 7, state: "Queued", queued: 5 });
     await vi.waitFor(() => expect(order()).toEqual(["a"]));
     hub.drop();
@@ -64,7 +64,7 @@ describe("a session", () => {
     expect(order()[249]).toBe("j0");
   });
 
-  it("shows the log of the open job, on from where it was after a break", async () => {
+  it("continues the log of the open job after a lost connection", async () => {
     hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
     hub.log("a", "one");
     hub.log("a", "two");
@@ -79,7 +79,7 @@ describe("a session", () => {
     expect(session.opened.value?.log.hole()).toBeNull();
   });
 
-  it("fetches lines that were passed over", async () => {
+  it("fetches missing lines", async () => {
     hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
     session.open("a");
     await vi.waitFor(() => expect(peer()?.follows.has("a")).toBe(true));
@@ -98,7 +98,7 @@ describe("a session", () => {
     expect(open.job.value?.state).toBe("Finished");
   });
 
-  it("starts the log over when the job runs anew", async () => {
+  it("starts the log over when the job runs again", async () => {
     hub.add({ id: "a", rev: 1, state: "Running", queued: 5 });
     hub.log("a", "first run");
     session.open("a");
@@ -111,7 +111,7 @@ describe("a session", () => {
     await vi.waitFor(() => expect(text()).toEqual(["second run", "goes on"]));
   });
 
-  it("says so when the queue does not know the job, and follows it once it is submitted", async () => {
+  it("marks a job that the queue does not have, and follows it once it is submitted", async () => {
     const open = session.open("1".padStart(64, "0"));
     await vi.waitFor(() => expect(open.unknown.value).toBe(true));
     await session.submit({ command: "echo" });
@@ -132,7 +132,7 @@ describe("a session", () => {
     expect(text()).toEqual([]);
   });
 
-  it("sees phases begin", async () => {
+  it("records the start of phases", async () => {
     hub.add({ id: "a", rev: 1, state: "Running", phase: "pulling", queued: 5, started: 7 });
     const open = session.open("a");
     await vi.waitFor(() => expect(open.phases.value).toEqual([{ phase: "pulling", at: 7 }]));
@@ -140,7 +140,7 @@ describe("a session", () => {
     await vi.waitFor(() => expect(open.phases.value.map(({ phase }) => phase)).toEqual(["pulling", "running"]));
   });
 
-  it("knows how far the phase of the open job is, and forgets it with the phase", async () => {
+  it("keeps the progress of the open job's phase until the phase ends", async () => {
     hub.add({ id: "a", rev: 1, state: "Running", phase: "pulling", attempt: 1, queued: 5 });
     const open = session.open("a");
     await vi.waitFor(() => expect(open.job.value?.phase).toBe("pulling"));
@@ -161,7 +161,7 @@ describe("a session", () => {
     expect(session.store.job(answer.job.id)?.value.verdict?.reason).toBe("Cancelled");
   });
 
-  it("fetches the summary of a job that came without one", async () => {
+  it("fetches the summary of a job that was announced without one", async () => {
     hub.add({ id: "a", rev: 1, state: "Queued", queued: 5 }, { image: "alpine", command: ["echo", "hi"] });
     await vi.waitFor(() => expect(order()).toEqual(["a"]));
     session.wantSummary("a");

@@ -6,17 +6,17 @@ import { readCsv } from "../src/text/csv";
 import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, shellWord } from "../src/text/snippets";
 import { kindOf } from "../src/ui/file-kinds";
 
-/** What a real shell makes of a text: its words. */
+/** Splits a text into words with a real shell. */
 const words = (text: string) =>
   execFileSync("sh", ["-c", `for word in ${text}; do printf '%s\\0' "$word"; done`]).toString().split("\0").slice(0, -1);
 
 describe("snippets", () => {
-  it("are read back by a shell as they were meant", () => {
+  it("survive a shell", () => {
     const nasty = ["a b", "it's", "$(reboot)", "`x`", "", "*", "ä\\n", "two\nlines"];
     expect(words(nasty.map(shellWord).join(" "))).toEqual(nasty);
   });
 
-  it("say the whole job, or do not claim to", () => {
+  it("express the whole job, or say that they can't", () => {
     const job = { image: "alpine:3", command: "sh -c 'echo hi'", env: { A: "b c" }, requirements: { cpus: 2, memory: "1g" }, tags: ["lab"] };
     expect(words(cliSnippet("https://h/q/x", job))).toEqual(
       ["asman", "job", "add", "https://h/q/x", "--wait", "-i", "alpine:3", "-c", "sh -c 'echo hi'", "-e", "A=b c", "--cpus", "2", "-m", "1g", "--tag", "lab"],
@@ -30,7 +30,7 @@ describe("snippets", () => {
 });
 
 describe("a table in text", () => {
-  it("is read with quotes, its own separator, and no more rows than wanted", () => {
+  it("is parsed with quotes, its own separator, and a limit of rows", () => {
     expect(readCsv('a,"b ""x"", y"\r\n1,"two\nlines"\n', 10)).toEqual([
       ["a", 'b "x", y'],
       ["1", "two\nlines"],
@@ -42,14 +42,14 @@ describe("a table in text", () => {
 });
 
 describe("durations", () => {
-  it("are read as strictly as the hub reads them", () => {
+  it("are parsed as strictly as by the hub", () => {
     expect(["20m", "1h30m", "1.5s", "250ms", "2d"].map(parseDuration)).toEqual([1_200_000, 5_400_000, 1500, 250, 172_800_000]);
     expect(["", "20", "soon", "5s3m", "-1s"].map(parseDuration)).toEqual([null, null, null, null, null]);
   });
 });
 
 describe("a file's kind", () => {
-  it("is known by its name, and by its type", () => {
+  it("is derived from its name and its media type", () => {
     const kinds = { "a.SVG": "image", "a/b.csv": "csv", "x.md": "markdown", "r.html": "html", Dockerfile: "text", "x.py": "text", "x.bin": "other" };
     for (const [name, kind] of Object.entries(kinds)) expect(kindOf(name), name).toBe(kind);
     expect(kindOf("x", "image/png")).toBe("image");
@@ -59,10 +59,10 @@ describe("a file's kind", () => {
   });
 });
 
-describe("a queue's figures over time", () => {
+describe("samples of a queue", () => {
   const over = (id: string, wait: number, run: number) => ({ id, finished: 1, wait, run });
 
-  it("count what finished between samples, and take medians of what is new", () => {
+  it("count the jobs finished between samples, and take medians of new ones", () => {
     const samples = new Samples();
     samples.take({ time: 1000, queued: 5, running: 1, finished: 10 }, [over("old", 9, 9)]);
     samples.take({ time: 3000, queued: 3, running: 2, finished: 14 }, [over("old", 9, 9), over("a", 1, 10), over("b", 2, 20), over("c", 3, 30)]);
@@ -74,7 +74,7 @@ describe("a queue's figures over time", () => {
     expect(samples.run.at(-1)).toBeNull();
   });
 
-  it("are bounded", () => {
+  it("are limited in number", () => {
     const samples = new Samples();
     for (let n = 0; n < 700; n++) samples.take({ time: n * 1000, queued: 0, running: 0, finished: n }, []);
     expect(samples.times).toHaveLength(600);

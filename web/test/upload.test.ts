@@ -6,7 +6,7 @@ import { nameOf, type Send, SendError, upload } from "../src/state/upload";
 const HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 const hello = new Blob(["hello"]);
 
-/** A hub that gives these tickets in turn, the last one for ever. */
+/** A hub that answers with these tickets in turn, and repeats the last one. */
 function hubOf(...tickets: (Partial<BlobTicket> | Error)[]) {
   let at = 0;
   const sent: [string, number][] = [];
@@ -23,13 +23,13 @@ function hubOf(...tickets: (Partial<BlobTicket> | Error)[]) {
 }
 
 describe("an upload", () => {
-  it("sends nothing that is there already", async () => {
+  it("sends nothing that the hub already has", async () => {
     const hub = hubOf({ exists: true });
     expect(await upload(hello, hub.options)).toBe(HELLO);
     expect(hub.sent).toEqual([]);
   });
 
-  it("sends the whole and asks again until it is there", async () => {
+  it("sends the whole file and asks again until the hub has it", async () => {
     const hub = hubOf({ url: "/b/x?s=1" }, { pending: true }, { exists: true });
     const stages: string[] = [];
     await upload(hello, hub.options, ({ stage }) => stages.push(stage));
@@ -38,7 +38,7 @@ describe("an upload", () => {
     expect([...new Set(stages)]).toEqual(["reading", "sending", "checking"]);
   });
 
-  it("sends the parts that are missing, and those that the next ticket names", async () => {
+  it("sends the missing parts, then those in the next ticket", async () => {
     const part = (number: number, offset: number, size: number) => ({ number, offset, size, url: `https://s3/${number}` });
     const hub = hubOf(
       { parts: [part(2, 2, 2)], missing: 3 },
@@ -54,7 +54,7 @@ describe("an upload", () => {
     expect(done).toEqual([4, 5]);
   });
 
-  it("goes on after a broken transfer and a hub that was away", async () => {
+  it("continues after a failed transfer and an unreachable hub", async () => {
     const hub = hubOf({ url: "/b" }, new RequestError("connection_failed", "away", null, true), { url: "/b" }, { exists: true });
     let broken = true;
     const send: Send = async (...given) => {
@@ -68,7 +68,7 @@ describe("an upload", () => {
     expect(hub.sent).toHaveLength(1);
   });
 
-  it("gives up with the reason when nothing comes through", async () => {
+  it("gives up with the reason when no part arrives", async () => {
     const hub = hubOf({ url: "/b" });
     const send: Send = async () => {
       throw new SendError("the store is full", false);
@@ -77,7 +77,7 @@ describe("an upload", () => {
     expect(hub.asked()).toBeLessThan(20);
   });
 
-  it("ends at once when it is refused or stopped", async () => {
+  it("ends at once when it is refused or aborted", async () => {
     await expect(upload(hello, hubOf({ refused: "These are other bytes." }).options)).rejects.toThrow("These are other bytes.");
     const big = hubOf(new RequestError("too_large", "A blob has at most 1 GiB."));
     await expect(upload(hello, big.options)).rejects.toThrow("at most 1 GiB");
@@ -86,7 +86,7 @@ describe("an upload", () => {
     await expect(upload(hello, hubOf({ url: "/b" }).options, () => undefined, stop.signal)).rejects.toThrow(/abort/i);
   });
 
-  it("names a blob by its sha256, in pieces as in one go", async () => {
+  it("names a blob by its sha256, hashed in slices or at once", async () => {
     expect(await nameOf(hello)).toBe(HELLO);
     const { subtle } = crypto;
     Object.defineProperty(crypto, "subtle", { value: undefined, configurable: true });

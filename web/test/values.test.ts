@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { definitionOf, fileUrl, inputName, refOf } from "../src/metaframe/values";
 import type { DataRef } from "../src/protocol/messages";
 
-/** Stands for the hub's store: the ref says how many bytes came. */
+/** A fake blob store whose refs contain the number of bytes. */
 const store = async (blob: Blob): Promise<DataRef> => ({ type: "key", value: String(blob.size) });
 const ref = (value: unknown) => refOf(value, store);
 const base64 = (bytes: number[]) => btoa(String.fromCharCode(...bytes));
@@ -16,12 +16,12 @@ describe("a piped value becomes a ref", () => {
     expect(await ref({ type: "circle", value: 3 })).toEqual({ type: "json", value: { type: "circle", value: 3 } });
   });
 
-  it("as itself when it is a ref already, without what the id does not count", async () => {
+  it("as itself when it is already a ref, without fields that are not part of the id", async () => {
     expect(await ref({ type: "url", value: "https://x/y", hash: "h" })).toEqual({ type: "url", value: "https://x/y" });
     expect(await ref({ type: "key", value: "ab", more: 1 })).toMatchObject({ type: "json" });
   });
 
-  it("as bytes, in every form that pages have for them", async () => {
+  it("as bytes, in every form that pages use", async () => {
     const bytes = { type: "base64", value: base64([1, 2, 255]) };
     expect(await ref(new Uint8Array([1, 2, 255]))).toEqual(bytes);
     expect(await ref(new Uint8Array([9, 1, 2, 255]).subarray(1))).toEqual(bytes);
@@ -36,7 +36,7 @@ describe("a piped value becomes a ref", () => {
     expect(await ref(new Float32Array([1]))).toEqual({ type: "base64", value: base64([0, 0, 128, 63]) });
   });
 
-  it("as what other data strings say", async () => {
+  it("as the content of other data strings", async () => {
     expect(await ref("data:text/x-uri;charset=utf-8,https%3A%2F%2Fx%2Fa%20b")).toEqual({ type: "url", value: "https://x/a b" });
     expect(await ref("data:application/json,%7B%22a%22%3A1%7D")).toEqual({ type: "json", value: { a: 1 } });
     expect(await ref("data:application/json,nope")).toEqual({ type: "utf8", value: "nope" });
@@ -50,21 +50,21 @@ describe("a piped value becomes a ref", () => {
     expect(await ref([..."x".repeat(5000)])).toMatchObject({ type: "key" });
   });
 
-  it("or none, when it was taken away", async () => {
+  it("or no ref, when it was removed", async () => {
     expect(await ref(undefined)).toBeNull();
     expect(await ref(null)).toBeNull();
   });
 });
 
 describe("pipes", () => {
-  it("are files by their name, but for those of the job itself", () => {
+  it("are files by their name, except those of the job itself", () => {
     expect(inputName("/a/b.txt")).toBe("a/b.txt");
     expect(inputName("job")).toBeNull();
     expect(inputName("metaframe/job")).toBeNull();
     expect(inputName("/")).toBeNull();
   });
 
-  it("bring definitions as objects, as text, and as refs", () => {
+  it("deliver definitions as objects, as text, and as refs", () => {
     const job = { image: "a" };
     for (const form of [job, JSON.stringify(job), { type: "json", value: job }, { type: "utf8", value: JSON.stringify(job) }]) {
       expect(definitionOf(form)).toEqual(job);
@@ -73,7 +73,7 @@ describe("pipes", () => {
     expect(definitionOf([1])).toBeNull();
   });
 
-  it("carry large files out without a call that has too many arguments", async () => {
+  it("carry large files without a call with too many arguments", async () => {
     const url = await fileUrl("a b.bin", "x/y", new Blob([new Uint8Array(300_000)]));
     expect(url).toMatch(/^data:x\/y;file=true;name=a%20b\.bin;lastModified=0;base64,AAAA/);
     expect(atob(url.slice(url.indexOf(",") + 1)).length).toBe(300_000);

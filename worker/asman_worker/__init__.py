@@ -6,14 +6,14 @@ held), `attempt` (the life of one), `executor` (what runs it). What the worker p
 """
 
 from .config import WorkerConfig, load_config
-from .executor import AttemptSpec, Ended, Executor, Reporter
+from .execution.interface import AttemptSpec, Ended, JobExecutor, Reporter
+from .hub_link.target import QueueTarget
 from .main import run_worker
-from .target import QueueTarget
 
 __all__ = [
     "AttemptSpec",
     "Ended",
-    "Executor",
+    "JobExecutor",
     "QueueTarget",
     "Reporter",
     "WorkerConfig",

@@ -22,7 +22,7 @@ from asman_shared import limits
 from asman_shared.errors import AsmanError, BadRequest
 from asman_shared.units import GIB, parse_duration, parse_size
 
-from .target import QueueTarget
+from .hub_link.target import QueueTarget
 
 
 def _millis(value: Any) -> Any:

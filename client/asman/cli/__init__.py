@@ -1,1 +1,1 @@
-"""The command line: one module per noun; what is heavy is imported by the command that needs it."""
+"""The command line: `commands` has a module per command, all else helps them; what is heavy is imported late."""

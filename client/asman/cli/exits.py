@@ -59,7 +59,7 @@ def of_error(error: AsmanError) -> int:
     """The exit code for an error of ours."""
     from asman_shared.errors import TimedOut
 
-    from ..failure import JobFailed
+    from ..errors import JobFailed
 
     if isinstance(error, JobFailed):
         return of_verdict(error.verdict)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import exits
+from .json_values import job_value
 from .phases import phase_line
-from .shapes import job_value
 from .terminal import Terminal, progress
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def say_end(verdict: Verdict, terminal: Terminal) -> None:
     """Says how a job ended when it was not well; also when quiet, for it is the error of this command."""
     from asman_shared.states import Reason
 
-    from ..failure import describe
+    from ..errors import describe
 
     if verdict.reason is Reason.FAILED:
         terminal.note(f"the job {describe(verdict)}")

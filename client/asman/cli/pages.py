@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from .commands import ABOUT, TREE, Command, Noun
+from .command_table import ABOUT, TREE, Command, Noun
 
 HELP_WORDS: Final = ("-h", "--help")
 COMPLETION_VARIABLE: Final = "_ASMAN_COMPLETE"

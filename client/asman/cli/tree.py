@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import pages
-from .commands import ABOUT, TREE, Command, Noun
+from .command_table import ABOUT, TREE, Command, Noun
 
 _SETTINGS: Final = {"help_option_names": list(pages.HELP_WORDS), "max_content_width": 100}
 
@@ -81,7 +81,7 @@ def _group(app: typer.Typer, commands: dict[str, Any]) -> TyperGroup:
 
 
 def _command(name: str, command: Command) -> Any:
-    function = getattr(import_module(f"asman.cli.{command.module}"), command.function)
+    function = getattr(import_module(f"asman.cli.commands.{command.module}"), command.function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
     return typer.main.get_command(app)

@@ -30,11 +30,11 @@ from asman_shared import limits
 from asman_shared.errors import AsmanError, NotFound, Unauthentic, Unavailable
 from asman_shared.messages import BlobPart, BlobTicket
 
-from ..blob_changes import BlobRow, UploadRow
 from ..clock import Clock
-from .arrivals import part_count, part_size
-from .port import CHUNK, TICKET_SECONDS, Stray, new_place, sha256_of
+from ..storage.blob_changes import BlobRow, UploadRow
+from .multipart import part_count, part_size
 from .s3_settings import S3Settings
+from .store import CHUNK, TICKET_SECONDS, Stray, new_place, sha256_of
 
 log = logging.getLogger("asman.hub.blobs")
 
@@ -47,7 +47,7 @@ _GONE: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
 
 
 class S3Store:
-    """See the module, and `asman_server.blobs.port.BlobStore`.
+    """See the module, and `asman_server.blobs.store.BlobStore`.
 
     Args:
         settings: Which bucket, and how it is reached.

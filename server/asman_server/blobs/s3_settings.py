@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from asman_shared.errors import BadRequest
-
-if TYPE_CHECKING:
-    from ..config import HubConfig
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9!_.*'()-]*(/[A-Za-z0-9_][A-Za-z0-9!_.*'()-]*)*")
@@ -59,26 +55,6 @@ def s3_address(text: str) -> tuple[str, str]:
     if prefix and (_PREFIX.fullmatch(prefix) is None or len(prefix) > PREFIX_LENGTH):
         raise BadRequest(f"the prefix '{prefix[:80]}' is not made of plain words joined by single slashes")
     return bucket, prefix
-
-
-def s3_settings(config: HubConfig) -> S3Settings | None:
-    """What the hub's settings say of S3; None when blobs are in a folder."""
-    if not config.blobs:
-        return None
-    bucket, prefix = s3_address(config.blobs)
-    region = config.s3_region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    endpoint = config.s3_endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    return S3Settings(
-        bucket=bucket,
-        prefix=prefix,
-        endpoint=endpoint,
-        public_endpoint=config.s3_public_endpoint,
-        region=region or "us-east-1",
-        access_key=config.s3_access_key,
-        secret_key=config.s3_secret_key.get_secret_value(),
-        # Names of buckets are host names at AWS alone; elsewhere few have set that up.
-        path_style=bool(endpoint) if config.s3_path_style is None else config.s3_path_style,
-    )
 
 
 def is_http_url(text: str) -> bool:

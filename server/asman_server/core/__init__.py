@@ -1,9 +1,9 @@
-"""The queue, as a pure state machine: events go in, effects come out.
+"""The queue core, a pure state machine: events go in, effects come out.
 
-Nothing here does I/O, reads a clock, awaits or draws random numbers; the same events at the same times give the same
-effects, so a simulation or a bug report can be replayed. Everything that can go wrong between machines is decided
-here: who runs what (`ready`), which attempt is the live one (`queue`), what a lost worker costs, and when a result
-counts. The shell in `asman_server.queue_shell` feeds it and carries its effects out.
+It does no I/O, reads no clock, awaits nothing and draws no random numbers, so the same events at the same times give
+the same effects and a bug report can be replayed. It decides which worker runs which job, which attempt is live, what
+a lost worker costs, and which result counts. Way in: `QueueCore.handle`; `explain` reads. The shell in
+`asman_server.queues` feeds it. It may import `asman_shared` only.
 """
 
 from . import effects, events

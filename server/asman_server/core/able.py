@@ -1,4 +1,4 @@
-"""Which workers could run a job when they are free, and if none could, what they lack."""
+"""Count of the workers that could run a job when they are free, with the reason when none could."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from asman_shared.units import format_duration, format_size
 from .worker import Presence, Worker
 
 SHAPES: Final = 10_000
-"""Shapes whose count is remembered, at most."""
+"""Most shapes whose count is cached."""
 
 
 class Able:
-    """How many of the workers could run a job of each shape when they are free; remembered until workers change."""
+    """Number of workers that could run a job of each shape when they are free, cached until the workers change."""
 
     def __init__(self, workers: Mapping[str, Worker]) -> None:
         self._workers = workers
         self._known: dict[Shape, tuple[int, str]] = {}
 
     def forget(self) -> None:
-        """Must be called whenever a worker comes, goes, or changes what it has."""
+        """Clears the cache. Must be called whenever a worker joins, leaves, or changes its resources."""
         self._known.clear()
 
     def count(self, shape: Shape) -> tuple[int, str]:
-        """The number of able workers, and when it is 0, why in a sentence."""
+        """Returns the number of able workers and, when it is 0, a sentence with the reason."""
         known = self._known.get(shape)
         if known is None:
             if len(self._known) > SHAPES:
@@ -50,7 +50,7 @@ class Able:
 
 
 def _sentence(shape: Shape, ready: list[Worker], lacks: Counter[str]) -> str:
-    """Names what most of the workers lack first: that is the nearest to a remedy."""
+    """Names the resource that most workers lack, as that is the closest to a remedy."""
     lack = lacks.most_common(1)[0][0]
     best_cpus = max(w.info.cpus for w in ready)
     best_memory = max(w.info.memory for w in ready)

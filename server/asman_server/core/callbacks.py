@@ -1,4 +1,4 @@
-"""Webhooks that a submission asked for, as small as they can be kept."""
+"""Webhooks that submissions asked for, in a compact form."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from msgspec import Struct
 
 
 class Call(Struct, frozen=True, array_like=True, gc=False):
-    """A webhook that is wanted.
+    """One requested webhook.
 
     Attributes:
-        url: Where it goes.
-        payload: What is sent as ``config``, already JSON; empty when nothing was given.
-        known_as: The id by which the submission knows the job, when that is not the job's own.
+        url: Its address.
+        payload: The JSON text sent as ``config``; empty when none was given.
+        known_as: The id by which the submitter knows the job, when it differs from the job's id.
     """
 
     url: str
@@ -20,19 +20,19 @@ class Call(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Calls(Struct, frozen=True, gc=False):
-    """Everything that one submission wants called."""
+    """The webhooks of one submission."""
 
     queued: Call | None = None
     finished: Call | None = None
 
 
 class Hook(Struct, frozen=True, array_like=True, gc=False):
-    """A call that waits with its job for the end of the run."""
+    """A webhook that is called at the end of the run."""
 
     namespace: str
     call: Call
 
     @property
     def size(self) -> int:
-        """Bytes that it is counted with."""
+        """Size in bytes that counts towards the limit of a job."""
         return len(self.namespace) + len(self.call.url) + len(self.call.payload)

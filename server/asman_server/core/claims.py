@@ -1,4 +1,4 @@
-"""Whether a worker that chooses its jobs itself gets the one that it claims."""
+"""Claims of workers that choose their jobs themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .worker import Presence, Worker
 
 
 def refusal(worker: Worker, job: Job | None) -> str:
-    """Why a worker does not get a job that it claims; empty when it does, or has it already."""
+    """Returns the reason to refuse a claim; empty when the worker gets the job or has it already."""
     if not worker.chooses:
         return "this worker is handed its jobs"
     if job is None:

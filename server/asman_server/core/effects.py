@@ -1,4 +1,4 @@
-"""What a queue wants done. The shell carries effects out in their order."""
+"""Effects: the actions that a queue asks its shell to carry out, in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Effect(Struct, gc=False):
 
 
 class Assign(Effect):
-    """Give the worker this attempt; may run ahead of the commit."""
+    """Send the worker this attempt; may happen before the commit."""
 
     worker: Worker
     job: Job
@@ -36,9 +36,9 @@ class Abort(Effect):
 
 
 class Changed(Effect):
-    """Make the job's newest state durable, then tell those who follow it.
+    """Make the job's newest state durable, then tell its followers.
 
-    ``first`` marks the begin of a run and ``ended`` its end.
+    ``first`` marks the beginning of a run and ``ended`` its end.
     """
 
     job: Job
@@ -54,19 +54,19 @@ class StoreResult(Effect):
 
 
 class ClearRun(Effect):
-    """Forget the log that an earlier run of the job left."""
+    """Delete the log of the job's earlier run."""
 
     job: str
 
 
 class Forget(Effect):
-    """Remove the job, its result and its log for good, then tell those who follow it."""
+    """Remove the job, its result and its log for good, then tell its followers."""
 
     job: Job
 
 
 class Acknowledge(Effect):
-    """After the commit, tell the worker that it may forget a finished attempt."""
+    """After the commit, tell the worker that it may delete a finished attempt."""
 
     worker: Worker
     job: str
@@ -75,7 +75,7 @@ class Acknowledge(Effect):
 
 
 class WorkerChanged(Effect):
-    """Tell those who follow the queue about a worker."""
+    """Tell the followers of the queue about a worker."""
 
     worker: Worker
 
@@ -91,7 +91,7 @@ class Resumed(Effect):
 class SubmitAnswer(Effect):
     """After the commit, answer a `Submitted`."""
 
-    origin: Any
+    reply_to: Any
     answer: Literal["queued", "joined", "cached"]
     job: Job
     able: int
@@ -101,7 +101,7 @@ class SubmitAnswer(Effect):
 class CancelAnswer(Effect):
     """After the commit, answer a `CancelRequested`."""
 
-    origin: Any
+    reply_to: Any
     released: bool
     job: Job
 
@@ -109,25 +109,25 @@ class CancelAnswer(Effect):
 class DeleteAnswer(Effect):
     """After the commit, answer a `DeleteRequested`."""
 
-    origin: Any
+    reply_to: Any
     job: str
 
 
 class SaveSettings(Effect):
-    """Make the queue's retention durable, and with it when each finished job is due; then answer a `Configured`.
+    """Make the queue's retention and the due time of each finished job durable, then answer a `Configured`.
 
     ``own`` is 0 when the queue follows the hub.
     """
 
-    origin: Any
+    reply_to: Any
     own: int
     retention: int
 
 
 class CallWebhook(Effect):
-    """Write, with the job, that a webhook is to be called; the call itself is made after the commit.
+    """Write a webhook call together with the job; the call itself is made after the commit.
 
-    ``reason`` says for ``finished`` how the run ended for this namespace.
+    For ``finished``, ``reason`` says how the run ended for this namespace.
     """
 
     event: Literal["queued", "finished"]
@@ -138,8 +138,8 @@ class CallWebhook(Effect):
 
 
 class Refused(Effect):
-    """Answer a request with an error: a code of `asman_shared.errors` and its sentence."""
+    """Answer a request with an error: a code of `asman_shared.errors` and a sentence."""
 
-    origin: Any
+    reply_to: Any
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""What can happen to a queue."""
+"""Events: everything that can happen to a queue."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .job import Job
 
 
 class Event(Struct, gc=False):
-    """Base of all events. ``origin`` is opaque to the core and comes back in the `Answer`."""
+    """Base of all events. ``reply_to`` is opaque to the core and is returned in the answer."""
 
 
 class Submitted(Event):
-    """Somebody wants a job's result; fields as in `asman_shared.messages.Submit`."""
+    """A client submits a job; fields as in `asman_shared.messages.Submit`."""
 
     job: str
     shape: Shape
     summary: Summary
-    origin: Any = None
+    reply_to: Any = None
     namespace: str = "_"
     priority: int = 0
     reuse: Literal["cached", "never"] = "cached"
@@ -36,22 +36,22 @@ class Submitted(Event):
 
 
 class CancelRequested(Event):
-    """One namespace (``*``: every one) no longer wants a job."""
+    """A namespace releases a job; ``*`` stands for all namespaces."""
 
     job: str
     namespace: str = "_"
-    origin: Any = None
+    reply_to: Any = None
 
 
 class DeleteRequested(Event):
-    """A job and its result are to be forgotten."""
+    """A client deletes a job and its result."""
 
     job: str
-    origin: Any = None
+    reply_to: Any = None
 
 
 class Recalled(Event):
-    """A finished job that had left memory was read back from the store."""
+    """The shell has read a finished job from the store that had left memory."""
 
     job: Job
 
@@ -64,9 +64,9 @@ class Settled(Event):
 
 
 class WorkerJoined(Event):
-    """A worker registered, on a new connection or anew on the same one.
+    """A worker registers, on a new connection or again on the same one.
 
-    ``chooses`` says that it looks at the queue and picks its jobs itself (`Claimed`); it is never handed any.
+    ``chooses`` says that it picks its jobs from the queue itself (`Claimed`) and is never assigned any.
     """
 
     session: int
@@ -82,21 +82,21 @@ class WorkerLost(Event):
 
 
 class Claimed(Event):
-    """A worker that chooses its jobs itself wants this one."""
+    """A worker that chooses its jobs itself claims one."""
 
     incarnation: str
     job: str
-    origin: Any = None
+    reply_to: Any = None
 
 
 class DrainRequested(Event):
-    """A worker takes no more jobs."""
+    """A worker begins to drain: it takes no more jobs."""
 
     incarnation: str
 
 
 class PhaseReported(Event):
-    """A worker says how far an attempt is."""
+    """A worker reports the phase of an attempt."""
 
     incarnation: str
     job: str
@@ -105,7 +105,7 @@ class PhaseReported(Event):
 
 
 class AttemptFinished(Event):
-    """A worker says how an attempt ended."""
+    """A worker reports the outcome of an attempt."""
 
     incarnation: str
     job: str
@@ -114,7 +114,7 @@ class AttemptFinished(Event):
 
 
 class AttemptReleased(Event):
-    """A worker has nothing left of an attempt: after an abort, or handed back unasked.
+    """A worker has let go of an attempt, after an abort or on its own.
 
     ``lost`` says that the attempt had begun and came to nothing, which costs the job one of its attempts.
     """
@@ -130,13 +130,11 @@ class Tick(Event):
 
 
 class Due(Event):
-    """The time of some jobs has come: what may wait no longer is given up, what was kept for long enough is forgotten.
-
-    Whether it really has, the core says; see `core.endings.Endings.due`.
+    """Some jobs are due: their waiting time or retention may have passed. The core checks that; see `QueueCore.due`.
 
     Attributes:
         jobs: Their ids.
-        stored: Those of them that are in the store alone, as they were read there.
+        stored: Those of them that are only in the store, as read from it.
     """
 
     jobs: list[str]
@@ -144,7 +142,7 @@ class Due(Event):
 
 
 class Configured(Event):
-    """The queue is to keep finished jobs for ``retention`` milliseconds; 0: for as long as the hub does."""
+    """A client sets the retention of finished jobs, in milliseconds; 0 follows the hub."""
 
     retention: int
-    origin: Any = None
+    reply_to: Any = None

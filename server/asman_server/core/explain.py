@@ -1,4 +1,4 @@
-"""Why a job is where it is, in a sentence and as numbers."""
+"""Explanations of a job's state, as a sentence and as numbers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .ready import Ready, waits
 from .worker import Presence, Worker
 
 COUNTED: Final = 1000
-"""Jobs that are counted before a waiting one, at most."""
+"""Most jobs that are counted ahead of a waiting one."""
 LOOKED_AT: Final = 10_000
-"""Entries looked at for that, at most; some are of jobs that have gone."""
+"""Most entries that are looked at while counting; some belong to jobs that no longer wait."""
 _LACKS: Final[tuple[Need, ...]] = ("gpus", "cpus", "memory", "tags", "platform", "duration")
 _DOING: Final = {
     Phase.ASSIGNED: "was handed to {worker}, which has not begun",
@@ -41,13 +41,13 @@ _ENDED: Final = {
 
 
 def explain(core: QueueCore, job: Job, now: int, ref: int = 0) -> Explanation:
-    """Why a job of a queue is where it is.
+    """Explains the state of a job.
 
     Args:
-        core: The queue; it is only looked at.
+        core: The queue, which is only read.
         job: One of its jobs.
-        now: Milliseconds.
-        ref: Goes into the answer.
+        now: Epoch milliseconds.
+        ref: The ref of the answer.
     """
     able, why = core.fleet.able.count(job.shape)
     ready = [worker for worker in core.workers.values() if worker.presence is Presence.READY]
@@ -65,11 +65,11 @@ def explain(core: QueueCore, job: Job, now: int, ref: int = 0) -> Explanation:
 
 
 def position(ready: Ready, job: Job) -> tuple[int, bool]:
-    """How many jobs are before a waiting one in the order of the queue, and whether there are more than were counted.
+    """Counts the jobs ahead of a waiting one, and says whether there are more than were counted.
 
-    The order is that in which they would be handed out if every job fitted every worker: priority, turn, age; where a
-    namespace has jobs of several priorities or needs, each of these lines is taken to begin at its present turn. It
-    is walked from its head for at most `COUNTED` jobs, so that the answer costs the same in any queue.
+    The order is the one in which jobs would be assigned if every job fitted every worker: priority, turn, age. Where a
+    namespace has jobs of several priorities or shapes, each of these lines is taken to begin at its present turn. At
+    most `COUNTED` jobs are walked from the head, so the answer costs the same in any queue.
     """
     order = heapq.merge(*(line.order(ready.turns) for line in ready.lines.values()), key=lambda entry: entry[0])
     count = 0
@@ -131,7 +131,7 @@ def _running(core: QueueCore, job: Job, now: int) -> str:
 
 
 def ended(verdict: Verdict | None) -> str:
-    """A verdict as a sentence."""
+    """Renders a verdict as a sentence."""
     if verdict is None:
         return "it is finished"
     if verdict.reason is Reason.SUCCESS:

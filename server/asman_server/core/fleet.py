@@ -1,4 +1,4 @@
-"""The workers of a queue, and which of them should be given which job."""
+"""The workers of a queue, and the choice of a worker for a job and of a job for a worker."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from asman_shared.definition import Shape
 
 from .able import Able
 from .job import Job
-from .ready import Rank, Ready
+from .ready import Rank, Ready, ReadyLine
 from .worker import Presence, Worker
 
 LOOK: Final = 16
-"""Workers that fit that are compared before the best of them is taken."""
+"""Number of fitting workers that are compared before the best of them is taken."""
 
 
 class Fleet:
-    """See the module.
+    """The workers of a queue, those with room, and the room kept for jobs that need much.
 
     Args:
         ready: The waiting jobs.
-        patience: Milliseconds that a job which needs much of a worker waits before smaller ones stop overtaking it.
+        patience: Time in milliseconds that a job waits before smaller jobs stop overtaking it.
     """
 
     def __init__(self, ready: Ready, patience: int) -> None:
@@ -33,7 +33,7 @@ class Fleet:
         self._freed: list[Worker] = []
 
     def open(self, worker: Worker) -> bool:
-        """Counts a worker in the choice for new jobs; false when it takes none."""
+        """Offers a worker for new jobs; returns false when it takes none."""
         if worker.presence is not Presence.READY or worker.chooses:
             return False
         self._open[worker.incarnation] = worker
@@ -53,37 +53,42 @@ class Fleet:
         return list(self._open.values())
 
     def close(self, worker: Worker) -> None:
-        """Takes a worker out of the choice for new jobs."""
+        """Offers a worker for new jobs no longer, and keeps no room on it."""
         self._open.pop(worker.incarnation, None)
-        for shape, incarnation in list(self._reserved.items()):
-            if incarnation == worker.incarnation:
-                del self._reserved[shape]
+        for shape in self.kept_on(worker):
+            del self._reserved[shape]
 
     def assigned(self, worker: Worker, shape: Shape) -> None:
-        """A job of this shape has been handed to a worker."""
+        """Notes that a job of this shape was assigned to a worker."""
         self.withdrawn(shape)
         if worker.free_cpus <= 0:
             self._open.pop(worker.incarnation, None)
 
     def withdrawn(self, shape: Shape) -> None:
-        """A waiting job of this shape has gone; the room that was kept for it is free for all."""
+        """Frees the room that was kept for a waiting job of this shape, which waits no longer."""
         incarnation = self._reserved.pop(shape, None)
         keeper = self.workers.get(incarnation) if incarnation is not None else None
         if keeper is not None:
             self._freed.append(keeper)
 
+    @property
+    def freed(self) -> bool:
+        """Whether room that is no longer kept for a job has yet to be offered to others."""
+        return bool(self._freed)
+
     def take_freed(self) -> list[Worker]:
-        """Workers whose room is no longer kept for a job, since the last call."""
+        """Returns the workers on which room was freed since the last call."""
         freed, self._freed = self._freed, []
         return freed
 
-    def choose(self, shape: Shape) -> Worker | None:
-        """The best of the open workers that fit: the one with the fewest gpus to waste, then the emptiest."""
+    def choose(self, line: ReadyLine) -> Worker | None:
+        """Returns the best worker for the head of a line: the one that wastes the fewest gpus, then the emptiest."""
         best: Worker | None = None
         best_score: tuple[int, int] = (0, 0)
         seen = 0
+        shape = line.shape
         for worker in self._open.values():
-            if not worker.fits(shape) or self._reserved_elsewhere(worker, shape):
+            if not worker.fits(shape) or (self._reserved and self._kept_for_others(worker, line)):
                 continue
             score = (-worker.info.gpus if not shape.gpus else 0, worker.free_cpus)
             if best is None or score > best_score:
@@ -93,13 +98,24 @@ class Fleet:
                 break
         return best
 
-    def _reserved_elsewhere(self, worker: Worker, shape: Shape) -> bool:
-        return bool(self._reserved) and any(
-            incarnation == worker.incarnation and reserved != shape for reserved, incarnation in self._reserved.items()
-        )
+    def _kept_for_others(self, worker: Worker, line: ReadyLine) -> bool:
+        """Whether room is kept on a worker for a job that comes before the head of this line."""
+        turns = self._ready.turns
+        head = line.head(turns)
+        for shape, incarnation in self._reserved.items():
+            if incarnation == worker.incarnation and shape != line.shape:
+                other = self._ready.lines.get(shape)
+                kept = other.head(turns) if other is not None else None
+                if kept is not None and (head is None or kept[0] < head[0]):
+                    return True
+        return False
+
+    def kept_on(self, worker: Worker) -> list[Shape]:
+        """The shapes for whose jobs room is being kept on a worker."""
+        return [shape for shape, incarnation in self._reserved.items() if incarnation == worker.incarnation]
 
     def next_for(self, worker: Worker, now: int) -> Job | None:
-        """The best job that fits a worker now, unless an older one that needs more of it has waited long enough."""
+        """Returns the best job that fits a worker now; none while room is kept on it for an older, larger job."""
         best: tuple[Rank, Job] | None = None
         starving: tuple[Rank, Job] | None = None
         turns = self._ready.turns

@@ -1,7 +1,7 @@
-"""Which ids were never put in: a Bloom filter, because a set of millions of ids would take hundreds of megabytes.
+"""A Bloom filter of job ids.
 
-(Bloom, Space/time trade-offs in hash coding with allowable errors, 1970.) Ids are hashes already, so their digits are
-the hash functions.
+A set of millions of ids would take hundreds of megabytes. See Bloom, Space/time trade-offs in hash coding with
+allowable errors, 1970. Ids are hashes already, so their digits serve as the hash functions.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 BITS: Final = 2**23
-"""1 MiB. With a million ids in it, one in 40 of all others is taken for one of them; with 100,000, one in 200,000."""
+"""Size in bits (1 MiB). With 1,000,000 ids, 1 in 40 others is taken for a member; with 100,000, 1 in 200,000."""
 _HASHES: Final = 4
 _SHIFT: Final = 24
 _MASK: Final = BITS - 1
 
 
 class IdFilter:
-    """See the module. It takes no memory before the first id is put in."""
+    """A set of ids that may contain others by mistake; it takes no memory before the first id is added."""
 
     __slots__ = ("_bits",)
 
@@ -24,7 +24,7 @@ class IdFilter:
         self._bits: bytearray | None = None
 
     def add(self, job_id: str) -> None:
-        """Puts an id in, for ever."""
+        """Adds an id, which can't be removed."""
         if self._bits is None:
             self._bits = bytearray(BITS // 8)
         bits, number = self._bits, _number(job_id)
@@ -33,7 +33,7 @@ class IdFilter:
             number >>= _SHIFT
 
     def __contains__(self, job_id: str) -> bool:
-        """Whether an id may have been put in; false is certain."""
+        """Whether an id may have been added; false is certain."""
         bits = self._bits
         if bits is None:
             return False
@@ -46,7 +46,7 @@ class IdFilter:
 
 
 def _number(job_id: str) -> int:
-    """The first digits of an id, which is a sha256 in hex; anything else counts by its characters."""
+    """Returns the first digits of an id, a sha256 in hex, as a number; other texts count by their characters."""
     try:
         return int(job_id[:24], 16)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One job in the queue: everything the hub knows of it but its definition, its log and its result."""
+"""One job of a queue: everything that the hub knows of it except its definition, log and result."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class Job(Struct, gc=False, omit_defaults=True):
 
     Attributes:
         id: Hash of the definition.
-        number: Its place in the order of queueing; grows with every new run in the queue.
+        number: Its place in the order of queueing; every new run in the queue gets a higher one.
         rev: Grows with every change.
         attempt: The fencing token: grows with every assignment, over all runs, and never falls.
-        floor: An attempt number that some worker holds from before a crash; the next one is above it.
+        floor: An attempt number that a worker holds from before a crash; the next attempt gets a higher one.
         losses: Workers lost in this run.
         worker: Incarnation of the worker that has the current attempt.
-        worker_name: What people call it.
-        holders: Namespaces that want the job, in the order they came.
-        lane: The namespace whose turn it uses.
-        forced: The run was asked for although a cached result exists.
-        previous: That cached verdict, which stands until a forced run replaces it.
-        returned: When it came back to the queue because its attempt came to nothing; 0 when it has not.
-        ran: When the container began to run.
-        phase_limits: How long phases other than running may take, in milliseconds, where the job says so.
-        log_start: Seq of the first log line of this run; seqs go on growing over the runs of a job, so that a reader
-            who follows it through a new run neither misses a line nor takes a new one for an old one.
+        worker_name: Name of that worker, for people.
+        holders: Namespaces that hold the job, in the order of submission.
+        lane: Namespace whose turn it uses.
+        forced: Whether the run was requested although a cached result exists.
+        previous: The cached verdict, which stays valid until a forced run replaces it.
+        returned: Time at which it came back to the queue after a lost attempt, in epoch milliseconds; 0 if it did not.
+        ran: Time at which the container began to run, in epoch milliseconds.
+        phase_limits: Time limits of phases other than running, in milliseconds, where the job has them.
+        log_start: Seq of the first log line of this run. Seqs grow over all runs of a job, so a reader that follows the
+            job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
-        hooks: Webhooks to be called when the run is over; None when there are none.
+        hooks: Webhooks to call at the end of the run; None when there are none.
         v: `RECORD_VERSION` of the stored record.
     """
 
@@ -74,8 +74,8 @@ class Job(Struct, gc=False, omit_defaults=True):
 
     @property
     def wait_until(self) -> int:
-        """When a waiting job is given up, in epoch milliseconds; 0 for never.
+        """Time at which a waiting job is given up, in epoch milliseconds; 0 for never.
 
-        One that comes back after a lost worker waits anew: what it may wait is not used up by the time it ran.
+        A job that comes back after a lost worker has its full waiting time again.
         """
         return (self.returned or self.queued) + self.queue_limit if self.queue_limit else 0

@@ -1,4 +1,4 @@
-"""Jobs as clients see them."""
+"""Conversion of jobs and definitions to the form that clients see."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from asman_shared.messages import JobState, Summary
 from .job import Job
 
 COMMAND_SHOWN: Final = 200
-"""Characters of a command in a summary."""
+"""Most characters of a command in a summary."""
 
 
 def state_of(job: Job, *, summary: bool = True) -> JobState:
-    """The job as clients see it."""
+    """Returns the job as clients see it."""
     return JobState(
         id=job.id,
         rev=job.rev,
@@ -34,7 +34,7 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
 
 
 def summarise(definition: Definition, shape: Shape) -> Summary:
-    """What lists show of a definition."""
+    """Returns the part of a definition that lists show."""
     command = definition.command
     text = " ".join(command) if isinstance(command, list) else command or ""
     build = definition.build

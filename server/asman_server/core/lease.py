@@ -1,4 +1,4 @@
-"""One attempt that a worker holds."""
+"""Leases: attempts that workers hold."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from asman_shared.states import Phase
 
 
 class Lease(Struct, gc=False):
-    """One attempt that a worker holds; its capacity is in use until the worker has let go of it.
+    """One attempt that a worker holds. Its capacity is in use until the worker has let go of it.
 
     Attributes:
-        live: It is the job's current attempt. A lease that is not live only waits for the worker's `Released`.
-        since: When it reached the phase that it is in, ms.
-        phase: As last reported.
+        live: Whether it is the job's current attempt. A lease that is not live only waits for the worker's `Released`.
+        since: Time at which its phase began, in epoch milliseconds.
+        phase: The phase that was reported last.
     """
 
     job: str

@@ -1,4 +1,4 @@
-"""What an operator may tune of a queue."""
+"""Settings of a queue that an operator may change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asman_shared import limits
 
 
 class QueuePolicy(Struct, frozen=True):
-    """What an operator may tune; all times in milliseconds.
+    """Settings that an operator may change; all times are in milliseconds.
 
     Attributes:
         grace: How long a lost worker may take to come back before its jobs are given to others.
@@ -16,10 +16,10 @@ class QueuePolicy(Struct, frozen=True):
         run_slack: How far past a time limit of a job the hub waits for its worker to say so.
         retention: How long finished jobs are kept when their queue does not say.
         longest_retention: The longest that a queue may ask for.
-        patience: How long a job that needs much of a worker waits before smaller ones stop overtaking it.
-        finished_kept: Finished jobs held in memory; older ones are read from the store when
-            somebody asks. At least 1: the one that is being asked about.
-        log_bytes: Log kept of each job; past it the head and the tail are kept.
+        patience: How long a job waits before smaller jobs stop overtaking it.
+        finished_kept: Most finished jobs held in memory; older ones are read from the store on demand. At least 1,
+            for the job that is being read.
+        log_bytes: Size in bytes of the log that is kept of each job. Of a longer log, the head and the tail are kept.
         private_webhooks: Submissions may name webhooks that are not on the public internet.
     """
 

@@ -1,7 +1,7 @@
-"""Which job is next: priority, then fair turns among namespaces, then age.
+"""The order of waiting jobs: priority, then fair turns among namespaces, then age.
 
-Jobs that need the same are kept in one line (by `Shape`), so that finding the next job for a worker looks at the head
-of each line and never at the queue. In a line, each priority has lanes, one per namespace. A lane's *turn* is the
+Jobs of one `Shape` are kept in one line, so the next job for a worker is found at the heads of the lines, without a
+scan of the queue. In a line, each priority has lanes, one per namespace. A lane's *turn* is the
 start tag of start-time fair queueing (Goyal, Vin and Cheng, 1996) with unit cost: being served moves a namespace one
 turn on, and one that comes back after a pause starts at the present turn, so it can neither save turns up nor be
 starved.
@@ -29,7 +29,7 @@ def _number(entry: tuple[int, Job]) -> int:
 
 
 class Turns:
-    """The turn of each namespace in a queue."""
+    """The turns of the namespaces of a queue."""
 
     __slots__ = ("_next", "_prune", "now")
 
@@ -41,12 +41,12 @@ class Turns:
         self._prune = self.PRUNE
 
     def of(self, lane: str) -> int:
-        """The turn at which a lane may be served."""
+        """Returns the turn at which a lane may be served."""
         turn = self._next.get(lane, 0)
         return turn if turn > self.now else self.now
 
     def serve(self, lane: str) -> None:
-        """Notes that a job of this lane was handed out."""
+        """Notes that a job of this lane was assigned."""
         turn = self.of(lane)
         self.now = turn
         self._next[lane] = turn + 1
@@ -56,15 +56,15 @@ class Turns:
 
 
 def waits(rank: Rank, job: Job) -> bool:
-    """Whether an entry of `ReadyLine.order` counts; the others are of jobs that have gone or moved."""
+    """Whether an entry of `ReadyLine.order` counts; other entries are of jobs that left or moved."""
     return job.state is State.QUEUED and job.number == rank[2] and job.priority == -rank[0]
 
 
 class _Lane:
     """The waiting jobs of one namespace and priority, oldest first.
 
-    Jobs that came back after a lost worker keep their age. Entries of jobs that have gone, or whose priority has
-    changed, stay until they are met or are the greater part.
+    Jobs that came back after a lost worker keep their age. Entries of jobs that left, or whose priority has changed,
+    stay until they are reached or are the majority.
     """
 
     __slots__ = ("back", "entry", "fresh", "priority", "taken", "waiting")
@@ -75,7 +75,7 @@ class _Lane:
         self.fresh: deque[tuple[int, Job]] = deque()
         self.back: list[tuple[int, Job]] = []
         self.taken: set[int] | None = None
-        """Numbers whose entry among the fresh is void: these were taken out of their turn."""
+        """Numbers whose entry in ``fresh`` is void, because their job was taken out of turn."""
         self.waiting = 0
 
     def push(self, job: Job) -> None:
@@ -94,7 +94,7 @@ class _Lane:
         return self.taken is not None and entry[0] in self.taken
 
     def head(self) -> Job | None:
-        """The oldest job that still waits; drops what has gone."""
+        """Returns the oldest job that still waits; drops outdated entries before it."""
         fresh, back = self.fresh, self.back
         while fresh and (self.stale(fresh[0]) or self._void(fresh[0])):
             number, _ = fresh.popleft()
@@ -107,10 +107,10 @@ class _Lane:
         return fresh[0][1] if fresh else None
 
     def take(self, job: Job) -> None:
-        """Drops the entry of a job that was handed out, so that it can come back with the same number.
+        """Drops the entry of a job that was assigned, so that the job can come back with the same number.
 
-        One that a worker chose out of its turn may be anywhere: among the fresh its entry only counts no more, among
-        those that came back, which are few, it is looked for.
+        The entry of a job that a worker chose out of turn may be anywhere. In ``fresh`` it is only marked as void; in
+        ``back``, which is short, it is searched for.
         """
         number = job.number
         if self.fresh and self.fresh[0][0] == number and not self._void(self.fresh[0]):
@@ -126,12 +126,12 @@ class _Lane:
             self.compact()
 
     def order(self) -> Iterator[tuple[int, Job]]:
-        """Every entry, oldest first, with those of jobs that have gone; changes nothing."""
+        """Yields every entry, oldest first, outdated ones included; changes nothing."""
         fresh = itertools.filterfalse(self._void, self.fresh) if self.taken else self.fresh
         return heapq.merge(fresh, sorted(self.back, key=_number), key=_number)
 
     def compact(self) -> None:
-        """Frees the entries of jobs that have gone, once they are the greater part."""
+        """Drops outdated entries once they are the majority."""
         if len(self.fresh) + len(self.back) > 2 * self.waiting + 64:
             self.fresh = deque(e for e in self.fresh if not self.stale(e) and not self._void(e))
             self.taken = None
@@ -140,10 +140,10 @@ class _Lane:
 
 
 class _Level:
-    """The lanes of one priority in one line, in a heap by (turn, age) that is mended when it is read.
+    """The lanes of one priority in one line, in a heap by (turn, age) that is repaired on reading.
 
-    A lane has one entry that counts (`_Lane.entry`); turns and ages only move on, so an outdated entry is never
-    behind the place it should have, and reading the top finds and mends it.
+    One entry of each lane counts (`_Lane.entry`). Turns and ages only grow, so an outdated entry never stands behind
+    its right place, and reading the top finds and repairs it.
     """
 
     __slots__ = ("heap", "lanes", "priority")
@@ -184,10 +184,10 @@ class _Level:
         return None
 
     def order(self, turns: Turns) -> Iterator[tuple[int, int, Job]]:
-        """Entries (turn, number, job) as if each were handed out in its turn; changes nothing.
+        """Yields (turn, number, job) in the order of assignment; changes nothing.
 
-        Walks the heap from its top (a heap's next smallest is always a child of what was taken), so the first ones
-        cost the same whatever the number of lanes.
+        The heap is walked from its top, as the next smallest entry is always a child of one already taken. So the first
+        entries cost the same whatever the number of lanes.
         """
         heap = self.heap
         walk: list[tuple[int, int, int, int, Iterator[tuple[int, Job]] | None, Job | None]] = []
@@ -231,7 +231,7 @@ class ReadyLine:
         self._order: list[int] = []
 
     def push(self, job: Job, turns: Turns) -> None:
-        """Adds a job at its place."""
+        """Adds a job in its place."""
         level = self._levels.get(job.priority)
         if level is None:
             level = self._levels[job.priority] = _Level(job.priority)
@@ -240,7 +240,7 @@ class ReadyLine:
         self.waiting += 1
 
     def head(self, turns: Turns) -> tuple[Rank, Job] | None:
-        """The next job of this shape and its rank against other lines."""
+        """Returns the next job of this shape, with its rank among the heads of all lines."""
         while self._order:
             negative = self._order[0]
             found = self._levels[-negative].head(turns)
@@ -251,17 +251,16 @@ class ReadyLine:
         return None
 
     def order(self, turns: Turns) -> Iterator[tuple[Rank, Job]]:
-        """Entries in the order in which they would be handed out; some are of jobs that have gone.
+        """Yields entries in the order of assignment; some are outdated, see `waits`.
 
-        `waits` says which entries count. Changes nothing, and is lazy: looking at the first thousand costs the same in
-        any queue.
+        Changes nothing, and is lazy: reading the first thousand costs the same in any queue.
         """
         for negative in sorted(self._order):
             for turn, number, job in self._levels[-negative].order(turns):
                 yield (negative, turn, number), job
 
     def move(self, job: Job, priority: int, turns: Turns) -> None:
-        """Gives a waiting job another priority; its entry under the old one no longer counts."""
+        """Gives a waiting job another priority; its entry under the old priority is void."""
         lane = self._levels[job.priority].lanes[job.lane]
         self.waiting -= 1
         lane.waiting -= 1
@@ -270,7 +269,7 @@ class ReadyLine:
         self.push(job, turns)
 
     def gone(self, job: Job, *, served: bool) -> None:
-        """Notes that a waiting job no longer waits (it was assigned, or left)."""
+        """Notes that a job waits no longer, because it was assigned or left."""
         self.waiting -= 1
         level = self._levels.get(job.priority)
         lane = level.lanes.get(job.lane) if level is not None else None
@@ -306,7 +305,7 @@ class Ready:
         return line
 
     def gone(self, job: Job, *, served: bool) -> None:
-        """Takes note that a job no longer waits; call it after its state has changed."""
+        """Notes that a job waits no longer; must be called after its state has changed."""
         line = self.lines[job.shape]
         line.gone(job, served=served)
         self.waiting -= 1

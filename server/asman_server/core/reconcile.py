@@ -1,4 +1,4 @@
-"""What becomes of a worker's attempts when it comes back: the hub's view is held against the worker's, and is right."""
+"""Reconciliation of a worker's attempts when it comes back; where the two views differ, the hub's is right."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .lease import Lease
 from .worker import NO_SHAPE, Worker
 
 AHEAD: Final = 1000
-"""Attempts that a lost commit can have held, with much to spare; who claims more has made them up."""
+"""Most attempts that lost commits can have held; a worker that claims a higher number made it up."""
 
 
 class Reconciled(Struct):
-    """The outcome.
+    """The outcome of a reconciliation.
 
     Attributes:
         keep: Attempts that go on.
         abort: Attempts that the worker must stop and forget.
-        lost: Jobs that the worker should have and has not, with whether their attempt had begun.
+        lost: Jobs that the worker should hold and does not, each with whether its attempt had begun.
     """
 
     keep: list[Kept]
@@ -33,10 +33,10 @@ class Reconciled(Struct):
 
 
 def reconcile(worker: Worker, holding: list[Held], jobs: Mapping[str, Job], now: int) -> Reconciled:
-    """Brings a worker's leases to what it says it holds, as far as that is right.
+    """Adjusts a worker's leases to the attempts that it reports, as far as they are right.
 
-    What it runs and should not is aborted, and keeps its capacity until it is released. What it has finished uses no
-    capacity any more. What it should have and has not was lost on the way.
+    An attempt that the worker should not run is aborted, and uses its capacity until it is released. A finished
+    attempt uses no capacity. An attempt that the worker should have and does not was lost on the way.
     """
     made = Reconciled([], [], [])
     said = {(held.job, held.attempt): held for held in holding}

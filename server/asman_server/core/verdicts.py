@@ -1,4 +1,4 @@
-"""What the ways a run can end mean for those who wait."""
+"""Verdicts: the end of a run as clients see it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHY_ABORTED: Final[dict[Reason, str]] = {
     Reason.DELETED: "the job was deleted",
     Reason.TIMED_OUT: "its time limit has passed",
 }
-"""What a worker is told when it must stop."""
+"""The reason that a worker is told when it must stop an attempt."""
 
 _REASONS: Final = {
     "error": Reason.ERROR,
@@ -26,11 +26,10 @@ _HINTS: Final = {
     Reason.OUT_OF_MEMORY: "ask for more memory in requirements.memory",
 }
 _FAULTS: Final = {
-    Fault.JOB: "mend the definition or its inputs and submit it again",
-    Fault.WORKER: "submit it again; if it ends so again, its worker needs looking after",
-    Fault.HUB: "submit it again; if it ends so again, the hub needs looking after",
+    Fault.JOB: "fix the definition or its inputs and submit it again",
+    Fault.WORKER: "try again; if it fails the same way, check the worker",
+    Fault.HUB: "try again; if it fails the same way, check the hub",
 }
-#: As shells and container engines use them.
 _EXIT_CODES: Final = {
     125: "the container engine refused to start it; its log says why",
     126: "its command was found but can't be executed: check its permissions and its format",
@@ -42,10 +41,10 @@ _EXIT_CODES: Final = {
 
 
 def verdict_of(outcome: Outcome, lines: int) -> Verdict:
-    """What an outcome means.
+    """Converts an outcome to a verdict.
 
     Args:
-        outcome: As its worker saw it.
+        outcome: The outcome that the worker reported.
         lines: The seq after the last log line.
     """
     if outcome.kind == "exited":
@@ -66,7 +65,7 @@ def verdict_of(outcome: Outcome, lines: int) -> Verdict:
 
 
 def hint_of(reason: Reason, outcome: Outcome) -> str:
-    """What somebody can do about an outcome; empty when it is up to them alone."""
+    """Suggests what to do about an outcome; empty when there is nothing to suggest."""
     if reason is Reason.FAILED:
         return _EXIT_CODES.get(outcome.exit_code or 0, "")
     if reason is Reason.ERROR:
@@ -75,12 +74,12 @@ def hint_of(reason: Reason, outcome: Outcome) -> str:
 
 
 def lost_verdict(losses: int, lines: int) -> Verdict:
-    """A job that has used up its attempts."""
+    """Returns the verdict of a job that has used up its attempts."""
     plural = "s" if losses > 1 else ""
     return Verdict(
         ok=False,
         reason=Reason.WORKER_LOST,
         message=f"{losses} worker{plural} in turn were lost while running it",
-        hint="if the job itself brings its worker down, ask for more memory or mend it",
+        hint="if the job itself stops its worker, ask for more memory or fix the job",
         lines=lines,
     )

@@ -1,4 +1,4 @@
-"""Jobs that may wait only so long in the queue, by the time at which they are given up."""
+"""Deadlines of jobs that may wait in the queue for a limited time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .job import Job
 
 
 class Waits:
-    """A heap of deadlines, one that counts for each job; the others are passed over when their time comes."""
+    """A heap of deadlines. Only the newest of each job counts; outdated ones are skipped when they come up."""
 
     __slots__ = ("_heap", "_until")
 
@@ -30,7 +30,7 @@ class Waits:
         heapq.heappush(self._heap, (until, job.id))
 
     def due(self, now: int) -> Iterator[str]:
-        """The ids of jobs whose deadline has passed; they may have been assigned or have left since."""
+        """Yields the ids of jobs whose deadline has passed; such a job may no longer wait."""
         while self._heap and self._heap[0][0] <= now:
             until, job_id = heapq.heappop(self._heap)
             if self._until.get(job_id) == until:

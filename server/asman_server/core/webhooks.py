@@ -1,4 +1,4 @@
-"""Which webhooks are to be called, and when.
+"""The choice of webhooks to call.
 
 ``queued`` is called for the submission that begins a run. ``finished`` is called once for every submission that asked
 for it: when the run ends, at once when the answer is a cached result, and when the job is taken from the submission's

@@ -1,4 +1,4 @@
-"""One worker as the queue sees it: what it has, what it holds, and whether it is there."""
+"""One worker as the queue sees it: its resources, its leases and its presence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asman_shared.messages import Register, WorkerState
 from .lease import Lease
 
 NO_SHAPE: Final = Shape(cpus=0)
-"""What an attempt uses whose container is gone, or never was."""
+"""The shape of an attempt whose container has ended or never existed."""
 
 
 class Presence(StrEnum):
@@ -24,14 +24,14 @@ class Presence(StrEnum):
 
 
 class Worker:
-    """A worker process, known by its incarnation over all its connections.
+    """A worker process, identified by its incarnation across its connections.
 
     Args:
-        session: The connection it speaks on now; messages of older ones are void.
-        info: What it registered.
-        now: Milliseconds.
-        chooses: It picks its jobs itself. Such a worker states cpus, gpus and a longest duration; whether it has the
-            memory, tags and platform that a job asks for it judges itself, before it claims the job.
+        session: The number of its newest connection; messages of older ones are ignored.
+        info: Its registration.
+        now: Epoch milliseconds.
+        chooses: Whether it picks its jobs itself. Such a worker states cpus, gpus and a longest duration. Before it
+            claims a job, it checks by itself that it has the memory, tags and platform that the job asks for.
     """
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Worker:
         self.equip(info)
 
     def equip(self, info: Register) -> None:
-        """Takes over what it registered anew; what its leases use stays used."""
+        """Takes over a new registration; the capacity that its leases use stays in use."""
         self.info = info
         self.tags = frozenset(info.tags)
         self.free_cpus = round(info.cpus * 1000)
@@ -84,7 +84,7 @@ class Worker:
         self._use(lease.shape, 1)
 
     def vacate(self, lease: Lease) -> None:
-        """Frees the capacity of a lease whose container has ended; the lease stays until its result is in."""
+        """Frees the capacity of a lease whose container has ended; the lease stays until its result has arrived."""
         self._use(lease.shape, -1)
         lease.shape = NO_SHAPE
 
@@ -96,13 +96,13 @@ class Worker:
         return lease
 
     def forget_dead(self) -> None:
-        """Lets go of all that it was told to stop: should it come back, it says anew what it still has."""
+        """Ends the leases of aborted attempts; a worker that comes back reports those that it still holds."""
         for lease in list(self.leases.values()):
             if not lease.live:
                 self.let_go(lease.job, lease.attempt)
 
     def lacks(self, shape: Shape) -> str:
-        """What this worker, even when idle, lacks for a job of this shape; empty when nothing."""
+        """Names the resource that even the idle worker lacks for a job of this shape; empty when it lacks none."""
         info = self.info
         if shape.gpus > info.gpus:
             return "gpus"
@@ -129,7 +129,7 @@ class Worker:
         )
 
     def wire(self) -> WorkerState:
-        """The worker as clients see it; its incarnation stays a secret between it and the hub."""
+        """Returns the worker as clients see it. Its incarnation stays a secret between worker and hub."""
         info = self.info
         return WorkerState(
             id=info.incarnation[:8],

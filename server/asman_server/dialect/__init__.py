@@ -5,9 +5,9 @@ addresses, becomes the same events that native sessions make; what the queue say
 queue core, the journal and the native sessions don't know that this room exists (an import contract holds that).
 
 - `ids`: definitions as they are sent there, and both generations of their ids
-- `shapes`, `incoming`: what is said and what is heard
-- `board`, `boards`: what every socket of a queue is shown, made once for all of them
-- `outbox`, `session`, `client_session`, `worker_session`: the sockets
+- `outgoing`, `incoming`: what is said and what is heard
+- `queue_view`, `queue_views`: what every socket of a queue is shown, made once for all of them
+- `send_buffer`, `session`, `client_session`, `worker_session`: the sockets
 - `outcomes`, `live_logs`, `log_slices`, `results`: results and logs, translated both ways
 - `operations`, `rest*`: the addresses
 - `local`: who may reach the queue `local` of somebody's own machine

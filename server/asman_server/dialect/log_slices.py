@@ -17,9 +17,9 @@ from asman_shared import limits
 from asman_shared.messages import LogLine
 from asman_shared.states import State
 
-from ..queue_shell import QueueShell
+from ..queues.shell import QueueShell
 from .live_logs import is_build_line, is_run_line, log_of
-from .shapes import Log
+from .outgoing import Log
 
 Kind = Literal["build", "run"]
 

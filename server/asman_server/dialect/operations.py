@@ -1,4 +1,4 @@
-"""The dialect's addresses, in the same kind of table as the others (`asman_server.api`)."""
+"""The dialect's addresses, in the same kind of table as the others (`asman_server.rest.operations`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 
 from starlette.routing import Route
 
-from .. import metrics
-from .. import rest as native
-from ..api import JSON, PROMETHEUS, WHOLE, Answer, Operation, Parameter
+from ..rest import base as native
+from ..rest import metrics
+from ..rest.operations import JSON, PROMETHEUS, WHOLE, Answer, Operation, Parameter
 from . import incoming, rest, rest_logs, rest_queue
 
 _TAG: Final = "dialect"

@@ -14,14 +14,14 @@ from starlette.responses import Response
 from asman_shared.messages import JobState, Verdict
 from asman_shared.states import Reason, State
 
-from ..job_watch import JobWatch
-from ..queue_shell import QueueShell
-from ..rest import as_json, hub_of
-from ..rest_requests import number
-from ..rest_stream import EVENTS, Streamed
+from ..queues.shell import QueueShell
+from ..queues.watch import JobWatch
+from ..rest.base import as_json, hub_of
+from ..rest.requests import number
+from ..rest.streaming import EVENTS, Streamed
 from .log_slices import Cursors, Kind, read_slice
+from .outgoing import REASONS, Log
 from .rest import found_job
-from .shapes import REASONS, Log
 
 HEARTBEAT: Final = 15.0
 """Seconds after which a comment is sent when there is nothing else to send."""

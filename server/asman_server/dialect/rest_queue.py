@@ -17,15 +17,15 @@ from ..access import Right
 from ..core import Job
 from ..core.job_state import state_of
 from ..hub import Hub
-from ..pages import page
-from ..rest import as_json, hub_of
-from ..rest_queue import totals
-from ..rest_requests import ask, body_of, granted
-from ..rest_types import Totals
-from . import shapes
-from .board import FINISHED_JOBS, LISTED_JOBS, LISTED_WORKERS, PAGE, is_listed
+from ..rest.base import as_json, hub_of
+from ..rest.page import page
+from ..rest.queues import totals
+from ..rest.requests import ask, body_of, granted
+from ..rest.types import Totals
+from . import outgoing
 from .ids import identify
 from .incoming import EnqueueJob
+from .queue_view import FINISHED_JOBS, LISTED_JOBS, LISTED_WORKERS, PAGE, is_listed
 from .rest import Data, Done, boards_of
 from .submitting import submit
 
@@ -45,8 +45,8 @@ class Status(Struct):
         time: Its clock.
     """
 
-    jobs: dict[str, shapes.ListedJob]
-    workers: list[shapes.ListedWorker]
+    jobs: dict[str, outgoing.ListedJob]
+    workers: list[outgoing.ListedWorker]
     clients: int
     counts: Totals
     hub: str
@@ -60,7 +60,7 @@ async def enqueue(request: Request) -> Response:
     found = identify(body.definition, body.id)
     hub, aliases = hub_of(request), boards_of(request).aliases
     async with hub.registry.using(name, linger=True) as shell:
-        await ask(lambda origin: submit(shell, hub, aliases, found, body.control, origin), Accepted)
+        await ask(lambda reply_to: submit(shell, hub, aliases, found, body.control, reply_to), Accepted)
     return as_json(Done(success=True, job_id=found.key))
 
 
@@ -76,15 +76,15 @@ async def jobs(request: Request) -> Response:
     name = granted(request, Right.READ)
     hub = hub_of(request)
     shell = hub.registry.queues.get(name)
-    board = boards_of(request).get(shell) if shell is not None else None
-    if board is not None:
-        return as_json(Data(Raw(b"{%b}" % board.joined())))
+    view = boards_of(request).get(shell) if shell is not None else None
+    if view is not None:
+        return as_json(Data(Raw(b"{%b}" % view.joined())))
     unfinished = await stored(hub, name, [State.RUNNING], LISTED_JOBS)
     unfinished |= await stored(hub, name, [State.QUEUED], LISTED_JOBS - len(unfinished))
     return as_json(Data(unfinished | await stored(hub, name, [State.FINISHED], FINISHED_JOBS)))
 
 
-async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[str, shapes.ListedJob]:
+async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[str, outgoing.ListedJob]:
     """The newest jobs of a queue in some states, as they are stored.
 
     Raises:
@@ -92,14 +92,14 @@ async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[st
     """
     shell = hub.registry.queues.get(name)
     core = shell.core if shell is not None else None
-    found: dict[str, shapes.ListedJob] = {}
+    found: dict[str, outgoing.ListedJob] = {}
     before: int | None = None
     while most > 0:
         rows: list[Job] = await hub.store.page(name, states, before, min(PAGE, most))
         for row in rows:
             state = state_of(row)
             if is_listed(state):
-                found[row.id] = shapes.job_of(core, state)
+                found[row.id] = outgoing.job_of(core, state)
         if len(rows) < PAGE:
             break
         most -= len(rows)
@@ -115,7 +115,7 @@ async def status(request: Request) -> Response:
     shell = hub.registry.queues.get(name)
     made = Status(
         jobs=await stored(hub, name, [State.RUNNING, State.QUEUED], STATUS_JOBS),
-        workers=shapes.workers_of(shell.core, hub.clock(), LISTED_WORKERS) if shell is not None else [],
+        workers=outgoing.workers_of(shell.core, hub.clock(), LISTED_WORKERS) if shell is not None else [],
         clients=shell.connections - len(shell.links) if shell is not None else 0,
         counts=await totals(hub, name),
         hub=__version__,

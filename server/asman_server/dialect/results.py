@@ -14,7 +14,7 @@ from asman_shared.states import Reason, State
 from ..core import Job
 from ..core.job_state import state_of
 from ..hub import Hub
-from . import shapes
+from . import outgoing
 from .live_logs import is_run_line, log_of
 
 LOG_LINES: Final = 50_000
@@ -23,24 +23,24 @@ LOG_BYTES: Final = 4 * 1024 * 1024
 """Their text at most, about."""
 
 
-async def job_with_result(hub: Hub, queue: str, job: Job) -> shapes.ListedJob:
+async def job_with_result(hub: Hub, queue: str, job: Job) -> outgoing.ListedJob:
     """A job of a queue; with all of its result when it is finished.
 
     Raises:
         Unavailable: The database can't be read now.
     """
     shell = hub.registry.queues.get(queue)
-    made = shapes.job_of(shell.core if shell is not None else None, state_of(job))
+    made = outgoing.job_of(shell.core if shell is not None else None, state_of(job))
     if job.state is State.FINISHED and made.finished is not msgspec.UNSET:
         made.finished.result = await _result(hub, queue, job)
     return made
 
 
-async def _result(hub: Hub, queue: str, job: Job) -> shapes.RunResult:
+async def _result(hub: Hub, queue: str, job: Job) -> outgoing.RunResult:
     stored = await hub.store.result(queue, job.id) or Result()
     verdict = job.verdict or Verdict(ok=False, reason=Reason.ERROR)
     by_itself = verdict.reason in (Reason.SUCCESS, Reason.FAILED)
-    return shapes.RunResult(
+    return outgoing.RunResult(
         status_code=UNSET if verdict.exit_code is None else verdict.exit_code,
         logs=await _logs(hub, queue, job),
         duration=verdict.duration or UNSET,
@@ -55,8 +55,8 @@ def _ref(ref: Any) -> dict[str, Any]:
     return made
 
 
-async def _logs(hub: Hub, queue: str, job: Job) -> list[shapes.Log]:
-    found: list[shapes.Log] = []
+async def _logs(hub: Hub, queue: str, job: Job) -> list[outgoing.Log]:
+    found: list[outgoing.Log] = []
     size, since = 0, job.log_start
     while len(found) < LOG_LINES and size < LOG_BYTES:
         lines = await hub.store.lines(queue, job.id, since, limits.LOG_BATCH_LINES)

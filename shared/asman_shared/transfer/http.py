@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
 from asman_shared.units import MIB
 
-from .patience import Stale
+from .retry import Stale
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession

@@ -17,13 +17,14 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 import asman
-from asman_server import registry, worker_session
 from asman_server.config import HubConfig
 from asman_server.main import HubServer
-from asman_server.worker_session import WorkerSession
+from asman_server.queues import registry
+from asman_server.sessions import worker as worker_session
+from asman_server.sessions.worker import WorkerSession
 from asman_shared import limits
 from asman_shared.messages import STDERR, STDOUT
-from asman_worker.logs import AttemptLog
+from asman_worker.attempts.log import AttemptLog
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 from tests.support.processes import HubProcess, asman_command, clean_environment
@@ -178,7 +179,7 @@ async def test_the_command_line_keeps_the_streams_apart_and_in_order(api: Api, h
 async def test_while_the_database_is_away_a_flood_is_held_back_and_its_worker_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_server.queue_logs.QUEUE_BYTES", 100_000)
+    monkeypatch.setattr("asman_server.queues.queue_logs.QUEUE_BYTES", 100_000)
     monkeypatch.setattr(registry, "HUB_BYTES", 100_000)
     monkeypatch.setattr(worker_session, "SAY_SECONDS", 0.05)
     server = HubServer(HubConfig(port=0, data_dir=tmp_path))
@@ -202,19 +203,19 @@ async def test_while_the_database_is_away_a_flood_is_held_back_and_its_worker_ke
                 async with asyncio.timeout(PATIENCE):
                     while not link._held_back:
                         await asyncio.sleep(0.01)
-                assert shell.logs.unstored.bytes <= 100_000 + 10_032
+                assert shell.logs.log_backlog.bytes <= 100_000 + 10_032
                 link.heard -= 10**6
                 link._watch()
                 assert link._closing is None, "a worker that is not read from is not silent"
                 await worker.next("ping")
-                link.outbox._writer._protocol.keepalive_timeout()  # type: ignore[attr-defined]
-                assert link.outbox._writer.open, "its answer to a ping may wait to be read"
+                link.send_buffer._writer._protocol.keepalive_timeout()  # type: ignore[attr-defined]
+                assert link.send_buffer._writer.open, "its answer to a ping may wait to be read"
                 assert len(shell.logs.open_logs[job].recent) < 20
                 await other.execute("ROLLBACK")
             async with asyncio.timeout(PATIENCE):
                 await sending
             await worker.finish(about, lines=401)
-            assert not shell.logs.unstored.bytes
+            assert not shell.logs.log_backlog.bytes
             text = (await api.get(f"/q/t/jobs/{job}/log?tail=1000", headers={"Accept": "text/plain"})).text
             assert text == "zero\n" + ("x" * 10_000 + "\n") * 400
     finally:

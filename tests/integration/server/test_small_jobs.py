@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from asman_server.database import make_engine
-from asman_server.tables import daybook, jobs
+from asman_server.storage.database import make_engine
+from asman_server.storage.tables import daybook, jobs
 from asman_shared.states import State
 from bench.hub_in_process import HubInProcess
 

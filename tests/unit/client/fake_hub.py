@@ -22,9 +22,9 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.codec import CLIENT_FRAMES, Broken, encode
 from asman_shared.definition import DataRef, Definition
+from asman_shared.encoded import Language
 from asman_shared.errors import NotFound
 from asman_shared.identity import job_id
-from asman_shared.packet import Language
 from asman_shared.states import Reason, State
 
 M = TypeVar("M", bound=m.Message)

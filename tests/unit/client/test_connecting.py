@@ -166,4 +166,4 @@ async def test_a_hub_that_does_not_begin_with_a_welcome(first: str | bytes) -> N
 async def test_the_connection_says_who_it_is(hub: FakeHub) -> None:
     async with asman.connect(hub.url):
         (hello,) = await hub.saw(m.Hello)
-    assert hello == m.Hello(agent="asman-python/0.1.0", follow="jobs", resume=None)
+    assert hello == m.Hello(agent=f"asman-python/{asman.__version__}", follow="jobs", resume=None)

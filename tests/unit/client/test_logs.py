@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import asman
-from asman import following
+from asman import tracking as following
 from asman_shared import messages as m
 from asman_shared.states import Reason
 

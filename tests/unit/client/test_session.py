@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from asman.following import TAIL_BYTES, TAIL_LINES, Tail, Tracker
 from asman.session import Session
+from asman.tracking import TAIL_BYTES, TAIL_LINES, Tail, Tracker
 from asman_shared import messages as m
 from asman_shared.definition import Definition
 from asman_shared.errors import BadDefinition, ConnectionFailed, NotFound, ProtocolError, TimedOut

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from asman_server.blobs.s3_settings import s3_settings
 from asman_server.config import HubConfig, load_config
+from asman_server.hub import s3_settings
 from tests.support.processes import asman
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES, Broken, encode
 from asman_shared.definition import DataRef, Definition
+from asman_shared.encoded import Language
 from asman_shared.messages import (
     Acknowledged,
     Assign,
@@ -32,7 +33,6 @@ from asman_shared.messages import (
     Register,
     Registered,
 )
-from asman_shared.packet import Language
 
 M = TypeVar("M", bound=Message)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-_NAMED = re.compile(r"`(?:tests/integration/)?(test_\w+\.py)(?:::(\w+))?`")
+_NAMED = re.compile(r"`(?:tests/integration/)?([\w/]*test_\w+\.py)(?:::(\w+))?`")
 
 
 def named() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-/** What the queue does over time, as this page sees it: loaded when it is opened. */
+/** Charts of the queue's activity since this page was opened; loaded on demand. */
 
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
@@ -10,15 +10,15 @@ import type { Session } from "../state/session";
 import { Samples } from "../state/samples";
 import { duration } from "../text/format";
 
-/** Milliseconds between two samples. */
+/** Interval between two samples, in milliseconds. */
 const EVERY = 1000;
-/** Seconds that a chart shows. */
+/** Time range that a chart shows, in seconds. */
 const SHOWN = 120;
 
 export function Charts({ session }: { session: Session }) {
   const samples = useRef(new Samples()).current;
   const drawn = useSignal(0);
-  // Jobs that finish while the page is open are each counted once.
+  // Every change of the total is recorded, also between two samples.
   useSignalEffect(() => {
     const { finished } = session.store.counts.value;
     samples.counted(finished);
@@ -42,7 +42,7 @@ export function Charts({ session }: { session: Session }) {
     <div class="chart-grid" data-testid="charts" data-samples={samples.times.length}>
       <Chart title="Queued" counts unit={whole} series={[["queued", 0]]} data={[samples.times, samples.queued]} />
       <Chart title="Running" counts unit={whole} series={[["running", 1]]} data={[samples.times, samples.running]} />
-      <Chart title="Finished in a second" unit={whole} series={[["finished", 2]]} data={[samples.times, samples.rate]} />
+      <Chart title="Finished per second" unit={whole} series={[["finished", 2]]} data={[samples.times, samples.rate]} />
       <Chart
         title="Wait and run time (median)"
         unit={(ms) => (ms === null ? "–" : duration(ms))}
@@ -56,7 +56,7 @@ export function Charts({ session }: { session: Session }) {
   );
 }
 
-/** Whether the page is dark now: a chart is drawn in colours, which do not change by themselves. */
+/** Whether the page is in dark mode. A chart must be redrawn on a change, as a canvas does not follow CSS colours. */
 function useDark(): boolean {
   const query = useRef(matchMedia("(prefers-color-scheme: dark)")).current;
   const dark = useSignal(query.matches);
@@ -76,7 +76,7 @@ function Chart(props: {
   title: string;
   unit: (value: number | null) => string;
   series: [name: string, colour: number][];
-  /** Its values are whole numbers. */
+  /** Whether the values are whole numbers. */
   counts?: boolean;
   data: (number | null)[][];
 }) {

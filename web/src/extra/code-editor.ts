@@ -1,4 +1,4 @@
-/** The editor for scripts, Dockerfiles and definitions; loaded when one is opened. */
+/** The code editor for scripts, Dockerfiles and definitions; loaded when one is opened. */
 
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { json } from "@codemirror/lang-json";
@@ -14,9 +14,9 @@ import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } f
 import { tags } from "@lezer/highlight";
 
 export interface CodeEditor {
-  /** Shows another text, unless it is the one that stands there. */
+  /** Replaces the text, unless it is unchanged. */
   show: (text: string) => void;
-  /** Takes the focus, with this part of the text selected. */
+  /** Takes the focus and selects this part of the text. */
   focus: (from: number, to: number) => void;
   close: () => void;
 }
@@ -69,7 +69,7 @@ export function openEditor(
         bracketMatching(),
         highlightActiveLine(),
         EditorView.lineWrapping,
-        // Tab goes on to the next control, so that nobody is caught in here.
+        // Tab is not bound: it moves to the next control, so that keyboard users can leave the editor.
         keymap.of([...defaultKeymap, ...historyKeymap]),
         syntaxHighlighting(COLOURS),
         languageOf(options.name),

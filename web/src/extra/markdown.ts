@@ -1,4 +1,4 @@
-/** Markdown as a page of its own, for a frame that runs nothing. */
+/** Renders Markdown as a whole HTML page, for a frame without scripts. */
 
 import { marked } from "marked";
 

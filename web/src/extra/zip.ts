@@ -1,7 +1,7 @@
-/** Many files as one archive, streamed: nothing of it is held whole where the browser can write to the disk. */
+/** Saves many files as one archive, streamed to the disk where the browser allows it. */
 
 import { downloadZip } from "client-zip";
-import { saveBlob } from "../ui/download";
+import { saveBlob } from "../files/download";
 
 export interface ZipEntry {
   path: string;
@@ -14,10 +14,13 @@ interface SaveTo {
 }
 
 /**
- * @param told bytes written so far.
- * @throws {Error} with a sentence: a file could not be fetched. Then no archive is left that looks whole.
+ * Saves files as one archive.
+ *
+ * @param onProgress Receives the number of bytes written so far.
+ * @throws {Error} A file could not be fetched; the message is a sentence for a person. No complete-looking archive is
+ *   left behind.
  */
-export async function saveZip(name: string, files: readonly ZipEntry[], told: (bytes: number) => void): Promise<void> {
+export async function saveZip(name: string, files: readonly ZipEntry[], onProgress: (bytes: number) => void): Promise<void> {
   const picker = (window as SaveTo).showSaveFilePicker;
   const embedded = window.self !== window.top;
   const target = picker === undefined || embedded ? null : await picker.call(window, { suggestedName: name });
@@ -25,7 +28,7 @@ export async function saveZip(name: string, files: readonly ZipEntry[], told: (b
   const counted = new TransformStream<Uint8Array, Uint8Array>({
     transform(chunk, out) {
       bytes += chunk.length;
-      told(bytes);
+      onProgress(bytes);
       out.enqueue(chunk);
     },
   });
@@ -35,11 +38,11 @@ export async function saveZip(name: string, files: readonly ZipEntry[], told: (b
   else saveBlob(name, await new Response(archive, { headers: { "Content-Type": "application/zip" } }).blob());
 }
 
-/** Each file is fetched when its turn comes. */
+/** Fetches the files one after another, each when the archive reaches it. */
 async function* each(files: readonly ZipEntry[]) {
   for (const { path, href, size } of files) {
     const input = await fetch(href);
-    if (!input.ok) throw new Error(`${path} could not be fetched (status ${input.status}), so there is no archive. Try again.`);
+    if (!input.ok) throw new Error(`${path} could not be fetched (HTTP status ${input.status}), so no archive was written. Try again.`);
     yield { name: path, input, size };
   }
 }

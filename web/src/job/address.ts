@@ -1,16 +1,16 @@
 /**
- * A job in an address: parameters after the first `?` of the fragment.
+ * Reads and writes a job in a URL, as parameters after the first `?` of the fragment.
  *
- * Links are of three generations. JSON stands in them as base64 of percent-encoded JSON, as that percent-encoded once
- * more, or as base64 of plain JSON; other values are percent-encoded or not. One tolerant reader takes all of them;
- * only the newest form is written, keys in order, so that one job has one address.
+ * There are three generations of links. They encode JSON as base64 of percent-encoded JSON, as the same
+ * percent-encoded once more, or as base64 of plain JSON. Other values may or may not be percent-encoded. One tolerant
+ * reader accepts all of them. Only the newest form is written, with sorted keys, so that one job has one URL.
  */
 
 import type { DataRef, Definition } from "../protocol/messages";
 import { isInjected } from "./identity";
 import { parseDuration } from "./units";
 
-/** What a submission says beside the definition. */
+/** Options of a submission that are not part of the definition. */
 export interface Control {
   namespace?: string;
   callbacks?: { queued?: Callback; finished?: Callback };
@@ -22,19 +22,19 @@ export interface Callback {
   payload?: unknown;
 }
 
-/** A parameter that can't be used, and why. */
+/** A parameter that can't be used, and the reason. */
 export interface BadParam {
   name: string;
   why: string;
 }
 
-/** What the parameters of an address say of a job. */
+/** The parameters of a URL that describe a job. */
 export interface JobParams {
-  /** The definition in `job`; null when there is none, or none that can be read. */
+  /** The definition in `job`; null when it is missing or can't be read. */
   job: Definition | null;
   /** Text files by name. */
   files: Readonly<Record<string, string>>;
-  /** What else stands there: environment of the job, and what `${name}` stands for. */
+  /** All other parameters: environment variables of the job, and values for `${name}`. */
   env: Readonly<Record<string, string>>;
   control: Control | null;
   maxJobDuration: string;
@@ -44,7 +44,7 @@ export interface JobParams {
   problems: readonly BadParam[];
 }
 
-/** Parameters that mean something to the page itself. */
+/** Parameters with a meaning for the page itself; all others become environment variables. */
 const OWN = new Set([
   "job",
   "inputs",
@@ -61,7 +61,7 @@ const OWN = new Set([
   "definition",
 ]);
 
-/** Every parameter of a fragment, as it stands there. */
+/** Every parameter of a fragment, still encoded. */
 export function rawParams(hash: string): Map<string, string> {
   const found = new Map<string, string>();
   const at = hash.indexOf("?");
@@ -74,13 +74,13 @@ export function rawParams(hash: string): Map<string, string> {
   return found;
 }
 
-/** A fragment with these parameters. */
+/** Builds a fragment from parameters. */
 export function writeHash(params: ReadonlyMap<string, string>): string {
   const keys = [...params.keys()].sort();
   return keys.length === 0 ? "" : `#?${keys.map((key) => `${encodeURIComponent(key)}=${params.get(key)}`).join("&")}`;
 }
 
-/** A value that is text. */
+/** Decodes a text value; one that is not percent-encoded is returned unchanged. */
 export function plain(text: string): string {
   if (!text.includes("%")) return text;
   try {
@@ -90,37 +90,37 @@ export function plain(text: string): string {
   }
 }
 
-/** JSON as the newest links have it. */
+/** Encodes JSON in the newest form. */
 export function writeJson(value: unknown): string {
   return btoa(encodeURIComponent(stableJson(value)));
 }
 
 /**
- * JSON of any generation.
+ * Decodes JSON of any generation.
  *
- * @throws {Error} with a sentence: it is none of them.
+ * @throws {Error} The text has none of the forms; the message says why.
  */
 export function readJson(text: string): unknown {
   let bytes: string;
   try {
     bytes = atob(plain(text).replaceAll("-", "+").replaceAll("_", "/"));
   } catch {
-    throw new Error("it is not base64; the link may have been cut or changed on its way");
+    throw new Error("it is not base64; the link may have been cut off or changed");
   }
-  // Percent-encoded JSON has no brackets and quotes; plain JSON may hold percent signs of its own, so it goes first.
+  // Percent-encoded JSON contains no brackets or quotes. Plain JSON may contain percent signs, so it is tried first.
   const plainFirst = /^\s*[[{"]/.test(bytes);
   const readers = plainFirst ? [() => utf8(bytes), () => bytes] : [() => decodeURIComponent(bytes), () => utf8(bytes)];
   for (const read of readers) {
     try {
       return JSON.parse(read()) as unknown;
     } catch {
-      // The other form may be it.
+      // Try the other form.
     }
   }
-  throw new Error("it holds no JSON; the link may have been cut or changed on its way");
+  throw new Error("it contains no JSON; the link may have been cut off or changed");
 }
 
-/** What a fragment says of a job. */
+/** Reads the job that a fragment describes. */
 export function readParams(raw: ReadonlyMap<string, string>): JobParams {
   const problems: BadParam[] = [];
   const json = <T>(name: string, is: (value: unknown) => value is T, wanted: string): T | null => {
@@ -129,7 +129,7 @@ export function readParams(raw: ReadonlyMap<string, string>): JobParams {
     try {
       const value = readJson(text);
       if (is(value)) return value;
-      problems.push({ name, why: `it holds ${kind(value)} where ${wanted} belongs` });
+      problems.push({ name, why: `it must contain ${wanted}, but contains ${kind(value)}` });
     } catch (error) {
       problems.push({ name, why: (error as Error).message });
     }
@@ -137,20 +137,20 @@ export function readParams(raw: ReadonlyMap<string, string>): JobParams {
   };
   const flag = (name: string) => {
     const text = plain(raw.get(name) ?? "");
-    if (text !== "" && text !== "true" && text !== "false") problems.push({ name, why: "it is “true”, or left out" });
+    if (text !== "" && text !== "true" && text !== "false") problems.push({ name, why: "it must be “true” or “false”" });
     return text === "true";
   };
   const env: Record<string, string> = {};
   for (const [name, text] of raw) if (!OWN.has(name) && !isInjected(name)) env[name] = plain(text);
   const maxJobDuration = plain(raw.get("maxJobDuration") ?? "");
   if (maxJobDuration !== "" && parseDuration(maxJobDuration) === null) {
-    problems.push({ name: "maxJobDuration", why: `“${maxJobDuration}” is not a duration: write 90s, 20m or 1h30m` });
+    problems.push({ name: "maxJobDuration", why: `“${maxJobDuration}” is not a duration; write it as 90s, 20m or 1h30m` });
   }
   return {
-    job: json("job", isObject, "a job's definition") as Definition | null,
+    job: json("job", isObject, "a job definition") as Definition | null,
     files: json("inputs", isTexts, "texts by file name") ?? {},
     env,
-    control: json("control", isObject, "how the job is submitted") as Control | null,
+    control: json("control", isObject, "submission options") as Control | null,
     maxJobDuration,
     autostart: flag("autostart"),
     allowSetJob: flag("allowsetjob"),
@@ -159,7 +159,7 @@ export function readParams(raw: ReadonlyMap<string, string>): JobParams {
   };
 }
 
-/** Parameters with another definition and other text files; everything else stays. */
+/** Replaces the definition and the text files in the parameters; all other parameters stay. */
 export function withJob(
   raw: ReadonlyMap<string, string>,
   job: Definition,
@@ -172,7 +172,7 @@ export function withJob(
   return made;
 }
 
-/** The definition that an address means, together with what was piped in. */
+/** The complete definition that a URL describes, including piped-in inputs. */
 export function effective(params: JobParams, piped: Readonly<Record<string, DataRef>> = {}): Definition {
   const job = params.job ?? {};
   const files = Object.entries(params.files).map(([name, value]) => [name, { type: "utf8", value }] as const);
@@ -191,7 +191,7 @@ export function effective(params: JobParams, piped: Readonly<Record<string, Data
   return made;
 }
 
-/** A stored definition as parameters that mean the same: its text files apart, where a person can edit them. */
+/** Splits a stored definition into the definition and its text files, so that a person can edit both. */
 export function asParams(definition: Definition): { job: Definition; files: Record<string, string> } {
   const files: Record<string, string> = {};
   const kept: Record<string, DataRef> = {};
@@ -214,7 +214,7 @@ function isTexts(value: unknown): value is Record<string, string> {
 }
 
 function kind(value: unknown): string {
-  return Array.isArray(value) ? "a list" : value === null ? "nothing" : isObject(value) ? "other values" : `a ${typeof value}`;
+  return Array.isArray(value) ? "a list" : value === null ? "null" : isObject(value) ? "other values" : `a ${typeof value}`;
 }
 
 function utf8(bytes: string): string {

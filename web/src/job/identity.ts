@@ -1,5 +1,5 @@
 /**
- * A job's id: the sha256 of its canonical definition, the same that the hub computes (RFC 8785 over known, non-empty
+ * Computes a job's id: the sha256 of its canonical definition, identical to the hub's (RFC 8785 over known, non-empty
  * fields).
  */
 
@@ -11,19 +11,19 @@ const PLAIN = ["v", "image", "command", "entrypoint", "workdir", "shmSize", "max
 const BUILD = ["context", "buildContext", "filename", "target", "dockerfile", "buildArgs", "platform"] as const;
 const NEEDS = ["cpus", "gpus", "maxDuration", "memory"] as const;
 
-/** Environment names that pages inject for themselves: they reach neither the id nor the container. */
+/** Environment variables that pages add for themselves; they are part of neither the id nor the container. */
 const INJECTED = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"]);
 
 export function isInjected(name: string): boolean {
   return INJECTED.has(name) || name.startsWith("mp-") || name.startsWith("mp_");
 }
 
-/** Where the signed tail of an address begins: it is how the bytes are fetched, not which bytes they are. */
+/** Start of the signed part of a URL, which the id omits because it does not identify the bytes. */
 const PRESIGNED = "/presignedurl/";
 
 type Json = { [name: string]: unknown };
 
-/** The object that is hashed. */
+/** The canonical object whose JSON is hashed. */
 export function canonicalObject(definition: Definition): Json {
   const made: Json = members(definition as Json, PLAIN);
   const build = members((definition.build ?? {}) as Json, BUILD);
@@ -39,7 +39,7 @@ export function canonicalObject(definition: Definition): Json {
   return made;
 }
 
-/** JSON as RFC 8785 has it: keys in the order of their UTF-16 code units, numbers as ECMAScript writes them. */
+/** Serializes JSON by RFC 8785: keys sorted by UTF-16 code units, numbers as ECMAScript writes them. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((each) => canonicalJson(each ?? null)).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
@@ -48,7 +48,7 @@ export function canonicalJson(value: unknown): string {
   return `{${entries.map(([name, each]) => `${JSON.stringify(name)}:${canonicalJson(each)}`).join(",")}}`;
 }
 
-/** The id: 64 lowercase hex digits. */
+/** The job's id: 64 lowercase hexadecimal digits. */
 export function jobId(definition: Definition): string {
   return sha256Text(canonicalJson(canonicalObject(definition)));
 }

@@ -1,6 +1,6 @@
-/** Terminal colours in log lines: what a line says, and how each piece of it looks (ECMA-48, SGR). */
+/** Parses terminal colours in log lines into text and styles (ECMA-48, SGR). */
 
-/** A colour: one of the 16 of the theme, or its own as `#rrggbb`. */
+/** A colour: an index into the 16 colours of the theme, or `#rrggbb`. */
 export type Colour = number | string;
 
 export interface Style {
@@ -21,10 +21,10 @@ export interface Span {
 
 export const PLAIN: Style = Object.freeze({});
 
-// CSI and OSC sequences, and lone two-byte escapes.
+// CSI and OSC sequences, and two-byte escapes.
 const ESCAPE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 
-/** The line without escapes, and without what carriage returns wrote over. */
+/** The line without escapes and without text that a carriage return overwrote. */
 export function plainText(text: string): string {
   return lastWritten(text.includes("\u001b") ? text.replace(ESCAPE, "") : text);
 }
@@ -33,7 +33,7 @@ function lastWritten(text: string): string {
   return text.includes("\r") ? text.replace(/\r+$/, "").replace(/^.*\r/s, "") : text;
 }
 
-/** The style that is left on at the end of a line which began with `start`. */
+/** The style in effect at the end of a line that began with `start`. */
 export function styleAfter(text: string, start: Style): Style {
   if (!text.includes("\u001b")) return start;
   let style = start;
@@ -41,7 +41,7 @@ export function styleAfter(text: string, start: Style): Style {
   return style;
 }
 
-/** The pieces of a line, each of one style. */
+/** Splits a line into pieces of one style each. */
 export function spans(text: string, start: Style): Span[] {
   const line = lastWritten(text);
   if (!line.includes("\u001b")) return line === "" ? [] : [{ text: line, style: start }];
@@ -92,7 +92,7 @@ function select(before: Style, numbers: string): Style {
   return style;
 }
 
-/** A colour of 256 (`5;n`) or a true colour (`2;r;g;b`), and how many numbers it took. */
+/** A colour of the 256 (`5;n`) or a true colour (`2;r;g;b`), and the count of numbers read. */
 function extended(codes: readonly number[]): [Colour | null, number] {
   if (codes[0] === 5) return [indexed(codes[1] ?? 0), 2];
   if (codes[0] === 2) return [hex(codes[1] ?? 0, codes[2] ?? 0, codes[3] ?? 0), 4];

@@ -1,17 +1,17 @@
 /**
- * Where each row of a log stands, so that only those in sight are drawn.
+ * Computes the position of each row of a log, so that only the visible rows are drawn.
  *
- * Rows are lines, holes, and a heading for each phase that can be folded. Heights are known without drawing: lines do
- * not wrap, or wrap at a number of columns, and what is drawn corrects what was foreseen.
+ * Rows are lines, holes, and one heading for each phase, which can be folded. Heights are computed without drawing: a
+ * line either does not wrap or wraps at a number of columns. The measured height of a drawn line corrects its estimate.
  */
 
 import type { Phase } from "../protocol/messages";
-import type { Hole, JobLog } from "../state/log";
+import type { Hole, JobLog } from "./job-log";
 import { plainText } from "./ansi";
 
-/** A stretch of lines of one phase, with a heading of its own. */
+/** Consecutive lines of one phase, under one heading. */
 export interface Group {
-  /** Its place among the groups; it stays the same while lines come. */
+  /** Index among the groups; it stays the same while lines arrive. */
   readonly index: number;
   readonly phase: Phase;
   readonly from: number;
@@ -33,19 +33,20 @@ interface Segment {
   readonly hole: Hole | null;
 }
 
-/** Pixels of a line, and of a heading. */
+/** Height of a line, in pixels. */
 export const LINE = 18;
+/** Height of a heading, in pixels. */
 export const HEADING = 28;
 
-/** Past it phases that alternate are not told apart any more: headings would be all there is. */
+/** Most groups; past this, alternating phases share one group, or the log would be mostly headings. */
 const MOST_GROUPS = 64;
 
 export class LogLayout {
   groups: Group[] = [];
-  /** Pixels of all rows. */
+  /** Height of all rows, in pixels. */
   height = 0;
   #segments: Segment[] = [];
-  /** Rows of text before each line, when lines wrap. */
+  /** Number of text rows before each line, when lines wrap. */
   #tops: number[] = [0];
   #columns = 0;
   #known = 0;
@@ -55,9 +56,9 @@ export class LogLayout {
   constructor(private readonly log: JobLog) {}
 
   /**
-   * Takes in what is new.
+   * Includes the lines that arrived since the last update.
    *
-   * @param columns characters after which a line wraps; 0 when lines do not wrap.
+   * @param columns Columns after which a line wraps; 0 when lines do not wrap.
    */
   update(columns: number, isFolded: (group: Group) => boolean): void {
     const { log } = this;
@@ -69,7 +70,7 @@ export class LogLayout {
       this.#measured.clear();
       this.groups = [];
     }
-    // The last line may have been written over since.
+    // The last line may have been overwritten since (carriage return).
     const from = Math.max(0, this.#known - 1);
     if (columns > 0) this.#measure(from);
     this.#group(this.#known);
@@ -77,7 +78,7 @@ export class LogLayout {
     this.#place(isFolded);
   }
 
-  /** The rows that reach into these pixels, and where the first of them begins. */
+  /** The rows between two vertical positions in pixels, and the position of the first row. */
   window(from: number, to: number): { top: number; rows: Row[] } {
     const rows: Row[] = [];
     let top = -1;
@@ -100,7 +101,7 @@ export class LogLayout {
     return { top: Math.max(0, top), rows };
   }
 
-  /** Where a line begins, in pixels; null when its phase is folded. */
+  /** The vertical position of a line, in pixels; null when its phase is folded. */
   topOf(at: number): number | null {
     const segment = this.#segments.find((each) => each.kind === "line" && at >= each.from && at < each.to);
     return segment === undefined ? null : this.#lineTop(segment, at);
@@ -110,7 +111,7 @@ export class LogLayout {
     return this.groups.find((group) => at >= group.from && at < group.to);
   }
 
-  /** Corrects the height of a line that was drawn; returns whether it was another. */
+  /** Corrects a line's height by its measured one; returns whether it changed. */
   correct(at: number, pixels: number): boolean {
     const rows = Math.max(1, Math.round(pixels / LINE));
     const known = (this.#tops[at + 1] as number) - (this.#tops[at] as number);
@@ -183,7 +184,7 @@ export class LogLayout {
     return segment.top + this.#heightOf(segment.from, at);
   }
 
-  /** The segment that a pixel is in. */
+  /** The index of the segment at a vertical position. */
   #find(y: number): number {
     let low = 0;
     let high = this.#segments.length - 1;
@@ -209,7 +210,7 @@ export class LogLayout {
   }
 }
 
-/** Rows that a line takes when it wraps between words where it can, and inside a word that is too long. */
+/** Number of rows of a line that wraps between words, and inside words that are too long. */
 export function rowsOf(text: string, columns: number): number {
   const all = columnsOf(text);
   if (all <= columns) return 1;
@@ -217,7 +218,7 @@ export function rowsOf(text: string, columns: number): number {
   let used = 0;
   for (const word of plainText(text).match(/\S+|\s+/g) ?? []) {
     const width = columnsOf(word);
-    // Blanks at the end of a row hang over it.
+    // White space at the end of a row does not wrap.
     if (/^\s/.test(word)) used = Math.min(columns, used + width);
     else if (used + width <= columns) used += width;
     else {
@@ -229,7 +230,7 @@ export function rowsOf(text: string, columns: number): number {
   return rows;
 }
 
-/** Columns that a line takes in a font of one width; letters of East Asia and emoji take two. */
+/** Width of a line in columns of a monospace font; East Asian characters and emoji take two. */
 export function columnsOf(text: string): number {
   const line = plainText(text);
   if (/^[\x20-\x7e]*$/.test(line)) return line.length;

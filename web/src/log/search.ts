@@ -1,18 +1,18 @@
-/** Looks for words in a log without holding up the page: a slice of lines at a time, and new lines as they come. */
+/** Searches a log in slices, so that the page stays responsive; includes lines that arrive later. */
 
 import { type Signal, signal } from "@preact/signals";
-import type { JobLog } from "../state/log";
+import type { JobLog } from "./job-log";
 import { plainText } from "./ansi";
 
-/** Lines looked at in one go: a few milliseconds. */
+/** Lines searched in one slice, which takes a few milliseconds. */
 const SLICE = 20_000;
 
 export class LogSearch {
-  /** The lines that match, in order. */
+  /** Indexes of the matching lines, in order. */
   readonly found: Signal<readonly number[]> = signal([]);
-  /** Whether lines are left to look at. */
+  /** Whether lines are left to search. */
   readonly busy: Signal<boolean> = signal(false);
-  /** What is looked for; null when nothing is. */
+  /** The pattern searched for; null when there is no search. */
   pattern: RegExp | null = null;
 
   #found: number[] = [];
@@ -22,14 +22,14 @@ export class LogSearch {
 
   constructor(private readonly log: JobLog) {}
 
-  /** Looks for other words; none ends the search. */
+  /** Starts a search for other words; an empty text ends it. */
   look(words: string): void {
     this.pattern = words === "" ? null : new RegExp(words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
     this.#restart();
     this.more();
   }
 
-  /** Goes on where it was, because there are more lines or time. */
+  /** Searches the next slice of lines, from where the last one ended. */
   more(): void {
     clearTimeout(this.#timer);
     const { pattern, log } = this;

@@ -1,6 +1,6 @@
 /**
- * The page as a part of another one: values that are piped in become inputs of the job, its outputs are piped out, and
- * each edit of the address is told to the page around it.
+ * Connects the page to the parent page that embeds it: piped-in values become inputs of the job, the job's outputs are
+ * piped out, and each change of the URL is reported to the parent.
  */
 
 import { effect, untracked } from "@preact/signals";
@@ -9,34 +9,34 @@ import { plainText } from "../log/ansi";
 import { STDERR, STDOUT } from "../protocol/messages";
 import type { DataRef, OutputFile } from "../protocol/messages";
 import { outputHref, type QueueAddress } from "../route";
-import type { Desk } from "../state/desk";
-import type { Inbox } from "../state/inbox";
+import type { JobEditor } from "../state/job-editor";
+import type { JobFiles } from "../state/job-files";
 import type { Job } from "../state/job";
 import type { OpenJob } from "../state/session";
 import { sentence } from "../protocol/errors";
 import { definitionOf, fileUrl, inputName, refOf } from "./values";
 
 export interface Joined {
-  desk: Desk;
-  inbox: Inbox;
+  editor: JobEditor;
+  jobFiles: JobFiles;
   queue: QueueAddress;
 }
 
-/** Milliseconds to wait for a page around this one that speaks; an ordinary page that frames this one never will. */
+/** Longest wait for a parent page to answer, in milliseconds; an ordinary page with a frame never does. */
 const PATIENCE_MS = 1500;
 
-/** Joins the page around this one; returns what leaves it. */
+/** Connects to the parent page; returns a function that disconnects. */
 export function joinParent(joined: Joined): () => void {
-  const { desk } = joined;
+  const { editor } = joined;
   const frame = new Metaframe();
-  // Values are taken as they come: the job's refs are made from them here, in one place, whatever their form.
+  // Values are received unconverted, as `refOf` makes refs of every form in one place.
   frame.isInputOutputBlobSerialization = false;
 
-  // Nothing runs before the first inputs are known: it would run for nothing.
-  desk.uploading.value += 1;
+  // The job must not run before the first inputs are known: it would be a different job.
+  editor.uploading.value += 1;
   let waits = true;
   const begin = () => {
-    if (waits) desk.uploading.value -= 1;
+    if (waits) editor.uploading.value -= 1;
     waits = false;
   };
   const timer = setTimeout(begin, PATIENCE_MS);
@@ -55,54 +55,54 @@ export function joinParent(joined: Joined): () => void {
   };
 }
 
-/** Turns all that has been piped in so far into inputs; values that stayed the same are not sent again. */
-function takeInputs(frame: Metaframe, { desk, inbox }: Joined) {
+/** Turns all values piped in so far into inputs; unchanged values are not uploaded again. */
+function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
   const known = new Map<string, { value: unknown; ref: DataRef | null }>();
   let turn = 0;
   const take = async (): Promise<void> => {
     turn += 1;
     const mine = turn;
     const piped = { ...frame.getInputs() } as Record<string, unknown>;
-    setJob(desk, piped);
-    desk.uploading.value += 1;
+    setJob(editor, piped);
+    editor.uploading.value += 1;
     try {
       const refs: Record<string, DataRef> = {};
       for (const [pipe, value] of Object.entries(piped)) {
         const name = inputName(pipe);
         if (name === null) continue;
         const before = known.get(name);
-        const ref = before !== undefined && before.value === value ? before.ref : await refOf(value, (blob) => inbox.store(blob));
+        const ref = before !== undefined && before.value === value ? before.ref : await refOf(value, (blob) => jobFiles.store(blob));
         known.set(name, { value, ref });
         if (ref !== null) refs[name] = ref;
       }
-      if (mine === turn && JSON.stringify(refs) !== JSON.stringify(desk.piped.peek())) desk.piped.value = refs;
+      if (mine === turn && JSON.stringify(refs) !== JSON.stringify(editor.piped.peek())) editor.piped.value = refs;
     } catch (error) {
-      inbox.problem.value = `What was piped in could not be taken: ${sentence(error)}`;
+      jobFiles.problem.value = `The values piped in could not be used: ${sentence(error)}`;
     } finally {
-      desk.uploading.value -= 1;
+      editor.uploading.value -= 1;
     }
   };
   return { take };
 }
 
-/** A definition that is piped in becomes the job, where the address allows it. */
-function setJob(desk: Desk, piped: Record<string, unknown>): void {
-  if (!desk.params.peek().allowSetJob) return;
+/** Replaces the job by a piped-in definition, if the URL allows it. */
+function setJob(editor: JobEditor, piped: Record<string, unknown>): void {
+  if (!editor.params.peek().allowSetJob) return;
   const job = definitionOf(piped["job"] ?? piped["metaframe/job"]);
-  if (job === null || JSON.stringify(job) === JSON.stringify(desk.params.peek().job)) return;
-  desk.edit("piped job", (draft) => ({ ...draft, job }));
+  if (job === null || JSON.stringify(job) === JSON.stringify(editor.params.peek().job)) return;
+  editor.edit("piped job", (draft) => ({ ...draft, job }));
 }
 
-/** Pipes out what a finished job left, once for each run, and takes back what an earlier one had. */
-function sendOutputs(frame: Metaframe, { desk, queue }: Joined): () => void {
+/** Pipes out the outputs of a finished job, once for each run, and removes those of an earlier job. */
+function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
   let sent = "";
   let names: string[] = [];
   return effect(() => {
-    const open = desk.open.value;
+    const open = editor.open.value;
     const job = open?.job.value ?? null;
     const result = open?.result.value ?? null;
-    if (open === null || job === null || job.state !== "Finished" || result === null || desk.id.value !== job.id) return;
-    const { allowSetJob, resolveRefs } = desk.params.value;
+    if (open === null || job === null || job.state !== "Finished" || result === null || editor.id.value !== job.id) return;
+    const { allowSetJob, resolveRefs } = editor.params.value;
     if (allowSetJob && open.log.next.value < (job.verdict?.lines ?? 0) && !open.endAsked) return;
     const run = `${job.id} ${job.queued} ${resolveRefs}`;
     if (sent === run) return;
@@ -111,8 +111,8 @@ function sendOutputs(frame: Metaframe, { desk, queue }: Joined): () => void {
     untracked(() => {
       void valuesOf(files, resolveRefs, queue, job.id).then(
         (values) => {
-          // Meanwhile it may have become another job: then these are nobody's files any more.
-          if (sent !== run || desk.id.peek() !== job.id) return;
+          // The page may show another job by now; then these outputs must not be piped out.
+          if (sent !== run || editor.id.peek() !== job.id) return;
           if (allowSetJob) values["job/result.json"] = resultOf(open, job, queue);
           const gone = names.filter((name) => !(name in values)).map((name) => [name, undefined] as const);
           names = Object.keys(values);
@@ -120,7 +120,7 @@ function sendOutputs(frame: Metaframe, { desk, queue }: Joined): () => void {
         },
         (error: unknown) => {
           sent = "";
-          desk.problem.value = `Its outputs could not be passed on: ${sentence(error)}`;
+          editor.problem.value = `The job's outputs could not be piped out: ${sentence(error)}`;
         },
       );
     });
@@ -140,7 +140,7 @@ async function valuesOf(
       continue;
     }
     const answer = await fetch(outputHref(queue, job, path));
-    if (!answer.ok) throw new Error(`${path} could not be fetched (status ${answer.status})`);
+    if (!answer.ok) throw new Error(`${path} could not be fetched (HTTP status ${answer.status})`);
     values[path] = await fileUrl(path.split("/").at(-1) ?? path, file.media_type ?? "application/octet-stream", await answer.blob());
   }
   return values;

@@ -1,21 +1,21 @@
 /**
- * What pages pipe to each other, as inputs of a job.
+ * Converts values that pages pipe to each other into inputs of a job.
  *
- * Values arrive as they are, or as marked `data:` strings, or as the objects that older pages made of bytes. A job has
- * refs: short ones hold the value, longer ones are sent to the hub and named by their sha256.
+ * Values arrive unconverted, as marked `data:` strings, or as the objects that older pages made of bytes. The inputs of
+ * a job are refs: a short ref contains the value, a longer value is uploaded to the hub and named by its sha256.
  */
 
 import { isObject } from "../job/address";
 import type { DataRef } from "../protocol/messages";
 
-/** Sends bytes to the hub and returns the ref that stands for them. */
+/** Uploads bytes to the hub and returns their ref. */
 export type Store = (blob: Blob) => Promise<DataRef>;
 
-/** Largest value that travels inside a definition, in bytes. */
+/** Largest value that is kept inside a definition, in bytes. */
 const INLINE = 4096;
 const TYPES = new Set(["utf8", "json", "base64", "url", "key"]);
 
-/** The ref of a piped value; null for one that says that there is none. */
+/** Converts a piped value to a ref; null for an empty value. */
 export async function refOf(value: unknown, store: Store): Promise<DataRef | null> {
   if (value === undefined || value === null) return null;
   if (typeof value === "string") return value.startsWith("data:") ? fromDataUrl(value, store) : text(value, store);
@@ -25,26 +25,26 @@ export async function refOf(value: unknown, store: Store): Promise<DataRef | nul
   if (ArrayBuffer.isView(value)) return bytes(new Blob([value as Uint8Array<ArrayBuffer>]), store);
   if (isRef(value)) return plainRef(value);
   if (isObject(value)) {
-    // Bytes as older pages wrote them: `{_s, _c, value}` and `{ref: "base64", c, value}`.
+    // Bytes in the forms of older pages: `{_s, _c, value}` and `{ref: "base64", c, value}`.
     const marked = (value["_s"] === true && value["_c"]) || (value["ref"] === "base64" && value["c"]);
     if (marked && typeof value["value"] === "string") return bytes(decoded(value["value"]), store);
   }
   return json(value, store);
 }
 
-/** Whether a value is a ref already. */
+/** Whether a value is already a ref. */
 export function isRef(value: unknown): value is DataRef {
   if (!isObject(value) || !("value" in value) || !TYPES.has(String(value["type"]))) return false;
   return Object.keys(value).every((name) => name === "value" || name === "type" || name === "hash");
 }
 
-/** The name of an input that a pipe of this name becomes; null for pipes that are no files. */
+/** The input name for a pipe; null for pipes that are not files. */
 export function inputName(pipe: string): string | null {
   const name = pipe.replace(/^\/+/, "");
   return name === "" || name === "job" || name === "metaframe/job" ? null : name;
 }
 
-/** A definition that came by a pipe: as an object, as JSON text, or as a ref to either. */
+/** Reads a piped-in definition: an object, JSON text, or a ref to either. */
 export function definitionOf(value: unknown): Record<string, unknown> | null {
   if (isRef(value)) return definitionOf(value.value);
   if (typeof value === "string") {
@@ -57,7 +57,7 @@ export function definitionOf(value: unknown): Record<string, unknown> | null {
   return isObject(value) ? value : null;
 }
 
-/** A file as pages pass it on: a `data:` string that says that it is a file, with its name and type. */
+/** Encodes a file as pages pipe it: a `data:` string with the file's name and type. */
 export async function fileUrl(name: string, mediaType: string, blob: Blob): Promise<string> {
   return `data:${mediaType};file=true;name=${encodeURIComponent(name)};lastModified=0;base64,${await base64(blob)}`;
 }
@@ -105,7 +105,7 @@ function decoded(text: string): Blob {
 async function base64(blob: Blob): Promise<string> {
   const all = new Uint8Array(await blob.arrayBuffer());
   let binary = "";
-  // In pieces: a call takes only so many arguments.
+  // In chunks, as the number of arguments of a call is limited.
   for (let at = 0; at < all.length; at += 8192) binary += String.fromCharCode(...all.subarray(at, at + 8192));
   return btoa(binary);
 }

@@ -1,9 +1,9 @@
-/** How long to wait before the next attempt: doubling, with full jitter, so that many pages do not return at once. */
+/** Waiting times between attempts to connect: doubling, with jitter, so that many pages do not return at once. */
 
 export interface BackoffOptions {
-  /** The longest first wait, in milliseconds. */
+  /** Longest wait before the first attempt, in milliseconds. */
   first: number;
-  /** The longest wait of all, in milliseconds. */
+  /** Longest wait before any attempt, in milliseconds. */
   most: number;
   random: () => number;
 }
@@ -21,7 +21,7 @@ export class Backoff {
     return this.#attempts;
   }
 
-  /** Milliseconds to wait now; each call counts as one more attempt. */
+  /** The next waiting time, in milliseconds; each call counts as one attempt. */
   next(): number {
     const { first, most, random } = this.#options;
     const ceiling = Math.min(most, first * 2 ** Math.min(this.#attempts, 20));

@@ -1,4 +1,4 @@
-/** Frames: a msgpack array of messages, so that many travel in one. */
+/** Encodes and decodes frames. A frame is a msgpack array of messages. */
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import type { Incoming, Outgoing } from "./messages";
@@ -6,20 +6,20 @@ import type { Incoming, Outgoing } from "./messages";
 const encoder = new Encoder({ ignoreUndefined: true });
 const decoder = new Decoder();
 
-/** One frame from messages. */
+/** Encodes messages as one frame. */
 export function encodeFrame(messages: readonly Outgoing[]): Uint8Array<ArrayBuffer> {
   return encoder.encode(messages);
 }
 
 /**
- * The messages of a frame, in order. What has no `type` is left out; types that this page does not know pass
- * through, and whoever reads them ignores them.
+ * Decodes the messages of a frame, in order. Values without a `type` are dropped; messages of unknown types are
+ * returned, and their readers ignore them.
  *
- * @throws {Error} the frame is not a msgpack array.
+ * @throws {Error} The frame is not a msgpack array.
  */
 export function decodeFrame(data: ArrayBuffer | Uint8Array): Incoming[] {
   const frame = decoder.decode(data);
-  if (!Array.isArray(frame)) throw new Error("a frame is an array of messages");
+  if (!Array.isArray(frame)) throw new Error("a frame must be an array of messages");
   return frame.filter(isMessage);
 }
 

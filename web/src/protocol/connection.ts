@@ -1,8 +1,9 @@
 /**
- * One websocket to a queue that comes back by itself.
+ * A websocket connection to a queue that reconnects by itself.
  *
- * It says hello and resumes where it was, keeps the connection proved alive, matches answers to requests, and sends
- * all that one turn of the event loop says in one frame. What the messages mean is not known here.
+ * The connection says hello and resumes from the last change it saw, detects a silent hub by heartbeats, matches
+ * answers to requests, and sends all messages of one turn of the event loop in one frame. It does not interpret
+ * messages.
  */
 
 import { Backoff } from "./backoff";
@@ -22,26 +23,26 @@ import {
 } from "./messages";
 
 export type Status =
-  /** `failures`: attempts in a row that have failed before this one. */
+  /** `failures`: number of failed attempts in a row before this one. */
   | { kind: "connecting"; failures: number }
   | { kind: "open"; hub: string }
-  /** Waiting to try again at `retryAt` (this machine's clock, ms) after `failures` attempts in a row. */
+  /** Waiting to reconnect at `retryAt`, in milliseconds of this machine's clock, after `failures` attempts in a row. */
   | { kind: "waiting"; retryAt: number; failures: number }
-  /** Given up: `why` says what a person can do. */
+  /** Closed for good; `why` is a sentence that says what a person can do. */
   | { kind: "closed"; why: string };
 
 export interface ConnectionOptions {
   /** `wss://host/q/<queue>/client`. */
   url: string;
   agent: string;
-  /** What is pushed: every change of the queue, or only those of jobs that are followed. */
+  /** The changes that the hub pushes: all of the queue, or only those of followed jobs. */
   follow?: "queue" | "jobs";
   onStatus: (status: Status) => void;
   /** Called for each welcome, before any push that follows it. */
   onWelcome: (welcome: Welcome) => void;
-  /** Called with what came in one frame, in order. */
+  /** Called with the pushes of one frame, in order. */
   onPush: (pushes: Push[]) => void;
-  /** An error that belongs to no request. */
+  /** Called with an error that belongs to no request. */
   onError?: (error: RequestError) => void;
   socket?: (url: string, subprotocol: string) => WebSocket;
   backoff?: Backoff;
@@ -53,11 +54,13 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Milliseconds for a connection to reach its welcome. */
+/** Longest time from the start of a connection to its welcome, in milliseconds. */
 const OPENING_MS = 10_000;
-/** Milliseconds that a request may take unless it says otherwise. */
+/** Default time limit of a request, in milliseconds. */
 const ANSWER_MS = 20_000;
+/** Most messages in one frame. */
 const FRAME_MESSAGES = 500;
+/** The `readyState` of an open socket. */
 const OPEN = 1;
 
 export class Connection {
@@ -80,7 +83,7 @@ export class Connection {
     this.#backoff = options.backoff ?? new Backoff();
   }
 
-  /** Starts to connect; from then on it stays connected until `close`. */
+  /** Connects, and reconnects after every loss until `close`. */
   open(): void {
     if (this.#socket !== null || this.#done) return;
     clearTimeout(this.#timer);
@@ -90,20 +93,20 @@ export class Connection {
       const make = this.#options.socket ?? ((url, subprotocol) => new WebSocket(url, subprotocol));
       socket = make(this.#options.url, SUBPROTOCOL);
     } catch {
-      this.#giveUp("This address is no hub's. Check the link.");
+      this.#giveUp("This URL does not belong to a hub. Check the link.");
       return;
     }
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#sayHello();
     socket.onmessage = (event) => this.#receive(socket, event.data);
-    // An error is always followed by a close, which says all that there is to know.
+    // Every error event is followed by a close event, which has all the information.
     socket.onerror = () => undefined;
     socket.onclose = (event) => this.#lost(socket, event.code);
     this.#timer = setTimeout(() => this.#drop(socket), OPENING_MS);
   }
 
-  /** Ends it for good. */
+  /** Closes the connection for good. */
   close(): void {
     this.#done = true;
     clearTimeout(this.#timer);
@@ -114,7 +117,7 @@ export class Connection {
     socket?.close(1000);
   }
 
-  /** Looks at once whether the hub is there: after sleep, when the network is back, when a person asks. */
+  /** Checks the connection now: after sleep, when the network is back, or when a person asks. */
   nudge(): void {
     if (this.#done) return;
     if (this.#socket === null) this.open();
@@ -125,10 +128,10 @@ export class Connection {
   }
 
   /**
-   * Asks the hub something.
+   * Sends a request to the hub and waits for the answer.
    *
-   * @param deadline milliseconds to wait for the answer.
-   * @throws {RequestError} it was refused, not answered in time, or the connection is not there.
+   * @param deadline Longest wait for the answer, in milliseconds.
+   * @throws {RequestError} The hub refused the request, did not answer in time, or is not connected.
    */
   request<T extends RequestType>(type: T, ask: Ask<T>, deadline: number = ANSWER_MS): Promise<Answer<T>> {
     if (!this.#welcomed) return Promise.reject(notConnected());
@@ -209,7 +212,7 @@ export class Connection {
           this.#refused(message);
           break;
         default: {
-          // The promise of an answer resolves in a later microtask, so what was pushed before it goes first.
+          // The promise of an answer resolves in a later microtask; earlier pushes must be handed over first.
           const waiting = this.#take(message.ref);
           if (waiting === undefined) break;
           if (pushes.length > 0) this.#options.onPush(pushes);
@@ -223,12 +226,12 @@ export class Connection {
 
   #welcome(socket: WebSocket, welcome: Welcome): void {
     if (welcome.protocol !== PROTOCOL_VERSION) {
-      this.#giveUp("This page is of another version than the hub. Reload the page.");
+      this.#giveUp("This page and the hub have different versions. Reload the page.");
       return;
     }
     this.#backoff.succeeded();
     this.#heartbeat = welcome.heartbeat ?? 10_000;
-    // What was missed follows with its own seqs; until it came, a resume starts from where we really are.
+    // Missed changes follow with their own seqs. Until they arrive, a resume must start from the last change seen.
     const seen = this.#resume;
     this.#resume =
       welcome.recovered === true && seen !== null && seen.epoch === welcome.epoch
@@ -240,7 +243,7 @@ export class Connection {
     this.#beat(socket);
   }
 
-  /** Says something each heartbeat, and expects to hear something by the next one but one. */
+  /** Sends a ping every heartbeat, and drops the connection after 2.5 heartbeats without a message. */
   #beat(socket: WebSocket): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -276,7 +279,7 @@ export class Connection {
     return waiting;
   }
 
-  /** Leaves a socket that is silent, without waiting for its closing handshake. */
+  /** Abandons a silent socket without waiting for its closing handshake. */
   #drop(socket: WebSocket): void {
     if (socket !== this.#socket) return;
     socket.onclose = null;

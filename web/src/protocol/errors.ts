@@ -1,6 +1,6 @@
-/** What can go wrong on the way to the hub, each with a sentence for a person. */
+/** Errors of requests and connections, each with a sentence for a person. */
 
-/** The hub refused a request, or the request never got its answer. */
+/** A request that the hub refused or did not answer. */
 export class RequestError extends Error {
   constructor(
     readonly code: string,
@@ -17,7 +17,7 @@ export class RequestError extends Error {
 export const notConnected = () =>
   new RequestError(
     "connection_failed",
-    "The hub is not connected, so nothing was sent. Try again when the connection is back.",
+    "The page is not connected to the hub, so nothing was sent. Try again when the connection is back.",
     null,
     true,
   );
@@ -25,7 +25,7 @@ export const notConnected = () =>
 export const connectionLost = () =>
   new RequestError(
     "connection_failed",
-    "The connection broke before the hub answered, so it is not known whether it was done. Look at the job's state before you try again.",
+    "The connection broke before the hub answered, so the request may or may not have been carried out. Check the job's state before you try again.",
     null,
     true,
   );
@@ -33,20 +33,20 @@ export const connectionLost = () =>
 export const noAnswer = (seconds: number) =>
   new RequestError("timed_out", `The hub did not answer within ${seconds} seconds. Try again.`, null, true);
 
-/** The close codes after which trying again can't help, with what to do. */
+/** Close codes after which reconnecting can't help, each with a remedy. */
 const FINAL: Readonly<Record<number, string>> = {
-  4000: "This page and the hub speak different protocols. Reload the page; if that does not help, update the hub.",
-  4001: "This page is of another version than the hub. Reload the page.",
-  4007: "This link does not give the right to watch the queue. Ask for another one.",
-  4008: "This is not a queue name: one has 1 to 128 letters, digits, dots, '_' or '-'. Check the link.",
+  4000: "This page and the hub use different protocols. Reload the page. If that does not help, update the hub.",
+  4001: "This page and the hub have different versions. Reload the page.",
+  4007: "This link does not allow you to watch the queue. Ask for another link.",
+  4008: "This is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link.",
 };
 
-/** Why a close code is final, in a sentence; undefined when connecting again may help. */
+/** The sentence for a final close code; undefined when reconnecting may help. */
 export function finalSentence(code: number): string | undefined {
   return FINAL[code];
 }
 
-/** The sentence of any thrown thing. */
+/** The sentence for any thrown value. */
 export function sentence(error: unknown): string {
   if (error instanceof RequestError && error.field !== null) return `${capital(error.message)} (${error.field})`;
   return error instanceof Error ? capital(error.message) : "Something went wrong. Reload the page and try again.";

@@ -1,7 +1,7 @@
 /**
- * The messages of the native protocol, version 1, as far as the page uses them. They mirror the hub's models: a
- * message is a map with a `type`, a field that has its default value is left out, times are epoch milliseconds,
- * durations milliseconds and sizes bytes.
+ * The messages of the native protocol, version 1, that the page uses. They mirror the hub's models: a message is a map
+ * with a `type`, and fields with their default value are left out. Times are in milliseconds since the epoch, durations
+ * in milliseconds, sizes in bytes.
  */
 
 export const PROTOCOL_VERSION = 1;
@@ -53,7 +53,7 @@ export interface Definition {
   requirements?: { cpus?: number; gpus?: number; maxDuration?: string; memory?: string };
 }
 
-/** What a list shows of a definition. */
+/** The parts of a definition that a list shows. */
 export interface Summary {
   image?: string;
   build?: string;
@@ -76,7 +76,7 @@ export interface Verdict {
   duration?: number;
 }
 
-/** Where a job is now. Complete each time but for `summary`; the newest `rev` replaces all older ones. */
+/** The current state of a job. It is complete except for `summary`; the highest `rev` replaces all lower ones. */
 export interface JobState {
   id: string;
   rev: number;
@@ -89,7 +89,7 @@ export interface JobState {
   worker?: string;
   namespaces?: string[];
   priority?: number;
-  /** Seq of the first log line of this run: seqs go on growing when a job is run again. */
+  /** Seq of the first log line of this run; seqs keep growing when a job runs again. */
   log_start?: number;
   verdict?: Verdict | null;
   summary?: Summary | null;
@@ -115,7 +115,7 @@ export const STDOUT = 0;
 export const STDERR = 1;
 export const SYSTEM = 2;
 
-/** `[seq, time, stream, text, phase]`; `seq` counts from 0 over all attempts of a run. */
+/** A log line: `[seq, time, stream, text, phase]`. Seqs count from 0 over all attempts of a run. */
 export type WireLine = [seq: number, time: number, stream: number, text: string, phase?: Phase];
 
 export interface WorkerState {
@@ -145,34 +145,34 @@ export interface Counts {
   workers?: number;
 }
 
-/** The last change that this client has seen. */
+/** The last change that this page has seen. */
 export interface Resume {
   epoch: string;
   seq: number;
 }
 
-/** Why a job is where it is. */
+/** The reason for a job's current state. */
 export interface Explanation {
   job: string;
   state: State;
   sentence: string;
-  /** Connected workers that could run it when they are free. */
+  /** Number of connected workers that could run the job when they are free. */
   able?: number;
   workers?: number;
-  /** Jobs before it; more than these when `beyond`. */
+  /** Number of jobs ahead of it; a lower bound when `beyond`. */
   position?: number | null;
   beyond?: boolean;
   waiting_for?: string;
 }
 
-/** One thing that is wrong with a definition. */
+/** One problem of a definition. */
 export interface Problem {
-  /** Where, such as `definition.requirements.memory`. */
+  /** Path of the field, such as `definition.requirements.memory`. */
   field: string;
   message: string;
 }
 
-/** What submitting a definition would meet. */
+/** The expected outcome of submitting a definition. */
 export interface Validated {
   id: string;
   ok: boolean;
@@ -183,13 +183,13 @@ export interface Validated {
   known?: State | null;
 }
 
-/** What is missing of a blob, and how to send it. */
+/** The missing parts of a blob, and instructions to upload them. */
 export interface BlobTicket {
   sha256: string;
   exists?: boolean;
-  /** All of it came and is being verified. */
+  /** Whether all bytes have arrived and are being verified. */
   pending?: boolean;
-  /** What came was not what its name says. */
+  /** Reason why the blob was refused, such as bytes that do not match its name. */
   refused?: string;
   url?: string;
   method?: string;
@@ -227,7 +227,7 @@ export interface Hello {
   resume?: Resume;
 }
 
-/** Every request with its answer; the `ref` is the connection's affair. */
+/** Every request with its answer; the connection adds the `ref`. */
 export interface Requests {
   submit: {
     ask: {
@@ -235,7 +235,7 @@ export interface Requests {
       reuse?: "cached" | "never";
       follow?: boolean;
       namespace?: string;
-      /** Milliseconds that it may run, besides what the definition says. */
+      /** Time limit in milliseconds, in addition to the limit in the definition. */
       time_limit?: number;
       callbacks?: { queued?: { url: string; payload?: unknown }; finished?: { url: string; payload?: unknown } };
     };
@@ -287,7 +287,7 @@ export interface Welcome {
   time: number;
   heartbeat?: number;
   recovered?: boolean;
-  /** What a person who names no image probably means. */
+  /** The image for jobs that name none. */
   default_image?: string;
   counts?: Counts;
 }
@@ -306,7 +306,7 @@ export interface CountsChanged {
   type: "counts";
   counts: Counts;
 }
-/** How far the present phase of a followed job is; told now and then, and not kept. */
+/** Progress of a followed job's current phase; sent from time to time and not stored. */
 export interface PhaseProgress {
   type: "progress";
   job: string;
@@ -314,7 +314,7 @@ export interface PhaseProgress {
   phase: Phase;
   done: number;
   total: number;
-  /** `bytes`, or what is counted. */
+  /** Unit of `done` and `total`: `bytes`, or the counted things. */
   unit?: string;
 }
 export interface LogLines {
@@ -324,7 +324,7 @@ export interface LogLines {
   gap?: number | null;
 }
 
-/** What the hub says unasked. */
+/** A message that the hub sends without a request. */
 export type Push = Changed | WorkerChanged | CountsChanged | PhaseProgress | LogLines;
 
 export type Incoming = Welcome | Push | Ping | Pong | ErrorMessage | Answer<RequestType>;

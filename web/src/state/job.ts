@@ -1,4 +1,4 @@
-/** A job as the page holds it: the newest state known, with every default filled in. */
+/** A job's newest known state, with all defaults filled in. */
 
 import type { Definition, JobState, Phase, State, Summary, Verdict } from "../protocol/messages";
 
@@ -19,7 +19,7 @@ export interface Job {
   readonly summary: Summary | null;
 }
 
-/** The job that a message describes; the summary from before stays when the message has none. */
+/** Converts a message to a job; the previous summary is kept when the message has none. */
 export function jobFrom(wire: JobState, before?: Job): Job {
   return {
     id: wire.id,
@@ -39,7 +39,7 @@ export function jobFrom(wire: JobState, before?: Job): Job {
   };
 }
 
-/** What a list shows of a definition, for when the hub's own summary was not sent. */
+/** Summarizes a definition for a list, in case the hub did not send a summary. */
 export function summaryOf(definition: Definition): Summary {
   const { command, build } = definition;
   return {
@@ -50,7 +50,7 @@ export function summaryOf(definition: Definition): Summary {
   };
 }
 
-/** Milliseconds that the job has run so far or ran; null before it started. */
+/** Run time so far or in total, in milliseconds; null before the job started. */
 export function runTime(job: Job, now: number): number | null {
   if (job.started === 0) return null;
   if (job.state === "Running") return Math.max(0, now - job.started);
@@ -59,7 +59,7 @@ export function runTime(job: Job, now: number): number | null {
   return job.finished > 0 ? Math.max(0, job.finished - job.started) : null;
 }
 
-/** Milliseconds that the job waited or is waiting for a worker; null when that is not known. */
+/** Waiting time so far or in total, in milliseconds; null when it is not known. */
 export function waitTime(job: Job, now: number): number | null {
   if (job.queued === 0) return null;
   if (job.state === "Queued") return Math.max(0, now - job.queued);

@@ -1,14 +1,15 @@
 /**
- * One queue as this page knows it: jobs, workers and counts, each a signal, so that a change costs what it changes.
+ * The page's copy of one queue: jobs, workers and counts. Each is a signal, so that a change redraws only the parts
+ * that depend on it.
  *
- * Pure: messages go in, signals change. Who asks the hub and when is the session's affair.
+ * The store does no I/O: it applies messages to signals. The session sends the requests.
  */
 
 import { batch, type Signal, signal } from "@preact/signals";
 import type { Counts, JobState, Push, WorkerState } from "../protocol/messages";
 import { type Job, jobFrom } from "./job";
 
-/** Most jobs that are listed; the table says so when there are more. */
+/** Most jobs in the list; the table says when there are more. */
 export const KEPT = 50_000;
 
 export class QueueStore {
@@ -16,29 +17,28 @@ export class QueueStore {
   readonly order: Signal<readonly string[]> = signal([]);
   readonly workers: Signal<readonly WorkerState[]> = signal([]);
   readonly counts: Signal<Required<Counts>> = signal({ queued: 0, running: 0, finished: 0, workers: 0 });
-  /** Whether the first page of jobs has come. */
+  /** Whether the first page of jobs has arrived. */
   readonly listed: Signal<boolean> = signal(false);
-  /** The cursor of the next older page; null when all jobs are here. */
+  /** The cursor of the next older page; null when there is none to load. */
   readonly next: Signal<number | null> = signal(null);
-  /** Whether older jobs than the listed ones exist in the hub. */
+  /** Whether the hub has jobs older than the listed ones. */
   readonly more: Signal<boolean> = signal(false);
-
-  /** Whether older jobs exist that this list has no room for. */
+  /** Whether the list has reached its limit, so that older jobs are left out. */
   readonly full: Signal<boolean> = signal(false);
 
   readonly #jobs = new Map<string, Signal<Job>>();
-  /** The job that is open: it is kept current whether it is listed or not. */
+  /** Id of the open job, which is kept up to date even if it is not listed. */
   pinned: string | null = null;
   /** Ids that are in `order`. */
   readonly #listedIds = new Set<string>();
   readonly #workers = new Map<string, WorkerState>();
 
-  /** The job of that id as far as it is known. */
+  /** The job with this id, if it is known. */
   job(id: string): Signal<Job> | undefined {
     return this.#jobs.get(id);
   }
 
-  /** Applies pushes in the order they came, and tells the screen once. */
+  /** Applies pushes in order, in one batch of signal changes. */
   apply(pushes: readonly Push[]): void {
     batch(() => {
       const fresh: string[] = [];
@@ -65,7 +65,7 @@ export class QueueStore {
     });
   }
 
-  /** Takes what an answer says of one job, without listing it. */
+  /** Updates a job from an answer, without adding it to the list. */
   learn(wire: JobState): Signal<Job> {
     const known = this.#jobs.get(wire.id);
     if (known === undefined) {
@@ -78,7 +78,7 @@ export class QueueStore {
     return known;
   }
 
-  /** Takes a page of jobs, newest first; returns how many of them were new to the list. */
+  /** Adds a page of jobs, newest first; returns how many were new to the list. */
   addPage(jobs: readonly JobState[], next: number | null): number {
     return batch(() => {
       const fresh: string[] = [];
@@ -94,14 +94,14 @@ export class QueueStore {
     });
   }
 
-  /** Starts over with the newest page: what was known before may be of another life of the hub. */
+  /** Replaces the list by the newest page; earlier state may be outdated after a restart of the hub. */
   replace(jobs: readonly JobState[], next: number | null): void {
     batch(() => {
       const before = new Map(this.#jobs);
       this.#jobs.clear();
       this.#listedIds.clear();
       for (const wire of jobs) {
-        // A row that is on the screen keeps its signal.
+        // A drawn row depends on its signal, so the signal is kept.
         const known = before.get(wire.id);
         if (known !== undefined) {
           known.value = jobFrom(wire, known.value);
@@ -125,7 +125,7 @@ export class QueueStore {
     this.#showWorkers();
   }
 
-  /** The name that people know a worker by, for the id that jobs carry. */
+  /** The name of the worker with this id; the id itself if it is not known. */
   workerName(id: string): string {
     return this.workers.value.find((worker) => worker.id === id)?.name || id;
   }
@@ -142,13 +142,13 @@ export class QueueStore {
       gone.delete(wire.id);
       if (this.#belongs(wire)) fresh.push(wire.id);
     } else if (queuedBefore !== job.queued) {
-      // A new run of a known job: it moves to its new place.
+      // A new run of a known job moves it in the list.
       gone.add(wire.id);
       fresh.push(wire.id);
     }
   }
 
-  /** A job older than the oldest listed one waits for its page. */
+  /** Whether a job belongs in the list; one older than the listed ones comes with its page. */
   #belongs(wire: JobState): boolean {
     if (wire.state === "Removed") return false;
     if (!this.more.value) return true;
@@ -165,7 +165,11 @@ export class QueueStore {
     return this.#jobs.get(id)?.value.queued ?? 0;
   }
 
-  /** @param ahead whether a fresh job goes before a listed one of the same time. */
+  /**
+   * Adds and removes jobs in the list.
+   *
+   * @param ahead Whether a fresh job goes before a listed job of the same time.
+   */
   #reorder(fresh: readonly string[], gone: ReadonlySet<string>, ahead: boolean): void {
     const kept = gone.size === 0 ? this.order.value : this.order.value.filter((id) => !gone.has(id));
     for (const id of gone) {
@@ -182,7 +186,7 @@ export class QueueStore {
         if (id !== this.pinned) this.#jobs.delete(id);
       }
       order = order.slice(0, KEPT);
-      // The cursor points below what was let go; the list ends here.
+      // The cursor is below the jobs that were dropped, so the list must end here.
       this.next.value = null;
       this.more.value = true;
       this.full.value = true;
@@ -205,7 +209,7 @@ export class QueueStore {
   }
 }
 
-/** Two lists in order as one; of equals, those of `added` go first when `ahead`. */
+/** Merges two sorted lists; among equals, those of `added` go first when `ahead`. */
 function merge(
   kept: readonly string[],
   added: readonly string[],

@@ -1,4 +1,4 @@
-/** Small choices (yes or no) of a person, kept by the browser where it keeps anything; a frame may be refused that. */
+/** Yes-or-no choices of a person, stored by the browser if it allows that; a frame may not. */
 
 import { type Signal, signal } from "@preact/signals";
 
@@ -14,7 +14,7 @@ export function remembered(name: string, otherwise: boolean): Signal<boolean> {
     try {
       localStorage.setItem(key, JSON.stringify(value));
     } catch {
-      // Then it lasts as long as the page.
+      // Without storage the choice lasts as long as the page.
     }
   });
   return made;

@@ -1,7 +1,7 @@
-/** A queue's figures over time: one sample a second, bounded, with the medians of what finished since the last. */
+/** Samples of a queue's counts over time, with the median wait and run time of newly finished jobs. */
 
 export interface Sample {
-  /** The hub's time in milliseconds. */
+  /** The hub's time, in milliseconds since the epoch. */
   time: number;
   queued: number;
   running: number;
@@ -15,24 +15,27 @@ export interface Over {
   run: number | null;
 }
 
-/** Samples that are kept: ten minutes. */
+/** Number of samples kept, one a second: ten minutes. */
 const KEPT = 600;
-/** Finished jobs that are remembered as counted. */
+/** Number of finished jobs remembered as already counted. */
 const SEEN = 5000;
 
 export class Samples {
-  /** Seconds. */
+  /** Times of the samples, in seconds since the epoch. */
   readonly times: number[] = [];
   readonly queued: number[] = [];
   readonly running: number[] = [];
+  /** Jobs finished per second. */
   readonly rate: (number | null)[] = [];
+  /** Median waiting times, in milliseconds. */
   readonly wait: (number | null)[] = [];
+  /** Median run times, in milliseconds. */
   readonly run: (number | null)[] = [];
   #before: Sample | null = null;
   #finished = 0;
   #seen = new Set<string>();
 
-  /** The queue's total of finished jobs has become this. */
+  /** Records the queue's current total of finished jobs. */
   counted(finished: number): void {
     this.#finished = finished;
   }
@@ -48,7 +51,7 @@ export class Samples {
     this.queued.push(sample.queued);
     this.running.push(sample.running);
     this.rate.push(seconds > 0 ? Math.max(0, more / seconds) : null);
-    // What had finished before anyone looked says nothing of now.
+    // Jobs that finished before the first sample say nothing about the present.
     const now = before === null ? [] : fresh;
     this.wait.push(median(now.map(({ wait }) => wait)));
     this.run.push(median(now.map(({ run }) => run)));

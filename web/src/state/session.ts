@@ -1,5 +1,5 @@
 /**
- * What a page does with one queue: it holds the connection, fills the store, and follows the job that is open.
+ * The session of a page with one queue: it owns the connection, fills the store, and follows the open job.
  */
 
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
@@ -19,9 +19,9 @@ import type {
   Welcome,
 } from "../protocol/messages";
 import { hubNow, setHubTime } from "./clock";
-import { FrameQueue, type Schedule } from "./frame";
+import { FrameBatcher, type Schedule } from "./frame-batcher";
 import { type Job, summaryOf } from "./job";
-import { JobLog } from "./log";
+import { JobLog } from "../log/job-log";
 import { QueueStore } from "./queue";
 
 export interface OpenJob {
@@ -30,19 +30,19 @@ export interface OpenJob {
   readonly definition: Signal<Definition | null>;
   readonly result: Signal<Result | null>;
   readonly log: JobLog;
-  /** Why the job can't be shown; null when it can. */
+  /** The reason why the job can't be shown; null when it can. */
   readonly problem: Signal<string | null>;
-  /** The hub was asked, and the queue has no such job. */
+  /** Whether the hub answered that the queue has no such job. */
   readonly unknown: Signal<boolean>;
-  /** Why the job waits, as the hub last said it. */
+  /** The hub's latest explanation why the job waits. */
   readonly explanation: Signal<Explanation | null>;
-  /** The phases that this page saw begin, with the hub's time. */
+  /** The phases that began while this page watched, with the hub's time. */
   readonly phases: Signal<readonly PhaseStart[]>;
-  /** How far its present phase is, when its worker says so. */
+  /** Progress of the current phase, if the worker reports it. */
   readonly progress: Signal<PhaseProgress | null>;
-  /** The `queued` time of the run whose log is held. */
+  /** The `queued` time of the run whose log is loaded. */
   run: number | null;
-  /** The end of the log was asked for, and the hub has no more of it. */
+  /** Whether the hub answered that it has no more of the log. */
   endAsked: boolean;
 }
 
@@ -51,7 +51,7 @@ export interface PhaseStart {
   readonly at: number;
 }
 
-/** How far the open job's phase is; null when nobody said so of this phase of this attempt. */
+/** Progress of the open job's phase; null when none was reported for this phase of this attempt. */
 export function progressOf(open: OpenJob): PhaseProgress | null {
   const job = open.job.value;
   const said = open.progress.value;
@@ -60,50 +60,51 @@ export function progressOf(open: OpenJob): PhaseProgress | null {
 
 export interface SessionOptions {
   url: string;
-  /** `jobs` for a page of one job: what the rest of a busy queue does costs it nothing. */
+  /** `jobs` for the page of one job, which then receives no other changes of a busy queue. */
   follow?: "queue" | "jobs";
   socket?: ConnectionOptions["socket"];
   backoff?: ConnectionOptions["backoff"];
   schedule?: Schedule;
 }
 
-/** Jobs that are asked for at once; the table draws those in sight. */
+/** Number of jobs in one page of a list. */
 const PAGE = 200;
+/** Number of lines in one page of a log. */
 const LOG_PAGE = 10_000;
-/** Milliseconds without a line after which the end of a finished job's log is asked for. */
+/** Time without a line after which the end of a finished job's log is requested, in milliseconds. */
 const END_MS = 1000;
 
 export class Session {
   readonly store = new QueueStore();
   readonly status: Signal<Status> = signal({ kind: "connecting", failures: 0 });
-  /** What the hub said that belongs to no request, or why the lists can't be loaded. */
+  /** An error that belongs to no request, or the reason why the lists can't be loaded. */
   readonly problem: Signal<string | null> = signal(null);
   readonly opened: Signal<OpenJob | null> = signal(null);
-  /** What the hub runs a job in that names no image; empty when it has no such image. */
+  /** The hub's default image for jobs that name none; empty when there is none. */
   readonly defaultImage: Signal<string> = signal("");
-  /** Whether the hub listens now. */
+  /** Whether the hub is connected. */
   readonly online: ReadonlySignal<boolean> = computed(() => this.status.value.kind === "open");
 
   readonly #follows: "queue" | "jobs";
   readonly #connection: Connection;
-  readonly #frames: FrameQueue<Push>;
-  /** Counts welcomes: an answer that belongs to an earlier connection is dropped. */
+  readonly #batcher: FrameBatcher<Push>;
+  /** Number of welcomes; an answer from an earlier connection is dropped. */
   #life = 0;
   #repairing = false;
   readonly #asked = new Set<string>();
 
   constructor(options: SessionOptions) {
     this.#follows = options.follow ?? "queue";
-    this.#frames = new FrameQueue((pushes) => this.#apply(pushes), options.schedule);
+    this.#batcher = new FrameBatcher((pushes) => this.#apply(pushes), options.schedule);
     this.#connection = new Connection({
       url: options.url,
-      agent: "asman-page/0.1",
+      agent: `asman-page/${__ASMAN_VERSION__}`,
       follow: this.#follows,
       onStatus: (status) => {
         this.status.value = status;
       },
       onWelcome: (welcome) => void this.#welcome(welcome),
-      onPush: (pushes) => this.#frames.push(pushes),
+      onPush: (pushes) => this.#batcher.push(pushes),
       onError: (error) => {
         this.problem.value = sentence(error);
       },
@@ -120,7 +121,7 @@ export class Session {
     this.#connection.close();
   }
 
-  /** Tries again now. */
+  /** Checks the connection, or reconnects, now. */
   nudge(): void {
     this.#connection.nudge();
   }
@@ -130,48 +131,48 @@ export class Session {
     while (!this.store.full.value) {
       const before = this.store.next.value;
       const page = await this.#connection.request("list", { limit: PAGE, ...(before === null ? {} : { before }) });
-      this.#frames.flush();
+      this.#batcher.flush();
       const added = this.store.addPage(page.jobs, page.next ?? null);
       if (added > 0 || this.store.next.value === null) return;
     }
   }
 
-  /** Asks the hub something that changes nothing here. */
+  /** Sends a request whose answer does not change the store. */
   ask<T extends RequestType>(type: T, ask: Ask<T>): Promise<Answer<T>> {
     return this.#connection.request(type, ask);
   }
 
-  /** Runs a job, joins the run that exists, or finds its result. */
+  /** Submits a job: it runs, joins the existing run, or is answered with the existing result. */
   async submit(definition: Definition, how: Omit<Ask<"submit">, "definition" | "follow"> = {}): Promise<Answer<"submit">> {
     const answer = await this.#connection.request("submit", { ...how, definition, follow: false });
     this.#took(answer.job);
     const open = this.opened.peek();
-    // A queue's changes come by themselves; a page of one job follows the run it began.
+    // The page of a queue receives all changes; the page of one job must follow the run that it started.
     if (open !== null && open.id === answer.job.id && this.#follows === "jobs") void this.#follow(open);
     return answer;
   }
 
-  /** Stops the job if it runs, and forgets it and its result. */
+  /** Deletes a job and its result; a running job is cancelled first. */
   async remove(id: string): Promise<void> {
     await this.#connection.request("delete", { job: id });
-    this.#frames.flush();
+    this.#batcher.flush();
     const open = this.opened.peek();
     if (open?.id === id) this.#forget(open);
   }
 
-  /** Asks why the open job waits. */
+  /** Fetches the explanation why the open job waits. */
   async explain(open: OpenJob): Promise<void> {
     const answer = await this.#connection.request("explain", { job: open.id });
     if (this.opened.peek() === open) open.explanation.value = answer;
   }
 
-  /** Looks again at the open job: a page that follows one job is not told of a new run of a finished one. */
+  /** Reloads the open job: the page of one job is not notified of a new run of a finished job. */
   refresh(): void {
     const open = this.opened.peek();
     if (open !== null && this.online.peek()) void this.#follow(open);
   }
 
-  /** Stops a job for everyone who holds it; whether there was anything to stop. */
+  /** Cancels a job in all namespaces; returns whether there was anything to cancel. */
   async cancel(id: string): Promise<boolean> {
     const answer = await this.#connection.request("cancel", { job: id, namespace: "*" });
     this.#took(answer.job);
@@ -179,7 +180,7 @@ export class Session {
   }
 
   #took(job: JobState): void {
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.apply([{ type: "changed", seq: 0, job }]);
     if (this.opened.peek()?.id === job.id) {
       this.store.learn(job);
@@ -187,7 +188,7 @@ export class Session {
     }
   }
 
-  /** Fetches what a list shows of a job whose summary has not come by itself. */
+  /** Fetches the summary of a job that was announced without one. */
   wantSummary(id: string): void {
     if (this.#asked.has(id) || this.status.value.kind !== "open") return;
     this.#asked.add(id);
@@ -199,7 +200,7 @@ export class Session {
     );
   }
 
-  /** Opens one job: its definition, result and log, kept current until another is opened. */
+  /** Opens a job: its definition, result and log are kept up to date until another job is opened. */
   open(id: string): OpenJob {
     const before = this.opened.peek();
     if (before?.id === id) return before;
@@ -231,7 +232,7 @@ export class Session {
     if (open === null) return;
     this.opened.value = null;
     this.store.pinned = null;
-    // The queue's changes keep coming; only the log ends. A connection that is gone follows nothing anyway.
+    // Only the log ends; the queue's changes keep coming. A lost connection follows nothing, so errors are ignored.
     this.#connection.request("unfollow", { job: open.id }).catch(() => undefined);
   }
 
@@ -251,7 +252,7 @@ export class Session {
       await Promise.all(tasks);
       if (life === this.#life) this.problem.value = null;
     } catch (error) {
-      // A connection that broke meanwhile is told by its own state.
+      // A connection that broke in the meantime is reported by `status`.
       if (life === this.#life && this.status.peek().kind === "open") this.problem.value = sentence(error);
     }
   }
@@ -259,7 +260,7 @@ export class Session {
   async #loadJobs(life: number): Promise<void> {
     const page = await this.#connection.request("list", { limit: PAGE });
     if (life !== this.#life) return;
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.replace(page.jobs, page.next ?? null);
     if (page.counts !== undefined) this.store.setCounts(page.counts);
     this.#look();
@@ -268,11 +269,11 @@ export class Session {
   async #loadWorkers(life: number): Promise<void> {
     const page = await this.#connection.request("workers", {});
     if (life !== this.#life) return;
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.replaceWorkers(page.workers);
   }
 
-  /** Asks for the job and its log from where it stands. */
+  /** Requests the job, and its log from the next expected line. */
   async #follow(open: OpenJob): Promise<void> {
     try {
       await Promise.all([this.#followLog(open, open.log.next.peek()), this.#get(open)]);
@@ -313,7 +314,7 @@ export class Session {
   }
 
   #learn(open: OpenJob, wire: JobState): void {
-    this.#frames.flush();
+    this.#batcher.flush();
     this.store.learn(wire);
     if (this.opened.peek() === open) this.#look();
   }
@@ -324,7 +325,7 @@ export class Session {
       this.store.apply(pushes);
       return;
     }
-    // What concerns the open job is taken in order, so that a new run's lines never mix with the old one's.
+    // Pushes of the open job are applied in order, so that lines of a new run never mix with those of the old run.
     batch(() => {
       let from = 0;
       pushes.forEach((push, at) => {
@@ -343,7 +344,7 @@ export class Session {
     void this.#repair(open);
   }
 
-  /** Brings the open job up to what the store knows of it. */
+  /** Updates the open job from the store. */
   #look(): void {
     const open = this.opened.peek();
     const job = open === null ? undefined : this.store.job(open.id)?.peek();
@@ -378,19 +379,19 @@ export class Session {
   #sawPhase(open: OpenJob, job: Job): void {
     if (job.state === "Queued") open.phases.value = [];
     if (job.state !== "Running" || job.phase === null || open.phases.peek().at(-1)?.phase === job.phase) return;
-    // What began before this page looked began at an unknown time, all but the first of them.
+    // The start time of the first phase is known; that of a later phase is the time when this page saw it begin.
     const at = open.phases.peek().length === 0 ? job.started : hubNow();
     open.phases.value = [...open.phases.peek(), { phase: job.phase, at }];
   }
 
-  /** Fetches the workers when a job names one that is not known: a page of one job is not told of them. */
+  /** Fetches the workers if a job names an unknown one; the page of one job is not notified of them. */
   #wantWorker(id: string): void {
     if (this.#follows === "queue" || this.#asked.has(id) || this.store.workerName(id) !== id) return;
     this.#asked.add(id);
     this.#loadWorkers(this.#life).catch(() => this.#asked.delete(id));
   }
 
-  /** Fetches lines that were passed over, and the end of a finished job's log when it did not come by itself. */
+  /** Fetches missing lines, and the end of a finished job's log if it does not arrive by itself. */
   async #repair(open: OpenJob): Promise<void> {
     if (this.#repairing) return;
     this.#repairing = true;
@@ -400,19 +401,19 @@ export class Session {
         if (hole === null) return;
         const limit = Math.min(LOG_PAGE, hole.to - hole.from);
         const page = await this.#connection.request("read_log", { job: open.id, since: hole.from, limit });
-        this.#frames.flush();
+        this.#batcher.flush();
         open.log.add(page.lines);
         open.log.lose(hole.from, page.lines.length === 0 ? hole.to : Math.min(page.next, hole.to));
         if (page.lines.length === 0 && open.log.next.peek() < hole.to) open.endAsked = true;
       }
     } catch {
-      // The lines stay shown as missing; the next welcome or line tries again.
+      // The lines stay marked as missing; the next welcome or push starts another repair.
     } finally {
       this.#repairing = false;
     }
   }
 
-  /** The lines that a finished job still owes, after they had time to come by themselves. */
+  /** The last lines of a finished job that are still missing after `END_MS` without a new line. */
   async #missingEnd(open: OpenJob): Promise<{ from: number; to: number } | null> {
     for (;;) {
       const job = open.job.peek();

@@ -1,8 +1,9 @@
 /**
- * Sends files to where the hub keeps blobs.
+ * Uploads files to the hub's blob store.
  *
- * Ask, send what the ticket says is missing, ask again, until the hub says that it has all of it. So what was sent
- * before a break is not sent again, and nothing here knows where the bytes go.
+ * The upload requests a ticket, sends the parts that the ticket lists as missing, and repeats this until the hub
+ * confirms that it has the blob. Parts that arrived before an interruption are not sent again, and the store behind
+ * the ticket's URLs does not matter.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -11,7 +12,7 @@ import { Backoff } from "../protocol/backoff";
 import { RequestError } from "../protocol/errors";
 import type { Answer, Ask, BlobTicket } from "../protocol/messages";
 
-/** Sends bytes somewhere; calls back with how many have gone. Rejects with a `SendError`. */
+/** Sends bytes to a URL and reports how many were sent. Rejects with a `SendError`. */
 export type Send = (
   to: { url: string; method: string; headers: Record<string, string> },
   bytes: Blob,
@@ -19,7 +20,7 @@ export type Send = (
   signal: AbortSignal,
 ) => Promise<void>;
 
-/** A transfer that did not work; `final` when sending again can't help. */
+/** A failed transfer; `final` when a retry can't help. */
 export class SendError extends Error {
   constructor(
     message: string,
@@ -31,30 +32,30 @@ export class SendError extends Error {
 
 export interface UploadOptions {
   ask: (type: "put_blobs", ask: Ask<"put_blobs">) => Promise<Answer<"put_blobs">>;
-  /** The hub's address, for tickets that name a path. */
+  /** The hub's URL, for tickets with a relative URL. */
   hub: string;
   send?: Send;
-  /** Waits before the next question. */
+  /** Waits before the next ticket is requested; the time is in milliseconds. */
   pause?: (ms: number) => Promise<void>;
 }
 
-/** What has become of one upload. */
+/** Progress of one upload. */
 export interface Progress {
   stage: "reading" | "sending" | "checking";
-  /** Bytes read or sent so far. */
+  /** Number of bytes read or sent so far. */
   done: number;
 }
 
-/** Bytes read at once while hashing. */
+/** Size of the slices that are hashed one after another, in bytes. */
 const SLICE = 4 * 2 ** 20;
-/** Largest blob that the browser hashes in one go; it is much faster, and holds all of it in memory. */
+/** Largest blob that the browser hashes at once, in bytes; this is much faster, but keeps the blob in memory. */
 const WHOLE = 64 * 2 ** 20;
-/** Parts that travel at once. */
+/** Number of parts sent concurrently. */
 const AT_ONCE = 3;
-/** Questions in a row that may bring no progress. */
+/** Number of tickets in a row without progress after which the upload fails. */
 const PATIENCE = 8;
 
-/** The name of a blob: the sha256 of its bytes, in hex. */
+/** Computes the name of a blob: the sha256 of its bytes, in hexadecimal. */
 export async function nameOf(blob: Blob, read: (count: number) => void = () => undefined): Promise<string> {
   if (blob.size <= WHOLE && globalThis.crypto?.subtle !== undefined) {
     const digest = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
@@ -72,45 +73,45 @@ export async function nameOf(blob: Blob, read: (count: number) => void = () => u
 /**
  * Makes sure that the hub has a blob.
  *
- * @returns the blob's sha256.
- * @throws {Error} with a sentence: the hub refused it, or can't be reached for long.
+ * @returns The blob's sha256.
+ * @throws {Error} The hub refused the blob or can't be reached; the message is a sentence for a person.
  */
 export async function upload(
   blob: Blob,
   options: UploadOptions,
-  told: (progress: Progress) => void = () => undefined,
+  onProgress: (progress: Progress) => void = () => undefined,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<string> {
-  const name = await nameOf(blob, (done) => told({ stage: "reading", done }));
+  const name = await nameOf(blob, (done) => onProgress({ stage: "reading", done }));
   const pause = options.pause ?? ((ms: number) => new Promise((resolve) => setTimeout(resolve, ms)));
   const backoff = new Backoff({ first: 300, most: 2000 });
   let fruitless = 0;
   let missing = Infinity;
-  let trouble = "the hub does not say that it has it";
+  let trouble = "the hub did not confirm that the file arrived";
   while (fruitless < PATIENCE) {
     signal.throwIfAborted();
     const ticket = await asked(name, blob.size, options);
     if (ticket?.exists) return name;
     if (ticket?.refused) throw new Error(ticket.refused);
     const left = ticket?.missing ?? blob.size;
-    if (ticket?.pending) told({ stage: "checking", done: blob.size });
+    if (ticket?.pending) onProgress({ stage: "checking", done: blob.size });
     else if (ticket !== null) {
       try {
-        await sendMissing(blob, ticket, options, (done) => told({ stage: "sending", done }), signal);
+        await sendMissing(blob, ticket, options, (done) => onProgress({ stage: "sending", done }), signal);
       } catch (error) {
         if (!(error instanceof SendError) || error.final) throw error;
         trouble = error.message;
       }
     }
-    // A part that came through is progress, whatever became of the others.
+    // One part that arrived counts as progress, even if others failed.
     fruitless = left < missing ? 0 : fruitless + 1;
     missing = Math.min(missing, left);
     if (fruitless > 0 || ticket?.pending) await pause(backoff.next());
   }
-  throw new Error(`It could not be sent: ${trouble}. Try again.`);
+  throw new Error(`The file could not be uploaded: ${trouble}. Try again.`);
 }
 
-/** The ticket of a blob; null when the hub is not there now. */
+/** Requests the ticket of a blob; null when the hub can't answer now. */
 async function asked(name: string, size: number, options: UploadOptions): Promise<BlobTicket | null> {
   try {
     const { tickets } = await options.ask("put_blobs", { blobs: [[name, size]] });
@@ -125,7 +126,7 @@ async function sendMissing(
   blob: Blob,
   ticket: BlobTicket,
   options: UploadOptions,
-  told: (done: number) => void,
+  onProgress: (done: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const send = options.send ?? xhrSend;
@@ -136,8 +137,8 @@ async function sendMissing(
   });
   const parts = ticket.parts ?? [];
   if (parts.length === 0) {
-    if (!ticket.url) throw new SendError("the hub did not say where to send it", false);
-    await send(to(ticket.url), blob, told, signal);
+    if (!ticket.url) throw new SendError("the hub gave no address for the upload", false);
+    await send(to(ticket.url), blob, onProgress, signal);
     return;
   }
   const before = blob.size - (ticket.missing ?? parts.reduce((sum, part) => sum + part.size, 0));
@@ -151,7 +152,7 @@ async function sendMissing(
         blob.slice(offset, offset + size),
         (count) => {
           sent.set(number, count);
-          told(before + [...sent.values()].reduce((sum, each) => sum + each, 0));
+          onProgress(before + [...sent.values()].reduce((sum, each) => sum + each, 0));
         },
         signal,
       );
@@ -162,7 +163,7 @@ async function sendMissing(
   if (failed !== undefined) throw failed.reason;
 }
 
-/** Only this old way tells a page how much of an upload has gone. */
+/** Sends by XMLHttpRequest, as `fetch` does not report the progress of an upload. */
 const xhrSend: Send = (to, bytes, sent, signal) =>
   new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -175,7 +176,7 @@ const xhrSend: Send = (to, bytes, sent, signal) =>
         resolve();
       } else reject(new SendError(sentenceOf(request), request.status < 500 && ![408, 409, 425, 429].includes(request.status)));
     };
-    request.onerror = () => reject(new SendError("the connection broke on the way", false));
+    request.onerror = () => reject(new SendError("the connection broke during the upload", false));
     request.onabort = () => reject(signal.reason ?? new DOMException("Stopped", "AbortError"));
     signal.addEventListener("abort", () => request.abort(), { once: true });
     request.send(bytes);
@@ -186,7 +187,7 @@ function sentenceOf(request: XMLHttpRequest): string {
     const { error } = JSON.parse(request.responseText) as { error?: unknown };
     if (typeof error === "string") return error;
   } catch {
-    // Not every store answers in JSON.
+    // Some stores do not answer in JSON.
   }
-  return `it was refused with status ${request.status}`;
+  return `the upload was refused with HTTP status ${request.status}`;
 }

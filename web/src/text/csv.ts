@@ -1,6 +1,10 @@
-/** The first rows of a table in text (RFC 4180), with the separator that it seems to use. */
+/** Parses the first rows of CSV (RFC 4180), and guesses the separator. */
 
-/** @param most rows that are read. */
+/**
+ * Parses the rows of a CSV text.
+ *
+ * @param most Most rows to read.
+ */
 export function readCsv(text: string, most: number, separator = guessSeparator(text)): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];

@@ -1,8 +1,8 @@
-/** The same job, said to a shell, to Python, to curl and to a page around this one. */
+/** Builds snippets that run a job from the command line, Python, curl or another page. */
 
 import type { Definition } from "../protocol/messages";
 
-/** A word as a POSIX shell reads it back. */
+/** Quotes a word for a POSIX shell. */
 export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
@@ -21,7 +21,7 @@ export function cliSnippet(queueUrl: string, definition: Definition): string {
   return words.map(shellWord).join(" ");
 }
 
-/** Whether the command line can say all of a definition. */
+/** Whether the command line can express the whole definition. */
 export function cliSaysAll(definition: Definition): boolean {
   const { build, inputs, configFiles, entrypoint, workdir, shmSize, command } = definition;
   return ![build, inputs, configFiles, entrypoint, workdir, shmSize].some(Boolean) && !Array.isArray(command);

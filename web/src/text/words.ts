@@ -1,4 +1,4 @@
-/** What the page says about jobs and workers, in one place. */
+/** The page's words and sentences about jobs. */
 
 import type { Phase, Reason } from "../protocol/messages";
 import type { Job } from "../state/job";
@@ -6,19 +6,19 @@ import { duration, plural } from "./format";
 
 export const PHASE_WORDS: Readonly<Record<Phase, string>> = {
   assigned: "assigned",
-  staging: "staging inputs",
+  staging: "preparing",
   pulling: "pulling image",
   building: "building image",
   running: "running",
   uploading: "saving outputs",
 };
 
-/** Phases as headings. */
+/** Headings of phases. */
 export const PHASE_NOUNS: Readonly<Record<Phase, string>> = {
   assigned: "Assigned",
-  staging: "Inputs",
-  pulling: "Pull",
-  building: "Build",
+  staging: "Preparation",
+  pulling: "Image pull",
+  building: "Image build",
   running: "Run",
   uploading: "Outputs",
 };
@@ -35,7 +35,7 @@ const REASON_WORDS: Readonly<Record<Reason, string>> = {
   Deleted: "Deleted",
 };
 
-/** How a state looks: its colour says the same as its word. */
+/** The colour class of a job's state. */
 export type Tone = "waiting" | "active" | "good" | "bad" | "warn" | "quiet";
 
 export function tone(job: Job): Tone {
@@ -56,7 +56,7 @@ export function tone(job: Job): Tone {
   }
 }
 
-/** The state in a word or two. */
+/** The state in one or a few words. */
 export function stateWords(job: Job): string {
   if (job.state === "Finished") {
     const reason = job.verdict?.reason;
@@ -65,20 +65,20 @@ export function stateWords(job: Job): string {
   return job.state;
 }
 
-/** What is being done for a running job, when that is not running itself. */
+/** The phase of a running job; empty in the phase `running` itself. */
 export function phaseWords(job: Job): string {
   if (job.state !== "Running" || job.phase === null || job.phase === "running") return "";
   return PHASE_WORDS[job.phase] ?? job.phase;
 }
 
-/** What became of the job, or what it waits for, in a sentence. */
+/** The job's outcome, or the reason why it waits, in a sentence. */
 export function verdictSentence(job: Job, where: string, workersOnline: number): string {
   switch (job.state) {
     case "Queued":
-      if (workersOnline === 0) return "It waits: no worker is connected to this queue.";
+      if (workersOnline === 0) return "The job is waiting: no worker is connected to this queue.";
       return job.attempt > 0
-        ? `It waits to be tried again: ${plural(job.attempt, "attempt")} lost with their worker.`
-        : "It waits for a worker with enough room.";
+        ? `The job is waiting for another attempt: ${plural(job.attempt, "attempt was", "attempts were")} lost with the worker.`
+        : "The job is waiting for a worker with enough free resources.";
     case "Running":
       return runningSentence(job, where);
     case "Removed":
@@ -93,51 +93,51 @@ function runningSentence(job: Job, where: string): string {
   const again = job.attempt > 1 ? ` This is attempt ${job.attempt}.` : "";
   switch (job.phase) {
     case "staging":
-      return `Its inputs are being brought to ${on}.${again}`;
+      return `The job is being prepared on ${on}.${again}`;
     case "pulling":
-      return `Its image is being pulled on ${on}.${again}`;
+      return `The image is being pulled on ${on}.${again}`;
     case "building":
-      return `Its image is being built on ${on}.${again}`;
+      return `The image is being built on ${on}.${again}`;
     case "uploading":
-      return `The command has ended; its outputs are being saved from ${on}.${again}`;
+      return `The command has exited. The outputs are being saved from ${on}.${again}`;
     case "assigned":
-      return `It was given to ${on}.${again}`;
+      return `The job was assigned to ${on}.${again}`;
     default:
-      return `It is running on ${on}.${again}`;
+      return `The job is running on ${on}.${again}`;
   }
 }
 
 function finishedSentence(job: Job, where: string): string {
   const verdict = job.verdict;
-  if (verdict === null) return "It is finished.";
+  if (verdict === null) return "The job is finished.";
   const took = verdict.duration ? ` after ${duration(verdict.duration)}` : "";
   const on = where === "" ? "" : ` on ${where}`;
-  const said = verdict.message ? stop(verdict.message) : "";
+  const said = verdict.message ? asSentence(verdict.message) : "";
   switch (verdict.reason) {
     case "Success":
-      return `The command ended well (exit code ${verdict.exit_code ?? 0})${took}${on}.`;
+      return `Succeeded (exit code ${verdict.exit_code ?? 0})${took}${on}.`;
     case "Failed":
-      return `The command ended with exit code ${verdict.exit_code ?? "unknown"}${took}${on}.${said && ` ${said}`}`;
+      return `Failed (exit code ${verdict.exit_code ?? "unknown"})${took}${on}.${said && ` ${said}`}`;
     case "Error":
-      return said || "It could not be run.";
+      return said || "The job could not be run.";
     case "TimedOut":
-      return said || `It was stopped at its time limit${took}.`;
+      return said || `The job was stopped at its time limit${took}.`;
     case "OutOfMemory":
-      return said || `It was stopped because it used more memory than it may${took}.`;
+      return said || `The job was stopped${took} because it exceeded its memory limit.`;
     case "Cancelled":
-      return said || "It was cancelled.";
+      return said || "The job was cancelled.";
     case "Replaced":
-      return said || "It was replaced by a newer job.";
+      return said || "The job was replaced by a newer job.";
     case "WorkerLost":
-      return said || "Its workers were lost too often; it is not tried again.";
+      return said || "Too many attempts were lost with their workers, so the job is not attempted again.";
     case "Deleted":
-      return "Its result was deleted.";
+      return "The result was deleted.";
     default:
-      return said || "It is finished.";
+      return said || "The job is finished.";
   }
 }
 
-/** Whose fault an error is, as a person says it. */
+/** The side at fault for an error, in a sentence. */
 export function faultWords(fault: string | null | undefined): string {
   if (fault === "job") return "The cause is in the job.";
   if (fault === "worker") return "The cause is in the worker, not in the job.";
@@ -145,7 +145,8 @@ export function faultWords(fault: string | null | undefined): string {
   return "";
 }
 
-function stop(text: string): string {
+/** The text with a capital letter at its start and a full stop at its end. */
+export function asSentence(text: string): string {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }

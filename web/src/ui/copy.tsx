@@ -1,11 +1,11 @@
-/** A button that copies a text and says that it did; a command with such a button. */
+/** A button that copies a text and confirms it, and a command with such a button. */
 
 import { useState } from "preact/hooks";
 
 export function CopyButton({ text, label, children }: { text: string | (() => string); label: string; children?: string }) {
   const [said, setSaid] = useState<string | null>(null);
   const copy = async () => {
-    setSaid((await copied(typeof text === "string" ? text : text())) ? "Copied" : "Select it and copy");
+    setSaid((await copied(typeof text === "string" ? text : text())) ? "Copied" : "Select and copy the text");
     setTimeout(() => setSaid(null), 1600);
   };
   return (
@@ -25,7 +25,7 @@ export function Command({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** The clipboard is there only on secure pages; elsewhere a hidden field does. */
+/** Copies a text. Without the clipboard API, which only secure pages have, a hidden field is used. */
 async function copied(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);

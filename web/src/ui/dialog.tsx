@@ -1,4 +1,4 @@
-/** A dialog that holds the focus and ends with Escape, a click beside it, or its button. */
+/** A modal dialog that is closed by Escape, a click outside it, or its button. */
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
@@ -7,7 +7,7 @@ export function Dialog(props: { title: string; onClose: () => void; wide?: boole
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = element.current;
-    // Focus goes back to where it was by itself.
+    // The browser moves the focus back when the dialog is closed.
     dialog?.showModal();
     return () => dialog?.close();
   }, []);

@@ -1,4 +1,4 @@
-/** Fields that keep what is being typed, and show what is wrong with it. */
+/** Form fields that keep the text being typed and show the problem with it. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useId } from "preact/hooks";
@@ -12,7 +12,7 @@ export function Field(props: {
   onText: (text: string) => void;
 }) {
   const id = useId();
-  // While it is typed, `1.` stays `1.` although it already means 1.
+  // While a person types, the text stays as typed: `1.` is not replaced by its value `1`.
   const typed = useSignal(props.value);
   const focused = useSignal(false);
   useEffect(() => {
@@ -51,7 +51,7 @@ export function Field(props: {
   );
 }
 
-/** A command: words as a shell has them, or a JSON list of arguments. */
+/** A field for a command: words in shell syntax, or a JSON list of arguments. */
 export function Words(props: {
   label: string;
   value: string | string[] | undefined;
@@ -83,7 +83,7 @@ function asList(text: string): string[] | null {
   }
 }
 
-/** Environment variables, one a row, with an empty row to add another; what the address adds is shown and fixed. */
+/** Fields for environment variables, one in each row. Variables from the URL are shown and can't be edited. */
 export function EnvRows(props: {
   env: Readonly<Record<string, string>>;
   fixed: Readonly<Record<string, string>>;
@@ -110,7 +110,7 @@ export function EnvRows(props: {
       ))}
       {Object.entries(props.fixed).map(([name, value]) => (
         <p class="small muted" key={name}>
-          <code>{`${name}=${value}`}</code> from the address
+          <code>{`${name}=${value}`}</code> from the URL
         </p>
       ))}
       {props.problem !== null && <p class="field-problem">{props.problem}</p>}

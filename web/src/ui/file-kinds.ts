@@ -1,4 +1,4 @@
-/** What a file is to a person who looks at it. */
+/** Kinds of files, by which the page chooses a preview. */
 
 export type FileKind = "image" | "text" | "json" | "csv" | "markdown" | "html" | "audio" | "video" | "pdf" | "other";
 
@@ -22,7 +22,7 @@ const TEXTS = new Set(
   ),
 );
 
-/** How a file is shown, by its name and its media type. */
+/** The kind of a file, by its name and its media type. */
 export function kindOf(path: string, mediaType = ""): FileKind {
   const name = path.split("/").at(-1)?.toLowerCase() ?? "";
   const end = name.includes(".") ? (name.split(".").at(-1) ?? "") : name;

@@ -1,4 +1,4 @@
-/** The top of every page of a queue: where one is, whether it is live, and how much there is. */
+/** The header of every page of a queue: its name, the connection, and its counts. */
 
 import { queueHref, type QueueAddress, queueUrl } from "../route";
 import { now } from "../state/clock";
@@ -20,8 +20,8 @@ export function Header({ session, queue, counts }: { session: Session; queue: Qu
             <span class="offscreen">Queue </span>
             {shortQueue(queue.name)}
           </a>
-          <CopyButton text={queueUrl(queue)} label="Copy the queue's address">
-            Copy link
+          <CopyButton text={queueUrl(queue)} label="Copy the queue's URL">
+            Copy URL
           </CopyButton>
         </span>
         {counts && <Counts session={session} />}
@@ -55,7 +55,7 @@ function Counts({ session }: { session: Session }) {
 
 function Connection({ session }: { session: Session }) {
   const status = session.status.value;
-  // Each new attempt after a failure is still the same reconnecting, so it is not announced again and again.
+  // Further attempts after a failure are shown as the same state, so that they are not announced each time.
   const kind = status.kind === "connecting" && status.failures > 0 ? "waiting" : status.kind;
   const words = { connecting: "connecting", open: "connected", waiting: "reconnecting", closed: "not connected" }[kind];
   return (
@@ -65,7 +65,7 @@ function Connection({ session }: { session: Session }) {
   );
 }
 
-/** What is wrong with the connection and what to do, once it is more than a blink. */
+/** The problem with the connection and its remedy, shown after more than one failure. */
 function Trouble({ session }: { session: Session }) {
   const status = session.status.value;
   if (status.kind === "closed") {
@@ -82,9 +82,9 @@ function Trouble({ session }: { session: Session }) {
   return (
     <div class="trouble">
       <span>
-        The hub can't be reached. What you see is from before; jobs go on without this page.{" "}
-        {navigator.onLine ? "Check that the hub runs and that the address is right." : "This machine is offline."}
-        {seconds > 0 && ` Next try in ${seconds} s.`}
+        The hub can't be reached. This page shows the last known state; jobs keep running without it.{" "}
+        {navigator.onLine ? "Check that the hub is running and the URL is correct." : "This machine is offline."}
+        {seconds > 0 && ` Trying again in ${seconds} s.`}
       </span>
       <button type="button" onClick={() => session.nudge()}>
         Try now

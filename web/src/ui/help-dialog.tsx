@@ -1,11 +1,11 @@
-/** The keys that work on this page; loaded when they are asked for. */
+/** The dialog that lists the keyboard shortcuts of this page; loaded when it is opened. */
 
 import { Dialog } from "./dialog";
 import { keys, lettersOn } from "./keys";
 
 export function HelpDialog({ onClose }: { onClose: () => void }) {
   return (
-    <Dialog title="Keys" onClose={onClose}>
+    <Dialog title="Keyboard shortcuts" onClose={onClose}>
       <dl class="keys">
         {keys.value.map((each) => (
           <div key={`${each.key}${each.ctrl}`}>
@@ -24,12 +24,12 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
           <dt>
             <kbd>Tab</kbd>
           </dt>
-          <dd>Go to the next control; everything can be reached by it</dd>
+          <dd>Go to the next control; every control can be reached this way</dd>
         </div>
       </dl>
       <label class="check">
         <input type="checkbox" checked={lettersOn.value} onChange={(event) => (lettersOn.value = event.currentTarget.checked)} />
-        Single letters are shortcuts
+        Use single-letter shortcuts
       </label>
     </Dialog>
   );

@@ -1,4 +1,4 @@
-/** Offers `?`, from the first moment of the page, so that it is not lost while parts are loading. */
+/** The shortcut `?`, which works from the start, also while the dialog is still loading. */
 
 import { useSignal } from "@preact/signals";
 import { useKeys } from "./keys";
@@ -8,6 +8,6 @@ const HelpDialog = lazy(() => import("./help-dialog").then((part) => part.HelpDi
 
 export function Help() {
   const shown = useSignal(false);
-  useKeys([{ key: "?", says: "Show these keys", act: () => (shown.value = true) }]);
+  useKeys([{ key: "?", says: "Show keyboard shortcuts", act: () => (shown.value = true) }]);
   return shown.value ? <HelpDialog onClose={() => (shown.value = false)} /> : null;
 }

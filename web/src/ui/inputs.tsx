@@ -1,36 +1,36 @@
-/** What a job finds below /inputs: texts that can be edited in place, files that were sent, values that were piped in. */
+/** The inputs of a job: texts that can be edited in place, uploaded files, and piped-in values. */
 
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { sentence } from "../protocol/errors";
 import type { DataRef } from "../protocol/messages";
-import type { Desk } from "../state/desk";
-import type { Inbox, Upload } from "../state/inbox";
+import type { JobEditor } from "../state/job-editor";
+import type { JobFiles, Upload } from "../state/job-files";
 import { plural, size } from "../text/format";
-import { droppedFiles, pickedFiles } from "./dropped";
-import { Editor } from "./editor";
+import { droppedFiles, pickedFiles } from "../files/dropped";
+import { TextEditor } from "./text-editor";
 import { Notice } from "./notice";
 
-/** Rows that are drawn; a job may have thousands of files. */
+/** Most rows drawn; a job may have thousands of files. */
 const SHOWN = 200;
 
 interface Item {
   name: string;
-  /** Text that stands in the address; a ref for all else. */
+  /** The text, if it is kept in the URL; other inputs have a ref. */
   text?: string;
   ref?: DataRef;
   piped?: boolean;
 }
 
-export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
+export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobFiles }) {
   const over = useSignal(false);
   const opened = useSignal<string | null>(null);
   const naming = useSignal(false);
-  const items = itemsOf(desk);
+  const items = itemsOf(editor);
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
   const drop = (data: DataTransfer | null) => {
-    if (data !== null) void droppedFiles(data).then((found) => inbox.add(found));
+    if (data !== null) void droppedFiles(data).then((found) => jobFiles.add(found));
   };
   return (
     <section
@@ -54,7 +54,7 @@ export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
         </h2>
         <div class="section-tools">
           <button type="button" class="quiet" onClick={() => (naming.value = true)}>
-            New text
+            New text file
           </button>
           <button type="button" class="quiet" onClick={() => files.current?.click()}>
             Add files
@@ -64,46 +64,46 @@ export function Inputs({ desk, inbox }: { desk: Desk; inbox: Inbox }) {
           </button>
         </div>
       </div>
-      <FilePicker field={files} label="Files to add" onFiles={(list) => void inbox.add(pickedFiles(list))} />
-      <FilePicker field={folder} label="A folder to add" folder onFiles={(list) => void inbox.add(pickedFiles(list))} />
+      <FilePicker field={files} label="Files to add" onFiles={(list) => void jobFiles.add(pickedFiles(list))} />
+      <FilePicker field={folder} label="A folder to add" folder onFiles={(list) => void jobFiles.add(pickedFiles(list))} />
       {naming.value && (
         <NewText
           taken={items.map(({ name }) => name)}
           onName={(name) => {
             naming.value = false;
             if (name === null) return;
-            inbox.putText(name, "");
+            jobFiles.putText(name, "");
             opened.value = name;
           }}
         />
       )}
-      {inbox.problem.value !== null && <Notice kind="error">{inbox.problem.value}</Notice>}
-      {items.length === 0 && inbox.uploads.value.length === 0 && !naming.value && (
-        <p class="empty">None. Drop, paste or add files; the job finds them below /inputs.</p>
+      {jobFiles.problem.value !== null && <Notice kind="error">{jobFiles.problem.value}</Notice>}
+      {items.length === 0 && jobFiles.uploads.value.length === 0 && !naming.value && (
+        <p class="empty">No inputs. Drop, paste or add files. The job finds them in $JOB_INPUTS, which is /inputs in a container.</p>
       )}
       <ul class="files">
         {items.slice(0, SHOWN).map((item) => (
           <InputRow
             key={item.name}
             item={item}
-            inbox={inbox}
+            jobFiles={jobFiles}
             open={opened.value === item.name}
             onOpen={(open) => (opened.value = open ? item.name : null)}
           />
         ))}
-        {inbox.uploads.value.map((one) => (
-          <UploadRow key={`upload ${one.name}`} one={one} inbox={inbox} />
+        {jobFiles.uploads.value.map((one) => (
+          <UploadRow key={`upload ${one.name}`} one={one} jobFiles={jobFiles} />
         ))}
       </ul>
-      {items.length > SHOWN && <p class="muted small">and {plural(items.length - SHOWN, "more file")}</p>}
+      {items.length > SHOWN && <p class="muted small">… and {plural(items.length - SHOWN, "more file")}</p>}
     </section>
   );
 }
 
-function itemsOf(desk: Desk): Item[] {
-  const { job, files } = desk.params.value;
+function itemsOf(editor: JobEditor): Item[] {
+  const { job, files } = editor.params.value;
   const refs = { ...job?.configFiles, ...job?.inputs };
-  const piped = desk.piped.value;
+  const piped = editor.piped.value;
   return [
     ...Object.entries(files).map(([name, text]) => ({ name, text })),
     ...Object.entries(refs)
@@ -138,7 +138,7 @@ function FilePicker(props: {
 
 function NewText({ taken, onName }: { taken: string[]; onName: (name: string | null) => void }) {
   const name = useSignal("");
-  const problem = taken.includes(name.value.trim()) ? "There is a file of that name." : null;
+  const problem = taken.includes(name.value.trim()) ? "A file with this name already exists." : null;
   return (
     <form
       class="new-text"
@@ -161,15 +161,15 @@ function NewText({ taken, onName }: { taken: string[]; onName: (name: string | n
       </label>
       <button type="submit">Create</button>
       <button type="button" class="quiet" onClick={() => onName(null)}>
-        Don't
+        Cancel
       </button>
       <p class="field-problem">{problem}</p>
     </form>
   );
 }
 
-function InputRow(props: { item: Item; inbox: Inbox; open: boolean; onOpen: (open: boolean) => void }) {
-  const { item, inbox, open } = props;
+function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen: (open: boolean) => void }) {
+  const { item, jobFiles, open } = props;
   const [words, bytes] = about(item);
   const editable = item.piped !== true && (item.text !== undefined || item.ref?.type === "key" || isUtf8(item.ref));
   return (
@@ -193,38 +193,38 @@ function InputRow(props: { item: Item; inbox: Inbox; open: boolean; onOpen: (ope
             </button>
           )}
           {item.piped !== true && (
-            <button type="button" class="quiet" aria-label={`Remove ${item.name}`} onClick={() => inbox.remove(item.name)}>
+            <button type="button" class="quiet" aria-label={`Remove ${item.name}`} onClick={() => jobFiles.remove(item.name)}>
               Remove
             </button>
           )}
         </span>
       </div>
-      {open && editable && <TextOf item={item} inbox={inbox} />}
+      {open && editable && <TextOf item={item} jobFiles={jobFiles} />}
     </li>
   );
 }
 
-/** The editor of a text, wherever it is kept. */
-function TextOf({ item, inbox }: { item: Item; inbox: Inbox }) {
+/** The editor of a text, whether it is in the URL or on the hub. */
+function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
   const sha256 = item.ref?.type === "key" ? String(item.ref.value) : null;
   const fetched = useSignal<string | null>(null);
   const problem = useSignal<string | null>(null);
-  const text = item.text ?? (sha256 === null ? String(item.ref?.value ?? "") : (inbox.texts.get(sha256) ?? fetched.value));
+  const text = item.text ?? (sha256 === null ? String(item.ref?.value ?? "") : (jobFiles.texts.get(sha256) ?? fetched.value));
   if (text === null && problem.value === null && sha256 !== null) {
-    inbox.read(sha256).then(
+    jobFiles.read(sha256).then(
       (read) => (fetched.value = read),
       (error: unknown) => (problem.value = sentence(error)),
     );
   }
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   if (text === null) return <p class="muted">Loading…</p>;
-  return <Editor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => inbox.putText(item.name, changed)} />;
+  return <TextEditor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => jobFiles.putText(item.name, changed)} />;
 }
 
-function UploadRow({ one, inbox }: { one: Upload; inbox: Inbox }) {
+function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {
   const { stage, done } = one.progress.value;
   const problem = one.problem.value;
-  const words = { reading: "Reading", sending: "Sending", checking: "Being checked" }[stage];
+  const words = { reading: "Reading", sending: "Uploading", checking: "Checking" }[stage];
   return (
     <li data-testid="upload" data-name={one.name}>
       <div class="file">
@@ -240,12 +240,12 @@ function UploadRow({ one, inbox }: { one: Upload; inbox: Inbox }) {
         </span>
         <span class="file-actions">
           {problem !== null && (
-            <button type="button" class="quiet" aria-label={`Try again to send ${one.name}`} onClick={() => inbox.again(one)}>
+            <button type="button" class="quiet" aria-label={`Try again to upload ${one.name}`} onClick={() => jobFiles.again(one)}>
               Try again
             </button>
           )}
-          <button type="button" class="quiet" aria-label={problem === null ? `Stop sending ${one.name}` : `Remove ${one.name}`} onClick={() => inbox.cancel(one)}>
-            {problem === null ? "Stop" : "Remove"}
+          <button type="button" class="quiet" aria-label={problem === null ? `Cancel the upload of ${one.name}` : `Remove ${one.name}`} onClick={() => jobFiles.cancel(one)}>
+            {problem === null ? "Cancel" : "Remove"}
           </button>
         </span>
       </div>
@@ -262,7 +262,7 @@ function isUtf8(ref: DataRef | undefined): boolean {
   return ref !== undefined && (ref.type ?? "utf8") === "utf8" && typeof ref.value === "string";
 }
 
-/** What a ref is, and its bytes where they are known. */
+/** A description of an input, and its size in bytes if it is known. */
 function about(item: Item): [string, number | null] {
   const from = item.piped === true ? "piped in, " : "";
   if (item.text !== undefined) return ["text", new TextEncoder().encode(item.text).length];

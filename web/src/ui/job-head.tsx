@@ -1,13 +1,13 @@
-/** The top of a job's page: what it is, how it stands, why it waits, and the one thing to do next. */
+/** The head of a job's page: the job, its state, the reason why it waits, and the main action. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { QueueAddress } from "../route";
-import type { Desk, Wish } from "../state/desk";
+import type { JobEditor, JobAction } from "../state/job-editor";
 import { isOver, type Job, summaryOf } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { plural, shortId } from "../text/format";
-import { faultWords, verdictSentence } from "../text/words";
+import { asSentence, faultWords, verdictSentence } from "../text/words";
 import { CopyButton } from "./copy";
 import { RunTime } from "./run-time";
 import { useKeys } from "./keys";
@@ -19,59 +19,59 @@ import { Timeline } from "./timeline";
 
 const Share = lazy(() => import("./share").then((part) => part.Share));
 
-/** Milliseconds between two questions why a job waits. */
+/** Interval between requests for the reason why a job waits, in milliseconds. */
 const EXPLAIN_MS = 2000;
 
-export function JobHead({ session, queue, desk }: { session: Session; queue: QueueAddress; desk: Desk }) {
-  const open = desk.open.value;
+export function JobHead({ session, queue, editor }: { session: Session; queue: QueueAddress; editor: JobEditor }) {
+  const open = editor.open.value;
   const job = open?.job.value ?? null;
-  const summary = summaryOf(desk.definition.value);
-  const known = desk.fixed.value === null || open?.definition.value !== null;
-  const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "A new job";
+  const summary = summaryOf(editor.definition.value);
+  const known = editor.fixed.value === null || open?.definition.value !== null;
+  const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "New job";
   const sharing = useSignal(false);
   const image = summary.image || summary.build;
   useKeys([{ key: "s", says: "Share the job", act: () => (sharing.value = true) }]);
   return (
     <div class="job-head">
       <div class="job-title">
-        <h1 class={desk.blank.value ? "job-command none" : "job-command"}>{known ? title : `Job ${shortId(desk.id.value)}`}</h1>
+        <h1 class={editor.blank.value ? "job-command none" : "job-command"}>{known ? title : `Job ${shortId(editor.id.value)}`}</h1>
         <div class="actions">
           <button type="button" class="quiet" onClick={() => (sharing.value = true)}>
             Share
           </button>
-          <MainAction desk={desk} job={job} />
+          <MainAction editor={editor} job={job} />
         </div>
       </div>
       <div class="job-line">
-        {job === null ? <NoState desk={desk} open={open} /> : <StateMark job={job} />}
+        {job === null ? <NoState editor={editor} open={open} /> : <StateMark job={job} />}
         {job !== null && job.started > 0 && (
-          <span class="num" title="Time it ran">
+          <span class="num" title="Run time">
             <RunTime job={job} />
           </span>
         )}
         {job?.verdict?.exit_code !== undefined && job.verdict.exit_code !== null && <span>exit code {job.verdict.exit_code}</span>}
         {image && title !== image && <code class="job-image">{image}</code>}
-        {!desk.blank.value && (
+        {!editor.blank.value && (
           <span class="job-id">
-            <code title={desk.id.value}>{shortId(desk.id.value)}</code>
-            <CopyButton text={desk.id.value} label="Copy the job's id">
+            <code title={editor.id.value}>{shortId(editor.id.value)}</code>
+            <CopyButton text={editor.id.value} label="Copy the job id">
               Copy id
             </CopyButton>
           </span>
         )}
       </div>
       {job !== null && open !== null && <Verdict session={session} open={open} job={job} />}
-      {desk.problem.value !== null && <Notice kind="error">{desk.problem.value}</Notice>}
-      <Kept desk={desk} online={session.online.value} />
-      {job === null && <Before desk={desk} />}
+      {editor.problem.value !== null && <Notice kind="error">{editor.problem.value}</Notice>}
+      <Pending editor={editor} online={session.online.value} />
+      {job === null && <Readiness editor={editor} />}
       {job !== null && open !== null && !embedded && <Timeline open={open} job={job} />}
-      {sharing.value && <Share desk={desk} queue={queue} onClose={() => (sharing.value = false)} />}
+      {sharing.value && <Share editor={editor} queue={queue} onClose={() => (sharing.value = false)} />}
     </div>
   );
 }
 
-function NoState({ desk, open }: { desk: Desk; open: OpenJob | null }) {
-  const words = desk.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
+function NoState({ editor, open }: { editor: JobEditor; open: OpenJob | null }) {
+  const words = editor.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
   return (
     <span class="state quiet">
       <span class="dot" aria-hidden="true" />
@@ -80,24 +80,24 @@ function NoState({ desk, open }: { desk: Desk; open: OpenJob | null }) {
   );
 }
 
-const ACTIONS: Readonly<Record<Wish, [now: string, doing: string]>> = {
-  run: ["Run", "Sending…"],
-  again: ["Run again", "Sending…"],
-  stop: ["Stop", "Stopping…"],
+const ACTIONS: Readonly<Record<JobAction, [now: string, doing: string]>> = {
+  run: ["Run", "Submitting…"],
+  again: ["Run again", "Submitting…"],
+  cancel: ["Cancel job", "Cancelling…"],
   delete: ["Delete result", "Deleting…"],
 };
 
-function MainAction({ desk, job }: { desk: Desk; job: Job | null }) {
+function MainAction({ editor, job }: { editor: JobEditor; job: Job | null }) {
   const over = job !== null && isOver(job);
-  const main: Wish = job === null ? "run" : over ? "again" : "stop";
-  const problems = desk.validated.value?.problems ?? [];
-  // A job that is named but gone can be run when its definition is still here.
-  const impossible = main !== "stop" && (desk.blank.value || problems.length > 0 || (desk.fixed.value !== null && job === null));
-  const busy = desk.busy.value;
-  const kept = desk.wish.value;
-  const act = (wish: Wish) => desk.want(wish);
+  const main: JobAction = job === null ? "run" : over ? "again" : "cancel";
+  const problems = editor.validated.value?.problems ?? [];
+  // A job that is named by an unknown id has no definition, so it can't be run.
+  const impossible = main !== "cancel" && (editor.blank.value || problems.length > 0 || (editor.fixed.value !== null && job === null));
+  const busy = editor.busy.value;
+  const pending = editor.pending.value;
+  const act = (action: JobAction) => editor.request(action);
   useKeys([
-    ...(impossible ? [] : [{ key: "r", says: main === "stop" ? "Stop the job" : ACTIONS[main][0], act: () => act(main) }]),
+    ...(impossible ? [] : [{ key: "r", says: ACTIONS[main][0], act: () => act(main) }]),
   ]);
   return (
     <>
@@ -108,9 +108,9 @@ function MainAction({ desk, job }: { desk: Desk; job: Job | null }) {
       )}
       <button
         type="button"
-        class={main === "stop" ? "danger main" : "primary main"}
+        class={main === "cancel" ? "danger main" : "primary main"}
         data-testid="main-action"
-        disabled={impossible || busy !== null || kept === main}
+        disabled={impossible || busy !== null || pending === main}
         title={problems[0]?.message}
         onClick={() => act(main)}
       >
@@ -120,40 +120,40 @@ function MainAction({ desk, job }: { desk: Desk; job: Job | null }) {
   );
 }
 
-/** What is wanted and can't be done yet: it is kept, and said. */
-function Kept({ desk, online }: { desk: Desk; online: boolean }) {
-  const wish = desk.wish.value;
-  if (wish === null) return null;
-  const waits = desk.uploading.value;
+/** The requested action that can't be carried out yet, with the reason. */
+function Pending({ editor, online }: { editor: JobEditor; online: boolean }) {
+  const action = editor.pending.value;
+  if (action === null) return null;
+  const waits = editor.uploading.value;
   const why = online
-    ? `It is sent when ${plural(waits, "input has", "inputs have")} been sent.`
-    : `The hub is not connected. “${ACTIONS[wish][0]}” is kept, and done when it is back.`;
+    ? `The job will be submitted when ${plural(waits, "input is", "inputs are")} ready.`
+    : `The page is not connected to the hub. “${ACTIONS[action][0]}” will be sent when the connection is back.`;
   return (
     <Notice kind="info">
       <span>{why}</span>
-      <button type="button" class="quiet" onClick={() => desk.forgo()}>
-        Don't
+      <button type="button" class="quiet" onClick={() => editor.withdraw()}>
+        Discard
       </button>
     </Notice>
   );
 }
 
-/** Before a run: whether it could be run now. */
-function Before({ desk }: { desk: Desk }) {
-  const found = desk.validated.value;
-  if (found === null || desk.blank.value) return null;
+/** The hub's assessment of a job that has not run: its problems, or the workers that can run it. */
+function Readiness({ editor }: { editor: JobEditor }) {
+  const found = editor.validated.value;
+  if (found === null || editor.blank.value) return null;
   const problems = found.problems ?? [];
   if (problems.length > 0) {
     return (
       <Notice kind="error">
-        {problems.length === 1 ? problems[0]?.message : `${plural(problems.length, "setting")} can't be used; see below.`}
+        {problems.length === 1 ? asSentence(problems[0]?.message ?? "") : `${plural(problems.length, "setting is", "settings are")} invalid; see below.`}
       </Notice>
     );
   }
   const missing = found.missing_blobs?.length ?? 0;
-  if (missing > 0) return <Notice kind="error">{`The hub does not keep ${plural(missing, "of its input files", "of its input files")}. Add them again under Inputs.`}</Notice>;
-  if ((found.able ?? 0) > 0) return <p class="muted">{plural(found.able ?? 0, "worker")} can run it.</p>;
-  return <p class="warn-text">{`It would wait: ${found.why || "no connected worker can run it"}.`}</p>;
+  if (missing > 0) return <Notice kind="error">{`The hub does not have ${plural(missing, "input file")} of this job. Add ${missing === 1 ? "it" : "them"} again under Inputs.`}</Notice>;
+  if ((found.able ?? 0) > 0) return <p class="muted">{plural(found.able ?? 0, "worker")} can run this job.</p>;
+  return <p class="warn-text">{`The job would wait: ${found.why || "no connected worker can run it"}.`}</p>;
 }
 
 function Verdict({ session, open, job }: { session: Session; open: OpenJob; job: Job }) {
@@ -173,13 +173,9 @@ function Verdict({ session, open, job }: { session: Session; open: OpenJob; job:
   const why = waiting ? open.explanation.value : null;
   return (
     <p class="verdict" data-testid="verdict">
-      {why === null ? verdictSentence(job, where, 1) : capital(why.sentence)}
+      {why === null ? verdictSentence(job, where, 1) : asSentence(why.sentence)}
       {verdict?.reason === "Error" && ` ${faultWords(verdict.fault)}`}
-      {verdict?.hint && <span class="hint"> {verdict.hint}</span>}
+      {verdict?.hint && <span class="hint"> {asSentence(verdict.hint)}</span>}
     </p>
   );
-}
-
-function capital(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

@@ -1,16 +1,16 @@
-/** One job, whether the address holds it or names it: what becomes of it, its log and outputs, and what it is. */
+/** The page of one job, which the URL contains or names by its id: state, log, outputs, inputs and settings. */
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { writeHash } from "../job/address";
 import { type Params, type QueueAddress, queueHref, queueParam } from "../route";
-import { Desk } from "../state/desk";
-import { Inbox } from "../state/inbox";
+import { JobEditor } from "../state/job-editor";
+import { JobFiles } from "../state/job-files";
 import type { Job } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { shortId } from "../text/format";
 import { stateWords } from "../text/words";
-import { droppedFiles } from "./dropped";
+import { droppedFiles } from "../files/dropped";
 import { Inputs } from "./inputs";
 import { JobHead } from "./job-head";
 import { LogView } from "./log-view";
@@ -22,94 +22,94 @@ import { Settings } from "./settings";
 export interface JobPageProps {
   session: Session;
   queue: QueueAddress;
-  /** The parameters of an address that holds the job, or the id of a job that is named. */
+  /** The parameters of a URL that contains the definition, or the id of a job that the URL names. */
   given: { params: Params } | { id: string };
 }
 
-/** The slot of this page among those that use the queue: a newer job of an embedded page replaces its older one. */
-const SLOT = embedded ? `page-${Math.random().toString(36).slice(2, 12)}` : "";
+/** Namespace of an embedded page, in which a newer job of the page replaces the older one. */
+const NAMESPACE = embedded ? `page-${Math.random().toString(36).slice(2, 12)}` : "";
 
 export function JobPage({ session, queue, given }: JobPageProps) {
-  const desk = useMemo(() => {
-    const made = new Desk({
+  const editor = useMemo(() => {
+    const made = new JobEditor({
       session,
-      namespace: SLOT,
+      namespace: NAMESPACE,
       write: (params, push) => rewrite(`/${writeHash(withQueue(params, queue))}`, push),
     });
     take(made, given, queue);
     return made;
   }, [session, queue.hub, queue.name]);
-  const inbox = useMemo(() => new Inbox(desk, session, queue.hub), [desk, session, queue.hub]);
+  const jobFiles = useMemo(() => new JobFiles(editor, session, queue.hub), [editor, session, queue.hub]);
   useEffect(() => {
-    desk.start();
-    return () => desk.stop();
-  }, [desk]);
+    editor.start();
+    return () => editor.stop();
+  }, [editor]);
   const key = "id" in given ? given.id : writeHash(given.params);
-  // The newest address counts: what was drawn last may be older than an edit made since.
+  // `given` may be older than an edit made since the last render, so the current route is read.
   useEffect(() => {
     const newest = route.peek();
-    if (newest.page === "job") desk.take(newest.params);
-    else if (newest.page === "result") take(desk, { id: newest.job }, queue);
-  }, [desk, key]);
-  useFrame(desk, inbox, queue);
-  useGivenFiles(inbox);
+    if (newest.page === "job") editor.take(newest.params);
+    else if (newest.page === "result") take(editor, { id: newest.job }, queue);
+  }, [editor, key]);
+  useFrame(editor, jobFiles, queue);
+  useGivenFiles(jobFiles);
   useSignalEffect(() => {
-    const job = desk.open.value?.job.value ?? null;
-    document.title = `${job === null ? "Job" : stateWords(job)} · ${shortId(desk.id.value)} · Asman`;
+    const job = editor.open.value?.job.value ?? null;
+    document.title = `${job === null ? "Job" : stateWords(job)} · ${shortId(editor.id.value)} · Asman`;
   });
 
-  const open = desk.open.value;
+  const open = editor.open.value;
   const job = open?.job.value ?? null;
   const back = queueHref(queue);
   return (
     <div
       class="job-page"
       data-testid="job-detail"
-      data-job={desk.id.value}
+      data-job={editor.id.value}
       data-state={job?.state ?? (open?.unknown.value ? "none" : "")}
       data-reason={job?.verdict?.reason ?? ""}
     >
       {!embedded && (
-        <nav class="back" aria-label="Way back">
+        <nav class="back" aria-label="Back">
           <a href={back} onClick={(event) => follow(event, back)}>
             ← All jobs
           </a>
         </nav>
       )}
       <Announcer job={job} />
-      <BadParams desk={desk} />
+      <BadParams editor={editor} />
       {open?.problem.value && <Notice kind="error">{open.problem.value}</Notice>}
-      <JobHead session={session} queue={queue} desk={desk} />
+      <JobHead session={session} queue={queue} editor={editor} />
       <div class="columns">
         <div class="column">
-          <Results queue={queue} desk={desk} open={open} job={job} online={session.online.value} />
+          <Results queue={queue} editor={editor} open={open} job={job} online={session.online.value} />
         </div>
         <div class="column">
-          <Inputs desk={desk} inbox={inbox} />
-          <Settings desk={desk} defaultImage={session.defaultImage.value} />
+          <Inputs editor={editor} jobFiles={jobFiles} />
+          <Settings editor={editor} defaultImage={session.defaultImage.value} />
         </div>
       </div>
     </div>
   );
 }
 
-function take(desk: Desk, given: JobPageProps["given"], queue: QueueAddress): void {
-  if ("id" in given) desk.takeJob(given.id, new Map([["queue", queueParam(queue)]]));
-  else desk.take(given.params);
+function take(editor: JobEditor, given: JobPageProps["given"], queue: QueueAddress): void {
+  if ("id" in given) editor.takeJob(given.id, new Map([["queue", queueParam(queue)]]));
+  else editor.take(given.params);
 }
 
 function withQueue(params: Params, queue: QueueAddress): Params {
   return params.has("queue") || params.has("queueOverride") ? params : new Map([...params, ["queue", queueParam(queue)]]);
 }
 
-/** Files that are dropped or pasted anywhere on the page are inputs; a browser would leave the page for them. */
-function useGivenFiles(inbox: Inbox): void {
+/** Adds files that are dropped or pasted anywhere on the page, which a browser would otherwise open. */
+function useGivenFiles(jobFiles: JobFiles): void {
   useLayoutEffect(() => {
     const take = (event: DragEvent | ClipboardEvent) => {
       const data = event instanceof DragEvent ? event.dataTransfer : event.clipboardData;
       if (event.defaultPrevented || data === null || data.files.length === 0) return;
       event.preventDefault();
-      void droppedFiles(data).then((found) => inbox.add(found));
+      void droppedFiles(data).then((found) => jobFiles.add(found));
     };
     const over = (event: DragEvent) => {
       if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
@@ -122,32 +122,32 @@ function useGivenFiles(inbox: Inbox): void {
       document.removeEventListener("drop", take);
       document.removeEventListener("paste", take);
     };
-  }, [inbox]);
+  }, [jobFiles]);
 }
 
-/** Joins the page that holds this one, if one does; what that takes is loaded only then. */
-function useFrame(desk: Desk, inbox: Inbox, queue: QueueAddress): void {
+/** Connects to the parent page if this page is embedded; the code for it is loaded only then. */
+function useFrame(editor: JobEditor, jobFiles: JobFiles, queue: QueueAddress): void {
   useEffect(() => {
     if (!embedded) return undefined;
     let leave = () => undefined as void;
     let gone = false;
     void import("../metaframe/frame").then(({ joinParent }) => {
-      if (!gone) leave = joinParent({ desk, inbox, queue });
+      if (!gone) leave = joinParent({ editor, jobFiles, queue });
     });
     return () => {
       gone = true;
       leave();
     };
-  }, [desk, inbox, queue.hub, queue.name]);
+  }, [editor, jobFiles, queue.hub, queue.name]);
 }
 
-function Results(props: { queue: QueueAddress; desk: Desk; open: OpenJob | null; job: Job | null; online: boolean }) {
-  const { queue, desk, open, job } = props;
+function Results(props: { queue: QueueAddress; editor: JobEditor; open: OpenJob | null; job: Job | null; online: boolean }) {
+  const { queue, editor, open, job } = props;
   if (open === null || job === null) {
     return (
       <section aria-labelledby="log-title">
         <h2 id="log-title">Log</h2>
-        <p class="empty placeholder">{placeholder(desk, open, props.online)}</p>
+        <p class="empty placeholder">{placeholder(editor, open, props.online)}</p>
       </section>
     );
   }
@@ -159,18 +159,18 @@ function Results(props: { queue: QueueAddress; desk: Desk; open: OpenJob | null;
   );
 }
 
-function placeholder(desk: Desk, open: OpenJob | null, online: boolean): string {
-  if (desk.blank.value) return "Say what to run in the settings: an image, a command, or both.";
-  if (!online) return "What became of the job appears when the hub is connected.";
-  if (open === null || !open.unknown.value) return "Looking for the job…";
-  return desk.fixed.value === null
-    ? "This job has not been run on this queue. Its log and its outputs appear here as they come."
-    : "This queue does not know the job: it was deleted, or is older than what is kept. Check the link.";
+function placeholder(editor: JobEditor, open: OpenJob | null, online: boolean): string {
+  if (editor.blank.value) return "Enter an image, a command, or both in the settings.";
+  if (!online) return "The job appears when the page is connected to the hub.";
+  if (open === null || !open.unknown.value) return "Loading the job…";
+  return editor.fixed.value === null
+    ? "This job has not run in this queue. Its log and outputs appear here when it runs."
+    : "This queue has no such job. The job was deleted, its result is no longer kept, or the link is wrong.";
 }
 
-/** Says a change of state aloud, once. */
+/** Announces each change of state to screen readers, once. */
 function Announcer({ job }: { job: Job | null }) {
-  const words = job === null ? "" : `Job ${stateWords(job)}`;
+  const words = job === null ? "" : `Job state: ${stateWords(job)}`;
   return (
     <p class="offscreen" role="status" aria-live="polite">
       {words}
@@ -178,13 +178,13 @@ function Announcer({ job }: { job: Job | null }) {
   );
 }
 
-function BadParams({ desk }: { desk: Desk }) {
-  const { problems } = desk.params.value;
+function BadParams({ editor }: { editor: JobEditor }) {
+  const { problems } = editor.params.value;
   const shown = useSignal(true);
-  const names = useComputed(() => desk.params.value.problems.map(({ name }) => name));
+  const names = useComputed(() => editor.params.value.problems.map(({ name }) => name));
   if (problems.length === 0 || !shown.value) return null;
   const drop = () => {
-    const params = new Map(desk.raw.value);
+    const params = new Map(editor.raw.value);
     for (const name of names.value) params.delete(name);
     rewrite(`/${writeHash(params)}`, true);
   };
@@ -193,12 +193,12 @@ function BadParams({ desk }: { desk: Desk }) {
       <span>
         {problems.map(({ name, why }) => (
           <span key={name} class="block">
-            The parameter <code>{name}</code> of this address can't be used: {why}.
+            The parameter <code>{name}</code> in this URL can't be used: {why}.
           </span>
         ))}
       </span>
       <button type="button" onClick={drop}>
-        Go on without {problems.length === 1 ? "it" : "them"}
+        Continue without {problems.length === 1 ? "it" : "them"}
       </button>
       <a href="/">Start page</a>
     </Notice>

@@ -1,6 +1,6 @@
 /**
- * The jobs of a queue: only the rows in sight are drawn, older ones are asked for as they are scrolled to, and each row
- * listens to its own job alone. So a busy queue costs what is on the screen.
+ * The table of a queue's jobs. Only visible rows are drawn, older jobs are loaded when a person scrolls to them, and
+ * each row depends on its own job only, so that the cost of a busy queue is limited to the visible rows.
  */
 
 import { useComputed, useSignal } from "@preact/signals";
@@ -18,9 +18,9 @@ import { Notice } from "./notice";
 import { RunTime } from "./run-time";
 import { StateMark } from "./state-mark";
 
-/** Rows drawn above and below what is in sight. */
+/** Rows drawn above and below the visible ones. */
 const OVER = 12;
-/** Jobs that one click may cancel; more is better done on purpose, twice. */
+/** Most jobs that one click cancels, to limit the effect of a mistake. */
 const MOST_AT_ONCE = 500;
 
 type Filter = "all" | State | "bad";
@@ -31,7 +31,7 @@ const FILTERS: readonly [Filter, string][] = [
   ["Queued", "Queued"],
   ["Running", "Running"],
   ["Finished", "Finished"],
-  ["bad", "Not well"],
+  ["bad", "Failed"],
 ];
 
 export function JobTable({ session, queue }: { session: Session; queue: QueueAddress }) {
@@ -48,7 +48,7 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
     const all = store.order.value;
     if (plain.value) return all;
     const wanted = words.value.trim().toLowerCase();
-    // A filter looks at every job once for each change of the list or of its own; the rows follow their jobs.
+    // The filter reads every job on each change of a job, the list or the filter; the rows update by themselves.
     const kept = all.filter((id) => matches(store.job(id)?.value, filter.value, wanted, store.workerName.bind(store)));
     if (sort.value === "oldest") kept.reverse();
     if (sort.value === "longest") {
@@ -69,12 +69,12 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
     }
     busy.value = false;
   };
-  // A filter, or another order than the list's own, is true only of all jobs: the rest is fetched, page by page.
+  // A filter or another order needs all jobs, so the remaining pages are loaded one after another.
   const rest = store.next.value;
   useEffect(() => {
     if (!plain.value && rest !== null && problem.value === null) void more();
   }, [plain.value, rest]);
-  useKeys([{ key: "/", says: "Filter the jobs", act: () => field.current?.focus() }]);
+  useKeys([{ key: "/", says: "Filter jobs", act: () => field.current?.focus() }]);
 
   const listed = ids.value;
   const stoppable = listed.filter((id) => chosen.value.has(id) && stops(store.job(id)?.peek()));
@@ -83,7 +83,7 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
     const some = stoppable.slice(0, MOST_AT_ONCE);
     const ends = await Promise.allSettled(some.map((id) => session.cancel(id)));
     const failed = ends.find((end) => end.status === "rejected");
-    if (failed !== undefined) problem.value = `Not all of them were cancelled: ${sentence(failed.reason)}`;
+    if (failed !== undefined) problem.value = `Some jobs could not be cancelled: ${sentence(failed.reason)}`;
     const done = new Set(some.filter((_, n) => ends[n]?.status === "fulfilled"));
     chosen.value = new Set([...chosen.peek()].filter((id) => !done.has(id)));
   };
@@ -124,12 +124,12 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
       {problem.value !== null && <Notice kind="error">{problem.value}</Notice>}
       {chosen.value.size > 0 && (
         <div class="chosen" role="status">
-          <span>{plural(chosen.value.size, "job")} chosen</span>
+          <span>{plural(chosen.value.size, "job")} selected</span>
           <button type="button" class="danger" disabled={stoppable.length === 0 || !session.online.value} onClick={() => void cancelAll()}>
-            Cancel {count(Math.min(stoppable.length, MOST_AT_ONCE))}
+            Cancel {plural(Math.min(stoppable.length, MOST_AT_ONCE), "job")}
           </button>
           <button type="button" class="quiet" onClick={() => (chosen.value = new Set())}>
-            Choose none
+            Clear selection
           </button>
         </div>
       )}
@@ -199,12 +199,12 @@ function Rows(props: {
           <span role="columnheader" class="c-choose">
             <input
               type="checkbox"
-              aria-label="Choose all listed jobs"
+              aria-label="Select all listed jobs"
               checked={all}
               onChange={() => props.onChoose(all ? new Set() : new Set(ids))}
             />
           </span>
-          {["State", "Job", "Worker", "Queued", "Finished", "Ran for", "Exit"].map((name) => (
+          {["State", "Job", "Worker", "Queued", "Finished", "Run time", "Exit"].map((name) => (
             <span key={name} role="columnheader" class={`c-${name.toLowerCase().replace(" ", "-")}`}>
               {name}
             </span>
@@ -251,12 +251,12 @@ function JobRow(props: {
   const image = job.summary?.image || (job.summary?.build ? `build of ${job.summary.build}` : "");
   const name = command || image || shortId(id);
   const open = (event: MouseEvent) => {
-    // The whole row is a target for the mouse; the keyboard has the link. A person who selects text is not clicking.
+    // The whole row reacts to the mouse, the link to the keyboard. Selecting text is not a click.
     if (event.defaultPrevented || (event.target as Element).closest("a, button, input, label") || getSelection()?.toString()) return;
     if (event.metaKey || event.ctrlKey) window.open(href);
     else go(href);
   };
-  const slots = job.namespaces.filter((each) => each !== "_");
+  const namespaces = job.namespaces.filter((each) => each !== "_");
   return (
     <div
       class={props.chosen ? "job-row is-chosen" : "job-row"}
@@ -271,7 +271,7 @@ function JobRow(props: {
       <span role="cell" class="c-choose">
         <input
           type="checkbox"
-          aria-label={`Choose ${name.slice(0, 60)}`}
+          aria-label={`Select ${name.slice(0, 60)}`}
           checked={props.chosen}
           onChange={(event) => props.onChoose(event.currentTarget.checked)}
         />
@@ -286,7 +286,7 @@ function JobRow(props: {
         <span class="sub">
           <code>{shortId(id)}</code>
           {image && command && <span>{image}</span>}
-          {slots.length > 0 && <span>{slots.slice(0, 3).join(", ")}</span>}
+          {namespaces.length > 0 && <span>{namespaces.slice(0, 3).join(", ")}</span>}
         </span>
       </span>
       <span role="cell" class="c-worker">
@@ -294,7 +294,7 @@ function JobRow(props: {
       </span>
       <Time time={job.queued} name="queued" />
       <Time time={job.finished} name="finished" />
-      <span role="cell" class="c-ran-for num">
+      <span role="cell" class="c-run-time num">
         <RunTime job={job} />
       </span>
       <span role="cell" class="c-exit num">
@@ -339,9 +339,9 @@ function ranFor(job: Job | undefined): number {
 
 function emptySentence(session: Session, plain: boolean): string {
   const { store } = session;
-  if (!plain && store.order.value.length > 0) return "No listed job is like that.";
+  if (!plain && store.order.value.length > 0) return "No job matches the filter.";
   if (store.listed.value) return "No jobs yet. Run one above, or from the command line.";
-  return session.online.value ? "Loading the jobs…" : "The jobs appear when the hub is connected.";
+  return session.online.value ? "Loading the jobs…" : "Jobs appear when the page is connected to the hub.";
 }
 
 function footSentence(session: Session, shown: number, plain: boolean, busy: boolean): string {
@@ -351,7 +351,7 @@ function footSentence(session: Session, shown: number, plain: boolean, busy: boo
   if (store.order.value.length === 0) return "";
   if (store.full.value) return `The newest ${count(KEPT)} of ${plural(total, "job")} are listed.`;
   if (!plain) {
-    const looked = store.more.value ? `; ${count(store.order.value.length)} of ${count(total)} looked at…` : "";
+    const looked = store.more.value ? `; ${count(store.order.value.length)} of ${count(total)} searched…` : "";
     return `${plural(shown, "job")}${looked}`;
   }
   return busy ? "Loading older jobs…" : `${plural(total, "job")}`;

@@ -1,8 +1,9 @@
-/** JSON as a tree: what is closed is not drawn, and a long list is drawn in pieces. */
+/** A tree view of JSON. Closed branches are not drawn, and long lists are drawn in pieces. */
 
 import { useSignal } from "@preact/signals";
 import { count } from "../text/format";
 
+/** Number of entries drawn at first, and more on each click. */
 const PIECE = 100;
 
 export function JsonTree({ value }: { value: unknown }) {

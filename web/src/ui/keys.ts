@@ -1,28 +1,28 @@
-/** What keys do, in one place: who offers an action says its key, and the help lists what works now. */
+/** Keyboard shortcuts: components register their keys, and the help dialog lists the active ones. */
 
 import { signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { remembered } from "../state/remembered";
 
 export interface Key {
-  /** As `KeyboardEvent.key` has it; with `ctrl` for Ctrl or Cmd. */
+  /** The value of `KeyboardEvent.key`; with `ctrl`, together with Ctrl or Cmd. */
   key: string;
   ctrl?: boolean;
   says: string;
   act: () => void;
 }
 
-/** The keys that work now. */
+/** The active keyboard shortcuts. */
 export const keys = signal<readonly Key[]>([]);
-/** Whether single letters are shortcuts; who speaks to the machine may not want that. */
+/** Whether single letters are shortcuts; users of speech input may need to turn them off. */
 export const lettersOn = remembered("letters", true);
 
-/** Offers keys as long as the component is there. */
+/** Registers keys as long as the component is mounted. */
 export function useKeys(offered: readonly Key[]): void {
   const newest = useRef(offered);
   newest.current = offered;
   const names = offered.map(({ key, ctrl, says }) => `${key} ${ctrl} ${says}`).join("\n");
-  // At once: a key that is shown works.
+  // A layout effect, so that a shortcut works as soon as it is shown.
   useLayoutEffect(() => {
     const mine = newest.current.map((each, at) => ({ ...each, act: () => newest.current[at]?.act() }));
     keys.value = [...keys.peek(), ...mine];
@@ -32,7 +32,7 @@ export function useKeys(offered: readonly Key[]): void {
   }, [names]);
 }
 
-/** Listens to the keyboard; returns what ends it. */
+/** Listens to the keyboard; returns a function that stops it. */
 export function startKeys(): () => void {
   const pressed = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.altKey) return;
@@ -49,12 +49,12 @@ export function startKeys(): () => void {
   return () => document.removeEventListener("keydown", pressed);
 }
 
-/** Where letters are written, or choose something. */
+/** Whether an element takes letters, as input or to choose an option. */
 function writes(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("input, textarea, select, [contenteditable]") !== null;
 }
 
-/** Where the browser's own undo belongs to the text. */
+/** Whether an element has the browser's own undo. */
 function writesText(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("textarea, [contenteditable]") !== null;
 }

@@ -1,10 +1,14 @@
-/** A part of the page that is loaded when it is first shown. */
+/** Components that are loaded when they are first shown. */
 
 import { type ComponentType, h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Notice } from "./notice";
 
-/** @param load imports the part; it is asked once, and again after it failed. */
+/**
+ * Makes a component that is loaded when it is first shown.
+ *
+ * @param load Imports the component; called once, and again after a failure.
+ */
 export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): ComponentType<P> {
   let part: ComponentType<P> | null = null;
   let loading: Promise<ComponentType<P>> | null = null;
@@ -29,7 +33,7 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): C
     if (!failed) return null;
     return (
       <Notice kind="error">
-        <span>A part of the page could not be loaded. The hub may be away or have been updated.</span>
+        <span>Part of this page could not be loaded. The hub may be unreachable or may have been updated.</span>
         <button type="button" onClick={() => location.reload()}>
           Reload the page
         </button>

@@ -1,14 +1,14 @@
-/** One line of a log as a terminal shows it: colours, links, and what is searched for. */
+/** One line of a log, with terminal colours, links and highlighted search results. */
 
 import type { ComponentChildren } from "preact";
 import { type Colour, type Span, type Style, spans } from "../log/ansi";
 import { LINE } from "../log/layout";
 import { STDERR, SYSTEM } from "../protocol/messages";
-import type { Line } from "../state/log";
+import type { Line } from "../log/job-log";
 import { fullTime } from "../text/format";
 
 const LINK = /https?:\/\/[^\s<>"'`)\]}]+[^\s<>"'`)\]}.,;:!?]/g;
-/** Letters that are drawn of one line; a longer one can be copied or downloaded. */
+/** Most characters drawn of one line; a longer line can be copied or downloaded. */
 const MOST_LETTERS = 20_000;
 
 export function LineView(props: { line: Line; at: number; times: boolean; pattern: RegExp | null; current: boolean }) {
@@ -30,12 +30,12 @@ export function LineView(props: { line: Line; at: number; times: boolean; patter
       {times && (
         <time class="when" data-time={timeOfDay(line.time)} aria-hidden="true" />
       )}
-      {kind === "err" && <span class="offscreen">error output: </span>}
+      {kind === "err" && <span class="offscreen">standard error: </span>}
       <span class="text" data-testid="log-text">
         {pieces.map((span, n) => (
           <SpanView key={n} span={span} pattern={pattern} />
         ))}
-        {long && <span class="muted"> … {line.text.length - MOST_LETTERS} more letters; copy or download the log to see them</span>}
+        {long && <span class="muted"> … {line.text.length - MOST_LETTERS} more characters; copy or download the log to see them</span>}
       </span>
     </div>
   );

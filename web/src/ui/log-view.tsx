@@ -1,6 +1,6 @@
 /**
- * The log of a job: only the lines in sight are drawn, however many there are; holes are said; the end stays in view
- * unless a person scrolled away from it.
+ * The log of a job. Only visible lines are drawn, however many there are; missing lines are reported; and the view
+ * follows the end of the log until a person scrolls away from it.
  */
 
 import { useSignal } from "@preact/signals";
@@ -10,23 +10,23 @@ import { plainText } from "../log/ansi";
 import { LogSearch } from "../log/search";
 import { type QueueAddress, queueUrl } from "../route";
 import { isOver, type Job } from "../state/job";
-import type { Hole, JobLog } from "../state/log";
+import type { Hole, JobLog } from "../log/job-log";
 import { remembered } from "../state/remembered";
 import type { OpenJob } from "../state/session";
 import { count, duration, plural, shortId } from "../text/format";
 import { PHASE_NOUNS } from "../text/words";
 import { CopyButton } from "./copy";
-import { saveText } from "./download";
+import { saveText } from "../files/download";
 import { useKeys } from "./keys";
 import { LineView } from "./log-line";
 
-/** Pixels from the end within which the view counts as being at the end. */
+/** Distance from the end within which the view counts as being at the end, in pixels. */
 const NEAR_END = 24;
-/** Pixels drawn beyond what is in sight. */
+/** Height drawn above and below the visible part, in pixels. */
 const OVER = 360;
-/** Pixels above the first line and below the last. */
+/** Space above the first line and below the last, in pixels. */
 const PAD = 6;
-/** Browsers can't make a box higher than this; a longer log is scrolled in larger steps. */
+/** Largest height of a box that browsers allow, in pixels; a longer log is scrolled in larger steps. */
 const MOST_PIXELS = 15_000_000;
 
 const wrap = remembered("log.wrap", true);
@@ -41,7 +41,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
   const following = useSignal(true);
   const current = useSignal(-1);
   const seen = useRef(0);
-  const rested = useRef(0); // how far down the box was when it last moved
+  const rested = useRef(0); // scroll position of the box when it last moved
   const box = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const version = log.version.value;
@@ -57,7 +57,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
   const { top: first, rows } = layout.window(top - OVER - PAD, top + room + OVER);
   if (following.value) seen.current = log.next.peek();
 
-  // What is measured on the drawn page: how much is in sight, and how many letters fit into a line.
+  // Measure the visible height and the number of characters that fit into a line.
   useLayoutEffect(() => {
     const element = box.current;
     if (element === null) return undefined;
@@ -83,7 +83,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
       rested.current = element.scrollTop;
     }
     if (!wrap.value) return;
-    // Letters of unusual width wrap where nobody expects it: what was drawn is right.
+    // Characters of unusual width wrap at unexpected places, so the estimate is corrected by the drawn height.
     let corrected = false;
     for (const line of element.querySelectorAll<HTMLElement>(".line[data-at]")) {
       corrected = layout.correct(Number(line.dataset["at"]), line.offsetHeight) || corrected;
@@ -104,7 +104,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
     const element = box.current;
     if (element === null) return;
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
-    // Only who moves down to the end follows: news of our own move there may come after a reader paused.
+    // Follow only after a move down: the event of our own scrolling may arrive after a person paused.
     if (atEnd && element.scrollTop > rested.current) following.value = true;
     rested.current = element.scrollTop;
     if (!following.value || !atEnd) view.value = { ...view.value, top: element.scrollTop };
@@ -209,7 +209,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
       </div>
       {owed > 0 && (
         <p class="log-note">
-          {open.endAsked ? `The last ${plural(owed, "line")} are not kept.` : `${plural(owed, "more line")} to come…`}
+          {open.endAsked ? `The last ${plural(owed, "line is", "lines are")} no longer kept.` : `Waiting for ${plural(owed, "more line")}…`}
         </p>
       )}
     </section>
@@ -308,7 +308,7 @@ function RowView(props: {
   );
 }
 
-/** What came before the run is folded once it went well; what failed stays open. */
+/** Whether a phase is folded by default: phases before the run are, once they succeeded; a failed one stays open. */
 function foldedByItself(group: Group, groups: readonly Group[], job: Job): boolean {
   if (group.phase === "running") return false;
   const later = groups.some((other) => other.index > group.index && other.phase === "running");
@@ -329,8 +329,8 @@ function firstInSight(found: readonly number[], rows: readonly Row[]): number {
 }
 
 function emptySentence(job: Job): string {
-  if (job.state === "Queued") return "Lines appear here as soon as the job runs.";
-  return isOver(job) ? "The job wrote nothing." : "Nothing written yet.";
+  if (job.state === "Queued") return "Log lines appear here when the job runs.";
+  return isOver(job) ? "The log is empty." : "The log is empty so far.";
 }
 
 function HoleView({ hole }: { hole: Hole }) {
@@ -338,8 +338,8 @@ function HoleView({ hole }: { hole: Hole }) {
   const which = `${plural(n, "line")} (${count(hole.from + 1)} to ${count(hole.to)})`;
   const words = {
     missing: `Fetching ${which}…`,
-    lost: `${which} not kept: the log was longer than the hub keeps.`,
-    left: `${which} not shown: the page holds the newest lines only.`,
+    lost: `${which} not available: the log was longer than the hub keeps.`,
+    left: `${which} not shown: the page keeps only the newest lines.`,
   };
   return (
     <div class="log-hole" data-testid="log-gap" style={{ height: `${LINE}px` }}>
@@ -352,7 +352,7 @@ function wholeText(log: JobLog): string {
   return Array.from({ length: log.length }, (_, at) => `${plainText(log.text(at))}\n`).join("");
 }
 
-/** The log as the hub has it; what the page holds when the hub can't be asked. */
+/** Downloads the hub's log, or the page's copy if the hub can't be reached. */
 async function download(queue: QueueAddress, job: Job, log: JobLog): Promise<void> {
   let text: string;
   try {

@@ -1,14 +1,14 @@
-/** Moving between pages without loading anything, and with a back button that works. */
+/** Navigation between pages without reloading, with a working back button. */
 
 import { signal } from "@preact/signals";
 import { parseRoute, type Route } from "../route";
 
-/** Whether this page stands in another one. */
+/** Whether this page is in a frame of another page. */
 export const embedded: boolean = inFrame();
 
 export const route = signal<Route>(parseRoute(location, embedded));
 
-/** Where each page was scrolled to when it was left, by its address. */
+/** Scroll positions of pages that were left, by URL. */
 const scrolls = new Map<string, number>();
 let here = location.href;
 
@@ -33,18 +33,19 @@ window.addEventListener("popstate", () => {
   moved(scrolls.get(location.href) ?? 0);
 });
 
+/** Goes to another page. */
 export function go(href: string): void {
   scrolls.set(here, window.scrollY);
   history.pushState(null, "", href);
   moved(0);
-  // The page that holds this one hears of new parameters by this event, which scripts must raise themselves.
+  // The parent page learns of new parameters by this event, which `pushState` does not raise.
   window.dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 /**
- * Writes what was edited into the address, at the same place of the page.
+ * Replaces the URL after an edit, without scrolling.
  *
- * @param push whether the back button leads to what was before.
+ * @param push Whether the back button leads to the previous URL.
  */
 export function rewrite(href: string, push: boolean): void {
   if (new URL(href, location.href).href === location.href) return;
@@ -54,7 +55,7 @@ export function rewrite(href: string, push: boolean): void {
   window.dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
-/** For links: goes there at once, unless the person wants another tab or window. */
+/** Handles a click on a link, unless the click opens another tab or window. */
 export function follow(event: MouseEvent, href: string): void {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();

@@ -1,4 +1,4 @@
-/** A sentence that says what is wrong or what was done, where it concerns. */
+/** A message about a problem or a completed action, next to the part that it is about. */
 
 import type { ComponentChildren } from "preact";
 

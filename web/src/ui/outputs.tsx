@@ -1,4 +1,4 @@
-/** The files that a job left: what each is, a look into it, and all of them as one archive. */
+/** The output files of a job, with previews and a download of all files as one archive. */
 
 import { useSignal } from "@preact/signals";
 import { outputHref, type QueueAddress } from "../route";
@@ -14,9 +14,9 @@ import { lazy } from "./lazy";
 
 const Preview = lazy(() => import("./preview").then((part) => part.Preview));
 
-/** Files that are shown at first; a job may leave thousands. */
+/** Number of files shown at first; a job may have thousands. */
 const SHOWN = 100;
-/** Previews that open by themselves. */
+/** Number of previews that are open at first. */
 const OPEN_FIRST = 2;
 
 export function Outputs({ queue, open, job }: { queue: QueueAddress; open: OpenJob; job: Job }) {
@@ -41,7 +41,7 @@ export function Outputs({ queue, open, job }: { queue: QueueAddress; open: OpenJ
         <p class="empty">
           {result === null && expected > 0
             ? `Loading ${plural(expected, "file")}…`
-            : "None. What a job writes to /outputs is kept and shown here."}
+            : "No outputs. Files that a job writes to $JOB_OUTPUTS (/outputs in a container) are kept and shown here."}
         </p>
       )}
       {files.length > 0 && (
@@ -113,7 +113,7 @@ function Output(props: { path: string; file: OutputFile; href: string; open: boo
   );
 }
 
-/** All files as one archive, written while they arrive: to the disk at once where the browser allows it. */
+/** A button that downloads all files as one archive. */
 function ZipButton(props: { name: string; files: [string, OutputFile][]; href: (path: string) => string; total: number }) {
   const done = useSignal<number | null>(null);
   const problem = useSignal<string | null>(null);

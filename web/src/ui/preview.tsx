@@ -1,4 +1,4 @@
-/** A look into a file. What strangers made is shown, and never runs here. */
+/** A preview of a file. Files come from strangers, so they are shown but never run. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -7,9 +7,9 @@ import { count, plural, size as sizeWords } from "../text/format";
 import { type FileKind, kindOf } from "./file-kinds";
 import { JsonTree } from "./json-tree";
 
-/** Bytes of a text that are shown. */
+/** Number of bytes of a text that are shown. */
 const TEXT_BYTES = 256 * 1024;
-/** Largest file that is fetched whole for a preview. */
+/** Largest file that is fetched whole for a preview, in bytes. */
 const WHOLE_BYTES = 64 * 2 ** 20;
 const TABLE_ROWS = 100;
 const TABLE_COLUMNS = 50;
@@ -41,11 +41,11 @@ function shown(kind: FileKind, source: Source) {
     case "pdf":
       return <Fetched source={source} whole view={(blob) => <Pdf blob={blob} source={source} />} />;
     case "html":
-      // The hub sends it with a policy that keeps its scripts from running and its frame from being ours.
+      // The hub sends the file with a policy that blocks scripts and gives the frame an origin of its own.
       return (
         <>
           <iframe class="page-frame" src={source.href} sandbox="" title={`Preview of ${source.path}`} />
-          <p class="muted small">Its scripts do not run here. Download it to use all of it.</p>
+          <p class="muted small">Scripts do not run in this preview. Download the file to run them.</p>
         </>
       );
     default:
@@ -53,7 +53,7 @@ function shown(kind: FileKind, source: Source) {
   }
 }
 
-/** Fetches the file, or its beginning, and shows it. */
+/** Fetches the file, or only its beginning, and shows it. */
 function Fetched(props: {
   source: Source;
   whole?: boolean;
@@ -70,20 +70,20 @@ function Fetched(props: {
     const headers: HeadersInit = part ? { Range: `bytes=0-${TEXT_BYTES - 1}` } : {};
     fetch(href, { headers, signal: stop.signal })
       .then(async (answer) => {
-        if (!answer.ok) throw new Error(`status ${answer.status}`);
+        if (!answer.ok) throw new Error(`HTTP status ${answer.status}`);
         got.value = await answer.blob();
       })
       .catch((error: unknown) => {
-        if (!stop.signal.aborted) problem.value = `It could not be fetched (${error instanceof Error ? error.message : "error"}).`;
+        if (!stop.signal.aborted) problem.value = `The file could not be fetched (${error instanceof Error ? error.message : "error"}).`;
       });
     return () => stop.abort();
   }, [href, part, tooLarge, got, problem]);
-  if (tooLarge) return <p class="muted">It has {sizeWords(size)}, too much for a preview. Download it.</p>;
+  if (tooLarge) return <p class="muted">The file has {sizeWords(size)}, which is too large for a preview. Download it.</p>;
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   return got.value === null ? <p class="muted">Loading…</p> : <>{props.view(got.value, part)}</>;
 }
 
-/** An address for bytes that are here, as long as they are shown. */
+/** An object URL for a blob, revoked when the component is removed. */
 function useObjectUrl(blob: Blob, type: string): string | null {
   const url = useSignal<string | null>(null);
   useEffect(() => {
@@ -95,11 +95,11 @@ function useObjectUrl(blob: Blob, type: string): string | null {
 }
 
 function Picture({ blob, source }: { blob: Blob; source: Source }) {
-  // As an image even an SVG can't run scripts nor load anything.
+  // In an image element even an SVG can neither run scripts nor load other files.
   const svg = source.path.toLowerCase().endsWith(".svg");
   const url = useObjectUrl(blob, svg ? "image/svg+xml" : (source.mediaType ?? "image/*"));
   const broken = useSignal(false);
-  if (broken.value) return <p class="field-problem">This is not an image that the browser can read.</p>;
+  if (broken.value) return <p class="field-problem">The browser can't display this image.</p>;
   return url === null ? null : <img src={url} alt={source.path} onError={() => (broken.value = true)} />;
 }
 
@@ -119,7 +119,7 @@ function Text({ kind, blob, part, source }: { kind: FileKind; blob: Blob; part: 
     try {
       return <JsonTree value={JSON.parse(text.value) as unknown} />;
     } catch {
-      // It says that it is JSON and is not; its text is what there is.
+      // The file is not valid JSON, so its text is shown.
     }
   }
   if (kind === "csv") return <Table text={text.value} rest={rest} />;
@@ -181,7 +181,7 @@ function Markdown({ text, source, rest }: { text: string; source: Source; rest: 
   }, [text, html]);
   if (html.value === null) return null;
   if (html.value === "") return <pre tabIndex={0}>{text}</pre>;
-  // A frame without scripts, and of nobody's origin: whatever stands in the text, it is only looked at.
+  // The frame allows no scripts and has an opaque origin, so that nothing in the text can run.
   return (
     <>
       <iframe class="page-frame" srcDoc={html.value} sandbox="" title={`Preview of ${source.path}`} />

@@ -1,4 +1,4 @@
-/** A queue: its workers, its jobs, what it does over time, and how to give it work. */
+/** The page of a queue: a form to run a job, the workers, charts and the jobs. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";

@@ -1,4 +1,4 @@
-/** How long a job ran; while it runs, this alone is drawn again each second. */
+/** The run time of a job. While the job runs, only this component is redrawn each second. */
 
 import { now } from "../state/clock";
 import { type Job, runTime } from "../state/job";

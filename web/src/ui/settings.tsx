@@ -1,20 +1,20 @@
-/** What the job is: a form and the JSON of one definition, applied as it is written, each step with a way back. */
+/** The settings of a job: a form and the JSON of one definition. Edits are applied while typing and can be undone. */
 
 import { useSignal } from "@preact/signals";
 import type { Build, Definition, Problem } from "../protocol/messages";
-import type { Desk } from "../state/desk";
+import type { JobEditor } from "../state/job-editor";
 import { isObject } from "../job/address";
 import { plural } from "../text/format";
-import { Editor } from "./editor";
+import { TextEditor } from "./text-editor";
 import { EnvRows, Field, Words } from "./fields";
 import { useKeys } from "./keys";
 
-export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: string }) {
+export function Settings({ editor, defaultImage }: { editor: JobEditor; defaultImage: string }) {
   const view = useSignal<"form" | "json">("form");
-  const problems = desk.validated.value?.problems ?? [];
+  const problems = editor.validated.value?.problems ?? [];
   useKeys([
-    { key: "z", ctrl: true, says: "Undo the last edit", act: () => desk.undo() },
-    { key: "y", ctrl: true, says: "Do it again", act: () => desk.redo() },
+    { key: "z", ctrl: true, says: "Undo the last edit", act: () => editor.undo() },
+    { key: "y", ctrl: true, says: "Redo", act: () => editor.redo() },
   ]);
   return (
     <section aria-labelledby="settings-title" class="settings" data-testid="settings">
@@ -24,13 +24,13 @@ export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: str
           {problems.length > 0 && <span class="bad">{plural(problems.length, "problem")}</span>}
         </h2>
         <div class="section-tools">
-          <button type="button" class="quiet" disabled={desk.past.value.length === 0} onClick={() => desk.undo()}>
+          <button type="button" class="quiet" disabled={editor.past.value.length === 0} onClick={() => editor.undo()}>
             Undo
           </button>
-          <button type="button" class="quiet" disabled={desk.future.value.length === 0} onClick={() => desk.redo()}>
+          <button type="button" class="quiet" disabled={editor.future.value.length === 0} onClick={() => editor.redo()}>
             Redo
           </button>
-          <span class="segments" role="group" aria-label="View of the settings">
+          <span class="segments" role="group" aria-label="Settings view">
             <button type="button" aria-pressed={view.value === "form"} onClick={() => (view.value = "form")}>
               Form
             </button>
@@ -40,19 +40,19 @@ export function Settings({ desk, defaultImage }: { desk: Desk; defaultImage: str
           </span>
         </div>
       </div>
-      {view.value === "form" ? <Form desk={desk} problems={problems} defaultImage={defaultImage} /> : <JsonForm desk={desk} problems={problems} />}
+      {view.value === "form" ? <Form editor={editor} problems={problems} defaultImage={defaultImage} /> : <JsonForm editor={editor} problems={problems} />}
     </section>
   );
 }
 
-function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly Problem[]; defaultImage: string }) {
-  const job = desk.params.value.job ?? {};
+function Form({ editor, problems, defaultImage }: { editor: JobEditor; problems: readonly Problem[]; defaultImage: string }) {
+  const job = editor.params.value.job ?? {};
   const built = useSignal(job.build !== undefined);
   const builds = built.value || job.build !== undefined;
   const set = (field: keyof Definition, value: unknown) =>
-    desk.edit(field, (draft) => ({ ...draft, job: { ...draft.job, [field]: value } as Definition }));
+    editor.edit(field, (draft) => ({ ...draft, job: { ...draft.job, [field]: value } as Definition }));
   const need = (field: string, value: unknown) =>
-    desk.edit(field, (draft) => ({ ...draft, job: { ...draft.job, requirements: compact({ ...draft.job.requirements, [field]: value }) } }));
+    editor.edit(field, (draft) => ({ ...draft, job: { ...draft.job, requirements: compact({ ...draft.job.requirements, [field]: value }) } }));
   const wrong = (...paths: string[]) => {
     const found = problems.find(({ field }) => paths.some((path) => field === `definition.${path}` || field.startsWith(`definition.${path}.`)));
     return found?.message ?? null;
@@ -68,7 +68,7 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
         </p>
       ))}
       <div class="form-row">
-        <span class="segments" role="group" aria-label="Where the image comes from">
+        <span class="segments" role="group" aria-label="Image source">
           <button
             type="button"
             aria-pressed={!builds}
@@ -92,7 +92,7 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
         </span>
       </div>
       {builds ? (
-        <BuildFields desk={desk} build={job.build ?? {}} wrong={wrong} />
+        <BuildFields editor={editor} build={job.build ?? {}} wrong={wrong} />
       ) : (
         <Field
           label="Image"
@@ -104,11 +104,11 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
       )}
       <Words label="Command" value={job.command} placeholder="sh -c 'echo hello'" problem={wrong("command")} onWords={(words) => set("command", words)} />
       <details class="more" open={job.entrypoint !== undefined || job.workdir !== undefined}>
-        <summary>Entrypoint and folder</summary>
+        <summary>Entrypoint and working directory</summary>
         <Words label="Entrypoint" value={job.entrypoint} problem={wrong("entrypoint")} onWords={(words) => set("entrypoint", words)} />
         <Field label="Working directory" value={job.workdir ?? ""} problem={wrong("workdir")} onText={(text) => set("workdir", text)} />
       </details>
-      <EnvRows env={job.env ?? {}} fixed={desk.params.value.env} problem={wrong("env")} onEnv={(env) => set("env", env)} />
+      <EnvRows env={job.env ?? {}} fixed={editor.params.value.env} problem={wrong("env")} onEnv={(env) => set("env", env)} />
       <div class="form-grid">
         <Field label="CPUs" value={text(needs.cpus)} placeholder="1" problem={wrong("requirements.cpus")} onText={(value) => need("cpus", numeric(value))} />
         <Field
@@ -134,7 +134,7 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
           onText={(value) => set("shmSize", value.trim())}
         />
         <Field
-          label="Tags of its worker"
+          label="Required worker tags"
           value={(job.tags ?? []).join(", ")}
           placeholder="gpu, lab"
           problem={wrong("tags")}
@@ -145,9 +145,9 @@ function Form({ desk, problems, defaultImage }: { desk: Desk; problems: readonly
   );
 }
 
-function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: (...paths: string[]) => string | null }) {
+function BuildFields({ editor, build, wrong }: { editor: JobEditor; build: Build; wrong: (...paths: string[]) => string | null }) {
   const set = (field: keyof Build, value: unknown) =>
-    desk.edit(`build ${field}`, (draft) => ({ ...draft, job: { ...draft.job, build: compact({ ...draft.job.build, [field]: value }) as Build } }));
+    editor.edit(`build ${field}`, (draft) => ({ ...draft, job: { ...draft.job, build: compact({ ...draft.job.build, [field]: value }) as Build } }));
   const editing = useSignal(build.dockerfile !== undefined);
   return (
     <>
@@ -161,7 +161,7 @@ function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: 
       {editing.value ? (
         <div class="field">
           <span class="label">Dockerfile</span>
-          <Editor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
+          <TextEditor name="Dockerfile" label="Dockerfile" text={build.dockerfile ?? ""} onText={(text) => set("dockerfile", text)} />
         </div>
       ) : (
         <button type="button" class="quiet start" onClick={() => (editing.value = true)}>
@@ -169,7 +169,7 @@ function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: 
         </button>
       )}
       <div class="form-grid">
-        <Field label="Dockerfile's name" value={build.filename ?? ""} placeholder="Dockerfile" problem={wrong("build.filename")} onText={(text) => set("filename", text.trim())} />
+        <Field label="Dockerfile name" value={build.filename ?? ""} placeholder="Dockerfile" problem={wrong("build.filename")} onText={(text) => set("filename", text.trim())} />
         <Field label="Target" value={build.target ?? ""} problem={wrong("build.target")} onText={(text) => set("target", text.trim())} />
         <Field label="Platform" value={build.platform ?? ""} placeholder="linux/amd64" problem={wrong("build.platform")} onText={(text) => set("platform", text.trim())} />
         <Field
@@ -184,16 +184,16 @@ function BuildFields({ desk, build, wrong }: { desk: Desk; build: Build; wrong: 
   );
 }
 
-/** The same definition as text; what can't be read is said and not applied. */
-function JsonForm({ desk, problems }: { desk: Desk; problems: readonly Problem[] }) {
-  const job = desk.params.value.job ?? {};
+/** The definition as JSON text; a text that can't be parsed is reported and not applied. */
+function JsonForm({ editor, problems }: { editor: JobEditor; problems: readonly Problem[] }) {
+  const job = editor.params.value.job ?? {};
   const wrong = useSignal<string | null>(null);
   const written = useSignal<string | null>(null);
   const said = JSON.stringify(job, null, 2);
   const same = written.value !== null && sameJson(written.value, job);
   return (
     <div class="form">
-      <Editor
+      <TextEditor
         name="definition.json"
         label="The definition as JSON"
         text={wrong.value !== null || same ? (written.value as string) : said}
@@ -201,9 +201,9 @@ function JsonForm({ desk, problems }: { desk: Desk; problems: readonly Problem[]
           written.value = text;
           try {
             const value = JSON.parse(text) as unknown;
-            if (!isObject(value)) throw new Error("a definition is an object: { … }");
+            if (!isObject(value)) throw new Error("a definition must be a JSON object");
             wrong.value = null;
-            desk.edit("json", (draft) => ({ ...draft, job: value as Definition }));
+            editor.edit("json", (draft) => ({ ...draft, job: value as Definition }));
           } catch (error) {
             wrong.value = `Not applied: ${(error as Error).message}`;
           }
@@ -212,7 +212,7 @@ function JsonForm({ desk, problems }: { desk: Desk; problems: readonly Problem[]
       <p class="field-problem" role="status">
         {wrong.value ?? problems.map(({ field, message }) => `${field}: ${message}`).join("; ")}
       </p>
-      <p class="muted small">Short text files stand beside it, under Inputs.</p>
+      <p class="muted small">Short text files are not part of this JSON. Edit them under Inputs.</p>
     </div>
   );
 }
@@ -233,7 +233,7 @@ function isEmpty(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-/** A number where it is one; the hub says what is wrong with anything else. */
+/** Parses a number; any other text is returned unchanged, and the hub reports the problem. */
 function numeric(value: string): number | string | undefined {
   const trimmed = value.trim();
   if (trimmed === "") return undefined;

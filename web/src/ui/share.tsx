@@ -1,32 +1,32 @@
-/** Ways to give this job to others: its address, commands, a frame, and this very result. */
+/** The dialog with ways to share a job: its URL, its result, commands, and an embedded frame. */
 
 import { jobHref, type QueueAddress, queueParam, queueUrl } from "../route";
 import { withJob, writeHash } from "../job/address";
-import type { Desk } from "../state/desk";
+import type { JobEditor } from "../state/job-editor";
 import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet } from "../text/snippets";
 import { Command } from "./copy";
 import { Dialog } from "./dialog";
 
-/** The address that holds the whole job. */
-export function jobAddress(desk: Desk, queue: QueueAddress): string {
-  const { job, files } = desk.params.value;
-  const params = new Map(withJob(desk.raw.value, job ?? {}, files)).set("queue", queueParam(queue));
+/** The URL that contains the whole job. */
+export function jobAddress(editor: JobEditor, queue: QueueAddress): string {
+  const { job, files } = editor.params.value;
+  const params = new Map(withJob(editor.raw.value, job ?? {}, files)).set("queue", queueParam(queue));
   return `${location.origin}/${writeHash(params)}`;
 }
 
-export function Share({ desk, queue, onClose }: { desk: Desk; queue: QueueAddress; onClose: () => void }) {
-  const address = jobAddress(desk, queue);
-  const definition = desk.definition.value;
-  const known = desk.open.value?.job.value ?? null;
+export function Share({ editor, queue, onClose }: { editor: JobEditor; queue: QueueAddress; onClose: () => void }) {
+  const address = jobAddress(editor, queue);
+  const definition = editor.definition.value;
+  const known = editor.open.value?.job.value ?? null;
   return (
     <Dialog title="Share" wide onClose={onClose}>
-      <p class="notice warn">Whoever has one of these can use the queue: see its jobs and run others.</p>
-      <Way title="The job, to be run by whoever opens it" text={address} />
-      {known !== null && <Way title="This very result" text={new URL(jobHref(queue, desk.id.value), location.href).href} />}
-      {cliSaysAll(definition) && <Way title="The command line" text={cliSnippet(queueUrl(queue), definition)} />}
+      <p class="notice warn">Anyone who has one of these can use the queue: see its jobs and run new ones.</p>
+      <Way title="The job, ready to run" text={address} />
+      {known !== null && <Way title="This result" text={new URL(jobHref(queue, editor.id.value), location.href).href} />}
+      {cliSaysAll(definition) && <Way title="Command line" text={cliSnippet(queueUrl(queue), definition)} />}
       <Way title="curl" text={curlSnippet(queueUrl(queue), definition)} />
       <Way title="Python" text={pythonSnippet(queueUrl(queue), definition)} />
-      <Way title="A frame in another page" text={frameSnippet(address)} />
+      <Way title="Embedded in another page" text={frameSnippet(address)} />
     </Dialog>
   );
 }

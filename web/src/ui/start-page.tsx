@@ -1,4 +1,4 @@
-/** What a visitor sees who named no queue, or no good one. */
+/** The pages for a URL without a valid queue. */
 
 import { useEffect, useState } from "preact/hooks";
 import { effective, readParams, withJob, writeHash } from "../job/address";
@@ -18,21 +18,21 @@ export function StartPage({ problem }: { problem: string | null }) {
     <main class="page start">
       <h1 class="wordmark">Asman</h1>
       <p class="lead">
-        Asman runs containerised jobs from a URL. A queue is a URL too: who has it can send jobs to it, watch them, and
-        connect machines that run them.
+        Asman runs containerised jobs from a URL. A queue is a URL too: anyone who has it can submit jobs to it, watch them,
+        and connect workers that run them.
       </p>
       {problem !== null && <Notice kind="error">{problem}</Notice>}
       <Examples />
       <section aria-labelledby="open-title">
         <h2 id="open-title">Open a queue</h2>
-        <QueueField label="Queue name or address" action="Open" onQueue={(queue) => go(queueHref(queue))} />
+        <QueueField label="Queue name or URL" action="Open" onQueue={(queue) => go(queueHref(queue))} />
       </section>
       <section aria-labelledby="new-title">
-        <h2 id="new-title">Make a new queue</h2>
-        <p>Its name can't be guessed, so only those you give the link to can use it.</p>
+        <h2 id="new-title">Create a queue</h2>
+        <p>Its name can't be guessed, so only people you give its URL to can use it.</p>
         {made === null ? (
           <button type="button" class="primary" onClick={() => setMade(newQueueName())}>
-            Make a new queue
+            Create a queue
           </button>
         ) : (
           <NewQueue name={made} />
@@ -69,13 +69,13 @@ echo drawn
 const EXAMPLES: readonly Example[] = [
   {
     title: "Say hello",
-    says: "One command in a small image; its output appears as it is written.",
+    says: "One command in a small image; its output streams live.",
     job: { image: "alpine:3", command: "sh -c 'for n in 1 2 3 4 5; do echo \"hello $n\"; sleep 1; done'" },
     files: {},
   },
   {
     title: "Count words",
-    says: "A script and a text as inputs, a table as output. Edit either and run it again.",
+    says: "A script and a text file as inputs, a table as output. Edit one of them and run the job again.",
     job: { image: "alpine:3", command: "sh /inputs/count.sh" },
     files: { "count.sh": COUNT, "text.txt": "a queue is a URL and a job is a URL and a worker is one command\n" },
   },
@@ -87,12 +87,12 @@ const EXAMPLES: readonly Example[] = [
   },
 ];
 
-/** Jobs to begin with, each a link that holds all of it; they get a queue of their own. */
+/** Links to example jobs, all in one new queue. */
 function Examples() {
   const [queue] = useState(newQueueName);
   return (
     <section aria-labelledby="examples-title">
-      <h2 id="examples-title">Try one</h2>
+      <h2 id="examples-title">Try an example</h2>
       <ul class="examples">
         {EXAMPLES.map(({ title, says, job, files }) => {
           const href = `/${writeHash(withJob(new Map([["queue", queue]]), job, files))}`;
@@ -106,12 +106,12 @@ function Examples() {
           );
         })}
       </ul>
-      <p class="small muted">They open on a new queue of yours. It says there how to connect a machine that runs them.</p>
+      <p class="small muted">Each example opens in a new queue, which has no worker yet. To connect one, open “All jobs” on that page.</p>
     </section>
   );
 }
 
-/** An address that holds a job and no queue that could run it. */
+/** The page for a URL that contains a job but no valid queue. */
 export function NoQueuePage({ params, problem }: { params: Params; problem: string | null }) {
   const definition = effective(readParams(params));
   useEffect(() => {
@@ -126,14 +126,14 @@ export function NoQueuePage({ params, problem }: { params: Params; problem: stri
     <main class="page start" data-testid="no-queue">
       <h1>A job without a queue</h1>
       <Notice kind={problem === null ? "info" : "error"}>
-        {problem ?? "This address holds a job, and names no queue that could run it. Name one, or make a new one."}
+        {problem ?? "This URL contains a job but names no queue to run it in. Name a queue, or create a new one."}
       </Notice>
-      <QueueField label="Queue name or address" action="Open the job" onQueue={open} />
+      <QueueField label="Queue name or URL" action="Open the job" onQueue={open} />
       <button type="button" class="start-new" onClick={() => open({ hub: location.origin, name: newQueueName() })}>
-        Open it on a new queue
+        Open it in a new queue
       </button>
       <section aria-labelledby="held-title">
-        <h2 id="held-title">What it holds</h2>
+        <h2 id="held-title">Definition</h2>
         <pre class="held" tabIndex={0}>
           {JSON.stringify(definition, null, 2)}
         </pre>
@@ -149,26 +149,26 @@ function NewQueue({ name }: { name: string }) {
     <>
       <ol class="steps">
         <li>
-          Keep its address: it is the only key to the queue.
-          <Command text={queueUrl(queue)} label="Copy the queue's address" />
+          Keep the queue's URL: there is no other way to reach the queue.
+          <Command text={queueUrl(queue)} label="Copy the queue's URL" />
         </li>
         <li>
-          Connect a machine that runs its jobs:
+          Connect a worker, on a machine that can reach this hub:
           <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
         </li>
         <li>
-          Run something:
+          Run a job:
           <Command text={`asman run ${queueUrl(queue)} -- echo hello`} label="Copy the command that runs a job" />
         </li>
       </ol>
       <button type="button" class="primary" onClick={() => go(href)}>
-        Open it
+        Open the queue
       </button>
     </>
   );
 }
 
-/** A link to a job that does not say in which queue the job is. */
+/** The page for a link that names a job but not its queue. */
 export function LostJobPage({ job }: { job: string }) {
   useEffect(() => {
     document.title = `Job ${shortId(job)} · Asman`;
@@ -179,10 +179,12 @@ export function LostJobPage({ job }: { job: string }) {
         Job <code>{shortId(job)}</code>
       </h1>
       <Notice kind="info">
-        This link names a job but not its queue, so it can't be shown live. Name the queue, or read what is kept:{" "}
-        <a href={`/j/${job}/result.json`}>result.json</a>.
+        <span>
+          This link names a job but not its queue, so the job can't be shown live. Name the queue, or read the stored
+          result: <a href={`/j/${job}/result.json`}>result.json</a>.
+        </span>
       </Notice>
-      <QueueField label="Queue name or address" action="Show the job" onQueue={(queue) => go(jobHref(queue, job))} />
+      <QueueField label="Queue name or URL" action="Show the job" onQueue={(queue) => go(jobHref(queue, job))} />
     </main>
   );
 }
@@ -194,7 +196,7 @@ function QueueField(props: { label: string; action: string; onQueue: (queue: { h
     event.preventDefault();
     const queue = parseQueue(text, location.origin);
     if (queue !== null) props.onQueue(queue);
-    else setProblem("A queue's name has 1 to 128 letters, digits, dots, “_” or “-”; or paste its whole address.");
+    else setProblem("A queue name has 1 to 128 letters, digits, dots, “_” or “-”. You can also paste the queue's URL.");
   };
   return (
     <form class="queue-field" onSubmit={open}>

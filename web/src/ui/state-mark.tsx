@@ -1,4 +1,4 @@
-/** A job's state as a coloured dot and a word, with the phase of a running one. */
+/** The state of a job: a coloured dot, a word, and the phase of a running job. */
 
 import type { Job } from "../state/job";
 import { phaseWords, stateWords, tone } from "../text/words";

@@ -1,4 +1,4 @@
-/** The plainest way to run a job: an image and a command. */
+/** The simplest form to run a job: an image and a command. */
 
 import { useState } from "preact/hooks";
 import { sentence } from "../protocol/errors";
@@ -6,6 +6,7 @@ import type { Answer, Definition } from "../protocol/messages";
 import { jobHref, type QueueAddress, queueUrl } from "../route";
 import type { Session } from "../state/session";
 import { shortId } from "../text/format";
+import { asSentence } from "../text/words";
 import { curlSnippet, pythonSnippet, shellWord } from "../text/snippets";
 import { Command } from "./copy";
 import { follow } from "./navigation";
@@ -13,8 +14,8 @@ import { Notice } from "./notice";
 
 const ANSWER_WORDS = {
   queued: "The job is queued",
-  joined: "This very job is already waiting or running",
-  cached: "This very job ran before; its result is here",
+  joined: "This exact job is already queued or running",
+  cached: "This exact job has already run; see its result",
 } as const;
 
 export function SubmitForm({ session, queue }: { session: Session; queue: QueueAddress }) {
@@ -27,7 +28,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     if (command.trim() === "" && image.trim() === "") {
-      setProblem("Write a command, an image, or both.");
+      setProblem("Enter a command, an image, or both.");
       return;
     }
     setBusy(true);
@@ -77,14 +78,14 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
           />
         </label>
         <button type="submit" class="primary" disabled={busy}>
-          {busy ? "Sending…" : "Run"}
+          {busy ? "Submitting…" : "Run"}
         </button>
       </form>
       <details class="more">
         <summary>From the shell, Python or another program</summary>
         <div class="ways">
           <Command text={`asman run ${queueUrl(queue)}${image ? ` -i ${shellWord(image)}` : ""} -- echo hello`} label="Copy the command that runs a job" />
-          <Command text={curlSnippet(queueUrl(queue), drawn)} label="Copy the call with curl" />
+          <Command text={curlSnippet(queueUrl(queue), drawn)} label="Copy the curl command" />
           <Command text={pythonSnippet(queueUrl(queue), drawn)} label="Copy the Python program" />
         </div>
       </details>
@@ -94,7 +95,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
           <span>
             {ANSWER_WORDS[answer.answer]}:{" "}
             <JobLink queue={queue} id={answer.job.id} />.{" "}
-            {answer.answer !== "cached" && (answer.able ?? 0) === 0 && (answer.why || "No connected worker can run it now.")}
+            {answer.answer !== "cached" && (answer.able ?? 0) === 0 && asSentence(answer.why || "No connected worker can run it")}
           </span>
         </Notice>
       )}

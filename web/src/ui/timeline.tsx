@@ -1,4 +1,4 @@
-/** Where the time of a job went: waiting and each phase, as lengths of a bar and as numbers. */
+/** The timeline of a job: waiting time and phases, as a bar and as numbers. */
 
 import { now } from "../state/clock";
 import { type Job, waitTime } from "../state/job";
@@ -11,7 +11,7 @@ interface Stretch {
   name: string;
   kind: string;
   ms: number;
-  /** It goes on. */
+  /** Whether the time is still growing. */
   live: boolean;
 }
 
@@ -52,7 +52,7 @@ export function Timeline({ open, job }: { open: OpenJob; job: Job }) {
   );
 }
 
-/** How much of a phase is done: a bar, and `10 MiB of 40 MiB` or `3 of 8 layers`. */
+/** The progress of a phase: a bar, and `10 MiB of 40 MiB` or `3 of 8 layers`. */
 function Done({ of: { done, total, unit } }: { of: PhaseProgress }) {
   const amount = unit === "bytes" ? `${size(done)} of ${size(total)}` : `${done} of ${total} ${unit ?? ""}`.trimEnd();
   return (

@@ -1,4 +1,4 @@
-/** The workers of a queue: what each has and what of it is in use. */
+/** The table of a queue's workers, with their total and used resources. */
 
 import { type QueueAddress, queueUrl } from "../route";
 import type { WorkerState } from "../protocol/messages";
@@ -9,10 +9,10 @@ import { Command } from "./copy";
 const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
 const STATE_WORDS = { ready: "Ready", draining: "Draining", away: "Away", gone: "Gone" } as const;
 const STATE_HINTS = {
-  ready: "Connected, and takes jobs",
-  draining: "Finishes what it has and takes no new jobs",
-  away: "Its connection is lost; its jobs are kept for it for a moment",
-  gone: "Not connected any more",
+  ready: "Connected and accepting jobs",
+  draining: "Finishing its current jobs; accepts no new ones",
+  away: "Connection lost; its jobs stay assigned to it for a short time",
+  gone: "No longer connected",
 } as const;
 
 export function WorkerTable({ session, queue }: { session: Session; queue: QueueAddress }) {
@@ -51,12 +51,11 @@ export function WorkerTable({ session, queue }: { session: Session; queue: Queue
 }
 
 function NoWorkers({ session, queue }: { session: Session; queue: QueueAddress }) {
-  if (session.status.value.kind !== "open" || !session.store.listed.value) {
-    return <p class="empty">Not known yet.</p>;
-  }
+  if (!session.online.value) return <p class="empty">Workers appear when the page is connected to the hub.</p>;
+  if (!session.store.listed.value) return <p class="empty">Loading the workers…</p>;
   return (
     <div class="empty">
-      <p>No worker is connected, so jobs wait. Run this on any machine that may run them:</p>
+      <p>No worker is connected, so jobs wait. To connect one, run this on a machine that can reach this hub:</p>
       <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
     </div>
   );
@@ -88,7 +87,7 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
       <td role="cell" data-label="Jobs">
         {count(worker.jobs ?? 0)}
       </td>
-      <td role="cell" data-label="Since" class="num" title="Connected since; what is gone is not listed">
+      <td role="cell" data-label="Since" class="num" title="Connected since; disconnected workers are not listed">
         {worker.since ? clock(worker.since, Date.now()) : "–"}
       </td>
       <td role="cell" data-label="Version" class="muted w-version">

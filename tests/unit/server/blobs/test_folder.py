@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from starlette.requests import ClientDisconnect
 
-from asman_server.blob_changes import BlobRow, UploadRow
 from asman_server.blobs import FolderStore
 from asman_server.blobs.folder import DISK_RESERVE, Grant
-from asman_server.signing import Signer
+from asman_server.blobs.signing import Signer
+from asman_server.storage.blob_changes import BlobRow, UploadRow
 from asman_shared import limits
 from asman_shared.errors import BadRequest, Conflict, Forbidden, NotFound, QuotaExceeded, TooLarge, Unauthentic
 from asman_shared.units import KIB, MIB
@@ -109,7 +109,7 @@ async def test_a_disk_that_fails_meanwhile_is_said(store: FolderStore, monkeypat
     def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("asman_server.blobs.spool.os.fsync", full)
+    monkeypatch.setattr("asman_server.blobs.receiving.os.fsync", full)
     with pytest.raises(QuotaExceeded, match="No space left on device"):
         await keep(store, body(BODY))
     assert files(store) == []

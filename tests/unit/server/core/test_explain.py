@@ -117,9 +117,9 @@ def test_a_worker_that_is_away_is_said_with_the_time_it_has_left(world: World) -
         ({"kind": "out_of_memory"}, "it was stopped, because it used more memory than it may; ask for more memory"),
         (
             {"kind": "error", "message": "no such image: x", "fault": Fault.JOB},
-            "it could not be run: no such image: x; mend the definition",
+            "it could not be run: no such image: x; fix the definition",
         ),
-        ({"kind": "error", "message": "disk full", "fault": Fault.WORKER}, "it could not be run: disk full; submit it"),
+        ({"kind": "error", "message": "disk full", "fault": Fault.WORKER}, "it could not be run: disk full; try again"),
     ],
 )
 def test_a_finished_job_says_how_it_ended_and_what_to_do(world: World, outcome: dict[str, Any], words: str) -> None:

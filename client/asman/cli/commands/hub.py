@@ -1,0 +1,107 @@
+"""``asman hub``: a hub as this whole process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..extras import require
+from ..terminal import Terminal
+
+
+def hub(
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="Port to listen on [8000].")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Folder for the database and the blobs [.asman].")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", help="postgresql://… or sqlite:///… [in the data folder].")
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="How others reach this hub, behind a proxy.")
+    ] = None,
+    default_image: Annotated[
+        str | None, typer.Option("--default-image", help="What jobs of people who name no image run in [none].")
+    ] = None,
+    retention: Annotated[str | None, typer.Option("--retention", help="How long finished jobs are kept [7d].")] = None,
+    longest_retention: Annotated[
+        str | None, typer.Option("--longest-retention", help="The longest that a queue may keep its jobs [365d].")
+    ] = None,
+    blobs: Annotated[
+        str | None, typer.Option("--blobs", help="s3://bucket/prefix to keep blobs in S3 [in the data folder].")
+    ] = None,
+    blob_quota: Annotated[
+        str | None, typer.Option("--blob-quota", help="Most that blobs may take in the folder, such as 50GiB [none].")
+    ] = None,
+    blob_retention: Annotated[
+        str | None, typer.Option("--blob-retention", help="How long unused blobs are kept [as long as jobs].")
+    ] = None,
+    s3_endpoint: Annotated[str | None, typer.Option("--s3-endpoint", help="URL of the S3 service [AWS].")] = None,
+    s3_public_endpoint: Annotated[
+        str | None, typer.Option("--s3-public-endpoint", help="URL under which others reach it [the same].")
+    ] = None,
+    s3_region: Annotated[
+        str | None, typer.Option("--s3-region", help="Its region [$AWS_REGION, else us-east-1].")
+    ] = None,
+    s3_path_style: Annotated[
+        bool | None,
+        typer.Option("--s3-path-style/--no-s3-path-style", help="Bucket in the path [with an endpoint, yes]."),
+    ] = None,
+    log_limit: Annotated[
+        str | None, typer.Option("--log-limit", help="How much log of each job is kept [16MiB].")
+    ] = None,
+    grace: Annotated[
+        str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
+    ] = None,
+    allow_private_webhooks: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-private-webhooks/--no-allow-private-webhooks",
+            help="Let webhooks go to loopback, private and link-local addresses too [no].",
+        ),
+    ] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error [info].")] = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", help="json or text [json].")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with the same names [$ASMAN_CONFIG].")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write the hub's address as JSON once it listens.")] = False,
+) -> None:
+    """Run a hub, which clients and workers dial.
+
+    Each option is taken from its flag, else from the environment (ASMAN_PORT, …), else from the file, else it is the
+    default in brackets. Keys for S3 are never flags: set ASMAN_S3_ACCESS_KEY and ASMAN_S3_SECRET_KEY, or what AWS's own
+    tools use. SIGTERM ends it cleanly.
+    """
+    require("hub")
+    from asman_server.config import load_config
+    from asman_server.main import run_hub
+
+    settings = load_config(
+        config=config,
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        public_url=public_url,
+        default_image=default_image,
+        retention=retention,
+        longest_retention=longest_retention,
+        blobs=blobs,
+        blob_quota=blob_quota,
+        blob_retention=blob_retention,
+        s3_endpoint=s3_endpoint,
+        s3_public_endpoint=s3_public_endpoint,
+        s3_region=s3_region,
+        s3_path_style=s3_path_style,
+        log_limit=log_limit,
+        grace=grace,
+        allow_private_webhooks=allow_private_webhooks,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    terminal = Terminal(json=json)
+    raise typer.Exit(run_hub(settings, (lambda address: terminal.value({"hub": address})) if json else None))

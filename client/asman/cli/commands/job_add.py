@@ -1,0 +1,71 @@
+"""``asman job add``: a job goes into a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, cast
+
+import typer
+
+from .. import options as o
+from ..follow import follow, submit
+from ..job_options import JobOptions, takes_job_options
+from ..json_values import job_value
+from ..named_job import split_input
+from ..terminal import Terminal
+
+
+@takes_job_options
+def add(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUEUE] [-]",
+            help="The queue (default: $ASMAN_QUEUE); '-' reads a whole definition from standard input, JSON or YAML.",
+            show_default=False,
+        ),
+    ] = None,
+    hub: o.HubOption = None,
+    command: Annotated[
+        str | None, typer.Option("--command", "-c", help="The command, split into words as a shell does.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is finished, as 'asman run' does.")] = False,
+    output: o.OutputOption = None,
+    json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    *,
+    options: JobOptions,
+) -> None:
+    """Submit a job; with --wait, show its output and exit with its exit code.
+
+    With ``-`` the definition comes from standard input, alone or as ``definition`` beside ``namespace``, ``priority``,
+    ``timeout``, …; options replace parts of it.
+    """
+    o.check_output(output)
+    terminal = Terminal(json=json, quiet=quiet)
+    queue, from_input = split_input(words or [])
+    fields, policy = options.fields(), options.policy()
+    if command is not None:
+        fields["command"] = command
+    definition: dict[str, Any] | None = None
+    if from_input:
+        from ..given import read_definition
+
+        definition, of_input = read_definition()
+        policy = cast(Any, {**policy, **of_input, **options.spoken()})
+        if o.only_of_environment(ctx, "image") and (definition.get("image") or definition.get("build")):
+            fields["image"] = None
+
+    async def work() -> int:
+        async with o.open_queue(queue, hub) as opened:
+            job = await submit(opened, terminal, fields, policy, definition)
+            if wait or output is not None:
+                return await follow(job, terminal, output=output)
+            if json:
+                terminal.value(job_value(job))
+            else:
+                terminal.result(job.id)
+            return 0
+
+    raise typer.Exit(asyncio.run(work()))

@@ -1,0 +1,81 @@
+"""``asman job logs``: a job's log, or a part of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import options as o
+from ..json_values import line_value
+from ..named_job import JobWords, with_job
+from ..terminal import Terminal
+
+if TYPE_CHECKING:
+    from ...job import Job
+
+
+def logs(
+    words: JobWords,
+    hub: o.HubOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay until it is finished; goes with --tail, --stream and --phase.")
+    ] = False,
+    since: Annotated[int, typer.Option("--since", min=0, help="The number of the first line wanted.")] = 0,
+    until: Annotated[
+        int | None, typer.Option("--until", min=0, help="Only lines before this number.", show_default=False)
+    ] = None,
+    head: Annotated[int | None, typer.Option("--head", min=0, help="Only the first lines.", show_default=False)] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", min=0, help="Only the last lines; with --head, both.", show_default=False)
+    ] = None,
+    grep: Annotated[
+        str, typer.Option("--grep", help="Only lines that have this: a regular expression (RE2).", show_default=False)
+    ] = "",
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="Upper and lower case are the same for --grep.")
+    ] = False,
+    context: Annotated[
+        int | None,
+        typer.Option("--context", "-C", min=0, max=100, help="Lines around what was found.", show_default=False),
+    ] = None,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", help="Only stdout, stderr or system. Repeatable.")
+    ] = None,
+    phase: Annotated[list[str] | None, typer.Option("--phase", help="Only building, running, … Repeatable.")] = None,
+    around: Annotated[
+        str, typer.Option("--around", help="'first-error': only what is around it.", show_default=False)
+    ] = "",
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", min=0, help="Only so much text.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show a job's log: what it wrote to standard error comes on standard error."""
+    from ...logs import selection
+
+    terminal = Terminal()
+    select = selection(
+        until=until,
+        head=head,
+        tail=tail,
+        grep=grep,
+        ignore_case=ignore_case,
+        context=context,
+        stream=stream or (),
+        phase=phase or (),
+        around=around.replace("-", "_"),
+        max_bytes=max_bytes,
+    )
+
+    async def work(job: Job) -> int:
+        import json as json_module
+
+        async for lines in job.log_parts(since, follow=follow, select=select):
+            if json:
+                terminal.result("\n".join(json_module.dumps(line_value(line), ensure_ascii=False) for line in lines))
+            else:
+                terminal.logs(lines)
+        return 0
+
+    with_job(words, hub, work)

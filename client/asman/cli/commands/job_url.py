@@ -1,0 +1,56 @@
+"""``asman job url``: a whole job as a link."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import options as o
+from ..named_job import split_input, with_job
+from ..terminal import Terminal
+
+if TYPE_CHECKING:
+    from asman_shared.definition import Definition
+
+    from ...job import Job
+
+
+def url(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[QUEUE] JOB|-", help="The job, or '-' for a definition from standard input."),
+    ],
+    hub: o.HubOption = None,
+    with_queue: Annotated[
+        bool, typer.Option("--queue/--no-queue", help="Whether the link names the queue; who has it can use the queue.")
+    ] = True,
+    json: o.JsonOption = False,
+) -> None:
+    """Print the address of the page that holds a whole job; 'asman run URL' runs it, and so does the page."""
+    terminal = Terminal(json=json)
+
+    def tell(definition: Definition, hub_url: str, name: str) -> None:
+        from asman_shared.identity import job_id
+        from asman_shared.job_url import write_job_url
+
+        link = write_job_url(hub_url, definition, queue=name if with_queue else "")
+        if json:
+            terminal.value({"id": job_id(definition), "url": link})
+        else:
+            terminal.result(link)
+
+    if words[-1] == "-":
+        from ...definitions import read
+        from ..given import read_definition
+
+        queue, _ = split_input(words)
+        address = o.find_queue(queue, hub)
+        tell(read(read_definition()[0]), address.hub, address.queue)
+        return
+
+    async def work(job: Job) -> int:
+        tell(job.definition, job.address.hub, job.address.queue)
+        return 0
+
+    with_job(words, hub, work)

@@ -1,0 +1,91 @@
+"""``asman run``: one job, from its command to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from .. import options as o
+from ..follow import OnInterrupt, follow, submit
+from ..job_options import JobOptions, takes_job_options
+from ..terminal import Terminal
+
+if TYPE_CHECKING:
+    from asman_shared.definition import Definition
+
+OnInterruptOption = Annotated[
+    str,
+    typer.Option(
+        "--on-interrupt",
+        metavar="ask|cancel|leave",
+        help="What Ctrl-C does to the job. Without a terminal, 'ask' cancels a run that this command began.",
+    ),
+]
+
+
+@takes_job_options
+def run(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUEUE|URL] -- COMMAND…", help="Where and what to run.", show_default=False),
+    ] = None,
+    hub: o.HubOption = None,
+    output: o.OutputOption = None,
+    on_interrupt: OnInterruptOption = "ask",
+    json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    *,
+    options: JobOptions,
+) -> None:
+    """Run a command as a job, show its output as it comes, and exit with its exit code.
+
+    Words behind ``--`` are the command, one argument each: ``asman run QUEUE -i alpine -- sh -c 'echo hello'``. Without
+    ``--`` the first word is the queue and the others are the command. ``asman run URL`` runs the job that is in the URL
+    of a page (see ``asman job url``); options and a command replace parts of it.
+    """
+    from asman_shared.errors import BadRequest
+
+    queue, command = _words(words or [], ctx.obj)
+    if on_interrupt not in ("ask", "cancel", "leave"):
+        raise BadRequest(f"--on-interrupt is 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
+    o.check_output(output)
+    terminal = Terminal(json=json, quiet=quiet)
+    fields, policy = options.fields(), options.policy()
+    if command:
+        fields["command"] = command
+    definition: Definition | None = None
+    if queue is not None and "#" in queue:
+        definition, queue, of_url = _from_url(queue)
+        policy = cast(Any, {**policy, **of_url, **options.spoken()})
+        if o.only_of_environment(ctx, "image") and (definition.image or definition.build):
+            fields["image"] = None
+
+    async def work() -> int:
+        async with o.open_queue(queue, hub) as opened:
+            job = await submit(opened, terminal, fields, policy, definition)
+            return await follow(job, terminal, output=output, on_interrupt=cast(OnInterrupt, on_interrupt))
+
+    raise typer.Exit(asyncio.run(work()))
+
+
+def _from_url(url: str) -> tuple[Definition, str | None, Any]:
+    from asman_shared.job_url import read_job_url
+
+    from ..given import policy_of, queue_of
+
+    found = read_job_url(url)
+    return found.definition, queue_of(found), policy_of(found)
+
+
+def _words(before: list[str], behind: list[str] | None) -> tuple[str | None, list[str]]:
+    """The queue and the command, from the words before ``--`` and those behind it (None: there is no ``--``)."""
+    if behind is None:
+        return (before[0] if before else None), before[1:]
+    if len(before) > 1:
+        from asman_shared.errors import BadRequest
+
+        raise BadRequest(f"'{before[1]}' stands before the '--': only the queue does")
+    return (before[0] if before else None), behind

@@ -1,0 +1,252 @@
+"""``asman up``: a hub and a worker in one process, to begin with."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .. import exits
+from ..extras import require
+from ..terminal import Terminal
+
+if TYPE_CHECKING:
+    from asman_server.config import HubConfig
+    from asman_server.main import HubServer
+    from asman_worker.config import WorkerConfig
+
+    from ...address import Address
+
+DEFAULT_IMAGE: Final = "alpine:3"
+
+
+def up(
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="Port to listen on [8000].")] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder for all that is kept [.asman].")] = None,
+    queue: Annotated[
+        str | None, typer.Option("--queue", help="The queue's name [an unguessable one, kept in the data folder].")
+    ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            metavar="docker|process|auto",
+            help="docker; process: no container, jobs run as your own user; auto: docker if it is there.",
+        ),
+    ] = "docker",
+    cpus: Annotated[float | None, typer.Option("--cpus", help="Cpus given to jobs [all].")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory given to jobs: 8GiB [all].")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", help="Gpus given to jobs [0].")] = None,
+    default_image: Annotated[
+        str | None, typer.Option("--default-image", help="The image of people who name none [alpine:3].")
+    ] = None,
+    local_port: Annotated[
+        int,
+        typer.Option("--local-port", help="Where pages on this machine look for the queue 'local'; 0: nowhere."),
+    ] = 8000,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin",
+            metavar="ORIGIN",
+            help="Pages of this origin may run jobs here through the queue 'local': https://… or '*' [none].",
+        ),
+    ] = None,
+    drain_timeout: Annotated[
+        str, typer.Option("--drain-timeout", help="How long running jobs may go on when this is ended.")
+    ] = "10s",
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
+    json: Annotated[bool, typer.Option("--json", help="Write the addresses as JSON.")] = False,
+) -> None:
+    """Start a hub and a worker here, print the queue's URL, and stay until Ctrl-C or SIGTERM.
+
+    What the hub keeps and the queue's name stay in the data folder: the next ``asman up`` goes on with them.
+    """
+    require("hub", "worker")
+    from asman_server.config import load_config
+    from asman_shared.errors import BadRequest
+
+    if executor not in ("docker", "process", "auto"):
+        raise BadRequest(f"--executor is 'docker', 'process' or 'auto', not '{executor}'")
+    config = load_config(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        default_image=default_image,
+        log_level=log_level,
+        log_format="text",
+    )
+    worker = {"cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
+    name = kept_queue(config.data_dir, queue)
+    local = {"local_queue": name if local_port else "", "local_port": local_port}
+    config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})
+    raise typer.Exit(asyncio.run(_up(config, name, executor, worker, Terminal(json=json))))
+
+
+def origins(given: list[str]) -> tuple[str, ...]:
+    """Origins as browsers name them.
+
+    Raises:
+        BadRequest: One is none.
+    """
+    from urllib.parse import urlsplit
+
+    from asman_shared.errors import BadRequest
+
+    for one in given:
+        parts = urlsplit(one)
+        plain = parts.scheme in ("http", "https") and parts.netloc and not parts.path.strip("/") and not parts.query
+        if one not in ("*", "null") and not plain:
+            raise BadRequest(f"--allow-origin is written like https://example.org, not '{one}'")
+    return tuple(given)
+
+
+def kept_queue(data_dir: Path, wanted: str | None) -> str:
+    """The name of the queue: the one wanted, the one of the last time, or a new one; it is kept for the next time.
+
+    Raises:
+        BadRequest: It can't be a queue's name.
+        OSError: The data folder can't be used.
+    """
+    from ...address import check_queue_name, new_queue_name
+
+    data_dir.mkdir(parents=True, exist_ok=True)
+    file = data_dir / "queue"
+    if wanted is None:
+        if file.exists():
+            return check_queue_name(file.read_text().strip())
+        wanted = new_queue_name()
+    name = check_queue_name(wanted)
+    file.touch(mode=0o600)
+    file.write_text(f"{name}\n")
+    return name
+
+
+async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, Any], terminal: Terminal) -> int:
+    from asman_server.logging_setup import set_up_logging
+    from asman_server.main import HubServer
+
+    from ...address import Address
+
+    set_up_logging(config.log_level, config.log_format)
+    if executor == "auto":
+        executor = await _found_executor(terminal)
+    image = (config.default_image or DEFAULT_IMAGE) if executor == "docker" else ""
+    server = HubServer(config.model_copy(update={"default_image": image}))
+    await server.start()
+    try:
+        return await _House(server, Address(server.address, queue), executor, worker, terminal).live()
+    finally:
+        await server.stop()
+
+
+async def _found_executor(terminal: Terminal) -> str:
+    """``docker`` when an engine answers, otherwise ``process``, and that is said."""
+    from asman_shared.errors import Unavailable
+    from asman_worker.images.engine import close_engine, open_engine
+
+    try:
+        engine, _ = await open_engine()
+    except Unavailable:
+        terminal.note("no container engine answers, so jobs run without containers, as processes of your own user")
+        return "process"
+    await close_engine(engine)
+    return "docker"
+
+
+class _House:
+    """The worker beside a running hub, until somebody ends it."""
+
+    def __init__(
+        self, server: HubServer, address: Address, executor: str, choices: dict[str, Any], terminal: Terminal
+    ) -> None:
+        self._server = server
+        self._address = address
+        self._executor = executor
+        self._choices = choices
+        self._terminal = terminal
+        self._stop = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._told = False
+
+    async def live(self) -> int:
+        """Runs the worker until a signal, or until hub or worker ends; returns the exit code."""
+        from asman_worker.main import run_worker
+
+        with self._signals():
+            worker = asyncio.create_task(run_worker(self._settings(), stop=self._stop, on_ready=lambda _: self._tell()))
+            ended = asyncio.create_task(self._server.wait())
+            at_once = asyncio.create_task(self._at_once.wait())
+            try:
+                await asyncio.wait([worker, ended, at_once], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (ended, at_once, worker):
+                    task.cancel()
+                await asyncio.wait([ended, at_once, worker])
+        if not worker.cancelled() and worker.exception() is not None:
+            return worker.result()
+        return exits.OK if self._stop.is_set() else exits.NOT_RUN
+
+    def _settings(self) -> WorkerConfig:
+        from asman_worker.config import load_config
+
+        folder = self._server.config.data_dir / "worker"
+        return load_config(queue=self._address.url, data_dir=folder, executor=self._executor, **self._choices)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first signal lets running jobs finish, for a while; the second ends them."""
+        loop = asyncio.get_running_loop()
+
+        def signalled() -> None:
+            if self._stop.is_set():
+                self._at_once.set()
+            else:
+                self._terminal.note("ending; once more to end running jobs at once")
+            self._stop.set()
+
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, signalled)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _tell(self) -> None:
+        """Says, the first time that the worker is connected, where everything is and what to try."""
+        if self._told:
+            return
+        self._told = True
+        address, terminal = self._address, self._terminal
+        local = f"{self._server.local_address}/q/local" if self._server.local_address else ""
+        if terminal.json:
+            terminal.value(
+                {
+                    "hub": address.hub,
+                    "queue": address.queue,
+                    "url": address.url,
+                    "page": address.page,
+                    "executor": self._executor,
+                    "local": local,
+                }
+            )
+            return
+        terminal.result(f"queue  {address.url}")
+        terminal.result(f"page   {address.page}")
+        if local and self._server.found_by_pages:
+            terminal.result(f"local  {local}")
+        elif local:
+            terminal.note(
+                f"port {self._server.config.local_port} is taken: pages set to the queue 'local' won't find this"
+            )
+        terminal.note(f"\nrun something:\n\n  asman run {address.url} -- echo hello\n")
+        terminal.note(f"share another machine that reaches this one:\n\n  asman worker {address.url}\n")
+        terminal.note("Ctrl-C ends it.")

@@ -1,0 +1,208 @@
+"""``asman worker``: a worker as this whole process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .. import options as o
+from ..extras import require
+from ..terminal import Terminal
+
+if TYPE_CHECKING:
+    from asman_shared.messages import Registered
+    from asman_worker.config import WorkerConfig
+
+WORKER_QUEUE_VARIABLE: Final = "ASMAN_WORKER_QUEUE"
+
+_RESOURCES: Final = "What is given to jobs"
+_SANDBOX: Final = "What jobs may do"
+_IMAGES: Final = "Images"
+_LIFE: Final = "How long it works"
+_DISK: Final = "Disk"
+
+
+def _option(*names: str, help: str, panel: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+def worker(
+    queue: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUEUE",
+            help="Queues, each by URL or by name with --hub. Default: $ASMAN_QUEUE.",
+            show_default=False,
+        ),
+    ] = None,
+    hub: o.HubOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="What people see in lists [the host's name].")] = None,
+    cpus: Annotated[float | None, _option("--cpus", help="Cpus [all].", panel=_RESOURCES)] = None,
+    memory: Annotated[str | None, _option("--memory", help="Memory: 8GiB [all].", panel=_RESOURCES)] = None,
+    gpus: Annotated[
+        str | None, _option("--gpus", help="Gpus: a count, 'all', numbers (#0,#1) or ids [0].", panel=_RESOURCES)
+    ] = None,
+    tag: Annotated[
+        list[str] | None, _option("--tag", help="What jobs can ask for. Repeatable.", panel=_RESOURCES)
+    ] = None,
+    disk: Annotated[
+        str | None, _option("--disk", help="The most that one job may write [100GiB].", panel=_RESOURCES)
+    ] = None,
+    disk_reserve: Annotated[
+        str | None,
+        _option("--disk-reserve", help="Disk that stays free: with less, no new jobs [1GiB].", panel=_RESOURCES),
+    ] = None,
+    max_duration: Annotated[
+        str | None,
+        _option("--max-job-duration", "--max-duration", help="The longest that a job may run [any].", panel=_RESOURCES),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        _option("--executor", help="docker, or process: no container, your own user [docker].", panel=_SANDBOX),
+    ] = None,
+    docker: Annotated[
+        str | None, _option("--docker", help="The engine: unix:///var/run/docker.sock, …", panel=_SANDBOX)
+    ] = None,
+    network: Annotated[
+        str | None,
+        _option("--network", help="internet, none, or one of the engine's by name [internet].", panel=_SANDBOX),
+    ] = None,
+    runtime: Annotated[
+        str | None, _option("--runtime", help="The engine's runtime, such as runsc.", panel=_SANDBOX)
+    ] = None,
+    pids: Annotated[int | None, _option("--pids", help="Most processes in a container [4096].", panel=_SANDBOX)] = None,
+    ignore_images: Annotated[
+        bool | None,
+        _option("--ignore-images", help="With --executor process: run jobs that name an image.", panel=_SANDBOX),
+    ] = None,
+    pull: Annotated[
+        str | None, _option("--pull", help="Ask registries: missing, always or never [missing].", panel=_IMAGES)
+    ] = None,
+    allow_image: Annotated[
+        list[str] | None, _option("--allow-image", help="Only images like this. Repeatable.", panel=_IMAGES)
+    ] = None,
+    deny_image: Annotated[
+        list[str] | None, _option("--deny-image", help="No images like this. Repeatable.", panel=_IMAGES)
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        _option("--allow-host", help="A private host that inputs and builds may come from. Repeatable.", panel=_IMAGES),
+    ] = None,
+    registry_auth: Annotated[
+        Path | None, _option("--registry-auth", help="Sign-ins at registries, of `docker login`.", panel=_IMAGES)
+    ] = None,
+    git_credentials: Annotated[
+        Path | None, _option("--git-credentials", help="Sign-ins at git servers.", panel=_IMAGES)
+    ] = None,
+    secrets: Annotated[
+        Path | None, _option("--secrets", help="A folder of what builds may use by name.", panel=_IMAGES)
+    ] = None,
+    drain_timeout: Annotated[
+        str | None, _option("--drain-timeout", help="How long jobs may go on after SIGTERM [any].", panel=_LIFE)
+    ] = None,
+    exit_when_idle: Annotated[
+        str | None, _option("--exit-when-idle", help="End when no job came for so long: 5m.", panel=_LIFE)
+    ] = None,
+    max_jobs: Annotated[int | None, _option("--max-jobs", help="End after so many jobs.", panel=_LIFE)] = None,
+    once: Annotated[bool, _option("--once", help="End after one job.", panel=_LIFE)] = False,
+    status: Annotated[
+        str | None, _option("--status", help="A port for /healthz and /metrics [none].", panel=_LIFE)
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        _option("--data-directory", "--data-dir", help="Where results wait and jobs have their files.", panel=_DISK),
+    ] = None,
+    input_cache: Annotated[
+        str | None, _option("--input-cache", help="Inputs kept for later jobs [10GiB].", panel=_DISK)
+    ] = None,
+    image_cache: Annotated[
+        str | None, _option("--image-cache", help="Its own images kept for later jobs [50GiB].", panel=_DISK)
+    ] = None,
+    job_cache: Annotated[
+        str | None, _option("--job-cache", help="/job-cache of one queue [20GiB].", panel=_DISK)
+    ] = None,
+    cache_age: Annotated[
+        str | None, _option("--cache-age", help="How long what nobody uses is kept [7d].", panel=_DISK)
+    ] = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+    json: Annotated[
+        bool, typer.Option("--json", help="Write a line of JSON each time that a queue has taken it.")
+    ] = False,
+) -> None:
+    """Share this machine with a queue, or several: run their jobs, here.
+
+    Each option is taken from its flag, else from the environment (ASMAN_WORKER_CPUS, …), else it is the default in
+    brackets. SIGTERM lets running jobs finish and takes no new ones; a second one ends it.
+    """
+    require("worker")
+    from asman_shared.errors import BadRequest
+    from asman_worker.config import load_config
+    from asman_worker.main import run_worker
+
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise BadRequest(f"--log-level is 'debug', 'info', 'warning' or 'error', not '{log_level}'")
+    if once and max_jobs not in (None, 1):
+        raise BadRequest("--once is --max-jobs 1: give one of them")
+    named = " ".join(queue or ()) or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE)
+    if not named:
+        raise BadRequest(f"no queue was named: give its URL, or set {o.QUEUE_VARIABLE}")
+    settings = load_config(
+        queue=named,
+        hub=hub,
+        name=name,
+        cpus=cpus,
+        memory=memory,
+        gpus=gpus,
+        tags=tuple(tag) if tag else None,
+        disk=disk,
+        disk_reserve=disk_reserve,
+        max_duration=max_duration,
+        executor=executor,
+        docker=docker,
+        network=network,
+        runtime=runtime,
+        pids=pids,
+        ignore_images=ignore_images,
+        pull=pull,
+        allow_image=tuple(allow_image) if allow_image else None,
+        deny_image=tuple(deny_image) if deny_image else None,
+        allow_host=tuple(allow_host) if allow_host else None,
+        registry_auth=registry_auth,
+        git_credentials=git_credentials,
+        secrets=secrets,
+        drain_timeout=drain_timeout,
+        exit_when_idle=exit_when_idle,
+        max_jobs=1 if once else max_jobs,
+        status=status,
+        data_dir=data_dir,
+        input_cache=input_cache,
+        image_cache=image_cache,
+        job_cache=job_cache,
+        cache_age=cache_age,
+    )
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
+    raise typer.Exit(asyncio.run(run_worker(settings, on_ready=_teller(settings) if json else None)))
+
+
+def _teller(settings: WorkerConfig) -> Callable[[Registered], None]:
+    """Writes who the worker is for a queue, and how many jobs go on after a break."""
+    terminal = Terminal(json=True)
+
+    def tell(answer: Registered) -> None:
+        terminal.line(
+            {
+                "worker": answer.worker,
+                "name": settings.name,
+                "executor": settings.executor,
+                "time": answer.time,
+                "kept": len(answer.keep),
+            }
+        )
+
+    return tell

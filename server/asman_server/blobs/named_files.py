@@ -1,0 +1,137 @@
+"""Files under names that are no sha256, for people with nothing but an HTTP client: small, and each name given once.
+
+The bytes are a blob like any other; the name points at it. Names that nobody uses are collected with blobs.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from asman_shared import limits
+from asman_shared.definition import SHA256
+from asman_shared.errors import BadRequest, Conflict, NotFound, TooLarge
+from asman_shared.units import MIB, format_size
+
+from ..clock import Clock
+from ..storage.blob_changes import FileRow, NameFile, UseFile
+from . import BlobService
+from .receiving import received
+
+FILE_BYTES: Final = 64 * MIB
+"""Largest file under a name that is no sha256."""
+_BLOB: Final = re.compile(r"([0-9a-f]{64})(\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
+
+
+def blob_named(name: str) -> str | None:
+    """The sha256 that a name stands for (``<sha256>`` or ``<sha256>.<suffix>``); None for any other name."""
+    found = _BLOB.fullmatch(name)
+    return found[1] if found else None
+
+
+def check_file_name(name: str) -> str:
+    """A name that is no sha256, if it can be that of a file.
+
+    Raises:
+        BadRequest: It is empty or too long, begins with a dot, or has separators or control characters.
+    """
+    if not name or len(name.encode("utf-8", "surrogatepass")) > limits.NAME_LENGTH:
+        raise BadRequest(f"the name of a file has 1 to {limits.NAME_LENGTH} bytes", field="name")
+    if name.startswith("."):
+        raise BadRequest("the name of a file does not begin with a dot", field="name")
+    if "/" in name or "\\" in name:
+        raise BadRequest("the name of a file has no slashes; it is one plain name", field="name")
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Cf", "Zl", "Zp") for letter in name):
+        raise BadRequest("the name of a file has no control characters", field="name")
+    if SHA256.fullmatch(name[:64]):
+        raise BadRequest("a name that begins with a sha256 is that, or that and a short suffix", field="name")
+    return name
+
+
+class NamedFiles:
+    """See the module.
+
+    Args:
+        service: Keeps the bytes.
+        folder: Where bytes are on their way; it is made when it is missing.
+        clock: Now.
+    """
+
+    def __init__(self, service: BlobService, folder: Path, clock: Clock) -> None:
+        self._service = service
+        self._folder = folder
+        self._clock = clock
+
+    async def put(self, name: str, size: int, body: AsyncIterator[bytes]) -> str:
+        """Stores a file under a name that is not taken, and returns its sha256.
+
+        Raises:
+            BadRequest: The name or the size is wrong.
+            Conflict: The name is taken.
+            TooLarge: The file is, or more came than was announced.
+            QuotaExceeded: There is no room.
+            Unavailable: The database or the store can't be used now.
+        """
+        check_file_name(name)
+        if size > FILE_BYTES:
+            raise TooLarge(
+                f"a file under a plain name has at most {format_size(FILE_BYTES)}; name larger ones by their sha256"
+            )
+        if await self._service.catalogue.file(name) is not None:
+            raise _taken(name)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._service.room.receiving(size):
+            self._service.need_room(size)
+            async with received(self._folder, "file", body, size) as came:
+                if came.size != size:
+                    raise BadRequest(f"{size} bytes were announced and {came.size} came; send it again")
+                place = await self._service.store.keep(came.sha256, size, came.file)
+            now = self._clock()
+            row = FileRow(name, came.sha256, now, now)
+            await self._service.store_blob(came.sha256, size, place, NameFile(row))
+        if await self._service.catalogue.file(name) != row:
+            raise _taken(name)
+        return came.sha256
+
+    async def keep(self, body: bytes, sha256: str) -> None:
+        """Stores bytes that are here already as a blob, without a name.
+
+        Raises:
+            QuotaExceeded: There is no room.
+            Unavailable: The database or the store can't be used now.
+        """
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield body
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._service.room.receiving(len(body)):
+            self._service.need_room(len(body))
+            async with received(self._folder, "made", whole(), len(body)) as came:
+                place = await self._service.store.keep(sha256, came.size, came.file)
+            await self._service.store_blob(sha256, len(body), place)
+
+    async def sha256(self, name: str) -> str:
+        """The blob that a name stands for.
+
+        Raises:
+            BadRequest: It can't be a name.
+            NotFound: It is not given.
+            Unavailable: The database can't be used now.
+        """
+        named = blob_named(name)
+        if named is not None:
+            return named
+        row = await self._service.catalogue.file(check_file_name(name))
+        if row is None:
+            raise NotFound(f"there is no file '{name[:80]}' here")
+        if self._service.stale(row.used):
+            await self._service.catalogue.write(UseFile(name, self._clock()))
+        return row.sha256
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"the name '{name[:80]}' is taken, and what it stands for is never changed; choose another")

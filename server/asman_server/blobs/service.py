@@ -1,0 +1,438 @@
+"""Where sessions and HTTP ask for blobs: what is stored, how to send what is not, where to read what is.
+
+Nothing is said to be stored before it is verified and its row is durable, and what is said to be stored has just been
+noted as used, so that it is not collected before whoever asked can have named it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from asman_shared.errors import AsmanError, BadRequest, NotFound, TooLarge, Unauthentic
+from asman_shared.messages import BlobLink, BlobTicket
+from asman_shared.units import format_size
+
+from ..clock import Clock
+from ..storage.blob_changes import (
+    END_OF_TIME,
+    BlobChange,
+    BlobRow,
+    EndUpload,
+    LoseBlob,
+    OpenUpload,
+    StoreBlob,
+    TouchUpload,
+    UploadRow,
+    UseBlob,
+)
+from .catalogue import Catalogue
+from .folder import FolderStore
+from .quota import UPLOADS, Quota
+from .store import BLOB_BYTES, TICKET_SECONDS, BlobStore
+
+log = logging.getLogger("asman.hub.blobs")
+
+TOUCH_AFTER: Final = 3_600_000
+"""Milliseconds after which an asked-for blob or upload is noted as used again, if it is kept that long."""
+VERIFIED_AT_ONCE: Final = 8
+"""Uploads that are verified at the same time."""
+PATIENCE: Final = 0.5
+"""Seconds that an answer waits for verification before it says that it is pending."""
+ASKED_AT_ONCE: Final = 16
+"""Uploads of one request that the store is asked about at the same time."""
+REMEMBERED_REFUSALS: Final = 10_000
+"""Refused uploads that are remembered until somebody asks."""
+STALLED_ATTEMPTS: Final = 50
+"""How often an upload in parts is asked for, without another part having come, before it is begun anew."""
+
+Key = tuple[str, str]
+"""(queue, sha256)."""
+
+
+class BlobService:
+    """See the module. Works while it is `open`.
+
+    Args:
+        store: Has the bytes.
+        clock: Now.
+        room: Says how much may be stored.
+        retention: Milliseconds that an unused blob is kept.
+    """
+
+    def __init__(self, store: BlobStore, clock: Clock, room: Quota, retention: int) -> None:
+        self.store = store
+        self.room = room
+        self._clock = clock
+        self._touch_after = min(TOUCH_AFTER, retention // 4)
+        self._places = asyncio.Semaphore(VERIFIED_AT_ONCE)
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._settling: dict[Key, asyncio.Task[None]] = {}
+        self._refusals: OrderedDict[Key, str] = OrderedDict()
+        self._stalled: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self.catalogue: Catalogue
+
+    @asynccontextmanager
+    async def open(self, catalogue: Catalogue) -> AsyncIterator[None]:
+        """Opens the store, and ends what is being verified at the end of the block."""
+        self.catalogue = catalogue
+        async with self.store.open():
+            try:
+                await self.count()
+                for row in await self.catalogue.untouched(END_OF_TIME, UPLOADS):
+                    self.room.open(row.place, row.size)
+                yield
+            finally:
+                tasks = list(self._settling.values())
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def count(self) -> None:
+        """Counts anew what is stored."""
+        self.room.blobs, self.room.bytes = await self.catalogue.totals()
+
+    async def adopt(self) -> None:
+        """Takes the files of a hub that had no catalogue into an empty one."""
+        if not isinstance(self.store, FolderStore) or self.room.blobs:
+            return
+        async for rows in self.store.older():
+            await self.catalogue.write(*(StoreBlob(row) for row in rows))
+        await self.count()
+        if self.room.blobs:
+            log.info("files of before taken into the catalogue of blobs", extra={"blobs": self.room.blobs})
+
+    def stale(self, used: int) -> bool:
+        """Whether a use is so long ago that the next one has to be noted."""
+        return self._clock() - used >= self._touch_after
+
+    def need_room(self, size: int) -> None:
+        """Checks that the hub's disk has room, if that is where blobs are.
+
+        Raises:
+            QuotaExceeded: It has not.
+        """
+        if isinstance(self.store, FolderStore):
+            self.store.need_room(size)
+
+    def settling(self, upload: UploadRow) -> bool:
+        """Whether an upload is being verified now."""
+        return (upload.queue, upload.sha256) in self._settling
+
+    # -------------------------------------------------------------------------------------------------- sending
+
+    async def tickets(self, queue: str, wanted: Sequence[tuple[str, int]]) -> list[BlobTicket]:
+        """For each (sha256, size): that it is there, or how to send what is missing; see `BlobTicket`.
+
+        Raises:
+            TooLarge: One is larger than any blob may be.
+            QuotaExceeded: There is no room for those that are missing.
+            Unavailable: The database or the store can't be used now.
+        """
+        sizes = dict(wanted)
+        largest = max(sizes.values(), default=0)
+        if largest > BLOB_BYTES:
+            raise TooLarge(f"a blob may have {format_size(BLOB_BYTES)}; this one has {format_size(largest)}")
+        tickets: dict[str, BlobTicket] = {}
+        # Twice: what was verified while we waited is stored, or has to be sent again.
+        for _ in range(2):
+            asked = [key for key in sizes if key not in tickets or tickets[key].pending]
+            if not asked:
+                break
+            tickets |= await self._tickets(queue, {key: sizes[key] for key in asked})
+            await self._settled([(queue, key) for key in asked])
+        return [tickets[key] for key, _ in wanted]
+
+    async def _tickets(self, queue: str, sizes: dict[str, int]) -> dict[str, BlobTicket]:
+        stored = await self.used(sizes)
+        tickets = {key: BlobTicket(sha256=key, exists=True) for key in stored}
+        for key in stored:
+            self._refusals.pop((queue, key), None)
+        absent = {key: size for key, size in sizes.items() if key not in stored}
+        recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
+        direct = {key: size for key, size in absent.items() if key not in recorded}
+        self.room.need(sum(direct.values()))
+        tickets |= {key: self.store.direct(key, size) for key, size in direct.items()}
+        uploads = await self._uploads(queue, recorded)
+        answers = await asyncio.gather(*(self._ticket(upload, fresh) for upload, fresh in uploads))
+        tickets |= {ticket.sha256: ticket for ticket in answers}
+        return {key: tickets.get(key) or BlobTicket(sha256=key, pending=True) for key in sizes}
+
+    async def _ticket(self, upload: UploadRow, fresh: bool) -> BlobTicket:
+        async with self._asking:
+            key = (upload.queue, upload.sha256)
+            if key in self._settling:
+                return BlobTicket(sha256=upload.sha256, pending=True)
+            try:
+                ticket = await self.store.ticket(upload, fresh=fresh)
+                if ticket is not None and self._is_fruitless(upload, ticket):
+                    raise NotFound("nothing comes of it")
+            except NotFound:
+                # Storages forget what takes too long, and some refuse every part of an upload that they began.
+                await self.end([upload])
+                begun = await self.begin(upload.queue, {upload.sha256: upload.size})
+                if not begun:
+                    return BlobTicket(sha256=upload.sha256, pending=True)
+                ticket = await self.store.ticket(begun[0], fresh=True)
+            if ticket is None:
+                self._settle(upload)
+                return BlobTicket(sha256=upload.sha256, pending=True)
+            ticket.refused = self._refusals.pop(key, "")
+            return ticket
+
+    def _is_fruitless(self, upload: UploadRow, ticket: BlobTicket) -> bool:
+        """Counts how often an upload was asked for since a part came, and says when that is too often."""
+        if not upload.store_id:
+            return False
+        missing, asked = self._stalled.pop(upload.place, (0, 0))
+        asked = asked + 1 if missing == ticket.missing else 1
+        if asked > STALLED_ATTEMPTS:
+            log.warning("no part of an upload comes; it is begun anew", extra={"blob": upload.sha256})
+            return True
+        self._stalled[upload.place] = ticket.missing, asked
+        while len(self._stalled) > UPLOADS:
+            self._stalled.popitem(last=False)
+        return False
+
+    async def _uploads(self, queue: str, sizes: dict[str, int]) -> list[tuple[UploadRow, bool]]:
+        """The upload of each blob, begun if there is none; with whether it was begun just now."""
+        known = {row.sha256: row for row in await self.catalogue.uploads([queue], sizes)}
+        changed = [row for row in known.values() if row.size != sizes[row.sha256] and not self.settling(row)]
+        await self.end(changed)
+        for row in changed:
+            del known[row.sha256]
+        now = self._clock()
+        stale = [row for row in known.values() if self.stale(row.touched)]
+        if stale:
+            await self.catalogue.write(*(TouchUpload(row.queue, row.sha256, now) for row in stale))
+            still = await self.catalogue.uploads([queue], [row.sha256 for row in stale])
+            known = {key: row for key, row in known.items() if row not in stale} | {row.sha256: row for row in still}
+        missing = {key: size for key, size in sizes.items() if key not in known}
+        begun = await self.begin(queue, missing)
+        return [(row, False) for row in known.values()] + [(row, True) for row in begun]
+
+    async def open_whole(self, sha256: str, size: int) -> UploadRow | None:
+        """An upload in one piece by somebody who only speaks HTTP; None when the blob is stored.
+
+        Raises:
+            QuotaExceeded: There is no room.
+            Unavailable: The database or the store can't be used now.
+        """
+        if await self.look_up("", [sha256]):
+            return None
+        known = await self.catalogue.uploads([""], [sha256])
+        await self.end([row for row in known if row.size != size and not self.settling(row)])
+        begun = await self.begin("", {sha256: size}, whole=True)
+        return begun[0] if begun else None
+
+    async def begin(self, queue: str, sizes: dict[str, int], *, whole: bool = False) -> list[UploadRow]:
+        """Begins uploads, or returns those that somebody else has begun in the same moment.
+
+        What has come to be stored in the same moment is left out; see `store_blob`.
+
+        Raises:
+            QuotaExceeded: There is no room.
+            Overloaded: Too many uploads are in progress.
+        """
+        if not sizes:
+            return []
+        self.room.need(sum(sizes.values()))
+        self.room.need_uploads(len(sizes))
+        now = self._clock()
+        rows: list[UploadRow] = []
+        for key, size in sizes.items():
+            place, store_id = await self.store.begin(key, size, whole=whole)
+            rows.append(UploadRow(queue, key, size, place, store_id, now, now))
+        await self.catalogue.write(*(OpenUpload(row) for row in rows))
+        known = {row.sha256: row for row in await self.catalogue.uploads([queue], sizes)}
+        for row in rows:
+            if known.get(row.sha256) == row:
+                self.room.open(row.place, row.size)
+            else:
+                await self.store.abort(row)
+        stored = await self.catalogue.stored(sizes)
+        await self.end([known[key] for key in stored if key in known])
+        return [known[key] for key in sizes if key in known and key not in stored]
+
+    async def end(self, uploads: Collection[UploadRow]) -> None:
+        """Ends uploads, and removes what has come of them."""
+        if uploads:
+            await self.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place) for row in uploads))
+            for row in uploads:
+                self.room.end(row.place)
+                self._stalled.pop(row.place, None)
+                await self.store.abort(row)
+
+    # ------------------------------------------------------------------------------------------------ verifying
+
+    def _settle(self, upload: UploadRow) -> None:
+        key = (upload.queue, upload.sha256)
+        if key not in self._settling:
+            task = asyncio.get_running_loop().create_task(self._settle_one(upload))
+            self._settling[key] = task
+            task.add_done_callback(lambda _: self._settling.pop(key))
+
+    async def _settle_one(self, upload: UploadRow) -> None:
+        """Verifies an upload, and makes it a blob or refuses it; when it can't now, whoever asks next tries again."""
+        try:
+            try:
+                async with self._places:
+                    place = await self.store.settle(upload)
+            except Unauthentic as error:
+                await self.end([upload])
+                self._refuse((upload.queue, upload.sha256), error.message)
+                return
+            except NotFound:
+                await self.end([upload])
+                return
+            ended = EndUpload(upload.queue, upload.sha256, upload.place)
+            await self.store_blob(upload.sha256, upload.size, place, ended)
+            self.room.end(upload.place)
+            self._stalled.pop(upload.place, None)
+            if not upload.store_id:
+                await self.store.abort(upload)
+        except AsmanError as error:
+            log.warning("an upload can't be verified now", extra={"blob": upload.sha256, "error": error.message})
+        except Exception:
+            log.exception("verifying an upload failed", extra={"blob": upload.sha256})
+
+    def _refuse(self, key: Key, sentence: str) -> None:
+        self._refusals[key] = sentence
+        while len(self._refusals) > REMEMBERED_REFUSALS:
+            self._refusals.popitem(last=False)
+
+    async def _settled(self, keys: Collection[Key]) -> None:
+        """Waits a moment for what of these is being verified."""
+        tasks = [self._settling[key] for key in keys if key in self._settling]
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE)
+
+    async def store_blob(self, sha256: str, size: int, place: str, *more: BlobChange) -> None:
+        """Makes what is at a place a blob of the catalogue; if there is one, it stays and the place is cleared."""
+        now = self._clock()
+        row = BlobRow(sha256, size, place, now, now)
+        await self.catalogue.write(StoreBlob(row), UseBlob(sha256, now), *more)
+        known = (await self.catalogue.stored([sha256])).get(sha256)
+        if known is None or known.place == place:
+            self.room.stored(size)
+        else:
+            await self.store.remove(place)
+        # Nobody needs to go on sending it. An upload that begins now sees that it is stored (`begin`).
+        others = await self.catalogue.uploads(None, [sha256])
+        await self.end([row for row in others if not self.settling(row)])
+
+    async def receive(self, sha256: str, size: int, body: AsyncIterator[bytes]) -> None:
+        """Takes a whole blob in from a stream; it is verified and durable when this returns.
+
+        Raises:
+            Unauthentic: The bytes are others; nothing was kept.
+            TooLarge: More bytes came than announced.
+            QuotaExceeded: There is no room.
+            Unavailable: The disk or the database can't be used now.
+        """
+        store = self.local
+        with self.room.receiving(size):
+            async with store.received(sha256, size, body) as came:
+                place = await store.keep(sha256, size, came.file)
+            await self.store_blob(sha256, size, place)
+
+    @property
+    def local(self) -> FolderStore:
+        """The store, when it is the hub's own folder.
+
+        Raises:
+            BadRequest: The bytes do not pass this hub.
+        """
+        if not isinstance(self.store, FolderStore):
+            raise BadRequest("this hub does not take or give bytes itself; ask it for tickets and links")
+        return self.store
+
+    # -------------------------------------------------------------------------------------------------- reading
+
+    async def used(self, keys: Collection[str]) -> dict[str, BlobRow]:
+        """Those of these blobs that are stored, noted as used."""
+        found = await self.catalogue.stored(keys)
+        now = self._clock()
+        stale = [key for key, row in found.items() if self.stale(row.used)]
+        if stale:
+            await self.catalogue.write(*(UseBlob(key, now) for key in stale))
+            # What was collected before this was noted is not there any more.
+            still = await self.catalogue.stored(stale)
+            found = {key: row for key, row in found.items() if key not in stale} | still
+        return found
+
+    async def look_up(self, queue: str, keys: Collection[str]) -> dict[str, BlobRow]:
+        """Those of these blobs that are stored, with those whose upload by this queue or plain HTTP is complete."""
+        found = await self.used(keys)
+        absent = [key for key in keys if key not in found]
+        uploads = await self.catalogue.uploads(list({queue, ""}), absent) if absent else []
+        if not uploads:
+            return found
+        await asyncio.gather(*(self._complete(upload) for upload in uploads))
+        await self._settled([(upload.queue, upload.sha256) for upload in uploads])
+        return found | await self.used([upload.sha256 for upload in uploads])
+
+    async def _complete(self, upload: UploadRow) -> None:
+        async with self._asking:
+            try:
+                if not self.settling(upload) and await self.store.ticket(upload) is None:
+                    self._settle(upload)
+            except NotFound:
+                log.debug("an upload was forgotten by its storage")
+
+    async def links(self, queue: str, keys: Sequence[str]) -> list[BlobLink]:
+        """For each sha256: where it can be read, or an empty url.
+
+        Raises:
+            Unavailable: The database or the store can't be used now.
+        """
+        found = await self.look_up(queue, dict.fromkeys(keys))
+        expires = self._clock() + TICKET_SECONDS * 1000
+        links: list[BlobLink] = []
+        for key in keys:
+            row = found.get(key)
+            if row is None:
+                links.append(BlobLink(sha256=key))
+            else:
+                url = await self.store.link(row)
+                links.append(BlobLink(sha256=key, url=url, size=row.size, expires=expires))
+        return links
+
+    async def file(self, sha256: str) -> Path | None:
+        """The file of a blob in the hub's own folder; None when the bytes are elsewhere.
+
+        Raises:
+            NotFound: It is not stored, or no longer.
+            Unavailable: The database can't be used now.
+        """
+        row = await self.row(sha256)
+        if not isinstance(self.store, FolderStore):
+            return None
+        path = self.store.path(row.place)
+        if not await asyncio.to_thread(path.is_file):
+            log.error("a blob's file is gone from the folder", extra={"blob": sha256})
+            await self.catalogue.write(LoseBlob(sha256, row.place))
+            raise NotFound(f"the file of blob {sha256[:12]}… is gone from the hub's folder; send it again")
+        return path
+
+    async def row(self, sha256: str) -> BlobRow:
+        """A stored blob.
+
+        Raises:
+            NotFound: It is not stored.
+            Unavailable: The database or the store can't be used now.
+        """
+        found = (await self.look_up("", [sha256])).get(sha256)
+        if found is None:
+            raise NotFound(f"the blob {sha256[:12]}… is not stored here")
+        return found
+
+    async def missing(self, queue: str, keys: Sequence[str]) -> list[str]:
+        """Those of these blobs that are not stored."""
+        found = await self.look_up(queue, keys)
+        return [key for key in keys if key not in found]

@@ -1,0 +1,167 @@
+"""Submissions: runs begun, joined or answered from the cache, and the namespaces that hold a job."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asman_shared import limits
+from asman_shared.states import Reason, State
+
+from . import assignments, endings, webhooks
+from . import effects as fx
+from . import events as ev
+from .job import Job
+from .state import QueueState
+
+ALL_NAMESPACES: Final = "*"
+DEFAULT_NAMESPACE: Final = "_"
+CROWDED: Final = f"{limits.NAMESPACES_PER_JOB} namespaces hold this job, which is the most; submit it in one of them"
+
+
+def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
+    """Takes a submission in, with one of five outcomes.
+
+    They are looked for in this order:
+
+    1. refused: the job has no room for another webhook (`webhooks.FULL`);
+    2. crowded: as many namespaces hold the unfinished job as may, and this is another one (`CROWDED`);
+    3. cached: the job has a result that may be reused, which is the answer;
+    4. joined: the job waits or runs already, and this submission waits with the others;
+    5. queued: a new run begins, and is offered to the workers.
+
+    Before outcomes 3 to 5 the namespace releases the job that it held.
+    """
+    job = state.jobs.get(event.job)
+    if webhooks.full(job, event.calls):
+        state.out.append(fx.Refused(event.reply_to, "too_large", webhooks.FULL))
+        return
+    if job is not None and not job.state.over and _crowded(job, event.namespace):
+        state.out.append(fx.Refused(event.reply_to, "too_large", CROWDED))
+        return
+    if event.namespace != DEFAULT_NAMESPACE:
+        _take_slot(state, event.namespace, event.job, now)
+    if job is not None and job.state is State.FINISHED and event.reuse == "cached" and _answered(state, job, event):
+        return
+    if job is not None and job.state is not State.FINISHED:
+        _hold(state, job, event.namespace)
+        if webhooks.joined(job, event):
+            state.changed(job)
+        _raise_priority(state, job, event.priority, now)
+        able, why = state.fleet.able.count(job.shape)
+        state.out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
+        return
+    if job is None:
+        job = Job(id=event.job, number=0, summary=event.summary, shape=event.shape)
+        state.jobs[event.job] = job
+    else:
+        state.finished -= 1
+        state.out.append(fx.ClearRun(job.id))
+    begin(state, job, event, now)
+    state.out.extend(webhooks.begun(job, event))
+    able, why = state.fleet.able.count(job.shape)
+    state.out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why))
+    assignments.offer(state, job, now)
+
+
+def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
+    """Answers with the result of a finished job, if it has one that may be reused."""
+    if job.previous is not None and not (job.verdict and job.verdict.reason.cacheable):
+        job.verdict, job.previous = job.previous, None
+        state.changed(job)
+    if job.verdict is None or not job.verdict.reason.cacheable:
+        return False
+    _hold(state, job, event.namespace)
+    state.out.extend(webhooks.cached(job, event))
+    state.out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
+    return True
+
+
+def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
+    """Begins a new run of a job; of the old run only the attempt number and a reusable verdict stay."""
+    state.number += 1
+    if job.verdict is not None and job.verdict.reason.cacheable:
+        job.previous = job.verdict
+    job.number = state.number
+    job.verdict = None
+    job.forced = event.reuse == "never"
+    job.losses = 0
+    job.log_start = job.log_next
+    job.returned = job.started = job.ran = job.finished = 0
+    job.worker = job.worker_name = ""
+    job.queued = now
+    job.priority = event.priority
+    job.run_limit = event.run_limit
+    job.queue_limit = event.queue_limit
+    job.phase_limits = event.phase_limits or None
+    job.max_attempts = event.max_attempts
+    job.holders = (event.namespace,)
+    job.lane = event.namespace
+    if event.namespace != DEFAULT_NAMESPACE:
+        state.slots[event.namespace] = job.id
+    job.state = State.QUEUED
+    state.ready.push(job)
+    state.waits.watch(job)
+    state.changed(job, first=True)
+
+
+def release(state: QueueState, job: Job, namespace: str, reason: Reason, now: int) -> bool:
+    """Takes a job out of one namespace or all; stops it when no namespace holds it any more.
+
+    Returns:
+        Whether a namespace held it.
+    """
+    if job.state is State.FINISHED:
+        return False
+    if namespace == ALL_NAMESPACES:
+        left: tuple[str, ...] = ()
+    elif namespace in job.holders:
+        left = tuple(held for held in job.holders if held != namespace)
+    else:
+        return False
+    for gone in set(job.holders) - set(left):
+        if state.slots.get(gone) == job.id:
+            del state.slots[gone]
+    if left:
+        state.out.extend(webhooks.released(job, set(job.holders) - set(left), reason))
+        job.holders = left
+        state.changed(job)
+    else:
+        endings.stop(state, job, reason, now)
+    return True
+
+
+def _take_slot(state: QueueState, namespace: str, wanted: str, now: int) -> None:
+    """Releases the job that a namespace holds, unless that is the wanted one."""
+    held = state.slots.get(namespace)
+    if held is None or held == wanted:
+        return
+    older = state.jobs.get(held)
+    if older is not None:
+        release(state, older, namespace, Reason.REPLACED, now)
+
+
+def _hold(state: QueueState, job: Job, namespace: str) -> None:
+    """Adds a namespace to the holders of a job."""
+    if namespace not in job.holders and not _crowded(job, namespace):
+        job.holders = (*job.holders, namespace)
+        state.changed(job)
+    if namespace != DEFAULT_NAMESPACE and job.state is not State.FINISHED:
+        state.slots[namespace] = job.id
+
+
+def _raise_priority(state: QueueState, job: Job, priority: int, now: int) -> None:
+    """Makes a job that several want as urgent as the most urgent of them."""
+    if priority <= job.priority:
+        return
+    state.changed(job)
+    if job.state is State.QUEUED:
+        state.ready.lines[job.shape].move(job, priority, state.ready.turns)
+        # It may come before the job for which room is being kept.
+        assignments.offer(state, job, now)
+    else:
+        job.priority = priority
+
+
+def _crowded(job: Job, namespace: str) -> bool:
+    """Whether as many namespaces hold a job as may, and this is another one."""
+    return len(job.holders) >= limits.NAMESPACES_PER_JOB and namespace not in job.holders

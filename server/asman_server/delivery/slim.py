@@ -1,0 +1,88 @@
+"""What uvicorn keeps for each connection, made small: an idle one takes 2.9 KiB less.
+
+An `asyncio.Queue` has three deques and an `asyncio.Event` one, and an empty deque takes 760 bytes. A connection has one
+reader and, between two messages, nothing to read; so these two have a deque only while there is something in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+
+class SlimQueue:
+    """What has come and was not taken, in order, for one reader: what uvicorn uses of an `asyncio.Queue`."""
+
+    __slots__ = ("_come", "_reader")
+
+    def __init__(self) -> None:
+        self._come: deque[Any] | None = None
+        self._reader: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return self._come is None
+
+    def put_nowait(self, event: Any) -> None:
+        """Puts something in; there is no bound, because whoever puts stops reading from the socket."""
+        if self._come is None:
+            self._come = deque()
+        self._come.append(event)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Any:
+        """Takes what came first, when there is something.
+
+        Raises:
+            RuntimeError: Somebody else is waiting already.
+        """
+        if self._reader is not None:
+            raise RuntimeError("a connection has one reader")
+        while self._come is None:
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        event = self._come.popleft()
+        if not self._come:
+            self._come = None
+        return event
+
+
+class SlimEvent:
+    """Whether one may go on: what uvicorn uses of an `asyncio.Event`."""
+
+    __slots__ = ("_open", "_waiting")
+
+    def __init__(self) -> None:
+        self._open = True
+        self._waiting: list[asyncio.Future[None]] | None = None
+
+    def is_set(self) -> bool:
+        """Whether it is open."""
+        return self._open
+
+    def clear(self) -> None:
+        """Closes it."""
+        self._open = False
+
+    def set(self) -> None:
+        """Opens it and lets all go who wait."""
+        self._open = True
+        waiting, self._waiting = self._waiting, None
+        for waiter in waiting or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Returns when it has been opened."""
+        if self._open:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(waiter)
+        await waiter

@@ -1,0 +1,231 @@
+"""What the hub says in the dialect: plain structs, in which absent members are left out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from asman_shared.definition import DEFAULT_SHAPE, Definition, Shape
+from asman_shared.messages import JobState, Verdict
+from asman_shared.states import Reason, State
+from asman_shared.units import GIB, KIB, MIB
+
+from .. import __version__
+from ..core import QueueCore
+from ..core.worker import Presence
+from ..delivery.transport import framed
+
+encode: Final = msgspec.json.Encoder().encode
+
+REASONS: Final[dict[Reason, str]] = {
+    Reason.SUCCESS: "Success",
+    Reason.FAILED: "Success",
+    Reason.ERROR: "Error",
+    Reason.TIMED_OUT: "TimedOut",
+    Reason.OUT_OF_MEMORY: "Error",
+    Reason.CANCELLED: "Cancelled",
+    Reason.REPLACED: "JobReplacedByClient",
+    Reason.WORKER_LOST: "WorkerLost",
+    Reason.DELETED: "Deleted",
+}
+"""A run that ended by itself is a success there, whatever its exit code, which is told beside it."""
+LISTED: Final = frozenset({Reason.SUCCESS, Reason.FAILED, Reason.ERROR, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY})
+"""How a job must have ended to be listed; the others are simply absent."""
+
+Log = tuple[str, int] | tuple[str, int, Literal[True]]
+"""``[text, ms]``, with a third member true for standard error."""
+
+
+class Requirements(Struct, rename="camel", omit_defaults=True):
+    """What a job needs of a worker."""
+
+    cpus: float | int | UnsetType = UNSET
+    gpus: int | UnsetType = UNSET
+    max_duration: str | UnsetType = UNSET
+    memory: str | UnsetType = UNSET
+
+
+class RunResult(Struct, rename={"status_code": "StatusCode", "is_timed_out": "isTimedOut"}, omit_defaults=True):
+    """What a run made."""
+
+    status_code: int | UnsetType = UNSET
+    logs: list[Log] | UnsetType = UNSET
+    duration: int | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    is_timed_out: bool | UnsetType = UNSET
+    outputs: dict[str, dict[str, Any]] | UnsetType = UNSET
+
+
+class FinishedValue(Struct, omit_defaults=True):
+    """How a job ended."""
+
+    time: int
+    reason: str
+    type: str | UnsetType = UNSET
+    worker: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    result: RunResult | UnsetType = UNSET
+
+
+class ListedJob(Struct, rename="camel", omit_defaults=True):
+    """A job as lists show it: ``Job`` of the dialect."""
+
+    queued_time: int
+    time: int
+    state: State
+    worker: str | UnsetType = UNSET
+    finished_reason: str | UnsetType = UNSET
+    finished: FinishedValue | UnsetType = UNSET
+    namespaces: list[str] | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    requirements: Requirements | UnsetType = UNSET
+
+
+class ListedWorker(Struct, rename="camel"):
+    """A worker as lists show it: ``Worker`` of the dialect."""
+
+    version: str
+    id: str
+    cpus: float | int
+    gpus: int
+    time: int
+    max_job_duration: str
+
+
+class StoredJob(Struct, omit_defaults=True):
+    """A definition with the job's result, which is absent until there is one."""
+
+    definition: Definition
+    results: ListedJob | UnsetType = UNSET
+
+
+def duration_text(ms: int) -> str:
+    """A duration that every reader of the dialect understands: ``20m``."""
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if ms and ms % size == 0:
+            return f"{ms // size}{unit}"
+    return f"{ms}ms"
+
+
+def size_text(size: int) -> str:
+    """Bytes in the largest unit that holds them evenly: ``2g``."""
+    for unit, step in (("g", GIB), ("m", MIB), ("k", KIB)):
+        if size % step == 0:
+            return f"{size // step}{unit}"
+    return f"{size}b"
+
+
+def requirements_of(shape: Shape) -> Requirements | UnsetType:
+    """What a worker must look at before it claims a job; nothing when any worker will do."""
+    if shape == DEFAULT_SHAPE:
+        return UNSET
+    cpus = shape.cpus / 1000
+    found = Requirements(
+        cpus=UNSET if shape.cpus == DEFAULT_SHAPE.cpus else int(cpus) if cpus.is_integer() else cpus,
+        gpus=shape.gpus or UNSET,
+        max_duration=duration_text(shape.duration) if shape.duration else UNSET,
+        memory=size_text(shape.memory) if shape.memory else UNSET,
+    )
+    return UNSET if found == Requirements() else found
+
+
+def incarnation_of(worker: str) -> str:
+    """The core's name of a worker that names itself: not to be guessed to be any native worker's."""
+    return hashlib.sha256(b"a worker of the JSON dialect: " + worker.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def worker_id(incarnation: str, name: str) -> str:
+    """The id by which the dialect knows a worker: the one that it gave itself, or a native one's short name.
+
+    Told by the incarnation alone, which is all that is known of a worker between a restart of the hub and its return.
+    """
+    return name if incarnation == incarnation_of(name) else incarnation[:8]
+
+
+def worker_of(core: QueueCore, state: JobState) -> str:
+    """The id of the worker that has or had a job, as far as it is known."""
+    job = core.jobs.get(state.id)
+    if job is not None and job.worker and job.attempt == state.attempt:
+        return worker_id(job.worker, job.worker_name)
+    return state.worker
+
+
+def finished_value(state: JobState) -> FinishedValue:
+    """How a finished job ended, without its result."""
+    verdict = state.verdict or Verdict(ok=False, reason=Reason.ERROR)
+    return FinishedValue(
+        time=state.finished,
+        reason=REASONS[verdict.reason],
+        type="Finished",
+        worker=state.worker or UNSET,
+        message=verdict.message or UNSET,
+    )
+
+
+def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str]) -> ListedJob:
+    """A job as lists show it.
+
+    Args:
+        state: Where it is.
+        worker: Who has it, by the id that the dialect knows.
+        shape: What it needs, when that is known.
+        tags: Of its definition.
+    """
+    made = ListedJob(
+        queued_time=state.queued,
+        time=state.finished or state.started or state.queued,
+        state=state.state,
+        worker="" if state.state is State.QUEUED else worker,
+        namespaces=state.namespaces,
+        tags=tags or UNSET,
+        requirements=UNSET if shape is None else requirements_of(shape),
+    )
+    if state.state is State.FINISHED:
+        made.finished = finished_value(state)
+        made.finished_reason = made.finished.reason
+    return made
+
+
+def job_of(core: QueueCore | None, state: JobState) -> ListedJob:
+    """A job of a queue as lists show it; ``core`` knows what a job that is in memory needs."""
+    job = core.jobs.get(state.id) if core is not None else None
+    if job is not None and core is not None:
+        return listed_job(state, worker_of(core, state), job.shape, list(job.summary.tags))
+    return listed_job(state, state.worker, None, list(state.summary.tags) if state.summary is not None else [])
+
+
+def workers_of(core: QueueCore, now: int, most: int) -> list[ListedWorker]:
+    """The workers of a queue that are connected."""
+    here = [worker for worker in core.workers.values() if worker.presence in (Presence.READY, Presence.DRAINING)]
+    return [
+        ListedWorker(
+            version=worker.info.agent or __version__,
+            id=worker_id(worker.incarnation, worker.info.name),
+            cpus=int(worker.info.cpus) if float(worker.info.cpus).is_integer() else worker.info.cpus,
+            gpus=worker.info.gpus,
+            time=now,
+            max_job_duration=duration_text(worker.info.max_duration) if worker.info.max_duration else "",
+        )
+        for worker in here[:most]
+    ]
+
+
+def text_frame(kind: str, payload: Any = UNSET) -> bytes:
+    """One message as a websocket frame, to be written as it is."""
+    body = {"type": kind} if payload is UNSET else {"type": kind, "payload": payload}
+    return framed(encode(body), text=True)
+
+
+def jobs_frame(jobs: bytes, *, subset: bool) -> bytes:
+    """A list of jobs as a websocket frame; ``jobs`` are members of a JSON object, joined by commas."""
+    kind, flag = (b"JobStateUpdates", b"true") if subset else (b"JobStates", b"false")
+    body = b'{"type":"%b","payload":{"state":{"jobs":{%b}},"isSubset":%b}}' % (kind, jobs, flag)
+    return framed(body, text=True)
+
+
+def member(key: str, job: bytes) -> bytes:
+    """A member of the object in `jobs_frame`."""
+    return b'"%b":%b' % (key.encode(), job)

@@ -1,0 +1,420 @@
+"""What every socket of the dialect on one queue is shown: its jobs, made once for all of them.
+
+The dialect's lists are whole lists, which is its weakness: with many jobs and sockets they cost more than all else.
+So the board keeps each job's entry as bytes, joins them once per change and not once per socket, tells changes as
+subsets (`UPDATE_SECONDS` apart at least, large ones more), and sends whole lists every `LIST_SECONDS`, or earlier
+when a job has vanished, which a subset can't say, but never more than `LIST_BYTES_PER_SECOND` of them. Everything on
+it is durable: it is a follower of the queue like any native client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from asman_shared.encoded import EncodedMessage
+from asman_shared.errors import AsmanError
+from asman_shared.messages import JobState
+from asman_shared.states import Reason, State
+
+from ..clock import Clock
+from ..core import Job
+from ..core.job_state import state_of
+from ..queues.shell import QueueShell
+from ..storage.reader import Reader
+from . import outgoing
+from .live_logs import LiveLogs
+
+log = logging.getLogger("asman.hub.dialect")
+
+LISTED_JOBS: Final = 20_000
+"""Jobs on a list at most: those that run, those that are next, and the newest that are finished."""
+FINISHED_JOBS: Final = 1000
+"""Finished jobs on a list, besides those of the last minute."""
+FINISHED_AT_LEAST: Final = 60_000
+"""Milliseconds that a finished job is listed at least."""
+FINISHED_SUCCESS: Final = 600_000
+"""Milliseconds that a job which ended by itself is listed; the others stay."""
+LISTED_WORKERS: Final = 1000
+"""Workers on a list at most."""
+UPDATE_SECONDS: Final = 0.1
+"""Seconds between two subsets of what has changed, at least."""
+LIST_SECONDS: Final = 10.0
+"""Seconds between two whole lists, as the dialect's clients expect them."""
+LIST_SOONEST: Final = 1.0
+"""Seconds between two whole lists to everyone, at least."""
+LIST_BYTES_PER_SECOND: Final = 8 * 1024 * 1024
+"""Bytes of lists that are sent in a second over all sockets of a queue: large ones wait, for `LIST_SECONDS` at most."""
+WORKERS_SECONDS: Final = 0.25
+"""Seconds between two lists of workers, at least."""
+PAGE: Final = 500
+"""Jobs read from the store at once."""
+
+
+class Member(Protocol):
+    """A socket of the queue."""
+
+    works: bool
+
+    def listed(self) -> None:
+        """It is time for a whole list."""
+
+    def changed(self, frame: bytes, jobs: Iterable[str]) -> None:
+        """These jobs have changed; the frame says how."""
+
+    def vanished(self, job: str) -> None:
+        """A job is not listed any more."""
+
+    def workers(self, frame: bytes) -> None:
+        """The workers are others."""
+
+    def logs(self, job: str, step: str, lines: list[outgoing.Log], frame: bytes) -> None:
+        """A job has written lines."""
+
+    def forget_cache(self, frame: bytes) -> None:
+        """The result of a job was deleted."""
+
+
+class Entry(Struct):
+    """A job on the board; ``body`` is made when it is first needed."""
+
+    state: JobState
+    until: int
+    body: bytes = b""
+
+
+class QueueView:
+    """See the module. `open` it before use, and `close` it when its last member has left.
+
+    Args:
+        shell: The queue, which must be kept in use meanwhile.
+        store: Reads what is durable.
+        clock: Now, in milliseconds.
+    """
+
+    def __init__(self, shell: QueueShell, store: Reader, clock: Clock) -> None:
+        self.shell = shell
+        self.members: dict[Member, None] = {}
+        self._store = store
+        self._clock = clock
+        self._entries: dict[str, Entry] = {}
+        self._unfinished = 0
+        self._gone: set[str] | None = None
+        self._dirty: dict[str, None] = {}
+        self._joined: bytes | None = None
+        self._list: bytes | None = None
+        self._last_list = 0.0
+        self._next_update = 0.0
+        self._list_timer: asyncio.TimerHandle | None = None
+        self._update_timer: asyncio.TimerHandle | None = None
+        self._workers_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._filling = False
+        self._logs = LiveLogs(shell, self._told_lines)
+
+    # ------------------------------------------------------------------------------------------- opening, closing
+
+    async def open(self) -> None:
+        """Reads what the queue has, and follows it from then on.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        self.shell.fanout.watch(self)
+        try:
+            await self._fill()
+        except BaseException:
+            self.close()
+            raise
+        self._last_list = asyncio.get_running_loop().time()
+        self._arm_list(LIST_SECONDS)
+
+    def close(self) -> None:
+        """Follows the queue no more."""
+        self.shell.fanout.unwatch(self)
+        for timer in (self._list_timer, self._update_timer, self._workers_timer):
+            if timer is not None:
+                timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._logs.close()
+
+    def enter(self, member: Member) -> None:
+        """A socket has come, which is told everything from now on."""
+        self.members[member] = None
+        if not member.works:
+            self._follow_logs()
+
+    def leave(self, member: Member) -> None:
+        """A socket has gone."""
+        self.members.pop(member, None)
+        if not any(not one.works for one in self.members):
+            self._logs.close()
+
+    @property
+    def clients(self) -> int:
+        """How many of the sockets are clients."""
+        return sum(not member.works for member in self.members)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does something for the board, which ends it at the latest when it is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fill(self) -> None:
+        """Reads running jobs, those that are next and the newest finished ones; what changes meanwhile is newer."""
+        self._gone = set()
+        self._filling = True
+        try:
+            ids = list(dict.fromkeys([*self._running(), *self._upcoming(LISTED_JOBS)]))
+            found: list[Job] = []
+            for at in range(0, len(ids), PAGE):
+                found += await self._store.jobs(self.shell.name, ids[at : at + PAGE])
+            before = None
+            for _ in range(FINISHED_JOBS // PAGE):
+                page = await self._store.page(self.shell.name, [State.FINISHED], before, PAGE)
+                found += page
+                if len(page) < PAGE:
+                    break
+                before = page[-1].number
+            for job in found:
+                if job.id not in self._gone:
+                    self._put(state_of(job))
+        finally:
+            self._gone = None
+            self._filling = False
+
+    def _running(self) -> Iterator[str]:
+        for worker in self.shell.core.workers.values():
+            yield from (lease.job for lease in worker.leases.values() if lease.live)
+
+    def _upcoming(self, count: int) -> Iterator[str]:
+        ready = self.shell.core.ready
+        lines = [line.order(ready.turns) for line in ready.lines.values()]
+        for _, job in islice(heapq.merge(*lines, key=lambda entry: entry[0]), count):
+            if job.state is State.QUEUED:
+                yield job.id
+
+    def _refill(self) -> None:
+        """Once half of the jobs on a full list are done, the next ones are read."""
+        waiting = self.shell.core.ready.waiting + self.shell.core.running
+        if not self._filling and self._unfinished < LISTED_JOBS // 2 < waiting and self._unfinished < waiting // 2:
+            self._filling = True
+            self.beside(self._fill_again())
+
+    async def _fill_again(self) -> None:
+        try:
+            await self._fill()
+        except AsmanError as error:
+            log.info("a list can't be filled up now", extra={"error": error.message})
+
+    # ----------------------------------------------------------------------------------------- what the queue says
+
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
+        """A job has changed, durably."""
+        self._put(state)
+        if state.state is State.RUNNING and self.clients:
+            self._logs.follow(state.id)
+        elif state.state.over:
+            self._logs.leave(state.id)
+        self._refill()
+
+    def announce(self, encoded: EncodedMessage) -> None:
+        """A worker has changed, or the totals."""
+        if self._workers_timer is None:
+            self._workers_timer = asyncio.get_running_loop().call_later(WORKERS_SECONDS, self._tell_workers)
+
+    def _put(self, state: JobState, until: int = 0) -> None:
+        known = self._entries.get(state.id)
+        if state.state is State.REMOVED:
+            if self._gone is not None:
+                self._gone.add(state.id)
+            self._drop(state.id, known)
+            return
+        if known is not None and known.state.rev >= state.rev:
+            known.until = max(known.until, until)
+            return
+        if not is_listed(state):
+            self._drop(state.id, known)
+            return
+        if state.state is State.QUEUED and known is None and not until and self._unfinished >= LISTED_JOBS:
+            return
+        if len(self._entries) >= 2 * LISTED_JOBS:
+            self._expire()
+        self._unfinished += (not state.state.over) - (known is not None and not known.state.state.over)
+        self._entries[state.id] = Entry(state, max(until, _until(state)))
+        self._joined = self._list = None
+        self._dirty[state.id] = None
+        self._arm_update()
+
+    def _drop(self, job: str, known: Entry | None) -> None:
+        if known is not None:
+            del self._entries[job]
+            self._unfinished -= not known.state.state.over
+            self._joined = self._list = None
+            self._dirty.pop(job, None)
+            self._arm_list(self._gap())
+        for member in list(self.members):
+            member.vanished(job)
+
+    def pin(self, state: JobState) -> None:
+        """Lists a job that somebody asked about, for a while."""
+        self._put(state, self._clock() + FINISHED_SUCCESS)
+
+    # ------------------------------------------------------------------------------------------------ what is shown
+
+    def body(self, job: str) -> bytes | None:
+        """A listed job as JSON."""
+        entry = self._entries.get(job)
+        if entry is None:
+            return None
+        if not entry.body:
+            entry.body = outgoing.encode(outgoing.job_of(self.shell.core, entry.state))
+        return entry.body
+
+    def whole(self) -> bytes:
+        """The whole list as a frame, the same bytes for everyone until something changes."""
+        if self._list is None:
+            self._list = outgoing.jobs_frame(self.joined(), subset=False)
+        return self._list
+
+    def joined(self) -> bytes:
+        """The members of the whole list, for those who add to it."""
+        if self._joined is None:
+            self._joined = self.members_of(self._entries)
+        return self._joined
+
+    def whole_but(self, bodies: Mapping[str, bytes]) -> bytes:
+        """The whole list as a frame, with some jobs shown otherwise to one socket."""
+        others = self.members_of(job for job in self._entries if job not in bodies)
+        return outgoing.jobs_frame(_with(others, bodies), subset=False)
+
+    def subset(self, jobs: Iterable[str], bodies: Mapping[str, bytes] | None = None) -> bytes:
+        """A frame with these jobs as they are now, some of them shown otherwise to one socket."""
+        shown = bodies or {}
+        others = self.members_of(job for job in jobs if job not in shown)
+        return outgoing.jobs_frame(_with(others, shown), subset=True)
+
+    def shows(self, job: str, attempt: int) -> bool:
+        """Whether a job is shown to run in this attempt."""
+        entry = self._entries.get(job)
+        return entry is not None and entry.state.state is State.RUNNING and entry.state.attempt == attempt
+
+    def members_of(self, jobs: Iterable[str]) -> bytes:
+        """These jobs as members of a JSON object; those that are not listed are left out."""
+        return b",".join(outgoing.member(job, body) for job in jobs if (body := self.body(job)) is not None)
+
+    def workers_frame(self) -> bytes:
+        """The workers as a frame."""
+        found = outgoing.workers_of(self.shell.core, self._clock(), LISTED_WORKERS)
+        return outgoing.text_frame("Workers", {"workers": found})
+
+    # ---------------------------------------------------------------------------------------------------- in time
+
+    def _arm_update(self) -> None:
+        if self._update_timer is None and self.members:
+            loop = asyncio.get_running_loop()
+            wait = max(0.0, self._next_update - loop.time())
+            self._update_timer = loop.call_later(wait, self._tell_changes)
+
+    def _tell_changes(self) -> None:
+        self._update_timer = None
+        jobs, self._dirty = list(self._dirty), {}
+        if jobs:
+            frame = self.subset(jobs)
+            cost = len(frame) * len(self.members) / LIST_BYTES_PER_SECOND
+            self._next_update = asyncio.get_running_loop().time() + max(UPDATE_SECONDS, min(cost, LIST_SECONDS))
+            for member in list(self.members):
+                member.changed(frame, jobs)
+
+    def _gap(self) -> float:
+        """Seconds until a whole list may be sent before its time."""
+        size = len(self._list) if self._list is not None else 256 * len(self._entries)
+        pause = max(LIST_SOONEST, size * len(self.members) / LIST_BYTES_PER_SECOND)
+        since = asyncio.get_running_loop().time() - self._last_list
+        return max(0.0, min(pause, LIST_SECONDS) - since)
+
+    def _arm_list(self, seconds: float) -> None:
+        """The next whole list is sent so soon, or earlier if that was said before."""
+        loop = asyncio.get_running_loop()
+        if self._list_timer is not None:
+            if self._list_timer.when() <= loop.time() + seconds:
+                return
+            self._list_timer.cancel()
+        self._list_timer = loop.call_later(seconds, self._tell_list)
+
+    def _tell_list(self) -> None:
+        self._list_timer = None
+        self._last_list = asyncio.get_running_loop().time()
+        self._arm_list(LIST_SECONDS)
+        self._expire()
+        for member in list(self.members):
+            member.listed()
+
+    def _expire(self) -> None:
+        """Takes finished jobs off the list whose time is over, or of which there are too many."""
+        now = self._clock()
+        finished = [(job, entry) for job, entry in self._entries.items() if entry.state.state.over]
+        gone = [job for job, entry in finished if entry.until < now]
+        kept = len(finished) - len(gone)
+        if kept > FINISHED_JOBS:
+            over = set(gone)
+            oldest = heapq.nsmallest(kept, (f for f in finished if f[0] not in over), key=lambda f: f[1].state.finished)
+            room = max(FINISHED_JOBS, LISTED_JOBS - self._unfinished)
+            for job, entry in oldest[: kept - FINISHED_JOBS]:
+                if now - entry.state.finished > FINISHED_AT_LEAST or kept > room:
+                    gone.append(job)
+                    kept -= 1
+        for job in gone:
+            del self._entries[job]
+        if gone:
+            self._joined = self._list = None
+
+    def _tell_workers(self) -> None:
+        self._workers_timer = None
+        frame = self.workers_frame()
+        for member in list(self.members):
+            member.workers(frame)
+
+    # ------------------------------------------------------------------------------------------------------- others
+
+    def _follow_logs(self) -> None:
+        for job, entry in self._entries.items():
+            if entry.state.state is State.RUNNING:
+                self._logs.follow(job)
+
+    def _told_lines(self, job: str, step: str, lines: list[outgoing.Log]) -> None:
+        frame = outgoing.text_frame("JobStatusPayload", {"jobId": job, "step": step, "logs": lines})
+        for member in list(self.members):
+            member.logs(job, step, lines, frame)
+
+    def forget_cache(self, job: str, namespace: str) -> None:
+        """Tells workers that a result was deleted."""
+        frame = outgoing.text_frame("ClearJobCache", {"jobId": job, "namespace": namespace})
+        for member in list(self.members):
+            member.forget_cache(frame)
+
+
+def _with(members: bytes, bodies: Mapping[str, bytes]) -> bytes:
+    return b",".join([*([members] if members else []), *(outgoing.member(job, body) for job, body in bodies.items())])
+
+
+def is_listed(state: JobState) -> bool:
+    """Whether the dialect lists a job: cancelled, replaced, deleted and lost ones are simply absent."""
+    if state.state is State.FINISHED:
+        return state.verdict is None or state.verdict.reason in outgoing.LISTED
+    return state.state is not State.REMOVED
+
+
+def _until(state: JobState) -> int:
+    if state.state is not State.FINISHED:
+        return 0
+    by_itself = state.verdict is not None and state.verdict.reason in (Reason.SUCCESS, Reason.FAILED)
+    return state.finished + FINISHED_SUCCESS if by_itself else 2**63

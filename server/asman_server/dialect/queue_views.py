@@ -1,0 +1,113 @@
+"""The boards of a hub, one for each queue that has a socket of the dialect, and the ids of older clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from asman_shared.definition import SHA256
+
+from ..clock import Clock
+from ..queues.shell import QueueShell
+from ..storage.reader import Reader
+from .queue_view import QueueView
+
+ALIASES: Final = 100_000
+"""Ids of older clients that are remembered; the others are read when they are asked for."""
+
+
+class Aliases:
+    """Which job is meant by an id: its own, or the one by which an older client knows it.
+
+    Args:
+        store: Knows those that are durable.
+    """
+
+    def __init__(self, store: Reader) -> None:
+        self._store = store
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def remember(self, alias: str, job: str) -> None:
+        """This alias means that job, from now on and for ever."""
+        self._known[alias] = job
+        self._known.move_to_end(alias)
+        if len(self._known) > ALIASES:
+            self._known.popitem(last=False)
+
+    async def job(self, key: str, shell: QueueShell | None = None) -> str:
+        """The id of the job that is meant; the key itself when it is nobody's alias.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        if shell is not None and key in shell.core.jobs:
+            return key
+        known = self._known.get(key)
+        if known is None and SHA256.fullmatch(key):
+            known = await self._store.unaliased(key)
+            if known is not None:
+                self.remember(key, known)
+        return known or key
+
+
+class QueueViews:
+    """See the module.
+
+    Args:
+        store: Reads what is durable.
+        clock: Now, in milliseconds.
+    """
+
+    def __init__(self, store: Reader, clock: Clock) -> None:
+        self.aliases = Aliases(store)
+        self._store = store
+        self._clock = clock
+        self._views: dict[QueueShell, QueueView] = {}
+        self._opening: dict[QueueShell, asyncio.Task[QueueView]] = {}
+        self._users: dict[QueueShell, int] = {}
+
+    def get(self, shell: QueueShell) -> QueueView | None:
+        """The board of a queue, if it has one now."""
+        return self._views.get(shell)
+
+    @asynccontextmanager
+    async def using(self, shell: QueueShell) -> AsyncIterator[QueueView]:
+        """The board of a queue, made for the first who needs it and kept while anybody does.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        self._users[shell] = self._users.get(shell, 0) + 1
+        try:
+            yield await self._view(shell)
+        finally:
+            self._users[shell] -= 1
+            if not self._users[shell]:
+                del self._users[shell]
+                view = self._views.pop(shell, None)
+                if view is not None:
+                    view.close()
+
+    async def _view(self, shell: QueueShell) -> QueueView:
+        view = self._views.get(shell)
+        if view is not None:
+            return view
+        opening = self._opening.get(shell)
+        if opening is None:
+            opening = self._opening[shell] = asyncio.get_running_loop().create_task(self._open(shell))
+        return await asyncio.shield(opening)
+
+    async def _open(self, shell: QueueShell) -> QueueView:
+        view = QueueView(shell, self._store, self._clock)
+        try:
+            await view.open()
+        finally:
+            del self._opening[shell]
+        if shell in self._users:
+            self._views[shell] = view
+        else:
+            view.close()
+        return view

@@ -1,0 +1,126 @@
+"""Handing attempts to workers: with their definitions, which are read ahead of the queue or fetched late.
+
+An assignment that the core has made stands while its definition is fetched; when that can't be had, it is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+from asman_shared.definition import Definition
+from asman_shared.errors import AsmanError
+
+from ..core import Job, QueueCore
+from ..core import effects as fx
+from ..core import events as ev
+from ..storage.as_result import as_result
+from ..storage.reader import Reader
+from .definition_cache import DefinitionCache
+
+log = logging.getLogger("asman.hub.queue")
+
+
+class WorkerLink(Protocol):
+    """A worker's connection, as the queue sees it."""
+
+    session: int
+
+    def assign(self, job: Job, attempt: int, definition: Definition) -> None:
+        """Hands an attempt to the worker."""
+
+    def abort(self, job: str, attempt: int, why: str) -> None:
+        """Stops an attempt."""
+
+    def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
+        """Tells that a finished attempt may be forgotten."""
+
+    def resumed(self, effect: fx.Resumed) -> None:
+        """Answers the registration."""
+
+    def replaced(self) -> None:
+        """A newer connection of the same worker has taken over."""
+
+
+class Dispatcher:
+    """See the module.
+
+    Args:
+        core: The queue's.
+        store: Has the definitions.
+        links: The connections of workers, by incarnation.
+        apply: Puts an event through the core.
+    """
+
+    def __init__(
+        self, core: QueueCore, store: Reader, links: dict[str, WorkerLink], apply: Callable[[ev.Event], None]
+    ) -> None:
+        self.definitions = DefinitionCache(store, self._upcoming)
+        self._core = core
+        self._links = links
+        self._apply = apply
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being fetched."""
+        return bool(self._tasks)
+
+    async def close(self) -> None:
+        """Waits for what is being fetched."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def assign(self, effect: fx.Assign) -> None:
+        """Hands an attempt to its worker, at once if the definition is at hand."""
+        known = self.definitions.get(effect.job.id)
+        if known is None:
+            self._beside(self._assign_later(effect))
+            return
+        self._hand_out(effect, known)
+        if self.definitions.low:
+            self._beside(self._read_ahead())
+
+    def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _upcoming(self, count: int) -> Iterator[str]:
+        """About so many of the jobs that are next, the first of each shape."""
+        ready = self._core.ready
+        each = max(1, count // max(1, len(ready.lines)))
+        for line in islice(ready.lines.values(), count):
+            for _, job in islice(line.order(ready.turns), each):
+                yield job.id
+
+    async def _read_ahead(self) -> None:
+        """Has the definitions at hand that will be needed next."""
+        failure = await as_result(self.definitions.read_ahead())
+        if failure is not None:
+            log.info("definitions can't be read ahead", extra={"error": failure.message})
+
+    async def _assign_later(self, effect: fx.Assign) -> None:
+        """Fetches a definition that was not at hand; the assignment stands meanwhile."""
+        job_id = effect.job.id
+        definition = await as_result(self.definitions.read(job_id))
+        if isinstance(definition, AsmanError):
+            log.error(
+                "a definition can't be read; its assignment is given back",
+                extra={"job": job_id, "error": definition.message},
+            )
+            definition = None
+        if self._core.current(effect.worker.incarnation, job_id, effect.attempt) is None:
+            return
+        if definition is None:
+            self._apply(ev.AttemptReleased(effect.worker.incarnation, job_id, effect.attempt))
+            return
+        self._hand_out(effect, definition)
+
+    def _hand_out(self, effect: fx.Assign, definition: Definition) -> None:
+        link = self._links.get(effect.worker.incarnation)
+        if link is not None:
+            link.assign(effect.job, effect.attempt, definition)

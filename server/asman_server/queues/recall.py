@@ -1,0 +1,160 @@
+"""Jobs of a queue that are in the store alone: read back when they are asked for, and only if they can be there.
+
+A queue that was taken up from the store does not know which jobs are there, and looks for each that it does not have in
+memory. After some such questions it reads all their ids, in the background, and then asks for those alone.
+
+What is being forgotten is not brought back, neither before its removal is durable nor by a read that began before it
+was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from asman_shared.errors import Unavailable
+
+from ..core import Job, QueueCore
+from ..core import events as ev
+from ..storage.reader import Reader
+
+log = logging.getLogger("asman.hub.queue")
+
+AHEAD_FROM: Final = 2
+"""Jobs that are worth being read back together."""
+KNOWN_MISSING: Final = 10_000
+"""Ids that are remembered not to be in the store: of jobs that are about to be submitted."""
+LOOKUPS_BEFORE_INDEX: Final = 20
+"""Looks into the store after which it is worth knowing all that is there; fewer where few jobs stay in memory."""
+PAGE: Final = 2000
+"""Ids that are read together."""
+
+
+class Recall:
+    """See the module.
+
+    Args:
+        queue: The queue's name.
+        core: Its core.
+        store: Reads what is durable.
+        apply: Puts an event through the core.
+    """
+
+    def __init__(self, queue: str, core: QueueCore, store: Reader, apply: Callable[[ev.Event], None]) -> None:
+        self._queue = queue
+        self._core = core
+        self._store = store
+        self._apply = apply
+        self._forgetting: set[str] = set()
+        self._removals = 0
+        self._missing: set[str] = set()
+        self._looking: list[set[str]] = []
+        self._lookups = 0
+        self._learning: asyncio.Task[None] | None = None
+
+    def needed(self, job_id: str) -> bool:
+        """Whether a job may be in the store alone, so that it must be recalled before anything is said about it."""
+        core = self._core
+        return job_id not in core.jobs and core.may_be_stored(job_id) and job_id not in self._missing
+
+    async def job(self, job_id: str) -> Job | None:
+        """The job in memory, read back from the store if it had left.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        if self.needed(job_id):
+            for job in await self.away([job_id]):
+                self._apply(ev.Recalled(job))
+        return self._core.jobs.get(job_id)
+
+    async def ahead(self, ids: list[str]) -> None:
+        """Reads back together what is about to be asked for one by one, and remembers what the store does not have.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        asked = [i for i in ids if self.needed(i)]
+        if len(asked) < AHEAD_FROM:
+            return
+        submitted: set[str] = set()
+        self._looking.append(submitted)
+        try:
+            found = await self.away(asked)
+        finally:
+            self._looking = [other for other in self._looking if other is not submitted]
+        for job in found:
+            if job.id not in self._core.jobs:
+                self._apply(ev.Recalled(job))
+        if len(self._missing) > KNOWN_MISSING:
+            self._missing.clear()
+        # What was submitted meanwhile may have ended, and left memory, since the store was read.
+        known = {job.id for job in found} | self._forgetting | submitted
+        self._missing.update(i for i in asked if i not in known and i not in self._core.jobs)
+
+    async def away(self, ids: list[str]) -> list[Job]:
+        """Those of some jobs that are in the store alone, as they are there.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        core, forgetting = self._core, self._forgetting
+        while True:
+            away = [i for i in ids if i not in core.jobs and i not in forgetting and core.may_be_stored(i)]
+            if not away:
+                return []
+            self._asked()
+            removals = self._removals
+            stored = await self._store.jobs(self._queue, away)
+            if removals == self._removals:
+                return [job for job in stored if job.id not in core.jobs and job.id not in forgetting]
+
+    def _asked(self) -> None:
+        if self._learning is None and not self._core.knows_stored:
+            self._lookups += 1
+            if self._lookups > min(LOOKUPS_BEFORE_INDEX, self._core.policy.finished_kept):
+                self._lookups = 0
+                self._learning = asyncio.get_running_loop().create_task(self._learn())
+
+    async def _learn(self) -> None:
+        """Reads the ids of all stored jobs; what leaves memory meanwhile is known to the core by itself."""
+        after = ""
+        try:
+            while True:
+                found = await self._store.ids(self._queue, after, PAGE)
+                self._core.found_stored(found, last=len(found) < PAGE)
+                if self._core.knows_stored:
+                    return
+                after = found[-1]
+        except Unavailable:
+            log.info("the ids of a queue's stored jobs can't be read now")
+        finally:
+            self._learning = None
+
+    def stop(self) -> None:
+        """Reads no more ahead."""
+        if self._learning is not None:
+            self._learning.cancel()
+
+    async def close(self) -> None:
+        """Waits until nothing is read ahead any more."""
+        self.stop()
+        if self._learning is not None:
+            await asyncio.wait([self._learning])
+
+    def submitted(self, job_id: str) -> None:
+        """A job is being submitted: it is not known to be absent any more, nor found so by a look that is under way."""
+        self._missing.discard(job_id)
+        for submitted in self._looking:
+            submitted.add(job_id)
+
+    def forgetting(self, job_id: str) -> None:
+        """A job is being removed from the store."""
+        self._forgetting.add(job_id)
+
+    def forgotten(self, job_id: str) -> None:
+        """Its removal is durable."""
+        self._removals += 1
+        self._forgetting.discard(job_id)

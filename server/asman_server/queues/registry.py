@@ -1,0 +1,140 @@
+"""The queues of one hub: loaded at first use, kept while anybody needs them, let go when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from asman_shared.errors import Overloaded, Unavailable
+
+from ..clock import Clock
+from ..core import QueuePolicy
+from ..meters import JobMeter
+from ..storage.group_commit import GroupCommitter
+from ..storage.reader import Reader
+from .log_backlog import HUB_BYTES, LogBacklog
+from .shell import QueueShell
+
+log = logging.getLogger("asman.hub.registry")
+
+QUEUES: Final = 100_000
+"""Queues in memory at most."""
+RETRY_SECONDS: Final = 1.0
+"""Pause before the store is asked again at the start, when it could not answer."""
+SWEEP_SECONDS: Final = 60.0
+"""Time between two looks for idle queues."""
+
+
+class Registry:
+    """See the module.
+
+    Args:
+        committer: Makes queues durable.
+        store: Reads what is durable.
+        clock: Now.
+        policy: What the operator tunes.
+    """
+
+    def __init__(self, committer: GroupCommitter, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
+        self.queues: dict[str, QueueShell] = {}
+        self.meter = JobMeter()
+        self.log_backlog = LogBacklog(HUB_BYTES)
+        self._committer = committer
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+        self._loading: dict[str, asyncio.Task[QueueShell]] = {}
+
+    async def look_after(self) -> None:
+        """Takes up the work of before, then sweeps, until it is cancelled.
+
+        The hub listens meanwhile: who asks for a queue that is being loaded waits for that one and no other.
+        """
+        while True:
+            try:
+                await self._take_up_work()
+            except Unavailable:
+                log.warning("the work of before can't be taken up yet; trying again")
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                break
+        await self._sweep()
+
+    async def _take_up_work(self) -> None:
+        """Loads the queues with running jobs: their workers will come back, or be missed."""
+        for name in await self._store.queues_at_work():
+            await self.queue(name)
+        log.info("queues at work taken up", extra={"queues": len(self.queues)})
+
+    async def queue(self, name: str) -> QueueShell:
+        """The queue of this name, loaded from the store at first use.
+
+        Raises:
+            Overloaded: Too many queues are in memory.
+            Unavailable: The database can't be read.
+        """
+        shell = self.queues.get(name)
+        if shell is not None:
+            return shell
+        loading = self._loading.get(name)
+        if loading is None:
+            if len(self.queues) + len(self._loading) >= QUEUES:
+                self._unload_idle()
+            if len(self.queues) + len(self._loading) >= QUEUES:
+                raise Overloaded(f"this hub has {QUEUES} queues in use; try again later")
+            loading = self._loading[name] = asyncio.get_running_loop().create_task(self._load(name))
+        return await asyncio.shield(loading)
+
+    async def _load(self, name: str) -> QueueShell:
+        try:
+            shell = QueueShell(name, self._committer, self._store, self._clock, self._policy, self.log_backlog)
+            shell.meter.whole = self.meter
+            await shell.load()
+            self.queues[name] = shell
+            return shell
+        finally:
+            del self._loading[name]
+
+    @asynccontextmanager
+    async def using(self, name: str, *, linger: bool = False) -> AsyncIterator[QueueShell]:
+        """The queue, kept in memory for as long as this lasts.
+
+        Args:
+            name: The queue's name.
+            linger: Keep it until the next sweep if it has any job at hand: a script that asks again and again over
+                HTTP must not load it each time.
+        """
+        shell = await self.queue(name)
+        while self.queues.get(name) is not shell:
+            shell = await self.queue(name)
+        shell.connections += 1
+        try:
+            yield shell
+        finally:
+            shell.connections -= 1
+            if not (linger and shell.core.jobs):
+                self._unload(shell)
+
+    def _unload(self, shell: QueueShell) -> None:
+        """Lets a queue leave memory when nobody needs it: all it knows is in the store."""
+        if shell.idle and not self._committer.holds(shell.name) and self.queues.get(shell.name) is shell:
+            shell.stop_timers()
+            del self.queues[shell.name]
+
+    def _unload_idle(self) -> None:
+        for shell in list(self.queues.values()):
+            self._unload(shell)
+
+    async def _sweep(self) -> None:
+        """Lets idle queues go, again and again."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._unload_idle()
+
+    async def close(self) -> None:
+        """Hands what is still open to the journal."""
+        for shell in list(self.queues.values()):
+            await shell.close()

@@ -1,0 +1,121 @@
+"""The end of what was kept for long enough: finished jobs, jobs that have waited too long, settings of idle queues.
+
+Every stored job says when it is due; here those whose time has come are looked up and their queues are asked, also the
+queues that nobody has used for days. The queue's core decides: a row may be older than what it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import groupby
+from typing import Final
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from asman_shared.errors import AsmanError
+from asman_shared.states import State
+
+from ..clock import Clock
+from ..storage.database import unavailable
+from ..storage.group_commit import GroupCommitter
+from ..storage.reader import Reader
+from ..storage.tables import facts, jobs, queues
+from .registry import Registry
+
+log = logging.getLogger("asman.hub.retention")
+
+LOOK_SECONDS: Final = 60.0
+"""Time between two looks."""
+AT_ONCE: Final = 500
+"""Jobs that are looked up together, and settings of queues."""
+FACT: Final = "retention"
+
+
+class Retention:
+    """See the module.
+
+    Args:
+        registry: Has the queues.
+        store: Knows what is due.
+        committer: Makes it durable.
+        clock: Now.
+        kept: Milliseconds that jobs and the settings of idle queues are kept where the queue does not say.
+    """
+
+    def __init__(self, registry: Registry, store: Reader, committer: GroupCommitter, clock: Clock, kept: int) -> None:
+        self._registry = registry
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._kept = kept
+
+    async def run(self) -> None:
+        """Looks again and again, until it is cancelled; while the database is away it looks later."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except AsmanError as error:
+                log.info("what is due can't be ended now: %s", error.message)
+
+    async def look(self) -> None:
+        """Ends everything that is due now.
+
+        Raises:
+            Unavailable: The database is away, or too many queues are in use.
+        """
+        last: list[tuple[str, str]] = []
+        while True:
+            due = await self._store.due(self._clock(), AT_ONCE)
+            if not due or due == last:
+                break
+            last = due
+            for queue, rows in groupby(sorted(due), key=_queue):
+                async with self._registry.using(queue) as shell:
+                    await shell.come_due([job for _, job in rows])
+            await self._committer.written()
+        await self._forget_idle_queues()
+
+    async def _forget_idle_queues(self) -> None:
+        last = ""
+        while True:
+            idle = await self._store.idle_queues(self._clock() - self._kept, last, AT_ONCE)
+            for queue in idle:
+                if queue not in self._registry.queues:
+                    self._committer.forget_queue(queue)
+            if len(idle) < AT_ONCE:
+                return
+            last = idle[-1]
+
+
+def _queue(row: tuple[str, str]) -> str:
+    return row[0]
+
+
+async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
+    """Says for every finished job when it is due, when that is not what it was at the last start.
+
+    Args:
+        engine: The database, in its newest schema.
+        kept: Milliseconds that finished jobs are kept where their queue does not say.
+
+    Raises:
+        Unavailable: The database can't be written.
+    """
+    own = select(queues.c.queue).where(queues.c.retention > 0)
+    with unavailable("the database can't be brought to the hub's retention: {}"):
+        async with engine.begin() as connection:
+            known = await connection.scalar(select(facts.c.value).where(facts.c.name == FACT))
+            if known == str(kept):
+                return
+            await connection.execute(
+                update(jobs)
+                .where(jobs.c.state == State.FINISHED.value, jobs.c.queue.not_in(own))
+                .values(due=jobs.c.finished + kept)
+            )
+            if known is None:
+                await connection.execute(facts.insert().values(name=FACT, value=str(kept)))
+            else:
+                await connection.execute(update(facts).where(facts.c.name == FACT).values(value=str(kept)))

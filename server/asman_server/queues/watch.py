@@ -1,0 +1,104 @@
+"""The durable state of one job as it changes, for whoever waits without a websocket."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+import msgspec
+
+from asman_shared.encoded import EncodedMessage
+from asman_shared.messages import JobState
+
+from ..core import Job
+from .job_log import JobLog
+from .shell import QueueShell
+
+
+class JobWatch:
+    """Follows a job from the moment it is entered, and frees its subscriptions when it is left.
+
+    Use as an async context manager.
+
+    Args:
+        shell: The queue, which must be kept in use meanwhile.
+        job_id: Of the job.
+
+    Attributes:
+        job: The job as the queue has it.
+    """
+
+    def __init__(self, shell: QueueShell, job_id: str) -> None:
+        self.job: Job
+        self._shell = shell
+        self._id = job_id
+        self._news = asyncio.Event()
+        self._state: JobState | None = None
+        self._log: JobLog | None = None
+
+    @property
+    def state(self) -> JobState:
+        """The newest durable state; once that is over, it stays."""
+        assert self._state is not None, "known once the watch has been entered"  # noqa: S101
+        return self._state
+
+    async def __aenter__(self) -> JobWatch:
+        """Begins.
+
+        Raises:
+            NotFound: The queue has no such job.
+            Unavailable: What is known of it can't be made durable now.
+        """
+        self.job = await self._shell.job(self._id)
+        self._shell.fanout.follow(self._id, self)
+        try:
+            state = await self._shell.durable(self.job)
+        except BaseException:
+            self._leave()
+            raise
+        if self._state is None:
+            self._state = state
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._shell.fanout.unfollow(self._id, self)
+        if self._log is not None:
+            self._log.followers.pop(self, None)
+            self._shell.logs.close(self._id)
+
+    async def follow_log(self) -> None:
+        """Counts new lines of the job's log as news from now on."""
+        if not self.state.state.over:
+            self._log = await self._shell.logs.open(self._id)
+            self._log.followers[self] = None
+
+    async def news(self) -> None:
+        """Returns when there was news since the last call."""
+        await self._news.wait()
+        self._news.clear()
+
+    async def over(self) -> JobState:
+        """Returns the job's last state when there is one."""
+        while not self.state.state.over:
+            await self.news()
+        return self.state
+
+    # ------------------------------------------------------------------------------------- what the queue pushes
+
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
+        """The job has changed."""
+        if self._state is None or not self._state.state.over:
+            self._state = msgspec.structs.replace(state)
+            self._news.set()
+
+    def announce(self, encoded: EncodedMessage) -> None:
+        """How far the job is, which nobody here asked for."""
+
+    def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
+        """New lines have come."""
+        self._news.set()

@@ -1,0 +1,134 @@
+"""The HTTP side that is not a websocket: what all of it shares, blobs at signed addresses, health."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+
+from asman_shared.definition import DataRef
+from asman_shared.errors import AsmanError
+from asman_shared.units import KIB
+
+from ..hub import Hub
+from .types import Problems
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, PUT, POST, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Expose-Headers": "*",
+}
+#: What strangers made is shown but never runs here: no scripts, no access to this origin.
+HOSTILE = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub that serves a request."""
+    hub: Hub = request.app.state.hub
+    return hub
+
+
+def error_response(error: AsmanError) -> Response:
+    """An error as its HTTP answer; see `asman_server.rest.types.Problems`."""
+    body = Problems(error.message, error.code, error.field or "", error.retry)
+    response = as_json(body, status=error.status)
+    response.headers.update(CORS)
+    if error.retry:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def answers(endpoint: Endpoint) -> Endpoint:
+    """Turns errors into their HTTP answers, and lets every page of any origin read what is answered."""
+
+    async def answering(request: Request) -> Response:
+        try:
+            response = await endpoint(request)
+        except AsmanError as error:
+            return error_response(error)
+        except ClientDisconnect:
+            # Whoever was sending is gone, and nobody reads this.
+            return Response(status_code=400)
+        response.headers.update(CORS)
+        return response
+
+    return answering
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """A JSON answer from message types or plain values."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+async def health(_request: Request) -> Response:
+    """``GET /healthz``: the hub answers."""
+    return PlainTextResponse("OK")
+
+
+async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:
+    """The bytes that a ref stands for, under a file's name."""
+    kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    headers = {
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}",
+        **HOSTILE,
+    }
+    if ref.type == "url":
+        return RedirectResponse(ref.value, status_code=302)
+    if ref.type == "key":
+        return await blob_response(hub, str(ref.value), kind, headers["Content-Disposition"])
+    if ref.type == "base64":
+        body = base64.b64decode(ref.value)
+    elif ref.type == "json":
+        body = msgspec.json.encode(ref.value)
+    else:
+        body = str(ref.value).encode()
+    return Response(body, media_type=kind, headers=headers)
+
+
+class _BlobFile(FileResponse):
+    """A file in pieces that are worth a step of a thread each."""
+
+    chunk_size = 256 * KIB
+
+
+async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "inline") -> Response:
+    """The bytes of a blob, with ranges, or a redirect to where they are.
+
+    Raises:
+        NotFound: It is not stored.
+    """
+    path = await hub.blobs.file(sha256)
+    if path is None:
+        row = await hub.blobs.row(sha256)
+        return RedirectResponse(await hub.blobs.store.link(row, kind, disposition), status_code=302)
+    headers = {"Content-Disposition": disposition, "ETag": f'"{sha256}"', **HOSTILE}
+    return _BlobFile(path, media_type=kind, headers=headers)
+
+
+async def preflight(_request: Request) -> Response:
+    """``OPTIONS`` anywhere: yes."""
+    return Response(status_code=204)
+
+
+__all__ = [
+    "answers",
+    "as_json",
+    "blob_response",
+    "error_response",
+    "health",
+    "hub_of",
+    "preflight",
+    "ref_response",
+]

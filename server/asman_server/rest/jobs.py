@@ -1,0 +1,96 @@
+"""One job over HTTP: get, wait, outputs, cancel, delete, explain."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asman_shared.errors import NotFound
+from asman_shared.messages import Cancelled, Deleted
+from asman_shared.states import State
+
+from ..access import Right
+from ..core import events as ev
+from ..queues.inquiry import explain_job
+from .base import as_json, hub_of, ref_response
+from .queues import wait_for
+from .requests import WAIT_DEFAULT, ask, duration, existing, job_of, label
+from .types import (
+    CancelAnswer,
+    DeleteAnswer,
+    ExplainAnswer,
+    JobAnswer,
+    WaitAnswer,
+)
+
+
+async def get(request: Request) -> Response:
+    """A job with its definition, and its result when it is finished."""
+    async with existing(request, Right.READ) as shell:
+        job = await shell.job(job_of(request))
+        state = await shell.durable(job)
+        definition = await shell.definition(job.id)
+        if definition is None:
+            raise NotFound(f"the definition of job {job.id[:12]}… is no longer kept")
+        result = await shell.result(job.id) if state.state is State.FINISHED else None
+    return as_json(JobAnswer(state, definition, result))
+
+
+async def wait(request: Request) -> Response:
+    """Answers when the job is finished: 200 with its verdict and result; or 202 when the time is up."""
+    longest = duration(request, "timeout", WAIT_DEFAULT)
+    async with existing(request, Right.READ) as shell:
+        state = await wait_for(request, shell, job_of(request), longest)
+        result = await shell.result(state.id) if state.state is State.FINISHED else None
+    return as_json(WaitAnswer(state, state.verdict, result), 200 if state.state.over else 202)
+
+
+async def output(request: Request) -> Response:
+    """The bytes of an output file of the job."""
+    name = str(request.path_params["path"])
+    async with existing(request, Right.READ) as shell:
+        job = await shell.job(job_of(request))
+        await shell.durable(job)
+        result = await shell.result(job.id)
+    file = result.outputs.get(name) if result is not None else None
+    if file is None:
+        raise NotFound(f"job {job.id[:12]}… has no output '{name[:200]}'")
+    return await ref_response(hub_of(request), file.ref, name, file.media_type)
+
+
+async def cancel(request: Request) -> Response:
+    """Releases the job from one namespace (``*``: from all); it is stopped when nobody holds it any more."""
+    namespace = label(request, "namespace", "_")
+    async with existing(request, Right.SUBMIT) as shell:
+        job = await shell.job(job_of(request))
+        answer = await ask(lambda reply_to: shell.apply(ev.CancelRequested(job.id, namespace, reply_to)), Cancelled)
+    return as_json(CancelAnswer(answer.released, answer.job))
+
+
+async def delete(request: Request) -> Response:
+    """Stops the job if it runs, and forgets it and its result."""
+    async with existing(request, Right.SUBMIT) as shell:
+        job = await shell.job(job_of(request))
+        answer = await ask(lambda reply_to: shell.apply(ev.DeleteRequested(job.id, reply_to)), Deleted)
+    return as_json(DeleteAnswer(answer.job))
+
+
+async def explain(request: Request) -> Response:
+    """Why the job is where it is, in a sentence and as data."""
+    async with existing(request, Right.READ) as shell:
+        found = await explain_job(shell, job_of(request), hub_of(request).clock())
+    return as_json(
+        ExplainAnswer(
+            job=found.job,
+            state=found.state,
+            sentence=found.sentence,
+            able=found.able,
+            workers=found.workers,
+            position=found.position,
+            beyond=found.beyond,
+            waiting_for=found.waiting_for,
+            phase=found.phase,
+            worker=found.worker,
+            verdict=found.verdict,
+        )
+    )

@@ -1,0 +1,137 @@
+"""The log of one job over HTTP: pages and selections of it as JSON, all of it as text, and its summary."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asman_shared import limits
+from asman_shared.errors import BadRequest
+from asman_shared.messages import STREAMS, Gap, LogPage, LogSelection
+from asman_shared.states import Phase
+
+from ..access import Right
+from ..logs.summary import summarise_log
+from .base import as_json, hub_of
+from .requests import choices, existing, job_of, number
+from .streaming import Streamed
+from .types import LogAnswer, SummaryAnswer, line_answer
+
+NUMBERS: Final = ("until", "context", "head", "tail", "max_bytes", "before", "owed", "standing")
+"""Members of a selection that are whole numbers, by their name in the query."""
+MOST: Final = {"context": limits.LOG_CONTEXT_LINES, "owed": limits.LOG_CONTEXT_LINES}
+
+
+def selection_of(request: Request) -> LogSelection | None:
+    """What a request's query selects of a log; None for all of it.
+
+    Raises:
+        BadRequest: A member can't be read; the error names it.
+    """
+    query = request.query_params
+    select = LogSelection(
+        streams=[word for word in STREAMS if word in choices(request, "stream", STREAMS)],
+        phases=[Phase(word) for word in choices(request, "phase", [phase.value for phase in Phase])],
+        grep=query.get("grep", ""),
+        ignore_case=bool(number(request, "ignore_case", 0, most=1)),
+    )
+    if len(select.grep) > limits.LOG_PATTERN_LENGTH:
+        raise BadRequest(f"'grep' has {limits.LOG_PATTERN_LENGTH} characters at most", field="grep")
+    if query.get("around", "first_error") != "first_error":
+        raise BadRequest("'around' is first_error", field="around")
+    select.around = "first_error" if "around" in query else ""
+    for name in NUMBERS:
+        if name in query:
+            setattr(select, name, number(request, name, 0, most=MOST.get(name, 2**53 - 1)))
+    return select if select != LogSelection() else None
+
+
+def query_of(page: LogPage, limit: int) -> str:
+    """The query that asks for what comes after a page; empty when that was all."""
+    rest = page.rest
+    if rest is None:
+        return ""
+    named = {name: getattr(rest, name) for name in (*NUMBERS, "grep", "around") if getattr(rest, name)}
+    named |= {name: 0 for name in NUMBERS if getattr(rest, name) == 0 and name != "owed"}
+    lists = {"stream": ",".join(rest.streams), "phase": ",".join(phase.value for phase in rest.phases)}
+    flags = {"ignore_case": 1} if rest.ignore_case else {}
+    return urlencode({"since": page.next, "limit": limit, **named, **{k: v for k, v in lists.items() if v}, **flags})
+
+
+async def log(request: Request) -> Response:
+    """A page of the job's log as JSON; or with ``Accept: text/plain`` all of it from ``since`` on, as text.
+
+    What is selected is described in docs/logs.md. A page that is not all of it has ``more``: the query of the next.
+    """
+    since = number(request, "since", 0) if "since" in request.query_params else None
+    select = selection_of(request)
+    if "text/plain" in request.headers.get("accept", ""):
+        most = number(request, "limit", 2**53 - 1, least=1)
+        return Streamed(_text(request, since, most, select), "text/plain", hub_of(request).closing)
+    limit = number(request, "limit", limits.LOG_BATCH_LINES, least=1, most=limits.LOG_PAGE_LINES)
+    async with existing(request, Right.READ) as shell:
+        page = await hub_of(request).log_reader.page(shell, job_of(request), since, limit, select)
+    lines = [line_answer(line) for line in page.lines]
+    return as_json(LogAnswer(lines, page.next, page.final, page.gaps, query_of(page, limit), page.cut))
+
+
+async def _text(
+    request: Request, since: int | None, most: int, select: LogSelection | None
+) -> AsyncGenerator[bytes, None]:
+    """The lines there are now, as text; missing ones and those left out in the middle are said in brackets."""
+    reader = hub_of(request).log_reader
+    rest: LogSelection | None = select or LogSelection()
+    middle = rest is not None and rest.head is not None and rest.tail is not None
+    async with existing(request, Right.READ) as shell:
+        while rest is not None and most > 0:
+            page = await reader.page(shell, job_of(request), since, min(most, limits.LOG_PAGE_LINES), rest)
+            if middle and rest.head is None and page.lines:
+                middle = False
+                if page.lines[0].seq != since:
+                    yield "[…]\n".encode()
+            yield as_text(page).encode("utf-8", "replace")
+            most -= len(page.lines)
+            since, rest = page.next, page.rest
+
+
+def as_text(page: LogPage) -> str:
+    """A page as text: a line that ends in a carriage return is written over, as a terminal does it."""
+    ends = {gap.until: gap for gap in page.gaps}
+    parts: list[str] = []
+    for line in page.lines:
+        for until in [until for until in ends if until <= line.seq]:
+            parts.append(_missing(ends.pop(until)))
+        parts.append(line.text if line.text.endswith("\r") else line.text + "\n")
+    parts += [_missing(gap) for gap in ends.values()]
+    return "".join(parts)
+
+
+def _missing(gap: Gap) -> str:
+    count = gap.until - gap.since
+    return f"[{count} {'line is' if count == 1 else 'lines are'} no longer kept]\n"
+
+
+async def summary(request: Request) -> Response:
+    """How the job went or goes: its verdict, phase and build step, its last lines, and its first error.
+
+    What looks like an error is a guess that docs/logs.md describes.
+    """
+    async with existing(request, Right.READ) as shell:
+        found = await summarise_log(hub_of(request).log_reader, shell, job_of(request))
+    return as_json(
+        SummaryAnswer(
+            found.job,
+            found.phase,
+            found.step,
+            [line_answer(line) for line in found.last],
+            [line_answer(line) for line in found.error],
+            found.error_seq,
+            found.lines,
+            found.missing,
+            found.gaps,
+        )
+    )

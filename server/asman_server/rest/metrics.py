@@ -1,0 +1,277 @@
+"""The hub's state for Prometheus: read when it is asked for, counted elsewhere (`meters`).
+
+Queues are shown by their short hash alone, because a queue's name grants everything. ``/metrics`` shows the whole hub
+and the busiest of the queues in memory; ``/q/{queue}/metrics`` shows one queue, with its histograms.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asman_shared.definition import Shape
+from asman_shared.messages import Counts
+from asman_shared.states import Reason
+from asman_shared.units import format_size
+
+from ..access import Right
+from ..core.worker import Presence, Worker
+from ..hub import Hub
+from ..meters import Histogram, JobMeter
+from ..names import short_name
+from ..queues.shell import QueueShell
+from .base import hub_of
+from .requests import granted
+
+QUEUES_SHOWN: Final = 500
+"""Queues that ``/metrics`` shows one by one: those with the most jobs and workers."""
+SHAPES_SHOWN: Final = 20
+"""Requirement shapes shown of one queue: those that the most jobs wait with."""
+
+
+async def hub_metrics(request: Request) -> Response:
+    """The whole hub, for Prometheus."""
+    return _answer(HubCollector(hub_of(request)))
+
+
+async def queue_metrics(request: Request) -> Response:
+    """One queue, for Prometheus."""
+    name = granted(request, Right.READ)
+    hub = hub_of(request)
+    shell = hub.registry.queues.get(name)
+    counts = shell.counts() if shell is not None else await hub.store.counts(name)
+    return _answer(QueueCollector(name, counts, shell))
+
+
+def _answer(collector: HubCollector | QueueCollector) -> Response:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class HubCollector:
+    """Everything that ``/metrics`` shows.
+
+    Args:
+        hub: An open hub.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        """Reads it as it is now."""
+        hub = self._hub
+        shells = list(hub.registry.queues.values())
+        counts = [shell.counts() for shell in shells]
+        yield _gauge("asman_queues", "Queues in memory.", len(shells))
+        yield _gauge("asman_jobs_queued", "Waiting jobs of the queues in memory.", sum(c.queued for c in counts))
+        yield _gauge("asman_jobs_running", "Running jobs.", sum(c.running for c in counts))
+        yield from _jobs("asman_job", "since the hub began", hub.registry.meter)
+        links = sum(len(shell.links) for shell in shells)
+        every = sum(shell.connections for shell in shells)
+        yield _labelled(
+            "asman_connections",
+            "Connections of workers, and of clients (websockets, waits and event streams).",
+            ("kind",),
+            [(("worker",), links), (("client",), every - links)],
+        )
+        flusher = hub.services.flusher
+        yield _counter(
+            "asman_outbox_dropped", "States replaced by newer ones before a reader took them.", flusher.dropped
+        )
+        yield _counter("asman_outbox_overflows", "Connections closed because they read too slowly.", flusher.overflows)
+        yield _histogram("asman_commit_seconds", "How long one transaction takes.", hub.writer.seconds)
+        yield _counter("asman_commit_jobs", "Job rows written.", hub.writer.rows)
+        yield _counter("asman_commit_failures", "Transactions that failed.", hub.writer.failures)
+        yield _gauge(
+            "asman_database_failing", "1 while the database can't be written.", int(bool(hub.committer.failing))
+        )
+        room = hub.blobs.room
+        yield _gauge("asman_blobs", "Blobs stored.", room.blobs)
+        yield _gauge("asman_blob_bytes", "Bytes of blobs stored.", room.bytes)
+        yield _gauge("asman_uploads", "Uploads in progress that are recorded.", len(room.uploads))
+        yield _gauge("asman_upload_bytes", "Bytes that those uploads may come to have.", room.promised)
+        yield _counter("asman_blobs_collected", "Unused blobs removed.", room.collected)
+        yield _counter("asman_blob_bytes_collected", "Bytes of unused blobs removed.", room.collected_bytes)
+        busiest = heapq.nlargest(QUEUES_SHOWN, zip(shells, counts, strict=True), key=_business)
+        yield from _queues([(shell.short, count, shell) for shell, count in busiest])
+
+
+def _business(queue: tuple[QueueShell, Counts]) -> int:
+    counts = queue[1]
+    return counts.queued + counts.running + counts.workers
+
+
+class QueueCollector:
+    """Everything that is shown of one queue.
+
+    Args:
+        name: The queue's name.
+        counts: Its totals.
+        shell: The queue, when it is in memory.
+    """
+
+    def __init__(self, name: str, counts: Counts, shell: QueueShell | None) -> None:
+        self._short = short_name(name)
+        self._counts = counts
+        self._shell = shell
+
+    def collect(self) -> Iterator[Metric]:
+        """Reads it as it is now."""
+        meter = self._shell.meter if self._shell is not None else JobMeter()
+        # Autoscalers that were there before look for exactly this name, without labels.
+        waiting = self._counts.queued + self._counts.running
+        yield _gauge("queue_length", "Jobs that wait or run.", waiting)
+        yield from _queues([(self._short, self._counts, self._shell)])
+        yield _histogram(
+            "asman_queue_job_wait_seconds", _WAIT + " since the queue was loaded.", meter.wait, queue=self._short
+        )
+        yield _histogram(
+            "asman_queue_job_run_seconds", _RUN + " since the queue was loaded.", meter.run, queue=self._short
+        )
+
+
+_WAIT: Final = "From queued to handed out,"
+_RUN: Final = "From handed out to finished,"
+
+
+def _jobs(name: str, since: str, meter: JobMeter) -> Iterator[Metric]:
+    yield _labelled(
+        f"{name}s_finished",
+        f"Runs that are over, by reason, {since}.",
+        ("reason",),
+        [((reason.value,), meter.finished[reason]) for reason in Reason],
+        CounterMetricFamily,
+    )
+    yield _histogram(f"{name}_wait_seconds", f"{_WAIT} {since}.", meter.wait)
+    yield _histogram(f"{name}_run_seconds", f"{_RUN} {since}.", meter.run)
+
+
+def _queues(queues: list[tuple[str, Counts, QueueShell | None]]) -> Iterator[Metric]:
+    """The families with a label ``queue``, one sample or more of each for every queue."""
+    for what in ("queued", "running", "finished"):
+        yield _labelled(
+            f"asman_queue_jobs_{what}",
+            f"Jobs that are {what}" + (" and kept." if what == "finished" else "."),
+            ("queue",),
+            [((short,), getattr(counts, what)) for short, counts, _ in queues],
+        )
+    live = [(short, shell) for short, _, shell in queues if shell is not None]
+    yield _labelled(
+        "asman_queue_runs_finished",
+        "Runs that are over, by reason, since the queue was loaded.",
+        ("queue", "reason"),
+        [((short, reason.value), count) for short, shell in live for reason, count in shell.meter.finished.items()],
+        CounterMetricFamily,
+    )
+    yield _labelled(
+        "asman_queue_connections",
+        "Connections of workers and clients.",
+        ("queue",),
+        [((short,), shell.connections) for short, shell in live],
+    )
+    presences = [(short, Counter(worker.presence for worker in shell.core.workers.values())) for short, shell in live]
+    yield _labelled(
+        "asman_queue_workers",
+        "Workers by state.",
+        ("queue", "state"),
+        [
+            ((short, presence.value), found[presence])
+            for short, found in presences
+            for presence in (Presence.READY, Presence.DRAINING, Presence.AWAY)
+        ],
+    )
+    yield from _capacity(live)
+
+
+def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
+    """What is free, plainly and in jobs of each shape that jobs wait with."""
+    ready = [
+        (short, shell, [w for w in shell.core.workers.values() if w.presence is Presence.READY])
+        for short, shell in live
+    ]
+    yield _labelled(
+        "asman_queue_free_cpus",
+        "Cpus of workers that no job has.",
+        ("queue",),
+        [((short,), sum(max(0, w.free_cpus) for w in workers) / 1000) for short, _, workers in ready],
+    )
+    yield _labelled(
+        "asman_queue_free_memory_bytes",
+        "Memory of workers that no job has asked for.",
+        ("queue",),
+        [((short,), sum(max(0, w.free_memory) for w in workers)) for short, _, workers in ready],
+    )
+    yield _labelled(
+        "asman_queue_free_gpus",
+        "Gpus of workers that no job has.",
+        ("queue",),
+        [((short,), sum(max(0, w.free_gpus) for w in workers)) for short, _, workers in ready],
+    )
+    waiting: list[tuple[tuple[str, ...], float]] = []
+    room: list[tuple[tuple[str, ...], float]] = []
+    for short, shell, workers in ready:
+        lines = heapq.nlargest(SHAPES_SHOWN, shell.core.ready.lines.values(), key=lambda line: line.waiting)
+        for line in lines:
+            labels = (short, shape_label(line.shape))
+            waiting.append((labels, line.waiting))
+            room.append((labels, room_for(line.shape, workers)))
+    yield _labelled("asman_queue_shape_queued", "Waiting jobs that need this.", ("queue", "shape"), waiting)
+    yield _labelled("asman_queue_shape_room", "More jobs that need this and would fit now.", ("queue", "shape"), room)
+
+
+def shape_label(shape: Shape) -> str:
+    """A requirement shape as a label: ``cpus=2 gpus=1 memory=4 GiB tags=a,b``; what is not needed is left out."""
+    parts = [f"cpus={shape.cpus / 1000:g}"]
+    parts += [f"gpus={shape.gpus}"] if shape.gpus else []
+    parts += [f"memory={format_size(shape.memory)}"] if shape.memory else []
+    parts += [f"tags={','.join(sorted(shape.tags))}"] if shape.tags else []
+    parts += [f"platform={shape.platform}"] if shape.platform else []
+    return " ".join(parts)
+
+
+def room_for(shape: Shape, workers: Iterable[Worker]) -> int:
+    """How many more jobs of a shape fit on workers now."""
+    room = 0
+    for worker in workers:
+        if worker.fits(shape):
+            needs = [(worker.free_cpus, shape.cpus), (worker.free_gpus, shape.gpus)]
+            needs += [] if worker.chooses else [(worker.free_memory, shape.memory)]
+            room += min((free // need for free, need in needs if need), default=1)
+    return room
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _labelled(
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    samples: Iterable[tuple[tuple[str, ...], float]],
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily] = GaugeMetricFamily,
+) -> Metric:
+    family = kind(name, text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram, **labels: str) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=list(labels))
+    family.add_metric(list(labels.values()), histogram.buckets(), histogram.total)
+    return family

@@ -1,0 +1,316 @@
+"""Every address of the hub that speaks HTTP, in one table: the routes and the OpenAPI document are made from it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+from starlette.routing import Route
+
+from asman_shared import limits
+from asman_shared.messages import STREAMS
+from asman_shared.states import Phase, State
+
+from . import base, blobs, events, jobs, logs, metrics, page, queues, schemas, webhooks
+from . import types as t
+
+Method = Literal["GET", "PUT", "POST", "DELETE"]
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
+TEXT: Final = "text/plain"
+PROMETHEUS: Final = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Answer(Struct, frozen=True):
+    """One kind of answer: what it says, the type of its JSON body, and its other media types."""
+
+    says: str
+    body: type | None = None
+    media: tuple[str, ...] = ()
+
+
+class Parameter(Struct, frozen=True):
+    """Something in the query or a header; ``schema`` is JSON Schema, text when left out."""
+
+    name: str
+    says: str
+    schema: dict[str, Any] | None = None
+    place: Literal["query", "header"] = "query"
+    many: bool = False
+
+
+class Operation(Struct, frozen=True):
+    """One method of one address; its endpoint's docstring is its description."""
+
+    method: Method
+    path: str
+    endpoint: base.Endpoint
+    name: str
+    tag: str
+    answers: dict[int, Answer]
+    parameters: tuple[Parameter, ...] = ()
+    body: type | None = None
+    body_media: str = JSON
+
+
+WHOLE: Final = {"type": "integer", "minimum": 0}
+FLAG: Final = {"type": "integer", "minimum": 0, "maximum": 1}
+PATTERN: Final = limits.LOG_PATTERN_LENGTH
+DURATION: Final = {"type": "string", "examples": ["30s"]}
+JOB: Final = "/q/{queue}/jobs/{id}"
+_PAGE: Final = {200: Answer("a web page", media=("text/html",))}
+_OUTPUT: Final = {200: Answer("its bytes", media=("*/*",)), 302: Answer("where its bytes are")}
+_SIGNED: Final = (Parameter("expires", "as signed", WHOLE), Parameter("signature", "as signed"))
+
+OPERATIONS: Final = (
+    Operation(
+        "POST",
+        "/q/{queue}/jobs",
+        queues.submit,
+        "submit",
+        "queue",
+        {
+            200: Answer("a run that exists was joined, or there is a result", t.SubmitAnswer),
+            201: Answer("a new run was queued", t.SubmitAnswer),
+            202: Answer("with `wait`: it is not finished yet", t.SubmitAnswer),
+        },
+        (Parameter("wait", "wait so long for it to finish", DURATION),),
+        t.SubmitBody,
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/jobs",
+        queues.list_jobs,
+        "list_jobs",
+        "queue",
+        {200: Answer("a page of jobs", t.JobsAnswer)},
+        (
+            Parameter("state", "only these", {"type": "string", "enum": [s.value for s in State]}, many=True),
+            Parameter("before", "the `next` of the page before", WHOLE),
+            Parameter("limit", "at most so many", {"type": "integer", "minimum": 1, "maximum": limits.LIST_PAGE}),
+        ),
+    ),
+    Operation(
+        "POST",
+        "/q/{queue}/validate",
+        queues.validate_definition,
+        "validate",
+        "queue",
+        {200: Answer("what is right and wrong with it", t.ValidateAnswer)},
+        body=t.ValidateBody,
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/workers",
+        queues.workers,
+        "workers",
+        "queue",
+        {200: Answer("the workers", t.WorkersAnswer)},
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/settings",
+        queues.settings,
+        "settings",
+        "queue",
+        {200: Answer("its settings", t.SettingsAnswer)},
+    ),
+    Operation(
+        "PUT",
+        "/q/{queue}/settings",
+        queues.configure,
+        "configure",
+        "queue",
+        {200: Answer("its settings as they are now", t.SettingsAnswer)},
+        body=t.SettingsBody,
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/metrics",
+        metrics.queue_metrics,
+        "queue_metrics",
+        "metrics",
+        {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
+    ),
+    Operation(
+        "GET",
+        "/q/{queue}/webhook-key",
+        webhooks.key,
+        "webhook_key",
+        "queue",
+        {200: Answer("the key", t.WebhookKeyAnswer)},
+    ),
+    Operation("GET", JOB, jobs.get, "get_job", "job", {200: Answer("the job", t.JobAnswer)}),
+    Operation("DELETE", JOB, jobs.delete, "delete_job", "job", {200: Answer("it is gone", t.DeleteAnswer)}),
+    Operation(
+        "GET",
+        JOB + "/wait",
+        jobs.wait,
+        "wait",
+        "job",
+        {200: Answer("it is finished", t.WaitAnswer), 202: Answer("it is not finished yet", t.WaitAnswer)},
+        (Parameter("timeout", "wait so long; 30s without", DURATION),),
+    ),
+    Operation(
+        "GET",
+        JOB + "/log",
+        logs.log,
+        "log",
+        "job",
+        {200: Answer("lines", t.LogAnswer, (TEXT,))},
+        (
+            Parameter("since", "the `seq` of the first line wanted; without, the run's first", WHOLE),
+            Parameter("until", "only lines before this `seq`", WHOLE),
+            Parameter("limit", "at most so many lines in the answer", {"type": "integer", "minimum": 1}),
+            Parameter("stream", "only these", {"type": "string", "enum": list(STREAMS)}, many=True),
+            Parameter("phase", "only these", {"type": "string", "enum": [p.value for p in Phase]}, many=True),
+            Parameter("head", "only the first so many", WHOLE),
+            Parameter("tail", "only the last so many; with `head`, the first and the last", WHOLE),
+            Parameter("grep", "only lines that have this: RE2 syntax", {"type": "string", "maxLength": PATTERN}),
+            Parameter("ignore_case", "upper and lower case are the same for `grep`", FLAG),
+            Parameter("context", "so many lines before and after each that was found", WHOLE),
+            Parameter("around", "only what is around this", {"type": "string", "enum": ["first_error"]}),
+            Parameter("max_bytes", "only so many bytes of text; with `tail` the last of them", WHOLE),
+            *(Parameter(name, "as `more` of the page before has it", WHOLE) for name in ("before", "owed", "standing")),
+        ),
+    ),
+    Operation(
+        "GET",
+        JOB + "/summary",
+        logs.summary,
+        "summary",
+        "job",
+        {200: Answer("how it went", t.SummaryAnswer)},
+    ),
+    Operation(
+        "GET",
+        JOB + "/events",
+        events.events,
+        "events",
+        "job",
+        {
+            200: Answer("server-sent events", media=("text/event-stream",)),
+            204: Answer("everything was told before `Last-Event-ID`"),
+        },
+        (
+            Parameter("Last-Event-ID", "go on after this event", place="header"),
+            Parameter("last_event_id", "the same, for those who can't set headers"),
+        ),
+    ),
+    Operation("GET", JOB + "/outputs/{path:path}", jobs.output, "output", "job", _OUTPUT),
+    Operation(
+        "POST",
+        JOB + "/cancel",
+        jobs.cancel,
+        "cancel",
+        "job",
+        {200: Answer("the job as it is now", t.CancelAnswer)},
+        (Parameter("namespace", "the slot to release; `*` for all"),),
+    ),
+    Operation(
+        "GET",
+        JOB + "/explain",
+        jobs.explain,
+        "explain",
+        "job",
+        {200: Answer("why it is where it is", t.ExplainAnswer)},
+    ),
+    Operation(
+        "GET",
+        "/b/{sha256}",
+        blobs.get_blob,
+        "get_blob",
+        "blob",
+        {200: Answer("its bytes", media=(BYTES,)), 206: Answer("the range asked for", media=(BYTES,))},
+        _SIGNED,
+    ),
+    Operation(
+        "PUT",
+        "/b/{sha256}",
+        blobs.put_blob,
+        "put_blob",
+        "blob",
+        {201: Answer("it is stored", t.BlobAnswer)},
+        (*_SIGNED, Parameter("for", "as signed: what is to come")),
+        bytes,
+        BYTES,
+    ),
+    Operation(
+        "GET",
+        "/f/{name}",
+        blobs.get_file,
+        "get_file",
+        "file",
+        {
+            200: Answer("its bytes", media=("*/*",)),
+            206: Answer("the range asked for", media=("*/*",)),
+            302: Answer("where its bytes are"),
+            304: Answer("it is what `If-None-Match` says"),
+        },
+    ),
+    Operation(
+        "PUT",
+        "/f/{name}",
+        blobs.put_file,
+        "put_file",
+        "file",
+        {
+            200: Answer("it was stored before", t.FileAnswer),
+            201: Answer("it is stored", t.FileAnswer),
+            307: Answer("where to send it"),
+        },
+        (),
+        bytes,
+        BYTES,
+    ),
+    Operation(
+        "GET",
+        "/f/{name}/exists",
+        blobs.file_exists,
+        "file_exists",
+        "file",
+        {200: Answer("it is stored", t.FileExistsAnswer), 404: Answer("it is not", t.FileExistsAnswer)},
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        metrics.hub_metrics,
+        "hub_metrics",
+        "metrics",
+        {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
+    ),
+    Operation(
+        "GET",
+        "/schemas/definition.json",
+        schemas.definition,
+        "definition_schema",
+        "hub",
+        {200: Answer("the schema", media=(schemas.SCHEMA_JSON,))},
+    ),
+    Operation("GET", "/healthz", base.health, "health", "hub", {200: Answer("the hub answers", media=(TEXT,))}),
+    Operation("GET", "/", page.show, "front_page", "page", _PAGE),
+    Operation(
+        "GET",
+        "/metaframe.json",
+        page.metaframe,
+        "metaframe",
+        "page",
+        {200: Answer("the metaframe definition, version 2", media=(JSON,))},
+    ),
+    Operation(
+        "GET",
+        "/j/{id}/metaframe.json",
+        page.metaframe,
+        "job_metaframe",
+        "page",
+        {200: Answer("the metaframe definition, version 2", media=(JSON,))},
+    ),
+    Operation(
+        "GET", "/assets/{path:path}", page.asset, "asset", "page", {200: Answer("a part of the page", media=("*/*",))}
+    ),
+)
+
+
+def routes() -> list[Route]:
+    """The routes of the table."""
+    return [Route(each.path, base.answers(each.endpoint), methods=[each.method], name=each.name) for each in OPERATIONS]

@@ -1,0 +1,109 @@
+"""The web page, as it was built into this package; or, where it was not, a sentence that says how."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from asman_shared.errors import NotFound
+
+FOLDER = Path(__file__).parents[1] / "page"
+
+#: Only the page's own scripts run. It may be embedded anywhere (no frame-ancestors), and talks to the hub that its
+#: address names, whose blobs may be kept elsewhere; what it shows of them can load nothing and run nothing.
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob: http: https:",
+        "frame-src 'self' blob: http: https:",
+        "connect-src 'self' ws: wss: http: https:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    )
+)
+
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def _param(kind: str, label: str, description: str, default: Any = None) -> dict[str, Any]:
+    made: dict[str, Any] = {"type": kind, "label": label, "description": description}
+    return made if default is None else {**made, "default": {"value": default}}
+
+
+#: What a page that embeds this one is told of it: version 2 of the metaframe definition.
+METAFRAME: Final[dict[str, Any]] = {
+    "version": "2",
+    "metadata": {
+        "name": "Asman",
+        "description": "Runs a container: what is piped in becomes its input files, its output files are piped out.",
+        "authors": ["Asman"],
+        "tags": ["container", "docker", "compute", "queue"],
+    },
+    "inputs": {
+        "job": {"description": "Replaces the job's definition, with allowsetjob=true; any other input is a file."},
+    },
+    "outputs": {
+        "job/result.json": {"description": "With allowsetjob=true: output, exit code and duration of the job."},
+    },
+    "allow": "clipboard-write; fullscreen; local-network-access; loopback-network",
+    "hashParams": {
+        "job": _param("json", "Job", "The job's definition: image or build, command, environment, requirements."),
+        "inputs": _param("json", "Text files", "Text files by name, found below /inputs."),
+        "queue": _param("string", "Queue", "The queue that runs it: its name on this hub, or its address."),
+        "queueOverride": _param("string", "Queue of the page", "The queue that the embedding page chooses instead."),
+        "ignoreQueueOverride": _param("boolean", "Keep the queue", "Whether the job keeps its own queue.", False),
+        "autostart": _param("boolean", "Start by itself", "Whether it runs when it is loaded and changed.", False),
+        "allowsetjob": _param("boolean", "Job by pipe", "Whether an input named job replaces the job.", False),
+        "resolverefs": _param("boolean", "Whole outputs", "Whether files are piped out whole, not as refs.", False),
+        "maxJobDuration": _param("string", "Time limit", "How long it may run, such as 20m."),
+        "control": _param("json", "Submission", "Namespace, webhooks and time limit of its submission."),
+        "debug": _param("boolean", "Debug", "Kept for other software; it changes nothing here.", False),
+        "terminal": _param("boolean", "Terminal", "Kept for other software; it changes nothing here.", False),
+    },
+}
+
+_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Asman</title>
+<p>This hub works, but its page was not built. Run <code>make web</code> in its source folder, or use the
+command line: <code>asman --help</code>.</p></html>"""
+
+
+def page(_request: Request) -> Response:
+    """The page; its script reads the address and shows the queue or the job."""
+    index = FOLDER / "index.html"
+    if not index.is_file():
+        return HTMLResponse(_NOT_BUILT, headers=PAGE_HEADERS)
+    return FileResponse(index, media_type="text/html", headers=PAGE_HEADERS)
+
+
+async def show(request: Request) -> Response:
+    """``GET /`` and ``GET /q/{queue}`` by a browser."""
+    return page(request)
+
+
+async def metaframe(_request: Request) -> Response:
+    """``GET /metaframe.json``: what the page is to a page that embeds it."""
+    return JSONResponse(METAFRAME, headers={"Cache-Control": "public, max-age=300"})
+
+
+async def asset(request: Request) -> Response:
+    """``GET /assets/{path}``: the parts of the page, named by their content and so kept for ever."""
+    folder = (FOLDER / "assets").resolve()
+    path = (folder / str(request.path_params["path"])).resolve()
+    if not path.is_relative_to(folder) or not path.is_file():
+        raise NotFound("the page has no such part")
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(path, media_type=kind, headers=headers)

@@ -1,0 +1,160 @@
+"""A queue over HTTP, for people without a websocket: submit, list, validate, look at its workers and its state."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asman_shared import limits
+from asman_shared.definition import Definition
+from asman_shared.messages import Accepted, Configured, JobState, Submit
+from asman_shared.states import State
+from asman_shared.units import parse_duration
+
+from ..access import Right
+from ..core.job_state import state_of
+from ..hub import Hub
+from ..queues.inquiry import validate
+from ..queues.shell import QueueShell
+from ..queues.watch import JobWatch
+from .base import as_json, hub_of
+from .requests import ask, body_of, choices, duration, granted, number, while_wanted
+from .types import (
+    JobsAnswer,
+    SettingsAnswer,
+    SettingsBody,
+    SubmitAnswer,
+    SubmitBody,
+    Totals,
+    ValidateAnswer,
+    ValidateBody,
+    WorkersAnswer,
+)
+
+
+async def submit(request: Request) -> Response:
+    """Runs a job, joins the run that exists, or answers with its cached result.
+
+    With ``wait`` the answer comes when the job is finished, or (202) when that time is up.
+    """
+    name = granted(request, Right.SUBMIT)
+    hub = hub_of(request)
+    wait = duration(request, "wait", 0)
+    body = await body_of(request, SubmitBody)
+    message = _message(body, hub.config.default_image)
+    async with hub.registry.using(name, linger=True) as shell:
+        accepted = await ask(lambda reply_to: shell.submit(message, reply_to), Accepted)
+        answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why)
+        if wait and not answer.job.state.over:
+            answer.job = await wait_for(request, shell, answer.job.id, wait)
+        if answer.job.state is State.FINISHED:
+            answer.result = await shell.result(answer.job.id)
+    status = 201 if answer.answer == "queued" else 200
+    if wait:
+        status = status if answer.job.state.over else 202
+    response = as_json(answer, status)
+    response.headers["Location"] = f"/q/{name}/jobs/{answer.job.id}"
+    return response
+
+
+def _message(body: SubmitBody, default_image: str) -> Submit:
+    return Submit(
+        ref=0,
+        definition=_imaged(body, default_image),
+        id=body.id,
+        namespace=body.namespace,
+        priority=body.priority,
+        reuse=body.reuse,
+        time_limit=_limit(body.time_limit, "time_limit"),
+        queue_limit=_limit(body.queue_limit, "queue_limit"),
+        phase_limits={phase: _limit(given, f"phase_limits.{phase}") for phase, given in body.phase_limits.items()},
+        max_attempts=body.max_attempts,
+        callbacks=body.callbacks,
+        follow=False,
+    )
+
+
+def _imaged(body: SubmitBody, default_image: str) -> Definition:
+    """The definition, with the hub's default image when it names none: here the hub speaks for its client."""
+    definition = body.definition
+    if definition.image is None and definition.build is None and body.id is None:
+        definition.image = default_image or None
+    return definition
+
+
+def _limit(given: int | str, field: str) -> int:
+    return parse_duration(given, field=field) if isinstance(given, str) else given
+
+
+async def wait_for(request: Request, shell: QueueShell, job_id: str, wait: int) -> JobState:
+    """The newest durable state of a job: when it is over, after ``wait`` milliseconds, or when nobody waits any more.
+
+    Raises:
+        NotFound: The queue has no such job.
+    """
+    async with JobWatch(shell, job_id) as watch:
+        await while_wanted(request.receive, hub_of(request).closing, watch.over(), wait / 1000)
+        return watch.state
+
+
+async def list_jobs(request: Request) -> Response:
+    """A page of the queue's jobs, newest first."""
+    name = granted(request, Right.READ)
+    states = [State(word) for word in choices(request, "state", (state.value for state in State))]
+    limit = number(request, "limit", 100, least=1, most=limits.LIST_PAGE)
+    before = number(request, "before", 0) if "before" in request.query_params else None
+    hub = hub_of(request)
+    found = await hub.store.page(name, states, before, limit)
+    following = found[-1].number if len(found) == limit else None
+    return as_json(JobsAnswer([state_of(job) for job in found], await totals(hub, name), following))
+
+
+async def validate_definition(request: Request) -> Response:
+    """Checks a definition, and says what submitting it would meet; nothing is queued."""
+    name = granted(request, Right.SUBMIT)
+    body = await body_of(request, ValidateBody)
+    hub = hub_of(request)
+    async with hub.registry.using(name, linger=True) as shell:
+        found = await validate(shell, hub.blobs, body.definition)
+    return as_json(
+        ValidateAnswer(
+            id=found.id,
+            ok=found.ok,
+            problems=found.problems,
+            missing_blobs=found.missing_blobs,
+            able=found.able,
+            why=found.why,
+            known=found.known,
+        )
+    )
+
+
+async def workers(request: Request) -> Response:
+    """The queue's workers."""
+    name = granted(request, Right.READ)
+    shell = hub_of(request).registry.queues.get(name)
+    return as_json(WorkersAnswer(shell.workers() if shell is not None else []))
+
+
+async def settings(request: Request) -> Response:
+    """How long the queue keeps its finished jobs."""
+    async with hub_of(request).registry.using(granted(request, Right.READ)) as shell:
+        found = shell.configured(0)
+    return as_json(SettingsAnswer(found.retention, found.own))
+
+
+async def configure(request: Request) -> Response:
+    """Says how long the queue keeps its finished jobs, those it has already among them."""
+    name = granted(request, Right.SUBMIT)
+    body = await body_of(request, SettingsBody)
+    retention = _limit(body.retention, "retention")
+    async with hub_of(request).registry.using(name) as shell:
+        found = await ask(lambda reply_to: shell.configure(retention, reply_to), Configured)
+    return as_json(SettingsAnswer(found.retention, found.own))
+
+
+async def totals(hub: Hub, name: str) -> Totals:
+    """How many jobs are in each state: from memory, or for a queue that is not in use from the store."""
+    shell = hub.registry.queues.get(name)
+    counts = shell.counts() if shell is not None else await hub.store.counts(name)
+    return Totals(counts.queued, counts.running, counts.finished, counts.workers)

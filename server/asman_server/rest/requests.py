@@ -1,0 +1,227 @@
+"""What the endpoints of a queue share: reading requests, finding the queue, asking it, and waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.types import Receive
+
+from asman_shared import limits
+from asman_shared.definition import SHA256
+from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, error_for
+from asman_shared.messages import Error, JobState, Message
+from asman_shared.units import format_duration, format_size, parse_duration
+from asman_shared.validation_path import misfit
+
+from ..access import Right, access
+from ..queues.shell import QueueShell
+from ..reply_to import ReplyTo
+from .base import hub_of
+
+BODY_BYTES: Final = limits.FRAME_BYTES
+"""Largest body of a request."""
+ANSWER_SECONDS: Final = 30.0
+"""How long the queue may take to make something durable."""
+WAIT_LONGEST: Final = 10 * 60_000
+"""Longest wait that one request may ask for, in milliseconds."""
+WAIT_DEFAULT: Final = 30_000
+"""The wait when none is given, in milliseconds."""
+
+T = TypeVar("T")
+
+
+def granted(request: Request, right: Right) -> str:
+    """The queue that a request names, if its key grants the right.
+
+    Raises:
+        BadRequest: It can't be the name of a queue.
+        Forbidden: The key does not grant it.
+    """
+    found = access(str(request.path_params["queue"]))
+    found.need(right)
+    return found.queue
+
+
+@asynccontextmanager
+async def existing(request: Request, right: Right) -> AsyncIterator[QueueShell]:
+    """The queue that a request names, if it has any job or is in use; a request never makes it.
+
+    Raises:
+        NotFound: It has no job.
+        AsmanError: As `granted`; or the queue can't be loaded.
+    """
+    name = granted(request, right)
+    hub = hub_of(request)
+    if name not in hub.registry.queues and not await hub.store.knows(name):
+        raise NotFound("this queue has no jobs")
+    async with hub.registry.using(name, linger=True) as shell:
+        yield shell
+
+
+def job_of(request: Request) -> str:
+    """The job id in a request's path.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    job_id = str(request.path_params["id"])
+    if SHA256.fullmatch(job_id) is None:
+        raise BadRequest("a job id is a sha256 in 64 lowercase hex digits", field="id")
+    return job_id
+
+
+async def body_of(request: Request, kind: type[T]) -> T:
+    """The JSON body of a request, whatever content type it claims.
+
+    Raises:
+        TooLarge: It is over `BODY_BYTES`.
+        BadRequest: It can't be read; the error names the field at fault.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > BODY_BYTES:
+        raise _too_large(int(announced))
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise _too_large(len(body))
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        sentence, path = misfit(error)
+        raise BadRequest(sentence, field=path or None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def _too_large(size: int) -> TooLarge:
+    return TooLarge(
+        f"the body has {format_size(size)} or more and may have {format_size(BODY_BYTES)}; "
+        "upload large inputs as blobs and name them by key"
+    )
+
+
+def number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53 - 1) -> int:
+    """A whole number in the query.
+
+    Raises:
+        BadRequest: It is none, or out of its bounds.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdecimal() or len(text) > 16 or not least <= int(text) <= most:
+        raise BadRequest(f"'{name}' is a whole number from {least} to {most}", field=name)
+    return int(text)
+
+
+def duration(request: Request, name: str, default: int) -> int:
+    """A wait in the query, such as ``30s``, in milliseconds.
+
+    Raises:
+        BadRequest: It can't be read, or is longer than `WAIT_LONGEST`.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    found = parse_duration(text, field=name)
+    if found > WAIT_LONGEST:
+        raise BadRequest(f"one request waits for {format_duration(WAIT_LONGEST)} at most; ask again", field=name)
+    return found
+
+
+def label(request: Request, name: str, default: str) -> str:
+    """A namespace or the like in the query.
+
+    Raises:
+        BadRequest: It is empty or too long.
+    """
+    text = request.query_params.get(name, default)
+    if not 0 < len(text) <= limits.LABEL_LENGTH:
+        raise BadRequest(f"'{name}' has 1 to {limits.LABEL_LENGTH} characters", field=name)
+    return text
+
+
+def choices(request: Request, name: str, known: Iterable[str]) -> list[str]:
+    """Words in the query, repeated or joined by commas, each one of those that are known.
+
+    Raises:
+        BadRequest: One is not.
+    """
+    by_word = {word.lower(): word for word in known}
+    found: list[str] = []
+    for text in request.query_params.getlist(name):
+        for word in filter(None, text.split(",")):
+            if word.lower() not in by_word:
+                raise BadRequest(f"'{name}' is one of {', '.join(by_word.values())}", field=name)
+            found.append(by_word[word.lower()])
+    return found
+
+
+async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -> T:
+    """Puts a request to a queue and returns its answer, which comes when what it says is durable.
+
+    Args:
+        put: Hands the request over, with where the answer goes.
+        reply: The message that answers it.
+
+    Raises:
+        AsmanError: What the queue answered instead.
+        Unavailable: No answer came in time; whether it was done is not known.
+    """
+    told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    def say(message: Message) -> None:
+        if not told.done():
+            told.set_result(_kept(message))
+
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            waiting = put(ReplyTo(0, say))
+            if waiting is not None:
+                await waiting
+            message = await told
+    except TimeoutError:
+        raise Unavailable(f"no answer within {ANSWER_SECONDS:g} s; ask again to see whether it was done") from None
+    if isinstance(message, Error):
+        raise error_for(message.code, message.message, message.field)
+    if not isinstance(message, reply):
+        raise TypeError(f"{type(message).__name__} came where {reply.__name__} was asked for")
+    return message
+
+
+def _kept(message: Message) -> Message:
+    """The message with a job state of its own: the queue goes on to use the other."""
+    job = getattr(message, "job", None)
+    return replace(message, job=replace(job)) if isinstance(job, JobState) else message
+
+
+async def disconnected(receive: Receive) -> None:
+    """Returns when whoever sent a request has gone; its body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def while_wanted(
+    receive: Receive, closing: asyncio.Event, work: Coroutine[Any, Any, T], seconds: float
+) -> T | None:
+    """Does something for as long as somebody waits for it; it has ended when this returns.
+
+    Returns:
+        What the work returned; None when the time is up, whoever asked has gone, or the hub is about to close.
+    """
+    doing = asyncio.ensure_future(work)
+    watching = [asyncio.ensure_future(disconnected(receive)), asyncio.ensure_future(closing.wait())]
+    try:
+        await asyncio.wait([doing, *watching], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        for task in (doing, *watching):
+            task.cancel()
+        await asyncio.gather(doing, *watching, return_exceptions=True)

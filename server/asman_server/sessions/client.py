@@ -1,0 +1,334 @@
+"""A client's websocket: requests in, answers and pushed changes out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from starlette.websockets import WebSocket
+
+from asman_shared import identity
+from asman_shared.codec import CLIENT_FRAMES, Broken
+from asman_shared.definition import Shape
+from asman_shared.definition_check import check
+from asman_shared.encoded import EncodedMessage, Language
+from asman_shared.errors import AsmanError, NotFound
+from asman_shared.messages import (
+    BlobLinks,
+    BlobTickets,
+    Cancel,
+    ClientMessage,
+    Configure,
+    Delete,
+    Explain,
+    Follow,
+    Following,
+    Get,
+    GetBlobs,
+    Hello,
+    Job,
+    JobPage,
+    JobState,
+    List,
+    Ping,
+    Pong,
+    PutBlobs,
+    ReadLog,
+    Submit,
+    Summarise,
+    Unfollow,
+    Validate,
+    Welcome,
+    WorkerPage,
+    Workers,
+)
+from asman_shared.states import State
+
+from .. import __version__
+from ..access import Access, Right
+from ..core import events as ev
+from ..core.job_state import state_of
+from ..logs.follow import LogFollow
+from ..logs.summary import summarise_log
+from ..queues.inquiry import explain_job, validate
+from ..queues.shell import QueueShell
+from ..reply_to import ReplyTo
+from ..services import Services
+from .session import SocketSession
+
+log = logging.getLogger("asman.hub.session")
+
+NEEDS: Final[dict[type, Right]] = {
+    Submit: Right.SUBMIT,
+    Cancel: Right.SUBMIT,
+    Delete: Right.SUBMIT,
+    PutBlobs: Right.SUBMIT,
+    Get: Right.READ,
+    List: Right.READ,
+    Workers: Right.READ,
+    Follow: Right.READ,
+    ReadLog: Right.READ,
+    Summarise: Right.READ,
+    Explain: Right.READ,
+    Validate: Right.SUBMIT,
+    Configure: Right.SUBMIT,
+    GetBlobs: Right.READ,
+}
+
+
+class ClientSession(SocketSession[ClientMessage]):
+    """One client on one queue.
+
+    Args:
+        websocket: Not yet accepted.
+        language: What is spoken on it.
+        access: What its key grants.
+        shell: The queue.
+        services: The hub's.
+    """
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        language: Language,
+        access: Access,
+        shell: QueueShell,
+        services: Services,
+    ) -> None:
+        super().__init__(websocket, language, access, services.flusher, CLIENT_FRAMES, NEEDS)
+        self._shell = shell
+        self._blobs = services.blobs
+        self._clock = services.clock
+        self._reader = services.log_reader
+        self._default_image = services.default_image
+        self._logs: dict[str, LogFollow] = {}
+        self._followed: set[str] = set()
+        self._identified: dict[int, tuple[Submit, str, Shape | None]] = {}
+        self._whole = False
+        self._tasks: asyncio.TaskGroup
+
+    async def _serve(self) -> None:
+        hello, rest = await self.first(Hello)
+        self._welcome(hello)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                try:
+                    await self.each(rest, self._take)
+                finally:
+                    self.send_buffer.close()
+                    for follow in self._logs.values():
+                        follow.stop()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            self._leave()
+
+    def _take(self, message: ClientMessage) -> Awaitable[None] | None:
+        return _TAKES[type(message)](self, message)
+
+    def _welcome(self, hello: Hello) -> None:
+        shell = self._shell
+        missed = shell.fanout.missed(hello.resume.epoch, hello.resume.seq) if hello.resume is not None else None
+        whole = self._whole = hello.follow == "queue"
+        self.say(
+            Welcome(
+                protocol=hello.protocol,
+                hub=__version__,
+                epoch=shell.fanout.epoch,
+                seq=shell.fanout.seq,
+                time=self._clock(),
+                recovered=missed is not None and whole,
+                default_image=self._default_image,
+                counts=shell.counts(),
+            )
+        )
+        if whole:
+            self.access.need(Right.READ)
+            for encoded in missed or ():
+                self.send_buffer.push(encoded)
+            self.send_buffer.join(shell.fanout.broadcast)
+
+    def _leave(self) -> None:
+        for job_id in self._followed:
+            self._shell.fanout.unfollow(job_id, self)
+
+    # ------------------------------------------------------------------------------------ what the queue pushes
+
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
+        """A job that this client follows has changed.
+
+        The last change waits for the last line, but not for those who watch the queue: they resume by ``seq`` and must
+        have every change in its place, which the chorus sees to.
+        """
+        follow = None
+        if state.state.over:
+            self._followed.discard(state.id)
+            follow = self._logs.get(state.id)
+        if follow is not None:
+            follow.finish(state, None if self._whole else encoded)
+        elif not self._whole:
+            self.send_buffer.push(encoded)
+
+    def announce(self, encoded: EncodedMessage) -> None:
+        """How far a job is that this client follows."""
+        self.send_buffer.push(encoded)
+
+    # ------------------------------------------------------------------------------------------------- requests
+
+    async def ahead(self, messages: list[ClientMessage | Broken]) -> None:
+        """Looks up together which of many submitted jobs the store has, when not all of the queue is in memory.
+
+        One by one that took 1.5 ms for each. What can't be looked up now is said when its message is taken.
+        """
+        if self._shell.core.complete:
+            return
+        found: dict[int, tuple[Submit, str, Shape | None]] = {}
+        self._identified = found  # by the message itself, which stays here until its turn
+        for message in messages:
+            if isinstance(message, Submit):
+                try:
+                    shape = check(message.definition)
+                    found[id(message)] = message, identity.job_id(message.definition), shape
+                except (AsmanError, msgspec.MsgspecError):
+                    continue
+        try:
+            await self._shell.recall.ahead([job_id for _, job_id, _ in found.values()])
+        except AsmanError as error:
+            log.info("jobs can't be looked up ahead", extra={"error": error.message})
+
+    def _submit(self, message: Submit) -> Awaitable[None] | None:
+        known, shape = "", None
+        if self._identified:
+            _, known, shape = self._identified.pop(id(message), (message, "", None))
+        job_id = self._shell.submit_known(message, ReplyTo(message.ref, self.say), self, known, shape)
+        if not job_id:
+            return self._submit_stored(message, known, shape)
+        if message.follow:
+            self._followed.add(job_id)
+        return None
+
+    async def _submit_stored(self, message: Submit, known: str, shape: Shape | None) -> None:
+        job_id = await self._shell.submit(message, ReplyTo(message.ref, self.say), self, known_id=known, shape=shape)
+        if message.follow:
+            self._followed.add(job_id)
+
+    async def _cancel(self, message: Cancel) -> None:
+        await self._shell.job(message.job)
+        self._shell.apply(ev.CancelRequested(message.job, message.namespace, ReplyTo(message.ref, self.say)))
+
+    async def _delete(self, message: Delete) -> None:
+        await self._shell.job(message.job)
+        self._shell.apply(ev.DeleteRequested(message.job, ReplyTo(message.ref, self.say)))
+
+    async def _get(self, message: Get) -> None:
+        state = await self._shell.durable(await self._shell.job(message.job))
+        definition = await self._shell.definition(message.job)
+        if definition is None:
+            raise NotFound(f"the definition of job {message.job[:12]}… is no longer kept")
+        result = await self._shell.result(message.job) if state.state is State.FINISHED else None
+        self.say(Job(ref=message.ref, job=state, definition=definition, result=result))
+
+    async def _list(self, message: List) -> None:
+        jobs, following = await self._shell.page(message.states, message.before, message.limit)
+        self.say(JobPage(ref=message.ref, jobs=jobs, next=following, counts=self._shell.counts()))
+
+    def _list_workers(self, message: Workers) -> None:
+        self.say(WorkerPage(ref=message.ref, workers=self._shell.workers()))
+
+    async def _follow(self, message: Follow) -> None:
+        job = await self._shell.job(message.job)
+        older = self._logs.pop(message.job, None)
+        if older is not None:
+            older.stop()
+        follow: LogFollow | None = None
+        if message.logs:
+            follow = LogFollow(self._shell, message.job, message.since, self.send_buffer, self._tasks, self._log_over)
+            self._logs[message.job] = follow
+            try:
+                await follow.start()
+            except BaseException:
+                self._logs.pop(message.job, None)
+                raise
+        over = state_of(job) if job.state.over else None
+        if over is None:
+            self._shell.fanout.follow(message.job, self)
+            self._followed.add(message.job)
+
+        def answer(state: JobState) -> Following:
+            # Whose following has ended is told that end, even if the job is run again before the answer leaves.
+            ended = over or (follow.ended if follow is not None else None)
+            return Following(ref=message.ref, active=True, job=ended or state)
+
+        self._shell.tell(job, ReplyTo(message.ref, self.say), answer)
+
+    def _log_over(self, job_id: str) -> None:
+        self._logs.pop(job_id, None)
+
+    def _unfollow(self, message: Unfollow) -> None:
+        self._shell.fanout.unfollow(message.job, self)
+        self._followed.discard(message.job)
+        follow = self._logs.pop(message.job, None)
+        if follow is not None:
+            follow.stop()
+        self.say(Following(ref=message.ref, active=False))
+
+    async def _read_log(self, message: ReadLog) -> None:
+        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref)
+        self.say(await self._reader.page(*args))
+
+    async def _summarise(self, message: Summarise) -> None:
+        self.say(await summarise_log(self._reader, self._shell, message.job, message.ref))
+
+    async def _explain(self, message: Explain) -> None:
+        self.say(await explain_job(self._shell, message.job, self._clock(), message.ref))
+
+    async def _validate(self, message: Validate) -> None:
+        self.say(await validate(self._shell, self._blobs, message.definition, message.ref))
+
+    def _configure(self, message: Configure) -> None:
+        if message.retention is None:
+            self.say(self._shell.configured(message.ref))
+        else:
+            self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
+
+    async def _put_blobs(self, message: PutBlobs) -> None:
+        await self.beside(message.ref, lambda: self._tickets(message))
+
+    async def _tickets(self, message: PutBlobs) -> BlobTickets:
+        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
+        return BlobTickets(ref=message.ref, tickets=tickets)
+
+    async def _get_blobs(self, message: GetBlobs) -> None:
+        await self.beside(message.ref, lambda: self._links(message))
+
+    async def _links(self, message: GetBlobs) -> BlobLinks:
+        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
+
+
+def _ignore(_session: ClientSession, _message: Any) -> None:
+    """A message that needs nothing."""
+
+
+_TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]] = {
+    Submit: ClientSession._submit,
+    Cancel: ClientSession._cancel,
+    Delete: ClientSession._delete,
+    Get: ClientSession._get,
+    List: ClientSession._list,
+    Workers: ClientSession._list_workers,
+    Follow: ClientSession._follow,
+    Unfollow: ClientSession._unfollow,
+    ReadLog: ClientSession._read_log,
+    Summarise: ClientSession._summarise,
+    Explain: ClientSession._explain,
+    Validate: ClientSession._validate,
+    Configure: ClientSession._configure,
+    PutBlobs: ClientSession._put_blobs,
+    GetBlobs: ClientSession._get_blobs,
+    Ping: ClientSession.ping,
+    Pong: _ignore,
+    Hello: _ignore,
+}

@@ -1,0 +1,246 @@
+"""What both kinds of websocket sessions share: the handshake, frames in, an outbox out, errors as answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from asman_shared import limits
+from asman_shared.codec import Broken, FrameDecoder
+from asman_shared.encoded import EncodedMessage, Language
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
+from asman_shared.messages import Error, Message, Ping, Pong
+
+from ..access import Access, Right
+from ..delivery.send_buffer import Flusher, SendBuffer
+from ..delivery.transport import EXTENSION
+
+log = logging.getLogger("asman.hub.session")
+
+HELLO_TIMEOUT = 10.0
+"""Seconds in which the dialler must say its first message."""
+
+BESIDE = 8
+"""Requests of one connection that are answered beside the others, because they wait for something slow."""
+
+REASON_BYTES = 123
+"""Most that a close frame has room for besides its code (RFC 6455, 5.5)."""
+
+M = TypeVar("M")
+
+
+def close_reason(text: str) -> str:
+    """As much of a sentence as a close frame can carry."""
+    return text.encode()[:REASON_BYTES].decode(errors="ignore")
+
+
+def language_of(websocket: WebSocket) -> Language | None:
+    """The first native language that the dialler offers, or None."""
+    for offered in websocket.scope["subprotocols"]:
+        for language in Language:
+            if offered == language.value:
+                return language
+    return None
+
+
+class Closed(Exception):
+    """Ends a session on purpose.
+
+    Args:
+        code: Told to the other side, with its sentence.
+        reason: Told instead of the code's sentence.
+    """
+
+    def __init__(self, code: CloseCode, reason: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.reason = reason or CLOSE_REASONS.get(code, "")
+
+
+class SocketSession(Generic[M]):
+    """One native websocket connection.
+
+    Args:
+        websocket: Not yet accepted.
+        language: What is spoken on it.
+        access: What its key grants.
+        flusher: The hub's.
+        decoder: Of the frames that come in.
+        needs: Which right each message needs.
+    """
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        language: Language,
+        access: Access,
+        flusher: Flusher,
+        decoder: FrameDecoder[M],
+        needs: Mapping[type, Right],
+    ) -> None:
+        self.access = access
+        self.language = language
+        self.heard = asyncio.get_running_loop().time()
+        self._websocket = websocket
+        self._decoder = decoder
+        self._needs = needs
+        self._closing: asyncio.Task[None] | None = None
+        self._beside: set[asyncio.Task[None]] = set()
+        writer = websocket.scope["extensions"][EXTENSION]
+        self.send_buffer = SendBuffer(writer, language, flusher, self._too_slow)
+
+    def say(self, message: Message) -> None:
+        """Sends a message at the end of this turn of the loop."""
+        self.send_buffer.push(EncodedMessage(message))
+
+    def refuse(self, error: AsmanError, ref: int | None) -> None:
+        """Answers with an error."""
+        self.say(Error.of(error, ref))
+
+    async def beside(self, ref: int, answer: Callable[[], Awaitable[Message]]) -> None:
+        """Answers a request while the next messages are read; waits only when too many wait to be answered so.
+
+        Args:
+            ref: Of the request.
+            answer: Makes the answer, or raises what to answer instead.
+        """
+        while len(self._beside) >= BESIDE:
+            await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.get_running_loop().create_task(self._answer(ref, answer))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _answer(self, ref: int, answer: Callable[[], Awaitable[Message]]) -> None:
+        try:
+            self.say(await answer())
+        except AsmanError as error:
+            self.refuse(error, ref)
+        except Exception:
+            log.exception("a request failed")
+            self.refuse(AsmanError("an error in the hub; it was logged"), ref)
+
+    def close_soon(self, code: CloseCode) -> None:
+        """Closes the connection from outside of its own task."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, CLOSE_REASONS.get(code, "")))
+
+    def _too_slow(self) -> None:
+        self.close_soon(CloseCode.SLOW_READER)
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        self.send_buffer.flush()
+        self.send_buffer.close()
+        try:
+            async with asyncio.timeout(5):
+                await self._websocket.close(code, close_reason(reason))
+        except (RuntimeError, WebSocketDisconnect, TimeoutError, OSError):
+            log.debug("the connection was gone before it could be closed")
+
+    async def run(self) -> None:
+        """Serves the connection until it ends; never raises."""
+        await self._websocket.accept(subprotocol=self.language.value)
+        try:
+            try:
+                await self._serve()
+            except Closed as closed:
+                await self._close(closed.code, closed.reason)
+            except AsmanError as error:
+                self.refuse(error, None)
+                await self._close(CloseCode.PROTOCOL, error.message)
+            except (WebSocketDisconnect, ConnectionError):
+                log.debug("the other side went away")
+            except asyncio.CancelledError:
+                await self._close(CloseCode.RESTART, CLOSE_REASONS[CloseCode.RESTART])
+                raise
+            except Exception:
+                log.exception("a session failed")
+                await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
+        finally:
+            self.send_buffer.close()
+            for task in self._beside:
+                task.cancel()
+            await asyncio.gather(*self._beside, return_exceptions=True)
+            if self._closing is not None:
+                await asyncio.wait([self._closing])
+
+    async def _serve(self) -> None:
+        raise AssertionError("each kind of session has its own")  # pragma: no cover
+
+    async def _frame(self) -> bytes:
+        event: dict[str, Any] = dict(await self._websocket.receive())
+        if event["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(event.get("code", 1005))
+        self.heard = asyncio.get_running_loop().time()
+        data = event.get("bytes")
+        if data is not None and self.language is Language.MSGPACK:
+            return bytes(data)
+        text = event.get("text")
+        if text is not None and self.language is Language.JSON:
+            return str(text).encode()
+        raise Closed(CloseCode.PROTOCOL, f"this connection speaks {self.language.value}")
+
+    async def first(self, kind: type[Any]) -> tuple[Any, list[M | Broken]]:
+        """The dialler's first message, and what came with it in one frame.
+
+        Raises:
+            Closed: It was something else, of another version, or did not come in time.
+        """
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                messages = self._decode(await self._frame())
+        except TimeoutError:
+            raise Closed(CloseCode.HELLO_TIMEOUT) from None
+        if not messages:
+            raise Closed(CloseCode.PROTOCOL, "the first frame was empty")
+        hello = messages[0]
+        if isinstance(hello, Broken):
+            raise ProtocolError(f"the first message can't be read: {hello.error.message}", field=hello.error.field)
+        if not isinstance(hello, kind):
+            raise Closed(CloseCode.PROTOCOL, f"the first message must be a '{kind.__struct_config__.tag}'")
+        if hello.protocol != limits.PROTOCOL_VERSION:
+            raise Closed(CloseCode.VERSION, f"this hub speaks version {limits.PROTOCOL_VERSION}, not {hello.protocol}")
+        return hello, messages[1:]
+
+    def _decode(self, data: bytes) -> list[M | Broken]:
+        try:
+            return self._decoder.decode(data, self.language)
+        except AsmanError as error:
+            self.refuse(error, None)
+            self.send_buffer.flush()
+            code = CloseCode.TOO_BIG if isinstance(error, TooLarge) else CloseCode.PROTOCOL
+            raise Closed(code, error.message) from None
+
+    async def ahead(self, messages: list[M | Broken]) -> None:
+        """Looks at several messages before they are taken one by one, for what is cheaper to do together."""
+
+    async def each(self, rest: list[M | Broken], take: Callable[[M], Any]) -> None:
+        """Puts every message through ``take`` (which may return an awaitable) until the connection ends."""
+        messages = rest
+        while True:
+            if len(messages) > 1:
+                await self.ahead(messages)
+            for message in messages:
+                if isinstance(message, Broken):
+                    self.refuse(message.error, message.ref)
+                    continue
+                try:
+                    right = self._needs.get(type(message))
+                    if right is not None:
+                        self.access.need(right)
+                    waiting = take(message)
+                    if waiting is not None:
+                        await waiting
+                except AsmanError as error:
+                    self.refuse(error, getattr(message, "ref", None))
+                except msgspec.MsgspecError as error:
+                    self.refuse(ProtocolError(str(error)), getattr(message, "ref", None))
+            messages = self._decode(await self._frame())
+
+    def ping(self, message: Ping) -> None:
+        """Answers a ping."""
+        self.say(Pong(ref=message.ref))

@@ -1,0 +1,228 @@
+"""A worker's websocket: assignments out; phases, lines and results in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from starlette.websockets import WebSocket
+
+from asman_shared import limits
+from asman_shared.codec import WORKER_FRAMES
+from asman_shared.definition import Definition
+from asman_shared.encoded import Language
+from asman_shared.errors import BadRequest, CloseCode
+from asman_shared.messages import (
+    Abort,
+    Acknowledged,
+    Assign,
+    BlobLinks,
+    BlobTickets,
+    Drain,
+    Finished,
+    GetBlobs,
+    LogBatch,
+    PhaseReport,
+    Ping,
+    Pong,
+    PutBlobs,
+    Register,
+    Registered,
+    Released,
+    Result,
+    WorkerMessage,
+)
+
+from .. import __version__
+from ..access import Access, Right
+from ..core import Job
+from ..core import effects as fx
+from ..core import events as ev
+from ..queues.shell import QueueShell
+from ..services import Services
+from .session import SocketSession
+
+SILENCE = 2.5
+"""Heartbeats that may be missed before a worker's connection is closed; then its grace begins."""
+WATCH_AGAIN = 0.1
+"""Seconds between two looks at least."""
+
+SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
+"""How often a worker that is not read from is told that the hub is there."""
+
+_sessions = itertools.count(1)
+
+
+class WorkerSession(SocketSession[WorkerMessage]):
+    """One worker on one queue; arguments as for `ClientSession`."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        language: Language,
+        access: Access,
+        shell: QueueShell,
+        services: Services,
+    ) -> None:
+        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, {})
+        self.session = next(_sessions)
+        self._shell = shell
+        self._blobs = services.blobs
+        self._clock = services.clock
+        self._incarnation = ""
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._held_back = False
+
+    async def _serve(self) -> None:
+        self.access.need(Right.WORK)
+        info, rest = await self.first(Register)
+        self._incarnation = info.incarnation
+        self._watch()
+        self._shell.join(self, info)
+        try:
+            await self.each(rest, self._take)
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+            self._shell.leave(self, self._incarnation)
+
+    def _take(self, message: WorkerMessage) -> Awaitable[None] | None:
+        return _TAKES[type(message)](self, message)
+
+    def _watch(self) -> None:
+        """Closes the connection when the worker is silent: liveness is proved where the work travels."""
+        loop = asyncio.get_running_loop()
+        allowed = SILENCE * limits.HEARTBEAT_MS / 1000
+        # A worker that is not read from, because its lines can't be stored now, is not silent.
+        silent = 0.0 if self._held_back else loop.time() - self.heard
+        if silent >= allowed:
+            self.close_soon(CloseCode.SILENT)
+            return
+        self._watchdog = loop.call_later(max(allowed - silent, WATCH_AGAIN), self._watch)
+
+    # -------------------------------------------------------------------------------------- what the queue asks
+
+    def assign(self, job: Job, attempt: int, definition: Definition) -> None:
+        """Hands an attempt to the worker."""
+        self.say(
+            Assign(
+                job=job.id,
+                attempt=attempt,
+                definition=definition,
+                time_limit=job.run_limit,
+                log_next=job.log_next,
+                phase_limits=job.phase_limits or {},
+            )
+        )
+
+    def abort(self, job: str, attempt: int, why: str) -> None:
+        """Stops an attempt."""
+        self.say(Abort(job=job, attempt=attempt, why=why))
+
+    def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
+        """Tells that a finished attempt may be forgotten."""
+        self.say(Acknowledged(job=job, attempt=attempt, accepted=accepted))
+
+    def resumed(self, effect: fx.Resumed) -> None:
+        """Answers the registration."""
+        self.say(
+            Registered(
+                protocol=limits.PROTOCOL_VERSION,
+                hub=__version__,
+                worker=self._incarnation[:8],
+                time=self._clock(),
+                keep=effect.keep,
+                abort=effect.abort,
+                log_limit=self._shell.core.policy.log_bytes,
+            )
+        )
+
+    def replaced(self) -> None:
+        """A newer connection of the same worker has taken over."""
+        self.close_soon(CloseCode.REPLACED)
+
+    # ----------------------------------------------------------------------------------------- what it tells us
+
+    def _phase(self, message: PhaseReport) -> None:
+        self._shell.apply(ev.PhaseReported(self._incarnation, message.job, message.attempt, message.phase))
+        if message.total:
+            self._shell.progress.report(self._incarnation, message)
+
+    async def _lines(self, message: LogBatch) -> None:
+        logs = self._shell.logs
+        await logs.add(self._incarnation, message.job, message.attempt, message.lines)
+        if logs.log_backlog.full:
+            logs.flush()
+            await self._hold_back()
+
+    async def _hold_back(self) -> None:
+        """Reads nothing from this worker until there is room for what it brings; says that the hub is there."""
+        self._held_back = True
+        try:
+            while self._closing is None:
+                try:
+                    async with asyncio.timeout(SAY_SECONDS):
+                        await self._shell.logs.log_backlog.room()
+                    return
+                except TimeoutError:
+                    self.say(Ping())
+        finally:
+            self._held_back = False
+            self.heard = asyncio.get_running_loop().time()
+
+    def _finished(self, message: Finished) -> None:
+        if message.outcome.result.outputs:
+            _check_storable(message.outcome.result)
+        self._shell.apply(ev.AttemptFinished(self._incarnation, message.job, message.attempt, message.outcome))
+
+    def _released(self, message: Released) -> None:
+        self._shell.apply(ev.AttemptReleased(self._incarnation, message.job, message.attempt))
+
+    def _drain(self, _message: Drain) -> None:
+        self._shell.apply(ev.DrainRequested(self._incarnation))
+
+    async def _put_blobs(self, message: PutBlobs) -> None:
+        await self.beside(message.ref, lambda: self._tickets(message))
+
+    async def _tickets(self, message: PutBlobs) -> BlobTickets:
+        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
+        return BlobTickets(ref=message.ref, tickets=tickets)
+
+    async def _get_blobs(self, message: GetBlobs) -> None:
+        await self.beside(message.ref, lambda: self._links(message))
+
+    async def _links(self, message: GetBlobs) -> BlobLinks:
+        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
+
+
+def _check_storable(result: Result) -> None:
+    """Values of outputs are free JSON; what can't be stored must not get as far as the journal.
+
+    Raises:
+        BadRequest: It has a number or a nesting that can't be.
+    """
+    try:
+        msgspec.msgpack.encode(result)
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise BadRequest(f"this result can't be stored: {error}", field="outcome.result.outputs") from None
+
+
+def _ignore(_session: WorkerSession, _message: Any) -> None:
+    """A message that needs nothing."""
+
+
+_TAKES: Final[dict[type, Callable[[WorkerSession, Any], Awaitable[None] | None]]] = {
+    PhaseReport: WorkerSession._phase,
+    LogBatch: WorkerSession._lines,
+    Finished: WorkerSession._finished,
+    Released: WorkerSession._released,
+    Drain: WorkerSession._drain,
+    PutBlobs: WorkerSession._put_blobs,
+    GetBlobs: WorkerSession._get_blobs,
+    Ping: WorkerSession.ping,
+    Pong: _ignore,
+    Register: _ignore,
+}

@@ -1,0 +1,430 @@
+"""Group commit: the newest row of every dirty job, in one transaction, as often as the database can.
+
+What is said to a client or promised to a worker waits here until the commit that holds it. While one transaction is
+being written the next one gathers; a job that changes ten times in between is written once. When the database fails,
+answers that waited are refused with `Unavailable`, what is dirty stays dirty, and writing is tried again until it
+works: nothing is lost and nothing was promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from asman_shared.errors import AsmanError, Unavailable
+from asman_shared.messages import JobState, Result, Summary
+
+from ..core import Job
+from ..core.job_state import state_of
+from .as_result import as_result
+from .blob_changes import BlobChange, blobs_of_result
+from .commit import Commit, CommitWriter, JobRow, Key, LogChunk, QueueRow, WebhookRow
+
+log = logging.getLogger("asman.hub.journal")
+
+PATIENCE: Final = 0.001
+"""Seconds that a commit waits for the end of a job; the clock of the event loop has no shorter ones."""
+RETRY_FIRST = 0.1
+RETRY_LAST = 5.0
+"""Seconds between tries while the database fails, doubling."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_NO_JOB = Job(id="", number=0, summary=Summary())
+
+
+class Publisher(Protocol):
+    """Whoever tells followers of a queue what has become durable."""
+
+    name: str
+
+    def due(self, job: Job) -> int:
+        """When something is to be done about a job although nothing happens, in epoch milliseconds; 0 for never."""
+
+    def publish(self, changes: list[tuple[JobState, bool]]) -> None:
+        """Tells followers; each change comes with whether it begins a run."""
+
+
+class _Answer:
+    """Something to say after a commit: with the job as committed, or not at all."""
+
+    __slots__ = ("job", "key", "refuse", "say")
+
+    def __init__(
+        self, key: Key, job: Job, say: Callable[[JobState], None], refuse: Callable[[AsmanError], None] | None
+    ) -> None:
+        self.key = key
+        self.job = job
+        self.say = say
+        self.refuse = refuse
+
+
+class Batch:
+    """What the next transaction will hold."""
+
+    __slots__ = (
+        "aliases",
+        "answers",
+        "blobs",
+        "chunks",
+        "clear",
+        "definition_blobs",
+        "definitions",
+        "dirty",
+        "done",
+        "drop_chunks",
+        "forget",
+        "forget_queues",
+        "patient",
+        "queues",
+        "result_blobs",
+        "results",
+        "settings",
+        "webhooks",
+        "webhooks_done",
+        "webhooks_later",
+    )
+
+    def __init__(self) -> None:
+        self.dirty: dict[Key, tuple[Publisher, Job, bool]] = {}
+        self.definitions: dict[str, bytes] = {}
+        self.aliases: dict[str, str] = {}
+        self.results: dict[Key, bytes] = {}
+        self.forget: dict[Key, tuple[Publisher, Job]] = {}
+        self.clear: dict[Key, None] = {}
+        self.chunks: dict[tuple[str, str, int], LogChunk] = {}
+        self.drop_chunks: list[tuple[str, str, int]] = []
+        self.webhooks: list[WebhookRow] = []
+        self.webhooks_later: dict[str, tuple[int, int]] = {}
+        self.webhooks_done: dict[str, None] = {}
+        self.settings: dict[str, QueueRow] = {}
+        self.forget_queues: dict[str, None] = {}
+        self.definition_blobs: dict[str, list[str]] = {}
+        self.result_blobs: dict[Key, list[str]] = {}
+        self.blobs: list[BlobChange] = []
+        self.answers: list[_Answer] = []
+        self.done: list[Callable[[], None]] = []
+        self.queues: set[str] = set()
+        self.patient = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to write, besides things to say."""
+        return bool(
+            self.dirty
+            or self.forget
+            or self.results
+            or self.definitions
+            or self.aliases
+            or self.chunks
+            or self.clear
+            or self.drop_chunks
+            or self.webhooks
+            or self.webhooks_later
+            or self.webhooks_done
+            or self.settings
+            or self.forget_queues
+            or self.blobs
+        )
+
+    def commit(self) -> Commit:
+        """All of it as it is at this moment."""
+        return Commit(
+            forget=list(self.forget),
+            clear=list(self.clear),
+            definitions=list(self.definitions.items()),
+            jobs=[
+                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
+                for key, (publisher, job, _) in self.dirty.items()
+            ],
+            results=[(*key, body) for key, body in self.results.items()],
+            chunks=list(self.chunks.values()),
+            drop_chunks=self.drop_chunks,
+            webhooks=self.webhooks,
+            webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
+            webhooks_done=list(self.webhooks_done),
+            forget_queues=list(self.forget_queues),
+            queues=list(self.settings.values()),
+            definition_blobs=[(job_id, key) for job_id, keys in self.definition_blobs.items() for key in keys],
+            result_blobs=[(*job, key) for job, keys in self.result_blobs.items() for key in keys],
+            blobs=self.blobs,
+            aliases=list(self.aliases.items()),
+        )
+
+    def absorb(self, newer: Batch) -> None:
+        """Takes over what came after this batch, which could not be written."""
+        for key, (publisher, job, first) in newer.dirty.items():
+            was_first = self.dirty[key][2] if key in self.dirty else False
+            self.dirty[key] = (publisher, job, first or was_first)
+        for key, forgotten in newer.forget.items():
+            self.forget[key] = forgotten
+            if key not in newer.dirty:
+                self.dirty.pop(key, None)
+            self.results.pop(key, None)
+            self.result_blobs.pop(key, None)
+        self.results.update(newer.results)
+        self.result_blobs.update(newer.result_blobs)
+        self.definitions.update(newer.definitions)
+        self.definition_blobs.update(newer.definition_blobs)
+        self.aliases.update(newer.aliases)
+        cleared = newer.clear.keys() | newer.forget.keys()
+        self.chunks = {place: chunk for place, chunk in self.chunks.items() if place[:2] not in cleared} | newer.chunks
+        self.clear |= newer.clear
+        self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in cleared] + newer.drop_chunks
+        self.webhooks += newer.webhooks
+        self.webhooks_later |= newer.webhooks_later
+        self.webhooks_done |= newer.webhooks_done
+        self.settings |= newer.settings
+        self.forget_queues |= newer.forget_queues
+        self.blobs += newer.blobs
+        self.answers += newer.answers
+        self.done += newer.done
+        self.queues |= newer.queues
+
+
+class GroupCommitter:
+    """Writes what the queues decide; see the module's promise.
+
+    Args:
+        writer: Makes commits durable.
+    """
+
+    def __init__(self, writer: CommitWriter) -> None:
+        self._writer = writer
+        self._next = Batch()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._written = Batch()
+        self._writing = False
+        self.failing: str | None = None
+        self.on_webhooks: Callable[[], None] | None = None
+
+    # -------------------------------------------------------------------------------------------- what to write
+
+    def changed(self, publisher: Publisher, job: Job, *, first: bool) -> None:
+        """The job's newest state is to be written and then published."""
+        key = (publisher.name, job.id)
+        known = self._next.dirty.get(key)
+        self._next.dirty[key] = (publisher, job, first or (known is not None and known[2]))
+        self._next.queues.add(publisher.name)
+        self._wake.set()
+
+    def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
+        """A definition is to be written with the jobs that need it, and which blobs it names."""
+        self._next.definitions[job_id] = body
+        self._next.definition_blobs[job_id] = blobs
+        self._wake.set()
+
+    def alias(self, alias: str, job_id: str) -> None:
+        """Another id of a definition is to be written with the jobs that need it."""
+        self._next.aliases[alias] = job_id
+        self._wake.set()
+
+    def result(self, queue: str, job_id: str, result: Result) -> None:
+        """A result is to be written with its job."""
+        self._next.results[queue, job_id] = _encode(result)
+        self._next.result_blobs[queue, job_id] = blobs_of_result(result)
+        self._wake.set()
+
+    def forget(self, publisher: Publisher, job: Job) -> None:
+        """A job, its result and its log are to be removed."""
+        key = (publisher.name, job.id)
+        batch = self._next
+        batch.dirty.pop(key, None)
+        batch.results.pop(key, None)
+        batch.result_blobs.pop(key, None)
+        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != key}
+        batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
+        batch.forget[key] = (publisher, job)
+        batch.queues.add(publisher.name)
+        self._wake.set()
+
+    def clear_log(self, queue: str, job_id: str) -> None:
+        """The log of a job's earlier run is to be removed."""
+        batch = self._next
+        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != (queue, job_id)}
+        batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != (queue, job_id)]
+        batch.clear[queue, job_id] = None
+        self._wake.set()
+
+    def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
+        """Log lines are to be written, in the place of a chunk that begins alike; ``done`` is called when they are."""
+        self._next.chunks[chunk.queue, chunk.job, chunk.first] = chunk
+        self._next.queues.add(chunk.queue)
+        self._next.done.append(done)
+        self._wake.set()
+
+    def drop_lines(self, queue: str, job_id: str, first: int) -> None:
+        """A chunk of log lines has fallen out of what is kept."""
+        self._next.drop_chunks.append((queue, job_id, first))
+        self._wake.set()
+
+    def webhook(self, row: WebhookRow) -> None:
+        """A webhook is to be called: written with all that was decided with it; then `on_webhooks` is called."""
+        self._next.webhooks.append(row)
+        self._wake.set()
+
+    def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
+        """A call failed and is to be made again; ``done`` is called when that is written."""
+        self._next.webhooks_later[row.id] = (tries, due)
+        self._next.done.append(done)
+        self._wake.set()
+
+    def webhook_done(self, row: WebhookRow, done: Callable[[], None]) -> None:
+        """A call was made or given up; ``done`` is called when that is written."""
+        self._next.webhooks_done[row.id] = None
+        self._next.done.append(done)
+        self._wake.set()
+
+    def configure(self, row: QueueRow) -> None:
+        """How a queue was configured is to be written."""
+        self._next.settings[row.queue] = row
+        self._next.queues.add(row.queue)
+        self._wake.set()
+
+    def forget_queue(self, queue: str) -> None:
+        """A queue's configuration is to be removed, unless the queue has jobs by then."""
+        self._next.forget_queues[queue] = None
+        self._wake.set()
+
+    def afterwards(self, queue: str, say: Callable[[], None], refuse: Callable[[AsmanError], None] | None) -> None:
+        """Says something that is not about a job when all that was given before is durable; see `answer`."""
+        self.answer(queue, _NO_JOB, lambda _state: say(), refuse)
+
+    async def written(self) -> None:
+        """Returns when all that was given before is durable.
+
+        Raises:
+            Unavailable: It can't be made so now.
+        """
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def say() -> None:
+            if not told.done():
+                told.set_result(None)
+
+        def refuse(error: AsmanError) -> None:
+            if not told.done():
+                told.set_exception(error)
+
+        self.afterwards("", say, refuse)
+        await told
+
+    async def blobs(self, *changes: BlobChange) -> None:
+        """Changes the catalogue of blobs; returns when that is durable.
+
+        Raises:
+            Unavailable: It can't be made so now. It is tried again all the same.
+        """
+        if changes:
+            self._next.blobs += changes
+            await self.written()
+
+    def answer(
+        self,
+        queue: str,
+        job: Job,
+        say: Callable[[JobState], None],
+        refuse: Callable[[AsmanError], None] | None,
+    ) -> None:
+        """Says something when all that was given before is durable.
+
+        When it can't be made so now, ``refuse`` is told; without one, the answer waits for as long as it takes.
+        """
+        self._next.answers.append(_Answer((queue, job.id), job, say, refuse))
+        self._next.queues.add(queue)
+        self._wake.set()
+
+    def patient(self) -> None:
+        """A job was handed out that is likely to end at once.
+
+        When nothing else is to be written, the commit waits `PATIENCE` for whatever comes next, so that submission and
+        end become durable together: a commit that is under way when a job ends doubles what its result takes.
+        """
+        self._next.patient = True
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    async def run(self) -> None:
+        """Writes until `close`; the last batch is written before it returns."""
+        pause = RETRY_FIRST
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._next.patient and len(self._next.dirty) == 1 and not self._closing:
+                await self._moment()
+            batch, self._next = self._next, Batch()
+            self._written = batch
+            states = {key: state_of(job) for key, (_, job, _) in batch.dirty.items()}
+            said = [states.get(a.key) or state_of(a.job) for a in batch.answers]
+            self._writing = batch.writes
+            failure = await as_result(self._writer.commit(batch.commit())) if batch.writes else None
+            self._writing = False
+            if failure is not None:
+                self._failed(batch, failure.message)
+                if self._closing:
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_LAST)
+                continue
+            if self.failing is not None:
+                log.warning("the database works again")
+                self.failing = None
+            pause = RETRY_FIRST
+            self._release(batch, states, said)
+            self._written = Batch()
+            if self._closing and not self._wake.is_set():
+                return
+
+    async def _moment(self) -> None:
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+        self._wake.clear()
+
+    def _failed(self, batch: Batch, reason: str) -> None:
+        if self.failing is None:
+            log.error("the database can't be written; trying again until it can", extra={"error": reason})
+        self.failing = reason
+        refused = Unavailable(f"the hub can't write to its database now ({reason}); try again")
+        answers = [answer for answer in batch.answers if answer.refuse is not None]
+        batch.answers = [answer for answer in batch.answers if answer.refuse is None]
+        batch.absorb(self._next)
+        self._next = batch
+        self._wake.set()
+        for answer in answers:
+            if answer.refuse is not None:
+                answer.refuse(refused)
+
+    def _release(self, batch: Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
+        """Says what waited for this commit: answers first, then the changes, queue by queue."""
+        for done in batch.done:
+            done()
+        if batch.webhooks and self.on_webhooks is not None:
+            self.on_webhooks()
+        for answer, state in zip(batch.answers, said, strict=True):
+            answer.say(state)
+        told: dict[Publisher, list[tuple[JobState, bool]]] = {}
+        for publisher, job in batch.forget.values():
+            told.setdefault(publisher, []).append((state_of(job, summary=False), False))
+        for key, (publisher, _, first) in batch.dirty.items():
+            told.setdefault(publisher, []).append((states[key], first))
+        for publisher, changes in told.items():
+            publisher.publish(changes)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is not durable yet."""
+        return self._writing or self._next.writes or bool(self._next.answers)
+
+    def holds(self, queue: str) -> bool:
+        """Whether something of this queue is not durable yet, or not yet told."""
+        return queue in self._next.queues or queue in self._written.queues
+
+    def close(self) -> None:
+        """Asks `run` to write what is left and return."""
+        self._closing = True
+        self._wake.set()

@@ -1,0 +1,388 @@
+"""What is read from the durable state. Everything here is committed, so all of it may be told to clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from asman_shared import limits
+from asman_shared.definition import Definition
+from asman_shared.messages import Counts, LogLine, Result
+from asman_shared.states import State
+
+from ..core import Job
+from ..core.sharing import Shared
+from .commit import WebhookRow
+from .database import unavailable
+from .tables import aliases, definitions, jobs, log_chunks, queues, results, webhooks
+
+_decode_job = msgspec.msgpack.Decoder(Job).decode
+_decode_definition = msgspec.msgpack.Decoder(Definition).decode
+_decode_result = msgspec.msgpack.Decoder(Result).decode
+_decode_lines = msgspec.msgpack.Decoder(list[LogLine]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+IN_LIST = 500
+"""Ids asked for in one statement."""
+LINE_OVERHEAD = 32
+"""Bytes counted for a log line besides its text."""
+CHUNKS_AT_ONCE = 64
+"""Chunks of a log that are read in one statement at most."""
+ROWS_AT_ONCE = 2000
+"""Rows of a long result that are taken in between two looks at what else there is to do."""
+
+
+def pack_definition(definition: Definition) -> bytes:
+    """A definition as it is stored."""
+    return _encode(definition)
+
+
+def pack_lines(lines: list[LogLine]) -> bytes:
+    """Log lines as they are stored."""
+    return _encode(lines)
+
+
+def page_full(lines: list[LogLine], limit: int) -> bool:
+    """Whether a page of a log has all that one may have, so that there may be lines after it."""
+    return len(lines) >= limit or size_of(lines) >= limits.LOG_PAGE_BYTES
+
+
+def size_of(lines: list[LogLine]) -> int:
+    """Bytes that lines count for in a log."""
+    return sum([len(line.text) for line in lines]) + LINE_OVERHEAD * len(lines)
+
+
+class Unfinished(msgspec.Struct):
+    """What a queue takes up again when it is loaded."""
+
+    jobs: list[Job]
+    finished: int
+    number: int
+    retention: int = 0
+
+
+class ChunkHead(msgspec.Struct):
+    """Where a stored run of log lines begins and ends, and its size in bytes."""
+
+    first: int
+    last: int
+    size: int
+
+
+class Reader(Protocol):
+    """What queues read; a simulation puts its own in the place of `Store`."""
+
+    async def queues_at_work(self) -> list[str]:
+        """Queues with running jobs."""
+
+    async def unfinished(self, queue: str) -> Unfinished:
+        """Every job of a queue that is not finished, with where its log ends."""
+
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """(queue, id) of jobs whose time has come, those due first first."""
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+
+    async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
+        """The stored jobs of these ids in a queue."""
+
+    async def ids(self, queue: str, after: str, limit: int) -> list[str]:
+        """Ids of stored jobs of a queue, in their order."""
+
+    async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
+        """Jobs of a queue, newest first."""
+
+    async def definition(self, job_id: str) -> Definition | None:
+        """A definition by its id."""
+
+    async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
+        """Definitions by their ids; those that do not exist are left out."""
+
+    async def unaliased(self, alias: str) -> str | None:
+        """The id of the definition that is also known by this one."""
+
+    async def result(self, queue: str, job_id: str) -> Result | None:
+        """The accepted result of a job."""
+
+    async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
+        """Stored log lines from seq ``since`` on: a full page (`page_full`), or all there are."""
+
+    async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
+        """The last stored log lines before seq ``until``, in order: a page of them; empty when there is none."""
+
+    async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
+        """Which runs of a job's log are stored, in order."""
+
+
+class Flushed(Protocol):
+    """Returns when what was committed is in its tables; see `sqlite.buffered_writer.BufferedWriter.flushed`."""
+
+    async def __call__(self, ids: Sequence[str] | None = None) -> None:
+        """``ids``: of the jobs, definitions or aliases that matter; None for all."""
+
+
+async def _at_once(ids: Sequence[str] | None = None) -> None:
+    """With a ledger that writes into the tables, all is there."""
+
+
+class Store:
+    """The readers.
+
+    Args:
+        engine: The database.
+        flushed: What the ledger wants done before its tables are read.
+    """
+
+    def __init__(self, engine: AsyncEngine, flushed: Flushed = _at_once) -> None:
+        self._engine = engine
+        self._flushed = flushed
+
+    @asynccontextmanager
+    async def _reading(self, ids: Sequence[str] | None = None) -> AsyncIterator[AsyncConnection]:
+        await self._flushed(ids)
+        with unavailable("the hub can't read its database now ({}); try again"):
+            async with self._engine.connect() as connection:
+                yield connection
+
+    async def unfinished(self, queue: str) -> Unfinished:
+        """Every job of a queue that is not finished, with where its log ends."""
+        mine = jobs.c.queue == queue
+        # One state at a time: so the index on states serves, and finished jobs are not looked at.
+        shared = Shared()
+        found: list[Job] = []
+        async with self._reading() as connection:
+            for state in (State.RUNNING, State.QUEUED):
+                query = select(jobs.c.record).where(mine, jobs.c.state == state.value).order_by(jobs.c.number)
+                rows = await connection.stream(query)
+                async for part in rows.partitions(ROWS_AT_ONCE):
+                    for row in part:
+                        job = _decode_job(row[0])
+                        shared.slim(job)
+                        found.append(job)
+            found.sort(key=_number)
+            number = await connection.scalar(select(func.max(jobs.c.number)).where(mine))
+            finished = await connection.scalar(
+                select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
+            )
+            retention = await connection.scalar(select(queues.c.retention).where(queues.c.queue == queue))
+            started = {job.id: job for job in found if job.attempt}
+            for job in started.values():
+                job.log_next = job.log_start
+            for ids in _slices(list(started)):
+                ends = await connection.execute(
+                    select(log_chunks.c.job, func.max(log_chunks.c.last))
+                    .where(log_chunks.c.queue == queue, log_chunks.c.job.in_(ids))
+                    .group_by(log_chunks.c.job)
+                )
+                for job_id, last in ends:
+                    started[job_id].log_next = last + 1
+        return Unfinished(found, int(finished or 0), int(number or 0), int(retention or 0))
+
+    async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
+        """(queue, id) of jobs whose time has come, waiting or finished; those due first first."""
+        query = (
+            select(jobs.c.queue, jobs.c.id)
+            .where(jobs.c.due > literal_column("0"), jobs.c.due <= now)
+            .order_by(jobs.c.due)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [(row[0], row[1]) for row in await connection.execute(query)]
+
+    async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
+        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+        query = (
+            select(queues.c.queue)
+            .where(queues.c.touched < before, queues.c.queue > after)
+            .where(~select(jobs.c.id).where(jobs.c.queue == queues.c.queue).exists())
+            .order_by(queues.c.queue)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [row[0] for row in await connection.execute(query)]
+
+    async def queues_at_work(self) -> list[str]:
+        """Queues with running jobs: those whose workers will come back after a restart."""
+        async with self._reading() as connection:
+            rows = await connection.execute(select(jobs.c.queue).where(jobs.c.state == State.RUNNING.value).distinct())
+            return [row[0] for row in rows]
+
+    async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
+        """The stored jobs of these ids in a queue; those that do not exist are left out."""
+        found: list[Job] = []
+        async with self._reading(ids) as connection:
+            for part in _slices(ids):
+                rows = await connection.execute(select(jobs.c.record).where(jobs.c.queue == queue, jobs.c.id.in_(part)))
+                found.extend(_decode_job(row[0]) for row in rows)
+        return found
+
+    async def ids(self, queue: str, after: str, limit: int) -> list[str]:
+        """Ids of stored jobs of a queue, in their order, from behind one on.
+
+        Those that are committed after the first page (``after`` is empty) may be left out.
+        """
+        query = select(jobs.c.id).where(jobs.c.queue == queue, jobs.c.id > after).order_by(jobs.c.id).limit(limit)
+        async with self._reading(() if after else None) as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def knows(self, queue: str) -> bool:
+        """Whether a queue has any job."""
+        async with self._reading() as connection:
+            return await connection.scalar(select(jobs.c.id).where(jobs.c.queue == queue).limit(1)) is not None
+
+    async def counts(self, queue: str) -> Counts:
+        """How many jobs of a queue are in each state."""
+        query = select(jobs.c.state, func.count()).where(jobs.c.queue == queue).group_by(jobs.c.state)
+        async with self._reading() as connection:
+            found = {state: int(count) for state, count in await connection.execute(query)}
+        return Counts(
+            queued=found.get(State.QUEUED.value, 0),
+            running=found.get(State.RUNNING.value, 0),
+            finished=found.get(State.FINISHED.value, 0),
+        )
+
+    async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
+        """Jobs of a queue, newest first, from just below number ``before``."""
+        conditions: list[ColumnElement[bool]] = [jobs.c.queue == queue]
+        if states:
+            conditions.append(jobs.c.state.in_([state.value for state in states]))
+        if before is not None:
+            conditions.append(jobs.c.number < before)
+        query = select(jobs.c.record).where(*conditions).order_by(jobs.c.number.desc()).limit(limit)
+        async with self._reading() as connection:
+            return [_decode_job(row[0]) for row in await connection.execute(query)]
+
+    async def anywhere(self, job_id: str) -> tuple[str, Job] | None:
+        """A job by its id in whichever queue has it: one with a result before one without, the newest first."""
+        query = (
+            select(jobs.c.queue, jobs.c.record)
+            .where(jobs.c.id == job_id)
+            .order_by((jobs.c.state == State.FINISHED.value).desc(), jobs.c.finished.desc())
+            .limit(1)
+        )
+        async with self._reading([job_id]) as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else (row[0], _decode_job(row[1]))
+
+    async def unaliased(self, alias: str) -> str | None:
+        """The id of the definition that is also known by this one."""
+        async with self._reading([alias]) as connection:
+            found: str | None = await connection.scalar(select(aliases.c.id).where(aliases.c.alias == alias))
+        return found
+
+    async def definition(self, job_id: str) -> Definition | None:
+        """A definition by its id."""
+        async with self._reading([job_id]) as connection:
+            body = await connection.scalar(select(definitions.c.body).where(definitions.c.id == job_id))
+        return None if body is None else _decode_definition(body)
+
+    async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
+        """Definitions by their ids; those that do not exist are left out."""
+        found: dict[str, Definition] = {}
+        async with self._reading(ids) as connection:
+            for part in _slices(ids):
+                rows = await connection.execute(
+                    select(definitions.c.id, definitions.c.body).where(definitions.c.id.in_(part))
+                )
+                found.update((row[0], _decode_definition(row[1])) for row in rows)
+        return found
+
+    async def result(self, queue: str, job_id: str) -> Result | None:
+        """The accepted result of a job."""
+        async with self._reading([job_id]) as connection:
+            body = await connection.scalar(
+                select(results.c.body).where(results.c.queue == queue, results.c.id == job_id)
+            )
+        return None if body is None else _decode_result(body)
+
+    async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
+        """Stored log lines from seq ``since`` on: at most ``limit``, and about `limits.LOG_PAGE_BYTES` of text.
+
+        There are fewer only where the log ends.
+        """
+        mine = and_(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
+        # The chunk that holds the line is the last that begins at or before it; so the key's index serves.
+        start = select(func.max(log_chunks.c.first)).where(mine, log_chunks.c.first <= since).scalar_subquery()
+        query = select(log_chunks.c.first, log_chunks.c.body).where(mine).order_by(log_chunks.c.first)
+        query = query.where(log_chunks.c.first >= func.coalesce(start, since))
+        found: list[LogLine] = []
+        size = 0
+        async with self._reading([job_id]) as connection:
+            for most in _growing(limit):
+                rows = (await connection.execute(query.limit(most))).all()
+                for _, body in rows:
+                    part = _decode_lines(body)
+                    if part[0].seq < since:
+                        part = [line for line in part if line.seq >= since]
+                    found += part
+                    size += size_of(part)
+                    if len(found) >= limit or size >= limits.LOG_PAGE_BYTES:
+                        return found[:limit]
+                if len(rows) < most:
+                    break
+                query = select(log_chunks.c.first, log_chunks.c.body).where(mine).order_by(log_chunks.c.first)
+                query = query.where(log_chunks.c.first > rows[-1][0])
+        return found
+
+    async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
+        """The last stored log lines before seq ``until``, in order: at most ``limit``, and about as `lines`."""
+        query = (
+            select(log_chunks.c.first, log_chunks.c.body)
+            .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id, log_chunks.c.first < until)
+            .order_by(log_chunks.c.first.desc())
+            .limit(1 + limit // limits.LOG_BATCH_LINES)
+        )
+        parts: list[list[LogLine]] = []
+        count = size = 0
+        async with self._reading([job_id]) as connection:
+            for _, body in await connection.execute(query):
+                part = [line for line in _decode_lines(body) if line.seq < until]
+                parts.append(part)
+                count += len(part)
+                size += size_of(part)
+                if count >= limit or size >= limits.LOG_PAGE_BYTES:
+                    break
+        return [line for part in reversed(parts) for line in part][-limit:]
+
+    async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
+        """Which runs of a job's log are stored, in order."""
+        query = (
+            select(log_chunks.c.first, log_chunks.c.last, log_chunks.c.size)
+            .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
+            .order_by(log_chunks.c.first)
+        )
+        async with self._reading([job_id]) as connection:
+            return [ChunkHead(*row) for row in await connection.execute(query)]
+
+    async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
+        """The webhooks that are due first, without those of some ids and hosts."""
+        query = (
+            select(webhooks)
+            .where(webhooks.c.id.not_in(list(ids)), webhooks.c.host.not_in(list(hosts)))
+            .order_by(webhooks.c.due)
+            .limit(limit)
+        )
+        async with self._reading(()) as connection:
+            return [WebhookRow(**row._mapping) for row in await connection.execute(query)]
+
+
+def _number(job: Job) -> int:
+    return job.number
+
+
+def _growing(limit: int) -> Iterator[int]:
+    """How many chunks to ask for, again and again, until a page of ``limit`` lines is full."""
+    most = 1 + limit // limits.LOG_BATCH_LINES
+    while True:
+        yield min(most, CHUNKS_AT_ONCE)
+        most *= 4
+
+
+def _slices(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[at : at + IN_LIST] for at in range(0, len(ids), IN_LIST)]

@@ -1,0 +1,76 @@
+"""Many rows into a table, handed to the database's driver as they are.
+
+SQLAlchemy writes the statement, once; for each row of an ``executemany`` it would also look up and convert every
+parameter by name, which cost more than all else that a job costs in the hub (17 of 116 microseconds). What goes in here
+is text, whole numbers and bytes, which the drivers take as they are.
+
+SQLite's driver lets go of Python's lock for each row of an ``executemany``, and waits to have it back when the event
+loop is busy. There, many rows go into one statement: 3.4 instead of 5.6 microseconds a row when nobody else wants the
+lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+AT_ONCE: Final = (64, 32, 16, 8, 4, 2)
+"""How many rows one statement of SQLite may hold."""
+
+
+def upsert(dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence[str]) -> PostgresInsert | SqliteInsert:
+    """An insert that replaces ``values`` of a row with the same ``keys``; without values it leaves that row."""
+    statement = (postgresql.insert if dialect.name == "postgresql" else sqlite.insert)(table)
+    if not values:
+        return statement.on_conflict_do_nothing(index_elements=list(keys))
+    return statement.on_conflict_do_update(
+        index_elements=list(keys), set_={name: statement.excluded[name] for name in values}
+    )
+
+
+class Upsert:
+    """An upsert of whole rows.
+
+    Args:
+        dialect: The database's.
+        table: Where they go; a row is a tuple of all its columns, in their order.
+        keys: Columns that name a row.
+        values: Columns that are replaced when the row is there; without any it is left as it is.
+
+    Attributes:
+        text: The statement for one row, as the driver takes it.
+    """
+
+    def __init__(self, dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence[str] = ()) -> None:
+        names = [column.name for column in table.columns]
+        compiled = upsert(dialect, table, keys, values).compile(dialect=dialect, column_keys=names)
+        self.text = str(compiled)
+        if list(getattr(compiled, "positiontup", None) or ()) != names:
+            raise AssertionError(f"the driver of {dialect.name} takes columns in another order than they are in")
+        self._row = f"({', '.join('?' * len(names))})"
+        self._many: list[tuple[int, str]] = []
+        if dialect.name == "sqlite":
+            row = self._row
+            if self.text.count(row) != 1:
+                raise AssertionError(f"this statement does not take a row of {len(names)}: {self.text}")
+            self._many = [(count, self.text.replace(row, ", ".join([row] * count))) for count in AT_ONCE]
+
+    def of(self, values: Sequence[str]) -> str:
+        """The statement of SQLite for one row, with these expressions instead of parameters."""
+        return self.text.replace(self._row, f"({', '.join(values)})")
+
+    def rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Writes rows in the connection's transaction."""
+        at = 0
+        for count, text in self._many:
+            while len(rows) - at >= count:
+                connection.exec_driver_sql(text, tuple(chain.from_iterable(rows[at : at + count])))
+                at += count
+        if at < len(rows):
+            connection.exec_driver_sql(self.text, list(rows[at:]))

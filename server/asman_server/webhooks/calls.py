@@ -1,0 +1,125 @@
+"""Webhooks on their way in: what a submission asks for, checked; and the row that is written for one call."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from asman_shared import limits
+from asman_shared.errors import BadRequest, TooLarge
+from asman_shared.messages import Callback, Callbacks
+
+from ..core.callbacks import Call, Calls
+from ..core.effects import CallWebhook
+from ..storage.commit import WebhookRow
+from .guard import closed_host
+
+HOST_LENGTH: Final = 253
+"""Longest host name (RFC 1035)."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def calls_of(callbacks: Callbacks | None, *, allow_private: bool = False, known_as: str = "") -> Calls | None:
+    """What a submission wants called, checked.
+
+    Args:
+        callbacks: As submitted.
+        allow_private: Addresses that are not on the public internet are called, too.
+        known_as: The id by which the submission knows the job, when that is not the job's own.
+
+    Raises:
+        BadRequest: A URL is wrong, or is one that this hub does not call; the error names the field.
+        TooLarge: A URL or a payload is too long.
+    """
+    if callbacks is None:
+        return None
+    return Calls(
+        queued=_call(callbacks.queued, "callbacks.queued", known_as, allow_private=allow_private),
+        finished=_call(callbacks.finished, "callbacks.finished", known_as, allow_private=allow_private),
+    )
+
+
+def _call(callback: Callback | None, field: str, known_as: str, *, allow_private: bool) -> Call | None:
+    if callback is None:
+        return None
+    _check_url(callback.url, f"{field}.url", allow_private=allow_private)
+    return Call(callback.url, _pack(callback.payload, f"{field}.payload"), known_as)
+
+
+def _check_url(url: str, field: str, *, allow_private: bool) -> None:
+    if not url.isascii():
+        raise BadRequest("write the URL of a webhook in ASCII: percent-encode its path, punycode its host", field=field)
+    if len(url) > limits.CALLBACK_URL_BYTES:
+        raise TooLarge(f"the URL of a webhook has at most {limits.CALLBACK_URL_BYTES} bytes", field=field)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadRequest(f"this is not a URL: {error}", field=field) from None
+    if any(ch <= " " or ch == "\x7f" or ch == "\\" for ch in url):
+        raise BadRequest("a URL has no spaces, backslashes or control characters", field=field)
+    if parts.scheme not in ("http", "https") or not host or len(host) > HOST_LENGTH:
+        raise BadRequest("the URL of a webhook is written like https://host/path", field=field)
+    why = None if allow_private else closed_host(host)
+    if why is not None:
+        raise BadRequest(
+            f"this hub does not call {why} addresses; its operator can allow it with --allow-private-webhooks",
+            field=field,
+        )
+
+
+def _pack(payload: Any, field: str) -> bytes:
+    if payload is None:
+        return b""
+    try:
+        packed = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadRequest("the payload of a webhook is JSON", field=field) from None
+    if len(packed) > limits.CALLBACK_PAYLOAD_BYTES:
+        raise TooLarge(
+            f"a webhook's payload has at most {limits.CALLBACK_PAYLOAD_BYTES} bytes as JSON; this has {len(packed)}",
+            field=field,
+        )
+    return packed
+
+
+class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What is sent."""
+
+    job_id: str
+    queue: str
+    namespace: str
+    config: msgspec.Raw
+    state: str = ""
+    reason: str = ""
+
+
+def row_of(queue: str, effect: CallWebhook, now: int) -> WebhookRow:
+    """The row of a call that has been decided: due at once."""
+    body = _Body(
+        effect.call.known_as or effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}")
+    )
+    if effect.reason is not None:
+        body.state, body.reason = "Finished", effect.reason.value
+    return WebhookRow(
+        id=secrets.token_hex(16),
+        queue=queue,
+        event=effect.event,
+        host=host_of(effect.call.url),
+        url=effect.call.url,
+        body=_encode(body),
+        created=now,
+        tries=0,
+        due=now,
+    )
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL, for counting."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

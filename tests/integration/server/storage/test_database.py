@@ -1,0 +1,335 @@
+"""One set of promises, kept by both databases: SQLite in a file, and a real Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from asman_server.storage.commit import CommitWriter, LogChunk, WebhookRow
+from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.reader import ChunkHead, Store, pack_definition, pack_lines
+from asman_shared import limits
+from asman_shared.definition import DataRef, Definition
+from asman_shared.errors import Unavailable
+from asman_shared.messages import JobState, LogLine, OutputFile, Result, Verdict
+from asman_shared.states import Phase, Reason, State
+from tests.support.rows import PATIENCE, Ask, Followers, chunk, commit, job, job_id, row, webhook
+
+
+async def test_every_table_is_read_back_as_it_was_written(writer: CommitWriter, store: Store) -> None:
+    verdict = Verdict(ok=True, reason=Reason.SUCCESS, exit_code=0, lines=3)
+    made = job(1, State.FINISHED, finished=2**45, attempt=3, verdict=verdict)
+    definition = Definition(image="a", command=["echo", "ü\n☃"], env={"A": ""})
+    file = OutputFile(ref=DataRef("0" * 64, "key"), size=1, sha256="0" * 64)
+    result = Result(worker="w", skipped={"x": "too big"}, phases={Phase.RUNNING: 7}, outputs={"o/ü": file})
+    await writer.commit(
+        commit(
+            definitions=[(made.id, pack_definition(definition))],
+            jobs=[row(made)],
+            results=[("q", made.id, msgspec.msgpack.encode(result))],
+            chunks=[chunk(1, 0, ["one", "two\r", "three ☃"])],
+            webhooks=[webhook("w1")],
+        )
+    )
+    assert await store.jobs("q", [made.id]) == [made]
+    assert await store.definition(made.id) == definition
+    assert await store.definitions([made.id, job_id(2)]) == {made.id: definition}
+    assert await store.result("q", made.id) == result
+    assert [line.text for line in await store.lines("q", made.id, 0, 10)] == ["one", "two\r", "three ☃"]
+    assert await store.webhooks(10, [], []) == [webhook("w1")]
+    assert await store.jobs("other", [made.id]) == []
+    assert await store.result("other", made.id) is None
+    assert await store.lines("other", made.id, 0, 10) == []
+
+
+async def test_the_newest_row_replaces_the_older(writer: CommitWriter, store: Store) -> None:
+    for rev, state in enumerate((State.QUEUED, State.RUNNING, State.FINISHED)):
+        await writer.commit(
+            commit(
+                jobs=[row(job(1, state, rev=rev))],
+                results=[("q", job_id(1), msgspec.msgpack.encode(Result(worker=str(rev))))],
+                definitions=[(job_id(1), pack_definition(Definition(image=str(rev))))],
+                chunks=[chunk(1, 0, [str(rev)])],
+            )
+        )
+    (stored,) = await store.jobs("q", [job_id(1)])
+    assert (stored.rev, stored.state) == (2, State.FINISHED)
+    result = await store.result("q", job_id(1))
+    assert result is not None
+    assert result.worker == "2"
+    assert [line.text for line in await store.lines("q", job_id(1), 0, 9)] == ["2"]
+    assert await store.definition(job_id(1)) == Definition(image="0"), (
+        "a definition is what its id says: never replaced"
+    )
+    assert (await store.unfinished("q")).finished == 1
+
+
+async def test_a_commit_that_is_repeated_changes_nothing(writer: CommitWriter, store: Store) -> None:
+    """After a connection that broke on the way back, the journal writes the same again."""
+    again = commit(
+        jobs=[row(job(1))],
+        definitions=[(job_id(1), b"\xc0")],
+        results=[("q", job_id(1), msgspec.msgpack.encode(Result()))],
+        chunks=[chunk(1, 0, ["x"])],
+        webhooks=[webhook("w")],
+        webhooks_later=[("w", 1, 50)],
+        webhooks_done=["gone"],
+        forget=[("q", job_id(2))],
+    )
+    for _ in range(3):
+        await writer.commit(again)
+    assert len(await store.page("q", [], None, 10)) == 1
+    assert len(await store.lines("q", job_id(1), 0, 10)) == 1
+    (waiting,) = await store.webhooks(10, [], [])
+    assert (waiting.tries, waiting.due) == (1, 50)
+
+
+async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(writer: CommitWriter, store: Store) -> None:
+    await writer.commit(
+        commit(
+            jobs=[row(job(1, State.FINISHED, attempt=5))],
+            results=[("q", job_id(1), msgspec.msgpack.encode(Result()))],
+            chunks=[chunk(1, 0, ["old"] * 5)],
+        )
+    )
+    await writer.commit(
+        commit(
+            forget=[("q", job_id(1))],
+            jobs=[row(job(1, State.QUEUED, rev=1))],
+            chunks=[chunk(1, 2, ["new"])],
+        )
+    )
+    (stored,) = await store.jobs("q", [job_id(1)])
+    assert (stored.state, stored.attempt) == (State.QUEUED, 0)
+    assert await store.result("q", job_id(1)) is None
+    assert [(line.seq, line.text) for line in await store.lines("q", job_id(1), 0, 10)] == [(2, "new")]
+
+
+async def test_forgetting_and_clearing_touch_no_neighbours(writer: CommitWriter, store: Store) -> None:
+    for queue in ("q", "r"):
+        await writer.commit(
+            commit(
+                jobs=[row(job(n), queue) for n in (1, 2, 3)],
+                results=[(queue, job_id(n), msgspec.msgpack.encode(Result())) for n in (1, 2, 3)],
+                chunks=[chunk(n, first, ["x"], queue) for n in (1, 2, 3) for first in (0, 1, 2)],
+            )
+        )
+    await writer.commit(commit(forget=[("q", job_id(1))], clear=[("q", job_id(2))], drop_chunks=[("q", job_id(3), 1)]))
+    assert [j.number for j in await store.page("q", [], None, 9)] == [3, 2]
+    assert [len(await store.lines("q", job_id(n), 0, 9)) for n in (1, 2, 3)] == [0, 0, 2]
+    assert [await store.result("q", job_id(n)) is not None for n in (1, 2, 3)] == [False, True, True]
+    assert [len(await store.lines("r", job_id(n), 0, 9)) for n in (1, 2, 3)] == [3, 3, 3]
+    assert [j.number for j in await store.page("r", [], None, 9)] == [3, 2, 1]
+
+
+async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(writer: CommitWriter, store: Store) -> None:
+    states = [State.QUEUED, State.RUNNING, State.FINISHED]
+    await writer.commit(commit(jobs=[row(job(n, states[n % 3])) for n in range(1, 101)]))
+    await writer.commit(commit(jobs=[row(job(n), "other") for n in range(1, 20)]))
+    seen: list[int] = []
+    before = None
+    while page := await store.page("q", [], before, 7):
+        seen += [j.number for j in page]
+        before = page[-1].number
+    assert seen == list(range(100, 0, -1))
+    running = await store.page("q", [State.RUNNING], 50, 3)
+    assert [j.number for j in running] == [49, 46, 43]
+    both = await store.page("q", [State.RUNNING, State.FINISHED], None, 200)
+    assert {j.state for j in both} == {State.RUNNING, State.FINISHED}
+
+
+async def test_log_chunks_come_in_order_whatever_the_order_of_writing(writer: CommitWriter, store: Store) -> None:
+    for first in (20, 0, 10):
+        await writer.commit(commit(chunks=[chunk(1, first, [str(first + n) for n in range(10)])]))
+    assert [line.seq for line in await store.lines("q", job_id(1), 0, 100)] == list(range(30))
+    assert [line.seq for line in await store.lines("q", job_id(1), 15, 8)] == list(range(15, 23))
+    assert await store.chunk_heads("q", job_id(1)) == [
+        ChunkHead(0, 9, 10),
+        *(ChunkHead(n, n + 9, 20) for n in (10, 20)),
+    ]
+    await writer.commit(commit(drop_chunks=[("q", job_id(1), 10)]))
+    assert [line.seq for line in await store.lines("q", job_id(1), 5, 9)] == [5, 6, 7, 8, 9, 20, 21, 22, 23]
+
+
+async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
+    writer: CommitWriter, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [1] * 150 + [40] + [1] * 20 + [7] * 10
+    first, chunks = 0, []
+    for size in sizes:
+        chunks.append(chunk(1, first, [str(first + n) for n in range(size)]))
+        first += size + 3
+    await writer.commit(commit(chunks=[*chunks, chunk(2, 0, ["another job's"])]))
+    kept = [each.first + n for each, size in zip(chunks, sizes, strict=True) for n in range(size)]
+    for since in (0, 1, 2, 3, 599, kept[150], kept[160], kept[-1], kept[-1] + 1):
+        wanted = [seq for seq in kept if seq >= since]
+        for limit in (1, 5, 200, 1000):
+            assert [line.seq for line in await store.lines("q", job_id(1), since, limit)] == wanted[:limit]
+    for until in (0, 1, 4, kept[160], kept[-1], kept[-1] + 1, 10_000):
+        before: list[int] = []
+        at = until
+        while page := await store.lines_before("q", job_id(1), at, 11):
+            assert len(page) <= 11
+            before = [line.seq for line in page] + before
+            at = page[0].seq
+        assert before == [seq for seq in kept if seq < until]
+    monkeypatch.setattr(limits, "LOG_PAGE_BYTES", 35 * 20)
+    assert 20 <= len(await store.lines("q", job_id(1), 0, 1000)) <= 22
+    assert len(await store.lines_before("q", job_id(1), 10_000, 1000)) == 14
+
+
+async def test_numbers_as_large_as_the_wire_allows_are_stored(writer: CommitWriter, store: Store) -> None:
+    largest = 2**53 - 1
+    await writer.commit(
+        commit(
+            jobs=[row(job(largest, State.FINISHED, finished=largest))],
+            chunks=[LogChunk("q", job_id(1), largest, largest, 1, pack_lines([LogLine(largest, largest, 0, "x")]))],
+        )
+    )
+    assert (await store.unfinished("q")).number == largest
+    assert [line.seq for line in await store.lines("q", job_id(1), largest, 1)] == [largest]
+
+
+async def test_unfinished_is_all_that_a_queue_takes_up_again(writer: CommitWriter, store: Store) -> None:
+    await writer.commit(
+        commit(
+            jobs=[
+                row(job(4, State.QUEUED)),
+                row(job(2, State.RUNNING, attempt=1, log_next=99)),
+                row(job(3, State.RUNNING, attempt=2)),
+                row(job(1, State.FINISHED, attempt=1)),
+                row(job(9, State.FINISHED, attempt=1)),
+            ],
+            chunks=[chunk(2, 0, ["a", "b"]), chunk(2, 2, ["c"]), chunk(1, 0, ["z"] * 9)],
+        )
+    )
+    await writer.commit(commit(jobs=[row(job(50), "other")]))
+    found = await store.unfinished("q")
+    assert [j.number for j in found.jobs] == [2, 3, 4], "in the order of queueing"
+    assert [j.log_next for j in found.jobs] == [3, 0, 0], "a log goes on after what is stored of it"
+    assert (found.finished, found.number) == (2, 9)
+    nothing = await store.unfinished("unknown")
+    assert (nothing.jobs, nothing.finished, nothing.number) == ([], 0, 0)
+
+
+async def test_many_unfinished_jobs_are_all_found(writer: CommitWriter, store: Store) -> None:
+    count = 2 * 500 + 3
+    await writer.commit(
+        commit(
+            jobs=[row(job(n, State.RUNNING, attempt=1)) for n in range(count)],
+            chunks=[chunk(n, 0, ["x"]) for n in range(count)],
+        )
+    )
+    found = await store.unfinished("q")
+    assert len(found.jobs) == count
+    assert {j.log_next for j in found.jobs} == {1}
+    assert len(await store.jobs("q", [job_id(n) for n in range(count)])) == count
+
+
+async def test_queues_at_work_are_those_with_running_jobs(writer: CommitWriter, store: Store) -> None:
+    assert await store.queues_at_work() == []
+    for queue, state in (("a", State.RUNNING), ("b", State.QUEUED), ("c", State.FINISHED), ("d", State.RUNNING)):
+        await writer.commit(commit(jobs=[row(job(n, state), queue) for n in (1, 2)]))
+    assert sorted(await store.queues_at_work()) == ["a", "d"]
+
+
+async def test_anywhere_prefers_a_result_and_then_the_newest(writer: CommitWriter, store: Store) -> None:
+    assert await store.anywhere(job_id(1)) is None
+    for queue, state, finished in (
+        ("running", State.RUNNING, 0),
+        ("older", State.FINISHED, 10),
+        ("newer", State.FINISHED, 20),
+        ("queued", State.QUEUED, 0),
+    ):
+        await writer.commit(commit(jobs=[row(job(1, state, finished=finished), queue)]))
+    found = await store.anywhere(job_id(1))
+    assert found is not None
+    assert found[0] == "newer"
+
+
+async def test_webhooks_are_read_by_when_they_are_due(writer: CommitWriter, store: Store) -> None:
+    await writer.commit(
+        commit(webhooks=[webhook("c", 30), webhook("a", 10), webhook("b", 20, "slow:443"), webhook("d", 40)])
+    )
+    assert [w.id for w in await store.webhooks(3, [], [])] == ["a", "b", "c"]
+    assert [w.id for w in await store.webhooks(9, ["a"], ["slow:443"])] == ["c", "d"]
+    await writer.commit(commit(webhooks_later=[("a", 4, 35)], webhooks_done=["c"]))
+    left = await store.webhooks(9, [], [])
+    assert [(w.id, w.tries) for w in left] == [("b", 0), ("a", 4), ("d", 0)]
+    await writer.commit(commit(webhooks_done=["a"], webhooks_later=[("a", 5, 1)]))
+    assert [w.id for w in await store.webhooks(9, [], [])] == ["b", "d"], "a late retry brings nothing back"
+
+
+async def test_an_alias_is_written_once_and_never_changes_its_meaning(writer: CommitWriter, store: Store) -> None:
+    assert await store.unaliased("other") is None
+    await writer.commit(commit(aliases=[("other", "own")]))
+    await writer.commit(commit(aliases=[("other", "stranger"), ("more", "own")]))
+    assert [await store.unaliased(name) for name in ("other", "more", "own")] == ["own", "own", None]
+
+
+async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, writer: CommitWriter, store: Store) -> None:
+    broken: Any = WebhookRow("w", "q", None, "h", "u", b"", 0, 0, 0)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await writer.commit(commit(jobs=[row(job(1))], definitions=[(job_id(1), b"x")], webhooks=[broken]))
+    assert await store.jobs("q", [job_id(1)]) == []
+    await writer.commit(commit(jobs=[row(job(2))]))
+    assert len(await store.jobs("q", [job_id(2)])) == 1
+
+
+async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
+    engine: AsyncEngine, writer: CommitWriter, store: Store
+) -> None:
+    await writer.commit(commit(jobs=[row(job(1))]))
+    assert await store.queues_at_work() == []
+    async with engine.connect() as connection:
+        await connection.execute(text("UPDATE jobs SET state = 'Running'"))
+        async with asyncio.timeout(PATIENCE):
+            assert await store.queues_at_work() == []
+        await connection.commit()
+    assert await store.queues_at_work() == ["q"]
+
+
+# -------------------------------------------------------------------------------------------------------- journal
+
+
+@pytest.fixture
+async def committer(writer: CommitWriter, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GroupCommitter]:
+    monkeypatch.setattr("asman_server.storage.group_commit.RETRY_LAST", 0.2)
+    made = GroupCommitter(writer)
+    running = asyncio.ensure_future(made.run())
+    yield made
+    made.close()
+    async with asyncio.timeout(PATIENCE):
+        await running
+
+
+async def test_answers_come_after_the_commit_that_they_speak_of(committer: GroupCommitter, store: Store) -> None:
+    followers = Followers()
+    for n in range(1, 200):
+        made = job(n)
+        committer.changed(followers, made, first=True)
+        asked = Ask(committer, made)
+        if n % 20 == 0:
+            said = await asked.get()
+            assert isinstance(said, JobState)
+            assert len(await store.jobs("q", [made.id])) == 1
+            assert (made.id, made.rev) in followers.told
+
+
+async def test_what_changes_while_a_commit_is_written_is_in_the_next(committer: GroupCommitter, store: Store) -> None:
+    followers = Followers()
+    made = job(1)
+    for rev in range(1, 51):
+        made.rev = rev
+        committer.changed(followers, made, first=rev == 1)
+        await asyncio.sleep(0)
+    await Ask(committer, made).get()
+    assert (await store.jobs("q", [made.id]))[0].rev == 50
+    assert followers.told[-1] == (made.id, 50)
+    assert len(followers.told) < 50, "ten changes are one write"

@@ -1,0 +1,172 @@
+"""Frames written past ASGI, and the bounds on who stalls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+from websockets.typing import Subprotocol
+
+from asman_server import main
+from asman_server.config import HubConfig
+from asman_server.delivery import transport
+from asman_server.delivery.transport import framed
+from asman_server.main import HubServer
+from asman_server.sessions import session
+from asman_shared.errors import CloseCode
+
+PATIENCE = 30
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65_535, 65_536, 65_537, 300_000])
+@pytest.mark.parametrize("text", [False, True])
+def test_frames_of_every_size_are_read_by_websockets_own_parser(size: int, text: bool) -> None:
+    reader = StreamReader()
+    reader.feed_data(framed(b"x" * size, text=text))
+    parsing: Generator[None, None, Frame] = Frame.parse(reader.read_exact, mask=False)
+    with pytest.raises(StopIteration) as done:
+        while True:
+            next(parsing)
+    frame: Frame = done.value.value
+    assert frame.opcode is (Opcode.TEXT if text else Opcode.BINARY)
+    assert frame.fin
+    assert bytes(frame.data) == b"x" * size
+    assert len(reader.buffer) == 0
+
+
+@asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[HubServer]:
+    """A hub in this process, so that its time limits can be made short."""
+    server = HubServer(HubConfig(port=0, data_dir=folder / "data", shutdown_timeout=1))
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def gone(server: HubServer) -> None:
+    """Waits until no connection is left."""
+    async with asyncio.timeout(PATIENCE):
+        while server._server.server_state.connections:
+            await asyncio.sleep(0.01)
+
+
+def address(server: HubServer) -> str:
+    return server.address.replace("http", "ws") + "/q/q/client"
+
+
+@asynccontextmanager
+async def deaf(server: HubServer) -> AsyncIterator[socket.socket]:
+    """A client that reads the answer to its handshake and nothing after it."""
+    with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        made.settimeout(PATIENCE)
+        await asyncio.to_thread(made.connect, ("127.0.0.1", server._port))
+        made.sendall(
+            b"GET /q/q/client HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Protocol: asman.v1.json\r\n\r\n"
+        )
+        assert b" 101 " in await asyncio.to_thread(made.recv, 1024)
+        yield made
+
+
+def say(connection: socket.socket, *messages: Any) -> None:
+    payload = json.dumps(messages).encode()
+    size = len(payload)
+    head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    connection.sendall(head + b"\0\0\0\0" + payload)
+
+
+async def test_a_reader_that_never_reads_is_cut_off_when_it_was_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.2)
+    async with served(tmp_path) as server, deaf(server) as client:
+        say(client, {"type": "hello"})
+        registry = server.hub.registry
+        async with asyncio.timeout(PATIENCE):
+            while "q" not in registry.queues or not registry.queues["q"].connections:
+                await asyncio.sleep(0.01)
+            asked = {"type": "put_blobs", "ref": 1, "blobs": [["0" * 64, 1]] * 600}
+            with contextlib.suppress(ConnectionError):
+                while server.hub.services.flusher.overflows == 0:
+                    await asyncio.to_thread(client.sendall, _frame([asked] * 8))
+        assert server.hub.services.flusher.overflows == 1
+        await gone(server)
+        assert registry.queues == {}, "its session goes with it"
+
+
+def _frame(messages: list[Any]) -> bytes:
+    payload = json.dumps(messages).encode()
+    return b"\x81\xff" + len(payload).to_bytes(8, "big") + b"\0\0\0\0" + payload
+
+
+async def test_half_open_connections_are_found_by_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.2)
+    async with served(tmp_path) as server, deaf(server) as client:
+        say(client, {"type": "hello"})
+        async with asyncio.timeout(PATIENCE):
+            while not server._server.server_state.connections:
+                await asyncio.sleep(0.01)
+        await gone(server)
+
+
+async def test_no_hello_in_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "HELLO_TIMEOUT", 0.1)
+    async with served(tmp_path) as server:
+        async with connect(address(server), subprotocols=[Subprotocol("asman.v1.json")]) as client:
+            async with asyncio.timeout(PATIENCE):
+                await client.wait_closed()
+        assert client.close_code == CloseCode.HELLO_TIMEOUT
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: hu"])
+async def test_a_request_that_is_never_finished_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(transport, "HEAD_SECONDS", 0.2)
+    async with served(tmp_path) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
+        writer.write(said)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        await gone(server)
+        writer.close()
+
+
+async def test_a_second_request_on_the_same_connection_has_a_bound_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "HEAD_SECONDS", 0.5)
+    async with served(tmp_path) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
+        async with asyncio.timeout(PATIENCE):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            writer.write(b"GET /healthz HTTP/1.1\r\nHo")
+            rest = await reader.read()
+        assert b"408 Request Timeout" in rest
+        writer.close()
+
+
+async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
+        writer.write(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+        await gone(server)
+        writer.close()

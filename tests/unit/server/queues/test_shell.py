@@ -1,0 +1,103 @@
+"""Whoever follows a job is told how it ended, whatever else it asks for meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from asman_server.clock import wall_clock
+from asman_server.core import QueuePolicy
+from asman_server.core import events as ev
+from asman_server.queues.shell import QueueShell
+from asman_server.reply_to import ReplyTo
+from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.reader import Store
+from asman_server.storage.sql_writer import SqlWriter
+from asman_shared.definition import Definition
+from asman_shared.encoded import EncodedMessage
+from asman_shared.identity import job_id
+from asman_shared.messages import Accepted, JobState, Message, Outcome, Register, Submit
+from asman_shared.states import Reason
+
+PATIENCE = 20
+WORKER = "worker-000000000"
+MADE = Definition(image="a", command="b")
+JOB = job_id(MADE)
+
+
+class Follower:
+    """A client that keeps what it is told of the jobs that it follows."""
+
+    def __init__(self) -> None:
+        self.states: list[JobState] = []
+
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
+        self.states.append(state)
+
+    def announce(self, encoded: EncodedMessage) -> None: ...
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
+    """A queue whose journal writes only when `written` is called."""
+    engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
+    await migrate(engine)
+    made = QueueShell("q", GroupCommitter(SqlWriter(engine)), Store(engine), wall_clock, QueuePolicy())
+    await made.load()
+    yield made
+    await made.close()
+    await engine.dispose()
+
+
+async def written(shell: QueueShell) -> None:
+    """Makes everything durable and tells it."""
+    writing = asyncio.get_running_loop().create_task(shell._committer.run())
+    async with asyncio.timeout(PATIENCE):
+        await shell._committer.written()
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+async def submit(shell: QueueShell, follower: Follower, *, follow: bool = True) -> list[Message]:
+    told: list[Message] = []
+    await shell.submit(Submit(ref=1, definition=MADE, follow=follow), ReplyTo(1, told.append), follower)
+    return told
+
+
+async def test_a_job_that_is_submitted_again_between_its_end_and_the_commit_still_tells_its_end(
+    shell: QueueShell,
+) -> None:
+    follower = Follower()
+    await submit(shell, follower)
+    shell.apply(ev.WorkerJoined(1, Register(incarnation=WORKER, name="w", cpus=1)))
+    await written(shell)
+    shell.apply(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)))
+    told = await submit(shell, follower)
+    await written(shell)
+    (answer,) = told
+    assert isinstance(answer, Accepted)
+    assert answer.answer == "cached"
+    verdict = follower.states[-1].verdict
+    assert verdict is not None
+    assert verdict.reason is Reason.SUCCESS
+
+
+async def test_whoever_is_answered_with_a_cached_result_follows_nothing(shell: QueueShell) -> None:
+    first, second = Follower(), Follower()
+    await submit(shell, first)
+    shell.apply(ev.WorkerJoined(1, Register(incarnation=WORKER, name="w", cpus=1)))
+    shell.apply(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)))
+    await submit(shell, second)
+    assert list(shell.fanout.followers[JOB]) == [first]
+    await written(shell)
+    assert shell.fanout.followers == {}
+    assert second.states == []
+
+
+async def test_a_submitter_that_does_not_want_to_follow_does_not(shell: QueueShell) -> None:
+    await submit(shell, Follower(), follow=False)
+    assert shell.fanout.followers == {}

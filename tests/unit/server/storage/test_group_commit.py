@@ -1,0 +1,458 @@
+"""The journal with a ledger that does as it is told: what is said when, and what survives a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from asman_server.core import Job
+from asman_server.storage import group_commit as module
+from asman_server.storage.blob_changes import DropBlob, UseBlob
+from asman_server.storage.commit import Commit
+from asman_server.storage.group_commit import Batch, GroupCommitter
+from asman_shared.definition import DataRef
+from asman_shared.errors import AsmanError, Unavailable
+from asman_shared.messages import JobState, OutputFile, Result
+from asman_shared.states import State
+from tests.support.rows import PATIENCE, Ask, Followers, chunk, job, job_id, webhook
+
+
+class ScriptedLedger:
+    """Each commit waits until the test says how it goes."""
+
+    def __init__(self) -> None:
+        self.begun: asyncio.Queue[Commit] = asyncio.Queue()
+        self._ends: asyncio.Queue[str | None] = asyncio.Queue()
+        self.written: list[Commit] = []
+
+    async def commit(self, commit: Commit) -> None:
+        self.begun.put_nowait(commit)
+        error = await self._ends.get()
+        if error is not None:
+            raise Unavailable(error)
+        self.written.append(commit)
+
+    async def next(self) -> Commit:
+        async with asyncio.timeout(PATIENCE):
+            return await self.begun.get()
+
+    def succeed(self) -> None:
+        self._ends.put_nowait(None)
+
+    def fail(self, why: str = "the disk is full") -> None:
+        self._ends.put_nowait(why)
+
+
+class Harness:
+    """A running journal with what is around it."""
+
+    def __init__(self) -> None:
+        self.writer = ScriptedLedger()
+        self.committer = GroupCommitter(self.writer)
+        self.followers = Followers()
+
+    def change(self, made: Job, *, first: bool = False) -> None:
+        made.rev += 1
+        self.committer.changed(self.followers, made, first=first)
+
+    async def quiet(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while self.committer.busy:
+                await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST", 0.0)
+
+
+@asynccontextmanager
+async def open_harness() -> AsyncIterator[Harness]:
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    try:
+        yield harness
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def states(commit: Commit) -> dict[str, tuple[str, int]]:
+    decoded = [(row, msgspec.msgpack.decode(row.record, type=Job)) for row in commit.jobs]
+    return {row.id: (row.state, made.rev) for row, made in decoded}
+
+
+async def test_nothing_is_said_before_its_commit_and_answers_come_before_changes() -> None:
+    async with open_harness() as harness:
+        told: list[str] = []
+        made = job(1)
+        harness.change(made, first=True)
+        harness.committer.answer("q", made, lambda state: told.append(f"answer {state.rev}"), None)
+        harness.followers.publish = lambda changes: told.extend(f"change {s.rev} {f}" for s, f in changes)  # type: ignore[method-assign]
+        await harness.writer.next()
+        assert told == []
+        assert harness.committer.busy
+        assert harness.committer.holds("q")
+        harness.writer.succeed()
+        await harness.quiet()
+        assert told == ["answer 1", "change 1 True"]
+        assert not harness.committer.holds("q")
+
+
+async def test_a_job_that_changes_often_is_written_once_with_its_newest_state() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.change(made, first=True)
+        harness.change(made)
+        made.state = State.RUNNING
+        harness.change(made)
+        assert states(await harness.writer.next()) == {made.id: ("Running", 3)}
+        harness.writer.succeed()
+        await harness.quiet()
+        assert harness.followers.told == [(made.id, 3)]
+
+
+async def test_an_answer_tells_the_state_that_was_committed_with_it() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.change(made)
+        ask = Ask(harness.committer, made)
+        await harness.writer.next()
+        made.state = State.RUNNING
+        harness.change(made)
+        harness.writer.succeed()
+        answer = await ask.get()
+        assert isinstance(answer, JobState)
+        assert (answer.state, answer.rev) == (State.QUEUED, 1)
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
+
+
+async def test_answers_that_need_no_write_come_in_their_place_without_a_commit() -> None:
+    async with open_harness() as harness:
+        answer = await Ask(harness.committer, job(1)).get()
+        assert isinstance(answer, JobState)
+        assert harness.writer.written == []
+
+
+async def test_a_failed_commit_refuses_answers_and_keeps_the_rest() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        said: list[JobState] = []
+        harness.change(made)
+        harness.committer.answer("q", made, said.append, None)
+        ask = Ask(harness.committer, made)
+        await harness.writer.next()
+        harness.writer.fail()
+        refused = await ask.get()
+        assert isinstance(refused, Unavailable)
+        assert refused.retry
+        assert "the disk is full" in refused.message
+        assert harness.committer.failing == "the disk is full"
+        assert said == []
+        assert harness.committer.holds("q")
+        assert states(await harness.writer.next()) == {made.id: ("Queued", 1)}
+        harness.writer.fail()
+        await harness.writer.next()
+        assert said == []
+        assert harness.followers.told == []
+        harness.writer.succeed()
+        await harness.quiet()
+        assert harness.committer.failing is None
+        assert [state.rev for state in said] == [1]
+        assert harness.followers.told == [(made.id, 1)]
+
+
+async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wins() -> None:
+    async with open_harness() as harness:
+        one, two = job(1), job(2)
+        harness.change(one, first=True)
+        harness.committer.define(one.id, b"one", [])
+        harness.committer.result("q", one.id, Result(worker="old"))
+        await harness.writer.next()
+        one.state = State.RUNNING
+        harness.change(one)
+        harness.change(two)
+        harness.committer.result("q", one.id, Result(worker="new"))
+        harness.writer.fail()
+        commit = await harness.writer.next()
+        assert states(commit) == {one.id: ("Running", 2), two.id: ("Queued", 1)}
+        assert commit.definitions == [(one.id, b"one")]
+        assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in commit.results] == ["new"]
+        harness.writer.succeed()
+        await harness.quiet()
+
+
+async def test_changes_of_blobs_are_written_in_their_order_and_told_when_they_are_durable() -> None:
+    async with open_harness() as harness:
+        first = asyncio.ensure_future(harness.committer.blobs(UseBlob("a", 1), DropBlob("a", "place", 2)))
+        commit = await harness.writer.next()
+        assert commit.blobs == [UseBlob("a", 1), DropBlob("a", "place", 2)]
+        assert not first.done()
+        second = asyncio.ensure_future(harness.committer.blobs(UseBlob("b", 3)))
+        await asyncio.sleep(0)
+        harness.writer.fail()
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await first
+        commit = await harness.writer.next()
+        assert commit.blobs == [UseBlob("a", 1), DropBlob("a", "place", 2), UseBlob("b", 3)]
+        harness.writer.succeed()
+        await second
+        await harness.committer.blobs()
+        await harness.quiet()
+
+
+async def test_which_blobs_are_named_is_written_with_what_names_them() -> None:
+    async with open_harness() as harness:
+        made, key = job(1), job_id(7)
+        outputs = {"x": OutputFile(DataRef(key, "key"), 1, key)}
+        harness.change(made, first=True)
+        harness.committer.define(made.id, b"body", [key])
+        harness.committer.result("q", made.id, Result(outputs=outputs))
+        commit = await harness.writer.next()
+        assert commit.definition_blobs == [(made.id, key)]
+        assert commit.result_blobs == [("q", made.id, key)]
+        harness.committer.forget(harness.followers, made)
+        harness.writer.fail()
+        commit = await harness.writer.next()
+        assert commit.result_blobs == []
+        harness.writer.succeed()
+        await harness.quiet()
+
+
+async def test_the_first_change_of_a_run_is_still_the_first_after_a_failure() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        firsts: list[bool] = []
+        harness.followers.publish = lambda changes: firsts.extend(first for _, first in changes)  # type: ignore[method-assign]
+        harness.change(made, first=True)
+        await harness.writer.next()
+        harness.change(made)
+        harness.writer.fail()
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
+        assert firsts == [True]
+
+
+async def test_a_job_that_is_forgotten_takes_all_that_waits_for_it_along() -> None:
+    async with open_harness() as harness:
+        made, other = job(1), job(2)
+        harness.change(made)
+        harness.change(other)
+        harness.committer.result("q", made.id, Result())
+        done: list[int] = []
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
+        harness.committer.lines(chunk(2, 0, ["b"]), lambda: done.append(2))
+        harness.committer.drop_lines("q", made.id, 0)
+        made.state = State.REMOVED
+        harness.committer.forget(harness.followers, made)
+        commit = await harness.writer.next()
+        assert commit.forget == [("q", made.id)]
+        assert list(states(commit)) == [other.id]
+        assert (commit.results, commit.drop_chunks) == ([], [])
+        assert [one.job for one in commit.chunks] == [other.id]
+        harness.writer.succeed()
+        await harness.quiet()
+        assert done == [1, 2], "nobody waits for lines that went with their job"
+        assert harness.followers.told[0][0] == made.id
+
+
+async def test_a_job_that_is_forgotten_and_made_anew_is_there_after_either_order_of_failures() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.change(made)
+        await harness.writer.next()
+        harness.committer.forget(harness.followers, made)
+        again = job(1)
+        again.number = 9
+        harness.change(again, first=True)
+        harness.writer.fail()
+        commit = await harness.writer.next()
+        assert commit.forget == [("q", made.id)]
+        assert [row.number for row in commit.jobs] == [9]
+        harness.writer.succeed()
+        await harness.quiet()
+
+
+async def test_a_removal_wins_over_what_failed_before_it() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.change(made)
+        harness.committer.result("q", made.id, Result())
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: None)
+        harness.committer.drop_lines("q", made.id, 7)
+        await harness.writer.next()
+        harness.committer.forget(harness.followers, made)
+        harness.writer.fail()
+        commit = await harness.writer.next()
+        assert commit.forget == [("q", made.id)]
+        assert (commit.jobs, commit.results, commit.chunks, commit.drop_chunks) == ([], [], [], [])
+        harness.writer.succeed()
+        await harness.quiet()
+
+
+async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() -> None:
+    async with open_harness() as harness:
+        done: list[str] = []
+        harness.committer.lines(chunk(1, 0, ["old"]), lambda: done.append("old"))
+        harness.committer.drop_lines("q", job_id(1), 0)
+        harness.committer.clear_log("q", job_id(1))
+        harness.committer.lines(chunk(1, 5, ["new"]), lambda: done.append("new"))
+        commit = await harness.writer.next()
+        assert commit.clear == [("q", job_id(1))]
+        assert [one.first for one in commit.chunks] == [5]
+        assert commit.drop_chunks == []
+        harness.committer.lines(chunk(1, 6, ["newer"]), lambda: done.append("newer"))
+        harness.committer.drop_lines("q", job_id(1), 5)
+        harness.writer.fail()
+        commit = await harness.writer.next()
+        assert [one.first for one in commit.chunks] == [5, 6]
+        assert commit.drop_chunks == [("q", job_id(1), 5)]
+        assert commit.clear == [("q", job_id(1))]
+        harness.writer.succeed()
+        await harness.quiet()
+        assert done == ["old", "new", "newer"]
+
+
+async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> None:
+    async with open_harness() as harness:
+        done: list[int] = []
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
+        await harness.writer.next()
+        harness.committer.lines(chunk(1, 0, ["a", "b"]), lambda: done.append(2))
+        harness.committer.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
+        harness.writer.fail()
+        commit = await harness.writer.next()
+        assert [(one.first, one.last) for one in commit.chunks] == [(0, 2)]
+        harness.writer.succeed()
+        await harness.quiet()
+        assert done == [1, 2, 3]
+
+
+async def test_webhooks_are_written_and_told_once() -> None:
+    async with open_harness() as harness:
+        woken: list[int] = []
+        done: list[str] = []
+        harness.committer.on_webhooks = lambda: woken.append(1)
+        row = webhook("a")
+        harness.committer.webhook(row)
+        harness.committer.webhook_later(webhook("b"), 2, 99, lambda: done.append("b"))
+        harness.committer.webhook_done(webhook("c"), lambda: done.append("c"))
+        commit = await harness.writer.next()
+        assert (commit.webhooks, commit.webhooks_later, commit.webhooks_done) == ([row], [("b", 2, 99)], ["c"])
+        harness.writer.fail()
+        await harness.writer.next()
+        assert (woken, done) == ([], [])
+        harness.writer.succeed()
+        await harness.quiet()
+        assert (woken, done) == ([1], ["b", "c"])
+
+
+async def test_close_writes_what_is_left() -> None:
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    harness.change(job(1))
+    harness.committer.close()
+    await harness.writer.next()
+    harness.change(job(2))
+    harness.writer.succeed()
+    commit = await harness.writer.next()
+    assert list(states(commit)) == [job_id(2)]
+    harness.writer.succeed()
+    async with asyncio.timeout(PATIENCE):
+        await running
+
+
+async def test_close_does_not_wait_for_a_database_that_is_away() -> None:
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    ask = Ask(harness.committer, job(1))
+    harness.change(job(1))
+    harness.committer.close()
+    await harness.writer.next()
+    harness.writer.fail()
+    async with asyncio.timeout(PATIENCE):
+        await running
+    assert isinstance(await ask.get(), AsmanError)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "wanted"),
+    [
+        ({}, {"dirty": 1}, {"dirty": 1}),
+        ({"dirty": 1}, {}, {"dirty": 1}),
+        ({"forget": 1}, {"dirty": 1}, {"dirty": 1, "forget": 1}),
+        ({"dirty": 1}, {"forget": 1}, {"dirty": 0, "forget": 1}),
+        ({"forget": 1}, {"forget": 1}, {"dirty": 0, "forget": 1}),
+    ],
+)
+def test_absorb(older: dict[str, int], newer: dict[str, int], wanted: dict[str, int]) -> None:
+    def batch(of: dict[str, int]) -> Batch:
+        made = Batch()
+        publisher: Any = Followers()
+        if of.get("dirty"):
+            made.dirty["q", job_id(1)] = (publisher, job(1), False)
+        if of.get("forget"):
+            made.forget["q", job_id(1)] = (publisher, job(1))
+        return made
+
+    whole = batch(older)
+    whole.absorb(batch(newer))
+    assert {"dirty": len(whole.dirty), "forget": len(whole.forget)} == {"dirty": 0, "forget": 0} | wanted
+
+
+async def test_the_end_of_a_job_that_is_likely_at_once_shares_the_commit_of_its_submission() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.change(made, first=True)
+        harness.committer.patient()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert harness.writer.begun.empty()
+        made.state = State.FINISHED
+        harness.change(made)
+        assert states(await harness.writer.next()) == {made.id: (State.FINISHED, 2)}
+        harness.writer.succeed()
+        await harness.quiet()
+        assert harness.followers.told == [(made.id, 2)]
+
+
+async def test_an_end_that_does_not_come_is_not_waited_for() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.change(made, first=True)
+        harness.committer.patient()
+        assert states(await harness.writer.next()) == {made.id: (State.QUEUED, 1)}
+        harness.writer.succeed()
+        await harness.quiet()
+
+
+async def test_a_commit_of_several_jobs_waits_for_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
+    async with open_harness() as harness:
+        harness.change(job(1), first=True)
+        harness.change(job(2), first=True)
+        harness.committer.patient()
+        assert len((await harness.writer.next()).jobs) == 2
+
+
+async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    harness.change(job(1), first=True)
+    harness.committer.patient()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    harness.committer.close()
+    await harness.writer.next()
+    harness.writer.succeed()
+    async with asyncio.timeout(PATIENCE):
+        await running

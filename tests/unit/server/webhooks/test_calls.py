@@ -1,0 +1,134 @@
+"""What a submission may ask for, what is written for a call, and how it is signed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from asman_server.core import Job
+from asman_server.core.callbacks import Call
+from asman_server.core.effects import CallWebhook
+from asman_server.webhooks.calls import calls_of, host_of, row_of
+from asman_server.webhooks.signing import signature, webhook_key
+from asman_shared.errors import BadRequest, TooLarge
+from asman_shared.messages import Callback, Callbacks, Submit, Summary
+from asman_shared.states import Reason
+
+JOB = Job(id="a" * 64, number=1, summary=Summary())
+
+
+def test_a_submit_without_callbacks_asks_for_nothing() -> None:
+    assert calls_of(None) is None
+
+
+def test_payloads_are_kept_as_json() -> None:
+    calls = calls_of(
+        Callbacks(
+            queued=Callback("https://x.example/a?b=1", {"ü": [1, None, 2.5]}), finished=Callback("http://x.example:81")
+        )
+    )
+    assert calls is not None
+    assert calls.queued == Call("https://x.example/a?b=1", '{"ü":[1,null,2.5]}'.encode())
+    assert calls.finished == Call("http://x.example:81", b"")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hooks.example",
+        "ftp://x.example/",
+        "file:///etc/passwd",
+        "https://",
+        "https:///path",
+        "https://x.example:99999/",
+        "https://[::1/",
+        "https://x.example/a b",
+        "https://x.example/\x00",
+        "https://x.example\\@y.example/",
+        "https://ex\u00e4mple.org/",
+        f"https://{'x' * 254}/",
+        f"https://x.example/{'x' * 2048}",
+        "http://localhost:3000/",
+        "http://127.0.0.1/",
+        "http://[::1]/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://10.0.0.1/",
+    ],
+)
+@pytest.mark.parametrize("event", ["queued", "finished"])
+def test_a_bad_url_is_refused_and_named(url: str, event: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        calls_of(Callbacks(**{event: Callback(url)}))
+    assert caught.value.field == f"callbacks.{event}.url"
+
+
+def test_private_addresses_are_taken_where_the_operator_allows_them() -> None:
+    for url in ("http://localhost:3000/", "http://127.0.0.1/", "http://[fd00::1]:8080/"):
+        assert calls_of(Callbacks(finished=Callback(url)), allow_private=True) is not None
+
+
+@pytest.mark.parametrize("payload", [b"bytes", float("nan"), {"a": {1, 2}}, "\ud800"])
+def test_a_payload_that_is_not_json_is_refused(payload: Any) -> None:
+    with pytest.raises(BadRequest) as caught:
+        calls_of(Callbacks(queued=Callback("https://x.example/", payload)))
+    assert caught.value.field == "callbacks.queued.payload"
+
+
+def test_a_payload_has_a_bound() -> None:
+    assert calls_of(Callbacks(queued=Callback("https://x.example/", "x" * (16 * 1024 - 2))))
+    with pytest.raises(TooLarge) as caught:
+        calls_of(Callbacks(queued=Callback("https://x.example/", "x" * (16 * 1024 - 1))))
+    assert caught.value.field == "callbacks.queued.payload"
+
+
+def test_a_misspelt_callback_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="finish"):
+        msgspec.convert(
+            {"ref": 1, "definition": {}, "callbacks": {"finish": {"url": "https://x.example"}}}, Submit, strict=True
+        )
+
+
+def test_the_body_of_queued() -> None:
+    row = row_of("the-queue", CallWebhook("queued", JOB, "ns", Call("https://x.example/", b'{"n":[1]}')), 5000)
+    assert json.loads(row.body) == {"jobId": JOB.id, "queue": "the-queue", "namespace": "ns", "config": {"n": [1]}}
+    assert (row.created, row.due, row.tries, row.event) == (5000, 5000, 0, "queued")
+    assert row.id != row_of("the-queue", CallWebhook("queued", JOB, "ns", Call("https://x.example/")), 5000).id
+
+
+def test_the_body_of_finished() -> None:
+    row = row_of("q", CallWebhook("finished", JOB, "_", Call("https://x.example/"), Reason.OUT_OF_MEMORY), 5000)
+    assert json.loads(row.body) == {
+        "jobId": JOB.id,
+        "queue": "q",
+        "namespace": "_",
+        "config": {},
+        "state": "Finished",
+        "reason": "OutOfMemory",
+    }
+
+
+def test_hosts_are_counted_with_their_port() -> None:
+    assert host_of("https://User:pw@X.example/a") == "x.example:443"
+    assert host_of("http://x.example/") == "x.example:80"
+    assert host_of("http://[2001:4860::1]:8080/") == "2001:4860::1:8080"
+
+
+def test_each_queue_has_its_own_key_and_each_hub_its_own_keys() -> None:
+    keys = {webhook_key(secret, queue) for secret in (b"one", b"two") for queue in ("a", "b")}
+    assert len(keys) == 4
+    assert all(len(key) == 64 for key in keys)
+    assert webhook_key(b"one", "a") == webhook_key(b"one", "a")
+
+
+def test_a_receiver_can_check_the_signature_with_plain_hmac() -> None:
+    body = b'{"jobId":"x"}'
+    header = signature("00ff", 1_700_000_000, body)
+    fields = dict(part.split("=", 1) for part in header.split(","))
+    expected = hmac.new(b"00ff", fields["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert fields == {"t": "1700000000", "v1": expected}

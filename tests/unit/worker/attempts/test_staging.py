@@ -1,0 +1,312 @@
+"""Bytes to and from the hub's store, and files that stay in their folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from asman_shared.definition import DataRef, Definition, Shape
+from asman_shared.errors import BadDefinition, ExecutionError
+from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, PutBlobs
+from asman_shared.states import Phase
+from asman_shared.transfer import Blob, RetryPolicy
+from asman_shared.transfer.http import AT_ONCE
+from asman_worker.attempts.outputs import Collector
+from asman_worker.attempts.staging import Stager
+from asman_worker.execution.folders import JobFolder, resolve, sweep
+from asman_worker.execution.interface import AttemptSpec
+from asman_worker.files.blobs import Blobs
+from asman_worker.hub_link.target import QueueTarget
+from tests.unit.worker.fake_hub import FakeHub, job
+
+
+class Locator:
+    """Asks the hub without a socket."""
+
+    def __init__(self, hub: FakeHub) -> None:
+        self.hub = hub
+
+    async def registered(self) -> None:
+        pass
+
+    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
+        answer = self.hub.reply(PutBlobs(1, blobs))
+        assert isinstance(answer, BlobTickets)
+        return answer
+
+    async def get_blobs(self, keys: list[str]) -> BlobLinks:
+        answer = self.hub.reply(GetBlobs(1, keys))
+        assert isinstance(answer, BlobLinks)
+        return answer
+
+
+class ThrottledProgress:
+    """Hears what is reported."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[Phase, str]] = []
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
+        self.phases.append((phase, unit))
+
+
+@pytest.fixture
+async def blobs(hub: FakeHub) -> Any:
+    made = Blobs(
+        Locator(hub),
+        QueueTarget.parse(hub.url),
+        allowed=["127.0.0.1"],
+        reading=RetryPolicy(tries=3, most=0.001),
+        sending=RetryPolicy(tries=None, most=0.001),
+    )
+    yield made
+    await made.close()
+
+
+def spec(tmp_path: Path, **fields: Any) -> AttemptSpec:
+    folder = JobFolder.of(tmp_path / "jobs", job("a"), 1)
+    return AttemptSpec(job("a"), 1, Definition(**fields), Shape(), folder, tmp_path / "cache")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "", ".", "..", "a\0b", "x" * 300, "a/" * 600 + "b", "a\nb"],
+)
+async def test_a_name_that_would_escape_is_refused(blobs: Blobs, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadDefinition):
+        await Stager(blobs, most=100).stage(spec(tmp_path, inputs={name: DataRef("x")}))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_link_on_the_way_is_not_gone_through(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    with pytest.raises(BadDefinition):
+        resolve(tmp_path / "in", "link/x", field="inputs")
+    with pytest.raises(BadDefinition):
+        resolve(tmp_path / "in", "link", field="inputs")
+
+
+async def test_config_files_with_an_absolute_path_are_mounted_and_never_on_the_host(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    made = spec(
+        tmp_path,
+        config_files={
+            "/etc/app/x.conf": DataRef("one"),
+            "/inputs/y": DataRef("two"),
+            "z": DataRef({"k": 1}, "json"),
+        },
+    )
+    mounts = await Stager(blobs, most=100).stage(made)
+    assert list(mounts) == ["/etc/app/x.conf"]
+    assert mounts["/etc/app/x.conf"].read_bytes() == b"one"
+    assert made.folder.config in mounts["/etc/app/x.conf"].parents
+    assert files(made.folder.inputs) == {"y": b"two", "z": b'{"k":1}'}
+
+
+async def test_what_an_earlier_attempt_left_is_gone(blobs: Blobs, tmp_path: Path) -> None:
+    made = spec(tmp_path, inputs={"x": DataRef("new")})
+    made.folder.outputs.mkdir(parents=True)
+    (made.folder.outputs / "stale").write_text("old")
+    (made.folder.outputs / "locked").mkdir(mode=0)
+    made.folder.outputs.chmod(0o500)
+    await Stager(blobs, most=100).stage(made)
+    assert files(made.folder.root) == {"inputs/x": b"new"}
+
+
+async def test_bytes_are_verified_by_their_name(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    sha = hub.store(b"right")
+    hub.blobs[sha] = b"wrong"
+    made = spec(tmp_path, inputs={"x": DataRef(sha, "key")})
+    with pytest.raises(ExecutionError, match="the input 'x' can't be read: the bytes that came"):
+        await Stager(blobs, most=100).stage(made)
+    assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_an_input_over_the_limit_is_refused_and_leaves_nothing(
+    hub: FakeHub, blobs: Blobs, tmp_path: Path
+) -> None:
+    sha = hub.store(b"x" * 101)
+    made = spec(tmp_path, inputs={"x": DataRef(f"{hub.base}/blobs/{sha}", "url")})
+    with pytest.raises(ExecutionError, match="may have 100 B"):
+        await Stager(blobs, most=100).stage(made)
+    assert list(made.folder.root.glob("arriving*")) == []
+
+
+@pytest.mark.parametrize(
+    ("ref", "sentence"),
+    [
+        (lambda hub: DataRef(job("none"), "key"), "is not stored on the hub"),
+        (lambda hub: DataRef(f"{hub.base}/blobs/{job('none')}", "url"), "the input 'x' can't be read: .* 404"),
+        (lambda hub: DataRef("AAA", "base64"), "the input 'x' is not base64"),
+        (lambda hub: DataRef("http://169.254.169.254/latest/meta-data", "url"), "not fetched"),
+        (lambda hub: DataRef("http://[fe80::1]/x", "url"), "not fetched"),
+    ],
+)
+async def test_what_can_not_be_had_is_named(
+    hub: FakeHub, blobs: Blobs, tmp_path: Path, ref: Callable[[FakeHub], DataRef], sentence: str
+) -> None:
+    with pytest.raises(ExecutionError, match=sentence) as error:
+        await Stager(blobs, most=100).stage(spec(tmp_path, inputs={"x": ref(hub)}))
+    assert error.value.fault == "job"
+
+
+async def test_a_redirect_to_the_metadata_service_is_not_followed(blobs: Blobs, tmp_path: Path) -> None:
+    async def away(request: web.Request) -> web.Response:
+        raise web.HTTPFound("http://169.254.169.254/latest")
+
+    app = web.Application()
+    app.router.add_get("/", away)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        with pytest.raises(ExecutionError, match="not fetched"):
+            await blobs.fetch(url, tmp_path / "x", most=100)
+    finally:
+        await runner.cleanup()
+
+
+async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
+    hub: FakeHub, blobs: Blobs, tmp_path: Path
+) -> None:
+    hub.store(b"there")
+    hub.refuse_puts = 2
+    contents = [b"there", b"new", b"", b"new", b"x" * 3_000_000]
+    made = []
+    for number, content in enumerate(contents):
+        path = tmp_path / str(number)
+        path.write_bytes(content)
+        made.append(Blob(hashlib.sha256(content).hexdigest(), len(content), partial(os.open, path, os.O_RDONLY)))
+    done: list[int] = []
+    there: list[int] = []
+    sent = await blobs.send(made, done.append, there.append)
+    assert {hashlib.sha256(content).hexdigest() for content in contents} == set(hub.blobs)
+    assert hub.puts == 5
+    assert sum(done) == sent == len(b"new") + 3_000_000
+    assert there == [len(b"there")]
+
+
+async def test_a_store_that_is_away_is_waited_for_with_the_result(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"result")
+    hub.refuse_puts = 50
+    result = await Collector(blobs, most=100).collect(tmp_path, ThrottledProgress())
+    assert hub.blobs[result.outputs["x"].sha256] == b"result"
+    assert hub.puts == 51
+
+
+async def test_an_expired_link_is_replaced_and_a_broken_download_goes_on(
+    hub: FakeHub, blobs: Blobs, tmp_path: Path
+) -> None:
+    data = os.urandom(300_000)
+    sha = hub.store(data)
+    hub.get_statuses = [403, 503]
+    hub.cut_gets = 1
+    made = spec(tmp_path, inputs={"x": DataRef(sha, "key")})
+    await Stager(blobs, most=10**6).stage(made)
+    assert files(made.folder.root) == {"inputs/x": data}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "cut", "kind", "sentence", "fault"),
+    [
+        ([403] * 9, 0, "key", "HTTP status 403", "job"),
+        ([403], 0, "url", r"HTTP status 403 \(said the store\)", "job"),
+        ([500] * 9, 0, "key", "HTTP status 500", "hub"),
+        ([], 9, "key", "the download broke off", "hub"),
+        ([], 9, "url", "the download broke off", "job"),
+    ],
+)
+async def test_a_download_that_fails_for_good_names_its_input(
+    hub: FakeHub,
+    blobs: Blobs,
+    tmp_path: Path,
+    statuses: list[int],
+    cut: int,
+    kind: str,
+    sentence: str,
+    fault: str,
+) -> None:
+    sha = hub.store(b"x" * 100_000)
+    hub.get_statuses, hub.cut_gets = statuses, cut
+    ref = DataRef(sha, "key") if kind == "key" else DataRef(f"{hub.base}/blobs/{sha}", "url")
+    made = spec(tmp_path, inputs={"data/x.bin": ref})
+    with pytest.raises(ExecutionError, match=f"the input 'data/x.bin' can't be read: .*{sentence}") as error:
+        await Stager(blobs, most=10**6).stage(made)
+    assert error.value.fault == fault
+    assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_a_full_disk_of_the_worker_is_its_own_fault_and_said(
+    hub: FakeHub, blobs: Blobs, small_disk: Path
+) -> None:
+    sha = hub.store(os.urandom(3_000_000))
+    made = spec(small_disk, inputs={"x": DataRef(sha, "key")})
+    with pytest.raises(ExecutionError, match=r"the input 'x' can't be read: .*No space left on device") as error:
+        await Stager(blobs, most=10**9).stage(made)
+    assert error.value.fault == "worker"
+    assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_servers_that_jobs_name_do_not_hold_up_the_hubs_store(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    connected = asyncio.Semaphore(0)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.release()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    waiting = [asyncio.create_task(blobs.fetch(url, tmp_path / f"{n}", most=100)) for n in range(2 * AT_ONCE)]
+    for _ in range(AT_ONCE):
+        await connected.acquire()
+    made = spec(tmp_path, inputs={"x": DataRef(hub.store(b"here"), "key")})
+    await Stager(blobs, most=100).stage(made)
+    assert files(made.folder.inputs) == {"x": b"here"}
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    await blobs.close()
+    server.close()
+
+
+async def test_many_small_inputs_are_asked_for_together(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
+    keys = [hub.store(b"%d" % number) for number in range(1500)]
+    asked: list[int] = []
+    reply = hub.reply
+
+    def count(message: Message) -> Message | None:
+        if isinstance(message, GetBlobs):
+            asked.append(len(message.keys))
+        return reply(message)
+
+    hub.reply = count  # type: ignore[method-assign]
+    told = ThrottledProgress()
+    made = spec(tmp_path, inputs={f"d/{number:04}": DataRef(key, "key") for number, key in enumerate(keys)})
+    await Stager(blobs, most=100).stage(made, told)
+    assert asked == [1000, 500]
+    assert len(files(made.folder.inputs)) == 1500
+    assert all(phase == (Phase.STAGING, "bytes") for phase in told.phases)
+
+
+def test_folders_of_earlier_attempts_are_swept_but_those_that_go_on(tmp_path: Path) -> None:
+    for name in ("going", "gone"):
+        JobFolder(tmp_path / name).make()
+    (tmp_path / "link").symlink_to(tmp_path.parent)
+    sweep(tmp_path, {"going"})
+    assert [path.name for path in tmp_path.iterdir()] == ["going"]

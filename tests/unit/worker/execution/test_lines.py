@@ -1,0 +1,99 @@
+"""Bytes become lines, however they were cut."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asman_shared import limits
+from asman_worker.execution.lines import LineSplitter
+
+
+def split(*chunks: bytes, limit: int = limits.LOG_LINE_BYTES) -> list[str]:
+    splitter = LineSplitter(limit)
+    lines: list[str] = []
+    for chunk in chunks:
+        lines += splitter.feed(chunk)
+    return lines + splitter.flush()
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"", []),
+        (b"a", ["a"]),
+        (b"a\n", ["a"]),
+        (b"\n", [""]),
+        (b"\n\n", ["", ""]),
+        (b"a\nb", ["a", "b"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"10%\r20%\rdone\n", ["10%\r", "20%\r", "done"]),
+        (b"a\r", ["a\r"]),
+        (b"a\r\r\n", ["a\r", ""]),
+        (b"\r\n", [""]),
+        (b"\xff\n", ["�"]),
+        (b"\xe2\x82", ["�"]),
+        ("a\u2028b\x0bc\n".encode(), ["a\u2028b\x0bc"]),
+    ],
+)
+def test_a_line_ends_at_its_end_and_nowhere_else(data: bytes, lines: list[str]) -> None:
+    assert split(data) == lines
+
+
+def test_a_character_cut_by_the_pipe_is_whole_again() -> None:
+    data = "täß€😀\n".encode()
+    assert split(*(data[i : i + 1] for i in range(len(data)))) == ["täß€😀"]
+
+
+def test_an_end_of_line_cut_by_the_pipe_is_one_end() -> None:
+    assert split(b"a\r", b"\nb") == ["a", "b"]
+
+
+def test_lines_come_as_soon_as_they_end() -> None:
+    splitter = LineSplitter()
+    assert splitter.feed(b"a\nb") == ["a"]
+    assert splitter.partial
+    assert splitter.feed(b"\n") == ["b"]
+    assert not splitter.partial
+
+
+def test_a_long_line_is_cut_at_the_limit_between_characters() -> None:
+    lines = split("€".encode() * 10, limit=8)
+    assert lines == ["€€"] * 5
+    assert all(len(line.encode()) <= 8 for line in lines)
+
+
+def test_a_line_without_an_end_does_not_grow_for_ever() -> None:
+    splitter = LineSplitter(100)
+    got = [line for _ in range(1000) for line in splitter.feed(b"x" * 10)]
+    assert sum(map(len, got)) >= 9900
+    assert {len(line) for line in got} == {100}
+
+
+def test_a_line_of_exactly_the_limit_is_one() -> None:
+    assert split(b"x" * 8 + b"\n" + b"y" * 8, limit=8) == ["x" * 8, "y" * 8]
+
+
+PIECES = st.lists(
+    st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"bcd", "é".encode(), "😀".encode(), b"\xff", b"\xe2\x82", b"x" * 9])
+)
+
+
+@given(pieces=PIECES, cuts=st.lists(st.integers(0, 200)), limit=st.integers(4, 12))
+def test_any_chunking_gives_the_same_lines(pieces: list[bytes], cuts: list[int], limit: int) -> None:
+    data = b"".join(pieces)
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    chunks = [data[a:b] for a, b in pairwise(edges)]
+    whole = split(data, limit=limit)
+    assert split(*chunks, limit=limit) == whole
+    assert split(*(data[i : i + 1] for i in range(len(data))), limit=limit) == whole
+
+
+@given(pieces=PIECES)
+def test_nothing_is_lost_but_line_ends(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    text = data.decode("utf-8", "replace")
+    assert "".join(split(data)).replace("\r", "") == text.replace("\r", "").replace("\n", "")

@@ -1,0 +1,369 @@
+"""The life of one attempt: staging, pulling, running, uploading; and what it tells about itself on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from asman_shared import limits
+from asman_shared.definition_check import check
+from asman_shared.errors import AsmanError, BadRequest, ExecutionError, Unavailable
+from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
+from asman_shared.states import Fault, Phase
+from asman_shared.units import format_duration
+
+from ..config import WorkerConfig
+from ..execution.folders import JobFolder
+from ..execution.interface import AttemptSpec, Ended, FetchBlob, Interrupted, JobExecutor, Key
+from ..hub_link.send_buffer import SendBuffer
+from .capacity import Capacity, Share
+from .log import AttemptLog
+from .outputs import Collector
+from .staging import Stager
+
+log = logging.getLogger("asman.worker.attempt")
+
+_GPUS: Final = "gpus"
+#: So many times what the hub keeps of a log is sent as it comes; the hub keeps a beginning and an end.
+_LOGS_SENT: Final = 4
+_DOING: Final = {
+    Phase.ASSIGNED: "waiting for room on the worker",
+    Phase.STAGING: "staging (bringing the inputs)",
+    Phase.PULLING: "pulling (getting the image)",
+    Phase.BUILDING: "building (making the image)",
+    Phase.RUNNING: "running",
+    Phase.UPLOADING: "uploading (taking the outputs away)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptContext:
+    """What every attempt of a worker uses.
+
+    Attributes:
+        config: The operator's choices.
+        executor: What runs jobs.
+        send_buffer: Where news goes.
+        stager: Brings inputs.
+        collector: Takes outputs away.
+        jobs: The folder of all job folders.
+        cache: The folder that jobs of the queue share.
+        url: The hub's address.
+        capacity: What this machine gives to jobs of all queues.
+        fetch: Brings a blob of the queue.
+    """
+
+    config: WorkerConfig
+    executor: JobExecutor
+    send_buffer: SendBuffer
+    stager: Stager
+    collector: Collector
+    jobs: Path
+    cache: Path
+    url: str
+    capacity: Capacity
+    fetch: FetchBlob
+
+
+class Attempt:
+    """One attempt on this worker, from its assignment until it is forgotten.
+
+    Attributes:
+        key: Job and attempt number.
+        log: Its lines.
+        phase_now: The phase it is in.
+        outcome: How it ended, once it has.
+        durable: The outcome is on disk.
+        aborted: The hub does not want it any more.
+        task: What lives it.
+    """
+
+    __slots__ = (
+        "_began",
+        "_context",
+        "_folder",
+        "_phase_began",
+        "_phases",
+        "_scope",
+        "_share",
+        "aborted",
+        "assign",
+        "durable",
+        "image_digest",
+        "key",
+        "log",
+        "on_disk",
+        "origin",
+        "outcome",
+        "phase_now",
+        "resumed",
+        "started",
+        "task",
+    )
+
+    def __init__(
+        self,
+        context: AttemptContext,
+        key: Key,
+        assign: Assign | None,
+        started: int,
+        *,
+        resumed: bool = False,
+        log_limit: int = limits.LOG_BYTES,
+    ) -> None:
+        self.key = key
+        self.assign = assign
+        self.started = started
+        self.resumed = resumed
+        self.phase_now = Phase.ASSIGNED
+        self.outcome: Outcome | None = None
+        self.durable = False
+        self.on_disk: asyncio.Event | None = None
+        self.aborted = False
+        self.task: asyncio.Task[None] | None = None
+        self.image_digest = self.origin = ""
+        self._context = context
+        self._scope: asyncio.Timeout | None = None
+        self._share: Share | None = None
+        self._folder: JobFolder | None = None
+        self._phases: dict[Phase, int] = {}
+        self._began = self._phase_began = time.monotonic()
+        self.log = AttemptLog(
+            assign.log_next if assign else 0,
+            lambda: context.send_buffer.put_lines(key, self.log),
+            most=_LOGS_SENT * log_limit if context.config.max_log is None else context.config.max_log,
+        )
+
+    # ---------------------------------------------------------------------------------- what it tells (Reporter)
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
+        """A phase has begun, or got on."""
+        if phase is not self.phase_now:
+            self._close_phase()
+            self.phase_now = self.log.phase = phase
+            self._limit_phase()
+        self._context.send_buffer.put(PhaseReport(*self.key, phase, done, total, unit))
+
+    def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
+        """Bytes of stdout or stderr."""
+        self.log.feed(stream, chunk, when)
+
+    def say(self, text: str) -> None:
+        """A line of the worker's own."""
+        self.log.say(text)
+
+    async def room(self) -> None:
+        """Waits while the hub is slower than the job."""
+        await self.log.room()
+
+    def start_at(self, seq: int) -> None:
+        """The next line has this seq."""
+        self.log.start_at(seq)
+
+    @property
+    def clean(self) -> bool:
+        """Whether all output so far was whole lines."""
+        return self.log.clean
+
+    @property
+    def next_line(self) -> int:
+        """The seq of the next line."""
+        return self.log.next
+
+    @property
+    def sent_line(self) -> int:
+        """All lines before this seq have been given to the connection."""
+        return self.log.sent
+
+    def news(self) -> Message:
+        """Its phase, to be said again after a reconnect."""
+        return PhaseReport(*self.key, self.phase_now)
+
+    def _close_phase(self) -> None:
+        now = time.monotonic()
+        if self.phase_now is not Phase.ASSIGNED:
+            spent = round((now - self._phase_began) * 1000)
+            self._phases[self.phase_now] = self._phases.get(self.phase_now, 0) + spent
+        self._phase_began = now
+
+    # ----------------------------------------------------------------------------------------------- how it goes
+
+    @property
+    def folder(self) -> JobFolder:
+        """Its files."""
+        if self._folder is None:
+            self._folder = JobFolder.of(self._context.jobs, *self.key)
+        return self._folder
+
+    async def run(self) -> Outcome:
+        """Runs it to its end; whatever goes wrong becomes an outcome.
+
+        Cancelling it stops what runs; removing what is left is `clear`'s.
+
+        Raises:
+            Interrupted: It is as if it had not been run: the hub may give it to anyone.
+        """
+        try:
+            outcome = await self._run_with_deadlines()
+        except ExecutionError as error:
+            outcome = Outcome("error", message=error.message, fault=Fault(error.fault))
+        except AsmanError as error:
+            fault = (
+                Fault.JOB
+                if isinstance(error, BadRequest)
+                else Fault.HUB
+                if isinstance(error, Unavailable)
+                else Fault.WORKER
+            )
+            outcome = Outcome("error", message=error.message, fault=fault)
+        except Interrupted:
+            raise
+        except OSError as error:
+            log.exception("attempt %s failed", self.label)
+            outcome = Outcome("error", message=f"the worker could not do it: {error}", fault=Fault.WORKER)
+        except Exception as error:
+            log.exception("attempt %s failed", self.label)
+            outcome = Outcome("error", message=f"the worker failed: {error!r}"[:500], fault=Fault.WORKER)
+        finally:
+            self._give_back()
+        self._close_phase()
+        self.log.finish()
+        outcome.lines = self.log.next
+        outcome.duration = round((time.monotonic() - self._began) * 1000)
+        outcome.result.phases = self._phases
+        outcome.result.worker = self._context.config.name
+        outcome.result.image_digest = self.image_digest
+        outcome.result.origin = self.origin
+        return outcome
+
+    async def _run_with_deadlines(self) -> Outcome:
+        """Lives it under one clock, which each phase sets to its own limit."""
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                self._limit_phase()
+                return await self._run_phases()
+        except TimeoutError:
+            if self._scope is None or not self._scope.expired():
+                raise
+            limit = format_duration(self._limits.get(self.phase_now, 0))
+            return Outcome("timed_out", message=f"{_DOING[self.phase_now]} took longer than its limit of {limit}")
+        finally:
+            self._scope = None
+
+    def _limit_phase(self) -> None:
+        """Gives the clock to the phase that has begun. Running has its own: it is stopped politely."""
+        if self._scope is not None:
+            limit = 0 if self.phase_now is Phase.RUNNING else self._limits.get(self.phase_now, 0)
+            self._scope.reschedule(asyncio.get_running_loop().time() + limit / 1000 if limit else None)
+
+    @property
+    def _limits(self) -> Mapping[Phase, int]:
+        """Milliseconds for each phase: the least of the job's and the worker's, 0 for any."""
+        config, assign = self._context.config, self.assign
+        own = {
+            Phase.STAGING: config.staging_limit,
+            Phase.PULLING: config.pull_limit,
+            Phase.BUILDING: config.build_limit,
+            Phase.RUNNING: _least(assign.time_limit if assign else 0, config.max_duration),
+            Phase.UPLOADING: config.upload_limit,
+        }
+        asked = assign.phase_limits if assign else {}
+        return {phase: _least(limit, asked.get(phase, 0)) for phase, limit in own.items()}
+
+    async def _run_phases(self) -> Outcome:
+        context, assign = self._context, self.assign
+        if assign is None:
+            raise ExecutionError("the worker lost what the job was", fault="worker")
+        definition = assign.definition
+        shape = check(definition)
+        context.executor.check(definition)
+        if self.resumed:
+            self._share = context.capacity.retake(shape, _noted_gpus(self.folder))
+        else:
+            self._share = await context.capacity.take(shape)
+        spec = AttemptSpec(
+            job=assign.job,
+            attempt=assign.attempt,
+            definition=definition,
+            shape=shape,
+            folder=self.folder if context.executor.uses_folder else JobFolder(context.jobs),
+            cache=context.cache,
+            time_limit=self._limits[Phase.RUNNING],
+            url=f"{context.url}/j/{assign.job}",
+            gpus=self._share.gpus,
+            fetch=context.fetch,
+        )
+        if self.resumed:
+            ended = await context.executor.resume(spec, self)
+        else:
+            if context.executor.uses_folder:
+                await self._prepare(spec)
+            ended = await context.executor.run(spec, self)
+        self.log.close_streams()
+        self.image_digest, self.origin = ended.image_digest, ended.origin
+        self._give_back()
+        return await self._collect(ended)
+
+    async def _prepare(self, spec: AttemptSpec) -> None:
+        """Brings what the run needs."""
+        spec.mounts.update(await self._context.stager.stage(spec, self))
+        if spec.gpus:
+            (spec.folder.root / _GPUS).write_text("\n".join(spec.gpus))
+        await self._context.executor.prepare(spec, self)
+        self.log.close_streams()
+
+    async def _collect(self, ended: Ended) -> Outcome:
+        """Takes the outputs away, however the run ended."""
+        result = Result()
+        if self._context.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
+            self.phase(Phase.UPLOADING)
+            result = await self._context.collector.collect(self.folder.outputs, self, self._kept)
+        return Outcome(ended.kind, ended.exit_code, ended.message, result=result)
+
+    @property
+    def _kept(self) -> list[str] | None:
+        """The patterns of the outputs that are kept."""
+        return self.assign.definition.outputs if self.assign else None
+
+    def _give_back(self) -> None:
+        """What it used of the machine is free for others."""
+        if self._share is not None:
+            share, self._share = self._share, None
+            self._context.capacity.give_back(share)
+
+    async def clear(self) -> None:
+        """Removes what it left on this machine; what can't be removed is logged."""
+        executor = self._context.executor
+        try:
+            await executor.remove(self.key)
+            if executor.uses_folder:
+                await asyncio.to_thread(self.folder.remove)
+        except (OSError, AsmanError) as error:
+            log.warning("attempt %s left something behind: %s", self.label, error)
+
+    @property
+    def label(self) -> str:
+        """How logs name it."""
+        return f"{self.key[0][:12]}/{self.key[1]}"
+
+
+def _least(*limits: int) -> int:
+    """The least of limits of which 0 is none."""
+    return min((limit for limit in limits if limit), default=0)
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(True for _ in folder.iterdir())
+
+
+def _noted_gpus(folder: JobFolder) -> tuple[str, ...]:
+    """The gpus that an attempt of before a restart has."""
+    try:
+        return tuple((folder.root / _GPUS).read_text().split())
+    except OSError:
+        return ()

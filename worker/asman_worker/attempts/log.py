@@ -1,0 +1,222 @@
+"""The log of one attempt on its way to the hub: numbered, batched, bounded, and said again after a reconnect."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from asman_shared import limits
+from asman_shared.messages import STDERR, STDOUT, SYSTEM, LogLine
+from asman_shared.states import Phase
+from asman_shared.units import MIB
+
+from ..execution.lines import LineSplitter
+
+BATCH_SECONDS: Final = 0.05
+RING_BYTES: Final = MIB
+_LINE_OVERHEAD: Final = 64
+
+
+class AttemptLog:
+    """Numbers the lines of one attempt and keeps the newest of them until the attempt is forgotten.
+
+    Lines wait here until the connection takes them (`take`), so a slow hub slows the job's output and never fills
+    this process's memory. While there is no connection, or past ``most`` bytes of log, the oldest lines are let go;
+    the jump in their seqs shows it.
+
+    Args:
+        first: The seq of the first line.
+        ready: Called when lines are worth sending; at most once until they are taken.
+        most: Past this many bytes of text, lines wait for `finish`, and only the newest `RING_BYTES` are kept.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_capped",
+        "_live",
+        "_most",
+        "_ready",
+        "_ring",
+        "_room",
+        "_sent",
+        "_signalled",
+        "_splitters",
+        "_timer",
+        "_total",
+        "next",
+        "phase",
+    )
+
+    def __init__(self, first: int, ready: Callable[[], None], *, most: int = 0) -> None:
+        self.next = first
+        self.phase = Phase.RUNNING
+        self._ready = ready
+        self._most = most
+        self._ring: deque[LogLine] = deque()
+        self._bytes = 0
+        self._total = 0
+        self._sent = first
+        self._live = False
+        self._capped = False
+        self._signalled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._room: asyncio.Event | None = None
+        self._splitters: dict[int, LineSplitter] = {}
+
+    # ------------------------------------------------------------------------------------------------ coming in
+
+    def feed(self, stream: int, chunk: bytes, when: int | None = None) -> None:
+        """Takes bytes of a stream (`STDOUT` or `STDERR`); ``when`` is their time in epoch milliseconds."""
+        splitter = self._splitters.get(stream)
+        if splitter is None:
+            splitter = self._splitters[stream] = LineSplitter()
+        if lines := splitter.feed(chunk):
+            self._append(stream, lines, when)
+
+    def close_streams(self) -> None:
+        """The streams have ended: what has no line end is a line now."""
+        for stream in (STDOUT, STDERR):
+            if (splitter := self._splitters.pop(stream, None)) and (lines := splitter.flush()):
+                self._append(stream, lines, None)
+
+    def say(self, text: str) -> None:
+        """Something of the worker's own about the job, as lines like those of the job.
+
+        What it says may have come from anywhere: a file's name with half a character would otherwise be a message that
+        can't be written.
+        """
+        splitter = LineSplitter()
+        self._append(SYSTEM, splitter.feed(text.encode("utf-8", "replace")) + splitter.flush(), None)
+
+    @property
+    def clean(self) -> bool:
+        """Whether no stream has part of a line waiting."""
+        return not any(splitter.partial for splitter in self._splitters.values())
+
+    async def room(self) -> None:
+        """Waits until there is room for more; at once while nobody listens or lines are held back."""
+        while self._bytes > RING_BYTES and self._live and not self._capped and self.pending:
+            self.flush()
+            self._room = self._room or asyncio.Event()
+            self._room.clear()
+            await self._room.wait()
+
+    def _append(self, stream: int, texts: Iterable[str], when: int | None) -> None:
+        now = time.time_ns() // 1_000_000 if when is None else when
+        phase = self.phase
+        for text in texts:
+            self._ring.append(LogLine(self.next, now, stream, text, phase))
+            self.next += 1
+            self._bytes += len(text) + _LINE_OVERHEAD
+            self._total += len(text)
+        if self._most and self._total > self._most:
+            self._capped = True
+        self._trim()
+        if self._live and not self._signalled and not self._capped:
+            if self.pending >= limits.LOG_BATCH_LINES:
+                self.flush()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+
+    def _trim(self) -> None:
+        ring = self._ring
+        keep_unsent = self._live and not self._capped
+        while self._bytes > RING_BYTES and ring and not (keep_unsent and ring[0].seq >= self._sent):
+            self._bytes -= len(ring.popleft().text) + _LINE_OVERHEAD
+
+    # ------------------------------------------------------------------------------------------------ going out
+
+    @property
+    def pending(self) -> int:
+        """How many lines have not been taken."""
+        return max(0, self.next - self._sent)
+
+    @property
+    def sent(self) -> int:
+        """All lines before this seq have been taken."""
+        return self._sent
+
+    def start_at(self, seq: int) -> None:
+        """The next line has this seq; for an attempt that is gone on with, before its first line."""
+        self.next = seq
+
+    def flush(self) -> None:
+        """Says now that lines can be taken."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._live and not self._signalled and self.pending:
+            self._signalled = True
+            self._ready()
+
+    def finish(self) -> None:
+        """Nothing comes after this: lines that were held back go out too."""
+        self.close_streams()
+        self._capped = False
+        self._most = 0
+        self.flush()
+
+    def take(self) -> list[LogLine]:
+        """The next lines to send, at most `limits.LOG_BATCH_LINES` and about 256 KiB; empty when there are none."""
+        self._signalled = False
+        ring = self._ring
+        if not ring or not self.pending or self._capped:
+            return []
+        skip = max(0, self._sent - ring[0].seq)
+        lines: list[LogLine] = []
+        size = 0
+        for index in range(skip, len(ring)):
+            line = ring[index]
+            size += len(line.text)
+            if lines and (len(lines) >= limits.LOG_BATCH_LINES or size > MIB // 4):
+                break
+            lines.append(line)
+        self._sent = lines[-1].seq + 1 if lines else self.next
+        self._trim()
+        if self._room is not None and self._bytes <= RING_BYTES:
+            self._room.set()
+        return lines
+
+    def unsent(self) -> list[LogLine]:
+        """All lines that were not taken and are still here."""
+        return [line for line in self._ring if line.seq >= self._sent]
+
+    def restore(self, lines: list[LogLine]) -> None:
+        """Puts lines back that an earlier process kept with the result."""
+        for line in lines:
+            self._ring.append(line)
+            self._bytes += len(line.text) + _LINE_OVERHEAD
+            self.next = line.seq + 1
+
+    # ---------------------------------------------------------------------------------------------- connections
+
+    def resume(self, wanted: int) -> None:
+        """There is a connection, and the hub wants lines from seq ``wanted`` on."""
+        self._live = True
+        self._signalled = False
+        self._sent = wanted
+        self.flush()
+
+    def pause(self) -> None:
+        """There is no connection; nobody waits for room, and old lines may go."""
+        self._live = False
+        self._signalled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._room is not None:
+            self._room.set()
+        self._trim()
+
+    def close(self) -> None:
+        """The attempt is forgotten."""
+        self.pause()
+        self._ring.clear()
+        self._ready = _nothing
+
+
+def _nothing() -> None:
+    """For a closed log: nobody is told, and nothing is kept alive by whom to tell."""

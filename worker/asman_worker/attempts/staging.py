@@ -1,0 +1,168 @@
+"""A job's inputs and config files become files in its own folder."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from asman_shared.definition import DataRef
+from asman_shared.definition_check import check_name
+from asman_shared.errors import AsmanError, ExecutionError, Unauthentic
+from asman_shared.messages import BlobLink
+from asman_shared.states import Phase
+from asman_shared.transfer import Progress
+
+from ..execution.environment import INPUTS
+from ..execution.folders import JobFolder, resolve
+from ..execution.interface import AttemptSpec
+from ..execution.throttled_progress import PhaseListener, ThrottledProgress
+from ..files.blobs import Blobs
+
+_INLINE: Final = (None, "utf8", "json", "base64")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One file to make.
+
+    Attributes:
+        label: How errors call it.
+        ref: What is to be in it.
+        path: Where it goes.
+    """
+
+    label: str
+    ref: DataRef
+    path: Path
+
+
+class Stager:
+    """Brings the files of attempts.
+
+    Args:
+        blobs: Where blobs are.
+        most: Most bytes of one file.
+    """
+
+    def __init__(self, blobs: Blobs, *, most: int) -> None:
+        self._blobs = blobs
+        self._most = most
+
+    async def stage(self, spec: AttemptSpec, report: PhaseListener | None = None) -> dict[str, Path]:
+        """Makes the attempt's folder, empty, and puts its files there.
+
+        Args:
+            spec: The attempt.
+            report: Is told how many of the bytes have come.
+
+        Returns:
+            Config files to be mounted, by their absolute path.
+
+        Raises:
+            ExecutionError: A file can't be had; the error names it.
+            BadDefinition: A name would escape the folder.
+        """
+        folder = spec.folder
+        wanted: list[_Wanted] = []
+        mounts: dict[str, Path] = {}
+        await asyncio.to_thread(self._lay_out, spec, wanted, mounts)
+        remote = [item for item in wanted if item.ref.type not in _INLINE]
+        if remote:
+            await self._bring_all(folder, remote, report)
+        return mounts
+
+    def _lay_out(self, spec: AttemptSpec, wanted: list[_Wanted], mounts: dict[str, Path]) -> None:
+        """Makes folders and inline files; runs in a thread."""
+        spec.folder.make()
+        for label, name, ref, mountable in _files(spec):
+            if mountable and name.startswith("/"):
+                path = spec.folder.config / str(len(mounts))
+                mounts[check_name(name, field=label, absolute=True)] = path
+            else:
+                path = resolve(spec.folder.inputs, name, field=label)
+            item = _Wanted(label, ref, path)
+            wanted.append(item)
+            if ref.type in _INLINE:
+                _write(path, _inline_bytes(item))
+            else:
+                # Holds the name, so that a second file of the same name is noticed.
+                _write(path, b"")
+
+    async def _bring_all(self, folder: JobFolder, wanted: list[_Wanted], report: PhaseListener | None) -> None:
+        keys = [item.ref.value for item in wanted if item.ref.type == "key"]
+        try:
+            links = await self._blobs.links(keys) if keys else {}
+        except AsmanError as error:
+            label = next((item.label for item in wanted if item.ref.value in error.message), "an input")
+            raise ExecutionError(f"{label} can't be read: {error.message}", fault=_fault(error, True)) from error
+        told = ThrottledProgress(report, Phase.STAGING, sum(links[key].size for key in keys)) if report else None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for item in wanted:
+                    link = links[item.ref.value] if item.ref.type == "key" else None
+                    tasks.create_task(self._bring(folder, item, link, told.moved if told else None))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def _bring(self, folder: JobFolder, item: _Wanted, link: BlobLink | None, progress: Progress | None) -> None:
+        arriving = folder.root / f"arriving-{secrets.token_hex(8)}"
+        try:
+            if link is None:
+                await self._blobs.fetch(item.ref.value, arriving, most=self._most, progress=progress)
+            else:
+                await self._blobs.fetch(
+                    link.url,
+                    arriving,
+                    sha256=link.sha256,
+                    size=link.size or None,
+                    most=self._most,
+                    progress=progress,
+                )
+        except AsmanError as error:
+            fault = _fault(error, link is not None)
+            raise ExecutionError(f"{item.label} can't be read: {error.message}", fault=fault) from error
+        await asyncio.to_thread(arriving.replace, item.path)
+
+
+def _files(spec: AttemptSpec) -> Iterator[tuple[str, str, DataRef, bool]]:
+    """Every file of a job: how errors call it, its name, its ref, and whether it may be mounted at that name."""
+    for name, ref in (spec.definition.inputs or {}).items():
+        yield f"the input '{name}'", name, ref, False
+    for name, ref in (spec.definition.config_files or {}).items():
+        inside = name.removeprefix(f"{INPUTS}/")
+        yield f"the config file '{name}'", inside, ref, True
+
+
+def _inline_bytes(item: _Wanted) -> bytes:
+    value = item.ref.value
+    if item.ref.type == "json":
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    if not isinstance(value, str):
+        raise ExecutionError(f"{item.label} has a value that is not text")
+    if item.ref.type == "base64":
+        try:
+            return base64.b64decode("".join(value.split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ExecutionError(f"{item.label} is not base64: {error}") from error
+    return value.encode("utf-8", "surrogatepass")
+
+
+def _write(path: Path, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with open(file, "wb", closefd=True) as out:  # noqa: PTH123 - from a descriptor
+        out.write(data)
+
+
+def _fault(error: AsmanError, stored: bool) -> str:
+    """Whose it is that a file can't be had, which is ``stored`` by the hub or somewhere else."""
+    if isinstance(error, ExecutionError):
+        return error.fault
+    return "hub" if stored and (error.retry or isinstance(error, Unauthentic)) else "job"

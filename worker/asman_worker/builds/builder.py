@@ -1,0 +1,369 @@
+"""Images made on this worker from a repository, an archive, an uploaded folder or a Dockerfile's text.
+
+What is built is fixed first: a ref becomes a commit, an archive the hash of its bytes. That and everything else that a
+build depends on is the image's key, under which it is found again; a branch that has moved on is another key. Builds go
+through the engine's own builder (Docker Engine API, ``POST /build``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+from asman_shared.definition import Build
+from asman_shared.errors import AsmanError, ExecutionError
+from asman_shared.messages import STDOUT
+from asman_shared.states import Phase
+
+from ..execution.interface import FetchBlob, Reporter
+from ..files.address_guard import AddressGuard
+from ..files.download import download
+from ..images.engine import stream
+from ..images.images import Image, Images
+from ..images.reference import BUILT_REGISTRY, ImageReference
+from ..images.rules import ImageRules
+from ..images.shared_work import Audience, SharedWork
+from .archives import Bounds
+from .context import Context, Part, Wanted, pack
+from .dockerfile import bases
+from .git_source import Repositories
+from .secrets import BuildSecrets, Masker, split_args
+from .source import ArchiveSource, BlobSource, GitSource, Source, parse_source
+
+LABEL_BUILD: Final = "asman.build"
+_RULES: Final = 1
+_ABOUT_THE_JOB: Final = (
+    "dockerfile",
+    "returned a non-zero code",
+    "copy failed",
+    "add failed",
+    "no such file",
+    "failed to reach build target",
+    "requires buildkit",
+    "syntax",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLimits:
+    """What one build may use.
+
+    Attributes:
+        context: Bytes of its files.
+        memory: Bytes of each of its steps; 0 for any.
+        cpus: Thousandths of a cpu of each of its steps; 0 for any.
+        network: The engine's network by name that its steps are in.
+    """
+
+    context: int
+    memory: int = 0
+    cpus: int = 0
+    network: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came of a build.
+
+    Attributes:
+        image: The image.
+        origin: What it was made of: ``https://…@<commit>``, ``sha256:…``; empty for a Dockerfile alone.
+    """
+
+    image: Image
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A build with everything that it depends on."""
+
+    build: Build
+    source: Source | None
+    commit: str
+    origin: str
+    subfolder: str
+    args: dict[str, str]
+    secrets: tuple[str, ...]
+    archive: Path
+
+    @property
+    def key(self) -> str:
+        """The same for the same image; secrets count by name."""
+        build = self.build
+        parts = [_RULES, self.origin, self.subfolder, build.filename, build.dockerfile, build.target, build.platform,
+                 self.args, sorted(self.secrets)]  # fmt: skip
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Builder:
+    """Builds on one engine.
+
+    Args:
+        docker: The engine.
+        images: For the images that builds begin from.
+        owner: Names this worker's own images.
+        folder: For files while a build needs them.
+        rules: What may be built.
+        guard: Judges addresses.
+        repositories: Git.
+        secrets: What builds may use.
+    """
+
+    def __init__(
+        self,
+        docker: Docker,
+        images: Images,
+        *,
+        owner: str,
+        folder: Path,
+        rules: ImageRules,
+        guard: AddressGuard,
+        repositories: Repositories,
+        secrets: BuildSecrets,
+        made: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._docker = docker
+        self._images = images
+        self._repository = f"{BUILT_REGISTRY}/{owner[:12]}"
+        self._folder = folder
+        self._rules = rules
+        self._guard = guard
+        self._repositories = repositories
+        self._secrets = secrets
+        self._made = made
+        self._builds: SharedWork[str, Image] = SharedWork()
+
+    async def ensure(self, build: Build, fetch: FetchBlob, report: Reporter, limits: BuildLimits) -> Built:
+        """Finds the image of a build, or makes it in phase ``building``.
+
+        Raises:
+            BadDefinition: The build can't be read.
+            ExecutionError: It may not be built here, or fails; the error says whose fault it is.
+        """
+        report.phase(Phase.BUILDING)
+        async with self._scratch() as folder:
+            plan = await self._plan(build, folder, limits)
+            if plan.commit:
+                report.say(f"{plan.source} is at commit {plan.commit}")
+            reference = ImageReference.parse(f"{self._repository}:{plan.key}")
+            if (found := await self._images.find(reference)) is not None:
+                report.say(f"the image of this build is there: {found.id}")
+                return Built(found, plan.origin)
+            image = await self._builds.join(
+                plan.key, report, lambda audience: self._make(plan, reference, fetch, audience, limits)
+            )
+            return Built(image, plan.origin)
+
+    @contextlib.asynccontextmanager
+    async def _scratch(self) -> AsyncIterator[Path]:
+        """A folder that is gone after the block."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        try:
+            yield folder
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+    # ------------------------------------------------------------------------------------------ what to build
+
+    async def _plan(self, build: Build, folder: Path, limits: BuildLimits) -> _Plan:
+        """Fixes what is built: resolves a ref, hashes an archive."""
+        source = parse_source(build.context) if build.context and build.context.strip() else None
+        if source is None and not build.dockerfile:
+            raise ExecutionError("the build has neither a context nor a Dockerfile's text")
+        self._rules.check_build("" if source is None else str(source))
+        args, secrets = split_args(build.build_args or ())
+        for name in secrets:
+            self._secrets.get(name)
+        commit = origin = ""
+        archive = folder / "archive"
+        subfolder = (build.build_context or "").strip("/")
+        match source:
+            case GitSource():
+                commit, inside = await self._repositories.resolve(source, folder / "refs")
+                subfolder = "/".join(part for part in (inside, subfolder) if part)
+                origin = f"{source.url}@{commit}"
+            case ArchiveSource(url=url):
+                # An address says nothing about its bytes, so they are fetched before it is known what is built.
+                origin = f"sha256:{await download(url, archive, self._guard, most=limits.context)}"
+            case BlobSource(sha256=sha256):
+                origin = f"key:{sha256}"
+        return _Plan(build, source, commit, origin, subfolder, args, tuple(secrets), archive)
+
+    # ------------------------------------------------------------------------------------------------- building
+
+    async def _make(
+        self, plan: _Plan, reference: ImageReference, fetch: FetchBlob, audience: Audience, limits: BuildLimits
+    ) -> Image:
+        async with self._scratch() as folder:
+            parts = await self._bring(plan, folder, fetch, limits)
+            context = await self._pack(plan, parts, folder / "context.tar", limits)
+            await self._bring_bases(plan, context, audience)
+            audience.tell(lambda report: report.phase(Phase.BUILDING))
+            secrets = {name: self._secrets.get(name) for name in plan.secrets}
+            masker = Masker(secrets)
+            await self._build(plan, reference, folder / "context.tar", context, secrets, masker, audience, limits)
+        image = await self._images.find(reference)
+        if image is None:
+            raise ExecutionError("the build ended without an image", fault="worker")
+        await self._check_leak(reference, masker)
+        self._made(image.id)
+        audience.tell(lambda report: report.say(f"built {image.id}"))
+        return image
+
+    async def _bring(self, plan: _Plan, folder: Path, fetch: FetchBlob, limits: BuildLimits) -> list[Part]:
+        """Archives that hold the files of the build."""
+        archive = folder / "archive"
+        match plan.source:
+            case GitSource(url=url):
+                return await self._repositories.fetch(url, plan.commit, folder)
+            case BlobSource(sha256=sha256):
+                try:
+                    await fetch(sha256, archive, limits.context)
+                except ExecutionError:
+                    raise
+                except AsmanError as error:
+                    raise ExecutionError(f"the build's files can't be read: {error.message}") from error
+                return [Part(archive)]
+            case ArchiveSource(url=url):
+                with contextlib.suppress(OSError):
+                    plan.archive.rename(archive)
+                    return [Part(archive)]
+                # Whoever began this build has gone, and what was fetched with them.
+                came = await download(url, archive, self._guard, most=limits.context)
+                if plan.origin != f"sha256:{came}":
+                    raise ExecutionError("the archive at the build's address changed while it was fetched; try again")
+                return [Part(archive)]
+            case None:
+                return []
+
+    async def _pack(self, plan: _Plan, parts: list[Part], target: Path, limits: BuildLimits) -> Context:
+        build = plan.build
+        wanted = Wanted(
+            plan.subfolder, build.filename or "", build.dockerfile or "", unwrap=isinstance(plan.source, ArchiveSource)
+        )
+        unwanted = False
+
+        def work() -> Context:
+            with target.open("wb") as out:
+                return pack(parts, wanted, Bounds(limits.context), out, lambda: unwanted)
+
+        try:
+            return await asyncio.to_thread(work)
+        except asyncio.CancelledError:
+            unwanted = True
+            raise
+
+    async def _bring_bases(self, plan: _Plan, context: Context, audience: Audience) -> None:
+        """Gets the images that the Dockerfile names, by the same rules and with the same progress as any other."""
+        told = _AudienceReport(audience)
+        for base in bases(context.text, plan.args):
+            if not base.image:
+                if self._rules.strict:
+                    raise ExecutionError("the Dockerfile begins from an image that can't be known before it is built")
+                continue
+            await self._images.ensure(base.image, told, platform=base.platform or plan.build.platform or "")
+
+    async def _build(
+        self,
+        plan: _Plan,
+        reference: ImageReference,
+        tar: Path,
+        context: Context,
+        secrets: dict[str, str],
+        masker: Masker,
+        audience: Audience,
+        limits: BuildLimits,
+    ) -> None:
+        params = {
+            "t": str(reference),
+            "dockerfile": context.dockerfile,
+            "rm": "true",
+            "forcerm": "true",
+            "networkmode": limits.network,
+            "labels": json.dumps({LABEL_BUILD: plan.key}),
+            "buildargs": json.dumps({**plan.args, **secrets}),
+        }
+        if plan.build.target:
+            params["target"] = plan.build.target
+        if plan.build.platform:
+            params["platform"] = plan.build.platform
+        if limits.memory:
+            params |= {"memory": str(limits.memory), "memswap": str(limits.memory)}
+        if limits.cpus:
+            params |= {"cpuperiod": "100000", "cpuquota": str(limits.cpus * 100)}
+
+        def show(text: str) -> None:
+            if text:
+                audience.tell(lambda report: report.output(STDOUT, text.encode("utf-8", "surrogatepass")))
+
+        try:
+            with tar.open("rb") as body:
+                news = stream(self._docker, "build", params, data=body, headers={"Content-Type": "application/x-tar"})
+                async with contextlib.aclosing(news):
+                    async for item in news:
+                        show(masker.feed(str(item.get("stream") or "")))
+        except DockerError as error:
+            said = masker.all(error.message.strip())
+            fault = "worker" if error.status >= 500 and "step" not in said.lower() and not _by_job(said) else "job"
+            raise ExecutionError(f"the build failed: {said}", fault=fault) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ExecutionError(f"the engine went away while it built: {error}", fault="worker") from error
+        finally:
+            show(masker.rest())
+
+    async def _check_leak(self, reference: ImageReference, masker: Masker) -> None:
+        """Refuses an image whose own settings would hand a secret to every container of it."""
+        found: dict[str, Any] = await self._docker.images.inspect(str(reference))
+        if masker.finds(json.dumps(found.get("Config"), ensure_ascii=False)):
+            with contextlib.suppress(DockerError):
+                await self._docker.images.delete(str(reference), force=True)
+            raise ExecutionError("the build would leave a secret in its image's settings (ENV, LABEL or CMD)")
+
+
+def _by_job(said: str) -> bool:
+    """Whether the engine's sentence is about the Dockerfile or its files."""
+    lower = said.lower()
+    return any(word in lower for word in _ABOUT_THE_JOB)
+
+
+class _AudienceReport:
+    """Everyone who waits for a build, as one who is told about the pull of its base."""
+
+    def __init__(self, audience: Audience) -> None:
+        self._audience = audience
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
+        """Tells all."""
+        self._audience.tell(lambda report: report.phase(phase, done, total, unit))
+
+    def say(self, text: str) -> None:
+        """Tells all."""
+        self._audience.tell(lambda report: report.say(text))
+
+    def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
+        """Tells all."""
+        self._audience.tell(lambda report: report.output(stream, chunk, when))
+
+    async def room(self) -> None:
+        """There always is: what is said here is short."""
+
+    def start_at(self, seq: int) -> None:
+        """Nothing to go on with."""
+
+    clean = True
+    next_line = 0
+    sent_line = 0

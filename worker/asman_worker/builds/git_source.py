@@ -1,0 +1,207 @@
+"""The files of a git repository at one commit: the ref is resolved first, and the commit is what is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from asman_shared.errors import AsmanError, ExecutionError
+from asman_shared.transfer import Http
+
+from ..files.address_guard import AddressGuard
+from .context import Part
+from .git import Git, GitError
+from .source import GitSource, check_ref
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SUBMODULES: Final = 50
+_DEPTH: Final = 5
+_STALL_SECONDS: Final = 60.0
+_PASSING: Final = ("timed out", "could not resolve", "failed to connect", "error: 5", "reset")
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One repository on the way through submodules."""
+
+    url: str
+    commit: str
+    folder: Path
+    prefix: str = ""
+    depth: int = 0
+
+    def into(self, path: str, url: str, commit: str) -> _Visit:
+        """The visit of a submodule, whose address may be relative to this repository's."""
+        inner = urljoin(f"{self.url}/", url) if url.startswith(("./", "../")) else url
+        return _Visit(inner, commit, self.folder, f"{self.prefix}{path}/", self.depth + 1)
+
+
+class Repositories:
+    """Git repositories that jobs name.
+
+    Args:
+        guard: Judges their addresses.
+        most: Bytes that one repository, and its files, may have.
+        credentials: A file as ``git credential-store`` keeps it.
+    """
+
+    def __init__(self, guard: AddressGuard, *, most: int, credentials: Path | None = None) -> None:
+        self._guard = guard
+        self._most = most
+        self._credentials = credentials
+
+    async def resolve(self, source: GitSource, folder: Path) -> tuple[str, str]:
+        """Asks the repository which commit a ref is now; returns the commit and the subfolder.
+
+        Args:
+            source: The repository, ref and subfolder.
+            folder: An empty folder for it.
+
+        Raises:
+            ExecutionError: There is no such repository or ref, or it can't be reached.
+        """
+        if _COMMIT.fullmatch(source.ref):
+            return source.ref, source.subfolder
+        url, git = await self._open(source.url, folder)
+        wanted = {source.ref: source.subfolder} if not source.page else dict(_readings(source.page))
+        patterns = [f"refs/{kind}/{ref}" for ref in wanted for kind in ("heads", "tags")] if any(wanted) else ["HEAD"]
+        try:
+            listed = await git.run("ls-remote", "--quiet", url, *patterns, *(f"{each}^{{}}" for each in patterns))
+        except GitError as error:
+            raise _failure(source.url, error) from error
+        lines = (line.partition("\t") for line in listed.splitlines())
+        refs = {name: commit for commit, _, name in lines}
+        # The longest reading first: a branch may have slashes in its name.
+        for ref in sorted(wanted, key=len, reverse=True):
+            if _COMMIT.fullmatch(ref):
+                return ref, wanted[ref]
+            names = [f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"] if ref else ["HEAD"]
+            if source.page:
+                names = [names[2], *names[:2]]
+            for name in names:
+                if (commit := refs.get(name)) is not None and _COMMIT.fullmatch(commit):
+                    return commit, wanted[ref]
+        raise ExecutionError(
+            f"'{source.url}' has no branch or tag '{source.ref or source.page or 'HEAD'}' (a commit is written in full)"
+        )
+
+    async def fetch(self, url: str, commit: str, folder: Path) -> list[Part]:
+        """The files of a commit and of its submodules, as archives in a folder.
+
+        Raises:
+            ExecutionError: They can't be had, or are too large.
+        """
+        found: list[Part] = []
+        await self._fetch(_Visit(url, commit, folder), found)
+        return found
+
+    async def _fetch(self, visit: _Visit, found: list[Part]) -> None:
+        if visit.depth > _DEPTH or len(found) >= _SUBMODULES:
+            raise ExecutionError(f"the repository has more than {_SUBMODULES} submodules, or deeper than {_DEPTH}")
+        number = len(found)
+        real, git = await self._open(visit.url, visit.folder / f"repository-{number}")
+        archive = visit.folder / f"files-{number}.tar"
+        commit = visit.commit
+        try:
+            await _bring(git, real, commit)
+            await git.run("archive", "--format=tar", commit, output=archive)
+            found.append(Part(archive, visit.prefix))
+            listed = await git.run("ls-tree", "-r", "-z", "--full-tree", commit)
+            links = {path: sha for mode, sha, path in _tree(listed) if mode == "160000"}
+            urls = await _modules(git, commit) if links else {}
+        except GitError as error:
+            raise _failure(visit.url, error) from error
+        for path, sha in links.items():
+            if path in urls:
+                await self._fetch(visit.into(path, urls[path], sha), found)
+
+    async def _open(self, url: str, folder: Path) -> tuple[str, Git]:
+        """A repository to fetch into, bound to what its address stood for when it was judged."""
+        url, judged = await self._located(url)
+        host, port, addresses = judged
+        git = Git(folder, most=self._most, credentials=self._credentials)
+        if urlsplit(url).scheme == "http":
+            git.allow_http()
+        git.pin(host, port, addresses)
+        if not (folder / "HEAD").exists():
+            await git.begin()
+        return url, git
+
+    async def _located(self, url: str) -> tuple[str, tuple[str, int, list[str]]]:
+        """Where a repository is in the end, each redirect judged: git itself follows none."""
+        if urlsplit(url).scheme not in ("https", "http"):
+            raise ExecutionError(f"the repository '{url[:200]}' is not at an https:// address")
+        http = Http(guard=self._guard.check, resolver=self._guard.resolver)
+        try:
+            asked = f"{url}/info/refs?service=git-upload-pack"
+            async with http.get(asked, {}, _STALL_SECONDS) as answer:
+                moved, found, _ = str(answer.url).partition("/info/refs")
+        except ExecutionError:
+            raise
+        except AsmanError as error:
+            fault = "worker" if error.retry else "job"
+            raise ExecutionError(f"the repository '{url}' can't be reached: {error.message}", fault=fault) from error
+        finally:
+            await http.close()
+        if found:
+            url = moved
+        return url, await self._guard.locate(url)
+
+
+def _readings(page: str) -> Iterator[tuple[str, str]]:
+    """How ``a/b/c`` can be a ref and a subfolder: ``a`` and ``b/c``, ``a/b`` and ``c``, ``a/b/c`` and none."""
+    parts = page.split("/")
+    for end in range(1, min(len(parts), 10) + 1):
+        if check_ref(ref := "/".join(parts[:end])):
+            yield ref, "/".join(parts[end:])
+
+
+async def _bring(git: Git, url: str, commit: str) -> None:
+    """Fetches one commit alone; a server that gives only what has a name is asked for all of it."""
+    try:
+        await git.run("fetch", "--quiet", "--no-tags", "--depth=1", "--no-write-fetch-head", url, commit)
+    except GitError:
+        everything = ("+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*")
+        await git.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, *everything)
+        try:
+            await git.run("cat-file", "-e", f"{commit}^{{commit}}")
+        except GitError:
+            raise ExecutionError(f"'{url}' has no commit {commit}") from None
+
+
+def _tree(listed: str) -> Iterator[tuple[str, str, str]]:
+    """Mode, object and path of each entry of ``ls-tree -z``."""
+    for line in listed.split("\0"):
+        about, tab, path = line.partition("\t")
+        words = about.split()
+        if tab and len(words) == 3:
+            yield words[0], words[2], path
+
+
+async def _modules(git: Git, commit: str) -> dict[str, str]:
+    """The addresses of submodules by their path."""
+    try:
+        listed = await git.run("config", f"--blob={commit}:.gitmodules", "--null", "--list")
+    except GitError:
+        return {}
+    paths: dict[str, str] = {}
+    urls: dict[str, str] = {}
+    for line in listed.split("\0"):
+        key, _, value = line.partition("\n")
+        name, _, what = key.removeprefix("submodule.").rpartition(".")
+        (paths if what == "path" else urls if what == "url" else {})[name] = value
+    return {path: urls[name] for name, path in paths.items() if name in urls}
+
+
+def _failure(url: str, error: GitError) -> ExecutionError:
+    words = error.words.lower()
+    if "could not read username" in words or "authentication failed" in words or "403" in words:
+        return ExecutionError(
+            f"the repository '{url}' is private or does not exist (a worker can sign in: --git-credentials)"
+        )
+    passing = any(word in words for word in _PASSING)
+    return ExecutionError(f"the repository '{url}' can't be read: {error.words}", fault="worker" if passing else "job")

@@ -1,0 +1,202 @@
+"""One attempt as the configuration of a container: command, environment, files, limits and what it may not do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from asman_shared.definition import Definition, Shape
+from asman_shared.errors import ExecutionError
+from asman_shared.units import MIB, format_size, parse_size
+
+from ..execution.command import argv
+from ..execution.environment import INPUTS, job_environment
+from ..execution.interface import AttemptSpec, Key
+
+LABEL_WORKER: Final = "asman.worker"
+LABEL_JOB: Final = "asman.job"
+LABEL_ATTEMPT: Final = "asman.attempt"
+
+OUTPUTS: Final = "/outputs"
+CACHE: Final = "/job-cache"
+
+#: What ordinary images need to change user, own files and bind low ports; without raw sockets and device nodes.
+CAPABILITIES: Final = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+)
+NO_NETWORK: Final = "none"
+
+_LEAST_MEMORY: Final = 6 * MIB
+_LEAST_SHARE: Final = 64 * MIB
+_RESERVED: Final = (INPUTS, OUTPUTS, CACHE, "/proc", "/sys", "/dev")
+_HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Confines:
+    """What the operator says about every container.
+
+    Attributes:
+        incarnation: The worker's.
+        network: The engine's network by name, or `NO_NETWORK`.
+        memory: Bytes that all jobs together may use; 0 for any.
+        cpus: Thousandths of a cpu that all jobs together may use.
+        pids: Most processes.
+        log_bytes: How much of its output the engine keeps.
+        runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
+        disk: Bytes that the container may write outside of its outputs, where the engine's storage can hold it to that;
+            0 where it can't.
+        ulimits: Bounds of a process by name, where the engine's own can't be relied on.
+    """
+
+    incarnation: str
+    network: str = "bridge"
+    memory: int = 0
+    cpus: int = 0
+    pids: int = 4096
+    log_bytes: int = 64 * MIB
+    runtime: str = ""
+    disk: int = 0
+    ulimits: tuple[tuple[str, int], ...] = ()
+
+    def memory_of(self, shape: Shape) -> int:
+        """Bytes that a job may use: what it asked for, else its share by cpus, so that all together fit.
+
+        0 when the operator set no bound.
+        """
+        if shape.memory:
+            return max(shape.memory, _LEAST_MEMORY)
+        if not self.memory:
+            return 0
+        share = self.memory * min(shape.cpus, self.cpus) // self.cpus if self.cpus else self.memory
+        return max(share, min(self.memory, _LEAST_SHARE))
+
+
+def container_name(incarnation: str, key: Key) -> str:
+    """The name of an attempt's container, its own among all workers of an engine."""
+    return f"asman-{key[0][:12]}-{key[1]}-{incarnation[:6]}"
+
+
+def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[str, Any]:
+    """The engine's configuration of an attempt's container (Docker Engine API 1.41, ContainerCreate).
+
+    Raises:
+        BadDefinition: The command can't be read.
+        ExecutionError: A config file's path can't be mounted.
+    """
+    definition = spec.definition
+    env = job_environment(spec, INPUTS, OUTPUTS, CACHE)
+    config: dict[str, Any] = {
+        "Image": image,
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Labels": {
+            LABEL_WORKER: confines.incarnation,
+            LABEL_JOB: spec.job,
+            LABEL_ATTEMPT: str(spec.attempt),
+        },
+        "Tty": False,
+        "OpenStdin": False,
+        "HostConfig": _host_config(spec, confines),
+    }
+    if (command := argv(definition.command, env)) is not None:
+        config["Cmd"] = command
+    if (entrypoint := argv(definition.entrypoint, env)) is not None:
+        config["Entrypoint"] = entrypoint
+    if definition.workdir:
+        config["WorkingDir"] = definition.workdir
+    if confines.network == NO_NETWORK:
+        # The engine then sets up nothing at all, which halves the time to start; loopback is there all the same.
+        config["NetworkDisabled"] = True
+    return config
+
+
+def _host_config(spec: AttemptSpec, confines: Confines) -> dict[str, Any]:
+    memory = confines.memory_of(spec.shape)
+    host: dict[str, Any] = {
+        "Binds": _binds(spec, confines),
+        "NetworkMode": confines.network,
+        "NanoCpus": max(spec.shape.cpus, 10) * 1_000_000,
+        "Memory": memory,
+        "MemorySwap": memory,
+        "PidsLimit": confines.pids,
+        "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in (("core", 0), *confines.ulimits)],
+        "Init": True,
+        "Privileged": False,
+        "SecurityOpt": ["no-new-privileges"],
+        "CapDrop": ["ALL"],
+        "CapAdd": list(CAPABILITIES),
+        "IpcMode": "private",
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": f"{max(confines.log_bytes // 2, MIB)}", "max-file": "2"},
+        },
+        "RestartPolicy": {"Name": "no"},
+    }  # fmt: skip
+    if confines.runtime:
+        host["Runtime"] = confines.runtime
+    if confines.disk:
+        host["StorageOpt"] = {"size": str(confines.disk)}
+    if spec.definition.shm_size:
+        host["ShmSize"] = shared_memory(spec, memory)
+    if spec.gpus:
+        host["DeviceRequests"] = [{"Driver": "", "DeviceIDs": list(spec.gpus), "Capabilities": [["gpu"]]}]
+    return host
+
+
+def shared_memory(spec: AttemptSpec, memory: int) -> int:
+    """Bytes of ``/dev/shm``; they are of the job's own memory.
+
+    Raises:
+        ExecutionError: They are more than that.
+    """
+    wanted = parse_size(spec.definition.shm_size or "", field="definition.shmSize")
+    if memory and wanted > memory:
+        raise ExecutionError(
+            f"shmSize is {format_size(wanted)}, more than the job's memory of {format_size(memory)}: "
+            "ask for more in requirements.memory"
+        )
+    return wanted
+
+
+def _binds(spec: AttemptSpec, confines: Confines) -> list[str]:
+    """Folders and files of the host in the container; ``z`` lets an SELinux host share them."""
+    binds = [
+        f"{spec.folder.inputs}:{INPUTS}:ro,z",
+        f"{spec.folder.outputs}:{OUTPUTS}:z",
+        f"{spec.cache}:{CACHE}:z",
+    ]
+    if confines.network == NO_NETWORK and "/etc/hosts" not in spec.mounts:
+        # With no network the engine writes none, and `localhost` would mean nothing.
+        hosts = spec.folder.root / "hosts"
+        hosts.write_text(_HOSTS)
+        binds.append(f"{hosts}:/etc/hosts:ro,z")
+    for target, source in spec.mounts.items():
+        if ":" in target or target == "/" or any(target == path or target.startswith(path + "/") for path in _RESERVED):
+            raise ExecutionError(f"the config file '{target}' can't be put there; choose another path")
+        binds.append(f"{source}:{target}:ro,z")
+    return binds
+
+
+def is_build(definition: Definition) -> bool:
+    """Whether an image has to be built: a build that says nothing but a platform says which one to pull."""
+    return definition.build is not None and not definition.image
+
+
+def image_of(definition: Definition) -> str:
+    """The image that a definition names.
+
+    Raises:
+        ExecutionError: It names none.
+    """
+    if not definition.image:
+        raise ExecutionError("the job names no image; give one, such as alpine")
+    return definition.image

@@ -1,0 +1,48 @@
+"""How much a running job has written, looked at now and then: what no storage driver holds it to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from aiodocker import Docker
+
+from ..images.engine import LOST
+
+_LEAST_SECONDS: Final = 1.0
+#: Looking may take so much of the time at most.
+_SHARE: Final = 20
+
+
+async def outgrown(docker: Docker, container: str, outputs: Path, most: int) -> int:
+    """Returns once a container and its outputs together are larger than ``most`` bytes; says how large.
+
+    Looking at many files takes long, so the pauses grow with that. While the engine is away nothing is seen.
+    """
+    while True:
+        began = time.monotonic()
+        size = await asyncio.to_thread(folder_size, outputs)
+        with suppress(*LOST):
+            size += int((await docker._query_json(f"containers/{container}/json?size=1")).get("SizeRw") or 0)
+        if size > most:
+            return size
+        await asyncio.sleep(max(_LEAST_SECONDS, _SHARE * (time.monotonic() - began)))
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes on disk of everything in a folder, links not followed; what can't be read counts nothing. Blocks."""
+    total = 0
+    pending = [folder]
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    total += found.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+    return total

@@ -1,0 +1,262 @@
+"""The network of a worker's containers: their own bridge, from which the internet is all that can be reached.
+
+Containers on it can't talk to each other (the engine sees to that). Rules of the packet filter keep them from this
+host's own services, from private networks and from the cloud's metadata address. Setting these takes the right to do so
+in the engine's own network; where the worker has not got it, it says so, and what then still holds. Whoever empties the
+packet filter meanwhile, such as a firewall that is loaded anew, is noticed before the next container starts and by a
+look now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+from asman_shared.errors import ExecutionError, Unavailable
+
+from ..images.engine import LOST
+from .bridge_claim import BridgeClaim, here
+from .packet_filter import CLOSED, PacketFilter, Refused
+
+log = logging.getLogger("asman.worker.network")
+
+LABEL_NETWORK: Final = "asman.network"
+#: In which network namespace the owner of a network is, or was.
+LABEL_PLACE: Final = "asman.place"
+_CLAIM_TRIES: Final = 20
+_CLAIM_PAUSE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRules:
+    """What keeps containers in.
+
+    Attributes:
+        network: The engine's network by name.
+        bridge: The host's interface.
+        closed: Whether host, private networks and metadata are out of reach.
+        why: When they are not: a sentence.
+    """
+
+    network: str
+    bridge: str
+    closed: bool
+    why: str = ""
+
+
+class OwnNetwork:
+    """A worker's own network, and its walls.
+
+    Args:
+        docker: The engine.
+        owner: Names the worker among all of this engine.
+    """
+
+    def __init__(self, docker: Docker, owner: str) -> None:
+        self._docker = docker
+        self._owner = owner
+        self._bridge = bridge_of(owner)
+        self.network_rules = NetworkRules(network_name(owner), self._bridge, False)
+        self._filter: PacketFilter | None = None
+        self._standing: list[str] = []
+        self._looking = asyncio.Lock()
+        self._looked = 0
+        self._claim: BridgeClaim | None = None
+
+    async def open(self) -> NetworkRules:
+        """Makes the network, or finds it from before, and closes it as far as the worker may.
+
+        Raises:
+            Unavailable: The engine can't make it.
+        """
+        for _ in range(_CLAIM_TRIES):
+            if (claim := BridgeClaim.take(self._bridge)) is not None:
+                self._claim = claim
+                break
+            # Another worker is just about to find out whether this one is dead.
+            await asyncio.sleep(_CLAIM_PAUSE)
+        try:
+            await self._ensure()
+        except DockerError as error:
+            raise Unavailable(
+                f"the containers' network could not be made ({error.message}): choose --network none, or one of the "
+                "engine's own by name"
+            ) from error
+        why = ""
+        try:
+            await self._put_up()
+        except Refused as error:
+            why = str(error)
+            log.warning(
+                "containers can reach this host's services and its private networks: %s. They still can't reach each "
+                "other; --network none closes everything",
+                why,
+            )
+        self.network_rules = NetworkRules(self.network_rules.network, self._bridge, not why, why)
+        return self.network_rules
+
+    async def hold(self) -> None:
+        """Looks whether network and walls stand as they did, and sets them up again where not.
+
+        Who asks while somebody looks waits for the next look, which all of them share.
+
+        Raises:
+            ExecutionError: They can't be set up again: nothing may be started.
+        """
+        wanted = self._looked + (2 if self._looking.locked() else 1)
+        async with self._looking:
+            if self._looked >= wanted:
+                return
+            try:
+                await self._look()
+            except (DockerError, Refused) as error:
+                raise ExecutionError(
+                    f"the containers' network or its walls fell, and can't be set up again: {error}", fault="worker"
+                ) from error
+            self._looked += 1
+
+    async def _look(self) -> None:
+        if self._filter is None or not self.network_rules.closed:
+            # The bridge can't be seen from here, so the engine is asked.
+            return await self._ensure()
+        if not _exists(self._bridge):
+            log.warning("someone removed the network %s; it is made again", self.network_rules.network)
+            await self._ensure()
+        if await self._filter.standing(self._bridge) != self._standing:
+            log.warning("someone changed the packet filter; the rules around containers are set again")
+            await self._put_up()
+        return None
+
+    async def _put_up(self) -> None:
+        if not _exists(self._bridge):
+            raise Refused("the engine's network is not this process's (a container's, or another machine's)")
+        self._filter = PacketFilter.find()
+        await self._filter.put_up(self._bridge, _resolvers(Path("/etc/resolv.conf")))
+        self._standing = await self._filter.standing(self._bridge)
+
+    async def close(self) -> None:
+        """Removes the network and its rules, unless containers are still on it."""
+        try:
+            await _remove(self._docker, self.network_rules.network)
+            if self._filter is not None:
+                await self._filter.take_down(self._bridge)
+        except (DockerError, Refused) as error:
+            log.debug("the network %s stays: %s", self.network_rules.network, error)
+        finally:
+            if self._claim is not None:
+                self._claim.close()
+
+    async def _ensure(self) -> None:
+        name = self.network_rules.network
+        found = await self._docker.networks.list(filters={"name": [name]})
+        if any(network["Name"] == name for network in found):
+            return
+        config: dict[str, Any] = {
+            "Name": name,
+            "Driver": "bridge",
+            "CheckDuplicate": True,
+            "EnableIPv6": False,
+            "Labels": {LABEL_NETWORK: self._owner, LABEL_PLACE: here() if self._claim is not None else ""},
+            "Options": {
+                "com.docker.network.bridge.name": self._bridge,
+                "com.docker.network.bridge.enable_icc": "false",
+            },
+        }
+        await self._docker.networks.create(config)
+
+
+def network_name(owner: str) -> str:
+    """The name of a worker's network."""
+    return f"asman-{owner[:12]}"
+
+
+def bridge_of(owner: str) -> str:
+    """The host's interface of a worker's network: such names have 15 letters at most."""
+    return f"asman-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+
+
+async def leftovers(docker: Docker) -> AsyncIterator[tuple[str, str]]:
+    """Networks of workers that may be gone: name and bridge of those that no container uses.
+
+    Raises:
+        DockerError: The engine does not tell.
+    """
+    for network in await docker.networks.list(filters={"label": [LABEL_NETWORK]}):
+        name = str(network["Name"])
+        if not await docker.containers.list(all=True, filters=f'{{"network": ["{name}"]}}'):
+            yield name, bridge_of(str(network["Labels"][LABEL_NETWORK]))
+
+
+async def remove_leftovers(docker: Docker) -> None:
+    """Removes networks and rules whose worker is dead beyond doubt, such as one that was killed and never came back.
+
+    Only what was set up from this very network namespace is judged, and only what no container uses any more.
+    """
+    with contextlib.suppress(*LOST):
+        mine = {
+            str(network["Name"])
+            for network in await docker.networks.list(filters={"label": [f"{LABEL_PLACE}={here()}"]})
+        }
+        async for name, bridge in leftovers(docker):
+            if name in mine and (claim := BridgeClaim.take(bridge)) is not None:
+                try:
+                    log.info("removing the network %s of a worker that is dead", name)
+                    await _remove(docker, name)
+                finally:
+                    claim.close()
+    with contextlib.suppress(Refused):
+        filter_ = PacketFilter.find()
+        for bridge in await filter_.bridges():
+            if not _exists(bridge) and (claim := BridgeClaim.take(bridge)) is not None:
+                try:
+                    log.info("removing the rules of the bridge %s of a worker that is dead", bridge)
+                    await filter_.take_down(bridge)
+                finally:
+                    claim.close()
+
+
+async def _remove(docker: Docker, name: str) -> None:
+    """Removes a network if it is there.
+
+    Raises:
+        DockerError: Containers use it.
+    """
+    try:
+        network = await docker.networks.get(name)
+        await network.delete()
+    except DockerError as error:
+        if error.status != 404:
+            raise
+
+
+def _exists(bridge: str) -> bool:
+    return Path("/sys/class/net", bridge).exists()
+
+
+def _resolvers(path: Path) -> list[IPv4Address]:
+    """The name servers of this host that are on private networks: containers ask them through the engine."""
+    found: list[IPv4Address] = []
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                address = ip_address(words[1])
+            except ValueError:
+                continue
+            if isinstance(address, IPv4Address) and any(address in ip_network(closed) for closed in CLOSED):
+                found.append(address)
+    return found[:3]

@@ -1,0 +1,203 @@
+"""One container from its start to its end: its log, its limits, and the engine's own comings and goings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from aiodocker.containers import DockerContainer
+from aiodocker.exceptions import DockerError
+
+from asman_shared.errors import ExecutionError
+from asman_shared.units import format_duration
+
+from ..images.engine import LOST
+from .disk_watch import outgrown
+from .log import EngineLog
+from .shared_engine import AWAY_SECONDS, SharedEngine
+
+log = logging.getLogger("asman.worker.run")
+
+_ASK_AGAIN_SECONDS: Final = 0.5
+_KILLS: Final = 60
+
+
+@dataclass(slots=True)
+class End:
+    """How a container ended, as the engine and this process saw it.
+
+    Attributes:
+        exit_code: Of its process.
+        timed_out: A sentence when it ran into its time limit.
+        out_of_memory: The engine's word.
+        outgrown: How many bytes it had written, when those were too many.
+        error: What the engine says about a start that failed.
+        interrupted: The engine was stopped, and the container with it.
+    """
+
+    exit_code: int = 0
+    timed_out: str = ""
+    out_of_memory: bool = False
+    outgrown: int = 0
+    error: str = ""
+    interrupted: bool = False
+
+
+class ContainerRun:
+    """Follows a started container.
+
+    Args:
+        engine: The engine.
+        container: The container.
+        lines: Reads its log.
+        time_limit: Milliseconds it may run, 0 for any.
+        grace: Milliseconds between SIGTERM and SIGKILL.
+        outputs: Where it leaves its outputs.
+        disk: Bytes that it may write, 0 for any.
+    """
+
+    def __init__(
+        self,
+        engine: SharedEngine,
+        container: DockerContainer,
+        lines: EngineLog,
+        *,
+        time_limit: int,
+        grace: int,
+        outputs: Path,
+        disk: int,
+    ) -> None:
+        self._engine = engine
+        self._container = container
+        self._lines = lines
+        self._limit = time_limit
+        self._grace = grace
+        self._outputs = outputs
+        self._disk = disk
+        self._away = False
+
+    async def to_its_end(self, started: str | None) -> End:
+        """Waits until the container has ended and its log is read, whichever is later.
+
+        Args:
+            started: When it started, as the engine says it; None for just now.
+
+        Raises:
+            ExecutionError: It is gone, or the engine stays away.
+        """
+        end = End()
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._lines.follow(ended))
+            try:
+                await self._within_limits(started, end)
+                # An engine that is being stopped stops its containers first, and says only that they have ended.
+                if not (end.timed_out or end.outgrown) and not await self._engine.accepts():
+                    self._away = True
+            finally:
+                ended.set()
+        state = (await self._inspect())["State"]
+        end.exit_code = int(state["ExitCode"])
+        end.out_of_memory = bool(state.get("OOMKilled"))
+        end.error = str(state.get("Error") or "")
+        end.interrupted = self._away and not end.timed_out and not self._engine.info.get("LiveRestoreEnabled")
+        return end
+
+    async def _within_limits(self, started: str | None, end: End) -> None:
+        """Waits for the container's end; stops it at the first limit that it runs into."""
+        limit = self._limit / 1000
+        left = max(0.001, limit - _age(started)) if limit else None
+        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._ended(), name="container")]
+        if self._disk:
+            watch: Coroutine[Any, Any, int] = outgrown(
+                self._engine.docker, self._container.id, self._outputs, self._disk
+            )
+            waiting.append(asyncio.create_task(watch, name="disk"))
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if waiting[0] in done:
+                waiting[0].result()
+                return
+            if done:
+                end.outgrown = waiting[1].result()
+                await self._stop(0)
+                return
+            politely = await self._stop(self._grace)
+            end.timed_out = f"stopped: running took longer than its limit of {format_duration(self._limit)}" + (
+                "" if politely else f", and it went on for {format_duration(self._grace)} after it was asked to end"
+            )
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _ended(self) -> None:
+        """Waits until the container has ended, through restarts of the engine."""
+        while True:
+            try:
+                await self._container.wait()
+            except LOST as error:
+                log.debug("waiting for %s broke: %s", self._container.id[:12], error)
+                self._away = True
+            if not (await self._inspect())["State"]["Running"]:
+                return
+            # It was not the engine's end after all, or it kept its containers.
+            self._away = False
+
+    async def _inspect(self) -> dict[str, Any]:
+        """The engine's word on the container; waits while the engine is away.
+
+        Raises:
+            ExecutionError: The container is gone, or the engine stays away.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + AWAY_SECONDS
+        while True:
+            try:
+                return await self._container.show()
+            except LOST as error:
+                if isinstance(error, DockerError) and error.status == 404:
+                    raise ExecutionError("someone removed the container while it ran", fault="worker") from error
+                if loop.time() > deadline:
+                    raise ExecutionError(f"the engine went away: {error}", fault="worker") from error
+                self._away = True
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+    async def _stop(self, grace: int) -> bool:
+        """SIGTERM, and SIGKILL after ``grace`` milliseconds; returns whether the first was enough."""
+        if grace and await self._signal("SIGTERM", grace / 1000):
+            return True
+        for _ in range(_KILLS):
+            if await self._signal("SIGKILL", _ASK_AGAIN_SECONDS):
+                return False
+        raise ExecutionError("the engine can't stop the container", fault="worker")
+
+    async def _signal(self, name: str, seconds: float) -> bool:
+        """Sends a signal, and waits so long for the end; returns whether it came."""
+        try:
+            await self._container.kill(signal=name)
+        except LOST as error:
+            log.debug("sending %s to %s failed: %s", name, self._container.id[:12], error)
+        waiting = asyncio.create_task(self._ended())
+        try:
+            done, _ = await asyncio.wait((waiting,), timeout=seconds)
+            return bool(done)
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+
+def _age(started: str | None) -> float:
+    """Seconds since a container's ``StartedAt``."""
+    if not started:
+        return 0.0
+    try:
+        then = datetime.fromisoformat(started[:19]).replace(tzinfo=UTC)
+    except ValueError:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - then).total_seconds())

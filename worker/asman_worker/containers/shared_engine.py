@@ -1,0 +1,258 @@
+"""One engine as all queues of a worker process share it: its connection, images, builds and network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from aiodocker import Docker
+
+from asman_shared.errors import ExecutionError, Unavailable
+from asman_shared.units import GIB
+
+from ..builds.builder import Builder, BuildLimits
+from ..builds.git_source import Repositories
+from ..builds.secrets import BuildSecrets
+from ..files.address_guard import AddressGuard
+from ..images.credentials import Credentials
+from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
+from ..images.images import Images, PullPolicy
+from ..images.rules import ImageRules
+from ..images.usage import ImageUsage
+from .config import NO_NETWORK, Confines
+from .network import NetworkRules, OwnNetwork, remove_leftovers
+
+log = logging.getLogger("asman.worker.engine")
+
+INTERNET: Final = "internet"
+AWAY_SECONDS: Final = 300.0
+"""How long an engine may be away before its jobs are told."""
+_ASK_SECONDS: Final = 5.0
+_LEAVE_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 0.3
+#: Storage drivers that hold a container to a size by themselves; others are watched.
+_HOLDING: Final = frozenset({"btrfs", "zfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoices:
+    """What the operator says about an engine and all that is done with it.
+
+    Attributes:
+        url: Where it is; empty to discover it.
+        network: ``internet`` for a network of our own, ``none``, or one of the engine's by name.
+        stop_grace: Milliseconds between SIGTERM and SIGKILL when a time limit has passed.
+        confines: What holds for every container; the room fills in network and disk.
+        disk: Bytes that one job may write, 0 for any.
+        pull: When to ask registries.
+        rules: Which images may be used.
+        registry_auth: A file of sign-ins at registries.
+        git_credentials: A file of sign-ins at git servers.
+        secrets: A folder of what builds may use.
+        allow_hosts: Private hosts that builds may be fetched from.
+        context: Bytes that the files of one build may have.
+    """
+
+    url: str = ""
+    network: str = NO_NETWORK
+    stop_grace: int = 5000
+    confines: Confines = field(default_factory=lambda: Confines(incarnation="nobody"))
+    disk: int = 0
+    pull: PullPolicy = "missing"
+    rules: ImageRules = field(default_factory=ImageRules)
+    registry_auth: Path | None = None
+    git_credentials: Path | None = None
+    secrets: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    context: int = 2 * GIB
+
+
+class SharedEngine:
+    """An engine, open or not.
+
+    Args:
+        choices: The operator's.
+        owner: Names this worker process's own images and network.
+        folder: For files while they are built from.
+        image_usage: Remembers the images that come and how long nobody used them.
+    """
+
+    def __init__(self, choices: EngineChoices, owner: str, folder: Path, image_usage: ImageUsage) -> None:
+        self.choices = choices
+        self.platform = ""
+        self.info: dict[str, Any] = {}
+        self._ulimits: tuple[tuple[str, int], ...] = ()
+        self._owner = owner
+        self._folder = folder
+        self.image_usage = image_usage
+        self._docker: Docker | None = None
+        self._images: Images | None = None
+        self._builder: Builder | None = None
+        self._own: OwnNetwork | None = None
+        self._users = 0
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> str:
+        """Connects for one more user; returns the engine's platform.
+
+        Raises:
+            Unavailable: No engine answers, or it lacks what the operator asked for.
+            BadRequest: The registry credentials can't be read.
+        """
+        async with self._opening:
+            if self._docker is None:
+                await self._open()
+            self._users += 1
+        return self.platform
+
+    async def _open(self) -> None:
+        choices = self.choices
+        credentials = Credentials(choices.registry_auth)
+        credentials.check()
+        docker, version = await open_engine(choices.url)
+        try:
+            self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
+            self.info = dict(await docker.system.info())
+            self._ulimits = own_ulimits() if is_podman(version) else ()
+            runtimes = self.info.get("Runtimes") or {}
+            if choices.confines.runtime and choices.confines.runtime not in runtimes:
+                have = ", ".join(sorted(runtimes)) or "none"
+                raise Unavailable(f"the engine has no runtime '{choices.confines.runtime}'; it has {have}")
+            if choices.network == INTERNET:
+                await remove_leftovers(docker)
+                self._own = OwnNetwork(docker, self._owner)
+                await self._own.open()
+        except BaseException:
+            await close_engine(docker)
+            raise
+        self._images = Images(
+            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.image_usage.own
+        )
+        guard = AddressGuard(choices.allow_hosts, secure=True)
+        self._builder = Builder(
+            docker,
+            self._images,
+            owner=self._owner,
+            folder=self._folder,
+            rules=choices.rules,
+            guard=guard,
+            repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
+            secrets=BuildSecrets(choices.secrets),
+            made=self.image_usage.own,
+        )
+        self._docker = docker
+
+    async def close(self) -> None:
+        """One user less; the last one closes the connection. Containers run on."""
+        async with self._opening:
+            self._users = max(0, self._users - 1)
+            if self._users == 0 and (docker := self._docker) is not None:
+                self._docker = None
+                if self._own is not None:
+                    with contextlib.suppress(aiohttp.ClientError, OSError):
+                        await self._own.close()
+                    self._own = None
+                await close_engine(docker)
+
+    @property
+    def network_rules(self) -> NetworkRules | None:
+        """What keeps containers in, on a network of our own."""
+        return self._own.network_rules if self._own is not None else None
+
+    async def ensure_network_rules(self) -> None:
+        """Sees to it that the walls stand; comes before each start of a container, and now and then.
+
+        Raises:
+            ExecutionError: They fell and can't be set up again.
+        """
+        if self._own is not None:
+            await self._own.hold()
+
+    async def clear_leftovers(self) -> None:
+        """Removes networks and rules of workers that are dead."""
+        if self._own is not None:
+            await remove_leftovers(self.docker)
+
+    @property
+    def docker(self) -> Docker:
+        """The connection."""
+        assert self._docker is not None  # noqa: S101 - open() came first
+        return self._docker
+
+    @property
+    def images(self) -> Images:
+        """Its images."""
+        assert self._images is not None  # noqa: S101 - open() came first
+        return self._images
+
+    @property
+    def builder(self) -> Builder:
+        """Its builds."""
+        assert self._builder is not None  # noqa: S101 - open() came first
+        return self._builder
+
+    @property
+    def network(self) -> str:
+        """The network of containers, by name."""
+        return self.network_rules.network if self.network_rules is not None else self.choices.network
+
+    def confines(self, incarnation: str) -> Confines:
+        """What holds for the containers of one queue."""
+        holds = self.info.get("Driver") in _HOLDING
+        return replace(
+            self.choices.confines,
+            incarnation=incarnation,
+            network=self.network,
+            disk=self.choices.disk if holds else 0,
+            ulimits=self._ulimits,
+        )
+
+    def build_limits(self) -> BuildLimits:
+        """What one build may use."""
+        confines = self.choices.confines
+        return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
+
+    async def wait_until_back(self, error: ExecutionError) -> bool:
+        """Waits until an engine that was away is there again.
+
+        Args:
+            error: What failed meanwhile.
+
+        Returns:
+            Whether it was away, so that trying again may help; False at once when it was there all the time.
+        """
+        if not cut_off(error.__cause__) and await self.accepts():
+            return False
+        log.warning("the engine is away (%s); waiting for it", error.message)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + AWAY_SECONDS
+        await asyncio.sleep(_LEAVE_SECONDS)  # one that is on its way out still answers
+        while loop.time() < deadline:
+            with contextlib.suppress(*LOST, TimeoutError):
+                async with asyncio.timeout(_ASK_SECONDS):
+                    await self.docker.version()
+                    return True
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return False
+
+    async def accepts(self) -> bool:
+        """Whether the engine takes new connections: one that is being stopped does not, and still answers old ones.
+
+        Engines that are reached by other ways than a local socket are taken at their word.
+        """
+        path = getattr(self.docker.connector, "path", "")
+        if not path:
+            return True
+        try:
+            _, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True

@@ -1,0 +1,202 @@
+"""The hub's store as a worker uses it, and other addresses that jobs name; see `asman_shared.transfer`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from asman_shared import limits
+from asman_shared.errors import AsmanError, ExecutionError, NotFound
+from asman_shared.messages import BlobLink, BlobLinks, BlobTicket, BlobTickets
+from asman_shared.transfer import Blob, Downloader, Http, Progress, RetryPolicy, Uploader, Wanted
+from asman_shared.transfer.http import AT_ONCE
+from asman_shared.transfer.retry import Retries
+from asman_shared.transfer.sink import FileSink
+
+from ..hub_link.target import QueueTarget
+from .address_guard import NEVER, AddressGuard
+
+Place = TypeVar("Place", BlobLink, BlobTicket)
+
+READING: Final = RetryPolicy(most=10.0)
+"""For what is brought: it may never come, and the job waits for it."""
+SENDING: Final = RetryPolicy(tries=None, most=10.0)
+"""For results: they wait for a slow or absent hub until the limit of the phase."""
+
+
+class BlobConnection(Protocol):
+    """Who knows where blobs are: the connection."""
+
+    async def registered(self) -> None:
+        """Waits until it can be asked."""
+        ...
+
+    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
+        """Asks which blobs are missing and how to send them."""
+        ...
+
+    async def get_blobs(self, keys: list[str]) -> BlobLinks:
+        """Asks where blobs can be read."""
+        ...
+
+
+class _HubLocator:
+    """Asks over the worker's connection, once there is one: time while the hub is away is no failure of a transfer."""
+
+    def __init__(self, locator: BlobConnection, target: QueueTarget, guard: AddressGuard) -> None:
+        self._locator = locator
+        self._target = target
+        self._guard = guard
+
+    async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
+        """What is missing."""
+        await self._locator.registered()
+        return self._trusting((await self._locator.put_blobs(blobs)).tickets)
+
+    async def links(self, keys: list[str]) -> list[BlobLink]:
+        """Where blobs can be read."""
+        await self._locator.registered()
+        return self._trusting((await self._locator.get_blobs(keys)).links)
+
+    def _trusting(self, places: list[Place]) -> list[Place]:
+        """Notes where the hub's storage is: the hub redirects there who asks for a job's output by its URL."""
+        for place in places:
+            if "://" in place.url:
+                self._guard.trust(place.url)
+        return places
+
+    def absolute(self, url: str) -> str:
+        """An address in full."""
+        return self._target.join(url)
+
+
+class Blobs:
+    """See the module.
+
+    Args:
+        locator: Who knows where blobs are.
+        target: The hub, for relative addresses.
+        allowed: Patterns of private hosts that jobs may name.
+        reading: Bounds for each download.
+        sending: Bounds for each upload.
+    """
+
+    def __init__(
+        self,
+        locator: BlobConnection,
+        target: QueueTarget,
+        *,
+        allowed: Sequence[str] = (),
+        reading: RetryPolicy = READING,
+        sending: RetryPolicy = SENDING,
+    ) -> None:
+        hub = AddressGuard(refused=NEVER)
+        self._http = Http(guard=hub.check, resolver=hub.resolver)
+        self._reading = reading
+        places = asyncio.Semaphore(AT_ONCE)
+        self._downloader = Downloader(self._http, places, reading)
+        # What jobs name may be other jobs' outputs, which are the hub's; nothing else private is fetched for them.
+        others = AddressGuard(allowed)
+        others.trust(target.base)
+        self._locator = _HubLocator(locator, target, others)
+        self._foreign = Http(guard=others.check, resolver=others.resolver)
+        # Servers that jobs name may be slow or dead; what they hold up is each other.
+        self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
+        self._uploader = Uploader(self._locator, self._http, places, sending)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.close()
+        await self._foreign.close()
+
+    async def links(self, keys: Iterable[str]) -> dict[str, BlobLink]:
+        """Where blobs can be read; asked again while the hub is away.
+
+        Raises:
+            NotFound: One is not stored.
+        """
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, BlobLink] = {}
+        for start in range(0, len(wanted), limits.BLOBS_PER_REQUEST):
+            for link in await self._ask(wanted[start : start + limits.BLOBS_PER_REQUEST]):
+                found[link.sha256] = link
+        for key in wanted:
+            if key not in found or not found[key].url:
+                raise NotFound(f"the blob {key} is not stored on the hub; upload it again")
+        return found
+
+    async def _ask(self, keys: list[str]) -> list[BlobLink]:
+        retries = Retries(self._reading)
+        while True:
+            try:
+                return await self._locator.links(keys)
+            except AsmanError as error:
+                await retries.failed(error)
+
+    async def fetch(
+        self,
+        url: str,
+        to: Path,
+        *,
+        sha256: str | None = None,
+        most: int,
+        size: int | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Streams an address into a new file; returns its size.
+
+        Args:
+            url: Absolute, or relative to the hub.
+            to: A path where nothing is yet; nothing is left there on failure.
+            sha256: What the bytes must be, if known. Then they are a blob's, and the hub is asked for a fresh address
+                when this one does not work.
+            most: Most bytes.
+            size: How many there are, if known.
+            progress: Is told of bytes as they come.
+
+        Raises:
+            Unauthentic: The bytes are others.
+            TooLarge: There are more than ``most``.
+            ExecutionError: The disk can't take them, or the address must not be reached.
+            AsmanError: It can't be read, or not after several tries.
+        """
+        given = [url]
+
+        async def where() -> str:
+            if sha256 is None:
+                return self._locator.absolute(url)
+            return self._locator.absolute(given.pop() if given else (await self.links([sha256]))[sha256].url)
+
+        sink = FileSink(to)
+        try:
+            wanted = Wanted(where, sha256=sha256, size=size, most=most, renewable=sha256 is not None)
+            downloader = self._downloader if sha256 is not None else self._elsewhere
+            came = await downloader.fetch(wanted, sink, progress)
+            await sink.rename(to)
+        except OSError as error:
+            raise ExecutionError(
+                f"the worker can't write it to its disk: {error.strerror or error}", fault="worker"
+            ) from error
+        finally:
+            await sink.discard()
+        return came
+
+    async def send(
+        self, files: Iterable[Blob], progress: Callable[[int], None], there: Callable[[int], None] | None = None
+    ) -> int:
+        """Stores the files that the hub does not have; goes on for as long as the caller waits.
+
+        Args:
+            files: All of them.
+            progress: Is told of bytes as they are sent.
+            there: Is told of bytes that need not be sent.
+
+        Returns:
+            How many bytes were sent.
+
+        Raises:
+            AsmanError: The hub refuses one, or a file changed meanwhile.
+        """
+        return await self._uploader.send(files, progress, there)

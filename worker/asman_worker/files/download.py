@@ -1,0 +1,46 @@
+"""Fetching an archive that a job names: each step judged before it is connected to, bounded, and streamed to disk."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from asman_shared.errors import AsmanError, ExecutionError
+from asman_shared.transfer import Downloader, Http, RetryPolicy, Wanted
+from asman_shared.transfer.sink import FileSink
+
+from .address_guard import AddressGuard
+
+_RETRY_POLICY: Final = RetryPolicy(tries=4)
+
+
+async def download(url: str, target: Path, guard: AddressGuard, *, most: int) -> str:
+    """Fetches a file; returns the sha256 of its bytes.
+
+    Raises:
+        ExecutionError: It can't be had, may not be fetched, or is too large; the error says whose fault it is.
+    """
+
+    async def where() -> str:
+        return url
+
+    http = Http(guard=guard.check, resolver=guard.resolver)
+    sink = FileSink(target)
+    try:
+        wanted = Wanted(where, most=most, renewable=False)
+        await Downloader(http, asyncio.Semaphore(), _RETRY_POLICY).fetch(wanted, sink)
+        digest = await sink.settle()
+        await sink.rename(target)
+    except ExecutionError:
+        raise
+    except AsmanError as error:
+        fault = "worker" if error.retry else "job"
+        raise ExecutionError(f"the archive could not be fetched: {error.message}", fault=fault) from error
+    except OSError as error:
+        why = error.strerror or error
+        raise ExecutionError(f"the worker can't write the archive to its disk: {why}", fault="worker") from error
+    finally:
+        await sink.discard()
+        await http.close()
+    return digest

@@ -1,0 +1,401 @@
+"""The one socket to the hub: dialled again whenever it is lost, proved alive by what travels on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
+from websockets.typing import Subprotocol
+
+from asman_shared import limits
+from asman_shared.backoff import Backoff
+from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, encode
+from asman_shared.encoded import Language
+from asman_shared.errors import (
+    AsmanError,
+    CloseCode,
+    ConnectionFailed,
+    ProtocolError,
+    Unavailable,
+    error_for,
+)
+from asman_shared.messages import (
+    BlobLinks,
+    BlobTickets,
+    Error,
+    GetBlobs,
+    HubToWorker,
+    Message,
+    Ping,
+    Pong,
+    PutBlobs,
+    Register,
+    Registered,
+)
+
+from .send_buffer import SendBuffer
+from .target import QueueTarget
+
+log = logging.getLogger("asman.worker.connection")
+#: At level DEBUG the library writes addresses, and an address holds the queue's name, which is a secret.
+_wire_log = logging.getLogger("asman.worker.websocket")
+_wire_log.setLevel(logging.INFO)
+
+R = TypeVar("R", BlobLinks, BlobTickets)
+
+OPEN_SECONDS: Final = 15.0
+SILENCE: Final = 2.5
+_SENTENCES: Final = {
+    404: "there is no such queue there, or no hub",
+    403: "this queue's key does not allow to work on it",
+    429: "the hub has too many connections",
+    503: "the hub is not ready",
+}
+#: Closed with these, trying again would be answered the same way.
+_HOPELESS: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FORBIDDEN, CloseCode.BAD_QUEUE})
+
+
+class Peer(Protocol):
+    """Who speaks through a connection."""
+
+    def introduce(self) -> Register:
+        """What to say first on a new connection: who this is and everything it holds."""
+        ...
+
+    def registered(self, answer: Registered) -> None:
+        """The hub has answered; from now on what is put into the outbox leaves."""
+        ...
+
+    def received(self, messages: Sequence[HubToWorker]) -> None:
+        """The messages of one frame."""
+        ...
+
+    def disconnected(self) -> None:
+        """The connection is lost, and the outbox is closed."""
+        ...
+
+
+class HubConnection:
+    """Keeps one connection to a queue for as long as `run` runs.
+
+    Args:
+        target: The queue.
+        send_buffer: What is to be sent; opened and closed with each registration.
+        backoff: The waits between two tries.
+        stable: After this many seconds a connection counts as good, and the waits begin anew.
+    """
+
+    def __init__(
+        self, target: QueueTarget, send_buffer: SendBuffer, *, backoff: Backoff | None = None, stable: float = 2.0
+    ) -> None:
+        self.target = target
+        self.send_buffer = send_buffer
+        self._backoff = backoff or Backoff(0.2, 15.0)
+        self._stable = stable
+        self._refs = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[HubToWorker]] = {}
+        self._heard = 0.0
+        self._said = ""
+        self._registered = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._renewing = asyncio.Event()
+        self._renewed = asyncio.Event()
+
+    async def run(self, peer: Peer) -> None:
+        """Connects, and connects again, until cancelled.
+
+        Args:
+            peer: Who speaks.
+
+        Raises:
+            ProtocolError: The hub refuses this worker for good.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._connect_once(peer)
+            except ConnectionFailed as error:
+                self._complain(error.message)
+            if loop.time() - began > self._stable:
+                self._backoff.reset()
+            await asyncio.sleep(self._backoff.next())
+
+    async def registered(self) -> None:
+        """Waits until there is a registered connection."""
+        await self._registered.wait()
+
+    async def renew(self) -> None:
+        """Connects anew, to say anew who this is; returns once that is done."""
+        self._renewed.clear()
+        self._renewing.set()
+        await self._renewed.wait()
+
+    async def flushed(self, timeout: float) -> None:
+        """Waits until all that was put into the outbox has left, at most ``timeout`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.send_buffer:
+                    self._idle.clear()
+                    await self._idle.wait()
+
+    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
+        """Asks which blobs are missing and how to send them.
+
+        Raises:
+            Unavailable: There is no connection, or it was lost before the answer.
+            AsmanError: What the hub answered.
+        """
+        return await self._ask(lambda ref: PutBlobs(ref, blobs), BlobTickets)
+
+    async def get_blobs(self, keys: list[str]) -> BlobLinks:
+        """Asks where blobs can be read.
+
+        Raises:
+            Unavailable: There is no connection, or it was lost before the answer.
+            AsmanError: What the hub answered.
+        """
+        return await self._ask(lambda ref: GetBlobs(ref, keys), BlobLinks)
+
+    # ------------------------------------------------------------------------------------------------ one socket
+
+    async def _connect_once(self, peer: Peer) -> None:
+        """One connection from dialling to its end; always ends by raising.
+
+        Raises:
+            ConnectionFailed: It could not be made, or was lost.
+            ProtocolError: The hub refuses this worker for good.
+        """
+        try:
+            async with connect(
+                self.target.websocket,
+                subprotocols=[Subprotocol(limits.SUBPROTOCOL_MSGPACK)],
+                compression=None,
+                open_timeout=OPEN_SECONDS,
+                close_timeout=2,
+                ping_interval=None,
+                max_size=limits.FRAME_BYTES,
+                max_queue=(8, 2),
+                user_agent_header=None,
+                logger=_wire_log,
+            ) as socket_:
+                try:
+                    await self._serve(socket_, peer)
+                except asyncio.CancelledError:
+                    await socket_.close(CloseCode.GOING_AWAY)
+                    raise
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise ConnectionFailed(
+                f"the hub at {self.target.base} answered {status}"
+                f"{': ' + _SENTENCES[status] if status in _SENTENCES else ''}"
+            ) from error
+        except InvalidMessage as error:
+            if not isinstance(error.__cause__, EOFError):
+                raise ConnectionFailed(f"what answers at {self.target.base} is no hub: {error}") from error
+            raise ConnectionFailed(f"the hub at {self.target.base} closed the connection before it answered") from error
+        except (InvalidHandshake, InvalidURI, WebSocketException) as error:
+            raise ConnectionFailed(f"what answers at {self.target.base} is no hub: {error}") from error
+        except TimeoutError as error:
+            raise ConnectionFailed(f"the hub at {self.target.base} did not answer in time") from error
+        except OSError as error:
+            raise ConnectionFailed(_unreachable(self.target.base, error)) from error
+
+    async def _serve(self, socket_: ClientConnection, peer: Peer) -> None:
+        if socket_.subprotocol != limits.SUBPROTOCOL_MSGPACK:
+            raise ConnectionFailed(f"the hub at {self.target.base} does not speak {limits.SUBPROTOCOL_MSGPACK}")
+        self._renewing.clear()
+        self._renewed.set()
+        await socket_.send(encode([peer.introduce()]))
+        answer, rest = await self._opening(socket_)
+        self._heard = asyncio.get_running_loop().time()
+        log.info("registered at %s, queue %s, as worker %s", self.target.base, self.target.digest, answer.worker)
+        self._said = ""
+        try:
+            self.send_buffer.open()
+            self._registered.set()
+            peer.registered(answer)
+            self._receive(rest, peer)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(socket_, peer), name="read")
+                tasks.create_task(self._write(socket_), name="write")
+                tasks.create_task(self._beat(socket_, answer.heartbeat / 1000), name="beat")
+                tasks.create_task(self._until_renewed(), name="renew")
+        except BaseExceptionGroup as group:
+            raise _telling(group) from group
+        finally:
+            self._registered.clear()
+            self.send_buffer.close()
+            self._idle.set()
+            self._fail_asked()
+            peer.disconnected()
+
+    async def _opening(self, socket_: ClientConnection) -> tuple[Registered, list[HubToWorker]]:
+        """The hub's answer to `Register`, and what came in the same frame after it."""
+        async with asyncio.timeout(OPEN_SECONDS):
+            data = await socket_.recv(decode=False)
+        messages = self._decode(data)
+        match messages:
+            case [Registered() as answer, *rest]:
+                if answer.protocol != limits.PROTOCOL_VERSION:
+                    raise ProtocolError(
+                        f"the hub speaks protocol {answer.protocol} and this worker {limits.PROTOCOL_VERSION}; "
+                        "use the same version of both"
+                    )
+                return answer, rest
+            case [Error() as error, *_]:
+                if error.retry:
+                    raise ConnectionFailed(f"the hub refuses this worker for now: {error.message}")
+                raise ProtocolError(f"the hub refuses this worker: {error.message}", field=error.field)
+            case _:
+                raise ConnectionFailed("the hub's first message is not the answer to a registration")
+
+    async def _read(self, socket_: ClientConnection, peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            data = await socket_.recv(decode=False)
+            self._heard = loop.time()
+            self._receive(self._decode(data), peer)
+
+    async def _write(self, socket_: ClientConnection) -> None:
+        while True:
+            await self.send_buffer.wait()
+            for frame in self.send_buffer.frames():
+                await socket_.send(frame)
+            self._idle.set()
+
+    async def _until_renewed(self) -> None:
+        await self._renewing.wait()
+        raise ConnectionFailed("this worker has something else to say of itself")
+
+    async def _beat(self, socket_: ClientConnection, interval: float) -> None:
+        """Says something each interval; gives the connection up when nothing is heard for 2.5 of them."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(interval)
+            if loop.time() - self._heard > SILENCE * interval:
+                socket_.transport.abort()
+                raise ConnectionFailed(f"nothing was heard from the hub for {SILENCE * interval:.3g} s")
+            self.send_buffer.put(Ping())
+
+    def _decode(self, data: bytes) -> list[HubToWorker]:
+        """The readable messages of a frame; what is unreadable is logged, as a newer hub may say more."""
+        try:
+            found = HUB_TO_WORKER_FRAMES.decode(data, Language.MSGPACK)
+        except AsmanError as error:
+            raise ConnectionFailed(f"the hub sent a frame that can't be read: {error.message}") from error
+        messages: list[HubToWorker] = []
+        for message in found:
+            if not isinstance(message, Broken):
+                messages.append(message)
+            elif message.ref is not None and (future := self._asked.pop(message.ref, None)) is not None:
+                if not future.done():
+                    future.set_exception(ProtocolError(f"the answer can't be read: {message.error.message}"))
+            else:
+                log.warning("a message of the hub is not understood and ignored: %s", message.error.message)
+        return messages
+
+    def _receive(self, messages: Sequence[HubToWorker], peer: Peer) -> None:
+        rest: list[HubToWorker] = []
+        for message in messages:
+            match message:
+                case Ping(ref=ref):
+                    self.send_buffer.put(Pong(ref))
+                case Pong():
+                    pass
+                case BlobTickets(ref=ref) | BlobLinks(ref=ref):
+                    self._answer(ref, message)
+                case Error(ref=int(ref)):
+                    self._answer(ref, message)
+                case Error():
+                    log.warning("the hub could not use a message: %s (%s)", message.message, message.code)
+                case Registered():
+                    log.warning("the hub answered a registration twice; ignored")
+                case _:
+                    rest.append(message)
+        if rest:
+            peer.received(rest)
+
+    def _closed(self, error: ConnectionClosed) -> AsmanError:
+        code = error.rcvd.code if error.rcvd else None
+        why = (error.rcvd.reason if error.rcvd else "") or "it closed without a word"
+        if code in _HOPELESS:
+            return ProtocolError(f"the hub refuses this worker: {why}")
+        return ConnectionFailed(f"the connection to {self.target.base} is lost: {why}")
+
+    def _complain(self, sentence: str) -> None:
+        """Says why there is no connection, once per reason."""
+        log.log(logging.DEBUG if sentence == self._said else logging.WARNING, "%s; trying again", sentence)
+        self._said = sentence
+
+    # -------------------------------------------------------------------------------------------------- requests
+
+    async def _ask(self, make: Callable[[int], Message], kind: type[R]) -> R:
+        if not self.send_buffer.is_open:
+            raise Unavailable("there is no connection to the hub")
+        ref = next(self._refs)
+        future: asyncio.Future[HubToWorker] = asyncio.get_running_loop().create_future()
+        self._asked[ref] = future
+        try:
+            self.send_buffer.put(make(ref))
+            answer = await future
+        finally:
+            self._asked.pop(ref, None)
+        if isinstance(answer, kind):
+            return answer
+        if isinstance(answer, Error):
+            raise Unavailable(answer.message) if answer.retry else error_for(answer.code, answer.message, answer.field)
+        raise ProtocolError("the hub answered a request with the wrong message")
+
+    def _answer(self, ref: int, message: HubToWorker) -> None:
+        future = self._asked.pop(ref, None)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def _fail_asked(self) -> None:
+        asked, self._asked = self._asked, {}
+        for future in asked.values():
+            if not future.done():
+                future.set_exception(Unavailable("the connection to the hub was lost before it answered"))
+
+
+def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error of a group that says the most: the first that is not just the closed socket."""
+    errors: list[BaseException] = []
+    groups: list[BaseException] = [group]
+    while groups:
+        error = groups.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            groups.extend(error.exceptions)
+        else:
+            errors.append(error)
+    return next((error for error in errors if not isinstance(error, ConnectionClosed)), errors[0])
+
+
+def _unreachable(base: str, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"there is no host by the name in {base}: check the address"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {base}: is the hub running?"
+    if isinstance(error, ssl.SSLError):
+        return f"the certificate of {base} is not trusted: {error.reason or error}"
+    if "Multiple exceptions" in str(error) and "refused" in str(error):
+        return f"nothing listens at {base}: is the hub running?"
+    return f"the hub at {base} can't be reached: {error.strerror or error}"

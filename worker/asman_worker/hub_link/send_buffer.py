@@ -1,0 +1,123 @@
+"""What waits to be sent to the hub, in the order that keeps its promises, cut into frames.
+
+Phases coalesce to the newest of each attempt. Log lines stay with their attempt (`logs`) until a frame has room for
+them. An attempt's last lines always leave before its `Finished`. Everything else keeps its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from asman_shared.encoded import EncodedMessage, Language, frame
+from asman_shared.messages import Finished, LogBatch, LogLine, Message, PhaseReport
+from asman_shared.units import KIB
+
+Key = tuple[str, int]
+
+_FRAME_BYTES: Final = 512 * KIB
+_FRAME_MESSAGES: Final = 2000
+
+
+class LineSource(Protocol):
+    """Where the lines of an attempt wait."""
+
+    def take(self) -> list[LogLine]:
+        """The next lines to send; empty when there are none."""
+        ...
+
+
+class SendBuffer:
+    """Messages on their way out; closed while there is no registered connection.
+
+    What is put into a closed outbox is dropped: after each registration its owner says everything again.
+    """
+
+    def __init__(self) -> None:
+        self._filled = asyncio.Event()
+        self._open = False
+        self._phases: dict[Key, PhaseReport] = {}
+        self._messages: list[Message] = []
+        self._lines: dict[Key, LineSource] = {}
+
+    def open(self) -> None:
+        """A connection is registered: from now on messages leave."""
+        self._open = True
+
+    def close(self) -> None:
+        """The connection is lost: drops everything."""
+        self._open = False
+        self._phases.clear()
+        self._messages.clear()
+        self._lines.clear()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages leave at present."""
+        return self._open
+
+    async def wait(self) -> None:
+        """Waits until something was put in since the last time."""
+        await self._filled.wait()
+        self._filled.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._messages or self._phases or self._lines)
+
+    def put(self, message: Message) -> None:
+        """Sends a message after all others of its kind."""
+        if not self._open:
+            return
+        if isinstance(message, PhaseReport):
+            self._phases[message.job, message.attempt] = message
+        else:
+            self._messages.append(message)
+        self._filled.set()
+
+    def put_lines(self, key: Key, source: LineSource) -> None:
+        """Sends the lines of an attempt when there is room."""
+        if self._open:
+            self._lines[key] = source
+            self._filled.set()
+
+    def drop(self, key: Key) -> None:
+        """The attempt is forgotten: its phase and lines need not be sent."""
+        self._phases.pop(key, None)
+        self._lines.pop(key, None)
+
+    def frames(self) -> Iterator[bytes]:
+        """Takes out everything that waits, as frames within the protocol's bounds.
+
+        Between two frames more may be put in; it is taken too.
+        """
+        parts: list[bytes] = []
+        size = 0
+        for message in self._take():
+            part = EncodedMessage(message).bytes_in(Language.MSGPACK)
+            if parts and (size + len(part) > _FRAME_BYTES or len(parts) >= _FRAME_MESSAGES):
+                yield frame(parts, Language.MSGPACK)
+                parts, size = [], 0
+            parts.append(part)
+            size += len(part)
+        if parts:
+            yield frame(parts, Language.MSGPACK)
+
+    def _take(self) -> Iterator[Message]:
+        while self:
+            phases, self._phases = self._phases, {}
+            yield from phases.values()
+            messages, self._messages = self._messages, []
+            for message in messages:
+                if isinstance(message, Finished):
+                    key = (message.job, message.attempt)
+                    if (source := self._lines.pop(key, None)) is not None:
+                        while lines := source.take():
+                            yield LogBatch(*key, lines)
+                yield message
+            # One batch of each attempt in turn, so that a flood delays neither the others nor what is not log.
+            for key, source in list(self._lines.items()):
+                if lines := source.take():
+                    yield LogBatch(*key, lines)
+                else:
+                    self._lines.pop(key, None)

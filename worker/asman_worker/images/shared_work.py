@@ -1,0 +1,95 @@
+"""Work that several attempts wait for, done once: the pull of one image, one build."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from ..execution.interface import Reporter
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+News = Callable[[Reporter], None]
+"""Something that is told to everyone who waits."""
+
+_HISTORY: Final = 2000
+
+
+class Audience:
+    """Those who wait for one piece of work, told alike: who comes late is told what was said before.
+
+    Only the newest two thousand news are kept for those who come late.
+    """
+
+    def __init__(self) -> None:
+        self._reporters: list[Reporter] = []
+        self._said: deque[News] = deque(maxlen=_HISTORY)
+
+    def tell(self, news: News) -> None:
+        """Tells everyone, and whoever comes later."""
+        self._said.append(news)
+        for reporter in self._reporters:
+            news(reporter)
+
+    def join(self, reporter: Reporter) -> None:
+        """One more who waits."""
+        for news in self._said:
+            news(reporter)
+        self._reporters.append(reporter)
+
+    def leave(self, reporter: Reporter) -> None:
+        """One less."""
+        self._reporters.remove(reporter)
+
+    def __len__(self) -> int:
+        return len(self._reporters)
+
+
+class SharedWork(Generic[K, R]):
+    """Does each piece of work once at a time, however many want it.
+
+    Work goes on while anyone waits for it, and is cancelled when the last one has gone. When it fails, it fails for
+    all who waited, and is done anew for the next who asks.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[K, tuple[asyncio.Task[R], Audience]] = {}
+
+    async def join(self, key: K, reporter: Reporter, work: Callable[[Audience], Awaitable[R]]) -> R:
+        """Waits for the work that ``key`` names, beginning it if nobody has.
+
+        Raises:
+            Exception: Whatever the work raised.
+        """
+        found = self._running.get(key)
+        if found is None:
+            audience = Audience()
+            task = asyncio.create_task(_run(work, audience), name=f"shared {key}")
+            self._running[key] = found = (task, audience)
+            task.add_done_callback(lambda done: self._ended(key, done))
+        task, audience = found
+        audience.join(reporter)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            audience.leave(reporter)
+            if not len(audience) and not task.done():
+                # Nobody must join what is being cancelled.
+                self._running.pop(key, None)
+                task.cancel()
+                with contextlib.suppress(BaseException):
+                    await asyncio.wait((task,))
+
+    def _ended(self, key: K, done: asyncio.Task[R]) -> None:
+        if (now := self._running.get(key)) is not None and now[0] is done:
+            del self._running[key]
+        if not done.cancelled():
+            done.exception()  # seen by those who waited, if any still do
+
+
+async def _run(work: Callable[[Audience], Awaitable[R]], audience: Audience) -> R:
+    return await work(audience)

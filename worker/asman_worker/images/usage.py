@@ -1,0 +1,110 @@
+"""The images that this worker itself pulled and built, and since when nobody used them.
+
+Nothing else on the engine is ever removed: what its owner pulled stays. Which images are its own and when each was last
+used is written to a file, so that a restart does not forget it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+from .engine import LOST
+
+log = logging.getLogger("asman.worker.shelf")
+
+_MOST: Final = 10_000
+
+
+class ImageUsage:
+    """Own images by id.
+
+    Args:
+        file: Where they are written down.
+        most: Bytes of all of them; 0 for any.
+        age: Seconds after which one that nobody used goes; 0 for never.
+    """
+
+    def __init__(self, file: Path, *, most: int = 0, age: float = 0) -> None:
+        self._file = file
+        self._most = most
+        self._age = age
+        self._used: dict[str, float] = {}
+        self._holds: dict[str, int] = {}
+        with suppress(OSError, ValueError, AttributeError):
+            known = json.loads(file.read_bytes())
+            self._used = {str(image): float(used) for image, used in list(known.items())[:_MOST]}
+
+    def own(self, image: str) -> None:
+        """An image came to be here by this worker's doing."""
+        self._used[image] = time.time()
+        self._write()
+
+    def hold(self, image: str) -> None:
+        """A job needs an image, until it lets go."""
+        self._holds[image] = self._holds.get(image, 0) + 1
+        if image in self._used:
+            self._used[image] = time.time()
+
+    def let_go(self, image: str) -> None:
+        """A job needs it no more."""
+        left = self._holds.get(image, 0) - 1
+        if left > 0:
+            self._holds[image] = left
+        else:
+            self._holds.pop(image, None)
+        if image in self._used:
+            self._used[image] = time.time()
+
+    async def trim(self, docker: Docker) -> int:
+        """Removes what is too old, and the least recently used of what is too much; returns the bytes that are left.
+
+        What a job holds stays, and what a container of anybody uses is refused by the engine.
+        """
+        left = 0
+        oldest = time.time() - self._age if self._age else 0.0
+        for image, used in sorted(self._used.items(), key=lambda item: item[1], reverse=True):
+            try:
+                size = int((await docker.images.inspect(image)).get("Size") or 0)
+            except DockerError as error:
+                if error.status == 404:
+                    self._used.pop(image, None)
+                continue
+            fits = used >= oldest and (not self._most or left + size <= self._most)
+            if fits or image in self._holds or not await self._remove(docker, image):
+                left += size
+        await asyncio.to_thread(self._write)
+        return left
+
+    async def _remove(self, docker: Docker, image: str) -> bool:
+        """Takes an image's names away one by one, and with the last one the image itself."""
+        try:
+            about = await docker.images.inspect(image)
+            if image in self._holds:
+                return False
+            for name in about.get("RepoTags") or [image]:
+                await docker.images.delete(str(name))
+            with suppress(DockerError):
+                await docker.images.delete(image)
+        except LOST as error:
+            log.debug("image %s stays: %s", image[:19], error)
+            return False
+        log.info("image %s was removed: nobody used it for long, or others needed the room", image[:19])
+        self._used.pop(image, None)
+        return True
+
+    def _write(self) -> None:
+        fresh = self._file.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(self._used))
+            fresh.replace(self._file)
+        except OSError as error:
+            log.warning("which images are this worker's own can't be written down: %s", error)

@@ -1,0 +1,169 @@
+"""One queue as a worker serves it: its connection, what it holds, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from asman_shared.messages import Register, Registered
+from asman_shared.version import __version__
+
+from .attempts.agent import Agent
+from .attempts.attempt import AttemptContext
+from .attempts.capacity import Capacity
+from .attempts.disk_reserve import DiskReserve
+from .attempts.outputs import Collector
+from .attempts.result_spool import Spool
+from .attempts.service_limits import ServiceLimits
+from .attempts.staging import Stager
+from .config import WorkerConfig
+from .execution.interface import JobExecutor
+from .files.cache import FileCache
+from .files.cached_blobs import CachedBlobs
+from .files.data_dir import Home
+from .hub_link.connection import HubConnection
+from .hub_link.send_buffer import SendBuffer
+from .hub_link.target import QueueTarget
+
+log = logging.getLogger("asman.worker.queue")
+
+
+class QueueWorker:
+    """The parts that serve one queue, put together.
+
+    Args:
+        config: The operator's choices.
+        target: The queue.
+        home: Its folder.
+        spool: What survives this process.
+        executor: What runs its jobs.
+        platform: Of what runs them.
+        capacity: What the machine gives to all queues.
+        service_limits: How long the worker serves.
+        on_ready: Called with the hub's answer to each registration.
+        cache: The folder in which ``/job-cache`` of each queue is.
+        inputs: Inputs of before, of all queues.
+        disk_reserve: The disk of the machine.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        target: QueueTarget,
+        home: Home,
+        spool: Spool,
+        executor: JobExecutor,
+        platform: str,
+        capacity: Capacity,
+        service_limits: ServiceLimits,
+        on_ready: Callable[[Registered], None] | None,
+        *,
+        cache: Path,
+        inputs: FileCache,
+        disk_reserve: DiskReserve,
+    ) -> None:
+        send_buffer = SendBuffer()
+        self.digest = target.digest
+        self.label = f"queue {target.digest}"
+        self._drain_seconds = config.drain_timeout / 1000
+        self._connection = HubConnection(target, send_buffer)
+        self._blobs = CachedBlobs(self._connection, target, inputs, allowed=config.allow_host)
+        self.job_cache = _job_cache(cache, target.digest)
+        context = AttemptContext(
+            config=config,
+            executor=executor,
+            send_buffer=send_buffer,
+            stager=Stager(self._blobs, most=config.max_input),
+            collector=Collector(self._blobs, most=config.max_outputs),
+            jobs=home.folder("jobs"),
+            cache=self.job_cache,
+            url=target.base,
+            capacity=capacity,
+            fetch=self._fetch,
+        )
+        gpus = capacity.free[2]
+        self.agent = Agent(
+            context,
+            spool,
+            _introduction(config, home, executor, platform, gpus),
+            on_ready,
+            service_limits,
+            disk_reserve,
+        )
+
+    async def run(self, drain: asyncio.Event, stop: asyncio.Event) -> int:
+        """Works until asked to drain, and then to the end of the drain; returns the exit code."""
+        await self.agent.recover()
+        connecting = asyncio.create_task(self._connection.run(self.agent), name="connection")
+        working = asyncio.create_task(self.agent.run_all(), name="agent")
+        draining = asyncio.create_task(drain.wait(), name="drain")
+        looking = asyncio.create_task(self._look_at_disk(), name="disk")
+        try:
+            await asyncio.wait((connecting, working, draining), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                await connecting
+            if working.done():
+                await working
+            return await self._drain(stop, connecting)
+        finally:
+            await self.agent.hand_back()
+            await self._connection.flushed(2.0)
+            for task in (connecting, working, draining, looking):
+                task.cancel()
+            await asyncio.gather(connecting, working, draining, looking, return_exceptions=True)
+            await self._blobs.close()
+
+    async def _look_at_disk(self) -> None:
+        """Connects anew whenever there is room on the disk again: saying who one is, is saying what one takes."""
+        while True:
+            await self.agent.short_of_disk()
+            log.info("%s: there is room on the disk again", self.label)
+            await self._connection.renew()
+
+    async def _drain(self, stop: asyncio.Event, connecting: asyncio.Task[None]) -> int:
+        """Finishes what runs, unless asked to stop or out of time; returns the exit code."""
+        finishing = asyncio.create_task(self.agent.drain(), name="finish")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait(
+                (finishing, stopping, connecting),
+                timeout=self._drain_seconds or None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if connecting.done():
+                await connecting
+            return 0 if finishing.done() else 1
+        finally:
+            for task in (finishing, stopping):
+                task.cancel()
+            await asyncio.gather(finishing, stopping, return_exceptions=True)
+
+    async def _fetch(self, sha256: str, target: Path, most: int) -> None:
+        """Brings a blob of the queue."""
+        links = await self._blobs.links([sha256])
+        await self._blobs.fetch(links[sha256].url, target, sha256=sha256, most=most)
+
+
+def _job_cache(root: Path, queue: str) -> Path:
+    """The folder that jobs of a queue share; any user of any image may write there."""
+    cache = root / "cache" / queue
+    cache.mkdir(parents=True, exist_ok=True)
+    cache.chmod(0o777)
+    return cache
+
+
+def _introduction(config: WorkerConfig, home: Home, executor: JobExecutor, platform: str, gpus: int) -> Register:
+    return Register(
+        incarnation=home.incarnation,
+        name=config.name,
+        cpus=config.cpus,
+        agent=f"asman-worker/{__version__}",
+        memory=config.memory,
+        gpus=gpus,
+        tags=list(config.tags),
+        platform=platform,
+        max_duration=config.max_duration,
+        executor=executor.name,
+    )

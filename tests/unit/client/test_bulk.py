@@ -10,7 +10,7 @@ import pytest
 
 import asman
 import asman.sync
-from asman.bulk import HOP_ITEMS, MOST, from_thread, stream
+from asman.bulk import HOP_ITEMS, MAX_WINDOW, from_thread, stream
 from asman.client import SUBMIT_FIELDS
 from asman_shared import messages as m
 from asman_shared.errors import BadDefinition, BadRequest, Overloaded
@@ -141,7 +141,7 @@ async def test_jobs_are_given_as_they_finish_or_in_order(hub: FakeHub, ordered: 
     assert [command(job) for job in [found, *rest]] == ["0", "1", "2"] or not ordered
 
 
-@pytest.mark.parametrize("window", [0, MOST + 1])
+@pytest.mark.parametrize("window", [0, MAX_WINDOW + 1])
 async def test_a_window_has_its_bounds(window: int) -> None:
     async def start(item: int) -> int:
         return item

@@ -98,7 +98,7 @@ async def test_a_bad_item_ends_the_stream_after_those_before_it_and_says_which(h
             async for job in queue.submit_many(source()):
                 given.append(command(job))
     assert given == ["0", "1", "2", "3", "4"]
-    assert caught.value.__notes__ == ["this was item 5 of those given (the first is 0)"]
+    assert caught.value.__notes__ == ["at item 5 (the first is item 0)"]
 
 
 async def test_a_word_that_no_job_has_is_refused(hub: FakeHub) -> None:

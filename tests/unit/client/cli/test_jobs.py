@@ -143,7 +143,7 @@ async def test_a_folder_is_packed_sent_and_built(hub: FakeHub, run: Run, tmp_pat
     ("words", "says"),
     [
         (["--phase-timeout", "pulling"], "pulling=10m"),
-        (["--phase-timeout", "napping=10m"], "no phase"),
+        (["--phase-timeout", "napping=10m"], "unknown phase"),
         (["--build-arg", "A=1"], "--git, --build or --dockerfile"),
         (["--build", ".", "--git", "https://g/x.git"], "one place"),
         (["--build", "/no/such/folder"], "/no/such/folder"),

@@ -22,7 +22,7 @@ from asman_server.core import Job
 from asman_server.storage.commit import Commit, JobRow
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import pack_definition
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.units import GIB
 from bench.depth_jobs import definition, submitted
 from bench.measure import Report, rss
@@ -70,11 +70,11 @@ async def fill(folder: Path, numbers: Iterator[int], queues: dict[str, int]) -> 
     await asyncio.to_thread(folder.mkdir, parents=True)
     engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
     await migrate(engine)
-    ledger = SqlLedger(engine)
+    writer = SqlWriter(engine)
     begun = time.monotonic()
     for queue, jobs in queues.items():
         for commit in _rows(queue, numbers, jobs):
-            await ledger.commit(commit)
+            await writer.commit(commit)
     await engine.dispose()
     return time.monotonic() - begun
 

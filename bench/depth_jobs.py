@@ -36,7 +36,7 @@ def submitted(number: int) -> ev.Submitted:
         job=identity.job_id(request.definition),
         shape=shape,
         summary=summarise(request.definition, shape),
-        origin=None,
+        reply_to=None,
         namespace=request.namespace,
         priority=request.priority,
     )

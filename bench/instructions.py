@@ -21,7 +21,7 @@ from asman_server.core import events as ev
 from asman_shared.codec import CLIENT_FRAMES
 from asman_shared.definition import Definition
 from asman_shared.definition_check import check
-from asman_shared.encoded import Language, Packet
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.identity import job_id
 from asman_shared.messages import Changed, JobState, Outcome, Register
 from asman_shared.states import State
@@ -41,7 +41,7 @@ def _decode() -> Callable[[], object]:
 
 def _encode() -> Callable[[], object]:
     state = JobState(id="0" * 64, rev=3, state=State.FINISHED, attempt=1, queued=NOW, started=NOW, namespaces=["_"])
-    return lambda: Packet(Changed(seq=1, job=state), key=state.id).encoded(Language.MSGPACK)
+    return lambda: EncodedMessage(Changed(seq=1, job=state), key=state.id).bytes_in(Language.MSGPACK)
 
 
 def _identify() -> Callable[[], object]:

@@ -12,17 +12,17 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.definition import SHA256
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound
-from asman_shared.transfer import Blob, Downloader, Http, Patience, Progress, Uploader, Wanted
+from asman_shared.transfer import Blob, Downloader, Http, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.sink import FileSink, MemorySink
 
 from .connection import Connection
 
-PATIENCE: Final = Patience()
+RETRY_POLICY: Final = RetryPolicy()
 """Of each transfer; the connection has its own for a hub that is away."""
 
 
-class _Desk:
+class _HubLocator:
     """Asks the hub over the client's connection, which waits for a hub that is away as long as it may."""
 
     def __init__(self, connection: Connection) -> None:
@@ -46,17 +46,17 @@ class Blobs:
 
     Args:
         connection: The queue's; it is asked for tickets and links.
-        patience: Bounds for each transfer.
+        retry_policy: Bounds for each transfer.
     """
 
-    def __init__(self, connection: Connection, patience: Patience | None = None) -> None:
+    def __init__(self, connection: Connection, retry_policy: RetryPolicy | None = None) -> None:
         self._connection = connection
-        self._desk = _Desk(connection)
+        self._locator = _HubLocator(connection)
         self._http = Http()
-        self._patience = patience or PATIENCE
+        self._retry_policy = retry_policy or RETRY_POLICY
         places = asyncio.Semaphore(AT_ONCE)
-        self._uploader = Uploader(self._desk, self._http, places, self._patience)
-        self._downloader = Downloader(self._http, places, self._patience)
+        self._uploader = Uploader(self._locator, self._http, places, self._retry_policy)
+        self._downloader = Downloader(self._http, places, self._retry_policy)
 
     async def close(self) -> None:
         """Ends the HTTP connections."""
@@ -92,10 +92,10 @@ class Blobs:
         wanted = list(dict.fromkeys(keys))
         found: dict[str, m.BlobLink] = {}
         for start in range(0, len(wanted), limits.BLOBS_PER_REQUEST):
-            for link in await self._desk.links(wanted[start : start + limits.BLOBS_PER_REQUEST]):
+            for link in await self._locator.links(wanted[start : start + limits.BLOBS_PER_REQUEST]):
                 if not link.url:
                     raise NotFound(f"the blob {link.sha256[:12]} is no longer stored")
-                found[link.sha256] = m.BlobLink(link.sha256, self._desk.absolute(link.url), link.size, link.expires)
+                found[link.sha256] = m.BlobLink(link.sha256, self._locator.absolute(link.url), link.size, link.expires)
         return found
 
     async def read(self, wanted: Wanted) -> bytes:

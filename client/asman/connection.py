@@ -22,7 +22,7 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
-from asman_shared.encoded import Language, Packet, frame
+from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
 
 from .address import Address
@@ -181,7 +181,7 @@ class Connection:
         """
         if not self._connected:
             return
-        data = Packet(message).encoded(Language.MSGPACK)
+        data = EncodedMessage(message).bytes_in(Language.MSGPACK)
         if len(data) + 8 > self._frame_bytes:
             raise TooLarge(f"this request has {len(data)} bytes and may have {self._frame_bytes}")
         self._out.append(data)

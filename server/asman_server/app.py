@@ -24,14 +24,14 @@ from .dialect import sockets
 from .dialect.client_session import DialectClient
 from .dialect.local import LocalGate, is_loopback
 from .dialect.log_slices import Cursors
-from .dialect.queue_views import Boards
+from .dialect.queue_views import QueueViews
 from .dialect.worker_session import DialectWorker
 from .hub import Hub
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
 from .sessions.client import ClientSession
-from .sessions.routing import Door
+from .sessions.routing import WebSocketRouter
 from .sessions.session import close_reason, language_of
 from .sessions.worker import WorkerSession
 
@@ -116,7 +116,7 @@ def make_app(hub: Hub) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with hub.open():
             app.state.hub = hub
-            app.state.boards = Boards(hub.store, hub.clock)
+            app.state.views = QueueViews(hub.store, hub.clock)
             app.state.cursors = Cursors()
             app.state.openapi = cache(partial(openapi.document, [*native.OPERATIONS, *dialect.OPERATIONS]))
             yield
@@ -128,7 +128,7 @@ def make_app(hub: Hub) -> Starlette:
             Route(openapi.PATH, rest.answers(openapi.openapi), methods=["GET"]),
             *dialect.routes(),
         ],
-        middleware=[*_gates(hub), Middleware(Door, sockets=_sockets())],
+        middleware=[*_gates(hub), Middleware(WebSocketRouter, sockets=_sockets())],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
     )

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.units import parse_duration, parse_size
 
-from .blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Store
-from .blobs.named_files import PlainFiles
+from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Store
+from .blobs.named_files import NamedFiles
 from .blobs.s3_settings import S3Settings, s3_address
 from .blobs.signing import Signer, load_secret
 from .clock import Clock, wall_clock
@@ -23,13 +23,13 @@ from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
 from .logs.reader import LogReader
 from .queues.registry import Registry
-from .queues.retention import Retention, give_jobs_their_time
+from .queues.retention import Retention, backfill_due_times
 from .services import Services
 from .storage.database import make_engine, migrate
-from .storage.group_commit import Journal
+from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
-from .storage.sqlite.buffered_writer import open_ledger
-from .storage.timed_writer import TimedLedger
+from .storage.sqlite.buffered_writer import open_writer
+from .storage.timed_writer import TimedWriter
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
@@ -89,19 +89,19 @@ class Hub:
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
-        self.blobs = BlobDesk(
+        self.blobs = BlobService(
             _blob_store(config, self.signer, clock),
             clock,
-            Room(parse_size(config.blob_quota) if config.blob_quota and not config.blobs else None),
+            Quota(parse_size(config.blob_quota) if config.blob_quota and not config.blobs else None),
             config.blob_retention_ms,
         )
-        self.files = PlainFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
+        self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
         self.log_reader = LogReader()
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
-        self.ledger: TimedLedger
-        self.journal: Journal
+        self.writer: TimedWriter
+        self.committer: GroupCommitter
         self.store: Store
         self.registry: Registry
 
@@ -121,29 +121,29 @@ class Hub:
         the database is closed.
         """
         self.engine = make_engine(self.config.database)
-        writer = make_engine(self.config.database, pool=1)
+        writing_engine = make_engine(self.config.database, pool=1)
         try:
             await migrate(self.engine)
-            ledger = await open_ledger(writer)
-            await give_jobs_their_time(self.engine, self._policy.retention)
-            self.ledger = TimedLedger(ledger)
-            self.journal = Journal(self.ledger)
-            self.store = Store(self.engine, ledger.posted)
-            self.registry = Registry(self.journal, self.store, self.clock, self._policy)
-            retention = Retention(self.registry, self.store, self.journal, self.clock, self._policy.retention)
-            catalogue = Catalogue(self.engine, self.journal)
+            writer = await open_writer(writing_engine)
+            await backfill_due_times(self.engine, self._policy.retention)
+            self.writer = TimedWriter(writer)
+            self.committer = GroupCommitter(self.writer)
+            self.store = Store(self.engine, writer.flushed)
+            self.registry = Registry(self.committer, self.store, self.clock, self._policy)
+            retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)
+            catalogue = Catalogue(self.engine, self.committer)
             collector = Collector(self.blobs, self.clock, self.config.blob_retention_ms)
             sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
             async with sender, self.blobs.open(catalogue), asyncio.TaskGroup() as tasks:
-                deliverer = Deliverer(self.store, self.journal, sender, self.clock)
-                self.journal.on_webhooks = deliverer.wake
-                writing = tasks.create_task(self.journal.run())
+                deliverer = Deliverer(self.store, self.committer, sender, self.clock)
+                self.committer.on_webhooks = deliverer.wake
+                writing = tasks.create_task(self.committer.run())
                 sweeping = tasks.create_task(self.registry.look_after())
                 await self.blobs.adopt()
                 delivering = tasks.create_task(deliverer.run())
                 expiring = tasks.create_task(retention.run())
                 collecting = tasks.create_task(collector.run())
-                posting = tasks.create_task(ledger.keep_posting())
+                flushing = tasks.create_task(writer.keep_flushing())
                 log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                 try:
                     yield self
@@ -152,14 +152,14 @@ class Hub:
                     sweeping.cancel()
                     delivering.cancel()
                     collecting.cancel()
-                    posting.cancel()
+                    flushing.cancel()
                     await self.registry.close()
-                    self.journal.close()
+                    self.committer.close()
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
-                    await ledger.close()
+                    await writer.close()
         finally:
             self.log_reader.close()
-            await writer.dispose()
+            await writing_engine.dispose()
             await self.engine.dispose()
             log.info("hub closed")

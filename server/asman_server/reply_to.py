@@ -9,7 +9,7 @@ from msgspec import Struct
 from asman_shared.messages import Message
 
 
-class Origin(Struct, gc=False):
+class ReplyTo(Struct, gc=False):
     """Where an answer goes: a message to whoever asked, or the error instead."""
 
     ref: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .blobs import BlobDesk
+from .blobs import BlobService
 from .clock import Clock
 from .delivery.send_buffer import Flusher
 from .logs.reader import LogReader
@@ -21,7 +21,7 @@ class Services(Struct, frozen=True):
         default_image: What clients put into jobs of people who name no image.
     """
 
-    blobs: BlobDesk
+    blobs: BlobService
     flusher: Flusher
     clock: Clock
     log_reader: LogReader

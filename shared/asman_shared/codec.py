@@ -1,6 +1,6 @@
 """Frames: many messages in one websocket frame, as msgpack or as JSON text.
 
-`packet` has the way out of messages that go to many; here is the way in, and whole frames.
+`encoded` has the way out of messages that go to many; here is the way in, and whole frames.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages that are encoded once, however many connections they go to.
 
-`Packet` holds a message with its bytes in each language, made at first use. `frame` joins packets without touching them
-again. `asman_shared.codec` reads what comes in.
+`EncodedMessage` holds a message with its bytes in each language, made at first use. `frame` joins packets without
+touching them again. `asman_shared.codec` reads what comes in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Language(Enum):
     JSON = limits.SUBPROTOCOL_JSON
 
 
-class Packet:
+class EncodedMessage:
     """A message with its bytes, encoded at most once per language.
 
     Args:
@@ -41,7 +41,7 @@ class Packet:
         self._msgpack: bytes | None = None
         self._json: bytes | None = None
 
-    def encoded(self, language: Language) -> bytes:
+    def bytes_in(self, language: Language) -> bytes:
         """The bytes of this message in a language."""
         if language is Language.MSGPACK:
             if self._msgpack is None:

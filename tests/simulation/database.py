@@ -40,7 +40,7 @@ class SimDatabase:
         self.on_forget: Callable[[JobRow], None] = _unseen
 
     async def commit(self, commit: Commit) -> None:
-        """As `asman_server.storage.commit.Ledger`: sometimes the answer is lost after the commit was made."""
+        """As `asman_server.storage.commit.CommitWriter`: sometimes the answer is lost after the commit was made."""
         copied = msgspec.msgpack.decode(msgspec.msgpack.encode(commit), type=Commit)
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away and self.random.random() < 0.8:

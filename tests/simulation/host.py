@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from asman_server.access import access
-from asman_server.blobs import BlobDesk
+from asman_server.blobs import BlobService
 from asman_server.core import QueuePolicy
 from asman_server.delivery.send_buffer import Flusher
-from asman_server.dialect.queue_views import Boards
+from asman_server.dialect.queue_views import QueueViews
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.hub import Hub
 from asman_server.logs.reader import LogReader
@@ -22,7 +22,7 @@ from asman_server.services import Services
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
 from asman_server.storage.commit import WebhookRow
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Reader
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import Language
@@ -56,8 +56,8 @@ class Host:
         self._call = call
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
-        self._boards: Boards
-        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
+        self._views: QueueViews
+        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
 
     @property
     def up(self) -> bool:
@@ -66,15 +66,15 @@ class Host:
     def start(self) -> None:
         """Starts a hub on what the database holds."""
         self.starts += 1
-        self._boards = Boards(cast(Reader, self.database), virtual_clock)
-        self._services = Services(cast(BlobDesk, None), Flusher(), virtual_clock, LogReader())
-        journal = Journal(self.database)
-        self.registry = Registry(journal, cast(Reader, self.database), virtual_clock, self._policy)
-        deliverer = Deliverer(self.database, journal, self._call, virtual_clock, self.random.random)
-        journal.on_webhooks = deliverer.wake
+        self._views = QueueViews(cast(Reader, self.database), virtual_clock)
+        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
+        committer = GroupCommitter(self.database)
+        self.registry = Registry(committer, cast(Reader, self.database), virtual_clock, self._policy)
+        deliverer = Deliverer(self.database, committer, self._call, virtual_clock, self.random.random)
+        committer.on_webhooks = deliverer.wake
         reader = cast(Reader, self.database)
-        retention = Retention(self.registry, reader, journal, virtual_clock, self._policy.retention)
-        self._spawn(journal.run())
+        retention = Retention(self.registry, reader, committer, virtual_clock, self._policy.retention)
+        self._spawn(committer.run())
         self._spawn(deliverer.run())
         self._spawn(retention.run())
         self._spawn(self.registry.look_after())
@@ -111,13 +111,13 @@ class Host:
         return connection
 
     async def _serve(self, kind: Kind, connection: Connection, registry: Registry) -> None:
-        websocket, boards = cast(Any, HubEnd(connection)), self._boards
+        websocket, views = cast(Any, HubEnd(connection)), self._views
         try:
             async with registry.using(QUEUE) as shell:
                 if issubclass(kind, DialectWorker):
-                    async with boards.using(shell) as board:
+                    async with views.using(shell) as view:
                         hub = cast(Hub, SimpleNamespace(clock=virtual_clock, files=SimpleNamespace(keep=_keep)))
-                        await kind(websocket, access(QUEUE), board, boards, hub).run()
+                        await kind(websocket, access(QUEUE), view, views, hub).run()
                 else:
                     await kind(websocket, Language.MSGPACK, access(QUEUE), shell, self._services).run()
         except AsmanError:

@@ -24,7 +24,7 @@ from asman_server.queues.job_log import JobLog
 from asman_server.queues.recall import Recall
 from asman_server.queues.shell import QueueShell
 from asman_server.sessions.client import ClientSession
-from asman_server.storage.group_commit import Batch, Journal
+from asman_server.storage.group_commit import Batch, GroupCommitter
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.states import Phase, State
 
@@ -136,7 +136,7 @@ def _oversell(original: Any) -> Any:
 def _told_before_durable(original: Any) -> Any:
     """Tells followers at once instead of after the commit."""
 
-    def changed(self: Journal, publisher: Any, job: Any, *, first: bool) -> None:
+    def changed(self: GroupCommitter, publisher: Any, job: Any, *, first: bool) -> None:
         original(self, publisher, job, first=first)
         publisher.publish([(state_of(job), first)])
 
@@ -146,7 +146,7 @@ def _told_before_durable(original: Any) -> Any:
 def _answers_lost_on_failure(original: Any) -> Any:
     """Forgets the answers of a commit that failed."""
 
-    def failed(self: Journal, batch: Batch, reason: str) -> None:
+    def failed(self: GroupCommitter, batch: Batch, reason: str) -> None:
         batch.answers = []
         original(self, batch, reason)
 
@@ -205,7 +205,7 @@ def _failure_cached(original: Any) -> Any:
             job.previous = None
             from asman_server.core import effects as fx
 
-            self._out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
+            self._out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
             return
         original(self, event, now)
 
@@ -247,8 +247,8 @@ def _lines_twice(original: Any) -> Any:
 def _final_before_last_line(original: Any) -> Any:
     """Says that a job is finished without waiting for its last line."""
 
-    def changed(self: ClientSession, packet: Any, state: Any) -> None:
-        self.outbox.push(packet)
+    def changed(self: ClientSession, encoded: Any, state: Any) -> None:
+        self.send_buffer.push(encoded)
         follow = self._logs.pop(state.id, None) if state.state.over else None
         if follow is not None:
             follow.stop()
@@ -425,8 +425,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
     "room is free before the container is gone": (Assignments, "_revoke", _capacity_freed_at_abort),
     "capacity is oversold": (Worker, "fits", _oversell),
-    "followers are told before the commit": (Journal, "changed", _told_before_durable),
-    "answers are lost when a commit fails": (Journal, "_failed", _answers_lost_on_failure),
+    "followers are told before the commit": (GroupCommitter, "changed", _told_before_durable),
+    "answers are lost when a commit fails": (GroupCommitter, "_failed", _answers_lost_on_failure),
     "changes are lost when a commit fails": (Batch, "absorb", _dirty_lost_on_failure),
     "jobs leave memory before they are durable": (Endings, "_finish", _evicted_too_early),
     "finished jobs keep their namespace": (Endings, "_finish", _slots_never_freed),

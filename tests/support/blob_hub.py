@@ -15,14 +15,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from asman_server.blobs import BlobDesk, BlobStore, Catalogue, Collector, FolderStore, Room, S3Settings, S3Store
-from asman_server.blobs.named_files import PlainFiles
+from asman_server.blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Settings, S3Store
+from asman_server.blobs.named_files import NamedFiles
 from asman_server.blobs.signing import Signer
 from asman_server.rest import base as rest
 from asman_server.rest import blobs as rest_blobs
 from asman_server.storage.database import make_engine, migrate
-from asman_server.storage.group_commit import Journal
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.messages import BlobPart, BlobTicket
 from tests.support.ports import free_port
 
@@ -37,15 +37,15 @@ def sha256(body: bytes) -> str:
 
 
 class BlobHub:
-    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest_blobs`."""
+    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`."""
 
-    def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, room: Room, folder: Path) -> None:
+    def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, room: Quota, folder: Path) -> None:
         self.clock = clock
         self.signer = signer
-        self.blobs = BlobDesk(store, clock, room, RETENTION)
-        self.files = PlainFiles(self.blobs, folder, clock)
+        self.blobs = BlobService(store, clock, room, RETENTION)
+        self.files = NamedFiles(self.blobs, folder, clock)
         self.collector = Collector(self.blobs, clock, RETENTION)
-        self.journal: Journal
+        self.committer: GroupCommitter
         self.http: aiohttp.ClientSession
         self.url = ""
 
@@ -142,7 +142,7 @@ async def open_blob_hub(
     s3: S3Behind | None = None,
     *,
     bucket: str = "",
-    room: Room | None = None,
+    room: Quota | None = None,
     clock: TestClock | None = None,
     reserve: int = 0,
 ) -> AsyncIterator[BlobHub]:
@@ -161,17 +161,17 @@ async def open_blob_hub(
     signer = Signer(b"secret")
     local = FolderStore(folder, signer, clock, reserve=reserve)
     store: BlobStore = local if s3 is None else S3Store(s3.settings(bucket), clock)
-    hub = BlobHub(store, clock, signer, room or Room(), folder / "incoming")
+    hub = BlobHub(store, clock, signer, room or Quota(), folder / "incoming")
     engine, writer = make_engine(database), make_engine(database, pool=1)
     await migrate(engine)
-    hub.journal = Journal(SqlLedger(writer))
-    writing = asyncio.create_task(hub.journal.run())
+    hub.committer = GroupCommitter(SqlWriter(writer))
+    writing = asyncio.create_task(hub.committer.run())
     try:
-        async with hub.blobs.open(Catalogue(engine, hub.journal)), aiohttp.ClientSession() as hub.http, _served(hub):
+        async with hub.blobs.open(Catalogue(engine, hub.committer)), aiohttp.ClientSession() as hub.http, _served(hub):
             await hub.blobs.adopt()
             yield hub
     finally:
-        hub.journal.close()
+        hub.committer.close()
         await asyncio.wait([writing], timeout=PATIENCE)
         writing.cancel()
         await engine.dispose()

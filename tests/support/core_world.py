@@ -49,7 +49,7 @@ class World:
                 shape=shape or Shape(),
                 summary=Summary(),
                 namespace=namespace,
-                origin=number,
+                reply_to=number,
                 **more,
             )
         )

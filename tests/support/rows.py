@@ -10,7 +10,7 @@ import msgspec
 
 from asman_server.core import Job
 from asman_server.storage.commit import Commit, JobRow, LogChunk, WebhookRow
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import pack_lines
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState, LogLine, Summary
@@ -63,9 +63,9 @@ class Followers:
 class Ask:
     """One answer that waits for a commit."""
 
-    def __init__(self, journal: Journal, made: Job) -> None:
+    def __init__(self, committer: GroupCommitter, made: Job) -> None:
         self.answer: asyncio.Future[JobState | AsmanError] = asyncio.get_running_loop().create_future()
-        journal.answer("q", made, self.answer.set_result, self.answer.set_result)
+        committer.answer("q", made, self.answer.set_result, self.answer.set_result)
 
     async def get(self) -> JobState | AsmanError:
         async with asyncio.timeout(PATIENCE):

@@ -132,7 +132,7 @@ async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
         yield _limits(info)
         yield await _shared_folder(docker, config)
         if config.network == INTERNET:
-            yield await _walls(docker)
+            yield await _rules(docker)
             yield await _leftovers(docker)
     except LOST as error:
         yield Finding("engine", "problem", f"it went away: {error}", "look at its own log")
@@ -200,18 +200,18 @@ async def _sees(docker: Docker, image: str, folder: Path) -> bool:
     return True
 
 
-async def _walls(docker: Docker) -> Finding:
+async def _rules(docker: Docker) -> Finding:
     own = OwnNetwork(docker, f"doctor{secrets.token_hex(6)}")
     try:
-        walls = await own.open()
+        rules = await own.open()
     except AsmanError as error:
         return Finding("network", "problem", error.message, "use --network none")
     finally:
         await own.close()
-    if walls.closed:
+    if rules.closed:
         return Finding("network", "ok", "jobs reach the internet and nothing of this host or its networks")
     remedy = "run the worker as root on the host itself, with iptables; or use --network none"
-    return Finding("network", "warning", f"jobs can reach this host and its networks: {walls.why}", remedy)
+    return Finding("network", "warning", f"jobs can reach this host and its networks: {rules.why}", remedy)
 
 
 async def _leftovers(docker: Docker) -> Finding:

@@ -13,10 +13,10 @@ from typing import Final
 
 from asman_shared.errors import ExecutionError
 
-from .containers.shared_engine import EngineRoom
+from .containers.shared_engine import SharedEngine
 from .files.cache import FileCache
 from .images.engine import LOST
-from .images.usage import ImageShelf
+from .images.usage import ImageUsage
 
 log = logging.getLogger("asman.worker.janitor")
 
@@ -29,8 +29,8 @@ class Janitor:
 
     Args:
         inputs: The cache of inputs.
-        shelf: The worker's own images.
-        room: The engine, if there is one.
+        image_usage: The worker's own images.
+        engine: The engine, if there is one.
         shared: The ``/job-cache`` folder of each queue.
         most: Bytes that each of those may have; 0 for any.
         age: Seconds after which a file there that nobody read or wrote goes; 0 for never.
@@ -39,16 +39,16 @@ class Janitor:
     def __init__(
         self,
         inputs: FileCache,
-        shelf: ImageShelf,
-        room: EngineRoom | None,
+        image_usage: ImageUsage,
+        engine: SharedEngine | None,
         shared: Sequence[Path],
         *,
         most: int,
         age: float,
     ) -> None:
         self._inputs = inputs
-        self._shelf = shelf
-        self._room = room
+        self._image_usage = image_usage
+        self._engine = engine
         self._shared = shared
         self._most = most
         self._age = age
@@ -56,18 +56,18 @@ class Janitor:
     async def run(self) -> None:
         """Goes round until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            if self._room is not None:
-                tasks.create_task(self._watch(self._room))
+            if self._engine is not None:
+                tasks.create_task(self._watch(self._engine))
             while True:
                 await self.round()
                 await asyncio.sleep(_ROUND_SECONDS)
 
-    async def _watch(self, room: EngineRoom) -> None:
+    async def _watch(self, engine: SharedEngine) -> None:
         """Looks after the walls of containers that run already."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
-                await room.hold_walls()
+                await engine.ensure_network_rules()
             except (*LOST, ExecutionError) as error:
                 log.warning("%s", error)
 
@@ -77,9 +77,9 @@ class Janitor:
             await asyncio.to_thread(self._inputs.trim)
             for folder in self._shared:
                 await asyncio.to_thread(trim_folder, folder, self._most, self._age)
-            if self._room is not None:
-                await self._shelf.trim(self._room.docker)
-                await self._room.clear_leftovers()
+            if self._engine is not None:
+                await self._image_usage.trim(self._engine.docker)
+                await self._engine.clear_leftovers()
         except LOST as error:
             log.warning("cleaning up was broken off: %s", error)
 

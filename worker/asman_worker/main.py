@@ -14,23 +14,23 @@ from typing import Any
 from asman_shared.messages import Registered
 
 from .attempts.capacity import Capacity
-from .attempts.disk_reserve import DiskRoom
+from .attempts.disk_reserve import DiskReserve
 from .attempts.result_spool import Spool
-from .attempts.service_limits import Stint
+from .attempts.service_limits import ServiceLimits
 from .config import WorkerConfig
 from .containers.config import Confines
 from .containers.docker_executor import DockerExecutor
-from .containers.shared_engine import EngineChoices, EngineRoom
+from .containers.shared_engine import EngineChoices, SharedEngine
 from .execution.gpus import choose, discover
-from .execution.interface import Executor
+from .execution.interface import JobExecutor
 from .execution.process_executor import ProcessExecutor
 from .files.cache import FileCache
 from .files.data_dir import DataDir, Home
 from .hub_link.target import QueueTarget
 from .images.rules import ImageRules
-from .images.usage import ImageShelf
+from .images.usage import ImageUsage
 from .janitor import Janitor
-from .queue_worker import QueueSide
+from .queue_worker import QueueWorker
 from .status import Status, serving
 
 log = logging.getLogger("asman.worker")
@@ -41,7 +41,7 @@ async def run_worker(
     *,
     stop: asyncio.Event | None = None,
     on_ready: Callable[[Registered], None] | None = None,
-    executor: Executor | None = None,
+    executor: JobExecutor | None = None,
 ) -> int:
     """Serves queues until told to stop, then drains: finishes what runs, hands in every result, and returns.
 
@@ -67,21 +67,21 @@ async def run_worker(
         data = parts.enter_context(DataDir.take(config.data_dir.expanduser().absolute()))
         homes = data.homes([_digest(target) for target in targets])
         inputs = FileCache(data.path / "inputs", most=config.input_cache, age=config.cache_age / 1000)
-        shelf = ImageShelf(data.path / "images.json", most=config.image_cache, age=config.cache_age / 1000)
-        runs = _Runs(config, data, executor, shelf)
+        image_usage = ImageUsage(data.path / "images.json", most=config.image_cache, age=config.cache_age / 1000)
+        runs = _Runs(config, data, executor, image_usage)
         capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
         asked = parts.enter_context(_signals(stop))
-        stint = Stint(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
-        parts.callback(stint.stop)
-        room = DiskRoom(data.path, config.disk_reserve)
-        sides: list[QueueSide] = []
+        service_limits = ServiceLimits(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
+        parts.callback(service_limits.stop)
+        disk_reserve = DiskReserve(data.path, config.disk_reserve)
+        sides: list[QueueWorker] = []
         for target, home in zip(targets, homes, strict=True):
             spool = Spool(home.path / "spool")
             parts.push_async_callback(spool.close)
             own = runs.of(home)
             platform = await own.open()
             parts.push_async_callback(own.close)
-            side = QueueSide(
+            side = QueueWorker(
                 config,
                 target,
                 home,
@@ -89,22 +89,24 @@ async def run_worker(
                 own,
                 platform,
                 capacity,
-                stint,
+                service_limits,
                 on_ready,
                 cache=data.path,
                 inputs=inputs,
-                room=room,
+                disk_reserve=disk_reserve,
             )
             sides.append(side)
             log.info("worker %s serves queue %s with %s from %s", config.name, target.digest, own.name, home.path)
         await runs.forget(data.strangers(homes))
         if config.status:
-            engine = runs.room.accepts if runs.room is not None else None
-            port = await parts.enter_async_context(serving(Status(sides, capacity, stint, room, engine), config.status))
+            engine = runs.engine.accepts if runs.engine is not None else None
+            port = await parts.enter_async_context(
+                serving(Status(sides, capacity, service_limits, disk_reserve, engine), config.status)
+            )
             log.info("health and metrics are on port %d", port)
         caches = [side.job_cache for side in sides]
-        janitor = Janitor(inputs, shelf, runs.room, caches, most=config.job_cache, age=config.cache_age / 1000)
-        stint.start()
+        janitor = Janitor(inputs, image_usage, runs.engine, caches, most=config.job_cache, age=config.cache_age / 1000)
+        service_limits.start()
         async with _beside(janitor.run()):
             return await _serve(sides, asked)
 
@@ -136,7 +138,7 @@ class Asked:
         self.drain.set()
 
 
-async def _serve(sides: list[QueueSide], asked: Asked) -> int:
+async def _serve(sides: list[QueueWorker], asked: Asked) -> int:
     """Works for all queues to the end; a hub that refuses this worker does not keep it from the others."""
     working = [asyncio.create_task(side.run(asked.drain, asked.stop), name=side.label) for side in sides]
     try:
@@ -158,19 +160,21 @@ async def _serve(sides: list[QueueSide], asked: Asked) -> int:
 class _Runs:
     """What runs the jobs: one engine for all queues, or processes."""
 
-    def __init__(self, config: WorkerConfig, data: DataDir, executor: Executor | None, shelf: ImageShelf) -> None:
+    def __init__(
+        self, config: WorkerConfig, data: DataDir, executor: JobExecutor | None, image_usage: ImageUsage
+    ) -> None:
         self._config = config
         self._given = executor
-        self.room: EngineRoom | None = None
+        self.engine: SharedEngine | None = None
         if executor is None and config.executor == "docker":
-            self.room = EngineRoom(engine_choices(config), data.incarnation, data.path / "builds", shelf)
+            self.engine = SharedEngine(engine_choices(config), data.incarnation, data.path / "builds", image_usage)
 
-    def of(self, home: Home) -> Executor:
+    def of(self, home: Home) -> JobExecutor:
         """The executor of one queue."""
         if self._given is not None:
             return self._given
-        if self.room is not None:
-            return DockerExecutor(self.room, home.incarnation)
+        if self.engine is not None:
+            return DockerExecutor(self.engine, home.incarnation)
         config = self._config
         return ProcessExecutor(
             home.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace, disk=config.disk
@@ -178,9 +182,9 @@ class _Runs:
 
     async def forget(self, incarnations: list[str]) -> None:
         """Removes what runs for queues that this worker does not serve any more: nobody could take their results."""
-        if self.room is not None:
+        if self.engine is not None:
             for incarnation in incarnations:
-                await DockerExecutor(self.room, incarnation).sweep(set())
+                await DockerExecutor(self.engine, incarnation).sweep(set())
 
 
 def engine_choices(config: WorkerConfig) -> EngineChoices:

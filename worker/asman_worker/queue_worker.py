@@ -11,26 +11,26 @@ from pathlib import Path
 from asman_shared.messages import Register, Registered
 
 from .attempts.agent import Agent
-from .attempts.attempt import Workshop
+from .attempts.attempt import AttemptContext
 from .attempts.capacity import Capacity
-from .attempts.disk_reserve import DiskRoom
+from .attempts.disk_reserve import DiskReserve
 from .attempts.outputs import Collector
 from .attempts.result_spool import Spool
-from .attempts.service_limits import Stint
+from .attempts.service_limits import ServiceLimits
 from .attempts.staging import Stager
 from .config import WorkerConfig
-from .execution.interface import Executor
+from .execution.interface import JobExecutor
 from .files.cache import FileCache
 from .files.cached_blobs import CachedBlobs
 from .files.data_dir import Home
 from .hub_link.connection import HubConnection
-from .hub_link.send_buffer import Outbox
+from .hub_link.send_buffer import SendBuffer
 from .hub_link.target import QueueTarget
 
 log = logging.getLogger("asman.worker.queue")
 
 
-class QueueSide:
+class QueueWorker:
     """The parts that serve one queue, put together.
 
     Args:
@@ -41,11 +41,11 @@ class QueueSide:
         executor: What runs its jobs.
         platform: Of what runs them.
         capacity: What the machine gives to all queues.
-        stint: How long the worker serves.
+        service_limits: How long the worker serves.
         on_ready: Called with the hub's answer to each registration.
         cache: The folder in which ``/job-cache`` of each queue is.
         inputs: Inputs of before, of all queues.
-        room: The disk of the machine.
+        disk_reserve: The disk of the machine.
     """
 
     def __init__(
@@ -54,27 +54,27 @@ class QueueSide:
         target: QueueTarget,
         home: Home,
         spool: Spool,
-        executor: Executor,
+        executor: JobExecutor,
         platform: str,
         capacity: Capacity,
-        stint: Stint,
+        service_limits: ServiceLimits,
         on_ready: Callable[[Registered], None] | None,
         *,
         cache: Path,
         inputs: FileCache,
-        room: DiskRoom,
+        disk_reserve: DiskReserve,
     ) -> None:
-        outbox = Outbox()
+        send_buffer = SendBuffer()
         self.digest = target.digest
         self.label = f"queue {target.digest}"
         self._drain_seconds = config.drain_timeout / 1000
-        self._connection = HubConnection(target, outbox)
+        self._connection = HubConnection(target, send_buffer)
         self._blobs = CachedBlobs(self._connection, target, inputs, allowed=config.allow_host)
         self.job_cache = _job_cache(cache, target.digest)
-        shop = Workshop(
+        context = AttemptContext(
             config=config,
             executor=executor,
-            outbox=outbox,
+            send_buffer=send_buffer,
             stager=Stager(self._blobs, most=config.max_input),
             collector=Collector(self._blobs, most=config.max_outputs),
             jobs=home.folder("jobs"),
@@ -84,13 +84,20 @@ class QueueSide:
             fetch=self._fetch,
         )
         gpus = capacity.free[2]
-        self.agent = Agent(shop, spool, _introduction(config, home, executor, platform, gpus), on_ready, stint, room)
+        self.agent = Agent(
+            context,
+            spool,
+            _introduction(config, home, executor, platform, gpus),
+            on_ready,
+            service_limits,
+            disk_reserve,
+        )
 
     async def run(self, drain: asyncio.Event, stop: asyncio.Event) -> int:
         """Works until asked to drain, and then to the end of the drain; returns the exit code."""
         await self.agent.recover()
         connecting = asyncio.create_task(self._connection.run(self.agent), name="connection")
-        working = asyncio.create_task(self.agent.run(), name="agent")
+        working = asyncio.create_task(self.agent.run_all(), name="agent")
         draining = asyncio.create_task(drain.wait(), name="drain")
         looking = asyncio.create_task(self._look_at_disk(), name="disk")
         try:
@@ -147,7 +154,7 @@ def _job_cache(root: Path, queue: str) -> Path:
     return cache
 
 
-def _introduction(config: WorkerConfig, home: Home, executor: Executor, platform: str, gpus: int) -> Register:
+def _introduction(config: WorkerConfig, home: Home, executor: JobExecutor, platform: str, gpus: int) -> Register:
     return Register(
         incarnation=home.incarnation,
         name=config.name,

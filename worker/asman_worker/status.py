@@ -14,9 +14,9 @@ from aiohttp import web
 from asman_shared.errors import BadRequest, Unavailable
 
 from .attempts.capacity import Capacity
-from .attempts.disk_reserve import DiskRoom
-from .attempts.service_limits import Stint
-from .queue_worker import QueueSide
+from .attempts.disk_reserve import DiskReserve
+from .attempts.service_limits import ServiceLimits
+from .queue_worker import QueueWorker
 
 _LOCAL: Final = "127.0.0.1"
 
@@ -27,23 +27,23 @@ class Status:
     Args:
         sides: The queues.
         capacity: Of the machine.
-        stint: The jobs so far.
-        room: The disk.
+        service_limits: The jobs so far.
+        disk_reserve: The disk.
         engine: Asks the engine whether it is there; None for no engine.
     """
 
     def __init__(
         self,
-        sides: Sequence[QueueSide],
+        sides: Sequence[QueueWorker],
         capacity: Capacity,
-        stint: Stint,
-        room: DiskRoom,
+        service_limits: ServiceLimits,
+        disk_reserve: DiskReserve,
         engine: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._sides = sides
         self._capacity = capacity
-        self._stint = stint
-        self._room = room
+        self._service_limits = service_limits
+        self._disk_reserve = disk_reserve
         self._engine = engine
 
     async def problems(self) -> list[str]:
@@ -51,7 +51,7 @@ class Status:
         found = [f"{side.label}: no connection to its hub" for side in self._sides if not side.agent.connected]
         if self._engine is not None and not await self._engine():
             found.append("the container engine does not answer")
-        if short := self._room.short():
+        if short := self._disk_reserve.short():
             found.append(f"no new jobs are taken: {short}")
         return found
 
@@ -63,15 +63,15 @@ class Status:
     def _lines(self, engine: bool) -> Iterator[str]:
         cpus, memory, gpus = self._capacity.free
         yield from _gauge("asman_worker_engine_up", "Whether the engine answers.", int(engine))
-        yield from _gauge("asman_worker_jobs", "Attempts that are held.", self._stint.held)
+        yield from _gauge("asman_worker_jobs", "Attempts that are held.", self._service_limits.held)
         yield "# HELP asman_worker_jobs_begun_total Attempts that were begun."
         yield "# TYPE asman_worker_jobs_begun_total counter"
-        yield f"asman_worker_jobs_begun_total {self._stint.begun}"
+        yield f"asman_worker_jobs_begun_total {self._service_limits.begun}"
         yield from _gauge("asman_worker_waiting", "Attempts that wait for room.", self._capacity.waiting)
         yield from _gauge("asman_worker_free_cpus", "Cpus that no job has.", cpus / 1000)
         yield from _gauge("asman_worker_free_memory_bytes", "Memory that no job has.", memory)
         yield from _gauge("asman_worker_free_gpus", "Gpus that no job has.", gpus)
-        yield from _gauge("asman_worker_free_disk_bytes", "Disk that jobs may still write.", self._room.free)
+        yield from _gauge("asman_worker_free_disk_bytes", "Disk that jobs may still write.", self._disk_reserve.free)
         yield "# HELP asman_worker_connected Whether the hub of a queue is connected."
         yield "# TYPE asman_worker_connected gauge"
         for side in self._sides:

@@ -17,7 +17,7 @@ RATE_SECONDS: Final = 60
 """How far back the rate looks."""
 
 
-class Board:
+class WatchModel:
     """See the module.
 
     Args:

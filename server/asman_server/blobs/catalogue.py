@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ..storage.blob_changes import BlobChange, BlobRow, FileRow, UploadRow
 from ..storage.blob_statements import named
 from ..storage.database import unavailable
-from ..storage.group_commit import Journal
+from ..storage.group_commit import GroupCommitter
 from ..storage.tables import blobs, definitions, files, jobs, uploads
 
 IN_LIST: Final = 500
@@ -24,15 +24,15 @@ class Catalogue:
 
     Args:
         engine: The database, for reading.
-        journal: Makes changes durable.
+        committer: Makes changes durable.
 
     Raises:
         Unavailable: (every method) The database can't be used now.
     """
 
-    def __init__(self, engine: AsyncEngine, journal: Journal) -> None:
+    def __init__(self, engine: AsyncEngine, committer: GroupCommitter) -> None:
         self._engine = engine
-        self._journal = journal
+        self._committer = committer
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -42,7 +42,7 @@ class Catalogue:
 
     async def write(self, *changes: BlobChange) -> None:
         """Makes changes; returns when they are durable."""
-        await self._journal.blobs(*changes)
+        await self._committer.blobs(*changes)
 
     async def stored(self, keys: Collection[str]) -> dict[str, BlobRow]:
         """Those of these blobs that are stored."""

@@ -17,7 +17,7 @@ from asman_shared.errors import AsmanError
 
 from ..clock import Clock
 from ..storage.blob_changes import BlobRow, DropBlob, DropDefinition, DropFile, EndUpload, UploadRow
-from .service import BlobDesk
+from .service import BlobService
 
 log = logging.getLogger("asman.hub.blobs")
 
@@ -37,13 +37,13 @@ class Collector:
     """See the module.
 
     Args:
-        desk: An open desk.
+        service: An open one.
         clock: Now.
         retention: Milliseconds that an unused blob is kept.
     """
 
-    def __init__(self, desk: BlobDesk, clock: Clock, retention: int) -> None:
-        self._desk = desk
+    def __init__(self, service: BlobService, clock: Clock, retention: int) -> None:
+        self._service = service
         self._clock = clock
         self._retention = retention
         self._strays_at = float("-inf")
@@ -73,45 +73,45 @@ class Collector:
         if now - self._strays_at >= STRAYS_EVERY:
             await self.strays(time.time() - STRAY_SECONDS)
             self._strays_at = now
-        await self._desk.count()
+        await self._service.count()
 
     async def _uploads(self) -> None:
         before = self._clock() - UPLOAD_KEPT
         while True:
-            found = await self._desk.catalogue.untouched(before, AT_ONCE)
-            old = [row for row in found if not self._desk.settling(row)]
+            found = await self._service.catalogue.untouched(before, AT_ONCE)
+            old = [row for row in found if not self._service.settling(row)]
             if not old:
                 return
-            await self._desk.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place, before) for row in old))
+            await self._service.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place, before) for row in old))
             for row in await self._gone(old):
-                await self._desk.store.abort(row)
-                self._desk.room.end(row.place)
+                await self._service.store.abort(row)
+                self._service.room.end(row.place)
             log.info("abandoned uploads ended", extra={"uploads": len(old)})
             if len(found) < AT_ONCE:
                 return
 
     async def _gone(self, uploads: Sequence[UploadRow]) -> list[UploadRow]:
         queues = list({row.queue for row in uploads})
-        left = await self._desk.catalogue.uploads(queues, {row.sha256 for row in uploads})
+        left = await self._service.catalogue.uploads(queues, {row.sha256 for row in uploads})
         places = {row.place for row in left}
         return [row for row in uploads if row.place not in places]
 
     async def _definitions(self) -> None:
         after: str | None = ""
         while after is not None:
-            found, after = await self._desk.catalogue.jobless(after, AT_ONCE)
-            await self._desk.catalogue.write(*(DropDefinition(job_id) for job_id in found))
+            found, after = await self._service.catalogue.jobless(after, AT_ONCE)
+            await self._service.catalogue.write(*(DropDefinition(job_id) for job_id in found))
 
     async def _files(self) -> None:
         before = self._clock() - self._retention
-        while found := await self._desk.catalogue.unused_files(before, AT_ONCE):
-            await self._desk.catalogue.write(*(DropFile(row.name, before) for row in found))
+        while found := await self._service.catalogue.unused_files(before, AT_ONCE):
+            await self._service.catalogue.write(*(DropFile(row.name, before) for row in found))
 
     async def _blobs(self) -> None:
         before = self._clock() - self._retention
         after: BlobRow | None = None
         while True:
-            found, after = await self._desk.catalogue.unused(before, after, AT_ONCE)
+            found, after = await self._service.catalogue.unused(before, after, AT_ONCE)
             await self._drop(found, before)
             if after is None:
                 return
@@ -119,23 +119,23 @@ class Collector:
     async def _drop(self, rows: Sequence[BlobRow], before: int) -> None:
         if not rows:
             return
-        await self._desk.catalogue.write(*(DropBlob(row.sha256, row.place, before) for row in rows))
-        left = await self._desk.catalogue.places(row.sha256 for row in rows)
+        await self._service.catalogue.write(*(DropBlob(row.sha256, row.place, before) for row in rows))
+        left = await self._service.catalogue.places(row.sha256 for row in rows)
         gone = [row for row in rows if row.place not in left]
         for row in gone:
-            await self._desk.store.remove(row.place)
-            self._desk.room.removed(row.size)
+            await self._service.store.remove(row.place)
+            self._service.room.removed(row.size)
         if gone:
             log.info("unused blobs removed", extra={"blobs": len(gone), "bytes": sum(row.size for row in gone)})
 
     async def strays(self, before: float) -> None:
         """Removes what the catalogue does not know and what was last written before a time (epoch seconds)."""
         removed = 0
-        async for found in self._desk.store.strays(before):
-            known = await self._desk.catalogue.places(stray.sha256 for stray in found if stray.sha256)
+        async for found in self._service.store.strays(before):
+            known = await self._service.catalogue.places(stray.sha256 for stray in found if stray.sha256)
             for stray in found:
                 if stray.place not in known:
-                    await self._desk.store.discard(stray)
+                    await self._service.store.discard(stray)
                     removed += 1
         if removed:
             log.info("strays removed from the store of blobs", extra={"strays": removed})

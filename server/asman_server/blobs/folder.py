@@ -26,8 +26,8 @@ from asman_shared.units import MIB, format_size
 
 from ..clock import Clock
 from ..storage.blob_changes import BlobRow, UploadRow
-from .multipart import Arrivals, part_count, part_size
-from .receiving import Spooled, spooled, sync_folder
+from .multipart import MultipartUploads, part_count, part_size
+from .receiving import Received, received, sync_folder
 from .signing import Signer
 from .store import CHUNK, TICKET_SECONDS, Stray, disk_error, new_place, sha256_of
 
@@ -87,7 +87,7 @@ class FolderStore:
         self._signer = signer
         self._clock = clock
         self._reserve = reserve
-        self._arrivals = Arrivals(self.incoming)
+        self._arrivals = MultipartUploads(self.incoming)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -168,7 +168,7 @@ class FolderStore:
         )
 
     @asynccontextmanager
-    async def received(self, sha256: str, size: int, body: AsyncIterator[bytes]) -> AsyncIterator[Spooled]:
+    async def received(self, sha256: str, size: int, body: AsyncIterator[bytes]) -> AsyncIterator[Received]:
         """A whole blob from a stream, as a verified file that is gone at the end of the block unless it was kept.
 
         Raises:
@@ -178,7 +178,7 @@ class FolderStore:
             Unavailable: The disk fails.
         """
         self.need_room(size)
-        async with spooled(self.incoming, sha256[:16], body, size) as came:
+        async with received(self.incoming, sha256[:16], body, size) as came:
             if came.size != size or came.sha256 != sha256:
                 raise Unauthentic(
                     f"{came.size} bytes with sha256 {came.sha256[:12]}… came under the name {sha256[:12]}… "
@@ -187,7 +187,7 @@ class FolderStore:
             yield came
 
     async def receive_part(self, grant: Grant, body: AsyncIterator[bytes]) -> None:
-        """Takes in one part; see `Arrivals.receive`."""
+        """Takes in one part; see `MultipartUploads.receive`."""
         self.need_room(grant.size)
         await self._arrivals.receive(grant.name, grant.number, grant.size, body)
 

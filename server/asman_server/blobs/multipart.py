@@ -44,7 +44,7 @@ class _Writing(Struct):
     writers: int = 0
 
 
-class Arrivals:
+class MultipartUploads:
     """The folder of what has not come whole.
 
     Args:

@@ -18,8 +18,8 @@ from asman_shared.units import MIB, format_size
 
 from ..clock import Clock
 from ..storage.blob_changes import FileRow, NameFile, UseFile
-from . import BlobDesk
-from .receiving import spooled
+from . import BlobService
+from .receiving import received
 
 FILE_BYTES: Final = 64 * MIB
 """Largest file under a name that is no sha256."""
@@ -51,17 +51,17 @@ def check_file_name(name: str) -> str:
     return name
 
 
-class PlainFiles:
+class NamedFiles:
     """See the module.
 
     Args:
-        desk: Keeps the bytes.
+        service: Keeps the bytes.
         folder: Where bytes are on their way; it is made when it is missing.
         clock: Now.
     """
 
-    def __init__(self, desk: BlobDesk, folder: Path, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(self, service: BlobService, folder: Path, clock: Clock) -> None:
+        self._service = service
         self._folder = folder
         self._clock = clock
 
@@ -80,19 +80,19 @@ class PlainFiles:
             raise TooLarge(
                 f"a file under a plain name has at most {format_size(FILE_BYTES)}; name larger ones by their sha256"
             )
-        if await self._desk.catalogue.file(name) is not None:
+        if await self._service.catalogue.file(name) is not None:
             raise _taken(name)
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._desk.room.receiving(size):
-            self._desk.need_room(size)
-            async with spooled(self._folder, "file", body, size) as came:
+        with self._service.room.receiving(size):
+            self._service.need_room(size)
+            async with received(self._folder, "file", body, size) as came:
                 if came.size != size:
                     raise BadRequest(f"{size} bytes were announced and {came.size} came; send it again")
-                place = await self._desk.store.keep(came.sha256, size, came.file)
+                place = await self._service.store.keep(came.sha256, size, came.file)
             now = self._clock()
             row = FileRow(name, came.sha256, now, now)
-            await self._desk.store_blob(came.sha256, size, place, NameFile(row))
-        if await self._desk.catalogue.file(name) != row:
+            await self._service.store_blob(came.sha256, size, place, NameFile(row))
+        if await self._service.catalogue.file(name) != row:
             raise _taken(name)
         return came.sha256
 
@@ -108,11 +108,11 @@ class PlainFiles:
             yield body
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._desk.room.receiving(len(body)):
-            self._desk.need_room(len(body))
-            async with spooled(self._folder, "made", whole(), len(body)) as came:
-                place = await self._desk.store.keep(sha256, came.size, came.file)
-            await self._desk.store_blob(sha256, len(body), place)
+        with self._service.room.receiving(len(body)):
+            self._service.need_room(len(body))
+            async with received(self._folder, "made", whole(), len(body)) as came:
+                place = await self._service.store.keep(sha256, came.size, came.file)
+            await self._service.store_blob(sha256, len(body), place)
 
     async def sha256(self, name: str) -> str:
         """The blob that a name stands for.
@@ -125,11 +125,11 @@ class PlainFiles:
         named = blob_named(name)
         if named is not None:
             return named
-        row = await self._desk.catalogue.file(check_file_name(name))
+        row = await self._service.catalogue.file(check_file_name(name))
         if row is None:
             raise NotFound(f"there is no file '{name[:80]}' here")
-        if self._desk.stale(row.used):
-            await self._desk.catalogue.write(UseFile(name, self._clock()))
+        if self._service.stale(row.used):
+            await self._service.catalogue.write(UseFile(name, self._clock()))
         return row.sha256
 
 

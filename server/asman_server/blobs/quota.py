@@ -13,7 +13,7 @@ UPLOADS: Final = 200_000
 """Recorded uploads in progress at most."""
 
 
-class Room:
+class Quota:
     """Counts what is stored and promised, and refuses what is over the quota.
 
     Attributes:

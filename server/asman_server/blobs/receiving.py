@@ -18,7 +18,7 @@ from asman_shared.errors import TooLarge
 from .store import CHUNK, disk_error
 
 
-class Spooled(Struct, frozen=True):
+class Received(Struct, frozen=True):
     """What came: whole, and synced to disk."""
 
     file: Path
@@ -39,7 +39,7 @@ async def pieces(body: AsyncIterator[bytes], size: int = CHUNK) -> AsyncIterator
 
 
 @asynccontextmanager
-async def spooled(folder: Path, name: str, body: AsyncIterator[bytes], most: int) -> AsyncIterator[Spooled]:
+async def received(folder: Path, name: str, body: AsyncIterator[bytes], most: int) -> AsyncIterator[Received]:
     """A stream as a file, which is removed at the end of the block unless it was moved away.
 
     Args:
@@ -71,7 +71,7 @@ async def spooled(folder: Path, name: str, body: AsyncIterator[bytes], most: int
                     raise TooLarge(f"more than the {most} bytes that were announced or are allowed came")
                 await asyncio.to_thread(write, file, piece)
             await asyncio.to_thread(_sync, file)
-        yield Spooled(path, digest.hexdigest(), size)
+        yield Received(path, digest.hexdigest(), size)
     except OSError as error:
         raise disk_error(error) from error
     finally:

@@ -20,7 +20,7 @@ from asman_shared.units import format_size
 
 from ..clock import Clock
 from ..storage.blob_changes import (
-    EVER,
+    END_OF_TIME,
     BlobChange,
     BlobRow,
     EndUpload,
@@ -33,7 +33,7 @@ from ..storage.blob_changes import (
 )
 from .catalogue import Catalogue
 from .folder import FolderStore
-from .quota import UPLOADS, Room
+from .quota import UPLOADS, Quota
 from .store import BLOB_BYTES, TICKET_SECONDS, BlobStore
 
 log = logging.getLogger("asman.hub.blobs")
@@ -46,16 +46,16 @@ PATIENCE: Final = 0.5
 """Seconds that an answer waits for verification before it says that it is pending."""
 ASKED_AT_ONCE: Final = 16
 """Uploads of one request that the store is asked about at the same time."""
-REFUSALS: Final = 10_000
+REMEMBERED_REFUSALS: Final = 10_000
 """Refused uploads that are remembered until somebody asks."""
-FRUITLESS: Final = 50
+STALLED_ATTEMPTS: Final = 50
 """How often an upload in parts is asked for, without another part having come, before it is begun anew."""
 
 Key = tuple[str, str]
 """(queue, sha256)."""
 
 
-class BlobDesk:
+class BlobService:
     """See the module. Works while it is `open`.
 
     Args:
@@ -65,7 +65,7 @@ class BlobDesk:
         retention: Milliseconds that an unused blob is kept.
     """
 
-    def __init__(self, store: BlobStore, clock: Clock, room: Room, retention: int) -> None:
+    def __init__(self, store: BlobStore, clock: Clock, room: Quota, retention: int) -> None:
         self.store = store
         self.room = room
         self._clock = clock
@@ -74,7 +74,7 @@ class BlobDesk:
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._settling: dict[Key, asyncio.Task[None]] = {}
         self._refusals: OrderedDict[Key, str] = OrderedDict()
-        self._fruitless: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._stalled: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self.catalogue: Catalogue
 
     @asynccontextmanager
@@ -84,7 +84,7 @@ class BlobDesk:
         async with self.store.open():
             try:
                 await self.count()
-                for row in await self.catalogue.untouched(EVER, UPLOADS):
+                for row in await self.catalogue.untouched(END_OF_TIME, UPLOADS):
                     self.room.open(row.place, row.size)
                 yield
             finally:
@@ -189,14 +189,14 @@ class BlobDesk:
         """Counts how often an upload was asked for since a part came, and says when that is too often."""
         if not upload.store_id:
             return False
-        missing, asked = self._fruitless.pop(upload.place, (0, 0))
+        missing, asked = self._stalled.pop(upload.place, (0, 0))
         asked = asked + 1 if missing == ticket.missing else 1
-        if asked > FRUITLESS:
+        if asked > STALLED_ATTEMPTS:
             log.warning("no part of an upload comes; it is begun anew", extra={"blob": upload.sha256})
             return True
-        self._fruitless[upload.place] = ticket.missing, asked
-        while len(self._fruitless) > UPLOADS:
-            self._fruitless.popitem(last=False)
+        self._stalled[upload.place] = ticket.missing, asked
+        while len(self._stalled) > UPLOADS:
+            self._stalled.popitem(last=False)
         return False
 
     async def _uploads(self, queue: str, sizes: dict[str, int]) -> list[tuple[UploadRow, bool]]:
@@ -265,7 +265,7 @@ class BlobDesk:
             await self.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place) for row in uploads))
             for row in uploads:
                 self.room.end(row.place)
-                self._fruitless.pop(row.place, None)
+                self._stalled.pop(row.place, None)
                 await self.store.abort(row)
 
     # ------------------------------------------------------------------------------------------------ verifying
@@ -293,7 +293,7 @@ class BlobDesk:
             ended = EndUpload(upload.queue, upload.sha256, upload.place)
             await self.store_blob(upload.sha256, upload.size, place, ended)
             self.room.end(upload.place)
-            self._fruitless.pop(upload.place, None)
+            self._stalled.pop(upload.place, None)
             if not upload.store_id:
                 await self.store.abort(upload)
         except AsmanError as error:
@@ -303,7 +303,7 @@ class BlobDesk:
 
     def _refuse(self, key: Key, sentence: str) -> None:
         self._refusals[key] = sentence
-        while len(self._refusals) > REFUSALS:
+        while len(self._refusals) > REMEMBERED_REFUSALS:
             self._refusals.popitem(last=False)
 
     async def _settled(self, keys: Collection[Key]) -> None:

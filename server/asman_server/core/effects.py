@@ -91,7 +91,7 @@ class Resumed(Effect):
 class SubmitAnswer(Effect):
     """After the commit, answer a `Submitted`."""
 
-    origin: Any
+    reply_to: Any
     answer: Literal["queued", "joined", "cached"]
     job: Job
     able: int
@@ -101,7 +101,7 @@ class SubmitAnswer(Effect):
 class CancelAnswer(Effect):
     """After the commit, answer a `CancelRequested`."""
 
-    origin: Any
+    reply_to: Any
     released: bool
     job: Job
 
@@ -109,7 +109,7 @@ class CancelAnswer(Effect):
 class DeleteAnswer(Effect):
     """After the commit, answer a `DeleteRequested`."""
 
-    origin: Any
+    reply_to: Any
     job: str
 
 
@@ -119,7 +119,7 @@ class SaveSettings(Effect):
     ``own`` is 0 when the queue follows the hub.
     """
 
-    origin: Any
+    reply_to: Any
     own: int
     retention: int
 
@@ -140,6 +140,6 @@ class CallWebhook(Effect):
 class Refused(Effect):
     """Answer a request with an error: a code of `asman_shared.errors` and its sentence."""
 
-    origin: Any
+    reply_to: Any
     code: str
     message: str

@@ -170,4 +170,4 @@ class Endings(Assignments):
     def _configured(self, event: ev.Configured, now: int) -> None:
         self.retention = event.retention
         kept = event.retention or self.policy.retention
-        self._out.append(fx.SaveSettings(event.origin, event.retention, kept))
+        self._out.append(fx.SaveSettings(event.reply_to, event.retention, kept))

@@ -15,7 +15,7 @@ from .job import Job
 
 
 class Event(Struct, gc=False):
-    """Base of all events. ``origin`` is opaque to the core and comes back in the `Answer`."""
+    """Base of all events. ``reply_to`` is opaque to the core and comes back in the `Answer`."""
 
 
 class Submitted(Event):
@@ -24,7 +24,7 @@ class Submitted(Event):
     job: str
     shape: Shape
     summary: Summary
-    origin: Any = None
+    reply_to: Any = None
     namespace: str = "_"
     priority: int = 0
     reuse: Literal["cached", "never"] = "cached"
@@ -40,14 +40,14 @@ class CancelRequested(Event):
 
     job: str
     namespace: str = "_"
-    origin: Any = None
+    reply_to: Any = None
 
 
 class DeleteRequested(Event):
     """A job and its result are to be forgotten."""
 
     job: str
-    origin: Any = None
+    reply_to: Any = None
 
 
 class Recalled(Event):
@@ -86,7 +86,7 @@ class Claimed(Event):
 
     incarnation: str
     job: str
-    origin: Any = None
+    reply_to: Any = None
 
 
 class DrainRequested(Event):
@@ -147,4 +147,4 @@ class Configured(Event):
     """The queue is to keep finished jobs for ``retention`` milliseconds; 0: for as long as the hub does."""
 
     retention: int
-    origin: Any = None
+    reply_to: Any = None

@@ -114,10 +114,10 @@ class QueueCore(Endings):
     def _submitted(self, event: ev.Submitted, now: int) -> None:
         job = self.jobs.get(event.job)
         if webhooks.full(job, event.calls):
-            self._out.append(fx.Refused(event.origin, "too_large", webhooks.FULL))
+            self._out.append(fx.Refused(event.reply_to, "too_large", webhooks.FULL))
             return
         if job is not None and not job.state.over and _crowded(job, event.namespace):
-            self._out.append(fx.Refused(event.origin, "too_large", CROWDED))
+            self._out.append(fx.Refused(event.reply_to, "too_large", CROWDED))
             return
         if event.namespace != DEFAULT_NAMESPACE:
             self._take_slot(event.namespace, event.job, now)
@@ -128,7 +128,7 @@ class QueueCore(Endings):
             if job.verdict is not None and job.verdict.reason.cacheable:
                 self._hold(job, event.namespace)
                 self._out.extend(webhooks.cached(job, event))
-                self._out.append(fx.SubmitAnswer(event.origin, "cached", job, 0, ""))
+                self._out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
                 return
         if job is not None and job.state is not State.FINISHED:
             self._hold(job, event.namespace)
@@ -136,7 +136,7 @@ class QueueCore(Endings):
                 self._changed(job)
             self._raise_priority(job, event.priority)
             able, why = self.fleet.able.count(job.shape)
-            self._out.append(fx.SubmitAnswer(event.origin, "joined", job, able, why))
+            self._out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
             return
         if job is None:
             job = Job(id=event.job, number=0, summary=event.summary, shape=event.shape)
@@ -147,7 +147,7 @@ class QueueCore(Endings):
         self._begin(job, event, now)
         self._out.extend(webhooks.begun(job, event))
         able, why = self.fleet.able.count(job.shape)
-        self._out.append(fx.SubmitAnswer(event.origin, "queued", job, able, why))
+        self._out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why))
         self._offer(job, now)
 
     def _begin(self, job: Job, event: ev.Submitted, now: int) -> None:
@@ -226,23 +226,23 @@ class QueueCore(Endings):
     def _cancel_requested(self, event: ev.CancelRequested, now: int) -> None:
         job = self.jobs.get(event.job)
         if job is None:
-            self._refuse_unknown(event.origin, event.job)
+            self._refuse_unknown(event.reply_to, event.job)
             return
         released = self._release(job, event.namespace, Reason.CANCELLED, now)
-        self._out.append(fx.CancelAnswer(event.origin, released, job))
+        self._out.append(fx.CancelAnswer(event.reply_to, released, job))
 
     def _delete_requested(self, event: ev.DeleteRequested, now: int) -> None:
         job = self.jobs.get(event.job)
         if job is None:
-            self._refuse_unknown(event.origin, event.job)
+            self._refuse_unknown(event.reply_to, event.job)
             return
         if job.state is not State.FINISHED:
             self._stop(job, Reason.DELETED, now)
         self._forget(job)
-        self._out.append(fx.DeleteAnswer(event.origin, event.job))
+        self._out.append(fx.DeleteAnswer(event.reply_to, event.job))
 
-    def _refuse_unknown(self, origin: Any, job: str) -> None:
-        self._out.append(fx.Refused(origin, "not_found", f"this queue has no job {job[:12]}…"))
+    def _refuse_unknown(self, reply_to: Any, job: str) -> None:
+        self._out.append(fx.Refused(reply_to, "not_found", f"this queue has no job {job[:12]}…"))
 
     # ------------------------------------------------------------------------------------------------- workers
 
@@ -275,7 +275,7 @@ class QueueCore(Endings):
         job = self.jobs.get(event.job)
         why = claims.refusal(worker, job)
         if why:
-            self._out.append(fx.Refused(event.origin, "conflict", why))
+            self._out.append(fx.Refused(event.reply_to, "conflict", why))
         elif job is not None and job.state is State.QUEUED:
             self._assign(worker, job, now)
 

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from asman_shared.encoded import Language, Packet, frame
+from asman_shared.encoded import EncodedMessage, Language, frame
 
 from .transport import framed
 
@@ -21,109 +21,111 @@ FRAME_TARGET = 256 * 1024
 """Bytes after which a frame is closed and the next one begun."""
 
 
-class Member(Protocol):
+class Subscriber(Protocol):
     """What a chorus needs of an outbox."""
 
     language: Language
 
     @property
-    def level(self) -> bool:
+    def ready(self) -> bool:
         """Whether nothing waits and the socket takes more."""
 
     @property
     def direct(self) -> Callable[[bytes], object]:
         """Writes a finished frame to the socket, which must be open and have room."""
 
-    def push(self, packet: Packet) -> None:
+    def push(self, encoded: EncodedMessage) -> None:
         """Puts a message in."""
 
 
-class Chorus:
+class BroadcastGroup:
     """The subscribers of one queue who are told everything, by their outboxes."""
 
-    __slots__ = ("_held", "_level", "_said", "_told")
+    __slots__ = ("_lagging", "_ready", "_sent", "_unsent")
 
     def __init__(self) -> None:
-        self._level: dict[Language, dict[Member, Callable[[bytes], object]]] = {language: {} for language in Language}
-        self._held: dict[Member, int] = {}
+        self._ready: dict[Language, dict[Subscriber, Callable[[bytes], object]]] = {
+            language: {} for language in Language
+        }
+        self._lagging: dict[Subscriber, int] = {}
         """Members that are not level: how much of what was said in this turn they have."""
-        self._said: list[Packet] = []
-        self._told = 0
+        self._unsent: list[EncodedMessage] = []
+        self._sent = 0
         """How much of what was said those who are level have; more than none only while it is written."""
 
     def __bool__(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._held) or any(self._level.values())
+        return bool(self._lagging) or any(self._ready.values())
 
-    def __contains__(self, member: Member) -> bool:
+    def __contains__(self, subscriber: Subscriber) -> bool:
         """Whether it is told what is said."""
-        return member in self._held or member in self._level[member.language]
+        return subscriber in self._lagging or subscriber in self._ready[subscriber.language]
 
-    def join(self, member: Member) -> None:
+    def join(self, subscriber: Subscriber) -> None:
         """Tells it all that is said from now on, until it leaves."""
-        self._held[member] = len(self._said)
-        self.release(member)
+        self._lagging[subscriber] = len(self._unsent)
+        self.resume(subscriber)
 
-    def leave(self, member: Member) -> None:
+    def leave(self, subscriber: Subscriber) -> None:
         """Tells it no more; what was said in this turn is not told either."""
-        self._held.pop(member, None)
-        self._level[member.language].pop(member, None)
+        self._lagging.pop(subscriber, None)
+        self._ready[subscriber.language].pop(subscriber, None)
 
-    def say(self, packet: Packet) -> None:
+    def send(self, encoded: EncodedMessage) -> None:
         """Tells all members at the end of this turn."""
         if not self:
             return
-        if not self._said:
+        if not self._unsent:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._said.append(packet)
+        self._unsent.append(encoded)
 
-    def hold(self, member: Member) -> None:
+    def suspend(self, subscriber: Subscriber) -> None:
         """Its socket is not to be written to except by its outbox."""
-        if self._level[member.language].pop(member, None) is not None:
-            self._held[member] = self._told
+        if self._ready[subscriber.language].pop(subscriber, None) is not None:
+            self._lagging[subscriber] = self._sent
 
-    def release(self, member: Member) -> None:
+    def resume(self, subscriber: Subscriber) -> None:
         """Its socket may be written to again, if it is level and has all that was said."""
-        if not self._said and member in self._held and member.level:
-            del self._held[member]
-            self._level[member.language][member] = member.direct
+        if not self._unsent and subscriber in self._lagging and subscriber.ready:
+            del self._lagging[subscriber]
+            self._ready[subscriber.language][subscriber] = subscriber.direct
 
-    def unheard(self, member: Member) -> list[Packet]:
+    def take_unsent(self, subscriber: Subscriber) -> list[EncodedMessage]:
         """What was said in this turn and it has not got, which it has after that; and it is held."""
-        self.hold(member)
-        got, self._held[member] = self._held[member], len(self._said)
-        return self._said[got:]
+        self.suspend(subscriber)
+        got, self._lagging[subscriber] = self._lagging[subscriber], len(self._unsent)
+        return self._unsent[got:]
 
     def flush(self) -> None:
         """Writes what was said in this turn to all."""
-        said = self._said
-        for language, level in self._level.items():
-            self._told = 0
-            for whole, end in _frames(said, language) if level else ():
+        unsent = self._unsent
+        for language, ready in self._ready.items():
+            self._sent = 0
+            for whole, end in _frames(unsent, language) if ready else ():
                 # Who has no room after this one is held, and has so many.
-                self._told = end
-                for write in list(level.values()):
+                self._sent = end
+                for write in list(ready.values()):
                     try:
                         write(whole)
                     except RuntimeError:  # its socket broke just now: its session is about to be told
                         continue
-        self._said, self._told = [], 0
-        for member, got in list(self._held.items()):
-            if member in self._held:
-                self._held[member] = 0
-                for packet in said[got:]:
-                    member.push(packet)
-                self.release(member)
+        self._unsent, self._sent = [], 0
+        for subscriber, got in list(self._lagging.items()):
+            if subscriber in self._lagging:
+                self._lagging[subscriber] = 0
+                for encoded in unsent[got:]:
+                    subscriber.push(encoded)
+                self.resume(subscriber)
 
 
-def _frames(packets: list[Packet], language: Language) -> Iterator[tuple[bytes, int]]:
+def _frames(encoded_messages: list[EncodedMessage], language: Language) -> Iterator[tuple[bytes, int]]:
     """Whole websocket frames from packets, each with how many packets have been told after it."""
     parts: list[bytes] = []
     size = 0
-    for number, packet in enumerate(packets, 1):
-        part = packet.encoded(language)
+    for number, encoded in enumerate(encoded_messages, 1):
+        part = encoded.bytes_in(language)
         parts.append(part)
         size += len(part)
-        if size >= FRAME_TARGET or number == len(packets):
+        if size >= FRAME_TARGET or number == len(encoded_messages):
             yield framed(frame(parts, language), text=language is Language.JSON), number
             parts, size = [], 0

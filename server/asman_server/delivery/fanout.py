@@ -1,9 +1,9 @@
 """Who is told what: changes numbered once, encoded once, and shared by every subscriber.
 
-Clients that watch the queue are its `Chorus`: a change costs each of them one write. All others are called, in the
-order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of a
-queue. The epoch is drawn when the queue is loaded, so a place from before a restart is recognised as such; a window of
-the newest changes lets a client that comes back have exactly what it missed.
+Clients that watch the queue are its `BroadcastGroup`: a change costs each of them one write. All others are called, in
+the order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of
+a queue. The epoch is drawn when the queue is loaded, so a place from before a restart is recognised as such; a window
+of the newest changes lets a client that comes back have exactly what it missed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, WorkerChanged, WorkerState
 
-from .broadcast import Chorus
+from .broadcast import BroadcastGroup
 
 WINDOW: Final = 4096
 """Changes kept for clients that come back."""
@@ -25,20 +25,20 @@ WINDOW: Final = 4096
 class Follower(Protocol):
     """Who is told of single jobs."""
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job that it follows has changed."""
 
-    def announce(self, packet: Packet) -> None:
+    def announce(self, encoded: EncodedMessage) -> None:
         """How far a job is that it follows."""
 
 
 class Watcher(Protocol):
     """Who is told of everything, and not in the messages of the protocol, or it would be in the chorus."""
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job has changed."""
 
-    def announce(self, packet: Packet) -> None:
+    def announce(self, encoded: EncodedMessage) -> None:
         """News of the queue."""
 
 
@@ -49,19 +49,19 @@ class Fanout:
         counts: Gives the queue's totals.
 
     Attributes:
-        chorus: The outboxes of clients that are told everything. One that follows single jobs too is called besides,
+        broadcast: The outboxes of clients that are told everything. One that follows single jobs too is called besides,
             after the chorus has been told.
     """
 
     def __init__(self, counts: Callable[[], Counts]) -> None:
         self.epoch = secrets.token_hex(8)
         self.seq = 0
-        self.chorus = Chorus()
+        self.broadcast = BroadcastGroup()
         self.watchers: dict[Watcher, None] = {}
         self.followers: dict[str, dict[Follower, None]] = {}
-        self._window: deque[tuple[int, Packet]] = deque(maxlen=WINDOW)
+        self._window: deque[tuple[int, EncodedMessage]] = deque(maxlen=WINDOW)
         self._counts = counts
-        self._told = Counts()
+        self._sent = Counts()
 
     def watch(self, watcher: Watcher) -> None:
         """Tells it every change of the queue from now on."""
@@ -83,7 +83,7 @@ class Fanout:
             if not own:
                 del self.followers[job_id]
 
-    def missed(self, epoch: str, seq: int) -> list[Packet] | None:
+    def missed(self, epoch: str, seq: int) -> list[EncodedMessage] | None:
         """The changes after ``seq``, or None when they are no longer known."""
         if epoch != self.epoch or seq > self.seq:
             return None
@@ -91,7 +91,7 @@ class Fanout:
             return []
         if not self._window or self._window[0][0] > seq + 1:
             return None
-        return [packet for number, packet in self._window if number > seq]
+        return [encoded for number, encoded in self._window if number > seq]
 
     def job(self, state: JobState, *, first: bool) -> None:
         """Tells everyone concerned that a job is now in this state, which is durable."""
@@ -99,36 +99,36 @@ class Fanout:
         if not first:
             state.summary = None
         # A packet that carries the summary must reach everyone, so it is never replaced by a later state.
-        packet = Packet(Changed(seq=self.seq, job=state), key=None if first else state.id)
-        self._window.append((self.seq, packet))
-        self.chorus.say(packet)
+        encoded = EncodedMessage(Changed(seq=self.seq, job=state), key=None if first else state.id)
+        self._window.append((self.seq, encoded))
+        self.broadcast.send(encoded)
         for watcher in list(self.watchers):
-            watcher.changed(packet, state)
+            watcher.changed(encoded, state)
         for follower in list(self.followers.get(state.id, ())):
-            follower.changed(packet, state)
+            follower.changed(encoded, state)
 
-    def progress(self, packet: Packet, job_id: str) -> None:
+    def progress(self, encoded: EncodedMessage, job_id: str) -> None:
         """Tells those who follow a job by itself how far it is."""
         for follower in list(self.followers.get(job_id, ())):
-            follower.announce(packet)
+            follower.announce(encoded)
 
     def worker(self, state: WorkerState) -> None:
         """Tells watchers about a worker."""
         self.seq += 1
-        packet = Packet(WorkerChanged(seq=self.seq, worker=state), key=state.id)
-        self._window.append((self.seq, packet))
-        self.chorus.say(packet)
+        encoded = EncodedMessage(WorkerChanged(seq=self.seq, worker=state), key=state.id)
+        self._window.append((self.seq, encoded))
+        self.broadcast.send(encoded)
         for watcher in list(self.watchers):
-            watcher.announce(packet)
+            watcher.announce(encoded)
 
     def totals(self) -> None:
         """Tells who is told everything the queue's totals, if they are not what was told last."""
-        if not self.watchers and not self.chorus:
+        if not self.watchers and not self.broadcast:
             return
         counts = self._counts()
-        if counts != self._told:
-            self._told = counts
-            packet = Packet(CountsChanged(counts=counts), key="counts")
-            self.chorus.say(packet)
+        if counts != self._sent:
+            self._sent = counts
+            encoded = EncodedMessage(CountsChanged(counts=counts), key="counts")
+            self.broadcast.send(encoded)
             for watcher in list(self.watchers):
-                watcher.announce(packet)
+                watcher.announce(encoded)

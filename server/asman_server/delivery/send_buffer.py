@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from asman_shared.encoded import Language, Packet, frame
+from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.units import MIB
 
-from .broadcast import FRAME_TARGET, Chorus
+from .broadcast import FRAME_TARGET, BroadcastGroup
 from .transport import framed
 
 BOUND = 4 * MIB
@@ -54,22 +54,22 @@ class Flusher:
     def __init__(self) -> None:
         self.dropped = 0
         self.overflows = 0
-        self._dirty: list[Outbox] = []
+        self._dirty: list[SendBuffer] = []
 
-    def mark(self, outbox: Outbox) -> None:
+    def mark(self, send_buffer: SendBuffer) -> None:
         """The outbox is to be flushed before the loop waits again."""
         if not self._dirty:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._dirty.append(outbox)
+        self._dirty.append(send_buffer)
 
     def flush(self) -> None:
         """Flushes now."""
         dirty, self._dirty = self._dirty, []
-        for outbox in dirty:
-            outbox.flush()
+        for send_buffer in dirty:
+            send_buffer.flush()
 
 
-class Outbox:
+class SendBuffer:
     """The way out to one connection.
 
     Args:
@@ -80,8 +80,8 @@ class Outbox:
     """
 
     __slots__ = (
+        "_broadcast",
         "_bytes",
-        "_chorus",
         "_flusher",
         "_keyed",
         "_marked",
@@ -103,7 +103,7 @@ class Outbox:
         self._keyed: dict[str, int] = {}
         self._bytes = 0
         self._marked = False
-        self._chorus: Chorus | None = None
+        self._broadcast: BroadcastGroup | None = None
         self._waiters: list[asyncio.Future[None]] = []
         writer.on_drain = self._drained
         writer.on_stop = self._stopped
@@ -119,7 +119,7 @@ class Outbox:
         return self._bytes
 
     @property
-    def level(self) -> bool:
+    def ready(self) -> bool:
         """Whether nothing waits and the socket takes more."""
         return not self._pending and self._writer.open and self._writer.room
 
@@ -128,36 +128,36 @@ class Outbox:
         """Writes a finished frame to the socket, which must be open and have room."""
         return self._writer.direct
 
-    def join(self, chorus: Chorus) -> None:
+    def join(self, broadcast: BroadcastGroup) -> None:
         """Sends all that is said to a chorus from now on, until this is closed."""
         if self._overflow is not None:
-            self._chorus = chorus
-            chorus.join(self)
+            self._broadcast = broadcast
+            broadcast.join(self)
 
-    def push(self, packet: Packet) -> None:
+    def push(self, encoded: EncodedMessage) -> None:
         """Puts a message in; it leaves at the end of this turn, or when there is room."""
-        if self._chorus is not None:
-            self._hear()
-        self._put(packet)
+        if self._broadcast is not None:
+            self._take_over()
+        self._put(encoded)
 
-    def _hear(self) -> None:
+    def _take_over(self) -> None:
         """Takes over what the chorus was told before, so that all keeps its order."""
-        assert self._chorus is not None  # noqa: S101
-        for packet in self._chorus.unheard(self):
-            self._put(packet)
+        assert self._broadcast is not None  # noqa: S101
+        for encoded in self._broadcast.take_unsent(self):
+            self._put(encoded)
 
-    def _put(self, packet: Packet) -> None:
+    def _put(self, encoded: EncodedMessage) -> None:
         if self._overflow is None:
             return
-        body = packet.encoded(self.language)
-        if packet.key is not None and not self._writer.room:
-            known = self._keyed.get(packet.key)
+        body = encoded.bytes_in(self.language)
+        if encoded.key is not None and not self._writer.room:
+            known = self._keyed.get(encoded.key)
             if known is not None:
                 self._bytes -= len(self._pending[known] or b"")
                 self._pending[known] = None
                 self.dropped += 1
                 self._flusher.dropped += 1
-            self._keyed[packet.key] = len(self._pending)
+            self._keyed[encoded.key] = len(self._pending)
         self._pending.append(body)
         self._bytes += len(body)
         if self._bytes > BOUND and not self._writer.room:
@@ -179,9 +179,9 @@ class Outbox:
     def close(self) -> None:
         """Forgets what waits, takes no more and lets everybody go who waits for room."""
         self._overflow = None
-        if self._chorus is not None:
-            self._chorus.leave(self)
-            self._chorus = None
+        if self._broadcast is not None:
+            self._broadcast.leave(self)
+            self._broadcast = None
         self._forget()
         self._wake()
 
@@ -199,11 +199,11 @@ class Outbox:
     def flush(self) -> None:
         """Writes what waits, as far as there is room."""
         self._marked = False
-        if self._chorus is not None:
-            self._hear()
+        if self._broadcast is not None:
+            self._take_over()
         self._write()
-        if self._chorus is not None:
-            self._chorus.release(self)
+        if self._broadcast is not None:
+            self._broadcast.resume(self)
 
     def _write(self) -> None:
         if not self._pending:
@@ -236,12 +236,12 @@ class Outbox:
     def _drained(self) -> None:
         if not self._pending:
             self._wake()
-            if self._chorus is not None:
-                self._chorus.release(self)
+            if self._broadcast is not None:
+                self._broadcast.resume(self)
         elif not self._marked:
             self._marked = True
             self._flusher.mark(self)
 
     def _stopped(self) -> None:
-        if self._chorus is not None:
-            self._chorus.hold(self)
+        if self._broadcast is not None:
+            self._broadcast.suspend(self)

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any
 
 
-class Mailbox:
+class SlimQueue:
     """What has come and was not taken, in order, for one reader: what uvicorn uses of an `asyncio.Queue`."""
 
     __slots__ = ("_come", "_reader")
@@ -52,7 +52,7 @@ class Mailbox:
         return event
 
 
-class Gate:
+class SlimEvent:
     """Whether one may go on: what uvicorn uses of an `asyncio.Event`."""
 
     __slots__ = ("_open", "_waiting")

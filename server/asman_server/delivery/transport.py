@@ -26,7 +26,7 @@ from websockets.protocol import State
 
 from asman_shared.errors import CLOSE_REASONS, CloseCode
 
-from .slim import Gate, Mailbox
+from .slim import SlimEvent, SlimQueue
 
 EXTENSION = "asman.writer"
 CLOSE_SECONDS: Final = 10.0
@@ -107,8 +107,8 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue = Mailbox()  # type: ignore[assignment]
-        self.writable = Gate()  # type: ignore[assignment]
+        self.queue = SlimQueue()  # type: ignore[assignment]
+        self.writable = SlimEvent()  # type: ignore[assignment]
         self.writer = FrameWriter(self)
 
     def handle_connect(self, event: Request) -> None:

@@ -12,7 +12,7 @@ from asman_shared.states import State
 
 from ..access import Right
 from ..core import events as ev
-from ..reply_to import Origin
+from ..reply_to import ReplyTo
 from . import outgoing
 from .ids import identify
 from .incoming import NAMESPACE, Query, StateChange
@@ -38,15 +38,15 @@ class DialectClient(DialectSession):
 
     async def _serve(self) -> None:
         self.access.need(Right.READ)
-        self.outbox.push(self.board.workers_frame())
-        self.outbox.push(self.whole())
-        self.board.enter(self)
+        self.send_buffer.push(self.view.workers_frame())
+        self.send_buffer.push(self.whole())
+        self.view.enter(self)
         try:
             await self.each()
         finally:
             if self._asked is not None:
                 self._asked.cancel()
-            self.board.leave(self)
+            self.view.leave(self)
 
     async def take(self, kind: str, payload: Any) -> None:
         """Does what a message asks for; one of another type has no effect."""
@@ -81,7 +81,7 @@ class DialectClient(DialectSession):
                 elif isinstance(message, Error) and not message.retry:
                     self._refuse(found.key, message.message)
 
-            await submit(self.shell, self.hub, self.aliases, found, enqueue.control, Origin(0, answered))
+            await submit(self.shell, self.hub, self.aliases, found, enqueue.control, ReplyTo(0, answered))
         except AsmanError as error:
             # A hub that can't do it now says nothing: the submission is sent again each second until it is seen.
             if not error.retry:
@@ -100,10 +100,10 @@ class DialectClient(DialectSession):
 
     def _show(self, key: str, state: JobState) -> None:
         """Shows this client where a job is, and everyone for a while."""
-        self.board.pin(state)
-        body = self.board.body(state.id) or outgoing.encode(outgoing.job_of(self.shell.core, state))
+        self.view.pin(state)
+        body = self.view.body(state.id) or outgoing.encode(outgoing.job_of(self.shell.core, state))
         members = [outgoing.member(each, body) for each in dict.fromkeys((key, state.id))]
-        self.outbox.push(outgoing.jobs_frame(b",".join(members), subset=True))
+        self.send_buffer.push(outgoing.jobs_frame(b",".join(members), subset=True))
 
     def _refuse(self, key: str, sentence: str) -> None:
         """The dialect has no errors: what can't be run is shown as a job that ended with one, to its sender alone."""
@@ -119,7 +119,7 @@ class DialectClient(DialectSession):
             queued_time=now, time=now, state=State.FINISHED, worker="", finished_reason="Error", finished=value
         )
         shown = outgoing.encode({key: job})
-        self.outbox.push(outgoing.jobs_frame(shown[1:-1], subset=True))
+        self.send_buffer.push(outgoing.jobs_frame(shown[1:-1], subset=True))
 
     async def _cancel(self, change: StateChange) -> None:
         job = await self._job(change.job)
@@ -130,7 +130,7 @@ class DialectClient(DialectSession):
             if not done.done():
                 done.set_result(message)
 
-        self.shell.apply(ev.CancelRequested(job, namespace, Origin(0, answered)))
+        self.shell.apply(ev.CancelRequested(job, namespace, ReplyTo(0, answered)))
         message = await done
         if isinstance(message, Cancelled) and not message.job.state.over:
             self._show(change.job, message.job)
@@ -141,23 +141,23 @@ class DialectClient(DialectSession):
         job = await self.shell.job(key)
         if not job.state.over:
             # There is no result to forget yet: whoever deletes it does not want it, others may.
-            self.shell.apply(ev.CancelRequested(key, namespace, Origin(0, _ignore)))
+            self.shell.apply(ev.CancelRequested(key, namespace, ReplyTo(0, _ignore)))
             return
-        self.shell.apply(ev.DeleteRequested(key, Origin(0, _ignore)))
-        self.board.forget_cache(key, namespace)
+        self.shell.apply(ev.DeleteRequested(key, ReplyTo(0, _ignore)))
+        self.view.forget_cache(key, namespace)
 
     async def _query(self, query: Query) -> None:
         try:
             job = await self.shell.job(await self.aliases.job(query.job_id, self.shell))
         except NotFound:
-            self.outbox.push(outgoing.jobs_frame(b"", subset=True))
+            self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
             return
         state = await self.shell.durable(job)
         if is_listed(state):
             self._know(query.job_id, job.id)
             self._show(query.job_id, state)
         else:
-            self.outbox.push(outgoing.jobs_frame(b"", subset=True))
+            self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
 
     async def _job(self, key: str) -> str:
         """The job that is meant by an id, in memory.
@@ -185,11 +185,11 @@ class DialectClient(DialectSession):
     def whole(self) -> bytes:
         """The whole list; jobs that this client knows by another id are in it twice."""
         if not self._own:
-            return self.board.whole()
+            return self.view.whole()
         more = self._under_own_keys(self._own.items())
         if not more:
-            return self.board.whole()
-        joined = self.board.joined()
+            return self.view.whole()
+        joined = self.view.joined()
         return outgoing.jobs_frame(joined + b"," + more if joined else more, subset=False)
 
     def subset(self, jobs: Iterable[str], frame: bytes | None = None) -> bytes:
@@ -198,31 +198,33 @@ class DialectClient(DialectSession):
         more = self._under_own_keys((key, job) for key, job in self._own.items() if job in wanted)
         if not more:
             return super().subset(list(wanted), frame)
-        return outgoing.jobs_frame(self.board.members_of(wanted) + b"," + more, subset=True)
+        return outgoing.jobs_frame(self.view.members_of(wanted) + b"," + more, subset=True)
 
     def _under_own_keys(self, own: Iterable[tuple[str, str]]) -> bytes:
-        return b",".join(outgoing.member(key, body) for key, job in own if (body := self.board.body(job)) is not None)
+        return b",".join(outgoing.member(key, body) for key, job in own if (body := self.view.body(job)) is not None)
 
     def workers(self, frame: bytes) -> None:
         """The workers are others."""
-        self._workers_due = self.outbox.congested
+        self._workers_due = self.send_buffer.congested
         if not self._workers_due:
-            self.outbox.push(frame)
+            self.send_buffer.push(frame)
 
     def _level(self) -> None:
         if self._workers_due:
             self._workers_due = False
-            self.outbox.push(self.board.workers_frame())
+            self.send_buffer.push(self.view.workers_frame())
         super()._level()
 
     def logs(self, job: str, step: str, lines: Any, frame: bytes) -> None:
         """A job has written lines; one who reads slowly fetches them later."""
-        if self.outbox.congested:
+        if self.send_buffer.congested:
             return
-        self.outbox.push(frame)
+        self.send_buffer.push(frame)
         for key, own in self._own.items():
             if own == job:
-                self.outbox.push(outgoing.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines}))
+                self.send_buffer.push(
+                    outgoing.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines})
+                )
 
 
 def _ignore(_message: Message) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Final
 
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.errors import AsmanError
 from asman_shared.messages import STDERR, SYSTEM, LogLine, LogLines
 from asman_shared.states import Phase
@@ -97,9 +97,9 @@ class LiveLogs:
         for job in list(self._followed):
             self.leave(job)
 
-    def lines(self, packet: Packet, first: int, last: int) -> None:
+    def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
         """New lines of a job."""
-        message = packet.message
+        message = encoded.message
         if isinstance(message, LogLines):
             for step, some in groupby(message.lines, step_of):
                 if step:

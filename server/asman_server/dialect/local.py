@@ -8,7 +8,7 @@ answered only
 - under a host name that is this machine's own: a page whose name was made to lead here (DNS rebinding) has another;
 - to pages of this hub, and to those of origins that the operator has named (``--allow-origin``).
 
-Programs that are no web pages send no ``Origin`` and are not asked for one. Queues with secret names stay open to
+Programs that are no web pages send no ``ReplyTo`` and are not asked for one. Queues with secret names stay open to
 everyone who knows the name.
 """
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState
 from asman_shared.states import Reason, State
@@ -89,7 +89,7 @@ class Entry(Struct):
     body: bytes = b""
 
 
-class Board:
+class QueueView:
     """See the module. `open` it before use, and `close` it when its last member has left.
 
     Args:
@@ -217,7 +217,7 @@ class Board:
 
     # ----------------------------------------------------------------------------------------- what the queue says
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job has changed, durably."""
         self._put(state)
         if state.state is State.RUNNING and self.clients:
@@ -226,7 +226,7 @@ class Board:
             self._logs.leave(state.id)
         self._refill()
 
-    def announce(self, packet: Packet) -> None:
+    def announce(self, encoded: EncodedMessage) -> None:
         """A worker has changed, or the totals."""
         if self._workers_timer is None:
             self._workers_timer = asyncio.get_running_loop().call_later(WORKERS_SECONDS, self._tell_workers)

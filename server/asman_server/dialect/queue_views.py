@@ -13,7 +13,7 @@ from asman_shared.definition import SHA256
 from ..clock import Clock
 from ..queues.shell import QueueShell
 from ..storage.reader import Reader
-from .queue_view import Board
+from .queue_view import QueueView
 
 ALIASES: Final = 100_000
 """Ids of older clients that are remembered; the others are read when they are asked for."""
@@ -53,7 +53,7 @@ class Aliases:
         return known or key
 
 
-class Boards:
+class QueueViews:
     """See the module.
 
     Args:
@@ -65,16 +65,16 @@ class Boards:
         self.aliases = Aliases(store)
         self._store = store
         self._clock = clock
-        self._boards: dict[QueueShell, Board] = {}
-        self._opening: dict[QueueShell, asyncio.Task[Board]] = {}
+        self._views: dict[QueueShell, QueueView] = {}
+        self._opening: dict[QueueShell, asyncio.Task[QueueView]] = {}
         self._users: dict[QueueShell, int] = {}
 
-    def get(self, shell: QueueShell) -> Board | None:
+    def get(self, shell: QueueShell) -> QueueView | None:
         """The board of a queue, if it has one now."""
-        return self._boards.get(shell)
+        return self._views.get(shell)
 
     @asynccontextmanager
-    async def using(self, shell: QueueShell) -> AsyncIterator[Board]:
+    async def using(self, shell: QueueShell) -> AsyncIterator[QueueView]:
         """The board of a queue, made for the first who needs it and kept while anybody does.
 
         Raises:
@@ -82,32 +82,32 @@ class Boards:
         """
         self._users[shell] = self._users.get(shell, 0) + 1
         try:
-            yield await self._board(shell)
+            yield await self._view(shell)
         finally:
             self._users[shell] -= 1
             if not self._users[shell]:
                 del self._users[shell]
-                board = self._boards.pop(shell, None)
-                if board is not None:
-                    board.close()
+                view = self._views.pop(shell, None)
+                if view is not None:
+                    view.close()
 
-    async def _board(self, shell: QueueShell) -> Board:
-        board = self._boards.get(shell)
-        if board is not None:
-            return board
+    async def _view(self, shell: QueueShell) -> QueueView:
+        view = self._views.get(shell)
+        if view is not None:
+            return view
         opening = self._opening.get(shell)
         if opening is None:
             opening = self._opening[shell] = asyncio.get_running_loop().create_task(self._open(shell))
         return await asyncio.shield(opening)
 
-    async def _open(self, shell: QueueShell) -> Board:
-        board = Board(shell, self._store, self._clock)
+    async def _open(self, shell: QueueShell) -> QueueView:
+        view = QueueView(shell, self._store, self._clock)
         try:
-            await board.open()
+            await view.open()
         finally:
             del self._opening[shell]
         if shell in self._users:
-            self._boards[shell] = board
+            self._views[shell] = view
         else:
-            board.close()
-        return board
+            view.close()
+        return view

@@ -27,7 +27,7 @@ from .ids import Identified
 from .incoming import NAMESPACE, Copy
 from .local import MAY_USE_LOCAL
 from .outcomes import bytes_of
-from .queue_views import Boards
+from .queue_views import QueueViews
 from .results import job_with_result
 from .submitting import submit
 
@@ -61,10 +61,10 @@ class Said(Struct):
     message: str
 
 
-def boards_of(request: Request) -> Boards:
+def boards_of(request: Request) -> QueueViews:
     """The boards of the hub that serves a request."""
-    boards: Boards = request.app.state.boards
-    return boards
+    views: QueueViews = request.app.state.views
+    return views
 
 
 async def id_of(request: Request) -> str:
@@ -192,7 +192,7 @@ async def copy(request: Request) -> Response:
     hub, aliases = hub_of(request), boards_of(request).aliases
     identified = Identified(made, found.job.id, found.job.id)
     async with hub.registry.using(target.queue, linger=True) as shell:
-        await ask(lambda origin: submit(shell, hub, aliases, identified, body.control, origin), Accepted)
+        await ask(lambda reply_to: submit(shell, hub, aliases, identified, body.control, reply_to), Accepted)
     return as_json(Done(success=True))
 
 
@@ -208,6 +208,6 @@ async def cancel(request: Request) -> Response:
         live = await shell.job(found.job.id)
         if live.state.over:
             return as_json(Said(f"Job already {live.state.value}"))
-        await ask(lambda origin: shell.apply(ev.CancelRequested(live.id, namespace, origin)), Cancelled)
+        await ask(lambda reply_to: shell.apply(ev.CancelRequested(live.id, namespace, reply_to)), Cancelled)
     key = str(request.path_params["id"])
     return as_json(Done(success=True, job_id=key, namespace=namespace))

@@ -60,7 +60,7 @@ async def enqueue(request: Request) -> Response:
     found = identify(body.definition, body.id)
     hub, aliases = hub_of(request), boards_of(request).aliases
     async with hub.registry.using(name, linger=True) as shell:
-        await ask(lambda origin: submit(shell, hub, aliases, found, body.control, origin), Accepted)
+        await ask(lambda reply_to: submit(shell, hub, aliases, found, body.control, reply_to), Accepted)
     return as_json(Done(success=True, job_id=found.key))
 
 
@@ -76,9 +76,9 @@ async def jobs(request: Request) -> Response:
     name = granted(request, Right.READ)
     hub = hub_of(request)
     shell = hub.registry.queues.get(name)
-    board = boards_of(request).get(shell) if shell is not None else None
-    if board is not None:
-        return as_json(Data(Raw(b"{%b}" % board.joined())))
+    view = boards_of(request).get(shell) if shell is not None else None
+    if view is not None:
+        return as_json(Data(Raw(b"{%b}" % view.joined())))
     unfinished = await stored(hub, name, [State.RUNNING], LISTED_JOBS)
     unfinished |= await stored(hub, name, [State.QUEUED], LISTED_JOBS - len(unfinished))
     return as_json(Data(unfinished | await stored(hub, name, [State.FINISHED], FINISHED_JOBS)))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ..delivery.send_buffer import BOUND, Writer
 
 
-class TextOutbox:
+class TextSendBuffer:
     """The way out to one socket.
 
     Args:

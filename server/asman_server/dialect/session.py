@@ -15,9 +15,9 @@ from ..delivery.transport import EXTENSION, framed
 from ..hub import Hub
 from ..sessions.session import Closed, close_reason
 from .incoming import hear
-from .queue_view import Board
-from .queue_views import Boards
-from .send_buffer import TextOutbox
+from .queue_view import QueueView
+from .queue_views import QueueViews
+from .send_buffer import TextSendBuffer
 
 log = logging.getLogger("asman.hub.dialect")
 
@@ -31,25 +31,25 @@ class DialectSession:
     Args:
         websocket: Not yet accepted.
         access: What its key grants.
-        board: What is shown on its queue.
-        boards: The hub's.
+        view: What is shown on its queue.
+        views: The hub's.
         hub: The hub.
     """
 
     works = False
 
-    def __init__(self, websocket: WebSocket, access: Access, board: Board, boards: Boards, hub: Hub) -> None:
+    def __init__(self, websocket: WebSocket, access: Access, view: QueueView, views: QueueViews, hub: Hub) -> None:
         self.access = access
-        self.board = board
-        self.shell = board.shell
-        self.aliases = boards.aliases
+        self.view = view
+        self.shell = view.shell
+        self.aliases = views.aliases
         self.hub = hub
         self.heard = asyncio.get_running_loop().time()
         self._websocket = websocket
         self._closing: asyncio.Task[None] | None = None
         self._missed: dict[str, None] = {}
         self._list_due = False
-        self.outbox = TextOutbox(websocket.scope["extensions"][EXTENSION], self._too_slow, self._level)
+        self.send_buffer = TextSendBuffer(websocket.scope["extensions"][EXTENSION], self._too_slow, self._level)
 
     # ---------------------------------------------------------------------------------------------------- serving
 
@@ -72,7 +72,7 @@ class DialectSession:
                 log.exception("a session failed")
                 await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
         finally:
-            self.outbox.close()
+            self.send_buffer.close()
             if self._closing is not None:
                 await asyncio.wait([self._closing])
 
@@ -84,7 +84,7 @@ class DialectSession:
         while True:
             text = await self._text()
             if text == b"PING":
-                self.outbox.push(framed(self.pong(), text=True))
+                self.send_buffer.push(framed(self.pong(), text=True))
             elif text.startswith(b"{"):
                 try:
                     kind, payload = hear(text)
@@ -118,7 +118,7 @@ class DialectSession:
         self.close_soon(CloseCode.SLOW_READER)
 
     async def _close(self, code: CloseCode, reason: str) -> None:
-        self.outbox.close()
+        self.send_buffer.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._websocket.close(code, close_reason(reason))
@@ -129,34 +129,34 @@ class DialectSession:
 
     def whole(self) -> bytes:
         """The whole list as this socket is shown it."""
-        return self.board.whole()
+        return self.view.whole()
 
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
         """Some jobs as this socket is shown them; ``frame`` has them as most are."""
-        return frame or self.board.subset(jobs)
+        return frame or self.view.subset(jobs)
 
     def listed(self) -> None:
         """It is time for a whole list; one who reads slowly gets it when what was sent before has been read."""
-        if self.outbox.congested:
+        if self.send_buffer.congested:
             self._list_due = True
         else:
             self._list_due = False
             self._missed.clear()
-            self.outbox.push(self.whole())
+            self.send_buffer.push(self.whole())
 
     def changed(self, frame: bytes, jobs: Any) -> None:
         """These jobs have changed; one who reads slowly is told later, of what they are then."""
-        if self.outbox.congested:
+        if self.send_buffer.congested:
             self._missed.update(dict.fromkeys(jobs))
         else:
-            self.outbox.push(self.subset(jobs, frame))
+            self.send_buffer.push(self.subset(jobs, frame))
 
     def _level(self) -> None:
         if self._list_due:
             self.listed()
         elif self._missed:
             jobs, self._missed = list(self._missed), {}
-            self.outbox.push(self.subset(jobs))
+            self.send_buffer.push(self.subset(jobs))
 
     def vanished(self, job: str) -> None:
         """A job is not listed any more."""

@@ -10,7 +10,7 @@ from ..access import access
 from ..hub import Hub
 from ..sessions.session import close_reason
 from .client_session import DialectClient
-from .queue_views import Boards
+from .queue_views import QueueViews
 from .worker_session import DialectWorker
 
 Kind = type[DialectClient] | type[DialectWorker]
@@ -19,11 +19,11 @@ Kind = type[DialectClient] | type[DialectWorker]
 async def serve(websocket: WebSocket, kind: Kind) -> None:
     """Serves a socket until it ends. What it says while its queue is loaded waits, so nothing is lost."""
     hub: Hub = websocket.app.state.hub
-    boards: Boards = websocket.app.state.boards
+    views: QueueViews = websocket.app.state.views
     try:
         granted = access(websocket.path_params["queue"])
-        async with hub.registry.using(granted.queue) as shell, boards.using(shell) as board:
-            await kind(websocket, granted, board, boards, hub).run()
+        async with hub.registry.using(granted.queue) as shell, views.using(shell) as view:
+            await kind(websocket, granted, view, views, hub).run()
     except AsmanError as error:
         await websocket.accept()
         code = CloseCode.BAD_QUEUE if error.field == "queue" else CloseCode.OVERLOADED

@@ -10,10 +10,10 @@ from asman_shared.errors import BadDefinition
 from asman_shared.messages import Callback, Callbacks, Submit
 from asman_shared.units import parse_duration
 
-from ..blobs.named_files import PlainFiles
+from ..blobs.named_files import NamedFiles
 from ..hub import Hub
 from ..queues.shell import QueueShell
-from ..reply_to import Origin
+from ..reply_to import ReplyTo
 from . import incoming
 from .ids import Identified
 from .queue_views import Aliases
@@ -57,9 +57,9 @@ async def submit(
     aliases: Aliases,
     found: Identified,
     control: incoming.Control | None,
-    origin: Origin,
+    reply_to: ReplyTo,
 ) -> None:
-    """Puts a submission to a queue; the answer comes to ``origin`` when it is durable.
+    """Puts a submission to a queue; the answer comes to ``reply_to`` when it is durable.
 
     Raises:
         BadRequest: Something in it is wrong.
@@ -68,12 +68,12 @@ async def submit(
     """
     message = submission(found, control)
     message.definition = await _by_sha256(hub.files, found.definition)
-    await shell.submit(message, origin, alias=found.alias, known_id=found.job)
+    await shell.submit(message, reply_to, alias=found.alias, known_id=found.job)
     if found.alias:
         aliases.remember(found.alias, found.job)
 
 
-async def _by_sha256(files: PlainFiles, definition: Definition) -> Definition:
+async def _by_sha256(files: NamedFiles, definition: Definition) -> Definition:
     """The definition with key refs as the hub has them: there a name may have a suffix, or be that of a plain file.
 
     Such a name is given once and for ever, so it stands for the same bytes in every run.

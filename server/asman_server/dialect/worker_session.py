@@ -27,7 +27,7 @@ from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
 from ..delivery.transport import framed
-from ..reply_to import Origin
+from ..reply_to import ReplyTo
 from . import outcomes, outgoing
 from .incoming import Logs, Registration, StateChange, Wanted
 from .live_logs import is_run_line
@@ -85,7 +85,7 @@ class DialectWorker(DialectSession):
         try:
             await self.each()
         finally:
-            self.board.leave(self)
+            self.view.leave(self)
             for timer in (self._watchdog, self._confirming, self._proving, self._listing):
                 if timer is not None:
                     timer.cancel()
@@ -99,13 +99,13 @@ class DialectWorker(DialectSession):
         list does not give to it.
         """
         self._listing = None
-        self.board.enter(self)
+        self.view.enter(self)
         self.listed()
         self._ask_status()
 
     def _ask_status(self) -> None:
-        if self._info is not None and self in self.board.members:
-            self.outbox.push(outgoing.text_frame("StatusRequest", UNSET))
+        if self._info is not None and self in self.view.members:
+            self.send_buffer.push(outgoing.text_frame("StatusRequest", UNSET))
 
     def _watch(self) -> None:
         """Closes the connection when the worker is silent."""
@@ -219,7 +219,7 @@ class DialectWorker(DialectSession):
     def _claim(self, change: StateChange) -> None:
         assert self._info is not None, "registered before"  # noqa: S101
         had = self._holds(change.job) is not None
-        self.shell.apply(ev.Claimed(self._info.incarnation, change.job, Origin(0, self._refused)))
+        self.shell.apply(ev.Claimed(self._info.incarnation, change.job, ReplyTo(0, self._refused)))
         job = self._holds(change.job)
         if job is not None and not had:
             self._aborted.pop(job.id, None)
@@ -276,7 +276,7 @@ class DialectWorker(DialectSession):
         lines: list[LogLine] = outcomes.lines_of(logs, opened.next_seq, phase, self.hub.clock())
         if await self.shell.logs.add(self._info.incarnation, job, attempt, lines) is None:
             self.shell.logs.close(job)
-        elif self.shell.logs.unstored.full:
+        elif self.shell.logs.log_backlog.full:
             self.shell.logs.flush()
             await self._hold_back()
 
@@ -287,10 +287,10 @@ class DialectWorker(DialectSession):
             while self._closing is None:
                 try:
                     async with asyncio.timeout(PONG_SECONDS):
-                        await self.shell.logs.unstored.room()
+                        await self.shell.logs.log_backlog.room()
                     return
                 except TimeoutError:
-                    self.outbox.push(framed(self.pong(), text=True))
+                    self.send_buffer.push(framed(self.pong(), text=True))
         finally:
             self._held_back = False
             self.heard = asyncio.get_running_loop().time()
@@ -311,7 +311,7 @@ class DialectWorker(DialectSession):
             self._tell_definitions(found)
 
     def _tell_definitions(self, found: dict[str, Definition]) -> None:
-        self.outbox.push(outgoing.text_frame("BroadcastJobDefinitions", {"definitions": found}))
+        self.send_buffer.push(outgoing.text_frame("BroadcastJobDefinitions", {"definitions": found}))
 
     # ------------------------------------------------------------------------------------------ what the queue says
 
@@ -366,22 +366,22 @@ class DialectWorker(DialectSession):
         A worker stops what a list has not given to it for a few seconds, and the database may be slower or away.
         """
         ahead = self._ahead()
-        return self.board.whole_but(ahead) if ahead else super().whole()
+        return self.view.whole_but(ahead) if ahead else super().whole()
 
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
         """Some jobs; see `whole`."""
         ahead = {job: body for job, body in self._ahead().items() if job in jobs}
-        return self.board.subset(jobs, ahead) if ahead else super().subset(jobs, frame)
+        return self.view.subset(jobs, ahead) if ahead else super().subset(jobs, frame)
 
     def _ahead(self) -> dict[str, bytes]:
         """The jobs that it has and that the board does not show so, as they are."""
         core = self.shell.core
-        ahead = [one for one in self._held().values() if not self.board.shows(one.job, one.attempt)]
+        ahead = [one for one in self._held().values() if not self.view.shows(one.job, one.attempt)]
         return {one.job: outgoing.encode(outgoing.job_of(core, state_of(core.jobs[one.job]))) for one in ahead}
 
     def _list_soon(self) -> None:
         """Sends a whole list, which is the only thing that makes a worker stop."""
-        if self._listing is None and self in self.board.members:
+        if self._listing is None and self in self.view.members:
             self._listing = asyncio.get_running_loop().call_later(LIST_PAUSE, self._list_now)
 
     def _list_now(self) -> None:
@@ -390,7 +390,7 @@ class DialectWorker(DialectSession):
 
     def forget_cache(self, frame: bytes) -> None:
         """The result of a job was deleted."""
-        self.outbox.push(frame)
+        self.send_buffer.push(frame)
 
 
 def _duration(text: str | int | None) -> int:

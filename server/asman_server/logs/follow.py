@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from asman_shared import limits
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState, LogLines
 
-from ..delivery.send_buffer import Outbox
+from ..delivery.send_buffer import SendBuffer
 from ..queues.job_log import JobLog
 from ..queues.shell import QueueShell
 
@@ -26,7 +26,7 @@ class LogFollow:
         shell: The queue.
         job: Id of the job.
         since: The first line wanted.
-        outbox: The client's.
+        send_buffer: The client's.
         tasks: The client's; holds the catching up.
         over: Called with the job's id when the last line and the last change have been sent.
     """
@@ -36,19 +36,19 @@ class LogFollow:
         shell: QueueShell,
         job: str,
         since: int,
-        outbox: Outbox,
+        send_buffer: SendBuffer,
         tasks: asyncio.TaskGroup,
         over: Callable[[str], None],
     ) -> None:
         self._shell = shell
         self._job = job
         self._cursor = since
-        self._outbox = outbox
+        self._send_buffer = send_buffer
         self._tasks = tasks
         self._over = over
         self._catching_up: asyncio.Task[None] | None = None
         self._log: JobLog | None = None
-        self._last: Packet | None = None
+        self._last: EncodedMessage | None = None
         self.ended: JobState | None = None
         self._finished = False
         self._stopped = False
@@ -62,24 +62,24 @@ class LogFollow:
             self._log.followers[self] = None
         self._catch_up()
 
-    def lines(self, packet: Packet, first: int, last: int) -> None:
+    def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
         """New lines: pushed if this client is level and reads, fetched later if not."""
         if self._catching_up is not None:
             return
-        message = packet.message
+        message = encoded.message
         gap = message.gap if isinstance(message, LogLines) else None
         level = self._cursor == first or (gap is not None and self._cursor <= first)
-        if level and not self._outbox.congested:
-            self._outbox.push(packet)
+        if level and not self._send_buffer.congested:
+            self._send_buffer.push(encoded)
             self._cursor = last + 1
         else:
             self._catch_up()
 
-    def finish(self, state: JobState, packet: Packet | None) -> None:
-        """The job is finished, as ``state`` says: sends what is left of the log, then ``packet``."""
+    def finish(self, state: JobState, encoded: EncodedMessage | None) -> None:
+        """The job is finished, as ``state`` says: sends what is left of the log, then ``encoded``."""
         self._finished = True
         self.ended = state
-        self._last = packet
+        self._last = encoded
         if self._catching_up is None:
             self._catch_up()
 
@@ -98,7 +98,7 @@ class LogFollow:
 
     async def _pages(self) -> None:
         while not self._stopped:
-            await self._outbox.drained()
+            await self._send_buffer.drained()
             try:
                 lines, at_end = await self._shell.logs.read(self._job, self._cursor, limits.LOG_PAGE_LINES)
             except Unavailable:
@@ -106,13 +106,13 @@ class LogFollow:
                 continue
             if lines:
                 gap = lines[0].seq if lines[0].seq > self._cursor else None
-                self._outbox.push(Packet(LogLines(job=self._job, lines=lines, gap=gap)))
+                self._send_buffer.push(EncodedMessage(LogLines(job=self._job, lines=lines, gap=gap)))
                 self._cursor = lines[-1].seq + 1
             if at_end:
                 break
         self._catching_up = None
         if self._finished and not self._stopped:
             if self._last is not None:
-                self._outbox.push(self._last)
+                self._send_buffer.push(self._last)
             self.stop()
             self._over(self._job)

@@ -26,7 +26,7 @@ from ..queues.shell import QueueShell
 from ..storage.reader import size_of
 from .landmarks import FirstError
 from .patterns import Pattern
-from .select import Sift, gaps, wanted_by
+from .select import LineFilter, gaps, wanted_by
 
 SCAN_BYTES: Final = 8 * MIB
 """Log bytes that one request looks at, besides the page that it is at."""
@@ -151,14 +151,14 @@ class Reading:
         self._left -= size_of(lines)
         return self._left <= 0 or asyncio.get_running_loop().time() >= self._deadline
 
-    async def _sift(self, sift: Sift, lines: list[LogLine]) -> bool:
+    async def _filter(self, line_filter: LineFilter, lines: list[LogLine]) -> bool:
         if self._found is None:
-            return sift.take(lines)
-        return await self._reader.apart(sift.take, lines)
+            return line_filter.take(lines)
+        return await self._reader.apart(line_filter.take, lines)
 
-    def _sieve(self, **more: Any) -> Sift:
+    def _sieve(self, **more: Any) -> LineFilter:
         context = (self._select.context or 0) if self._found is not None else 0
-        return Sift(self._wanted, self._found, context, owed=self._select.owed, **more)
+        return LineFilter(self._wanted, self._found, context, remaining_context=self._select.owed, **more)
 
     def _most(self, count: int | None) -> int:
         """Lines to read at a time, when so many are wanted."""
@@ -231,28 +231,33 @@ class Reading:
         """
         select = self._select
         before = begun = min(self._until, self._until if select.before is None else select.before)
-        sift = self._sieve(count=select.tail, size=select.max_bytes)
+        line_filter = self._sieve(count=select.tail, size=select.max_bytes)
         most = self._most(select.tail)
-        while not sift.complete and (lines := await self._before(before, floor, most)):
+        while not line_filter.complete and (lines := await self._before(before, floor, most)):
             before = lines[0].seq
-            if await self._sift(sift, lines[::-1]):
+            if await self._filter(line_filter, lines[::-1]):
                 break
             # What is held back for a line not found yet is looked at again; without any progress that went on for ever.
-            resume = sift.resume(before - 1) + 1
+            resume = line_filter.resume(before - 1) + 1
             if self._spent(lines) and before > floor and resume < begun:
-                edge = select.standing if sift.edge is None else sift.edge
+                edge = select.standing if line_filter.edge is None else line_filter.edge
                 self._select = replace(
-                    select, before=resume, owed=sift.owed, tail=sift.count, max_bytes=sift.size, standing=edge
+                    select,
+                    before=resume,
+                    owed=line_filter.remaining_context,
+                    tail=line_filter.count,
+                    max_bytes=line_filter.size,
+                    standing=edge,
                 )
                 return None
-        edge = select.standing if sift.edge is None else sift.edge
-        self._cut = sift.cut
+        edge = select.standing if line_filter.edge is None else line_filter.edge
+        self._cut = line_filter.cut
         # The bytes are counted by now, unless not even one line fits; then that one is cut.
-        size = select.max_bytes if edge is None and sift.cut else None
+        size = select.max_bytes if edge is None and line_filter.cut else None
         self._select = replace(select, before=None, owed=0, tail=None, max_bytes=size, standing=None)
         if edge is not None:
             return edge
-        return sift.resume(before) if sift.cut else self._until
+        return line_filter.resume(before) if line_filter.cut else self._until
 
     # --------------------------------------------------------------------------------------------- reading forwards
 
@@ -261,35 +266,35 @@ class Reading:
         select, begun, until = self._select, at, self._until
         both = select.head is not None and select.tail is not None
         size = select.max_bytes if select.max_bytes is None or not both else select.max_bytes // 2
-        sift = self._sieve(count=select.head, size=size, page=limit)
+        line_filter = self._sieve(count=select.head, size=size, page=limit)
         most = self._most(limit if select.head is None else min(limit, select.head))
         missing: list[Gap] = []
-        while at < until and not sift.complete:
+        while at < until and not line_filter.complete:
             lines = await self.after(at, most)
             missing += gaps(lines, at, 0 if lines else until)
             at = lines[-1].seq + 1 if lines else until
-            if await self._sift(sift, lines) or (self._spent(lines) and sift.resume(at) > begun):
+            if await self._filter(line_filter, lines) or (self._spent(lines) and line_filter.resume(at) > begun):
                 break
-        complete = sift.complete or (at >= until and not sift.full)
-        following = at if complete and not sift.done else sift.resume(at)
+        complete = line_filter.complete or (at >= until and not line_filter.full)
+        following = at if complete and not line_filter.done else line_filter.resume(at)
         left = (
             None
-            if select.max_bytes is None or size is None or sift.size is None
-            else select.max_bytes - size + sift.size
+            if select.max_bytes is None or size is None or line_filter.size is None
+            else select.max_bytes - size + line_filter.size
         )
         rest: LogSelection | None
         if not complete:
-            rest = replace(select, owed=sift.owed, head=sift.count, max_bytes=left)
+            rest = replace(select, owed=line_filter.remaining_context, head=line_filter.count, max_bytes=left)
         elif both and following < until:
             rest = replace(select, owed=0, head=None, max_bytes=left)
         else:
             rest = None
         return LogPage(
             ref,
-            sift.taken,
+            line_filter.taken,
             following,
             self._over and rest is None and following >= self._log_next,
             [gap for gap in missing if gap.since < following],
             rest,
-            self._cut or sift.cut,
+            self._cut or line_filter.cut,
         )

@@ -1,7 +1,8 @@
 """Picking lines out of a log: a plan for lines that come in pages, in either direction, without holding them.
 
-A `Sift` is fed with lines in order, forwards or backwards, and may stop anywhere. What it knows then, `resume` and
-`owed`, is all that another one needs to go on: so a request can end at any line, and the next one begins there.
+A `LineFilter` is fed with lines in order, forwards or backwards, and may stop anywhere. What it knows then, `resume`
+and `remaining_context`, is all that another one needs to go on: so a request can end at any line, and the next one
+begins there.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ def gaps(lines: Sequence[LogLine], since: int, end: int = 0) -> list[Gap]:
     return found
 
 
-class Sift:
+class LineFilter:
     """See the module.
 
     Args:
         wanted: Which lines are looked at; None for all.
         found: Whether what is looked for is in a line's text; None when nothing is.
         context: Lines before and after one that was found, which come along.
-        owed: Lines that still belong to what was found before.
+        remaining_context: Lines that still belong to what was found before.
         count: How many are wanted, of those found or of all.
         size: Bytes of text that are wanted.
         page: Lines that are taken before it stops; None takes none out and only remembers how far it is.
@@ -73,7 +74,7 @@ class Sift:
         edge: The seq of the line that was picked last.
         count: How many are still wanted.
         size: Bytes that are still wanted.
-        owed: Lines that still belong to what was found.
+        remaining_context: Lines that still belong to what was found.
         done: No more are wanted.
         full: The page is full.
         cut: ``size`` left something out.
@@ -85,7 +86,7 @@ class Sift:
         found: Callable[[str], bool] | None,
         context: int,
         *,
-        owed: int = 0,
+        remaining_context: int = 0,
         count: int | None = None,
         size: int | None = None,
         page: int | None = None,
@@ -94,7 +95,7 @@ class Sift:
         self.edge: int | None = None
         self.count = count
         self.size = size
-        self.owed = owed
+        self.remaining_context = remaining_context
         self.done = self.full = self.cut = False
         self._wanted = wanted
         self._found = found
@@ -107,7 +108,7 @@ class Sift:
     @property
     def complete(self) -> bool:
         """Whether all that was wanted has been picked."""
-        return self.done or (self.count == 0 and not self.owed)
+        return self.done or (self.count == 0 and not self.remaining_context)
 
     def resume(self, after: int) -> int:
         """The seq of the line to go on with, when ``after`` is the one after all that were fed."""
@@ -127,8 +128,8 @@ class Sift:
                 self._pick(line, counts=True)
             elif self.count != 0 and found(line.text):
                 self._hit(line)
-            elif self.owed:
-                self.owed -= self._pick(line)
+            elif self.remaining_context:
+                self.remaining_context -= self._pick(line)
             else:
                 self._held.append(line)
             if self._stopped is not None:
@@ -141,7 +142,7 @@ class Sift:
                 return
             self._held.popleft()
         if self._pick(line, counts=True):
-            self.owed = self._context
+            self.remaining_context = self._context
 
     def _pick(self, line: LogLine, *, counts: bool = False) -> bool:
         """Picks a line if there is room for it; else stops at it."""

@@ -26,7 +26,7 @@ GAPS: Final = 100
 """Gaps that a summary names."""
 
 
-class _Signs:
+class _Landmarks:
     """What one look through a log finds."""
 
     def __init__(self, start: int, *, ok: bool, building: bool) -> None:
@@ -85,7 +85,7 @@ async def summarise_log(reader: LogReader, shell: QueueShell, job_id: str, ref: 
 
     last = await shown(start, LogSelection(tail=limits.LOG_SUMMARY_LINES))
     phase = None if ok else phase_of(state, result, last)
-    signs = _Signs(start, ok=ok, building=phase is Phase.BUILDING)
+    signs = _Landmarks(start, ok=ok, building=phase is Phase.BUILDING)
     while signs.next < end and signs.size < LOOK_BYTES:
         lines, _ = await shell.logs.read(job_id, signs.next, limits.LOG_PAGE_LINES)
         lines = [line for line in lines if line.seq < end]

@@ -17,7 +17,7 @@ from asman_shared.errors import AsmanError
 from ..core import Job, QueueCore
 from ..core import effects as fx
 from ..core import events as ev
-from ..storage.as_result import tried
+from ..storage.as_result import as_result
 from ..storage.reader import Reader
 from .definition_cache import DefinitionCache
 
@@ -45,7 +45,7 @@ class WorkerLink(Protocol):
         """A newer connection of the same worker has taken over."""
 
 
-class HandingOut:
+class Dispatcher:
     """See the module.
 
     Args:
@@ -99,14 +99,14 @@ class HandingOut:
 
     async def _read_ahead(self) -> None:
         """Has the definitions at hand that will be needed next."""
-        failure = await tried(self.definitions.read_ahead())
+        failure = await as_result(self.definitions.read_ahead())
         if failure is not None:
             log.info("definitions can't be read ahead", extra={"error": failure.message})
 
     async def _assign_later(self, effect: fx.Assign) -> None:
         """Fetches a definition that was not at hand; the assignment stands meanwhile."""
         job_id = effect.job.id
-        definition = await tried(self.definitions.read(job_id))
+        definition = await as_result(self.definitions.read(job_id))
         if isinstance(definition, AsmanError):
             log.error(
                 "a definition can't be read; its assignment is given back",

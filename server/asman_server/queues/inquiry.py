@@ -9,7 +9,7 @@ from asman_shared.definition_check import shape_of
 from asman_shared.messages import Explanation, Validated
 from asman_shared.validation import inspect
 
-from ..blobs import BlobDesk
+from ..blobs import BlobService
 from ..core.explain import explain
 from ..storage.blob_changes import blobs_of_definition
 from .shell import QueueShell
@@ -27,7 +27,7 @@ async def explain_job(shell: QueueShell, job_id: str, now: int, ref: int = 0) ->
     return explain(shell.core, job, now, ref)
 
 
-async def validate(shell: QueueShell, blobs: BlobDesk, value: dict[str, Any], ref: int = 0) -> Validated:
+async def validate(shell: QueueShell, blobs: BlobService, value: dict[str, Any], ref: int = 0) -> Validated:
     """What submitting a definition would meet."""
     definition, problems = inspect(value)
     if definition is None:

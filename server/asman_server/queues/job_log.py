@@ -13,14 +13,14 @@ from itertools import islice
 from typing import Final, Protocol
 
 from asman_shared import limits
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import LogLine, LogLines
 from asman_shared.units import KIB
 
 from ..storage.commit import LogChunk
-from ..storage.group_commit import Journal
+from ..storage.group_commit import GroupCommitter
 from ..storage.reader import LINE_OVERHEAD, ChunkHead, pack_lines
-from .log_backlog import Unstored
+from .log_backlog import LogBacklog
 
 RECENT_BYTES: Final = 256 * KIB
 """Stored lines that are also kept here, for followers that are a little behind."""
@@ -37,7 +37,7 @@ JUMP: Final = 2**32
 class Follower(Protocol):
     """Somebody who wants every line of a log."""
 
-    def lines(self, packet: Packet, first: int, last: int) -> None:
+    def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
         """New lines ``first`` to ``last`` are here; a follower that is not at ``first`` fetches them instead."""
 
 
@@ -47,22 +47,22 @@ class JobLog:
     Args:
         queue: Name of the queue.
         job: Id of the job.
-        journal: Stores the chunks.
+        committer: Stores the chunks.
         next_seq: The seq of the next line.
         heads: The chunks that are stored.
-        unstored: Counts what is not stored yet.
+        log_backlog: Counts what is not stored yet.
         most: Bytes that are kept.
 
     Attributes:
-        unstored: Bytes of this log that are not stored yet.
+        log_backlog: Bytes of this log that are not stored yet.
         stored_to: All lines before this seq are stored.
         recent: The newest lines, among them all that are not stored yet.
     """
 
     __slots__ = (
+        "_committer",
         "_counted",
         "_head_bytes",
-        "_journal",
         "_late",
         "_most",
         "_newest",
@@ -75,32 +75,32 @@ class JobLog:
         "_writing",
         "followers",
         "job",
+        "log_backlog",
         "next_seq",
         "queue",
         "recent",
         "stored_to",
-        "unstored",
     )
 
     def __init__(
         self,
         queue: str,
         job: str,
-        journal: Journal,
+        committer: GroupCommitter,
         next_seq: int,
         heads: list[ChunkHead],
-        unstored: Unstored,
+        log_backlog: LogBacklog,
         most: int = limits.LOG_BYTES,
     ) -> None:
         self.queue = queue
         self.job = job
         self.next_seq = next_seq
         self.stored_to = next_seq
-        self.unstored = 0
+        self.log_backlog = 0
         self.recent: deque[LogLine] = deque()
         self.followers: dict[Follower, None] = {}
-        self._journal = journal
-        self._counted = unstored
+        self._committer = committer
+        self._counted = log_backlog
         self._most = most
         self._open: list[LogLine] = []
         self._open_bytes = 0
@@ -131,25 +131,25 @@ class JobLog:
             size += len(line.text) + LINE_OVERHEAD
             following, furthest = seq + 1, seq + 1 + JUMP
             if size >= CHUNK_BYTES:
-                self._take(piece, size)
+                self._admit(piece, size)
                 piece, size = [], 0
         if piece:
-            self._take(piece, size)
+            self._admit(piece, size)
 
-    def _take(self, piece: list[LogLine], size: int) -> None:
+    def _admit(self, piece: list[LogLine], size: int) -> None:
         first, last = piece[0].seq, piece[-1].seq
         gap = first if first > self.next_seq else None
         self.next_seq = last + 1
         self._recent_bytes += size
         self._open_bytes += size
-        self.unstored += size
+        self.log_backlog += size
         self._counted.add(size)
         self.recent.extend(piece)
         self._open.extend(piece)
         if self.followers:
-            packet = Packet(LogLines(job=self.job, lines=piece, gap=gap))
+            encoded = EncodedMessage(LogLines(job=self.job, lines=piece, gap=gap))
             for follower in list(self.followers):
-                follower.lines(packet, first, last)
+                follower.lines(encoded, first, last)
         if self._open_bytes >= CHUNK_BYTES:
             self.flush()
 
@@ -175,7 +175,7 @@ class JobLog:
         def stored() -> None:
             self._writing -= 1
             self.stored_to = max(self.stored_to, last + 1)
-            self.unstored -= size
+            self.log_backlog -= size
             self._counted.free(size)
             self._trim()
             if then is not None:
@@ -185,18 +185,18 @@ class JobLog:
                 self.flush()
 
         whole = self._newest_bytes + size
-        self._journal.lines(LogChunk(self.queue, self.job, first, last, whole, pack_lines(lines)), stored)
+        self._committer.lines(LogChunk(self.queue, self.job, first, last, whole, pack_lines(lines)), stored)
         self._count(first, size, again=bool(self._newest))
         small = whole < min(SMALL_BYTES, self._most // 64)
         self._newest, self._newest_bytes = (lines, whole) if small else ([], 0)
         while self._head_bytes + self._tail_bytes > self._most and len(self._tail) > 1:
             oldest, dropped = self._tail.popleft()
             self._tail_bytes -= dropped
-            self._journal.drop_lines(self.queue, self.job, oldest)
+            self._committer.drop_lines(self.queue, self.job, oldest)
 
     def clear(self) -> None:
         """Forgets all lines; the next one keeps its seq."""
-        self.unstored -= self._open_bytes
+        self.log_backlog -= self._open_bytes
         self._counted.free(self._open_bytes)
         self._open.clear()
         self._open_bytes = 0

@@ -19,7 +19,7 @@ HUB_BYTES: Final = 64 * MIB
 """The same for all queues of a hub together."""
 
 
-class Unstored:
+class LogBacklog:
     """One bound.
 
     Args:
@@ -30,7 +30,7 @@ class Unstored:
         bytes: How many wait.
     """
 
-    def __init__(self, bound: int, whole: Unstored | None = None) -> None:
+    def __init__(self, bound: int, whole: LogBacklog | None = None) -> None:
         self.bytes = 0
         self._bound = bound
         self._whole = whole

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import PhaseProgress, PhaseReport
 
 from ..core import QueueCore
@@ -68,7 +68,7 @@ class ProgressNews:
         if job is None or job.attempt != news.attempt or job.phase is not news.phase:
             return  # it has gone on meanwhile
         self._told.add(news.job)
-        self._fanout.progress(Packet(news, key=f"progress {news.job}"), news.job)
+        self._fanout.progress(EncodedMessage(news, key=f"progress {news.job}"), news.job)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._ticked)
 

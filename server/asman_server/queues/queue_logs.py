@@ -9,10 +9,10 @@ from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLine
 
 from ..core import QueueCore
-from ..storage.group_commit import Journal
+from ..storage.group_commit import GroupCommitter
 from ..storage.reader import ChunkHead, Reader, page_full
 from .job_log import JobLog
-from .log_backlog import QUEUE_BYTES, Unstored
+from .log_backlog import QUEUE_BYTES, LogBacklog
 
 FLUSH_SECONDS: Final = 0.25
 """Seconds that a log line waits at most before it is handed to the journal."""
@@ -24,23 +24,28 @@ class QueueLogs:
     Args:
         queue: The queue's name.
         core: Knows which attempts are live.
-        journal: Stores lines.
+        committer: Stores lines.
         store: Reads them.
-        unstored: Counts what is not stored yet, over all queues of the hub.
+        log_backlog: Counts what is not stored yet, over all queues of the hub.
 
     Attributes:
         open_logs: The logs of jobs that run or are followed, by job.
-        unstored: Counts what is not stored yet of this queue's logs.
+        log_backlog: Counts what is not stored yet of this queue's logs.
     """
 
     def __init__(
-        self, queue: str, core: QueueCore, journal: Journal, store: Reader, unstored: Unstored | None = None
+        self,
+        queue: str,
+        core: QueueCore,
+        committer: GroupCommitter,
+        store: Reader,
+        log_backlog: LogBacklog | None = None,
     ) -> None:
         self.open_logs: dict[str, JobLog] = {}
-        self.unstored = Unstored(QUEUE_BYTES, unstored)
+        self.log_backlog = LogBacklog(QUEUE_BYTES, log_backlog)
         self._queue = queue
         self._core = core
-        self._journal = journal
+        self._committer = committer
         self._store = store
         self._timer: asyncio.TimerHandle | None = None
 
@@ -55,7 +60,7 @@ class QueueLogs:
         if job_log is None:
             start = max(heads[-1].last + 1 if heads else 0, job.log_next if job is not None else 0)
             most = self._core.policy.log_bytes
-            job_log = JobLog(self._queue, job_id, self._journal, start, heads, self.unstored, most)
+            job_log = JobLog(self._queue, job_id, self._committer, start, heads, self.log_backlog, most)
             self.open_logs[job_id] = job_log
         return job_log
 
@@ -119,7 +124,7 @@ class QueueLogs:
     def close(self, job_id: str) -> None:
         """Lets go of a log that nobody writes to or follows any more."""
         job_log = self.open_logs.get(job_id)
-        if job_log is None or job_log.followers or job_log.unstored:
+        if job_log is None or job_log.followers or job_log.log_backlog:
             return
         job = self._core.jobs.get(job_id)
         if job is None or job.state.over:

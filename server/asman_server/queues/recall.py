@@ -24,9 +24,9 @@ log = logging.getLogger("asman.hub.queue")
 
 AHEAD_FROM: Final = 2
 """Jobs that are worth being read back together."""
-ABSENT: Final = 10_000
+KNOWN_MISSING: Final = 10_000
 """Ids that are remembered not to be in the store: of jobs that are about to be submitted."""
-QUESTIONS: Final = 20
+LOOKUPS_BEFORE_INDEX: Final = 20
 """Looks into the store after which it is worth knowing all that is there; fewer where few jobs stay in memory."""
 PAGE: Final = 2000
 """Ids that are read together."""
@@ -49,15 +49,15 @@ class Recall:
         self._apply = apply
         self._forgetting: set[str] = set()
         self._removals = 0
-        self._absent: set[str] = set()
+        self._missing: set[str] = set()
         self._looking: list[set[str]] = []
-        self._questions = 0
+        self._lookups = 0
         self._learning: asyncio.Task[None] | None = None
 
     def needed(self, job_id: str) -> bool:
         """Whether a job may be in the store alone, so that it must be recalled before anything is said about it."""
         core = self._core
-        return job_id not in core.jobs and core.may_be_stored(job_id) and job_id not in self._absent
+        return job_id not in core.jobs and core.may_be_stored(job_id) and job_id not in self._missing
 
     async def job(self, job_id: str) -> Job | None:
         """The job in memory, read back from the store if it had left.
@@ -88,11 +88,11 @@ class Recall:
         for job in found:
             if job.id not in self._core.jobs:
                 self._apply(ev.Recalled(job))
-        if len(self._absent) > ABSENT:
-            self._absent.clear()
+        if len(self._missing) > KNOWN_MISSING:
+            self._missing.clear()
         # What was submitted meanwhile may have ended, and left memory, since the store was read.
         known = {job.id for job in found} | self._forgetting | submitted
-        self._absent.update(i for i in asked if i not in known and i not in self._core.jobs)
+        self._missing.update(i for i in asked if i not in known and i not in self._core.jobs)
 
     async def away(self, ids: list[str]) -> list[Job]:
         """Those of some jobs that are in the store alone, as they are there.
@@ -113,9 +113,9 @@ class Recall:
 
     def _asked(self) -> None:
         if self._learning is None and not self._core.knows_stored:
-            self._questions += 1
-            if self._questions > min(QUESTIONS, self._core.policy.finished_kept):
-                self._questions = 0
+            self._lookups += 1
+            if self._lookups > min(LOOKUPS_BEFORE_INDEX, self._core.policy.finished_kept):
+                self._lookups = 0
                 self._learning = asyncio.get_running_loop().create_task(self._learn())
 
     async def _learn(self) -> None:
@@ -146,7 +146,7 @@ class Recall:
 
     def submitted(self, job_id: str) -> None:
         """A job is being submitted: it is not known to be absent any more, nor found so by a look that is under way."""
-        self._absent.discard(job_id)
+        self._missing.discard(job_id)
         for submitted in self._looking:
             submitted.add(job_id)
 

@@ -13,9 +13,9 @@ from asman_shared.errors import Overloaded, Unavailable
 from ..clock import Clock
 from ..core import QueuePolicy
 from ..meters import JobMeter
-from ..storage.group_commit import Journal
+from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
-from .log_backlog import HUB_BYTES, Unstored
+from .log_backlog import HUB_BYTES, LogBacklog
 from .shell import QueueShell
 
 log = logging.getLogger("asman.hub.registry")
@@ -32,17 +32,17 @@ class Registry:
     """See the module.
 
     Args:
-        journal: Makes queues durable.
+        committer: Makes queues durable.
         store: Reads what is durable.
         clock: Now.
         policy: What the operator tunes.
     """
 
-    def __init__(self, journal: Journal, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
+    def __init__(self, committer: GroupCommitter, store: Reader, clock: Clock, policy: QueuePolicy) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
-        self.unstored = Unstored(HUB_BYTES)
-        self._journal = journal
+        self.log_backlog = LogBacklog(HUB_BYTES)
+        self._committer = committer
         self._store = store
         self._clock = clock
         self._policy = policy
@@ -90,7 +90,7 @@ class Registry:
 
     async def _load(self, name: str) -> QueueShell:
         try:
-            shell = QueueShell(name, self._journal, self._store, self._clock, self._policy, self.unstored)
+            shell = QueueShell(name, self._committer, self._store, self._clock, self._policy, self.log_backlog)
             shell.meter.whole = self.meter
             await shell.load()
             self.queues[name] = shell
@@ -120,7 +120,7 @@ class Registry:
 
     def _unload(self, shell: QueueShell) -> None:
         """Lets a queue leave memory when nobody needs it: all it knows is in the store."""
-        if shell.idle and not self._journal.holds(shell.name) and self.queues.get(shell.name) is shell:
+        if shell.idle and not self._committer.holds(shell.name) and self.queues.get(shell.name) is shell:
             shell.stop_timers()
             del self.queues[shell.name]
 

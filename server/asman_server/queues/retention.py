@@ -19,7 +19,7 @@ from asman_shared.states import State
 
 from ..clock import Clock
 from ..storage.database import unavailable
-from ..storage.group_commit import Journal
+from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
 from ..storage.tables import facts, jobs, queues
 from .registry import Registry
@@ -39,15 +39,15 @@ class Retention:
     Args:
         registry: Has the queues.
         store: Knows what is due.
-        journal: Makes it durable.
+        committer: Makes it durable.
         clock: Now.
         kept: Milliseconds that jobs and the settings of idle queues are kept where the queue does not say.
     """
 
-    def __init__(self, registry: Registry, store: Reader, journal: Journal, clock: Clock, kept: int) -> None:
+    def __init__(self, registry: Registry, store: Reader, committer: GroupCommitter, clock: Clock, kept: int) -> None:
         self._registry = registry
         self._store = store
-        self._journal = journal
+        self._committer = committer
         self._clock = clock
         self._kept = kept
 
@@ -75,7 +75,7 @@ class Retention:
             for queue, rows in groupby(sorted(due), key=_queue):
                 async with self._registry.using(queue) as shell:
                     await shell.come_due([job for _, job in rows])
-            await self._journal.written()
+            await self._committer.written()
         await self._forget_idle_queues()
 
     async def _forget_idle_queues(self) -> None:
@@ -84,7 +84,7 @@ class Retention:
             idle = await self._store.idle_queues(self._clock() - self._kept, last, AT_ONCE)
             for queue in idle:
                 if queue not in self._registry.queues:
-                    self._journal.forget_queue(queue)
+                    self._committer.forget_queue(queue)
             if len(idle) < AT_ONCE:
                 return
             last = idle[-1]
@@ -94,7 +94,7 @@ def _queue(row: tuple[str, str]) -> str:
     return row[0]
 
 
-async def give_jobs_their_time(engine: AsyncEngine, kept: int) -> None:
+async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
     """Says for every finished job when it is due, when that is not what it was at the last start.
 
     Args:

@@ -43,14 +43,14 @@ from ..core.job_state import state_of, summarise
 from ..delivery.fanout import Fanout, Follower
 from ..meters import JobMeter
 from ..names import short_name
-from ..reply_to import Origin
+from ..reply_to import ReplyTo
 from ..storage.blob_changes import blobs_of_definition
 from ..storage.commit import QueueRow
-from ..storage.group_commit import Journal
+from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader, pack_definition
 from ..webhooks.calls import calls_of, row_of
-from .dispatch import HandingOut, WorkerLink
-from .log_backlog import Unstored
+from .dispatch import Dispatcher, WorkerLink
+from .log_backlog import LogBacklog
 from .progress import ProgressNews
 from .queue_logs import QueueLogs
 from .recall import Recall
@@ -60,7 +60,7 @@ watch: Callable[[QueueCore], None] | None = None
 
 RESTORED_AT_ONCE = 2000
 """Jobs that are taken up between two looks at what else there is to do."""
-HASTE: Final = 0.5
+INSTANT_END_SHARE: Final = 0.5
 """Share of a queue's latest jobs that ended at once, above which the end of the next is waited for a moment."""
 TICK = 1.0
 """Seconds between two looks at what time has done, while anything depends on time."""
@@ -71,35 +71,35 @@ class QueueShell:
 
     Args:
         name: The queue's name, which is a secret.
-        journal: Makes it durable.
+        committer: Makes it durable.
         store: Reads what is durable.
         clock: Now.
         policy: What the operator tunes.
-        unstored: Counts the log bytes of the whole hub that are not stored yet.
+        log_backlog: Counts the log bytes of the whole hub that are not stored yet.
     """
 
     def __init__(
         self,
         name: str,
-        journal: Journal,
+        committer: GroupCommitter,
         store: Reader,
         clock: Clock,
         policy: QueuePolicy,
-        unstored: Unstored | None = None,
+        log_backlog: LogBacklog | None = None,
     ) -> None:
         self.name = name
         self.short = short_name(name)
         self.core = QueueCore(policy)
-        self.logs = QueueLogs(name, self.core, journal, store, unstored)
+        self.logs = QueueLogs(name, self.core, committer, store, log_backlog)
         self.fanout = Fanout(self.counts)
         self.progress = ProgressNews(self.core, self.fanout)
         self.meter = JobMeter()
         self.links: dict[str, WorkerLink] = {}
         self.connections = 0
-        self._journal = journal
+        self._committer = committer
         self._store = store
         self._clock = clock
-        self._hands = HandingOut(self.core, store, self.links, lambda event: self.apply(event))
+        self._dispatcher = Dispatcher(self.core, store, self.links, lambda event: self.apply(event))
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
         self._halted = False
@@ -119,7 +119,7 @@ class QueueShell:
     def idle(self) -> bool:
         """Nobody is connected and nothing is going on: the queue may leave memory."""
         core = self.core
-        return not (self.connections or core.workers or core.running or self.logs.open_logs or self._hands.busy)
+        return not (self.connections or core.workers or core.running or self.logs.open_logs or self._dispatcher.busy)
 
     def counts(self) -> Counts:
         """The queue's totals."""
@@ -151,7 +151,7 @@ class QueueShell:
     async def submit(
         self,
         request: Submit,
-        origin: Origin,
+        reply_to: ReplyTo,
         subscriber: Follower | None = None,
         *,
         alias: str = "",
@@ -162,7 +162,7 @@ class QueueShell:
 
         Args:
             request: What is wanted; its own ``ref`` does not matter.
-            origin: Where the answer goes.
+            reply_to: Where the answer goes.
             subscriber: Who follows the job from now on, if the request says so.
             alias: Another id by which whoever submits knows the definition; it is written with the job.
             known_id: The definition's id, when it is known already: from a look ahead, or from before the names of its
@@ -173,13 +173,13 @@ class QueueShell:
             BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
-        job_id, made, calls = self._looked_at(request, alias, known_id, shape)
+        job_id, made, calls = self._validate(request, alias, known_id, shape)
         if self.recall.needed(job_id):
             await self.recall.job(job_id)
-        return self._take(request, origin, subscriber, alias, job_id, made, calls)
+        return self._admit(request, reply_to, subscriber, alias, job_id, made, calls)
 
     def submit_known(
-        self, request: Submit, origin: Origin, subscriber: Follower, known_id: str, shape: Shape | None
+        self, request: Submit, reply_to: ReplyTo, subscriber: Follower, known_id: str, shape: Shape | None
     ) -> str:
         """Takes a job in at once; see `submit`, which costs a coroutine for each job.
 
@@ -190,12 +190,12 @@ class QueueShell:
             BadRequest: The definition or a limit is wrong.
             Unavailable: The hub can't write now.
         """
-        job_id, made, calls = self._looked_at(request, "", known_id, shape)
+        job_id, made, calls = self._validate(request, "", known_id, shape)
         if self.recall.needed(job_id):
             return ""
-        return self._take(request, origin, subscriber, "", job_id, made, calls)
+        return self._admit(request, reply_to, subscriber, "", job_id, made, calls)
 
-    def _looked_at(
+    def _validate(
         self, request: Submit, alias: str, known_id: str, shape: Shape | None
     ) -> tuple[str, Shape, Calls | None]:
         """The job's id, its shape, and the webhooks that the request wants.
@@ -218,14 +218,14 @@ class QueueShell:
         calls = None
         if request.callbacks is not None:
             calls = calls_of(request.callbacks, allow_private=self.core.policy.private_webhooks, known_as=alias)
-        if self._journal.failing is not None:
-            raise Unavailable(f"the hub can't write to its database now ({self._journal.failing}); try again")
+        if self._committer.failing is not None:
+            raise Unavailable(f"the hub can't write to its database now ({self._committer.failing}); try again")
         return job_id, made, calls
 
-    def _take(
+    def _admit(
         self,
         request: Submit,
-        origin: Origin,
+        reply_to: ReplyTo,
         subscriber: Follower | None,
         alias: str,
         job_id: str,
@@ -237,13 +237,13 @@ class QueueShell:
         phase_limits = request.phase_limits
         definition = identity.effective(definition)
         if alias:
-            self._journal.alias(alias, job_id)
+            self._committer.alias(alias, job_id)
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
             if known is None:  # or it is stored, for as long as the job is
-                self._journal.define(job_id, body, blobs_of_definition(definition))
-            self._hands.definitions.remember(job_id, definition, len(body))
+                self._committer.define(job_id, body, blobs_of_definition(definition))
+            self._dispatcher.definitions.remember(job_id, definition, len(body))
         if subscriber is not None and request.follow:
             self.fanout.follow(job_id, subscriber)
         limits_of_run = (request.time_limit, shape.duration, phase_limits.get(Phase.RUNNING, 0))
@@ -253,7 +253,7 @@ class QueueShell:
                 job=job_id,
                 shape=shape,
                 summary=summarise(definition, shape),
-                origin=origin,
+                reply_to=reply_to,
                 namespace=request.namespace,
                 priority=request.priority,
                 reuse=request.reuse,
@@ -268,7 +268,7 @@ class QueueShell:
             self.fanout.unfollow(job_id, subscriber)
         return job_id
 
-    def configure(self, retention: int, origin: Origin) -> None:
+    def configure(self, retention: int, reply_to: ReplyTo) -> None:
         """Says how long the queue keeps its finished jobs; the answer comes when it is durable.
 
         Raises:
@@ -280,7 +280,7 @@ class QueueShell:
                 f"a queue of this hub keeps its jobs for {format_duration(least)} to {format_duration(most)}",
                 field="retention",
             )
-        self.apply(ev.Configured(retention, origin))
+        self.apply(ev.Configured(retention, reply_to))
 
     def configured(self, ref: int) -> Configured:
         """How long the queue keeps its finished jobs."""
@@ -307,9 +307,9 @@ class QueueShell:
 
     def _do_assign(self, effect: fx.Assign) -> None:
         self.meter.assigned(effect.job)
-        self._hands.assign(effect)
-        if self.meter.haste > HASTE:
-            self._journal.patient()
+        self._dispatcher.assign(effect)
+        if self.meter.haste > INSTANT_END_SHARE:
+            self._committer.patient()
 
     def _do_abort(self, effect: fx.Abort) -> None:
         link = self.links.get(effect.worker.incarnation)
@@ -322,24 +322,24 @@ class QueueShell:
             self.meter.ended(job)
         if job.state is State.FINISHED:
             self.logs.finished(job.id)
-            self._hands.definitions.drop(job.id)
-        self._journal.changed(self, job, first=effect.first)
+            self._dispatcher.definitions.drop(job.id)
+        self._committer.changed(self, job, first=effect.first)
 
     def _do_result(self, effect: fx.StoreResult) -> None:
         outcome: Outcome = effect.outcome
         result = outcome.result
         if result.outputs or result.skipped or result.phases or result.image_digest:
             result.worker = effect.job.worker_name
-            self._journal.result(self.name, effect.job.id, result)
+            self._committer.result(self.name, effect.job.id, result)
 
     def _do_clear(self, effect: fx.ClearRun) -> None:
         self.logs.clear(effect.job)
-        self._journal.clear_log(self.name, effect.job)
+        self._committer.clear_log(self.name, effect.job)
 
     def _do_forget(self, effect: fx.Forget) -> None:
         self.logs.forget(effect.job.id)
         self.recall.forgetting(effect.job.id)
-        self._journal.forget(self, effect.job)
+        self._committer.forget(self, effect.job)
 
     def _do_acknowledge(self, effect: fx.Acknowledge) -> None:
         worker, job_id, attempt, accepted = effect.worker, effect.job, effect.attempt, effect.accepted
@@ -351,7 +351,7 @@ class QueueShell:
 
         job = self.core.jobs.get(job_id)
         if accepted and job is not None:
-            self._journal.answer(self.name, job, say, None)
+            self._committer.answer(self.name, job, say, None)
         else:
             say()
 
@@ -364,41 +364,41 @@ class QueueShell:
             link.resumed(effect)
 
     def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
-        origin: Origin = effect.origin
+        reply_to: ReplyTo = effect.reply_to
         answer, able, why = effect.answer, effect.able, effect.why
         # A cached verdict is told as it is now: the job may be run again before the answer leaves.
         cached = state_of(effect.job) if answer == "cached" else None
 
         def say(state: JobState) -> None:
-            origin.say(Accepted(ref=origin.ref, answer=answer, job=cached or state, able=able, why=why))
+            reply_to.say(Accepted(ref=reply_to.ref, answer=answer, job=cached or state, able=able, why=why))
 
-        self._journal.answer(self.name, effect.job, say, _refusal(origin))
+        self._committer.answer(self.name, effect.job, say, _refusal(reply_to))
 
     def _do_cancel_answer(self, effect: fx.CancelAnswer) -> None:
-        origin: Origin = effect.origin
+        reply_to: ReplyTo = effect.reply_to
         released = effect.released
 
         def say(state: JobState) -> None:
-            origin.say(Cancelled(ref=origin.ref, released=released, job=state))
+            reply_to.say(Cancelled(ref=reply_to.ref, released=released, job=state))
 
-        self._journal.answer(self.name, effect.job, say, _refusal(origin))
+        self._committer.answer(self.name, effect.job, say, _refusal(reply_to))
 
     def _do_delete_answer(self, effect: fx.DeleteAnswer) -> None:
-        origin: Origin = effect.origin
-        answer = Deleted(ref=origin.ref, job=effect.job)
-        self._journal.afterwards(self.name, lambda: origin.say(answer), _refusal(origin))
+        reply_to: ReplyTo = effect.reply_to
+        answer = Deleted(ref=reply_to.ref, job=effect.job)
+        self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
 
     def _do_settings(self, effect: fx.SaveSettings) -> None:
-        origin: Origin = effect.origin
-        self._journal.configure(QueueRow(self.name, effect.own, self._clock(), effect.retention))
-        answer = Configured(ref=origin.ref, retention=effect.retention, own=bool(effect.own))
-        self._journal.afterwards(self.name, lambda: origin.say(answer), _refusal(origin))
+        reply_to: ReplyTo = effect.reply_to
+        self._committer.configure(QueueRow(self.name, effect.own, self._clock(), effect.retention))
+        answer = Configured(ref=reply_to.ref, retention=effect.retention, own=bool(effect.own))
+        self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
 
     def _do_webhook(self, effect: fx.CallWebhook) -> None:
-        self._journal.webhook(row_of(self.name, effect, self._clock()))
+        self._committer.webhook(row_of(self.name, effect, self._clock()))
 
     def _do_refused(self, effect: fx.Refused) -> None:
-        _refusal(effect.origin)(error_for(effect.code, effect.message))
+        _refusal(effect.reply_to)(error_for(effect.code, effect.message))
 
     # --------------------------------------------------------------------------------------------- what is told
 
@@ -445,9 +445,9 @@ class QueueShell:
             raise NotFound(f"this queue has no job {job_id[:12]}…")
         return job
 
-    def tell(self, job: Job, origin: Origin, message: Callable[[JobState], Message]) -> None:
+    def tell(self, job: Job, reply_to: ReplyTo, message: Callable[[JobState], Message]) -> None:
         """Answers with a job's state once it is durable, in its place among the changes that are pushed."""
-        self._journal.answer(self.name, job, lambda state: origin.say(message(state)), _refusal(origin))
+        self._committer.answer(self.name, job, lambda state: reply_to.say(message(state)), _refusal(reply_to))
 
     async def durable(self, job: Job) -> JobState:
         """The state of a job as it is now, once that is durable and may be told.
@@ -465,7 +465,7 @@ class QueueShell:
             if not told.done():
                 told.set_exception(error)
 
-        self._journal.answer(self.name, job, say, refuse)
+        self._committer.answer(self.name, job, say, refuse)
         return await told
 
     async def result(self, job_id: str) -> Result | None:
@@ -474,7 +474,7 @@ class QueueShell:
 
     async def definition(self, job_id: str) -> Definition | None:
         """The definition of a job."""
-        known = self._hands.definitions.get(job_id)
+        known = self._dispatcher.definitions.get(job_id)
         return known if known is not None else await self._store.definition(job_id)
 
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
@@ -500,13 +500,13 @@ class QueueShell:
         """Stops the timers; hands the last log lines to the journal."""
         self.stop_timers()
         self.logs.flush()
-        await self._hands.close()
+        await self._dispatcher.close()
         await self.recall.close()
 
 
-def _refusal(origin: Origin) -> Callable[[AsmanError], None]:
+def _refusal(reply_to: ReplyTo) -> Callable[[AsmanError], None]:
     def refuse(error: AsmanError) -> None:
-        origin.say(Error.of(error, origin.ref))
+        reply_to.say(Error.of(error, reply_to.ref))
 
     return refuse
 

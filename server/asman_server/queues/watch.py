@@ -7,7 +7,7 @@ from types import TracebackType
 
 import msgspec
 
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import JobState
 
 from ..core import Job
@@ -90,15 +90,15 @@ class JobWatch:
 
     # ------------------------------------------------------------------------------------- what the queue pushes
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """The job has changed."""
         if self._state is None or not self._state.state.over:
             self._state = msgspec.structs.replace(state)
             self._news.set()
 
-    def announce(self, packet: Packet) -> None:
+    def announce(self, encoded: EncodedMessage) -> None:
         """How far the job is, which nobody here asked for."""
 
-    def lines(self, packet: Packet, first: int, last: int) -> None:
+    def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
         """New lines have come."""
         self._news.set()

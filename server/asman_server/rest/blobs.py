@@ -45,12 +45,12 @@ async def get_blob(request: Request) -> Response:
 async def put_blob(request: Request) -> Response:
     """Takes in what a ticket asked for: a whole blob, which is verified, or one part of it."""
     sha256, signed = _granted(request, "PUT")
-    desk = hub_of(request).blobs
+    service = hub_of(request).blobs
     grant = Grant.read(signed)
     if grant.name:
-        await desk.local.receive_part(grant, request.stream())
+        await service.local.receive_part(grant, request.stream())
     else:
-        await desk.receive(sha256, grant.size, request.stream())
+        await service.receive(sha256, grant.size, request.stream())
     return as_json(BlobAnswer(sha256), status=201)
 
 

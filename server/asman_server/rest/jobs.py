@@ -63,7 +63,7 @@ async def cancel(request: Request) -> Response:
     namespace = label(request, "namespace", "_")
     async with existing(request, Right.SUBMIT) as shell:
         job = await shell.job(job_of(request))
-        answer = await ask(lambda origin: shell.apply(ev.CancelRequested(job.id, namespace, origin)), Cancelled)
+        answer = await ask(lambda reply_to: shell.apply(ev.CancelRequested(job.id, namespace, reply_to)), Cancelled)
     return as_json(CancelAnswer(answer.released, answer.job))
 
 
@@ -71,7 +71,7 @@ async def delete(request: Request) -> Response:
     """Stops the job if it runs, and forgets it and its result."""
     async with existing(request, Right.SUBMIT) as shell:
         job = await shell.job(job_of(request))
-        answer = await ask(lambda origin: shell.apply(ev.DeleteRequested(job.id, origin)), Deleted)
+        answer = await ask(lambda reply_to: shell.apply(ev.DeleteRequested(job.id, reply_to)), Deleted)
     return as_json(DeleteAnswer(answer.job))
 
 

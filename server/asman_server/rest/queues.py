@@ -43,7 +43,7 @@ async def submit(request: Request) -> Response:
     body = await body_of(request, SubmitBody)
     message = _message(body, hub.config.default_image)
     async with hub.registry.using(name, linger=True) as shell:
-        accepted = await ask(lambda origin: shell.submit(message, origin), Accepted)
+        accepted = await ask(lambda reply_to: shell.submit(message, reply_to), Accepted)
         answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why)
         if wait and not answer.job.state.over:
             answer.job = await wait_for(request, shell, answer.job.id, wait)
@@ -149,7 +149,7 @@ async def configure(request: Request) -> Response:
     body = await body_of(request, SettingsBody)
     retention = _limit(body.retention, "retention")
     async with hub_of(request).registry.using(name) as shell:
-        found = await ask(lambda origin: shell.configure(retention, origin), Configured)
+        found = await ask(lambda reply_to: shell.configure(retention, reply_to), Configured)
     return as_json(SettingsAnswer(found.retention, found.own))
 
 

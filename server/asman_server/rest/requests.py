@@ -21,7 +21,7 @@ from asman_shared.validation_path import misfit
 
 from ..access import Right, access
 from ..queues.shell import QueueShell
-from ..reply_to import Origin
+from ..reply_to import ReplyTo
 from .base import hub_of
 
 BODY_BYTES: Final = limits.FRAME_BYTES
@@ -164,7 +164,7 @@ def choices(request: Request, name: str, known: Iterable[str]) -> list[str]:
     return found
 
 
-async def ask(put: Callable[[Origin], Awaitable[Any] | None], reply: type[T]) -> T:
+async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -> T:
     """Puts a request to a queue and returns its answer, which comes when what it says is durable.
 
     Args:
@@ -183,7 +183,7 @@ async def ask(put: Callable[[Origin], Awaitable[Any] | None], reply: type[T]) ->
 
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            waiting = put(Origin(0, say))
+            waiting = put(ReplyTo(0, say))
             if waiting is not None:
                 await waiting
             message = await told

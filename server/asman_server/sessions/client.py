@@ -14,7 +14,7 @@ from asman_shared import identity
 from asman_shared.codec import CLIENT_FRAMES, Broken
 from asman_shared.definition import Shape
 from asman_shared.definition_check import check
-from asman_shared.encoded import Language, Packet
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.errors import AsmanError, NotFound
 from asman_shared.messages import (
     BlobLinks,
@@ -55,7 +55,7 @@ from ..logs.follow import LogFollow
 from ..logs.summary import summarise_log
 from ..queues.inquiry import explain_job, validate
 from ..queues.shell import QueueShell
-from ..reply_to import Origin
+from ..reply_to import ReplyTo
 from ..services import Services
 from .session import SocketSession
 
@@ -118,7 +118,7 @@ class ClientSession(SocketSession[ClientMessage]):
                 try:
                     await self.each(rest, self._take)
                 finally:
-                    self.outbox.close()
+                    self.send_buffer.close()
                     for follow in self._logs.values():
                         follow.stop()
         except BaseExceptionGroup as group:
@@ -147,9 +147,9 @@ class ClientSession(SocketSession[ClientMessage]):
         )
         if whole:
             self.access.need(Right.READ)
-            for packet in missed or ():
-                self.outbox.push(packet)
-            self.outbox.join(shell.fanout.chorus)
+            for encoded in missed or ():
+                self.send_buffer.push(encoded)
+            self.send_buffer.join(shell.fanout.broadcast)
 
     def _leave(self) -> None:
         for job_id in self._followed:
@@ -157,7 +157,7 @@ class ClientSession(SocketSession[ClientMessage]):
 
     # ------------------------------------------------------------------------------------ what the queue pushes
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job that this client follows has changed.
 
         The last change waits for the last line, but not for those who watch the queue: they resume by ``seq`` and must
@@ -168,13 +168,13 @@ class ClientSession(SocketSession[ClientMessage]):
             self._followed.discard(state.id)
             follow = self._logs.get(state.id)
         if follow is not None:
-            follow.finish(state, None if self._whole else packet)
+            follow.finish(state, None if self._whole else encoded)
         elif not self._whole:
-            self.outbox.push(packet)
+            self.send_buffer.push(encoded)
 
-    def announce(self, packet: Packet) -> None:
+    def announce(self, encoded: EncodedMessage) -> None:
         """How far a job is that this client follows."""
-        self.outbox.push(packet)
+        self.send_buffer.push(encoded)
 
     # ------------------------------------------------------------------------------------------------- requests
 
@@ -203,7 +203,7 @@ class ClientSession(SocketSession[ClientMessage]):
         known, shape = "", None
         if self._identified:
             _, known, shape = self._identified.pop(id(message), (message, "", None))
-        job_id = self._shell.submit_known(message, Origin(message.ref, self.say), self, known, shape)
+        job_id = self._shell.submit_known(message, ReplyTo(message.ref, self.say), self, known, shape)
         if not job_id:
             return self._submit_stored(message, known, shape)
         if message.follow:
@@ -211,17 +211,17 @@ class ClientSession(SocketSession[ClientMessage]):
         return None
 
     async def _submit_stored(self, message: Submit, known: str, shape: Shape | None) -> None:
-        job_id = await self._shell.submit(message, Origin(message.ref, self.say), self, known_id=known, shape=shape)
+        job_id = await self._shell.submit(message, ReplyTo(message.ref, self.say), self, known_id=known, shape=shape)
         if message.follow:
             self._followed.add(job_id)
 
     async def _cancel(self, message: Cancel) -> None:
         await self._shell.job(message.job)
-        self._shell.apply(ev.CancelRequested(message.job, message.namespace, Origin(message.ref, self.say)))
+        self._shell.apply(ev.CancelRequested(message.job, message.namespace, ReplyTo(message.ref, self.say)))
 
     async def _delete(self, message: Delete) -> None:
         await self._shell.job(message.job)
-        self._shell.apply(ev.DeleteRequested(message.job, Origin(message.ref, self.say)))
+        self._shell.apply(ev.DeleteRequested(message.job, ReplyTo(message.ref, self.say)))
 
     async def _get(self, message: Get) -> None:
         state = await self._shell.durable(await self._shell.job(message.job))
@@ -245,7 +245,7 @@ class ClientSession(SocketSession[ClientMessage]):
             older.stop()
         follow: LogFollow | None = None
         if message.logs:
-            follow = LogFollow(self._shell, message.job, message.since, self.outbox, self._tasks, self._log_over)
+            follow = LogFollow(self._shell, message.job, message.since, self.send_buffer, self._tasks, self._log_over)
             await follow.start()
             self._logs[message.job] = follow
         over = state_of(job) if job.state.over else None
@@ -258,7 +258,7 @@ class ClientSession(SocketSession[ClientMessage]):
             ended = over or (follow.ended if follow is not None else None)
             return Following(ref=message.ref, active=True, job=ended or state)
 
-        self._shell.tell(job, Origin(message.ref, self.say), answer)
+        self._shell.tell(job, ReplyTo(message.ref, self.say), answer)
 
     def _log_over(self, job_id: str) -> None:
         self._logs.pop(job_id, None)
@@ -288,7 +288,7 @@ class ClientSession(SocketSession[ClientMessage]):
         if message.retention is None:
             self.say(self._shell.configured(message.ref))
         else:
-            self._shell.configure(message.retention, Origin(message.ref, self.say))
+            self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
 
     async def _put_blobs(self, message: PutBlobs) -> None:
         await self.beside(message.ref, lambda: self._tickets(message))

@@ -17,7 +17,7 @@ _ADDRESS: Final = re.compile(r"(?:/q)?/([^/]+)/([^/]+)")
 """A queue's own address, and the one that it had before there was ``/q``."""
 
 
-class Door:
+class WebSocketRouter:
     """See the module.
 
     Args:

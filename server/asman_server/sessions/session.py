@@ -12,12 +12,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asman_shared import limits
 from asman_shared.codec import Broken, FrameDecoder
-from asman_shared.encoded import Language, Packet
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
 from asman_shared.messages import Error, Message, Ping, Pong
 
 from ..access import Access, Right
-from ..delivery.send_buffer import Flusher, Outbox
+from ..delivery.send_buffer import Flusher, SendBuffer
 from ..delivery.transport import EXTENSION
 
 log = logging.getLogger("asman.hub.session")
@@ -92,11 +92,11 @@ class SocketSession(Generic[M]):
         self._closing: asyncio.Task[None] | None = None
         self._beside: set[asyncio.Task[None]] = set()
         writer = websocket.scope["extensions"][EXTENSION]
-        self.outbox = Outbox(writer, language, flusher, self._too_slow)
+        self.send_buffer = SendBuffer(writer, language, flusher, self._too_slow)
 
     def say(self, message: Message) -> None:
         """Sends a message at the end of this turn of the loop."""
-        self.outbox.push(Packet(message))
+        self.send_buffer.push(EncodedMessage(message))
 
     def refuse(self, error: AsmanError, ref: int | None) -> None:
         """Answers with an error."""
@@ -133,8 +133,8 @@ class SocketSession(Generic[M]):
         self.close_soon(CloseCode.SLOW_READER)
 
     async def _close(self, code: CloseCode, reason: str) -> None:
-        self.outbox.flush()
-        self.outbox.close()
+        self.send_buffer.flush()
+        self.send_buffer.close()
         try:
             async with asyncio.timeout(5):
                 await self._websocket.close(code, close_reason(reason))
@@ -161,7 +161,7 @@ class SocketSession(Generic[M]):
                 log.exception("a session failed")
                 await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
         finally:
-            self.outbox.close()
+            self.send_buffer.close()
             for task in self._beside:
                 task.cancel()
             await asyncio.gather(*self._beside, return_exceptions=True)
@@ -211,7 +211,7 @@ class SocketSession(Generic[M]):
             return self._decoder.decode(data, self.language)
         except AsmanError as error:
             self.refuse(error, None)
-            self.outbox.flush()
+            self.send_buffer.flush()
             code = CloseCode.TOO_BIG if isinstance(error, TooLarge) else CloseCode.PROTOCOL
             raise Closed(code, error.message) from None
 

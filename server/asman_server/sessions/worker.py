@@ -154,7 +154,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
     async def _lines(self, message: LogBatch) -> None:
         logs = self._shell.logs
         await logs.add(self._incarnation, message.job, message.attempt, message.lines)
-        if logs.unstored.full:
+        if logs.log_backlog.full:
             logs.flush()
             await self._hold_back()
 
@@ -165,7 +165,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
             while self._closing is None:
                 try:
                     async with asyncio.timeout(SAY_SECONDS):
-                        await self._shell.logs.unstored.room()
+                        await self._shell.logs.log_backlog.room()
                     return
                 except TimeoutError:
                     self.say(Ping())

@@ -10,7 +10,7 @@ from asman_shared.errors import AsmanError
 T = TypeVar("T")
 
 
-async def tried(work: Awaitable[T]) -> T | AsmanError:
+async def as_result(work: Awaitable[T]) -> T | AsmanError:
     """What comes of it, or the error that it raises."""
     try:
         return await work

@@ -16,7 +16,7 @@ from asman_shared.definition import SHA256, DataRef, Definition
 from asman_shared.definition_check import context_blob
 from asman_shared.messages import Result
 
-EVER: Final = 2**62
+END_OF_TIME: Final = 2**62
 """A time after all others, in epoch milliseconds."""
 
 
@@ -118,7 +118,7 @@ class EndUpload(Struct, tag=True, frozen=True):
     queue: str
     sha256: str
     place: str
-    before: int = EVER
+    before: int = END_OF_TIME
 
 
 class NameFile(Struct, tag=True, frozen=True):

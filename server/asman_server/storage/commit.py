@@ -113,7 +113,7 @@ class Commit(Struct):
     aliases: list[tuple[str, str]] = []
 
 
-class Ledger(Protocol):
+class CommitWriter(Protocol):
     """Where commits are made durable."""
 
     async def commit(self, commit: Commit) -> None:

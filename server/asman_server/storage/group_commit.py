@@ -20,9 +20,9 @@ from asman_shared.messages import JobState, Result, Summary
 
 from ..core import Job
 from ..core.job_state import state_of
-from .as_result import tried
+from .as_result import as_result
 from .blob_changes import BlobChange, blobs_of_result
-from .commit import Commit, JobRow, Key, Ledger, LogChunk, QueueRow, WebhookRow
+from .commit import Commit, CommitWriter, JobRow, Key, LogChunk, QueueRow, WebhookRow
 
 log = logging.getLogger("asman.hub.journal")
 
@@ -185,15 +185,15 @@ class Batch:
         self.queues |= newer.queues
 
 
-class Journal:
+class GroupCommitter:
     """Writes what the queues decide; see the module's promise.
 
     Args:
-        ledger: Makes commits durable.
+        writer: Makes commits durable.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, writer: CommitWriter) -> None:
+        self._writer = writer
         self._next = Batch()
         self._wake = asyncio.Event()
         self._closing = False
@@ -361,7 +361,7 @@ class Journal:
             states = {key: state_of(job) for key, (_, job, _) in batch.dirty.items()}
             said = [states.get(a.key) or state_of(a.job) for a in batch.answers]
             self._writing = batch.writes
-            failure = await tried(self._ledger.commit(batch.commit())) if batch.writes else None
+            failure = await as_result(self._writer.commit(batch.commit())) if batch.writes else None
             self._writing = False
             if failure is not None:
                 self._failed(batch, failure.message)

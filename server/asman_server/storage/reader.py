@@ -120,8 +120,8 @@ class Reader(Protocol):
         """Which runs of a job's log are stored, in order."""
 
 
-class Posted(Protocol):
-    """Returns when what was committed is in its tables; see `sqlite.buffered_writer.PostingLedger.posted`."""
+class Flushed(Protocol):
+    """Returns when what was committed is in its tables; see `sqlite.buffered_writer.BufferedWriter.flushed`."""
 
     async def __call__(self, ids: Sequence[str] | None = None) -> None:
         """``ids``: of the jobs, definitions or aliases that matter; None for all."""
@@ -136,16 +136,16 @@ class Store:
 
     Args:
         engine: The database.
-        posted: What the ledger wants done before its tables are read.
+        flushed: What the ledger wants done before its tables are read.
     """
 
-    def __init__(self, engine: AsyncEngine, posted: Posted = _at_once) -> None:
+    def __init__(self, engine: AsyncEngine, flushed: Flushed = _at_once) -> None:
         self._engine = engine
-        self._posted = posted
+        self._flushed = flushed
 
     @asynccontextmanager
     async def _reading(self, ids: Sequence[str] | None = None) -> AsyncIterator[AsyncConnection]:
-        await self._posted(ids)
+        await self._flushed(ids)
         with unavailable("the hub can't read its database now ({}); try again"):
             async with self._engine.connect() as connection:
                 yield connection

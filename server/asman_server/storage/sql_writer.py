@@ -16,7 +16,7 @@ from .blob_statements import BlobStatements
 from .commit import Commit
 from .database import unavailable
 from .transactions import Transactions
-from .upserts import Put, upsert
+from .upserts import Upsert, upsert
 
 _PUTS: Final[dict[Table, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     tables.jobs: (("queue", "id"), ("number", "state", "finished", "record", "due")),
@@ -30,12 +30,12 @@ _PUTS: Final[dict[Table, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 """What names a row of a table, and what is replaced when it is there."""
 
 
-def put_of(dialect: Dialect, table: Table) -> Put:
+def put_of(dialect: Dialect, table: Table) -> Upsert:
     """How rows of one of the tables come to their places."""
-    return Put(dialect, table, *_PUTS[table])
+    return Upsert(dialect, table, *_PUTS[table])
 
 
-class SqlLedger:
+class SqlWriter:
     """Writes commits, each in one transaction.
 
     Args:
@@ -57,14 +57,14 @@ class SqlLedger:
         self._put_aliases = put_of(dialect, tables.aliases)
         self._put_results = put_of(dialect, tables.results)
         self._put_chunks = put_of(dialect, tables.log_chunks)
-        self._put_webhooks = Put(dialect, tables.webhooks, ("id",))
+        self._put_webhooks = Upsert(dialect, tables.webhooks, ("id",))
         self._later_webhook = (
             update(tables.webhooks)
             .where(tables.webhooks.c.id == bindparam("i"))
             .values(tries=bindparam("n"), due=bindparam("d"))
         )
         self._drop_webhook = delete(tables.webhooks).where(tables.webhooks.c.id == bindparam("i"))
-        self._put_queues = Put(dialect, tables.queues, ("queue",), ("retention", "touched"))
+        self._put_queues = Upsert(dialect, tables.queues, ("queue",), ("retention", "touched"))
         self._due_anew = (
             update(tables.jobs)
             .where(tables.jobs.c.queue == bindparam("q"), tables.jobs.c.state == State.FINISHED.value)
@@ -88,14 +88,14 @@ class SqlLedger:
         )
 
     async def commit(self, commit: Commit) -> None:
-        """Writes all of it or nothing; see `asman_server.storage.commit.Ledger`."""
+        """Writes all of it or nothing; see `asman_server.storage.commit.CommitWriter`."""
         with unavailable("{}"):
             await self.transactions.run(lambda connection: self.write(connection, commit))
 
-    async def posted(self, ids: Sequence[str] | None = None) -> None:
+    async def flushed(self, ids: Sequence[str] | None = None) -> None:
         """Returns at once: what was committed is in its tables."""
 
-    async def keep_posting(self) -> None:
+    async def keep_flushing(self) -> None:
         """Returns at once."""
 
     async def close(self) -> None:

@@ -5,27 +5,27 @@ from __future__ import annotations
 import time
 
 from ..meters import COMMIT_BUCKETS, Histogram
-from .commit import Commit, Ledger
+from .commit import Commit, CommitWriter
 
 
-class TimedLedger:
+class TimedWriter:
     """A ledger whose commits are timed.
 
     Args:
-        ledger: Makes them.
+        writer: Makes them.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, writer: CommitWriter) -> None:
         self.seconds = Histogram(COMMIT_BUCKETS)
         self.rows = 0
         self.failures = 0
-        self._ledger = ledger
+        self._writer = writer
 
     async def commit(self, commit: Commit) -> None:
-        """See `asman_server.storage.commit.Ledger`."""
+        """See `asman_server.storage.commit.CommitWriter`."""
         began = time.perf_counter()
         try:
-            await self._ledger.commit(commit)
+            await self._writer.commit(commit)
         except BaseException:
             self.failures += 1
             raise

@@ -34,7 +34,7 @@ def upsert(dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence
     )
 
 
-class Put:
+class Upsert:
     """An upsert of whole rows.
 
     Args:

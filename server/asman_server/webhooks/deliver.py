@@ -55,7 +55,7 @@ class Outbox(Protocol):
 
 
 class Settlement(Protocol):
-    """Where the fate of a call is written; see `asman_server.storage.group_commit.Journal`."""
+    """Where the fate of a call is written; see `asman_server.storage.group_commit.GroupCommitter`."""
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
         """It is to be tried again."""

@@ -12,7 +12,7 @@ from asman_shared.errors import AsmanError, ConnectionFailed, TimedOut, TooLarge
 from asman_shared.units import format_size
 
 from .http import Http, check
-from .retry import Patience, Persistence
+from .retry import Retries, RetryPolicy
 from .sink import Sink
 from .source import Progress
 
@@ -47,13 +47,13 @@ class Downloader:
     Args:
         http: Reaches the addresses.
         places: Bounds the transfers of this client or worker that go on at a time.
-        patience: Bounds for each of them.
+        retry_policy: Bounds for each of them.
     """
 
-    def __init__(self, http: Http, places: asyncio.Semaphore, patience: Patience | None = None) -> None:
+    def __init__(self, http: Http, places: asyncio.Semaphore, retry_policy: RetryPolicy | None = None) -> None:
         self._http = http
         self._places = places
-        self._patience = patience or Patience()
+        self._retry_policy = retry_policy or RetryPolicy()
 
     async def fetch(self, wanted: Wanted, sink: Sink, progress: Progress | None = None) -> int:
         """Reads all of it into a sink, and verifies it.
@@ -75,11 +75,11 @@ class Downloader:
             AsmanError: They can't be read, or not after several tries.
         """
         try:
-            async with asyncio.timeout(self._patience.total) as scope:
-                return await _Fetch(self._http, self._places, self._patience, wanted, sink, progress).run()
+            async with asyncio.timeout(self._retry_policy.total) as scope:
+                return await _Fetch(self._http, self._places, self._retry_policy, wanted, sink, progress).run()
         except TimeoutError:
             if scope.expired():
-                raise TimedOut(f"it took longer than {self._patience.total:g} seconds") from None
+                raise TimedOut(f"it took longer than {self._retry_policy.total:g} seconds") from None
             raise
 
 
@@ -98,15 +98,15 @@ class _Fetch:
         self,
         http: Http,
         places: asyncio.Semaphore,
-        patience: Patience,
+        retry_policy: RetryPolicy,
         wanted: Wanted,
         sink: Sink,
         progress: Progress | None,
     ) -> None:
         self._http = http
         self._places = places
-        self._patience = patience
-        self._persistence = Persistence(patience)
+        self._retry_policy = retry_policy
+        self._persistence = Retries(retry_policy)
         self._wanted = wanted
         self._sink = sink
         self._progress = progress
@@ -143,7 +143,7 @@ class _Fetch:
             headers["Range"] = f"bytes={self.came}-"
             if self.mark:
                 headers["If-Range"] = self.mark
-        async with self._http.get(url, headers, self._patience.stall) as response:
+        async with self._http.get(url, headers, self._retry_policy.stall) as response:
             if response.status == 416 and self.came:
                 # Others are there now, or they are fewer than came.
                 await self._restart()

@@ -7,7 +7,7 @@ from typing import Protocol
 from asman_shared.messages import BlobLink, BlobTicket
 
 
-class Desk(Protocol):
+class Locator(Protocol):
     """The hub, as far as blobs are concerned. What it raises with ``retry`` is asked again."""
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:

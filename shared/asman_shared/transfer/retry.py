@@ -19,7 +19,7 @@ class Stale(Forbidden):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """The bounds of one transfer.
 
     Attributes:
@@ -40,16 +40,16 @@ class Patience:
     most: float = 5.0
 
 
-class Persistence:
+class Retries:
     """Counts the failures of one transfer, and waits after each.
 
     Args:
-        patience: Its bounds.
+        retry_policy: Its bounds.
     """
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._backoff = Backoff(0.1, patience.most)
+    def __init__(self, retry_policy: RetryPolicy) -> None:
+        self._retry_policy = retry_policy
+        self._backoff = Backoff(0.1, retry_policy.most)
         self._failures = 0
         self._stale = 0
 
@@ -68,11 +68,11 @@ class Persistence:
             raise error
         if isinstance(error, Stale):
             self._stale += 1
-            if self._stale >= self._patience.stale:
+            if self._stale >= self._retry_policy.stale:
                 raise Forbidden(error.message)
         else:
             self._failures += 1
-            if self._patience.tries is not None and self._failures >= self._patience.tries:
+            if self._retry_policy.tries is not None and self._failures >= self._retry_policy.tries:
                 raise error
         log.info("%s; trying again", error.message)
         await asyncio.sleep(self._backoff.next())

@@ -14,8 +14,8 @@ from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, Tim
 from asman_shared.messages import BlobTicket
 
 from .http import Http
-from .locator import Desk
-from .retry import Patience, Persistence
+from .locator import Locator
+from .retry import Retries, RetryPolicy
 from .source import CHUNK, Blob, Progress, Reading
 
 _PENDING_FIRST: Final = 0.1
@@ -56,17 +56,19 @@ class Uploader:
     """Sends what is missing, several requests at a time.
 
     Args:
-        desk: Who knows what is missing.
+        locator: Who knows what is missing.
         http: Reaches the addresses.
         places: Bounds the transfers of this client or worker that go on at a time.
-        patience: Bounds for each batch of `limits.BLOBS_PER_REQUEST` blobs.
+        retry_policy: Bounds for each batch of `limits.BLOBS_PER_REQUEST` blobs.
     """
 
-    def __init__(self, desk: Desk, http: Http, places: asyncio.Semaphore, patience: Patience | None = None) -> None:
-        self._desk = desk
+    def __init__(
+        self, locator: Locator, http: Http, places: asyncio.Semaphore, retry_policy: RetryPolicy | None = None
+    ) -> None:
+        self._locator = locator
         self._http = http
         self._places = places
-        self._patience = patience or Patience()
+        self._retry_policy = retry_policy or RetryPolicy()
 
     async def send(self, blobs: Iterable[Blob], progress: Progress | None = None, there: Progress | None = None) -> int:
         """Returns once all blobs are stored and verified.
@@ -88,40 +90,40 @@ class Uploader:
         unique = list({blob.sha256: blob for blob in blobs}.values())
         sent = 0
         try:
-            async with asyncio.timeout(self._patience.total) as scope:
+            async with asyncio.timeout(self._retry_policy.total) as scope:
                 for start in range(0, len(unique), limits.BLOBS_PER_REQUEST):
                     batch = _Batch(unique[start : start + limits.BLOBS_PER_REQUEST], there or _nobody)
                     sent += await self._send(batch, progress or _nobody)
         except TimeoutError:
             if scope.expired():
-                raise TimedOut(f"uploading took longer than {self._patience.total:g} seconds") from None
+                raise TimedOut(f"uploading took longer than {self._retry_policy.total:g} seconds") from None
             raise
         return sent
 
     async def _send(self, batch: _Batch, progress: Progress) -> int:
-        persistence = Persistence(self._patience)
+        retries = Retries(self._retry_policy)
         pending = Backoff(_PENDING_FIRST, _PENDING_MOST)
         sent = 0
         waited = 0.0
         while True:
             try:
-                tickets = await self._desk.tickets([(blob.sha256, blob.size) for blob in batch.waiting.values()])
+                tickets = await self._locator.tickets([(blob.sha256, blob.size) for blob in batch.waiting.values()])
                 work = batch.read(tickets)
             except AsmanError as error:
-                await persistence.failed(error)
+                await retries.failed(error)
                 continue
             if not batch.waiting:
                 return sent
             if not work:
                 delay = pending.next()
                 waited += delay
-                if waited > self._patience.pending:
+                if waited > self._retry_policy.pending:
                     raise Unavailable(f"the store has looked at what was sent for {waited:.0f} seconds")
                 await asyncio.sleep(delay)
                 continue
             done = await self._round(work, progress)
             if done.taken:
-                persistence.moved()
+                retries.moved()
                 pending.reset()
                 waited = 0.0
             for item in done.taken:
@@ -130,7 +132,7 @@ class Uploader:
             for sha256, refusal in done.refused:
                 batch.refused(sha256, refusal.message)
             if done.error is not None:
-                await persistence.failed(done.error)
+                await retries.failed(done.error)
 
     async def _round(self, work: list[_Sending], progress: Progress) -> _Round:
         done = _Round()
@@ -160,7 +162,7 @@ class Uploader:
 
     async def _put(self, item: _Sending, progress: Progress) -> None:
         """Sends one request; what it counted is taken back when it fails."""
-        stall = self._patience.stall
+        stall = self._retry_policy.stall
         loop = asyncio.get_running_loop()
         moved = 0
         going = True
@@ -173,7 +175,7 @@ class Uploader:
                 scope.reschedule(loop.time() + stall)
 
         headers = {**item.ticket.headers, "Content-Length": str(item.size)}
-        url = self._desk.absolute(item.url)
+        url = self._locator.absolute(item.url)
         reading = Reading(item.blob, item.offset, item.size)
         try:
             async with asyncio.timeout(stall) as scope:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlLedger
-from asman_server.storage.sqlite.buffered_writer import PostingLedger, open_ledger
+from asman_server.storage.sql_writer import SqlWriter
+from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
 from tests.support.postgres import PostgresServer
 
 
@@ -38,10 +38,10 @@ async def engine(empty: AsyncEngine) -> AsyncEngine:
 
 
 @pytest.fixture
-async def ledger(engine: AsyncEngine) -> SqlLedger | PostingLedger:
-    return await open_ledger(engine)
+async def writer(engine: AsyncEngine) -> SqlWriter | BufferedWriter:
+    return await open_writer(engine)
 
 
 @pytest.fixture
-def store(engine: AsyncEngine, ledger: SqlLedger | PostingLedger) -> Store:
-    return Store(engine, ledger.posted)
+def store(engine: AsyncEngine, writer: SqlWriter | BufferedWriter) -> Store:
+    return Store(engine, writer.flushed)

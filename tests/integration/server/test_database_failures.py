@@ -19,9 +19,9 @@ from websockets.typing import Subprotocol
 import asman
 from asman_server.storage import database
 from asman_server.storage.database import make_engine, migrate
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sqlite.buffered_writer import open_ledger
+from asman_server.storage.sqlite.buffered_writer import open_writer
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State
@@ -138,39 +138,39 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     monkeypatch.setattr("asman_server.storage.group_commit.RETRY_LAST", 0.2)
     engine = make_engine(url)
     await migrate(engine)
-    ledger = await open_ledger(engine)
+    writer = await open_writer(engine)
     trouble: Trouble
     if how == "full":
-        trouble = FullDisk(engine, ledger.transactions.engine)
+        trouble = FullDisk(engine, writer.transactions.engine)
     elif how == "locked":
-        trouble = LockedFile(engine, ledger.transactions.engine, tmp_path / "hub.sqlite")
+        trouble = LockedFile(engine, writer.transactions.engine, tmp_path / "hub.sqlite")
     elif how == "close":
         trouble = ClosedDatabase(request.getfixturevalue("postgres"), url)
     else:
         trouble = NoServer(request.getfixturevalue("postgres"), how)
-    journal, followers, store = Journal(ledger), Followers(), Store(engine, ledger.posted)
-    running = asyncio.ensure_future(journal.run())
+    committer, followers, store = GroupCommitter(writer), Followers(), Store(engine, writer.flushed)
+    running = asyncio.ensure_future(committer.run())
     first, second = job(1), job(2)
-    journal.changed(followers, first, first=True)
-    assert isinstance(await Ask(journal, first).get(), JobState)
+    committer.changed(followers, first, first=True)
+    assert isinstance(await Ask(committer, first).get(), JobState)
 
     await trouble.begin()
     stored, patient = asyncio.Event(), asyncio.Event()
-    journal.lines(chunk(1, 0, ["x" * 2**20]), stored.set)
-    journal.webhook(webhook("w"))
-    journal.changed(followers, second, first=True)
-    refused = await Ask(journal, second).get()
+    committer.lines(chunk(1, 0, ["x" * 2**20]), stored.set)
+    committer.webhook(webhook("w"))
+    committer.changed(followers, second, first=True)
+    refused = await Ask(committer, second).get()
     assert isinstance(refused, Unavailable)
     assert refused.retry
-    assert journal.failing is not None
-    journal.answer("q", first, lambda _: patient.set(), None)
+    assert committer.failing is not None
+    committer.answer("q", first, lambda _: patient.set(), None)
     for made in (first, second):
         made.rev, made.state = 7, State.RUNNING
-        journal.changed(followers, made, first=False)
-    assert isinstance(await Ask(journal, first).get(), Unavailable)
+        committer.changed(followers, made, first=False)
+    assert isinstance(await Ask(committer, first).get(), Unavailable)
     for n in range(100):  # also while a try is under way
-        journal.webhook(webhook(f"w{n}"))
-        journal.lines(chunk(2, n, [str(n)]), lambda: None)
+        committer.webhook(webhook(f"w{n}"))
+        committer.lines(chunk(2, n, [str(n)]), lambda: None)
         await asyncio.sleep(0.005)
     if how in ("stop", "kill", "freeze", "close"):
         with pytest.raises(Unavailable):
@@ -182,14 +182,14 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     async with asyncio.timeout(PATIENCE):
         await patient.wait()
         await stored.wait()
-    assert journal.failing is None
-    assert isinstance(await Ask(journal, first).get(), JobState)
+    assert committer.failing is None
+    assert isinstance(await Ask(committer, first).get(), JobState)
     assert [(j.number, j.rev) for j in await store.page("q", [], None, 10)] == [(2, 7), (1, 7)]
     assert len((await store.lines("q", first.id, 0, 10))[0].text) == 2**20
     assert {w.id for w in await store.webhooks(200, [], [])} == {"w", *(f"w{n}" for n in range(100))}
     assert [head.first for head in await store.chunk_heads("q", second.id)] == list(range(100))
     assert sorted(followers.told) == [(first.id, 0), (first.id, 7), (second.id, 7)]
-    journal.close()
+    committer.close()
     await running
     await engine.dispose()
 

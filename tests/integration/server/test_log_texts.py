@@ -203,19 +203,19 @@ async def test_while_the_database_is_away_a_flood_is_held_back_and_its_worker_ke
                 async with asyncio.timeout(PATIENCE):
                     while not link._held_back:
                         await asyncio.sleep(0.01)
-                assert shell.logs.unstored.bytes <= 100_000 + 10_032
+                assert shell.logs.log_backlog.bytes <= 100_000 + 10_032
                 link.heard -= 10**6
                 link._watch()
                 assert link._closing is None, "a worker that is not read from is not silent"
                 await worker.next("ping")
-                link.outbox._writer._protocol.keepalive_timeout()  # type: ignore[attr-defined]
-                assert link.outbox._writer.open, "its answer to a ping may wait to be read"
+                link.send_buffer._writer._protocol.keepalive_timeout()  # type: ignore[attr-defined]
+                assert link.send_buffer._writer.open, "its answer to a ping may wait to be read"
                 assert len(shell.logs.open_logs[job].recent) < 20
                 await other.execute("ROLLBACK")
             async with asyncio.timeout(PATIENCE):
                 await sending
             await worker.finish(about, lines=401)
-            assert not shell.logs.unstored.bytes
+            assert not shell.logs.log_backlog.bytes
             text = (await api.get(f"/q/t/jobs/{job}/log?tail=1000", headers={"Accept": "text/plain"})).text
             assert text == "zero\n" + ("x" * 10_000 + "\n") * 400
     finally:

@@ -19,7 +19,7 @@ from asman_shared.messages import Drain, Finished, Kept, LogBatch, PhaseReport, 
 from asman_shared.states import Fault, Phase
 from asman_worker import run_worker
 from asman_worker.images.engine import close_engine, open_engine
-from asman_worker.images.usage import ImageShelf
+from asman_worker.images.usage import ImageUsage
 from scripts import base_image
 from tests.support.images import BUSYBOX
 from tests.support.own_engine import OwnEngine, own_engine
@@ -220,12 +220,12 @@ async def test_images_that_nobody_uses_go_and_those_of_others_and_of_running_job
             await finished(line, "others")
     own = json.loads((tmp_path / "images.json").read_text())
     assert len(own) == 3
-    shelf = ImageShelf(tmp_path / "images.json", most=1)
+    image_usage = ImageUsage(tmp_path / "images.json", most=1)
     held = next(iter(own))
-    shelf.hold(held)
+    image_usage.hold(held)
     docker, _ = await open_engine()
     try:
-        await shelf.trim(docker)
+        await image_usage.trim(docker)
         left = [image["Id"] for image in await docker.images.list()]
     finally:
         await close_engine(docker)

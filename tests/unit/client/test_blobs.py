@@ -13,7 +13,7 @@ from asman import blobs as blobs_module
 from asman_shared import messages as m
 from asman_shared.definition import DataRef
 from asman_shared.errors import BadDefinition, ConnectionFailed, NotFound, Unauthentic
-from asman_shared.transfer import Patience
+from asman_shared.transfer import RetryPolicy
 
 from .fake_hub import FakeHub, Visitor
 
@@ -22,7 +22,7 @@ BIG = os.urandom(3_000_000)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs_module, "PATIENCE", Patience(tries=4, most=0.001))
+    monkeypatch.setattr(blobs_module, "RETRY_POLICY", RetryPolicy(tries=4, most=0.001))
 
 
 async def finished(hub: FakeHub, queue: asman.Queue, **outputs: bytes) -> asman.Job:

@@ -13,7 +13,7 @@ from asman_server.core.worker import Worker
 from asman_server.meters import Histogram, JobMeter
 from asman_server.rest.metrics import room_for, shape_label
 from asman_server.storage.commit import Commit
-from asman_server.storage.timed_writer import TimedLedger
+from asman_server.storage.timed_writer import TimedWriter
 from asman_shared.definition import Shape
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Register, Summary, Verdict
@@ -52,17 +52,17 @@ def test_a_job_that_never_ran_has_no_run_and_one_that_lost_a_worker_waits_once()
 
 
 async def test_commits_are_timed_and_failures_counted() -> None:
-    class Ledger:
+    class CommitWriter:
         async def commit(self, commit: Commit) -> None:
             if not commit.definitions:
                 raise Unavailable("full")
 
-    ledger = TimedLedger(Ledger())
+    writer = TimedWriter(CommitWriter())
     nothing = Commit(forget=[], clear=[], definitions=[], jobs=[], results=[], chunks=[], drop_chunks=[])
-    await ledger.commit(msgspec.structs.replace(nothing, definitions=[("a", b"")]))
+    await writer.commit(msgspec.structs.replace(nothing, definitions=[("a", b"")]))
     with pytest.raises(Unavailable):
-        await ledger.commit(nothing)
-    assert (sum(ledger.seconds.counts), ledger.failures) == (1, 1)
+        await writer.commit(nothing)
+    assert (sum(writer.seconds.counts), writer.failures) == (1, 1)
 
 
 def test_room_is_what_still_fits() -> None:

@@ -30,10 +30,10 @@ from asman_shared.units import MIB
 
 from ..execution.folders import sweep
 from ..execution.interface import Interrupted, Key
-from .attempt import Attempt, Workshop
-from .disk_reserve import DiskRoom
+from .attempt import Attempt, AttemptContext
+from .disk_reserve import DiskReserve
 from .result_spool import Spool
-from .service_limits import Stint
+from .service_limits import ServiceLimits
 
 log = logging.getLogger("asman.worker.agent")
 
@@ -51,32 +51,32 @@ class Agent:
     can't be run ends as an error of its job.
 
     Args:
-        shop: What attempts use.
+        context: What attempts use.
         spool: What survives this process.
         introduction: What to say about this worker; the agent adds what it holds.
         on_ready: Called with the hub's answer to each registration.
-        stint: Counts the jobs, over all queues of this process.
+        service_limits: Counts the jobs, over all queues of this process.
     """
 
     def __init__(
         self,
-        shop: Workshop,
+        context: AttemptContext,
         spool: Spool,
         introduction: Register,
         on_ready: Callable[[Registered], None] | None = None,
-        stint: Stint | None = None,
-        room: DiskRoom | None = None,
+        service_limits: ServiceLimits | None = None,
+        disk_reserve: DiskReserve | None = None,
     ) -> None:
-        self._shop = shop
+        self._context = context
         self._spool = spool
         self._introduction = introduction
         self._on_ready = on_ready
-        self._stint = stint or Stint(asyncio.Event())
-        self._room = room or DiskRoom(shop.jobs, 0)
+        self._service_limits = service_limits or ServiceLimits(asyncio.Event())
+        self._disk_reserve = disk_reserve or DiskReserve(context.jobs, 0)
         self._short = asyncio.Event()
         self._held: dict[Key, Attempt] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._living: set[asyncio.Task[None]] = set()
+        self._active: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._connected = False
         self._interruptions: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Agent:
         """Every attempt that is not forgotten."""
         return self._held
 
-    async def run(self) -> None:
+    async def run_all(self) -> None:
         """Lives the attempts until cancelled; then stops all that run, and cleans up."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -105,7 +105,7 @@ class Agent:
     async def recover(self) -> None:
         """Takes up what an earlier process of this worker left; comes before anything else."""
         kept = self._spool.kept
-        executor = self._shop.executor
+        executor = self._context.executor
         unfinished = {key for key, entry in kept.items() if entry.outcome is None and entry.assign is not None}
         survived = await executor.sweep(unfinished)
         for key, entry in kept.items():
@@ -114,17 +114,17 @@ class Agent:
                 log.info("attempt %s/%d did not survive the restart", key[0][:12], key[1])
                 self._spool.forget(key)
                 continue
-            attempt = Attempt(self._shop, key, entry.assign, entry.started, resumed=True)
+            attempt = Attempt(self._context, key, entry.assign, entry.started, resumed=True)
             if entry.outcome is not None:
                 attempt.outcome = entry.outcome
                 attempt.durable = True
                 attempt.log.start_at(entry.outcome.lines)
                 attempt.log.restore(entry.lines)
             self._held[key] = attempt
-            self._stint.hold()
+            self._service_limits.hold()
         if executor.uses_folder:
             wanted = {attempt.folder.root.name for attempt in self._held.values() if attempt.outcome is None}
-            await asyncio.to_thread(sweep, self._shop.jobs, wanted)
+            await asyncio.to_thread(sweep, self._context.jobs, wanted)
 
     # -------------------------------------------------------------------------------------------- the connection
 
@@ -133,7 +133,7 @@ class Agent:
         made = self._introduction
         self._look_at_disk()
         made.draining = self.draining or self._short.is_set()
-        made.disk = self._room.free
+        made.disk = self._disk_reserve.free
         made.holding = [
             Held(*key, attempt.phase_now, attempt.outcome is not None) for key, attempt in self._held.items()
         ]
@@ -150,9 +150,9 @@ class Agent:
             if key in keep:
                 attempt.log.resume(keep[key])
                 if attempt.outcome is None:
-                    self._shop.outbox.put(attempt.news())
+                    self._context.send_buffer.put(attempt.news())
                 elif attempt.durable:
-                    self._shop.outbox.put(Finished(*key, attempt.outcome))
+                    self._context.send_buffer.put(Finished(*key, attempt.outcome))
             elif not attempt.aborted:
                 self._abort(key, "the hub did not say to keep it")
         self._changed.set()
@@ -185,27 +185,27 @@ class Agent:
             return
         if short := self._look_at_disk():
             log.warning("%s; attempt %s/%d goes to others", short, key[0][:12], key[1])
-        elif self._stint.take():
-            self._take(key, assign)
+        elif self._service_limits.take():
+            self._admit(key, assign)
             return
         else:
             self.draining = True
         # It crossed the word that no more are taken; said before it is given back, so that it does not return.
-        self._shop.outbox.put(Drain())
-        self._shop.outbox.put(Released(*key))
+        self._context.send_buffer.put(Drain())
+        self._context.send_buffer.put(Released(*key))
 
-    def _take(self, key: Key, assign: Assign) -> None:
-        attempt = Attempt(self._shop, key, assign, time.time_ns() // 1_000_000, log_limit=self._log_limit)
+    def _admit(self, key: Key, assign: Assign) -> None:
+        attempt = Attempt(self._context, key, assign, time.time_ns() // 1_000_000, log_limit=self._log_limit)
         self._held[key] = attempt
         attempt.log.resume(assign.log_next)
         attempt.phase(Phase.STAGING)
-        if self._shop.executor.resumes:
+        if self._context.executor.resumes:
             self._spool.began(assign, attempt.started)
         self._begin(attempt)
 
     def _look_at_disk(self) -> str:
         """Why the disk allows nothing new; empty when it does."""
-        short = self._room.short()
+        short = self._disk_reserve.short()
         if short:
             self._short.set()
         else:
@@ -215,22 +215,22 @@ class Agent:
     async def short_of_disk(self) -> None:
         """Waits until the hub was told that nothing new is taken, and then until it may be told otherwise."""
         await self._short.wait()
-        await self._room.enough()
+        await self._disk_reserve.enough()
 
     def _begin(self, attempt: Attempt) -> None:
         if self._tasks is not None:
-            attempt.task = self._tasks.create_task(self._live(attempt), name=f"attempt {attempt.label}")
-            self._living.add(attempt.task)
-            attempt.task.add_done_callback(self._lived)
+            attempt.task = self._tasks.create_task(self._run(attempt), name=f"attempt {attempt.label}")
+            self._active.add(attempt.task)
+            attempt.task.add_done_callback(self._task_done)
 
-    def _lived(self, task: asyncio.Task[None]) -> None:
-        self._living.discard(task)
-        if not self._living:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._active.discard(task)
+        if not self._active:
             self._changed.set()
 
-    async def _live(self, attempt: Attempt) -> None:
+    async def _run(self, attempt: Attempt) -> None:
         try:
-            attempt.outcome = await attempt.live()
+            attempt.outcome = await attempt.run()
         except asyncio.CancelledError:
             attempt.aborted = True
         except Interrupted as error:
@@ -239,7 +239,7 @@ class Agent:
                 await self._until_durable(attempt)
         else:
             self._keep(attempt)
-            if not self._shop.executor.uses_folder:
+            if not self._context.executor.uses_folder:
                 return
             await self._until_durable(attempt)
         await attempt.clear()
@@ -286,13 +286,13 @@ class Agent:
         if attempt.on_disk is not None:
             attempt.on_disk.set()
         if attempt.outcome is not None and not attempt.aborted:
-            self._shop.outbox.put(Finished(*attempt.key, attempt.outcome))
+            self._context.send_buffer.put(Finished(*attempt.key, attempt.outcome))
         self._changed.set()
 
     def _abort(self, key: Key, why: str) -> None:
         attempt = self._held.get(key)
         if attempt is None:
-            self._shop.outbox.put(Released(*key))
+            self._context.send_buffer.put(Released(*key))
             return
         if attempt.aborted:
             return
@@ -307,15 +307,15 @@ class Agent:
     def _release(self, attempt: Attempt) -> None:
         """Nothing of the attempt is left here."""
         self._forget(attempt.key)
-        self._shop.outbox.put(Released(*attempt.key))
+        self._context.send_buffer.put(Released(*attempt.key))
 
     def _forget(self, key: Key) -> None:
         attempt = self._held.pop(key, None)
         if attempt is None:
             return
-        self._stint.let_go()
+        self._service_limits.let_go()
         attempt.log.close()
-        self._shop.outbox.drop(key)
+        self._context.send_buffer.drop(key)
         self._spool.forget(key)
         self._changed.set()
 
@@ -328,9 +328,9 @@ class Agent:
         disk for the next process.
         """
         self.draining = True
-        self._shop.outbox.put(Drain())
+        self._context.send_buffer.put(Drain())
         log.info("draining: %d attempts to finish", len(self._held))
-        while self._living or any(not attempt.durable for attempt in self._held.values()):
+        while self._active or any(not attempt.durable for attempt in self._held.values()):
             await self._change()
         try:
             async with asyncio.timeout(acknowledge):
@@ -353,8 +353,8 @@ class Agent:
                 stopped += 1
         if stopped:
             log.warning("stopping %d attempts; the hub gives them to others", stopped)
-        if self._living:
-            await asyncio.wait(self._living)
+        if self._active:
+            await asyncio.wait(self._active)
 
 
 def _bounded(outcome: Outcome) -> Outcome:

@@ -19,8 +19,8 @@ from asman_shared.units import format_duration
 
 from ..config import WorkerConfig
 from ..execution.folders import JobFolder
-from ..execution.interface import AttemptSpec, Ended, Executor, FetchBlob, Interrupted, Key
-from ..hub_link.send_buffer import Outbox
+from ..execution.interface import AttemptSpec, Ended, FetchBlob, Interrupted, JobExecutor, Key
+from ..hub_link.send_buffer import SendBuffer
 from .capacity import Capacity, Share
 from .log import AttemptLog
 from .outputs import Collector
@@ -42,13 +42,13 @@ _DOING: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class AttemptContext:
     """What every attempt of a worker uses.
 
     Attributes:
         config: The operator's choices.
         executor: What runs jobs.
-        outbox: Where news goes.
+        send_buffer: Where news goes.
         stager: Brings inputs.
         collector: Takes outputs away.
         jobs: The folder of all job folders.
@@ -59,8 +59,8 @@ class Workshop:
     """
 
     config: WorkerConfig
-    executor: Executor
-    outbox: Outbox
+    executor: JobExecutor
+    send_buffer: SendBuffer
     stager: Stager
     collector: Collector
     jobs: Path
@@ -85,12 +85,12 @@ class Attempt:
 
     __slots__ = (
         "_began",
+        "_context",
         "_folder",
         "_phase_began",
         "_phases",
         "_scope",
         "_share",
-        "_shop",
         "aborted",
         "assign",
         "durable",
@@ -108,7 +108,7 @@ class Attempt:
 
     def __init__(
         self,
-        shop: Workshop,
+        context: AttemptContext,
         key: Key,
         assign: Assign | None,
         started: int,
@@ -127,7 +127,7 @@ class Attempt:
         self.aborted = False
         self.task: asyncio.Task[None] | None = None
         self.image_digest = self.origin = ""
-        self._shop = shop
+        self._context = context
         self._scope: asyncio.Timeout | None = None
         self._share: Share | None = None
         self._folder: JobFolder | None = None
@@ -135,8 +135,8 @@ class Attempt:
         self._began = self._phase_began = time.monotonic()
         self.log = AttemptLog(
             assign.log_next if assign else 0,
-            lambda: shop.outbox.put_lines(key, self.log),
-            most=_LOGS_SENT * log_limit if shop.config.max_log is None else shop.config.max_log,
+            lambda: context.send_buffer.put_lines(key, self.log),
+            most=_LOGS_SENT * log_limit if context.config.max_log is None else context.config.max_log,
         )
 
     # ---------------------------------------------------------------------------------- what it tells (Reporter)
@@ -147,7 +147,7 @@ class Attempt:
             self._close_phase()
             self.phase_now = self.log.phase = phase
             self._limit_phase()
-        self._shop.outbox.put(PhaseReport(*self.key, phase, done, total, unit))
+        self._context.send_buffer.put(PhaseReport(*self.key, phase, done, total, unit))
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         """Bytes of stdout or stderr."""
@@ -197,10 +197,10 @@ class Attempt:
     def folder(self) -> JobFolder:
         """Its files."""
         if self._folder is None:
-            self._folder = JobFolder.of(self._shop.jobs, *self.key)
+            self._folder = JobFolder.of(self._context.jobs, *self.key)
         return self._folder
 
-    async def live(self) -> Outcome:
+    async def run(self) -> Outcome:
         """Runs it to its end; whatever goes wrong becomes an outcome.
 
         Cancelling it stops what runs; removing what is left is `clear`'s.
@@ -209,7 +209,7 @@ class Attempt:
             Interrupted: It is as if it had not been run: the hub may give it to anyone.
         """
         try:
-            outcome = await self._within_limits()
+            outcome = await self._run_with_deadlines()
         except ExecutionError as error:
             outcome = Outcome("error", message=error.message, fault=Fault(error.fault))
         except AsmanError as error:
@@ -236,17 +236,17 @@ class Attempt:
         outcome.lines = self.log.next
         outcome.duration = round((time.monotonic() - self._began) * 1000)
         outcome.result.phases = self._phases
-        outcome.result.worker = self._shop.config.name
+        outcome.result.worker = self._context.config.name
         outcome.result.image_digest = self.image_digest
         outcome.result.origin = self.origin
         return outcome
 
-    async def _within_limits(self) -> Outcome:
+    async def _run_with_deadlines(self) -> Outcome:
         """Lives it under one clock, which each phase sets to its own limit."""
         try:
             async with asyncio.timeout(None) as self._scope:
                 self._limit_phase()
-                return await self._live()
+                return await self._run_phases()
         except TimeoutError:
             if self._scope is None or not self._scope.expired():
                 raise
@@ -264,7 +264,7 @@ class Attempt:
     @property
     def _limits(self) -> Mapping[Phase, int]:
         """Milliseconds for each phase: the least of the job's and the worker's, 0 for any."""
-        config, assign = self._shop.config, self.assign
+        config, assign = self._context.config, self.assign
         own = {
             Phase.STAGING: config.staging_limit,
             Phase.PULLING: config.pull_limit,
@@ -275,35 +275,35 @@ class Attempt:
         asked = assign.phase_limits if assign else {}
         return {phase: _least(limit, asked.get(phase, 0)) for phase, limit in own.items()}
 
-    async def _live(self) -> Outcome:
-        shop, assign = self._shop, self.assign
+    async def _run_phases(self) -> Outcome:
+        context, assign = self._context, self.assign
         if assign is None:
             raise ExecutionError("the worker lost what the job was", fault="worker")
         definition = assign.definition
         shape = check(definition)
-        shop.executor.check(definition)
+        context.executor.check(definition)
         if self.resumed:
-            self._share = shop.capacity.retake(shape, _noted_gpus(self.folder))
+            self._share = context.capacity.retake(shape, _noted_gpus(self.folder))
         else:
-            self._share = await shop.capacity.take(shape)
+            self._share = await context.capacity.take(shape)
         spec = AttemptSpec(
             job=assign.job,
             attempt=assign.attempt,
             definition=definition,
             shape=shape,
-            folder=self.folder if shop.executor.uses_folder else JobFolder(shop.jobs),
-            cache=shop.cache,
+            folder=self.folder if context.executor.uses_folder else JobFolder(context.jobs),
+            cache=context.cache,
             time_limit=self._limits[Phase.RUNNING],
-            url=f"{shop.url}/j/{assign.job}",
+            url=f"{context.url}/j/{assign.job}",
             gpus=self._share.gpus,
-            fetch=shop.fetch,
+            fetch=context.fetch,
         )
         if self.resumed:
-            ended = await shop.executor.resume(spec, self)
+            ended = await context.executor.resume(spec, self)
         else:
-            if shop.executor.uses_folder:
+            if context.executor.uses_folder:
                 await self._prepare(spec)
-            ended = await shop.executor.run(spec, self)
+            ended = await context.executor.run(spec, self)
         self.log.close_streams()
         self.image_digest, self.origin = ended.image_digest, ended.origin
         self._give_back()
@@ -311,18 +311,18 @@ class Attempt:
 
     async def _prepare(self, spec: AttemptSpec) -> None:
         """Brings what the run needs."""
-        spec.mounts.update(await self._shop.stager.stage(spec, self))
+        spec.mounts.update(await self._context.stager.stage(spec, self))
         if spec.gpus:
             (spec.folder.root / _GPUS).write_text("\n".join(spec.gpus))
-        await self._shop.executor.prepare(spec, self)
+        await self._context.executor.prepare(spec, self)
         self.log.close_streams()
 
     async def _collect(self, ended: Ended) -> Outcome:
         """Takes the outputs away, however the run ended."""
         result = Result()
-        if self._shop.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
+        if self._context.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
             self.phase(Phase.UPLOADING)
-            result = await self._shop.collector.collect(self.folder.outputs, self, self._kept)
+            result = await self._context.collector.collect(self.folder.outputs, self, self._kept)
         return Outcome(ended.kind, ended.exit_code, ended.message, result=result)
 
     @property
@@ -334,11 +334,11 @@ class Attempt:
         """What it used of the machine is free for others."""
         if self._share is not None:
             share, self._share = self._share, None
-            self._shop.capacity.give_back(share)
+            self._context.capacity.give_back(share)
 
     async def clear(self) -> None:
         """Removes what it left on this machine; what can't be removed is logged."""
-        executor = self._shop.executor
+        executor = self._context.executor
         try:
             await executor.remove(self.key)
             if executor.uses_folder:

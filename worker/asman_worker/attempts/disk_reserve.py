@@ -14,7 +14,7 @@ _LOOK_SECONDS: Final = 5.0
 _AMPLY: Final = 1.25
 
 
-class DiskRoom:
+class DiskReserve:
     """The disk that a folder is on.
 
     Args:

@@ -24,7 +24,7 @@ from asman_shared.transfer import Blob
 from asman_shared.transfer.source import CHUNK, FileState, file_state
 from asman_shared.units import format_size
 
-from ..execution.throttled_progress import PhaseListener, Told
+from ..execution.throttled_progress import PhaseListener, ThrottledProgress
 from ..files.blobs import Blobs
 
 _DEPTH: Final = 64
@@ -89,7 +89,7 @@ class Collector:
             )
             for name, output in found.files.items()
         ]
-        told = Told(report, Phase.UPLOADING, sum({blob.sha256: blob.size for blob in files}.values()))
+        told = ThrottledProgress(report, Phase.UPLOADING, sum({blob.sha256: blob.size for blob in files}.values()))
         try:
             await self._blobs.send(files, told.moved, told.moved)
         except ExecutionError:

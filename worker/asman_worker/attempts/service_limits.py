@@ -8,7 +8,7 @@ import logging
 log = logging.getLogger("asman.worker.stint")
 
 
-class Stint:
+class ServiceLimits:
     """Counts the jobs of all queues of a worker.
 
     Args:

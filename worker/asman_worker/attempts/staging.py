@@ -23,7 +23,7 @@ from asman_shared.transfer import Progress
 from ..execution.environment import INPUTS
 from ..execution.folders import JobFolder, resolve
 from ..execution.interface import AttemptSpec
-from ..execution.throttled_progress import PhaseListener, Told
+from ..execution.throttled_progress import PhaseListener, ThrottledProgress
 from ..files.blobs import Blobs
 
 _INLINE: Final = (None, "utf8", "json", "base64")
@@ -103,7 +103,7 @@ class Stager:
         except AsmanError as error:
             label = next((item.label for item in wanted if item.ref.value in error.message), "an input")
             raise ExecutionError(f"{label} can't be read: {error.message}", fault=_fault(error, True)) from error
-        told = Told(report, Phase.STAGING, sum(links[key].size for key in keys)) if report else None
+        told = ThrottledProgress(report, Phase.STAGING, sum(links[key].size for key in keys)) if report else None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for item in wanted:

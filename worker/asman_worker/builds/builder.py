@@ -39,7 +39,7 @@ from .archives import Bounds
 from .context import Context, Part, Wanted, pack
 from .dockerfile import bases
 from .git_source import Repositories
-from .secrets import HeldSecrets, Masker, split_args
+from .secrets import BuildSecrets, Masker, split_args
 from .source import ArchiveSource, BlobSource, GitSource, Source, parse_source
 
 LABEL_BUILD: Final = "asman.build"
@@ -132,7 +132,7 @@ class Builder:
         rules: ImageRules,
         guard: AddressGuard,
         repositories: Repositories,
-        secrets: HeldSecrets,
+        secrets: BuildSecrets,
         made: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._docker = docker
@@ -269,7 +269,7 @@ class Builder:
 
     async def _bring_bases(self, plan: _Plan, context: Context, audience: Audience) -> None:
         """Gets the images that the Dockerfile names, by the same rules and with the same progress as any other."""
-        told = _Chorus(audience)
+        told = _AudienceReport(audience)
         for base in bases(context.text, plan.args):
             if not base.image:
                 if self._rules.strict:
@@ -340,7 +340,7 @@ def _by_job(said: str) -> bool:
     return any(word in lower for word in _ABOUT_THE_JOB)
 
 
-class _Chorus:
+class _AudienceReport:
     """Everyone who waits for a build, as one who is told about the pull of its base."""
 
     def __init__(self, audience: Audience) -> None:

@@ -22,7 +22,7 @@ _SHORTEST: Final = 4
 _MASK: Final = "***"
 
 
-class HeldSecrets:
+class BuildSecrets:
     """The secrets of one worker.
 
     Args:

@@ -32,7 +32,7 @@ from .config import (
 )
 from .log import EngineLog
 from .run import ContainerRun, End
-from .shared_engine import EngineRoom
+from .shared_engine import SharedEngine
 
 log = logging.getLogger("asman.worker.docker")
 
@@ -53,7 +53,7 @@ class DockerExecutor:
     """Containers, one per attempt, of one queue.
 
     Args:
-        room: The engine.
+        engine: The engine.
         incarnation: Marks the containers as this queue's and this worker's own.
     """
 
@@ -61,8 +61,8 @@ class DockerExecutor:
     uses_folder = True
     resumes = True
 
-    def __init__(self, room: EngineRoom, incarnation: str) -> None:
-        self._room = room
+    def __init__(self, engine: SharedEngine, incarnation: str) -> None:
+        self._engine = engine
         self._incarnation = incarnation
         self._chosen: dict[Key, _Chosen] = {}
 
@@ -72,11 +72,11 @@ class DockerExecutor:
         Raises:
             Unavailable: No engine answers.
         """
-        return await self._room.open()
+        return await self._engine.open()
 
     async def close(self) -> None:
         """Lets go of the engine; containers run on."""
-        await self._room.close()
+        await self._engine.close()
 
     def check(self, definition: Definition) -> None:
         """Refuses jobs without an image.
@@ -97,7 +97,7 @@ class DockerExecutor:
             try:
                 return await self._prepare(spec, report)
             except ExecutionError as error:
-                if not await self._room.back(error):
+                if not await self._engine.wait_until_back(error):
                     raise
         return await self._prepare(spec, report)
 
@@ -106,14 +106,14 @@ class DockerExecutor:
         build = definition.build
         with explained("get the image"):
             if build is not None and is_build(definition):
-                await self._room.hold_walls()
-                made = await self._room.builder.ensure(
-                    build, spec.fetch or _no_blobs, report, self._room.build_limits()
+                await self._engine.ensure_network_rules()
+                made = await self._engine.builder.ensure(
+                    build, spec.fetch or _no_blobs, report, self._engine.build_limits()
                 )
                 self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin))
                 return
             platform = (build.platform or "") if build is not None else ""
-            image = await self._room.images.ensure(image_of(definition), report, platform=platform)
+            image = await self._engine.images.ensure(image_of(definition), report, platform=platform)
             self._choose(spec.key, _Chosen(image.id, image.digest))
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
@@ -126,7 +126,7 @@ class DockerExecutor:
         async with self._removed_on_failure(spec.key):
             container, lines = await self._begin(spec, report)
             report.phase(Phase.RUNNING)
-            return self._judge(spec, await self._run(container, lines, spec).to_its_end(None))
+            return self._to_result(spec, await self._run(container, lines, spec).to_its_end(None))
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Follows the container that an earlier process left.
@@ -138,29 +138,29 @@ class DockerExecutor:
         async with self._removed_on_failure(spec.key):
             with explained("find the container of before the restart"):
                 name = container_name(self._incarnation, spec.key)
-                container = await self._room.docker.containers.get(name)
+                container = await self._engine.docker.containers.get(name)
                 found = await container.show()
             state = found["State"]
             self._choose(spec.key, await self._image_of(found))
-            lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
+            lines = EngineLog(self._engine.docker, container.id, report, spec.folder.root / "checkpoint")
             lines.load()
             if state["Status"] == "created":
                 await self._start(container)
                 state = {}
             report.phase(Phase.RUNNING)
-            return self._judge(spec, await self._run(container, lines, spec).to_its_end(state.get("StartedAt")))
+            return self._to_result(spec, await self._run(container, lines, spec).to_its_end(state.get("StartedAt")))
 
     async def remove(self, key: Key) -> None:
         """Kills and removes the attempt's container; quiet when there is none."""
         await self._delete(container_name(self._incarnation, key))
         if (chosen := self._chosen.pop(key, None)) is not None:
-            self._room.shelf.let_go(chosen.image)
+            self._engine.image_usage.let_go(chosen.image)
 
     async def sweep(self, known: set[Key]) -> set[Key]:
         """Removes this worker's own containers but those in ``known``; returns which of them are there."""
         found: set[Key] = set()
         label = f"{LABEL_WORKER}={self._incarnation}"
-        containers = await self._room.docker.containers.list(all=True, filters=f'{{"label": ["{label}"]}}')
+        containers = await self._engine.docker.containers.list(all=True, filters=f'{{"label": ["{label}"]}}')
         for container in containers:
             labels: dict[str, str] = container["Labels"]
             number = labels.get(LABEL_ATTEMPT, "")
@@ -177,18 +177,18 @@ class DockerExecutor:
     def _choose(self, key: Key, chosen: _Chosen) -> None:
         """Fixes the image of an attempt, and keeps it from being cleaned up until the attempt is removed."""
         if (before := self._chosen.get(key)) is not None:
-            self._room.shelf.let_go(before.image)
+            self._engine.image_usage.let_go(before.image)
         self._chosen[key] = chosen
-        self._room.shelf.hold(chosen.image)
+        self._engine.image_usage.hold(chosen.image)
 
     @property
     def _confines(self) -> Confines:
-        return self._room.confines(self._incarnation)
+        return self._engine.confines(self._incarnation)
 
     def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec) -> ContainerRun:
-        choices = self._room.choices
+        choices = self._engine.choices
         return ContainerRun(
-            self._room,
+            self._engine,
             container,
             lines,
             time_limit=spec.time_limit,
@@ -201,7 +201,7 @@ class DockerExecutor:
         """What a container of an earlier process runs, as far as the engine still knows."""
         image = str(found.get("Image", ""))
         try:
-            about = await self._room.docker.images.inspect(image)
+            about = await self._engine.docker.images.inspect(image)
         except LOST:
             return _Chosen(image, image)
         digests = about.get("RepoDigests") or []
@@ -211,21 +211,21 @@ class DockerExecutor:
         """A started container; begun again when the engine went away meanwhile."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                async with _meanwhile(self._room.hold_walls()):
+                async with _meanwhile(self._engine.ensure_network_rules()):
                     container = await self._create(spec)
-                lines = EngineLog(self._room.docker, container.id, report, spec.folder.root / "checkpoint")
+                lines = EngineLog(self._engine.docker, container.id, report, spec.folder.root / "checkpoint")
                 lines.begin()
                 await self._start(container)
                 return container, lines
             except ExecutionError as error:
-                if not tries_left or not await self._room.back(error):
+                if not tries_left or not await self._engine.wait_until_back(error):
                     raise
         raise AssertionError("the last try returns or raises")
 
     async def _create(self, spec: AttemptSpec) -> DockerContainer:
         config = container_config(spec, self._chosen[spec.key].image, self._confines)
         name = container_name(self._incarnation, spec.key)
-        create = self._room.docker.containers.create
+        create = self._engine.docker.containers.create
         with explained("create the container"):
             try:
                 return await to_its_end(create(config, name=name))
@@ -244,7 +244,7 @@ class DockerExecutor:
         except (aiohttp.ClientError, OSError) as error:
             raise ExecutionError(f"the engine went away at the start: {error}", fault="worker") from error
 
-    def _judge(self, spec: AttemptSpec, end: End) -> Ended:
+    def _to_result(self, spec: AttemptSpec, end: End) -> Ended:
         """What an end means for the job."""
         chosen = self._chosen.get(spec.key, _Chosen("", ""))
         code = end.exit_code
@@ -255,7 +255,7 @@ class DockerExecutor:
         if end.interrupted:
             raise Interrupted("the container engine was stopped while the job ran")
         if end.outgrown:
-            most = format_size(self._room.choices.disk)
+            most = format_size(self._engine.choices.disk)
             raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and may write {most} (--disk)")
         if end.timed_out:
             return ended("timed_out", end.timed_out)
@@ -284,7 +284,7 @@ class DockerExecutor:
         for wait in _DELETE_PAUSES:
             await asyncio.sleep(wait)
             try:
-                await self._room.docker.containers.container(container).delete(force=True, v=True)
+                await self._engine.docker.containers.container(container).delete(force=True, v=True)
             except DockerError as error:
                 if error.status == 404:
                     return

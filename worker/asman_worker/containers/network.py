@@ -38,7 +38,7 @@ _CLAIM_PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class NetworkRules:
     """What keeps containers in.
 
     Attributes:
@@ -66,14 +66,14 @@ class OwnNetwork:
         self._docker = docker
         self._owner = owner
         self._bridge = bridge_of(owner)
-        self.walls = Walls(network_name(owner), self._bridge, False)
+        self.network_rules = NetworkRules(network_name(owner), self._bridge, False)
         self._filter: PacketFilter | None = None
         self._standing: list[str] = []
         self._looking = asyncio.Lock()
         self._looked = 0
         self._claim: BridgeClaim | None = None
 
-    async def open(self) -> Walls:
+    async def open(self) -> NetworkRules:
         """Makes the network, or finds it from before, and closes it as far as the worker may.
 
         Raises:
@@ -102,8 +102,8 @@ class OwnNetwork:
                 "other; --network none closes everything",
                 why,
             )
-        self.walls = Walls(self.walls.network, self._bridge, not why, why)
-        return self.walls
+        self.network_rules = NetworkRules(self.network_rules.network, self._bridge, not why, why)
+        return self.network_rules
 
     async def hold(self) -> None:
         """Looks whether network and walls stand as they did, and sets them up again where not.
@@ -126,11 +126,11 @@ class OwnNetwork:
             self._looked += 1
 
     async def _look(self) -> None:
-        if self._filter is None or not self.walls.closed:
+        if self._filter is None or not self.network_rules.closed:
             # The bridge can't be seen from here, so the engine is asked.
             return await self._ensure()
         if not _exists(self._bridge):
-            log.warning("someone removed the network %s; it is made again", self.walls.network)
+            log.warning("someone removed the network %s; it is made again", self.network_rules.network)
             await self._ensure()
         if await self._filter.standing(self._bridge) != self._standing:
             log.warning("someone changed the packet filter; the rules around containers are set again")
@@ -147,17 +147,17 @@ class OwnNetwork:
     async def close(self) -> None:
         """Removes the network and its rules, unless containers are still on it."""
         try:
-            await _remove(self._docker, self.walls.network)
+            await _remove(self._docker, self.network_rules.network)
             if self._filter is not None:
                 await self._filter.take_down(self._bridge)
         except (DockerError, Refused) as error:
-            log.debug("the network %s stays: %s", self.walls.network, error)
+            log.debug("the network %s stays: %s", self.network_rules.network, error)
         finally:
             if self._claim is not None:
                 self._claim.close()
 
     async def _ensure(self) -> None:
-        name = self.walls.network
+        name = self.network_rules.network
         found = await self._docker.networks.list(filters={"name": [name]})
         if any(network["Name"] == name for network in found):
             return

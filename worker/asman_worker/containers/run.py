@@ -19,7 +19,7 @@ from asman_shared.units import format_duration
 from ..images.engine import LOST
 from .disk_watch import outgrown
 from .log import EngineLog
-from .shared_engine import AWAY_SECONDS, EngineRoom
+from .shared_engine import AWAY_SECONDS, SharedEngine
 
 log = logging.getLogger("asman.worker.run")
 
@@ -52,7 +52,7 @@ class ContainerRun:
     """Follows a started container.
 
     Args:
-        room: The engine.
+        engine: The engine.
         container: The container.
         lines: Reads its log.
         time_limit: Milliseconds it may run, 0 for any.
@@ -63,7 +63,7 @@ class ContainerRun:
 
     def __init__(
         self,
-        room: EngineRoom,
+        engine: SharedEngine,
         container: DockerContainer,
         lines: EngineLog,
         *,
@@ -72,7 +72,7 @@ class ContainerRun:
         outputs: Path,
         disk: int,
     ) -> None:
-        self._room = room
+        self._engine = engine
         self._container = container
         self._lines = lines
         self._limit = time_limit
@@ -97,7 +97,7 @@ class ContainerRun:
             try:
                 await self._within_limits(started, end)
                 # An engine that is being stopped stops its containers first, and says only that they have ended.
-                if not (end.timed_out or end.outgrown) and not await self._room.accepts():
+                if not (end.timed_out or end.outgrown) and not await self._engine.accepts():
                     self._away = True
             finally:
                 ended.set()
@@ -105,7 +105,7 @@ class ContainerRun:
         end.exit_code = int(state["ExitCode"])
         end.out_of_memory = bool(state.get("OOMKilled"))
         end.error = str(state.get("Error") or "")
-        end.interrupted = self._away and not end.timed_out and not self._room.info.get("LiveRestoreEnabled")
+        end.interrupted = self._away and not end.timed_out and not self._engine.info.get("LiveRestoreEnabled")
         return end
 
     async def _within_limits(self, started: str | None, end: End) -> None:
@@ -114,7 +114,9 @@ class ContainerRun:
         left = max(0.001, limit - _age(started)) if limit else None
         waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._ended(), name="container")]
         if self._disk:
-            watch: Coroutine[Any, Any, int] = outgrown(self._room.docker, self._container.id, self._outputs, self._disk)
+            watch: Coroutine[Any, Any, int] = outgrown(
+                self._engine.docker, self._container.id, self._outputs, self._disk
+            )
             waiting.append(asyncio.create_task(watch, name="disk"))
         try:
             done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)

@@ -17,15 +17,15 @@ from asman_shared.units import GIB
 
 from ..builds.builder import Builder, BuildLimits
 from ..builds.git_source import Repositories
-from ..builds.secrets import HeldSecrets
+from ..builds.secrets import BuildSecrets
 from ..files.address_guard import AddressGuard
 from ..images.credentials import Credentials
 from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
 from ..images.images import Images, PullPolicy
 from ..images.rules import ImageRules
-from ..images.usage import ImageShelf
+from ..images.usage import ImageUsage
 from .config import NO_NETWORK, Confines
-from .network import OwnNetwork, Walls, remove_leftovers
+from .network import NetworkRules, OwnNetwork, remove_leftovers
 
 log = logging.getLogger("asman.worker.engine")
 
@@ -72,24 +72,24 @@ class EngineChoices:
     context: int = 2 * GIB
 
 
-class EngineRoom:
+class SharedEngine:
     """An engine, open or not.
 
     Args:
         choices: The operator's.
         owner: Names this worker process's own images and network.
         folder: For files while they are built from.
-        shelf: Remembers the images that come and how long nobody used them.
+        image_usage: Remembers the images that come and how long nobody used them.
     """
 
-    def __init__(self, choices: EngineChoices, owner: str, folder: Path, shelf: ImageShelf) -> None:
+    def __init__(self, choices: EngineChoices, owner: str, folder: Path, image_usage: ImageUsage) -> None:
         self.choices = choices
         self.platform = ""
         self.info: dict[str, Any] = {}
         self._ulimits: tuple[tuple[str, int], ...] = ()
         self._owner = owner
         self._folder = folder
-        self.shelf = shelf
+        self.image_usage = image_usage
         self._docker: Docker | None = None
         self._images: Images | None = None
         self._builder: Builder | None = None
@@ -131,7 +131,7 @@ class EngineRoom:
             await close_engine(docker)
             raise
         self._images = Images(
-            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.shelf.own
+            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.image_usage.own
         )
         guard = AddressGuard(choices.allow_hosts, secure=True)
         self._builder = Builder(
@@ -142,8 +142,8 @@ class EngineRoom:
             rules=choices.rules,
             guard=guard,
             repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
-            secrets=HeldSecrets(choices.secrets),
-            made=self.shelf.own,
+            secrets=BuildSecrets(choices.secrets),
+            made=self.image_usage.own,
         )
         self._docker = docker
 
@@ -160,11 +160,11 @@ class EngineRoom:
                 await close_engine(docker)
 
     @property
-    def walls(self) -> Walls | None:
+    def network_rules(self) -> NetworkRules | None:
         """What keeps containers in, on a network of our own."""
-        return self._own.walls if self._own is not None else None
+        return self._own.network_rules if self._own is not None else None
 
-    async def hold_walls(self) -> None:
+    async def ensure_network_rules(self) -> None:
         """Sees to it that the walls stand; comes before each start of a container, and now and then.
 
         Raises:
@@ -199,7 +199,7 @@ class EngineRoom:
     @property
     def network(self) -> str:
         """The network of containers, by name."""
-        return self.walls.network if self.walls is not None else self.choices.network
+        return self.network_rules.network if self.network_rules is not None else self.choices.network
 
     def confines(self, incarnation: str) -> Confines:
         """What holds for the containers of one queue."""
@@ -217,7 +217,7 @@ class EngineRoom:
         confines = self.choices.confines
         return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
 
-    async def back(self, error: ExecutionError) -> bool:
+    async def wait_until_back(self, error: ExecutionError) -> bool:
         """Waits until an engine that was away is there again.
 
         Args:

@@ -124,7 +124,7 @@ class Reporter(Protocol):
         ...
 
 
-class Executor(Protocol):
+class JobExecutor(Protocol):
     """Runs attempts. All methods may be called at once for different attempts.
 
     Attributes:

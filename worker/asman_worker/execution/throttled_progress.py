@@ -18,7 +18,7 @@ class PhaseListener(Protocol):
         ...
 
 
-class Told:
+class ThrottledProgress:
     """Counts bytes, and reports at most twice a second.
 
     Args:

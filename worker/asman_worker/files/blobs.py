@@ -10,9 +10,9 @@ from typing import Final, Protocol, TypeVar
 from asman_shared import limits
 from asman_shared.errors import AsmanError, ExecutionError, NotFound
 from asman_shared.messages import BlobLink, BlobLinks, BlobTicket, BlobTickets
-from asman_shared.transfer import Blob, Downloader, Http, Patience, Progress, Uploader, Wanted
+from asman_shared.transfer import Blob, Downloader, Http, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
-from asman_shared.transfer.retry import Persistence
+from asman_shared.transfer.retry import Retries
 from asman_shared.transfer.sink import FileSink
 
 from ..hub_link.target import QueueTarget
@@ -20,13 +20,13 @@ from .address_guard import NEVER, AddressGuard
 
 Place = TypeVar("Place", BlobLink, BlobTicket)
 
-READING: Final = Patience(most=10.0)
+READING: Final = RetryPolicy(most=10.0)
 """For what is brought: it may never come, and the job waits for it."""
-SENDING: Final = Patience(tries=None, most=10.0)
+SENDING: Final = RetryPolicy(tries=None, most=10.0)
 """For results: they wait for a slow or absent hub until the limit of the phase."""
 
 
-class BlobDesk(Protocol):
+class BlobConnection(Protocol):
     """Who knows where blobs are: the connection."""
 
     async def registered(self) -> None:
@@ -42,23 +42,23 @@ class BlobDesk(Protocol):
         ...
 
 
-class _Desk:
+class _HubLocator:
     """Asks over the worker's connection, once there is one: time while the hub is away is no failure of a transfer."""
 
-    def __init__(self, desk: BlobDesk, target: QueueTarget, guard: AddressGuard) -> None:
-        self._desk = desk
+    def __init__(self, locator: BlobConnection, target: QueueTarget, guard: AddressGuard) -> None:
+        self._locator = locator
         self._target = target
         self._guard = guard
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
         """What is missing."""
-        await self._desk.registered()
-        return self._trusting((await self._desk.put_blobs(blobs)).tickets)
+        await self._locator.registered()
+        return self._trusting((await self._locator.put_blobs(blobs)).tickets)
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
         """Where blobs can be read."""
-        await self._desk.registered()
-        return self._trusting((await self._desk.get_blobs(keys)).links)
+        await self._locator.registered()
+        return self._trusting((await self._locator.get_blobs(keys)).links)
 
     def _trusting(self, places: list[Place]) -> list[Place]:
         """Notes where the hub's storage is: the hub redirects there who asks for a job's output by its URL."""
@@ -76,7 +76,7 @@ class Blobs:
     """See the module.
 
     Args:
-        desk: Who knows where blobs are.
+        locator: Who knows where blobs are.
         target: The hub, for relative addresses.
         allowed: Patterns of private hosts that jobs may name.
         reading: Bounds for each download.
@@ -85,12 +85,12 @@ class Blobs:
 
     def __init__(
         self,
-        desk: BlobDesk,
+        locator: BlobConnection,
         target: QueueTarget,
         *,
         allowed: Sequence[str] = (),
-        reading: Patience = READING,
-        sending: Patience = SENDING,
+        reading: RetryPolicy = READING,
+        sending: RetryPolicy = SENDING,
     ) -> None:
         hub = AddressGuard(refused=NEVER)
         self._http = Http(guard=hub.check, resolver=hub.resolver)
@@ -100,11 +100,11 @@ class Blobs:
         # What jobs name may be other jobs' outputs, which are the hub's; nothing else private is fetched for them.
         others = AddressGuard(allowed)
         others.trust(target.base)
-        self._desk = _Desk(desk, target, others)
+        self._locator = _HubLocator(locator, target, others)
         self._foreign = Http(guard=others.check, resolver=others.resolver)
         # Servers that jobs name may be slow or dead; what they hold up is each other.
         self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
-        self._uploader = Uploader(self._desk, self._http, places, sending)
+        self._uploader = Uploader(self._locator, self._http, places, sending)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -128,12 +128,12 @@ class Blobs:
         return found
 
     async def _ask(self, keys: list[str]) -> list[BlobLink]:
-        persistence = Persistence(self._reading)
+        retries = Retries(self._reading)
         while True:
             try:
-                return await self._desk.links(keys)
+                return await self._locator.links(keys)
             except AsmanError as error:
-                await persistence.failed(error)
+                await retries.failed(error)
 
     async def fetch(
         self,
@@ -166,8 +166,8 @@ class Blobs:
 
         async def where() -> str:
             if sha256 is None:
-                return self._desk.absolute(url)
-            return self._desk.absolute(given.pop() if given else (await self.links([sha256]))[sha256].url)
+                return self._locator.absolute(url)
+            return self._locator.absolute(given.pop() if given else (await self.links([sha256]))[sha256].url)
 
         sink = FileSink(to)
         try:

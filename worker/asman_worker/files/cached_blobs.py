@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hub_link.target import QueueTarget
-from .blobs import BlobDesk, Blobs
+from .blobs import BlobConnection, Blobs
 from .cache import FileCache
 
 
@@ -19,14 +19,16 @@ class CachedBlobs(Blobs):
     asked whether it is stored, as for any other.
 
     Args:
-        desk: Who knows where blobs are.
+        locator: Who knows where blobs are.
         target: The hub, for relative addresses.
         cache: What was here before.
         allowed: Patterns of private hosts that jobs may name.
     """
 
-    def __init__(self, desk: BlobDesk, target: QueueTarget, cache: FileCache, *, allowed: Sequence[str] = ()) -> None:
-        super().__init__(desk, target, allowed=allowed)
+    def __init__(
+        self, locator: BlobConnection, target: QueueTarget, cache: FileCache, *, allowed: Sequence[str] = ()
+    ) -> None:
+        super().__init__(locator, target, allowed=allowed)
         self._cache = cache
 
     async def fetch(self, url: str, to: Path, *, sha256: str | None = None, most: int, **more: Any) -> int:

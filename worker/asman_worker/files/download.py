@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared.errors import AsmanError, ExecutionError
-from asman_shared.transfer import Downloader, Http, Patience, Wanted
+from asman_shared.transfer import Downloader, Http, RetryPolicy, Wanted
 from asman_shared.transfer.sink import FileSink
 
 from .address_guard import AddressGuard
 
-_PATIENCE: Final = Patience(tries=4)
+_RETRY_POLICY: Final = RetryPolicy(tries=4)
 
 
 async def download(url: str, target: Path, guard: AddressGuard, *, most: int) -> str:
@@ -29,7 +29,7 @@ async def download(url: str, target: Path, guard: AddressGuard, *, most: int) ->
     sink = FileSink(target)
     try:
         wanted = Wanted(where, most=most, renewable=False)
-        await Downloader(http, asyncio.Semaphore(), _PATIENCE).fetch(wanted, sink)
+        await Downloader(http, asyncio.Semaphore(), _RETRY_POLICY).fetch(wanted, sink)
         digest = await sink.settle()
         await sink.rename(target)
     except ExecutionError:

@@ -48,7 +48,7 @@ from asman_shared.messages import (
     Registered,
 )
 
-from .send_buffer import Outbox
+from .send_buffer import SendBuffer
 from .target import QueueTarget
 
 log = logging.getLogger("asman.worker.connection")
@@ -95,16 +95,16 @@ class HubConnection:
 
     Args:
         target: The queue.
-        outbox: What is to be sent; opened and closed with each registration.
+        send_buffer: What is to be sent; opened and closed with each registration.
         backoff: The waits between two tries.
         stable: After this many seconds a connection counts as good, and the waits begin anew.
     """
 
     def __init__(
-        self, target: QueueTarget, outbox: Outbox, *, backoff: Backoff | None = None, stable: float = 2.0
+        self, target: QueueTarget, send_buffer: SendBuffer, *, backoff: Backoff | None = None, stable: float = 2.0
     ) -> None:
         self.target = target
-        self.outbox = outbox
+        self.send_buffer = send_buffer
         self._backoff = backoff or Backoff(0.2, 15.0)
         self._stable = stable
         self._refs = itertools.count(1)
@@ -150,7 +150,7 @@ class HubConnection:
         """Waits until all that was put into the outbox has left, at most ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self.outbox:
+                while self.send_buffer:
                     self._idle.clear()
                     await self._idle.wait()
 
@@ -229,7 +229,7 @@ class HubConnection:
         log.info("registered at %s, queue %s, as worker %s", self.target.base, self.target.digest, answer.worker)
         self._said = ""
         try:
-            self.outbox.open()
+            self.send_buffer.open()
             self._registered.set()
             peer.registered(answer)
             self._receive(rest, peer)
@@ -242,7 +242,7 @@ class HubConnection:
             raise _telling(group) from group
         finally:
             self._registered.clear()
-            self.outbox.close()
+            self.send_buffer.close()
             self._idle.set()
             self._fail_asked()
             peer.disconnected()
@@ -276,8 +276,8 @@ class HubConnection:
 
     async def _write(self, socket_: ClientConnection) -> None:
         while True:
-            await self.outbox.wait()
-            for frame in self.outbox.frames():
+            await self.send_buffer.wait()
+            for frame in self.send_buffer.frames():
                 await socket_.send(frame)
             self._idle.set()
 
@@ -293,7 +293,7 @@ class HubConnection:
             if loop.time() - self._heard > SILENCE * interval:
                 socket_.transport.abort()
                 raise ConnectionFailed(f"nothing was heard from the hub for {SILENCE * interval:.3g} s")
-            self.outbox.put(Ping())
+            self.send_buffer.put(Ping())
 
     def _decode(self, data: bytes) -> list[HubToWorker]:
         """The readable messages of a frame; what is unreadable is logged, as a newer hub may say more."""
@@ -317,7 +317,7 @@ class HubConnection:
         for message in messages:
             match message:
                 case Ping(ref=ref):
-                    self.outbox.put(Pong(ref))
+                    self.send_buffer.put(Pong(ref))
                 case Pong():
                     pass
                 case BlobTickets(ref=ref) | BlobLinks(ref=ref):
@@ -348,13 +348,13 @@ class HubConnection:
     # -------------------------------------------------------------------------------------------------- requests
 
     async def _ask(self, make: Callable[[int], Message], kind: type[R]) -> R:
-        if not self.outbox.is_open:
+        if not self.send_buffer.is_open:
             raise Unavailable("there is no connection to the hub")
         ref = next(self._refs)
         future: asyncio.Future[HubToWorker] = asyncio.get_running_loop().create_future()
         self._asked[ref] = future
         try:
-            self.outbox.put(make(ref))
+            self.send_buffer.put(make(ref))
             answer = await future
         finally:
             self._asked.pop(ref, None)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from asman_shared.encoded import Language, Packet, frame
+from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.messages import Finished, LogBatch, LogLine, Message, PhaseReport
 from asman_shared.units import KIB
 
@@ -28,7 +28,7 @@ class LineSource(Protocol):
         ...
 
 
-class Outbox:
+class SendBuffer:
     """Messages on their way out; closed while there is no registered connection.
 
     What is put into a closed outbox is dropped: after each registration its owner says everything again.
@@ -94,7 +94,7 @@ class Outbox:
         parts: list[bytes] = []
         size = 0
         for message in self._take():
-            part = Packet(message).encoded(Language.MSGPACK)
+            part = EncodedMessage(message).bytes_in(Language.MSGPACK)
             if parts and (size + len(part) > _FRAME_BYTES or len(parts) >= _FRAME_MESSAGES):
                 yield frame(parts, Language.MSGPACK)
                 parts, size = [], 0

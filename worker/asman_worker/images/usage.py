@@ -24,7 +24,7 @@ log = logging.getLogger("asman.worker.shelf")
 _MOST: Final = 10_000
 
 
-class ImageShelf:
+class ImageUsage:
     """Own images by id.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asman_shared.messages import JobState, WorkerState
 
     from ...changes import Change
-    from ..watch_model import Board
+    from ..watch_model import WatchModel
 
 FRAME_SECONDS: Final = 0.25
 _BARS: Final = " ▁▂▃▄▅▆▇█"
@@ -78,20 +78,20 @@ async def _view(changes: Any, host: str) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from ..watch_model import Board
+    from ..watch_model import WatchModel
 
     console = Console()
-    board = Board(time.monotonic(), time.time_ns() // 1_000_000)
+    model = WatchModel(time.monotonic(), time.time_ns() // 1_000_000)
 
     async def read() -> None:
         async for change in changes:
-            board.apply(change, time.monotonic())
+            model.apply(change, time.monotonic())
 
     reading = asyncio.create_task(read())
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while not reading.done():
-                live.update(picture(board, host, time.monotonic(), console.width, console.height), refresh=True)
+                live.update(picture(model, host, time.monotonic(), console.width, console.height), refresh=True)
                 await asyncio.wait([reading], timeout=FRAME_SECONDS)
     finally:
         reading.cancel()
@@ -100,28 +100,28 @@ async def _view(changes: Any, host: str) -> None:
         reading.result()
 
 
-def picture(board: Board, host: str, now: float, width: int, height: int) -> Group:
+def picture(model: WatchModel, host: str, now: float, width: int, height: int) -> Group:
     """The whole view, for a terminal of this many columns and lines."""
     from rich.console import Group
     from rich.text import Text
 
-    counts = board.counts
+    counts = model.counts
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append(f"queue on {host}", style="bold")
     head.append(f"   {counts.queued:,} queued · {counts.running:,} running · {counts.finished:,} finished")
-    rate = Text(f"{board.rate(now):.1f} jobs/s ", no_wrap=True, overflow="crop")
-    rate.append(sparks(board.per_second(now)), style="cyan")
-    rate.append(f"  {board.done:,} since you watch", style="dim")
-    workers = list(board.workers.values())
+    rate = Text(f"{model.rate(now):.1f} jobs/s ", no_wrap=True, overflow="crop")
+    rate.append(sparks(model.per_second(now)), style="cyan")
+    rate.append(f"  {model.done:,} since you watch", style="dim")
+    workers = list(model.workers.values())
     of_workers = max(1, min(len(workers), height // 4))
     lines = max(1, height - of_workers - 7)
     return Group(
         head,
         rate,
         Text(""),
-        _workers(workers[:of_workers], len(workers), board.busy()),
+        _workers(workers[:of_workers], len(workers), model.busy()),
         Text(""),
-        _jobs(board.shown(lines), width),
+        _jobs(model.shown(lines), width),
     )
 
 

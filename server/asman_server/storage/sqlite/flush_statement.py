@@ -29,7 +29,7 @@ TEXT: Final = (
 )
 """The statement; it is a transaction by itself. A row is ``[kind, where its body begins, its bytes, columns ...]``."""
 
-DEFINITION, ALIAS, JOB, RESULT, DEFINITION_BLOB, RESULT_BLOB, CHUNK, OUTDATED = range(8)
+DEFINITION, ALIAS, JOB, RESULT, DEFINITION_BLOB, RESULT_BLOB, CHUNK, OBSOLETE = range(8)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,7 +49,7 @@ _WRITES: Final[dict[int, str]] = {
     DEFINITION_BLOB: _put(tables.definition_blobs),
     RESULT_BLOB: _put(tables.result_blobs),
     CHUNK: _put(tables.log_chunks),
-    OUTDATED: "DELETE FROM daybook WHERE number <= new.a;",
+    OBSOLETE: "DELETE FROM daybook WHERE number <= new.a;",
 }
 
 
@@ -63,12 +63,12 @@ def prepare(driver: Any, _record: Any = None) -> None:
         )
 
 
-def placed(part: Commit, outdated: int) -> tuple[str, bytes]:
+def flush_parameters(part: Commit, newest_obsolete: int) -> tuple[str, bytes]:
     """What `TEXT` takes.
 
     Args:
         part: Of a daybook: rows to put in their places, and nothing else.
-        outdated: The newest entry of the daybook that has no rows left after it; 0 for none.
+        newest_obsolete: The newest entry of the daybook that has no rows left after it; 0 for none.
     """
     rows: list[tuple[Any, ...]] = []
     bodies: list[bytes] = []
@@ -97,6 +97,6 @@ def placed(part: Commit, outdated: int) -> tuple[str, bytes]:
         rows.append((CHUNK, at, len(body), chunk.queue, chunk.job, chunk.first, chunk.last, chunk.size))
         bodies.append(body)
         at += len(body)
-    if outdated:
-        rows.append((OUTDATED, 1, 0, outdated))
+    if newest_obsolete:
+        rows.append((OBSOLETE, 1, 0, newest_obsolete))
     return _encode(rows).decode(), b"".join(bodies)

@@ -24,7 +24,7 @@ ROOM: Final = SQLITE_CHECKPOINT_PAGES * 4 * KIB + 2 * MIB
 _ZEROS: Final = bytes(MIB)
 
 
-def make_room(driver: Any) -> None:
+def preallocate(driver: Any) -> None:
     """Makes the log of a database as long as it gets anyhow. Where that can't be done, it grows as it is written.
 
     Args:

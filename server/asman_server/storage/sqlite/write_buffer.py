@@ -2,7 +2,7 @@
 
 Ids are hashes, so each new job belongs on a page of its own in every index. A commit of 1,000 jobs into a database of
 100,000 wrote 21 KiB for each job. Here, entries are kept by the first digits of their ids instead, and posted a section
-at a time: rows of many commits that belong on the same few pages (`posting_ledger`).
+at a time: rows of many commits that belong on the same few pages (`buffered_writer`).
 
 A section that is large for what posts it is posted in pieces, in the order of its ids: a piece is all about some ids.
 What is noted meanwhile waits for the section's next turn, so what is newer is always posted later.
@@ -20,7 +20,7 @@ from asman_shared.units import KIB
 
 from ..commit import Commit, JobRow, Key, LogChunk
 
-SECTIONS: Final = 32
+PARTITIONS: Final = 32
 """Sections of a daybook: when so many more were posted, nothing of an entry is left."""
 CHUNK_BYTES: Final = 32 * KIB
 """Log bytes of an entry at most: lines of one job belong together as they come, and would only be written twice."""
@@ -30,7 +30,7 @@ PAGE: Final = 4 * KIB
 """Bytes that weigh as much as a row: what is larger takes pages of its own."""
 
 _Row = tuple[str, str, Any, int]
-_SECTION_OF: Final = {f"{first:02x}": first * SECTIONS // 256 for first in range(256)}
+_PARTITION_OF: Final = {f"{first:02x}": first * PARTITIONS // 256 for first in range(256)}
 
 
 class Entry(msgspec.Struct, array_like=True):
@@ -59,12 +59,12 @@ def entry_of(commit: Commit) -> Entry | None:
 
 
 def weight_of(entry: Entry, size: int) -> int:
-    """What posting an entry of so many bytes weighs; see `Daybook.piece`."""
+    """What posting an entry of so many bytes weighs; see `WriteBuffer.batch`."""
     rows = len(entry.jobs) + len(entry.definitions) + len(entry.results) + len(entry.chunks) + len(entry.aliases)
     return rows + size // PAGE
 
 
-class _Section:
+class _Partition:
     """The newest of everything about some ids."""
 
     __slots__ = ("aliases", "chunks", "definition_blobs", "definitions", "ids", "jobs", "result_blobs", "results")
@@ -84,7 +84,7 @@ class _Section:
 
     @property
     def weight(self) -> int:
-        """Of all of it; see `Daybook.piece`."""
+        """Of all of it; see `WriteBuffer.batch`."""
         size = sum(map(len, self.definitions.values())) + sum(map(len, self.results.values()))
         size += sum(len(row.record) for row in self.jobs.values()) + sum(len(c.body) for c in self.chunks.values())
         rows = len(self.jobs) + len(self.definitions) + len(self.results) + len(self.chunks) + len(self.aliases)
@@ -112,22 +112,22 @@ class _Section:
 class _Taken:
     """The section whose turn it is, or what is left of it."""
 
-    def __init__(self, section: _Section) -> None:
-        self.section = section
+    def __init__(self, partition: _Partition) -> None:
+        self.partition = partition
         self._about: list[_Row] | None = None
         """In the order of ids; None before the first piece, empty when that is the whole section."""
         self._at = 0
         self._end = 0
 
-    def piece(self, weight: int) -> Commit:
-        """What is to be posted next, the same until `posted`; see `Daybook.piece`."""
+    def batch(self, weight: int) -> Commit:
+        """What is to be posted next, the same until `flushed`; see `WriteBuffer.batch`."""
         if self._end == self._at:
             if self._about is None:
-                whole = self.section.weight <= weight
-                self._about = [] if whole else sorted(self.section.about(), key=_id_of)
+                whole = self.partition.weight <= weight
+                self._about = [] if whole else sorted(self.partition.about(), key=_id_of)
             self._end = self._until(self._about, weight)
         if not self._about:
-            return _commit([self.section])
+            return _commit([self.partition])
         return _rows(self._about[self._at : self._end])
 
     def _until(self, about: list[_Row], weight: int) -> int:
@@ -142,29 +142,29 @@ class _Taken:
         """Whether nothing is left when the piece is posted."""
         return self._about is not None and self._end == len(self._about)
 
-    def posted(self) -> None:
+    def flushed(self) -> None:
         """The piece is posted."""
         self._at = self._end
 
     def left(self) -> Commit:
         """What is not posted yet."""
-        return _rows(self._about[self._at :]) if self._about else _commit([self.section])
+        return _rows(self._about[self._at :]) if self._about else _commit([self.partition])
 
 
-class Daybook:
+class WriteBuffer:
     """See the module.
 
     Attributes:
         number: Of the newest entry.
         bytes: Of the entries that are not all posted yet.
-        turns: Sections whose turn has come so far.
+        rounds: Sections whose turn has come so far.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self.bytes = 0
-        self.turns = 0
-        self._sections = [_Section() for _ in range(SECTIONS)]
+        self.rounds = 0
+        self._partitions = [_Partition() for _ in range(PARTITIONS)]
         self._taken: _Taken | None = None
         self._entries: deque[tuple[int, int, int]] = deque()
 
@@ -177,49 +177,49 @@ class Daybook:
         Other threads may ask as well.
         """
         for i in ids:
-            if i in self._section(i).ids:
+            if i in self._partition(i).ids:
                 return True
             # Only now: what leaves its place there has been taken before.
             taken = self._taken
-            if taken is not None and i in taken.section.ids:
+            if taken is not None and i in taken.partition.ids:
                 return True
         return False
 
-    def _section(self, about: str) -> _Section:
-        return self._sections[_SECTION_OF.get(about[:2], 0)]
+    def _partition(self, about: str) -> _Partition:
+        return self._partitions[_PARTITION_OF.get(about[:2], 0)]
 
     def note(self, entry: Entry, size: int) -> None:
         """Takes the next entry in: it is durable, and has so many bytes."""
         self.number += 1
         self.bytes += size
-        self._entries.append((self.number, self.turns, size))
+        self._entries.append((self.number, self.rounds, size))
         for job_id, body in entry.definitions:
-            section = self._section(job_id)
-            section.definitions.setdefault(job_id, body)
-            section.ids.add(job_id)
+            partition = self._partition(job_id)
+            partition.definitions.setdefault(job_id, body)
+            partition.ids.add(job_id)
         for pair in entry.definition_blobs:
-            self._section(pair[0]).definition_blobs[pair] = None
+            self._partition(pair[0]).definition_blobs[pair] = None
         for alias, job_id in entry.aliases:
-            section = self._section(alias)
-            section.aliases.setdefault(alias, job_id)
-            section.ids.add(alias)
+            partition = self._partition(alias)
+            partition.aliases.setdefault(alias, job_id)
+            partition.ids.add(alias)
         for row in entry.jobs:
-            section = self._section(row.id)
-            section.jobs[row.queue, row.id] = row
-            section.ids.add(row.id)
+            partition = self._partition(row.id)
+            partition.jobs[row.queue, row.id] = row
+            partition.ids.add(row.id)
         for queue, job_id, body in entry.results:
-            section = self._section(job_id)
-            section.results[queue, job_id] = body
-            section.result_blobs[queue, job_id] = []
-            section.ids.add(job_id)
+            partition = self._partition(job_id)
+            partition.results[queue, job_id] = body
+            partition.result_blobs[queue, job_id] = []
+            partition.ids.add(job_id)
         for queue, job_id, sha256 in entry.result_blobs:
-            self._section(job_id).result_blobs[queue, job_id].append(sha256)
+            self._partition(job_id).result_blobs[queue, job_id].append(sha256)
         for chunk in entry.chunks:
-            section = self._section(chunk.job)
-            section.chunks[chunk.queue, chunk.job, chunk.first] = chunk
-            section.ids.add(chunk.job)
+            partition = self._partition(chunk.job)
+            partition.chunks[chunk.queue, chunk.job, chunk.first] = chunk
+            partition.ids.add(chunk.job)
 
-    def piece(self, weight: int) -> Commit:
+    def batch(self, weight: int) -> Commit:
         """What is to be posted next; the same again until it is.
 
         Args:
@@ -227,55 +227,55 @@ class Daybook:
                 about an id stays together.
         """
         if self._taken is None:
-            last = self.turns + SECTIONS - 1
-            while self.turns < last and not self._sections[self.turns % SECTIONS]:
-                self.turns += 1
-            at = self.turns % SECTIONS
+            last = self.rounds + PARTITIONS - 1
+            while self.rounds < last and not self._partitions[self.rounds % PARTITIONS]:
+                self.rounds += 1
+            at = self.rounds % PARTITIONS
             # In this order: see `holds`.
-            self._taken = _Taken(self._sections[at])
-            self._sections[at] = _Section()
-            self.turns += 1
-        return self._taken.piece(weight)
+            self._taken = _Taken(self._partitions[at])
+            self._partitions[at] = _Partition()
+            self.rounds += 1
+        return self._taken.batch(weight)
 
-    def outdated(self) -> int:
-        """The newest of the entries of which nothing is left when the last `piece` is posted; 0 for none."""
-        done = self.turns
+    def newest_obsolete(self) -> int:
+        """The newest of the entries of which nothing is left when the last `batch` is posted; 0 for none."""
+        done = self.rounds
         if self._taken is not None and not self._taken.last:
             done -= 1
         else:
             # Where there is nothing, nothing is left.
-            while done < self.turns + SECTIONS and not self._sections[done % SECTIONS]:
+            while done < self.rounds + PARTITIONS and not self._partitions[done % PARTITIONS]:
                 done += 1
         newest = 0
-        for number, turn, _ in self._entries:
-            if turn + SECTIONS > done:
+        for number, round_, _ in self._entries:
+            if round_ + PARTITIONS > done:
                 break
             newest = number
         return newest
 
-    def posted(self) -> None:
-        """The last `piece` is posted."""
+    def flushed(self) -> None:
+        """The last `batch` is posted."""
         if self._taken is None:
             return
-        done = self.outdated()
+        done = self.newest_obsolete()
         if self._taken.last:
             self._taken = None
         else:
-            self._taken.posted()
+            self._taken.flushed()
         while self._entries and self._entries[0][0] <= done:
             self.bytes -= self._entries.popleft()[2]
 
     def all(self) -> list[Commit]:
         """All that is not posted yet, to be posted one after the other."""
-        rest = [_commit(self._sections)]
+        rest = [_commit(self._partitions)]
         return rest if self._taken is None else [self._taken.left(), *rest]
 
     def clear(self) -> None:
         """All of it is posted."""
-        self._sections = [_Section() for _ in range(SECTIONS)]
+        self._partitions = [_Partition() for _ in range(PARTITIONS)]
         self._taken = None
         self._entries.clear()
-        self.turns += 1
+        self.rounds += 1
         self.bytes = 0
 
 
@@ -290,14 +290,14 @@ def _rows(about: list[_Row]) -> Commit:
     return made
 
 
-def _commit(sections: list[_Section]) -> Commit:
+def _commit(partitions: list[_Partition]) -> Commit:
     made = Commit([], [], [], [], [], [], [])
-    for section in sections:
-        made.definitions += sorted(section.definitions.items())
-        made.definition_blobs += section.definition_blobs
-        made.aliases += section.aliases.items()
-        made.jobs += [section.jobs[key] for key in sorted(section.jobs)]
-        made.results += [(*key, section.results[key]) for key in sorted(section.results)]
-        made.result_blobs += [(*key, sha256) for key, keys in section.result_blobs.items() for sha256 in keys]
-        made.chunks += [section.chunks[place] for place in sorted(section.chunks)]
+    for partition in partitions:
+        made.definitions += sorted(partition.definitions.items())
+        made.definition_blobs += partition.definition_blobs
+        made.aliases += partition.aliases.items()
+        made.jobs += [partition.jobs[key] for key in sorted(partition.jobs)]
+        made.results += [(*key, partition.results[key]) for key in sorted(partition.results)]
+        made.result_blobs += [(*key, sha256) for key, keys in partition.result_blobs.items() for sha256 in keys]
+        made.chunks += [partition.chunks[place] for place in sorted(partition.chunks)]
     return made

@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from asman_server.blobs import Room
+from asman_server.blobs import Quota
 from asman_server.blobs import store as port_module
-from asman_server.blobs.service import FRUITLESS
+from asman_server.blobs.service import STALLED_ATTEMPTS
 from asman_shared import limits
 from asman_shared.errors import BadRequest, QuotaExceeded, TooLarge, Unavailable
 from asman_shared.messages import BlobTicket
@@ -112,7 +112,7 @@ async def test_an_upload_of_which_no_other_part_ever_comes_is_begun_anew(hub: Bl
     first = begun()
     for part in ticket.parts[:2]:
         await hub.send_part(ticket, part, BIG)
-        for _ in range(FRUITLESS):
+        for _ in range(STALLED_ATTEMPTS):
             (ticket,) = await hub.ask(BIG)
         assert begun() == first
     assert len(ticket.parts) == 2
@@ -316,7 +316,7 @@ async def test_a_blob_over_the_largest_is_refused(hub: BlobHub) -> None:
 
 
 async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub) -> None:
-    async with again(room=Room(len(BIG) + 50)) as hub:
+    async with again(room=Quota(len(BIG) + 50)) as hub:
         await hub.ask(BIG)
         with pytest.raises(QuotaExceeded, match=r"quota for blobs is .* 50 B are left, too little for 51 B"):
             await hub.blobs.tickets(QUEUE, [(KEY, 51)])
@@ -327,7 +327,7 @@ async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub
         await hub.upload(b"x" * 40)
         (ticket,) = await hub.ask(BIG)
         assert ticket.exists
-    async with again(room=Room(len(BIG) + 50)) as hub:
+    async with again(room=Quota(len(BIG) + 50)) as hub:
         with pytest.raises(QuotaExceeded, match="0 B are left"):
             await hub.ask(b"y")
 
@@ -339,7 +339,7 @@ async def test_while_the_database_fails_nothing_is_promised_and_then_it_goes_on(
         raise Unavailable("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(hub.journal._ledger, "commit", away)
+        patch.setattr(hub.committer._writer, "commit", away)
         with pytest.raises(Unavailable, match="disk is full"):
             await hub.ask(BIG)
     await hub.upload(BIG, BODY)

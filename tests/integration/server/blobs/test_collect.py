@@ -64,21 +64,21 @@ def naming(*keys: str) -> Definition:
 async def submit(hub: BlobHub, made: Job, *keys: str) -> None:
     """What a queue does with a submission: the definition and the job, durably."""
     definition = naming(*keys)
-    hub.journal.define(made.id, pack_definition(definition), blobs_of_definition(definition))
-    hub.journal.changed(Followers(), made, first=True)
-    await Ask(hub.journal, made).get()
+    hub.committer.define(made.id, pack_definition(definition), blobs_of_definition(definition))
+    hub.committer.changed(Followers(), made, first=True)
+    await Ask(hub.committer, made).get()
 
 
 async def finish(hub: BlobHub, made: Job, *keys: str) -> None:
     outputs = {f"file-{n}": OutputFile(ref=DataRef(key, "key"), size=1, sha256=key) for n, key in enumerate(keys)}
-    hub.journal.result("q", made.id, Result(outputs=outputs))
-    hub.journal.changed(Followers(), made, first=False)
-    await Ask(hub.journal, made).get()
+    hub.committer.result("q", made.id, Result(outputs=outputs))
+    hub.committer.changed(Followers(), made, first=False)
+    await Ask(hub.committer, made).get()
 
 
 async def forget(hub: BlobHub, made: Job) -> None:
-    hub.journal.forget(Followers(), made)
-    await Ask(hub.journal, made).get()
+    hub.committer.forget(Followers(), made)
+    await Ask(hub.committer, made).get()
 
 
 async def stored(hub: BlobHub, *keys: str) -> set[str]:

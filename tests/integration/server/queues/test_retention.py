@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.registry import Registry
-from asman_server.queues.retention import Retention, give_jobs_their_time
+from asman_server.queues.retention import Retention, backfill_due_times
 from asman_server.queues.shell import QueueShell
-from asman_server.reply_to import Origin
-from asman_server.storage.group_commit import Journal
+from asman_server.reply_to import ReplyTo
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.errors import BadRequest
 from asman_shared.messages import Configured, Message, Submit
@@ -36,17 +36,17 @@ class Hub:
     def __init__(self, engine: AsyncEngine, now: int, **policy: Any) -> None:
         self.now = now
         self.store = Store(engine)
-        self.journal = Journal(SqlLedger(engine))
+        self.committer = GroupCommitter(SqlWriter(engine))
         made = QueuePolicy(**policy)
-        self.registry = Registry(self.journal, self.store, self.clock, made)
-        self.retention = Retention(self.registry, self.store, self.journal, self.clock, made.retention)
+        self.registry = Registry(self.committer, self.store, self.clock, made)
+        self.retention = Retention(self.registry, self.store, self.committer, self.clock, made.retention)
 
     def clock(self) -> int:
         return self.now
 
     async def ask(self, shell: QueueShell, put: Any) -> Message:
         told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        waiting = put(Origin(1, told.set_result))
+        waiting = put(ReplyTo(1, told.set_result))
         if waiting is not None:
             await waiting
         async with asyncio.timeout(PATIENCE):
@@ -67,7 +67,7 @@ class Hub:
     async def look(self) -> None:
         async with asyncio.timeout(PATIENCE):
             await self.retention.look()
-            await self.journal.written()
+            await self.committer.written()
 
     async def jobs(self, queue: str) -> set[str]:
         return {job.id for job in await self.store.page(queue, [], None, 500)}
@@ -76,12 +76,12 @@ class Hub:
 @asynccontextmanager
 async def opened(engine: AsyncEngine, now: int = DAY, **policy: Any) -> AsyncIterator[Hub]:
     hub = Hub(engine, now, **policy)
-    writing = asyncio.get_running_loop().create_task(hub.journal.run())
+    writing = asyncio.get_running_loop().create_task(hub.committer.run())
     try:
         yield hub
     finally:
         await hub.registry.close()
-        hub.journal.close()
+        hub.committer.close()
         async with asyncio.timeout(PATIENCE):
             await writing
 
@@ -106,7 +106,7 @@ async def test_a_job_of_a_queue_that_nobody_uses_goes_at_the_end_of_its_retentio
 async def test_what_has_left_memory_goes_too_and_followers_are_told(engine: AsyncEngine) -> None:
     async with opened(engine, finished_kept=1) as hub, hub.registry.using("q") as shell:
         ended = {await hub.end("q", str(number)) for number in range(3)}
-        await hub.journal.written()
+        await hub.committer.written()
         assert len(shell.core.jobs) == 1
         seq = shell.fanout.seq
         hub.now += KEPT
@@ -156,7 +156,7 @@ async def test_a_retention_out_of_bounds_is_refused_with_the_bounds(engine: Asyn
     async with opened(engine, longest_retention=10 * DAY) as hub, hub.registry.using("q") as shell:
         for wrong in (1, 59_999, 10 * DAY + 1):
             with pytest.raises(BadRequest, match="1m to 10d") as caught:
-                shell.configure(wrong, Origin(1, print))
+                shell.configure(wrong, ReplyTo(1, print))
             assert caught.value.field == "retention"
 
 
@@ -179,7 +179,7 @@ async def test_a_waiting_job_of_a_queue_that_nobody_uses_is_given_up_when_its_wa
         async with hub.registry.using("q") as shell:
             patient = await hub.submit(shell, "patient")
             hasty = await hub.submit(shell, "hasty", queue_limit=60_000)
-        await hub.journal.written()
+        await hub.committer.written()
     async with opened(engine, now=DAY + 59_999) as hub:
         await hub.look()
         assert {job.state for job in await hub.store.jobs("q", [patient, hasty])} == {State.QUEUED}
@@ -195,18 +195,18 @@ async def test_a_waiting_job_of_a_queue_that_nobody_uses_is_given_up_when_its_wa
 async def test_another_retention_of_the_hub_holds_for_what_is_there_but_not_against_a_queues_own_word(
     engine: AsyncEngine,
 ) -> None:
-    await give_jobs_their_time(engine, KEPT)
+    await backfill_due_times(engine, KEPT)
     async with opened(engine) as hub:
         plain, own = await hub.end("plain", "job"), await hub.end("own", "job")
         async with hub.registry.using("own") as shell:
             await hub.ask(shell, lambda origin: shell.configure(30 * DAY, origin))
         assert await hub.store.due(DAY + KEPT - 1, 9) == []
         assert await hub.store.due(DAY + KEPT, 9) == [("plain", plain)]
-    await give_jobs_their_time(engine, DAY)
+    await backfill_due_times(engine, DAY)
     store = Store(engine)
     assert await store.due(2 * DAY, 9) == [("plain", plain)]
     assert await store.due(DAY + 30 * DAY, 9) == [("plain", plain), ("own", own)]
-    await give_jobs_their_time(engine, DAY)
+    await backfill_due_times(engine, DAY)
     assert await store.due(2 * DAY, 9) == [("plain", plain)]
 
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.storage.commit import Ledger, LogChunk, WebhookRow
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.commit import CommitWriter, LogChunk, WebhookRow
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import ChunkHead, Store, pack_definition, pack_lines
 from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
@@ -22,13 +22,13 @@ from asman_shared.states import Phase, Reason, State
 from tests.support.rows import PATIENCE, Ask, Followers, chunk, commit, job, job_id, row, webhook
 
 
-async def test_every_table_is_read_back_as_it_was_written(ledger: Ledger, store: Store) -> None:
+async def test_every_table_is_read_back_as_it_was_written(writer: CommitWriter, store: Store) -> None:
     verdict = Verdict(ok=True, reason=Reason.SUCCESS, exit_code=0, lines=3)
     made = job(1, State.FINISHED, finished=2**45, attempt=3, verdict=verdict)
     definition = Definition(image="a", command=["echo", "ü\n☃"], env={"A": ""})
     file = OutputFile(ref=DataRef("0" * 64, "key"), size=1, sha256="0" * 64)
     result = Result(worker="w", skipped={"x": "too big"}, phases={Phase.RUNNING: 7}, outputs={"o/ü": file})
-    await ledger.commit(
+    await writer.commit(
         commit(
             definitions=[(made.id, pack_definition(definition))],
             jobs=[row(made)],
@@ -48,9 +48,9 @@ async def test_every_table_is_read_back_as_it_was_written(ledger: Ledger, store:
     assert await store.lines("other", made.id, 0, 10) == []
 
 
-async def test_the_newest_row_replaces_the_older(ledger: Ledger, store: Store) -> None:
+async def test_the_newest_row_replaces_the_older(writer: CommitWriter, store: Store) -> None:
     for rev, state in enumerate((State.QUEUED, State.RUNNING, State.FINISHED)):
-        await ledger.commit(
+        await writer.commit(
             commit(
                 jobs=[row(job(1, state, rev=rev))],
                 results=[("q", job_id(1), msgspec.msgpack.encode(Result(worker=str(rev))))],
@@ -70,7 +70,7 @@ async def test_the_newest_row_replaces_the_older(ledger: Ledger, store: Store) -
     assert (await store.unfinished("q")).finished == 1
 
 
-async def test_a_commit_that_is_repeated_changes_nothing(ledger: Ledger, store: Store) -> None:
+async def test_a_commit_that_is_repeated_changes_nothing(writer: CommitWriter, store: Store) -> None:
     """After a connection that broke on the way back, the journal writes the same again."""
     again = commit(
         jobs=[row(job(1))],
@@ -83,22 +83,22 @@ async def test_a_commit_that_is_repeated_changes_nothing(ledger: Ledger, store: 
         forget=[("q", job_id(2))],
     )
     for _ in range(3):
-        await ledger.commit(again)
+        await writer.commit(again)
     assert len(await store.page("q", [], None, 10)) == 1
     assert len(await store.lines("q", job_id(1), 0, 10)) == 1
     (waiting,) = await store.webhooks(10, [], [])
     assert (waiting.tries, waiting.due) == (1, 50)
 
 
-async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(ledger: Ledger, store: Store) -> None:
-    await ledger.commit(
+async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(writer: CommitWriter, store: Store) -> None:
+    await writer.commit(
         commit(
             jobs=[row(job(1, State.FINISHED, attempt=5))],
             results=[("q", job_id(1), msgspec.msgpack.encode(Result()))],
             chunks=[chunk(1, 0, ["old"] * 5)],
         )
     )
-    await ledger.commit(
+    await writer.commit(
         commit(
             forget=[("q", job_id(1))],
             jobs=[row(job(1, State.QUEUED, rev=1))],
@@ -111,16 +111,16 @@ async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(ledger: Led
     assert [(line.seq, line.text) for line in await store.lines("q", job_id(1), 0, 10)] == [(2, "new")]
 
 
-async def test_forgetting_and_clearing_touch_no_neighbours(ledger: Ledger, store: Store) -> None:
+async def test_forgetting_and_clearing_touch_no_neighbours(writer: CommitWriter, store: Store) -> None:
     for queue in ("q", "r"):
-        await ledger.commit(
+        await writer.commit(
             commit(
                 jobs=[row(job(n), queue) for n in (1, 2, 3)],
                 results=[(queue, job_id(n), msgspec.msgpack.encode(Result())) for n in (1, 2, 3)],
                 chunks=[chunk(n, first, ["x"], queue) for n in (1, 2, 3) for first in (0, 1, 2)],
             )
         )
-    await ledger.commit(commit(forget=[("q", job_id(1))], clear=[("q", job_id(2))], drop_chunks=[("q", job_id(3), 1)]))
+    await writer.commit(commit(forget=[("q", job_id(1))], clear=[("q", job_id(2))], drop_chunks=[("q", job_id(3), 1)]))
     assert [j.number for j in await store.page("q", [], None, 9)] == [3, 2]
     assert [len(await store.lines("q", job_id(n), 0, 9)) for n in (1, 2, 3)] == [0, 0, 2]
     assert [await store.result("q", job_id(n)) is not None for n in (1, 2, 3)] == [False, True, True]
@@ -128,10 +128,10 @@ async def test_forgetting_and_clearing_touch_no_neighbours(ledger: Ledger, store
     assert [j.number for j in await store.page("r", [], None, 9)] == [3, 2, 1]
 
 
-async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(ledger: Ledger, store: Store) -> None:
+async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(writer: CommitWriter, store: Store) -> None:
     states = [State.QUEUED, State.RUNNING, State.FINISHED]
-    await ledger.commit(commit(jobs=[row(job(n, states[n % 3])) for n in range(1, 101)]))
-    await ledger.commit(commit(jobs=[row(job(n), "other") for n in range(1, 20)]))
+    await writer.commit(commit(jobs=[row(job(n, states[n % 3])) for n in range(1, 101)]))
+    await writer.commit(commit(jobs=[row(job(n), "other") for n in range(1, 20)]))
     seen: list[int] = []
     before = None
     while page := await store.page("q", [], before, 7):
@@ -144,28 +144,28 @@ async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(ledger: Ledge
     assert {j.state for j in both} == {State.RUNNING, State.FINISHED}
 
 
-async def test_log_chunks_come_in_order_whatever_the_order_of_writing(ledger: Ledger, store: Store) -> None:
+async def test_log_chunks_come_in_order_whatever_the_order_of_writing(writer: CommitWriter, store: Store) -> None:
     for first in (20, 0, 10):
-        await ledger.commit(commit(chunks=[chunk(1, first, [str(first + n) for n in range(10)])]))
+        await writer.commit(commit(chunks=[chunk(1, first, [str(first + n) for n in range(10)])]))
     assert [line.seq for line in await store.lines("q", job_id(1), 0, 100)] == list(range(30))
     assert [line.seq for line in await store.lines("q", job_id(1), 15, 8)] == list(range(15, 23))
     assert await store.chunk_heads("q", job_id(1)) == [
         ChunkHead(0, 9, 10),
         *(ChunkHead(n, n + 9, 20) for n in (10, 20)),
     ]
-    await ledger.commit(commit(drop_chunks=[("q", job_id(1), 10)]))
+    await writer.commit(commit(drop_chunks=[("q", job_id(1), 10)]))
     assert [line.seq for line in await store.lines("q", job_id(1), 5, 9)] == [5, 6, 7, 8, 9, 20, 21, 22, 23]
 
 
 async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
-    ledger: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+    writer: CommitWriter, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = [1] * 150 + [40] + [1] * 20 + [7] * 10
     first, chunks = 0, []
     for size in sizes:
         chunks.append(chunk(1, first, [str(first + n) for n in range(size)]))
         first += size + 3
-    await ledger.commit(commit(chunks=[*chunks, chunk(2, 0, ["another job's"])]))
+    await writer.commit(commit(chunks=[*chunks, chunk(2, 0, ["another job's"])]))
     kept = [each.first + n for each, size in zip(chunks, sizes, strict=True) for n in range(size)]
     for since in (0, 1, 2, 3, 599, kept[150], kept[160], kept[-1], kept[-1] + 1):
         wanted = [seq for seq in kept if seq >= since]
@@ -184,9 +184,9 @@ async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
     assert len(await store.lines_before("q", job_id(1), 10_000, 1000)) == 14
 
 
-async def test_numbers_as_large_as_the_wire_allows_are_stored(ledger: Ledger, store: Store) -> None:
+async def test_numbers_as_large_as_the_wire_allows_are_stored(writer: CommitWriter, store: Store) -> None:
     largest = 2**53 - 1
-    await ledger.commit(
+    await writer.commit(
         commit(
             jobs=[row(job(largest, State.FINISHED, finished=largest))],
             chunks=[LogChunk("q", job_id(1), largest, largest, 1, pack_lines([LogLine(largest, largest, 0, "x")]))],
@@ -196,8 +196,8 @@ async def test_numbers_as_large_as_the_wire_allows_are_stored(ledger: Ledger, st
     assert [line.seq for line in await store.lines("q", job_id(1), largest, 1)] == [largest]
 
 
-async def test_unfinished_is_all_that_a_queue_takes_up_again(ledger: Ledger, store: Store) -> None:
-    await ledger.commit(
+async def test_unfinished_is_all_that_a_queue_takes_up_again(writer: CommitWriter, store: Store) -> None:
+    await writer.commit(
         commit(
             jobs=[
                 row(job(4, State.QUEUED)),
@@ -209,7 +209,7 @@ async def test_unfinished_is_all_that_a_queue_takes_up_again(ledger: Ledger, sto
             chunks=[chunk(2, 0, ["a", "b"]), chunk(2, 2, ["c"]), chunk(1, 0, ["z"] * 9)],
         )
     )
-    await ledger.commit(commit(jobs=[row(job(50), "other")]))
+    await writer.commit(commit(jobs=[row(job(50), "other")]))
     found = await store.unfinished("q")
     assert [j.number for j in found.jobs] == [2, 3, 4], "in the order of queueing"
     assert [j.log_next for j in found.jobs] == [3, 0, 0], "a log goes on after what is stored of it"
@@ -218,9 +218,9 @@ async def test_unfinished_is_all_that_a_queue_takes_up_again(ledger: Ledger, sto
     assert (nothing.jobs, nothing.finished, nothing.number) == ([], 0, 0)
 
 
-async def test_many_unfinished_jobs_are_all_found(ledger: Ledger, store: Store) -> None:
+async def test_many_unfinished_jobs_are_all_found(writer: CommitWriter, store: Store) -> None:
     count = 2 * 500 + 3
-    await ledger.commit(
+    await writer.commit(
         commit(
             jobs=[row(job(n, State.RUNNING, attempt=1)) for n in range(count)],
             chunks=[chunk(n, 0, ["x"]) for n in range(count)],
@@ -232,14 +232,14 @@ async def test_many_unfinished_jobs_are_all_found(ledger: Ledger, store: Store) 
     assert len(await store.jobs("q", [job_id(n) for n in range(count)])) == count
 
 
-async def test_queues_at_work_are_those_with_running_jobs(ledger: Ledger, store: Store) -> None:
+async def test_queues_at_work_are_those_with_running_jobs(writer: CommitWriter, store: Store) -> None:
     assert await store.queues_at_work() == []
     for queue, state in (("a", State.RUNNING), ("b", State.QUEUED), ("c", State.FINISHED), ("d", State.RUNNING)):
-        await ledger.commit(commit(jobs=[row(job(n, state), queue) for n in (1, 2)]))
+        await writer.commit(commit(jobs=[row(job(n, state), queue) for n in (1, 2)]))
     assert sorted(await store.queues_at_work()) == ["a", "d"]
 
 
-async def test_anywhere_prefers_a_result_and_then_the_newest(ledger: Ledger, store: Store) -> None:
+async def test_anywhere_prefers_a_result_and_then_the_newest(writer: CommitWriter, store: Store) -> None:
     assert await store.anywhere(job_id(1)) is None
     for queue, state, finished in (
         ("running", State.RUNNING, 0),
@@ -247,45 +247,45 @@ async def test_anywhere_prefers_a_result_and_then_the_newest(ledger: Ledger, sto
         ("newer", State.FINISHED, 20),
         ("queued", State.QUEUED, 0),
     ):
-        await ledger.commit(commit(jobs=[row(job(1, state, finished=finished), queue)]))
+        await writer.commit(commit(jobs=[row(job(1, state, finished=finished), queue)]))
     found = await store.anywhere(job_id(1))
     assert found is not None
     assert found[0] == "newer"
 
 
-async def test_webhooks_are_read_by_when_they_are_due(ledger: Ledger, store: Store) -> None:
-    await ledger.commit(
+async def test_webhooks_are_read_by_when_they_are_due(writer: CommitWriter, store: Store) -> None:
+    await writer.commit(
         commit(webhooks=[webhook("c", 30), webhook("a", 10), webhook("b", 20, "slow:443"), webhook("d", 40)])
     )
     assert [w.id for w in await store.webhooks(3, [], [])] == ["a", "b", "c"]
     assert [w.id for w in await store.webhooks(9, ["a"], ["slow:443"])] == ["c", "d"]
-    await ledger.commit(commit(webhooks_later=[("a", 4, 35)], webhooks_done=["c"]))
+    await writer.commit(commit(webhooks_later=[("a", 4, 35)], webhooks_done=["c"]))
     left = await store.webhooks(9, [], [])
     assert [(w.id, w.tries) for w in left] == [("b", 0), ("a", 4), ("d", 0)]
-    await ledger.commit(commit(webhooks_done=["a"], webhooks_later=[("a", 5, 1)]))
+    await writer.commit(commit(webhooks_done=["a"], webhooks_later=[("a", 5, 1)]))
     assert [w.id for w in await store.webhooks(9, [], [])] == ["b", "d"], "a late retry brings nothing back"
 
 
-async def test_an_alias_is_written_once_and_never_changes_its_meaning(ledger: Ledger, store: Store) -> None:
+async def test_an_alias_is_written_once_and_never_changes_its_meaning(writer: CommitWriter, store: Store) -> None:
     assert await store.unaliased("other") is None
-    await ledger.commit(commit(aliases=[("other", "own")]))
-    await ledger.commit(commit(aliases=[("other", "stranger"), ("more", "own")]))
+    await writer.commit(commit(aliases=[("other", "own")]))
+    await writer.commit(commit(aliases=[("other", "stranger"), ("more", "own")]))
     assert [await store.unaliased(name) for name in ("other", "more", "own")] == ["own", "own", None]
 
 
-async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, ledger: Ledger, store: Store) -> None:
+async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, writer: CommitWriter, store: Store) -> None:
     broken: Any = WebhookRow("w", "q", None, "h", "u", b"", 0, 0, 0)  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
-        await ledger.commit(commit(jobs=[row(job(1))], definitions=[(job_id(1), b"x")], webhooks=[broken]))
+        await writer.commit(commit(jobs=[row(job(1))], definitions=[(job_id(1), b"x")], webhooks=[broken]))
     assert await store.jobs("q", [job_id(1)]) == []
-    await ledger.commit(commit(jobs=[row(job(2))]))
+    await writer.commit(commit(jobs=[row(job(2))]))
     assert len(await store.jobs("q", [job_id(2)])) == 1
 
 
 async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
-    engine: AsyncEngine, ledger: Ledger, store: Store
+    engine: AsyncEngine, writer: CommitWriter, store: Store
 ) -> None:
-    await ledger.commit(commit(jobs=[row(job(1))]))
+    await writer.commit(commit(jobs=[row(job(1))]))
     assert await store.queues_at_work() == []
     async with engine.connect() as connection:
         await connection.execute(text("UPDATE jobs SET state = 'Running'"))
@@ -299,9 +299,9 @@ async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
 
 
 @pytest.fixture
-async def journal(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Journal]:
+async def committer(writer: CommitWriter, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GroupCommitter]:
     monkeypatch.setattr("asman_server.storage.group_commit.RETRY_LAST", 0.2)
-    made = Journal(ledger)
+    made = GroupCommitter(writer)
     running = asyncio.ensure_future(made.run())
     yield made
     made.close()
@@ -309,12 +309,12 @@ async def journal(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         await running
 
 
-async def test_answers_come_after_the_commit_that_they_speak_of(journal: Journal, store: Store) -> None:
+async def test_answers_come_after_the_commit_that_they_speak_of(committer: GroupCommitter, store: Store) -> None:
     followers = Followers()
     for n in range(1, 200):
         made = job(n)
-        journal.changed(followers, made, first=True)
-        asked = Ask(journal, made)
+        committer.changed(followers, made, first=True)
+        asked = Ask(committer, made)
         if n % 20 == 0:
             said = await asked.get()
             assert isinstance(said, JobState)
@@ -322,14 +322,14 @@ async def test_answers_come_after_the_commit_that_they_speak_of(journal: Journal
             assert (made.id, made.rev) in followers.told
 
 
-async def test_what_changes_while_a_commit_is_written_is_in_the_next(journal: Journal, store: Store) -> None:
+async def test_what_changes_while_a_commit_is_written_is_in_the_next(committer: GroupCommitter, store: Store) -> None:
     followers = Followers()
     made = job(1)
     for rev in range(1, 51):
         made.rev = rev
-        journal.changed(followers, made, first=rev == 1)
+        committer.changed(followers, made, first=rev == 1)
         await asyncio.sleep(0)
-    await Ask(journal, made).get()
+    await Ask(committer, made).get()
     assert (await store.jobs("q", [made.id]))[0].rev == 50
     assert followers.told[-1] == (made.id, 50)
     assert len(followers.told) < 50, "ten changes are one write"

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_server.storage.blob_changes import blobs_of_definition, blobs_of_result
 from asman_server.storage.database import MIGRATIONS, make_engine, migrate
 from asman_server.storage.reader import Store, pack_definition
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_server.storage.tables import metadata
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
@@ -85,7 +85,7 @@ async def test_every_earlier_schema_is_brought_to_the_newest_with_its_data(empty
             kept = [{column: r[column] for column in rows[0]} for r in after[name]]
             assert kept == rows
         assert after["alembic_version"] == [{"version_num": revisions()[-1]}]
-    await SqlLedger(empty).commit(commit(jobs=[row(job(1))], webhooks=[webhook("w")]))
+    await SqlWriter(empty).commit(commit(jobs=[row(job(1))], webhooks=[webhook("w")]))
 
 
 async def test_what_rows_of_before_name_is_noted_by_the_migration(empty: AsyncEngine) -> None:
@@ -155,7 +155,7 @@ async def test_a_migration_that_breaks_off_leaves_nothing_behind(empty: AsyncEng
 async def test_hubs_that_start_together_migrate_one_after_another(url: str) -> None:
     engines = [make_engine(url) for _ in range(4)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
-    await SqlLedger(engines[0]).commit(commit(jobs=[row(job(1))]))
+    await SqlWriter(engines[0]).commit(commit(jobs=[row(job(1))]))
     for engine in engines:
         assert len(await Store(engine).page("q", [], None, 5)) == 1
         await engine.dispose()

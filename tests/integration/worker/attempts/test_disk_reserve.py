@@ -11,7 +11,7 @@ from asman_shared.messages import Drain, Finished, Released
 from asman_shared.units import GIB, MIB
 from asman_worker import load_config
 from asman_worker.attempts import disk_reserve
-from asman_worker.attempts.disk_reserve import DiskRoom
+from asman_worker.attempts.disk_reserve import DiskReserve
 from asman_worker.doctor import examine
 from tests.integration.worker.conftest import config_for, first_line, worker
 from tests.support.ports import free_port
@@ -28,7 +28,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk(50 * GIB)
-    monkeypatch.setattr(DiskRoom, "_left", lambda self: made.left)
+    monkeypatch.setattr(DiskReserve, "_left", lambda self: made.left)
     monkeypatch.setattr(disk_reserve, "_LOOK_SECONDS", 0.01)
     return made
 
@@ -70,15 +70,15 @@ async def test_a_worker_that_starts_with_too_little_disk_says_so_at_once(
 
 
 def test_what_is_just_enough_again_does_not_count(tmp_path: Path, disk: Disk) -> None:
-    room = DiskRoom(tmp_path, GIB)
+    disk_reserve = DiskReserve(tmp_path, GIB)
     disk.left = GIB
-    assert room.short() == ""
+    assert disk_reserve.short() == ""
     disk.left = GIB - 1
-    assert "too few" in room.short()
+    assert "too few" in disk_reserve.short()
     disk.left = GIB + GIB // 8
-    assert room.short()
+    assert disk_reserve.short()
     disk.left = GIB + GIB // 4
-    assert room.short() == ""
+    assert disk_reserve.short() == ""
 
 
 async def test_the_doctor_says_that_no_job_will_be_taken(tmp_path: Path) -> None:

@@ -132,31 +132,31 @@ async def test_the_network_of_a_dead_worker_stays_while_a_container_may_need_it(
     async with an_engine() as docker:
         own = OwnNetwork(docker, "0" * 31 + "7")
         await own.open()
-        config: dict[str, Any] = {"Image": busybox_image, "HostConfig": {"NetworkMode": own.walls.network}}
+        config: dict[str, Any] = {"Image": busybox_image, "HostConfig": {"NetworkMode": own.network_rules.network}}
         container = await docker.containers.create(config)
         assert own._claim is not None
         own._claim.close()
         try:
             await remove_leftovers(docker)
-            assert own.walls.network in await names_of(docker)
+            assert own.network_rules.network in await names_of(docker)
         finally:
             await container.delete(force=True)
         await remove_leftovers(docker)
-        assert own.walls.network not in await names_of(docker)
-        assert chains(own.walls.bridge) == []
+        assert own.network_rules.network not in await names_of(docker)
+        assert chains(own.network_rules.bridge) == []
 
 
 async def test_rules_without_a_bridge_are_removed_when_nobody_claims_them(engine: object) -> None:
     async with an_engine() as docker:
         own = OwnNetwork(docker, "0" * 31 + "8")
         await own.open()
-        await (await docker.networks.get(own.walls.network)).delete()
+        await (await docker.networks.get(own.network_rules.network)).delete()
         await remove_leftovers(docker)
-        assert len(chains(own.walls.bridge)) > 10
+        assert len(chains(own.network_rules.bridge)) > 10
         assert own._claim is not None
         own._claim.close()
         await remove_leftovers(docker)
-        assert chains(own.walls.bridge) == []
+        assert chains(own.network_rules.bridge) == []
 
 
 def test_a_claim_is_one_processs_until_it_lets_go() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asman_server.blobs.quota import UPLOADS, Room
+from asman_server.blobs.quota import UPLOADS, Quota
 from asman_server.blobs.s3_settings import S3Settings
 from asman_server.config import load_config
 from asman_server.hub import s3_settings
@@ -69,7 +69,7 @@ def test_blobs_are_kept_as_long_as_jobs_unless_said_otherwise() -> None:
 
 
 def test_room_counts_what_is_stored_promised_and_arriving() -> None:
-    room = Room(100)
+    room = Quota(100)
     room.stored(40)
     room.open("a", 30)
     with room.receiving(30):
@@ -84,11 +84,11 @@ def test_room_counts_what_is_stored_promised_and_arriving() -> None:
         room.need(61)
     room.removed(40)
     room.need(100)
-    Room().need(2**60)
+    Quota().need(2**60)
 
 
 def test_uploads_in_progress_are_bounded() -> None:
-    room = Room()
+    room = Quota()
     room.need_uploads(UPLOADS)
     room.open("a", 1)
     with pytest.raises(Overloaded):

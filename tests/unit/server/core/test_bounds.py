@@ -57,9 +57,9 @@ def test_namespaces_that_hold_one_job_have_a_bound() -> None:
     w = World()
     for number in range(limits.NAMESPACES_PER_JOB):
         w.submit(1, f"n{number}")
-    w.send(ev.Submitted(job_id(1), Shape(), Summary(), origin="x", namespace="one-more"))
+    w.send(ev.Submitted(job_id(1), Shape(), Summary(), reply_to="x", namespace="one-more"))
     (refused,) = w.effects(fx.Refused)
-    assert (refused.origin, refused.code) == ("x", "too_large")
+    assert (refused.reply_to, refused.code) == ("x", "too_large")
     assert w.submit(1, "n7") == "joined"
     w.join("w")
     w.finish("w", 1)

@@ -494,7 +494,7 @@ class QueueMachine(RuleBasedStateMachine):
             job=self.load(number),
             shape=SHAPES[number % len(SHAPES)],
             summary=Summary(),
-            origin=number,
+            reply_to=number,
             namespace=namespace,
             priority=priority,
             reuse=reuse,
@@ -505,7 +505,7 @@ class QueueMachine(RuleBasedStateMachine):
         )
         wanted = self.model.submit(event)
         (answer,) = [e for e in self.send(event) if isinstance(e, fx.SubmitAnswer)]
-        assert (answer.answer, answer.origin) == (wanted, number)
+        assert (answer.answer, answer.reply_to) == (wanted, number)
         if wanted != "cached":
             ready = [hand for hand in self.model.hands.values() if hand.here and not hand.draining]
             assert answer.able == sum(hand.able(event.shape) for hand in ready)
@@ -648,7 +648,7 @@ class QueueMachine(RuleBasedStateMachine):
     def configured(self, retention: int) -> None:
         self.model.retention = retention or POLICY.retention
         (saved,) = [e for e in self.send(ev.Configured(retention, "me")) if isinstance(e, fx.SaveSettings)]
-        assert (saved.origin, saved.own, saved.retention) == ("me", retention, self.model.retention)
+        assert (saved.reply_to, saved.own, saved.retention) == ("me", retention, self.model.retention)
 
     @rule(data=st.data())
     def come_due(self, data: st.DataObject) -> None:

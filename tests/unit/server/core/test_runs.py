@@ -109,10 +109,10 @@ def test_a_result_that_comes_after_the_cancel_changes_nothing() -> None:
 
 def test_cancel_of_what_is_unknown_is_an_answer() -> None:
     w = World()
-    w.send(ev.CancelRequested(job_id(9), origin="me"))
+    w.send(ev.CancelRequested(job_id(9), reply_to="me"))
     (refused,) = w.effects(fx.Refused)
     assert refused.code == "not_found"
-    assert refused.origin == "me"
+    assert refused.reply_to == "me"
 
 
 def test_delete_stops_and_forgets() -> None:
@@ -216,7 +216,7 @@ def test_a_queue_may_keep_its_jobs_for_another_time_than_the_hub() -> None:
     w.finish("w", 1)
     w.send(ev.Configured(5000, "me"))
     (saved,) = w.effects(fx.SaveSettings)
-    assert (saved.origin, saved.own, saved.retention) == ("me", 5000, 5000)
+    assert (saved.reply_to, saved.own, saved.retention) == ("me", 5000, 5000)
     assert w.core.due(w.core.jobs[job_id(1)]) == w.now + 5000
     w.send(ev.Configured(0, "me"))
     (saved,) = w.effects(fx.SaveSettings)

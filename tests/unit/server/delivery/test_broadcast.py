@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from asman_server.delivery import broadcast as module
-from asman_server.delivery.broadcast import Chorus
-from asman_server.delivery.send_buffer import BOUND, Flusher, Outbox
-from asman_shared.encoded import Language, Packet
+from asman_server.delivery.broadcast import BroadcastGroup
+from asman_server.delivery.send_buffer import BOUND, Flusher, SendBuffer
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Ping
 
 
@@ -78,33 +78,33 @@ def _messages(frame: bytes) -> list[dict[str, Any]]:
 class Singer:
     """A connection with its outbox in a chorus."""
 
-    def __init__(self, chorus: Chorus, flusher: Flusher, language: Language = Language.MSGPACK) -> None:
+    def __init__(self, broadcast: BroadcastGroup, flusher: Flusher, language: Language = Language.MSGPACK) -> None:
         self.wire = Wire()
         self.overflows = 0
-        self.outbox = Outbox(self.wire, language, flusher, self._overflow)
-        self.outbox.join(chorus)
+        self.send_buffer = SendBuffer(self.wire, language, flusher, self._overflow)
+        self.send_buffer.join(broadcast)
 
     def _overflow(self) -> None:
         self.overflows += 1
 
     def says(self, ref: int) -> None:
-        self.outbox.push(Packet(Ping(ref=ref)))
+        self.send_buffer.push(EncodedMessage(Ping(ref=ref)))
 
 
 class Hall:
     """A chorus and those who sing in it."""
 
     def __init__(self, members: int = 3) -> None:
-        self.chorus = Chorus()
+        self.broadcast = BroadcastGroup()
         self.flusher = Flusher()
         self.singers = [self.comes() for _ in range(members)]
 
     def comes(self, language: Language = Language.MSGPACK) -> Singer:
-        return Singer(self.chorus, self.flusher, language)
+        return Singer(self.broadcast, self.flusher, language)
 
-    def say(self, *refs: int, key: str | None = None) -> None:
+    def send(self, *refs: int, key: str | None = None) -> None:
         for ref in refs:
-            self.chorus.say(Packet(Ping(ref=ref), key))
+            self.broadcast.send(EncodedMessage(Ping(ref=ref), key))
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def turn() -> None:
 
 
 async def test_what_is_said_in_one_turn_is_one_frame_and_the_same_bytes_for_all(hall: Hall) -> None:
-    hall.say(1, 2, 3)
+    hall.send(1, 2, 3)
     assert [singer.wire.frames for singer in hall.singers] == [[], [], []]
     await turn()
     assert [singer.wire.heard for singer in hall.singers] == [[[1, 2, 3]]] * 3
@@ -128,7 +128,7 @@ async def test_what_is_said_in_one_turn_is_one_frame_and_the_same_bytes_for_all(
 
 async def test_each_language_has_its_frame(hall: Hall) -> None:
     texts = [hall.comes(Language.JSON) for _ in range(2)]
-    hall.say(1, 2)
+    hall.send(1, 2)
     await turn()
     everyone = [*hall.singers, *texts]
     assert [singer.wire.heard for singer in everyone] == [[[1, 2]]] * 5
@@ -138,17 +138,17 @@ async def test_each_language_has_its_frame(hall: Hall) -> None:
 
 async def test_what_is_told_to_one_alone_keeps_its_place_among_what_is_told_to_all(hall: Hall) -> None:
     one, other, _ = hall.singers
-    hall.say(1)
+    hall.send(1)
     one.says(10)
-    hall.say(2)
+    hall.send(2)
     one.says(11)
     other.says(20)
-    hall.say(3)
+    hall.send(3)
     await turn()
     assert one.wire.refs == [1, 10, 2, 11, 3]
     assert other.wire.refs == [1, 2, 20, 3]
     assert hall.singers[2].wire.heard == [[1, 2, 3]]
-    hall.say(4)
+    hall.send(4)
     await turn()
     assert one.wire.frames[-1] is hall.singers[2].wire.frames[-1], "it is one of many again"
 
@@ -156,22 +156,22 @@ async def test_what_is_told_to_one_alone_keeps_its_place_among_what_is_told_to_a
 async def test_who_has_something_of_its_own_first_gets_that_first(hall: Hall) -> None:
     one = hall.singers[0]
     one.says(10)
-    hall.say(1)
+    hall.send(1)
     await turn()
     assert one.wire.refs == [10, 1]
 
 
 async def test_who_comes_or_goes_in_the_middle_of_a_turn_is_told_what_was_said_while_it_was_there(hall: Hall) -> None:
     gone = hall.singers[0]
-    hall.say(1)
+    hall.send(1)
     late = hall.comes()
-    hall.say(2)
-    gone.outbox.close()
+    hall.send(2)
+    gone.send_buffer.close()
     await turn()
     assert late.wire.refs == [2]
     assert gone.wire.refs == []
-    assert gone.outbox not in hall.chorus
-    hall.say(3)
+    assert gone.send_buffer not in hall.broadcast
+    hall.send(3)
     await turn()
     assert late.wire.refs == [2, 3]
     assert late.wire.frames[-1] is hall.singers[1].wire.frames[-1]
@@ -179,9 +179,9 @@ async def test_who_comes_or_goes_in_the_middle_of_a_turn_is_told_what_was_said_w
 
 async def test_who_is_flushed_before_it_is_closed_hears_all_that_was_said_by_then(hall: Hall) -> None:
     gone = hall.singers[0]
-    hall.say(1, 2)
-    gone.outbox.flush()
-    gone.outbox.close()
+    hall.send(1, 2)
+    gone.send_buffer.flush()
+    gone.send_buffer.close()
     await turn()
     assert gone.wire.refs == [1, 2]
 
@@ -190,15 +190,15 @@ async def test_who_has_no_room_is_not_written_to_and_gets_the_newest_of_each_key
     slow, quick, _ = hall.singers
     slow.wire.takes = 1
     for ref in range(1, 6):
-        hall.say(ref, key="job")
-        hall.say(ref + 100)
+        hall.send(ref, key="job")
+        hall.send(ref + 100)
         await turn()
     assert slow.wire.heard == [[1, 101]]
     assert quick.wire.refs == [1, 101, 2, 102, 3, 103, 4, 104, 5, 105]
     slow.wire.drain()
     await turn()
     assert slow.wire.refs == [1, 101, 102, 103, 104, 5, 105]
-    hall.say(6)
+    hall.send(6)
     await turn()
     assert slow.wire.frames[-1] is quick.wire.frames[-1]
 
@@ -206,10 +206,10 @@ async def test_who_has_no_room_is_not_written_to_and_gets_the_newest_of_each_key
 async def test_who_had_no_room_and_missed_nothing_is_one_of_many_again(hall: Hall) -> None:
     slow, quick, _ = hall.singers
     slow.wire.takes = 1
-    hall.say(1)
+    hall.send(1)
     await turn()
     slow.wire.drain()
-    hall.say(2)
+    hall.send(2)
     await turn()
     assert slow.wire.frames[-1] is quick.wire.frames[-1]
 
@@ -217,14 +217,14 @@ async def test_who_had_no_room_and_missed_nothing_is_one_of_many_again(hall: Hal
 async def test_room_that_comes_back_in_the_middle_of_a_turn_loses_and_doubles_nothing(hall: Hall) -> None:
     slow = hall.singers[0]
     slow.wire.fill()
-    hall.say(1)
+    hall.send(1)
     slow.wire.drain()
-    hall.say(2)
+    hall.send(2)
     slow.wire.fill()
     slow.wire.drain()
     await turn()
     assert slow.wire.refs == [1, 2]
-    hall.say(3)
+    hall.send(3)
     await turn()
     assert slow.wire.refs == [1, 2, 3]
 
@@ -235,7 +235,7 @@ async def test_who_runs_out_of_room_between_two_frames_of_a_turn_gets_the_second
     monkeypatch.setattr(module, "FRAME_TARGET", 1)
     slow, quick, _ = hall.singers
     slow.wire.takes = 1
-    hall.say(1, 2, 3)
+    hall.send(1, 2, 3)
     await turn()
     assert quick.wire.heard == [[1], [2], [3]]
     assert slow.wire.heard == [[1]]
@@ -246,17 +246,17 @@ async def test_who_runs_out_of_room_between_two_frames_of_a_turn_gets_the_second
 
 async def test_who_is_going_away_is_written_to_no_more_and_its_outbox_is_closed(hall: Hall) -> None:
     gone, stays, _ = hall.singers
-    hall.say(1)
+    hall.send(1)
     gone.wire.end()
     await turn()
     assert gone.wire.frames == []
-    assert gone.outbox not in hall.chorus
+    assert gone.send_buffer not in hall.broadcast
     assert stays.wire.refs == [1]
 
 
 async def test_a_socket_that_has_just_broken_harms_nobody(hall: Hall) -> None:
     hall.singers[1].wire.broken = True
-    hall.say(1)
+    hall.send(1)
     await turn()
     assert [singer.wire.refs for singer in hall.singers] == [[1], [], [1]]
 
@@ -264,30 +264,30 @@ async def test_a_socket_that_has_just_broken_harms_nobody(hall: Hall) -> None:
 async def test_one_that_never_reads_is_let_go_and_the_others_hear_all(hall: Hall) -> None:
     deaf, *others = hall.singers
     deaf.wire.fill()
-    big = Packet(Ping())
+    big = EncodedMessage(Ping())
     big._msgpack = msgspec.msgpack.encode({"ref": 7, "x": b"x" * (BOUND // 4)})
     for _ in range(6):
-        hall.chorus.say(big)
+        hall.broadcast.send(big)
         await turn()
-    assert (deaf.overflows, deaf.outbox.waiting, hall.flusher.overflows) == (1, 0, 1)
-    assert deaf.outbox not in hall.chorus
+    assert (deaf.overflows, deaf.send_buffer.waiting, hall.flusher.overflows) == (1, 0, 1)
+    assert deaf.send_buffer not in hall.broadcast
     assert [singer.wire.refs for singer in others] == [[7] * 6] * 2
 
 
 async def test_an_outbox_that_was_closed_joins_nothing() -> None:
     hall = Hall(0)
-    assert not hall.chorus
-    hall.say(1)
-    outbox = Outbox(Wire(), Language.MSGPACK, hall.flusher, lambda: None)
-    outbox.close()
-    outbox.join(hall.chorus)
-    assert not hall.chorus
+    assert not hall.broadcast
+    hall.send(1)
+    send_buffer = SendBuffer(Wire(), Language.MSGPACK, hall.flusher, lambda: None)
+    send_buffer.close()
+    send_buffer.join(hall.broadcast)
+    assert not hall.broadcast
     singer = hall.comes()
-    assert hall.chorus
+    assert hall.broadcast
     await turn()
     assert singer.wire.frames == []
-    singer.outbox.close()
-    assert not hall.chorus
+    singer.send_buffer.close()
+    assert not hall.broadcast
 
 
 @pytest.mark.parametrize("size", [125, 126, 65_535, 65_536, 70_000])
@@ -295,9 +295,9 @@ async def test_frames_of_every_size_reach_all(hall: Hall, size: int) -> None:
     bare = len(msgspec.msgpack.encode({"ref": 1, "x": [0] * 16})) - 16
     if size - 1 - bare > 65_535:
         bare += 2
-    packet = Packet(Ping())
-    packet._msgpack = msgspec.msgpack.encode({"ref": 1, "x": [0] * (size - 1 - bare)})
-    hall.chorus.say(packet)
+    encoded = EncodedMessage(Ping())
+    encoded._msgpack = msgspec.msgpack.encode({"ref": 1, "x": [0] * (size - 1 - bare)})
+    hall.broadcast.send(encoded)
     await turn()
     head = 2 if size < 126 else 4 if size < 65_536 else 10
     for singer in hall.singers:

@@ -6,7 +6,7 @@ import pytest
 
 from asman_server.delivery import fanout as module
 from asman_server.delivery.fanout import Fanout
-from asman_shared.encoded import Language, Packet
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Changed, Counts, CountsChanged, JobState, Summary, WorkerChanged, WorkerState
 from asman_shared.states import State
 
@@ -15,29 +15,29 @@ class Client:
     """A subscriber that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.packets: list[Packet] = []
+        self.encoded_messages: list[EncodedMessage] = []
 
-    def changed(self, packet: Packet, state: JobState) -> None:
-        assert isinstance(packet.message, Changed)
-        assert packet.message.job is state
-        self.packets.append(packet)
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
+        assert isinstance(encoded.message, Changed)
+        assert encoded.message.job is state
+        self.encoded_messages.append(encoded)
 
-    def announce(self, packet: Packet) -> None:
-        self.packets.append(packet)
+    def announce(self, encoded: EncodedMessage) -> None:
+        self.encoded_messages.append(encoded)
 
     @property
     def seqs(self) -> list[int]:
-        return [p.message.seq for p in self.packets if isinstance(p.message, Changed | WorkerChanged)]
+        return [p.message.seq for p in self.encoded_messages if isinstance(p.message, Changed | WorkerChanged)]
 
 
 def state(name: str, rev: int = 1, summary: bool = False) -> JobState:
     return JobState(id=name, rev=rev, state=State.QUEUED, summary=Summary(image="a") if summary else None)
 
 
-def numbers(packets: list[Packet] | None) -> list[int] | None:
-    if packets is None:
+def numbers(encoded_messages: list[EncodedMessage] | None) -> list[int] | None:
+    if encoded_messages is None:
         return None
-    return [p.message.seq for p in packets if isinstance(p.message, Changed | WorkerChanged)]
+    return [p.message.seq for p in encoded_messages if isinstance(p.message, Changed | WorkerChanged)]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_change_is_encoded_once_for_all(fanout: Fanout) -> None:
     for client in clients:
         fanout.watch(client)
     fanout.job(state("a"), first=True)
-    assert len({id(client.packets[0].encoded(Language.MSGPACK)) for client in clients}) == 1
+    assert len({id(client.encoded_messages[0].bytes_in(Language.MSGPACK)) for client in clients}) == 1
 
 
 def test_the_summary_travels_with_the_first_change_which_nothing_replaces(fanout: Fanout) -> None:
@@ -86,12 +86,12 @@ def test_the_summary_travels_with_the_first_change_which_nothing_replaces(fanout
     fanout.watch(client)
     fanout.job(state("a", 1, summary=True), first=True)
     fanout.job(state("a", 2, summary=True), first=False)
-    first, later = (p.message for p in client.packets)
+    first, later = (p.message for p in client.encoded_messages)
     assert isinstance(first, Changed)
     assert isinstance(later, Changed)
     assert first.job.summary is not None
     assert later.job.summary is None
-    assert [p.key for p in client.packets] == [None, "a"]
+    assert [p.key for p in client.encoded_messages] == [None, "a"]
 
 
 def test_what_was_missed_is_exact(fanout: Fanout) -> None:
@@ -125,8 +125,8 @@ def test_totals_are_told_when_they_change_and_somebody_listens() -> None:
     fanout.watch(client)
     fanout.totals()
     fanout.totals()
-    assert [p.message for p in client.packets] == [CountsChanged(counts=Counts(queued=1))]
+    assert [p.message for p in client.encoded_messages] == [CountsChanged(counts=Counts(queued=1))]
     counts = Counts(queued=2)
     fanout.totals()
-    assert len(client.packets) == 2
-    assert {p.key for p in client.packets} == {"counts"}
+    assert len(client.encoded_messages) == 2
+    assert {p.key for p in client.encoded_messages} == {"counts"}

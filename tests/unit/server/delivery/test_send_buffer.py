@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from asman_server.delivery import send_buffer as module
-from asman_server.delivery.send_buffer import BOUND, Flusher, Outbox
-from asman_shared.encoded import Language, Packet
+from asman_server.delivery.send_buffer import BOUND, Flusher, SendBuffer
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Ping
 
 
@@ -54,14 +54,14 @@ class Bench:
         self.wire = Wire()
         self.flusher = Flusher()
         self.overflows = 0
-        self.outbox = Outbox(self.wire, language, self.flusher, self._overflow)
+        self.send_buffer = SendBuffer(self.wire, language, self.flusher, self._overflow)
 
     def _overflow(self) -> None:
         self.overflows += 1
 
     def push(self, *refs: int, key: str | None = None) -> None:
         for ref in refs:
-            self.outbox.push(Packet(Ping(ref=ref), key))
+            self.send_buffer.push(EncodedMessage(Ping(ref=ref), key))
 
 
 async def turn() -> None:
@@ -75,7 +75,7 @@ async def test_what_is_said_in_one_turn_leaves_in_one_frame(language: Language) 
     assert bench.wire.frames == []
     await turn()
     assert bench.wire.frames == [[1, 2, 3]]
-    assert bench.outbox.waiting == 0
+    assert bench.send_buffer.waiting == 0
     bench.push(4)
     await turn()
     assert bench.wire.frames == [[1, 2, 3], [4]]
@@ -88,7 +88,7 @@ async def test_a_large_batch_leaves_in_several_frames(monkeypatch: pytest.Monkey
     await turn()
     assert [ref for frame in bench.wire.frames for ref in frame] == list(range(1, 8))
     assert len(bench.wire.frames) > 1
-    assert bench.outbox.waiting == 0
+    assert bench.send_buffer.waiting == 0
 
 
 async def test_without_room_the_newest_of_a_key_replaces_the_older_at_its_own_place() -> None:
@@ -98,14 +98,14 @@ async def test_without_room_the_newest_of_a_key_replaces_the_older_at_its_own_pl
     bench.push(2, key="b")
     bench.push(3)
     bench.push(4, key="a")
-    assert bench.outbox.congested
-    assert (bench.outbox.dropped, bench.flusher.dropped) == (1, 1)
+    assert bench.send_buffer.congested
+    assert (bench.send_buffer.dropped, bench.flusher.dropped) == (1, 1)
     await turn()
     assert bench.wire.frames == []
     bench.wire.drain()
     await turn()
     assert bench.wire.frames == [[2, 3, 4]]
-    assert bench.outbox.waiting == 0
+    assert bench.send_buffer.waiting == 0
 
 
 async def test_with_room_nothing_is_replaced() -> None:
@@ -142,22 +142,22 @@ async def test_keys_stay_right_when_only_a_part_has_left(monkeypatch: pytest.Mon
     bench.wire.drain()
     await turn()
     assert [ref for frame in bench.wire.frames for ref in frame] == [1, 3, 4, 5]
-    assert bench.outbox.waiting == 0
+    assert bench.send_buffer.waiting == 0
 
 
 async def test_a_slow_client_is_let_go_once_and_its_memory_is_freed() -> None:
     bench = Bench()
     bench.wire.room = False
-    waiter = asyncio.ensure_future(bench.outbox.drained())
+    waiter = asyncio.ensure_future(bench.send_buffer.drained())
     await turn()
-    big = Packet(Ping())
+    big = EncodedMessage(Ping())
     big._msgpack = b"x" * (BOUND // 4)
     for _ in range(4):
-        bench.outbox.push(big)
+        bench.send_buffer.push(big)
     assert bench.overflows == 0
     for _ in range(3):
-        bench.outbox.push(big)
-    assert (bench.overflows, bench.flusher.overflows, bench.outbox.waiting) == (1, 1, 0)
+        bench.send_buffer.push(big)
+    assert (bench.overflows, bench.flusher.overflows, bench.send_buffer.waiting) == (1, 1, 0)
     async with asyncio.timeout(5):
         await waiter
     bench.wire.drain()
@@ -167,10 +167,10 @@ async def test_a_slow_client_is_let_go_once_and_its_memory_is_freed() -> None:
 
 async def test_more_than_the_bound_is_no_overflow_while_there_is_room() -> None:
     bench = Bench()
-    big = Packet(Ping())
+    big = EncodedMessage(Ping())
     big._msgpack = msgspec.msgpack.encode({"ref": 1, "x": b"x" * (BOUND // 2)})
     for _ in range(3):
-        bench.outbox.push(big)
+        bench.send_buffer.push(big)
     await turn()
     assert bench.overflows == 0
     assert bench.wire.frames == [[1], [1], [1]]
@@ -178,10 +178,10 @@ async def test_more_than_the_bound_is_no_overflow_while_there_is_room() -> None:
 
 async def test_drained_returns_when_all_has_left_and_there_is_room() -> None:
     bench = Bench()
-    await bench.outbox.drained()
+    await bench.send_buffer.drained()
     bench.wire.room = False
     bench.push(1)
-    waiter = asyncio.ensure_future(bench.outbox.drained())
+    waiter = asyncio.ensure_future(bench.send_buffer.drained())
     await turn()
     bench.wire.drain(takes=1)
     await turn()
@@ -196,7 +196,7 @@ async def test_drained_returns_when_all_has_left_and_there_is_room() -> None:
 async def test_a_waiter_that_was_cancelled_harms_nobody() -> None:
     bench = Bench()
     bench.wire.room = False
-    gone, stays = (asyncio.ensure_future(bench.outbox.drained()) for _ in range(2))
+    gone, stays = (asyncio.ensure_future(bench.send_buffer.drained()) for _ in range(2))
     await turn()
     gone.cancel()
     await turn()
@@ -210,12 +210,12 @@ async def test_a_connection_that_has_gone_keeps_nothing() -> None:
     bench.wire.room = False
     bench.push(1)
     bench.wire.open = False
-    waiter = asyncio.ensure_future(bench.outbox.drained())
+    waiter = asyncio.ensure_future(bench.send_buffer.drained())
     bench.flusher.flush()
     async with asyncio.timeout(5):
         await waiter
     bench.push(2)
-    assert bench.outbox.waiting == 0
+    assert bench.send_buffer.waiting == 0
     assert bench.wire.frames == []
 
 
@@ -223,21 +223,21 @@ async def test_after_close_nothing_is_taken_and_nobody_waits() -> None:
     bench = Bench()
     bench.wire.room = False
     bench.push(1)
-    waiter = asyncio.ensure_future(bench.outbox.drained())
+    waiter = asyncio.ensure_future(bench.send_buffer.drained())
     await turn()
-    bench.outbox.close()
+    bench.send_buffer.close()
     async with asyncio.timeout(5):
         await waiter
     bench.push(2)
     bench.wire.drain()
     await turn()
-    assert (bench.wire.frames, bench.outbox.waiting) == ([], 0)
+    assert (bench.wire.frames, bench.send_buffer.waiting) == ([], 0)
 
 
 async def test_one_flush_serves_all_outboxes_of_a_turn() -> None:
     one, other = Bench(), Bench()
-    shared = Outbox(other.wire, Language.MSGPACK, one.flusher, other._overflow)
+    shared = SendBuffer(other.wire, Language.MSGPACK, one.flusher, other._overflow)
     one.push(1)
-    shared.push(Packet(Ping(ref=2)))
+    shared.push(EncodedMessage(Ping(ref=2)))
     await turn()
     assert (one.wire.frames, other.wire.frames) == ([[1]], [[2]])

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from asman_server.delivery.slim import Gate, Mailbox
+from asman_server.delivery.slim import SlimEvent, SlimQueue
 
 
 async def test_what_comes_is_taken_in_order() -> None:
-    mailbox = Mailbox()
+    mailbox = SlimQueue()
     assert mailbox.empty()
     for number in range(1000):
         mailbox.put_nowait(number)
@@ -20,7 +20,7 @@ async def test_what_comes_is_taken_in_order() -> None:
 
 
 async def test_a_reader_that_waits_gets_what_comes_next() -> None:
-    mailbox = Mailbox()
+    mailbox = SlimQueue()
     reader = asyncio.ensure_future(mailbox.get())
     await asyncio.sleep(0)
     mailbox.put_nowait(1)
@@ -29,7 +29,7 @@ async def test_a_reader_that_waits_gets_what_comes_next() -> None:
 
 
 async def test_a_reader_that_gives_up_takes_nothing_with_it() -> None:
-    mailbox = Mailbox()
+    mailbox = SlimQueue()
     for moment in ("before", "after"):
         reader = asyncio.ensure_future(mailbox.get())
         await asyncio.sleep(0)
@@ -43,7 +43,7 @@ async def test_a_reader_that_gives_up_takes_nothing_with_it() -> None:
 
 
 async def test_there_is_one_reader() -> None:
-    mailbox = Mailbox()
+    mailbox = SlimQueue()
     reader = asyncio.ensure_future(mailbox.get())
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError):
@@ -53,7 +53,7 @@ async def test_there_is_one_reader() -> None:
 
 
 async def test_a_gate_holds_those_who_come_while_it_is_closed() -> None:
-    gate = Gate()
+    gate = SlimEvent()
     assert gate.is_set()
     await gate.wait()
     gate.clear()

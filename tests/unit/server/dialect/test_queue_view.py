@@ -14,12 +14,12 @@ import pytest
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.dialect import queue_view as board_module
-from asman_server.dialect.queue_view import Board
-from asman_server.dialect.queue_views import Boards
+from asman_server.dialect.queue_view import QueueView
+from asman_server.dialect.queue_views import QueueViews
 from asman_server.queues.registry import Registry
 from asman_server.queues.shell import QueueShell
-from asman_server.reply_to import Origin
-from asman_server.storage.group_commit import Journal
+from asman_server.reply_to import ReplyTo
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Reader
 from asman_shared.definition import Definition
 from asman_shared.messages import Outcome, Register, Submit
@@ -32,18 +32,18 @@ WORKER = "worker-0123456789"
 class Member:
     """A socket that keeps what it is told."""
 
-    def __init__(self, board: Board, *, works: bool = False) -> None:
+    def __init__(self, view: QueueView, *, works: bool = False) -> None:
         self.works = works
         self.lists: list[bytes] = []
         self.subsets: list[bytes] = []
         self.gone: list[str] = []
         self.crews: list[bytes] = []
         self.told: list[Any] = []
-        self._board = board
-        board.enter(self)
+        self._view = view
+        view.enter(self)
 
     def listed(self) -> None:
-        self.lists.append(self._board.whole())
+        self.lists.append(self._view.whole())
 
     def changed(self, frame: bytes, jobs: Iterable[str]) -> None:
         self.subsets.append(frame)
@@ -67,17 +67,17 @@ def jobs_in(frame: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def queue(name: str = "q") -> AsyncIterator[tuple[QueueShell, Boards]]:
+async def queue(name: str = "q") -> AsyncIterator[tuple[QueueShell, QueueViews]]:
     """A queue on a database that works."""
     database = SimDatabase(Random(1))
     database.slow = 0.0001
-    journal = Journal(database)
-    writing = asyncio.ensure_future(journal.run())
+    committer = GroupCommitter(database)
+    writing = asyncio.ensure_future(committer.run())
     reader = cast(Reader, database)
-    registry = Registry(journal, reader, virtual_clock, QueuePolicy())
+    registry = Registry(committer, reader, virtual_clock, QueuePolicy())
     try:
         async with registry.using(name) as shell:
-            yield shell, Boards(reader, virtual_clock)
+            yield shell, QueueViews(reader, virtual_clock)
     finally:
         shell.stop_timers()
         writing.cancel()
@@ -85,13 +85,13 @@ async def queue(name: str = "q") -> AsyncIterator[tuple[QueueShell, Boards]]:
 
 async def submit(shell: QueueShell, number: int) -> str:
     request = Submit(ref=0, definition=Definition(image="a", command=str(number)))
-    return await shell.submit(request, Origin(0, lambda _: None))
+    return await shell.submit(request, ReplyTo(0, lambda _: None))
 
 
 def finish(shell: QueueShell, job: str) -> None:
     """Hands the job to a worker that was not there before, and ends it."""
     shell.apply(ev.WorkerJoined(1, Register(incarnation=WORKER, name="w", cpus=1), chooses=True))
-    shell.apply(ev.Claimed(WORKER, job, Origin(0, lambda _: None)))
+    shell.apply(ev.Claimed(WORKER, job, ReplyTo(0, lambda _: None)))
     attempt = shell.core.jobs[job].attempt
     shell.apply(ev.AttemptFinished(WORKER, job, attempt, Outcome(kind="exited", exit_code=0)))
 
@@ -102,8 +102,8 @@ def virtually(play: Callable[[], Awaitable[None]]) -> None:
 
 def test_the_whole_list_comes_by_itself_every_ten_seconds_and_is_the_same_bytes_for_all() -> None:
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            one, two = Member(board), Member(board, works=True)
+        async with queue() as (shell, views), views.using(shell) as view:
+            one, two = Member(view), Member(view, works=True)
             job = await submit(shell, 1)
             await asyncio.sleep(35)
             assert len(one.lists) == len(two.lists) == 3
@@ -116,8 +116,8 @@ def test_the_whole_list_comes_by_itself_every_ten_seconds_and_is_the_same_bytes_
 
 def test_many_changes_in_a_moment_are_one_subset() -> None:
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            member = Member(board)
+        async with queue() as (shell, views), views.using(shell) as view:
+            member = Member(view)
             jobs = [await submit(shell, number) for number in range(200)]
             await asyncio.sleep(1)
             assert len(member.subsets) <= 3
@@ -131,8 +131,8 @@ def test_changes_that_are_large_for_all_their_readers_come_less_often(monkeypatc
     monkeypatch.setattr(board_module, "LIST_BYTES_PER_SECOND", 500)
 
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            members = [Member(board) for _ in range(5)]
+        async with queue() as (shell, views), views.using(shell) as view:
+            members = [Member(view) for _ in range(5)]
             jobs = []
             for number in range(40):
                 jobs.append(await submit(shell, number))
@@ -150,12 +150,12 @@ def test_a_flood_of_finished_jobs_is_bounded_before_the_next_list(monkeypatch: p
     monkeypatch.setattr(board_module, "FINISHED_JOBS", 5)
 
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
+        async with queue() as (shell, views), views.using(shell) as view:
             most = 0
             for number in range(60):
                 finish(shell, await submit(shell, number))
                 await asyncio.sleep(0.05)
-                most = max(most, len(jobs_in(board.whole())))
+                most = max(most, len(jobs_in(view.whole())))
             assert most <= 20
 
     virtually(play)
@@ -163,12 +163,12 @@ def test_a_flood_of_finished_jobs_is_bounded_before_the_next_list(monkeypatch: p
 
 def test_a_job_that_vanished_brings_a_whole_list_before_its_time_but_never_many() -> None:
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            member = Member(board)
+        async with queue() as (shell, views), views.using(shell) as view:
+            member = Member(view)
             jobs = [await submit(shell, number) for number in range(50)]
             await asyncio.sleep(3)
             for job in jobs[:49]:
-                shell.apply(ev.CancelRequested(job, "_", Origin(0, lambda _: None)))
+                shell.apply(ev.CancelRequested(job, "_", ReplyTo(0, lambda _: None)))
                 await asyncio.sleep(0.1)
             await asyncio.sleep(1.5)
             assert len(member.lists) <= 7
@@ -180,8 +180,8 @@ def test_a_job_that_vanished_brings_a_whole_list_before_its_time_but_never_many(
 
 def test_finished_jobs_are_listed_for_a_while() -> None:
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            member = Member(board)
+        async with queue() as (shell, views), views.using(shell) as view:
+            member = Member(view)
             job = await submit(shell, 1)
             finish(shell, job)
             await asyncio.sleep(75)
@@ -196,12 +196,12 @@ def test_a_list_is_bounded_and_filled_up_again_as_jobs_are_done(monkeypatch: pyt
     monkeypatch.setattr(board_module, "LISTED_JOBS", 10)
 
     async def play() -> None:
-        async with queue() as (shell, boards):
+        async with queue() as (shell, views):
             jobs = [await submit(shell, number) for number in range(25)]
             await asyncio.sleep(1)
-            async with boards.using(shell) as board:
-                member = Member(board)
-                assert set(jobs_in(board.whole())) == set(jobs[:10]), "those that are next"
+            async with views.using(shell) as view:
+                member = Member(view)
+                assert set(jobs_in(view.whole())) == set(jobs[:10]), "those that are next"
                 await submit(shell, 99)
                 for job in jobs[:8]:
                     finish(shell, job)
@@ -218,8 +218,8 @@ def test_too_many_finished_jobs_push_the_oldest_off_the_list(monkeypatch: pytest
     monkeypatch.setattr(board_module, "FINISHED_JOBS", 3)
 
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            member = Member(board)
+        async with queue() as (shell, views), views.using(shell) as view:
+            member = Member(view)
             jobs = []
             for number in range(6):
                 jobs.append(await submit(shell, number))
@@ -235,26 +235,26 @@ def test_too_many_finished_jobs_push_the_oldest_off_the_list(monkeypatch: pytest
 
 def test_what_a_queue_had_before_its_first_socket_is_on_the_board() -> None:
     async def play() -> None:
-        async with queue() as (shell, boards):
+        async with queue() as (shell, views):
             done, waiting, gone = [await submit(shell, number) for number in range(3)]
             finish(shell, done)
-            shell.apply(ev.CancelRequested(gone, "_", Origin(0, lambda _: None)))
+            shell.apply(ev.CancelRequested(gone, "_", ReplyTo(0, lambda _: None)))
             await asyncio.sleep(1)
-            async with boards.using(shell) as board:
-                assert {job: one["state"] for job, one in jobs_in(board.whole()).items()} == {
+            async with views.using(shell) as view:
+                assert {job: one["state"] for job, one in jobs_in(view.whole()).items()} == {
                     done: "Finished",
                     waiting: "Queued",
                 }
-            assert boards.get(shell) is None, "nobody needs it any more"
-            assert board not in shell.fanout.watchers
+            assert views.get(shell) is None, "nobody needs it any more"
+            assert view not in shell.fanout.watchers
 
     virtually(play)
 
 
 def test_workers_are_told_once_however_many_come() -> None:
     async def play() -> None:
-        async with queue() as (shell, boards), boards.using(shell) as board:
-            member = Member(board)
+        async with queue() as (shell, views), views.using(shell) as view:
+            member = Member(view)
             for number in range(50):
                 info = Register(incarnation=f"{number:016}", name=f"w{number}", cpus=1)
                 shell.apply(ev.WorkerJoined(number, info, chooses=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asman_server.delivery.send_buffer import BOUND
-from asman_server.dialect.send_buffer import TextOutbox
+from asman_server.dialect.send_buffer import TextSendBuffer
 
 
 class Writer:
@@ -27,36 +27,36 @@ class Writer:
         return True
 
 
-def made() -> tuple[Writer, TextOutbox, list[str]]:
+def made() -> tuple[Writer, TextSendBuffer, list[str]]:
     writer, said = Writer(), list[str]()
-    return writer, TextOutbox(writer, lambda: said.append("too slow"), lambda: said.append("level")), said
+    return writer, TextSendBuffer(writer, lambda: said.append("too slow"), lambda: said.append("level")), said
 
 
 def test_frames_leave_at_once_while_there_is_room_and_in_order_when_there_is_again() -> None:
-    writer, outbox, said = made()
-    outbox.push(b"1")
+    writer, send_buffer, said = made()
+    send_buffer.push(b"1")
     writer.room = False
-    outbox.push(b"2")
-    assert outbox.congested
+    send_buffer.push(b"2")
+    assert send_buffer.congested
     writer.room = True
-    assert outbox.congested, "what waits goes first"
-    outbox.push(b"3")
+    assert send_buffer.congested, "what waits goes first"
+    send_buffer.push(b"3")
     writer.on_drain()
     assert writer.written == [b"1", b"2", b"3"]
     assert said == ["level"]
-    assert outbox.written == 3
+    assert send_buffer.written == 3
 
 
 def test_a_reader_that_does_not_read_is_given_up_at_the_bound() -> None:
-    writer, outbox, said = made()
+    writer, send_buffer, said = made()
     writer.room = False
     frame = b"x" * (BOUND // 4)
     for _ in range(4):
-        outbox.push(frame)
+        send_buffer.push(frame)
     assert said == []
-    outbox.push(b"x")
+    send_buffer.push(b"x")
     assert said == ["too slow"]
-    outbox.push(b"more")
+    send_buffer.push(b"more")
     writer.room = True
     writer.on_drain()
     assert writer.written == []
@@ -64,16 +64,16 @@ def test_a_reader_that_does_not_read_is_given_up_at_the_bound() -> None:
 
 
 def test_one_frame_that_is_larger_than_the_bound_is_not_the_readers_fault() -> None:
-    writer, outbox, said = made()
+    writer, send_buffer, said = made()
     writer.room = False
-    outbox.push(b"x" * (BOUND + 1))
+    send_buffer.push(b"x" * (BOUND + 1))
     writer.room = True
     writer.on_drain()
     assert (len(writer.written), said) == (1, ["level"])
 
 
 def test_nothing_is_written_to_a_socket_that_has_closed() -> None:
-    writer, outbox, said = made()
+    writer, send_buffer, said = made()
     writer.open = False
-    outbox.push(b"1")
+    send_buffer.push(b"1")
     assert (writer.written, said) == ([], [])

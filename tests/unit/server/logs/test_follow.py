@@ -12,13 +12,13 @@ import pytest
 from asman_server.core import Job
 from asman_server.core import events as ev
 from asman_server.core.job_state import state_of
-from asman_server.delivery.send_buffer import Flusher, Outbox
+from asman_server.delivery.send_buffer import Flusher, SendBuffer
 from asman_server.logs import follow as module
 from asman_server.logs.follow import LogFollow
 from asman_server.queues.shell import QueueShell
-from asman_shared.encoded import Language, Packet
+from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Changed, Outcome
-from tests.support.log_desk import JOB, WORKER, LogDesk, line
+from tests.support.log_harness import JOB, WORKER, LogHarness, line
 
 PATIENCE = 5
 
@@ -59,42 +59,44 @@ class Wire:
 class Shell:
     """What a follower needs of its queue."""
 
-    def __init__(self, desk: LogDesk) -> None:
-        self.logs = desk.logs
-        self._desk = desk
+    def __init__(self, harness: LogHarness) -> None:
+        self.logs = harness.logs
+        self._harness = harness
 
     async def job(self, _job_id: str) -> Job:
-        return self._desk.job
+        return self._harness.job
 
 
 class Scene:
     """One client that follows one log."""
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
-        self.desk = LogDesk()
+        self.harness = LogHarness()
         self.wire = Wire()
         self.tasks = tasks
-        self.outbox = Outbox(self.wire, Language.MSGPACK, Flusher(), lambda: None)
+        self.send_buffer = SendBuffer(self.wire, Language.MSGPACK, Flusher(), lambda: None)
         self.over: list[str] = []
 
     async def follow(self, since: int = 0) -> LogFollow:
-        made = LogFollow(cast(QueueShell, Shell(self.desk)), JOB, since, self.outbox, self.tasks, self.over.append)
+        made = LogFollow(
+            cast(QueueShell, Shell(self.harness)), JOB, since, self.send_buffer, self.tasks, self.over.append
+        )
         await made.start()
         return made
 
     async def store(self) -> None:
-        self.desk.logs.flush()
-        self.desk.chunks.commit()
+        self.harness.logs.flush()
+        self.harness.chunks.commit()
 
-    def finish(self) -> Packet:
-        self.desk.core.handle(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)), 2)
-        self.desk.logs.finished(JOB)
-        return Packet(Changed(seq=1, job=state_of(self.desk.job)))
+    def finish(self) -> EncodedMessage:
+        self.harness.core.handle(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)), 2)
+        self.harness.logs.finished(JOB)
+        return EncodedMessage(Changed(seq=1, job=state_of(self.harness.job)))
 
     def end(self, follow: LogFollow) -> None:
         """The job is finished, and the follower is told."""
-        packet = self.finish()
-        follow.finish(state_of(self.desk.job), packet)
+        encoded = self.finish()
+        follow.finish(state_of(self.harness.job), encoded)
 
     async def until(self, *said: Any) -> None:
         """Waits until all of this was said, and nothing else."""
@@ -114,49 +116,49 @@ async def scene() -> AsyncIterator[Scene]:
     async with asyncio.TaskGroup() as tasks:
         made = Scene(tasks)
         yield made
-        made.outbox.close()
-        made.desk.logs.flush()
+        made.send_buffer.close()
+        made.harness.logs.flush()
 
 
 async def test_a_follower_that_is_level_is_pushed_each_line_once(scene: Scene) -> None:
     follow = await scene.follow()
     await scene.rest()
-    await scene.desk.add(line(0), line(1))
-    await scene.desk.add(line(1), line(2))
+    await scene.harness.add(line(0), line(1))
+    await scene.harness.add(line(1), line(2))
     await scene.until(0, 1, 2)
-    assert scene.desk.chunks.reads == 0, "all of it was at hand"
+    assert scene.harness.chunks.reads == 0, "all of it was at hand"
     follow.stop()
 
 
 async def test_a_late_follower_gets_what_was_and_what_comes_without_a_seam(scene: Scene) -> None:
-    await scene.desk.add(line(0), line(1))
+    await scene.harness.add(line(0), line(1))
     await scene.store()
-    await scene.desk.add(line(2))
+    await scene.harness.add(line(2))
     follow = await scene.follow()
-    await scene.desk.add(line(3))
+    await scene.harness.add(line(3))
     await scene.until(0, 1, 2, 3)
-    await scene.desk.add(line(4))
+    await scene.harness.add(line(4))
     await scene.until(0, 1, 2, 3, 4)
     follow.stop()
 
 
 async def test_a_follower_may_begin_anywhere(scene: Scene) -> None:
-    await scene.desk.add(*(line(n) for n in range(10)))
+    await scene.harness.add(*(line(n) for n in range(10)))
     follow = await scene.follow(since=7)
     await scene.until(7, 8, 9)
     follow.stop()
 
 
 async def test_lines_that_are_no_longer_kept_are_an_explicit_gap(scene: Scene) -> None:
-    await scene.desk.add(*(line(n) for n in range(10)))
+    await scene.harness.add(*(line(n) for n in range(10)))
     await scene.store()
-    scene.desk.chunks.stored.clear()
-    log = await scene.desk.logs.open(JOB)
+    scene.harness.chunks.stored.clear()
+    log = await scene.harness.logs.open(JOB)
     while log.recent[0].seq < 6:
         log.recent.popleft()
     follow = await scene.follow()
     await scene.until(("gap", 6), 6, 7, 8, 9)
-    await scene.desk.add(line(12))
+    await scene.harness.add(line(12))
     await scene.until(("gap", 6), 6, 7, 8, 9, ("gap", 12), 12)
     follow.stop()
 
@@ -166,14 +168,14 @@ async def test_a_slow_follower_is_not_pushed_to_and_fetches_later(scene: Scene) 
     await scene.rest()
     scene.wire.room = False
     for number in range(50):
-        await scene.desk.add(line(number))
+        await scene.harness.add(line(number))
     await scene.rest()
-    assert scene.outbox.waiting == 0, "nothing piles up for it"
+    assert scene.send_buffer.waiting == 0, "nothing piles up for it"
     await scene.store()
     scene.wire.room = True
     scene.wire.on_drain()
     await scene.until(*range(50))
-    await scene.desk.add(line(50))
+    await scene.harness.add(line(50))
     await scene.until(*range(51))
     follow.stop()
 
@@ -182,7 +184,7 @@ async def test_the_end_comes_after_the_last_line(scene: Scene) -> None:
     follow = await scene.follow()
     await scene.rest()
     scene.wire.room = False
-    await scene.desk.add(line(0), line(1))
+    await scene.harness.add(line(0), line(1))
     scene.end(follow)
     await scene.rest()
     assert scene.wire.said == []
@@ -192,11 +194,11 @@ async def test_the_end_comes_after_the_last_line(scene: Scene) -> None:
     await scene.until(0, 1, "end")
     await scene.store()
     assert scene.over == [JOB]
-    assert scene.desk.logs.open_logs == {}
+    assert scene.harness.logs.open_logs == {}
 
 
 async def test_the_end_waits_for_a_catching_up_that_is_under_way(scene: Scene) -> None:
-    await scene.desk.add(line(0))
+    await scene.harness.add(line(0))
     follow = await scene.follow()
     scene.end(follow)
     await scene.until(0, "end")
@@ -204,9 +206,9 @@ async def test_the_end_waits_for_a_catching_up_that_is_under_way(scene: Scene) -
 
 async def test_one_that_watches_the_whole_queue_is_told_the_end_by_others(scene: Scene) -> None:
     follow = await scene.follow()
-    await scene.desk.add(line(0))
+    await scene.harness.add(line(0))
     scene.finish()
-    follow.finish(state_of(scene.desk.job), None)
+    follow.finish(state_of(scene.harness.job), None)
     async with asyncio.timeout(PATIENCE):
         while not scene.over:
             await asyncio.sleep(0)
@@ -216,31 +218,31 @@ async def test_one_that_watches_the_whole_queue_is_told_the_end_by_others(scene:
 
 
 async def test_a_finished_log_is_read_to_its_end_and_that_is_it(scene: Scene) -> None:
-    await scene.desk.add(line(0), line(1))
+    await scene.harness.add(line(0), line(1))
     scene.finish()
     await scene.store()
-    scene.desk.logs.close(JOB)
+    scene.harness.logs.close(JOB)
     await scene.follow()
     await scene.until(0, 1)
     await scene.rest()
     assert scene.over == [JOB]
-    assert scene.desk.logs.open_logs == {}
+    assert scene.harness.logs.open_logs == {}
 
 
 async def test_while_the_store_is_away_the_follower_waits_and_loses_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
-    await scene.desk.add(line(0))
+    await scene.harness.add(line(0))
     await scene.store()
-    (await scene.desk.logs.open(JOB)).recent.clear()
-    scene.desk.chunks.away = True
+    (await scene.harness.logs.open(JOB)).recent.clear()
+    scene.harness.chunks.away = True
     follow = await scene.follow()
     await scene.rest()
-    await scene.desk.add(line(1))
+    await scene.harness.add(line(1))
     assert scene.wire.said == []
-    assert scene.desk.chunks.reads > 1
-    scene.desk.chunks.away = False
+    assert scene.harness.chunks.reads > 1
+    scene.harness.chunks.away = False
     await scene.until(0, 1)
     follow.stop()
 
@@ -248,7 +250,7 @@ async def test_while_the_store_is_away_the_follower_waits_and_loses_nothing(
 async def test_after_stop_nothing_is_said(scene: Scene) -> None:
     follow = await scene.follow()
     follow.stop()
-    await scene.desk.add(line(0))
+    await scene.harness.add(line(0))
     scene.end(follow)
     await scene.rest()
     assert scene.wire.messages == []

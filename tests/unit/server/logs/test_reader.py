@@ -20,7 +20,7 @@ from asman_shared import limits
 from asman_shared.errors import BadRequest
 from asman_shared.messages import STDERR, STREAMS, Gap, LogLine, LogPage, LogSelection
 from asman_shared.states import Phase
-from tests.support.log_desk import JOB, LogDesk
+from tests.support.log_harness import JOB, LogHarness
 
 R = TypeVar("R")
 TEXTS = ["one", "two", "three é", "", "error: it broke", "0 errors", "x" * 40]
@@ -34,33 +34,35 @@ def reader() -> Iterator[LogReader]:
     made.close()
 
 
-async def desk_with(lines: list[LogLine], stored: int = 0) -> LogDesk:
+async def harness_with(lines: list[LogLine], stored: int = 0) -> LogHarness:
     """A log with these lines, so many of which are in the store and the rest at hand."""
-    desk = LogDesk()
+    harness = LogHarness()
     for at in range(0, stored, 7):
-        await desk.add(*lines[at : min(at + 7, stored)])
-        desk.logs.flush()
-        desk.logs.open_logs[JOB]._newest = []
-        desk.chunks.commit()
+        await harness.add(*lines[at : min(at + 7, stored)])
+        harness.logs.flush()
+        harness.logs.open_logs[JOB]._newest = []
+        harness.chunks.commit()
     if stored:
-        desk.logs.open_logs[JOB].recent.clear()
-    await desk.add(*lines[stored:])
-    return desk
+        harness.logs.open_logs[JOB].recent.clear()
+    await harness.add(*lines[stored:])
+    return harness
 
 
 async def answers(
-    desk: LogDesk, reader: LogReader, select: LogSelection, *, since: int = 0, limit: int = 1000
+    harness: LogHarness, reader: LogReader, select: LogSelection, *, since: int = 0, limit: int = 1000
 ) -> list[LogPage]:
     """All the answers that a selection comes in."""
     pages: list[LogPage] = []
     rest: LogSelection | None = select
     while rest is not None:
         assert len(pages) < 500, f"no end: {pages[-1]}"
-        page = await Reading(reader, desk.logs, state_of(desk.job), desk.job.log_next, rest).page(since, limit, 1)
+        page = await Reading(reader, harness.logs, state_of(harness.job), harness.job.log_next, rest).page(
+            since, limit, 1
+        )
         assert len(page.lines) <= limit
         pages.append(page)
         since, rest = page.next, page.rest
-    desk.logs.flush()
+    harness.logs.flush()
     return pages
 
 
@@ -166,8 +168,8 @@ def test_any_selection_in_any_pieces_is_what_the_whole_log_gives(
         select.context = None
 
     async def played() -> list[LogPage]:
-        desk = await desk_with(lines, min(stored, len(lines)))
-        return await answers(desk, reader, select, since=since, limit=limit)
+        harness = await harness_with(lines, min(stored, len(lines)))
+        return await answers(harness, reader, select, since=since, limit=limit)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SCAN_BYTES", budget)
@@ -201,7 +203,7 @@ def test_no_answer_has_more_bytes_than_were_asked_for(
         select.tail = count
 
     async def played() -> list[LogPage]:
-        return await answers(await desk_with(lines), reader, select, limit=limit)
+        return await answers(await harness_with(lines), reader, select, limit=limit)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SCAN_BYTES", 300)
@@ -223,39 +225,39 @@ def test_no_answer_has_more_bytes_than_were_asked_for(
 
 
 async def test_head_tail_and_both(reader: LogReader) -> None:
-    desk = await desk_with(numbered(100), 50)
-    assert seqs(await answers(desk, reader, LogSelection(head=3))) == [0, 1, 2]
-    assert seqs(await answers(desk, reader, LogSelection(tail=3))) == [97, 98, 99]
-    assert seqs(await answers(desk, reader, LogSelection(head=2, tail=2))) == [0, 1, 98, 99]
-    assert seqs(await answers(desk, reader, LogSelection(head=99, tail=5))) == list(range(100))
-    assert seqs(await answers(desk, reader, LogSelection(head=0, tail=0))) == []
+    harness = await harness_with(numbered(100), 50)
+    assert seqs(await answers(harness, reader, LogSelection(head=3))) == [0, 1, 2]
+    assert seqs(await answers(harness, reader, LogSelection(tail=3))) == [97, 98, 99]
+    assert seqs(await answers(harness, reader, LogSelection(head=2, tail=2))) == [0, 1, 98, 99]
+    assert seqs(await answers(harness, reader, LogSelection(head=99, tail=5))) == list(range(100))
+    assert seqs(await answers(harness, reader, LogSelection(head=0, tail=0))) == []
 
 
 async def test_a_tail_reads_no_more_than_the_end(reader: LogReader) -> None:
-    desk = await desk_with(numbered(1000), 1000)
-    desk.chunks.reads = 0
-    assert seqs(await answers(desk, reader, LogSelection(tail=20))) == list(range(980, 1000))
-    assert desk.chunks.reads <= 3
+    harness = await harness_with(numbered(1000), 1000)
+    harness.chunks.reads = 0
+    assert seqs(await answers(harness, reader, LogSelection(tail=20))) == list(range(980, 1000))
+    assert harness.chunks.reads <= 3
 
 
 async def test_what_is_found_comes_with_what_is_around_it(reader: LogReader) -> None:
-    desk = await desk_with(numbered(30, s10="Needle here", s12="another needle", s25="NEEDLE"), 20)
-    found = await answers(desk, reader, LogSelection(grep="needle", context=1))
+    harness = await harness_with(numbered(30, s10="Needle here", s12="another needle", s25="NEEDLE"), 20)
+    found = await answers(harness, reader, LogSelection(grep="needle", context=1))
     assert seqs(found) == [11, 12, 13]
-    found = await answers(desk, reader, LogSelection(grep="needle", ignore_case=True, context=1))
+    found = await answers(harness, reader, LogSelection(grep="needle", ignore_case=True, context=1))
     assert seqs(found) == [9, 10, 11, 12, 13, 24, 25, 26]
-    assert texts(await answers(desk, reader, LogSelection(grep=r"^\w+ \d*7$", head=2))) == ["line 7", "line 17"]
-    assert seqs(await answers(desk, reader, LogSelection(grep="(?i)needle", tail=1))) == [25]
-    assert texts(await answers(desk, reader, LogSelection(grep=r"\Qline 2\E$"))) == ["line 2"]
+    assert texts(await answers(harness, reader, LogSelection(grep=r"^\w+ \d*7$", head=2))) == ["line 7", "line 17"]
+    assert seqs(await answers(harness, reader, LogSelection(grep="(?i)needle", tail=1))) == [25]
+    assert texts(await answers(harness, reader, LogSelection(grep=r"\Qline 2\E$"))) == ["line 2"]
 
 
 async def test_around_the_first_error_ten_lines_on_each_side(reader: LogReader) -> None:
-    desk = await desk_with(numbered(100, s20="warning: error ahead", s50="ValueError: no", s60="error"), 90)
-    assert seqs(await answers(desk, reader, LogSelection(around="first_error"))) == list(range(40, 61))
-    assert seqs(await answers(desk, reader, LogSelection(around="first_error", context=1))) == [49, 50, 51]
-    assert seqs(await answers(desk, reader, LogSelection(around="first_error", tail=2))) == [59, 60]
-    assert seqs(await answers(desk, reader, LogSelection(around="first_error", grep="rror"))) == [50, 60]
-    assert seqs(await answers(desk, reader, LogSelection(around="first_error", phases=[Phase.PULLING]))) == []
+    harness = await harness_with(numbered(100, s20="warning: error ahead", s50="ValueError: no", s60="error"), 90)
+    assert seqs(await answers(harness, reader, LogSelection(around="first_error"))) == list(range(40, 61))
+    assert seqs(await answers(harness, reader, LogSelection(around="first_error", context=1))) == [49, 50, 51]
+    assert seqs(await answers(harness, reader, LogSelection(around="first_error", tail=2))) == [59, 60]
+    assert seqs(await answers(harness, reader, LogSelection(around="first_error", grep="rror"))) == [50, 60]
+    assert seqs(await answers(harness, reader, LogSelection(around="first_error", phases=[Phase.PULLING]))) == []
 
 
 async def test_without_the_words_of_an_error_the_first_line_on_standard_error_is_taken(
@@ -263,45 +265,47 @@ async def test_without_the_words_of_an_error_the_first_line_on_standard_error_is
 ) -> None:
     lines = numbered(40)
     lines[15].stream = lines[30].stream = STDERR
-    desk = await desk_with(lines, 40)
+    harness = await harness_with(lines, 40)
     monkeypatch.setattr(module, "SCAN_BYTES", 1)
     monkeypatch.setattr(limits, "LOG_PAGE_LINES", 5)
-    pages = await answers(desk, reader, LogSelection(around="first_error", context=1))
+    pages = await answers(harness, reader, LogSelection(around="first_error", context=1))
     assert seqs(pages) == [14, 15, 16]
     assert len(pages) > 5, "it was looked for in many requests"
 
 
 async def test_bytes_are_counted_with_line_ends_and_the_last_line_is_cut(reader: LogReader) -> None:
-    desk = await desk_with([LogLine(n, 1, 0, "äöü") for n in range(5)])
-    pages = await answers(desk, reader, LogSelection(max_bytes=12))
+    harness = await harness_with([LogLine(n, 1, 0, "äöü") for n in range(5)])
+    pages = await answers(harness, reader, LogSelection(max_bytes=12))
     assert (texts(pages), pages[-1].cut) == (["äöü", "äö"], True)
-    pages = await answers(desk, reader, LogSelection(max_bytes=35))
+    pages = await answers(harness, reader, LogSelection(max_bytes=35))
     assert (texts(pages), pages[-1].cut) == (["äöü"] * 5, False)
-    pages = await answers(desk, reader, LogSelection(tail=4, max_bytes=20))
+    pages = await answers(harness, reader, LogSelection(tail=4, max_bytes=20))
     assert (seqs(pages), pages[0].cut) == ([3, 4], True)
-    pages = await answers(desk, reader, LogSelection(tail=4, max_bytes=4))
+    pages = await answers(harness, reader, LogSelection(tail=4, max_bytes=4))
     assert (seqs(pages), texts(pages), pages[0].cut) == ([4], ["ä"], True)
-    assert texts(await answers(desk, reader, LogSelection(max_bytes=0))) == []
+    assert texts(await answers(harness, reader, LogSelection(max_bytes=0))) == []
 
 
 async def test_gaps_are_in_the_answer_that_covers_them(reader: LogReader) -> None:
     lines = [line for line in numbered(100) if not 20 <= line.seq < 80]
-    desk = await desk_with(lines, 30)
-    (page,) = await answers(desk, reader, LogSelection(grep="nothing has this"))
+    harness = await harness_with(lines, 30)
+    (page,) = await answers(harness, reader, LogSelection(grep="nothing has this"))
     assert (page.lines, page.gaps, page.next) == ([], [Gap(20, 80)], 100)
-    pages = await answers(desk, reader, LogSelection(), limit=25)
+    pages = await answers(harness, reader, LogSelection(), limit=25)
     assert [page.gaps for page in pages] == [[Gap(20, 80)], []]
-    (page,) = await answers(desk, reader, LogSelection(tail=25))
+    (page,) = await answers(harness, reader, LogSelection(tail=25))
     assert (page.lines[0].seq, page.gaps) == (15, [Gap(20, 80)])
-    assert [page.gaps for page in await answers(desk, reader, LogSelection(head=5))] == [[]]
+    assert [page.gaps for page in await answers(harness, reader, LogSelection(head=5))] == [[]]
 
 
 async def test_a_log_that_grows_while_it_is_read_has_an_end(reader: LogReader) -> None:
-    desk = await desk_with(numbered(10))
-    page = await Reading(reader, desk.logs, state_of(desk.job), desk.job.log_next, LogSelection()).page(0, 4, 1)
+    harness = await harness_with(numbered(10))
+    page = await Reading(reader, harness.logs, state_of(harness.job), harness.job.log_next, LogSelection()).page(
+        0, 4, 1
+    )
     assert page.rest == LogSelection(until=10)
-    await desk.add(*numbered(20)[10:])
-    assert seqs(await answers(desk, reader, page.rest, since=page.next)) == list(range(4, 10))
+    await harness.add(*numbered(20)[10:])
+    assert seqs(await answers(harness, reader, page.rest, since=page.next)) == list(range(4, 10))
 
 
 @pytest.mark.parametrize(
@@ -319,11 +323,11 @@ async def test_a_log_that_grows_while_it_is_read_has_an_end(reader: LogReader) -
 async def test_what_can_not_be_searched_for_is_refused_with_a_sentence(
     reader: LogReader, select: LogSelection, says: str
 ) -> None:
-    desk = await desk_with(numbered(1))
+    harness = await harness_with(numbered(1))
     with pytest.raises(BadRequest, match=says.replace(")", r"\)")) as caught:
-        await answers(desk, reader, select)
+        await answers(harness, reader, select)
     assert caught.value.field in ("grep", "context")
-    desk.logs.flush()
+    harness.logs.flush()
 
 
 class GatedReader(LogReader):
@@ -345,8 +349,8 @@ class GatedReader(LogReader):
 async def test_a_hostile_pattern_on_hostile_lines_leaves_the_loop_free() -> None:
     """A backtracking engine would take longer than the universe for the first of these lines, and hold the loop."""
     reader = GatedReader()
-    desk = await desk_with([LogLine(n, 1, 0, "a" * 60_000 + "!") for n in range(20)])
-    asking = asyncio.ensure_future(answers(desk, reader, LogSelection(grep="^(a|aa|a?a)+(a*)*$")))
+    harness = await harness_with([LogLine(n, 1, 0, "a" * 60_000 + "!") for n in range(20)])
+    asking = asyncio.ensure_future(answers(harness, reader, LogSelection(grep="^(a|aa|a?a)+(a*)*$")))
     while not reader.entered.is_set():
         assert not asking.done(), "it was searched on the event loop"
         await asyncio.sleep(0)

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from asman_server.queues import queue_logs as module
-from asman_server.queues.log_backlog import Unstored
+from asman_server.queues.log_backlog import LogBacklog
 from asman_server.queues.queue_logs import QueueLogs
-from tests.support.log_desk import JOB, LogDesk, line
+from tests.support.log_harness import JOB, LogHarness, line
 
 PATIENCE = 5
 
@@ -21,23 +21,23 @@ async def waits(doing: asyncio.Future[None]) -> bool:
 
 
 async def test_at_the_bound_there_is_room_and_past_it_there_is_none() -> None:
-    unstored = Unstored(100)
-    unstored.add(100)
+    log_backlog = LogBacklog(100)
+    log_backlog.add(100)
     async with asyncio.timeout(PATIENCE):
-        await unstored.room()
-    unstored.add(1)
-    first, gone = asyncio.ensure_future(unstored.room()), asyncio.ensure_future(unstored.room())
+        await log_backlog.room()
+    log_backlog.add(1)
+    first, gone = asyncio.ensure_future(log_backlog.room()), asyncio.ensure_future(log_backlog.room())
     assert await waits(first)
     gone.cancel()
-    unstored.free(1)
+    log_backlog.free(1)
     async with asyncio.timeout(PATIENCE):
         await first
 
 
 async def test_many_queues_share_the_bound_of_the_hub() -> None:
     """Each of them is far from its own."""
-    hub = Unstored(250)
-    queues = [Unstored(100, hub) for _ in range(3)]
+    hub = LogBacklog(250)
+    queues = [LogBacklog(100, hub) for _ in range(3)]
     for queue in queues:
         queue.add(90)
     assert all(queue.full for queue in queues)
@@ -50,8 +50,8 @@ async def test_many_queues_share_the_bound_of_the_hub() -> None:
 
 
 async def test_whoever_waits_for_both_waits_for_both() -> None:
-    hub = Unstored(150)
-    one, other = Unstored(100, hub), Unstored(100, hub)
+    hub = LogBacklog(150)
+    one, other = LogBacklog(100, hub), LogBacklog(100, hub)
     one.add(101)
     other.add(60)
     waiting = asyncio.ensure_future(one.room())
@@ -68,26 +68,26 @@ async def test_whoever_waits_for_both_waits_for_both() -> None:
 async def test_floods_in_many_jobs_fill_the_hub_to_its_bound_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them adds, then waits for room, as a worker's connection does."""
     monkeypatch.setattr(module, "QUEUE_BYTES", 2000)
-    hub = Unstored(3000)
-    desks = [LogDesk() for _ in range(10)]
-    for desk in desks:
-        desk.logs = QueueLogs("q", desk.core, desk.logs._journal, desk.logs._store, hub)
+    hub = LogBacklog(3000)
+    harnesses = [LogHarness() for _ in range(10)]
+    for harness in harnesses:
+        harness.logs = QueueLogs("q", harness.core, harness.logs._committer, harness.logs._store, hub)
 
-    async def flood(desk: LogDesk) -> None:
+    async def flood(harness: LogHarness) -> None:
         for number in range(50):
-            await desk.add(line(number, "x" * 68))
-            desk.logs.flush()
-            await desk.logs.unstored.room()
+            await harness.add(line(number, "x" * 68))
+            harness.logs.flush()
+            await harness.logs.log_backlog.room()
 
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        floods = [tasks.create_task(flood(desk)) for desk in desks]
+        floods = [tasks.create_task(flood(harness)) for harness in harnesses]
         most = 0
         while not all(each.done() for each in floods):
             for _ in range(20):
                 await asyncio.sleep(0)
             most = max(most, hub.bytes)
-            for desk in desks:
-                desk.chunks.commit()
-    assert 3000 < most <= 3000 + len(desks) * 100, "each connection may be past it by what it had in hand"
+            for harness in harnesses:
+                harness.chunks.commit()
+    assert 3000 < most <= 3000 + len(harnesses) * 100, "each connection may be past it by what it had in hand"
     assert hub.bytes == 0
-    assert [desk.core.jobs[JOB].log_next for desk in desks] == [50] * 10
+    assert [harness.core.jobs[JOB].log_next for harness in harnesses] == [50] * 10

@@ -9,7 +9,7 @@ import pytest
 
 from asman_server.delivery.fanout import Fanout
 from asman_server.queues.progress import ProgressNews
-from asman_shared.encoded import Packet
+from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import Counts, JobState, PhaseProgress, PhaseReport
 from asman_shared.states import Phase
 from tests.support.core_world import World, job_id
@@ -24,12 +24,12 @@ class Follower:
         self.told: list[PhaseProgress] = []
         self.something = asyncio.Event()
 
-    def changed(self, packet: Packet, state: JobState) -> None:
+    def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         raise AssertionError("progress is no change")
 
-    def announce(self, packet: Packet) -> None:
-        assert isinstance(packet.message, PhaseProgress)
-        self.told.append(packet.message)
+    def announce(self, encoded: EncodedMessage) -> None:
+        assert isinstance(encoded.message, PhaseProgress)
+        self.told.append(encoded.message)
         self.something.set()
 
     async def next(self) -> PhaseProgress:

@@ -12,11 +12,11 @@ from asman_server.clock import wall_clock
 from asman_server.core import Job, QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.shell import QueueShell
-from asman_server.reply_to import Origin
+from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.identity import job_id
@@ -51,33 +51,33 @@ def definition(number: int) -> Definition:
 
 async def submit(shell: QueueShell, number: int) -> Any:
     told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    await shell.submit(Submit(ref=1, definition=definition(number)), Origin(1, told.set_result))
+    await shell.submit(Submit(ref=1, definition=definition(number)), ReplyTo(1, told.set_result))
     async with asyncio.timeout(PATIENCE):
         return await told
 
 
-async def end(shell: QueueShell, journal: Journal, number: int) -> None:
+async def end(shell: QueueShell, committer: GroupCommitter, number: int) -> None:
     """A job that has ended, been made durable, and left memory for the next one."""
     await submit(shell, number)
-    shell.apply(ev.CancelRequested(job_id(definition(number)), "*", Origin(1, lambda _: None)))
+    shell.apply(ev.CancelRequested(job_id(definition(number)), "*", ReplyTo(1, lambda _: None)))
     async with asyncio.timeout(PATIENCE):
-        await journal.written()
+        await committer.written()
 
 
 @pytest.fixture
 async def fresh(tmp_path: Path) -> Any:
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
-    journal, store = Journal(SqlLedger(engine)), Asked(engine)
-    shell = QueueShell("q", journal, store, wall_clock, QueuePolicy(finished_kept=1))
+    committer, store = GroupCommitter(SqlWriter(engine)), Asked(engine)
+    shell = QueueShell("q", committer, store, wall_clock, QueuePolicy(finished_kept=1))
     await shell.load()
-    writing = asyncio.get_running_loop().create_task(journal.run())
+    writing = asyncio.get_running_loop().create_task(committer.run())
     for number in range(3):
-        await end(shell, journal, number)
+        await end(shell, committer, number)
     assert not shell.core.complete
     store.asked = 0
-    yield shell, journal, store
-    journal.close()
+    yield shell, committer, store
+    committer.close()
     await writing
     await shell.close()
     await engine.dispose()
@@ -86,12 +86,12 @@ async def fresh(tmp_path: Path) -> Any:
 @pytest.fixture
 async def scene(fresh: Any) -> Any:
     """The queue taken up anew from the store."""
-    older, journal, store = fresh
+    older, committer, store = fresh
     await older.close()
-    shell = QueueShell("q", journal, store, wall_clock, QueuePolicy(finished_kept=1))
+    shell = QueueShell("q", committer, store, wall_clock, QueuePolicy(finished_kept=1))
     await shell.load()
     store.asked = 0
-    yield shell, journal, store
+    yield shell, committer, store
     await shell.close()
 
 
@@ -156,16 +156,16 @@ async def test_what_the_store_has_is_found_and_keeps_its_attempts(scene: Any) ->
 
 
 async def test_what_is_submitted_and_ends_while_the_store_is_read_is_not_taken_for_absent(scene: Any) -> None:
-    shell, journal, store = scene
+    shell, committer, store = scene
     store.late = asyncio.Event()
     looking = asyncio.ensure_future(shell.recall.ahead([job_id(definition(number)) for number in (200, 201)]))
     while not store.asked:
         await asyncio.sleep(0)
     late, store.late = store.late, None
-    await end(shell, journal, 200)
+    await end(shell, committer, 200)
     rev = shell.core.jobs[job_id(definition(200))].rev
-    await end(shell, journal, 202)
-    await end(shell, journal, 203)
+    await end(shell, committer, 202)
+    await end(shell, committer, 203)
     assert job_id(definition(200)) not in shell.core.jobs
     late.set()
     await looking
@@ -176,8 +176,8 @@ async def test_what_is_submitted_and_ends_while_the_store_is_read_is_not_taken_f
 
 
 async def test_what_is_remembered_as_absent_is_bounded(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asman_server.queues.recall.ABSENT", 10)
+    monkeypatch.setattr("asman_server.queues.recall.KNOWN_MISSING", 10)
     shell, _, _ = scene
     for start in range(0, 100, 5):
         await shell.recall.ahead([f"{number:064x}" for number in range(start, start + 5)])
-        assert len(shell.recall._absent) <= 15
+        assert len(shell.recall._missing) <= 15

@@ -13,9 +13,9 @@ from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.registry import Registry
 from asman_server.storage.database import make_engine, migrate
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store, Unfinished
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition, Shape
 from asman_shared.messages import Message, Register, Submit, Summary
 from tests.support.rows import Followers, job
@@ -28,9 +28,9 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self.engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
-        self.journal = Journal(SqlLedger(self.engine))
+        self.committer = GroupCommitter(SqlWriter(self.engine))
         self.store = Store(self.engine)
-        self.registry = Registry(self.journal, self.store, wall_clock, QueuePolicy())
+        self.registry = Registry(self.committer, self.store, wall_clock, QueuePolicy())
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_a_queue_that_nobody_uses_leaves_memory_while_others_are_written(p
     made = job(1)
     followers = Followers()
     followers.name = "busy"
-    parts.journal.changed(followers, made, first=True)
+    parts.committer.changed(followers, made, first=True)
     async with parts.registry.using("q"):
         pass
     assert parts.registry.queues == {}
@@ -101,13 +101,13 @@ async def test_what_is_said_while_the_queue_is_loaded_is_not_lost(
     answers: asyncio.Queue[Message] = asyncio.Queue()
 
     async def submit(ref: int) -> None:
-        from asman_server.reply_to import Origin
+        from asman_server.reply_to import ReplyTo
 
         async with parts.registry.using("q") as shell:
             request = Submit(ref=ref, definition=Definition(image=f"a{ref}"))
-            await shell.submit(request, Origin(ref, answers.put_nowait))
+            await shell.submit(request, ReplyTo(ref, answers.put_nowait))
 
-    writing = asyncio.ensure_future(parts.journal.run())
+    writing = asyncio.ensure_future(parts.committer.run())
     asking = [asyncio.ensure_future(submit(ref)) for ref in range(5)]
     await asyncio.sleep(0)
     assert answers.empty()

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from asman_server.sessions.routing import Door
+from asman_server.sessions.routing import WebSocketRouter
 
 
 async def served(kind: str, path: str) -> list[tuple[str, Any]]:
@@ -30,7 +30,7 @@ async def served(kind: str, path: str) -> list[tuple[str, Any]]:
     async def send(_message: Message) -> None:
         raise AssertionError("nothing is said here")
 
-    door = Door(app, {"client": client, "worker": worker})
+    door = WebSocketRouter(app, {"client": client, "worker": worker})
     await door({"type": kind, "path": path}, receive, send)
     return called
 

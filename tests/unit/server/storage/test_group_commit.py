@@ -14,7 +14,7 @@ from asman_server.core import Job
 from asman_server.storage import group_commit as module
 from asman_server.storage.blob_changes import DropBlob, UseBlob
 from asman_server.storage.commit import Commit
-from asman_server.storage.group_commit import Batch, Journal
+from asman_server.storage.group_commit import Batch, GroupCommitter
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, OutputFile, Result
@@ -48,21 +48,21 @@ class ScriptedLedger:
         self._ends.put_nowait(why)
 
 
-class Desk:
+class Harness:
     """A running journal with what is around it."""
 
     def __init__(self) -> None:
-        self.ledger = ScriptedLedger()
-        self.journal = Journal(self.ledger)
+        self.writer = ScriptedLedger()
+        self.committer = GroupCommitter(self.writer)
         self.followers = Followers()
 
     def change(self, made: Job, *, first: bool = False) -> None:
         made.rev += 1
-        self.journal.changed(self.followers, made, first=first)
+        self.committer.changed(self.followers, made, first=first)
 
     async def quiet(self) -> None:
         async with asyncio.timeout(PATIENCE):
-            while self.journal.busy:
+            while self.committer.busy:
                 await asyncio.sleep(0)
 
 
@@ -72,11 +72,11 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def open_desk() -> AsyncIterator[Desk]:
-    desk = Desk()
-    running = asyncio.ensure_future(desk.journal.run())
+async def open_harness() -> AsyncIterator[Harness]:
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
     try:
-        yield desk
+        yield harness
     finally:
         running.cancel()
         await asyncio.wait([running])
@@ -88,296 +88,296 @@ def states(commit: Commit) -> dict[str, tuple[str, int]]:
 
 
 async def test_nothing_is_said_before_its_commit_and_answers_come_before_changes() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         told: list[str] = []
         made = job(1)
-        desk.change(made, first=True)
-        desk.journal.answer("q", made, lambda state: told.append(f"answer {state.rev}"), None)
-        desk.followers.publish = lambda changes: told.extend(f"change {s.rev} {f}" for s, f in changes)  # type: ignore[method-assign]
-        await desk.ledger.next()
+        harness.change(made, first=True)
+        harness.committer.answer("q", made, lambda state: told.append(f"answer {state.rev}"), None)
+        harness.followers.publish = lambda changes: told.extend(f"change {s.rev} {f}" for s, f in changes)  # type: ignore[method-assign]
+        await harness.writer.next()
         assert told == []
-        assert desk.journal.busy
-        assert desk.journal.holds("q")
-        desk.ledger.succeed()
-        await desk.quiet()
+        assert harness.committer.busy
+        assert harness.committer.holds("q")
+        harness.writer.succeed()
+        await harness.quiet()
         assert told == ["answer 1", "change 1 True"]
-        assert not desk.journal.holds("q")
+        assert not harness.committer.holds("q")
 
 
 async def test_a_job_that_changes_often_is_written_once_with_its_newest_state() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
-        desk.change(made, first=True)
-        desk.change(made)
+        harness.change(made, first=True)
+        harness.change(made)
         made.state = State.RUNNING
-        desk.change(made)
-        assert states(await desk.ledger.next()) == {made.id: ("Running", 3)}
-        desk.ledger.succeed()
-        await desk.quiet()
-        assert desk.followers.told == [(made.id, 3)]
+        harness.change(made)
+        assert states(await harness.writer.next()) == {made.id: ("Running", 3)}
+        harness.writer.succeed()
+        await harness.quiet()
+        assert harness.followers.told == [(made.id, 3)]
 
 
 async def test_an_answer_tells_the_state_that_was_committed_with_it() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
-        desk.change(made)
-        ask = Ask(desk.journal, made)
-        await desk.ledger.next()
+        harness.change(made)
+        ask = Ask(harness.committer, made)
+        await harness.writer.next()
         made.state = State.RUNNING
-        desk.change(made)
-        desk.ledger.succeed()
+        harness.change(made)
+        harness.writer.succeed()
         answer = await ask.get()
         assert isinstance(answer, JobState)
         assert (answer.state, answer.rev) == (State.QUEUED, 1)
-        await desk.ledger.next()
-        desk.ledger.succeed()
-        await desk.quiet()
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
 
 
 async def test_answers_that_need_no_write_come_in_their_place_without_a_commit() -> None:
-    async with open_desk() as desk:
-        answer = await Ask(desk.journal, job(1)).get()
+    async with open_harness() as harness:
+        answer = await Ask(harness.committer, job(1)).get()
         assert isinstance(answer, JobState)
-        assert desk.ledger.written == []
+        assert harness.writer.written == []
 
 
 async def test_a_failed_commit_refuses_answers_and_keeps_the_rest() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
         said: list[JobState] = []
-        desk.change(made)
-        desk.journal.answer("q", made, said.append, None)
-        ask = Ask(desk.journal, made)
-        await desk.ledger.next()
-        desk.ledger.fail()
+        harness.change(made)
+        harness.committer.answer("q", made, said.append, None)
+        ask = Ask(harness.committer, made)
+        await harness.writer.next()
+        harness.writer.fail()
         refused = await ask.get()
         assert isinstance(refused, Unavailable)
         assert refused.retry
         assert "the disk is full" in refused.message
-        assert desk.journal.failing == "the disk is full"
+        assert harness.committer.failing == "the disk is full"
         assert said == []
-        assert desk.journal.holds("q")
-        assert states(await desk.ledger.next()) == {made.id: ("Queued", 1)}
-        desk.ledger.fail()
-        await desk.ledger.next()
+        assert harness.committer.holds("q")
+        assert states(await harness.writer.next()) == {made.id: ("Queued", 1)}
+        harness.writer.fail()
+        await harness.writer.next()
         assert said == []
-        assert desk.followers.told == []
-        desk.ledger.succeed()
-        await desk.quiet()
-        assert desk.journal.failing is None
+        assert harness.followers.told == []
+        harness.writer.succeed()
+        await harness.quiet()
+        assert harness.committer.failing is None
         assert [state.rev for state in said] == [1]
-        assert desk.followers.told == [(made.id, 1)]
+        assert harness.followers.told == [(made.id, 1)]
 
 
 async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wins() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         one, two = job(1), job(2)
-        desk.change(one, first=True)
-        desk.journal.define(one.id, b"one", [])
-        desk.journal.result("q", one.id, Result(worker="old"))
-        await desk.ledger.next()
+        harness.change(one, first=True)
+        harness.committer.define(one.id, b"one", [])
+        harness.committer.result("q", one.id, Result(worker="old"))
+        await harness.writer.next()
         one.state = State.RUNNING
-        desk.change(one)
-        desk.change(two)
-        desk.journal.result("q", one.id, Result(worker="new"))
-        desk.ledger.fail()
-        commit = await desk.ledger.next()
+        harness.change(one)
+        harness.change(two)
+        harness.committer.result("q", one.id, Result(worker="new"))
+        harness.writer.fail()
+        commit = await harness.writer.next()
         assert states(commit) == {one.id: ("Running", 2), two.id: ("Queued", 1)}
         assert commit.definitions == [(one.id, b"one")]
         assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in commit.results] == ["new"]
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
 
 
 async def test_changes_of_blobs_are_written_in_their_order_and_told_when_they_are_durable() -> None:
-    async with open_desk() as desk:
-        first = asyncio.ensure_future(desk.journal.blobs(UseBlob("a", 1), DropBlob("a", "place", 2)))
-        commit = await desk.ledger.next()
+    async with open_harness() as harness:
+        first = asyncio.ensure_future(harness.committer.blobs(UseBlob("a", 1), DropBlob("a", "place", 2)))
+        commit = await harness.writer.next()
         assert commit.blobs == [UseBlob("a", 1), DropBlob("a", "place", 2)]
         assert not first.done()
-        second = asyncio.ensure_future(desk.journal.blobs(UseBlob("b", 3)))
+        second = asyncio.ensure_future(harness.committer.blobs(UseBlob("b", 3)))
         await asyncio.sleep(0)
-        desk.ledger.fail()
+        harness.writer.fail()
         with pytest.raises(Unavailable, match="the disk is full"):
             await first
-        commit = await desk.ledger.next()
+        commit = await harness.writer.next()
         assert commit.blobs == [UseBlob("a", 1), DropBlob("a", "place", 2), UseBlob("b", 3)]
-        desk.ledger.succeed()
+        harness.writer.succeed()
         await second
-        await desk.journal.blobs()
-        await desk.quiet()
+        await harness.committer.blobs()
+        await harness.quiet()
 
 
 async def test_which_blobs_are_named_is_written_with_what_names_them() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made, key = job(1), job_id(7)
         outputs = {"x": OutputFile(DataRef(key, "key"), 1, key)}
-        desk.change(made, first=True)
-        desk.journal.define(made.id, b"body", [key])
-        desk.journal.result("q", made.id, Result(outputs=outputs))
-        commit = await desk.ledger.next()
+        harness.change(made, first=True)
+        harness.committer.define(made.id, b"body", [key])
+        harness.committer.result("q", made.id, Result(outputs=outputs))
+        commit = await harness.writer.next()
         assert commit.definition_blobs == [(made.id, key)]
         assert commit.result_blobs == [("q", made.id, key)]
-        desk.journal.forget(desk.followers, made)
-        desk.ledger.fail()
-        commit = await desk.ledger.next()
+        harness.committer.forget(harness.followers, made)
+        harness.writer.fail()
+        commit = await harness.writer.next()
         assert commit.result_blobs == []
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
 
 
 async def test_the_first_change_of_a_run_is_still_the_first_after_a_failure() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
         firsts: list[bool] = []
-        desk.followers.publish = lambda changes: firsts.extend(first for _, first in changes)  # type: ignore[method-assign]
-        desk.change(made, first=True)
-        await desk.ledger.next()
-        desk.change(made)
-        desk.ledger.fail()
-        await desk.ledger.next()
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.followers.publish = lambda changes: firsts.extend(first for _, first in changes)  # type: ignore[method-assign]
+        harness.change(made, first=True)
+        await harness.writer.next()
+        harness.change(made)
+        harness.writer.fail()
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
         assert firsts == [True]
 
 
 async def test_a_job_that_is_forgotten_takes_all_that_waits_for_it_along() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made, other = job(1), job(2)
-        desk.change(made)
-        desk.change(other)
-        desk.journal.result("q", made.id, Result())
+        harness.change(made)
+        harness.change(other)
+        harness.committer.result("q", made.id, Result())
         done: list[int] = []
-        desk.journal.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
-        desk.journal.lines(chunk(2, 0, ["b"]), lambda: done.append(2))
-        desk.journal.drop_lines("q", made.id, 0)
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
+        harness.committer.lines(chunk(2, 0, ["b"]), lambda: done.append(2))
+        harness.committer.drop_lines("q", made.id, 0)
         made.state = State.REMOVED
-        desk.journal.forget(desk.followers, made)
-        commit = await desk.ledger.next()
+        harness.committer.forget(harness.followers, made)
+        commit = await harness.writer.next()
         assert commit.forget == [("q", made.id)]
         assert list(states(commit)) == [other.id]
         assert (commit.results, commit.drop_chunks) == ([], [])
         assert [one.job for one in commit.chunks] == [other.id]
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
         assert done == [1, 2], "nobody waits for lines that went with their job"
-        assert desk.followers.told[0][0] == made.id
+        assert harness.followers.told[0][0] == made.id
 
 
 async def test_a_job_that_is_forgotten_and_made_anew_is_there_after_either_order_of_failures() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
-        desk.change(made)
-        await desk.ledger.next()
-        desk.journal.forget(desk.followers, made)
+        harness.change(made)
+        await harness.writer.next()
+        harness.committer.forget(harness.followers, made)
         again = job(1)
         again.number = 9
-        desk.change(again, first=True)
-        desk.ledger.fail()
-        commit = await desk.ledger.next()
+        harness.change(again, first=True)
+        harness.writer.fail()
+        commit = await harness.writer.next()
         assert commit.forget == [("q", made.id)]
         assert [row.number for row in commit.jobs] == [9]
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
 
 
 async def test_a_removal_wins_over_what_failed_before_it() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
-        desk.change(made)
-        desk.journal.result("q", made.id, Result())
-        desk.journal.lines(chunk(1, 0, ["a"]), lambda: None)
-        desk.journal.drop_lines("q", made.id, 7)
-        await desk.ledger.next()
-        desk.journal.forget(desk.followers, made)
-        desk.ledger.fail()
-        commit = await desk.ledger.next()
+        harness.change(made)
+        harness.committer.result("q", made.id, Result())
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: None)
+        harness.committer.drop_lines("q", made.id, 7)
+        await harness.writer.next()
+        harness.committer.forget(harness.followers, made)
+        harness.writer.fail()
+        commit = await harness.writer.next()
         assert commit.forget == [("q", made.id)]
         assert (commit.jobs, commit.results, commit.chunks, commit.drop_chunks) == ([], [], [], [])
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
 
 
 async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         done: list[str] = []
-        desk.journal.lines(chunk(1, 0, ["old"]), lambda: done.append("old"))
-        desk.journal.drop_lines("q", job_id(1), 0)
-        desk.journal.clear_log("q", job_id(1))
-        desk.journal.lines(chunk(1, 5, ["new"]), lambda: done.append("new"))
-        commit = await desk.ledger.next()
+        harness.committer.lines(chunk(1, 0, ["old"]), lambda: done.append("old"))
+        harness.committer.drop_lines("q", job_id(1), 0)
+        harness.committer.clear_log("q", job_id(1))
+        harness.committer.lines(chunk(1, 5, ["new"]), lambda: done.append("new"))
+        commit = await harness.writer.next()
         assert commit.clear == [("q", job_id(1))]
         assert [one.first for one in commit.chunks] == [5]
         assert commit.drop_chunks == []
-        desk.journal.lines(chunk(1, 6, ["newer"]), lambda: done.append("newer"))
-        desk.journal.drop_lines("q", job_id(1), 5)
-        desk.ledger.fail()
-        commit = await desk.ledger.next()
+        harness.committer.lines(chunk(1, 6, ["newer"]), lambda: done.append("newer"))
+        harness.committer.drop_lines("q", job_id(1), 5)
+        harness.writer.fail()
+        commit = await harness.writer.next()
         assert [one.first for one in commit.chunks] == [5, 6]
         assert commit.drop_chunks == [("q", job_id(1), 5)]
         assert commit.clear == [("q", job_id(1))]
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
         assert done == ["old", "new", "newer"]
 
 
 async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         done: list[int] = []
-        desk.journal.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
-        await desk.ledger.next()
-        desk.journal.lines(chunk(1, 0, ["a", "b"]), lambda: done.append(2))
-        desk.journal.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
-        desk.ledger.fail()
-        commit = await desk.ledger.next()
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: done.append(1))
+        await harness.writer.next()
+        harness.committer.lines(chunk(1, 0, ["a", "b"]), lambda: done.append(2))
+        harness.committer.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
+        harness.writer.fail()
+        commit = await harness.writer.next()
         assert [(one.first, one.last) for one in commit.chunks] == [(0, 2)]
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
         assert done == [1, 2, 3]
 
 
 async def test_webhooks_are_written_and_told_once() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         woken: list[int] = []
         done: list[str] = []
-        desk.journal.on_webhooks = lambda: woken.append(1)
+        harness.committer.on_webhooks = lambda: woken.append(1)
         row = webhook("a")
-        desk.journal.webhook(row)
-        desk.journal.webhook_later(webhook("b"), 2, 99, lambda: done.append("b"))
-        desk.journal.webhook_done(webhook("c"), lambda: done.append("c"))
-        commit = await desk.ledger.next()
+        harness.committer.webhook(row)
+        harness.committer.webhook_later(webhook("b"), 2, 99, lambda: done.append("b"))
+        harness.committer.webhook_done(webhook("c"), lambda: done.append("c"))
+        commit = await harness.writer.next()
         assert (commit.webhooks, commit.webhooks_later, commit.webhooks_done) == ([row], [("b", 2, 99)], ["c"])
-        desk.ledger.fail()
-        await desk.ledger.next()
+        harness.writer.fail()
+        await harness.writer.next()
         assert (woken, done) == ([], [])
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.writer.succeed()
+        await harness.quiet()
         assert (woken, done) == ([1], ["b", "c"])
 
 
 async def test_close_writes_what_is_left() -> None:
-    desk = Desk()
-    running = asyncio.ensure_future(desk.journal.run())
-    desk.change(job(1))
-    desk.journal.close()
-    await desk.ledger.next()
-    desk.change(job(2))
-    desk.ledger.succeed()
-    commit = await desk.ledger.next()
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    harness.change(job(1))
+    harness.committer.close()
+    await harness.writer.next()
+    harness.change(job(2))
+    harness.writer.succeed()
+    commit = await harness.writer.next()
     assert list(states(commit)) == [job_id(2)]
-    desk.ledger.succeed()
+    harness.writer.succeed()
     async with asyncio.timeout(PATIENCE):
         await running
 
 
 async def test_close_does_not_wait_for_a_database_that_is_away() -> None:
-    desk = Desk()
-    running = asyncio.ensure_future(desk.journal.run())
-    ask = Ask(desk.journal, job(1))
-    desk.change(job(1))
-    desk.journal.close()
-    await desk.ledger.next()
-    desk.ledger.fail()
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    ask = Ask(harness.committer, job(1))
+    harness.change(job(1))
+    harness.committer.close()
+    await harness.writer.next()
+    harness.writer.fail()
     async with asyncio.timeout(PATIENCE):
         await running
     assert isinstance(await ask.get(), AsmanError)
@@ -409,50 +409,50 @@ def test_absorb(older: dict[str, int], newer: dict[str, int], wanted: dict[str, 
 
 
 async def test_the_end_of_a_job_that_is_likely_at_once_shares_the_commit_of_its_submission() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
-        desk.change(made, first=True)
-        desk.journal.patient()
+        harness.change(made, first=True)
+        harness.committer.patient()
         for _ in range(3):
             await asyncio.sleep(0)
-        assert desk.ledger.begun.empty()
+        assert harness.writer.begun.empty()
         made.state = State.FINISHED
-        desk.change(made)
-        assert states(await desk.ledger.next()) == {made.id: (State.FINISHED, 2)}
-        desk.ledger.succeed()
-        await desk.quiet()
-        assert desk.followers.told == [(made.id, 2)]
+        harness.change(made)
+        assert states(await harness.writer.next()) == {made.id: (State.FINISHED, 2)}
+        harness.writer.succeed()
+        await harness.quiet()
+        assert harness.followers.told == [(made.id, 2)]
 
 
 async def test_an_end_that_does_not_come_is_not_waited_for() -> None:
-    async with open_desk() as desk:
+    async with open_harness() as harness:
         made = job(1)
-        desk.change(made, first=True)
-        desk.journal.patient()
-        assert states(await desk.ledger.next()) == {made.id: (State.QUEUED, 1)}
-        desk.ledger.succeed()
-        await desk.quiet()
+        harness.change(made, first=True)
+        harness.committer.patient()
+        assert states(await harness.writer.next()) == {made.id: (State.QUEUED, 1)}
+        harness.writer.succeed()
+        await harness.quiet()
 
 
 async def test_a_commit_of_several_jobs_waits_for_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
-    async with open_desk() as desk:
-        desk.change(job(1), first=True)
-        desk.change(job(2), first=True)
-        desk.journal.patient()
-        assert len((await desk.ledger.next()).jobs) == 2
+    async with open_harness() as harness:
+        harness.change(job(1), first=True)
+        harness.change(job(2), first=True)
+        harness.committer.patient()
+        assert len((await harness.writer.next()).jobs) == 2
 
 
 async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
-    desk = Desk()
-    running = asyncio.ensure_future(desk.journal.run())
-    desk.change(job(1), first=True)
-    desk.journal.patient()
+    harness = Harness()
+    running = asyncio.ensure_future(harness.committer.run())
+    harness.change(job(1), first=True)
+    harness.committer.patient()
     for _ in range(3):
         await asyncio.sleep(0)
-    desk.journal.close()
-    await desk.ledger.next()
-    desk.ledger.succeed()
+    harness.committer.close()
+    await harness.writer.next()
+    harness.writer.succeed()
     async with asyncio.timeout(PATIENCE):
         await running

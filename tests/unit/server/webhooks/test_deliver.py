@@ -62,12 +62,12 @@ class Stage:
 
     def __init__(self, send: Send) -> None:
         self.outbox = MemoryOutbox()
-        self.tried: list[tuple[str, float]] = []
+        self.as_result: list[tuple[str, float]] = []
         self._send = send
         self.deliverer = Deliverer(self.outbox, self.outbox, self.send, virtual_clock, draw=lambda: 0.5)
 
     async def send(self, row: WebhookRow) -> None:
-        self.tried.append((row.id, asyncio.get_running_loop().time()))
+        self.as_result.append((row.id, asyncio.get_running_loop().time()))
         await self._send(row)
 
     async def play(self, seconds: float = 1e6) -> None:
@@ -104,7 +104,7 @@ async def test_what_is_in_the_outbox_is_delivered_once() -> None:
     for n in range(200):
         stage.outbox.put(f"w{n}", host=f"h{n % 40}:443")
     await stage.play(60)
-    assert Counter(name for name, _ in stage.tried) == {f"w{n}": 1 for n in range(200)}
+    assert Counter(name for name, _ in stage.as_result) == {f"w{n}": 1 for n in range(200)}
 
 
 @on_virtual_time
@@ -112,7 +112,7 @@ async def test_a_failing_receiver_is_tried_for_hours_with_growing_pauses_and_the
     stage = Stage(failed)
     stage.outbox.put("w")
     await stage.play()
-    times = [at for _, at in stage.tried]
+    times = [at for _, at in stage.as_result]
     assert len(times) == webhooks.TRIES
     pauses = [b - a for a, b in itertools.pairwise(times)]
     assert pauses == sorted(pauses)
@@ -129,8 +129,8 @@ async def test_it_is_delivered_when_the_receiver_comes_back() -> None:
     stage = Stage(send)
     stage.outbox.put("w")
     await stage.play()
-    assert 2 < len(stage.tried) < webhooks.TRIES
-    assert stage.tried[-1][1] >= 100
+    assert 2 < len(stage.as_result) < webhooks.TRIES
+    assert stage.as_result[-1][1] >= 100
 
 
 @on_virtual_time
@@ -141,7 +141,7 @@ async def test_what_can_never_succeed_is_given_up_at_once() -> None:
     stage = Stage(send)
     stage.outbox.put("w")
     await stage.play(1)
-    assert len(stage.tried) == 1
+    assert len(stage.as_result) == 1
 
 
 @on_virtual_time
@@ -186,13 +186,13 @@ async def test_a_slow_host_with_many_calls_does_not_hold_up_others() -> None:
 @on_virtual_time
 async def test_a_receiver_that_never_answers_is_left_after_the_timeout() -> None:
     async def send(_row: WebhookRow) -> None:
-        if len(stage.tried) == 1:
+        if len(stage.as_result) == 1:
             await asyncio.Event().wait()
 
     stage = Stage(send)
     stage.outbox.put("w")
     await stage.play()
-    assert stage.tried[1][1] - stage.tried[0][1] == pytest.approx(
+    assert stage.as_result[1][1] - stage.as_result[0][1] == pytest.approx(
         webhook_sender.TIMEOUT + webhooks.FIRST_PAUSE, abs=0.5
     )
 
@@ -200,14 +200,14 @@ async def test_a_receiver_that_never_answers_is_left_after_the_timeout() -> None
 @on_virtual_time
 async def test_an_unforeseen_error_is_a_failed_try_and_harms_nobody_else() -> None:
     async def send(row: WebhookRow) -> None:
-        if row.id == "bad" and len(stage.tried) < 3:
+        if row.id == "bad" and len(stage.as_result) < 3:
             raise RuntimeError("a bug")
 
     stage = Stage(send)
     stage.outbox.put("bad")
     stage.outbox.put("good")
     await stage.play()
-    assert Counter(name for name, _ in stage.tried)["good"] == 1
+    assert Counter(name for name, _ in stage.as_result)["good"] == 1
 
 
 @on_virtual_time
@@ -217,7 +217,7 @@ async def test_an_outbox_that_can_t_be_read_is_read_again_later() -> None:
     stage.outbox.away = True
     asyncio.get_running_loop().call_later(30, setattr, stage.outbox, "away", False)
     await stage.play()
-    assert len(stage.tried) == 1
+    assert len(stage.as_result) == 1
     assert stage.outbox.reads < 50
 
 
@@ -227,7 +227,7 @@ async def test_what_is_older_than_is_kept_is_dropped_untried() -> None:
     stage.outbox.put("old", created=virtual_clock() - webhooks.KEPT)
     stage.outbox.put("new")
     await stage.play(10)
-    assert [name for name, _ in stage.tried] == ["new"]
+    assert [name for name, _ in stage.as_result] == ["new"]
 
 
 @on_virtual_time
@@ -239,7 +239,7 @@ async def test_an_empty_outbox_is_hardly_looked_at() -> None:
     stage.outbox.put("w")
     stage.deliverer.wake()
     await asyncio.sleep(1)
-    assert len(stage.tried) == 1
+    assert len(stage.as_result) == 1
     running.cancel()
     await asyncio.wait([running])
 

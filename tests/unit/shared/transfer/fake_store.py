@@ -35,7 +35,7 @@ class Upload:
 
 
 class FakeStore:
-    """See the module; `tickets`, `links` and `absolute` make it a `Desk`.
+    """See the module; `tickets`, `links` and `absolute` make it a `Locator`.
 
     Attributes:
         blobs: What is stored.

@@ -19,18 +19,18 @@ from asman_shared.errors import (
     TooLarge,
     Unauthentic,
 )
-from asman_shared.transfer import Downloader, Http, Patience, Wanted
+from asman_shared.transfer import Downloader, Http, RetryPolicy, Wanted
 from asman_shared.transfer.sink import FileSink, MemorySink
 
 from .fake_store import FakeStore
 
-QUICK = Patience(tries=4, most=0.001)
+QUICK = RetryPolicy(tries=4, most=0.001)
 BIG = os.urandom(3_000_000)
 SHA = hashlib.sha256(BIG).hexdigest()
 
 
-def downloader(http: Http, patience: Patience = QUICK) -> Downloader:
-    return Downloader(http, asyncio.Semaphore(4), patience)
+def downloader(http: Http, retry_policy: RetryPolicy = QUICK) -> Downloader:
+    return Downloader(http, asyncio.Semaphore(4), retry_policy)
 
 
 def by_key(store: FakeStore, key: str = SHA, size: int | None = len(BIG)) -> Wanted:
@@ -267,9 +267,9 @@ async def test_silence_has_a_limit_and_so_has_all_of_it(http: Http) -> None:
 
     try:
         with pytest.raises(ConnectionFailed, match="the download broke off"):
-            await downloader(http, Patience(tries=2, stall=0.1, most=0.001)).fetch(Wanted(link), MemorySink())
+            await downloader(http, RetryPolicy(tries=2, stall=0.1, most=0.001)).fetch(Wanted(link), MemorySink())
         with pytest.raises(TimedOut, match="longer than"):
-            await downloader(http, Patience(total=0.1)).fetch(Wanted(link), MemorySink())
+            await downloader(http, RetryPolicy(total=0.1)).fetch(Wanted(link), MemorySink())
     finally:
         await http.close()
         server.close()

@@ -23,17 +23,17 @@ from asman_shared.errors import (
     Unauthentic,
     Unavailable,
 )
-from asman_shared.transfer import Blob, Http, Patience, Uploader
+from asman_shared.transfer import Blob, Http, RetryPolicy, Uploader
 from asman_shared.transfer.source import CHUNK, file_state
 
 from .fake_store import PART, FakeStore
 
-QUICK = Patience(tries=4, most=0.001)
+QUICK = RetryPolicy(tries=4, most=0.001)
 BIG = os.urandom(5 * PART + 100)
 
 
-def uploader(store: FakeStore, http: Http, patience: Patience = QUICK) -> Uploader:
-    return Uploader(store, http, asyncio.Semaphore(4), patience)
+def uploader(store: FakeStore, http: Http, retry_policy: RetryPolicy = QUICK) -> Uploader:
+    return Uploader(store, http, asyncio.Semaphore(4), retry_policy)
 
 
 def blob(data: bytes, label: str = "the input 'x'") -> Blob:
@@ -146,7 +146,7 @@ async def test_what_moves_between_failures_makes_them_count_anew(store: FakeStor
 
 async def test_results_wait_for_a_store_that_is_away_for_as_long_as_their_caller(store: FakeStore, http: Http) -> None:
     store.answers = [(503, "not now")] * 100
-    await uploader(store, http, Patience(tries=None, most=0.0001)).send([blob(b"x")])
+    await uploader(store, http, RetryPolicy(tries=None, most=0.0001)).send([blob(b"x")])
     assert puts(store) == 101
 
 
@@ -160,7 +160,7 @@ async def test_what_is_being_looked_at_is_asked_for_again(store: FakeStore, http
 async def test_what_is_looked_at_for_ever_is_given_up(store: FakeStore, http: Http) -> None:
     store.pending = 10**6
     with pytest.raises(Unavailable, match="the store has looked at what was sent for"):
-        await uploader(store, http, Patience(pending=0.2)).send([blob(b"x")])
+        await uploader(store, http, RetryPolicy(pending=0.2)).send([blob(b"x")])
 
 
 async def test_bytes_that_arrive_as_others_are_refused_with_their_name(store: FakeStore, http: Http) -> None:
@@ -194,7 +194,7 @@ async def test_an_expired_address_is_replaced_by_a_fresh_one(store: FakeStore, h
 async def test_a_signature_that_is_never_good_ends_it_even_for_the_patient(store: FakeStore, http: Http) -> None:
     store.forged = True
     with pytest.raises(Forbidden, match=r"HTTP status 403 \(the signature of this address is wrong\)"):
-        await uploader(store, http, Patience(tries=None, most=0.001)).send([blob(b"x")])
+        await uploader(store, http, RetryPolicy(tries=None, most=0.001)).send([blob(b"x")])
     assert puts(store) == 3
 
 
@@ -252,13 +252,13 @@ async def test_a_file_that_changes_while_it_is_sent_is_noticed(store: FakeStore,
 async def test_a_store_that_does_not_read_is_not_waited_for_without_end(store: FakeStore, http: Http) -> None:
     store.deaf = True
     with pytest.raises(ConnectionFailed, match=r"nothing (moved|came) for"):
-        await uploader(store, http, Patience(tries=2, stall=0.2, most=0.001)).send([blob(BIG)])
+        await uploader(store, http, RetryPolicy(tries=2, stall=0.2, most=0.001)).send([blob(BIG)])
 
 
 async def test_all_of_it_has_a_limit_in_time_too(store: FakeStore, http: Http) -> None:
     store.deaf = True
     with pytest.raises(TimedOut, match=r"longer than 0\.1 seconds"):
-        await uploader(store, http, Patience(total=0.1)).send([blob(BIG)])
+        await uploader(store, http, RetryPolicy(total=0.1)).send([blob(BIG)])
 
 
 async def test_a_store_that_forgets_what_it_takes_does_not_keep_us_for_ever(store: FakeStore, http: Http) -> None:

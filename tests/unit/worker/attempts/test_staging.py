@@ -17,7 +17,7 @@ from asman_shared.definition import DataRef, Definition, Shape
 from asman_shared.errors import BadDefinition, ExecutionError
 from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, PutBlobs
 from asman_shared.states import Phase
-from asman_shared.transfer import Blob, Patience
+from asman_shared.transfer import Blob, RetryPolicy
 from asman_shared.transfer.http import AT_ONCE
 from asman_worker.attempts.outputs import Collector
 from asman_worker.attempts.staging import Stager
@@ -28,7 +28,7 @@ from asman_worker.hub_link.target import QueueTarget
 from tests.unit.worker.fake_hub import FakeHub, job
 
 
-class Desk:
+class Locator:
     """Asks the hub without a socket."""
 
     def __init__(self, hub: FakeHub) -> None:
@@ -48,7 +48,7 @@ class Desk:
         return answer
 
 
-class Told:
+class ThrottledProgress:
     """Hears what is reported."""
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ class Told:
 @pytest.fixture
 async def blobs(hub: FakeHub) -> Any:
     made = Blobs(
-        Desk(hub),
+        Locator(hub),
         QueueTarget.parse(hub.url),
         allowed=["127.0.0.1"],
-        reading=Patience(tries=3, most=0.001),
-        sending=Patience(tries=None, most=0.001),
+        reading=RetryPolicy(tries=3, most=0.001),
+        sending=RetryPolicy(tries=None, most=0.001),
     )
     yield made
     await made.close()
@@ -204,7 +204,7 @@ async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
 async def test_a_store_that_is_away_is_waited_for_with_the_result(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"result")
     hub.refuse_puts = 50
-    result = await Collector(blobs, most=100).collect(tmp_path, Told())
+    result = await Collector(blobs, most=100).collect(tmp_path, ThrottledProgress())
     assert hub.blobs[result.outputs["x"].sha256] == b"result"
     assert hub.puts == 51
 
@@ -296,7 +296,7 @@ async def test_many_small_inputs_are_asked_for_together(hub: FakeHub, blobs: Blo
         return reply(message)
 
     hub.reply = count  # type: ignore[method-assign]
-    told = Told()
+    told = ThrottledProgress()
     made = spec(tmp_path, inputs={f"d/{number:04}": DataRef(key, "key") for number, key in enumerate(keys)})
     await Stager(blobs, most=100).stage(made, told)
     assert asked == [1000, 500]

@@ -19,7 +19,7 @@ from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
 from asman_worker.builds.archives import Bounds, entries
 from asman_worker.builds.context import OWN_DOCKERFILE, Context, Part, Wanted, pack
 from asman_worker.builds.dockerfile import Base, bases
-from asman_worker.builds.secrets import HeldSecrets, Masker, split_args
+from asman_worker.builds.secrets import BuildSecrets, Masker, split_args
 from asman_worker.builds.source import ArchiveSource, BlobSource, GitSource, parse_source
 
 BOUNDS = Bounds(1_000_000, 1000)
@@ -223,7 +223,7 @@ def test_a_secret_is_read_from_its_file_and_from_no_other(tmp_path: Path) -> Non
     (tmp_path / "held").mkdir()
     (tmp_path / "held" / "TOKEN").write_text("value\n")
     (tmp_path / "outside").write_text("x")
-    secrets = HeldSecrets(tmp_path / "held")
+    secrets = BuildSecrets(tmp_path / "held")
     assert secrets.get("TOKEN") == "value"
     for name in ("NONE", "../outside", ".", ""):
         with pytest.raises(AsmanError):

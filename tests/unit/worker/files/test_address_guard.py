@@ -14,13 +14,13 @@ from aiohttp import web
 
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.public_addresses import closed
-from asman_shared.transfer import Patience
+from asman_shared.transfer import RetryPolicy
 from asman_worker.files import address_guard
 from asman_worker.files.address_guard import AddressGuard
 from asman_worker.files.blobs import Blobs
 from asman_worker.files.download import download
 from asman_worker.hub_link.target import QueueTarget
-from tests.unit.worker.attempts.test_staging import Desk
+from tests.unit.worker.attempts.test_staging import Locator
 from tests.unit.worker.fake_hub import FakeHub
 
 
@@ -44,7 +44,7 @@ async def serving(text: str = "secret", to: str = "") -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def blobs_of(hub: FakeHub, *allowed: str) -> AsyncIterator[Blobs]:
-    made = Blobs(Desk(hub), QueueTarget.parse(hub.url), allowed=allowed)
+    made = Blobs(Locator(hub), QueueTarget.parse(hub.url), allowed=allowed)
     try:
         yield made
     finally:
@@ -167,7 +167,7 @@ async def test_builds_come_by_https_unless_the_operator_names_the_host() -> None
 async def test_an_archive_that_can_not_be_had_is_said_with_whose_fault_it_is(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, fault: str
 ) -> None:
-    monkeypatch.setattr("asman_worker.files.download._PATIENCE", Patience(tries=2, most=0.001))
+    monkeypatch.setattr("asman_worker.files.download._RETRY_POLICY", RetryPolicy(tries=2, most=0.001))
     hub.get_statuses = [status] * 2
     guard = AddressGuard(["127.0.0.1"])
     with pytest.raises(ExecutionError, match=f"the archive could not be fetched: .*{status}") as error:

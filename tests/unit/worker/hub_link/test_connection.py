@@ -24,7 +24,7 @@ from asman_shared.messages import (
     Released,
 )
 from asman_worker.hub_link.connection import HubConnection
-from asman_worker.hub_link.send_buffer import Outbox
+from asman_worker.hub_link.send_buffer import SendBuffer
 from asman_worker.hub_link.target import QueueTarget
 from tests.unit.worker.fake_hub import FakeHub, job
 
@@ -51,8 +51,8 @@ class Peer:
 class Dialled:
     def __init__(self, url: str) -> None:
         self.peer = Peer()
-        self.outbox = Outbox()
-        self.connection = HubConnection(QueueTarget.parse(url), self.outbox, backoff=Backoff(0.001, 0.01))
+        self.send_buffer = SendBuffer()
+        self.connection = HubConnection(QueueTarget.parse(url), self.send_buffer, backoff=Backoff(0.001, 0.01))
         self.task = asyncio.create_task(self.connection.run(self.peer))
 
 
@@ -69,12 +69,12 @@ async def dialled(url: str) -> AsyncIterator[Dialled]:
 async def test_nothing_travels_before_the_registration_is_answered(hub: FakeHub) -> None:
     async with dialled(hub.url) as worker:
         line = await hub.line()
-        worker.outbox.put(Ping(1))
+        worker.send_buffer.put(Ping(1))
         with pytest.raises(Unavailable):
             await worker.connection.put_blobs([])
         await line.answer()
         await worker.peer.answers.get()
-        worker.outbox.put(Ping(2))
+        worker.send_buffer.put(Ping(2))
         await line.expect(Ping)
         assert [type(message) for message in line.messages] == [Register, Ping]
         assert line.messages[1] == Ping(2)
@@ -134,7 +134,7 @@ async def test_a_lost_connection_is_made_again(hub: FakeHub, how: str) -> None:
             else:
                 await line.close()
             await worker.peer.losses.get()
-            assert not worker.outbox.is_open
+            assert not worker.send_buffer.is_open
 
 
 async def test_a_hub_that_restarts_is_found_again(hub: FakeHub) -> None:
@@ -268,6 +268,6 @@ async def test_a_burst_leaves_in_few_frames(hub: FakeHub) -> None:
         await line.answer()
         await worker.connection.registered()
         for number in range(1000):
-            worker.outbox.put(Released(job(str(number)), 1))
+            worker.send_buffer.put(Released(job(str(number)), 1))
         await line.expect(Released, lambda message: message.job == job("999"))
         assert len(line.frames) == 2

@@ -16,7 +16,7 @@ from asman_shared.messages import (
     Released,
 )
 from asman_shared.states import Phase
-from asman_worker.hub_link.send_buffer import Outbox
+from asman_worker.hub_link.send_buffer import SendBuffer
 from tests.unit.worker.fake_hub import job
 
 A, B = (job("a"), 1), (job("b"), 1)
@@ -32,15 +32,15 @@ class Lines:
         return [LogLine(number, 0, 1, "x" * 100) for number in range(self.batches.pop(0))]
 
 
-def opened() -> Outbox:
-    outbox = Outbox()
-    outbox.open()
-    return outbox
+def opened() -> SendBuffer:
+    send_buffer = SendBuffer()
+    send_buffer.open()
+    return send_buffer
 
 
-def sent(outbox: Outbox) -> list[list[Message]]:
+def sent(send_buffer: SendBuffer) -> list[list[Message]]:
     frames: list[list[Message]] = []
-    for data in outbox.frames():
+    for data in send_buffer.frames():
         assert len(data) <= limits.FRAME_BYTES
         messages: list[Message] = []
         for message in WORKER_FRAMES.decode(data, Language.MSGPACK):
@@ -51,75 +51,75 @@ def sent(outbox: Outbox) -> list[list[Message]]:
 
 
 def test_what_is_put_in_together_leaves_in_one_frame() -> None:
-    outbox = opened()
+    send_buffer = opened()
     for number in range(500):
-        outbox.put(Released(job(str(number)), 1))
-    (frame,) = sent(outbox)
+        send_buffer.put(Released(job(str(number)), 1))
+    (frame,) = sent(send_buffer)
     assert len(frame) == 500
-    assert not outbox
+    assert not send_buffer
 
 
 def test_phases_of_an_attempt_coalesce_to_the_newest() -> None:
-    outbox = opened()
-    outbox.put(PhaseReport(*A, Phase.STAGING))
-    outbox.put(PhaseReport(*B, Phase.STAGING))
-    outbox.put(PhaseReport(*A, Phase.RUNNING))
-    assert sent(outbox) == [[PhaseReport(*A, Phase.RUNNING), PhaseReport(*B, Phase.STAGING)]]
+    send_buffer = opened()
+    send_buffer.put(PhaseReport(*A, Phase.STAGING))
+    send_buffer.put(PhaseReport(*B, Phase.STAGING))
+    send_buffer.put(PhaseReport(*A, Phase.RUNNING))
+    assert sent(send_buffer) == [[PhaseReport(*A, Phase.RUNNING), PhaseReport(*B, Phase.STAGING)]]
 
 
 def test_the_last_lines_leave_before_the_result() -> None:
-    outbox = opened()
-    outbox.put(Finished(*A, Outcome("exited", 0)))
-    outbox.put_lines(A, Lines(1000, 1000, 3))
-    outbox.put(Ping())
-    messages = [message for frame in sent(outbox) for message in frame]
+    send_buffer = opened()
+    send_buffer.put(Finished(*A, Outcome("exited", 0)))
+    send_buffer.put_lines(A, Lines(1000, 1000, 3))
+    send_buffer.put(Ping())
+    messages = [message for frame in sent(send_buffer) for message in frame]
     assert [type(message) for message in messages] == [LogBatch, LogBatch, LogBatch, Finished, Ping]
 
 
 def test_a_flood_of_one_attempt_does_not_hold_up_another() -> None:
-    outbox = opened()
-    outbox.put_lines(A, Lines(*[1000] * 50))
-    outbox.put_lines(B, Lines(1))
-    messages = [message for frame in sent(outbox) for message in frame]
+    send_buffer = opened()
+    send_buffer.put_lines(A, Lines(*[1000] * 50))
+    send_buffer.put_lines(B, Lines(1))
+    messages = [message for frame in sent(send_buffer) for message in frame]
     assert [message.job for message in messages if isinstance(message, LogBatch)].index(B[0]) == 1
 
 
 def test_frames_stay_within_the_protocols_bounds() -> None:
-    outbox = opened()
+    send_buffer = opened()
     for number in range(50):
-        outbox.put(Finished(job(str(number)), 1, Outcome("error", message="x" * 60_000)))
+        send_buffer.put(Finished(job(str(number)), 1, Outcome("error", message="x" * 60_000)))
     for number in range(25_000):
-        outbox.put(Released(job(str(number)), 1))
-    frames = sent(outbox)
+        send_buffer.put(Released(job(str(number)), 1))
+    frames = sent(send_buffer)
     assert max(len(frame) for frame in frames) <= limits.FRAME_MESSAGES
     assert sum(len(frame) for frame in frames) == 25_050
 
 
 def test_what_comes_between_two_frames_is_taken_too() -> None:
-    outbox = opened()
+    send_buffer = opened()
     for number in range(5000):
-        outbox.put(Released(job(str(number)), 1))
-    frames = outbox.frames()
+        send_buffer.put(Released(job(str(number)), 1))
+    frames = send_buffer.frames()
     next(frames)
-    outbox.put(Ping())
+    send_buffer.put(Ping())
     rest = b"".join(frames)
     assert b"ping" in rest
 
 
 def test_nothing_is_kept_for_a_connection_that_is_not_there() -> None:
-    outbox = Outbox()
-    outbox.put(Ping())
-    outbox.put_lines(A, Lines(1))
-    assert not outbox
-    outbox.open()
-    outbox.put(Ping())
-    outbox.close()
-    assert not outbox
+    send_buffer = SendBuffer()
+    send_buffer.put(Ping())
+    send_buffer.put_lines(A, Lines(1))
+    assert not send_buffer
+    send_buffer.open()
+    send_buffer.put(Ping())
+    send_buffer.close()
+    assert not send_buffer
 
 
 def test_a_forgotten_attempt_leaves_no_phase_and_no_lines() -> None:
-    outbox = opened()
-    outbox.put(PhaseReport(*A, Phase.RUNNING))
-    outbox.put_lines(A, Lines(5))
-    outbox.drop(A)
-    assert sent(outbox) == []
+    send_buffer = opened()
+    send_buffer.put(PhaseReport(*A, Phase.RUNNING))
+    send_buffer.put_lines(A, Lines(5))
+    send_buffer.drop(A)
+    assert sent(send_buffer) == []

@@ -21,10 +21,10 @@ from asman_server.storage import tables
 from asman_server.storage.commit import Commit, LogChunk
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import Store, pack_definition
-from asman_server.storage.sql_writer import SqlLedger
+from asman_server.storage.sql_writer import SqlWriter
 from asman_server.storage.sqlite import buffered_writer, checkpoints, wal_preallocation
-from asman_server.storage.sqlite.buffered_writer import PostingLedger, open_ledger
-from asman_server.storage.sqlite.write_buffer import SECTIONS, Daybook, entry_of
+from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
+from asman_server.storage.sqlite.write_buffer import PARTITIONS, WriteBuffer, entry_of
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Result
@@ -43,15 +43,15 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def ledger(engine: AsyncEngine) -> PostingLedger:
-    made = await open_ledger(engine)
-    assert isinstance(made, PostingLedger)
+async def writer(engine: AsyncEngine) -> BufferedWriter:
+    made = await open_writer(engine)
+    assert isinstance(made, BufferedWriter)
     return made
 
 
-async def settled(ledger: PostingLedger) -> None:
+async def settled(writer: BufferedWriter) -> None:
     """Returns when nothing is being posted any more."""
-    await ledger.transactions.alone(lambda: None)
+    await writer.transactions.alone(lambda: None)
 
 
 async def count(engine: AsyncEngine, table: str) -> int:
@@ -89,11 +89,11 @@ def lines(number: int, first: int, text: str) -> LogChunk:
 
 
 async def test_what_is_committed_is_read_although_it_is_not_in_its_table(
-    engine: AsyncEngine, ledger: PostingLedger
+    engine: AsyncEngine, writer: BufferedWriter
 ) -> None:
     made = spread(1, State.FINISHED)
     result = msgspec.msgpack.encode(Result(worker="w"))
-    await ledger.commit(
+    await writer.commit(
         commit(
             jobs=[row(made)],
             definitions=[(made.id, pack_definition(Definition(image="a")))],
@@ -104,10 +104,10 @@ async def test_what_is_committed_is_read_although_it_is_not_in_its_table(
     )
     assert await count(engine, "jobs") == 0
     assert await count(engine, "daybook") == 1
-    other = Store(engine, ledger.posted)
+    other = Store(engine, writer.flushed)
     assert await other.jobs("q", [spread(2).id]) == []
     assert await count(engine, "jobs") == 0, "what nobody asks for stays where it is"
-    store = Store(engine, ledger.posted)
+    store = Store(engine, writer.flushed)
     assert await store.unaliased("a" * 64) == made.id
     assert await store.jobs("q", [made.id]) == [made]
     assert await store.result("q", made.id) == Result(worker="w")
@@ -116,117 +116,117 @@ async def test_what_is_committed_is_read_although_it_is_not_in_its_table(
     assert await count(engine, "daybook") == 0
 
 
-async def test_a_hub_that_is_killed_leaves_nothing_behind(engine: AsyncEngine, ledger: PostingLedger) -> None:
+async def test_a_hub_that_is_killed_leaves_nothing_behind(engine: AsyncEngine, writer: BufferedWriter) -> None:
     for number in range(5):
-        await ledger.commit(commit(jobs=[row(spread(number % 3, rev=number))]))
+        await writer.commit(commit(jobs=[row(spread(number % 3, rev=number))]))
     assert await count(engine, "jobs") == 0
-    again = await open_ledger(engine)
-    found = await Store(engine, again.posted).page("q", [], None, 10)
+    again = await open_writer(engine)
+    found = await Store(engine, again.flushed).page("q", [], None, 10)
     assert sorted(made.rev for made in found) == [2, 3, 4]
     assert await count(engine, "daybook") == 0
 
 
 async def test_a_hub_that_can_not_post_what_another_left_goes_on_where_it_stopped(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
-        await ledger.commit(commit(jobs=[row(spread(number))]))
+        await writer.commit(commit(jobs=[row(spread(number))]))
     async with engine.begin() as connection:
         await connection.execute(delete(tables.daybook).where(tables.daybook.c.number < 3))
 
-    def full(self: Daybook) -> Commit:
+    def full(self: WriteBuffer) -> Commit:
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Daybook, "all", full)
-        again = await open_ledger(engine)
+        patched.setattr(WriteBuffer, "all", full)
+        again = await open_writer(engine)
         await again.commit(commit(jobs=[row(spread(9))]))
         with pytest.raises(Unavailable, match="the disk is full"):
-            await again.posted()
+            await again.flushed()
     assert await count(engine, "daybook") == 4
-    found = await Store(engine, again.posted).page("q", [], None, 10)
+    found = await Store(engine, again.flushed).page("q", [], None, 10)
     assert [made.number for made in found] == [9, 4, 3, 2]
 
 
-async def test_the_daybook_of_a_newer_hub_is_left_alone(engine: AsyncEngine, ledger: PostingLedger) -> None:
+async def test_the_daybook_of_a_newer_hub_is_left_alone(engine: AsyncEngine, writer: BufferedWriter) -> None:
     entry = entry_of(commit(jobs=[row(job(1))]))
     assert entry is not None
     entry.v += 1
     async with engine.begin() as connection:
         await connection.execute(tables.daybook.insert().values(number=1, body=msgspec.msgpack.encode(entry)))
     with pytest.raises(Unavailable, match="newer hub"):
-        await open_ledger(engine)
+        await open_writer(engine)
     assert await count(engine, "daybook") == 1
 
 
-async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEngine, ledger: PostingLedger) -> None:
+async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEngine, writer: BufferedWriter) -> None:
     kept, gone = spread(1), spread(2)
-    await ledger.commit(commit(jobs=[row(kept), row(gone)], chunks=[lines(1, 0, "x")]))
-    await ledger.commit(commit(forget=[("q", gone.id)], clear=[("q", kept.id)], webhooks=[webhook("w")]))
-    store = Store(engine, ledger.posted)
+    await writer.commit(commit(jobs=[row(kept), row(gone)], chunks=[lines(1, 0, "x")]))
+    await writer.commit(commit(forget=[("q", gone.id)], clear=[("q", kept.id)], webhooks=[webhook("w")]))
+    store = Store(engine, writer.flushed)
     assert await store.jobs("q", [kept.id, gone.id]) == [kept]
     assert await store.lines("q", kept.id, 0, 9) == []
 
 
 async def test_every_entry_leaves_the_daybook_after_a_round_of_its_sections(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "LATER", 0)
-    monkeypatch.setattr(buffered_writer, "PIECE", 1)
-    monkeypatch.setattr(buffered_writer, "MANY", 1)
-    for number in range(4 * SECTIONS):
-        await ledger.commit(commit(jobs=[row(spread(number))]))
-        assert await count(engine, "daybook") <= SECTIONS + SECTIONS // 4
-    assert await count(engine, "jobs") > 2 * SECTIONS
-    await ledger.posted()
-    assert await count(engine, "jobs") == 4 * SECTIONS
+    monkeypatch.setattr(buffered_writer, "BATCH_ROWS", 1)
+    monkeypatch.setattr(buffered_writer, "BACKLOG_ROWS", 1)
+    for number in range(4 * PARTITIONS):
+        await writer.commit(commit(jobs=[row(spread(number))]))
+        assert await count(engine, "daybook") <= PARTITIONS + PARTITIONS // 4
+    assert await count(engine, "jobs") > 2 * PARTITIONS
+    await writer.flushed()
+    assert await count(engine, "jobs") == 4 * PARTITIONS
 
 
 async def test_what_is_large_goes_to_its_place_at_once(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ledger.commit(commit(jobs=[row(job(1))], chunks=[chunk(1, 0, ["x" * 40_000])]))
+    await writer.commit(commit(jobs=[row(job(1))], chunks=[chunk(1, 0, ["x" * 40_000])]))
     assert await count(engine, "jobs") == 1
     monkeypatch.setattr(buffered_writer, "ENTRY_BYTES", 1000)
-    await ledger.commit(commit(jobs=[row(job(n)) for n in range(2, 12)]))
+    await writer.commit(commit(jobs=[row(job(n)) for n in range(2, 12)]))
     assert await count(engine, "jobs") == 11
     monkeypatch.setattr(buffered_writer, "ENTRY_BYTES", 10**6)
     monkeypatch.setattr(buffered_writer, "BYTES", 1000)
     for number in range(12, 40):
-        await ledger.commit(commit(jobs=[row(job(number))]))
+        await writer.commit(commit(jobs=[row(job(number))]))
         assert await count(engine, "daybook") < 12
     assert await count(engine, "daybook") > 0
 
 
 async def test_what_is_left_is_posted_when_no_more_comes(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "QUIET", 0.01)
-    posting = asyncio.ensure_future(ledger.keep_posting())
-    await ledger.commit(commit(jobs=[row(job(1))]))
+    flushing = asyncio.ensure_future(writer.keep_flushing())
+    await writer.commit(commit(jobs=[row(job(1))]))
     async with asyncio.timeout(PATIENCE):
         while await count(engine, "daybook"):
             await asyncio.sleep(0)
     assert await count(engine, "jobs") == 1
-    posting.cancel()
+    flushing.cancel()
 
 
 async def test_commits_go_on_between_the_sections_of_what_is_left(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "QUIET", 0.01)
-    posting = asyncio.ensure_future(ledger.keep_posting())
+    flushing = asyncio.ensure_future(writer.keep_flushing())
     made = 0
     for _ in range(40):
         # Old ones beside new ones, while sections of both are posted.
-        await ledger.commit(commit(jobs=[row(job(made)), row(job(made + 1)), row(job(made // 2))]))
+        await writer.commit(commit(jobs=[row(job(made)), row(job(made + 1)), row(job(made // 2))]))
         made += 2
         await asyncio.sleep(0.002)
     async with asyncio.timeout(PATIENCE):
         while await count(engine, "daybook"):
             await asyncio.sleep(0)
     assert await count(engine, "jobs") == made
-    posting.cancel()
+    flushing.cancel()
 
 
 @asynccontextmanager
@@ -242,31 +242,31 @@ async def refusing(engine: AsyncEngine, table: str) -> AsyncIterator[None]:
 
 
 async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
-    engine: AsyncEngine, ledger: PostingLedger
+    engine: AsyncEngine, writer: BufferedWriter
 ) -> None:
     async with refusing(engine, "daybook"):
         with pytest.raises(Unavailable, match="the disk is gone"):
-            await ledger.commit(commit(jobs=[row(job(1))]))
+            await writer.commit(commit(jobs=[row(job(1))]))
     assert await count(engine, "daybook") == 0
-    await ledger.commit(commit(jobs=[row(job(2))]))
-    found = await Store(engine, ledger.posted).page("q", [], None, 9)
+    await writer.commit(commit(jobs=[row(job(2))]))
+    found = await Store(engine, writer.flushed).page("q", [], None, 9)
     assert [made.number for made in found] == [2]
 
 
 async def test_what_cannot_be_posted_stays_in_the_daybook_and_is_posted_with_what_comes_next(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "LATER", -1)
-    monkeypatch.setattr(buffered_writer, "PIECE", 1)
+    monkeypatch.setattr(buffered_writer, "BATCH_ROWS", 1)
     async with refusing(engine, "jobs"):
-        await ledger.commit(commit(jobs=[row(near(1))], definitions=[(near(1).id, b"d")]))
-        await settled(ledger)
+        await writer.commit(commit(jobs=[row(near(1))], definitions=[(near(1).id, b"d")]))
+        await settled(writer)
         # Of what is posted together, all is in its place or nothing.
         assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [1, 0, 0]
-    await ledger.commit(commit(jobs=[row(near(2))]))
-    await settled(ledger)
+    await writer.commit(commit(jobs=[row(near(2))]))
+    await settled(writer)
     assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [1, 1, 1]
-    await ledger.posted()
+    await writer.flushed()
     assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [0, 1, 2]
 
 
@@ -308,41 +308,41 @@ steps = st.tuples(jobs_, st.one_of(st.just([]), st.just([]), removals), st.integ
 def test_in_the_end_the_tables_are_what_they_would_be_without_a_daybook(
     tmp_path_factory: pytest.TempPathFactory,
     history: list[tuple[list[tuple[int, int]], list[int], int, bool, bool]],
-    piece: int,
+    batch: int,
 ) -> None:
     """Whatever is committed, however little is posted at once, and wherever that fails or the hub is killed."""
 
     async def play() -> None:
         folder = tmp_path_factory.mktemp("books")
-        plain, posted = (make_engine(f"sqlite:///{folder / name}") for name in ("plain", "posted"))
-        for engine in (plain, posted):
+        plain, flushed = (make_engine(f"sqlite:///{folder / name}") for name in ("plain", "flushed"))
+        for engine in (plain, flushed):
             async with engine.begin() as connection:
                 await connection.run_sync(tables.metadata.create_all)
-        straight, ledger = SqlLedger(plain), await open_ledger(posted)
-        assert isinstance(ledger, PostingLedger)
+        straight, writer = SqlWriter(plain), await open_writer(flushed)
+        assert isinstance(writer, BufferedWriter)
         for changed, forgotten, pieces, fails, killed in history:
             await straight.commit(_commit(changed, forgotten))
             with full_disk(fails):
-                done = await could(ledger.commit(_commit(changed, forgotten)))
+                done = await could(writer.commit(_commit(changed, forgotten)))
             if not done:
-                await ledger.commit(_commit(changed, forgotten))
+                await writer.commit(_commit(changed, forgotten))
             for _ in range(pieces):
                 with full_disk(fails):
-                    done = await ledger.post_piece()
+                    done = await writer.flush_batch()
                 assert done is not fails
             if killed:
-                ledger = await open_ledger(posted)
-                assert isinstance(ledger, PostingLedger)
-        await ledger.close()
-        assert await everything(posted) == await everything(plain)
-        assert await count(posted, "daybook") == 0
+                writer = await open_writer(flushed)
+                assert isinstance(writer, BufferedWriter)
+        await writer.close()
+        assert await everything(flushed) == await everything(plain)
+        assert await count(flushed, "daybook") == 0
         await plain.dispose()
-        await posted.dispose()
+        await flushed.dispose()
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(buffered_writer, "LATER", 300)
-        patched.setattr(buffered_writer, "PIECE", piece)
-        patched.setattr(buffered_writer, "MANY", 2 * piece)
+        patched.setattr(buffered_writer, "BATCH_ROWS", batch)
+        patched.setattr(buffered_writer, "BACKLOG_ROWS", 2 * batch)
         asyncio.run(play())
 
 
@@ -361,15 +361,15 @@ def full_disk(full: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         if full:
 
-            def broken(_self: Daybook) -> int:
+            def broken(_self: WriteBuffer) -> int:
                 raise OSError("the disk is full")
 
-            patched.setattr(Daybook, "outdated", broken)
+            patched.setattr(WriteBuffer, "newest_obsolete", broken)
         yield
 
 
 def test_a_section_that_is_cut_is_posted_by_whole_ids_in_their_order_before_what_comes_meanwhile() -> None:
-    book = Daybook()
+    buffer = WriteBuffer()
 
     def note(numbers: Sequence[int], rev: int) -> None:
         made = [near(number, rev=rev) for number in numbers]
@@ -377,55 +377,55 @@ def test_a_section_that_is_cut_is_posted_by_whole_ids_in_their_order_before_what
             commit(jobs=[row(one) for one in made], results=[("q", one.id, bytes([one.rev])) for one in made])
         )
         assert entry is not None
-        book.note(entry, 100)
+        buffer.note(entry, 100)
 
     note(range(8), rev=1)
     seen: list[tuple[list[str], list[str]]] = []
-    for turn in range(4):
-        made = book.piece(3)
-        assert made == book.piece(99), "the same until it is posted"
-        assert book.outdated() == (1 if turn == 3 else 0)
-        assert book.holds([made.jobs[0].id])
-        book.posted()
+    for round_ in range(4):
+        made = buffer.batch(3)
+        assert made == buffer.batch(99), "the same until it is posted"
+        assert buffer.newest_obsolete() == (1 if round_ == 3 else 0)
+        assert buffer.holds([made.jobs[0].id])
+        buffer.flushed()
         seen.append(([one.id for one in made.jobs], [result[1] for result in made.results]))
-        if turn == 0:
+        if round_ == 0:
             note([0, 7], rev=2)
-        assert book.bytes == (100 if turn == 3 else 200)
+        assert buffer.bytes == (100 if round_ == 3 else 200)
     assert [jobs for jobs, _ in seen] == [results for _, results in seen]
     assert [one for jobs, _ in seen for one in jobs] == sorted(near(n).id for n in range(8))
-    assert book.holds([near(0).id])
-    assert not book.holds([near(1).id])
-    last = book.piece(99)
+    assert buffer.holds([near(0).id])
+    assert not buffer.holds([near(1).id])
+    last = buffer.batch(99)
     assert [msgspec.msgpack.decode(one.record, type=Job).rev for one in last.jobs] == [2, 2]
-    book.posted()
-    assert not book
-    assert book.bytes == 0
+    buffer.flushed()
+    assert not buffer
+    assert buffer.bytes == 0
 
 
 def test_what_is_large_weighs_more_than_a_row() -> None:
-    book = Daybook()
+    buffer = WriteBuffer()
     for number in range(4):
         entry = entry_of(commit(jobs=[row(near(number))], definitions=[(near(number).id, bytes(40_000))]))
         assert entry is not None
-        book.note(entry, 1)
-    assert len(book.piece(16).jobs) == 2
+        buffer.note(entry, 1)
+    assert len(buffer.batch(16).jobs) == 2
 
 
 async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_section(
-    engine: AsyncEngine, ledger: PostingLedger, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(buffered_writer, "PIECE", 8)
-    monkeypatch.setattr(buffered_writer, "MANY", 16)
-    await ledger.commit(commit(jobs=[row(near(number)) for number in range(50)]))
+    monkeypatch.setattr(buffered_writer, "BATCH_ROWS", 8)
+    monkeypatch.setattr(buffered_writer, "BACKLOG_ROWS", 16)
+    await writer.commit(commit(jobs=[row(near(number)) for number in range(50)]))
     monkeypatch.setattr(buffered_writer, "LATER", 0)
-    posted = []
+    flushed = []
     for number in range(24):
-        await ledger.commit(commit(jobs=[row(near(100 + number, "ff"))]))
-        await settled(ledger)
-        posted.append(await count(engine, "jobs"))
-    assert posted == [0] * 7 + [8] * 8 + [16] * 8 + [24]
-    await ledger.commit(commit(jobs=[row(near(200 + number, "ff")) for number in range(16)]))
-    await settled(ledger)
+        await writer.commit(commit(jobs=[row(near(100 + number, "ff"))]))
+        await settled(writer)
+        flushed.append(await count(engine, "jobs"))
+    assert flushed == [0] * 7 + [8] * 8 + [16] * 8 + [24]
+    await writer.commit(commit(jobs=[row(near(200 + number, "ff")) for number in range(16)]))
+    await settled(writer)
     assert await count(engine, "jobs") == 50
 
 
@@ -433,14 +433,14 @@ async def test_what_was_written_beside_a_checkpoint_is_copied_as_well_and_the_lo
     engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wal_preallocation, "ROOM", 0)
-    ledger = await open_ledger(engine)
-    assert isinstance(ledger, PostingLedger)
+    writer = await open_writer(engine)
+    assert isinstance(writer, BufferedWriter)
     monkeypatch.setattr(checkpoints, "SQLITE_CHECKPOINT_PAGES", 20)
-    posting = asyncio.ensure_future(ledger.keep_posting())
+    flushing = asyncio.ensure_future(writer.keep_flushing())
     sizes = []
     for number in range(400):
-        await ledger.commit(commit(jobs=[row(job(number))]))
+        await writer.commit(commit(jobs=[row(job(number))]))
         sizes.append((tmp_path / "hub.sqlite-wal").stat().st_size)
-    posting.cancel()
+    flushing.cancel()
     assert sizes[-1] < 400 * 4096, "each commit writes a page at least"
     assert await count(engine, "daybook") == 400

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from asman_server.storage.sqlite.wal_preallocation import ROOM, make_room
+from asman_server.storage.sqlite.wal_preallocation import ROOM, preallocate
 
 FILL = """
 import os, resource, signal, sqlite3, sys
-from asman_server.storage.sqlite.wal_preallocation import make_room
+from asman_server.storage.sqlite.wal_preallocation import preallocate
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 driver = sqlite3.connect(sys.argv[1], isolation_level=None)
-make_room(driver)
+preallocate(driver)
 driver.execute("insert into t values (2)")
 print(sorted(driver.execute("select n from t")), flush=True)
 os._exit(9)
@@ -51,10 +51,10 @@ def numbers(path: Path) -> list[int]:
 
 def test_what_was_and_what_is_written_survives_a_kill(path: Path, driver: sqlite3.Connection, tmp_path: Path) -> None:
     driver.execute("insert into t values (1)")
-    make_room(driver)
+    preallocate(driver)
     assert log_of(path).stat().st_size == ROOM
     driver.execute("insert into t values (2)")
-    make_room(driver)
+    preallocate(driver)
     assert log_of(path).stat().st_size == ROOM
     # What a kill at this moment leaves: no shared memory, and a log with zeros behind its last frame.
     left = tmp_path / "left"
@@ -66,11 +66,11 @@ def test_what_was_and_what_is_written_survives_a_kill(path: Path, driver: sqlite
 
 
 def test_a_log_that_began_anew_is_not_made_longer(path: Path, driver: sqlite3.Connection) -> None:
-    make_room(driver)
+    preallocate(driver)
     for number in range(50):
         driver.execute("insert into t values (?)", (number,))
     driver.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-    make_room(driver)
+    preallocate(driver)
     driver.execute("insert into t values (50)")
     assert log_of(path).stat().st_size == ROOM
     assert numbers(path) == list(range(51))
@@ -90,7 +90,7 @@ def test_one_that_somebody_else_writes_to_is_left_as_it_was(path: Path, driver: 
     driver.execute("insert into t values (1)")
     before = log_of(path).stat().st_size
     other = sqlite3.connect(path, timeout=0, isolation_level=None)
-    make_room(other)
+    preallocate(other)
     other.close()
     assert log_of(path).stat().st_size == before
     driver.execute("COMMIT")
@@ -98,4 +98,4 @@ def test_one_that_somebody_else_writes_to_is_left_as_it_was(path: Path, driver: 
 
 
 def test_a_database_in_memory_needs_none() -> None:
-    make_room(sqlite3.connect(":memory:", isolation_level=None))
+    preallocate(sqlite3.connect(":memory:", isolation_level=None))

@@ -11,7 +11,7 @@ from asman_server.core import Job, QueueCore, QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.queue_logs import QueueLogs
 from asman_server.storage.commit import LogChunk
-from asman_server.storage.group_commit import Journal
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import ChunkHead, Reader
 from asman_shared import limits
 from asman_shared.definition import Shape
@@ -73,7 +73,7 @@ class Chunks:
         return [ChunkHead(c.first, c.last, c.size) for _, c in sorted(self.stored.items())]
 
 
-class LogDesk:
+class LogHarness:
     """The logs of a queue in which one worker runs one job."""
 
     def __init__(self, log_bytes: int = limits.LOG_BYTES) -> None:
@@ -81,8 +81,8 @@ class LogDesk:
         self.core = QueueCore(QueuePolicy(log_bytes=log_bytes))
         self.core.handle(ev.Submitted(JOB, Shape(), Summary()), 1)
         self.core.handle(ev.WorkerJoined(1, Register(incarnation=WORKER, name="w", cpus=1)), 1)
-        journal, store = cast(Journal, self.chunks), cast(Reader, _Store(self.chunks))
-        self.logs = QueueLogs("q", self.core, journal, store)
+        committer, store = cast(GroupCommitter, self.chunks), cast(Reader, _Store(self.chunks))
+        self.logs = QueueLogs("q", self.core, committer, store)
 
     @property
     def job(self) -> Job:

@@ -76,13 +76,13 @@ async def test_options_go_before_standard_input_and_the_environment_behind_it(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "begins like JSON"),
+        ("{", "not valid JSON"),
         ("a: [", "neither JSON nor YAML"),
-        ("[1]", "no object"),
+        ("[1]", "must be an object"),
         ('{"imge": "x"}', "imge"),
         ('{"definition": {}, "prio": 1}', "'prio'"),
         ('{"definition": 3}', "not an object"),
-        (" " * (MOST_BYTES + 1), "at most 4 MiB"),
+        (" " * (MOST_BYTES + 1), "larger than 4 MiB"),
     ],
     ids=range(7),
 )

@@ -24,8 +24,8 @@ def describe(verdict: Verdict) -> str:
     if verdict.reason is Reason.SUCCESS:
         return "succeeded"
     failed = verdict.reason is Reason.FAILED
-    said = f"exited with code {verdict.exit_code}" if failed else _SENTENCES[verdict.reason]
-    return f"{said}: {verdict.message}" if verdict.message else said
+    text = f"exited with code {verdict.exit_code}" if failed else _SENTENCES[verdict.reason]
+    return f"{text}: {verdict.message}" if verdict.message else text
 
 
 class JobFailed(AsmanError):

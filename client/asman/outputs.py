@@ -121,7 +121,7 @@ class Output:
 
     @property
     def executable(self) -> bool:
-        """Whether the file is a program; no other permission bit of the job's file is kept."""
+        """True if the file is a program; no other permission bit of the job's file is kept."""
         return bool(self._file.mode & 0o100)
 
     @property
@@ -208,7 +208,7 @@ class JobResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the container ran and exited 0."""
+        """True if the container ran and exited with 0."""
         return self.verdict.ok
 
     async def save_outputs(self, folder: str | os.PathLike[str], progress: Progress | None = None) -> list[Path]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 Outcome = tuple[bool, bytes, str]
-"""Whether a call returned; its value or exception, pickled (empty if it can't be pickled); the traceback."""
+"""A call's outcome: whether it returned; its value or exception, pickled (empty if that fails); the traceback."""
 
 
 def run(inputs: str, outputs: str) -> None:

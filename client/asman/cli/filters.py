@@ -63,7 +63,7 @@ class Wanted:
 
     @property
     def filters_locally(self) -> bool:
-        """Whether there are filters that the hub does not apply, so that `matches` may refuse jobs of its answer."""
+        """True if there are filters that the hub does not apply, so that `matches` may refuse jobs of its answer."""
         return bool(self.reasons or self.image or self.grep or self.tags or self.worker or self.namespace)
 
     def too_old(self, job: Mapping[str, Any]) -> bool:

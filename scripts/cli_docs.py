@@ -18,20 +18,20 @@ FILE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
 _HEAD = """# The command line
 
-Made from the commands themselves by `python -m scripts.cli_docs`; a test says when it is not current.
+Made from the commands themselves by `python -m scripts.cli_docs`; a test checks that it is current.
 
-One grammar: `asman NOUN VERB [QUEUE] [JOB]`, with `asman run` for the most common of all. A queue is named by its URL,
-by its name and `--hub` (or `$ASMAN_HUB`), by `@name` as you called it (`asman queue new --as name`), or by
-`$ASMAN_QUEUE`; a job by its id, the beginning of its id, or its URL. Results go to standard output and everything else
-to standard error; bars and moving lines are for terminals only. `--json` makes the result one JSON value, and `asman
-schema COMMAND` prints its JSON Schema. `asman --debug COMMAND` (or `ASMAN_DEBUG=1`) shows the traceback of an error.
-`asman --install-completion` sets up completion for your shell.
+One grammar: `asman NOUN VERB [QUEUE] [JOB]`, and `asman run` for the most common case. A queue is named by its URL,
+by its name and `--hub` (or `$ASMAN_HUB`), by `@name` with your own name for it (`asman queue new --as name`), or by
+`$ASMAN_QUEUE`; a job is named by its id, a prefix of its id, or its URL. Results go to standard output and everything
+else to standard error; progress bars and status lines appear only on a terminal. `--json` makes the result one JSON
+value, and `asman schema COMMAND` prints its JSON Schema. `asman --debug COMMAND` (or `ASMAN_DEBUG=1`) shows the
+traceback of an error. `asman --install-completion` sets up completion for your shell.
 
 ## Exit codes
 
 A command that runs a job or waits for one exits with the job's own exit code. All others:
 
-| code | says |
+| code | meaning |
 |---|---|
 """
 
@@ -52,11 +52,11 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _section(name: str, command: Any) -> str:
-    text = " ".join((command.help or "").replace("``", "`").split("\n\n")[0].split())
-    more = ["\n" + " ".join(part.replace("``", "`").split()) + "\n" for part in (command.help or "").split("\n\n")[1:]]
+    text, *more = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     usage = " ".join([name, *(str(each.metavar or each.human_readable_name) for each in arguments), "[OPTIONS]"])
-    lines = [f"\n## {name}\n\n    {usage}\n\n{text}\n", *more]
+    lines = [f"\n## {name}\n\n    {usage}\n\n{text}\n"]
+    lines += [f"\n    {part}\n" if part.startswith("asman ") else f"\n{part}\n" for part in more]  # a line to type
     shown = [each for each in command.params if not getattr(each, "hidden", False) and each.name != "help"]
     if shown:
         lines.append("\n| | |\n|---|---|\n")

@@ -1,4 +1,4 @@
-"""Asman for Python programs: submit jobs to a queue, follow them, read what they made.
+"""The Python client of Asman: submit jobs to a queue, follow them, and read their results.
 
 .. code-block:: python
 
@@ -10,8 +10,8 @@
             print(line.text)
         result = await job.result()
 
-`asman.sync.connect` is the same without ``await``. Everything here is loaded at first use, so that ``import asman``
-costs nothing.
+`asman.sync.connect` is the same without ``await``. Each name is imported at first use, so that ``import asman`` stays
+cheap.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ _HOMES: Final = {
     "asman.logs": ("Line",),
     "asman.outputs": ("JobResult", "Output"),
 }
+"""Public names by the module that defines them."""
 _HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for those who do not write ``await``."""
+"""An event loop in a thread of its own, for callers that don't use ``await``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class BackgroundLoop:
-    """An event loop in a thread."""
+    """Runs an event loop in a daemon thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -22,16 +22,16 @@ class BackgroundLoop:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, R]) -> Future[R]:
-        """Begins it there and does not wait."""
+        """Starts a coroutine on the loop without waiting for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def call(self, what: Callable[[], object]) -> None:
-        """Calls it there, soon; nothing happens when the loop has ended."""
+    def call(self, function: Callable[[], object]) -> None:
+        """Schedules a function on the loop; does nothing when the loop has ended."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(what)
+            self._loop.call_soon_threadsafe(function)
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Does it there and waits here; an interrupt here cancels it there."""
+        """Runs a coroutine on the loop and waits for its result; an interrupt here cancels the coroutine."""
         future = self.start(work)
         try:
             return future.result()
@@ -40,7 +40,7 @@ class BackgroundLoop:
             raise
 
     def each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """The items, one by one."""
+        """Iterates over an async iterator from this thread, one item at a time."""
 
         async def end() -> None:
             close = getattr(items, "aclose", None)
@@ -54,7 +54,7 @@ class BackgroundLoop:
             self.run(end())
 
     def stop(self) -> None:
-        """Ends the loop and its thread."""
+        """Stops the loop and ends its thread."""
         self.run(self._loop.shutdown_asyncgens())
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)

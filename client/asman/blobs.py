@@ -1,4 +1,4 @@
-"""The blob store behind a hub, as one client sees it; the bytes move as `asman_shared.transfer` says."""
+"""Access of a client to the blob store of a hub; `asman_shared.transfer` moves the bytes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from asman_shared.transfer.sink import FileSink, MemorySink
 from .connection import Connection
 
 RETRY_POLICY: Final = RetryPolicy()
-"""Of each transfer; the connection has its own for a hub that is away."""
+"""Default policy for each transfer; the connection has its own limit for a hub that is away."""
 
 
 class _HubLocator:
-    """Asks the hub over the client's connection, which waits for a hub that is away as long as it may."""
+    """Requests tickets and links over the client's connection, which waits for a hub that is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[m.BlobTicket]:
-        """What is missing."""
+        """Requests upload tickets for the blobs that the hub does not have."""
         return (await self._connection.request(m.PutBlobs(ref=0, blobs=blobs), m.BlobTickets)).tickets
 
     async def links(self, keys: list[str]) -> list[m.BlobLink]:
-        """Where blobs can be read."""
+        """Requests download links of blobs."""
         return (await self._connection.request(m.GetBlobs(ref=0, keys=keys), m.BlobLinks)).links
 
     def absolute(self, url: str) -> str:
-        """An address in full."""
+        """Makes a URL of the hub absolute."""
         return self._connection.address.absolute(url)
 
 
 class Blobs:
-    """See the module.
+    """Stores blobs on a hub and reads them from it.
 
     Args:
-        connection: The queue's; it is asked for tickets and links.
-        retry_policy: Bounds for each transfer.
+        connection: The connection to the queue, for tickets and links.
+        retry_policy: Limits for the retries of each transfer.
     """
 
     def __init__(self, connection: Connection, retry_policy: RetryPolicy | None = None) -> None:
@@ -59,24 +59,24 @@ class Blobs:
         self._downloader = Downloader(self._http, places, self._retry_policy)
 
     async def close(self) -> None:
-        """Ends the HTTP connections."""
+        """Closes the HTTP connections."""
         await self._http.close()
 
     async def store(self, blobs: Iterable[Blob], progress: Progress | None = None) -> int:
-        """Stores those blobs that the hub does not have.
+        """Stores the blobs that the hub does not have.
 
         Args:
-            blobs: All that are needed.
-            progress: Is told how many bytes were sent, piece by piece; a negative number takes back what has to be
-                sent again.
+            blobs: All blobs that are needed.
+            progress: Called with the number of bytes sent since the last call; negative when some have to be sent
+                again.
 
         Returns:
-            How many bytes were sent.
+            Number of bytes sent.
 
         Raises:
             Conflict: A file changed while it was sent.
             ConnectionFailed: The store can't be reached, after several attempts.
-            AsmanError: The hub or the store refuses them.
+            AsmanError: The hub or the store refuses a blob.
         """
         try:
             return await self._uploader.send(blobs, progress)
@@ -84,10 +84,10 @@ class Blobs:
             raise ConnectionFailed(f"not everything could be uploaded: {error.message}") from error
 
     async def links(self, keys: Iterable[str]) -> dict[str, m.BlobLink]:
-        """Where blobs can be read, with absolute addresses.
+        """Fetches the download links of blobs, with absolute addresses.
 
         Raises:
-            NotFound: One of them is not stored.
+            NotFound: A blob is not stored.
         """
         wanted = list(dict.fromkeys(keys))
         found: dict[str, m.BlobLink] = {}
@@ -99,30 +99,31 @@ class Blobs:
         return found
 
     async def read(self, wanted: Wanted) -> bytes:
-        """All of it, verified.
+        """Reads a whole blob and verifies it.
 
         Raises:
-            Unauthentic: The bytes are not what their name says.
-            NotFound: They are gone.
-            ConnectionFailed: They can't be read, after several attempts.
+            Unauthentic: The bytes do not match their sha256.
+            NotFound: The blob is no longer stored.
+            ConnectionFailed: The blob can't be read, after several attempts.
         """
         sink = MemorySink()
         await self._downloader.fetch(wanted, sink)
         return bytes(sink.data)
 
     async def save(self, wanted: Wanted, to: Path, progress: Progress | None = None, *, executable: bool) -> None:
-        """Streams it into a file: under another name first, renamed when its bytes are verified.
+        """Streams a blob into a file: under a temporary name first, renamed when its bytes are verified.
 
         Args:
-            wanted: What.
-            to: Where to; what is there is replaced.
-            progress: Is told how many bytes came, piece by piece; a negative number takes back what has to come again.
+            wanted: The blob.
+            to: The file; an existing file is replaced.
+            progress: Called with the number of bytes received since the last call; negative when some have to be
+                received again.
             executable: Whether the file is a program.
 
         Raises:
-            Unauthentic: The bytes are not what their name says.
-            NotFound: They are gone.
-            ConnectionFailed: They can't be read, after several attempts.
+            Unauthentic: The bytes do not match their sha256.
+            NotFound: The blob is no longer stored.
+            ConnectionFailed: The blob can't be read, after several attempts.
             OSError: The file can't be written.
         """
         sink = FileSink(to.with_name(f".{secrets.token_hex(8)}.part"), 0o777 if executable else 0o666)
@@ -135,12 +136,12 @@ class Blobs:
             await sink.discard()
 
     def wanted(self, key: str, *, size: int | None = None, link: m.BlobLink | None = None) -> Wanted:
-        """What is to be read of the hub's own store.
+        """Describes a blob of the hub's own store for a download.
 
         Args:
             key: The sha256.
-            size: Bytes, if known.
-            link: Where it can be read, for the first attempt.
+            size: In bytes, if known.
+            link: A download link, for the first attempt.
         """
         given = [] if link is None else [link.url]
 
@@ -151,23 +152,23 @@ class Blobs:
 
 
 def about(error: OSError, path: Path) -> OSError:
-    """The same error, saying which file it is about: a full disk does not."""
+    """Returns the same error with a file's path, which the error of a full disk lacks."""
     return type(error)(error.errno, error.strerror or str(error), str(path))
 
 
 def named(error: AsmanError, label: str) -> AsmanError:
-    """The same error, about something by name."""
+    """Returns an error of the same class whose message names the item that could not be read."""
     made = type(error)(f"{label} can't be read: {error.message}", field=error.field)
     made.__cause__ = error
     return made
 
 
 def check_key(key: str) -> str:
-    """The name of a blob, when it can be one.
+    """Returns the name of a blob after checking it.
 
     Raises:
-        BadRequest: It can't.
+        BadRequest: It is not the name of a blob.
     """
     if SHA256.fullmatch(key) is None:
-        raise BadRequest("a blob is named by its sha256: 64 hex digits in lower case", field="key")
+        raise BadRequest("a blob's name is its sha256: 64 hex digits in lower case", field="key")
     return key

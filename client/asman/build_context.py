@@ -1,4 +1,4 @@
-"""A folder to build an image of becomes one archive, the same bytes for the same files."""
+"""Build contexts: a folder becomes one archive, with the same bytes for the same files."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from asman_shared.transfer import Blob
 from .inputs import hash_file
 
 FIELD: Final = "definition.build.context"
+"""Field that errors about a build context name."""
 
 
 def pack_folder(folder: Path, dockerfile: str = "Dockerfile") -> tuple[str, Blob]:
-    """Packs a folder, without what its ``.dockerignore`` names; blocks.
+    """Packs a folder except for the files that its ``.dockerignore`` excludes; blocks.
 
     Args:
         folder: The folder.
-        dockerfile: The Dockerfile's path in it, which is packed whatever the rules say.
+        dockerfile: Path of the Dockerfile in the folder; it is packed even if the rules exclude it.
 
     Returns:
-        What a build's ``context`` is to say, and the archive to be stored.
+        The value of the build's ``context``, and the archive to store.
 
     Raises:
         BadDefinition: The folder can't be read.
@@ -40,7 +41,7 @@ def pack_folder(folder: Path, dockerfile: str = "Dockerfile") -> tuple[str, Blob
     kept = tempfile.NamedTemporaryFile(prefix="asman-context-", suffix=".tar.gz")  # noqa: SIM115 - the blob closes it
     try:
         ignore = DockerIgnore(_rules(folder))
-        # Neither times nor owners: the same files are the same blob, and the same job.
+        # Times and owners are left out, so that the same files give the same blob and the same job.
         with (
             gzip.GzipFile(filename="", fileobj=kept, mode="wb", compresslevel=6, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -53,7 +54,7 @@ def pack_folder(folder: Path, dockerfile: str = "Dockerfile") -> tuple[str, Blob
         raise BadDefinition(f"the folder '{folder}' can't be packed: {error.strerror or error}", field=FIELD) from error
     blob = hash_file(Path(kept.name), FIELD)
     assert callable(blob.source)  # noqa: S101 - a file's blob is opened when it is sent
-    # The file lives as long as what may still send it.
+    # The blob's source keeps the temporary file open for as long as the blob may be sent.
     return f"{UPLOADED}{blob.sha256}", replace(
         blob, label=f"the folder '{folder}'", source=partial(_open, kept, blob.source)
     )
@@ -72,9 +73,9 @@ def _rules(folder: Path) -> str:
 
 
 def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, Path]]:
-    """Everything below a folder in the order of names; links are not gone through."""
+    """Yields everything below a folder in the order of names, without following links."""
     if depth > limits.PATH_LENGTH // 2:
-        raise BadDefinition(f"the folder '{folder}' is too deep", field=FIELD)
+        raise BadDefinition(f"the folder '{folder}' is nested too deeply", field=FIELD)
     for entry in sorted(os.scandir(folder), key=lambda each: each.name):
         name = f"{prefix}{entry.name}"
         yield name, Path(entry.path)

@@ -1,8 +1,7 @@
-"""Thousands of jobs through one connection, with memory for a few of them.
+"""Streams of thousands of jobs through one connection, with memory for a few of them.
 
-A *window* bounds how many are on their way at any time. What comes first is given first, so that a reader that stops
-to think holds the rest back, and a source that can be iterated once (a generator, lines of a file) is read no further
-than the window.
+A *window* limits the number of jobs in flight. A job keeps its place in the window until its result is read, so that a
+slow reader slows the stream down, and a source (a generator, lines of a file) is read no further than the window.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Item = Definition | Mapping[str, Any]
-"""One of many jobs: a whole definition, or what `Queue.submit` would be told by keyword."""
+"""One of many jobs: a complete definition, or a mapping of keyword arguments of `Queue.submit`."""
 Items = Iterable[Item] | AsyncIterable[Item]
 
 WINDOW: Final = 1000
-"""Jobs on their way at a time, unless said otherwise."""
-MOST: Final = 100_000
-"""The largest window."""
+"""Default number of jobs in flight."""
+MAX_WINDOW: Final = 100_000
+"""Largest window."""
 HOP_ITEMS: Final = 200
-"""Most items that are taken of a source in another thread before they are looked at here."""
+"""Maximum number of items that one visit to a thread reads from a source."""
 HOP_SECONDS: Final = 0.02
-"""How long they may be collected."""
+"""Time after which a visit to a thread reads no further item, in seconds."""
 
 
 async def stream(
@@ -52,22 +51,22 @@ async def stream(
     window: int,
     ordered: bool,
 ) -> AsyncGenerator[R, None]:
-    """What ``start`` gives for each item, with at most ``window`` of them begun and not yet given out.
+    """Yields the result of ``start`` for each item, with at most ``window`` items started and not yet yielded.
 
     Args:
-        start: Begins one and ends with what is given out.
-        items: Read as there is room.
-        window: From 1 on.
-        ordered: In the order of the items, instead of as they end.
+        start: Processes one item; its result is yielded.
+        items: The source, read as the window allows.
+        window: From 1 to `MAX_WINDOW`.
+        ordered: Yield in the order of the items instead of the order of completion.
 
     Raises:
-        BadRequest: The window can't be that large or small.
-        AsmanError: What ``start`` raises first; a note says which item it was. What was begun is given up: nothing
-            waits for it any more.
-        Exception: What reading the items raises, after all that was begun before is given out.
+        BadRequest: The window is too small or too large.
+        AsmanError: The first error of ``start``, with a note that names the item. The other started items are
+            cancelled.
+        Exception: The error of reading the items, after the results of all items that were started before.
     """
-    if not 1 <= window <= MOST:
-        raise BadRequest(f"a window is from 1 to {MOST:,}, not {window}", field="window")
+    if not 1 <= window <= MAX_WINDOW:
+        raise BadRequest(f"a window must be from 1 to {MAX_WINDOW:,}, not {window}", field="window")
     places = asyncio.Semaphore(window)
     out: asyncio.Queue[asyncio.Task[R] | None] = asyncio.Queue()
     under_way: set[asyncio.Task[R]] = set()
@@ -105,14 +104,14 @@ async def stream(
         await asyncio.wait(left)
         for each in left:
             if not each.cancelled():
-                each.exception()  # seen, though nobody asks any more
+                each.exception()  # retrieved, so that asyncio does not log it
 
 
 async def _one(start: Callable[[T], Coroutine[Any, Any, R]], index: int, item: T) -> R:
     try:
         return await start(item)
     except AsmanError as error:
-        error.add_note(f"this was item {index} of those given (the first is 0)")
+        error.add_note(f"at item {index} (the first is item 0)")
         raise
 
 
@@ -126,10 +125,10 @@ async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None
 
 
 async def from_thread(items: Iterable[T]) -> AsyncIterator[T]:
-    """The items of a source that may block or take its time: it is iterated in a thread, several at a time."""
+    """Iterates over a source that may block or be slow: a thread reads it, several items at a time."""
     source = iter(items)
     while True:
-        batch, over, error = await asyncio.to_thread(_some, source)
+        batch, over, error = await asyncio.to_thread(_next_batch, source)
         for item in batch:
             yield item
         if error is not None:
@@ -138,8 +137,8 @@ async def from_thread(items: Iterable[T]) -> AsyncIterator[T]:
             return
 
 
-def _some(source: Iterator[T]) -> tuple[list[T], bool, Exception | None]:
-    """The next few items, whether the source is at its end, and what it raised behind them."""
+def _next_batch(source: Iterator[T]) -> tuple[list[T], bool, Exception | None]:
+    """Returns the next few items, whether the source is exhausted, and the error that it raised after them."""
     until = time.monotonic() + HOP_SECONDS
     batch: list[T] = []
     try:
@@ -152,16 +151,16 @@ def _some(source: Iterator[T]) -> tuple[list[T], bool, Exception | None]:
     return batch, len(batch) < HOP_ITEMS, None
 
 
-async def patiently(attempt: Callable[[], Awaitable[R]], patience: float | None) -> R:
-    """Tries again while the hub answers that it can't now, so that a full hub slows a stream and does not end it.
+async def retry_while_unavailable(attempt: Callable[[], Awaitable[R]], time_limit: float | None) -> R:
+    """Retries a request while the hub answers `Unavailable`, so that a full hub slows a stream without ending it.
 
     Args:
-        attempt: May be made any number of times.
-        patience: Seconds; None for as long as it takes.
+        attempt: Makes the request; called once for each try.
+        time_limit: In seconds; None for no limit.
 
     Raises:
-        Unavailable: The hub still can't after so long.
-        AsmanError: Anything else, at once.
+        Unavailable: The hub is still unavailable after ``time_limit``.
+        AsmanError: Any other error, at once.
     """
     begun = time.monotonic()
     backoff = Backoff()
@@ -169,6 +168,6 @@ async def patiently(attempt: Callable[[], Awaitable[R]], patience: float | None)
         try:
             return await attempt()
         except Unavailable:
-            if patience is not None and time.monotonic() - begun > patience:
+            if time_limit is not None and time.monotonic() - begun > time_limit:
                 raise
         await asyncio.sleep(backoff.next())

@@ -1,4 +1,4 @@
-"""Webhooks of a submission, as people write them."""
+"""Webhooks of a submission, in the forms that callers use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from asman_shared.validation_path import misfit
 
 
 def read_callbacks(callbacks: Callbacks | Mapping[str, Any] | None) -> Callbacks | None:
-    """The webhooks in the form that is sent.
+    """Converts webhooks to the form that is sent.
 
     Raises:
-        BadRequest: A member is unknown or has the wrong type.
+        BadRequest: A field is unknown or has the wrong type.
     """
     if callbacks is None or isinstance(callbacks, Callbacks):
         return callbacks

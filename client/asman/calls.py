@@ -1,4 +1,4 @@
-"""Calls of Python functions on their way to a job and back."""
+"""Encoding of Python function calls for a job, and decoding of their results."""
 
 from __future__ import annotations
 
@@ -24,21 +24,28 @@ from .remote_call import Outcome
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 RESULT: Final = "result.pickle"
+"""Output file with the outcomes of a job's calls."""
 PROGRAM: Final = "asman_call.zip"
+"""Input file with the program that makes the calls."""
 FUNCTION: Final = "function.pickle"
+"""Input file with the function."""
 CALLS: Final = "calls.pickle"
+"""Input file with the arguments of the calls."""
 VERSION: Final = "{}.{}".format(*sys.version_info[:2])
+"""Minor version of this Python, such as ``3.11``."""
 BOOT: Final = f"import os,runpy;runpy.run_path(os.path.join(os.environ['JOB_INPUTS'],'{PROGRAM}'),run_name='__main__')"
-
+"""Python code that starts the program in the job."""
 
 _INSTALLED: Final = tuple(
     {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+"""Folders of the standard library and of installed packages."""
 _packing: Final = threading.Lock()
+"""Held while modules are registered with cloudpickle, whose registry is global."""
 
 
 class RemoteTraceback(Exception):
-    """The traceback of an exception, where it was raised; it is the ``__cause__`` of the exception here."""
+    """The traceback of an exception as the job printed it; it is the ``__cause__`` of the exception raised here."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -49,7 +56,7 @@ class RemoteTraceback(Exception):
 
 
 class CallFailed(AsmanError):
-    """A function raised an exception that can't be brought here; the sentence is its last line."""
+    """A function raised an exception that can't be recreated here; the message is the last line of its traceback."""
 
     code = "call_failed"
     status = 422
@@ -57,11 +64,11 @@ class CallFailed(AsmanError):
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What came of the calls of one job.
+    """The outcomes of the calls of one job.
 
     Attributes:
-        seconds: That they took together, without the job around them.
-        outcomes: Of each call, up to the first that raised.
+        seconds: Time that the calls took together, in seconds, without the job around them.
+        outcomes: One for each call, up to the first that raised.
     """
 
     seconds: float
@@ -69,9 +76,9 @@ class Outcomes:
 
 
 def pack(value: Any) -> bytes:
-    """A function, or the arguments of calls, as bytes.
+    """Pickles a function or the arguments of calls.
 
-    What is defined in a program's own modules goes along whole; what is in an installed package is only named.
+    Definitions from the program's own modules are included; those of installed packages are referenced by name.
 
     Raises:
         Exception: It can't be pickled.
@@ -82,8 +89,8 @@ def pack(value: Any) -> bytes:
         found: list[object] = [
             module for name, module in list(sys.modules.items()) if "." not in name and _is_own(name)
         ]
-        # Each once, though one may go by two names (multiprocessing has `__mp_main__`), and not what the program
-        # has registered by itself.
+        # A module with two names (multiprocessing has `__mp_main__`) is registered once. Modules that the program
+        # registered itself are left alone.
         known = cloudpickle.list_registry_pickle_by_value()
         modules = {module.__name__: module for module in found if isinstance(module, ModuleType)}
         own = {name: module for name, module in modules.items() if name in sys.modules and name not in known}
@@ -98,7 +105,7 @@ def pack(value: Any) -> bytes:
 
 @cache
 def _is_own(name: str) -> bool:
-    """Whether a module is the program's own: neither Python's nor installed."""
+    """Checks that a module is the program's own, that is, not from the standard library or an installed package."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     if spec is None or (not spec.has_location and spec.submodule_search_locations is None):
         return False
@@ -107,20 +114,20 @@ def _is_own(name: str) -> bool:
 
 
 def unpack(data: bytes) -> Outcomes:
-    """What a job wrote.
+    """Decodes the outcomes that a job wrote.
 
     Raises:
-        Exception: It can't be read.
+        Exception: They can't be unpickled.
     """
-    seconds, outcomes = pickle.loads(data)  # noqa: S301 - see docs/python.md: who uses a queue trusts its workers
+    seconds, outcomes = pickle.loads(data)  # noqa: S301 - see docs/python.md: users of a queue trust its workers
     return Outcomes(seconds, outcomes)
 
 
 def value_of(outcome: Outcome) -> Any:
-    """What a call returned.
+    """Returns the value that a call returned.
 
     Raises:
-        BaseException: What it raised, caused by a `RemoteTraceback`.
+        BaseException: The exception that the call raised, caused by a `RemoteTraceback`.
     """
     ok, data, text = outcome
     if ok:
@@ -129,7 +136,7 @@ def value_of(outcome: Outcome) -> Any:
 
 
 def error_of(data: bytes, text: str) -> BaseException:
-    """What a call raised, or a `CallFailed` that says it."""
+    """Recreates the exception that a call raised, or makes a `CallFailed` that describes it."""
     try:
         error = pickle.loads(data) if data else None  # noqa: S301
     except Exception:
@@ -137,12 +144,12 @@ def error_of(data: bytes, text: str) -> BaseException:
     if isinstance(error, BaseException):
         return error
     last = text.strip().rpartition("\n")[2]
-    return CallFailed(f"the function raised an exception that can't be brought here: {last}")
+    return CallFailed(f"the function raised an exception that can't be recreated here: {last}")
 
 
 @cache
 def program() -> bytes:
-    """What the job runs: `asman.remote_call` and our cloudpickle, so that an image needs nothing but Python."""
+    """Builds the program of the job: `asman.remote_call` and cloudpickle, so that an image needs only Python."""
     from . import remote_call
 
     spec = find_spec("cloudpickle")
@@ -153,26 +160,29 @@ def program() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name), files[name].read_bytes())  # always of the same date
+            archive.writestr(zipfile.ZipInfo(name), files[name].read_bytes())  # with a constant date
     return packed.getvalue()
 
 
 class Pace:
-    """How many calls go into one job, so that a job has about a second of work.
+    """The number of calls to put into one job, so that a job has about a second of work.
 
-    It begins with one and grows by what was measured, by some factor at most, so that one quick call among slow ones
-    makes no job of hours.
+    It starts at 1 and follows the measured times. Each step grows it by a limited factor, so that one quick call among
+    slow ones does not make a job that takes hours.
 
     Args:
-        fixed: So many, whatever is measured; 0 for by measure.
+        fixed: A fixed number of calls; 0 to measure.
 
     Attributes:
-        known: Whether it has grown to what fits; until then few jobs are worth submitting.
+        known: Whether the number has settled; until then only a few jobs should be submitted.
     """
 
     TARGET = 1.0
+    """Work in one job, in seconds."""
     MOST = 1000
+    """Maximum number of calls in one job."""
     FACTOR = 8
+    """Maximum growth from one measurement to the next."""
 
     def __init__(self, fixed: int = 0) -> None:
         self._fixed = fixed
@@ -181,11 +191,11 @@ class Pace:
 
     @property
     def size(self) -> int:
-        """For the next job."""
+        """Number of calls for the next job."""
         return self._fixed or self._size
 
     def took(self, seconds: float, calls: Sequence[Outcome]) -> None:
-        """A job took so long for its calls."""
+        """Records the time that a job took for its calls, in seconds."""
         each = seconds / max(1, len(calls))
         fits = self.MOST if each <= 0 else int(self.TARGET / each)
         best = max(1, min(fits, self.MOST))

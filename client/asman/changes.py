@@ -1,4 +1,4 @@
-"""Every change of a queue, as it happens."""
+"""A stream of all changes of a queue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .connection import Connection
 from .session import Push
 
 Change = m.JobState | m.WorkerState | m.Counts
-"""A job's or a worker's newest state, or the queue's totals."""
+"""The newest state of a job or a worker, or the queue's totals."""
 
 
 class Changes:
-    """What changed and was not read yet; the newest state of each job and worker replaces the one before.
+    """A buffer of unread changes: the newest state of each job and worker replaces the one before.
 
-    That bounds it by the number of jobs: a slow reader misses steps on the way, never where something got to.
+    Its size is therefore limited by the number of jobs. A slow reader misses intermediate states, never the last one.
     """
 
     def __init__(self, recent: int | None = None) -> None:
@@ -47,17 +47,17 @@ class Changes:
         self._something.set()
 
     def opened(self, recovered: bool) -> None:
-        """A new connection: what was missed is either pushed or must be asked for."""
+        """Handles a new connection: missed changes are pushed if it recovered, and otherwise read as a snapshot."""
         if not recovered:
             self._resync = True
             self._something.set()
 
     def failed(self) -> None:
-        """Wakes the reader, who then meets the connection's error."""
+        """Wakes the reader, which then raises the connection's error."""
         self._something.set()
 
     async def each(self, connection: Connection) -> AsyncIterator[Change]:
-        """Changes from now on, beginning with a snapshot of the queue."""
+        """Yields changes from now on, starting with a snapshot of the queue."""
         while True:
             if self._resync:
                 self._resync = False
@@ -88,7 +88,7 @@ class Changes:
 
 
 async def pages(connection: Connection, states: list[State]) -> AsyncIterator[m.JobPage]:
-    """The queue's jobs, newest first, a page at a time."""
+    """Yields the queue's jobs, newest first, one page at a time."""
     size = connection.welcome.limits.page if connection.welcome else 100
     before: int | None = None
     while True:
@@ -103,16 +103,16 @@ async def pages(connection: Connection, states: list[State]) -> AsyncIterator[m.
 async def watch(
     address: Address, *, timeout: float, reconnect: float | None, recent: int | None = None
 ) -> AsyncIterator[Change]:
-    """Opens a connection of its own that is pushed every change, so that a slow reader only slows itself.
+    """Yields every change of a queue over a connection of its own, so that a slow reader delays only itself.
 
     Args:
         address: The queue.
-        timeout: As for `Connection`, and so is ``reconnect``.
-        reconnect: See there.
-        recent: How many jobs it begins with, the newest; all of them when None.
+        timeout: As for `Connection`.
+        reconnect: As for `Connection`.
+        recent: Number of jobs to start with, the newest ones; None for all.
 
     Raises:
-        AsmanError: The hub can't be reached, or stayed away for longer than allowed.
+        AsmanError: The hub can't be reached, or was away for longer than ``reconnect`` allows.
     """
     changes = Changes(recent)
     connection = Connection(

@@ -1,4 +1,4 @@
-"""A queue, for Python programs: ``async with asman.connect(address) as queue``."""
+"""Queues for Python programs: ``async with asman.connect(address) as queue``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asman_shared.transfer import Progress
 
 from .address import Address, parse_address
 from .blobs import Blobs, check_key
-from .bulk import WINDOW, Item, Items, patiently, stream
+from .bulk import WINDOW, Item, Items, retry_while_unavailable, stream
 from .callbacks import read_callbacks
 from .changes import Change, pages, watch
 from .connection import Connection
@@ -34,10 +34,10 @@ from .tracking import Tracker
 
 
 class Queue:
-    """A connection to a queue. Made by `connect`; open inside ``async with``.
+    """A connection to a queue, made by `connect` and open inside ``async with``.
 
     Attributes:
-        address: Where it is.
+        address: The queue's address.
     """
 
     def __init__(self, address: Address, *, timeout: float, reconnect: float | None) -> None:
@@ -52,26 +52,26 @@ class Queue:
 
     @property
     def url(self) -> str:
-        """The queue's URL; who has it can do anything with the queue."""
+        """The queue's URL; anyone who has it can do anything with the queue."""
         return self.address.url
 
     @property
     def counts(self) -> m.Counts:
-        """How many jobs and workers there were when the connection was last opened."""
+        """Numbers of jobs and workers at the time when the connection was last opened."""
         welcome = self._connection.welcome
         return m.Counts() if welcome is None else welcome.counts
 
     async def open(self) -> None:
-        """Connects; ``async with`` does it.
+        """Connects to the hub; ``async with`` does this.
 
         Raises:
-            ConnectionFailed: The hub can't be reached; the sentence says why.
-            ProtocolError: What answers there is not a hub of this version.
+            ConnectionFailed: The hub can't be reached; the message says why.
+            ProtocolError: The server at this address is not a hub of this version.
         """
         await self._connection.open()
 
     async def close(self) -> None:
-        """Ends the connection; ``async with`` does it. Jobs go on."""
+        """Closes the connection; ``async with`` does this. Jobs keep running."""
         await self._connection.close()
         await self._blobs.close()
 
@@ -104,30 +104,30 @@ class Queue:
     ) -> Job:
         """Runs a job, joins the run that exists, or finds its result; ``job.answer`` says which.
 
-        Submitting the same definition twice runs it once. A connection that breaks on the way is made again and the
-        submit repeated, without doubling the job.
+        Submitting the same definition twice runs it once. If the connection breaks, it is opened again and the request
+        is repeated, without doubling the job.
 
         Args:
-            definition: A whole definition, as an object or in its JSON form; ``fields`` replace parts of it.
+            definition: A complete definition, as an object or in its JSON form; ``fields`` replace parts of it.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run although there is a result.
-            timeout: How long it may run, in seconds or as text (``20m``).
-            queue_timeout: How long it may wait to run, likewise.
-            phase_timeouts: How long its other phases may take, likewise: ``{"pulling": "10m"}``.
-            max_attempts: Lost workers after which it is given up.
-            follow: Whether its changes are pushed from now on; without, they are asked for when needed.
-            progress: Is told how many bytes of inputs were uploaded, piece by piece; a negative number takes back what
-                has to be sent again.
+            reuse: ``never`` forces a new run even if there is a result.
+            timeout: Maximum run time, in seconds or as text (``20m``).
+            queue_timeout: Maximum time to wait for a worker, in seconds or as text.
+            phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.
+            max_attempts: Number of lost workers after which the job fails.
+            follow: Whether the hub pushes the job's changes from now on; otherwise they are requested when needed.
+            progress: Called with the number of input bytes sent since the last call; negative when some have to be
+                sent again.
             callbacks: Webhooks for the hub to call: ``{"queued": {"url": …}, "finished": {"url": …, "payload": …}}``.
             **fields: See `JobFields`: ``image``, ``command``, ``env``, ``inputs``, ``files``, ``cpus``, ….
 
         Returns:
-            The job, once the hub has it durably.
+            The job, once the hub has stored it durably.
 
         Raises:
-            BadDefinition: Something in it is wrong; the error's ``field`` names what.
-            AsmanError: The hub refused it or can't be reached.
+            BadDefinition: The definition is wrong; the error's ``field`` names the part.
+            AsmanError: The hub refused the job or can't be reached.
         """
         made = await self.define(definition, progress=progress, **fields)
         submit = m.Submit(
@@ -155,9 +155,9 @@ class Queue:
         progress: Progress | None = None,
         **fields: Unpack[JobFields],
     ) -> Definition:
-        """The whole definition that `submit` would send, with everything that it names stored on the hub.
+        """Builds the complete definition that `submit` would send, and stores its files on the hub.
 
-        Many jobs that have much in common are quicker when that is defined once and given to each.
+        Many jobs with much in common are submitted faster when the common part is defined once and passed to each.
 
         Args:
             definition: As for `submit`.
@@ -165,15 +165,15 @@ class Queue:
             **fields: As for `submit`.
 
         Raises:
-            BadDefinition: Something in it is wrong; the error's ``field`` names what.
-            AsmanError: What it names can't be stored.
+            BadDefinition: The definition is wrong; the error's ``field`` names the part.
+            AsmanError: A file can't be stored.
         """
         slow = any(fields.get(name) for name in ("inputs", "files", "config_files", "build"))
         made, blobs = await asyncio.to_thread(make, definition, fields) if slow else make(definition, fields)
         if made.image is None and made.build is None and self._connection.welcome is not None:
             made.image = self._connection.welcome.default_image or None
         if blobs:
-            # A definition that is too large is told before anything is sent.
+            # Computing the id refuses a definition that is too large, before anything is sent.
             await asyncio.to_thread(job_id, made)
             await self._blobs.store(blobs.values(), progress)
         return made
@@ -192,10 +192,10 @@ class Queue:
     async def submit_many(
         self, items: Items, *, window: int = WINDOW, **shared: Unpack[SubmitFields]
     ) -> AsyncIterator[Job]:
-        """Submits thousands of jobs, and gives each once the hub has it durably, in the order of the items.
+        """Submits thousands of jobs and yields each once the hub has stored it durably, in the order of the items.
 
-        A hub that is killed on the way, or says that it is overloaded, is waited for; no job is submitted twice for
-        it. Keep only those handles that are needed: one that is dropped costs nothing.
+        If the hub restarts or says that it is overloaded, this waits for it; no job is submitted twice because of
+        that. Keep only the handles that you need: a dropped handle costs nothing.
 
         .. code-block:: python
 
@@ -203,13 +203,13 @@ class Queue:
                 ...
 
         Args:
-            items: Each a `Definition`, or a mapping with what `submit` would be told by keyword; read as there is room.
-            window: How many may be without an answer at a time.
-            **shared: What `submit` is told for all of them; an item's own word goes before.
+            items: Each is a `Definition` or a mapping of `submit` arguments; they are read as the window allows.
+            window: Maximum number of unanswered submissions.
+            **shared: Arguments of `submit` for all items; those of an item take precedence.
 
         Raises:
-            AsmanError: What the first item that is refused meets; those before it were given. The error's note says
-                which it was.
+            AsmanError: The error of the first item that is refused; its note names the item. All jobs before it were
+                yielded.
         """
         async with aclosing(stream(self._submitter(shared), items, window=window, ordered=True)) as jobs:
             async for job in jobs:
@@ -218,16 +218,16 @@ class Queue:
     async def run_many(
         self, items: Items, *, window: int = WINDOW, ordered: bool = False, **shared: Unpack[SubmitFields]
     ) -> AsyncIterator[Job]:
-        """Runs thousands of jobs, and gives each when it is finished; ``job.verdict`` says how, `Job.result` the rest.
+        """Runs thousands of jobs and yields each when it is finished, with its ``job.verdict`` and `Job.result`.
 
         Args:
             items: As for `submit_many`.
-            window: How many may be unfinished, or finished and not yet given, at a time.
-            ordered: In the order of the items, instead of as they finish.
+            window: Maximum number of jobs that are unfinished, or finished and not yet yielded.
+            ordered: Yield in the order of the items instead of the order of completion.
             **shared: As for `submit_many`.
 
         Raises:
-            AsmanError: As `submit_many`. A job that fails raises nothing.
+            AsmanError: As for `submit_many`. A job that fails raises nothing.
         """
         submit = self._submitter({**shared, "follow": True})
 
@@ -246,19 +246,19 @@ class Queue:
                 item = {"definition": item}
             unknown = item.keys() - SUBMIT_FIELDS
             if unknown:
-                raise BadRequest(f"'{min(map(str, unknown))}' is not something that a job can be told by keyword")
+                raise BadRequest(f"unknown argument '{min(map(str, unknown))}'")
             own = cast(SubmitFields, {**shared, **item})
-            return await patiently(partial(self.submit, **own), self._reconnect)
+            return await retry_while_unavailable(partial(self.submit, **own), self._reconnect)
 
         return submit
 
     async def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
-        """A handle of a job that is on this queue.
+        """Returns a handle of a job on this queue.
 
         Args:
-            job: Its id.
+            job: The job's id.
             namespace: The slot that `Job.cancel` releases.
-            timeout: Seconds.
+            timeout: In seconds.
 
         Raises:
             NotFound: There is no such job.
@@ -275,16 +275,16 @@ class Queue:
 
         Args:
             source: The bytes, or the path of a file.
-            progress: Is told how many bytes were sent, piece by piece; a negative number takes back what has to be
-                sent again.
-            timeout: Seconds.
+            progress: Called with the number of bytes sent since the last call; negative when some have to be sent
+                again.
+            timeout: In seconds.
 
         Returns:
-            A ref to use as an input. What no job names is forgotten after a while.
+            A ref to use as an input. A blob that no job uses is deleted after a while.
 
         Raises:
             BadDefinition: The file can't be read.
-            AsmanError: It can't be stored.
+            AsmanError: The blob can't be stored.
         """
         blob = await asyncio.to_thread(blob_of, source)
         async with deadline(timeout, f"storing {blob.label}"):
@@ -292,15 +292,15 @@ class Queue:
         return DataRef(blob.sha256, "key")
 
     async def get_blob(self, key: str, *, timeout: float | None = None) -> bytes:
-        """The bytes of a blob, verified.
+        """Fetches the bytes of a blob and verifies them.
 
         Args:
-            key: Its sha256.
-            timeout: Seconds.
+            key: The blob's sha256.
+            timeout: In seconds.
 
         Raises:
-            NotFound: It is not stored.
-            AsmanError: It can't be read.
+            NotFound: The blob is not stored.
+            AsmanError: The blob can't be read.
         """
         async with deadline(timeout, f"reading blob {key[:12]}"):
             return await self._blobs.read(self._blobs.wanted(check_key(key)))
@@ -313,18 +313,19 @@ class Queue:
         progress: Progress | None = None,
         timeout: float | None = None,
     ) -> Path:
-        """Writes a blob into a file, verified; never leaves half a file.
+        """Writes a blob to a file and verifies it; never leaves a partial file.
 
         Args:
-            key: Its sha256.
-            path: The file; what is there is replaced.
-            progress: Is told how many bytes came, piece by piece; a negative number takes back what has to come again.
-            timeout: Seconds.
+            key: The blob's sha256.
+            path: The file; an existing file is replaced.
+            progress: Called with the number of bytes received since the last call; negative when some have to be
+                received again.
+            timeout: In seconds.
 
         Raises:
-            NotFound: It is not stored.
+            NotFound: The blob is not stored.
             OSError: The file can't be written.
-            AsmanError: It can't be read.
+            AsmanError: The blob can't be read.
         """
         to = Path(path)
         async with deadline(timeout, f"reading blob {key[:12]}"):
@@ -332,10 +333,10 @@ class Queue:
         return to
 
     async def blob_size(self, key: str, *, timeout: float | None = None) -> int:
-        """The bytes that a blob has.
+        """Returns the size of a blob, in bytes.
 
         Raises:
-            NotFound: It is not stored.
+            NotFound: The blob is not stored.
         """
         async with deadline(timeout, f"asking for blob {key[:12]}"):
             return (await self._blobs.links([check_key(key)]))[key].size
@@ -347,14 +348,14 @@ class Queue:
         timeout: float | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
-        """Says what submitting a job would meet, without doing it and without uploading anything.
+        """Checks a job as submitting it would, without submitting it or uploading anything.
 
-        A mapping alone is sent as it is, with all its faults; ``fields`` are made into a definition here first, so that
-        large inputs count as blobs that the hub may not have yet.
+        A mapping without ``fields`` is sent unchanged, with all its faults. Otherwise a definition is built here first,
+        so that large inputs count as blobs that the hub may not have yet.
 
         Args:
             definition: As for `submit`.
-            timeout: Seconds.
+            timeout: In seconds.
             **fields: As for `submit`.
 
         Raises:
@@ -370,55 +371,55 @@ class Queue:
             return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
 
     async def configure(self, *, retention: str | float | None = None, timeout: float | None = None) -> m.Configured:
-        """Says how long the queue keeps its finished jobs, or only asks.
+        """Sets how long the queue keeps its finished jobs, or returns the present setting.
 
         Args:
-            retention: Seconds, or text such as ``30d``; 0 for as long as the hub does; None to ask.
-            timeout: Seconds.
+            retention: In seconds, or as text (``30d``); 0 to use the hub's setting; None to change nothing.
+            timeout: In seconds.
 
         Returns:
-            What holds now: ``retention`` in milliseconds, and whether it is the queue's ``own`` word.
+            The present setting: ``retention`` in milliseconds, and whether it is the queue's ``own``.
 
         Raises:
-            BadRequest: It is too short, or longer than the hub allows.
+            BadRequest: The time is too short, or longer than the hub allows.
         """
         wanted = None if retention is None else 0 if retention == 0 else milliseconds(retention, field="retention")
         async with deadline(timeout, "configuring the queue"):
             return await self._connection.request(m.Configure(ref=0, retention=wanted), m.Configured)
 
     async def jobs(self, states: Iterable[State] = ()) -> AsyncIterator[m.JobState]:
-        """The queue's jobs, newest first.
+        """Yields the queue's jobs, newest first.
 
         Args:
-            states: Only those in one of these; all when empty.
+            states: Only jobs in one of these states; all jobs when empty.
         """
         async for page in pages(self._connection, list(states)):
             for job in page.jobs:
                 yield job
 
     async def workers(self, timeout: float | None = None) -> list[m.WorkerState]:
-        """The queue's workers.
+        """Returns the queue's workers.
 
         Args:
-            timeout: Seconds.
+            timeout: In seconds.
         """
         async with deadline(timeout, "asking for the workers"):
             return (await self._connection.request(m.Workers(ref=0), m.WorkerPage)).workers
 
     def changes(self, recent: int | None = None) -> AsyncIterator[Change]:
-        """Every change of the queue, beginning with all workers and jobs as they are.
+        """Yields every change of the queue, starting with the states of all workers and jobs.
 
-        Runs on a connection of its own. A reader that is slow gets the newest state of each job and worker and misses
-        steps on the way; after a break everything missed is given, or all states again.
+        It uses a connection of its own. A slow reader gets the newest state of each job and worker and misses
+        intermediate ones. After a break, the missed changes follow, or all states again.
 
         Args:
-            recent: Begin with so many of the newest jobs only: a queue may hold a million.
+            recent: Number of the newest jobs to start with; None for all jobs, which may be a million.
         """
         return watch(self.address, timeout=self._timeout, reconnect=self._reconnect, recent=recent)
 
 
 class SubmitFields(JobFields, total=False):
-    """What `Queue.submit` can be told by keyword."""
+    """Keyword arguments of `Queue.submit`."""
 
     definition: Definition | Mapping[str, Any] | None
     namespace: str
@@ -433,13 +434,14 @@ class SubmitFields(JobFields, total=False):
 
 
 SUBMIT_FIELDS: Final = SubmitFields.__required_keys__ | SubmitFields.__optional_keys__
+"""Names of the keyword arguments of `Queue.submit` that an item of `Queue.submit_many` may have."""
 
 
 def _phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Phase, int]:
     limits = {}
     for name, timeout in (timeouts or {}).items():
         if name not in tuple(Phase):
-            raise BadRequest(f"'{name}' is no phase; there are {', '.join(Phase)}", field="phase_timeouts")
+            raise BadRequest(f"unknown phase '{name}': use one of {', '.join(Phase)}", field="phase_timeouts")
         limits[Phase(name)] = milliseconds(timeout, field=f"phase_timeouts.{name}")
     return limits
 
@@ -447,16 +449,16 @@ def _phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Ph
 def connect(
     address: str | None = None, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0
 ) -> Queue:
-    """A queue to be opened with ``async with``.
+    """Returns a queue to open with ``async with``.
 
     Args:
-        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name; without it the environment variable
-            ``ASMAN_QUEUE``.
-        hub: The hub, for a name; without it the environment variable ``ASMAN_HUB``.
-        timeout: Seconds for connecting, and for each answer of a hub that is there.
-        reconnect: Seconds that the hub may be away before what waits fails; None for as long as it takes.
+        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name; the default is the environment
+            variable ``ASMAN_QUEUE``.
+        hub: The hub, if ``address`` is a name; the default is the environment variable ``ASMAN_HUB``.
+        timeout: Time limit for connecting and for each answer of a connected hub, in seconds.
+        reconnect: Time that the hub may be away before pending calls fail, in seconds; None for no limit.
 
     Raises:
-        BadRequest: The address can't be read.
+        BadRequest: The address can't be parsed.
     """
     return Queue(parse_address(address, hub), timeout=timeout, reconnect=reconnect)

@@ -1,4 +1,4 @@
-"""Time limits that a caller sets, and the durations that people write."""
+"""Time limits of calls, and the conversion of durations."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from asman_shared.units import parse_duration
 
 @asynccontextmanager
 async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
-    """Bounds what is done inside.
+    """Limits the time that a block may take.
 
     Args:
-        timeout: Seconds; None for no bound.
-        doing: What is bounded, as the beginning of the error's sentence.
+        timeout: In seconds; None for no limit.
+        doing: The action in the block, as the beginning of the error's sentence.
 
     Raises:
-        TimedOut: It took longer.
+        TimedOut: The block took longer.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -31,14 +31,14 @@ async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
 
 
 def milliseconds(duration: str | float | None, *, field: str) -> int:
-    """Milliseconds from seconds, or from a duration as people write it (``20m``); 0 for None.
+    """Converts seconds, or a duration as text (``20m``), to milliseconds; 0 for None.
 
     Raises:
-        BadUnit: It can't be read or is not above zero.
+        BadUnit: The duration can't be parsed or is not above zero.
     """
     if duration is None:
         return 0
     ms = parse_duration(duration, field=field) if isinstance(duration, str) else round(duration * 1000)
     if ms <= 0:
-        raise BadUnit(f"a time limit is above zero, not {duration}", field=field)
+        raise BadUnit(f"a time limit must be above zero, not {duration}", field=field)
     return ms

@@ -1,4 +1,4 @@
-"""A job's definition from what a caller says in Python."""
+"""Job definitions from Python arguments."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
 
 
 class JobFields(TypedDict, total=False):
-    """What a job can be told, by keyword; each replaces that field of the definition.
+    """Keyword arguments that describe a job; each replaces that field of the definition.
 
     Attributes:
-        image: A container image; without one (and without ``build``) the hub's default, if it has one.
+        image: A container image; without it (and without ``build``), the hub's default image, if it has one.
         build: An image to build instead: a `Build`, or a mapping with its fields; a path as its ``context`` is a folder
             that is packed and uploaded.
-        command: A list is argv; a text is split into words as a shell does (use ``sh -c '…'`` for more).
-        entrypoint: Replaces the image's.
+        command: A list is used as argv; a string is split into words as a shell does (use ``sh -c '…'`` for more).
+        entrypoint: Replaces the entrypoint of the image.
         workdir: Working directory in the container.
         env: Environment variables.
         inputs: Files below ``/inputs`` by name: text, bytes, a path of a file or folder, a `DataRef`, or a JSON value.
         files: Files and folders to put below ``/inputs`` under the last part of their paths, or by name in a mapping.
-        config_files: As ``inputs``; an absolute name is mounted where it says.
-        cpus: How many a worker must have free; so ``gpus`` and ``memory`` (``512MiB``, ``2g``, or bytes).
-        max_duration: The longest run, as part of the definition (``20m``).
+        config_files: As ``inputs``; a file with an absolute name is mounted at that path.
+        cpus: Number of CPUs that a worker must have free.
+        gpus: Number of GPUs that a worker must have free.
+        memory: Memory that a worker must have free: ``512MiB``, ``2g``, or a number of bytes.
+        max_duration: Maximum run time, as part of the definition (``20m``).
         shm_size: Size of ``/dev/shm``.
-        tags: A worker must carry all of these.
-        outputs: Patterns of the files below ``/outputs`` to keep (``*.csv``, ``plots/**``); without any, all are.
-        version: A text or number that only makes the job another one than without.
+        tags: Tags that a worker must have, all of them.
+        outputs: Patterns of the files below ``/outputs`` to keep (``*.csv``, ``plots/**``); without any, all are kept.
+        version: Text or a number that only makes the job different from one without it.
     """
 
     image: str | None
@@ -63,7 +65,7 @@ class JobFields(TypedDict, total=False):
 
 
 def read(definition: Definition | Mapping[str, Any] | None) -> Definition:
-    """A definition from its JSON form, or a copy of one.
+    """Parses a definition in its JSON form, or copies a `Definition`.
 
     Raises:
         BadDefinition: A field is unknown or has the wrong type.
@@ -81,17 +83,17 @@ def read(definition: Definition | Mapping[str, Any] | None) -> Definition:
 
 
 def make(definition: Definition | Mapping[str, Any] | None, fields: JobFields) -> tuple[Definition, dict[str, Blob]]:
-    """The whole definition, checked, and the blobs that must be stored before it is submitted.
+    """Builds and checks the complete definition, and collects the blobs to store before it is submitted.
 
-    Files are read here: call it in a thread when there are any.
+    This reads files: call it in a thread if there are any.
 
     Raises:
         BadDefinition: A field, name, value or file can't be part of a job.
-        BadUnit: A size or duration is unclear.
+        BadUnit: A size or duration can't be parsed.
     """
     made = read(definition)
-    folder = _plain(made, fields)
-    _needs(made, fields)
+    folder = _set_plain_fields(made, fields)
+    _set_requirements(made, fields)
     values = {**name_files(fields.get("files") or ()), **(fields.get("inputs") or {})}
     prepared = prepare(values, where="definition.inputs")
     made.inputs = _merged(made.inputs, prepared.refs)
@@ -105,8 +107,8 @@ def make(definition: Definition | Mapping[str, Any] | None, fields: JobFields) -
     return made, blobs
 
 
-def _plain(made: Definition, fields: JobFields) -> Path | None:
-    """Takes what needs no work; returns a folder that is to be packed for a build."""
+def _set_plain_fields(made: Definition, fields: JobFields) -> Path | None:
+    """Sets the fields that need no conversion; returns the folder to pack for a build, if any."""
     folder: Path | None = None
     if (image := fields.get("image")) is not None:
         made.image = image
@@ -138,14 +140,15 @@ def _plain(made: Definition, fields: JobFields) -> Path | None:
 
 def _env(name: str, value: object) -> str:
     if not isinstance(value, str):
+        kind = type(value).__name__
+        article = "an" if kind[0] in "aeiou" else "a"
         raise BadDefinition(
-            f"the environment variable {name} is a {type(value).__name__} and must be text",
-            field=f"definition.env.{name}",
+            f"the environment variable {name} is {article} {kind}; pass a string", field=f"definition.env.{name}"
         )
     return value
 
 
-def _needs(made: Definition, fields: JobFields) -> None:
+def _set_requirements(made: Definition, fields: JobFields) -> None:
     cpus, gpus, memory = fields.get("cpus"), fields.get("gpus"), fields.get("memory")
     if cpus is None and gpus is None and memory is None:
         return

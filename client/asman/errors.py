@@ -1,4 +1,4 @@
-"""The error of a job that did not succeed, for callers who asked to be told by an exception."""
+"""The exception for a job that did not succeed, and the sentences that describe its end."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SENTENCES = {
 
 
 def describe(verdict: Verdict) -> str:
-    """How a job ended, as the end of a sentence that begins with the job."""
+    """Describes how a job ended, as the end of a sentence that begins with the job."""
     if verdict.reason is Reason.SUCCESS:
         return "succeeded"
     failed = verdict.reason is Reason.FAILED
-    said = f"exited with code {verdict.exit_code}" if failed else _SENTENCES[verdict.reason]
-    return f"{said}: {verdict.message}" if verdict.message else said
+    text = f"exited with code {verdict.exit_code}" if failed else _SENTENCES[verdict.reason]
+    return f"{text}: {verdict.message}" if verdict.message else text
 
 
 class JobFailed(AsmanError):
@@ -33,11 +33,11 @@ class JobFailed(AsmanError):
 
     Args:
         job: The job's id.
-        verdict: How it ended.
+        verdict: The job's verdict.
         lines: The last lines of its log.
 
     Attributes:
-        exit_code: The container's, or None when it did not run to its end.
+        exit_code: Exit code of the container, or None if it did not run to its end.
     """
 
     code = "job_failed"
@@ -54,4 +54,4 @@ class JobFailed(AsmanError):
     def __str__(self) -> str:
         if not self.lines:
             return self.message
-        return "\n".join([self.message, "its last lines:", *(f"  {line}" for line in self.lines)])
+        return "\n".join([self.message, "last lines of its log:", *(f"  {line}" for line in self.lines)])

@@ -1,4 +1,4 @@
-"""`asman.Executor`: Python functions as jobs, behind the interface that ``concurrent.futures`` has.
+"""`asman.Executor`: Python functions as jobs, with the interface of ``concurrent.futures``.
 
 .. code-block:: python
 
@@ -6,8 +6,8 @@
         for result in executor.map(simulate, range(10_000)):
             print(result)
 
-Each submitted call is a job; `Executor.map` puts as many quick calls into one job as are about a second of work. A
-call may run twice when its worker is lost (see ``max_attempts``); its result is taken once.
+Each submitted call is a job. `Executor.map` puts as many quick calls into one job as make about a second of work. A
+call may run twice if its worker is lost (see ``max_attempts``); only one result is used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from asman_shared.states import State
 
 from . import calls, client, sync
 from .background import BackgroundLoop
-from .bulk import patiently
+from .bulk import retry_while_unavailable
 from .calls import Call, Outcomes, Pace
 from .definitions import JobFields
 from .job import Job
@@ -42,19 +42,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WINDOW: Final = 256
-"""Jobs on their way at a time."""
+"""Default number of jobs in flight."""
 FIRST_JOBS: Final = 8
-"""Jobs of a `Executor.map` before it is known how long its calls take."""
+"""Maximum number of jobs that an `Executor.map` has in flight until the duration of its calls is known."""
 CALLS_AHEAD: Final = 20_000
-"""Calls of a `Executor.map` on their way at a time, over all its jobs."""
+"""Maximum number of calls that an `Executor.map` has in flight, over all its jobs."""
 KEPT_SECONDS: Final = 1800.0
-"""How long a stored function is taken for stored; after that the hub is asked again."""
+"""Time during which a stored function is assumed to be still stored, in seconds."""
 KEPT_FUNCTIONS: Final = 256
+"""Maximum number of stored functions that an executor remembers."""
 CANCEL_SECONDS: Final = 10.0
+"""Time limit for cancelling the job of a cancelled call, in seconds."""
 
 
 class Future(futures.Future[T]):
-    """A call on its way. Unlike a thread's, a call that runs can be cancelled: its job is."""
+    """The future of a call. Unlike a thread's, a running call can be cancelled, by cancelling its job."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,17 +66,17 @@ class Future(futures.Future[T]):
 
     @property
     def job(self) -> sync.Job | None:
-        """Its job, once there is one; several calls of `Executor.map` share one."""
+        """The call's job, once there is one; several calls of `Executor.map` share a job."""
         if self._handle is None or self._where is None:
             return None
         return sync.Job(self._handle, self._where)
 
     def running(self) -> bool:
-        """Whether its job runs now."""
+        """Checks whether the call's job is running now."""
         return not self.done() and self._handle is not None and self._handle.state.state is State.RUNNING
 
     def cancel(self) -> bool:
-        """Gives the call up and stops its job; False when it is over already."""
+        """Cancels the call and stops its job; returns False if the call is already done."""
         cancelled = super().cancel()
         if cancelled and self._stop is not None:
             self._stop()
@@ -82,31 +84,31 @@ class Future(futures.Future[T]):
 
 
 def show(line: Line) -> None:
-    """Prints what a function printed, to the same stream here."""
+    """Prints a line of a function's output to the same stream of this process."""
     if line.stream != "system":
         stream = sys.stderr if line.stream == "stderr" else sys.stdout
         stream.write(line.text if line.text.endswith("\r") else f"{line.text}\n")
 
 
 class Executor(futures.Executor):
-    """Runs functions as jobs of a queue. Use it in ``with``, or call `shutdown`; from any thread.
+    """Runs functions as jobs of a queue, from any thread. Use it in ``with``, or call `shutdown`.
 
-    The job's Python must be of the same minor version as this one (3.11, say) and needs no packages for Asman's sake.
-    Functions that are part of an installed package are named, not sent: the image must have that package.
+    The Python of the job must have the same minor version as this one (3.11, for example) and needs no Asman packages
+    installed. Functions of an installed package are sent by name only: the image must have that package.
 
     Args:
-        queue: The queue's URL, or its name with ``hub``; without it ``$ASMAN_QUEUE``.
-        hub: The hub, for a name.
-        python: The Python of the image.
-        cache: Whether a call that was made before is answered with its result. Without it each call is run.
-        on_line: Is told each line that functions print; they are printed here by default, None drops them.
-        window: Jobs on their way at a time; more wait here.
-        max_attempts: Lost workers after which a job is given up; 1 when a call must not run twice.
-        priority: From -100 to 100.
-        timeout: How long one job may run, in seconds or as text (``20m``).
-        connect_timeout: Seconds for connecting and for each answer of a hub that is there.
-        reconnect: Seconds that the hub may be away; None for as long as it takes.
-        **fields: What all jobs are told: ``image``, ``cpus``, ``memory``, ``gpus``, ``tags``, ``env``, ``files``, ….
+        queue: The queue's URL, or its name with ``hub``; the default is ``$ASMAN_QUEUE``.
+        hub: The hub, if ``queue`` is a name.
+        python: The Python interpreter in the image.
+        cache: Whether to return the stored result of a call that was made before. Otherwise each call runs.
+        on_line: Called with each line that functions print; by default it is printed here, and None drops it.
+        window: Maximum number of jobs in flight; further calls wait in this process.
+        max_attempts: Number of lost workers after which a job fails; 1 if a call must not run twice.
+        priority: From -100 to 100; higher runs first.
+        timeout: Maximum run time of one job, in seconds or as text (``20m``).
+        connect_timeout: Time limit for connecting and for each answer of a connected hub, in seconds.
+        reconnect: Time that the hub may be away, in seconds; None for no limit.
+        **fields: Arguments of all jobs: ``image``, ``cpus``, ``memory``, ``gpus``, ``tags``, ``env``, ``files``, ….
 
     Raises:
         AsmanError: The hub can't be reached, or a field is wrong.
@@ -132,12 +134,12 @@ class Executor(futures.Executor):
         if taken:
             raise BadRequest(f"an executor sets '{min(taken)}' itself")
         if window < 1:
-            raise BadRequest(f"a window is at least 1, not {window}", field="window")
+            raise BadRequest(f"a window must be at least 1, not {window}", field="window")
         self._python = python
         self._cache = cache
         self._on_line = on_line
         self._window = window
-        self._patience = reconnect
+        self._reconnect = reconnect
         self._policy: dict[str, Any] = {"max_attempts": max_attempts, "priority": priority, "timeout": timeout}
         self._lock = threading.Lock()
         self._over = False
@@ -152,7 +154,7 @@ class Executor(futures.Executor):
             raise
 
     async def _begin(self, fields: JobFields) -> Definition:
-        """Connects and stores what all jobs share."""
+        """Connects and stores the files that all jobs share."""
         self._places = asyncio.Semaphore(self._window)
         await self._queue.open()
         try:
@@ -183,20 +185,20 @@ class Executor(futures.Executor):
     def map(
         self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 0
     ) -> Iterator[T]:
-        """``fn`` of the items, in order, as the built-in ``map`` does; items are read as results are taken.
+        """Yields ``fn`` of the items, in order, as the built-in ``map`` does; items are read as results are taken.
 
         Args:
             fn: The function; it is sent once.
             *iterables: Its arguments; they may be endless.
-            timeout: Seconds from now in which the results must be taken.
-            chunksize: Calls in one job; 0 for as many as take about a second, by measure.
+            timeout: Time from now in which all results must be taken, in seconds.
+            chunksize: Number of calls in one job; 0 to measure how many take about a second.
 
         Raises:
-            TimeoutError: The time is over; what is on its way is cancelled.
-            BaseException: What a call raised; what is on its way is cancelled.
+            TimeoutError: The time is over; the calls in flight are cancelled.
+            BaseException: The exception of a call; the calls in flight are cancelled.
         """
         if chunksize < 0:
-            raise BadRequest(f"a chunk has at least one call, not {chunksize}", field="chunksize")
+            raise BadRequest(f"chunksize must be 0 or more, not {chunksize}", field="chunksize")
         packed = calls.pack(fn)
         source: Iterator[Call] = ((arguments, {}) for arguments in zip(*iterables, strict=False))
         ahead = _Ahead(self, packed, source, Pace(chunksize), self._window)
@@ -212,7 +214,7 @@ class Executor(futures.Executor):
     ) -> None:
         with self._lock:
             if self._over:
-                raise RuntimeError("this executor was shut down: it takes no more calls")
+                raise RuntimeError("this executor was shut down and accepts no more calls")
             self._open.add(future)
         future.add_done_callback(self._ended)
         try:
@@ -229,7 +231,7 @@ class Executor(futures.Executor):
             self._open.discard(cast(Future[Any], future))
 
     async def _run(self, future: Future[T], function: bytes, arguments: bytes, read: Callable[[Outcomes], T]) -> None:
-        """Takes a call through its life, on the loop."""
+        """Runs a call from start to end, on the loop."""
         task, loop = asyncio.current_task(), self._loop
         assert task is not None  # noqa: S101 - this is a coroutine
         future._stop = lambda: loop.call(task.cancel)
@@ -254,19 +256,19 @@ class Executor(futures.Executor):
             future._stop = None
 
     async def _finished(self, future: Future[Any], function: bytes, arguments: bytes) -> bytes:
-        """Runs the job; what it wrote.
+        """Runs the job and returns the bytes that it wrote.
 
         Raises:
-            JobFailed: It did not come to an end.
+            JobFailed: The job did not succeed.
         """
         definition = replace(self._base, v=None if self._cache else secrets.token_hex(8))
         inputs = {calls.FUNCTION: await self._function(function), calls.CALLS: arguments}
-        # A run that others may wait for too is held by a slot of this call's own: that is what cancel releases.
+        # Others may wait for the same run. A slot of its own lets this call be cancelled without cancelling theirs.
         namespace = f"call-{secrets.token_hex(8)}" if self._cache else "_"
         submit = asyncio.ensure_future(
-            patiently(
+            retry_while_unavailable(
                 lambda: self._queue.submit(definition, inputs=inputs, namespace=namespace, **self._policy),
-                self._patience,
+                self._reconnect,
             )
         )
         try:
@@ -282,7 +284,7 @@ class Executor(futures.Executor):
             raise
 
     async def _function(self, packed: bytes) -> DataRef | bytes:
-        """A function as an input; a large one is stored once."""
+        """Makes a function an input; a large one is stored once."""
         if len(packed) <= INLINE_BYTES:
             return packed
         kept = self._stored.pop(packed, None)
@@ -296,11 +298,11 @@ class Executor(futures.Executor):
     # --------------------------------------------------------------------------------------------------------- end
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more calls, and ends the connection when all are done.
+        """Accepts no more calls, and closes the connection when all calls are done.
 
         Args:
             wait: Whether to wait for that here.
-            cancel_futures: Give up those that are not done.
+            cancel_futures: Whether to cancel the calls that are not done.
         """
         with self._lock:
             first, self._over = not self._over, True
@@ -309,7 +311,7 @@ class Executor(futures.Executor):
             for future in left:
                 future.cancel()
         if first:
-            # No daemon: a program that does not wait here still ends only when its calls are done.
+            # The thread is not a daemon, so that a program that does not wait here ends only when its calls are done.
             self._ending = threading.Thread(target=self._end, args=(left,), name="asman executor")
             self._ending.start()
         if wait:
@@ -324,7 +326,7 @@ class Executor(futures.Executor):
 
 
 class _Ahead:
-    """The jobs of one `Executor.map` that are on their way: as many as the bounds allow, no more."""
+    """The jobs of one `Executor.map` that are in flight."""
 
     def __init__(self, executor: Executor, function: bytes, source: Iterator[Call], pace: Pace, window: int) -> None:
         self._executor = executor
@@ -336,7 +338,7 @@ class _Ahead:
         self._calls = 0
 
     def fill(self) -> None:
-        """Submits jobs while there is room."""
+        """Submits jobs up to the limits."""
         most = self._window if self._pace.known else min(FIRST_JOBS, self._window)
         while len(self._waiting) < most and self._calls < CALLS_AHEAD:
             batch = list(islice(self._source, self._pace.size))
@@ -348,7 +350,7 @@ class _Ahead:
             self._calls += len(batch)
 
     def results(self, until: float | None) -> Iterator[Any]:
-        """The results in order."""
+        """Yields the results in order."""
         try:
             while self._waiting:
                 future, size = self._waiting[0]

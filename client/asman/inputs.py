@@ -1,4 +1,4 @@
-"""From what a caller has (text, bytes, JSON values, paths) to the refs of a definition and the blobs to store."""
+"""Conversion of inputs (text, bytes, JSON values, paths) to the refs of a definition and the blobs to store."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from asman_shared.transfer.source import CHUNK, file_state
 from asman_shared.units import KIB
 
 INLINE_TOTAL: Final = 128 * KIB
-"""Bytes of values that travel inside one definition; the rest are blobs however small they are."""
+"""Maximum size of all values inside one definition, in bytes; further values become blobs."""
 SHORTER_INLINE: Final = 48
-"""Bytes that are shorter in a definition than the name of their blob would be; these always travel inside."""
+"""Size up to which a value is shorter than the name of its blob, in bytes; it is always put inside the definition."""
 
 InputValue = Any
 """Text, bytes, a path of a file or folder, a `DataRef`, or any JSON value."""
@@ -33,14 +33,18 @@ InputValue = Any
 
 @dataclass(slots=True)
 class Prepared:
-    """Refs by input name, and the blobs that some of them name."""
+    """Refs by input name, and the blobs that some refs name.
+
+    Attributes:
+        inline: Size of the values inside the definition, in bytes, apart from the very short ones.
+    """
 
     refs: dict[str, DataRef] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
     inline: int = 0
 
     def add(self, name: str, value: InputValue, *, where: str, absolute: bool = False) -> None:
-        """Takes one value; a folder becomes one ref for each file in it.
+        """Adds one value; a folder becomes one ref for each file in it.
 
         Raises:
             BadDefinition: The name, the value or the file can't be an input.
@@ -125,7 +129,7 @@ class Prepared:
 
 
 def _read_small(path: Path, where: str) -> bytes:
-    """The bytes of a file that was small a moment ago."""
+    """Reads a file that was small when its size was checked."""
     with path.open("rb") as file:
         data = file.read(limits.INLINE_BYTES + 1)
     if len(data) > limits.INLINE_BYTES:
@@ -134,11 +138,11 @@ def _read_small(path: Path, where: str) -> bytes:
 
 
 def hash_file(path: Path, where: str) -> Blob:
-    """The blob that a file is, read in pieces; it is read again when it is sent, if it has not changed by then.
+    """Makes a blob of a file, read in pieces; sending it reads the file again and refuses a file that has changed.
 
     Raises:
-        BadDefinition: It changed while it was read.
-        OSError: It can't be read.
+        BadDefinition: The file changed while it was read.
+        OSError: The file can't be read.
     """
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
@@ -151,7 +155,7 @@ def hash_file(path: Path, where: str) -> Blob:
 
 
 def blob_of(source: bytes | str | os.PathLike[str]) -> Blob:
-    """The blob that bytes or a file are; a file is read here: call it in a thread.
+    """Makes a blob of bytes or of a file; this reads the file: call it in a thread.
 
     Raises:
         BadDefinition: The file can't be read.
@@ -172,9 +176,9 @@ def _open(path: Path) -> int:
 
 
 def prepare(values: Mapping[str, InputValue], *, where: str, absolute: bool = False) -> Prepared:
-    """Reads all values; what is small becomes part of the definition, what is not becomes a blob.
+    """Converts all values: a small one becomes part of the definition, a large one becomes a blob.
 
-    The same values give the same definition, whatever their order. Files are read here: call it in a thread.
+    The same values give the same definition in any order. This reads files: call it in a thread.
 
     Raises:
         BadDefinition: A name, value or file can't be an input.
@@ -186,7 +190,7 @@ def prepare(values: Mapping[str, InputValue], *, where: str, absolute: bool = Fa
 
 
 def name_files(files: Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
-    """Input names for files and folders: as given in a mapping, otherwise the last part of each path.
+    """Names files and folders as inputs: by the names in a mapping, otherwise by the last part of each path.
 
     Raises:
         BadDefinition: Two of them have the same name.
@@ -200,7 +204,7 @@ def name_files(files: Mapping[str, str | os.PathLike[str]] | Iterable[str | os.P
         if name in ("", ".."):
             name = path.resolve().name
         if name in named:
-            raise BadDefinition(f"two files have the name '{name}': name one of them yourself", field="inputs")
+            raise BadDefinition(f"two files have the name '{name}': give one of them another name", field="inputs")
         named[name] = path
     return named
 
@@ -217,7 +221,7 @@ def _utf8(text: str, where: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise BadDefinition("this text has a lone surrogate, which UTF-8 can't write", field=where) from error
+        raise BadDefinition("the text has a lone surrogate, which UTF-8 can't encode", field=where) from error
 
 
 def _unreadable(path: Path, where: str, error: OSError) -> BadDefinition:
@@ -225,7 +229,7 @@ def _unreadable(path: Path, where: str, error: OSError) -> BadDefinition:
 
 
 def _files(path: Path, where: str) -> Iterator[tuple[str, Path]]:
-    """The regular files at a path, with their names below it ('' for the path itself)."""
+    """Yields the regular files at a path, with their names below it ('' for the path itself)."""
     try:
         kind = path.stat()
     except OSError as error:
@@ -254,7 +258,7 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], where: 
         elif stat.S_ISDIR(kind.st_mode):
             place = (kind.st_dev, kind.st_ino)
             if place in above:
-                raise BadDefinition(f"'{entry}' links to a folder that it is in", field=where)
+                raise BadDefinition(f"'{entry}' links to a folder that contains it", field=where)
             yield from _walk(entry, f"{name}/", (*above, place), where)
         else:
             raise BadDefinition(f"'{entry}' is neither a file nor a folder", field=where)

@@ -1,4 +1,4 @@
-"""A handle of one job on a queue."""
+"""Handles of jobs on a queue."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from .address import Address
 
 LAST_LINES: Final = 20
-"""Log lines that a `JobFailed` carries."""
+"""Number of log lines that a `JobFailed` carries."""
 
 
 class Job:
-    """A job, as this program follows it.
+    """A handle of one job.
 
     Attributes:
-        id: The hash of its definition: 64 hex digits.
-        url: Where a browser finds it.
-        answer: What submitting it did: ``queued`` a new run, ``joined`` one that exists, or found it ``cached``;
-            empty when it was not submitted here.
-        able: How many connected workers could run it, as of then.
-        why: When none could: why, in a sentence.
-        namespace: The slot that holds it.
-        definition: What is run.
+        id: The hash of the job's definition: 64 hex digits.
+        url: The job's address for a browser.
+        answer: Outcome of submitting the job: ``queued`` for a new run, ``joined`` for a run that existed, ``cached``
+            for a stored result; empty if this handle did not submit it.
+        able: Number of connected workers that could run the job when it was submitted.
+        why: The reason that no worker could run it, in a sentence; otherwise empty.
+        namespace: The slot that holds the job.
+        definition: The job's definition.
     """
 
     def __init__(
@@ -71,28 +71,28 @@ class Job:
 
     @property
     def address(self) -> Address:
-        """The queue that it is on."""
+        """Address of the job's queue."""
         return self._connection.address
 
     async def save_blob(self, key: str, path: str | os.PathLike[str]) -> None:
-        """Writes a blob that its definition names into a file; see `Queue.save_blob`."""
+        """Writes a blob of the job's definition to a file; see `Queue.save_blob`."""
         await self._blobs.save(self._blobs.wanted(check_key(key)), Path(path), executable=False)
 
     @property
     def state(self) -> m.JobState:
-        """The newest state heard of; it is pushed, so reading it costs nothing."""
+        """The newest known state; the hub pushes it, so reading it sends no request."""
         return self._tracker.state or self._first
 
     @property
     def verdict(self) -> m.Verdict | None:
-        """How it ended, when it has."""
+        """The job's verdict, or None while it is not finished."""
         return self._tracker.verdict
 
     @property
     def progress(self) -> m.PhaseProgress | None:
-        """How far its present phase is (``done`` of ``total`` in ``unit``), such as a pull; None when nobody says so.
+        """Progress of the present phase (``done`` of ``total`` in ``unit``), such as a pull; None if it is unknown.
 
-        It is pushed while the job is followed, which `wait`, `changes` and submitting it do.
+        It is pushed while the job is followed, which `wait`, `changes` and submitting it start.
         """
         return self._tracker.progress
 
@@ -105,15 +105,15 @@ class Job:
         """Waits until the job is finished.
 
         Args:
-            timeout: Seconds; None for as long as it takes.
+            timeout: In seconds; None for no limit.
 
         Returns:
-            How it ended, well or not.
+            The verdict: the job succeeded or failed.
 
         Raises:
-            TimedOut: It is not finished by then; it goes on.
-            NotFound: The hub does not know the job any more.
-            ConnectionFailed: The hub stayed away for longer than allowed.
+            TimedOut: The job is not finished by then; it keeps running.
+            NotFound: The hub no longer knows the job.
+            ConnectionFailed: The hub was away for longer than allowed.
         """
         async with deadline(timeout, f"waiting for job {self.id[:12]}"):
             await self._follow()
@@ -122,7 +122,7 @@ class Job:
         return verdict
 
     async def changes(self) -> AsyncIterator[m.JobState]:
-        """Each newer state of the job, ending with the one that finishes it; states in quick succession merge."""
+        """Yields each newer state of the job, up to the final one; states in quick succession are merged."""
         await self._follow()
         seen = -1
         while True:
@@ -136,7 +136,7 @@ class Job:
                 await self._tracker.change()
 
     async def steps(self) -> AsyncIterator[tuple[m.JobState, m.PhaseProgress | None]]:
-        """Each newer state of the job and how far its phase is, a few times a second at most; ends as `changes`."""
+        """Yields each newer state and progress of the job, at most a few times a second; ends as `changes` does."""
         await self._follow()
         seen: tuple[int, m.PhaseProgress | None] = (-1, None)
         while True:
@@ -150,16 +150,16 @@ class Job:
                 await self._tracker.change()
 
     async def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
-        """Waits until the job is finished and gives what it made.
+        """Waits until the job is finished and returns its result.
 
         Args:
-            timeout: Seconds; None for as long as it takes.
-            check: Whether anything but exit code 0 raises. Without it, look at ``ok`` and ``exit_code``.
+            timeout: In seconds; None for no limit.
+            check: Whether a job that did not succeed raises. Without it, look at ``ok`` and ``exit_code``.
 
         Raises:
-            JobFailed: It did not succeed (with ``check``); the error has its exit code and last lines.
-            TimedOut: It is not finished by then; it goes on.
-            AsmanError: As `wait`.
+            JobFailed: The job did not succeed (with ``check``); the error has its exit code and last lines.
+            TimedOut: The job is not finished by then; it keeps running.
+            AsmanError: As for `wait`.
         """
         async with deadline(timeout, f"waiting for the result of job {self.id[:12]}"):
             verdict = await self.wait()
@@ -186,29 +186,29 @@ class Job:
         around: str = "",
         max_bytes: int | None = None,
     ) -> AsyncIterator[Line]:
-        r"""The job's log: what there is and then each line as it comes, until it is finished and all lines came.
+        r"""Yields the job's log: the lines so far, then new ones, until the job is finished and its log is complete.
 
-        Or a part of it, in this order: of these streams and phases; around the first error; with what is looked for;
-        the first and the last; so many bytes.
+        Arguments select a part of it, in this order: streams and phases; the lines around the first error; the lines
+        that match ``grep``; the first and the last lines; a number of bytes.
 
         Args:
-            since: The ``seq`` of the first line that is wanted.
-            follow: False to end with the lines there are now, as it does by itself when a part is asked for. True goes
-                together with ``tail``, ``stream`` and ``phase``.
+            since: The ``seq`` of the first line.
+            follow: False to end with the present lines, which is the default if a part is selected. True can be
+                combined with ``tail``, ``stream`` and ``phase``.
             until: Only lines before this ``seq``.
-            head: Only the first so many; with ``grep`` of those found, and what is around them comes along.
-            tail: Only the last so many, likewise; with ``head``, the first and the last.
-            grep: Only lines in which this is found: a regular expression in RE2's syntax.
-            ignore_case: ``grep`` takes upper and lower case for the same.
-            context: Lines before and after each that was found; 10 around an error, otherwise none.
+            head: Only this many of the first lines; with ``grep``, of the matching lines, together with their context.
+            tail: Only this many of the last lines, likewise; with ``head``, the first and the last.
+            grep: Only lines that match this regular expression (RE2 syntax).
+            ignore_case: Whether ``grep`` ignores case.
+            context: Number of lines to add before and after each match; 10 around an error, otherwise none.
             stream: ``stdout``, ``stderr`` or ``system``, or several of them.
-            phase: Such as ``building`` or ``running``, or several.
-            around: ``first_error``: only what is around the first line that looks like an error.
-            max_bytes: Only so many bytes of text; with ``tail`` the last of them.
+            phase: A phase such as ``building`` or ``running``, or several.
+            around: ``first_error``: only the lines around the first one that looks like an error.
+            max_bytes: Only this many bytes of text; with ``tail``, the last ones.
 
         Raises:
-            BadRequest: What is asked for can't be, or can't be followed.
-            AsmanError: As `wait`.
+            BadRequest: The selection is invalid or can't be followed.
+            AsmanError: As for `wait`.
         """
         select = selection(
             until=until,
@@ -229,44 +229,44 @@ class Job:
     def log_parts(
         self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
     ) -> AsyncIterator[list[Line]]:
-        """As `logs`, but many lines at a time: for whoever shows a million of them."""
+        """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
         reader = LogReader(self._connection, self._tracker, self.id, since)
         if follow or (follow is None and select is None):
             if select is not None and not followable(select):
-                raise BadRequest("only tail, stream and phase go together with follow", field="follow")
+                raise BadRequest("follow can be combined only with tail, stream and phase", field="follow")
             return reader.live(select)
         return reader.stored() if select is None else reader.selected(select)
 
     async def summary(self, timeout: float | None = None) -> m.JobSummary:
-        """How the job went or goes, in one page: phase, build step, last lines, and the first error.
+        """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
-            timeout: Seconds.
+            timeout: In seconds.
 
         Raises:
-            NotFound: The hub does not know the job any more.
+            NotFound: The hub no longer knows the job.
         """
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary)
 
     async def explain(self, timeout: float | None = None) -> m.Explanation:
-        """Why the job is where it is: ``sentence`` for people, the rest for programs.
+        """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
-            timeout: Seconds.
+            timeout: In seconds.
 
         Raises:
-            NotFound: The hub does not know the job any more.
+            NotFound: The hub no longer knows the job.
         """
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation)
 
     async def cancel(self, namespace: str | None = None, timeout: float | None = None) -> bool:
-        """Releases the job from its namespace; it is stopped when nobody else holds it.
+        """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
             namespace: Another slot, or ``*`` for all of them.
-            timeout: Seconds.
+            timeout: In seconds.
 
         Returns:
             Whether there was anything to release.
@@ -279,10 +279,10 @@ class Job:
         return answer.released
 
     async def delete(self, timeout: float | None = None) -> None:
-        """Stops the job if it runs, and makes the hub forget it and its result.
+        """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:
-            timeout: Seconds.
+            timeout: In seconds.
         """
         async with deadline(timeout, f"deleting job {self.id[:12]}"):
             await self._connection.request(m.Delete(ref=0, job=self.id), m.Deleted)

@@ -1,4 +1,4 @@
-"""A job's log, line by line: replayed from the start and then live, without a line twice or silently left out."""
+"""Reading of a job's log: stored lines first, then live ones, with no line repeated or silently missing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Line(Struct, frozen=True, gc=False):
     """One line of a job's log.
 
     Attributes:
-        seq: Its number, from 0 on over the whole run.
-        time: Epoch milliseconds.
-        stream: ``stdout``, ``stderr``, or ``system`` for what was written about the job and not by it.
-        text: Without its line end; a text that ends in a carriage return means to be written over.
-        phase: What was being done: ``pulling``, ``building``, ``running``, …
-        missing: Above 0 when this line stands for that many lines which are no longer kept.
+        seq: Number of the line in the whole run, from 0.
+        time: In epoch milliseconds.
+        stream: ``stdout``, ``stderr``, or ``system`` for lines about the job that the job did not write.
+        text: Without the line end; a text that ends in a carriage return is to be overwritten by the next.
+        phase: The job's phase: ``pulling``, ``building``, ``running``, …
+        missing: If above 0, this line stands for that many lines which are no longer kept.
     """
 
     seq: int
@@ -53,10 +53,10 @@ def selection(
     tail: int | None = None,
     max_bytes: int | None = None,
 ) -> m.LogSelection | None:
-    """What is wanted of a log; None for all of it. See `asman.Job.logs`.
+    """Builds the selection of a part of a log; None for the whole log. See `asman.Job.logs`.
 
     Raises:
-        BadRequest: There is no such stream, phase or place, or a number is out of its bounds.
+        BadRequest: There is no such stream, phase or place, or a number is out of range.
     """
     streams = [stream] if isinstance(stream, str) else list(stream)
     phases = [phase] if isinstance(phase, str) else list(phase)
@@ -67,12 +67,12 @@ def selection(
     ):
         for word in words:
             if word not in known:
-                raise BadRequest(f"'{word}' is no {name}: {', '.join(known)}", field=name)
+                raise BadRequest(f"unknown {name} '{word}': use one of {', '.join(known)}", field=name)
     numbers = {"until": until, "context": context, "head": head, "tail": tail, "max_bytes": max_bytes}
     for name, number in numbers.items():
         most = limits.LOG_CONTEXT_LINES if name == "context" else 2**53 - 1
         if number is not None and not 0 <= number <= most:
-            raise BadRequest(f"'{name}' is a number from 0 to {most}", field=name)
+            raise BadRequest(f"'{name}' must be from 0 to {most}, not {number}", field=name)
     made = m.LogSelection(
         streams=[name for name in m.STREAMS if name in streams],
         phases=[Phase(name) for name in phases],
@@ -89,12 +89,12 @@ def selection(
 
 
 def followable(select: m.LogSelection) -> bool:
-    """Whether a log can go on to be followed when so much of it was selected."""
+    """Checks that a selection can be combined with following the log."""
     return m.LogSelection(streams=select.streams, phases=select.phases, tail=select.tail) == select
 
 
 def line_of(line: m.LogLine) -> Line:
-    """A line as it is given to programs."""
+    """Converts a line of the protocol to the public form."""
     return Line(line.seq, line.time, _STREAMS.get(line.stream, "system"), line.text, _PHASES[line.phase])
 
 
@@ -108,10 +108,10 @@ class LogReader:
     """Reads one job's log once.
 
     Args:
-        connection: The queue's.
-        tracker: The job's; it must be followed for a live log.
+        connection: The connection to the queue.
+        tracker: The job's tracker; the job must be followed for a live log.
         job: The job's id.
-        since: The seq of the first line that is wanted.
+        since: The seq of the first line.
     """
 
     def __init__(self, connection: Connection, tracker: Tracker, job: str, since: int) -> None:
@@ -122,12 +122,12 @@ class LogReader:
         self._time = 0
 
     async def stored(self) -> AsyncIterator[list[Line]]:
-        """The lines that the hub has now, many at a time."""
+        """Yields the lines that the hub has now, many at a time."""
         async for lines in self._fetch(None):
             yield lines
 
     async def selected(self, select: m.LogSelection) -> AsyncIterator[list[Line]]:
-        """The lines that the hub has now of a selection, many at a time."""
+        """Yields the selected lines that the hub has now, many at a time."""
         self._begin()
         rest: m.LogSelection | None = select
         while rest is not None:
@@ -138,10 +138,10 @@ class LogReader:
             self._next, rest = page.next, page.rest
 
     async def live(self, select: m.LogSelection | None = None) -> AsyncIterator[list[Line]]:
-        """The lines that the hub has and those that come, until the job is finished and all of them came.
+        """Yields the lines that the hub has and each new line, until the job is finished and its log is complete.
 
         Args:
-            select: Only these streams and phases, and only the last lines of what there is now.
+            select: Only these streams and phases, and only the last of the present lines.
         """
         if select is None:
             async for lines in self._live():
@@ -198,7 +198,7 @@ class LogReader:
                 await self._tracker.change()
 
     async def _rest(self) -> AsyncIterator[list[Line]]:
-        """What is left of a finished job's log."""
+        """Yields the unread lines of a finished job's log."""
         verdict = self._tracker.verdict
         end = verdict.lines if verdict is not None else 0
         self._begin()
@@ -207,7 +207,7 @@ class LogReader:
                 yield lines
 
     async def _until(self, end: int) -> AsyncIterator[list[Line]]:
-        """The lines before ``end``; those that the hub no longer has are said in one line."""
+        """Yields the lines before ``end``; one line stands for those that the hub no longer has."""
         async for lines in self._fetch(end):
             yield lines
         if self._next < end:
@@ -224,25 +224,25 @@ class LogReader:
                 return
 
     def _begin(self) -> None:
-        """Passes over the lines of earlier runs of the job: they are not missing, they are not this run's."""
+        """Skips the lines of earlier runs of the job, which do not count as missing."""
         state = self._tracker.state
         if state is not None:
             self._next = max(self._next, state.log_start)
 
     def _read(self, lines: list[m.LogLine]) -> list[Line]:
-        """The lines that were not read before, with a line where some are missing."""
+        """Returns the lines that were not read before, with a line for each gap."""
         read: list[Line] = []
-        following = self._next
+        expected = self._next
         for line in lines:
             seq = line.seq
-            if seq != following:
-                if seq < following:
+            if seq != expected:
+                if seq < expected:
                     continue
-                read.append(_gap(following, seq, line.time))
+                read.append(_gap(expected, seq, line.time))
             read.append(line_of(line))
-            following = seq + 1
+            expected = seq + 1
         if lines:
-            self._next, self._time = following, lines[-1].time
+            self._next, self._time = expected, lines[-1].time
         return read
 
     def _skip(self, to: int) -> Line:
@@ -252,13 +252,13 @@ class LogReader:
 
 
 def _passes(line: Line, select: m.LogSelection) -> bool:
-    """Whether a line is of the streams and phases of a selection; what is missing may have been."""
+    """Checks that a line belongs to the selected streams and phases; a gap passes, as its lines may have belonged."""
     of_stream = not select.streams or line.stream in select.streams
     return line.missing > 0 or (of_stream and (not select.phases or line.phase in select.phases))
 
 
 def _runs(lines: list[m.LogLine]) -> Iterator[list[m.LogLine]]:
-    """Lines in parts in which none is missing."""
+    """Splits lines into runs of consecutive numbers."""
     if lines[-1].seq - lines[0].seq + 1 == len(lines):
         yield lines
         return
@@ -270,7 +270,7 @@ def _runs(lines: list[m.LogLine]) -> Iterator[list[m.LogLine]]:
 
 
 def _with_gaps(page: m.LogPage) -> list[Line]:
-    """The lines of a page, and one for each gap in its place."""
+    """Returns the lines of a page, with a line in the place of each gap."""
     lines = [line_of(line) for line in page.lines]
     if page.gaps:
         time = page.lines[0].time if page.lines else 0
@@ -280,7 +280,7 @@ def _with_gaps(page: m.LogPage) -> list[Line]:
 
 
 async def last_lines(connection: Connection, job: str, verdict: m.Verdict, count: int) -> list[str]:
-    """The last lines of a finished job's log, for an error; empty when they can't be had."""
+    """Fetches the last lines of a finished job's log, for an error; empty if they can't be read."""
     if not verdict.lines:
         return []
     since = max(0, verdict.lines - count)

@@ -1,4 +1,4 @@
-"""What a finished job made: its outputs as bytes, text, JSON or files."""
+"""Results of finished jobs, with their outputs as bytes, text, JSON or files."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from asman_shared.transfer import Progress, Wanted
 from .blobs import Blobs, about, named
 
 _AT_ONCE = 64
+"""Maximum number of outputs that are saved at the same time."""
 
 
 class Output:
-    """One output file of a job. Its bytes stay on the hub until they are asked for.
+    """One output file of a job; its bytes stay on the hub until they are read.
 
     Attributes:
-        name: Its path below ``/outputs``.
-        size: Bytes.
-        sha256: Of its bytes.
-        media_type: Guessed from its name.
+        name: Path of the file below ``/outputs``.
+        size: In bytes.
+        sha256: Hash of the bytes.
+        media_type: Guessed from the name.
     """
 
     def __init__(self, name: str, file: m.OutputFile, blobs: Blobs) -> None:
@@ -50,12 +51,12 @@ class Output:
         return f"Output({self.name!r}, {self.size} bytes)"
 
     async def read_bytes(self) -> bytes:
-        """Its bytes, verified by their sha256.
+        """Reads the file's bytes and verifies them by their sha256.
 
         Raises:
-            NotFound: They are no longer stored.
-            Unauthentic: They are not what their sha256 says.
-            ConnectionFailed: They can't be read now.
+            NotFound: The bytes are no longer stored.
+            Unauthentic: The bytes do not match their sha256.
+            ConnectionFailed: The bytes can't be read now.
         """
         inline = self._inline()
         if inline is not None:
@@ -66,42 +67,43 @@ class Output:
             raise named(error, f"the output '{self.name}'") from error
 
     async def read_text(self, encoding: str = "utf-8") -> str:
-        """Its text.
+        """Reads the file as text.
 
         Raises:
-            UnicodeDecodeError: It is not text in this encoding.
-            AsmanError: As `read_bytes`.
+            UnicodeDecodeError: The file is not text in this encoding.
+            AsmanError: As for `read_bytes`.
         """
         return (await self.read_bytes()).decode(encoding)
 
     async def json(self) -> Any:
-        """The JSON value in it.
+        """Reads the file as a JSON value.
 
         Raises:
-            ValueError: It does not hold JSON.
-            AsmanError: As `read_bytes`.
+            ValueError: The file does not hold JSON.
+            AsmanError: As for `read_bytes`.
         """
         return json.loads(await self.read_bytes())
 
     async def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-        """Writes it to a file, or into a folder under its own last name part; never leaves half a file.
+        """Saves the output as a file, or in a folder under the last part of its name; never leaves a partial file.
 
         Args:
-            path: Where to; folders on the way are made.
-            progress: Is told how many bytes came, piece by piece; a negative number takes back what has to come again.
+            path: The file or an existing folder; missing parent folders are created.
+            progress: Called with the number of bytes received since the last call; negative when some have to be
+                received again.
 
         Returns:
-            The file's path.
+            The path of the saved file.
 
         Raises:
             OSError: The file can't be written.
-            AsmanError: As `read_bytes`.
+            AsmanError: As for `read_bytes`.
         """
         to = await asyncio.to_thread(self._place, Path(path))
         return await self._save(to, progress)
 
     def _place(self, path: Path) -> Path:
-        """Where it goes, with the folders on the way made; runs in a thread."""
+        """Returns the path to save to, after creating its parent folders; runs in a thread."""
         to = _inside(path, self.name.rpartition("/")[2]) if path.is_dir() else path
         to.parent.mkdir(parents=True, exist_ok=True)
         return to
@@ -119,12 +121,12 @@ class Output:
 
     @property
     def executable(self) -> bool:
-        """Whether it is a program; no other of a job's permission bits is taken over."""
+        """True if the file is a program; no other permission bit of the job's file is kept."""
         return bool(self._file.mode & 0o100)
 
     @property
     def key(self) -> str | None:
-        """Its name in the hub's store, if that has it."""
+        """Key of the file in the hub's store, or None if it is not stored there."""
         return self.sha256 if self._file.ref.type == "key" else None
 
     def _wanted(self, link: m.BlobLink | None = None) -> Wanted:
@@ -138,7 +140,7 @@ class Output:
         return Wanted(where, sha256=self.sha256, size=self.size, renewable=False)
 
     def _inline(self) -> bytes | None:
-        """The bytes, when they are in the result itself."""
+        """Returns the bytes if the result itself holds them."""
         ref = self._file.ref
         if ref.type in ("key", "url"):
             return None
@@ -152,7 +154,7 @@ class Output:
         except (binascii.Error, ValueError, TypeError) as error:
             raise ProtocolError(f"the output '{self.name}' can't be read: {error}") from error
         if ref.type != "json" and hashlib.sha256(data).hexdigest() != self.sha256:
-            raise Unauthentic(f"the output '{self.name}' is not what its sha256 says")
+            raise Unauthentic(f"the output '{self.name}' does not match its sha256")
         return data
 
 
@@ -180,17 +182,17 @@ class Outputs(Mapping[str, Output]):
 
 
 class JobResult:
-    """How a job ended and what it made.
+    """The verdict and the outputs of a finished job.
 
     Attributes:
         job: The job's id.
-        verdict: How it ended.
-        exit_code: The container's, or None when it did not run to its end.
-        outputs: Its output files by name.
-        skipped: What lay in ``/outputs`` and was not taken, with the reason.
-        phases: Milliseconds that each phase took.
-        image_digest: Of the image that ran.
-        worker: The worker that ran it.
+        verdict: The job's verdict.
+        exit_code: Exit code of the container, or None if it did not run to its end.
+        outputs: The output files by name.
+        skipped: Files in ``/outputs`` that were not kept, with the reason for each.
+        phases: Duration of each phase, in milliseconds.
+        image_digest: Digest of the image that ran.
+        worker: The worker that ran the job.
     """
 
     def __init__(self, job: str, verdict: m.Verdict, result: m.Result, blobs: Blobs) -> None:
@@ -206,18 +208,18 @@ class JobResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the container ran and exited 0."""
+        """True if the container ran and exited with 0."""
         return self.verdict.ok
 
     async def save_outputs(self, folder: str | os.PathLike[str], progress: Progress | None = None) -> list[Path]:
-        """Writes all outputs into a folder, under their names.
+        """Saves all outputs in a folder, under their names.
 
-        Names come from the job: one that would leave the folder is refused before anything is written.
+        The job chose the names: a name that would leave the folder is refused before anything is written.
 
         Raises:
-            BadDefinition: An output's name would leave the folder.
+            BadDefinition: The name of an output would leave the folder.
             OSError: A file can't be written.
-            AsmanError: As `Output.read_bytes`.
+            AsmanError: As for `Output.read_bytes`.
         """
         places = await asyncio.to_thread(self._places, Path(folder))
         same: dict[tuple[str | None, str], list[_Place]] = {}
@@ -242,7 +244,7 @@ class JobResult:
         return [to for _, to in places]
 
     def _places(self, root: Path) -> list[_Place]:
-        """Where each output goes, all of them looked at before a folder for any is made; runs in a thread."""
+        """Returns the path for each output, checking all of them before creating a folder; runs in a thread."""
         root.mkdir(parents=True, exist_ok=True)
         places = [(output, _inside(root, name)) for name, output in self.outputs.items()]
         for folder in sorted({to.parent for _, to in places}):
@@ -250,7 +252,7 @@ class JobResult:
         return places
 
     async def _links(self, outputs: list[Output]) -> dict[str, m.BlobLink]:
-        """Where those of them are that the hub's store has, in one question."""
+        """Fetches the links of the outputs that are in the hub's store, in one request."""
         keys = {output.key: output.name for output in outputs if output.key is not None}
         try:
             return await self._blobs.links(keys) if keys else {}
@@ -262,7 +264,7 @@ _Place = tuple[Output, Path]
 
 
 async def _save_same(group: list[_Place], links: dict[str, m.BlobLink], progress: Progress | None) -> None:
-    """Saves outputs with the same bytes, which come once."""
+    """Saves outputs with the same bytes, which are fetched once."""
     (first, path), *others = group
     await first._save(path, progress, links.get(first.sha256))
     if others:
@@ -278,7 +280,7 @@ def _copy(path: Path, places: list[_Place]) -> None:
 
 
 def _inside(root: Path, name: str) -> Path:
-    """The path of an output in a folder; a name from a job, which may be hostile."""
+    """Returns the path of an output in a folder; the job chose the name, which may be hostile."""
     clean = check_name(name, field="outputs")
     if os.sep != "/" and any(ch in clean for ch in '\\:<>"|?*'):
         raise ProtocolError(f"the output '{clean}' has a name that this system can't write")
@@ -295,7 +297,7 @@ def _write(to: Path, data: bytes, executable: bool) -> None:
 
 @contextmanager
 def _writing(to: Path, executable: bool) -> Iterator[BinaryIO]:
-    """A file that has its name once it is whole."""
+    """Opens a file that gets its name once it is completely written."""
     part = to.with_name(f".{secrets.token_hex(8)}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:

@@ -1,7 +1,7 @@
-"""What runs in a job of `asman.Executor`: calls a function and writes down what came of it.
+"""The program of a job of `asman.Executor`: it calls a function and writes the outcomes.
 
-This file is the ``__main__.py`` of a zip that is sent along with each job, beside cloudpickle; it needs nothing but
-Python: Asman is not there. The job's other inputs hold the function and the arguments of its calls.
+This file is the ``__main__.py`` of a zip that is sent with each job, together with cloudpickle. It needs only Python,
+as Asman is not installed in the job. The other inputs of the job hold the function and the arguments of its calls.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 Outcome = tuple[bool, bytes, str]
-"""Whether a call returned; what it returned or raised, pickled (empty when that can't be done); the traceback."""
+"""A call's outcome: whether it returned; its value or exception, pickled (empty if that fails); the traceback."""
 
 
 def run(inputs: str, outputs: str) -> None:
@@ -43,7 +43,7 @@ def run(inputs: str, outputs: str) -> None:
 
 def _load(inputs: str, name: str) -> Any:
     with Path(inputs, name).open("rb") as file:
-        return pickle.load(file)  # noqa: S301 - made by who submitted the job, which runs what that person says anyway
+        return pickle.load(file)  # noqa: S301 - written by the submitter, whose code the job runs anyway
 
 
 def _raised(cloudpickle: Any, error: BaseException) -> Outcome:
@@ -55,11 +55,11 @@ def _raised(cloudpickle: Any, error: BaseException) -> Outcome:
 
 
 def main(wanted: str) -> None:
-    """Checks that this Python reads what that one wrote, which takes the same minor version, and runs."""
+    """Checks that this Python has the minor version that pickled the function, and makes the calls."""
     here = "{}.{}".format(*sys.version_info[:2])
     if here != wanted:
         sys.exit(
-            f"this function comes from Python {wanted}, and the Python of this job is {here}: use the same version"
+            f"this function comes from Python {wanted}, but the job's Python is {here}: use the same version for both"
         )
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

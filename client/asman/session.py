@@ -1,7 +1,7 @@
-"""What a client has asked and follows, whatever connection it happens to have.
+"""The requests and followed jobs of a client, independent of its present connection.
 
-No sockets here: messages that came go in, messages to send come out. That is what makes a reconnect exact: the
-session knows which requests are unanswered and which jobs are followed, and says them again on the new connection.
+There is no I/O here: received messages go in, messages to send come out. This makes a reconnect exact: the session
+knows the unanswered requests and the followed jobs, and repeats them on the new connection.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ Push = m.Changed | m.WorkerChanged | m.CountsChanged
 
 @dataclass(slots=True)
 class _Asked:
-    """A request without an answer yet.
+    """An unanswered request.
 
     Attributes:
         done: Called once, with the reply or the error.
-        sent: When it went out on the present connection (monotonic seconds); None while there is none.
-        hub_time: The hub's clock, never ahead of it, when it first went out (epoch milliseconds).
-        inner: Asked by the session itself for one connection; it is not said again on the next.
+        sent: Time of sending on the present connection, in monotonic seconds; None while there is no connection.
+        hub_time: The hub's clock (or a little earlier) at the first sending, in epoch milliseconds.
+        inner: Whether the session itself made the request, for one connection only; it is not repeated.
     """
 
     message: Request
@@ -77,11 +77,11 @@ class _Asked:
 
 
 class Session:
-    """Requests, followed jobs and the place to resume from.
+    """The requests and followed jobs of a client, and the point to resume from.
 
     Args:
-        clock: Monotonic seconds.
-        on_push: Called with each pushed change, after it is applied to followed jobs.
+        clock: Returns monotonic seconds.
+        on_push: Called with each pushed change, after the change is applied to followed jobs.
     """
 
     def __init__(self, clock: Callable[[], float], on_push: Callable[[Push], None] | None = None) -> None:
@@ -99,25 +99,25 @@ class Session:
 
     @property
     def resume(self) -> m.Resume | None:
-        """The last change seen, for the next `Hello`."""
+        """The last change received, for the next `Hello`."""
         return None if self._epoch is None else m.Resume(self._epoch, self._seq)
 
     @property
     def unanswered(self) -> int:
-        """How many requests have no answer yet."""
+        """Number of requests without an answer."""
         return len(self._asked)
 
     # --------------------------------------------------------------------------------------------------- asking
 
     def ask(self, message: Request, tracker: Tracker | None = None) -> asyncio.Future[Reply]:
-        """Registers a request; the caller sends it when a connection is open, a reconnect sends it otherwise.
+        """Registers a request; the caller sends it if a connection is open, otherwise the next connection does.
 
         Args:
-            message: Its ``ref`` is set here.
-            tracker: Is told the job state in the answer, before any later push.
+            message: The request; its ``ref`` is set here.
+            tracker: Gets the job state in the answer, before any later push.
 
         Returns:
-            The answer, or the error that the hub answered with.
+            A future of the answer, or of the error that the hub answered with.
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
@@ -136,7 +136,7 @@ class Session:
         return future
 
     def ask_once(self, message: Request) -> None:
-        """Registers a request whose answer does not matter and that is not said again on another connection."""
+        """Registers a request whose answer is ignored and that is not repeated on another connection."""
         self._register(message, lambda _: None, inner=True)
 
     def _register(self, message: Request, done: Callable[[Reply | AsmanError], None], *, inner: bool = False) -> int:
@@ -164,13 +164,13 @@ class Session:
             self._trackers.setdefault(state.id, weakref.WeakSet()).add(tracker)
 
     def tail(self, tracker: Tracker, job: str, since: int) -> Tail:
-        """Begins to collect pushed log lines of a job; end it with `untail`."""
+        """Starts collecting pushed log lines of a job, until `untail`."""
         tail = Tail(tracker, since)
         self._tails.setdefault(job, []).append(tail)
         return tail
 
     def untail(self, job: str, tail: Tail) -> bool:
-        """Ends a tail; whether it was the job's last."""
+        """Ends a tail; returns whether it was the job's last."""
         tails = self._tails.get(job, [])
         tails.remove(tail)
         if tails:
@@ -179,13 +179,13 @@ class Session:
         return True
 
     def is_tailed(self, job: str) -> bool:
-        """Whether lines of this job are being pushed already."""
+        """Checks whether lines of this job are already being pushed."""
         return job in self._tails
 
-    # --------------------------------------------------------------------------------------------- opening again
+    # ---------------------------------------------------------------------------------------------- reconnecting
 
     def opened(self, welcome: m.Welcome) -> list[m.Message]:
-        """A connection is open: what to send on it first, in order."""
+        """Handles a new connection; returns the messages to send on it first, in order."""
         first = self._epoch is None
         if welcome.epoch != self._epoch or not welcome.recovered:
             self._epoch, self._seq = welcome.epoch, welcome.seq
@@ -207,7 +207,7 @@ class Session:
         return again
 
     def closed(self) -> None:
-        """The connection is lost: requests wait for the next one."""
+        """Handles the loss of the connection; requests wait for the next one."""
         self._open = False
         for asked in self._asked.values():
             asked.sent = None
@@ -235,18 +235,18 @@ class Session:
         return done
 
     def _probe(self, ref: int, asked: _Asked) -> m.Message:
-        """Asks for the job before a forced run is submitted a second time.
+        """Makes a request for the job before a forced run is submitted a second time.
 
-        The hub may have taken the first. It has when the job is on its way, or was queued since the submit went
-        out; then the second joins that run or takes its result. Otherwise a new run is still to be forced.
+        The hub may have accepted the first submit. It has if the job is queued or running, or was queued after the
+        submit was sent; then the second submit joins that run or takes its result. Otherwise it still forces a new run.
         """
         submit = asked.message
-        assert isinstance(submit, m.Submit)  # noqa: S101 - the caller looked
+        assert isinstance(submit, m.Submit)  # noqa: S101 - the caller has checked it
         since = asked.hub_time or 0
 
         def done(answer: Reply | AsmanError) -> None:
             if ref not in self._asked:
-                return  # the caller gave up meanwhile
+                return  # the caller has given up
             if isinstance(answer, AsmanError) and not isinstance(answer, NotFound):
                 self._answer(ref, answer)
                 return
@@ -261,10 +261,10 @@ class Session:
         self._register(get, done, inner=True)
         return get
 
-    # ------------------------------------------------------------------------------------------------ what came
+    # ------------------------------------------------------------------------------------------------ receiving
 
     def received(self, messages: Iterable[m.HubToClient | Broken]) -> list[m.Message]:
-        """Takes what came in one frame, in order; returns what to send for it."""
+        """Handles the messages of one frame, in order; returns the messages to send in response."""
         for message in messages:
             self._take(message)
         later, self._later = self._later, []
@@ -324,14 +324,14 @@ class Session:
     # ------------------------------------------------------------------------------------------------- giving up
 
     def expire(self, timeout: float) -> None:
-        """Fails the requests that the hub has left unanswered for longer than ``timeout`` seconds."""
+        """Fails the requests that have been unanswered for longer than ``timeout``, in seconds."""
         limit = self._clock() - timeout
         late = [ref for ref, asked in self._asked.items() if asked.sent is not None and asked.sent < limit]
         for ref in late:
             self._answer(ref, TimedOut(f"the hub did not answer within {timeout:g} seconds"))
 
     def fail(self, error: AsmanError) -> None:
-        """Fails all that waits: there will be no more connection."""
+        """Fails all requests and trackers, because there will be no further connection."""
         self._open = False
         waiting, self._asked = self._asked, {}
         for asked in waiting.values():

@@ -1,4 +1,4 @@
-"""The same as `asman.connect`, without ``await``.
+"""The synchronous client: the same as `asman.connect`, without ``await``.
 
 .. code-block:: python
 
@@ -10,8 +10,8 @@
             print(line.text)
         result = job.result()
 
-The async client runs on an event loop in a thread of its own; each call here waits for one of its calls there. One
-queue may be used from several threads.
+The async client runs on an event loop in a thread of its own, and each call here waits for one of its calls. Several
+threads may use one queue.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class _Mirror:
-    """An object of the async client, seen from another thread."""
+    """An object of the async client, for use from another thread."""
 
     def __init__(self, inner: Any, loop: BackgroundLoop) -> None:
         self._inner = inner
@@ -50,7 +50,7 @@ class _Mirror:
 
 
 def _call(method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
-    """A method that does what ``method`` of the mirrored object does, and waits."""
+    """Makes a method that calls ``method`` of the mirrored object and waits for its result."""
 
     def mirrored(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = self._loop.run(method(self._inner, *args, **kwargs))
@@ -62,7 +62,7 @@ def _call(method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]]) -> Callab
 
 
 def _each(method: Callable[Concatenate[A, P], AsyncIterator[T]]) -> Callable[Concatenate[Any, P], Iterator[T]]:
-    """A method that iterates over what ``method`` of the mirrored object gives."""
+    """Makes a method that iterates over the items of ``method`` of the mirrored object."""
 
     def mirrored(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         found: Iterator[T] = self._loop.each(method(self._inner, *args, **kwargs))
@@ -83,22 +83,22 @@ class Output(_Mirror):
 
     @property
     def name(self) -> str:
-        """Its path below ``/outputs``."""
+        """Path of the file below ``/outputs``."""
         return str(self._inner.name)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size of the file, in bytes."""
         return int(self._inner.size)
 
     @property
     def sha256(self) -> str:
-        """Of its bytes."""
+        """Hash of the file's bytes."""
         return str(self._inner.sha256)
 
 
 class JobResult:
-    """How a job ended and what it made; see `asman.JobResult`."""
+    """The verdict and the outputs of a finished job; see `asman.JobResult`."""
 
     def __init__(self, inner: outputs.JobResult, loop: BackgroundLoop) -> None:
         self._inner = inner
@@ -110,7 +110,7 @@ class JobResult:
         self.outputs: Mapping[str, Output] = _Outputs(inner.outputs, loop)
 
     def save_outputs(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Writes all outputs into a folder, under their names; see `asman.JobResult.save_outputs`."""
+        """Saves all outputs in a folder, under their names; see `asman.JobResult.save_outputs`."""
         return self._loop.run(self._inner.save_outputs(folder))
 
 
@@ -146,49 +146,49 @@ class Job(_Mirror):
     _result = _call(job.Job.result)
 
     def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
-        """Waits until the job is finished and gives what it made; see `asman.Job.result`."""
+        """Waits until the job is finished and returns its result; see `asman.Job.result`."""
         return JobResult(self._result(timeout, check=check), self._loop)
 
     @property
     def id(self) -> str:
-        """The hash of its definition."""
+        """The hash of the job's definition."""
         return str(self._inner.id)
 
     @property
     def url(self) -> str:
-        """Where a browser finds it."""
+        """The job's address for a browser."""
         return str(self._inner.url)
 
     @property
     def answer(self) -> str:
-        """What submitting it did: ``queued``, ``joined`` or ``cached``."""
+        """Outcome of submitting the job: ``queued``, ``joined`` or ``cached``."""
         return str(self._inner.answer)
 
     @property
     def able(self) -> int:
-        """How many connected workers could run it when it was submitted."""
+        """Number of connected workers that could run the job when it was submitted."""
         return int(self._inner.able)
 
     @property
     def why(self) -> str:
-        """When none could: why."""
+        """The reason that no worker could run the job; otherwise empty."""
         return str(self._inner.why)
 
     @property
     def state(self) -> m.JobState:
-        """The newest state heard of."""
+        """The newest known state."""
         found: m.JobState = self._inner.state
         return found
 
     @property
     def progress(self) -> m.PhaseProgress | None:
-        """How far its present phase is; see `asman.Job.progress`."""
+        """Progress of the present phase; see `asman.Job.progress`."""
         progress: m.PhaseProgress | None = self._inner.progress
         return progress
 
     @property
     def verdict(self) -> m.Verdict | None:
-        """How it ended, when it has."""
+        """The job's verdict, or None while it is not finished."""
         found: m.Verdict | None = self._inner.verdict
         return found
 
@@ -209,13 +209,13 @@ class Queue(_Mirror):
         return Job(self._submit(definition, **fields), self._loop)
 
     def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
-        """A handle of a job that is on this queue; see `asman.Queue.get`."""
+        """Returns a handle of a job on this queue; see `asman.Queue.get`."""
         return Job(self._get(job, namespace=namespace, timeout=timeout), self._loop)
 
     def submit_many(self, items: Iterable[Item], *, window: int = WINDOW, **shared: Any) -> Iterator[Job]:
-        """Submits thousands of jobs and gives each in order; see `asman.Queue.submit_many`.
+        """Submits thousands of jobs and yields each in order; see `asman.Queue.submit_many`.
 
-        The items are read in a thread of their own, so a generator of them may take its time and use this queue.
+        A thread of its own reads the items, so a generator of them may be slow and may use this queue.
         """
         many = self._inner.submit_many(from_thread(items), window=window, **shared)
         return (Job(job, self._loop) for job in self._loop.each(many))
@@ -223,13 +223,13 @@ class Queue(_Mirror):
     def run_many(
         self, items: Iterable[Item], *, window: int = WINDOW, ordered: bool = False, **shared: Any
     ) -> Iterator[Job]:
-        """Runs thousands of jobs and gives each when it is finished; see `asman.Queue.run_many` and `submit_many`."""
+        """Runs thousands of jobs and yields each when it is finished; see `asman.Queue.run_many` and `submit_many`."""
         many = self._inner.run_many(from_thread(items), window=window, ordered=ordered, **shared)
         return (Job(job, self._loop) for job in self._loop.each(many))
 
     @property
     def address(self) -> Address:
-        """Where it is."""
+        """The queue's address."""
         found: Address = self._inner.address
         return found
 
@@ -239,7 +239,7 @@ class Queue(_Mirror):
         return str(self._inner.url)
 
     def close(self) -> None:
-        """Ends the connection and its thread; jobs go on."""
+        """Closes the connection and ends its thread; jobs keep running."""
         try:
             self._loop.run(self._inner.close())
         finally:
@@ -257,7 +257,7 @@ class Queue(_Mirror):
 def connect(
     address: str | None = None, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0
 ) -> Queue:
-    """Connects to a queue; arguments and errors are those of `asman.connect`."""
+    """Connects to a queue, with the arguments and errors of `asman.connect`."""
     loop = BackgroundLoop()
     try:
         inner = loop.run(_open(address, hub, timeout, reconnect))

@@ -1,4 +1,4 @@
-"""What is known of one job while it is followed: its newest state, and the lines of its log not yet read."""
+"""Tracking of one followed job: its newest state, and the unread lines of its log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from asman_shared.states import Reason, State
 from asman_shared.units import MIB
 
 TAIL_LINES: Final = 10_000
-"""Lines that wait for a slow reader; later ones are fetched again when it gets there."""
+"""Maximum number of lines buffered for a slow reader; later ones are fetched again when the reader reaches them."""
 TAIL_BYTES: Final = 8 * MIB
-"""Characters of them after which no more are taken."""
+"""Number of buffered characters above which no more lines are accepted."""
 
 
 class _Signal:
-    """Wakes all who wait."""
+    """An event that wakes all present waiters."""
 
     __slots__ = ("_waiters",)
 
@@ -46,21 +46,21 @@ class Tracker:
     """The newest state of a job, for one handle of it.
 
     Attributes:
-        state: As last heard; None before the first answer.
+        state: The newest known state; None before the first answer.
         followed: Whether the hub was asked to push changes.
-        error: Why nothing more will be heard, if so.
+        error: The error after which no further state will arrive, if any.
     """
 
     def __init__(self) -> None:
         self.state: JobState | None = None
         self.followed = False
         self.error: AsmanError | None = None
-        self._said: PhaseProgress | None = None
+        self._progress: PhaseProgress | None = None
         self._signal = _Signal()
 
     @property
     def verdict(self) -> Verdict | None:
-        """How the job ended, when it has."""
+        """The job's verdict, or None while it is not finished."""
         state = self.state
         if state is None or state.state not in (State.FINISHED, State.REMOVED):
             return None
@@ -70,47 +70,47 @@ class Tracker:
 
     @property
     def progress(self) -> PhaseProgress | None:
-        """How far its present phase is, when its worker says so.
+        """Progress of the present phase, if its worker reports it.
 
-        Unlike a state, it does not wait until it is durable: it may come before the state that begins its phase.
+        Unlike a state, progress is not held back until it is durable: it may arrive before the state of its phase.
         """
-        said, state = self._said, self.state
-        if said is None or state is None or (said.attempt, said.phase) != (state.attempt, state.phase):
+        progress, state = self._progress, self.state
+        if progress is None or state is None or (progress.attempt, progress.phase) != (state.attempt, state.phase):
             return None
-        return said
+        return progress
 
     def answered(self, state: JobState) -> None:
-        """Takes a state that was asked for: it is the job as it is now, whatever was known before."""
+        """Takes a requested state, which replaces any earlier one."""
         if state.summary is None and self.state is not None:
             state = replace(state, summary=self.state.summary)
         self.state = state
         self._signal.wake()
 
     def pushed(self, state: JobState) -> None:
-        """Takes a pushed state if it is newer; an ended run stays ended, a later run has its own handle."""
+        """Takes a pushed state if it is newer; a finished run stays finished, as a later run has its own handle."""
         if self.state is not None and (state.rev <= self.state.rev or self.verdict is not None):
             return
         self.answered(state)
 
     def progressed(self, progress: PhaseProgress) -> None:
-        """Takes how far a phase is."""
-        self._said = progress
+        """Takes the progress of a phase."""
+        self._progress = progress
         self._signal.wake()
 
     def failed(self, error: AsmanError) -> None:
-        """Nothing more will be heard of this job."""
+        """Takes the error after which no further state of this job will arrive."""
         self.error = error
         self._signal.wake()
 
     def wake(self) -> None:
-        """Wakes those who wait for a change."""
+        """Wakes all callers of `change`."""
         self._signal.wake()
 
     async def change(self) -> None:
         """Waits for the next change of the state or of a tail.
 
         Raises:
-            AsmanError: Nothing more will be heard.
+            AsmanError: No further state will arrive.
         """
         if self.error is None:
             await self._signal.wait()
@@ -119,17 +119,17 @@ class Tracker:
 
 
 class Tail:
-    """Pushed log lines of a job that wait to be read.
+    """A buffer of pushed log lines of a job.
 
-    Lines that do not fit are dropped; the reader sees the hole and fetches them.
+    Lines that do not fit are dropped; the reader notices the gap and fetches them.
 
     Args:
-        tracker: The job's; it is woken when lines come.
-        since: The seq of the first line that is wanted.
+        tracker: The job's tracker; it is woken when lines arrive.
+        since: The seq of the first line.
 
     Attributes:
-        next: The seq of the next line that is wanted from the hub.
-        dropped: Lines came that did not fit.
+        next: The seq of the next line to accept from the hub.
+        dropped: Whether lines were dropped that did not fit.
     """
 
     def __init__(self, tracker: Tracker, since: int) -> None:
@@ -141,7 +141,7 @@ class Tail:
         self._size = 0
 
     def pushed(self, lines: list[LogLine]) -> None:
-        """Takes lines, in order; those that came before are dropped."""
+        """Takes lines, in order; lines that arrived before are ignored."""
         if lines and lines[0].seq < self.next:
             lines = [line for line in lines if line.seq >= self.next]
         if self._size > TAIL_BYTES or len(lines) > TAIL_LINES - self._count:
@@ -156,7 +156,7 @@ class Tail:
         self._tracker.wake()
 
     def pop(self) -> list[LogLine]:
-        """The next lines that wait, some at a time; none when none wait."""
+        """Removes and returns the oldest buffered lines, some at a time; empty if there are none."""
         if not self._parts:
             return []
         lines, size = self._parts.popleft()

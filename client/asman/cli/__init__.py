@@ -1,1 +1,1 @@
-"""The command line: `commands` has a module per command, all else helps them; what is heavy is imported late."""
+"""The command line: `commands` has the commands, the other modules help them; heavy modules are imported late."""

@@ -1,7 +1,7 @@
-"""All commands by name, and where each lives; nothing here is imported but names, so that asking costs nothing.
+"""The table of all commands, with the module and function of each.
 
-A command's module is imported when that command is called. What it says here is its line in lists; its own page says
-the rest.
+Reading the table imports no command: a command's module is imported when the command is called. The text here is the
+command's line in lists; the docstring of its function has the rest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: a function of a module in `commands`, and what it does in a few words."""
+    """A command: a function of a module in `commands`, and its description in a few words."""
 
     module: str
     function: str
@@ -18,7 +18,7 @@ class Command(NamedTuple):
 
 
 class Noun(NamedTuple):
-    """Commands that have a word in common."""
+    """A group of commands with a common first word."""
 
     says: str
     commands: dict[str, Command]
@@ -29,35 +29,35 @@ ABOUT: Final = "Compute queues for everyone: a job is a URL, a queue is a URL, a
 TREE: Final[dict[str, Command | Noun]] = {
     "up": Command("up", "up", "Start a hub and a worker here, and print the queue's URL."),
     "run": Command("run", "run", "Run a command as a job, and exit with its exit code."),
-    "hub": Command("hub", "hub", "Run a hub, which clients and workers dial."),
-    "worker": Command("worker", "worker", "Share this machine with a queue, or several."),
-    "doctor": Command("doctor", "doctor", "Look whether this machine can work for a queue."),
-    "schema": Command("schema", "schema", "Print the JSON Schema of what --json writes."),
+    "hub": Command("hub", "hub", "Run a hub that clients and workers connect to."),
+    "worker": Command("worker", "worker", "Share this machine with one or more queues."),
+    "doctor": Command("doctor", "doctor", "Check whether this machine can run jobs."),
+    "schema": Command("schema", "schema", "Print the JSON Schema of --json output."),
     "job": Noun(
         "Submit, show, follow, cancel and delete jobs.",
         {
-            "add": Command("job_add", "add", "Submit a job; with --wait, stay until it is finished."),
+            "add": Command("job_add", "add", "Submit a job; with --wait, wait until it is finished."),
             "list": Command("job_list", "list_jobs", "List a queue's jobs, newest first."),
-            "show": Command("job", "show", "Show where a job is, its definition, and how it ended."),
+            "show": Command("job", "show", "Show a job's state, its definition, and how it ended."),
             "logs": Command("job_logs", "logs", "Show a job's log, or a part of it."),
             "summary": Command("job_summary", "summary", "Show how a job went: last lines, and the first error."),
-            "explain": Command("job", "explain", "Say why a job is where it is."),
-            "wait": Command("job", "wait", "Wait until a job is finished; exit as it did."),
-            "result": Command("job", "result", "Show a job's result when it is finished; exit as it did."),
-            "outputs": Command("job", "outputs", "List, save or print what a finished job made."),
-            "cancel": Command("job", "cancel", "Release a job; it is stopped when nobody else holds it."),
-            "delete": Command("job", "delete", "Stop a job if it runs, and forget it and its result."),
-            "url": Command("job_url", "url", "Print the address of the page that holds a whole job."),
-            "copy": Command("job_copy", "copy", "Submit a job to another queue, with its files."),
+            "explain": Command("job", "explain", "Explain why a job is in its present state."),
+            "wait": Command("job", "wait", "Wait until a job is finished; exit with its exit code."),
+            "result": Command("job", "result", "Wait for a job's result and show it; exit with its exit code."),
+            "outputs": Command("job", "outputs", "List, save or print the outputs of a finished job."),
+            "cancel": Command("job", "cancel", "Cancel a job; it keeps running if somebody else submitted it too."),
+            "delete": Command("job", "delete", "Stop a job if it is running, and delete it and its result."),
+            "url": Command("job_url", "url", "Print a URL that contains the whole job."),
+            "copy": Command("job_copy", "copy", "Copy a job with its files to another queue."),
         },
     ),
     "queue": Noun(
-        "Make and look at queues.",
+        "Create and inspect queues.",
         {
-            "new": Command("queue", "new", "Make an unguessable name for a queue."),
-            "list": Command("queue", "list_queues", "List the queues that you have used from here."),
-            "status": Command("queue", "status", "Show how many jobs a queue has, and its workers."),
-            "watch": Command("queue_watch", "watch", "Watch a queue's jobs and workers, until Ctrl-C."),
+            "new": Command("queue", "new", "Create an unguessable name for a queue."),
+            "list": Command("queue", "list_queues", "List the queues that you have used on this machine."),
+            "status": Command("queue", "status", "Show a queue's job counts and its workers."),
+            "watch": Command("queue_watch", "watch", "Show a queue live, until Ctrl-C."),
             "retention": Command("queue", "retention", "Show or set how long finished jobs are kept."),
         },
     ),
@@ -65,7 +65,7 @@ TREE: Final[dict[str, Command | Noun]] = {
         "Store and fetch bytes by their sha256.",
         {
             "put": Command("blob", "put", "Store a file, and print its sha256."),
-            "get": Command("blob", "get", "Fetch a blob into a file, or to standard output."),
+            "get": Command("blob", "get", "Fetch a blob to a file or to standard output."),
         },
     ),
 }

@@ -1,7 +1,7 @@
-"""What a command's exit code says.
+"""Exit codes of the commands.
 
 A command that runs a job or waits for one exits with the job's own exit code. All other codes are in `EXIT_CODES`;
-they are those that shells and container engines use for the same.
+shells and container engines use the same codes for the same events.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ OUT_OF_MEMORY: Final = 137
 BROKEN_PIPE: Final = 141
 
 EXIT_CODES: Final = {
-    OK: "done; a job exited 0",
-    USAGE: "the command line can't be read",
-    TIMED_OUT: "a time limit passed: the job's, or the command's own",
-    NOT_RUN: "it could not be done: no hub, no such image, bad definition, no such job, …",
+    OK: "success; a job exited with 0",
+    USAGE: "the command line is invalid",
+    TIMED_OUT: "a time limit was exceeded: the job's, or the command's own",
+    NOT_RUN: "the command failed: no hub, no such image, bad definition, no such job, …",
     WORKER_LOST: "the job lost its worker too often",
     CANCELLED: "the job was cancelled, replaced or deleted, or the command was interrupted",
     OUT_OF_MEMORY: "the job used more memory than it was given",
-    BROKEN_PIPE: "nobody reads the output any more",
+    BROKEN_PIPE: "the reader of the output went away (broken pipe)",
 }
-"""Exit codes of ``asman``; where a job ran to its end its own exit code comes instead."""
+"""Meanings of the exit codes of ``asman``; a job that ran to its end determines the exit code itself."""
 
 
 def of_verdict(verdict: Verdict) -> int:
-    """The exit code for how a job ended."""
+    """Returns the exit code for a job's verdict."""
     from asman_shared.states import Reason
 
     match verdict.reason:
@@ -56,7 +56,7 @@ def of_verdict(verdict: Verdict) -> int:
 
 
 def of_error(error: AsmanError) -> int:
-    """The exit code for an error of ours."""
+    """Returns the exit code for an error of Asman."""
     from asman_shared.errors import TimedOut
 
     from ..errors import JobFailed

@@ -1,4 +1,4 @@
-"""Parts of Asman that are installed only where they are wanted."""
+"""Checks for the optional parts of Asman, the hub and the worker."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ _NEEDS: Final = {
     "hub": ("starlette", "uvicorn", "sqlalchemy", "pydantic_settings"),
     "worker": ("aiodocker", "psutil", "pydantic_settings"),
 }
+"""Packages that show whether an extra is installed."""
 
 
 def require(*extras: str) -> None:
-    """Checks that the packages of these extras are there.
+    """Checks that the packages of these extras are installed.
 
     Raises:
-        Conflict: Some are not; the sentence says what to install.
+        Conflict: Some packages are missing; the message says what to install.
     """
     from asman_shared.errors import Conflict
 

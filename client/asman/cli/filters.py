@@ -1,4 +1,4 @@
-"""Which jobs a list is to show."""
+"""Filters of ``asman job list``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """See the module; made by `of`."""
+    """The jobs that a list shows; made by `of`."""
 
     states: list[State]
     reasons: frozenset[Reason]
@@ -36,10 +36,10 @@ class Wanted:
         namespace: str,
         since: str | None,
     ) -> Wanted:
-        """From what a command line says.
+        """Builds the filter from the options of a command line.
 
         Raises:
-            BadRequest: A state, reason or duration is none.
+            BadRequest: A state or reason is unknown, or the duration can't be parsed.
         """
         from asman_shared.errors import BadRequest
         from asman_shared.states import Reason, State
@@ -51,7 +51,7 @@ class Wanted:
         for word in words:
             if word not in states and word not in reasons:
                 known = ", ".join(each.value for each in (*states.values(), *reasons.values()))
-                raise BadRequest(f"'{word}' is neither a state nor a reason; there are {known}")
+                raise BadRequest(f"'{word}' is neither a state nor a reason: use one of {known}")
         of_reason = frozenset(reasons[word] for word in words if word in reasons)
         of_state = [states[word] for word in words if word in states]
         if of_reason and State.FINISHED not in of_state:
@@ -62,16 +62,16 @@ class Wanted:
         return cls(of_state, of_reason, image, grep, frozenset(tags or ()), worker, namespace, oldest)
 
     @property
-    def sifts(self) -> bool:
-        """Whether jobs in the wanted states may still be none of them."""
+    def filters_locally(self) -> bool:
+        """True if there are filters that the hub does not apply, so that `matches` may refuse jobs of its answer."""
         return bool(self.reasons or self.image or self.grep or self.tags or self.worker or self.namespace)
 
     def too_old(self, job: Mapping[str, Any]) -> bool:
-        """Whether this job, and so all that come behind it in a list, was submitted too long ago."""
+        """Checks whether this job, and thus every later one in a list, was submitted too long ago."""
         return bool(job.get("queued", 0) < self.since)
 
-    def fits(self, job: Mapping[str, Any]) -> bool:
-        """Whether the job, in its JSON form, is one of them."""
+    def matches(self, job: Mapping[str, Any]) -> bool:
+        """Checks whether a job, in its JSON form, passes the filters."""
         summary, verdict = job.get("summary") or {}, job.get("verdict")
         return (
             (not self.reasons or verdict is None or verdict["reason"] in self.reasons)

@@ -1,4 +1,4 @@
-"""Submitting a job from the command line and staying with it until it is finished."""
+"""Submission of a job from the command line, and following it until it is finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ..outputs import JobResult
 
 _CANCEL_SECONDS = 10.0
+"""Time limit for cancelling a job after Ctrl-C, in seconds."""
 OnInterrupt = Literal["ask", "cancel", "leave"]
+"""Effect of Ctrl-C on the job."""
 
 
 async def submit(
@@ -32,27 +34,28 @@ async def submit(
     policy: SubmitFields,
     definition: Definition | dict[str, Any] | None = None,
 ) -> Job:
-    """Submits a job and says what that did.
+    """Submits a job and prints the outcome.
 
     Raises:
-        AsmanError: It was not taken.
+        AsmanError: The hub refused the job or can't be reached.
     """
     total = sum(_size(Path(path)) for path in cast(dict[str, Path], fields.get("files") or {}).values())
     own: dict[str, Any] = {**policy, **fields, "definition": definition}
     with progress("uploading", total, quiet=terminal.quiet) as moved:
         job = await queue.submit(progress=moved, **own)
-    terminal.note(f"{_SAID[job.answer]} {job.url}")
+    terminal.note(f"{_ANSWERS[job.answer]} {job.url}")
     if job.verdict is None and not job.able:
-        terminal.note(f"it waits: {job.why or 'no connected worker can run it'}")
+        terminal.note(f"waiting: {job.why or 'no connected worker can run it'}")
     return job
 
 
-_SAID = {
+_ANSWERS = {
     "queued": "queued:",
-    "joined": "joined the run that exists:",
+    "joined": "joined an existing run:",
     "cached": "cached, not run again:",
     "": "job:",
 }
+"""Notes by the answer to a submission."""
 
 
 def _size(path: Path) -> int:
@@ -62,13 +65,13 @@ def _size(path: Path) -> int:
 
 
 async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interrupt: OnInterrupt = "ask") -> int:
-    """Shows a job's log as it comes, saves its outputs, and says how it ended.
+    """Shows a job's log live, saves its outputs, and prints how it ended.
 
     Returns:
         The exit code.
 
     Raises:
-        AsmanError: It can't be followed any more, or its outputs can't be saved.
+        AsmanError: The job can no longer be followed, or its outputs can't be saved.
     """
     try:
         async with phase_line(job, terminal) as phases:
@@ -86,7 +89,7 @@ async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interr
 
 
 async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Path | None) -> int:
-    """Saves a finished job's outputs and says how it ended; returns the exit code."""
+    """Saves a finished job's outputs and prints how it ended; returns the exit code."""
     saved: list[Path] = []
     if output is not None:
         saved = await save(result, output, quiet=terminal.quiet)
@@ -103,13 +106,13 @@ async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Pat
 
 
 async def save(result: JobResult, output: Path, *, quiet: bool = False) -> list[Path]:
-    """Saves outputs into a folder, with a bar on a terminal."""
+    """Saves outputs in a folder, with a progress bar on a terminal."""
     with progress("downloading", sum(file.size for file in result.outputs.values()), quiet=quiet) as moved:
         return await result.save_outputs(output, moved)
 
 
 def say_end(verdict: Verdict, terminal: Terminal) -> None:
-    """Says how a job ended when it was not well; also when quiet, for it is the error of this command."""
+    """Prints how a job ended if it did not succeed; errors are printed even if the terminal is quiet."""
     from asman_shared.states import Reason
 
     from ..errors import describe
@@ -131,14 +134,14 @@ async def _interrupted(job: Job, terminal: Terminal, choice: OnInterrupt) -> Non
         return
     cancel = choice == "cancel" or (choice == "ask" and await _wants_cancel(job, terminal))
     if not cancel:
-        terminal.note(f"the job goes on: {job.url}")
+        terminal.note(f"the job keeps running: {job.url}")
         return
     released = await job.cancel(timeout=_CANCEL_SECONDS)
     terminal.note("cancelled" if released else "there was nothing left to cancel")
 
 
 async def _wants_cancel(job: Job, terminal: Terminal) -> bool:
-    """Asks a person; without one, only a run that this command began is cancelled."""
+    """Asks whether to cancel; without a terminal, only a run that this command started is cancelled."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return job.answer == "queued"
     sys.stderr.write("\ncancel the job? [Y/n] (n leaves it running) ")

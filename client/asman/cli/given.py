@@ -1,4 +1,4 @@
-"""Jobs that a command line gives as a whole: on standard input, or as a URL."""
+"""Complete jobs from a command line: on standard input, or as a URL."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ if TYPE_CHECKING:
     from ..client import SubmitFields
 
 MOST_BYTES: Final = 4 * 1024 * 1024
-"""Most that is read of standard input."""
+"""Maximum size of a definition on standard input, in bytes."""
 LOCAL_HUB: Final = "http://localhost:8000"
+"""Address of the hub that has the queue ``local``."""
 _POLICY: Final = frozenset(
     {"namespace", "priority", "reuse", "timeout", "queue_timeout", "phase_timeouts", "max_attempts", "callbacks"}
 )
+"""Fields that an object on standard input may have beside ``definition``."""
 
 
 def read_definition() -> tuple[dict[str, Any], SubmitFields]:
-    """A definition from standard input, in JSON or YAML, and how it is to be submitted.
+    """Reads a definition in JSON or YAML from standard input, with the arguments for submitting it.
 
-    The value is a definition, or holds one as ``definition`` beside ``namespace``, ``priority``, ``timeout``, ….
+    The value is a definition, or an object with ``definition`` beside ``namespace``, ``priority``, ``timeout``, ….
 
     Raises:
-        BadDefinition: It can't be read.
-        TooLarge: It is larger than `MOST_BYTES`.
+        BadDefinition: The input can't be parsed.
+        TooLarge: The input is larger than `MOST_BYTES`.
     """
     from asman_shared.errors import BadDefinition, TooLarge
 
     data = sys.stdin.buffer.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise TooLarge(f"a definition on standard input has at most {MOST_BYTES // 1024**2} MiB: give files by --file")
+        raise TooLarge(f"standard input is larger than {MOST_BYTES // 1024**2} MiB: pass large inputs with --file")
     value = parse(data)
     if not isinstance(value, dict):
-        raise BadDefinition("standard input holds no object with the fields of a definition")
+        raise BadDefinition("standard input must be an object with the fields of a definition")
     if "definition" not in value:
         return value, {}
     policy: dict[str, Any] = {name: value[name] for name in value if name != "definition"}
     if unknown := policy.keys() - _POLICY:
-        raise BadDefinition(f"'{min(unknown)}' is not something that stands beside a definition")
+        raise BadDefinition(f"unknown field '{min(unknown)}' beside 'definition'")
     if not isinstance(value["definition"], dict):
         raise BadDefinition("the definition is not an object", field="definition")
-    return value["definition"], policy  # type: ignore[return-value] # the names were looked at, `submit` looks at the rest
+    return value["definition"], policy  # type: ignore[return-value] # `submit` checks the values
 
 
 def parse(data: bytes) -> Any:
-    """The value in JSON or YAML.
+    """Parses a value in JSON or YAML.
 
     Raises:
-        BadDefinition: It is neither.
+        BadDefinition: The data is neither.
     """
     import json
 
@@ -59,7 +61,7 @@ def parse(data: bytes) -> Any:
         return json.loads(data)
     except ValueError as error:
         if data.lstrip()[:1] in (b"{", b"["):
-            raise BadDefinition(f"standard input begins like JSON and is not: {error}") from error
+            raise BadDefinition(f"standard input is not valid JSON: {error}") from error
     import yaml
 
     try:
@@ -70,7 +72,7 @@ def parse(data: bytes) -> Any:
 
 
 def queue_of(found: JobUrl) -> str | None:
-    """The queue that a job's URL names, as a command line would; None when it names none."""
+    """Finds the queue in a job's URL, in the form of a command line; None if the URL names none."""
     from asman_shared.job_url import LOCAL
 
     from ..address import QUEUE_NAME
@@ -88,7 +90,7 @@ def queue_of(found: JobUrl) -> str | None:
 
 
 def policy_of(found: JobUrl) -> SubmitFields:
-    """How a job's URL says that it is to be submitted."""
+    """Reads the arguments for submitting a job from its URL."""
     made: SubmitFields = {}
     if isinstance(namespace := found.control.get("namespace"), str) and namespace:
         made["namespace"] = namespace

@@ -1,4 +1,4 @@
-"""A question to a hub that one HTTP request answers, for commands that would otherwise load all of the websocket."""
+"""Queries to a hub by a single HTTP request, for commands that start faster without the websocket client."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from ..address import Address
 
 SECONDS: Final = 30.0
-"""How long a connected hub may take."""
+"""Time limit for connecting and for the answer, in seconds."""
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Most that is read of an answer."""
+"""Maximum size of an answer, in bytes."""
 
 
 def ask(address: Address, path: str, query: Mapping[str, str | int | Sequence[str]]) -> dict[str, Any]:
-    """What the hub answers about a queue.
+    """Sends a query about a queue and returns the answer.
 
     Args:
         address: The queue.
-        path: Below the queue's URL, such as ``jobs``.
-        query: Members of the query; a sequence is a member that is repeated.
+        path: Path below the queue's URL, such as ``jobs``.
+        query: Query parameters; a sequence repeats its parameter.
 
     Raises:
-        ConnectionFailed: The hub can't be reached; the sentence says why.
-        ProtocolError: What answers there is not a hub.
-        AsmanError: What the hub answered.
+        ConnectionFailed: The hub can't be reached; the message says why.
+        ProtocolError: The server at this address is not a hub.
+        AsmanError: The error that the hub answered with.
     """
     url, host = f"{address.url}/{path}?{urlencode(query, doseq=True)}", address.host
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - http or https only
@@ -67,11 +67,11 @@ def _read(answer: Any, host: str) -> dict[str, Any]:
 
 
 def _refusal(error: HTTPError, host: str) -> AsmanError:
-    """The hub's own sentence, or one about whatever else answers there."""
+    """Returns the hub's own error, or one about an answer that no hub gives."""
     try:
-        said = _read(error, host)
+        value = _read(error, host)
     except (ProtocolError, OSError, http.client.HTTPException):
-        said = {}
-    if isinstance(said.get("error"), str) and isinstance(said.get("code"), str):
-        return error_for(said["code"], said["error"], str(said.get("field") or "") or None)
+        value = {}
+    if isinstance(value.get("error"), str) and isinstance(value.get("code"), str):
+        return error_for(value["code"], value["error"], str(value.get("field") or "") or None)
     return ConnectionFailed(wrong_status(error.code, host))

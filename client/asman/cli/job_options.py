@@ -1,4 +1,4 @@
-"""What a job is told on a command line: one object for every command that submits one."""
+"""Options of a job: one class for every command that submits a job."""
 
 from __future__ import annotations
 
@@ -17,41 +17,39 @@ if TYPE_CHECKING:
     from ..definitions import JobFields
 
 GitOption = Annotated[
-    str | None, typer.Option("--git", help="A git repository to build the image from: https://…[#ref].")
+    str | None, typer.Option("--git", help="Git repository to build the image from: https://…[#ref].")
 ]
 BuildOption = Annotated[
     Path | None,
-    typer.Option("--build", metavar="FOLDER", help="A folder to build the image from; its .dockerignore is heeded."),
+    typer.Option("--build", metavar="FOLDER", help="Folder to build the image from; its .dockerignore applies."),
 ]
 DockerfileOption = Annotated[
     Path | None,
-    typer.Option(
-        "--dockerfile", help="A Dockerfile to build the image from; with --git or --build, its path in there."
-    ),
+    typer.Option("--dockerfile", help="Dockerfile to build the image from; with --git or --build, its path in there."),
 ]
 BuildArgOption = Annotated[
-    list[str] | None, typer.Option("--build-arg", help="NAME=VALUE for the build. Repeatable.", metavar="NAME=VALUE")
+    list[str] | None, typer.Option("--build-arg", help="Argument of the build. Repeatable.", metavar="NAME=VALUE")
 ]
-WorkdirOption = Annotated[str | None, typer.Option("--workdir", "-w", help="Working directory.")]
+WorkdirOption = Annotated[str | None, typer.Option("--workdir", "-w", help="Working directory in the container.")]
 QueueTimeoutOption = Annotated[
-    str | None, typer.Option("--queue-timeout", help="How long it may wait to run: 1h.", show_default=False)
+    str | None, typer.Option("--queue-timeout", help="Maximum time to wait for a worker: 1h.", show_default=False)
 ]
 PhaseTimeoutOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--phase-timeout", metavar="PHASE=DURATION", help="How long another phase may take: pulling=10m. Repeatable."
+        "--phase-timeout", metavar="PHASE=DURATION", help="Maximum time of another phase: pulling=10m. Repeatable."
     ),
 ]
 AttemptsOption = Annotated[
     int | None,
-    typer.Option("--max-attempts", min=1, max=100, help="Lost workers after which it is given up [3].",
+    typer.Option("--max-attempts", min=1, max=100, help="Give up after losing this many workers [3].",
                  show_default=False),
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """All that ``asman run`` and ``asman job add`` can say about a job and how it is submitted."""
+    """The options of ``asman run`` and ``asman job add`` that describe a job and its submission."""
 
     image: o.ImageOption = None
     git: GitOption = None
@@ -75,14 +73,14 @@ class JobOptions:
     reuse: o.ReuseOption = "cached"
 
     def fields(self) -> JobFields:
-        """What the job is.
+        """Builds the arguments that describe the job.
 
         Raises:
-            AsmanError: An option can't be read, or two contradict each other.
+            AsmanError: An option can't be parsed, or two options contradict each other.
         """
         build = self._build()
         return {
-            # $ASMAN_IMAGE, which may be why there is an image, is for jobs that say nothing about theirs.
+            # The image may come from $ASMAN_IMAGE, which applies only to jobs without an image or a build.
             "image": None if build else self.image,
             "build": build,
             "files": o.read_files(self.file),
@@ -99,14 +97,14 @@ class JobOptions:
         from asman_shared.errors import BadDefinition
 
         if self.git is not None and self.build is not None:
-            raise BadDefinition("an image is built from one place: give --git or --build")
+            raise BadDefinition("an image is built from one place: give either --git or --build")
         if self.git is None and self.build is None and self.dockerfile is None:
             if self.build_arg:
-                raise BadDefinition("--build-arg is for an image that is built: give --git, --build or --dockerfile")
+                raise BadDefinition("--build-arg needs an image to build: give --git, --build or --dockerfile")
             return None
         made: dict[str, Any] = {"context": self.git or self.build, "buildArgs": self.build_arg or None}
         if self.build is not None and not (wanted := self.build / (self.dockerfile or "Dockerfile")).is_file():
-            raise BadDefinition(f"there is no file '{wanted}' to build from; --dockerfile names another in the folder")
+            raise BadDefinition(f"there is no file '{wanted}': name another Dockerfile in the folder by --dockerfile")
         if self.git is not None or self.build is not None:
             made["filename"] = None if self.dockerfile is None else str(self.dockerfile)
         elif self.dockerfile is not None:
@@ -114,15 +112,15 @@ class JobOptions:
         return {name: value for name, value in made.items() if value is not None}
 
     def policy(self) -> SubmitFields:
-        """How it is submitted.
+        """Builds the arguments for submitting the job.
 
         Raises:
-            BadRequest: An option can't be read.
+            BadRequest: An option can't be parsed.
         """
         from asman_shared.errors import BadRequest
 
         if self.reuse not in ("cached", "never"):
-            raise BadRequest(f"--reuse is 'cached' or 'never', not '{self.reuse}'")
+            raise BadRequest(f"--reuse must be 'cached' or 'never', not '{self.reuse}'")
         return {
             "namespace": self.namespace,
             "priority": self.priority,
@@ -133,12 +131,12 @@ class JobOptions:
             "max_attempts": self.max_attempts,
         }
 
-    def spoken(self) -> dict[str, Any]:
-        """What of `policy` was said, and not left to its default."""
-        return {name: value for name, value in self.policy().items() if value not in (None, _SILENT.get(name))}
+    def explicit_policy(self) -> dict[str, Any]:
+        """Returns the part of `policy` that differs from the defaults."""
+        return {name: value for name, value in self.policy().items() if value not in (None, _DEFAULTS.get(name))}
 
 
-_SILENT: Final[dict[str, Any]] = {"namespace": "_", "priority": 0, "reuse": "cached", "phase_timeouts": {}}
+_DEFAULTS: Final[dict[str, Any]] = {"namespace": "_", "priority": 0, "reuse": "cached", "phase_timeouts": {}}
 
 
 def _phases(given: list[str] | None) -> dict[Any, Any]:
@@ -148,13 +146,13 @@ def _phases(given: list[str] | None) -> dict[Any, Any]:
     for text in given or ():
         name, equals, duration = text.partition("=")
         if not equals:
-            raise BadRequest(f"--phase-timeout is written like pulling=10m, not '{text}'")
+            raise BadRequest(f"--phase-timeout must look like pulling=10m, not '{text}'")
         limits[name] = duration
     return limits
 
 
 def takes_job_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command all options of `JobOptions`, which it gets as the one argument ``options``."""
+    """Adds all options of `JobOptions` to a command, which gets them as a single argument ``options``."""
     hints = get_type_hints(JobOptions, include_extras=True)
     own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
     names = [each.name for each in fields(JobOptions)]
@@ -173,7 +171,7 @@ def takes_job_options(command: Callable[..., None]) -> Callable[..., None]:
         command(options=options, **given)
 
     made = cast(Any, taking)
-    # Positional parameters first, as a signature has to have them; the order is that of the help.
+    # All parameters become keyword-only, so that the signature may have them in the order of the help.
     parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + spread
     made.__signature__ = inspect.Signature(parameters)
     made.__annotations__ = {each.name: each.annotation for each in parameters}

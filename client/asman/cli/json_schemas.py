@@ -1,4 +1,4 @@
-"""What ``--json`` writes, as JSON Schemas: one for each command. Programs may count on them; fields may be added."""
+"""JSON Schemas of ``--json`` output, one for each command. Programs may rely on them; fields may be added."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asman_shared.states import Phase
 
 
 class OutputValue(Struct):
-    """An output file: bytes, sha256 and where to fetch it."""
+    """An output file: its size in bytes, its sha256 and its URL."""
 
     size: int
     sha256: str
@@ -24,7 +24,7 @@ class OutputValue(Struct):
 
 
 class JobValue(JobState, omit_defaults=True):
-    """A job: its state, what submitting it did, and what is known of its result when it is finished."""
+    """A job: its state, the answer to submitting it, and its result when it is finished."""
 
     url: str = field(default="")
     answer: Literal["", "queued", "joined", "cached"] = ""
@@ -40,7 +40,7 @@ class JobValue(JobState, omit_defaults=True):
 
 
 class LineValue(Struct, omit_defaults=True):
-    """A line of a log; ``missing`` says how many lines before it are no longer kept."""
+    """A line of a log; if ``missing`` is above 0, it stands for that many lines that are no longer kept."""
 
     seq: int
     time: int
@@ -51,7 +51,7 @@ class LineValue(Struct, omit_defaults=True):
 
 
 class SummaryValue(Struct, omit_defaults=True):
-    """How a job went: its last lines, and what is around the first error."""
+    """A summary of a job: its last lines, and the lines around its first error."""
 
     job: JobState
     last: list[LineValue]
@@ -65,21 +65,21 @@ class SummaryValue(Struct, omit_defaults=True):
 
 
 class Deleted(Struct):
-    """A job that is no more."""
+    """A deleted job."""
 
     id: str
     deleted: bool
 
 
 class Link(Struct):
-    """A job as the address of a page."""
+    """A job's id and a URL that contains the whole job."""
 
     id: str
     url: str
 
 
 class NewQueue(Struct):
-    """A queue, and the command that shares a machine with it."""
+    """A new queue, and the command that shares a machine with it."""
 
     queue: str
     url: str
@@ -88,7 +88,7 @@ class NewQueue(Struct):
 
 
 class KnownQueue(Struct):
-    """A queue that this user has used, last at ``used`` (epoch milliseconds)."""
+    """A queue that this user has used, most recently at ``used`` (in epoch milliseconds)."""
 
     url: str
     name: str
@@ -96,7 +96,7 @@ class KnownQueue(Struct):
 
 
 class Status(Struct):
-    """How many jobs a queue has, and its workers."""
+    """The job counts and the workers of a queue."""
 
     url: str
     queued: int
@@ -106,7 +106,7 @@ class Status(Struct):
 
 
 class Retention(Struct):
-    """Milliseconds for which finished jobs are kept, and whether that is the queue's own word."""
+    """The time for which finished jobs are kept, in milliseconds, and whether it is the queue's own setting."""
 
     retention: int
     own: bool
@@ -122,7 +122,7 @@ class Change(Struct, omit_defaults=True):
 
 
 class Stored(Struct):
-    """A blob, and the ref by which a job names it."""
+    """A stored blob, and the ref by which a job names it."""
 
     sha256: str
     size: int
@@ -130,7 +130,7 @@ class Stored(Struct):
 
 
 class Saved(Struct):
-    """A blob that was written into a file."""
+    """A blob that was saved as a file."""
 
     sha256: str
     size: int
@@ -138,7 +138,7 @@ class Saved(Struct):
 
 
 class Up(Struct):
-    """A hub and its queue; ``local`` is where pages on this machine find it, or empty."""
+    """A hub and its queue; ``local`` is its address for pages on this machine, or empty."""
 
     hub: str
     queue: str
@@ -149,13 +149,13 @@ class Up(Struct):
 
 
 class HubValue(Struct):
-    """A hub that listens: its address."""
+    """The address of a hub that is ready."""
 
     hub: str
 
 
 class WorkerValue(Struct):
-    """A worker that a queue has taken, at ``time`` of the hub's clock; ``kept`` jobs go on from before a break."""
+    """A worker that a queue accepted at ``time`` (the hub's clock), with ``kept`` jobs that continue after a break."""
 
     worker: str
     name: str
@@ -165,7 +165,7 @@ class WorkerValue(Struct):
 
 
 class FindingValue(Struct):
-    """One thing that was looked at, and what to do when it is not well."""
+    """The result of one check, and the remedy if there is a problem."""
 
     what: str
     mark: Literal["ok", "warning", "problem"]
@@ -174,7 +174,7 @@ class FindingValue(Struct):
 
 
 class Examined(Struct):
-    """Whether this machine can work, and why."""
+    """The findings about this machine, and whether it can run jobs."""
 
     ok: bool
     findings: list[FindingValue]
@@ -207,13 +207,14 @@ SHAPES: Final[dict[str, Any]] = {
     "blob put": Stored,
     "blob get": Saved,
 }
-"""By command. ``job logs``, ``queue watch`` and ``worker`` write one such value a line."""
+"""Types by command. ``job logs``, ``queue watch`` and ``worker`` write one such value a line."""
 
 _OF_MESSAGES: Final = ("type", "ref")
+"""Fields of protocol messages that ``--json`` leaves out."""
 
 
 def schema_of(command: str) -> dict[str, Any]:
-    """The JSON Schema of what a command writes."""
+    """Returns the JSON Schema of a command's output."""
     made = msgspec.json.schema(SHAPES[command])
     if SHAPES[command] is Explanation:
         found = made["$defs"]["Explanation"]

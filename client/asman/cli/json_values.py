@@ -1,4 +1,4 @@
-"""What ``--json`` writes: the messages' own names and units (epoch milliseconds, bytes)."""
+"""Values of ``--json`` output, with the names and units of the protocol messages (epoch milliseconds, bytes)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def state_value(state: JobState) -> dict[str, Any]:
-    """A job's state."""
+    """Converts a job's state."""
     import msgspec
 
     value: dict[str, Any] = msgspec.to_builtins(state)
@@ -21,7 +21,7 @@ def state_value(state: JobState) -> dict[str, Any]:
 
 
 def job_value(job: Job, result: JobResult | None = None) -> dict[str, Any]:
-    """A job with its URL, what submitting it did, its state, and its result when it has one."""
+    """Converts a job: its state, its URL, the answer to submitting it, and its result if there is one."""
     import msgspec
 
     value = {**state_value(job.state), "url": job.url}
@@ -38,7 +38,7 @@ def job_value(job: Job, result: JobResult | None = None) -> dict[str, Any]:
 
 
 def outputs_value(job: Job, result: JobResult) -> dict[str, Any]:
-    """A job's outputs by name."""
+    """Converts a job's outputs, by name."""
     from urllib.parse import quote
 
     return {
@@ -53,7 +53,7 @@ def outputs_value(job: Job, result: JobResult) -> dict[str, Any]:
 
 
 def line_value(line: Line) -> dict[str, Any]:
-    """A line of a log."""
+    """Converts a line of a log."""
     value = {
         "seq": line.seq,
         "time": line.time,
@@ -65,7 +65,7 @@ def line_value(line: Line) -> dict[str, Any]:
 
 
 def summary_value(summary: JobSummary) -> dict[str, Any]:
-    """How a job went."""
+    """Converts the summary of a job."""
     import msgspec
 
     from ..logs import line_of

@@ -1,4 +1,4 @@
-"""The queues that this user has used, in a file that only this user can read: a queue's name grants everything."""
+"""The queues that this user has used, in a file that only this user can read, because a queue's name is a secret."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any, Final
 
 MOST: Final = 200
-"""Queues that are remembered; the one not used for longest goes first."""
+"""Maximum number of queues in the file; the least recently used one is dropped first."""
 FRESH_MS: Final = 60_000
-"""A queue that was used so recently is not noted again."""
+"""Time after a use during which another use is not written to the file, in milliseconds."""
 FILE_BYTES: Final = 1024 * 1024
+"""Maximum number of bytes read from the file."""
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
+"""Pattern of a user's names for queues."""
 CONFIG_VARIABLE: Final = "ASMAN_CONFIG_HOME"
+"""Environment variable with the folder of the file."""
 
 
 def config_folder() -> Path:
-    """Where this user's settings for the command line are."""
+    """Returns the folder of this user's settings for the command line."""
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named)
@@ -28,10 +31,10 @@ def config_folder() -> Path:
 
 
 def known_queues() -> list[dict[str, Any]]:
-    """The queues, the one used last first: ``url``, ``name`` (may be empty) and ``used`` (epoch milliseconds).
+    """Reads the queues, latest first: ``url``, ``name`` (may be empty) and ``used`` (in epoch milliseconds).
 
     Raises:
-        OSError: There is a file, and it can't be read.
+        OSError: The file exists but can't be read.
     """
     try:
         with (config_folder() / "queues.json").open("rb") as file:
@@ -44,14 +47,14 @@ def known_queues() -> list[dict[str, Any]]:
 
 
 def remember(url: str, name: str = "") -> None:
-    """Notes that a queue was used; what can't be read or written is no reason to fail, unless it is to have a name.
+    """Records that a queue was used; failing to write the file is an error only if the queue gets a name.
 
     Args:
-        url: The queue's.
-        name: What this user calls it; the same name of another queue is taken from that.
+        url: The queue's URL.
+        name: This user's name for the queue; another queue with the same name loses it.
 
     Raises:
-        OSError: The name can't be kept.
+        OSError: The name can't be written.
     """
     try:
         _remember(url, name)
@@ -75,7 +78,7 @@ def _remember(url: str, name: str) -> None:
 
 
 def forget(url: str) -> bool:
-    """Removes a queue from the file; whether it was there.
+    """Removes a queue from the file; returns whether it was there.
 
     Raises:
         OSError: The file can't be read or written.
@@ -88,7 +91,7 @@ def forget(url: str) -> bool:
 
 
 def _write(queues: list[dict[str, Any]]) -> None:
-    import secrets  # takes as long to import as all else here
+    import secrets  # slow to import
 
     folder = config_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -102,23 +105,23 @@ def _write(queues: list[dict[str, Any]]) -> None:
 
 
 def check_name(name: str) -> str:
-    """What a user calls a queue, if it can be that.
+    """Checks a user's name for a queue.
 
     Raises:
-        BadRequest: It can't.
+        BadRequest: The name is not allowed.
     """
     from asman_shared.errors import BadRequest
 
     if _NAME.fullmatch(name) is None:
-        raise BadRequest(f"'{name[:60]}' can't be a name here: use 1 to 40 letters, digits, '.', '_' or '-'")
+        raise BadRequest(f"'{name[:60]}' is not a valid name: use 1 to 40 letters, digits, '.', '_' or '-'")
     return name
 
 
 def named(name: str) -> str:
-    """The URL of the queue that this user calls so.
+    """Returns the URL of the queue with this user's name ``name``.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is no such queue.
         OSError: The file can't be read.
     """
     from asman_shared.errors import NotFound
@@ -126,4 +129,4 @@ def named(name: str) -> str:
     for each in known_queues():
         if each["name"] == name:
             return str(each["url"])
-    raise NotFound(f"you have no queue named '{name}': 'asman queue list' shows them, 'asman queue new --as' names one")
+    raise NotFound(f"you have no queue named '{name}': 'asman queue list' lists them, 'asman queue new --as' names one")

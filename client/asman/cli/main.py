@@ -1,4 +1,4 @@
-"""The command ``asman``: its commands, and what happens when one fails."""
+"""The command ``asman``: runs a command line and reports its errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import NoReturn
 from . import exits, pages, terminal
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
+"""Environment variable with the effect of ``--debug``."""
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Runs a command line and exits; see `asman.cli.exits` for the codes.
 
     Args:
-        argv: The words after ``asman``; those of this process by default.
+        argv: The words after ``asman``; by default, those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     before, command = _split(words)
@@ -30,17 +31,17 @@ def main(argv: list[str] | None = None) -> NoReturn:
         raise
     except KeyboardInterrupt:
         code = exits.CANCELLED
-    except terminal.NobodyReadsError:
-        code = _nobody_reads()
+    except terminal.OutputClosedError:
+        code = _close_output()
     except Exception as error:
         if debug:
             raise
-        code = _tell(error)
+        code = _report(error)
     raise SystemExit(code)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
-    """The words of ``asman run`` before ``--``, and the command behind it (None without ``--``)."""
+    """Splits the words of ``asman run`` at ``--`` into those before it and the command (None without ``--``)."""
     if "--" not in words:
         return words, None
     at = words.index("--")
@@ -50,21 +51,21 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _run(words: list[str], command: list[str] | None) -> int:
-    from .tree import command_tree  # typer takes longer to import than most commands to run
+    from .tree import command_tree  # typer is slow to import
 
     result = command_tree().main(args=words, prog_name="asman", obj=command)
     return result if isinstance(result, int) else exits.OK
 
 
-def _nobody_reads() -> int:
-    """Keeps the interpreter from complaining about the closed pipe once more."""
+def _close_output() -> int:
+    """Redirects standard output, so that the interpreter does not report the closed pipe again at exit."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, sys.stdout.fileno())
     return exits.BROKEN_PIPE
 
 
-def _tell(error: Exception) -> int:
-    """Says in a sentence what went wrong, and what to do when that is known."""
+def _report(error: Exception) -> int:
+    """Prints an error as a sentence, with a hint if a remedy is known; returns the exit code."""
     from asman_shared.errors import AsmanError
 
     if isinstance(error, AsmanError):
@@ -73,8 +74,8 @@ def _tell(error: Exception) -> int:
         where = f"'{error.filename}' can't be used: " if error.filename else ""
         sentence, hint, code = f"{where}{error.strerror or error}", _hint(error), exits.NOT_RUN
     else:
-        sentence = f"a defect of asman: {type(error).__name__}: {error}"
-        hint, code = "run it again with --debug and report what it shows", exits.NOT_RUN
+        sentence = f"a bug in asman: {type(error).__name__}: {error}"
+        hint, code = "run the command again with --debug, and report its output", exits.NOT_RUN
     sys.stderr.write(f"error: {sentence}\n")
     if hint:
         sys.stderr.write(f"hint: {hint}\n")
@@ -91,7 +92,7 @@ def _hint(error: Exception) -> str:
         case BadUnit():
             return "write durations like 90s or 20m, and sizes like 512MiB or 2g"
         case PermissionError() if error.filename:
-            return "choose another place, or have its owner let you read and write there"
+            return "choose another path, or ask its owner for permission to read and write there"
         case Overloaded():
             return "try again in a moment"
         case _:

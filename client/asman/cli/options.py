@@ -1,4 +1,4 @@
-"""Options that several commands share, and what their texts mean."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..job import Job
 
 QUEUE_VARIABLE: Final = "ASMAN_QUEUE"
+"""Environment variable with the default queue."""
 _SHORTEST: Final = 4
+"""Minimum number of digits in the prefix of a job's id."""
 
 QueueArgument = Annotated[
     str | None,
@@ -28,7 +30,7 @@ QueueArgument = Annotated[
     ),
 ]
 HubOption = Annotated[
-    str | None, typer.Option("--hub", help="The hub, when QUEUE is a name.", envvar="ASMAN_HUB", show_default=False)
+    str | None, typer.Option("--hub", help="The hub, if QUEUE is a name.", envvar="ASMAN_HUB", show_default=False)
 ]
 ImageOption = Annotated[
     str | None,
@@ -36,47 +38,47 @@ ImageOption = Annotated[
 ]
 FileOption = Annotated[
     list[str] | None,
-    typer.Option("--file", "-f", help="A file or folder to put below /inputs, as PATH or NAME=PATH. Repeatable."),
+    typer.Option("--file", "-f", help="File or folder to put below /inputs, as PATH or NAME=PATH. Repeatable."),
 ]
 EnvOption = Annotated[
     list[str] | None,
-    typer.Option("--env", "-e", help="An environment variable: NAME=VALUE, or NAME to pass on yours. Repeatable."),
+    typer.Option("--env", "-e", help="Environment variable: NAME=VALUE, or NAME to copy it from here. Repeatable."),
 ]
-CpusOption = Annotated[float | None, typer.Option("--cpus", help="Cpus that it needs.", show_default=False)]
-MemoryOption = Annotated[str | None, typer.Option("--memory", "-m", help="Memory that it needs: 512MiB, 2g, …")]
-GpusOption = Annotated[int | None, typer.Option("--gpus", help="Gpus that it needs.", show_default=False)]
-TagOption = Annotated[list[str] | None, typer.Option("--tag", help="A tag that its worker must carry. Repeatable.")]
+CpusOption = Annotated[float | None, typer.Option("--cpus", help="CPUs that the job needs.", show_default=False)]
+MemoryOption = Annotated[str | None, typer.Option("--memory", "-m", help="Memory that the job needs: 512MiB, 2g, …")]
+GpusOption = Annotated[int | None, typer.Option("--gpus", help="GPUs that the job needs.", show_default=False)]
+TagOption = Annotated[list[str] | None, typer.Option("--tag", help="Tag that the worker must have. Repeatable.")]
 TimeoutOption = Annotated[
-    str | None, typer.Option("--timeout", help="How long it may run: 90s, 20m, 1h30m.", show_default=False)
+    str | None, typer.Option("--timeout", help="Maximum run time: 90s, 20m, 1h30m.", show_default=False)
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="A folder to save its outputs in.", show_default=False)
+    Path | None, typer.Option("--output", "-o", help="Folder to save the outputs in.", show_default=False)
 ]
 KeepOption = Annotated[
     list[str] | None,
     typer.Option(
         "--keep",
         metavar="PATTERN",
-        help="Outputs to keep: '*.csv', 'plots/**'; the others stay behind. Part of what the job is. Repeatable.",
+        help="Outputs to keep: '*.csv', 'plots/**'; others are dropped. Part of the job's identity. Repeatable.",
     ),
 ]
 NamespaceOption = Annotated[
-    str, typer.Option("--namespace", help="A slot that holds one job at a time; a newer job replaces the older.")
+    str, typer.Option("--namespace", help="Slot that holds one job at a time; a newer job replaces the older.")
 ]
-PriorityOption = Annotated[int, typer.Option("--priority", min=-100, max=100, help="Higher runs first.")]
+PriorityOption = Annotated[int, typer.Option("--priority", min=-100, max=100, help="Higher priorities run first.")]
 ReuseOption = Annotated[
-    str, typer.Option("--reuse", help="'never' runs it again although there is a result.", metavar="cached|never")
+    str, typer.Option("--reuse", help="'never' runs the job even if there is a result.", metavar="cached|never")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write no notes to standard error.")]
 
 
 def find_queue(queue: str | None, hub: str | None) -> Address:
-    """The queue that a command line names: by its URL, its name, or as ``@name`` by what this user calls it.
+    """Finds the queue that a command line names by its URL, by its name, or as ``@name`` by this user's own name.
 
     Raises:
-        BadRequest: It names none, or one that can't be read.
-        NotFound: This user has no queue of that name.
+        BadRequest: No queue is named, or the address can't be parsed.
+        NotFound: This user has no queue with that name.
     """
     from asman_shared.errors import BadRequest
 
@@ -91,10 +93,10 @@ def find_queue(queue: str | None, hub: str | None) -> Address:
 
 @asynccontextmanager
 async def open_queue(queue: str | None, hub: str | None) -> AsyncIterator[Queue]:
-    """A connection to the queue that a command line names; the queue is remembered for ``asman queue list``.
+    """Connects to the queue that a command line names, and records its use for ``asman queue list``.
 
     Raises:
-        AsmanError: It names none, or it can't be reached.
+        AsmanError: No queue is named, or the queue can't be reached.
     """
     from ..client import connect
     from . import known
@@ -106,10 +108,10 @@ async def open_queue(queue: str | None, hub: str | None) -> AsyncIterator[Queue]
 
 
 def check_output(folder: Path | None) -> None:
-    """Checks that outputs can be saved in a folder, before a job is run for hours to make them.
+    """Checks that outputs can be saved in a folder, before a job runs for hours to produce them.
 
     Raises:
-        BadRequest: It can't be a folder.
+        BadRequest: The path can't become a folder.
         PermissionError: This user may not write there.
     """
     if folder is None:
@@ -124,16 +126,16 @@ def check_output(folder: Path | None) -> None:
 
 
 def only_of_environment(ctx: typer.Context, name: str) -> bool:
-    """Whether an option has its value from the environment: then what is said of this one job goes before."""
+    """Checks whether an option has its value from the environment, so that the job's own value takes precedence."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "ENVIRONMENT"
 
 
 def read_files(given: list[str] | None) -> dict[str, Path]:
-    """Input names and paths from ``PATH`` and ``NAME=PATH``.
+    """Parses ``PATH`` and ``NAME=PATH`` into input names and paths.
 
     Raises:
-        BadDefinition: Two have the same name.
+        BadDefinition: Two files have the same name.
     """
     from asman_shared.errors import BadDefinition
 
@@ -145,16 +147,16 @@ def read_files(given: list[str] | None) -> dict[str, Path]:
         one = {name: Path(path)} if equals and name and path and not Path(text).exists() else name_files([text])
         for key in one:
             if key in named:
-                raise BadDefinition(f"two files have the name '{key}': name one of them, as NAME=PATH")
+                raise BadDefinition(f"two files have the name '{key}': give one another name with NAME=PATH")
         named.update(one)
     return named
 
 
 def read_env(given: list[str] | None) -> dict[str, str]:
-    """Environment variables from ``NAME=VALUE`` and ``NAME``.
+    """Parses ``NAME=VALUE`` and ``NAME`` into environment variables.
 
     Raises:
-        BadDefinition: A name alone is not set here.
+        BadDefinition: A variable without a value is not set here.
     """
     from asman_shared.errors import BadDefinition
 
@@ -170,11 +172,11 @@ def read_env(given: list[str] | None) -> dict[str, str]:
 
 
 async def find_job(queue: Queue, named: str) -> Job:
-    """The job that a command line names: by id, by the beginning of its id, or by its URL.
+    """Finds the job that a command line names by its id, by a prefix of its id, or by its URL.
 
     Raises:
-        NotFound: There is none.
-        BadRequest: The name can't be a job's, or several jobs have it.
+        NotFound: There is no such job.
+        BadRequest: The text does not name a job, or several jobs match it.
     """
     from asman_shared.definition import SHA256
     from asman_shared.errors import BadRequest, NotFound

@@ -1,4 +1,4 @@
-"""The help pages that list commands: written from the table, without loading any of them."""
+"""The help pages that list commands, made from the table without importing any command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .command_table import ABOUT, TREE, Command, Noun
 
 HELP_WORDS: Final = ("-h", "--help")
 COMPLETION_VARIABLE: Final = "_ASMAN_COMPLETE"
-"""Set by shells that ask how a line goes on: no words are then no wish for help."""
+"""Set by a shell that asks for completions; a line without words does not ask for help then."""
 
 VERSION_SAYS: Final = "Show the version."
 DEBUG_SAYS: Final = "Show the traceback of an error."
@@ -19,13 +19,13 @@ _OPTIONS: Final = (
     ("--version", VERSION_SAYS),
     ("--debug", DEBUG_SAYS),
     ("--install-completion", "Set up completion for this shell."),
-    ("--show-completion", "Show what that would set up."),
+    ("--show-completion", "Print the completion script."),
     _HELP,
 )
 
 
 def asked(words: Sequence[str]) -> str | None:
-    """The page that a command line asks for; None when it asks for something else."""
+    """Returns the help page that a command line asks for; None if it asks for something else."""
     if not words or words[-1] not in HELP_WORDS or COMPLETION_VARIABLE in os.environ:
         return None
     match list(words[:-1]):
@@ -38,12 +38,12 @@ def asked(words: Sequence[str]) -> str | None:
 
 
 def page(noun: str = "") -> str:
-    """The page of all commands, or of those of a noun."""
+    """Returns the help page of all commands, or of the commands of a noun."""
     found = TREE.get(noun)
     if isinstance(found, Noun):
         return _page(f"asman {noun}", found.says, (_HELP,), found.commands)
-    about = ABOUT.replace(": ", ":\n  ")  # it is too long for one line
-    return _page("asman", about, _OPTIONS, TREE) + "\n'asman COMMAND --help' says more about each.\n"
+    about = ABOUT.replace(": ", ":\n  ")  # too long for one line
+    return _page("asman", about, _OPTIONS, TREE) + "\nRun 'asman COMMAND --help' for the details of a command.\n"
 
 
 def _page(name: str, about: str, options: Iterable[tuple[str, str]], commands: Mapping[str, Command | Noun]) -> str:

@@ -1,4 +1,4 @@
-"""What is being done for a job that does not write anything yet, as one moving line on a terminal."""
+"""A status line on a terminal that shows the present phase of a job."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ if TYPE_CHECKING:
     from .terminal import Terminal
 
 BAR_WIDTH: Final = 24
-_SAYS: Final = {
-    "assigned": "a worker has it",
-    "staging": "its files are on their way to the worker",
-    "pulling": "its image is being pulled",
-    "building": "its image is being built",
-    "running": "it runs",
-    "uploading": "its outputs are on their way back",
+"""Width of a progress bar, in columns."""
+_SENTENCES: Final = {
+    "assigned": "assigned to a worker",
+    "staging": "copying files to the worker",
+    "pulling": "pulling the image",
+    "building": "building the image",
+    "running": "running",
+    "uploading": "uploading outputs",
 }
 
 
 class PhaseLine:
-    """The line; it gives way to what the job writes, and comes back with the next phase."""
+    """The status line; it disappears when the job writes output, and returns with the next phase."""
 
     def __init__(self, status: Status | None) -> None:
         self._status = status
 
     def say(self, text: str, progress: PhaseProgress | None = None) -> None:
-        """Shows a text and how time passes, with a bar when it is known how far that is."""
+        """Shows a text with a spinner, and with a bar if the progress is known."""
         if self._status is not None:
             self._status.update(text if progress is None else bar(text, progress))
             self._status.start()
 
     def clear(self) -> None:
-        """Makes room for what the job writes."""
+        """Removes the line before output of the job is written."""
         if self._status is not None:
             self._status.stop()
 
 
 def bar(text: str, progress: PhaseProgress) -> RenderableType:
-    """A text, a bar and the numbers behind it, on one line."""
+    """Draws a text, a bar and its numbers on one line."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
@@ -57,7 +58,7 @@ def bar(text: str, progress: PhaseProgress) -> RenderableType:
 
 
 def amount(progress: PhaseProgress) -> str:
-    """How much is done: ``12.5 MiB of 40 MiB``, ``3 of 8 layers``."""
+    """Formats progress: ``12.5 MiB of 40 MiB``, ``3 of 8 layers``."""
     if progress.unit != "bytes":
         return f"{progress.done} of {progress.total} {progress.unit}".rstrip()
     from asman_shared.units import format_size
@@ -65,16 +66,16 @@ def amount(progress: PhaseProgress) -> str:
     return f"{format_size(progress.done)} of {format_size(progress.total)}"
 
 
-def told(state: JobState) -> str:
-    """Where a job is, for people; empty when it is over."""
+def describe(state: JobState) -> str:
+    """Describes a job's present phase for people; empty if the job is finished."""
     if state.verdict is not None:
         return ""
-    return _SAYS[state.phase.value] if state.phase is not None else "it waits for a worker"
+    return _SENTENCES[state.phase.value] if state.phase is not None else "waiting for a worker"
 
 
 @asynccontextmanager
 async def phase_line(job: Job, terminal: Terminal) -> AsyncIterator[PhaseLine]:
-    """Shows a job's phases while the block lasts, when standard error is a terminal."""
+    """Shows a job's phases during the block, if standard error is a terminal."""
     if not sys.stderr.isatty() or terminal.quiet:
         yield PhaseLine(None)
         return
@@ -84,7 +85,7 @@ async def phase_line(job: Job, terminal: Terminal) -> AsyncIterator[PhaseLine]:
 
     async def follow() -> None:
         async for state, progress in job.steps():
-            if text := told(state):
+            if text := describe(state):
                 line.say(text, progress)
 
     following = asyncio.create_task(follow())
@@ -94,5 +95,5 @@ async def phase_line(job: Job, terminal: Terminal) -> AsyncIterator[PhaseLine]:
         following.cancel()
         await asyncio.wait([following])
         if not following.cancelled():
-            following.exception()  # whoever follows the log meets the same
+            following.exception()  # following the log raises the same error
         line.clear()

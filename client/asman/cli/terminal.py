@@ -1,4 +1,4 @@
-"""What is written where: results to standard output, everything else to standard error."""
+"""Output of the commands: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from ..logs import Line
 
 
-class NobodyReadsError(Exception):
-    """Who read the output has left; an error of its own, for typer takes a `BrokenPipeError` to itself."""
+class OutputClosedError(Exception):
+    """The reader of the output has closed it. It replaces `BrokenPipeError`, which typer would handle itself."""
 
 
 class Terminal:
     """The two streams of this process.
 
     Args:
-        json: Standard output is for one JSON value; a job's own output goes to standard error.
-        quiet: No notes.
+        json: Whether standard output is for JSON; a job's own output then goes to standard error.
+        quiet: Whether notes are suppressed.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
@@ -28,7 +28,7 @@ class Terminal:
         self.quiet = quiet
 
     def note(self, text: str) -> None:
-        """Says something about what is being done."""
+        """Writes a note about the progress of the command."""
         if not self.quiet:
             _write(sys.stderr, f"{text}\n")
 
@@ -37,12 +37,12 @@ class Terminal:
         _write(sys.stdout, f"{text}\n")
 
     def data(self, data: bytes) -> None:
-        """Writes bytes of the result as they are."""
+        """Writes bytes of the result unchanged."""
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            raise NobodyReadsError from None
+            raise OutputClosedError from None
 
     def value(self, value: Any) -> None:
         """Writes the result as JSON."""
@@ -57,7 +57,7 @@ class Terminal:
         _write(sys.stdout, json.dumps(value, ensure_ascii=False) + "\n")
 
     def logs(self, lines: list[Line]) -> None:
-        """Writes lines of a job's log, each to the stream that the job wrote it to and in their order."""
+        """Writes lines of a job's log in order, each to the stream that the job wrote it to."""
         to, texts = sys.stdout, list[str]()
         for line in lines:
             stream = sys.stdout if line.stream == "stdout" and not self.json else sys.stderr
@@ -72,7 +72,7 @@ class Terminal:
 
 
 def plain() -> None:
-    """Makes both streams take any text: what they can't encode is escaped instead of ending the command."""
+    """Makes both streams escape characters that they can't encode, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -84,20 +84,20 @@ def _write(to: TextIO, text: str) -> None:
         to.write(text)
         to.flush()
     except BrokenPipeError:
-        raise NobodyReadsError from None
+        raise OutputClosedError from None
 
 
 @contextmanager
 def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Any]:
-    """A bar on a terminal, nothing elsewhere.
+    """Shows a progress bar on a terminal, and nothing elsewhere.
 
     Args:
-        title: What is moved.
-        total: Bytes; a little of them is moved without a bar.
-        quiet: No bar at all.
+        title: The kind of transfer.
+        total: In bytes; a small transfer shows no bar.
+        quiet: Whether to show no bar at all.
 
     Yields:
-        A function that is told how many bytes more have been moved.
+        A function to call with the number of bytes moved since the last call.
     """
     if quiet or not sys.stderr.isatty() or total < 1024 * 1024:
         yield lambda moved: None
@@ -112,7 +112,7 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Any]:
 
 
 def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Lines of a table: columns by two spaces, so that people and ``awk`` can both read it."""
+    """Formats a table as lines, with two spaces between columns, so that people and ``awk`` can both read it."""
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

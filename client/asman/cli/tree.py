@@ -1,4 +1,4 @@
-"""The commands as typer has them: each is imported when it is called, and no other."""
+"""The commands as a tree for typer, which imports only the command that is called."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from . import pages
 from .command_table import ABOUT, TREE, Command, Noun
 
 _SETTINGS: Final = {"help_option_names": list(pages.HELP_WORDS), "max_content_width": 100}
+"""Settings of typer for all commands."""
 
 
 class _Loaded(MutableMapping[str, Any]):
-    """Commands by name, made from their modules at first use."""
+    """Commands by name, loaded from their modules at first use."""
 
     def __init__(self, commands: dict[str, Any]) -> None:
         self._commands = commands
@@ -43,15 +44,15 @@ class _Loaded(MutableMapping[str, Any]):
 
 
 class _Group(TyperGroup):
-    """Commands whose page is written from the table."""
+    """A group of commands whose help page is made from the table."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the page."""
+        """Writes the help page."""
         formatter.write(pages.page("" if ctx.parent is None else str(self.name)))
 
 
 def command_tree() -> TyperGroup:
-    """``asman`` with all that belongs to it."""
+    """Makes the tree of all commands."""
     app = typer.Typer(
         name="asman",
         cls=_Group,
@@ -101,8 +102,8 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=pages.DEBUG_SAYS)] = False,
 ) -> None:
-    """The options of ``asman`` itself; `main` has taken ``--debug`` out before."""
+    """Declares the options of ``asman`` itself; `main` removes ``--debug`` before parsing."""
 
 
 def _nothing() -> None:
-    """A noun alone does nothing."""
+    """Does nothing, as a noun alone is not a command."""

@@ -1,4 +1,4 @@
-"""What is known of a queue that is watched: its newest jobs, its workers, and how much gets done. No terminal here."""
+"""The model of a watched queue: its newest jobs, its workers, and its throughput, independent of the terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from asman_shared.states import State
 from ..changes import Change
 
 JOBS: Final = 500
-"""Jobs that are kept; the oldest finished ones go first."""
+"""Maximum number of jobs in the model; the oldest finished ones are dropped first."""
 WORKERS: Final = 1000
+"""Maximum number of workers in the model; further ones are ignored."""
 RATE_SECONDS: Final = 60
-"""How far back the rate looks."""
+"""Time over which the rate is measured, in seconds."""
 
 
 class WatchModel:
-    """See the module.
+    """The newest jobs and the workers of a queue, and the number of jobs that finished each second.
 
     Args:
-        now: Seconds, from any clock that goes on.
-        hub_time: The hub's clock at that moment (epoch milliseconds); what finished before is not counted.
+        now: The present time of a monotonic clock, in seconds.
+        hub_time: The hub's clock at that time, in epoch milliseconds; jobs that finished before are not counted.
     """
 
     def __init__(self, now: float, hub_time: int) -> None:
@@ -72,7 +73,7 @@ class WatchModel:
             self._seconds.popleft()
 
     def busy(self) -> dict[str, tuple[int, float, int]]:
-        """Jobs, cpus and gpus in use by worker, as far as its jobs are among those kept here."""
+        """Counts the jobs, CPUs and GPUs in use by worker, as far as the jobs are in the model."""
         found: dict[str, tuple[int, float, int]] = {}
         for job in self.jobs.values():
             if job.state is State.RUNNING and job.summary is not None:
@@ -81,17 +82,17 @@ class WatchModel:
         return found
 
     def per_second(self, now: float) -> list[int]:
-        """Jobs that finished in each of the last `RATE_SECONDS` seconds, the last one at the end."""
+        """Counts the jobs that finished in each of the last `RATE_SECONDS` seconds, the latest one at the end."""
         counted = dict(self._seconds)
         return [counted.get(int(now) - back, 0) for back in range(RATE_SECONDS - 1, -1, -1)]
 
     def rate(self, now: float) -> float:
-        """Jobs a second, over the last `RATE_SECONDS` seconds or as long as this has been watched."""
+        """Computes jobs per second over the last `RATE_SECONDS` seconds, or since the start if that is shorter."""
         watched = max(1.0, min(float(RATE_SECONDS), now - self._began))
         return sum(self.per_second(now)) / watched
 
     def shown(self, most: int) -> list[JobState]:
-        """The jobs to show: those that run, then those that finished last, then those that wait."""
+        """Lists the jobs to show: running ones, then the latest finished ones, then waiting ones."""
         ranks = {State.RUNNING: 0, State.FINISHED: 1, State.QUEUED: 2}
 
         def place(job: JobState) -> tuple[int, int, int]:

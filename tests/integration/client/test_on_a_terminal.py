@@ -22,7 +22,7 @@ def test_a_watched_queue_shows_jobs_and_workers_as_they_change(up: str) -> None:
         watching.sees("ready")
         asman("job", "add", up, "-c", "sh -c 'exit 7'", "-e", "WATCHED=1", "--wait")
         watching.sees("Failed (7)")
-        watching.sees("1 since you watch")
+        watching.sees("1 since you started watching")
         watching.types("\x03")
         assert watching.ends() == 0
         assert "Traceback" not in watching.shown
@@ -63,7 +63,7 @@ async def test_a_pull_has_a_bar_and_a_script_is_told_how_far_it_is(processes: As
                     assert progress == PhaseProgress(job.id, 1, Phase.PULLING, 10 * mib, 40 * mib, "bytes")
                     assert job.progress == progress
                     break
-            await asyncio.to_thread(running.sees, "its image is being pulled")
+            await asyncio.to_thread(running.sees, "pulling the image")
             await asyncio.to_thread(running.sees, "10 MiB of 40 MiB")
             await worker.say({**attempt, "done": 3, "total": 5, "unit": "layers"})
             await asyncio.to_thread(running.sees, "3 of 5 layers")
@@ -75,7 +75,7 @@ async def test_a_pull_has_a_bar_and_a_script_is_told_how_far_it_is(processes: As
 
 
 def test_ctrl_c_asks_and_does_what_is_answered(up: str) -> None:
-    for answer, end in (("n\n", "the job goes on"), ("\n", "cancelled")):
+    for answer, end in (("n\n", "the job keeps running"), ("\n", "cancelled")):
         with on_terminal("run", up, "-e", f"ASKED={answer}", "--", "sh", "-c", "echo begun; sleep 600") as running:
             running.sees("begun")
             running.types("\x03")

@@ -10,7 +10,7 @@ import pytest
 
 import asman
 import asman.sync
-from asman.bulk import HOP_ITEMS, MOST, from_thread, stream
+from asman.bulk import HOP_ITEMS, MAX_WINDOW, from_thread, stream
 from asman.client import SUBMIT_FIELDS
 from asman_shared import messages as m
 from asman_shared.errors import BadDefinition, BadRequest, Overloaded
@@ -98,7 +98,7 @@ async def test_a_bad_item_ends_the_stream_after_those_before_it_and_says_which(h
             async for job in queue.submit_many(source()):
                 given.append(command(job))
     assert given == ["0", "1", "2", "3", "4"]
-    assert caught.value.__notes__ == ["this was item 5 of those given (the first is 0)"]
+    assert caught.value.__notes__ == ["at item 5 (the first is item 0)"]
 
 
 async def test_a_word_that_no_job_has_is_refused(hub: FakeHub) -> None:
@@ -141,7 +141,7 @@ async def test_jobs_are_given_as_they_finish_or_in_order(hub: FakeHub, ordered: 
     assert [command(job) for job in [found, *rest]] == ["0", "1", "2"] or not ordered
 
 
-@pytest.mark.parametrize("window", [0, MOST + 1])
+@pytest.mark.parametrize("window", [0, MAX_WINDOW + 1])
 async def test_a_window_has_its_bounds(window: int) -> None:
     async def start(item: int) -> int:
         return item

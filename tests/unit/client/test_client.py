@@ -397,7 +397,7 @@ async def test_a_queue_is_asked_and_told_how_long_it_keeps_its_jobs(hub: FakeHub
 
 async def test_an_unknown_phase_is_named_before_anything_is_sent(hub: FakeHub) -> None:
     async with asman.connect(hub.url) as queue:
-        with pytest.raises(BadRequest, match="'baking' is no phase") as caught:
+        with pytest.raises(BadRequest, match="unknown phase 'baking'") as caught:
             await queue.submit(image="alpine", phase_timeouts={"baking": 1})
     assert caught.value.field == "phase_timeouts"
     assert hub.all_of(m.Submit) == []

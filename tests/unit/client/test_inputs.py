@@ -74,7 +74,7 @@ def test_a_folder_keeps_its_subfolders(tmp_path: Path) -> None:
 
 def test_a_folder_that_links_to_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
-    with pytest.raises(BadDefinition, match="links to a folder that it is in"):
+    with pytest.raises(BadDefinition, match="links to a folder that contains it"):
         prepare({"x": tmp_path}, where="inputs")
 
 

@@ -21,7 +21,10 @@ def put(
     json: o.JsonOption = False,
     quiet: o.QuietOption = False,
 ) -> None:
-    """Store a file unless the hub has it, and print its sha256; what no job names is forgotten after a while."""
+    """Store a file unless the hub has it, and print its sha256.
+
+    A blob that no job uses is deleted after a while.
+    """
     queue, name = two_words(words, "a file")
     path = Path(name)
     size = path.stat().st_size
@@ -47,17 +50,17 @@ def get(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write [standard output].", show_default=False)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Write what was saved as JSON (with -o).")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Describe the saved file as JSON (with -o).")] = False,
     quiet: o.QuietOption = False,
 ) -> None:
-    """Fetch a blob, verified, into a file or to standard output."""
+    """Fetch a blob, verify it, and write it to a file or to standard output."""
     from asman_shared.errors import BadRequest
 
     queue, key = two_words(words, "a blob")
     if json and output is None:
-        raise BadRequest("--json goes with -o: without it, standard output is the blob itself")
+        raise BadRequest("--json needs -o: without it, the blob itself goes to standard output")
     if output is None and sys.stdout.isatty():
-        raise BadRequest("a blob may be anything, and standard output is a terminal: give -o FILE, or pipe it")
+        raise BadRequest("a blob may be binary, and standard output is a terminal: give -o FILE, or use a pipe")
     terminal = Terminal(json=json, quiet=quiet)
 
     async def work() -> None:
@@ -77,13 +80,13 @@ def get(
 
 
 def two_words(words: list[str], what: str) -> tuple[str | None, str]:
-    """A queue, if it is named, and what the command is about.
+    """Splits the words of a command into a queue, if it is named, and the item that the command is about.
 
     Raises:
-        BadRequest: There are more words.
+        BadRequest: There are more than two words.
     """
     from asman_shared.errors import BadRequest
 
     if len(words) > 2:
-        raise BadRequest(f"'{words[2]}' is one word too many: a queue and {what} are expected")
+        raise BadRequest(f"unexpected argument '{words[2]}': give a queue and {what}")
     return (None, words[0]) if len(words) == 1 else (words[0], words[1])

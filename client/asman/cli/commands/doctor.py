@@ -1,4 +1,4 @@
-"""``asman doctor``: whether this machine can work for a queue."""
+"""``asman doctor``: checks of this machine's ability to run jobs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _MARKS: Final = {"ok": "ok     ", "warning": "warning", "problem": "problem"}
 def doctor(
     queue: o.QueueArgument = None,
     hub: o.HubOption = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="The data folder of the worker.")] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data folder of the worker.")] = None,
     executor: Annotated[str | None, typer.Option("--executor", help="docker or process [docker].")] = None,
-    docker: Annotated[str | None, typer.Option("--docker", help="The engine's address.")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="The containers' network [internet].")] = None,
-    runtime: Annotated[str | None, typer.Option("--runtime", help="The engine's runtime.")] = None,
-    gpus: Annotated[str | None, typer.Option("--gpus", help="Gpus given to jobs [0].")] = None,
+    docker: Annotated[str | None, typer.Option("--docker", help="Address of the engine.")] = None,
+    network: Annotated[str | None, typer.Option("--network", help="Network of the containers [internet].")] = None,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Runtime of the engine, such as runsc.")] = None,
+    gpus: Annotated[str | None, typer.Option("--gpus", help="GPUs for jobs [0].")] = None,
     json: o.JsonOption = False,
 ) -> None:
-    """Look whether this machine can work: engine, disk, gpus, network, hub, clock; with a remedy for each finding.
+    """Check whether this machine can run jobs (engine, disk, GPUs, network, hub, clock), and say how to fix problems.
 
-    Takes the options of ``asman worker`` that matter here, and the same environment. Exits 125 when something keeps
-    a worker from working.
+    It takes the relevant options of 'asman worker', and the same environment. The exit code is 125 if a problem keeps
+    a worker from running jobs.
     """
     require("worker")
     from asman_worker.config import load_config
@@ -50,12 +50,12 @@ def doctor(
         runtime=runtime,
         gpus=gpus,
     )
-    well = asyncio.run(_examine(settings, Terminal(json=json)))
-    raise typer.Exit(exits.OK if well else exits.NOT_RUN)
+    ok = asyncio.run(_examine(settings, Terminal(json=json)))
+    raise typer.Exit(exits.OK if ok else exits.NOT_RUN)
 
 
 async def _examine(settings: WorkerConfig, terminal: Terminal) -> bool:
-    """Tells each finding as it comes; returns whether a worker can work."""
+    """Prints each finding as it is made; returns whether a worker can run jobs."""
     from asman_worker.doctor import examine
 
     findings: list[Finding] = []
@@ -65,10 +65,10 @@ async def _examine(settings: WorkerConfig, terminal: Terminal) -> bool:
             terminal.result(f"{_MARKS[finding.mark]}  {finding.what}: {finding.says}")
             if finding.remedy:
                 terminal.result(f"         → {finding.remedy}")
-    well = all(finding.mark != "problem" for finding in findings)
+    ok = all(finding.mark != "problem" for finding in findings)
     if terminal.json:
-        terminal.value({"ok": well, "findings": [_shape(finding) for finding in findings]})
-    return well
+        terminal.value({"ok": ok, "findings": [_shape(finding) for finding in findings]})
+    return ok
 
 
 def _shape(finding: Finding) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``asman hub``: a hub as this whole process."""
+"""``asman hub``: a hub in this process."""
 
 from __future__ import annotations
 
@@ -21,60 +21,60 @@ def hub(
         str | None, typer.Option("--database-url", help="postgresql://… or sqlite:///… [in the data folder].")
     ] = None,
     public_url: Annotated[
-        str | None, typer.Option("--public-url", help="How others reach this hub, behind a proxy.")
+        str | None, typer.Option("--public-url", help="URL of this hub for others, if it is behind a proxy.")
     ] = None,
     default_image: Annotated[
-        str | None, typer.Option("--default-image", help="What jobs of people who name no image run in [none].")
+        str | None, typer.Option("--default-image", help="Image for jobs that don't name one [none].")
     ] = None,
     retention: Annotated[str | None, typer.Option("--retention", help="How long finished jobs are kept [7d].")] = None,
     longest_retention: Annotated[
-        str | None, typer.Option("--longest-retention", help="The longest that a queue may keep its jobs [365d].")
+        str | None, typer.Option("--longest-retention", help="Longest time that a queue may keep its jobs [365d].")
     ] = None,
     blobs: Annotated[
         str | None, typer.Option("--blobs", help="s3://bucket/prefix to keep blobs in S3 [in the data folder].")
     ] = None,
     blob_quota: Annotated[
-        str | None, typer.Option("--blob-quota", help="Most that blobs may take in the folder, such as 50GiB [none].")
+        str | None, typer.Option("--blob-quota", help="Maximum size of the blobs in the folder, such as 50GiB [none].")
     ] = None,
     blob_retention: Annotated[
         str | None, typer.Option("--blob-retention", help="How long unused blobs are kept [as long as jobs].")
     ] = None,
     s3_endpoint: Annotated[str | None, typer.Option("--s3-endpoint", help="URL of the S3 service [AWS].")] = None,
     s3_public_endpoint: Annotated[
-        str | None, typer.Option("--s3-public-endpoint", help="URL under which others reach it [the same].")
+        str | None, typer.Option("--s3-public-endpoint", help="URL of the S3 service for others [the same].")
     ] = None,
     s3_region: Annotated[
-        str | None, typer.Option("--s3-region", help="Its region [$AWS_REGION, else us-east-1].")
+        str | None, typer.Option("--s3-region", help="Region of the S3 service [$AWS_REGION, else us-east-1].")
     ] = None,
     s3_path_style: Annotated[
         bool | None,
-        typer.Option("--s3-path-style/--no-s3-path-style", help="Bucket in the path [with an endpoint, yes]."),
+        typer.Option("--s3-path-style/--no-s3-path-style", help="Put the bucket in the path [yes with an endpoint]."),
     ] = None,
     log_limit: Annotated[
-        str | None, typer.Option("--log-limit", help="How much log of each job is kept [16MiB].")
+        str | None, typer.Option("--log-limit", help="Maximum size of the log kept for each job [16MiB].")
     ] = None,
     grace: Annotated[
-        str | None, typer.Option("--grace", help="How long a lost worker may take to come back [30s].")
+        str | None, typer.Option("--grace", help="How long a disconnected worker may take to come back [30s].")
     ] = None,
     allow_private_webhooks: Annotated[
         bool | None,
         typer.Option(
             "--allow-private-webhooks/--no-allow-private-webhooks",
-            help="Let webhooks go to loopback, private and link-local addresses too [no].",
+            help="Allow webhooks to loopback, private and link-local addresses [no].",
         ),
     ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error [info].")] = None,
     log_format: Annotated[str | None, typer.Option("--log-format", help="json or text [json].")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="A TOML file with the same names [$ASMAN_CONFIG].")
+        Path | None, typer.Option("--config", help="A TOML file with the same option names [$ASMAN_CONFIG].")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Write the hub's address as JSON once it listens.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write the hub's address as JSON once it is ready.")] = False,
 ) -> None:
-    """Run a hub, which clients and workers dial.
+    """Run a hub that clients and workers connect to.
 
-    Each option is taken from its flag, else from the environment (ASMAN_PORT, …), else from the file, else it is the
-    default in brackets. Keys for S3 are never flags: set ASMAN_S3_ACCESS_KEY and ASMAN_S3_SECRET_KEY, or what AWS's own
-    tools use. SIGTERM ends it cleanly.
+    Each option is taken from its flag, else from the environment (ASMAN_PORT, …), else from the file, else from the
+    default in brackets. Keys for S3 are never flags: set ASMAN_S3_ACCESS_KEY and ASMAN_S3_SECRET_KEY, or use the
+    settings of AWS's own tools. SIGTERM stops the hub cleanly.
     """
     require("hub")
     from asman_server.config import load_config

@@ -1,4 +1,4 @@
-"""``asman job …``: what can be done with jobs, one command each."""
+"""``asman job …``: commands for one job that exists."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from ..terminal import Terminal, table
 if TYPE_CHECKING:
     from ...job import Job
 
-WaitTimeout = Annotated[str | None, typer.Option("--timeout", help="How long to wait: 90s, 20m.", show_default=False)]
+WaitTimeout = Annotated[
+    str | None, typer.Option("--timeout", help="Maximum time to wait: 90s, 20m.", show_default=False)
+]
 
 
 def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Show where a job is, its definition, and how it ended."""
+    """Show a job's state, its definition, and how it ended."""
     import msgspec
 
     terminal = Terminal(json=json)
@@ -39,7 +41,7 @@ def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -
 
 
 def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
-    """What people want to know of a job, in the order they ask."""
+    """Lists the facts about a job for people, the most important ones first."""
     from asman_shared.units import format_duration
 
     facts = [("job", str(value["id"])), ("url", str(value["url"])), ("state", str(value["state"]))]
@@ -57,7 +59,7 @@ def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
 
 
 def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Say why a job is where it is: what it waits for, what is being done, or how it ended."""
+    """Explain why a job is in its present state: what it is waiting for, what is being done, or how it ended."""
     import msgspec
 
     terminal = Terminal(json=json)
@@ -100,7 +102,7 @@ def result(
     json: o.JsonOption = False,
     quiet: o.QuietOption = False,
 ) -> None:
-    """Show a job's result when it is finished, and exit with its exit code."""
+    """Wait until a job is finished, show its result, and exit with its exit code."""
     from ...deadline import milliseconds
 
     o.check_output(output)
@@ -122,7 +124,7 @@ def outputs(
     hub: o.HubOption = None,
     output: o.OutputOption = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Write this one to standard output.", show_default=False)
+        str | None, typer.Option("--name", help="Write this output to standard output.", show_default=False)
     ] = None,
     json: o.JsonOption = False,
 ) -> None:
@@ -157,7 +159,7 @@ def cancel(
     namespace: Annotated[str, typer.Option("--namespace", help="The slot to release; '*' for all.")] = "_",
     json: o.JsonOption = False,
 ) -> None:
-    """Release a job; it is stopped when nobody else holds it."""
+    """Cancel a job; it keeps running if somebody else submitted it too."""
     terminal = Terminal(json=json)
 
     async def work(job: Job) -> int:
@@ -172,7 +174,7 @@ def cancel(
 
 
 def delete(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Stop a job if it runs, and forget it and its result."""
+    """Stop a job if it is running, and delete it and its result."""
     terminal = Terminal(json=json)
 
     async def work(job: Job) -> int:

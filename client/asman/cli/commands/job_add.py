@@ -1,4 +1,4 @@
-"""``asman job add``: a job goes into a queue."""
+"""``asman job add``: submission of a job to a queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add(
         list[str] | None,
         typer.Argument(
             metavar="[QUEUE] [-]",
-            help="The queue (default: $ASMAN_QUEUE); '-' reads a whole definition from standard input, JSON or YAML.",
+            help="The queue (default: $ASMAN_QUEUE); '-' reads a definition in JSON or YAML from standard input.",
             show_default=False,
         ),
     ] = None,
@@ -30,7 +30,7 @@ def add(
     command: Annotated[
         str | None, typer.Option("--command", "-c", help="The command, split into words as a shell does.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is finished, as 'asman run' does.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is finished, as 'asman run' does.")] = False,
     output: o.OutputOption = None,
     json: o.JsonOption = False,
     quiet: o.QuietOption = False,
@@ -39,8 +39,8 @@ def add(
 ) -> None:
     """Submit a job; with --wait, show its output and exit with its exit code.
 
-    With ``-`` the definition comes from standard input, alone or as ``definition`` beside ``namespace``, ``priority``,
-    ``timeout``, …; options replace parts of it.
+    With '-', the definition comes from standard input, either alone or as 'definition' in an object that may also hold
+    'namespace', 'priority', 'timeout', …. Options replace parts of it.
     """
     o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
@@ -53,7 +53,7 @@ def add(
         from ..given import read_definition
 
         definition, of_input = read_definition()
-        policy = cast(Any, {**policy, **of_input, **options.spoken()})
+        policy = cast(Any, {**policy, **of_input, **options.explicit_policy()})
         if o.only_of_environment(ctx, "image") and (definition.get("image") or definition.get("build")):
             fields["image"] = None
 

@@ -1,4 +1,4 @@
-"""``asman job copy``: a job goes into another queue, with its files."""
+"""``asman job copy``: submission of an existing job to another queue, with its files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 def copy(
     words: JobWords,
-    to: Annotated[str, typer.Option("--to", metavar="QUEUE", help="The queue to copy it to, as URL or @name.")],
+    to: Annotated[str, typer.Option("--to", metavar="QUEUE", help="The queue to copy the job to: its URL or @name.")],
     hub: o.HubOption = None,
     namespace: o.NamespaceOption = "_",
     json: o.JsonOption = False,
     quiet: o.QuietOption = False,
 ) -> None:
-    """Submit a job to another queue, on the same hub or another; its files go along."""
+    """Copy a job with its files to another queue, on the same hub or another, and run it there."""
     terminal = Terminal(json=json, quiet=quiet)
 
     async def work(job: Job) -> int:
@@ -48,7 +48,7 @@ def copy(
 
 
 async def _carry_over(job: Job, target: Queue) -> None:
-    """Brings the blobs that a job names from its hub to another, those that are not there."""
+    """Copies the blobs of a job from its hub to another, except those that are already there."""
     from asman_shared.errors import NotFound
 
     with tempfile.TemporaryDirectory(prefix="asman-") as folder:
@@ -64,7 +64,7 @@ async def _carry_over(job: Job, target: Queue) -> None:
 
 
 def _blobs_of(definition: Definition) -> set[str]:
-    """The sha256 of every blob that a definition names: inputs, settings, and a folder that its image is built of."""
+    """Collects the sha256 of every blob of a definition: inputs, configuration files, and the build context."""
     from asman_shared.definition import UPLOADED
 
     refs = [*(definition.inputs or {}).values(), *(definition.config_files or {}).values()]

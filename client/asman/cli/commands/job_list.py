@@ -1,4 +1,4 @@
-"""``asman job list``: which jobs a queue has. One HTTP request a page, so that it is there at once."""
+"""``asman job list``: a list of a queue's jobs, read by one HTTP request a page, which starts fast."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def list_jobs(
     hub: o.HubOption = None,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", help="Only Queued, Running or Finished, or a reason such as Failed. Repeatable."),
+        typer.Option("--state", help="Only Queued, Running or Finished jobs, or a reason such as Failed. Repeatable."),
     ] = None,
-    image: Annotated[str, typer.Option("--image", help="Only those whose image has this in its name.")] = "",
-    grep: Annotated[str, typer.Option("--grep", help="Only those whose command has this.")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Only those with this tag. Repeatable.")] = None,
-    worker: Annotated[str, typer.Option("--worker", help="Only those of this worker (its id).")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", help="Only those that this slot holds.")] = "",
+    image: Annotated[str, typer.Option("--image", help="Only jobs whose image name contains this text.")] = "",
+    grep: Annotated[str, typer.Option("--grep", help="Only jobs whose command contains this text.")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Only jobs with this tag. Repeatable.")] = None,
+    worker: Annotated[str, typer.Option("--worker", help="Only jobs of this worker (its id).")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="Only jobs in this slot.")] = "",
     since: Annotated[
-        str | None, typer.Option("--since", help="Only those submitted in the last 2h, 30m, …", show_default=False)
+        str | None, typer.Option("--since", help="Only jobs submitted in the last 2h, 30m, …", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of jobs, newest first.")] = 50,
     json: o.JsonOption = False,
 ) -> None:
     """List a queue's jobs, newest first."""
@@ -43,7 +43,7 @@ def list_jobs(
     wanted = Wanted.of(state, image=image, grep=grep, tags=tag, worker=worker, namespace=namespace, since=since)
 
     address = o.find_queue(queue, hub)
-    jobs = list(islice(_fitting(address, wanted, limit), limit))
+    jobs = list(islice(_matching(address, wanted, limit), limit))
     known.remember(address.url)
     if json:
         terminal.value(jobs)
@@ -52,18 +52,18 @@ def list_jobs(
         terminal.result(line)
 
 
-def _fitting(address: Address, wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
+def _matching(address: Address, wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
     for job in _jobs(address, wanted, limit):
         if wanted.too_old(job):
             return
-        if wanted.fits(job):
+        if wanted.matches(job):
             yield job
 
 
 def _jobs(address: Address, wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
-    """The queue's jobs in their JSON form, newest first, a page at a time."""
+    """Yields the queue's jobs in their JSON form, newest first, reading one page at a time."""
     query: dict[str, str | int | Sequence[str]] = {"state": [state.value for state in wanted.states]}
-    query["limit"] = LIST_PAGE if wanted.sifts else min(limit, LIST_PAGE)
+    query["limit"] = LIST_PAGE if wanted.filters_locally else min(limit, LIST_PAGE)
     while True:
         page = ask(address, "jobs", query)
         yield from page["jobs"]

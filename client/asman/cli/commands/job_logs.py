@@ -1,4 +1,4 @@
-"""``asman job logs``: a job's log, or a part of it."""
+"""``asman job logs``: the log of a job, or a part of it."""
 
 from __future__ import annotations
 
@@ -19,39 +19,49 @@ def logs(
     words: JobWords,
     hub: o.HubOption = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Stay until it is finished; goes with --tail, --stream and --phase.")
+        bool,
+        typer.Option("--follow", help="Show new lines until the job is finished; allows --tail, --stream and --phase."),
     ] = False,
-    since: Annotated[int, typer.Option("--since", min=0, help="The number of the first line wanted.")] = 0,
+    since: Annotated[int, typer.Option("--since", min=0, help="Number of the first line to show.")] = 0,
     until: Annotated[
         int | None, typer.Option("--until", min=0, help="Only lines before this number.", show_default=False)
     ] = None,
-    head: Annotated[int | None, typer.Option("--head", min=0, help="Only the first lines.", show_default=False)] = None,
+    head: Annotated[
+        int | None, typer.Option("--head", min=0, help="Only this many of the first lines.", show_default=False)
+    ] = None,
     tail: Annotated[
-        int | None, typer.Option("--tail", min=0, help="Only the last lines; with --head, both.", show_default=False)
+        int | None,
+        typer.Option(
+            "--tail", min=0, help="Only this many of the last lines; with --head, both parts.", show_default=False
+        ),
     ] = None,
     grep: Annotated[
-        str, typer.Option("--grep", help="Only lines that have this: a regular expression (RE2).", show_default=False)
+        str,
+        typer.Option("--grep", help="Only lines that match this regular expression (RE2 syntax).", show_default=False),
     ] = "",
-    ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", help="Upper and lower case are the same for --grep.")
-    ] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", help="Ignore case in --grep.")] = False,
     context: Annotated[
         int | None,
-        typer.Option("--context", "-C", min=0, max=100, help="Lines around what was found.", show_default=False),
+        typer.Option(
+            "--context", "-C", min=0, max=100, help="Number of lines to show around each match.", show_default=False
+        ),
     ] = None,
     stream: Annotated[
-        list[str] | None, typer.Option("--stream", help="Only stdout, stderr or system. Repeatable.")
+        list[str] | None, typer.Option("--stream", help="Only lines of stdout, stderr or system. Repeatable.")
     ] = None,
-    phase: Annotated[list[str] | None, typer.Option("--phase", help="Only building, running, … Repeatable.")] = None,
+    phase: Annotated[
+        list[str] | None, typer.Option("--phase", help="Only lines of this phase: building, running, … Repeatable.")
+    ] = None,
     around: Annotated[
-        str, typer.Option("--around", help="'first-error': only what is around it.", show_default=False)
+        str,
+        typer.Option("--around", help="'first-error': only the lines around the first error.", show_default=False),
     ] = "",
     max_bytes: Annotated[
-        int | None, typer.Option("--max-bytes", min=0, help="Only so much text.", show_default=False)
+        int | None, typer.Option("--max-bytes", min=0, help="Only this many bytes of text.", show_default=False)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:
-    """Show a job's log: what it wrote to standard error comes on standard error."""
+    """Show a job's log, with its standard error on standard error."""
     from ...logs import selection
 
     terminal = Terminal()

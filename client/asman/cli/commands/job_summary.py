@@ -1,4 +1,4 @@
-"""``asman job summary``: what there is to know of a job's log, in one page."""
+"""``asman job summary``: one page about a job and its log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def summary(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Show how a job went or goes: its phase and build step, its last lines, and the first error."""
+    """Show a summary of a job: its phase and build step, its last lines, and the first error."""
     terminal = Terminal(json=json)
 
     async def work(job: Job) -> int:
@@ -22,15 +22,15 @@ def summary(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False
         if json:
             terminal.value(value)
             return 0
-        for text in _told(value):
+        for text in _as_text(value):
             terminal.result(text)
         return 0
 
     with_job(words, hub, work)
 
 
-def _told(value: dict[str, Any]) -> list[str]:
-    """A summary for people."""
+def _as_text(value: dict[str, Any]) -> list[str]:
+    """Formats a summary for people, as lines."""
     state = value["job"]
     verdict, missing = state.get("verdict", {}), value["missing"]
     facts = {
@@ -43,17 +43,17 @@ def _told(value: dict[str, Any]) -> list[str]:
         "build step": value.get("step", ""),
         "lines": f"{value['lines']}" + (f", of which {missing} are no longer kept" if missing else ""),
     }
-    told = [f"{name:>10}  {fact}" for name, fact in facts.items() if fact != ""]
+    text = [f"{name:>10}  {fact}" for name, fact in facts.items() if fact != ""]
     shown = {line["seq"] for line in value["error"]}
     if value["error"]:
-        told += ["", "first error:"]
-        told += [f"{'>' if line['seq'] == value['error_seq'] else ' '} {_plain(line)}" for line in value["error"]]
+        text += ["", "first error:"]
+        text += [f"{'>' if line['seq'] == value['error_seq'] else ' '} {_plain(line)}" for line in value["error"]]
     last = [line for line in value["last"] if line["seq"] not in shown]
     if last:
-        told += ["", "last lines:", *(f"  {_plain(line)}" for line in last)]
-    return told
+        text += ["", "last lines:", *(f"  {_plain(line)}" for line in last)]
+    return text
 
 
 def _plain(line: dict[str, Any]) -> str:
-    """The text of a line as it is seen in the end: of a progress bar, what was written last."""
+    """Returns the final text of a line; a progress bar overwrites its earlier text."""
     return str(line["text"].rstrip("\r").rpartition("\r")[2])

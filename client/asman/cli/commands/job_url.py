@@ -1,4 +1,4 @@
-"""``asman job url``: a whole job as a link."""
+"""``asman job url``: a link that contains a whole job."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def url(
     ],
     hub: o.HubOption = None,
     with_queue: Annotated[
-        bool, typer.Option("--queue/--no-queue", help="Whether the link names the queue; who has it can use the queue.")
+        bool,
+        typer.Option("--queue/--no-queue", help="Name the queue in the link; anyone who has it can use the queue."),
     ] = True,
     json: o.JsonOption = False,
 ) -> None:
-    """Print the address of the page that holds a whole job; 'asman run URL' runs it, and so does the page."""
+    """Print a URL that contains the whole job; 'asman run URL' runs the job, and so does the page at the URL."""
     terminal = Terminal(json=json)
 
-    def tell(definition: Definition, hub_url: str, name: str) -> None:
+    def write(definition: Definition, hub_url: str, name: str) -> None:
         from asman_shared.identity import job_id
         from asman_shared.job_url import write_job_url
 
@@ -46,11 +47,11 @@ def url(
 
         queue, _ = split_input(words)
         address = o.find_queue(queue, hub)
-        tell(read(read_definition()[0]), address.hub, address.queue)
+        write(read(read_definition()[0]), address.hub, address.queue)
         return
 
     async def work(job: Job) -> int:
-        tell(job.definition, job.address.hub, job.address.queue)
+        write(job.definition, job.address.hub, job.address.queue)
         return 0
 
     with_job(words, hub, work)

@@ -1,4 +1,4 @@
-"""``asman queue …``: making a queue and looking at one."""
+"""``asman queue …``: commands that create and inspect queues."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 def new(
     hub: Annotated[
-        str, typer.Option("--hub", envvar="ASMAN_HUB", help="The hub that it is to be on.")
+        str, typer.Option("--hub", envvar="ASMAN_HUB", help="The hub for the queue.")
     ] = "http://localhost:8000",
     called: Annotated[
-        str, typer.Option("--as", metavar="NAME", help="What you call it: write @NAME for its URL.", show_default=False)
+        str,
+        typer.Option("--as", metavar="NAME", help="Your name for it: @NAME stands for its URL.", show_default=False),
     ] = "",
     json: o.JsonOption = False,
 ) -> None:
-    """Make an unguessable name for a queue; the queue itself comes into being when it is first used."""
+    """Create an unguessable name for a queue; the hub creates the queue when it is first used."""
     from ...address import Address, new_queue_name, parse_hub
     from .. import known
 
@@ -37,18 +38,19 @@ def new(
         terminal.value({"queue": address.queue, "url": address.url, "page": address.page, "worker": worker})
         return
     terminal.result(address.url)
-    terminal.note(f"\nwho has this URL can use the queue. Share a machine:\n\n  {worker}\n")
+    terminal.note(f"\nanyone who has this URL can use the queue. Share a machine:\n\n  {worker}\n")
     terminal.note(f"run something:\n\n  asman run {f'@{called}' if called else address.url} -- echo hello\n")
     terminal.note(f"watch it:\n\n  {address.page}")
 
 
 def list_queues(
     forget: Annotated[
-        str | None, typer.Option("--forget", metavar="QUEUE", help="Take one out of the list.", show_default=False)
+        str | None,
+        typer.Option("--forget", metavar="QUEUE", help="Remove this queue from the list.", show_default=False),
     ] = None,
     json: o.JsonOption = False,
 ) -> None:
-    """List the queues that you have used from here, the last one first; their URLs are secrets."""
+    """List the queues that you have used on this machine, the latest first; their URLs are secrets."""
     from datetime import UTC, datetime
 
     from asman_shared.errors import NotFound
@@ -75,7 +77,7 @@ def list_queues(
 
 
 def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Show how many jobs a queue has, and its workers."""
+    """Show a queue's job counts and its workers."""
     import msgspec
 
     terminal = Terminal(json=json)
@@ -97,12 +99,12 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
 def retention(
     queue: o.QueueArgument = None,
     set_to: Annotated[
-        str | None, typer.Option("--set", help="Keep them for so long from now on: 30d, 12h; 'default' for the hub's.")
+        str | None, typer.Option("--set", help="New retention time: 30d, 12h; 'default' for the hub's setting.")
     ] = None,
     hub: o.HubOption = None,
     json: o.JsonOption = False,
 ) -> None:
-    """Show or set how long a queue keeps its finished jobs, their results and logs."""
+    """Show or set how long a queue keeps its finished jobs, with their results and logs."""
     from asman_shared.units import format_duration
 
     terminal = Terminal(json=json)
@@ -115,7 +117,8 @@ def retention(
     if json:
         terminal.value({"retention": found.retention, "own": found.own})
         return
-    terminal.result(f"{format_duration(found.retention)} ({'set for this queue' if found.own else 'as the hub does'})")
+    source = "set for this queue" if found.own else "the hub's setting"
+    terminal.result(f"{format_duration(found.retention)} ({source})")
 
 
 def _counts(counts: dict[str, Any]) -> dict[str, Any]:

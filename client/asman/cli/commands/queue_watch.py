@@ -1,4 +1,4 @@
-"""``asman queue watch``: a queue as it lives, on a terminal; one line a change elsewhere."""
+"""``asman queue watch``: a live view of a queue on a terminal; one line for each change elsewhere."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ if TYPE_CHECKING:
     from ..watch_model import WatchModel
 
 FRAME_SECONDS: Final = 0.25
+"""Time between two pictures of the live view, in seconds."""
 _BARS: Final = " ▁▂▃▄▅▆▇█"
+"""Bars of `sparks`, from empty to full."""
 _STYLES: Final = {"Success": "green", "Running": "cyan", "Queued": "dim", "Cancelled": "yellow", "Replaced": "yellow"}
+"""Styles by reason or state; all others are red."""
 
 
 def watch(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Watch a queue: its jobs, its workers and how much gets done, until Ctrl-C.
+    """Show a queue live: its jobs, its workers and its throughput, until Ctrl-C.
 
-    On a terminal this is a live view; elsewhere, each change is a line (with --json an object).
+    On a terminal this is a live view. Elsewhere, each change is a line of text, or with --json an object.
     """
     terminal = Terminal(json=json)
     live = sys.stdout.isatty() and not json
 
     async def work() -> None:
         async with o.open_queue(queue, hub) as opened:
-            # Lines are read by programs, which want every job; the view shows what fits.
+            # Programs read the lines and want every job; the view shows only the jobs that fit.
             changes = opened.changes(recent=500 if live else None)
             if live:
                 await _view(changes, opened.address.host)
@@ -49,7 +52,7 @@ def watch(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOp
 
 
 def line_of(change: Change, *, json: bool) -> str:
-    """A change as a line."""
+    """Formats a change as a line."""
     import json as json_module
 
     import msgspec
@@ -67,7 +70,7 @@ def line_of(change: Change, *, json: bool) -> str:
 
 
 def state_of(job: JobState) -> str:
-    """Where a job is, in a word."""
+    """Describes a job's state in a word."""
     if job.verdict is not None:
         code = job.verdict.exit_code
         return job.verdict.reason.value + (f" ({code})" if job.verdict.reason.value == "Failed" else "")
@@ -101,7 +104,7 @@ async def _view(changes: Any, host: str) -> None:
 
 
 def picture(model: WatchModel, host: str, now: float, width: int, height: int) -> Group:
-    """The whole view, for a terminal of this many columns and lines."""
+    """Draws the whole view, for a terminal of this many columns and lines."""
     from rich.console import Group
     from rich.text import Text
 
@@ -111,7 +114,7 @@ def picture(model: WatchModel, host: str, now: float, width: int, height: int) -
     head.append(f"   {counts.queued:,} queued · {counts.running:,} running · {counts.finished:,} finished")
     rate = Text(f"{model.rate(now):.1f} jobs/s ", no_wrap=True, overflow="crop")
     rate.append(sparks(model.per_second(now)), style="cyan")
-    rate.append(f"  {model.done:,} since you watch", style="dim")
+    rate.append(f"  {model.done:,} since you started watching", style="dim")
     workers = list(model.workers.values())
     of_workers = max(1, min(len(workers), height // 4))
     lines = max(1, height - of_workers - 7)
@@ -126,7 +129,7 @@ def picture(model: WatchModel, host: str, now: float, width: int, height: int) -
 
 
 def sparks(counts: list[int]) -> str:
-    """Counts as little bars; the largest is a full one."""
+    """Draws counts as small bars; the largest count is a full bar."""
     most = max([1, *counts])
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
 
@@ -138,7 +141,7 @@ def _workers(workers: list[WorkerState], all_of_them: int, busy: dict[str, tuple
     table = _table(f"WORKERS{more}", "STATE", "JOBS", "CPUS", "GPUS", "PLATFORM", "EXECUTOR")
     names = [each.name or each.id for each in workers]
     for each in workers:
-        # News of workers is of their coming and going; what they do is known from their jobs, which name them.
+        # Changes of workers report that they connect or leave. Their load is known from their jobs, which name them.
         known = names.count(each.name or each.id) == 1
         jobs, cpus, gpus = busy.get(each.name or each.id, (0, 0.0, 0))
         table.add_row(
@@ -151,7 +154,7 @@ def _workers(workers: list[WorkerState], all_of_them: int, busy: dict[str, tuple
             Text(each.executor),
         )
     if not workers:
-        table.add_row(Text("none: jobs wait", style="yellow"))
+        table.add_row(Text("none: jobs are waiting", style="yellow"))
     return table
 
 
@@ -166,7 +169,7 @@ def _jobs(jobs: list[JobState], width: int) -> Table:
         style = _STYLES.get(job.verdict.reason.value if job.verdict else job.state.value, "red")
         took = (job.finished or now) - job.started if job.started else 0
         summary = job.summary
-        # Text, not markup: a command may hold brackets, and whatever else its author put there.
+        # Text instead of markup, because a command may contain brackets.
         table.add_row(
             job.id[:12],
             Text(state_of(job), style=style),

@@ -1,4 +1,4 @@
-"""``asman run``: one job, from its command to its exit code."""
+"""``asman run``: a job from its command to its exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OnInterruptOption = Annotated[
     typer.Option(
         "--on-interrupt",
         metavar="ask|cancel|leave",
-        help="What Ctrl-C does to the job. Without a terminal, 'ask' cancels a run that this command began.",
+        help="Effect of Ctrl-C on the job. Without a terminal, 'ask' cancels a run that this command started.",
     ),
 ]
 
@@ -30,7 +30,11 @@ def run(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUEUE|URL] -- COMMAND…", help="Where and what to run.", show_default=False),
+        typer.Argument(
+            metavar="[QUEUE|URL] -- COMMAND…",
+            help="The queue or the URL of a job, and the command.",
+            show_default=False,
+        ),
     ] = None,
     hub: o.HubOption = None,
     output: o.OutputOption = None,
@@ -40,17 +44,20 @@ def run(
     *,
     options: JobOptions,
 ) -> None:
-    """Run a command as a job, show its output as it comes, and exit with its exit code.
+    """Run a command as a job, show its output live, and exit with its exit code.
 
-    Words behind ``--`` are the command, one argument each: ``asman run QUEUE -i alpine -- sh -c 'echo hello'``. Without
-    ``--`` the first word is the queue and the others are the command. ``asman run URL`` runs the job that is in the URL
-    of a page (see ``asman job url``); options and a command replace parts of it.
+    The words after '--' are the command, one argument each:
+
+    asman run QUEUE -i alpine -- sh -c 'echo hello'
+
+    Without '--', the first word is the queue and the others are the command. 'asman run URL' runs the job in the URL of
+    a page (see 'asman job url'); options and a command replace parts of it.
     """
     from asman_shared.errors import BadRequest
 
     queue, command = _words(words or [], ctx.obj)
     if on_interrupt not in ("ask", "cancel", "leave"):
-        raise BadRequest(f"--on-interrupt is 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
+        raise BadRequest(f"--on-interrupt must be 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
     o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
     fields, policy = options.fields(), options.policy()
@@ -59,7 +66,7 @@ def run(
     definition: Definition | None = None
     if queue is not None and "#" in queue:
         definition, queue, of_url = _from_url(queue)
-        policy = cast(Any, {**policy, **of_url, **options.spoken()})
+        policy = cast(Any, {**policy, **of_url, **options.explicit_policy()})
         if o.only_of_environment(ctx, "image") and (definition.image or definition.build):
             fields["image"] = None
 
@@ -81,11 +88,11 @@ def _from_url(url: str) -> tuple[Definition, str | None, Any]:
 
 
 def _words(before: list[str], behind: list[str] | None) -> tuple[str | None, list[str]]:
-    """The queue and the command, from the words before ``--`` and those behind it (None: there is no ``--``)."""
+    """Finds the queue and the command in the words before and after ``--`` (None: there is no ``--``)."""
     if behind is None:
         return (before[0] if before else None), before[1:]
     if len(before) > 1:
         from asman_shared.errors import BadRequest
 
-        raise BadRequest(f"'{before[1]}' stands before the '--': only the queue does")
+        raise BadRequest(f"unexpected argument '{before[1]}' before '--': only the queue belongs there")
     return (before[0] if before else None), behind

@@ -1,4 +1,4 @@
-"""``asman schema``: what ``--json`` writes, for programs that read it."""
+"""``asman schema``: JSON Schemas of ``--json`` output, for programs that read it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..terminal import Terminal
 
 def schema(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]", help="Such as: job list.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[COMMAND]", help="A command such as: job list.", show_default=False)
     ] = None,
 ) -> None:
-    """Print the JSON Schema of what a command writes with --json, or of all commands."""
+    """Print the JSON Schema of a command's --json output, or those of all commands."""
     from asman_shared.errors import NotFound
 
     from ..json_schemas import SHAPES, schema_of

@@ -1,4 +1,4 @@
-"""``asman up``: a hub and a worker in one process, to begin with."""
+"""``asman up``: a hub and a worker in one process."""
 
 from __future__ import annotations
 
@@ -23,57 +23,58 @@ if TYPE_CHECKING:
     from ...address import Address
 
 DEFAULT_IMAGE: Final = "alpine:3"
+"""Image for jobs that don't name one, unless the hub's settings name another."""
 
 
 def up(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option("--port", "-p", help="Port to listen on [8000].")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder for all that is kept [.asman].")] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder for all data [.asman].")] = None,
     queue: Annotated[
-        str | None, typer.Option("--queue", help="The queue's name [an unguessable one, kept in the data folder].")
+        str | None, typer.Option("--queue", help="Name of the queue [an unguessable one, kept in the data folder].")
     ] = None,
     executor: Annotated[
         str,
         typer.Option(
             "--executor",
             metavar="docker|process|auto",
-            help="docker; process: no container, jobs run as your own user; auto: docker if it is there.",
+            help="docker; process: no container, jobs run as your own user; auto: docker if an engine is running.",
         ),
     ] = "docker",
-    cpus: Annotated[float | None, typer.Option("--cpus", help="Cpus given to jobs [all].")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Memory given to jobs: 8GiB [all].")] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", help="Gpus given to jobs [0].")] = None,
+    cpus: Annotated[float | None, typer.Option("--cpus", help="CPUs for jobs [all].")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory for jobs: 8GiB [all].")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs for jobs [0].")] = None,
     default_image: Annotated[
-        str | None, typer.Option("--default-image", help="The image of people who name none [alpine:3].")
+        str | None, typer.Option("--default-image", help="Image for jobs that don't name one [alpine:3].")
     ] = None,
     local_port: Annotated[
         int,
-        typer.Option("--local-port", help="Where pages on this machine look for the queue 'local'; 0: nowhere."),
+        typer.Option("--local-port", help="Port where pages on this machine look for the queue 'local'; 0 for none."),
     ] = 8000,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-origin",
             metavar="ORIGIN",
-            help="Pages of this origin may run jobs here through the queue 'local': https://… or '*' [none].",
+            help="Let pages of this origin run jobs through the queue 'local': https://… or '*' [none].",
         ),
     ] = None,
     drain_timeout: Annotated[
-        str, typer.Option("--drain-timeout", help="How long running jobs may go on when this is ended.")
+        str, typer.Option("--drain-timeout", help="How long running jobs may continue when this command is stopped.")
     ] = "10s",
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
     json: Annotated[bool, typer.Option("--json", help="Write the addresses as JSON.")] = False,
 ) -> None:
-    """Start a hub and a worker here, print the queue's URL, and stay until Ctrl-C or SIGTERM.
+    """Start a hub and a worker here, print the queue's URL, and run until Ctrl-C or SIGTERM.
 
-    What the hub keeps and the queue's name stay in the data folder: the next ``asman up`` goes on with them.
+    The hub's data and the queue's name stay in the data folder, and the next 'asman up' uses them again.
     """
     require("hub", "worker")
     from asman_server.config import load_config
     from asman_shared.errors import BadRequest
 
     if executor not in ("docker", "process", "auto"):
-        raise BadRequest(f"--executor is 'docker', 'process' or 'auto', not '{executor}'")
+        raise BadRequest(f"--executor must be 'docker', 'process' or 'auto', not '{executor}'")
     config = load_config(
         host=host,
         port=port,
@@ -90,10 +91,10 @@ def up(
 
 
 def origins(given: list[str]) -> tuple[str, ...]:
-    """Origins as browsers name them.
+    """Checks origins, which must be written as browsers write them.
 
     Raises:
-        BadRequest: One is none.
+        BadRequest: A value is not an origin.
     """
     from urllib.parse import urlsplit
 
@@ -103,15 +104,15 @@ def origins(given: list[str]) -> tuple[str, ...]:
         parts = urlsplit(one)
         plain = parts.scheme in ("http", "https") and parts.netloc and not parts.path.strip("/") and not parts.query
         if one not in ("*", "null") and not plain:
-            raise BadRequest(f"--allow-origin is written like https://example.org, not '{one}'")
+            raise BadRequest(f"--allow-origin must look like https://example.org, not '{one}'")
     return tuple(given)
 
 
 def kept_queue(data_dir: Path, wanted: str | None) -> str:
-    """The name of the queue: the one wanted, the one of the last time, or a new one; it is kept for the next time.
+    """Returns the name of the queue (the given, the previous or a new one), and keeps it in the data folder.
 
     Raises:
-        BadRequest: It can't be a queue's name.
+        BadRequest: The name is not a valid queue name.
         OSError: The data folder can't be used.
     """
     from ...address import check_queue_name, new_queue_name
@@ -141,13 +142,13 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
     server = HubServer(config.model_copy(update={"default_image": image}))
     await server.start()
     try:
-        return await _House(server, Address(server.address, queue), executor, worker, terminal).live()
+        return await _LocalWorker(server, Address(server.address, queue), executor, worker, terminal).run()
     finally:
         await server.stop()
 
 
 async def _found_executor(terminal: Terminal) -> str:
-    """``docker`` when an engine answers, otherwise ``process``, and that is said."""
+    """Returns ``docker`` if an engine answers; otherwise prints a note and returns ``process``."""
     from asman_shared.errors import Unavailable
     from asman_worker.images.engine import close_engine, open_engine
 
@@ -160,8 +161,8 @@ async def _found_executor(terminal: Terminal) -> str:
     return "docker"
 
 
-class _House:
-    """The worker beside a running hub, until somebody ends it."""
+class _LocalWorker:
+    """The worker beside a running hub."""
 
     def __init__(
         self, server: HubServer, address: Address, executor: str, choices: dict[str, Any], terminal: Terminal
@@ -173,14 +174,15 @@ class _House:
         self._terminal = terminal
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
-        self._told = False
+        self._announced = False
 
-    async def live(self) -> int:
-        """Runs the worker until a signal, or until hub or worker ends; returns the exit code."""
+    async def run(self) -> int:
+        """Runs the worker until a signal, or until the hub or the worker ends; returns the exit code."""
         from asman_worker.main import run_worker
 
         with self._signals():
-            worker = asyncio.create_task(run_worker(self._settings(), stop=self._stop, on_ready=lambda _: self._tell()))
+            running = run_worker(self._settings(), stop=self._stop, on_ready=lambda _: self._announce())
+            worker = asyncio.create_task(running)
             ended = asyncio.create_task(self._server.wait())
             at_once = asyncio.create_task(self._at_once.wait())
             try:
@@ -201,14 +203,14 @@ class _House:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first signal lets running jobs finish, for a while; the second ends them."""
+        """Handles signals: the first gives running jobs some time to finish, the second stops them."""
         loop = asyncio.get_running_loop()
 
         def signalled() -> None:
             if self._stop.is_set():
                 self._at_once.set()
             else:
-                self._terminal.note("ending; once more to end running jobs at once")
+                self._terminal.note("stopping; interrupt again to stop running jobs at once")
             self._stop.set()
 
         numbers = (signal.SIGTERM, signal.SIGINT)
@@ -220,11 +222,11 @@ class _House:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _tell(self) -> None:
-        """Says, the first time that the worker is connected, where everything is and what to try."""
-        if self._told:
+    def _announce(self) -> None:
+        """Prints the addresses and some commands to try, the first time that the worker is connected."""
+        if self._announced:
             return
-        self._told = True
+        self._announced = True
         address, terminal = self._address, self._terminal
         local = f"{self._server.local_address}/q/local" if self._server.local_address else ""
         if terminal.json:
@@ -245,8 +247,8 @@ class _House:
             terminal.result(f"local  {local}")
         elif local:
             terminal.note(
-                f"port {self._server.config.local_port} is taken: pages set to the queue 'local' won't find this"
+                f"port {self._server.config.local_port} is in use: pages that use the queue 'local' won't find this hub"
             )
         terminal.note(f"\nrun something:\n\n  asman run {address.url} -- echo hello\n")
-        terminal.note(f"share another machine that reaches this one:\n\n  asman worker {address.url}\n")
-        terminal.note("Ctrl-C ends it.")
+        terminal.note(f"share another machine that can reach this one:\n\n  asman worker {address.url}\n")
+        terminal.note("Ctrl-C stops it.")

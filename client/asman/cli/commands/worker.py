@@ -1,4 +1,4 @@
-"""``asman worker``: a worker as this whole process."""
+"""``asman worker``: a worker in this process."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from asman_worker.config import WorkerConfig
 
 WORKER_QUEUE_VARIABLE: Final = "ASMAN_WORKER_QUEUE"
+"""Environment variable with the queues of the worker; it takes precedence over ``ASMAN_QUEUE``."""
 
-_RESOURCES: Final = "What is given to jobs"
-_SANDBOX: Final = "What jobs may do"
-_IMAGES: Final = "Images"
-_LIFE: Final = "How long it works"
+# Panels of the help page.
+_RESOURCES: Final = "Resources for jobs"
+_SANDBOX: Final = "Isolation of jobs"
+_IMAGES: Final = "Images and sources"
+_LIFE: Final = "Lifetime of the worker"
 _DISK: Final = "Disk"
 
 
@@ -42,103 +44,109 @@ def worker(
         ),
     ] = None,
     hub: o.HubOption = None,
-    name: Annotated[str | None, typer.Option("--name", help="What people see in lists [the host's name].")] = None,
-    cpus: Annotated[float | None, _option("--cpus", help="Cpus [all].", panel=_RESOURCES)] = None,
-    memory: Annotated[str | None, _option("--memory", help="Memory: 8GiB [all].", panel=_RESOURCES)] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The worker's name in lists [the host's name].")] = None,
+    cpus: Annotated[float | None, _option("--cpus", help="CPUs for jobs [all].", panel=_RESOURCES)] = None,
+    memory: Annotated[str | None, _option("--memory", help="Memory for jobs: 8GiB [all].", panel=_RESOURCES)] = None,
     gpus: Annotated[
-        str | None, _option("--gpus", help="Gpus: a count, 'all', numbers (#0,#1) or ids [0].", panel=_RESOURCES)
+        str | None,
+        _option("--gpus", help="GPUs for jobs: a count, 'all', numbers (#0,#1) or ids [0].", panel=_RESOURCES),
     ] = None,
     tag: Annotated[
-        list[str] | None, _option("--tag", help="What jobs can ask for. Repeatable.", panel=_RESOURCES)
+        list[str] | None, _option("--tag", help="A tag that jobs can require. Repeatable.", panel=_RESOURCES)
     ] = None,
     disk: Annotated[
-        str | None, _option("--disk", help="The most that one job may write [100GiB].", panel=_RESOURCES)
+        str | None, _option("--disk", help="Maximum that one job may write to disk [100GiB].", panel=_RESOURCES)
     ] = None,
     disk_reserve: Annotated[
         str | None,
-        _option("--disk-reserve", help="Disk that stays free: with less, no new jobs [1GiB].", panel=_RESOURCES),
+        _option(
+            "--disk-reserve", help="Disk space to keep free; with less, no new jobs start [1GiB].", panel=_RESOURCES
+        ),
     ] = None,
     max_duration: Annotated[
         str | None,
-        _option("--max-job-duration", "--max-duration", help="The longest that a job may run [any].", panel=_RESOURCES),
+        _option("--max-job-duration", "--max-duration", help="Maximum run time of a job [none].", panel=_RESOURCES),
     ] = None,
     executor: Annotated[
         str | None,
         _option("--executor", help="docker, or process: no container, your own user [docker].", panel=_SANDBOX),
     ] = None,
     docker: Annotated[
-        str | None, _option("--docker", help="The engine: unix:///var/run/docker.sock, …", panel=_SANDBOX)
+        str | None, _option("--docker", help="Address of the engine: unix:///var/run/docker.sock, …", panel=_SANDBOX)
     ] = None,
     network: Annotated[
         str | None,
-        _option("--network", help="internet, none, or one of the engine's by name [internet].", panel=_SANDBOX),
+        _option("--network", help="internet, none, or the name of an engine's network [internet].", panel=_SANDBOX),
     ] = None,
     runtime: Annotated[
-        str | None, _option("--runtime", help="The engine's runtime, such as runsc.", panel=_SANDBOX)
+        str | None, _option("--runtime", help="Runtime of the engine, such as runsc.", panel=_SANDBOX)
     ] = None,
-    pids: Annotated[int | None, _option("--pids", help="Most processes in a container [4096].", panel=_SANDBOX)] = None,
+    pids: Annotated[
+        int | None, _option("--pids", help="Maximum number of processes in a container [4096].", panel=_SANDBOX)
+    ] = None,
     ignore_images: Annotated[
         bool | None,
-        _option("--ignore-images", help="With --executor process: run jobs that name an image.", panel=_SANDBOX),
+        _option("--ignore-images", help="With --executor process: run jobs that name an image, too.", panel=_SANDBOX),
     ] = None,
     pull: Annotated[
-        str | None, _option("--pull", help="Ask registries: missing, always or never [missing].", panel=_IMAGES)
+        str | None, _option("--pull", help="When to pull images: missing, always or never [missing].", panel=_IMAGES)
     ] = None,
     allow_image: Annotated[
-        list[str] | None, _option("--allow-image", help="Only images like this. Repeatable.", panel=_IMAGES)
+        list[str] | None, _option("--allow-image", help="Allow only images like this. Repeatable.", panel=_IMAGES)
     ] = None,
     deny_image: Annotated[
-        list[str] | None, _option("--deny-image", help="No images like this. Repeatable.", panel=_IMAGES)
+        list[str] | None, _option("--deny-image", help="Refuse images like this. Repeatable.", panel=_IMAGES)
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         _option("--allow-host", help="A private host that inputs and builds may come from. Repeatable.", panel=_IMAGES),
     ] = None,
     registry_auth: Annotated[
-        Path | None, _option("--registry-auth", help="Sign-ins at registries, of `docker login`.", panel=_IMAGES)
+        Path | None, _option("--registry-auth", help="File with the logins of 'docker login'.", panel=_IMAGES)
     ] = None,
     git_credentials: Annotated[
-        Path | None, _option("--git-credentials", help="Sign-ins at git servers.", panel=_IMAGES)
+        Path | None, _option("--git-credentials", help="File with logins for git servers.", panel=_IMAGES)
     ] = None,
     secrets: Annotated[
-        Path | None, _option("--secrets", help="A folder of what builds may use by name.", panel=_IMAGES)
+        Path | None, _option("--secrets", help="Folder with secrets that builds may use by name.", panel=_IMAGES)
     ] = None,
     drain_timeout: Annotated[
-        str | None, _option("--drain-timeout", help="How long jobs may go on after SIGTERM [any].", panel=_LIFE)
+        str | None,
+        _option("--drain-timeout", help="How long running jobs may continue after SIGTERM [no limit].", panel=_LIFE),
     ] = None,
     exit_when_idle: Annotated[
-        str | None, _option("--exit-when-idle", help="End when no job came for so long: 5m.", panel=_LIFE)
+        str | None, _option("--exit-when-idle", help="Exit after this time without a job: 5m.", panel=_LIFE)
     ] = None,
-    max_jobs: Annotated[int | None, _option("--max-jobs", help="End after so many jobs.", panel=_LIFE)] = None,
-    once: Annotated[bool, _option("--once", help="End after one job.", panel=_LIFE)] = False,
+    max_jobs: Annotated[int | None, _option("--max-jobs", help="Exit after this many jobs.", panel=_LIFE)] = None,
+    once: Annotated[bool, _option("--once", help="Exit after one job.", panel=_LIFE)] = False,
     status: Annotated[
-        str | None, _option("--status", help="A port for /healthz and /metrics [none].", panel=_LIFE)
+        str | None, _option("--status", help="Port for /healthz and /metrics [none].", panel=_LIFE)
     ] = None,
     data_dir: Annotated[
         Path | None,
-        _option("--data-directory", "--data-dir", help="Where results wait and jobs have their files.", panel=_DISK),
+        _option("--data-directory", "--data-dir", help="Folder for unsent results and files of jobs.", panel=_DISK),
     ] = None,
     input_cache: Annotated[
-        str | None, _option("--input-cache", help="Inputs kept for later jobs [10GiB].", panel=_DISK)
+        str | None, _option("--input-cache", help="Size of the cache of inputs [10GiB].", panel=_DISK)
     ] = None,
     image_cache: Annotated[
-        str | None, _option("--image-cache", help="Its own images kept for later jobs [50GiB].", panel=_DISK)
+        str | None, _option("--image-cache", help="Size of the cache of the worker's own images [50GiB].", panel=_DISK)
     ] = None,
     job_cache: Annotated[
-        str | None, _option("--job-cache", help="/job-cache of one queue [20GiB].", panel=_DISK)
+        str | None, _option("--job-cache", help="Size of /job-cache for one queue [20GiB].", panel=_DISK)
     ] = None,
     cache_age: Annotated[
-        str | None, _option("--cache-age", help="How long what nobody uses is kept [7d].", panel=_DISK)
+        str | None, _option("--cache-age", help="How long unused cached data is kept [7d].", panel=_DISK)
     ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
     json: Annotated[
-        bool, typer.Option("--json", help="Write a line of JSON each time that a queue has taken it.")
+        bool, typer.Option("--json", help="Write a line of JSON each time that a queue accepts the worker.")
     ] = False,
 ) -> None:
-    """Share this machine with a queue, or several: run their jobs, here.
+    """Share this machine with one or more queues: run their jobs here.
 
-    Each option is taken from its flag, else from the environment (ASMAN_WORKER_CPUS, …), else it is the default in
-    brackets. SIGTERM lets running jobs finish and takes no new ones; a second one ends it.
+    Each option is taken from its flag, else from the environment (ASMAN_WORKER_CPUS, …), else from the default in
+    brackets. After SIGTERM, the worker finishes its running jobs and takes no new ones; a second SIGTERM stops it.
     """
     require("worker")
     from asman_shared.errors import BadRequest
@@ -146,9 +154,9 @@ def worker(
     from asman_worker.main import run_worker
 
     if log_level not in ("debug", "info", "warning", "error"):
-        raise BadRequest(f"--log-level is 'debug', 'info', 'warning' or 'error', not '{log_level}'")
+        raise BadRequest(f"--log-level must be 'debug', 'info', 'warning' or 'error', not '{log_level}'")
     if once and max_jobs not in (None, 1):
-        raise BadRequest("--once is --max-jobs 1: give one of them")
+        raise BadRequest("--once means --max-jobs 1: give only one of them")
     named = " ".join(queue or ()) or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE)
     if not named:
         raise BadRequest(f"no queue was named: give its URL, or set {o.QUEUE_VARIABLE}")
@@ -187,14 +195,14 @@ def worker(
         cache_age=cache_age,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
-    raise typer.Exit(asyncio.run(run_worker(settings, on_ready=_teller(settings) if json else None)))
+    raise typer.Exit(asyncio.run(run_worker(settings, on_ready=_json_writer(settings) if json else None)))
 
 
-def _teller(settings: WorkerConfig) -> Callable[[Registered], None]:
-    """Writes who the worker is for a queue, and how many jobs go on after a break."""
+def _json_writer(settings: WorkerConfig) -> Callable[[Registered], None]:
+    """Makes a function that writes a registration of the worker as a line of JSON."""
     terminal = Terminal(json=True)
 
-    def tell(answer: Registered) -> None:
+    def write(answer: Registered) -> None:
         terminal.line(
             {
                 "worker": answer.worker,
@@ -205,4 +213,4 @@ def _teller(settings: WorkerConfig) -> Callable[[Registered], None]:
             }
         )
 
-    return tell
+    return write

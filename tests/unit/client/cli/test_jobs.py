@@ -76,13 +76,13 @@ async def test_options_go_before_standard_input_and_the_environment_behind_it(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "begins like JSON"),
+        ("{", "not valid JSON"),
         ("a: [", "neither JSON nor YAML"),
-        ("[1]", "no object"),
+        ("[1]", "must be an object"),
         ('{"imge": "x"}', "imge"),
         ('{"definition": {}, "prio": 1}', "'prio'"),
         ('{"definition": 3}', "not an object"),
-        (" " * (MOST_BYTES + 1), "at most 4 MiB"),
+        (" " * (MOST_BYTES + 1), "larger than 4 MiB"),
     ],
     ids=range(7),
 )
@@ -143,7 +143,7 @@ async def test_a_folder_is_packed_sent_and_built(hub: FakeHub, run: Run, tmp_pat
     ("words", "says"),
     [
         (["--phase-timeout", "pulling"], "pulling=10m"),
-        (["--phase-timeout", "napping=10m"], "no phase"),
+        (["--phase-timeout", "napping=10m"], "unknown phase"),
         (["--build-arg", "A=1"], "--git, --build or --dockerfile"),
         (["--build", ".", "--git", "https://g/x.git"], "one place"),
         (["--build", "/no/such/folder"], "/no/such/folder"),

@@ -180,7 +180,7 @@ async def test_run_says_why_nobody_can_run_it(hub: FakeHub, run: Run) -> None:
     hub.on[m.Follow] = follow
     hub.on[m.Submit] = submit
     ended = await run("run", hub.url, "--", "x")
-    assert "it waits: needs 2 gpus; 3 workers are connected and none has one\n" in ended.err
+    assert "waiting: needs 2 gpus; 3 workers are connected and none has one\n" in ended.err
 
 
 async def test_job_add_with_files_waits_and_saves(hub: FakeHub, run: Run, tmp_path: Path) -> None:
@@ -248,14 +248,14 @@ async def test_a_wait_that_is_too_long_exits_124(hub: FakeHub, run: Run) -> None
         (["run", "URL", "--timeout", "20", "--", "x"], 125, "error: '20' is not a duration"),
         (["run", "URL", "-f", "/no/such/file", "--", "x"], 125, "error: '/no/such/file' can't be read: No such file"),
         (["run", "URL", "-e", "UNSET_HERE", "--", "x"], 125, "error: the environment variable UNSET_HERE is not set"),
-        (["run", "URL", "extra", "--", "x"], 125, "error: 'extra' stands before the '--'"),
-        (["run", "URL", "--reuse", "perhaps", "--", "x"], 125, "error: --reuse is"),
+        (["run", "URL", "extra", "--", "x"], 125, "error: unexpected argument 'extra' before '--'"),
+        (["run", "URL", "--reuse", "perhaps", "--", "x"], 125, "error: --reuse must be"),
         (["job", "show", "URL", "xyz"], 125, "error: 'xyz' is not a job"),
         (["job", "show", "URL", "abcdef"], 125, "error: no job on this queue begins with 'abcdef'"),
         (["job", "list", "URL", "--state", "gone"], 125, "error: 'gone' is neither a state nor a reason"),
         (["run", "--nonsense"], 2, "Usage: asman run"),
         (["nonsense"], 2, "Usage: asman"),
-        (["up", "--executor", "magic"], 125, "error: --executor is"),
+        (["up", "--executor", "magic"], 125, "error: --executor must be"),
         (["worker"], 125, "error: no queue was named"),
     ],
 )
@@ -337,7 +337,7 @@ async def test_ctrl_c_leaves_the_run_of_somebody_else_alone(hub: FakeHub) -> Non
     command.send_signal(signal.SIGINT)
     _, err = await command.communicate()
     assert command.returncode == 130
-    assert "the job goes on" in err.decode()
+    assert "the job keeps running" in err.decode()
     assert hub.all_of(m.Cancel) == []
 
 
@@ -461,7 +461,7 @@ async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:
         visitor.say(m.Configured(message.ref, kept, own=bool(message.retention)))
 
     hub.on[m.Configure] = configure
-    assert (await run("queue", "retention", hub.url)).out == "7d (as the hub does)\n"
+    assert (await run("queue", "retention", hub.url)).out == "7d (the hub's setting)\n"
     assert (await run("queue", "retention", hub.url, "--set", "30d")).out == "30d (set for this queue)\n"
     shown = await run("queue", "retention", hub.url, "--set", "default", "--json")
     assert json.loads(shown.out) == {"retention": 7 * 86_400_000, "own": False}

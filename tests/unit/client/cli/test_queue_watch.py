@@ -97,7 +97,7 @@ def test_the_view_fits_its_terminal_and_shows_what_runs_first() -> None:
 
 def test_without_workers_it_says_that_jobs_wait_and_markup_is_only_text() -> None:
     model = WatchModel(0, BEGAN)
-    assert "none: jobs wait" in text(model)
+    assert "none: jobs are waiting" in text(model)
     state = job(1)
     state.summary = Summary(image="alpine", command="echo [red]x[/red] [/nothing]")
     model.apply(state, 0)

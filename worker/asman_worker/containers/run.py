@@ -1,4 +1,4 @@
-"""One container from its start to its end: its log, its limits, and the engine's own comings and goings."""
+"""Follows one container from start to end: its log, its limits, and restarts of the engine."""
 
 from __future__ import annotations
 

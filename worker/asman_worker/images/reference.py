@@ -1,4 +1,4 @@
-"""What an image's name means: registry, repository, tag and digest, as engines read it."""
+"""Parses image names into registry, repository, tag and digest, by the rules of engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator can choose about a worker: by flag, then environment, then file, then default."""
+"""The settings of a worker: from flags, then environment, then file, then defaults."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ worker=
 stopping=
 stop() {
   stopping=yes
-  # Draining may take as long as the jobs do; the engine goes after the worker.
+  # Draining may take as long as the jobs do, so the engine is stopped after the worker.
   if [ -n "$worker" ]; then kill -TERM "$worker" 2>/dev/null || true; else kill -TERM "$engine" 2>/dev/null || true; fi
 }
 trap stop TERM INT

@@ -1,8 +1,8 @@
-"""The worker: dials a hub's queue, is pushed jobs, runs them in containers, and brings back lines and files.
+"""The worker: connects to a hub's queue, receives jobs, runs them in containers, and sends back lines and files.
 
-Read in this order: `main` (one process from start to exit), `hub_link.connection` (the socket), `attempts.agent` (which
-attempts are held), `attempts.attempt` (the life of one), `execution.interface` (what runs it). What the worker promises
-about a result is kept in `attempts.result_spool`; what it promises about a job's files in `attempts.staging` and
+Read in this order: `main` (one process from start to exit), `hub_link.connection` (the socket), `attempts.agent` (the
+attempts of one queue), `attempts.attempt` (one attempt), `execution.interface` (the executor that runs it). The
+promises about a result are kept in `attempts.result_spool`, those about a job's files in `attempts.staging` and
 `attempts.outputs`.
 """
 

@@ -1,4 +1,4 @@
-"""What an operator can choose about a worker: by flag, then environment, then file, then default."""
+"""The settings of a worker: from flags, then environment, then file, then defaults."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _QUEUES = 100
 
 
 class WorkerConfig(BaseSettings):
-    """The choices of one worker process; environment names are ``ASMAN_WORKER_`` and the field's.
+    """The settings of one worker process; environment names are ``ASMAN_WORKER_`` and the field's.
 
     Durations are milliseconds and sizes bytes; as text (flag, environment, file) they are written with a unit, such
     as ``20m`` or ``8GiB``.
@@ -73,13 +73,13 @@ class WorkerConfig(BaseSettings):
     Attributes:
         queue: Queues, by URL or by name on ``hub``; several are separated by spaces or commas.
         hub: The hub's address, for bare queue names (also ``ASMAN_HUB``).
-        name: What people see in lists; it identifies nothing.
-        cpus: How many cpus are given to jobs.
-        memory: How much memory is given to jobs.
-        gpus: Which gpus are given to jobs: a count, ``all``, numbers (``#0,#1``) or ids.
-        tags: What jobs can ask for by name.
-        max_duration: The longest that a job may run; 0 for any.
-        data_dir: Where results wait, and where jobs have their files.
+        name: Name shown in lists; it need not be unique.
+        cpus: Number of cpus for jobs.
+        memory: Memory for jobs.
+        gpus: Gpus for jobs: a count, ``all``, numbers (``#0,#1``) or ids.
+        tags: Names that jobs can require.
+        max_duration: Longest run of a job; 0 for no limit.
+        data_dir: Folder of waiting results and of job files.
         executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
         docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
         network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else),
@@ -93,14 +93,14 @@ class WorkerConfig(BaseSettings):
         deny_image: Patterns of images that may not.
         allow_host: Patterns of private hosts that jobs may name as where their inputs and builds come from.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
-        stop_grace: From the polite request to stop (SIGTERM) to the end (SIGKILL).
-        drain_timeout: How long running jobs may go on after SIGTERM; 0 for as long as they want.
-        exit_when_idle: Drain when there was no job for so long; 0 for never.
-        max_jobs: Drain after so many jobs; 0 for never.
-        staging_limit: How long inputs may take to arrive.
-        pull_limit: How long an image may take to arrive.
-        build_limit: How long an image may take to be built.
-        upload_limit: How long outputs may take to leave.
+        stop_grace: Time between SIGTERM and SIGKILL.
+        drain_timeout: Time that running jobs have after SIGTERM; 0 for no limit.
+        exit_when_idle: Time without a job after which the worker drains; 0 for never.
+        max_jobs: Number of jobs after which the worker drains; 0 for never.
+        staging_limit: Longest download of the inputs.
+        pull_limit: Longest pull of an image.
+        build_limit: Longest build of an image.
+        upload_limit: Longest upload of the outputs.
         max_input: Largest single input file.
         max_outputs: Most bytes of all outputs of one job.
         max_context: Most bytes of the files of one build.
@@ -112,7 +112,7 @@ class WorkerConfig(BaseSettings):
         input_cache: Bytes of inputs that are kept for later jobs; 0 for none.
         image_cache: Bytes of images, pulled and built by this worker, that are kept for later jobs; 0 for any.
         job_cache: Bytes of ``/job-cache`` of one queue; 0 for any.
-        cache_age: How long what nobody used is kept; 0 for ever.
+        cache_age: Time after which an unused entry of a cache is removed; 0 for never.
         status: Where ``/healthz`` and ``/metrics`` are: a port of this machine, or ``address:port``; empty for nowhere.
     """
 

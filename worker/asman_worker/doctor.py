@@ -1,4 +1,4 @@
-"""Looks whether this machine can work: each finding with what to do about it."""
+"""Checks whether this machine can run jobs; each finding says how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goes round now and then: keeps the worker's disk within bounds, its walls up, and removes what the dead left."""
+"""Keeps the worker's disk within bounds and its network rules in place, and removes leftovers of dead workers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Janitor:
                 await asyncio.sleep(_ROUND_SECONDS)
 
     async def _watch(self, engine: SharedEngine) -> None:
-        """Looks after the walls of containers that run already."""
+        """Checks the network rules of running containers at intervals."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
@@ -72,7 +72,7 @@ class Janitor:
                 log.warning("%s", error)
 
     async def round(self) -> None:
-        """Goes round once; what fails is left for the next time."""
+        """Cleans up once; a failure is left for the next round."""
         try:
             await asyncio.to_thread(self._inputs.trim)
             for folder in self._shared:

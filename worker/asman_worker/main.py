@@ -113,7 +113,7 @@ async def run_worker(
 
 @contextlib.asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Does something for as long as the block lasts; what it raises is logged."""
+    """Runs a coroutine for as long as the block lasts; its error is logged."""
     task = asyncio.create_task(work)
     try:
         yield
@@ -125,7 +125,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 class Asked:
-    """What the process is asked to do: drain, then stop."""
+    """The requests to the process: drain, then stop."""
 
     def __init__(self, drain: asyncio.Event) -> None:
         self.drain = drain

@@ -1,4 +1,4 @@
-"""One queue as a worker serves it: its connection, what it holds, and its end."""
+"""Serves one queue: its connection, its attempts, and its shutdown."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ class QueueWorker:
             await self._blobs.close()
 
     async def _look_at_disk(self) -> None:
-        """Connects anew whenever there is room on the disk again: saying who one is, is saying what one takes."""
+        """Reconnects once enough disk is free again: the new registration tells the hub that jobs are accepted."""
         while True:
             await self.agent.short_of_disk()
-            log.info("%s: there is room on the disk again", self.label)
+            log.info("%s: enough disk is free again", self.label)
             await self._connection.renew()
 
     async def _drain(self, stop: asyncio.Event, connecting: asyncio.Task[None]) -> int:

@@ -1,4 +1,4 @@
-"""What a worker says about itself on a port of its own machine: ``/healthz`` and ``/metrics`` (Prometheus).
+"""Serves ``/healthz`` and ``/metrics`` (Prometheus) of a worker on a port of its own machine.
 
 Queues are named by a short hash there, as their names are secrets.
 """
@@ -22,7 +22,7 @@ _LOCAL: Final = "127.0.0.1"
 
 
 class Status:
-    """What is told.
+    """The health and the figures of a worker process.
 
     Args:
         sides: The queues.

@@ -1,4 +1,4 @@
-"""What this worker holds, and how it follows the hub: assign, abort, acknowledge, and again after a reconnect."""
+"""Holds the attempts of one queue and follows the hub: assign, abort, acknowledge, and reconcile after a reconnect."""
 
 from __future__ import annotations
 
@@ -38,24 +38,28 @@ from .service_limits import ServiceLimits
 log = logging.getLogger("asman.worker.agent")
 
 _MESSAGE_LENGTH: Final = 4000
-#: One answer of the hub holds a job's result and its definition.
+"""Longest message of an outcome, in characters."""
 _RESULT_BYTES: Final = limits.FRAME_BYTES - limits.DEFINITION_BYTES - MIB // 4
+"""Largest result, in bytes: one answer of the hub holds a job's result and its definition."""
 _INTERRUPTIONS: Final = 3
+"""Number of interruptions on this worker after which an attempt ends with an error."""
 _INTERRUPTIONS_KNOWN: Final = 10_000
+"""Number of jobs whose interruptions are counted."""
 
 
 class Agent:
     """Holds the attempts of one worker; the connection's `Peer`.
 
-    The hub is the only judge of what to keep. Nothing that a message holds can stop the agent: an assignment that
+    The hub alone decides which attempts are kept. No content of a message can stop the agent: an assignment that
     can't be run ends as an error of its job.
 
     Args:
-        context: What attempts use.
-        spool: What survives this process.
-        introduction: What to say about this worker; the agent adds what it holds.
+        context: Services that the attempts share.
+        spool: Stores attempts and results across restarts.
+        introduction: Registration message of this worker; the agent adds the attempts that it holds.
         on_ready: Called with the hub's answer to each registration.
-        service_limits: Counts the jobs, over all queues of this process.
+        service_limits: Counts the jobs over all queues of this process.
+        disk_reserve: Decides if enough disk is free for new attempts.
     """
 
     def __init__(
@@ -85,16 +89,16 @@ class Agent:
 
     @property
     def connected(self) -> bool:
-        """Whether the hub has answered the registration of the present connection."""
+        """True once the hub has answered the registration on the current connection."""
         return self._connected
 
     @property
     def held(self) -> dict[Key, Attempt]:
-        """Every attempt that is not forgotten."""
+        """All attempts that are not yet forgotten, by key."""
         return self._held
 
     async def run_all(self) -> None:
-        """Lives the attempts until cancelled; then stops all that run, and cleans up."""
+        """Runs the attempts until cancelled; then stops those that run, and cleans up."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for attempt in list(self._held.values()):
@@ -103,14 +107,14 @@ class Agent:
             await asyncio.Event().wait()
 
     async def recover(self) -> None:
-        """Takes up what an earlier process of this worker left; comes before anything else."""
+        """Takes over the attempts of an earlier process of this worker; must be called first."""
         kept = self._spool.kept
         executor = self._context.executor
         unfinished = {key for key, entry in kept.items() if entry.outcome is None and entry.assign is not None}
         survived = await executor.sweep(unfinished)
         for key, entry in kept.items():
             if entry.outcome is None and key not in survived:
-                # Not held any more: the hub gives it to whoever is free.
+                # No longer held: the hub assigns the job to another worker.
                 log.info("attempt %s/%d did not survive the restart", key[0][:12], key[1])
                 self._spool.forget(key)
                 continue
@@ -129,7 +133,7 @@ class Agent:
     # -------------------------------------------------------------------------------------------- the connection
 
     def introduce(self) -> Register:
-        """Who this is and everything it holds."""
+        """Returns the registration, with all attempts that this worker holds."""
         made = self._introduction
         self._look_at_disk()
         made.draining = self.draining or self._short.is_set()
@@ -140,11 +144,11 @@ class Agent:
         return made
 
     def registered(self, answer: Registered) -> None:
-        """Follows the hub's word on each attempt, and says again where those are that go on."""
+        """Keeps or aborts each attempt as the hub answers, and reports the state of the kept ones again."""
         self._connected = True
         self._log_limit = answer.log_limit
         for item in answer.abort:
-            self._abort((item.job, item.attempt), "the hub does not know it as this worker's")
+            self._abort((item.job, item.attempt), "the hub has not assigned it to this worker")
         keep = {(item.job, item.attempt): item.log_next for item in answer.keep}
         for key, attempt in list(self._held.items()):
             if key in keep:
@@ -154,20 +158,20 @@ class Agent:
                 elif attempt.durable:
                     self._context.send_buffer.put(Finished(*key, attempt.outcome))
             elif not attempt.aborted:
-                self._abort(key, "the hub did not say to keep it")
+                self._abort(key, "the hub did not ask to keep it")
         self._changed.set()
         if self._on_ready is not None:
             self._on_ready(answer)
 
     def disconnected(self) -> None:
-        """Attempts go on; what they say meanwhile is said at the next registration."""
+        """Pauses the logs; attempts continue and report again after the next registration."""
         self._connected = False
         for attempt in self._held.values():
             attempt.log.pause()
         self._changed.set()
 
     def received(self, messages: Sequence[HubToWorker]) -> None:
-        """The messages of one frame."""
+        """Handles the messages of one frame."""
         for message in messages:
             match message:
                 case Assign():
@@ -184,13 +188,13 @@ class Agent:
         if key in self._held:
             return
         if short := self._look_at_disk():
-            log.warning("%s; attempt %s/%d goes to others", short, key[0][:12], key[1])
+            log.warning("%s; attempt %s/%d is returned to the hub", short, key[0][:12], key[1])
         elif self._service_limits.take():
             self._admit(key, assign)
             return
         else:
             self.draining = True
-        # It crossed the word that no more are taken; said before it is given back, so that it does not return.
+        # The assignment crossed the drain message; repeat that first, so that the released job does not come back.
         self._context.send_buffer.put(Drain())
         self._context.send_buffer.put(Released(*key))
 
@@ -204,7 +208,7 @@ class Agent:
         self._begin(attempt)
 
     def _look_at_disk(self) -> str:
-        """Why the disk allows nothing new; empty when it does."""
+        """Checks the disk; returns the reason why no new attempt may begin, or an empty string."""
         short = self._disk_reserve.short()
         if short:
             self._short.set()
@@ -213,7 +217,7 @@ class Agent:
         return short
 
     async def short_of_disk(self) -> None:
-        """Waits until the hub was told that nothing new is taken, and then until it may be told otherwise."""
+        """Waits for the disk to run short, and then until enough of it is free again."""
         await self._short.wait()
         await self._disk_reserve.enough()
 
@@ -247,10 +251,10 @@ class Agent:
             self._release(attempt)
 
     def _interrupted(self, attempt: Attempt, error: Interrupted) -> bool:
-        """Gives an attempt back to the hub, or, when its job has been interrupted too often, ends it.
+        """Returns an attempt to the hub, or ends it with an error if its job was interrupted too often.
 
         Returns:
-            Whether it is given back.
+            True if the attempt is returned to the hub.
         """
         job = attempt.key[0]
         times = self._interruptions[job] = self._interruptions.pop(job, 0) + 1
@@ -260,7 +264,7 @@ class Agent:
         if times < _INTERRUPTIONS or attempt.aborted:
             attempt.aborted = True
             return True
-        # What brings down its engine each time must not go round for ever.
+        # A job that brings down its engine each time must not be retried for ever.
         attempt.outcome = Outcome(
             "error",
             message=f"{error.message}, {times} times on this worker",
@@ -270,13 +274,13 @@ class Agent:
         return False
 
     async def _until_durable(self, attempt: Attempt) -> None:
-        """Waits until the result is on disk, as from then on nothing else of the attempt is needed."""
+        """Waits until the result is on disk; after that, nothing else of the attempt is needed."""
         if not attempt.durable and not attempt.aborted:
             attempt.on_disk = asyncio.Event()
             await attempt.on_disk.wait()
 
     def _keep(self, attempt: Attempt) -> None:
-        """Puts the result on disk, and then tells the hub."""
+        """Writes the result to disk, and then sends it to the hub."""
         assert attempt.outcome is not None  # noqa: S101 - it has just ended
         attempt.outcome = _bounded(attempt.outcome)
         self._spool.ended(attempt.key, attempt.outcome, attempt.log.unsent(), lambda: self._kept(attempt))
@@ -296,7 +300,7 @@ class Agent:
             return
         if attempt.aborted:
             return
-        log.info("attempt %s is not wanted any more: %s", attempt.label, why or "no reason given")
+        log.info("attempt %s is aborted: %s", attempt.label, why or "no reason given")
         attempt.aborted = True
         attempt.log.pause()
         if attempt.task is None or attempt.task.done():
@@ -305,7 +309,7 @@ class Agent:
             attempt.task.cancel()
 
     def _release(self, attempt: Attempt) -> None:
-        """Nothing of the attempt is left here."""
+        """Forgets the attempt and reports it as released."""
         self._forget(attempt.key)
         self._context.send_buffer.put(Released(*attempt.key))
 
@@ -322,10 +326,10 @@ class Agent:
     # ------------------------------------------------------------------------------------------------ the ending
 
     async def drain(self, *, acknowledge: float = 10.0) -> None:
-        """Takes no more jobs, and returns when none runs and the hub has every result.
+        """Refuses new jobs, and returns once none runs and the hub has every result.
 
-        Results that the hub does not acknowledge within ``acknowledge`` seconds, or at all while it is away, stay on
-        disk for the next process.
+        Results that the hub does not acknowledge within ``acknowledge`` seconds stay on disk for the next process.
+        Without a connection, they stay there at once.
         """
         self.draining = True
         self._context.send_buffer.put(Drain())
@@ -344,7 +348,7 @@ class Agent:
         await self._changed.wait()
 
     async def hand_back(self) -> None:
-        """Stops all that runs, says that it is free for others, and returns when everything is cleaned up."""
+        """Stops all running attempts, releases them to other workers, and returns when everything is cleaned up."""
         stopped = 0
         for attempt in list(self._held.values()):
             if attempt.outcome is None and attempt.task is not None and not attempt.aborted:
@@ -352,13 +356,13 @@ class Agent:
                 attempt.task.cancel()
                 stopped += 1
         if stopped:
-            log.warning("stopping %d attempts; the hub gives them to others", stopped)
+            log.warning("stopping %d attempts; the hub assigns them to other workers", stopped)
         if self._active:
             await asyncio.wait(self._active)
 
 
 def _bounded(outcome: Outcome) -> Outcome:
-    """An outcome that fits into a frame."""
+    """Shortens an outcome so that it fits into a frame."""
     if len(outcome.message) > _MESSAGE_LENGTH:
         outcome.message = outcome.message[:_MESSAGE_LENGTH] + "…"
     result = outcome.result

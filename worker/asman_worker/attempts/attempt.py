@@ -1,4 +1,4 @@
-"""The life of one attempt: staging, pulling, running, uploading; and what it tells about itself on the way."""
+"""Runs one attempt: staging, pulling or building, running, uploading; and reports its progress."""
 
 from __future__ import annotations
 
@@ -29,33 +29,35 @@ from .staging import Stager
 log = logging.getLogger("asman.worker.attempt")
 
 _GPUS: Final = "gpus"
-#: So many times what the hub keeps of a log is sent as it comes; the hub keeps a beginning and an end.
+"""Name of the file that records the gpus of an attempt."""
 _LOGS_SENT: Final = 4
+"""Output sent live, as a multiple of the log that the hub keeps; the hub keeps a beginning and an end."""
 _DOING: Final = {
-    Phase.ASSIGNED: "waiting for room on the worker",
-    Phase.STAGING: "staging (bringing the inputs)",
+    Phase.ASSIGNED: "waiting for free capacity on the worker",
+    Phase.STAGING: "staging (downloading the inputs)",
     Phase.PULLING: "pulling (getting the image)",
     Phase.BUILDING: "building (making the image)",
     Phase.RUNNING: "running",
-    Phase.UPLOADING: "uploading (taking the outputs away)",
+    Phase.UPLOADING: "uploading (storing the outputs)",
 }
+"""Description of each phase, for the message of an expired limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What every attempt of a worker uses.
+    """Services and settings that all attempts of a queue share.
 
     Attributes:
-        config: The operator's choices.
-        executor: What runs jobs.
-        send_buffer: Where news goes.
-        stager: Brings inputs.
-        collector: Takes outputs away.
+        config: The operator's settings.
+        executor: Runs the jobs.
+        send_buffer: Receives messages for the hub.
+        stager: Downloads inputs.
+        collector: Uploads outputs.
         jobs: The folder of all job folders.
         cache: The folder that jobs of the queue share.
         url: The hub's address.
-        capacity: What this machine gives to jobs of all queues.
-        fetch: Brings a blob of the queue.
+        capacity: This machine's resources for jobs of all queues.
+        fetch: Downloads a blob of the queue.
     """
 
     config: WorkerConfig
@@ -75,12 +77,12 @@ class Attempt:
 
     Attributes:
         key: Job and attempt number.
-        log: Its lines.
-        phase_now: The phase it is in.
-        outcome: How it ended, once it has.
-        durable: The outcome is on disk.
-        aborted: The hub does not want it any more.
-        task: What lives it.
+        log: The attempt's log.
+        phase_now: The current phase.
+        outcome: The outcome, once the attempt has ended.
+        durable: True once the outcome is on disk.
+        aborted: True once the attempt is aborted or returned to the hub.
+        task: The task that runs the attempt.
     """
 
     __slots__ = (
@@ -139,10 +141,10 @@ class Attempt:
             most=_LOGS_SENT * log_limit if context.config.max_log is None else context.config.max_log,
         )
 
-    # ---------------------------------------------------------------------------------- what it tells (Reporter)
+    # ---------------------------------------------------------------------------------------- the Reporter
 
     def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
-        """A phase has begun, or got on."""
+        """Reports that a phase began or advanced."""
         if phase is not self.phase_now:
             self._close_phase()
             self.phase_now = self.log.phase = phase
@@ -150,11 +152,11 @@ class Attempt:
         self._context.send_buffer.put(PhaseReport(*self.key, phase, done, total, unit))
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
-        """Bytes of stdout or stderr."""
+        """Takes bytes of stdout or stderr."""
         self.log.feed(stream, chunk, when)
 
     def say(self, text: str) -> None:
-        """A line of the worker's own."""
+        """Adds a line of the worker's own."""
         self.log.say(text)
 
     async def room(self) -> None:
@@ -162,12 +164,12 @@ class Attempt:
         await self.log.room()
 
     def start_at(self, seq: int) -> None:
-        """The next line has this seq."""
+        """Sets the seq of the next line."""
         self.log.start_at(seq)
 
     @property
     def clean(self) -> bool:
-        """Whether all output so far was whole lines."""
+        """True while all output so far was whole lines."""
         return self.log.clean
 
     @property
@@ -177,11 +179,11 @@ class Attempt:
 
     @property
     def sent_line(self) -> int:
-        """All lines before this seq have been given to the connection."""
+        """The seq before which all lines have been handed to the connection."""
         return self.log.sent
 
     def news(self) -> Message:
-        """Its phase, to be said again after a reconnect."""
+        """Returns the current phase as a message, to be sent again after a reconnect."""
         return PhaseReport(*self.key, self.phase_now)
 
     def _close_phase(self) -> None:
@@ -191,22 +193,22 @@ class Attempt:
             self._phases[self.phase_now] = self._phases.get(self.phase_now, 0) + spent
         self._phase_began = now
 
-    # ----------------------------------------------------------------------------------------------- how it goes
+    # ----------------------------------------------------------------------------------------------- the phases
 
     @property
     def folder(self) -> JobFolder:
-        """Its files."""
+        """The folder with the attempt's files."""
         if self._folder is None:
             self._folder = JobFolder.of(self._context.jobs, *self.key)
         return self._folder
 
     async def run(self) -> Outcome:
-        """Runs it to its end; whatever goes wrong becomes an outcome.
+        """Runs the attempt to its end; every error becomes an outcome.
 
-        Cancelling it stops what runs; removing what is left is `clear`'s.
+        Cancelling this stops the run; `clear` removes what it left.
 
         Raises:
-            Interrupted: It is as if it had not been run: the hub may give it to anyone.
+            Interrupted: The attempt counts as not run, and the hub may assign its job to any worker.
         """
         try:
             outcome = await self._run_with_deadlines()
@@ -225,7 +227,7 @@ class Attempt:
             raise
         except OSError as error:
             log.exception("attempt %s failed", self.label)
-            outcome = Outcome("error", message=f"the worker could not do it: {error}", fault=Fault.WORKER)
+            outcome = Outcome("error", message=f"the worker could not run the job: {error}", fault=Fault.WORKER)
         except Exception as error:
             log.exception("attempt %s failed", self.label)
             outcome = Outcome("error", message=f"the worker failed: {error!r}"[:500], fault=Fault.WORKER)
@@ -242,7 +244,7 @@ class Attempt:
         return outcome
 
     async def _run_with_deadlines(self) -> Outcome:
-        """Lives it under one clock, which each phase sets to its own limit."""
+        """Runs the phases under one timeout, which each phase sets to its own limit."""
         try:
             async with asyncio.timeout(None) as self._scope:
                 self._limit_phase()
@@ -256,14 +258,14 @@ class Attempt:
             self._scope = None
 
     def _limit_phase(self) -> None:
-        """Gives the clock to the phase that has begun. Running has its own: it is stopped politely."""
+        """Sets the timeout to the limit of the current phase; the executor applies the limit of running itself."""
         if self._scope is not None:
             limit = 0 if self.phase_now is Phase.RUNNING else self._limits.get(self.phase_now, 0)
             self._scope.reschedule(asyncio.get_running_loop().time() + limit / 1000 if limit else None)
 
     @property
     def _limits(self) -> Mapping[Phase, int]:
-        """Milliseconds for each phase: the least of the job's and the worker's, 0 for any."""
+        """The limit of each phase, in milliseconds: the smaller of the job's and the worker's; 0 for no limit."""
         config, assign = self._context.config, self.assign
         own = {
             Phase.STAGING: config.staging_limit,
@@ -278,7 +280,7 @@ class Attempt:
     async def _run_phases(self) -> Outcome:
         context, assign = self._context, self.assign
         if assign is None:
-            raise ExecutionError("the worker lost what the job was", fault="worker")
+            raise ExecutionError("the worker lost the definition of the job", fault="worker")
         definition = assign.definition
         shape = check(definition)
         context.executor.check(definition)
@@ -310,7 +312,7 @@ class Attempt:
         return await self._collect(ended)
 
     async def _prepare(self, spec: AttemptSpec) -> None:
-        """Brings what the run needs."""
+        """Stages the files and prepares the image."""
         spec.mounts.update(await self._context.stager.stage(spec, self))
         if spec.gpus:
             (spec.folder.root / _GPUS).write_text("\n".join(spec.gpus))
@@ -318,7 +320,7 @@ class Attempt:
         self.log.close_streams()
 
     async def _collect(self, ended: Ended) -> Outcome:
-        """Takes the outputs away, however the run ended."""
+        """Uploads the outputs, regardless of how the run ended."""
         result = Result()
         if self._context.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
             self.phase(Phase.UPLOADING)
@@ -327,33 +329,33 @@ class Attempt:
 
     @property
     def _kept(self) -> list[str] | None:
-        """The patterns of the outputs that are kept."""
+        """Patterns of the outputs to keep; None for all."""
         return self.assign.definition.outputs if self.assign else None
 
     def _give_back(self) -> None:
-        """What it used of the machine is free for others."""
+        """Returns the attempt's resources to the machine."""
         if self._share is not None:
             share, self._share = self._share, None
             self._context.capacity.give_back(share)
 
     async def clear(self) -> None:
-        """Removes what it left on this machine; what can't be removed is logged."""
+        """Removes the attempt's remains from this machine; a failure is logged."""
         executor = self._context.executor
         try:
             await executor.remove(self.key)
             if executor.uses_folder:
                 await asyncio.to_thread(self.folder.remove)
         except (OSError, AsmanError) as error:
-            log.warning("attempt %s left something behind: %s", self.label, error)
+            log.warning("can't remove all files or containers of attempt %s: %s", self.label, error)
 
     @property
     def label(self) -> str:
-        """How logs name it."""
+        """Short name of the attempt, for logs."""
         return f"{self.key[0][:12]}/{self.key[1]}"
 
 
 def _least(*limits: int) -> int:
-    """The least of limits of which 0 is none."""
+    """Returns the smallest limit; 0 stands for no limit."""
     return min((limit for limit in limits if limit), default=0)
 
 
@@ -362,7 +364,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _noted_gpus(folder: JobFolder) -> tuple[str, ...]:
-    """The gpus that an attempt of before a restart has."""
+    """Returns the gpus recorded for an attempt before a restart."""
     try:
         return tuple((folder.root / _GPUS).read_text().split())
     except OSError:

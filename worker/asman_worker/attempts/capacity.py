@@ -1,7 +1,7 @@
-"""What this machine gives to jobs, shared by all queues that one worker serves: never more than there is.
+"""This machine's resources for jobs, shared by all queues that one worker serves.
 
-A hub knows only its own queue, so with several queues each may assign up to the whole. What does not fit waits here, in
-the order it came; with a single queue nothing ever waits.
+A hub knows only its own queue, so with several queues each may assign up to the whole machine. An attempt that does not
+fit waits here, in order of arrival. With a single queue no attempt ever waits.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from asman_shared.errors import ExecutionError
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one attempt has.
+    """The resources granted to one attempt.
 
     Attributes:
         cpus: Thousandths of a cpu.
-        memory: Bytes, 0 for a job that did not say.
-        gpus: By id.
+        memory: Bytes; 0 for a job that did not ask for any.
+        gpus: Ids of the gpus.
     """
 
     cpus: int
@@ -31,13 +31,13 @@ class Share:
 
 
 class Capacity:
-    """All of a machine that is for jobs.
+    """The resources of a machine that jobs may use.
 
     Args:
         cpus: Thousandths of a cpu.
-        memory: Bytes; 0 for unknown, which bounds nothing.
-        gpus: Their ids.
-        shared: Several hubs assign to it. A single one never assigns too much, so that only gpus are counted out here.
+        memory: Bytes; 0 for unknown, which sets no bound.
+        gpus: Ids of the gpus.
+        shared: True if several queues assign jobs. A single one never assigns too much, so only gpus are counted.
     """
 
     def __init__(self, cpus: int, memory: int, gpus: Sequence[str] = (), *, shared: bool = False) -> None:
@@ -51,19 +51,19 @@ class Capacity:
 
     @property
     def free(self) -> tuple[int, int, int]:
-        """Thousandths of a cpu, bytes and gpus that nobody has."""
+        """Free resources: thousandths of a cpu, bytes of memory, number of gpus."""
         return self._cpus, self._memory, len(self._gpus)
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting attempts."""
         return len(self._waiting)
 
     async def take(self, shape: Shape) -> Share:
-        """Takes what a job needs, once it is free and nobody waits who came before.
+        """Waits until a job's resources are free and all earlier attempts are served, and takes them.
 
         Raises:
-            ExecutionError: It is more than there is at all.
+            ExecutionError: The job needs more than the whole machine has.
         """
         cpus, memory, gpus = self._all
         beyond = shape.cpus > cpus or (self._bounds_memory and shape.memory > memory)
@@ -84,7 +84,7 @@ class Capacity:
             raise
 
     def retake(self, shape: Shape, gpus: Sequence[str]) -> Share:
-        """Takes what an attempt has that went on through a restart, whatever else there is."""
+        """Takes the resources of an attempt that survived a restart, even beyond the capacity."""
         held = tuple(gpus)
         self._gpus = [gpu for gpu in self._gpus if gpu not in held]
         self._cpus -= shape.cpus
@@ -92,7 +92,7 @@ class Capacity:
         return Share(shape.cpus, shape.memory, held)
 
     def give_back(self, share: Share) -> None:
-        """Frees a share for others."""
+        """Returns a share, and serves the waiting attempts."""
         self._cpus += share.cpus
         self._memory += share.memory
         self._gpus.extend(share.gpus)

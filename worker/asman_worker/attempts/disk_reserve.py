@@ -1,4 +1,4 @@
-"""The free disk of this machine: a worker that has too little of it takes no new jobs until there is more."""
+"""Watches the free disk of this machine: a worker with too little of it takes no new jobs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Final
 from asman_shared.units import format_size
 
 _LOOK_SECONDS: Final = 5.0
-#: How much more than the reserve has to be free again, so that a worker does not go to and fro.
+"""Time between two checks while disk is short, in seconds."""
 _AMPLY: Final = 1.25
+"""Multiple of the reserve that must be free before new jobs begin again, so that the state does not flap."""
 
 
 class DiskReserve:
-    """The disk that a folder is on.
+    """The reserve on the disk that holds a folder.
 
     Args:
-        folder: Where jobs have their files.
-        reserve: Bytes that stay free: with less, nothing new is begun. 0 for none.
+        folder: The folder of job files.
+        reserve: Bytes that must be free before a job begins; 0 for no reserve.
     """
 
     def __init__(self, folder: Path, reserve: int) -> None:
@@ -33,13 +34,13 @@ class DiskReserve:
         return max(0, self._left() - self._reserve)
 
     def short(self) -> str:
-        """Why nothing new may be begun; empty when it may."""
+        """Returns the reason why no new job may begin, or an empty string."""
         left = self._left()
         self._short = left < self._reserve * (_AMPLY if self._short else 1)
         return f"{format_size(left)} of disk are free, too few to begin a job" if self._short else ""
 
     async def enough(self) -> None:
-        """Waits until something new may be begun."""
+        """Waits until a new job may begin."""
         while True:
             if not self.short():
                 return

@@ -1,4 +1,4 @@
-"""The log of one attempt on its way to the hub: numbered, batched, bounded, and said again after a reconnect."""
+"""The log of one attempt: numbers, batches and bounds its lines, and sends them again after a reconnect."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from asman_shared.units import MIB
 from ..execution.lines import LineSplitter
 
 BATCH_SECONDS: Final = 0.05
+"""Longest time that a line waits for others, in seconds."""
 RING_BYTES: Final = MIB
+"""Memory for the lines that are kept, in bytes."""
 _LINE_OVERHEAD: Final = 64
+"""Estimated memory of one line beside its text, in bytes."""
 
 
 class AttemptLog:
     """Numbers the lines of one attempt and keeps the newest of them until the attempt is forgotten.
 
     Lines wait here until the connection takes them (`take`), so a slow hub slows the job's output and never fills
-    this process's memory. While there is no connection, or past ``most`` bytes of log, the oldest lines are let go;
-    the jump in their seqs shows it.
+    this process's memory. While there is no connection, or past ``most`` bytes of log, the oldest lines are dropped,
+    which leaves a gap in the seqs.
 
     Args:
         first: The seq of the first line.
-        ready: Called when lines are worth sending; at most once until they are taken.
+        ready: Called when a batch is ready; not called again until it is taken.
         most: Past this many bytes of text, lines wait for `finish`, and only the newest `RING_BYTES` are kept.
     """
 
@@ -66,7 +69,7 @@ class AttemptLog:
         self._room: asyncio.Event | None = None
         self._splitters: dict[int, LineSplitter] = {}
 
-    # ------------------------------------------------------------------------------------------------ coming in
+    # ------------------------------------------------------------------------------------------------ input
 
     def feed(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         """Takes bytes of a stream (`STDOUT` or `STDERR`); ``when`` is their time in epoch milliseconds."""
@@ -77,27 +80,27 @@ class AttemptLog:
             self._append(stream, lines, when)
 
     def close_streams(self) -> None:
-        """The streams have ended: what has no line end is a line now."""
+        """Ends the streams; unfinished lines become whole lines."""
         for stream in (STDOUT, STDERR):
             if (splitter := self._splitters.pop(stream, None)) and (lines := splitter.flush()):
                 self._append(stream, lines, None)
 
     def say(self, text: str) -> None:
-        """Something of the worker's own about the job, as lines like those of the job.
+        """Adds text of the worker's own about the job, as lines like those of the job.
 
-        What it says may have come from anywhere: a file's name with half a character would otherwise be a message that
-        can't be written.
+        The text may contain untrusted parts: without the splitter, a file name with half a character would make a
+        message that can't be encoded.
         """
         splitter = LineSplitter()
         self._append(SYSTEM, splitter.feed(text.encode("utf-8", "replace")) + splitter.flush(), None)
 
     @property
     def clean(self) -> bool:
-        """Whether no stream has part of a line waiting."""
+        """True while no stream has an unfinished line."""
         return not any(splitter.partial for splitter in self._splitters.values())
 
     async def room(self) -> None:
-        """Waits until there is room for more; at once while nobody listens or lines are held back."""
+        """Waits until there is space for more lines; returns at once without a connection or past the log's limit."""
         while self._bytes > RING_BYTES and self._live and not self._capped and self.pending:
             self.flush()
             self._room = self._room or asyncio.Event()
@@ -127,24 +130,24 @@ class AttemptLog:
         while self._bytes > RING_BYTES and ring and not (keep_unsent and ring[0].seq >= self._sent):
             self._bytes -= len(ring.popleft().text) + _LINE_OVERHEAD
 
-    # ------------------------------------------------------------------------------------------------ going out
+    # ------------------------------------------------------------------------------------------------ output
 
     @property
     def pending(self) -> int:
-        """How many lines have not been taken."""
+        """Number of lines that have not been taken."""
         return max(0, self.next - self._sent)
 
     @property
     def sent(self) -> int:
-        """All lines before this seq have been taken."""
+        """The seq before which all lines have been taken."""
         return self._sent
 
     def start_at(self, seq: int) -> None:
-        """The next line has this seq; for an attempt that is gone on with, before its first line."""
+        """Sets the seq of the next line; called for a resumed attempt, before its first line."""
         self.next = seq
 
     def flush(self) -> None:
-        """Says now that lines can be taken."""
+        """Signals at once that lines can be taken."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -153,14 +156,14 @@ class AttemptLog:
             self._ready()
 
     def finish(self) -> None:
-        """Nothing comes after this: lines that were held back go out too."""
+        """Ends the log, and releases the lines that were held back."""
         self.close_streams()
         self._capped = False
         self._most = 0
         self.flush()
 
     def take(self) -> list[LogLine]:
-        """The next lines to send, at most `limits.LOG_BATCH_LINES` and about 256 KiB; empty when there are none."""
+        """Takes the next lines to send, if any: at most `limits.LOG_BATCH_LINES` and about 256 KiB."""
         self._signalled = False
         ring = self._ring
         if not ring or not self.pending or self._capped:
@@ -181,11 +184,11 @@ class AttemptLog:
         return lines
 
     def unsent(self) -> list[LogLine]:
-        """All lines that were not taken and are still here."""
+        """Returns all kept lines that were not taken."""
         return [line for line in self._ring if line.seq >= self._sent]
 
     def restore(self, lines: list[LogLine]) -> None:
-        """Puts lines back that an earlier process kept with the result."""
+        """Restores lines that an earlier process stored with the result."""
         for line in lines:
             self._ring.append(line)
             self._bytes += len(line.text) + _LINE_OVERHEAD
@@ -194,14 +197,14 @@ class AttemptLog:
     # ---------------------------------------------------------------------------------------------- connections
 
     def resume(self, wanted: int) -> None:
-        """There is a connection, and the hub wants lines from seq ``wanted`` on."""
+        """Starts sending on a new connection, from the line with seq ``wanted`` on."""
         self._live = True
         self._signalled = False
         self._sent = wanted
         self.flush()
 
     def pause(self) -> None:
-        """There is no connection; nobody waits for room, and old lines may go."""
+        """Stops sending after a disconnect; ends all waits for space, and allows old lines to be dropped."""
         self._live = False
         self._signalled = False
         if self._timer is not None:
@@ -212,11 +215,11 @@ class AttemptLog:
         self._trim()
 
     def close(self) -> None:
-        """The attempt is forgotten."""
+        """Drops all lines, once the attempt is forgotten."""
         self.pause()
         self._ring.clear()
         self._ready = _nothing
 
 
 def _nothing() -> None:
-    """For a closed log: nobody is told, and nothing is kept alive by whom to tell."""
+    """Replaces the callback of a closed log, so that the log keeps nothing else alive."""

@@ -1,4 +1,4 @@
-"""What a job left in its outputs folder, taken away by the hub's rules; nothing in there is trusted."""
+"""Finds the files in a job's outputs folder and uploads them; the folder's contents are not trusted."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ from ..execution.throttled_progress import PhaseListener, ThrottledProgress
 from ..files.blobs import Blobs
 
 _DEPTH: Final = 64
+"""Deepest level of folders that is searched."""
 _SKIPPED: Final = 1000
+"""Number of skipped files that a result lists."""
 
 
 class _ChangedWhileRead(OSError):
-    """A file is not what it was when it was found."""
+    """A file changed after it was found."""
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Found:
     Attributes:
         files: Regular files by name.
         states: The state of each file when it was hashed.
-        skipped: What is no output, and why.
+        skipped: Reason by name, for entries that are not collected.
     """
 
     files: dict[str, OutputFile] = field(default_factory=dict)
@@ -50,17 +52,17 @@ class Found:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def skip(self, name: str, why: str) -> None:
-        """Notes something that is no output; the first thousand by name."""
+        """Records an entry that is not collected; only the first thousand are kept."""
         if len(self.skipped) < _SKIPPED:
             self.skipped[_printable(name)] = why
 
 
 class Collector:
-    """Takes outputs away.
+    """Uploads the outputs of attempts.
 
     Args:
-        blobs: Where they go.
-        most: Most bytes of all outputs of one job.
+        blobs: Stores the files.
+        most: Maximum size of all outputs of one job, in bytes.
     """
 
     def __init__(self, blobs: Blobs, *, most: int) -> None:
@@ -68,15 +70,17 @@ class Collector:
         self._most = most
 
     async def collect(self, folder: Path, report: PhaseListener, patterns: Sequence[str] | None = None) -> Result:
-        """Stores the regular files of a folder. While the hub is slow or away this waits; the caller bounds it.
+        """Stores the regular files of a folder.
+
+        This waits while the hub is slow or away; the caller sets a timeout.
 
         Args:
             folder: An outputs folder.
-            report: Is told how far it is.
-            patterns: Of the names that are wanted; all are without any.
+            report: Receives the progress.
+            patterns: Patterns of the names to collect; None for all.
 
         Raises:
-            ExecutionError: They could not be read, or the hub refuses them.
+            ExecutionError: The files can't be read, or the hub refuses them.
         """
         found = await asyncio.to_thread(scan, folder, self._most, patterns)
         files = [
@@ -104,12 +108,12 @@ class Collector:
 def scan(folder: Path, most: int, patterns: Sequence[str] | None = None) -> Found:
     """Finds and hashes the regular files of a folder; blocks.
 
-    Links are never followed, and special files never opened for real.
+    Links are never followed, and special files are never opened for reading.
 
     Args:
         folder: An outputs folder.
-        most: Most bytes of all files.
-        patterns: Of the names that are wanted, as `asman_shared.globs` says; all are without any.
+        most: Maximum size of all files, in bytes.
+        patterns: Patterns of the names to collect, as `asman_shared.globs` defines them; None for all.
     """
     found = Found()
     total = 0
@@ -141,7 +145,7 @@ def scan(folder: Path, most: int, patterns: Sequence[str] | None = None) -> Foun
 
 
 def _walk(folder: Path, found: Found, globs: Globs) -> Iterator[tuple[str, os.stat_result]]:
-    """Every regular file that is wanted, by name; in the order of names, so that two runs agree."""
+    """Yields the regular files to collect; sorted within each folder, so that two runs agree."""
     pending = [("", 0)]
     while pending:
         prefix, depth = pending.pop()
@@ -166,7 +170,7 @@ def _walk(folder: Path, found: Found, globs: Globs) -> Iterator[tuple[str, os.st
 
 
 def _list(folder: Path, prefix: str) -> list[tuple[str, os.stat_result]]:
-    """What a folder holds, with links seen as links."""
+    """Lists a folder's entries, without following links."""
     at = _open_folder(folder, prefix)
     try:
         with os.scandir(at) as entries:
@@ -176,7 +180,7 @@ def _list(folder: Path, prefix: str) -> list[tuple[str, os.stat_result]]:
 
 
 def _open_folder(folder: Path, prefix: str) -> int:
-    """Opens a folder inside the outputs, part by part, so that no link is ever gone through."""
+    """Opens a folder inside the outputs, part by part, so that no link is followed."""
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     for part in prefix.split("/"):
         if part:
@@ -189,7 +193,7 @@ def _open_folder(folder: Path, prefix: str) -> int:
 
 
 def _open_file(folder: Path, name: str) -> int:
-    """Opens a regular file without going through a link and without waiting, as a FIFO would make one."""
+    """Opens a regular file without following links, and without blocking as a FIFO would."""
     prefix, _, base = name.rpartition("/")
     at = _open_folder(folder, prefix)
     try:
@@ -202,7 +206,7 @@ def _describe(folder: Path, name: str, before: os.stat_result) -> OutputFile:
     """Reads a file once for its hash.
 
     Raises:
-        OSError: It can't be read, or changes meanwhile.
+        OSError: The file can't be read, or changes while it is read.
     """
     file = _open_file(folder, name)
     try:
@@ -253,7 +257,7 @@ def _kind(mode: int) -> str:
 
 
 def _printable(name: str) -> str:
-    """A name that can travel: what is not UTF-8 or can't be seen is written as an escape."""
+    """Makes a name encodable: bytes that are not UTF-8 and unprintable characters become escapes."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     text = "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -1,8 +1,8 @@
-"""What must survive this process: the attempts that run, and the results that the hub has not acknowledged.
+"""Stores running attempts and unacknowledged results on disk, so that they survive this process.
 
-An append-only journal. Each record is a length, a CRC-32 and a msgpack body; a torn tail, as a crash leaves it, is cut
-off at the next start. Many results that arrive together share one write and one ``fsync``. When the journal is long
-and little in it still matters, it is written anew.
+The spool is an append-only file. Each record is a length, a CRC-32 and a msgpack body; a torn tail, as a crash leaves
+it, is cut off at the next start. Results that arrive together share one write and one ``fsync``. A file that has grown
+long is rewritten with its live entries only.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ log = logging.getLogger("asman.worker.spool")
 Key = tuple[str, int]
 
 _HEADER: Final = struct.Struct("<II")
+"""Header of a record: length and CRC-32 of its body."""
 _REWRITE_BYTES: Final = 8 * MIB
+"""Smallest file that is rewritten while it has live entries, in bytes."""
 _RECORD_BYTES: Final = 64 * MIB
+"""Longest valid record, in bytes; a longer one counts as damage."""
 
 
 class Entry(Struct, array_like=True, omit_defaults=True):
-    """One line of the journal: an attempt began, ended, or is forgotten."""
+    """One record of the spool: an attempt began, ended, or is forgotten."""
 
     what: Literal["began", "ended", "forgotten"]
     job: str
@@ -45,13 +48,13 @@ class Entry(Struct, array_like=True, omit_defaults=True):
 
 
 class Kept(Struct):
-    """What the journal knows of one attempt.
+    """The state of one attempt in the spool.
 
     Attributes:
-        assign: The assignment, when it was recorded.
-        started: When it came, in epoch milliseconds.
-        outcome: How it ended, when it has.
-        lines: The end of its log that had not left this worker by then.
+        assign: The assignment, until the attempt has ended.
+        started: Arrival of the assignment, in epoch milliseconds.
+        outcome: The outcome, once the attempt has ended.
+        lines: Last lines of its log that had not been sent when it ended.
     """
 
     assign: Assign | None = None
@@ -65,10 +68,10 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class Spool:
-    """The journal of one data folder; use it from one event loop.
+    """The spool of one data folder; use it from one event loop.
 
     Args:
-        path: The journal's file; made when missing, read when there.
+        path: The spool's file; created if missing.
 
     Raises:
         OSError: The file can't be read or written.
@@ -88,20 +91,20 @@ class Spool:
 
     @property
     def kept(self) -> dict[Key, Kept]:
-        """Every attempt that was not forgotten, oldest first."""
+        """All attempts that were not forgotten, oldest first."""
         return dict(self._live)
 
     def began(self, assign: Assign, started: int) -> None:
-        """Notes an attempt, so that a later process can go on with it; written soon."""
+        """Records an attempt, so that a later process can resume it; this does not wait for the disk."""
         key = (assign.job, assign.attempt)
         self._live[key] = Kept(assign=assign, started=started)
         self._append(Entry("began", *key, assign=assign, started=started))
 
     def ended(self, key: Key, outcome: Outcome, lines: list[LogLine], durable: Callable[[], None]) -> None:
-        """Notes how an attempt ended; ``durable`` is called once that is on disk.
+        """Records the outcome of an attempt; ``durable`` is called once it is on disk.
 
-        When the disk refuses, ``durable`` is called all the same and `broken` says why: a result that is only in
-        memory is still better sent than lost.
+        If the write fails, ``durable`` is called anyway and `broken` holds the reason: sending a result that is only
+        in memory is better than losing it.
         """
         before = self._live.get(key)
         self._live[key] = Kept(None, before.started if before else 0, outcome, lines)
@@ -109,14 +112,14 @@ class Spool:
         self._append(Entry("ended", *key, outcome=outcome, lines=lines))
 
     def forget(self, key: Key) -> None:
-        """Lets go of an attempt; written with whatever is written next."""
+        """Forgets an attempt; the record is written with the next batch."""
         if self._live.pop(key, None) is not None:
             self._waiting.append(_pack(Entry("forgotten", *key)))
             if len(self._waiting) >= 1000 or not self._live:
                 self._write()
 
     async def close(self) -> None:
-        """Writes what waits and closes the file."""
+        """Writes the waiting records and closes the file."""
         self._write()
         while self._writing is not None:
             await asyncio.wait((self._writing,))
@@ -131,7 +134,7 @@ class Spool:
         self._write()
 
     def _write(self) -> None:
-        """Starts a write unless one is under way; that one's end starts the next."""
+        """Starts a write, unless one is running; the end of that one starts the next."""
         if self._writing is not None or not (self._waiting or self._durable):
             return
         data = b"".join(self._waiting)
@@ -151,9 +154,9 @@ class Spool:
         self._writing = None
         if not done.cancelled() and (error := done.exception()) is not None:
             self.broken = str(error)
-            # Half a record may be in the file, and what follows it could not be read: the next write starts anew.
+            # Half a record may be in the file and would hide all later ones, so the next write rewrites the file.
             self._rewrite_at = -1
-            log.error("results can't be kept on disk (%s); they are in memory only until the hub has them", error)
+            log.error("can't write results to disk (%s); they stay in memory until the hub has them", error)
         else:
             self.broken = ""
         for call in durable:
@@ -161,7 +164,7 @@ class Spool:
         self._write()
 
     def _commit(self, data: bytes, snapshot: bytes | None, sync: bool) -> None:
-        """Runs in the spool's own thread."""
+        """Writes one batch, or a new file from a snapshot; runs in the spool's own thread."""
         if snapshot is not None:
             fresh = self._path.with_suffix(".new")
             made = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -192,7 +195,7 @@ class Spool:
     # ------------------------------------------------------------------------------------------------- reading
 
     def _replay(self) -> int:
-        """Reads the journal, cuts off a torn tail, and returns its length."""
+        """Reads the file, cuts off a torn tail, and returns the remaining length in bytes."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -206,10 +209,12 @@ class Spool:
             try:
                 self._apply(_decode(body))
             except msgspec.DecodeError as error:
-                log.warning("a record of the spool is not understood and skipped: %s", error)
+                log.warning("skipping a record of the spool that can't be decoded: %s", error)
             at += _HEADER.size + length
         if at < len(data):
-            log.warning("the spool's last %d bytes were not whole, as after a crash; cut off", len(data) - at)
+            log.warning(
+                "cutting off the last %d bytes of the spool: an incomplete record, as a crash leaves it", len(data) - at
+            )
             os.truncate(self._path, at)
         return at
 

@@ -1,4 +1,4 @@
-"""How long a worker serves: until it is told to stop, until it has had its jobs, or until nothing came for a while."""
+"""Ends a worker's service after a number of jobs or after a time without any."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class ServiceLimits:
     """Counts the jobs of all queues of a worker.
 
     Args:
-        drain: Set when the worker is to take no more.
-        max_jobs: How many it takes, 0 for any.
-        idle: Seconds without a job after which it is to go, 0 for never.
+        drain: Set here once the worker takes no more jobs.
+        max_jobs: Number of jobs to take; 0 for no limit.
+        idle: Time without a job after which the worker ends, in seconds; 0 for no limit.
     """
 
     def __init__(self, drain: asyncio.Event, *, max_jobs: int = 0, idle: float = 0) -> None:
@@ -26,34 +26,34 @@ class ServiceLimits:
         self.held = 0
 
     def start(self) -> None:
-        """From now on, being without a job counts as idle."""
+        """Starts to count idle time."""
         self._wait()
 
     def take(self) -> bool:
-        """One more job would begin; returns whether it may."""
+        """Counts a new job; returns False if the worker may not begin it."""
         if self._max_jobs and self.begun >= self._max_jobs:
             return False
         self.hold()
         self.begun += 1
         if self._max_jobs and self.begun >= self._max_jobs:
-            log.info("this worker has had its %d jobs", self.begun)
+            log.info("this worker has run its %d jobs", self.begun)
             self._drain.set()
         return True
 
     def hold(self) -> None:
-        """One more job is here, such as one that went on through a restart."""
+        """Counts a held job; called directly for one that survived a restart."""
         self.held += 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def let_go(self) -> None:
-        """One less is here."""
+        """Counts a job that is no longer held."""
         self.held -= 1
         self._wait()
 
     def stop(self) -> None:
-        """The time no longer counts."""
+        """Stops counting idle time."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

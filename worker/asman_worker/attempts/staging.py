@@ -1,4 +1,4 @@
-"""A job's inputs and config files become files in its own folder."""
+"""Writes a job's inputs and config files into the attempt's folder."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _INLINE: Final = (None, "utf8", "json", "base64")
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One file to make.
+    """One file to create.
 
     Attributes:
-        label: How errors call it.
-        ref: What is to be in it.
-        path: Where it goes.
+        label: Name of the file in errors.
+        ref: Source of its contents.
+        path: Path of the file.
     """
 
     label: str
@@ -45,11 +45,11 @@ class _Wanted:
 
 
 class Stager:
-    """Brings the files of attempts.
+    """Stages the files of attempts.
 
     Args:
-        blobs: Where blobs are.
-        most: Most bytes of one file.
+        blobs: Downloads blobs and URLs.
+        most: Maximum size of one file, in bytes.
     """
 
     def __init__(self, blobs: Blobs, *, most: int) -> None:
@@ -57,17 +57,17 @@ class Stager:
         self._most = most
 
     async def stage(self, spec: AttemptSpec, report: PhaseListener | None = None) -> dict[str, Path]:
-        """Makes the attempt's folder, empty, and puts its files there.
+        """Creates the attempt's folder and its files.
 
         Args:
             spec: The attempt.
-            report: Is told how many of the bytes have come.
+            report: Receives the progress.
 
         Returns:
             Config files to be mounted, by their absolute path.
 
         Raises:
-            ExecutionError: A file can't be had; the error names it.
+            ExecutionError: A file can't be read; the error names it.
             BadDefinition: A name would escape the folder.
         """
         folder = spec.folder
@@ -80,7 +80,7 @@ class Stager:
         return mounts
 
     def _lay_out(self, spec: AttemptSpec, wanted: list[_Wanted], mounts: dict[str, Path]) -> None:
-        """Makes folders and inline files; runs in a thread."""
+        """Creates folders and inline files; runs in a thread."""
         spec.folder.make()
         for label, name, ref, mountable in _files(spec):
             if mountable and name.startswith("/"):
@@ -93,7 +93,7 @@ class Stager:
             if ref.type in _INLINE:
                 _write(path, _inline_bytes(item))
             else:
-                # Holds the name, so that a second file of the same name is noticed.
+                # Reserves the name, so that a second file of the same name is an error.
                 _write(path, b"")
 
     async def _bring_all(self, folder: JobFolder, wanted: list[_Wanted], report: PhaseListener | None) -> None:
@@ -133,7 +133,7 @@ class Stager:
 
 
 def _files(spec: AttemptSpec) -> Iterator[tuple[str, str, DataRef, bool]]:
-    """Every file of a job: how errors call it, its name, its ref, and whether it may be mounted at that name."""
+    """Yields the files of a job: label for errors, name, ref, and True if it may be mounted at that name."""
     for name, ref in (spec.definition.inputs or {}).items():
         yield f"the input '{name}'", name, ref, False
     for name, ref in (spec.definition.config_files or {}).items():
@@ -162,7 +162,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _fault(error: AsmanError, stored: bool) -> str:
-    """Whose it is that a file can't be had, which is ``stored`` by the hub or somewhere else."""
+    """Returns who is at fault for an unreadable file; ``stored`` is True for a file that the hub stores."""
     if isinstance(error, ExecutionError):
         return error.fault
     return "hub" if stored and (error.retry or isinstance(error, Unauthentic)) else "job"

@@ -1,4 +1,4 @@
-"""What is inside an archive: tar (plain, gz, bz2, xz) or zip, told by content; nothing in there is trusted.
+"""Reads the entries of an archive: tar (plain, gz, bz2, xz) or zip, detected by content; entries are not trusted.
 
 Entries come one by one and are never written to disk under their own names. Names are cleaned, links stay links, and
 everything that is neither file, folder nor link is refused. Bounds hold while bytes are unpacked, so that a small

@@ -58,7 +58,7 @@ _ABOUT_THE_JOB: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BuildLimits:
-    """What one build may use.
+    """The limits of one build.
 
     Attributes:
         context: Bytes of its files.
@@ -75,7 +75,7 @@ class BuildLimits:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What came of a build.
+    """The result of a build.
 
     Attributes:
         image: The image.
@@ -341,7 +341,7 @@ def _by_job(said: str) -> bool:
 
 
 class _AudienceReport:
-    """Everyone who waits for a build, as one who is told about the pull of its base."""
+    """Forwards the progress of a base image's pull to all attempts that wait for the build."""
 
     def __init__(self, audience: Audience) -> None:
         self._audience = audience
@@ -359,7 +359,7 @@ class _AudienceReport:
         self._audience.tell(lambda report: report.output(stream, chunk, when))
 
     async def room(self) -> None:
-        """There always is: what is said here is short."""
+        """Returns at once: this output is short."""
 
     def start_at(self, seq: int) -> None:
         """Nothing to go on with."""

@@ -16,8 +16,8 @@ from asman_shared.errors import BadDefinition, ExecutionError
 from .archives import Bounds, Entry, entries, reading
 from .dockerfile import LARGEST
 
-#: Where a Dockerfile goes that is given as text, or that lies outside of the folder that is built.
 OWN_DOCKERFILE: Final = ".asman.Dockerfile"
+"""Name for a Dockerfile that is given as text, or that lies outside the folder that is built."""
 _IGNORE_BYTES: Final = 256 * 1024
 
 

@@ -1,4 +1,4 @@
-"""What can be known of a Dockerfile before it is built: the images that it begins from and copies from."""
+"""Reads a Dockerfile before it is built, for the images that it begins from and copies from."""
 
 from __future__ import annotations
 

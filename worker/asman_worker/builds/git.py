@@ -1,4 +1,4 @@
-"""Runs git so that a stranger's repository can do nothing with it: no hooks, no settings, no other protocols."""
+"""Runs git safely on untrusted repositories: no hooks, no settings of theirs, no other protocols."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SETTINGS: Final = (
 
 
 class GitError(Exception):
-    """Git said no.
+    """A git command failed.
 
     Args:
         words: The last line that it said.

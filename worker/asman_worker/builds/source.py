@@ -1,4 +1,4 @@
-"""Where a build comes from: what ``build.context`` may say, and what each form means.
+"""Parses the source of a build: the forms of ``build.context``.
 
 - ``key:<sha256>``: an archive that was uploaded as a blob, such as a folder packed by the client.
 - ``https://host/path.git``, ``…#ref``, ``…#ref:subfolder``, ``git+https://…``, and the pages of a repository that

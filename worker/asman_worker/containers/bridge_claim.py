@@ -1,8 +1,8 @@
-"""Who a bridge of containers belongs to, said so that it is true for as long as that process lives and no longer.
+"""Claims a bridge of containers for one process, for exactly as long as that process lives.
 
 A claim is a socket with the bridge's name in the namespace of names that Linux keeps for each network namespace: the
 very one in which the bridge and its rules are. The kernel gives it to one process at a time and takes it back when that
-process ends, however it ends. So whoever can take a claim knows that its owner is dead.
+process ends, however it ends. A process that can take a claim therefore knows that its former owner is dead.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BridgeClaim:
         return cls(held)
 
     def close(self) -> None:
-        """Lets another process have it."""
+        """Releases the claim."""
         self._held.close()
 
 

@@ -1,4 +1,4 @@
-"""One attempt as the configuration of a container: command, environment, files, limits and what it may not do."""
+"""Translates an attempt into a container's configuration: command, environment, files, limits and restrictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ LABEL_ATTEMPT: Final = "asman.attempt"
 OUTPUTS: Final = "/outputs"
 CACHE: Final = "/job-cache"
 
-#: What ordinary images need to change user, own files and bind low ports; without raw sockets and device nodes.
 CAPABILITIES: Final = (
     "CHOWN",
     "DAC_OVERRIDE",
@@ -33,6 +32,7 @@ CAPABILITIES: Final = (
     "SETUID",
     "SYS_CHROOT",
 )
+"""Capabilities that images need to change user, own files and bind low ports; no raw sockets or device nodes."""
 NO_NETWORK: Final = "none"
 
 _LEAST_MEMORY: Final = 6 * MIB
@@ -43,7 +43,7 @@ _HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback
 
 @dataclass(frozen=True, slots=True)
 class Confines:
-    """What the operator says about every container.
+    """The operator's settings for every container.
 
     Attributes:
         incarnation: The worker's.

@@ -1,4 +1,4 @@
-"""How much a running job has written, looked at now and then: what no storage driver holds it to."""
+"""Measures the disk use of a running job at intervals, where the storage driver can't limit it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from aiodocker import Docker
 from ..images.engine import LOST
 
 _LEAST_SECONDS: Final = 1.0
-#: Looking may take so much of the time at most.
+"""Shortest pause between two measurements, in seconds."""
 _SHARE: Final = 20
+"""Length of a pause, as a multiple of the time that the last measurement took."""
 
 
 async def outgrown(docker: Docker, container: str, outputs: Path, most: int) -> int:

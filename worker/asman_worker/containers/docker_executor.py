@@ -1,4 +1,4 @@
-"""Runs attempts in containers of a Docker Engine, or of anything that speaks its API, such as Podman."""
+"""Runs attempts in containers of a Docker Engine, or of another engine with its API, such as Podman."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class DockerExecutor:
         return await self._engine.open()
 
     async def close(self) -> None:
-        """Lets go of the engine; containers run on."""
+        """Releases the engine; containers keep running."""
         await self._engine.close()
 
     def check(self, definition: Definition) -> None:
@@ -136,7 +136,7 @@ class DockerExecutor:
             Interrupted: The engine was stopped while it ran.
         """
         async with self._removed_on_failure(spec.key):
-            with explained("find the container of before the restart"):
+            with explained("find the container from before the restart"):
                 name = container_name(self._incarnation, spec.key)
                 container = await self._engine.docker.containers.get(name)
                 found = await container.show()
@@ -168,7 +168,7 @@ class DockerExecutor:
             if key in known:
                 found.add(key)
             else:
-                log.info("removing container %s, which an earlier run left", container.id[:12])
+                log.info("removing container %s, left by an earlier run", container.id[:12])
                 await self._delete(container.id)
         return found
 
@@ -208,7 +208,7 @@ class DockerExecutor:
         return _Chosen(image, str(digests[0]).partition("@")[2] if digests else image)
 
     async def _begin(self, spec: AttemptSpec, report: Reporter) -> tuple[DockerContainer, EngineLog]:
-        """A started container; begun again when the engine went away meanwhile."""
+        """Creates and starts a container; tries again if the engine went away meanwhile."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with _meanwhile(self._engine.ensure_network_rules()):
@@ -245,7 +245,7 @@ class DockerExecutor:
             raise ExecutionError(f"the engine went away at the start: {error}", fault="worker") from error
 
     def _to_result(self, spec: AttemptSpec, end: End) -> Ended:
-        """What an end means for the job."""
+        """Translates the end of a container into the result of the run."""
         chosen = self._chosen.get(spec.key, _Chosen("", ""))
         code = end.exit_code
 
@@ -298,7 +298,7 @@ class DockerExecutor:
 
 @contextlib.asynccontextmanager
 async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Does something beside the block, and waits for it at the block's end; what it raises is raised there."""
+    """Runs a coroutine beside the block; its end is awaited, and its error raised, at the end of the block."""
     task = asyncio.ensure_future(work)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A container's output from the engine's log, kept apart by stream, and found again after any interruption.
+"""Reads a container's output from the engine's log, per stream, and resumes after any interruption.
 
 The engine sends each log entry as one multiplexed frame (Docker Engine API, ContainerAttach: ``[stream, 0, 0, 0,
 length]`` and the bytes), here with the entry's time in front: nanoseconds from Docker, whole seconds from Podman, maybe
@@ -48,8 +48,8 @@ class EngineLog:
     Args:
         docker: The engine.
         container: The container's id.
-        report: Where the output goes.
-        checkpoint: The file that remembers how far the hub has it, for a later process.
+        report: Receives the output.
+        checkpoint: The file that records the position that the hub has reached, for a later process.
     """
 
     def __init__(self, docker: Docker, container: str, report: Reporter, checkpoint: Path) -> None:
@@ -62,11 +62,11 @@ class EngineLog:
         self._candidate: tuple[float, int, dict[int, tuple[bytes, int]]] | None = None
 
     def begin(self) -> None:
-        """Notes that the container's first line is the next one."""
+        """Records that the container's first line is the next one."""
         self._save(self._report.next_line, {})
 
     def load(self) -> None:
-        """Goes on where an earlier process noted it."""
+        """Restores the position that an earlier process recorded."""
         try:
             seq, seen = json.loads(self._checkpoint.read_bytes())
         except (OSError, ValueError):
@@ -147,7 +147,7 @@ class EngineLog:
     # ---------------------------------------------------------------------------------------------- checkpoints
 
     def _note(self) -> None:
-        """Remembers a position once all lines before it have been sent for a while."""
+        """Records a position once all lines before it were sent some time ago."""
         now = time.monotonic()
         held = self._candidate
         if held is not None and now - held[0] > _CHECKPOINT_SECONDS and self._report.sent_line >= held[1]:

@@ -1,10 +1,10 @@
-"""The network of a worker's containers: their own bridge, from which the internet is all that can be reached.
+"""The network of a worker's containers: a bridge of their own that reaches the internet and nothing else.
 
 Containers on it can't talk to each other (the engine sees to that). Rules of the packet filter keep them from this
-host's own services, from private networks and from the cloud's metadata address. Setting these takes the right to do so
-in the engine's own network; where the worker has not got it, it says so, and what then still holds. Whoever empties the
-packet filter meanwhile, such as a firewall that is loaded anew, is noticed before the next container starts and by a
-look now and then.
+host's own services, from private networks and from the cloud's metadata address. Setting these rules needs the right
+to do so in the engine's own network. Without it, the worker logs a warning that says which limits remain. If the packet
+filter is emptied, for example by a firewall that is reloaded, the worker notices before the next container starts and
+in regular checks.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from .packet_filter import CLOSED, PacketFilter, Refused
 log = logging.getLogger("asman.worker.network")
 
 LABEL_NETWORK: Final = "asman.network"
-#: In which network namespace the owner of a network is, or was.
 LABEL_PLACE: Final = "asman.place"
+"""Label that names the network namespace of a network's owner."""
 _CLAIM_TRIES: Final = 20
 _CLAIM_PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkRules:
-    """What keeps containers in.
+    """The state of the rules that isolate containers.
 
     Attributes:
         network: The engine's network by name.
         bridge: The host's interface.
-        closed: Whether host, private networks and metadata are out of reach.
-        why: When they are not: a sentence.
+        closed: True if host, private networks and metadata are out of reach.
+        why: One sentence with the reason, if they are not.
     """
 
     network: str
@@ -55,7 +55,7 @@ class NetworkRules:
 
 
 class OwnNetwork:
-    """A worker's own network, and its walls.
+    """A worker's own network, and its network rules.
 
     Args:
         docker: The engine.
@@ -106,9 +106,9 @@ class OwnNetwork:
         return self.network_rules
 
     async def hold(self) -> None:
-        """Looks whether network and walls stand as they did, and sets them up again where not.
+        """Checks the network and its rules, and sets them up again if they changed.
 
-        Who asks while somebody looks waits for the next look, which all of them share.
+        A call during a check waits for the next check, which all waiting calls share.
 
         Raises:
             ExecutionError: They can't be set up again: nothing may be started.
@@ -121,7 +121,8 @@ class OwnNetwork:
                 await self._look()
             except (DockerError, Refused) as error:
                 raise ExecutionError(
-                    f"the containers' network or its walls fell, and can't be set up again: {error}", fault="worker"
+                    f"the containers' network or its rules were removed, and can't be set up again: {error}",
+                    fault="worker",
                 ) from error
             self._looked += 1
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-#: Not the internet (RFC 1918, 6598, 3927, 6890 and others), the metadata addresses 169.254.169.254 and 168.63.129.16
-#: among them.
 CLOSED: Final = (
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -33,13 +31,14 @@ CLOSED: Final = (
     "203.0.113.0/24",
     "224.0.0.0/3",
 )
+"""Addresses outside the internet (RFC 1918, 6598, 3927, 6890 and others), cloud metadata among them."""
 _PATH: Final = "/usr/sbin:/sbin"
 _SECONDS: Final = 10.0
 _WAIT: Final = ("-w", "5")
 _BRIDGE: Final = "asman-"
 _OWN: Final = re.compile(r"-N ASMAN-([0-9A-F]{8})")
-#: Where the engine lets others decide on what is forwarded.
 _FORWARDED: Final = "-A FORWARD -j DOCKER-USER"
+"""Rule by which the engine lets others filter forwarded packets."""
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""One container from its start to its end: its log, its limits, and the engine's own comings and goings."""
+"""Follows one container from start to end: its log, its limits, and restarts of the engine."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class ContainerRun:
                 return
             politely = await self._stop(self._grace)
             end.timed_out = f"stopped: running took longer than its limit of {format_duration(self._limit)}" + (
-                "" if politely else f", and it went on for {format_duration(self._grace)} after it was asked to end"
+                "" if politely else f", and it ignored SIGTERM for {format_duration(self._grace)}"
             )
         finally:
             for task in waiting:

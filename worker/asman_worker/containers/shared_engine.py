@@ -1,4 +1,4 @@
-"""One engine as all queues of a worker process share it: its connection, images, builds and network."""
+"""The engine that all queues of a worker process share: its connection, images, builds and network."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ log = logging.getLogger("asman.worker.engine")
 
 INTERNET: Final = "internet"
 AWAY_SECONDS: Final = 300.0
-"""How long an engine may be away before its jobs are told."""
+"""Longest absence of an engine before its jobs fail, in seconds."""
 _ASK_SECONDS: Final = 5.0
 _LEAVE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.3
-#: Storage drivers that hold a container to a size by themselves; others are watched.
 _HOLDING: Final = frozenset({"btrfs", "zfs"})
+"""Storage drivers that can limit the size of a container; with others, the worker measures it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineChoices:
-    """What the operator says about an engine and all that is done with it.
+    """The operator's settings for an engine.
 
     Attributes:
         url: Where it is; empty to discover it.
         network: ``internet`` for a network of our own, ``none``, or one of the engine's by name.
         stop_grace: Milliseconds between SIGTERM and SIGKILL when a time limit has passed.
-        confines: What holds for every container; the room fills in network and disk.
+        confines: Settings of every container; `SharedEngine.confines` fills in network and disk.
         disk: Bytes that one job may write, 0 for any.
         pull: When to ask registries.
         rules: Which images may be used.
@@ -161,14 +161,14 @@ class SharedEngine:
 
     @property
     def network_rules(self) -> NetworkRules | None:
-        """What keeps containers in, on a network of our own."""
+        """The rules of the worker's own network; None without one."""
         return self._own.network_rules if self._own is not None else None
 
     async def ensure_network_rules(self) -> None:
-        """Sees to it that the walls stand; comes before each start of a container, and now and then.
+        """Ensures that the network rules are in place; called before each start of a container, and at intervals.
 
         Raises:
-            ExecutionError: They fell and can't be set up again.
+            ExecutionError: The rules were removed and can't be set up again.
         """
         if self._own is not None:
             await self._own.hold()
@@ -218,7 +218,7 @@ class SharedEngine:
         return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
 
     async def wait_until_back(self, error: ExecutionError) -> bool:
-        """Waits until an engine that was away is there again.
+        """Waits until an engine that went away is back.
 
         Args:
             error: What failed meanwhile.

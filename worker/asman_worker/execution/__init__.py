@@ -1,5 +1,5 @@
-"""Defines what an executor is, and what all executors share; holds the one that runs plain processes.
+"""The executor interface, the parts that all executors share, and the executor of plain processes.
 
-Way in: `interface.JobExecutor` (what an attempt needs of an executor) and `process_executor.ProcessExecutor`.
-May import: `config`, `files`, `hub_link`. Executors that need more have rooms of their own, as `containers` does.
+Way in: `interface.JobExecutor` (the methods that an attempt calls) and `process_executor.ProcessExecutor`.
+May import: `config`, `files`, `hub_link`. An executor with many parts has a room of its own, as `containers` does.
 """

@@ -1,16 +1,16 @@
-"""A job's command becomes the argv of its process, by one rule.
+"""Turns a job's command into the argv of its process, by one rule.
 
-- A list is argv, as it is.
-- A string that needs a shell runs as ``/bin/sh -c <string>``. It needs one when, outside of quotes, it has any of
+- A list is argv, unchanged.
+- A string that needs a shell runs as ``/bin/sh -c <string>``. It needs one when, outside of quotes, it contains any of
   ``| & ; < > ( ) ` * ? [``, a line break, a word that begins with ``#`` or ``~``, or a ``$`` that starts something
-  other than a plain variable; or when a `` ` `` or such a ``$`` stands inside double quotes; or when its first word is
-  ``!`` or ``NAME=value``.
-- Any other string is split into words as a shell splits them, and ``$NAME`` and ``${NAME}`` outside single quotes
-  stand for the job's own environment; a name that it does not have stays as it is written, for a shell inside the
-  container to read (``sh -c "for i in 1 2; do echo $i; done"``). Values are never split again.
+  other than a plain variable. It also needs one when a `` ` `` or a ``$`` of that kind stands inside double quotes, or
+  when its first word is ``!`` or ``NAME=value``.
+- Any other string is split into words as a shell splits them. ``$NAME`` and ``${NAME}`` outside single quotes are
+  replaced from the job's own environment. A name that is not set there stays as written, so that a shell inside the
+  container can read it (``sh -c "for i in 1 2; do echo $i; done"``). Values are never split again.
 
-So ``sh -c "cat /inputs/a > /outputs/b"`` is split, as its ``>`` is quoted, and ``cat a > b`` runs by a shell. The rule
-looks at the text only, never at the image: the job's id does not depend on where it runs.
+So ``sh -c "cat /inputs/a > /outputs/b"`` is split, as its ``>`` is quoted, and ``cat a > b`` runs in a shell. The rule
+reads the text only, never the image: the job's id does not depend on where it runs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class _NeedsShell(Exception):
 
 
 def argv(command: str | list[str] | None, env: Mapping[str, str]) -> list[str] | None:
-    """The argv of a command (or entrypoint), None when the job names none.
+    """Returns the argv of a command or entrypoint; None when the job names none.
 
     Args:
-        command: As the definition has it.
-        env: What variables stand for when no shell does it.
+        command: The command as it stands in the definition.
+        env: The values of variables, for a command that runs without a shell.
 
     Raises:
         BadDefinition: A quote is not closed.
@@ -96,7 +96,7 @@ def _split(text: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _close(words: list[str], word: list[str] | None, quoted: bool) -> None:
-    """Ends a word; one that is nothing but empty variables is none."""
+    """Ends a word; a word of nothing but empty variables is dropped."""
     made = "".join(word or ())
     if made == "!" and not words and not quoted:
         raise _NeedsShell
@@ -105,7 +105,7 @@ def _close(words: list[str], word: list[str] | None, quoted: bool) -> None:
 
 
 def _double(text: str, at: int, word: list[str], env: Mapping[str, str]) -> int:
-    """Reads up to the closing double quote; returns where it goes on."""
+    """Reads up to the closing double quote; returns the position behind it."""
     while at < len(text):
         char = text[at]
         if char == '"':

@@ -1,4 +1,4 @@
-"""The environment of a job's process, and where its inputs are."""
+"""The environment variables of a job's process, and the path of its inputs in a container."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Final
 from .interface import AttemptSpec
 
 INPUTS: Final = "/inputs"
+"""Path of a job's inputs in its container."""
 
 
 def job_environment(spec: AttemptSpec, inputs: str, outputs: str, cache: str) -> dict[str, str]:
-    """The environment of the process: the job's own, then where it finds things."""
+    """Returns the environment of the process: the job's own variables, then those that locate its files and URLs."""
     return {
         **(spec.definition.env or {}),
         "JOB_ID": spec.job,

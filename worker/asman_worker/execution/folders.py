@@ -1,4 +1,4 @@
-"""The folders of one attempt: made fresh, never shared, gone afterwards."""
+"""The folders of one attempt: created empty, never shared, removed when the attempt ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ log = logging.getLogger("asman.worker.folders")
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """Where the files of one attempt are.
+    """The folders that hold the files of one attempt.
 
     Attributes:
         root: ``<first 16 digits of the job's id>-<attempt>``.
-        inputs: What the job reads.
-        outputs: What the job leaves.
+        inputs: Files that the job reads.
+        outputs: Files that the job writes.
         config: Config files with an absolute path, under that path.
     """
 
@@ -32,17 +32,17 @@ class JobFolder:
 
     @classmethod
     def of(cls, jobs: Path, job: str, attempt: int) -> Self:
-        """The folder of an attempt, whether it exists or not."""
+        """Returns the folder of an attempt; it need not exist."""
         return cls(jobs / f"{job[:16]}-{attempt}")
 
     @property
     def inputs(self) -> Path:
-        """What the job reads."""
+        """Files that the job reads."""
         return self.root / "inputs"
 
     @property
     def outputs(self) -> Path:
-        """What the job leaves."""
+        """Files that the job writes."""
         return self.root / "outputs"
 
     @property
@@ -51,10 +51,10 @@ class JobFolder:
         return self.root / "config"
 
     def make(self) -> None:
-        """Makes the folders, empty: what an earlier run left there is removed first.
+        """Creates the folders; files of an earlier run are removed first.
 
-        Jobs may run as any user of their image, so ``outputs`` can be written by all; ``root`` keeps others of this
-        machine out.
+        Jobs may run as any user of their image, so everybody may write to ``outputs``; ``root`` keeps other
+        users of this machine out.
         """
         self.remove()
         self.root.mkdir(parents=True, mode=0o711)
@@ -64,10 +64,10 @@ class JobFolder:
         self.outputs.chmod(0o777)
 
     def remove(self) -> None:
-        """Removes everything; nothing happens when it is gone already.
+        """Removes the attempt's folders; a missing folder is no error.
 
         Raises:
-            OSError: Something can't be removed, such as files of another user.
+            OSError: A file can't be removed, for example because it belongs to another user.
         """
         if self.root.is_symlink():
             self.root.unlink()
@@ -76,25 +76,25 @@ class JobFolder:
 
 
 def sweep(jobs: Path, wanted: set[str]) -> None:
-    """Removes the folders of earlier attempts but those named in ``wanted``."""
+    """Removes the folders of earlier attempts, except those named in ``wanted``."""
     for path in jobs.iterdir():
         if path.name not in wanted:
             try:
                 JobFolder(path).remove()
             except OSError as error:
-                log.warning("%s, which an earlier run left, can't be removed: %s", path, error)
+                log.warning("can't remove %s, left by an earlier run: %s", path, error)
 
 
 def resolve(folder: Path, name: str, *, field: str) -> Path:
-    """The path of a name strictly inside a folder, with the folders on the way to it made.
+    """Returns the path of a name strictly inside a folder, and creates its parent folders.
 
     Args:
-        folder: A folder into which this process alone writes.
-        name: A hostile name, checked by `asman_shared.definition_check.check_name`.
-        field: Where the name stands, for the error.
+        folder: A folder that only this process writes to.
+        name: An untrusted name, checked by `asman_shared.definition_check.check_name`.
+        field: The field of the definition that holds the name, for the error.
 
     Raises:
-        BadDefinition: The name escapes, or goes through a file.
+        BadDefinition: The name escapes the folder, or passes through a file.
     """
     path = folder
     *parents, last = check_name(name, field=field).split("/")
@@ -104,15 +104,15 @@ def resolve(folder: Path, name: str, *, field: str) -> Path:
             path.mkdir(mode=0o755)
         except FileExistsError:
             if not stat.S_ISDIR(path.lstat().st_mode):
-                raise BadDefinition(f"'{name}' goes through another file", field=field) from None
+                raise BadDefinition(f"'{name}' passes through another file", field=field) from None
     target = path / last
     if os.path.lexists(target):
-        raise BadDefinition(f"'{name}' is there twice, or is a folder of another name", field=field)
+        raise BadDefinition(f"'{name}' is given twice, or is the folder of another name", field=field)
     return target
 
 
 def _make_writable(function: Callable[..., Any], path: str, info: Any) -> None:
-    """A job may leave folders that forbid even their owner to empty them."""
+    """Makes an entry removable and removes it: a job may leave folders that even their owner may not empty."""
     if not isinstance(info[1], PermissionError):
         if isinstance(info[1], FileNotFoundError):
             return

@@ -1,4 +1,4 @@
-"""The gpus of this machine, as its driver shows them, and which of them are for jobs."""
+"""Finds the gpus of this machine through its driver, and selects those that jobs may use."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DEVICE: Final = re.compile(r"nvidia(\d+)")
 
 
 def discover(proc: Path = _PROC, devices: Path = _DEVICES) -> dict[str, str]:
-    """The gpus that are here: their number and, where the driver tells it, their unchanging id (else the number).
+    """Returns the gpus of this machine: number to permanent id, or number to number where the driver gives no id.
 
     Args:
-        proc: Where the driver describes them.
-        devices: Where their devices are.
+        proc: The folder in which the driver describes the gpus.
+        devices: The folder of their device files.
     """
     found: dict[int, str] = {}
     for about in sorted(proc.glob("*/information")):
@@ -40,14 +40,14 @@ def discover(proc: Path = _PROC, devices: Path = _DEVICES) -> dict[str, str]:
 
 
 def choose(wanted: str, here: dict[str, str]) -> tuple[str, ...]:
-    """The ids of the gpus that are for jobs.
+    """Returns the ids of the gpus that jobs may use.
 
     Args:
         wanted: ``0``, ``all``, a count, or numbers and ids (``#0,#2``, ``GPU-…``).
-        here: What `discover` found.
+        here: The machine's gpus, from `discover`.
 
     Raises:
-        BadRequest: It can't be read, or names what is not here.
+        BadRequest: ``wanted`` can't be parsed, or names a gpu that this machine does not have.
     """
     text = wanted.strip()
     if text in ("", "0"):

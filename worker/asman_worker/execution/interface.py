@@ -1,4 +1,4 @@
-"""What runs a job: one small interface, behind which an engine can be anything."""
+"""The interface between attempts and the executors that run their jobs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .folders import JobFolder
 Key = tuple[str, int]
 
 FetchBlob = Callable[[str, Path, int], Awaitable[None]]
-"""Brings a blob by its sha256 to a path, with at most so many bytes."""
+"""Downloads a blob by its sha256 to a path; the third argument is its maximum size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """One attempt, ready to be run.
+    """One attempt, with all that an executor needs to run it.
 
     Attributes:
         job: The job's id.
-        attempt: Which attempt of the job.
-        definition: The job.
-        shape: What it needs.
-        folder: Its files; made and staged when the executor uses them.
+        attempt: The attempt's number within the job.
+        definition: The job's definition.
+        shape: The resources that the job needs.
+        folder: The attempt's files; created and staged if the executor uses folders.
         cache: The folder that jobs of this queue share.
         mounts: Config files by their absolute path in the container.
-        time_limit: Milliseconds it may run, 0 for any.
+        time_limit: Longest run, in milliseconds; 0 for no limit.
         url: The job's own address on the hub.
-        gpus: The ids of the gpus that are its own while it runs.
-        fetch: Brings a blob of the job's queue, by sha256, to a path, with at most so many bytes.
+        gpus: The ids of the gpus that the attempt has to itself while it runs.
+        fetch: Downloads a blob of the job's queue.
     """
 
     job: str
@@ -50,7 +50,7 @@ class AttemptSpec:
 
     @property
     def key(self) -> Key:
-        """What names the attempt."""
+        """The attempt's key: job id and attempt number."""
         return (self.job, self.attempt)
 
 
@@ -60,10 +60,10 @@ class Ended:
 
     Attributes:
         kind: ``exited``, ``timed_out`` or ``out_of_memory``.
-        exit_code: The process's.
-        message: One sentence, for anything but ``exited``.
-        image_digest: Of the image that ran.
-        origin: What the image was built of, when it was.
+        exit_code: The exit code of the process.
+        message: One sentence; empty for ``exited``.
+        image_digest: Digest of the image that ran.
+        origin: Source of a built image, else empty.
     """
 
     kind: Literal["exited", "timed_out", "out_of_memory"] = "exited"
@@ -74,10 +74,10 @@ class Ended:
 
 
 class Interrupted(Exception):
-    """What ran was ended by its engine's own end, not by itself: as if it had not been run.
+    """The run ended because its engine ended; the attempt counts as not run.
 
     Args:
-        message: A sentence.
+        message: One sentence that says what happened.
     """
 
     def __init__(self, message: str) -> None:
@@ -86,31 +86,31 @@ class Interrupted(Exception):
 
 
 class Reporter(Protocol):
-    """What a run tells about itself."""
+    """Receives the phases and the output of one attempt."""
 
     def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
-        """A phase has begun, or got on."""
+        """Reports that a phase began or advanced."""
         ...
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
-        """Bytes of stdout or stderr; ``when`` in epoch milliseconds."""
+        """Takes bytes of stdout or stderr; ``when`` is their time in epoch milliseconds."""
         ...
 
     def say(self, text: str) -> None:
-        """A line of the worker's own, about the job."""
+        """Adds a line of the worker's own to the log of the job."""
         ...
 
     async def room(self) -> None:
-        """To be awaited between pieces of output: waits while the hub is slower than the job."""
+        """Waits while the hub is slower than the job; executors await it between pieces of output."""
         ...
 
     def start_at(self, seq: int) -> None:
-        """The next line has this seq; before the first output of an attempt that is gone on with."""
+        """Sets the seq of the next line; called before the first output of a resumed attempt."""
         ...
 
     @property
     def clean(self) -> bool:
-        """Whether all output so far was whole lines."""
+        """True while all output so far was whole lines."""
         ...
 
     @property
@@ -120,18 +120,18 @@ class Reporter(Protocol):
 
     @property
     def sent_line(self) -> int:
-        """All lines before this seq have been given to the connection."""
+        """The seq before which all lines have been handed to the connection."""
         ...
 
 
 class JobExecutor(Protocol):
-    """Runs attempts. All methods may be called at once for different attempts.
+    """Runs attempts. Methods may be called concurrently for different attempts.
 
     Attributes:
-        name: As workers register it: ``docker`` or ``process``.
-        uses_folder: Whether jobs have files, so that inputs are staged, the run is prepared and outputs are collected.
-            Without, there is nothing but `run`, as a simulation or a benchmark wants it.
-        resumes: Whether what runs goes on when this process ends, and can be found again.
+        name: The name that the worker registers: ``docker`` or ``process``.
+        uses_folder: True if jobs have files: inputs are staged, the run is prepared and outputs are collected.
+            If false, only `run` is called, which suits simulations and benchmarks.
+        resumes: True if a run continues after this process ends and can be resumed by the next one.
     """
 
     name: str
@@ -139,62 +139,62 @@ class JobExecutor(Protocol):
     resumes: bool
 
     async def open(self) -> str:
-        """Gets ready; returns the platform of what it runs, such as ``linux/amd64``.
+        """Prepares the executor; returns the platform of the jobs that it can run, for example ``linux/amd64``.
 
         Raises:
-            Unavailable: It can't work here; the sentence says what to do.
+            Unavailable: The executor can't work on this machine; the message says how to fix it.
         """
         ...
 
     async def close(self) -> None:
-        """Lets go of everything but what runs."""
+        """Releases all resources except running attempts."""
         ...
 
     def check(self, definition: Definition) -> None:
-        """Refuses what it can't run.
+        """Refuses a definition that this executor can't run.
 
         Raises:
-            ExecutionError: Why.
+            ExecutionError: The definition is refused; the message gives the reason.
         """
         ...
 
     async def prepare(self, spec: AttemptSpec, report: Reporter) -> None:
-        """Gets the image, in phase ``pulling`` or ``building``, when it is not there.
+        """Gets a missing image, in phase ``pulling`` or ``building``.
 
         Raises:
-            ExecutionError: It can't be had.
+            ExecutionError: The image can't be pulled or built.
         """
         ...
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Runs the attempt to its end or time limit, in phase ``running``.
 
-        All output has been reported when this returns. When it is cancelled, what runs is killed before it returns.
+        All output has been reported when this returns. A cancelled run is killed before this returns.
 
         Raises:
-            ExecutionError: It could not be run.
-            Interrupted: The engine ended it with itself.
+            ExecutionError: The attempt could not be run.
+            Interrupted: The engine ended, and the run with it.
         """
         ...
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
-        """Goes on with an attempt that an earlier process of this worker began.
+        """Continues an attempt that an earlier process of this worker began.
 
-        Lines are reported again from where the earlier process noted them; the hub says which it has.
+        Lines are reported again from the position that the earlier process recorded; the hub drops those it has.
 
         Raises:
-            ExecutionError: Nothing is left of it.
+            ExecutionError: Nothing is left of the run.
         """
         ...
 
     async def remove(self, key: Key) -> None:
-        """Removes what an ended attempt left in the engine; quiet when there is nothing."""
+        """Removes the remains of an ended attempt from the engine; finding none is no error."""
         ...
 
     async def sweep(self, known: set[Key]) -> set[Key]:
-        """Removes everything of this worker's own in the engine but attempts in ``known``.
+        """Removes everything that this worker owns in the engine, except attempts in ``known``.
 
         Returns:
-            Those of ``known`` that are there, to be gone on with by `resume`.
+            The attempts of ``known`` that still exist and can be resumed.
         """
         ...

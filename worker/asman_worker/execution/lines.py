@@ -1,4 +1,4 @@
-"""Bytes from a pipe become lines, however the pipe cut them."""
+"""Splits the bytes of a pipe into lines, independent of how the pipe divided them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _END = re.compile(r"\r\n|\n|\r(?=[^\n])")
 class LineSplitter:
     r"""Splits one stream into lines.
 
-    The lines depend on the bytes alone, not on how they arrived. A line ends at ``\n`` or ``\r\n``, which are
-    taken off. A carriage return by itself, as progress bars use it, ends a line that keeps it. Bytes that are not
-    UTF-8 become U+FFFD. A line over ``limit`` bytes is cut into several.
+    The lines depend on the bytes alone, not on their division into chunks. A line ends at ``\n`` or ``\r\n``, which
+    are removed. A lone carriage return, as progress bars use it, ends a line and stays in it. Bytes that are not
+    UTF-8 become U+FFFD. A line of more than ``limit`` bytes is cut into several.
 
     Args:
-        limit: The most UTF-8 bytes of one line.
+        limit: Maximum length of one line, in UTF-8 bytes.
     """
 
     __slots__ = ("_decoder", "_limit", "_rest")
@@ -30,15 +30,15 @@ class LineSplitter:
 
     @property
     def partial(self) -> bool:
-        """Whether part of a line waits for its end."""
+        """True while part of a line waits for its end."""
         return bool(self._rest) or self._decoder.getstate() != (b"", 0)
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The lines that this chunk completes."""
+        """Returns the lines that this chunk completes."""
         return self._split(self._decoder.decode(chunk))
 
     def flush(self) -> list[str]:
-        """What is left at the end of the stream, as its last line or lines."""
+        """Ends the stream; returns the rest as its last line or lines."""
         lines = self._split(self._decoder.decode(b"", final=True))
         rest, self._rest = self._rest, ""
         self._decoder.reset()
@@ -62,7 +62,7 @@ class LineSplitter:
                 self._add(lines, text[start : end.start()], "\r" if end[0] == "\r" else "")
                 start = end.end()
             self._rest = text[start:]
-        # A return at the very end waits: it may be half of "\r\n".
+        # A carriage return at the very end waits: it may be half of "\r\n".
         held = self._rest.removesuffix("\r")
         if len(held) > self._limit // 4 and len(held.encode("utf-8", "replace")) > self._limit:
             *cut, last = _cut(held, self._limit)
@@ -78,7 +78,7 @@ class LineSplitter:
 
 
 def _cut(text: str, limit: int) -> list[str]:
-    """Text in pieces of at most ``limit`` UTF-8 bytes, each as long as whole characters allow."""
+    """Cuts text into pieces of at most ``limit`` UTF-8 bytes, each as long as whole characters allow."""
     pieces: list[str] = []
     data = text.encode("utf-8", "replace")
     while len(data) > limit:

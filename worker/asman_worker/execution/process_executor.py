@@ -1,7 +1,8 @@
-"""Runs attempts as this user's own processes: no container, no isolation; chosen by name only.
+"""Runs attempts as processes of the worker's user, without a container and without isolation.
 
-A job's files are where ``$JOB_INPUTS`` and ``$JOB_OUTPUTS`` say: there is no ``/inputs`` and no ``/outputs`` on the
-host, and commands are not rewritten. Each attempt is a process group of its own, which ends with it.
+This executor is used only when the operator selects it by name. A job finds its files through ``$JOB_INPUTS`` and
+``$JOB_OUTPUTS``: the host has no ``/inputs`` and ``/outputs``, and commands are not rewritten. Each attempt is its own
+process group, which is killed when the attempt ends.
 """
 
 from __future__ import annotations
@@ -35,21 +36,23 @@ from .interface import AttemptSpec, Ended, Key, Reporter
 log = logging.getLogger("asman.worker.process")
 
 _CHUNK: Final = 64 * 1024
+"""Bytes read from a pipe at once."""
 _PIPE_SECONDS: Final = 5.0
-#: What a job inherits of the worker's environment; nothing else, as that may hold secrets.
+"""Longest wait for more output of processes that outlive their group, in seconds."""
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
-#: Sets limits in a shell, as the process itself must: memory (KiB), one file (blocks of 512 bytes), no core files.
+"""Variables of the worker that a job inherits; no others, as they may hold secrets."""
 _LIMITED: Final = ("/bin/sh", "-c", 'ulimit -c 0; ulimit -f "$1" && ulimit -v "$0" && shift && exec "$@"')
+"""Shell command that sets limits and runs the job: memory in KiB, one file in blocks of 512 bytes, no core files."""
 
 
 class ProcessExecutor:
-    """Processes of the host, one group per attempt.
+    """Executor that runs each attempt as a process group of the host.
 
     Args:
         jobs: The folder of all job folders.
-        ignore_images: Run jobs although they name an image.
-        stop_grace: Milliseconds between SIGTERM and SIGKILL when a time limit has passed.
-        disk: Bytes that one file may have, 0 for any.
+        ignore_images: Run jobs even if they name an image.
+        stop_grace: Time between SIGTERM and SIGKILL after a time limit, in milliseconds.
+        disk: Maximum size of one file, in bytes; 0 for no limit.
     """
 
     name = "process"
@@ -63,18 +66,18 @@ class ProcessExecutor:
         self._grace = stop_grace / 1000
 
     async def open(self) -> str:
-        """Says what it means to run without containers; returns the host's platform."""
+        """Logs a warning about missing isolation; returns the host's platform."""
         log.warning("jobs run as processes of this user, without a container: they can do what this user can do")
         return platform_name()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: this executor holds no resources."""
 
     def check(self, definition: Definition) -> None:
-        """Refuses jobs that name an image, unless told to ignore that, and jobs without a command.
+        """Refuses jobs without a command, and jobs that name an image unless images are ignored.
 
         Raises:
-            ExecutionError: Why.
+            ExecutionError: The definition is refused; the message gives the reason.
         """
         if not self._ignore_images and (definition.image or definition.build):
             raise ExecutionError(
@@ -86,13 +89,13 @@ class ProcessExecutor:
             raise ExecutionError("the job has no command, and without an image there is no other to run")
 
     async def prepare(self, spec: AttemptSpec, report: Reporter) -> None:
-        """Nothing is needed."""
+        """Does nothing: a process needs no preparation."""
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Runs the command as a process group.
 
         Raises:
-            ExecutionError: It can't be started.
+            ExecutionError: The command can't be started.
         """
         async with contextlib.AsyncExitStack() as pipes:
             out, err = [await pipes.enter_async_context(_pipe()) for _ in range(2)]
@@ -108,7 +111,7 @@ class ProcessExecutor:
                     await process.wait()
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
-        """Processes end with their worker.
+        """Refuses to resume: processes end with their worker.
 
         Raises:
             ExecutionError: Always.
@@ -116,13 +119,13 @@ class ProcessExecutor:
         raise ExecutionError("the process ended with the worker that ran it", fault="worker")
 
     async def remove(self, key: Key) -> None:
-        """Kills what is left of the attempt's group."""
-        _kill_noted(JobFolder.of(self._jobs, *key))
+        """Kills the remaining processes of the attempt's group."""
+        _kill_recorded(JobFolder.of(self._jobs, *key))
 
     async def sweep(self, known: set[Key]) -> set[Key]:
-        """Kills groups that an earlier worker process left behind when it was killed; none is gone on with."""
+        """Kills groups that a killed worker process left behind; none can be resumed."""
         for folder in self._jobs.iterdir():
-            _kill_noted(JobFolder(folder))
+            _kill_recorded(JobFolder(folder))
         return set()
 
     async def _start(self, spec: AttemptSpec, out: int, err: int) -> asyncio.subprocess.Process:
@@ -136,7 +139,7 @@ class ProcessExecutor:
             raise ExecutionError("the command is empty")
         if shutil.which(words[0], path=env.get("PATH")) is None and "/" not in words[0]:
             raise ExecutionError(f"'{words[0]}' can't be started: {os.strerror(errno.ENOENT)}")
-        # Only its own, and none when it asked for none.
+        # A job sees only the gpus granted to it; without any, it sees none.
         env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
         memory = str(max(1, spec.shape.memory // 1024)) if spec.shape.memory else "unlimited"
         most = str(max(1, self._disk // 512)) if self._disk else "unlimited"
@@ -155,7 +158,7 @@ class ProcessExecutor:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise ExecutionError(f"'{words[0]}' can't be started: {why}") from error
-        _note(folder, process.pid)
+        _record_group(folder, process.pid)
         return process
 
     async def _follow(
@@ -177,7 +180,7 @@ class ProcessExecutor:
                 timed_out = True
                 politely = await self._stop(process)
             _signal_group(process.pid, signal.SIGKILL)
-            # A process that left the group may hold the pipes open for ever; a slow hub may take its time.
+            # A process outside the group may hold the pipes open for ever; waiting for a slow hub is not limited here.
             late = set(readers)
             while late:
                 _, late = await asyncio.wait(late, timeout=_PIPE_SECONDS)
@@ -188,13 +191,13 @@ class ProcessExecutor:
         code = process.returncode or 0
         code = 128 - code if code < 0 else code
         if timed_out:
-            more = f", and it went on for {format_duration(self._grace * 1000)} after it was asked to end"
+            more = f", and it ignored SIGTERM for {format_duration(self._grace * 1000)}"
             message = f"stopped: running took longer than its limit of {format_duration(spec.time_limit)}"
             return Ended("timed_out", code, message + ("" if politely else more))
         return Ended("exited", code)
 
     async def _stop(self, process: asyncio.subprocess.Process) -> bool:
-        """SIGTERM to the group, and SIGKILL after the grace; returns whether the first was enough."""
+        """Sends SIGTERM to the group, and SIGKILL after the grace period; returns True if SIGTERM was enough."""
         _signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace):
@@ -206,14 +209,14 @@ class ProcessExecutor:
 
 
 class _Pipe:
-    """Our own pipe to a process: asyncio's would not let its end be seen while anyone else holds the other side."""
+    """A pipe to a process; with asyncio's own, the end of the process stays hidden while others hold the pipe open."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: int) -> None:
         self.reader = reader
         self.writer = writer
 
     def hand_over(self) -> None:
-        """The process has its copy of the writing side."""
+        """Closes the writing side, once the process has its own copy."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1
@@ -221,7 +224,7 @@ class _Pipe:
 
 @contextlib.asynccontextmanager
 async def _pipe() -> AsyncIterator[_Pipe]:
-    """A pipe to read from, closed at the end of the block."""
+    """Opens a pipe for reading, closed at the end of the block."""
     reading, writing = os.pipe()
     reader = asyncio.StreamReader(limit=_CHUNK)
     loop = asyncio.get_running_loop()
@@ -237,10 +240,10 @@ async def _pipe() -> AsyncIterator[_Pipe]:
 
 
 class _Drain:
-    """Reports what comes out of a pipe.
+    """Reports the output that arrives on a pipe.
 
     Attributes:
-        idle: It waits for the process, not for the hub.
+        idle: True while it waits for the process; false while it waits for the hub.
     """
 
     def __init__(self, pipe: asyncio.StreamReader, stream: int, report: Reporter) -> None:
@@ -250,7 +253,7 @@ class _Drain:
         self.idle = True
 
     async def run(self) -> None:
-        """Reads to the end."""
+        """Reads the pipe to its end."""
         while data := await self._pipe.read(_CHUNK):
             self.idle = False
             self._report.output(self._stream, data)
@@ -263,15 +266,15 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _note(folder: JobFolder, pid: int) -> None:
-    """Notes a group and when it began, so that a number that was given out again is not taken for it."""
+def _record_group(folder: JobFolder, pid: int) -> None:
+    """Records the group and its start time, so that a reused process id is not mistaken for it."""
     with contextlib.suppress(psutil.Error, OSError):
         began = psutil.Process(pid).create_time()
         (folder.root / "process").write_text(json.dumps([pid, began]))
 
 
-def _kill_noted(folder: JobFolder) -> None:
-    """Kills the group that a folder's note names, if it is still that group."""
+def _kill_recorded(folder: JobFolder) -> None:
+    """Kills the group recorded in a folder, if its start time still matches."""
     try:
         pid, began = json.loads((folder.root / "process").read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How far moving an attempt's bytes has come, told now and then."""
+"""Reports the progress of an attempt's transfers at a limited rate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Final, Protocol
 from asman_shared.states import Phase
 
 EACH_SECONDS: Final = 0.5
+"""Shortest time between two reports, in seconds."""
 
 
 class PhaseListener(Protocol):
-    """Hears how far an attempt is."""
+    """Receives the progress of an attempt."""
 
     def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
-        """A phase has begun, or got on."""
+        """Reports that a phase began or advanced."""
         ...
 
 
@@ -22,9 +23,9 @@ class ThrottledProgress:
     """Counts bytes, and reports at most twice a second.
 
     Args:
-        report: Is told.
-        phase: The phase that they move in.
-        total: How many there are, as far as is known.
+        report: Receives the progress.
+        phase: The phase of the transfer.
+        total: Number of bytes to move, as far as it is known.
     """
 
     def __init__(self, report: PhaseListener, phase: Phase, total: int) -> None:
@@ -32,12 +33,12 @@ class ThrottledProgress:
         self._phase = phase
         self._total = total
         self._done = 0
-        self._said = time.monotonic()
+        self._reported = time.monotonic()
 
     def moved(self, size: int) -> None:
-        """So many more bytes are done with; fewer than none when some have to be moved again."""
+        """Adds ``size`` moved bytes; a negative number takes back bytes that must be moved again."""
         self._done += size
         now = time.monotonic()
-        if now - self._said > EACH_SECONDS:
-            self._said = now
+        if now - self._reported > EACH_SECONDS:
+            self._reported = now
             self._report.phase(self._phase, self._done, max(self._total, self._done), "bytes")

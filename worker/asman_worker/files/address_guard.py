@@ -1,4 +1,4 @@
-"""Which hosts a worker fetches from when a job names an address: never those that only the worker can reach.
+"""Decides which hosts a worker may fetch from for a job: never those that only the worker can reach.
 
 A stranger's job must not read the worker's own network or the cloud's metadata service through the worker, so an
 address counts only when everything its name stands for is of the open internet, or when the operator names the host.

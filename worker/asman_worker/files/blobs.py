@@ -1,4 +1,4 @@
-"""The hub's store as a worker uses it, and other addresses that jobs name; see `asman_shared.transfer`."""
+"""Transfers between a worker, the hub's store and other addresses, by `asman_shared.transfer`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SENDING: Final = RetryPolicy(tries=None, most=10.0)
 
 
 class BlobConnection(Protocol):
-    """Who knows where blobs are: the connection."""
+    """The part of the connection that gives the addresses of blobs."""
 
     async def registered(self) -> None:
         """Waits until it can be asked."""
@@ -73,10 +73,10 @@ class _HubLocator:
 
 
 class Blobs:
-    """See the module.
+    """Downloads and uploads blobs of a queue, and fetches other addresses that jobs name.
 
     Args:
-        locator: Who knows where blobs are.
+        locator: Asks the hub for the addresses of blobs.
         target: The hub, for relative addresses.
         allowed: Patterns of private hosts that jobs may name.
         reading: Bounds for each download.

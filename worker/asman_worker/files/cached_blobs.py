@@ -1,4 +1,4 @@
-"""Blobs, of which those that were here before need not come again."""
+"""Downloads blobs through the worker's cache of inputs."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class DataDir(Home):
         return [incarnation for incarnation in known if incarnation not in served]
 
     def close(self) -> None:
-        """Lets another process have the folder."""
+        """Releases the folder to other processes."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -1,4 +1,4 @@
-"""What a worker knows to sign in with at registries; it stays on this machine.
+"""Reads the credentials of registries; they stay on this machine.
 
 The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"hub.example": {"auth":
 base64("user:password")}}}``, or with ``username`` and ``password`` written out, or with an ``identitytoken``. It is

@@ -1,4 +1,4 @@
-"""The way to a container engine: where it listens, and its errors in our words."""
+"""Connects to a container engine, and translates its errors."""
 
 from __future__ import annotations
 

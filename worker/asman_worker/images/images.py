@@ -33,12 +33,12 @@ PullPolicy = Literal["missing", "always", "never"]
 
 _PROGRESS_SECONDS: Final = 0.5
 _TRIES: Final = 3
-#: What registries and networks say when the same pull may work a moment later.
 _PASSING: Final = re.compile(
     r"toomanyrequests|too many requests|timeout|timed out|connection reset|connection refused|unexpected eof|\beof\b|"
     r"temporary failure|server misbehaving|\b50[0234]\b|tls handshake|received unexpected http status: 5",
     re.IGNORECASE,
 )
+"""Errors of registries and networks that may pass, so that the pull is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""An engine's many words about a pull, as two numbers."""
+"""Reduces an engine's progress stream of a pull to two numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DONE: Final = frozenset({"Pull complete", "Already exists"})
 
 
 class PullProgress:
-    """How far a pull is.
+    """The progress of a pull.
 
     Sizes become known layer by layer, so the total may grow; what is done never shrinks.
     """

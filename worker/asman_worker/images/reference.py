@@ -1,4 +1,4 @@
-"""What an image's name means: registry, repository, tag and digest, as engines read it."""
+"""Parses image names into registry, repository, tag and digest, by the rules of engines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 from asman_shared.errors import BadDefinition
 
 DEFAULT_REGISTRY: Final = "docker.io"
-#: The registry that no engine can reach: images that a worker built carry it, so that no job can name them.
 BUILT_REGISTRY: Final = "asman.built"
+"""Registry name of images that a worker built; it does not exist, so no job can name or pull them."""
 
 _LENGTH: Final = 512
 _PART: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")

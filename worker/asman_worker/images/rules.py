@@ -1,4 +1,4 @@
-"""Which images a worker runs and builds, as its operator says."""
+"""The operator's rules for images that a worker may run and build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that several attempts wait for, done once: the pull of one image, one build."""
+"""Shares work between attempts: one pull of an image, or one build, for all that wait for it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 News = Callable[[Reporter], None]
-"""Something that is told to everyone who waits."""
+"""A call that every waiting reporter receives."""
 
 _HISTORY: Final = 2000
 
 
 class Audience:
-    """Those who wait for one piece of work, told alike: who comes late is told what was said before.
+    """The reporters that wait for one piece of work; late ones receive the earlier news too.
 
-    Only the newest two thousand news are kept for those who come late.
+    Only the newest two thousand news are kept for late reporters.
     """
 
     def __init__(self) -> None:
@@ -30,19 +30,19 @@ class Audience:
         self._said: deque[News] = deque(maxlen=_HISTORY)
 
     def tell(self, news: News) -> None:
-        """Tells everyone, and whoever comes later."""
+        """Sends news to all reporters, present and future."""
         self._said.append(news)
         for reporter in self._reporters:
             news(reporter)
 
     def join(self, reporter: Reporter) -> None:
-        """One more who waits."""
+        """Adds a reporter, and replays the earlier news to it."""
         for news in self._said:
             news(reporter)
         self._reporters.append(reporter)
 
     def leave(self, reporter: Reporter) -> None:
-        """One less."""
+        """Removes a reporter."""
         self._reporters.remove(reporter)
 
     def __len__(self) -> int:
@@ -50,10 +50,10 @@ class Audience:
 
 
 class SharedWork(Generic[K, R]):
-    """Does each piece of work once at a time, however many want it.
+    """Runs each piece of work once for all attempts that wait for it.
 
-    Work goes on while anyone waits for it, and is cancelled when the last one has gone. When it fails, it fails for
-    all who waited, and is done anew for the next who asks.
+    Work continues while an attempt waits for it, and is cancelled when the last one leaves. A failure fails all
+    waiting attempts; the next request starts the work again.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The images that this worker itself pulled and built, and since when nobody used them.
+"""Tracks the images that this worker pulled and built, and removes those that were not used for long.
 
 Nothing else on the engine is ever removed: what its owner pulled stays. Which images are its own and when each was last
 used is written to a file, so that a restart does not forget it.
@@ -44,18 +44,18 @@ class ImageUsage:
             self._used = {str(image): float(used) for image, used in list(known.items())[:_MOST]}
 
     def own(self, image: str) -> None:
-        """An image came to be here by this worker's doing."""
+        """Records an image that this worker pulled or built."""
         self._used[image] = time.time()
         self._write()
 
     def hold(self, image: str) -> None:
-        """A job needs an image, until it lets go."""
+        """Protects an image from removal while a job needs it."""
         self._holds[image] = self._holds.get(image, 0) + 1
         if image in self._used:
             self._used[image] = time.time()
 
     def let_go(self, image: str) -> None:
-        """A job needs it no more."""
+        """Ends one job's need of an image."""
         left = self._holds.get(image, 0) - 1
         if left > 0:
             self._holds[image] = left
@@ -97,7 +97,7 @@ class ImageUsage:
         except LOST as error:
             log.debug("image %s stays: %s", image[:19], error)
             return False
-        log.info("image %s was removed: nobody used it for long, or others needed the room", image[:19])
+        log.info("removed image %s: unused for long, or the image cache was full", image[:19])
         self._used.pop(image, None)
         return True
 
@@ -107,4 +107,4 @@ class ImageUsage:
             fresh.write_text(json.dumps(self._used))
             fresh.replace(self._file)
         except OSError as error:
-            log.warning("which images are this worker's own can't be written down: %s", error)
+            log.warning("can't save the list of this worker's images: %s", error)

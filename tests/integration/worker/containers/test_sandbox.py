@@ -111,7 +111,7 @@ async def test_who_ignores_the_polite_request_is_killed_after_the_grace_and_told
         outcome = await outcome_of(line, "a", busybox_image, ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
         assert outcome.kind == "timed_out"
         assert outcome.message == (
-            "stopped: running took longer than its limit of 400 ms, and it went on for 300 ms after it was asked to end"
+            "stopped: running took longer than its limit of 400 ms, and it ignored SIGTERM for 300 ms"
         )
         polite = await outcome_of(line, "b", busybox_image, "sleep 600")
         assert polite.message == "stopped: running took longer than its limit of 400 ms"

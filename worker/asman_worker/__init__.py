@@ -7,14 +7,12 @@ held), `attempt` (the life of one), `executor` (what runs it). What the worker p
 
 from .config import WorkerConfig, load_config
 from .execution.interface import AttemptSpec, Ended, Executor, Reporter
-from .hub_link.target import QueueTarget
 from .main import run_worker
 
 __all__ = [
     "AttemptSpec",
     "Ended",
     "Executor",
-    "QueueTarget",
     "Reporter",
     "WorkerConfig",
     "load_config",

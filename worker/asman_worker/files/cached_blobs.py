@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..hub_link.target import QueueTarget
+from asman_shared.address import Address
+
 from .blobs import BlobDesk, Blobs
 from .cache import FileCache
 
@@ -25,7 +26,7 @@ class CachedBlobs(Blobs):
         allowed: Patterns of private hosts that jobs may name.
     """
 
-    def __init__(self, desk: BlobDesk, target: QueueTarget, cache: FileCache, *, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, desk: BlobDesk, target: Address, cache: FileCache, *, allowed: Sequence[str] = ()) -> None:
         super().__init__(desk, target, allowed=allowed)
         self._cache = cache
 

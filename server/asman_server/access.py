@@ -1,4 +1,4 @@
-"""Who may do what: every connection and request carries a set of rights, decided here and checked in one place."""
+"""The rights of a connection or request: granted here by the key, checked in one place."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from asman_shared.errors import Forbidden
-
-from .names import check_queue_name
+from asman_shared.address import is_queue_name
+from asman_shared.errors import CLOSE_REASONS, BadRequest, CloseCode, Forbidden
 
 
 class Right(StrEnum):
-    """What a key to a queue can grant."""
+    """A right that a key to a queue can grant."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -20,7 +19,7 @@ class Right(StrEnum):
 
 
 class Access(Struct, frozen=True):
-    """What somebody may do with a queue."""
+    """A queue, and the rights that a key grants on it."""
 
     queue: str
     rights: frozenset[Right]
@@ -39,9 +38,11 @@ ALL_RIGHTS = frozenset(Right)
 
 
 def access(key: str) -> Access:
-    """What a key in a URL grants. A queue's name grants everything.
+    """Returns the rights that a key in a URL grants. A queue's name grants all of them.
 
     Raises:
         BadRequest: It can't be the name of a queue.
     """
-    return Access(check_queue_name(key), ALL_RIGHTS)
+    if not is_queue_name(key):
+        raise BadRequest(CLOSE_REASONS[CloseCode.BAD_QUEUE], field="queue")
+    return Access(key, ALL_RIGHTS)

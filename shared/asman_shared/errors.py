@@ -215,5 +215,5 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.SILENT: "nothing was heard for longer than the heartbeat allows",
     CloseCode.OVERLOADED: "too many connections; try again later",
     CloseCode.FORBIDDEN: "this key does not allow it",
-    CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-'",
+    CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
 }

@@ -8,14 +8,12 @@ promises about a result are kept in `attempts.result_spool`, those about a job's
 
 from .config import WorkerConfig, load_config
 from .execution.interface import AttemptSpec, Ended, JobExecutor, Reporter
-from .hub_link.target import QueueTarget
 from .main import run_worker
 
 __all__ = [
     "AttemptSpec",
     "Ended",
     "JobExecutor",
-    "QueueTarget",
     "Reporter",
     "WorkerConfig",
     "load_config",

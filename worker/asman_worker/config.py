@@ -19,10 +19,9 @@ from pydantic_settings import (
 )
 
 from asman_shared import limits
+from asman_shared.address import Address, parse_address
 from asman_shared.errors import AsmanError, BadRequest
 from asman_shared.units import GIB, parse_duration, parse_size
-
-from .hub_link.target import QueueTarget
 
 
 def _millis(value: Any) -> Any:
@@ -180,13 +179,13 @@ class WorkerConfig(BaseSettings):
         return tuple(sources)
 
     @property
-    def targets(self) -> list[QueueTarget]:
+    def targets(self) -> list[Address]:
         """The queues and their hubs, each once.
 
         Raises:
             BadRequest: They can't be read, or there are none or too many.
         """
-        named = [QueueTarget.parse(word, self.hub) for word in self.queue.replace(",", " ").split()]
+        named = [parse_address(word, self.hub) for word in self.queue.replace(",", " ").split()]
         found = list(dict.fromkeys(named))
         if not found:
             raise BadRequest("no queue was named: give its URL", field="queue")

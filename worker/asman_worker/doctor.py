@@ -65,7 +65,7 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
         yield Finding("executor", "warning", "jobs run without containers, as this user", "use --executor docker")
     yield _git()
     for target in config.targets if config.queue else ():
-        async for finding in _hub(target.base):
+        async for finding in _hub(target.hub):
             yield finding
     if not config.queue:
         yield Finding("hub", "warning", "no queue was named, so no hub was asked", "name the queue's URL")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+from asman_shared.address import Address
 from asman_shared.messages import Registered
 
 from .attempts.capacity import Capacity
@@ -26,7 +27,6 @@ from .execution.interface import JobExecutor
 from .execution.process_executor import ProcessExecutor
 from .files.cache import FileCache
 from .files.data_dir import DataDir, Home
-from .hub_link.target import QueueTarget
 from .images.rules import ImageRules
 from .images.usage import ImageUsage
 from .janitor import Janitor
@@ -211,9 +211,9 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
     )
 
 
-def _digest(target: QueueTarget) -> str:
+def _digest(target: Address) -> str:
     """A short name of a queue and its hub, which gives neither away."""
-    return hashlib.sha256(f"{target.base}\n{target.queue}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{target.hub}\n{target.queue}".encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from asman_shared.address import Address
 from asman_shared.messages import Register, Registered
 from asman_shared.version import __version__
 
@@ -25,7 +26,6 @@ from .files.cached_blobs import CachedBlobs
 from .files.data_dir import Home
 from .hub_link.connection import HubConnection
 from .hub_link.send_buffer import SendBuffer
-from .hub_link.target import QueueTarget
 
 log = logging.getLogger("asman.worker.queue")
 
@@ -51,7 +51,7 @@ class QueueWorker:
     def __init__(
         self,
         config: WorkerConfig,
-        target: QueueTarget,
+        target: Address,
         home: Home,
         spool: Spool,
         executor: JobExecutor,
@@ -79,7 +79,7 @@ class QueueWorker:
             collector=Collector(self._blobs, most=config.max_outputs),
             jobs=home.folder("jobs"),
             cache=self.job_cache,
-            url=target.base,
+            url=target.hub,
             capacity=capacity,
             fetch=self._fetch,
         )

@@ -75,13 +75,13 @@ def queue_of(found: JobUrl) -> str | None:
     """Finds the queue in a job's URL, in the form of a command line; None if the URL names none."""
     from asman_shared.job_url import LOCAL
 
-    from ..address import QUEUE_NAME
+    from ..address import is_queue_name
 
     if not found.queue:
         return None
     if found.queue == LOCAL:
         return f"{LOCAL_HUB}/q/{LOCAL}"
-    if QUEUE_NAME.fullmatch(found.queue):
+    if is_queue_name(found.queue):
         return f"{found.hub}/q/{found.queue}"
     if "/q/" in found.queue:
         return found.queue

@@ -11,6 +11,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from asman_shared.address import QUEUE_NAME
+
 from .. import __version__
 from .operations import JSON, Answer, Operation, Parameter
 from .types import Problems
@@ -20,7 +22,7 @@ _PART = re.compile(r"\{(\w+)(?::\w+)?\}")
 _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "pattern": "^[0-9a-f]{64}([.]json)?$"},
     "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    "queue": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
+    "queue": {"type": "string", "pattern": f"^{QUEUE_NAME}$"},
 }
 _SAYS: Final = {
     "id": "the job's id",

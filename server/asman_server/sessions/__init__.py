@@ -2,5 +2,6 @@
 
 Way in: `client.ClientSession`, `worker.WorkerSession` (both on `session.Session`), and `routing` (which websocket path
 leads to which session).
-May import: `services`, `logs`, `queues`, `delivery`, `core`, and the hub's root helpers; neither `rest` nor `dialect`.
+May import: `services`, `logs`, `queues`, `blobs`, `delivery`, `core`, and the hub's root helpers; neither `rest` nor
+`dialect`.
 """

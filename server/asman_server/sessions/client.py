@@ -14,8 +14,6 @@ from asman_shared.codec import CLIENT_FRAMES, Broken
 from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.errors import AsmanError, NotFound
 from asman_shared.messages import (
-    BlobLinks,
-    BlobTickets,
     Cancel,
     ClientMessage,
     Configure,
@@ -100,9 +98,8 @@ class ClientSession(SocketSession[ClientMessage]):
         shell: QueueShell,
         services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, services.flusher, CLIENT_FRAMES, NEEDS)
+        super().__init__(websocket, language, access, services.flusher, CLIENT_FRAMES, NEEDS, services.blobs)
         self._shell = shell
-        self._blobs = services.blobs
         self._clock = services.clock
         self._reader = services.log_reader
         self._default_image = services.default_image
@@ -291,19 +288,6 @@ class ClientSession(SocketSession[ClientMessage]):
         else:
             self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
 
-    async def _put_blobs(self, message: PutBlobs) -> None:
-        await self.beside(message.ref, lambda: self._tickets(message))
-
-    async def _tickets(self, message: PutBlobs) -> BlobTickets:
-        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
-        return BlobTickets(ref=message.ref, tickets=tickets)
-
-    async def _get_blobs(self, message: GetBlobs) -> None:
-        await self.beside(message.ref, lambda: self._links(message))
-
-    async def _links(self, message: GetBlobs) -> BlobLinks:
-        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
-
 
 def _ignore(_session: ClientSession, _message: Any) -> None:
     """A message that needs nothing."""
@@ -324,8 +308,8 @@ _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]
     Explain: ClientSession._explain,
     Validate: ClientSession._validate,
     Configure: ClientSession._configure,
-    PutBlobs: ClientSession._put_blobs,
-    GetBlobs: ClientSession._get_blobs,
+    PutBlobs: ClientSession.put_blobs,
+    GetBlobs: ClientSession.get_blobs,
     Ping: ClientSession.ping,
     Pong: _ignore,
     Hello: _ignore,

@@ -14,9 +14,10 @@ from asman_shared import limits
 from asman_shared.codec import Broken, FrameDecoder
 from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
-from asman_shared.messages import Error, Message, Ping, Pong
+from asman_shared.messages import BlobLinks, BlobTickets, Error, GetBlobs, Message, Ping, Pong, PutBlobs
 
 from ..access import Access, Right
+from ..blobs.service import BlobService
 from ..delivery.send_buffer import Flusher, SendBuffer
 from ..delivery.transport import EXTENSION
 
@@ -71,7 +72,8 @@ class SocketSession(Generic[M]):
         access: What its key grants.
         flusher: The hub's.
         decoder: Of the frames that come in.
-        needs: Which right each message needs.
+        needs: The right that each message needs.
+        blobs: The hub's.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class SocketSession(Generic[M]):
         flusher: Flusher,
         decoder: FrameDecoder[M],
         needs: Mapping[type, Right],
+        blobs: BlobService,
     ) -> None:
         self.access = access
         self.language = language
@@ -89,6 +92,7 @@ class SocketSession(Generic[M]):
         self._websocket = websocket
         self._decoder = decoder
         self._needs = needs
+        self._blobs = blobs
         self._closing: asyncio.Task[None] | None = None
         self._beside: set[asyncio.Task[None]] = set()
         writer = websocket.scope["extensions"][EXTENSION]
@@ -245,3 +249,17 @@ class SocketSession(Generic[M]):
     def ping(self, message: Ping) -> None:
         """Answers a ping."""
         self.say(Pong(ref=message.ref))
+
+    async def put_blobs(self, message: PutBlobs) -> None:
+        """Answers which blobs are missing and how to send them, while the next messages are read."""
+        await self.beside(message.ref, lambda: self._tickets(message))
+
+    async def _tickets(self, message: PutBlobs) -> BlobTickets:
+        return BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(self.access.queue, message.blobs))
+
+    async def get_blobs(self, message: GetBlobs) -> None:
+        """Answers where blobs can be read, while the next messages are read."""
+        await self.beside(message.ref, lambda: self._links(message))
+
+    async def _links(self, message: GetBlobs) -> BlobLinks:
+        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))

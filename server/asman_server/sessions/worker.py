@@ -19,8 +19,6 @@ from asman_shared.messages import (
     Abort,
     Acknowledged,
     Assign,
-    BlobLinks,
-    BlobTickets,
     Drain,
     Finished,
     GetBlobs,
@@ -67,10 +65,9 @@ class WorkerSession(SocketSession[WorkerMessage]):
         shell: QueueShell,
         services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, {})
+        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, {}, services.blobs)
         self.session = next(_sessions)
         self._shell = shell
-        self._blobs = services.blobs
         self._clock = services.clock
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
@@ -184,19 +181,6 @@ class WorkerSession(SocketSession[WorkerMessage]):
     def _drain(self, _message: Drain) -> None:
         self._shell.apply(ev.DrainRequested(self._incarnation))
 
-    async def _put_blobs(self, message: PutBlobs) -> None:
-        await self.beside(message.ref, lambda: self._tickets(message))
-
-    async def _tickets(self, message: PutBlobs) -> BlobTickets:
-        tickets = await self._blobs.tickets(self.access.queue, message.blobs)
-        return BlobTickets(ref=message.ref, tickets=tickets)
-
-    async def _get_blobs(self, message: GetBlobs) -> None:
-        await self.beside(message.ref, lambda: self._links(message))
-
-    async def _links(self, message: GetBlobs) -> BlobLinks:
-        return BlobLinks(ref=message.ref, links=await self._blobs.links(self.access.queue, message.keys))
-
 
 def _check_storable(result: Result) -> None:
     """Values of outputs are free JSON; what can't be stored must not get as far as the journal.
@@ -220,8 +204,8 @@ _TAKES: Final[dict[type, Callable[[WorkerSession, Any], Awaitable[None] | None]]
     Finished: WorkerSession._finished,
     Released: WorkerSession._released,
     Drain: WorkerSession._drain,
-    PutBlobs: WorkerSession._put_blobs,
-    GetBlobs: WorkerSession._get_blobs,
+    PutBlobs: WorkerSession.put_blobs,
+    GetBlobs: WorkerSession.get_blobs,
     Ping: WorkerSession.ping,
     Pong: _ignore,
     Register: _ignore,

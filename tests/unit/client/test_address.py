@@ -83,3 +83,17 @@ def test_new_names_are_unguessable_and_valid() -> None:
     names = {new_queue_name() for _ in range(100)}
     assert len(names) == 100
     assert all(len(name) == 32 and parse_address(name, "http://h").queue == name for name in names)
+
+
+@pytest.mark.parametrize("set_", [True, False])
+def test_an_address_without_a_hub_never_takes_the_queue_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, set_: bool
+) -> None:
+    monkeypatch.delenv("ASMAN_QUEUE", raising=False)
+    if set_:
+        monkeypatch.setenv("ASMAN_QUEUE", "http://real.example/q/secretname")
+    for read, text in ((parse_hub, ""), (parse_hub, "/q/abc"), (parse_address, "/q/abc")):
+        with pytest.raises(BadRequest, match="is not the address of a hub") as caught:
+            read(text)
+        assert "secretname" not in str(caught.value)
+        assert "abc" not in str(caught.value)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from asman_shared.address import Address, parse_address
 from asman_shared.errors import BadRequest
-from asman_worker import QueueTarget, load_config
+from asman_worker import load_config
 
 
 @pytest.mark.parametrize(
@@ -25,12 +26,12 @@ from asman_worker import QueueTarget, load_config
     ],
 )
 def test_a_queue_is_a_url_or_a_name_on_a_hub(queue: str, hub: str, base: str, name: str) -> None:
-    target = QueueTarget.parse(queue, hub)
-    assert (target.base, target.queue) == (base, name)
-    assert target.websocket == base.replace("http", "ws", 1) + f"/q/{name}/worker"
+    target = parse_address(queue, hub)
+    assert (target.hub, target.queue) == (base, name)
+    assert target.worker_socket == base.replace("http", "ws", 1) + f"/q/{name}/worker"
     assert name not in target.digest
-    assert target.join("/blobs/x?y") == f"{base}/blobs/x?y"
-    assert target.join("https://s3/x") == "https://s3/x"
+    assert target.absolute("/blobs/x?y") == f"{base}/blobs/x?y"
+    assert target.absolute("https://s3/x") == "https://s3/x"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_queue_is_a_url_or_a_name_on_a_hub(queue: str, hub: str, base: str, na
 )
 def test_what_is_no_queue_is_refused_with_a_sentence(queue: str, hub: str) -> None:
     with pytest.raises(BadRequest):
-        QueueTarget.parse(queue, hub)
+        parse_address(queue, hub)
 
 
 def test_flag_then_environment_then_file_then_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +63,7 @@ def test_flag_then_environment_then_file_then_default(tmp_path: Path, monkeypatc
     config = load_config(name="flag", queue="abc", cpus=None)
     assert (config.name, config.cpus, config.gpus, config.max_duration) == ("flag", 2.5, "3", 3_600_000)
     assert config.tags == ("a", "b", "c")
-    assert config.targets == [QueueTarget("http://hub", "abc")]
+    assert config.targets == [Address("http://hub", "abc")]
     assert config.executor == "docker"
 
 

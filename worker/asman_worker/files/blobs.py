@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from asman_shared import limits
+from asman_shared.address import Address
 from asman_shared.errors import AsmanError, ExecutionError, NotFound
 from asman_shared.messages import BlobLink, BlobLinks, BlobTicket, BlobTickets
 from asman_shared.transfer import Blob, Downloader, Http, Progress, RetryPolicy, Uploader, Wanted
@@ -15,7 +16,6 @@ from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.retry import Retries
 from asman_shared.transfer.sink import FileSink
 
-from ..hub_link.target import QueueTarget
 from .address_guard import NEVER, AddressGuard
 
 Place = TypeVar("Place", BlobLink, BlobTicket)
@@ -45,7 +45,7 @@ class BlobConnection(Protocol):
 class _HubLocator:
     """Asks over the worker's connection, once there is one: time while the hub is away is no failure of a transfer."""
 
-    def __init__(self, locator: BlobConnection, target: QueueTarget, guard: AddressGuard) -> None:
+    def __init__(self, locator: BlobConnection, target: Address, guard: AddressGuard) -> None:
         self._locator = locator
         self._target = target
         self._guard = guard
@@ -69,7 +69,7 @@ class _HubLocator:
 
     def absolute(self, url: str) -> str:
         """An address in full."""
-        return self._target.join(url)
+        return self._target.absolute(url)
 
 
 class Blobs:
@@ -86,7 +86,7 @@ class Blobs:
     def __init__(
         self,
         locator: BlobConnection,
-        target: QueueTarget,
+        target: Address,
         *,
         allowed: Sequence[str] = (),
         reading: RetryPolicy = READING,
@@ -99,7 +99,7 @@ class Blobs:
         self._downloader = Downloader(self._http, places, reading)
         # What jobs name may be other jobs' outputs, which are the hub's; nothing else private is fetched for them.
         others = AddressGuard(allowed)
-        others.trust(target.base)
+        others.trust(target.hub)
         self._locator = _HubLocator(locator, target, others)
         self._foreign = Http(guard=others.check, resolver=others.resolver)
         # Servers that jobs name may be slow or dead; what they hold up is each other.

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..hub_link.target import QueueTarget
+from asman_shared.address import Address
+
 from .blobs import BlobConnection, Blobs
 from .cache import FileCache
 
@@ -26,7 +27,7 @@ class CachedBlobs(Blobs):
     """
 
     def __init__(
-        self, locator: BlobConnection, target: QueueTarget, cache: FileCache, *, allowed: Sequence[str] = ()
+        self, locator: BlobConnection, target: Address, cache: FileCache, *, allowed: Sequence[str] = ()
     ) -> None:
         super().__init__(locator, target, allowed=allowed)
         self._cache = cache

@@ -23,6 +23,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from asman_shared import limits
+from asman_shared.address import Address
 from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.encoded import Language
@@ -49,7 +50,6 @@ from asman_shared.messages import (
 )
 
 from .send_buffer import SendBuffer
-from .target import QueueTarget
 
 log = logging.getLogger("asman.worker.connection")
 #: At level DEBUG the library writes addresses, and an address holds the queue's name, which is a secret.
@@ -101,7 +101,7 @@ class HubConnection:
     """
 
     def __init__(
-        self, target: QueueTarget, send_buffer: SendBuffer, *, backoff: Backoff | None = None, stable: float = 2.0
+        self, target: Address, send_buffer: SendBuffer, *, backoff: Backoff | None = None, stable: float = 2.0
     ) -> None:
         self.target = target
         self.send_buffer = send_buffer
@@ -183,7 +183,7 @@ class HubConnection:
         """
         try:
             async with connect(
-                self.target.websocket,
+                self.target.worker_socket,
                 subprotocols=[Subprotocol(limits.SUBPROTOCOL_MSGPACK)],
                 compression=None,
                 open_timeout=OPEN_SECONDS,
@@ -204,29 +204,29 @@ class HubConnection:
         except InvalidStatus as error:
             status = error.response.status_code
             raise ConnectionFailed(
-                f"the hub at {self.target.base} answered {status}"
+                f"the hub at {self.target.hub} answered {status}"
                 f"{': ' + _SENTENCES[status] if status in _SENTENCES else ''}"
             ) from error
         except InvalidMessage as error:
             if not isinstance(error.__cause__, EOFError):
-                raise ConnectionFailed(f"what answers at {self.target.base} is no hub: {error}") from error
-            raise ConnectionFailed(f"the hub at {self.target.base} closed the connection before it answered") from error
+                raise ConnectionFailed(f"what answers at {self.target.hub} is no hub: {error}") from error
+            raise ConnectionFailed(f"the hub at {self.target.hub} closed the connection before it answered") from error
         except (InvalidHandshake, InvalidURI, WebSocketException) as error:
-            raise ConnectionFailed(f"what answers at {self.target.base} is no hub: {error}") from error
+            raise ConnectionFailed(f"what answers at {self.target.hub} is no hub: {error}") from error
         except TimeoutError as error:
-            raise ConnectionFailed(f"the hub at {self.target.base} did not answer in time") from error
+            raise ConnectionFailed(f"the hub at {self.target.hub} did not answer in time") from error
         except OSError as error:
-            raise ConnectionFailed(_unreachable(self.target.base, error)) from error
+            raise ConnectionFailed(_unreachable(self.target.hub, error)) from error
 
     async def _serve(self, socket_: ClientConnection, peer: Peer) -> None:
         if socket_.subprotocol != limits.SUBPROTOCOL_MSGPACK:
-            raise ConnectionFailed(f"the hub at {self.target.base} does not speak {limits.SUBPROTOCOL_MSGPACK}")
+            raise ConnectionFailed(f"the hub at {self.target.hub} does not speak {limits.SUBPROTOCOL_MSGPACK}")
         self._renewing.clear()
         self._renewed.set()
         await socket_.send(encode([peer.introduce()]))
         answer, rest = await self._opening(socket_)
         self._heard = asyncio.get_running_loop().time()
-        log.info("registered at %s, queue %s, as worker %s", self.target.base, self.target.digest, answer.worker)
+        log.info("registered at %s, queue %s, as worker %s", self.target.hub, self.target.digest, answer.worker)
         self._said = ""
         try:
             self.send_buffer.open()
@@ -338,7 +338,7 @@ class HubConnection:
         why = (error.rcvd.reason if error.rcvd else "") or "it closed without a word"
         if code in _HOPELESS:
             return ProtocolError(f"the hub refuses this worker: {why}")
-        return ConnectionFailed(f"the connection to {self.target.base} is lost: {why}")
+        return ConnectionFailed(f"the connection to {self.target.hub} is lost: {why}")
 
     def _complain(self, sentence: str) -> None:
         """Says why there is no connection, once per reason."""

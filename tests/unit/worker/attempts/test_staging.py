@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from asman_shared.address import parse_address
 from asman_shared.definition import DataRef, Definition, Shape
 from asman_shared.errors import BadDefinition, ExecutionError
 from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, PutBlobs
@@ -24,7 +25,6 @@ from asman_worker.attempts.staging import Stager
 from asman_worker.execution.folders import JobFolder, resolve, sweep
 from asman_worker.execution.interface import AttemptSpec
 from asman_worker.files.blobs import Blobs
-from asman_worker.hub_link.target import QueueTarget
 from tests.unit.worker.fake_hub import FakeHub, job
 
 
@@ -62,7 +62,7 @@ class ThrottledProgress:
 async def blobs(hub: FakeHub) -> Any:
     made = Blobs(
         Locator(hub),
-        QueueTarget.parse(hub.url),
+        parse_address(hub.url),
         allowed=["127.0.0.1"],
         reading=RetryPolicy(tries=3, most=0.001),
         sending=RetryPolicy(tries=None, most=0.001),

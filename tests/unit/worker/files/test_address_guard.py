@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from asman_shared.address import parse_address
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.public_addresses import closed
 from asman_shared.transfer import RetryPolicy
@@ -19,7 +20,6 @@ from asman_worker.files import address_guard
 from asman_worker.files.address_guard import AddressGuard
 from asman_worker.files.blobs import Blobs
 from asman_worker.files.download import download
-from asman_worker.hub_link.target import QueueTarget
 from tests.unit.worker.attempts.test_staging import Locator
 from tests.unit.worker.fake_hub import FakeHub
 
@@ -44,7 +44,7 @@ async def serving(text: str = "secret", to: str = "") -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def blobs_of(hub: FakeHub, *allowed: str) -> AsyncIterator[Blobs]:
-    made = Blobs(Locator(hub), QueueTarget.parse(hub.url), allowed=allowed)
+    made = Blobs(Locator(hub), parse_address(hub.url), allowed=allowed)
     try:
         yield made
     finally:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from asman_shared.address import parse_address
 from asman_shared.backoff import Backoff
 from asman_shared.errors import NotFound, ProtocolError, Unavailable
 from asman_shared.messages import (
@@ -25,7 +26,6 @@ from asman_shared.messages import (
 )
 from asman_worker.hub_link.connection import HubConnection
 from asman_worker.hub_link.send_buffer import SendBuffer
-from asman_worker.hub_link.target import QueueTarget
 from tests.unit.worker.fake_hub import FakeHub, job
 
 
@@ -52,7 +52,7 @@ class Dialled:
     def __init__(self, url: str) -> None:
         self.peer = Peer()
         self.send_buffer = SendBuffer()
-        self.connection = HubConnection(QueueTarget.parse(url), self.send_buffer, backoff=Backoff(0.001, 0.01))
+        self.connection = HubConnection(parse_address(url), self.send_buffer, backoff=Backoff(0.001, 0.01))
         self.task = asyncio.create_task(self.connection.run(self.peer))
 
 
@@ -258,7 +258,7 @@ async def test_the_queues_name_is_not_in_the_log(hub: FakeHub, caplog: pytest.Lo
         async with dialled(hub.url) as worker:
             await (await hub.line()).answer()
             await worker.peer.answers.get()
-    assert QueueTarget.parse(hub.url).digest in caplog.text
+    assert parse_address(hub.url).digest in caplog.text
     assert not [r for r in caplog.records if r.name.startswith("asman") and "a-queue-for-tests" in r.getMessage()]
 
 

@@ -1,0 +1,154 @@
+"""The addresses of hubs and of queues, and the rule for a queue's name.
+
+A queue's name grants everything that can be done with the queue. So errors here show the host, and never the name of
+a queue that could be right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from .errors import CLOSE_REASONS, BadRequest, CloseCode
+
+QUEUE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+"""Pattern of a queue's name, without anchors. The page's `route.ts` has the same, and a test compares them."""
+
+_QUEUE_NAME: Final = re.compile(QUEUE_NAME)
+_TO_HTTP: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_SOCKETS: Final = ("/client", "/worker")
+"""Last parts of the addresses of a queue's websockets."""
+_SHOWN: Final = 40
+"""Characters of a wrong name that an error shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A queue on a hub.
+
+    Attributes:
+        hub: The hub's base address, ``http(s)://host[:port][/prefix]`` without a slash at its end.
+        queue: The queue's name. It is a secret: anyone who has it can use the queue.
+    """
+
+    hub: str
+    queue: str
+
+    @property
+    def url(self) -> str:
+        """The queue's URL, which is all that a client or worker needs."""
+        return f"{self.hub}/q/{self.queue}"
+
+    @property
+    def client_socket(self) -> str:
+        """The address of the websocket for clients of this queue."""
+        return f"ws{self.url.removeprefix('http')}/client"
+
+    @property
+    def worker_socket(self) -> str:
+        """The address of the websocket for workers of this queue."""
+        return f"ws{self.url.removeprefix('http')}/worker"
+
+    @property
+    def page(self) -> str:
+        """The page that shows this queue."""
+        return f"{self.hub}/#?queue={quote(self.queue)}"
+
+    @property
+    def host(self) -> str:
+        """Host and port of the hub, for sentences."""
+        return urlsplit(self.hub).netloc
+
+    @property
+    def digest(self) -> str:
+        """A short hash that names the queue in logs, file names and metrics without revealing it."""
+        return hashlib.sha256(self.queue.encode()).hexdigest()[:8]
+
+    def job_url(self, job: str) -> str:
+        """The URL of a job."""
+        return f"{self.hub}/j/{job}"
+
+    def absolute(self, url: str) -> str:
+        """The absolute form of a URL from the hub, which may be relative to the hub's address."""
+        if url.startswith(("http://", "https://")):
+            return url
+        return f"{self.hub}/{url.removeprefix('/')}"
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def is_queue_name(name: str) -> bool:
+    """Whether a text can be a queue's name."""
+    return _QUEUE_NAME.fullmatch(name) is not None
+
+
+def check_queue_name(name: str) -> str:
+    """Returns the name if it can be a queue's.
+
+    Raises:
+        BadRequest: It can't be.
+    """
+    if not is_queue_name(name):
+        shown = name if len(name) <= _SHOWN else name[: _SHOWN - 1] + "…"
+        raise BadRequest(f"'{shown}' is not a queue name: {CLOSE_REASONS[CloseCode.BAD_QUEUE]}", field="queue")
+    return name
+
+
+def parse_hub(text: str) -> str:
+    """Reads the base address of a hub: ``https://host``, ``ws://host:8000/``, ``host:8000``.
+
+    Returns:
+        ``http(s)://host[:port][/prefix]`` without a slash at its end.
+
+    Raises:
+        BadRequest: It is not an address.
+    """
+    given = text.strip()
+    try:
+        parts = urlsplit(given if "://" in given else f"http://{given}")
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_valid = urlsplit(""), False
+    scheme = _TO_HTTP.get(parts.scheme)
+    if scheme is None or not parts.hostname or not port_is_valid or parts.query or parts.fragment:
+        shown = "this" if "/q/" in given else f"'{given}'"  # a queue's URL holds the queue's name
+        raise BadRequest(
+            f"{shown} is not the address of a hub: write it like https://hub.example or http://localhost:8000",
+            field="hub",
+        )
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def parse_address(text: str, hub: str = "") -> Address:
+    """Reads a queue's address from its URL, or from its name and the hub's address.
+
+    Args:
+        text: ``https://hub.example/q/<queue>`` (also http, ws, wss, with a path before ``/q/``, or the address of one
+            of the queue's websockets), or the bare name.
+        hub: The address of the hub, for a bare name.
+
+    Raises:
+        BadRequest: It can't be read, or a bare name came without a hub.
+    """
+    given = text.strip()
+    if "/" not in given and ":" not in given:
+        name = check_queue_name(given)
+        if not hub:
+            raise BadRequest(
+                "a queue's name alone does not say which hub it is on: give its whole URL "
+                "(https://hub.example/q/<name>), --hub, or set ASMAN_HUB",
+                field="hub",
+            )
+        return Address(parse_hub(hub), name)
+    path = given.partition("#")[0].partition("?")[0].rstrip("/")
+    for socket in _SOCKETS:
+        if "/q/" in (queue := path.removesuffix(socket)) and not queue.endswith("/q"):
+            path = queue
+    before, found, after = path.rpartition("/q/")
+    if not found or "/" in after:
+        raise BadRequest("this is not the URL of a queue: write it like https://hub.example/q/<queue>", field="queue")
+    return Address(parse_hub(before), check_queue_name(unquote(after)))

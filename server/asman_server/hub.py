@@ -29,7 +29,6 @@ from .storage.database import make_engine, migrate
 from .storage.group_commit import Journal
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_ledger
-from .storage.timed_writer import TimedLedger
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
@@ -100,7 +99,6 @@ class Hub:
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
-        self.ledger: TimedLedger
         self.journal: Journal
         self.store: Store
         self.registry: Registry
@@ -126,8 +124,7 @@ class Hub:
             await migrate(self.engine)
             ledger = await open_ledger(writer)
             await give_jobs_their_time(self.engine, self._policy.retention)
-            self.ledger = TimedLedger(ledger)
-            self.journal = Journal(self.ledger)
+            self.journal = Journal(ledger)
             self.store = Store(self.engine, ledger.posted)
             self.registry = Registry(self.journal, self.store, self.clock, self._policy)
             retention = Retention(self.registry, self.store, self.journal, self.clock, self._policy.retention)

@@ -89,9 +89,9 @@ class HubCollector:
             "asman_outbox_dropped", "States replaced by newer ones before a reader took them.", flusher.dropped
         )
         yield _counter("asman_outbox_overflows", "Connections closed because they read too slowly.", flusher.overflows)
-        yield _histogram("asman_commit_seconds", "How long one transaction takes.", hub.ledger.seconds)
-        yield _counter("asman_commit_jobs", "Job rows written.", hub.ledger.rows)
-        yield _counter("asman_commit_failures", "Transactions that failed.", hub.ledger.failures)
+        yield _histogram("asman_commit_seconds", "How long one transaction takes.", hub.journal.seconds)
+        yield _counter("asman_commit_jobs", "Job rows written.", hub.journal.job_rows)
+        yield _counter("asman_commit_failures", "Transactions that failed.", hub.journal.failures)
         yield _gauge("asman_database_failing", "1 while the database can't be written.", int(bool(hub.journal.failing)))
         room = hub.blobs.room
         yield _gauge("asman_blobs", "Blobs stored.", room.blobs)

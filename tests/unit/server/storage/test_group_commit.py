@@ -15,6 +15,7 @@ from asman_server.storage import group_commit as module
 from asman_server.storage.blob_changes import DropBlob, UseBlob
 from asman_server.storage.commit import Commit
 from asman_server.storage.group_commit import Batch, Journal
+from asman_server.storage.row_kinds import DEFINITION_BLOBS, DEFINITIONS, JOBS, LOG_CHUNKS, RESULT_BLOBS, RESULTS
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, OutputFile, Result
@@ -83,7 +84,7 @@ async def open_desk() -> AsyncIterator[Desk]:
 
 
 def states(commit: Commit) -> dict[str, tuple[str, int]]:
-    decoded = [(row, msgspec.msgpack.decode(row.record, type=Job)) for row in commit.jobs]
+    decoded = [(row, msgspec.msgpack.decode(row.record, type=Job)) for row in JOBS.rows(commit.puts)]
     return {row.id: (row.state, made.rev) for row, made in decoded}
 
 
@@ -183,8 +184,8 @@ async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wi
         desk.ledger.fail()
         commit = await desk.ledger.next()
         assert states(commit) == {one.id: ("Running", 2), two.id: ("Queued", 1)}
-        assert commit.definitions == [(one.id, b"one")]
-        assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in commit.results] == ["new"]
+        assert DEFINITIONS.rows(commit.puts) == [(one.id, b"one")]
+        assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in RESULTS.rows(commit.puts)] == ["new"]
         desk.ledger.succeed()
         await desk.quiet()
 
@@ -216,12 +217,12 @@ async def test_which_blobs_are_named_is_written_with_what_names_them() -> None:
         desk.journal.define(made.id, b"body", [key])
         desk.journal.result("q", made.id, Result(outputs=outputs))
         commit = await desk.ledger.next()
-        assert commit.definition_blobs == [(made.id, key)]
-        assert commit.result_blobs == [("q", made.id, key)]
+        assert DEFINITION_BLOBS.rows(commit.puts) == [(made.id, key)]
+        assert RESULT_BLOBS.rows(commit.puts) == [("q", made.id, key)]
         desk.journal.forget(desk.followers, made)
         desk.ledger.fail()
         commit = await desk.ledger.next()
-        assert commit.result_blobs == []
+        assert RESULT_BLOBS.rows(commit.puts) == []
         desk.ledger.succeed()
         await desk.quiet()
 
@@ -256,8 +257,8 @@ async def test_a_job_that_is_forgotten_takes_all_that_waits_for_it_along() -> No
         commit = await desk.ledger.next()
         assert commit.forget == [("q", made.id)]
         assert list(states(commit)) == [other.id]
-        assert (commit.results, commit.drop_chunks) == ([], [])
-        assert [one.job for one in commit.chunks] == [other.id]
+        assert (RESULTS.rows(commit.puts), commit.drop_chunks) == ([], [])
+        assert [one.job for one in LOG_CHUNKS.rows(commit.puts)] == [other.id]
         desk.ledger.succeed()
         await desk.quiet()
         assert done == [1, 2], "nobody waits for lines that went with their job"
@@ -276,7 +277,7 @@ async def test_a_job_that_is_forgotten_and_made_anew_is_there_after_either_order
         desk.ledger.fail()
         commit = await desk.ledger.next()
         assert commit.forget == [("q", made.id)]
-        assert [row.number for row in commit.jobs] == [9]
+        assert [row.number for row in JOBS.rows(commit.puts)] == [9]
         desk.ledger.succeed()
         await desk.quiet()
 
@@ -293,7 +294,8 @@ async def test_a_removal_wins_over_what_failed_before_it() -> None:
         desk.ledger.fail()
         commit = await desk.ledger.next()
         assert commit.forget == [("q", made.id)]
-        assert (commit.jobs, commit.results, commit.chunks, commit.drop_chunks) == ([], [], [], [])
+        left = [kind.rows(commit.puts) for kind in (JOBS, RESULTS, LOG_CHUNKS)]
+        assert (*left, commit.drop_chunks) == ([], [], [], [])
         desk.ledger.succeed()
         await desk.quiet()
 
@@ -307,13 +309,13 @@ async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() ->
         desk.journal.lines(chunk(1, 5, ["new"]), lambda: done.append("new"))
         commit = await desk.ledger.next()
         assert commit.clear == [("q", job_id(1))]
-        assert [one.first for one in commit.chunks] == [5]
+        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5]
         assert commit.drop_chunks == []
         desk.journal.lines(chunk(1, 6, ["newer"]), lambda: done.append("newer"))
         desk.journal.drop_lines("q", job_id(1), 5)
         desk.ledger.fail()
         commit = await desk.ledger.next()
-        assert [one.first for one in commit.chunks] == [5, 6]
+        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5, 6]
         assert commit.drop_chunks == [("q", job_id(1), 5)]
         assert commit.clear == [("q", job_id(1))]
         desk.ledger.succeed()
@@ -330,7 +332,7 @@ async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> N
         desk.journal.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
         desk.ledger.fail()
         commit = await desk.ledger.next()
-        assert [(one.first, one.last) for one in commit.chunks] == [(0, 2)]
+        assert [(one.first, one.last) for one in LOG_CHUNKS.rows(commit.puts)] == [(0, 2)]
         desk.ledger.succeed()
         await desk.quiet()
         assert done == [1, 2, 3]
@@ -440,7 +442,7 @@ async def test_a_commit_of_several_jobs_waits_for_none_of_them(monkeypatch: pyte
         desk.change(job(1), first=True)
         desk.change(job(2), first=True)
         desk.journal.patient()
-        assert len((await desk.ledger.next()).jobs) == 2
+        assert len(JOBS.rows((await desk.ledger.next()).puts)) == 2
 
 
 async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,3 +458,14 @@ async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.Monkey
     desk.ledger.succeed()
     async with asyncio.timeout(PATIENCE):
         await running
+
+
+async def test_commits_are_timed_and_failures_counted() -> None:
+    async with open_desk() as desk:
+        desk.change(job(1), first=True)
+        await desk.ledger.next()
+        desk.ledger.fail()
+        await desk.ledger.next()
+        desk.ledger.succeed()
+        await desk.quiet()
+        assert (sum(desk.journal.seconds.counts), desk.journal.failures, desk.journal.job_rows) == (1, 1, 1)

@@ -22,6 +22,7 @@ from asman_server.core import Job
 from asman_server.storage.commit import Commit, JobRow
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import pack_definition
+from asman_server.storage.row_kinds import DEFINITIONS, JOBS
 from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.units import GIB
 from bench.depth_jobs import definition, submitted
@@ -61,7 +62,7 @@ def _rows(queue: str, numbers: Iterator[int], jobs: int) -> Iterator[Commit]:
         rows.append(JobRow(queue, job.id, place, job.state.value, 0, encode(job)))
         definitions.append((job.id, pack_definition(definition(number))))
         if len(rows) == CHUNK or place == jobs:
-            yield Commit([], [], definitions, rows, [], [], [], [], [], [])
+            yield Commit({DEFINITIONS: DEFINITIONS.puts(definitions), JOBS: JOBS.puts(rows)})
             rows, definitions = [], []
 
 

@@ -144,7 +144,7 @@ class HubInProcess:
         self._sent = self._finished = 0
         self._wanted = jobs
         self._over.clear()
-        commits = sum(self._hub.writer.seconds.counts)
+        commits = sum(self._hub.committer.seconds.counts)
         written = _written()
         self._watch.taken = 0.0
         wall, loop, all_threads = time.perf_counter(), time.thread_time(), time.process_time()
@@ -156,7 +156,7 @@ class HubInProcess:
             wall=time.perf_counter() - wall,
             loop=loop - self._watch.taken,
             writer=time.process_time() - all_threads - loop,
-            commits=sum(self._hub.writer.seconds.counts) - commits,
+            commits=sum(self._hub.committer.seconds.counts) - commits,
             written=_written() - written,
         )
 

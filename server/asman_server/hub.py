@@ -29,7 +29,6 @@ from .storage.database import make_engine, migrate
 from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_writer
-from .storage.timed_writer import TimedWriter
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
@@ -100,7 +99,6 @@ class Hub:
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
         self.engine: AsyncEngine
-        self.writer: TimedWriter
         self.committer: GroupCommitter
         self.store: Store
         self.registry: Registry
@@ -126,8 +124,7 @@ class Hub:
             await migrate(self.engine)
             writer = await open_writer(writing_engine)
             await backfill_due_times(self.engine, self._policy.retention)
-            self.writer = TimedWriter(writer)
-            self.committer = GroupCommitter(self.writer)
+            self.committer = GroupCommitter(writer)
             self.store = Store(self.engine, writer.flushed)
             self.registry = Registry(self.committer, self.store, self.clock, self._policy)
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)

@@ -11,6 +11,7 @@ import msgspec
 from asman_server.core import Job
 from asman_server.storage.commit import Commit, JobRow, Key, LogChunk, QueueRow, WebhookRow
 from asman_server.storage.reader import ChunkHead, Unfinished
+from asman_server.storage.row_kinds import ALIASES, DEFINITIONS, JOBS, LOG_CHUNKS, RESULTS
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLine, Result
@@ -44,7 +45,8 @@ class SimDatabase:
 
     async def commit(self, commit: Commit) -> None:
         """As `asman_server.storage.commit.CommitWriter`: sometimes the answer is lost after the commit was made."""
-        copied = msgspec.msgpack.decode(msgspec.msgpack.encode(commit), type=Commit)
+        calls = [msgspec.structs.replace(call) for call in commit.webhooks]
+        copied = msgspec.structs.replace(commit, webhooks=calls, drop_chunks=list(commit.drop_chunks))
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away and self.random.random() < 0.8:
             raise Unavailable("the database is away")
@@ -63,16 +65,16 @@ class SimDatabase:
         for queue, job in [*commit.forget, *commit.clear]:
             for chunk in [c for c in self.chunks if c[:2] == (queue, job)]:
                 del self.chunks[chunk]
-        for job_id, body in commit.definitions:
+        for job_id, body in DEFINITIONS.rows(commit.puts):
             self.bodies.setdefault(job_id, body)
-        for alias, job_id in commit.aliases:
+        for alias, job_id in ALIASES.rows(commit.puts):
             self.aliases.setdefault(alias, job_id)
-        for row in commit.jobs:
+        for row in JOBS.rows(commit.puts):
             self.rows[row.queue, row.id] = row
             self.on_row(row)
-        for queue, job, body in commit.results:
+        for queue, job, body in RESULTS.rows(commit.puts):
             self.results[queue, job] = body
-        for stored in commit.chunks:
+        for stored in LOG_CHUNKS.rows(commit.puts):
             self.chunks[stored.queue, stored.job, stored.first] = stored
         for dropped in commit.drop_chunks:
             self.chunks.pop(dropped, None)

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from asman_server.core import Job
+from asman_server.storage import row_kinds
 from asman_server.storage.commit import Commit, JobRow, LogChunk, WebhookRow
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import pack_lines
+from asman_server.storage.row_kinds import RESULT_BLOBS, RESULTS
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState, LogLine, Summary
 from asman_shared.states import Phase, State
@@ -41,8 +43,10 @@ def webhook(name: str, due: int = 0, host: str = "h:443") -> WebhookRow:
 
 
 def commit(**parts: Any) -> Commit:
-    empty: dict[str, Any] = {name: [] for name in Commit.__struct_fields__}
-    return Commit(**(empty | parts))
+    """A commit; rows are named by their tables."""
+    puts = {kind: kind.puts(parts.pop(kind.name, ())) for kind in row_kinds.KINDS}
+    puts[RESULT_BLOBS] = {key: [] for key in puts[RESULTS]} | puts[RESULT_BLOBS]
+    return Commit(puts, **parts)
 
 
 class Followers:

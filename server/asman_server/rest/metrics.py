@@ -89,9 +89,9 @@ class HubCollector:
             "asman_outbox_dropped", "States replaced by newer ones before a reader took them.", flusher.dropped
         )
         yield _counter("asman_outbox_overflows", "Connections closed because they read too slowly.", flusher.overflows)
-        yield _histogram("asman_commit_seconds", "How long one transaction takes.", hub.writer.seconds)
-        yield _counter("asman_commit_jobs", "Job rows written.", hub.writer.rows)
-        yield _counter("asman_commit_failures", "Transactions that failed.", hub.writer.failures)
+        yield _histogram("asman_commit_seconds", "How long one transaction takes.", hub.committer.seconds)
+        yield _counter("asman_commit_jobs", "Job rows written.", hub.committer.job_rows)
+        yield _counter("asman_commit_failures", "Transactions that failed.", hub.committer.failures)
         yield _gauge(
             "asman_database_failing", "1 while the database can't be written.", int(bool(hub.committer.failing))
         )

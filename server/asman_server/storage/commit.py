@@ -1,19 +1,20 @@
-"""One transaction of the journal, as plain data, and the port that makes it durable."""
+"""One transaction as plain data, and the interface that makes it durable."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from .blob_changes import BlobChange
+from .row_kinds import Puts
 
 Key = tuple[str, str]
 """(queue, job id)."""
 
 
-class JobRow(Struct, gc=False, array_like=True):
-    """A job as it is stored; see `asman_server.storage.tables.jobs`."""
+class JobRow(NamedTuple):
+    """A job as it is stored, in `asman_server.storage.tables.jobs`."""
 
     queue: str
     id: str
@@ -24,8 +25,8 @@ class JobRow(Struct, gc=False, array_like=True):
     due: int = 0
 
 
-class LogChunk(Struct, gc=False, array_like=True):
-    """A run of log lines to store; see `asman_server.storage.tables.log_chunks`."""
+class LogChunk(NamedTuple):
+    """A run of log lines, in `asman_server.storage.tables.log_chunks`."""
 
     queue: str
     job: str
@@ -36,18 +37,18 @@ class LogChunk(Struct, gc=False, array_like=True):
 
 
 class WebhookRow(Struct, gc=False):
-    """A webhook to be called; see `asman_server.storage.tables.webhooks`.
+    """A webhook to call, in `asman_server.storage.tables.webhooks`.
 
     Attributes:
-        id: Random; the receiver sees it with every try.
-        queue: Whose key signs it.
+        id: A random id that the receiver sees with every try.
+        queue: The queue whose key signs it.
         event: ``queued`` or ``finished``.
-        host: Host and port of the URL, for the bound on calls to one host.
-        url: Where it goes.
-        body: What is sent.
-        created: When it was decided, in epoch milliseconds.
-        tries: How often it was tried.
-        due: When it is to be tried next, in epoch milliseconds.
+        host: Host and port of the URL, for the limit on concurrent calls to one host.
+        url: The URL to call.
+        body: The body to send.
+        created: Time of the event, in epoch milliseconds.
+        tries: Number of tries so far.
+        due: Time of the next try, in epoch milliseconds.
     """
 
     id: str
@@ -62,9 +63,9 @@ class WebhookRow(Struct, gc=False):
 
 
 class QueueRow(Struct, gc=False):
-    """How a queue was configured; see `asman_server.storage.tables.queues`.
+    """The configuration of a queue, in `asman_server.storage.tables.queues`.
 
-    ``kept`` is how long it keeps finished jobs from now on, by its own word or the hub's.
+    ``kept`` is how long the queue keeps finished jobs from now on, in milliseconds: its own retention or the hub's.
     """
 
     queue: str
@@ -74,52 +75,57 @@ class QueueRow(Struct, gc=False):
 
 
 class Commit(Struct):
-    """What is written together, in this order: removals first, so that what was removed may be made anew.
+    """Everything that one transaction writes.
+
+    Removals come first, so that one commit can remove a job and store it again. Blob changes come last.
 
     Attributes:
-        forget_queues: Queues whose configuration is to be removed, unless they have jobs.
+        puts: Rows to store, by kind (`row_kinds`).
+        forget_queues: Queues whose configuration is removed, unless they have jobs.
         forget: Jobs to remove with their results and logs.
-        clear: Jobs whose log is to be removed.
-        definitions: (id, body) to store unless they are there.
-        jobs: Rows to store or replace.
-        results: (queue, id, body) to store or replace.
-        chunks: Log chunks to store or replace.
+        clear: Jobs whose log is removed.
         drop_chunks: (queue, job, first) of log chunks to remove.
-        definition_blobs: (definition, sha256) for each blob that those definitions name.
-        result_blobs: (queue, id, sha256) for each blob that those results name; older ones of the job are removed.
-        webhooks: Webhooks to store unless they are there.
-        webhooks_later: (id, tries, due) of webhooks that are to be tried again.
+        webhooks: Webhooks to store unless they are stored already.
+        webhooks_later: (id, tries, due) of webhooks to try again later.
         webhooks_done: Ids of webhooks to remove.
-        queues: Configurations to store or replace; the finished jobs of the queue are due anew.
-        blobs: What changes in the catalogue of blobs, in this order, after all the rest.
-        aliases: (alias, id) of definitions that are also known by another id, to store unless they are there.
+        queues: Configurations to store or replace. Finished jobs of the queue get a new due time.
+        blobs: Changes to the blob catalogue, in this order.
     """
 
-    forget: list[Key]
-    clear: list[Key]
-    definitions: list[tuple[str, bytes]]
-    jobs: list[JobRow]
-    results: list[tuple[str, str, bytes]]
-    chunks: list[LogChunk]
-    drop_chunks: list[tuple[str, str, int]]
+    puts: Puts
+    forget: list[Key] = []
+    clear: list[Key] = []
+    drop_chunks: list[tuple[str, str, int]] = []
     webhooks: list[WebhookRow] = []
     webhooks_later: list[tuple[str, int, int]] = []
     webhooks_done: list[str] = []
     forget_queues: list[str] = []
     queues: list[QueueRow] = []
-    definition_blobs: list[tuple[str, str]] = []
-    result_blobs: list[tuple[str, str, str]] = []
     blobs: list[BlobChange] = []
-    aliases: list[tuple[str, str]] = []
+
+    @property
+    def only_puts(self) -> bool:
+        """Whether the commit does nothing but put rows."""
+        return not (
+            self.forget
+            or self.clear
+            or self.drop_chunks
+            or self.webhooks
+            or self.webhooks_later
+            or self.webhooks_done
+            or self.forget_queues
+            or self.queues
+            or self.blobs
+        )
 
 
 class CommitWriter(Protocol):
-    """Where commits are made durable."""
+    """A writer that makes commits durable."""
 
     async def commit(self, commit: Commit) -> None:
-        """Writes all of it or nothing; when this returns it survives a power cut.
+        """Writes all of a commit or nothing. A commit survives a power cut once this returns.
 
         Raises:
-            Unavailable: It can't be written now. It may have been written all the same (a connection that broke
-                after the commit); writing it again does no harm.
+            Unavailable: The database can't be written now. The commit may have been written all the same (if the
+                connection broke after it). Writing it again does no harm.
         """

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Set
 from typing import Final, Protocol
 
 import msgspec
@@ -20,9 +21,23 @@ from asman_shared.messages import JobState, Result, Summary
 
 from ..core import Job
 from ..core.job_state import state_of
+from ..meters import COMMIT_BUCKETS, Histogram
+from . import row_kinds
 from .as_result import as_result
 from .blob_changes import BlobChange, blobs_of_result
 from .commit import Commit, CommitWriter, JobRow, Key, LogChunk, QueueRow, WebhookRow
+from .row_kinds import (
+    ALIASES,
+    DEFINITION_BLOBS,
+    DEFINITIONS,
+    JOBS,
+    LOG_CHUNKS,
+    RESULT_BLOBS,
+    RESULTS,
+    Puts,
+    Row,
+    RowKind,
+)
 
 log = logging.getLogger("asman.hub.journal")
 
@@ -63,25 +78,23 @@ class _Answer:
 
 
 class Batch:
-    """What the next transaction will hold."""
+    """The contents of the next transaction, and the answers and changes that wait for it.
+
+    The rows of jobs are made by `commit` from ``dirty``; all other rows stand in ``puts``.
+    """
 
     __slots__ = (
-        "aliases",
         "answers",
         "blobs",
-        "chunks",
         "clear",
-        "definition_blobs",
-        "definitions",
         "dirty",
         "done",
         "drop_chunks",
         "forget",
         "forget_queues",
         "patient",
+        "puts",
         "queues",
-        "result_blobs",
-        "results",
         "settings",
         "webhooks",
         "webhooks_done",
@@ -90,20 +103,15 @@ class Batch:
 
     def __init__(self) -> None:
         self.dirty: dict[Key, tuple[Publisher, Job, bool]] = {}
-        self.definitions: dict[str, bytes] = {}
-        self.aliases: dict[str, str] = {}
-        self.results: dict[Key, bytes] = {}
+        self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
         self.clear: dict[Key, None] = {}
-        self.chunks: dict[tuple[str, str, int], LogChunk] = {}
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.webhooks_later: dict[str, tuple[int, int]] = {}
         self.webhooks_done: dict[str, None] = {}
         self.settings: dict[str, QueueRow] = {}
         self.forget_queues: dict[str, None] = {}
-        self.definition_blobs: dict[str, list[str]] = {}
-        self.result_blobs: dict[Key, list[str]] = {}
         self.blobs: list[BlobChange] = []
         self.answers: list[_Answer] = []
         self.done: list[Callable[[], None]] = []
@@ -112,14 +120,11 @@ class Batch:
 
     @property
     def writes(self) -> bool:
-        """Whether there is anything to write, besides things to say."""
+        """Whether there is anything to write, besides answers to give."""
         return bool(
             self.dirty
             or self.forget
-            or self.results
-            or self.definitions
-            or self.aliases
-            or self.chunks
+            or any(self.puts.values())
             or self.clear
             or self.drop_chunks
             or self.webhooks
@@ -130,32 +135,57 @@ class Batch:
             or self.blobs
         )
 
+    def put(self, kind: RowKind, row: Row) -> None:
+        """Adds a row in the place of an older one with the same key."""
+        self.puts[kind][row[: kind.width]] = row
+
+    def put_parts(self, kind: RowKind, key: Key, rows: list[Row]) -> None:
+        """Adds all parts of a row in the place of its older parts."""
+        self.puts[kind][key] = rows
+
     def commit(self) -> Commit:
         """All of it as it is at this moment."""
+        puts = self.puts.copy()
+        puts[JOBS] = {
+            key: JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
+            for key, (publisher, job, _) in self.dirty.items()
+        }
         return Commit(
+            puts=puts,
             forget=list(self.forget),
             clear=list(self.clear),
-            definitions=list(self.definitions.items()),
-            jobs=[
-                JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
-                for key, (publisher, job, _) in self.dirty.items()
-            ],
-            results=[(*key, body) for key, body in self.results.items()],
-            chunks=list(self.chunks.values()),
             drop_chunks=self.drop_chunks,
             webhooks=self.webhooks,
             webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
             webhooks_done=list(self.webhooks_done),
             forget_queues=list(self.forget_queues),
             queues=list(self.settings.values()),
-            definition_blobs=[(job_id, key) for job_id, keys in self.definition_blobs.items() for key in keys],
-            result_blobs=[(*job, key) for job, keys in self.result_blobs.items() for key in keys],
             blobs=self.blobs,
-            aliases=list(self.aliases.items()),
         )
 
+    def drop_rows(self, kind: RowKind, jobs: Set[Key]) -> None:
+        """Removes the rows of a kind that belong to some jobs."""
+        rows = self.puts[kind]
+        if kind.width == 2:
+            for key in jobs:
+                rows.pop(key, None)
+        elif rows:
+            self.puts[kind] = {key: row for key, row in rows.items() if key[:2] not in jobs}
+
+    def drop_log(self, jobs: Set[Key]) -> None:
+        """Removes all changes to the logs of some jobs."""
+        self.drop_rows(LOG_CHUNKS, jobs)
+        self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in jobs]
+
+    def drop_jobs(self, jobs: Set[Key]) -> None:
+        """Removes the rows that belong to some jobs, and all changes to their logs."""
+        for kind in row_kinds.KINDS:
+            if kind.of_job:
+                self.drop_rows(kind, jobs)
+        self.drop_log(jobs)
+
     def absorb(self, newer: Batch) -> None:
-        """Takes over what came after this batch, which could not be written."""
+        """Takes over a newer batch, because this one could not be written."""
         for key, (publisher, job, first) in newer.dirty.items():
             was_first = self.dirty[key][2] if key in self.dirty else False
             self.dirty[key] = (publisher, job, first or was_first)
@@ -163,17 +193,12 @@ class Batch:
             self.forget[key] = forgotten
             if key not in newer.dirty:
                 self.dirty.pop(key, None)
-            self.results.pop(key, None)
-            self.result_blobs.pop(key, None)
-        self.results.update(newer.results)
-        self.result_blobs.update(newer.result_blobs)
-        self.definitions.update(newer.definitions)
-        self.definition_blobs.update(newer.definition_blobs)
-        self.aliases.update(newer.aliases)
-        cleared = newer.clear.keys() | newer.forget.keys()
-        self.chunks = {place: chunk for place, chunk in self.chunks.items() if place[:2] not in cleared} | newer.chunks
+        self.drop_jobs(newer.forget.keys())
+        self.drop_log(newer.clear.keys())
+        for kind, rows in newer.puts.items():
+            self.puts[kind] = self.puts[kind] | rows
         self.clear |= newer.clear
-        self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in cleared] + newer.drop_chunks
+        self.drop_chunks = self.drop_chunks + newer.drop_chunks
         self.webhooks += newer.webhooks
         self.webhooks_later |= newer.webhooks_later
         self.webhooks_done |= newer.webhooks_done
@@ -200,6 +225,9 @@ class GroupCommitter:
         self._written = Batch()
         self._writing = False
         self.failing: str | None = None
+        self.seconds = Histogram(COMMIT_BUCKETS)
+        self.job_rows = 0
+        self.failures = 0
         self.on_webhooks: Callable[[], None] | None = None
 
     # -------------------------------------------------------------------------------------------- what to write
@@ -212,21 +240,28 @@ class GroupCommitter:
         self._next.queues.add(publisher.name)
         self._wake.set()
 
+    def put(self, kind: RowKind, row: Row) -> None:
+        """Writes a row of any kind with the next commit, in the place of an older one with the same key."""
+        self._next.put(kind, row)
+        self._wake.set()
+
     def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
         """A definition is to be written with the jobs that need it, and which blobs it names."""
-        self._next.definitions[job_id] = body
-        self._next.definition_blobs[job_id] = blobs
+        self._next.put(DEFINITIONS, (job_id, body))
+        for sha256 in blobs:
+            self._next.put(DEFINITION_BLOBS, (job_id, sha256))
         self._wake.set()
 
     def alias(self, alias: str, job_id: str) -> None:
         """Another id of a definition is to be written with the jobs that need it."""
-        self._next.aliases[alias] = job_id
+        self._next.put(ALIASES, (alias, job_id))
         self._wake.set()
 
     def result(self, queue: str, job_id: str, result: Result) -> None:
         """A result is to be written with its job."""
-        self._next.results[queue, job_id] = _encode(result)
-        self._next.result_blobs[queue, job_id] = blobs_of_result(result)
+        self._next.put(RESULTS, (queue, job_id, _encode(result)))
+        parts: list[Row] = [(queue, job_id, sha256) for sha256 in blobs_of_result(result)]
+        self._next.put_parts(RESULT_BLOBS, (queue, job_id), parts)
         self._wake.set()
 
     def forget(self, publisher: Publisher, job: Job) -> None:
@@ -234,10 +269,7 @@ class GroupCommitter:
         key = (publisher.name, job.id)
         batch = self._next
         batch.dirty.pop(key, None)
-        batch.results.pop(key, None)
-        batch.result_blobs.pop(key, None)
-        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != key}
-        batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != key]
+        batch.drop_jobs({key})
         batch.forget[key] = (publisher, job)
         batch.queues.add(publisher.name)
         self._wake.set()
@@ -245,14 +277,13 @@ class GroupCommitter:
     def clear_log(self, queue: str, job_id: str) -> None:
         """The log of a job's earlier run is to be removed."""
         batch = self._next
-        batch.chunks = {place: chunk for place, chunk in batch.chunks.items() if place[:2] != (queue, job_id)}
-        batch.drop_chunks = [d for d in batch.drop_chunks if d[:2] != (queue, job_id)]
+        batch.drop_log({(queue, job_id)})
         batch.clear[queue, job_id] = None
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
         """Log lines are to be written, in the place of a chunk that begins alike; ``done`` is called when they are."""
-        self._next.chunks[chunk.queue, chunk.job, chunk.first] = chunk
+        self._next.put(LOG_CHUNKS, chunk)
         self._next.queues.add(chunk.queue)
         self._next.done.append(done)
         self._wake.set()
@@ -361,7 +392,7 @@ class GroupCommitter:
             states = {key: state_of(job) for key, (_, job, _) in batch.dirty.items()}
             said = [states.get(a.key) or state_of(a.job) for a in batch.answers]
             self._writing = batch.writes
-            failure = await as_result(self._writer.commit(batch.commit())) if batch.writes else None
+            failure = await self._commit(batch) if batch.writes else None
             self._writing = False
             if failure is not None:
                 self._failed(batch, failure.message)
@@ -378,6 +409,17 @@ class GroupCommitter:
             self._written = Batch()
             if self._closing and not self._wake.is_set():
                 return
+
+    async def _commit(self, batch: Batch) -> AsmanError | None:
+        """Writes a batch, and measures that; returns the error if that fails."""
+        began = time.perf_counter()
+        failure = await as_result(self._writer.commit(batch.commit()))
+        if failure is not None:
+            self.failures += 1
+            return failure
+        self.seconds.observe(time.perf_counter() - began)
+        self.job_rows += len(batch.dirty)
+        return None
 
     async def _moment(self) -> None:
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)

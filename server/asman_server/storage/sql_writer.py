@@ -1,71 +1,53 @@
-"""The ledger in a database, SQLite or Postgres from the same statements."""
+"""Writes commits to SQLite or Postgres with the same statements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Dialect, Executable, Table, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, Executable, Table, and_, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.states import State
 
-from . import tables
+from . import row_kinds, tables
 from .blob_statements import BlobStatements
 from .commit import Commit
 from .database import unavailable
-from .transactions import Transactions
+from .row_kinds import Puts
 from .upserts import Upsert, upsert
-
-_PUTS: Final[dict[Table, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    tables.jobs: (("queue", "id"), ("number", "state", "finished", "record", "due")),
-    tables.definitions: (("id",), ()),
-    tables.aliases: (("alias",), ()),
-    tables.results: (("queue", "id"), ("body",)),
-    tables.log_chunks: (("queue", "job", "first"), ("last", "size", "body")),
-    tables.definition_blobs: (("definition", "sha256"), ()),
-    tables.result_blobs: (("queue", "id", "sha256"), ()),
-}
-"""What names a row of a table, and what is replaced when it is there."""
-
-
-def put_of(dialect: Dialect, table: Table) -> Upsert:
-    """How rows of one of the tables come to their places."""
-    return Upsert(dialect, table, *_PUTS[table])
 
 
 class SqlWriter:
-    """Writes commits, each in one transaction.
+    """Writes each commit in one transaction, into the tables themselves.
 
     Args:
         engine: The database.
-
-    Attributes:
-        transactions: Those that it makes.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self.transactions = Transactions(engine)
+        self._engine = engine
         dialect = engine.dialect
 
-        def drop(table: Table, column: str) -> Executable:
-            return delete(table).where(and_(table.c.queue == bindparam("q"), table.c[column] == bindparam("j")))
+        def of_keys(table: Table, keys: Sequence[str]) -> Executable:
+            return delete(table).where(and_(*(table.c[key] == bindparam(f"k{at}") for at, key in enumerate(keys))))
 
-        self._put_jobs = put_of(dialect, tables.jobs)
-        self._put_definitions = put_of(dialect, tables.definitions)
-        self._put_aliases = put_of(dialect, tables.aliases)
-        self._put_results = put_of(dialect, tables.results)
-        self._put_chunks = put_of(dialect, tables.log_chunks)
+        kinds = row_kinds.KINDS
+        self._puts = [(kind, Upsert(dialect, kind.table, kind.keys, kind.values)) for kind in kinds]
+        self._drop_parts = [(kind, of_keys(kind.table, kind.group)) for kind in kinds if kind.parts_of is not None]
+        self._drop_of_job = [of_keys(kind.table, kind.keys[:2]) for kind in kinds if kind.of_job]
+        self._drop_log = of_keys(tables.log_chunks, ("queue", "job"))
+        self._drop_chunk = of_keys(tables.log_chunks, ("queue", "job", "first"))
         self._put_webhooks = Upsert(dialect, tables.webhooks, ("id",))
         self._later_webhook = (
             update(tables.webhooks)
             .where(tables.webhooks.c.id == bindparam("i"))
             .values(tries=bindparam("n"), due=bindparam("d"))
         )
-        self._drop_webhook = delete(tables.webhooks).where(tables.webhooks.c.id == bindparam("i"))
+        self._drop_webhook = of_keys(tables.webhooks, ("id",))
         self._put_queues = Upsert(dialect, tables.queues, ("queue",), ("retention", "touched"))
-        self._due_anew = (
+        self._set_due = (
             update(tables.jobs)
             .where(tables.jobs.c.queue == bindparam("q"), tables.jobs.c.state == State.FINISHED.value)
             .values(due=tables.jobs.c.finished + bindparam("k"))
@@ -74,58 +56,53 @@ class SqlWriter:
             tables.queues.c.queue == bindparam("q"),
             ~select(tables.jobs.c.id).where(tables.jobs.c.queue == tables.queues.c.queue).exists(),
         )
-        self._put_definition_blobs = put_of(dialect, tables.definition_blobs)
-        self._put_result_blobs = put_of(dialect, tables.result_blobs)
         self._blobs = BlobStatements(lambda table, keys, values: upsert(dialect, table, keys, values))
-        self._drop_job = drop(tables.jobs, "id")
-        self._drop_result = drop(tables.results, "id")
-        self._drop_result_blobs = drop(tables.result_blobs, "id")
-        self._drop_log = drop(tables.log_chunks, "job")
-        self._drop_chunk = delete(tables.log_chunks).where(
-            tables.log_chunks.c.queue == bindparam("q"),
-            tables.log_chunks.c.job == bindparam("j"),
-            tables.log_chunks.c.first == bindparam("f"),
-        )
 
     async def commit(self, commit: Commit) -> None:
-        """Writes all of it or nothing; see `asman_server.storage.commit.CommitWriter`."""
+        """Writes all of a commit or nothing; see `asman_server.storage.commit.CommitWriter`."""
         with unavailable("{}"):
-            await self.transactions.run(lambda connection: self.write(connection, commit))
+            async with self._engine.begin() as connection:
+                await connection.run_sync(self.write, commit)
 
     async def flushed(self, ids: Sequence[str] | None = None) -> None:
-        """Returns at once: what was committed is in its tables."""
+        """Returns at once: committed rows are in their tables."""
 
     async def keep_flushing(self) -> None:
-        """Returns at once."""
+        """Returns at once: there is nothing to flush."""
 
     async def close(self) -> None:
-        """Leaves nothing behind."""
+        """Returns at once: there is nothing to flush."""
+
+    # ------------------------------------------------------------------------------- in a connection's transaction
+
+    def put(self, connection: Connection, puts: Puts) -> None:
+        """Puts rows into their tables, in a connection's transaction."""
+        for kind, drop in self._drop_parts:
+            _run(connection, drop, _keys(puts.get(kind, ())))
+        for kind, put in self._puts:
+            put.rows(connection, kind.rows(puts))
 
     def write(self, connection: Connection, commit: Commit) -> None:
         """Writes a commit in a connection's transaction."""
-
-        def run(statement: Executable, rows: list[dict[str, Any]]) -> None:
-            if rows:
-                connection.execute(statement, rows)
-
-        run(self._drop_queue, [{"q": q} for q in commit.forget_queues])
-        gone = [{"q": q, "j": j} for q, j in commit.forget]
-        run(self._drop_job, gone)
-        run(self._drop_result, gone)
-        run(self._drop_result_blobs, [*gone, *({"q": q, "j": j} for q, j, _ in commit.results)])
-        run(self._drop_log, gone)
-        run(self._drop_log, [{"q": q, "j": j} for q, j in commit.clear])
-        self._put_definitions.rows(connection, commit.definitions)
-        self._put_aliases.rows(connection, commit.aliases)
-        self._put_jobs.rows(connection, [astuple(row) for row in commit.jobs])
-        self._put_results.rows(connection, commit.results)
-        self._put_definition_blobs.rows(connection, commit.definition_blobs)
-        self._put_result_blobs.rows(connection, commit.result_blobs)
-        self._put_chunks.rows(connection, [astuple(chunk) for chunk in commit.chunks])
-        run(self._drop_chunk, [{"q": q, "j": j, "f": f} for q, j, f in commit.drop_chunks])
+        _run(connection, self._drop_queue, [{"q": queue} for queue in commit.forget_queues])
+        forgotten = _keys(commit.forget)
+        for drop in self._drop_of_job:
+            _run(connection, drop, forgotten)
+        _run(connection, self._drop_log, _keys(commit.clear))
+        self.put(connection, commit.puts)
+        _run(connection, self._drop_chunk, _keys(commit.drop_chunks))
         self._put_webhooks.rows(connection, [astuple(row) for row in commit.webhooks])
-        run(self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
-        run(self._drop_webhook, [{"i": i} for i in commit.webhooks_done])
+        _run(connection, self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
+        _run(connection, self._drop_webhook, [{"k0": webhook} for webhook in commit.webhooks_done])
         self._put_queues.rows(connection, [(row.queue, row.retention, row.touched) for row in commit.queues])
-        run(self._due_anew, [{"q": row.queue, "k": row.kept} for row in commit.queues])
+        _run(connection, self._set_due, [{"q": row.queue, "k": row.kept} for row in commit.queues])
         self._blobs.write(connection, commit.blobs)
+
+
+def _run(connection: Connection, statement: Executable, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _keys(keys: Any) -> list[dict[str, Any]]:
+    return [{f"k{at}": value for at, value in enumerate(key)} for key in keys]

@@ -21,7 +21,7 @@ from asman_server.storage import database
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sqlite.buffered_writer import open_writer
+from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State
@@ -141,9 +141,11 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     writer = await open_writer(engine)
     trouble: Trouble
     if how == "full":
-        trouble = FullDisk(engine, writer.transactions.engine)
+        assert isinstance(writer, BufferedWriter)
+        trouble = FullDisk(engine, writer.connection.engine)
     elif how == "locked":
-        trouble = LockedFile(engine, writer.transactions.engine, tmp_path / "hub.sqlite")
+        assert isinstance(writer, BufferedWriter)
+        trouble = LockedFile(engine, writer.connection.engine, tmp_path / "hub.sqlite")
     elif how == "close":
         trouble = ClosedDatabase(request.getfixturevalue("postgres"), url)
     else:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-import pytest
-
 from asman_server.core import Job
 from asman_server.core.lease import Lease
 from asman_server.core.worker import Worker
 from asman_server.meters import Histogram, JobMeter
 from asman_server.rest.metrics import room_for, shape_label
-from asman_server.storage.commit import Commit
-from asman_server.storage.timed_writer import TimedWriter
 from asman_shared.definition import Shape
-from asman_shared.errors import Unavailable
 from asman_shared.messages import Register, Summary, Verdict
 from asman_shared.states import Reason
 
@@ -49,20 +43,6 @@ def test_a_job_that_never_ran_has_no_run_and_one_that_lost_a_worker_waits_once()
     assert (sum(meter.run.counts), meter.finished[Reason.CANCELLED]) == (0, 1)
     meter.assigned(Job(id="j", number=1, summary=Summary(), queued=0, started=9000, losses=1))
     assert sum(meter.wait.counts) == 0
-
-
-async def test_commits_are_timed_and_failures_counted() -> None:
-    class CommitWriter:
-        async def commit(self, commit: Commit) -> None:
-            if not commit.definitions:
-                raise Unavailable("full")
-
-    writer = TimedWriter(CommitWriter())
-    nothing = Commit(forget=[], clear=[], definitions=[], jobs=[], results=[], chunks=[], drop_chunks=[])
-    await writer.commit(msgspec.structs.replace(nothing, definitions=[("a", b"")]))
-    with pytest.raises(Unavailable):
-        await writer.commit(nothing)
-    assert (sum(writer.seconds.counts), writer.failures) == (1, 1)
 
 
 def test_room_is_what_still_fits() -> None:

@@ -1,11 +1,10 @@
-"""A ledger for SQLite whose commits are short: what is new goes into one row of a table, and to its own place later.
+"""A writer for SQLite whose commits are short: each appends one row, and its rows reach their tables later.
 
-A commit is durable once it stands in the table ``daybook``, as one row that is simply appended. When much stands there,
-each is followed by posting about as much as it brought of what stands there (`daybook`), so the work keeps pace: after
-one of many rows a section, after each some of few a piece. The next commit waits for that, but not who was told of the
-last. What is left when few come is posted between them, in such pieces as well; so a commit of few never waits for
-much of it. Who reads from the tables has what it asks for posted first (`flushed`); a hub that was killed posts all of
-it when it starts.
+A commit is durable once it stands in the table ``daybook`` as one entry. Once the buffer exceeds `LATER` bytes, every
+commit flushes about as many rows as it added: after a commit of many rows a partition, after several of few rows a
+batch. The next commit waits for that flush, but the answers to the last one do not. When commits become rare, the rest
+is flushed between them in small batches. A read flushes the rows that it asks for first (`flushed`). A hub flushes
+everything at its start that a killed hub left.
 """
 
 from __future__ import annotations
@@ -15,122 +14,115 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from sqlalchemy import Connection, delete, event, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.errors import Unavailable
 from asman_shared.units import KIB, MIB
 
+from .. import row_kinds
 from ..commit import Commit
 from ..database import unavailable
 from ..sql_writer import SqlWriter
 from ..tables import daybook
 from ..upserts import Upsert
-from . import flush_statement
 from .checkpoints import Checkpoints
+from .connection import SqliteConnection
+from .flush_statement import FlushStatement
 from .wal_preallocation import preallocate
-from .write_buffer import PAGE, PARTITIONS, VERSION, Entry, WriteBuffer, entry_of, weight_of
+from .write_buffer import PAGE, PARTITIONS, WriteBuffer, bufferable, decode_entry, encode_entry, weight_of
 
 log = logging.getLogger("asman.hub.ledger")
 
 LATER: Final = 256 * KIB
-"""Bytes that may stand in the daybook before commits post of it."""
+"""Size of the buffer from which commits flush a part of it, in bytes."""
 ENTRY_BYTES: Final = 2 * MIB
-"""Bytes of an entry at most; what is larger goes to its place at once."""
+"""Largest size of an entry, in bytes; a larger commit goes to the tables at once."""
 BYTES: Final = 32 * MIB
-"""Bytes of all entries at most."""
+"""Largest size of all entries, in bytes."""
 BATCH_ROWS: Final = 16
-"""What is posted at once at least, and between commits at most (`WriteBuffer.batch`): half a millisecond or so."""
+"""Weight of the smallest flush after a commit, and of each flush between commits (`WriteBuffer.batch`)."""
 BACKLOG_ROWS: Final = 2 * BATCH_ROWS
-"""What is owed when twice of that is posted, so that it comes to the end of a section."""
+"""Backlog (weight) from which a flush does double work, so that partitions get finished."""
 QUIET: Final = 1.0
-"""Seconds in which no section was posted, after which all are."""
+"""Time without any flush after which all partitions are flushed, in seconds."""
 FLUSH_PAUSE: Final = 0.01
-"""Seconds that this pauses when commits came meanwhile: they share the disk with it."""
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
+"""Pause between background flushes while commits are arriving, in seconds."""
 
 
 class BufferedWriter:
-    """A writer that commits to the write buffer and flushes it to the tables later.
+    """Appends commits to the write-ahead table and flushes them to their tables.
 
-    Everything but the reading of `WriteBuffer.holds` happens in the writer's thread, in sequence.
+    Everything but `WriteBuffer.holds` happens in the connection's thread, one thing after the other.
 
     Args:
-        writer: Of the same database.
-        engine: That database.
+        writer: The writer of the same database that writes to the tables.
+        engine: The database.
 
     Attributes:
-        transactions: Those that it makes.
+        connection: The connection that writes.
     """
 
     def __init__(self, writer: SqlWriter, engine: AsyncEngine) -> None:
         self._writer = writer
-        self.transactions = writer.transactions
+        self.connection = SqliteConnection(engine)
         self._buffer = WriteBuffer()
-        self._put = Upsert(writer.transactions.engine.dialect, daybook, ("number",), ("body",))
-        self._arrived = asyncio.Event()
+        self._flush = FlushStatement()
+        self._put = Upsert(self.connection.engine.dialect, daybook, ("number",), ("body",))
+        self._added = asyncio.Event()
         self._backlog = 0
-        self._checkpoints = Checkpoints(engine, writer.transactions)
-        event.listen(writer.transactions.engine, "connect", flush_statement.prepare)
+        self._checkpoints = Checkpoints(engine, self.connection)
+        event.listen(self.connection.engine, "connect", self._flush.prepare)
 
     async def recover(self) -> None:
-        """Posts what a hub left that was killed, or when that can't be done now, goes on where it stopped.
+        """Flushes what a killed hub left. If that fails, the rows stay buffered and the hub continues.
 
-        To be called before anything is read or written.
+        It is called before anything is read or written.
 
         Raises:
             Unavailable: The database can't be read, or was written by a newer hub.
         """
         with unavailable("the daybook of the database can't be read: {}"):
-            await self.transactions.alone(self._read)
-            await self.transactions.alone(lambda: self.transactions.driven(preallocate))
+            await self.connection.run(self._recover)
         if self._buffer:
-            log.info("posting what the last hub left", extra={"bytes": self._buffer.bytes})
+            log.info("flushing what the last hub left", extra={"bytes": self._buffer.bytes})
             await self.close()
 
-    def _read(self) -> None:
-        self.transactions.transact(self._take_in)
+    def _recover(self) -> None:
+        self.connection.transact(self._load)
+        self.connection.call(preallocate)
 
-    def _take_in(self, connection: Connection) -> None:
-        buffer = self._buffer
+    def _load(self, connection: Connection) -> None:
         query = select(daybook.c.number, daybook.c.body).order_by(daybook.c.number)
         for number, body in connection.execute(query).all():
-            try:
-                entry = _decode(body)
-            except msgspec.MsgspecError as error:
-                raise Unavailable(f"the daybook of the database can't be read: {error}") from error
-            if entry.v != VERSION:
-                raise Unavailable("the database was left by a newer hub that was killed: start that one again")
-            buffer.number = number - 1
-            buffer.note(entry, len(body))
+            self._buffer.number = number - 1
+            self._buffer.note(decode_entry(body), len(body))
+
+    # --------------------------------------------------------------------------------------------------- commits
 
     async def commit(self, commit: Commit) -> None:
-        """Writes all of it or nothing; see `asman_server.storage.commit.CommitWriter`."""
+        """Writes all of a commit or nothing; see `asman_server.storage.commit.CommitWriter`."""
         with unavailable("{}"):
-            await self.transactions.alone(lambda: self._commit(commit), self._keep_pace)
-        self._arrived.set()
+            await self.connection.run(lambda: self._commit(commit), self._keep_pace)
+        self._added.set()
         self._checkpoints.begin()
 
     def _commit(self, commit: Commit) -> None:
         buffer = self._buffer
-        entry = entry_of(commit)
-        body = _encode(entry) if entry is not None else b""
-        if entry is None or len(body) > ENTRY_BYTES or buffer.bytes + len(body) > BYTES:
+        body = encode_entry(commit.puts) if bufferable(commit) else b""
+        if not body or len(body) > ENTRY_BYTES or buffer.bytes + len(body) > BYTES:
             self._flush_all(commit)
             return
-        # The same number again when a commit was written although it seemed to fail: what is tried again holds it.
-        self.transactions.append(self._put.text, (buffer.number + 1, body))
-        self._backlog = self._backlog + weight_of(entry, len(body)) if buffer.bytes > LATER else 0
-        buffer.note(entry, len(body))
+        # A commit that was written although it seemed to fail is retried under the same number, so it is replaced.
+        self.connection.execute(self._put.text, (buffer.number + 1, body))
+        self._backlog = self._backlog + weight_of(commit.puts, len(body)) if buffer.bytes > LATER else 0
+        buffer.note(commit.puts, len(body))
         self._checkpoints.wrote(2 + len(body) // PAGE)
 
     def _keep_pace(self) -> None:
-        """Posts as much as the last commits brought: the next waits for it, but not who was told of the last.
+        """Flushes as much as the last commits added.
 
-        When it can't be done now, it is tried again after the next; when too much waits, commits fail.
+        If that fails, the next commit tries again. Once the buffer is full, commits fail.
         """
         backlog = self._backlog
         if backlog < BATCH_ROWS:
@@ -140,52 +132,54 @@ class BufferedWriter:
                 self._flush_batch(backlog if backlog < BACKLOG_ROWS else 2 * backlog)
             self._backlog = 0
         except Unavailable as error:
-            log.info("the daybook can't be posted now", extra={"error": error.message})
+            log.info("the write buffer can't be flushed now", extra={"error": error.message})
+
+    # --------------------------------------------------------------------------------------------------- flushes
 
     def _flush_all(self, commit: Commit | None = None) -> None:
-        """Puts all that waits in its place, and a commit after it."""
+        """Writes all buffered rows to their tables, and a commit after them."""
 
-        def flush(connection: Connection) -> None:
-            for part in self._buffer.all():
-                self._writer.write(connection, part)
+        def write(connection: Connection) -> None:
+            for puts in self._buffer.all():
+                self._writer.put(connection, puts)
             if commit is not None:
                 self._writer.write(connection, commit)
             connection.execute(delete(daybook))
 
-        self.transactions.transact(flush)
+        self.connection.transact(write)
         self._buffer.clear()
         self._backlog = 0
 
     async def flushed(self, ids: Sequence[str] | None = None) -> None:
-        """Returns when all that was committed is in its tables.
+        """Returns when committed rows are in their tables.
 
         Args:
-            ids: Of the jobs, definitions or aliases that matter; None for all there are.
+            ids: Ids of jobs, definitions or aliases whose rows matter; None for all rows.
 
         Raises:
             Unavailable: The database can't be written now.
         """
         if self._buffer and (ids is None or self._buffer.holds(ids)):
             with unavailable("the hub can't write to its database now ({}); try again"):
-                await self.transactions.alone(self._flush_all)
+                await self.connection.run(self._flush_all)
 
     async def keep_flushing(self) -> None:
-        """Posts what is left when few or no commits come any more, and makes checkpoints, until it is cancelled."""
+        """Flushes the rest when commits become rare, and makes checkpoints, until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._checkpoints.run())
             tasks.create_task(self._flush_when_quiet())
 
     async def _flush_when_quiet(self) -> None:
-        """A piece at a time, so that a commit that comes meanwhile waits for one of them and not for all."""
+        """Flushes a batch at a time, so that a commit waits for one batch at most."""
         buffer = self._buffer
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
+            await self._added.wait()
+            self._added.clear()
             while buffer:
                 rounds = buffer.rounds
                 await asyncio.sleep(QUIET)
                 if buffer.rounds == rounds:
-                    # What was noted before the turn of the first of them has had all its turns when they end.
+                    # Entries that were added before the first of these turns are fully flushed after the last.
                     number = buffer.number
                     while buffer and buffer.rounds <= rounds + PARTITIONS and await self.flush_batch():
                         if buffer.number != number:
@@ -193,37 +187,37 @@ class BufferedWriter:
                             await asyncio.sleep(FLUSH_PAUSE)
 
     async def flush_batch(self) -> bool:
-        """Posts the next piece of what waits; returns whether that could be done."""
+        """Flushes the next batch; returns whether that succeeded."""
         try:
             with unavailable("{}"):
-                await self.transactions.alone(lambda: self._flush_batch(BATCH_ROWS))
+                await self.connection.run(lambda: self._flush_batch(BATCH_ROWS))
         except Unavailable as error:
-            log.info("the daybook can't be posted now", extra={"error": error.message})
+            log.info("the write buffer can't be flushed now", extra={"error": error.message})
             return False
         self._checkpoints.begin()
         return True
 
     def _flush_batch(self, weight: int) -> None:
         buffer = self._buffer
-        part = buffer.batch(weight)
-        self.transactions.append(flush_statement.TEXT, flush_statement.flush_parameters(part, buffer.newest_obsolete()))
+        puts = buffer.batch(weight)
+        self.connection.execute(self._flush.text, self._flush.parameters(puts, buffer.newest_obsolete()))
         buffer.flushed()
-        rows = len(part.definitions) + len(part.jobs) + len(part.results) + len(part.chunks)
-        # In the tables and their indices; rows of a whole section share most of their pages.
+        rows = row_kinds.count(puts)
+        # An estimate of pages in tables and indices: rows of a whole partition share most of their pages.
         self._checkpoints.wrote(min(rows, 256) + rows // 8)
 
     async def close(self) -> None:
-        """Posts what is left; when that can't be done now, the next hub does it."""
+        """Flushes the rest. If that fails, the next hub does it."""
         try:
             await self.flushed()
         except Unavailable as error:
-            log.warning("the daybook can't be posted now", extra={"error": error.message})
+            log.warning("the write buffer can't be flushed now", extra={"error": error.message})
 
 
 async def open_writer(engine: AsyncEngine) -> SqlWriter | BufferedWriter:
-    """The ledger for a database in its newest schema.
+    """Opens the writer for a database in its newest schema.
 
-    Postgres writes whole pages seldom enough; there, rows go to their places at once.
+    SQLite gets the write buffer. Postgres writes whole pages seldom enough to write to the tables at once.
 
     Raises:
         Unavailable: The database can't be used.
@@ -231,6 +225,6 @@ async def open_writer(engine: AsyncEngine) -> SqlWriter | BufferedWriter:
     writer = SqlWriter(engine)
     if engine.dialect.name != "sqlite":
         return writer
-    flushing = BufferedWriter(writer, engine)
-    await flushing.recover()
-    return flushing
+    buffered = BufferedWriter(writer, engine)
+    await buffered.recover()
+    return buffered

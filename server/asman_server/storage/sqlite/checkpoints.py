@@ -1,9 +1,9 @@
-"""Copies SQLite's write-ahead log to its places beside the commits, so that none has to wait until all is copied.
+"""Checkpoints of SQLite's write-ahead log beside the commits, so that no commit waits for a whole checkpoint.
 
-SQLite does that inside the commit with which the log has grown to a bound, which then takes tens of milliseconds. Here,
-another connection does it in a thread of its own, as SQLite's passive checkpoints may: it takes no lock that a commit
-needs. What was written meanwhile, which is little, is copied between two commits, so that the log begins anew and its
-file does not grow: to sync a file that does takes half as long again.
+SQLite would make a checkpoint inside the commit with which the log reaches a limit, and that commit would take tens of
+milliseconds. Here another connection makes passive checkpoints in a thread of its own, without a lock that commits
+need. The few pages that were written meanwhile are copied on the writer thread, so that the log starts over and its
+file does not grow: syncing a growing file takes longer.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_shared.errors import Unavailable
 
 from ..database import SQLITE_CHECKPOINT_PAGES, durable_sqlite, unavailable
-from ..transactions import Transactions
 from ..writer_thread import WriterThread
+from .connection import SqliteConnection
 
 log = logging.getLogger("asman.hub.ledger")
 
 LITTLE: Final = 300
-"""Pages that may be copied between two commits: what is more is copied beside them again, for some times."""
+"""Pages that may be checkpointed on the writer thread."""
 BESIDE: Final = 4
-"""How often, before what is left then is copied between two."""
+"""Concurrent passes before the remainder is checkpointed on the writer thread."""
 
 
 class Checkpoints:
-    """See the module.
+    """Makes checkpoints of an SQLite database when its write-ahead log has grown enough.
 
     Args:
-        engine: Of an SQLite database. When it is disposed of, so is what is opened here.
-        transactions: Those that write to it.
+        engine: The database. When it is disposed of, the connection for checkpoints is closed.
+        connection: The connection that writes to the database.
     """
 
-    def __init__(self, engine: AsyncEngine, transactions: Transactions) -> None:
-        self._transactions = transactions
+    def __init__(self, engine: AsyncEngine, connection: SqliteConnection) -> None:
+        self._writer = connection
         self._thread = WriterThread("asman-checkpoints")
         self._engine: Engine = create_engine(engine.url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
         self._due = asyncio.Event()
@@ -50,7 +50,7 @@ class Checkpoints:
         self._thread.close(self._engine.dispose)
 
     def wrote(self, pages: int) -> None:
-        """About so many pages of the log were written; to be called by the thread that did."""
+        """Counts pages that were written to the log, by estimate. Only the writer thread calls this."""
         self._pages += pages
 
     def begin(self) -> None:
@@ -59,7 +59,7 @@ class Checkpoints:
             self._due.set()
 
     async def run(self) -> None:
-        """Makes those that are due, until it is cancelled."""
+        """Makes checkpoints that are due, until it is cancelled."""
         while True:
             await self._due.wait()
             try:
@@ -69,7 +69,7 @@ class Checkpoints:
                         if self._pages < LITTLE:
                             break
                     if self._pages:
-                        await self._transactions.alone(lambda: self._transactions.driven(self._copy))
+                        await self._writer.run(self._on_writer)
             except Unavailable as error:
                 log.info("the write-ahead log can't be copied now", extra={"error": error.message})
                 self._pages = 0
@@ -79,8 +79,11 @@ class Checkpoints:
         with self._engine.connect() as connection:
             self._copy(connection.connection.driver_connection)
 
+    def _on_writer(self) -> None:
+        self._writer.call(self._copy)
+
     def _copy(self, driver: Any) -> None:
         before = self._pages
         driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        # What was written since it began is still to be copied. The log begins anew when that is nothing.
+        # Pages that were written since it began are not copied yet. The log starts over when there are none.
         self._pages -= before

@@ -1,163 +1,169 @@
-"""What is durable but not yet in its tables: the entries of the daybook, by the ids that they are about.
+"""Rows that are durable in the write-ahead table but not yet in their own tables, partitioned by id.
 
-Ids are hashes, so each new job belongs on a page of its own in every index. A commit of 1,000 jobs into a database of
-100,000 wrote 21 KiB for each job. Here, entries are kept by the first digits of their ids instead, and posted a section
-at a time: rows of many commits that belong on the same few pages (`buffered_writer`).
+Ids are hashes, so each new job falls on its own page of every index. The buffer keeps rows by the first digits of their
+ids and flushes one partition at a time: rows of many commits that belong on the same few pages.
 
-A section that is large for what posts it is posted in pieces, in the order of its ids: a piece is all about some ids.
-What is noted meanwhile waits for the section's next turn, so what is newer is always posted later.
+A large partition is flushed in several batches, in the order of its ids; a batch holds all rows about some ids. Rows
+that are added meanwhile go to a new partition, which is flushed in the next round. So newer rows are always flushed
+after older ones.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 
+from asman_shared.errors import Unavailable
 from asman_shared.units import KIB
 
-from ..commit import Commit, JobRow, Key, LogChunk
+from .. import row_kinds
+from ..commit import Commit
+from ..row_kinds import LOG_CHUNKS, Puts, RowKey, RowKind
 
 PARTITIONS: Final = 32
-"""Sections of a daybook: when so many more were posted, nothing of an entry is left."""
+"""Number of partitions. An entry is fully flushed once all of them were flushed after it."""
 CHUNK_BYTES: Final = 32 * KIB
-"""Log bytes of an entry at most: lines of one job belong together as they come, and would only be written twice."""
-VERSION: Final = 1
-
+"""Largest size of an entry's log lines, in bytes. More lines share pages anyway, so buffering them gains nothing."""
 PAGE: Final = 4 * KIB
-"""Bytes that weigh as much as a row: what is larger takes pages of its own."""
+"""Size of a row's body that weighs as much as the row, in bytes: larger bodies take pages of their own."""
 
-_Row = tuple[str, str, Any, int]
 _PARTITION_OF: Final = {f"{first:02x}": first * PARTITIONS // 256 for first in range(256)}
+_Item = tuple[str, RowKind, RowKey, Any, int]
+"""(id that the row is about, kind, key, value in `Puts`, weight)."""
 
 
-class Entry(msgspec.Struct, array_like=True):
-    """One commit as it stands in the daybook; see `Commit`."""
-
-    v: int
-    definitions: list[tuple[str, bytes]]
-    definition_blobs: list[tuple[str, str]]
-    aliases: list[tuple[str, str]]
-    jobs: list[JobRow]
-    results: list[tuple[str, str, bytes]]
-    result_blobs: list[tuple[str, str, str]]
-    chunks: list[LogChunk]
+# --------------------------------------------------------------------------------- entries of the write-ahead table
 
 
-def entry_of(commit: Commit) -> Entry | None:
-    """A commit as an entry; None when it does more than to put rows in their places."""
-    c = commit
-    if c.forget or c.clear or c.drop_chunks or c.forget_queues or c.queues or c.blobs:
-        return None
-    if c.webhooks or c.webhooks_later or c.webhooks_done:
-        return None
-    if c.chunks and sum(len(chunk.body) for chunk in c.chunks) > CHUNK_BYTES:
-        return None
-    return Entry(VERSION, c.definitions, c.definition_blobs, c.aliases, c.jobs, c.results, c.result_blobs, c.chunks)
+def version() -> int:
+    """The version of the entries that this hub writes."""
+    return max(kind.since for kind in row_kinds.KINDS)
 
 
-def weight_of(entry: Entry, size: int) -> int:
-    """What posting an entry of so many bytes weighs; see `WriteBuffer.batch`."""
-    rows = len(entry.jobs) + len(entry.definitions) + len(entry.results) + len(entry.chunks) + len(entry.aliases)
-    return rows + size // PAGE
+def bufferable(commit: Commit) -> bool:
+    """Whether a commit can become an entry: it only puts rows, and few log lines."""
+    chunks = LOG_CHUNKS.rows(commit.puts)
+    return commit.only_puts and (not chunks or sum(map(LOG_CHUNKS.body_size, chunks)) <= CHUNK_BYTES)
+
+
+def encode_entry(puts: Puts) -> bytes:
+    """A commit's rows as an entry: msgpack of the version and one array of rows for each kind."""
+    return _encode([version(), *(kind.rows(puts) for kind in row_kinds.KINDS)])
+
+
+def decode_entry(body: bytes) -> Puts:
+    """The rows of an entry.
+
+    Raises:
+        Unavailable: The entry is broken, or a newer hub wrote it.
+    """
+    puts: Puts = {}
+    try:
+        written, *arrays = _decode(body)
+        if msgspec.msgpack.decode(written, type=int) > version():
+            raise Unavailable("the database was left by a newer hub that was killed: start that one again")
+        # An older hub's entry has no arrays for the kinds that were added later.
+        for kind, array in zip(row_kinds.KINDS, arrays, strict=False):
+            rows = msgspec.msgpack.decode(array, type=list[kind.row_type])  # type: ignore[name-defined]
+            puts[kind] = {key: [] for key in puts[kind.parts_of]} if kind.parts_of is not None else {}
+            puts[kind].update(kind.puts(rows))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Unavailable(f"the daybook of the database can't be read: {error}") from error
+    return puts
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+# ------------------------------------------------------------------------------------------------------- partitions
+
+
+def weight_of(puts: Puts, size: int) -> int:
+    """The weight of rows whose bodies have ``size`` bytes in all; see `WriteBuffer.batch`."""
+    return row_kinds.count(puts) + size // PAGE
 
 
 class _Partition:
-    """The newest of everything about some ids."""
+    """The newest rows about some ids."""
 
-    __slots__ = ("aliases", "chunks", "definition_blobs", "definitions", "ids", "jobs", "result_blobs", "results")
+    __slots__ = ("ids", "puts")
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
-        self.definitions: dict[str, bytes] = {}
-        self.definition_blobs: dict[tuple[str, str], None] = {}
-        self.aliases: dict[str, str] = {}
-        self.jobs: dict[Key, JobRow] = {}
-        self.results: dict[Key, bytes] = {}
-        self.result_blobs: dict[Key, list[str]] = {}
-        self.chunks: dict[tuple[str, str, int], LogChunk] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.ids or self.definition_blobs)
+        self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
 
     @property
     def weight(self) -> int:
-        """Of all of it; see `WriteBuffer.batch`."""
-        size = sum(map(len, self.definitions.values())) + sum(map(len, self.results.values()))
-        size += sum(len(row.record) for row in self.jobs.values()) + sum(len(c.body) for c in self.chunks.values())
-        rows = len(self.jobs) + len(self.definitions) + len(self.results) + len(self.chunks) + len(self.aliases)
-        return rows + size // PAGE
+        """The weight of all rows; see `WriteBuffer.batch`."""
+        return weight_of(self.puts, row_kinds.size(self.puts))
 
-    def about(self) -> Iterator[_Row]:
-        """The rows, each with the id that it is about, the part of a commit where it belongs, and its weight."""
-        made = _commit([self])
-        for job_id, body in made.definitions:
-            yield job_id, "definitions", (job_id, body), 1 + len(body) // PAGE
-        for pair in made.definition_blobs:
-            yield pair[0], "definition_blobs", pair, 0
-        for pair in made.aliases:
-            yield pair[0], "aliases", pair, 1
-        for job in made.jobs:
-            yield job.id, "jobs", job, 1 + len(job.record) // PAGE
-        for result in made.results:
-            yield result[1], "results", result, 1 + len(result[2]) // PAGE
-        for blob in made.result_blobs:
-            yield blob[1], "result_blobs", blob, 0
-        for chunk in made.chunks:
-            yield chunk.job, "chunks", chunk, 1 + len(chunk.body) // PAGE
+    def by_id(self) -> list[_Item]:
+        """All rows in the order of the ids that they are about."""
+        items: list[_Item] = []
+        for kind, rows in self.puts.items():
+            for key in sorted(rows):
+                value = rows[key]
+                weight = kind.weight + (0 if kind.body is None else len(value[kind.body]) // PAGE)
+                items.append((key[kind.about], kind, key, value, weight))
+        return sorted(items, key=itemgetter(0))
 
 
-class _Taken:
-    """The section whose turn it is, or what is left of it."""
+class _Flush:
+    """A partition that is being flushed in batches."""
 
     def __init__(self, partition: _Partition) -> None:
         self.partition = partition
-        self._about: list[_Row] | None = None
-        """In the order of ids; None before the first piece, empty when that is the whole section."""
+        self._items: list[_Item] | None = None
+        """In the order of ids; None before the first batch, empty if that is the whole partition."""
         self._at = 0
         self._end = 0
 
-    def batch(self, weight: int) -> Commit:
-        """What is to be posted next, the same until `flushed`; see `WriteBuffer.batch`."""
+    def batch(self, weight: int) -> Puts:
+        """The next rows to flush, the same until `flushed`; see `WriteBuffer.batch`."""
         if self._end == self._at:
-            if self._about is None:
+            if self._items is None:
                 whole = self.partition.weight <= weight
-                self._about = [] if whole else sorted(self.partition.about(), key=_id_of)
-            self._end = self._until(self._about, weight)
-        if not self._about:
-            return _commit([self.partition])
-        return _rows(self._about[self._at : self._end])
+                self._items = [] if whole else self.partition.by_id()
+            self._end = self._until(self._items, weight)
+        if not self._items:
+            return _merged([self.partition])
+        return _puts(self._items[self._at : self._end])
 
-    def _until(self, about: list[_Row], weight: int) -> int:
+    def _until(self, items: list[_Item], weight: int) -> int:
         end = self._at
-        while end < len(about) and (weight > 0 or about[end][0] == about[end - 1][0]):
-            weight -= about[end][3]
+        while end < len(items) and (weight > 0 or items[end][0] == items[end - 1][0]):
+            weight -= items[end][4]
             end += 1
         return end
 
     @property
     def last(self) -> bool:
-        """Whether nothing is left when the piece is posted."""
-        return self._about is not None and self._end == len(self._about)
+        """Whether the current batch is the last one."""
+        return self._items is not None and self._end == len(self._items)
 
     def flushed(self) -> None:
-        """The piece is posted."""
+        """Marks the current batch as flushed."""
         self._at = self._end
 
-    def left(self) -> Commit:
-        """What is not posted yet."""
-        return _rows(self._about[self._at :]) if self._about else _commit([self.partition])
+    def rest(self) -> Puts:
+        """The rows that are not flushed yet."""
+        return _puts(self._items[self._at :]) if self._items else _merged([self.partition])
 
 
 class WriteBuffer:
-    """See the module.
+    """The buffer of rows that are not yet in their tables, with the entries that hold them.
+
+    Partitions are flushed in turn. `holds` may be called from any thread; everything else happens in the writer thread.
 
     Attributes:
-        number: Of the newest entry.
-        bytes: Of the entries that are not all posted yet.
-        rounds: Sections whose turn has come so far.
+        number: Number of the newest entry.
+        bytes: Size of the entries that are not fully flushed, in bytes.
+        rounds: Number of partitions whose flush has begun so far.
     """
 
     def __init__(self) -> None:
@@ -165,21 +171,22 @@ class WriteBuffer:
         self.bytes = 0
         self.rounds = 0
         self._partitions = [_Partition() for _ in range(PARTITIONS)]
-        self._taken: _Taken | None = None
+        self._taken: _Flush | None = None
         self._entries: deque[tuple[int, int, int]] = deque()
+        """(number, turns when it was added, bytes)."""
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def holds(self, ids: Iterable[str]) -> bool:
-        """Whether anything about one of these jobs, definitions or aliases is not posted yet.
+        """Whether any row about one of these jobs, definitions or aliases is not flushed yet.
 
-        Other threads may ask as well.
+        Other threads may ask: a partition is put into ``_taken`` before a new one replaces it, and this looks at the
+        partition first and at ``_taken`` second.
         """
         for i in ids:
             if i in self._partition(i).ids:
                 return True
-            # Only now: what leaves its place there has been taken before.
             taken = self._taken
             if taken is not None and i in taken.partition.ids:
                 return True
@@ -188,63 +195,48 @@ class WriteBuffer:
     def _partition(self, about: str) -> _Partition:
         return self._partitions[_PARTITION_OF.get(about[:2], 0)]
 
-    def note(self, entry: Entry, size: int) -> None:
-        """Takes the next entry in: it is durable, and has so many bytes."""
+    def note(self, puts: Puts, size: int) -> None:
+        """Adds the rows of the next entry, which is durable and has ``size`` bytes."""
         self.number += 1
         self.bytes += size
         self._entries.append((self.number, self.rounds, size))
-        for job_id, body in entry.definitions:
-            partition = self._partition(job_id)
-            partition.definitions.setdefault(job_id, body)
-            partition.ids.add(job_id)
-        for pair in entry.definition_blobs:
-            self._partition(pair[0]).definition_blobs[pair] = None
-        for alias, job_id in entry.aliases:
-            partition = self._partition(alias)
-            partition.aliases.setdefault(alias, job_id)
-            partition.ids.add(alias)
-        for row in entry.jobs:
-            partition = self._partition(row.id)
-            partition.jobs[row.queue, row.id] = row
-            partition.ids.add(row.id)
-        for queue, job_id, body in entry.results:
-            partition = self._partition(job_id)
-            partition.results[queue, job_id] = body
-            partition.result_blobs[queue, job_id] = []
-            partition.ids.add(job_id)
-        for queue, job_id, sha256 in entry.result_blobs:
-            self._partition(job_id).result_blobs[queue, job_id].append(sha256)
-        for chunk in entry.chunks:
-            partition = self._partition(chunk.job)
-            partition.chunks[chunk.queue, chunk.job, chunk.first] = chunk
-            partition.ids.add(chunk.job)
+        for kind, rows in puts.items():
+            newest = bool(kind.values) or kind.parts_of is not None
+            about = kind.about
+            for key, value in rows.items():
+                partition = self._partition(key[about])
+                partition.ids.add(key[about])
+                if newest:
+                    partition.puts[kind][key] = value
+                else:
+                    partition.puts[kind].setdefault(key, value)
 
-    def batch(self, weight: int) -> Commit:
-        """What is to be posted next; the same again until it is.
+    def batch(self, weight: int) -> Puts:
+        """The next batch of rows to flush; the same again until `flushed`.
 
         Args:
-            weight: Rows, and one more for each `PAGE` of them; at least 1. It is less where a section ends, and all
-                about an id stays together.
+            weight: The weight of the batch, at least 1. Each row weighs 1, and 1 more for each `PAGE` bytes of its
+                body. The batch is smaller at the end of a partition. All rows about an id stay together.
         """
         if self._taken is None:
             last = self.rounds + PARTITIONS - 1
-            while self.rounds < last and not self._partitions[self.rounds % PARTITIONS]:
+            while self.rounds < last and not self._partitions[self.rounds % PARTITIONS].ids:
                 self.rounds += 1
             at = self.rounds % PARTITIONS
             # In this order: see `holds`.
-            self._taken = _Taken(self._partitions[at])
+            self._taken = _Flush(self._partitions[at])
             self._partitions[at] = _Partition()
             self.rounds += 1
         return self._taken.batch(weight)
 
     def newest_obsolete(self) -> int:
-        """The newest of the entries of which nothing is left when the last `batch` is posted; 0 for none."""
+        """Number of the newest entry that is fully flushed once the current batch commits (0 = none)."""
         done = self.rounds
         if self._taken is not None and not self._taken.last:
             done -= 1
         else:
-            # Where there is nothing, nothing is left.
-            while done < self.rounds + PARTITIONS and not self._partitions[done % PARTITIONS]:
+            # An empty partition needs no flush.
+            while done < self.rounds + PARTITIONS and not self._partitions[done % PARTITIONS].ids:
                 done += 1
         newest = 0
         for number, round_, _ in self._entries:
@@ -254,7 +246,7 @@ class WriteBuffer:
         return newest
 
     def flushed(self) -> None:
-        """The last `batch` is posted."""
+        """Marks the last `batch` as flushed."""
         if self._taken is None:
             return
         done = self.newest_obsolete()
@@ -265,13 +257,13 @@ class WriteBuffer:
         while self._entries and self._entries[0][0] <= done:
             self.bytes -= self._entries.popleft()[2]
 
-    def all(self) -> list[Commit]:
-        """All that is not posted yet, to be posted one after the other."""
-        rest = [_commit(self._partitions)]
-        return rest if self._taken is None else [self._taken.left(), *rest]
+    def all(self) -> list[Puts]:
+        """All rows that are not flushed yet, to be written one part after the other."""
+        rest = [_merged(self._partitions)]
+        return rest if self._taken is None else [self._taken.rest(), *rest]
 
     def clear(self) -> None:
-        """All of it is posted."""
+        """Marks all rows as flushed."""
         self._partitions = [_Partition() for _ in range(PARTITIONS)]
         self._taken = None
         self._entries.clear()
@@ -279,25 +271,16 @@ class WriteBuffer:
         self.bytes = 0
 
 
-def _id_of(about: _Row) -> str:
-    return about[0]
-
-
-def _rows(about: list[_Row]) -> Commit:
-    made = Commit([], [], [], [], [], [], [])
-    for _, kind, row, _ in about:
-        getattr(made, kind).append(row)
+def _puts(items: list[_Item]) -> Puts:
+    made: Puts = {kind: {} for kind in row_kinds.KINDS}
+    for _, kind, key, value, _ in items:
+        made[kind][key] = value
     return made
 
 
-def _commit(partitions: list[_Partition]) -> Commit:
-    made = Commit([], [], [], [], [], [], [])
-    for partition in partitions:
-        made.definitions += sorted(partition.definitions.items())
-        made.definition_blobs += partition.definition_blobs
-        made.aliases += partition.aliases.items()
-        made.jobs += [partition.jobs[key] for key in sorted(partition.jobs)]
-        made.results += [(*key, partition.results[key]) for key in sorted(partition.results)]
-        made.result_blobs += [(*key, sha256) for key, keys in partition.result_blobs.items() for sha256 in keys]
-        made.chunks += [partition.chunks[place] for place in sorted(partition.chunks)]
-    return made
+def _merged(partitions: Sequence[_Partition]) -> Puts:
+    """The rows of partitions, whose ids differ, in the order of keys within each partition."""
+    return {
+        kind: {key: rows[key] for partition in partitions for rows in [partition.puts[kind]] for key in sorted(rows)}
+        for kind in row_kinds.KINDS
+    }

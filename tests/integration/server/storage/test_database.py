@@ -33,7 +33,7 @@ async def test_every_table_is_read_back_as_it_was_written(writer: CommitWriter, 
             definitions=[(made.id, pack_definition(definition))],
             jobs=[row(made)],
             results=[("q", made.id, msgspec.msgpack.encode(result))],
-            chunks=[chunk(1, 0, ["one", "two\r", "three ☃"])],
+            log_chunks=[chunk(1, 0, ["one", "two\r", "three ☃"])],
             webhooks=[webhook("w1")],
         )
     )
@@ -55,7 +55,7 @@ async def test_the_newest_row_replaces_the_older(writer: CommitWriter, store: St
                 jobs=[row(job(1, state, rev=rev))],
                 results=[("q", job_id(1), msgspec.msgpack.encode(Result(worker=str(rev))))],
                 definitions=[(job_id(1), pack_definition(Definition(image=str(rev))))],
-                chunks=[chunk(1, 0, [str(rev)])],
+                log_chunks=[chunk(1, 0, [str(rev)])],
             )
         )
     (stored,) = await store.jobs("q", [job_id(1)])
@@ -76,7 +76,7 @@ async def test_a_commit_that_is_repeated_changes_nothing(writer: CommitWriter, s
         jobs=[row(job(1))],
         definitions=[(job_id(1), b"\xc0")],
         results=[("q", job_id(1), msgspec.msgpack.encode(Result()))],
-        chunks=[chunk(1, 0, ["x"])],
+        log_chunks=[chunk(1, 0, ["x"])],
         webhooks=[webhook("w")],
         webhooks_later=[("w", 1, 50)],
         webhooks_done=["gone"],
@@ -95,14 +95,14 @@ async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(writer: Com
         commit(
             jobs=[row(job(1, State.FINISHED, attempt=5))],
             results=[("q", job_id(1), msgspec.msgpack.encode(Result()))],
-            chunks=[chunk(1, 0, ["old"] * 5)],
+            log_chunks=[chunk(1, 0, ["old"] * 5)],
         )
     )
     await writer.commit(
         commit(
             forget=[("q", job_id(1))],
             jobs=[row(job(1, State.QUEUED, rev=1))],
-            chunks=[chunk(1, 2, ["new"])],
+            log_chunks=[chunk(1, 2, ["new"])],
         )
     )
     (stored,) = await store.jobs("q", [job_id(1)])
@@ -117,7 +117,7 @@ async def test_forgetting_and_clearing_touch_no_neighbours(writer: CommitWriter,
             commit(
                 jobs=[row(job(n), queue) for n in (1, 2, 3)],
                 results=[(queue, job_id(n), msgspec.msgpack.encode(Result())) for n in (1, 2, 3)],
-                chunks=[chunk(n, first, ["x"], queue) for n in (1, 2, 3) for first in (0, 1, 2)],
+                log_chunks=[chunk(n, first, ["x"], queue) for n in (1, 2, 3) for first in (0, 1, 2)],
             )
         )
     await writer.commit(commit(forget=[("q", job_id(1))], clear=[("q", job_id(2))], drop_chunks=[("q", job_id(3), 1)]))
@@ -146,7 +146,7 @@ async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(writer: Commi
 
 async def test_log_chunks_come_in_order_whatever_the_order_of_writing(writer: CommitWriter, store: Store) -> None:
     for first in (20, 0, 10):
-        await writer.commit(commit(chunks=[chunk(1, first, [str(first + n) for n in range(10)])]))
+        await writer.commit(commit(log_chunks=[chunk(1, first, [str(first + n) for n in range(10)])]))
     assert [line.seq for line in await store.lines("q", job_id(1), 0, 100)] == list(range(30))
     assert [line.seq for line in await store.lines("q", job_id(1), 15, 8)] == list(range(15, 23))
     assert await store.chunk_heads("q", job_id(1)) == [
@@ -165,7 +165,7 @@ async def test_pages_of_a_log_go_forwards_and_backwards_over_chunks_of_any_size(
     for size in sizes:
         chunks.append(chunk(1, first, [str(first + n) for n in range(size)]))
         first += size + 3
-    await writer.commit(commit(chunks=[*chunks, chunk(2, 0, ["another job's"])]))
+    await writer.commit(commit(log_chunks=[*chunks, chunk(2, 0, ["another job's"])]))
     kept = [each.first + n for each, size in zip(chunks, sizes, strict=True) for n in range(size)]
     for since in (0, 1, 2, 3, 599, kept[150], kept[160], kept[-1], kept[-1] + 1):
         wanted = [seq for seq in kept if seq >= since]
@@ -189,7 +189,7 @@ async def test_numbers_as_large_as_the_wire_allows_are_stored(writer: CommitWrit
     await writer.commit(
         commit(
             jobs=[row(job(largest, State.FINISHED, finished=largest))],
-            chunks=[LogChunk("q", job_id(1), largest, largest, 1, pack_lines([LogLine(largest, largest, 0, "x")]))],
+            log_chunks=[LogChunk("q", job_id(1), largest, largest, 1, pack_lines([LogLine(largest, largest, 0, "x")]))],
         )
     )
     assert (await store.unfinished("q")).number == largest
@@ -206,7 +206,7 @@ async def test_unfinished_is_all_that_a_queue_takes_up_again(writer: CommitWrite
                 row(job(1, State.FINISHED, attempt=1)),
                 row(job(9, State.FINISHED, attempt=1)),
             ],
-            chunks=[chunk(2, 0, ["a", "b"]), chunk(2, 2, ["c"]), chunk(1, 0, ["z"] * 9)],
+            log_chunks=[chunk(2, 0, ["a", "b"]), chunk(2, 2, ["c"]), chunk(1, 0, ["z"] * 9)],
         )
     )
     await writer.commit(commit(jobs=[row(job(50), "other")]))
@@ -223,7 +223,7 @@ async def test_many_unfinished_jobs_are_all_found(writer: CommitWriter, store: S
     await writer.commit(
         commit(
             jobs=[row(job(n, State.RUNNING, attempt=1)) for n in range(count)],
-            chunks=[chunk(n, 0, ["x"]) for n in range(count)],
+            log_chunks=[chunk(n, 0, ["x"]) for n in range(count)],
         )
     )
     found = await store.unfinished("q")

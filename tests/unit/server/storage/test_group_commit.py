@@ -15,6 +15,7 @@ from asman_server.storage import group_commit as module
 from asman_server.storage.blob_changes import DropBlob, UseBlob
 from asman_server.storage.commit import Commit
 from asman_server.storage.group_commit import Batch, GroupCommitter
+from asman_server.storage.row_kinds import DEFINITION_BLOBS, DEFINITIONS, JOBS, LOG_CHUNKS, RESULT_BLOBS, RESULTS
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, OutputFile, Result
@@ -83,7 +84,7 @@ async def open_harness() -> AsyncIterator[Harness]:
 
 
 def states(commit: Commit) -> dict[str, tuple[str, int]]:
-    decoded = [(row, msgspec.msgpack.decode(row.record, type=Job)) for row in commit.jobs]
+    decoded = [(row, msgspec.msgpack.decode(row.record, type=Job)) for row in JOBS.rows(commit.puts)]
     return {row.id: (row.state, made.rev) for row, made in decoded}
 
 
@@ -183,8 +184,8 @@ async def test_what_came_meanwhile_is_written_with_what_failed_and_the_newest_wi
         harness.writer.fail()
         commit = await harness.writer.next()
         assert states(commit) == {one.id: ("Running", 2), two.id: ("Queued", 1)}
-        assert commit.definitions == [(one.id, b"one")]
-        assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in commit.results] == ["new"]
+        assert DEFINITIONS.rows(commit.puts) == [(one.id, b"one")]
+        assert [msgspec.msgpack.decode(body, type=Result).worker for *_, body in RESULTS.rows(commit.puts)] == ["new"]
         harness.writer.succeed()
         await harness.quiet()
 
@@ -216,12 +217,12 @@ async def test_which_blobs_are_named_is_written_with_what_names_them() -> None:
         harness.committer.define(made.id, b"body", [key])
         harness.committer.result("q", made.id, Result(outputs=outputs))
         commit = await harness.writer.next()
-        assert commit.definition_blobs == [(made.id, key)]
-        assert commit.result_blobs == [("q", made.id, key)]
+        assert DEFINITION_BLOBS.rows(commit.puts) == [(made.id, key)]
+        assert RESULT_BLOBS.rows(commit.puts) == [("q", made.id, key)]
         harness.committer.forget(harness.followers, made)
         harness.writer.fail()
         commit = await harness.writer.next()
-        assert commit.result_blobs == []
+        assert RESULT_BLOBS.rows(commit.puts) == []
         harness.writer.succeed()
         await harness.quiet()
 
@@ -256,8 +257,8 @@ async def test_a_job_that_is_forgotten_takes_all_that_waits_for_it_along() -> No
         commit = await harness.writer.next()
         assert commit.forget == [("q", made.id)]
         assert list(states(commit)) == [other.id]
-        assert (commit.results, commit.drop_chunks) == ([], [])
-        assert [one.job for one in commit.chunks] == [other.id]
+        assert (RESULTS.rows(commit.puts), commit.drop_chunks) == ([], [])
+        assert [one.job for one in LOG_CHUNKS.rows(commit.puts)] == [other.id]
         harness.writer.succeed()
         await harness.quiet()
         assert done == [1, 2], "nobody waits for lines that went with their job"
@@ -276,7 +277,7 @@ async def test_a_job_that_is_forgotten_and_made_anew_is_there_after_either_order
         harness.writer.fail()
         commit = await harness.writer.next()
         assert commit.forget == [("q", made.id)]
-        assert [row.number for row in commit.jobs] == [9]
+        assert [row.number for row in JOBS.rows(commit.puts)] == [9]
         harness.writer.succeed()
         await harness.quiet()
 
@@ -293,7 +294,8 @@ async def test_a_removal_wins_over_what_failed_before_it() -> None:
         harness.writer.fail()
         commit = await harness.writer.next()
         assert commit.forget == [("q", made.id)]
-        assert (commit.jobs, commit.results, commit.chunks, commit.drop_chunks) == ([], [], [], [])
+        left = [kind.rows(commit.puts) for kind in (JOBS, RESULTS, LOG_CHUNKS)]
+        assert (*left, commit.drop_chunks) == ([], [], [], [])
         harness.writer.succeed()
         await harness.quiet()
 
@@ -307,13 +309,13 @@ async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() ->
         harness.committer.lines(chunk(1, 5, ["new"]), lambda: done.append("new"))
         commit = await harness.writer.next()
         assert commit.clear == [("q", job_id(1))]
-        assert [one.first for one in commit.chunks] == [5]
+        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5]
         assert commit.drop_chunks == []
         harness.committer.lines(chunk(1, 6, ["newer"]), lambda: done.append("newer"))
         harness.committer.drop_lines("q", job_id(1), 5)
         harness.writer.fail()
         commit = await harness.writer.next()
-        assert [one.first for one in commit.chunks] == [5, 6]
+        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5, 6]
         assert commit.drop_chunks == [("q", job_id(1), 5)]
         assert commit.clear == [("q", job_id(1))]
         harness.writer.succeed()
@@ -330,7 +332,7 @@ async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> N
         harness.committer.lines(chunk(1, 0, ["a", "b", "c"]), lambda: done.append(3))
         harness.writer.fail()
         commit = await harness.writer.next()
-        assert [(one.first, one.last) for one in commit.chunks] == [(0, 2)]
+        assert [(one.first, one.last) for one in LOG_CHUNKS.rows(commit.puts)] == [(0, 2)]
         harness.writer.succeed()
         await harness.quiet()
         assert done == [1, 2, 3]
@@ -440,7 +442,7 @@ async def test_a_commit_of_several_jobs_waits_for_none_of_them(monkeypatch: pyte
         harness.change(job(1), first=True)
         harness.change(job(2), first=True)
         harness.committer.patient()
-        assert len((await harness.writer.next()).jobs) == 2
+        assert len(JOBS.rows((await harness.writer.next()).puts)) == 2
 
 
 async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,3 +458,18 @@ async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.Monkey
     harness.writer.succeed()
     async with asyncio.timeout(PATIENCE):
         await running
+
+
+async def test_commits_are_timed_and_failures_counted() -> None:
+    async with open_harness() as harness:
+        harness.change(job(1), first=True)
+        await harness.writer.next()
+        harness.writer.fail()
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
+        assert (sum(harness.committer.seconds.counts), harness.committer.failures, harness.committer.job_rows) == (
+            1,
+            1,
+            1,
+        )

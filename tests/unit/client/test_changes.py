@@ -14,7 +14,7 @@ from asman_shared.states import State
 
 
 class Hub:
-    """Answers a snapshot's requests from what a test gives, in the place of a connection."""
+    """A stand-in for a connection that answers the requests of a snapshot with a test's jobs."""
 
     def __init__(self, jobs: list[m.JobState]) -> None:
         self.jobs = jobs

@@ -1,4 +1,4 @@
-"""The session without a socket: what is said again, what is not, and what is believed."""
+"""The session without a socket: repeated requests, followed jobs, and the order of states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole jobs on a command line: from standard input, in links, from one queue to another; blobs; the queues one has."""
+"""Commands about complete jobs (standard input, links, copies), blobs, and the list of used queues."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ QUEUE = "client-tests"
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a queue that has a worker which runs plain processes."""
+    """The URL of a queue with a worker that runs plain processes."""
     with asman_processes(tmp_path_factory.mktemp("up")) as started:
         hub = started.hub(
             "--queue", QUEUE, "--executor", "process", "--cpus", "8", "--drain-timeout", "0.1s", command="up"

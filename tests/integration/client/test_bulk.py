@@ -1,4 +1,4 @@
-"""Thousands of jobs from one script, and a hub that is killed among them."""
+"""Thousands of jobs from one script, while the hub is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions as jobs in a container that holds Python and nothing of ours."""
+"""Functions as jobs in a container that has Python and no Asman packages."""
 
 from __future__ import annotations
 

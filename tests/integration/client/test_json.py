@@ -1,4 +1,4 @@
-"""Commands that stay: what they write with ``--json`` is what their schemas say."""
+"""The ``--json`` output of long-running commands, checked against their schemas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.shapes import holds
 
 @contextmanager
 def staying(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs while the block lasts, and ends well when it is asked to."""
+    """Runs a command during the block; SIGTERM must end it with exit code 0."""
     command = [*asman_command(), *words, "--json"]
     environment = clean_environment()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
@@ -29,7 +29,7 @@ def staying(*words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def value_of(process: subprocess.Popen[str]) -> Any:
-    """The next JSON value that a command writes."""
+    """Reads the next JSON value that a command writes."""
     assert process.stdout is not None
     text = ""
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Files and folders that a person may not read or write: a sentence that names them, and nothing half done."""
+"""Files and folders without permission: the error names them, and nothing is left half done."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from tests.support.processes import asman
 
 ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
-"""Before a command: permissions hold for it even when it is root's."""
+"""A prefix for a command that makes permissions apply to it even if root runs it."""
 HINT = "hint: choose another place, or have its owner let you read and write there\n"
 
 
 def refused(*words: str, **environment: str) -> str:
-    """What a command says that can't do what it is asked for want of permission."""
+    """Checks the error of a command that lacks a permission."""
     ended: CompletedProcess[str] = asman(*words, before=ORDINARY, environment=environment)
     assert (ended.returncode, ended.stdout) == (125, ""), ended
     assert "Traceback" not in ended.stderr
@@ -25,7 +25,7 @@ def refused(*words: str, **environment: str) -> str:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file that nobody may read, in a folder of its own."""
+    """A file without read permission, in a folder of its own."""
     file = tmp_path / "folder" / "secret"
     file.parent.mkdir()
     file.write_text("secret")
@@ -35,7 +35,7 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Path:
-    """A folder that nobody may write to."""
+    """A folder without write permission."""
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
     return folder

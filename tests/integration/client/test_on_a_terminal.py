@@ -1,4 +1,4 @@
-"""What a person sees, on a real terminal with a real hub and worker."""
+"""The command line on a real terminal, with a real hub and worker."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_ctrl_c_asks_and_does_what_is_answered(up: str) -> None:
 
 
 async def test_a_closed_lid_is_no_harm(processes: AsmanProcesses, tmp_path: Path) -> None:
-    """Frozen while the hub and its connection go away: nobody is left to tell it, and it goes on where it was."""
+    """Freezes the command while the hub restarts, so that it gets no notice; it must continue without loss."""
     hub = await asyncio.to_thread(processes.hub)
     queue_url = hub.queue("lid")
     await asyncio.to_thread(processes.worker, queue_url, "--executor", "process", "--data-dir", str(tmp_path / "data"))

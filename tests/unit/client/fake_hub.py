@@ -1,4 +1,4 @@
-"""A hub that does what a test says: the real codec on a real websocket, and no queue behind it."""
+"""A scripted hub: the real codec on a real websocket, with no queue behind it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Answer = Callable[["Visitor", Any], None]
 
 @dataclass
 class FakeJob:
-    """A job as the fake hub keeps it."""
+    """A job of the fake hub."""
 
     state: m.JobState
     definition: Definition
@@ -60,17 +60,17 @@ class Visitor:
             self._out.put_nowait(message)
 
     async def write(self) -> None:
-        """Sends what was said until the connection ends."""
+        """Sends queued messages until the connection ends."""
         while True:
             await self.ws.send(encode([await self._out.get()]))
 
     def drop(self) -> None:
-        """Breaks the connection without a word."""
+        """Breaks the connection without a close frame."""
         self.ws.transport.abort()
 
 
 class FakeHub:
-    """See the module. Tests replace answers in ``on`` and drive jobs by the methods."""
+    """The scripted hub. Tests replace answers in ``on`` and drive jobs by the methods."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, FakeJob] = {}
@@ -139,7 +139,7 @@ class FakeHub:
             await server.wait_closed()
 
     async def restart(self) -> None:
-        """Goes away and comes back as another process."""
+        """Stops, and starts again as another process."""
         await self.stop()
         self.epoch = f"{self.epoch}+"
         await self.listen()
@@ -168,11 +168,11 @@ class FakeHub:
             await asyncio.wait([writer])
 
     def all_of(self, kind: type[M]) -> list[M]:
-        """Every message of a kind that came, in order."""
+        """Returns all received messages of a class, in order."""
         return [message for message in self.seen if isinstance(message, kind)]
 
     async def saw(self, kind: type[M], count: int = 1) -> list[M]:
-        """Waits until so many messages of a kind have come."""
+        """Waits until this many messages of a class have been received."""
         while len(found := self.all_of(kind)) < count:
             await self._something.wait()
         return found
@@ -208,7 +208,7 @@ class FakeHub:
                 visitor.say(m.LogLines(job, lines))
 
     def progress(self, job: str, done: int, total: int, unit: str = "bytes") -> None:
-        """Tells the job's followers how far its present phase is."""
+        """Pushes the progress of a job's present phase to its followers."""
         state = self.jobs[job].state
         assert state.phase is not None
         for visitor in self.visitors:
@@ -302,14 +302,14 @@ class FakeHub:
             visitor.say(m.Deleted(message.ref, message.job))
 
     def _rest(self, _connection: ServerConnection, request: Request) -> Response | None:
-        """Answers what is no websocket, as ``rest`` says."""
+        """Answers a request that is not for a websocket, as set in ``rest``."""
         if "Upgrade" in request.headers:
             return None
         status, body = self.rest(request.path)
         return Response(status, "", Headers({"Content-Length": str(len(body)), "Connection": "close"}), body)
 
     def _rest_jobs(self, path: str) -> tuple[int, bytes]:
-        """``GET …/jobs``: pages of two."""
+        """Answers ``GET …/jobs`` in pages of two."""
         query = parse_qs(urlsplit(path).query)
         jobs = [kept.state for kept in self.jobs.values()][::-1]
         if states := query.get("state"):
@@ -320,7 +320,7 @@ class FakeHub:
         return 200, msgspec.json.encode(value | ({"next": page} if page < len(jobs) else {}))
 
     def _list(self, visitor: Visitor, message: m.List) -> None:
-        """Pages of two, newest first."""
+        """Answers `List` in pages of two, newest first."""
         jobs = [kept.state for kept in self.jobs.values()][::-1]
         if message.states:
             jobs = [job for job in jobs if job.state in message.states]

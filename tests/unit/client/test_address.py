@@ -1,4 +1,4 @@
-"""What people write for a queue, and what becomes of it."""
+"""Parsing of queue addresses."""
 
 from __future__ import annotations
 

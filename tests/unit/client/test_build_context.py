@@ -13,7 +13,7 @@ from asman_shared.transfer import Blob
 
 
 def names(blob: Blob) -> dict[str, str]:
-    """What an archive holds: names, and what links say."""
+    """The names in an archive, with the targets of links."""
     assert callable(blob.source)
     with os.fdopen(blob.source(), "rb") as file, tarfile.open(fileobj=file) as tar:
         return {info.name: info.linkname for info in tar}

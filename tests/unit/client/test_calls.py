@@ -1,4 +1,4 @@
-"""What goes along with a function that is run elsewhere."""
+"""Encoding of functions and their calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client against a hub that does what the test says."""
+"""The client against a scripted hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be an input, and what it becomes."""
+"""Conversion of inputs to refs and blobs."""
 
 from __future__ import annotations
 

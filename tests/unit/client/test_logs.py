@@ -1,4 +1,4 @@
-"""A log is read once from its first line to its last, whatever happens on the way."""
+"""Reading of logs: each line once, from the first to the last, in spite of disturbances."""
 
 from __future__ import annotations
 

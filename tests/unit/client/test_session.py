@@ -1,4 +1,4 @@
-"""The session without a socket: what is said again, what is not, and what is believed."""
+"""The session without a socket: repeated requests, followed jobs, and the order of states."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from asman.session import Session
-from asman.tracking import TAIL_BYTES, TAIL_LINES, Tail, Tracker
+from asman.tracking import Tracker
 from asman_shared import messages as m
 from asman_shared.definition import Definition
 from asman_shared.errors import BadDefinition, ConnectionFailed, NotFound, ProtocolError, TimedOut
@@ -274,17 +274,3 @@ async def test_pings_are_answered_and_unreadable_answers_are_errors(session: Ses
     assert out == [m.Pong(9)]
     with pytest.raises(ProtocolError, match="what"):
         await future
-
-
-async def test_a_slow_reader_of_a_log_drops_lines_and_knows_it() -> None:
-    tail = Tail(Tracker(), 0)
-    tail.pushed([m.LogLine(i, 0, 0, "x") for i in range(TAIL_LINES + 5)])
-    assert tail.dropped
-    assert tail.next == TAIL_LINES
-    assert len(tail.pop()) == TAIL_LINES
-    assert tail.pop() == []
-    tail.dropped = False
-    tail.pushed([m.LogLine(TAIL_LINES, 0, 0, "x" * (TAIL_BYTES + 1))])
-    assert not tail.dropped
-    tail.pushed([m.LogLine(TAIL_LINES + 1, 0, 0, "x")])
-    assert (tail.dropped, tail.next) == (True, TAIL_LINES + 1)

@@ -1,4 +1,4 @@
-"""The same without await, from a thread of its own."""
+"""The synchronous client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page about the command line is what the commands say of themselves."""
+"""The page about the command line matches the help of the commands."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""Whole jobs on a command line: from standard input, in links, from one queue to another; blobs; the queues one has."""
+"""Commands about complete jobs (standard input, links, copies), blobs, and the list of used queues."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import os
 import stat
 import sys
 import tarfile
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from asman.cli import known
 from asman.cli.commands.queue_watch import line_of
 from asman.cli.given import MOST_BYTES
 from asman.cli.json_schemas import SHAPES, schema_of
@@ -282,25 +280,6 @@ async def test_the_queues_that_were_used_are_known_and_secret(hub: FakeHub, run:
     assert (await run("queue", "list", "--forget", "@lab")).code == 0
     assert (await run("queue", "list", "--forget", made["url"])).code == 125
     assert (await run("queue", "new", "--as", "a b")).code == 125
-
-
-def test_a_file_of_queues_that_can_not_be_read_or_written_is_no_trouble(tmp_path: Path) -> None:
-    (tmp_path / "settings").mkdir()
-    file = tmp_path / "settings" / "queues.json"
-    for text in ("", "{}", "[1, {}]", "nonsense"):
-        file.write_text(text)
-        assert known.known_queues() == []
-    known.remember("http://h/q/a")
-    assert [each["url"] for each in known.known_queues()] == ["http://h/q/a"]
-    for i in range(known.MOST + 5):
-        known.remember(f"http://h/q/q{i}")
-    assert len(known.known_queues()) == known.MOST
-    file.unlink()
-    (tmp_path / "settings").rmdir()
-    (tmp_path / "settings").write_text("in the way")
-    known.remember("http://h/q/a")
-    assert known.known_queues() == []
-    assert os.environ["ASMAN_CONFIG_HOME"] == str(tmp_path / "settings")
 
 
 async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: what goes where, and what it exits with."""
+"""The command line: output streams, exit codes and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ASMAN = [sys.executable, "-c", "from asman.cli.main import main; main()"]
 
 @dataclass
 class Ended:
-    """What a command wrote and exited with."""
+    """The output and the exit code of a command."""
 
     code: Any
     out: str
@@ -60,7 +60,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def play(hub: FakeHub, exit_code: int | None = 0, reason: Reason | None = None, **more: Any) -> None:
-    """Each new job writes to both streams, leaves a file and ends."""
+    """Makes each new job write to both streams, produce a file, and end."""
 
     def submit(visitor: Visitor, message: m.Submit) -> None:
         before = set(hub.jobs)
@@ -363,7 +363,7 @@ _HEAVY = frozenset(
 
 
 def _loaded_by(code: str) -> set[str]:
-    """The modules that are loaded when some code, which writes nothing to standard output, has been run."""
+    """Returns the modules that are loaded after running code, which must write nothing to standard output."""
     told = "import atexit, sys; atexit.register(lambda: sys.__stderr__.write('|'.join(sys.modules)))"
     environment = clean_environment()
     done = subprocess.run([sys.executable, "-c", f"{told}; {code}"], capture_output=True, text=True, env=environment)

@@ -1,0 +1,83 @@
+"""Output of the commands to the two streams."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from asman.cli.terminal import OutputClosedError, Terminal, plain, progress, table
+from asman.logs import Line
+
+
+def line(seq: int, stream: Any, text: str) -> Line:
+    return Line(seq, 0, stream, text, "running")
+
+
+LINES = [line(0, "stdout", "out"), line(1, "stderr", "err"), line(2, "system", "[note]"), line(3, "stdout", "50%\r")]
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "err"),
+    [
+        ({}, "out\n50%\r", "err\n[note]\n"),
+        ({"quiet": True}, "out\n50%\r", "err\n"),
+        ({"json": True}, "", "out\nerr\n[note]\n50%\r"),
+    ],
+)
+def test_lines_of_a_log_go_to_their_streams(
+    capfd: pytest.CaptureFixture[str], options: dict[str, bool], out: str, err: str
+) -> None:
+    Terminal(**options).logs(LINES)
+    assert tuple(capfd.readouterr()) == (out, err)
+
+
+def test_notes_are_for_people_and_results_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    terminal.note("a note")
+    terminal.value({"a": "ü"})
+    terminal.line({"b": 1})
+    Terminal(quiet=True).note("unseen")
+    out, err = capsys.readouterr()
+    assert err == "a note\n"
+    first, _, last = out.rstrip("\n").rpartition("\n")
+    assert (json.loads(first), json.loads(last)) == ({"a": "ü"}, {"b": 1})
+
+
+class Closed(io.TextIOBase):
+    """A stream whose reader has left."""
+
+    buffer = property(lambda self: self)
+
+    def write(self, _: Any) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_left_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(OutputClosedError):
+        Terminal().result("x")
+    with pytest.raises(OutputClosedError):
+        Terminal().data(b"x")
+
+
+def test_text_that_a_stream_can_not_encode_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    plain()
+    Terminal().result("é")
+    assert raw.getvalue() == b"\\xe9\n"
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert list(table(("A", "B"), [("long", "x"), ("s", "")])) == ["A     B", "long  x", "s"]
+    assert list(table(("A", "B"), [])) == ["A  B"]
+
+
+def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("uploading", 10 * 1024 * 1024) as moved:
+        moved(1024)
+    assert tuple(capsys.readouterr()) == ("", "")

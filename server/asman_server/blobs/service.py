@@ -20,7 +20,7 @@ from asman_shared.units import format_size
 
 from ..clock import Clock
 from ..storage.blob_changes import (
-    EVER,
+    END_OF_TIME,
     BlobChange,
     BlobRow,
     EndUpload,
@@ -84,7 +84,7 @@ class BlobDesk:
         async with self.store.open():
             try:
                 await self.count()
-                for row in await self.catalogue.untouched(EVER, UPLOADS):
+                for row in await self.catalogue.untouched(END_OF_TIME, UPLOADS):
                     self.room.open(row.place, row.size)
                 yield
             finally:

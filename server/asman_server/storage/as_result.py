@@ -1,4 +1,4 @@
-"""Errors as values, for coroutines that are compiled (`scripts.compiled`): they must not wait inside ``try``."""
+"""Errors as values, for compiled coroutines (`scripts.compiled`), which must not await inside ``try``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def as_result(work: Awaitable[T]) -> T | AsmanError:
-    """What comes of it, or the error that it raises."""
+    """Returns the result of an awaitable, or the `AsmanError` that it raises."""
     try:
         return await work
     except AsmanError as error:

@@ -1,8 +1,7 @@
-"""What is written of blobs, as plain data: rows of the catalogue, and the changes that a commit makes to them.
+"""Rows of the blob catalogue, and the changes that a commit makes to them, as plain data.
 
-The changes of one commit are made in their order, after everything else in it. Those that remove something carry
-their own condition, which is looked at inside the transaction: what is asked for, uploaded or named by a job in the
-same moment stays.
+The changes of a commit are made in their order, after everything else in it. A removal carries a condition that is
+checked inside the transaction, so a blob that is used, uploaded or named by a job at the same moment stays.
 """
 
 from __future__ import annotations
@@ -24,12 +23,11 @@ class BlobRow(Struct, frozen=True):
     """A stored and verified blob; see `asman_server.storage.tables.blobs`.
 
     Attributes:
-        sha256: Its name.
-        size: Bytes.
-        place: Where it is in the store. Made for this one arrival and never used again, so that removing what was at a
-            place can not hit what came later.
-        created: When it was stored, in epoch milliseconds.
-        used: When it was last asked for, give or take an hour.
+        sha256: The name of the blob.
+        size: Its size, in bytes.
+        place: Its place in the store. Each place is used once, so removing a place can't hit a later blob.
+        created: Time when it was stored, in epoch milliseconds.
+        used: Time of the last use, in epoch milliseconds, accurate to an hour.
     """
 
     sha256: str
@@ -43,13 +41,13 @@ class UploadRow(Struct, frozen=True):
     """An upload in progress; see `asman_server.storage.tables.uploads`.
 
     Attributes:
-        queue: Whose people send it; empty for those who use plain HTTP.
-        sha256: What they say it is.
-        size: Bytes that they say it has.
-        place: Where it will be in the store, if it is what they say.
-        store_id: The store's own name of it; empty when it is sent in one piece.
-        created: When it began, in epoch milliseconds.
-        touched: When it was last asked for, give or take an hour.
+        queue: The queue whose client sends it; empty for an upload over plain HTTP.
+        sha256: The announced sha256.
+        size: The announced size, in bytes.
+        place: The place in the store that the blob gets once it is verified.
+        store_id: The store's own id of the upload; empty for an upload in one piece.
+        created: Time when it began, in epoch milliseconds.
+        touched: Time of the last request for it, in epoch milliseconds, accurate to an hour.
     """
 
     queue: str
@@ -62,7 +60,7 @@ class UploadRow(Struct, frozen=True):
 
 
 class FileRow(Struct, frozen=True):
-    """A name that somebody gave to a blob over plain HTTP; see `asman_server.storage.tables.files`."""
+    """A plain name that a blob got over HTTP; see `asman_server.storage.tables.files`."""
 
     name: str
     sha256: str
@@ -71,13 +69,13 @@ class FileRow(Struct, frozen=True):
 
 
 class StoreBlob(Struct, tag=True, frozen=True):
-    """Adds a blob, unless one of this name is there."""
+    """Adds a blob unless it is stored already."""
 
     row: BlobRow
 
 
 class UseBlob(Struct, tag=True, frozen=True):
-    """Notes that a blob was asked for."""
+    """Notes a use of a blob."""
 
     sha256: str
     used: int
@@ -92,20 +90,20 @@ class DropBlob(Struct, tag=True, frozen=True):
 
 
 class LoseBlob(Struct, tag=True, frozen=True):
-    """Removes a blob whose bytes are seen to be gone, so that it is asked for again."""
+    """Removes a blob whose bytes are missing in the store, so that it is sent again."""
 
     sha256: str
     place: str
 
 
 class OpenUpload(Struct, tag=True, frozen=True):
-    """Adds an upload, unless its queue has one of this blob."""
+    """Adds an upload unless its queue has one of the same blob."""
 
     row: UploadRow
 
 
 class TouchUpload(Struct, tag=True, frozen=True):
-    """Notes that an upload was asked for."""
+    """Notes a request for an upload."""
 
     queue: str
     sha256: str
@@ -128,7 +126,7 @@ class NameFile(Struct, tag=True, frozen=True):
 
 
 class UseFile(Struct, tag=True, frozen=True):
-    """Notes that a file was asked for."""
+    """Notes a use of a file."""
 
     name: str
     used: int

@@ -1,4 +1,4 @@
-"""The catalogue's statements: how each change of `asman_server.storage.blob_changes` is written."""
+"""The statements that write each change of `asman_server.storage.blob_changes` to the blob catalogue."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Upsert = Callable[[Table, Sequence[str], Sequence[str]], Executable]
 
 
 def named(sha256: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether anything names a blob: a definition, a result, an upload in progress or a file."""
+    """A condition: a definition, a result, an upload in progress or a file names the blob."""
     return or_(
         *(exists().where(table.c.sha256 == sha256) for table in (definition_blobs, result_blobs, uploads, files))
     )
 
 
 class BlobStatements:
-    """See the module.
+    """Writes changes to the blob catalogue.
 
     Args:
-        upsert: Makes an insert that leaves what is there, in the database's dialect.
+        upsert: Builds an insert in the database's dialect that leaves existing rows.
     """
 
     def __init__(self, upsert: Upsert) -> None:

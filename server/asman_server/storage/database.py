@@ -1,4 +1,4 @@
-"""Opening the database: SQLite in a file by default, Postgres by URL, brought to the newest schema at start."""
+"""Opens the database (SQLite in a file, or Postgres by URL) and brings it to the newest schema."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from asman_shared.errors import Unavailable
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 OPEN_TIMEOUT = 30.0
-"""Seconds that opening and migrating a database may take."""
+"""Time limit for opening and migrating a database, in seconds."""
 CONNECT_TIMEOUT = 10.0
-"""Seconds that Postgres may take to answer a new connection."""
+"""Time limit for a new connection to Postgres, in seconds."""
 STATEMENT_TIMEOUT = 60.0
-"""Seconds that Postgres may take for one statement before it counts as away."""
+"""Time limit for one statement of Postgres, in seconds. After it the database counts as unavailable."""
 LOCKED_PAUSE = 0.05
-"""Seconds before a file of SQLite that somebody else migrates is tried again."""
+"""Pause before a new try to migrate a file of SQLite that another hub has locked, in seconds."""
 SQLITE_CACHE_KIB: Final = 32 * 1024
-"""Memory that the connection which writes to SQLite may use for pages; each that reads has the driver's 2 MiB."""
+"""Page cache of the connection that writes to SQLite, in KiB; each reading connection has the driver's 2 MiB."""
 SQLITE_CHECKPOINT_PAGES: Final = 4000
-"""Pages (of 4 KiB) in the write-ahead log before they are copied to their places."""
+"""Pages (of 4 KiB) in the write-ahead log before a checkpoint."""
 SQLITE_LOG_PAGES: Final = 4 * SQLITE_CHECKPOINT_PAGES
-"""Pages in that log before the commit that makes so many copies them itself; see `sqlite.checkpoints`."""
+"""Pages in that log from which a commit makes the checkpoint itself; see `sqlite.checkpoints`."""
 MIGRATION_LOCK = 0x61736D616E
-"""Advisory lock of Postgres under which one hub at a time migrates."""
+"""Advisory lock of Postgres that lets one hub at a time migrate."""
 
 DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
     SQLAlchemyError,
@@ -46,15 +46,15 @@ DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
     OSError,
     TimeoutError,
 )
-"""Everything that a database that is away, full or broken raises.
+"""All errors of a database that is unreachable, full or broken.
 
-SQLAlchemy wraps what its drivers raise for a statement, but not all that they raise while they connect: a Postgres
-that is not there is an `OSError`, and one that turns us away was an error of asyncpg's own until SQLAlchemy 2.1.
+SQLAlchemy wraps the drivers' errors of statements, but not all errors of connecting: an unreachable Postgres raises an
+`OSError`, and one that refuses the connection raised an error of asyncpg's own until SQLAlchemy 2.1.
 """
 
 
 def reason_of(error: BaseException) -> str:
-    """What a driver's error says, in one line."""
+    """The message of a driver's error, in one line."""
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     said = str(getattr(error, "orig", None) or error).strip()
@@ -63,7 +63,7 @@ def reason_of(error: BaseException) -> str:
 
 @contextmanager
 def unavailable(sentence: str) -> Iterator[None]:
-    """Turns what a database raises into `Unavailable`; ``{}`` in the sentence is what it said."""
+    """Turns errors of the database into `Unavailable`; ``{}`` in the sentence becomes the error's message."""
     try:
         yield
     except DATABASE_ERRORS as error:
@@ -81,17 +81,15 @@ _SQLITE: Final = (
 
 
 def durable_sqlite(connection: Any, _record: Any) -> None:
-    """Write-ahead log, every commit synced to disk, and patience with a locked file."""
+    """Sets a connection of SQLite to use a write-ahead log, sync every commit, and wait for a locked file."""
     _set(connection, *_SQLITE)
 
 
 def writing_sqlite(connection: Any, record: Any) -> None:
-    """The same for the one connection that writes, with memory for the pages that it writes again and again.
+    """Sets up the one connection that writes to SQLite: as `durable_sqlite`, with a larger page cache.
 
-    Its driver begins no transactions by itself.
-
-    Ids are hashes, so new jobs touch pages all over the indices: with the driver's own 2 MiB and a checkpoint after
-    4 MiB, a commit of 1,000 jobs read and wrote most of them again (51 KiB a job at 100,000 jobs).
+    Ids are hashes, so new jobs touch pages all over the indices. With the driver's own cache and checkpoints, a large
+    commit would read and write most of those pages again. The driver begins no transactions by itself.
     """
     durable_sqlite(connection, record)
     connection.isolation_level = None
@@ -106,7 +104,7 @@ def _set(connection: Any, *pragmas: str) -> None:
 
 
 def make_engine(url: str, *, pool: int = 5) -> AsyncEngine:
-    """An engine for a database URL.
+    """Makes an engine for a database URL.
 
     Args:
         url: ``sqlite:///path`` or ``postgresql://user:password@host/name``; the async driver is filled in.
@@ -130,11 +128,11 @@ def _is_sqlite(url: Any) -> bool:
 
 
 def _upgrade(connection: Connection) -> None:
-    """Brings the schema to its newest version in one transaction: all of it, or nothing of it."""
+    """Brings the schema to its newest version in one transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     else:
-        # The driver begins a transaction before it changes rows, but not before it changes tables.
+        # The driver begins a transaction before it changes rows, but not before it changes the schema.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -146,7 +144,7 @@ async def migrate(engine: AsyncEngine) -> None:
     """Brings the database to the newest schema.
 
     Raises:
-        Unavailable: It can't be reached or changed.
+        Unavailable: The database can't be reached or changed.
     """
     with unavailable(f"the database {engine.url!r} can't be opened: {{}}"):
         async with asyncio.timeout(OPEN_TIMEOUT):
@@ -155,7 +153,7 @@ async def migrate(engine: AsyncEngine) -> None:
                     async with engine.begin() as connection:
                         await connection.run_sync(_upgrade)
                 except OperationalError as error:
-                    # Another hub migrates this file, or makes it a write-ahead one, for which SQLite does not wait.
+                    # Another hub is migrating this file or its journal mode; SQLite does not wait for that.
                     if "database is locked" not in str(error):
                         raise
                     await asyncio.sleep(LOCKED_PAUSE)

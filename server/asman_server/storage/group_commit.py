@@ -1,9 +1,9 @@
 """Group commit: the newest row of every dirty job, in one transaction, as often as the database can.
 
-What is said to a client or promised to a worker waits here until the commit that holds it. While one transaction is
-being written the next one gathers; a job that changes ten times in between is written once. When the database fails,
-answers that waited are refused with `Unavailable`, what is dirty stays dirty, and writing is tried again until it
-works: nothing is lost and nothing was promised.
+Answers to clients and promises to workers wait here until the commit that holds them is durable. While one transaction
+is being written, the next batch collects changes; a job that changes ten times meanwhile is written once. When the
+database fails, the waiting answers are refused with `Unavailable`, the changes stay in the batch, and writing is
+retried until it works. So nothing is lost, and nothing was promised that is not durable.
 """
 
 from __future__ import annotations
@@ -42,29 +42,30 @@ from .row_kinds import (
 log = logging.getLogger("asman.hub.journal")
 
 PATIENCE: Final = 0.001
-"""Seconds that a commit waits for the end of a job; the clock of the event loop has no shorter ones."""
+"""Time that a commit waits for the end of a job, in seconds; the event loop's clock has no shorter unit."""
 RETRY_FIRST = 0.1
+"""First pause between tries while the database fails, in seconds. It doubles after each try."""
 RETRY_LAST = 5.0
-"""Seconds between tries while the database fails, doubling."""
+"""Longest pause between tries while the database fails, in seconds."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _NO_JOB = Job(id="", number=0, summary=Summary())
 
 
 class Publisher(Protocol):
-    """Whoever tells followers of a queue what has become durable."""
+    """A queue that tells its followers about durable changes."""
 
     name: str
 
     def due(self, job: Job) -> int:
-        """When something is to be done about a job although nothing happens, in epoch milliseconds; 0 for never."""
+        """Time of the next timed step for a job, in epoch milliseconds; 0 for none."""
 
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
-        """Tells followers; each change comes with whether it begins a run."""
+        """Tells followers about changes; each comes with whether it begins a run."""
 
 
 class _Answer:
-    """Something to say after a commit: with the job as committed, or not at all."""
+    """An answer that is given after a commit, with the job as committed, or refused."""
 
     __slots__ = ("job", "key", "refuse", "say")
 
@@ -211,10 +212,17 @@ class Batch:
 
 
 class GroupCommitter:
-    """Writes what the queues decide; see the module's promise.
+    """Collects the changes of all queues in batches and commits them one after the other.
 
     Args:
-        writer: Makes commits durable.
+        writer: The writer that makes commits durable.
+
+    Attributes:
+        failing: The reason why the database can't be written now; None while it can.
+        seconds: Durations of the successful commits, in seconds.
+        job_rows: Number of job rows written.
+        failures: Number of commits that failed.
+        on_webhooks: Called after a commit with new webhooks.
     """
 
     def __init__(self, writer: CommitWriter) -> None:
@@ -230,10 +238,10 @@ class GroupCommitter:
         self.failures = 0
         self.on_webhooks: Callable[[], None] | None = None
 
-    # -------------------------------------------------------------------------------------------- what to write
+    # -------------------------------------------------------------------------------------------- collecting changes
 
     def changed(self, publisher: Publisher, job: Job, *, first: bool) -> None:
-        """The job's newest state is to be written and then published."""
+        """Writes a job's newest state and publishes it afterwards."""
         key = (publisher.name, job.id)
         known = self._next.dirty.get(key)
         self._next.dirty[key] = (publisher, job, first or (known is not None and known[2]))
@@ -246,26 +254,26 @@ class GroupCommitter:
         self._wake.set()
 
     def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
-        """A definition is to be written with the jobs that need it, and which blobs it names."""
+        """Writes a definition and the blobs that it names, with the jobs that need it."""
         self._next.put(DEFINITIONS, (job_id, body))
         for sha256 in blobs:
             self._next.put(DEFINITION_BLOBS, (job_id, sha256))
         self._wake.set()
 
     def alias(self, alias: str, job_id: str) -> None:
-        """Another id of a definition is to be written with the jobs that need it."""
+        """Writes another id of a definition, with the jobs that need it."""
         self._next.put(ALIASES, (alias, job_id))
         self._wake.set()
 
     def result(self, queue: str, job_id: str, result: Result) -> None:
-        """A result is to be written with its job."""
+        """Writes a result with its job."""
         self._next.put(RESULTS, (queue, job_id, _encode(result)))
         parts: list[Row] = [(queue, job_id, sha256) for sha256 in blobs_of_result(result)]
         self._next.put_parts(RESULT_BLOBS, (queue, job_id), parts)
         self._wake.set()
 
     def forget(self, publisher: Publisher, job: Job) -> None:
-        """A job, its result and its log are to be removed."""
+        """Removes a job with its result and its log."""
         key = (publisher.name, job.id)
         batch = self._next
         batch.dirty.pop(key, None)
@@ -275,26 +283,26 @@ class GroupCommitter:
         self._wake.set()
 
     def clear_log(self, queue: str, job_id: str) -> None:
-        """The log of a job's earlier run is to be removed."""
+        """Removes the log of a job's earlier run."""
         batch = self._next
         batch.drop_log({(queue, job_id)})
         batch.clear[queue, job_id] = None
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
-        """Log lines are to be written, in the place of a chunk that begins alike; ``done`` is called when they are."""
+        """Writes log lines, in the place of a chunk with the same first line. Calls ``done`` when they are durable."""
         self._next.put(LOG_CHUNKS, chunk)
         self._next.queues.add(chunk.queue)
         self._next.done.append(done)
         self._wake.set()
 
     def drop_lines(self, queue: str, job_id: str, first: int) -> None:
-        """A chunk of log lines has fallen out of what is kept."""
+        """Removes a chunk of log lines that the log no longer keeps."""
         self._next.drop_chunks.append((queue, job_id, first))
         self._wake.set()
 
     def webhook(self, row: WebhookRow) -> None:
-        """A webhook is to be called: written with all that was decided with it; then `on_webhooks` is called."""
+        """Writes a webhook to call in the same commit as its job, and calls `on_webhooks` afterwards."""
         self._next.webhooks.append(row)
         self._wake.set()
 
@@ -305,50 +313,50 @@ class GroupCommitter:
         self._wake.set()
 
     def webhook_done(self, row: WebhookRow, done: Callable[[], None]) -> None:
-        """A call was made or given up; ``done`` is called when that is written."""
+        """Removes a webhook that was delivered or given up. Calls ``done`` when that is durable."""
         self._next.webhooks_done[row.id] = None
         self._next.done.append(done)
         self._wake.set()
 
     def configure(self, row: QueueRow) -> None:
-        """How a queue was configured is to be written."""
+        """Writes a queue's configuration."""
         self._next.settings[row.queue] = row
         self._next.queues.add(row.queue)
         self._wake.set()
 
     def forget_queue(self, queue: str) -> None:
-        """A queue's configuration is to be removed, unless the queue has jobs by then."""
+        """Removes a queue's configuration, unless the queue has jobs by then."""
         self._next.forget_queues[queue] = None
         self._wake.set()
 
     def afterwards(self, queue: str, say: Callable[[], None], refuse: Callable[[AsmanError], None] | None) -> None:
-        """Says something that is not about a job when all that was given before is durable; see `answer`."""
+        """Gives an answer that is not about a job once all earlier changes are durable; see `answer`."""
         self.answer(queue, _NO_JOB, lambda _state: say(), refuse)
 
     async def written(self) -> None:
-        """Returns when all that was given before is durable.
+        """Returns when all earlier changes are durable.
 
         Raises:
-            Unavailable: It can't be made so now.
+            Unavailable: The database can't be written now.
         """
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def say() -> None:
-            if not told.done():
-                told.set_result(None)
+            if not durable.done():
+                durable.set_result(None)
 
         def refuse(error: AsmanError) -> None:
-            if not told.done():
-                told.set_exception(error)
+            if not durable.done():
+                durable.set_exception(error)
 
         self.afterwards("", say, refuse)
-        await told
+        await durable
 
     async def blobs(self, *changes: BlobChange) -> None:
-        """Changes the catalogue of blobs; returns when that is durable.
+        """Changes the blob catalogue; returns when the changes are durable.
 
         Raises:
-            Unavailable: It can't be made so now. It is tried again all the same.
+            Unavailable: The database can't be written now. Writing the changes is retried all the same.
         """
         if changes:
             self._next.blobs += changes
@@ -361,26 +369,26 @@ class GroupCommitter:
         say: Callable[[JobState], None],
         refuse: Callable[[AsmanError], None] | None,
     ) -> None:
-        """Says something when all that was given before is durable.
+        """Gives an answer once all earlier changes are durable.
 
-        When it can't be made so now, ``refuse`` is told; without one, the answer waits for as long as it takes.
+        If the commit fails, ``refuse`` is called instead. Without ``refuse``, the answer waits until a commit works.
         """
         self._next.answers.append(_Answer((queue, job.id), job, say, refuse))
         self._next.queues.add(queue)
         self._wake.set()
 
     def patient(self) -> None:
-        """A job was handed out that is likely to end at once.
+        """Notes that a job was handed out that is likely to end immediately.
 
-        When nothing else is to be written, the commit waits `PATIENCE` for whatever comes next, so that submission and
-        end become durable together: a commit that is under way when a job ends doubles what its result takes.
+        If nothing else is to be written, the commit waits `PATIENCE` for the end of the job, so that submission and end
+        share a commit. A commit in progress when the job ends would double the latency of its result.
         """
         self._next.patient = True
 
     # ------------------------------------------------------------------------------------------------- writing
 
     async def run(self) -> None:
-        """Writes until `close`; the last batch is written before it returns."""
+        """Writes batches until `close`, the last batch included."""
         pause = RETRY_FIRST
         while True:
             await self._wake.wait()
@@ -442,31 +450,31 @@ class GroupCommitter:
                 answer.refuse(refused)
 
     def _release(self, batch: Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
-        """Says what waited for this commit: answers first, then the changes, queue by queue."""
+        """Gives the answers that waited for this commit, then publishes the changes of each queue."""
         for done in batch.done:
             done()
         if batch.webhooks and self.on_webhooks is not None:
             self.on_webhooks()
         for answer, state in zip(batch.answers, said, strict=True):
             answer.say(state)
-        told: dict[Publisher, list[tuple[JobState, bool]]] = {}
+        changes_of: dict[Publisher, list[tuple[JobState, bool]]] = {}
         for publisher, job in batch.forget.values():
-            told.setdefault(publisher, []).append((state_of(job, summary=False), False))
+            changes_of.setdefault(publisher, []).append((state_of(job, summary=False), False))
         for key, (publisher, _, first) in batch.dirty.items():
-            told.setdefault(publisher, []).append((states[key], first))
-        for publisher, changes in told.items():
+            changes_of.setdefault(publisher, []).append((states[key], first))
+        for publisher, changes in changes_of.items():
             publisher.publish(changes)
 
     @property
     def busy(self) -> bool:
-        """Whether something is not durable yet."""
+        """Whether any change is not durable yet."""
         return self._writing or self._next.writes or bool(self._next.answers)
 
     def holds(self, queue: str) -> bool:
-        """Whether something of this queue is not durable yet, or not yet told."""
+        """Whether any change of a queue is not durable or not published yet."""
         return queue in self._next.queues or queue in self._written.queues
 
     def close(self) -> None:
-        """Asks `run` to write what is left and return."""
+        """Asks `run` to write the last batch and return."""
         self._closing = True
         self._wake.set()

@@ -1,4 +1,4 @@
-"""What is read from the durable state. Everything here is committed, so all of it may be told to clients."""
+"""Reads the durable state. Everything that is read is committed, so clients may see it."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ _decode_lines = msgspec.msgpack.Decoder(list[LogLine]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 IN_LIST = 500
-"""Ids asked for in one statement."""
+"""Largest number of ids in one statement."""
 LINE_OVERHEAD = 32
-"""Bytes counted for a log line besides its text."""
+"""Size that a log line counts for besides its text, in bytes."""
 CHUNKS_AT_ONCE = 64
-"""Chunks of a log that are read in one statement at most."""
+"""Largest number of log chunks that one statement reads."""
 ROWS_AT_ONCE = 2000
-"""Rows of a long result that are taken in between two looks at what else there is to do."""
+"""Rows of a long result that are decoded before the event loop may run other tasks."""
 
 
 def pack_definition(definition: Definition) -> bytes:
-    """A definition as it is stored."""
+    """Encodes a definition for storage."""
     return _encode(definition)
 
 
 def pack_lines(lines: list[LogLine]) -> bytes:
-    """Log lines as they are stored."""
+    """Encodes log lines for storage."""
     return _encode(lines)
 
 
 def page_full(lines: list[LogLine], limit: int) -> bool:
-    """Whether a page of a log has all that one may have, so that there may be lines after it."""
+    """Whether a page of a log has its full size, so that more lines may follow."""
     return len(lines) >= limit or size_of(lines) >= limits.LOG_PAGE_BYTES
 
 
 def size_of(lines: list[LogLine]) -> int:
-    """Bytes that lines count for in a log."""
+    """The size of lines in a log, in bytes."""
     return sum([len(line.text) for line in lines]) + LINE_OVERHEAD * len(lines)
 
 
 class Unfinished(msgspec.Struct):
-    """What a queue takes up again when it is loaded."""
+    """The state from which a queue resumes when it is loaded."""
 
     jobs: list[Job]
     finished: int
@@ -67,7 +67,7 @@ class Unfinished(msgspec.Struct):
 
 
 class ChunkHead(msgspec.Struct):
-    """Where a stored run of log lines begins and ends, and its size in bytes."""
+    """The first and last line of a stored log chunk, and its size in bytes."""
 
     first: int
     last: int
@@ -75,19 +75,19 @@ class ChunkHead(msgspec.Struct):
 
 
 class Reader(Protocol):
-    """What queues read; a simulation puts its own in the place of `Store`."""
+    """The reads that queues need; the simulation has its own instead of `Store`."""
 
     async def queues_at_work(self) -> list[str]:
         """Queues with running jobs."""
 
     async def unfinished(self, queue: str) -> Unfinished:
-        """Every job of a queue that is not finished, with where its log ends."""
+        """Every unfinished job of a queue, with the end of its log."""
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
         """(queue, id) of jobs whose time has come, those due first first."""
 
     async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
-        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+        """Queues without jobs that were configured before a time (epoch milliseconds), by name, after ``after``."""
 
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         """The stored jobs of these ids in a queue."""
@@ -102,10 +102,10 @@ class Reader(Protocol):
         """A definition by its id."""
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
-        """Definitions by their ids; those that do not exist are left out."""
+        """Definitions by their ids; missing ones are left out."""
 
     async def unaliased(self, alias: str) -> str | None:
-        """The id of the definition that is also known by this one."""
+        """The id of the definition that an alias stands for."""
 
     async def result(self, queue: str, job_id: str) -> Result | None:
         """The accepted result of a job."""
@@ -117,26 +117,26 @@ class Reader(Protocol):
         """The last stored log lines before seq ``until``, in order: a page of them; empty when there is none."""
 
     async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
-        """Which runs of a job's log are stored, in order."""
+        """The stored chunks of a job's log, in order."""
 
 
 class Flushed(Protocol):
-    """Returns when what was committed is in its tables; see `sqlite.buffered_writer.BufferedWriter.flushed`."""
+    """Returns when committed rows are in their tables; see `sqlite.buffered_writer.BufferedWriter.flushed`."""
 
     async def __call__(self, ids: Sequence[str] | None = None) -> None:
-        """``ids``: of the jobs, definitions or aliases that matter; None for all."""
+        """Flushes rows about some ids (of jobs, definitions or aliases); None for all rows."""
 
 
 async def _at_once(ids: Sequence[str] | None = None) -> None:
-    """With a ledger that writes into the tables, all is there."""
+    """Returns at once, for a writer that writes to the tables themselves."""
 
 
 class Store:
-    """The readers.
+    """Reads the tables.
 
     Args:
         engine: The database.
-        flushed: What the ledger wants done before its tables are read.
+        flushed: Flushes buffered rows before the tables are read.
     """
 
     def __init__(self, engine: AsyncEngine, flushed: Flushed = _at_once) -> None:
@@ -151,9 +151,9 @@ class Store:
                 yield connection
 
     async def unfinished(self, queue: str) -> Unfinished:
-        """Every job of a queue that is not finished, with where its log ends."""
+        """Every unfinished job of a queue, with the end of its log."""
         mine = jobs.c.queue == queue
-        # One state at a time: so the index on states serves, and finished jobs are not looked at.
+        # One state at a time, so that the index on states is used and finished jobs are not read.
         shared = Shared()
         found: list[Job] = []
         async with self._reading() as connection:
@@ -185,7 +185,7 @@ class Store:
         return Unfinished(found, int(finished or 0), int(number or 0), int(retention or 0))
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
-        """(queue, id) of jobs whose time has come, waiting or finished; those due first first."""
+        """(queue, id) of waiting or finished jobs that are due, ordered by due time."""
         query = (
             select(jobs.c.queue, jobs.c.id)
             .where(jobs.c.due > literal_column("0"), jobs.c.due <= now)
@@ -196,7 +196,7 @@ class Store:
             return [(row[0], row[1]) for row in await connection.execute(query)]
 
     async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
-        """Queues configured before a time (ms) that have no job, in the order of names from ``after`` on."""
+        """Queues without jobs that were configured before a time (epoch milliseconds), by name, after ``after``."""
         query = (
             select(queues.c.queue)
             .where(queues.c.touched < before, queues.c.queue > after)
@@ -208,13 +208,13 @@ class Store:
             return [row[0] for row in await connection.execute(query)]
 
     async def queues_at_work(self) -> list[str]:
-        """Queues with running jobs: those whose workers will come back after a restart."""
+        """Queues with running jobs, whose workers reconnect after a restart."""
         async with self._reading() as connection:
             rows = await connection.execute(select(jobs.c.queue).where(jobs.c.state == State.RUNNING.value).distinct())
             return [row[0] for row in rows]
 
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
-        """The stored jobs of these ids in a queue; those that do not exist are left out."""
+        """The stored jobs of these ids in a queue; missing ones are left out."""
         found: list[Job] = []
         async with self._reading(ids) as connection:
             for part in _slices(ids):
@@ -223,9 +223,9 @@ class Store:
         return found
 
     async def ids(self, queue: str, after: str, limit: int) -> list[str]:
-        """Ids of stored jobs of a queue, in their order, from behind one on.
+        """Ids of stored jobs of a queue, in their order, after ``after``.
 
-        Those that are committed after the first page (``after`` is empty) may be left out.
+        Jobs that are committed after the first page (with an empty ``after``) may be left out.
         """
         query = select(jobs.c.id).where(jobs.c.queue == queue, jobs.c.id > after).order_by(jobs.c.id).limit(limit)
         async with self._reading(() if after else None) as connection:
@@ -237,7 +237,7 @@ class Store:
             return await connection.scalar(select(jobs.c.id).where(jobs.c.queue == queue).limit(1)) is not None
 
     async def counts(self, queue: str) -> Counts:
-        """How many jobs of a queue are in each state."""
+        """The number of a queue's jobs in each state."""
         query = select(jobs.c.state, func.count()).where(jobs.c.queue == queue).group_by(jobs.c.state)
         async with self._reading() as connection:
             found = {state: int(count) for state, count in await connection.execute(query)}
@@ -248,7 +248,7 @@ class Store:
         )
 
     async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
-        """Jobs of a queue, newest first, from just below number ``before``."""
+        """Jobs of a queue with numbers below ``before``, newest first."""
         conditions: list[ColumnElement[bool]] = [jobs.c.queue == queue]
         if states:
             conditions.append(jobs.c.state.in_([state.value for state in states]))
@@ -259,7 +259,7 @@ class Store:
             return [_decode_job(row[0]) for row in await connection.execute(query)]
 
     async def anywhere(self, job_id: str) -> tuple[str, Job] | None:
-        """A job by its id in whichever queue has it: one with a result before one without, the newest first."""
+        """A job by its id in any queue. Finished jobs come before others, and newer before older."""
         query = (
             select(jobs.c.queue, jobs.c.record)
             .where(jobs.c.id == job_id)
@@ -271,7 +271,7 @@ class Store:
         return None if row is None else (row[0], _decode_job(row[1]))
 
     async def unaliased(self, alias: str) -> str | None:
-        """The id of the definition that is also known by this one."""
+        """The id of the definition that an alias stands for."""
         async with self._reading([alias]) as connection:
             found: str | None = await connection.scalar(select(aliases.c.id).where(aliases.c.alias == alias))
         return found
@@ -283,7 +283,7 @@ class Store:
         return None if body is None else _decode_definition(body)
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
-        """Definitions by their ids; those that do not exist are left out."""
+        """Definitions by their ids; missing ones are left out."""
         found: dict[str, Definition] = {}
         async with self._reading(ids) as connection:
             for part in _slices(ids):
@@ -304,10 +304,10 @@ class Store:
     async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
         """Stored log lines from seq ``since`` on: at most ``limit``, and about `limits.LOG_PAGE_BYTES` of text.
 
-        There are fewer only where the log ends.
+        A page is shorter only at the end of the log.
         """
         mine = and_(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
-        # The chunk that holds the line is the last that begins at or before it; so the key's index serves.
+        # The chunk that holds a line is the last one that begins at or before it, so the primary key's index is used.
         start = select(func.max(log_chunks.c.first)).where(mine, log_chunks.c.first <= since).scalar_subquery()
         query = select(log_chunks.c.first, log_chunks.c.body).where(mine).order_by(log_chunks.c.first)
         query = query.where(log_chunks.c.first >= func.coalesce(start, since))
@@ -331,7 +331,7 @@ class Store:
         return found
 
     async def lines_before(self, queue: str, job_id: str, until: int, limit: int) -> list[LogLine]:
-        """The last stored log lines before seq ``until``, in order: at most ``limit``, and about as `lines`."""
+        """The last stored log lines before seq ``until``, in order, with the limits of `lines`."""
         query = (
             select(log_chunks.c.first, log_chunks.c.body)
             .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id, log_chunks.c.first < until)
@@ -351,7 +351,7 @@ class Store:
         return [line for part in reversed(parts) for line in part][-limit:]
 
     async def chunk_heads(self, queue: str, job_id: str) -> list[ChunkHead]:
-        """Which runs of a job's log are stored, in order."""
+        """The stored chunks of a job's log, in order."""
         query = (
             select(log_chunks.c.first, log_chunks.c.last, log_chunks.c.size)
             .where(log_chunks.c.queue == queue, log_chunks.c.job == job_id)
@@ -361,7 +361,7 @@ class Store:
             return [ChunkHead(*row) for row in await connection.execute(query)]
 
     async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
-        """The webhooks that are due first, without those of some ids and hosts."""
+        """The webhooks with the earliest due times, except those of some ids and hosts."""
         query = (
             select(webhooks)
             .where(webhooks.c.id.not_in(list(ids)), webhooks.c.host.not_in(list(hosts)))
@@ -377,7 +377,7 @@ def _number(job: Job) -> int:
 
 
 def _growing(limit: int) -> Iterator[int]:
-    """How many chunks to ask for, again and again, until a page of ``limit`` lines is full."""
+    """Yields growing numbers of chunks to read, for a page of ``limit`` lines."""
     most = 1 + limit // limits.LOG_BATCH_LINES
     while True:
         yield min(most, CHUNKS_AT_ONCE)

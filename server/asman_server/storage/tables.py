@@ -1,4 +1,4 @@
-"""The tables of the durable state; `migrations` ends in exactly these."""
+"""The tables of the durable state. The migrations end in exactly this schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ jobs = Table(
     Index("jobs_by_state", "state", "queue", "number"),
     Index("jobs_by_id", "id"),
 )
-"""One row per job and queue; ``record`` is a `core.Job` in msgpack, the columns are what is searched by."""
+"""One row for each job of a queue. ``record`` is a `core.Job` in msgpack; the other columns serve searches."""
 Index(
     "jobs_by_due",
     jobs.c.due,
@@ -35,7 +35,7 @@ queues = Table(
     Column("retention", BigInteger, nullable=False),
     Column("touched", BigInteger, nullable=False),
 )
-"""The queues that were configured: how long they keep finished jobs (ms), and when that was said."""
+"""Configured queues: how long each keeps finished jobs, in milliseconds, and the time of the configuration."""
 
 facts = Table(
     "facts",
@@ -43,7 +43,7 @@ facts = Table(
     Column("name", String(64), primary_key=True),
     Column("value", String(256), nullable=False),
 )
-"""What the hub must remember of itself, such as the retention by which jobs were given their time."""
+"""Facts about the hub itself, such as the retention that the due times of jobs were computed with."""
 
 definitions = Table(
     "definitions",
@@ -59,7 +59,7 @@ aliases = Table(
     Column("alias", String(64), primary_key=True),
     Column("id", String(64), nullable=False),
 )
-"""Ids by which older clients know a definition, and the definition's own id; an alias never changes its meaning."""
+"""Ids that older clients use for a definition, with the definition's own id. An alias never changes its meaning."""
 
 results = Table(
     "results",
@@ -96,7 +96,7 @@ webhooks = Table(
     Column("due", BigInteger, nullable=False),
     Index("webhooks_by_due", "due", "host"),
 )
-"""The outbox of webhooks: written with the jobs that they tell of, removed when they were delivered or given up."""
+"""The outbox of webhooks. A row is written in the transaction of its job and removed after delivery or giving up."""
 
 blobs = Table(
     "blobs",
@@ -108,7 +108,7 @@ blobs = Table(
     Column("used", BigInteger, nullable=False),
     Index("blobs_by_use", "used", "sha256"),
 )
-"""The catalogue: a blob is stored if, and only if, it has a row. The bytes are at ``place`` in the store."""
+"""The blob catalogue. A blob is stored if and only if it has a row. The bytes are at ``place`` in the store."""
 
 uploads = Table(
     "uploads",
@@ -123,7 +123,7 @@ uploads = Table(
     Index("uploads_by_blob", "sha256"),
     Index("uploads_by_touch", "touched"),
 )
-"""Uploads in progress, each shared by the people of one queue alone."""
+"""Uploads in progress. An upload is shared within one queue only."""
 
 definition_blobs = Table(
     "definition_blobs",
@@ -132,7 +132,7 @@ definition_blobs = Table(
     Column("sha256", String(64), primary_key=True),
     Index("definition_blobs_by_blob", "sha256"),
 )
-"""Which blobs a definition names; written and removed with it."""
+"""The blobs that a definition names; written and removed with it."""
 
 result_blobs = Table(
     "result_blobs",
@@ -142,7 +142,7 @@ result_blobs = Table(
     Column("sha256", String(64), primary_key=True),
     Index("result_blobs_by_blob", "sha256"),
 )
-"""Which blobs a result names; written and removed with it."""
+"""The blobs that a result names; written and removed with it."""
 
 files = Table(
     "files",
@@ -154,7 +154,7 @@ files = Table(
     Index("files_by_blob", "sha256"),
     Index("files_by_use", "used"),
 )
-"""Names that are no sha256, given to blobs over plain HTTP; each is given once."""
+"""Plain names (not a sha256) of blobs, given over HTTP. Each name is given once."""
 
 daybook = Table(
     "daybook",
@@ -162,4 +162,7 @@ daybook = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
 )
-"""Commits that are durable but not yet in their tables (`sqlite.write_buffer.Entry` in msgpack); only with SQLite."""
+"""The write-ahead table of the write buffer, for SQLite only: commits that are durable but not yet in their tables.
+
+``body`` is an entry of `sqlite.write_buffer`.
+"""

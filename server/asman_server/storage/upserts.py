@@ -1,12 +1,11 @@
-"""Many rows into a table, handed to the database's driver as they are.
+"""Upserts of many rows that go to the database's driver without conversion.
 
-SQLAlchemy writes the statement, once; for each row of an ``executemany`` it would also look up and convert every
-parameter by name, which cost more than all else that a job costs in the hub (17 of 116 microseconds). What goes in here
-is text, whole numbers and bytes, which the drivers take as they are.
+SQLAlchemy writes the statement once. For each row of an ``executemany`` it would also look up and convert every
+parameter by name, which would be the largest single cost of a job in the hub. Rows hold text, integers and bytes, which
+the drivers take as they are.
 
-SQLite's driver lets go of Python's lock for each row of an ``executemany``, and waits to have it back when the event
-loop is busy. There, many rows go into one statement: 3.4 instead of 5.6 microseconds a row when nobody else wants the
-lock.
+SQLite's driver releases Python's lock for each row of an ``executemany`` and waits to get it back beside a busy event
+loop. So with SQLite many rows share one statement; docs/performance.md has the measurements.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 AT_ONCE: Final = (64, 32, 16, 8, 4, 2)
-"""How many rows one statement of SQLite may hold."""
+"""Numbers of rows that one statement of SQLite may hold."""
 
 
 def upsert(dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence[str]) -> PostgresInsert | SqliteInsert:
-    """An insert that replaces ``values`` of a row with the same ``keys``; without values it leaves that row."""
+    """Builds an insert that replaces ``values`` of a row with the same ``keys``; without values that row stays."""
     statement = (postgresql.insert if dialect.name == "postgresql" else sqlite.insert)(table)
     if not values:
         return statement.on_conflict_do_nothing(index_elements=list(keys))
@@ -38,13 +37,13 @@ class Upsert:
     """An upsert of whole rows.
 
     Args:
-        dialect: The database's.
-        table: Where they go; a row is a tuple of all its columns, in their order.
-        keys: Columns that name a row.
-        values: Columns that are replaced when the row is there; without any it is left as it is.
+        dialect: The dialect of the database.
+        table: The table; a row is a tuple of all its columns, in their order.
+        keys: Columns that identify a row.
+        values: Columns that are replaced in an existing row; without any the existing row stays.
 
     Attributes:
-        text: The statement for one row, as the driver takes it.
+        text: The driver's statement for one row.
     """
 
     def __init__(self, dialect: Dialect, table: Table, keys: Sequence[str], values: Sequence[str] = ()) -> None:
@@ -62,7 +61,7 @@ class Upsert:
             self._many = [(count, self.text.replace(row, ", ".join([row] * count))) for count in AT_ONCE]
 
     def of(self, values: Sequence[str]) -> str:
-        """The statement of SQLite for one row, with these expressions instead of parameters."""
+        """SQLite's statement for one row, with expressions instead of parameters."""
         return self.text.replace(self._row, f"({', '.join(values)})")
 
     def rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -1,7 +1,7 @@
-"""A thread that does one thing after the other for an event loop, handed over as cheaply as it can be.
+"""A thread that runs functions for an event loop in order, with a cheap hand-over.
 
-A `concurrent.futures.ThreadPoolExecutor` does the same by two futures, a lock and a semaphore for each piece of work,
-which took longer than a small commit takes in SQLite without its sync.
+A `concurrent.futures.ThreadPoolExecutor` needs two futures, a lock and a semaphore for each function. That takes longer
+than a small commit in SQLite without its sync.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ _Work = tuple[Callable[[], None], Callable[[], None] | None, asyncio.Future[None
 
 
 class WriterThread:
-    """See the module. The thread is there from the first work on, and does not keep a process from ending.
+    """Runs functions in one thread, one after the other.
+
+    The thread starts with the first function. It is a daemon, so it does not keep the process alive.
 
     Args:
-        name: Of the thread.
+        name: The name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -31,15 +33,15 @@ class WriterThread:
         self._thread: Thread | None = None
 
     async def run(self, work: Callable[[], None], then: Callable[[], None] | None = None) -> None:
-        """Runs a function in the thread, after what was asked for before, and raises what it raises.
+        """Runs a function in the thread after all earlier ones, and raises its errors.
 
-        When this is cancelled, the function goes on, and later ones wait for it; what it raises is then lost. One whose
-        turn has not come by then is left out.
+        If this is cancelled, a function that has begun finishes, later ones wait for it, and its errors are dropped. A
+        function that has not begun is skipped.
 
         Args:
             work: The function.
-            then: Another, that runs after it, and before whatever is asked for later, but is not waited for. It is left
-                out when ``work`` raises; what it raises itself is logged.
+            then: A second function that runs right after ``work`` without being awaited. It is skipped if ``work``
+                raises. Its own errors are logged.
         """
         if self._thread is None:
             self._thread = Thread(target=self._work, name=self._name, daemon=True)
@@ -50,7 +52,7 @@ class WriterThread:
         await done
 
     def close(self, last: Callable[[], None]) -> None:
-        """Returns when all that was asked for is done, and ``last`` after it. `run` may be called again."""
+        """Runs all remaining functions and then ``last``, and ends the thread. `run` may be called again."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -70,18 +72,18 @@ class WriterThread:
                 work()
             except BaseException as raised:
                 error = raised
-            # The loop may have been closed meanwhile: then nobody waits any more.
+            # If the loop was closed meanwhile, no caller is waiting.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_tell, done, error)
+                loop.call_soon_threadsafe(_resolve, done, error)
             if then is not None and error is None:
                 try:
                     then()
                 except Exception:
-                    log.exception("what follows a piece of work failed")
+                    log.exception("the second function of a piece of work failed")
             del item, work, then, done, error
 
 
-def _tell(done: asyncio.Future[None], error: BaseException | None) -> None:
+def _resolve(done: asyncio.Future[None], error: BaseException | None) -> None:
     if done.cancelled():
         return
     if error is None:

@@ -1,9 +1,9 @@
-"""Room for SQLite's write-ahead log, written out before it is needed.
+"""Preallocation of SQLite's write-ahead log.
 
-To sync a file that grows, the disk writes where its new end is as well: a commit of one row took 0.27 to 0.35 ms with a
-log that grows and takes 0.18 ms in one that has its room. SQLite begins a log anew in the file that is there and never
-makes it shorter; what stands behind its last frame means nothing to it, so zeros may. They are written while this
-connection alone may write, because nothing else may grow the file meanwhile.
+Syncing a file that grows also writes its new length, so commits are slower while the log grows; docs/performance.md has
+the measurements. SQLite starts a log over in the existing file and never truncates it. It ignores everything behind the
+last frame, so zeros may stand there. They are written inside a transaction that excludes other writers, because nothing
+else may grow the file meanwhile.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..database import SQLITE_CHECKPOINT_PAGES
 log = logging.getLogger("asman.hub.ledger")
 
 ROOM: Final = SQLITE_CHECKPOINT_PAGES * 4 * KIB + 2 * MIB
-"""Bytes that a log has before it is copied and begins anew, with some more for what is written meanwhile."""
+"""Size of the log at a checkpoint, with some space for pages that are written meanwhile, in bytes."""
 _ZEROS: Final = bytes(MIB)
 
 
 def preallocate(driver: Any) -> None:
-    """Makes the log of a database as long as it gets anyhow. Where that can't be done, it grows as it is written.
+    """Extends the log file to its usual size. If that fails, the log grows as it is written.
 
     Args:
-        driver: A connection to SQLite on which no transaction has begun.
+        driver: A connection to SQLite outside any transaction.
     """
     path = driver.execute("PRAGMA database_list").fetchone()[2]
     if not path:
@@ -36,7 +36,7 @@ def preallocate(driver: Any) -> None:
     try:
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        log.info("no room was made for the write-ahead log", extra={"error": str(error)})
+        log.info("the write-ahead log could not be preallocated", extra={"error": str(error)})
         return
     try:
         handle = os.open(f"{path}-wal", os.O_WRONLY)
@@ -45,7 +45,7 @@ def preallocate(driver: Any) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        log.info("no room was made for the write-ahead log", extra={"error": str(error)})
+        log.info("the write-ahead log could not be preallocated", extra={"error": str(error)})
     finally:
         driver.execute("ROLLBACK")
 
@@ -58,6 +58,6 @@ def _fill(handle: int) -> None:
             at += os.pwrite(handle, _ZEROS[: ROOM - at], at)
         os.fsync(handle)
     except OSError:
-        # A disk that is nearly full is left as it was.
+        # On a nearly full disk the file gets its old size back.
         os.ftruncate(handle, size)
         raise

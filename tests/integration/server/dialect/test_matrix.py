@@ -170,7 +170,7 @@ async def test_pages_set_to_local_find_the_hub_of_this_machine(processes: AsmanP
             copied = api.session.post(f"{url}/j/{job}/copy", json={"queue": "local"}, headers={"Host": host})
             async with copied as answer:
                 assert answer.status == status
-        headers = {"ReplyTo": "https://evil.example"}
+        headers = {"Origin": "https://evil.example"}
         async with api.session.post(url + "/q/local", json=definition, headers=headers) as refused:
             assert refused.status == 403
             assert "--allow-origin https://evil.example" in (await refused.json())["error"]

@@ -311,5 +311,5 @@ async def test_webhooks_have_exactly_the_bodies_that_are_known(api: Api, hub: Hu
 async def test_every_answer_may_be_read_by_pages_of_any_origin(hub: HubProcess) -> None:
     async with aiohttp.ClientSession() as session:
         for path in ("/q/cors", f"/j/{NOBODY}", "/q/a b/status", "/nowhere", f"/j/{NOBODY}/stream"):
-            async with session.get(hub.url + path, headers={"ReplyTo": "https://example.org"}) as answer:
+            async with session.get(hub.url + path, headers={"Origin": "https://example.org"}) as answer:
                 assert answer.headers["Access-Control-Allow-Origin"] == "*", path

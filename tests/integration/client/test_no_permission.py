@@ -12,7 +12,7 @@ from tests.support.processes import asman
 
 ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
 """A prefix for a command that makes permissions apply to it even if root runs it."""
-HINT = "hint: choose another place, or have its owner let you read and write there\n"
+HINT = "hint: choose another path, or ask its owner for permission to read and write there\n"
 
 
 def refused(*words: str, **environment: str) -> str:

@@ -1,9 +1,9 @@
 """Blobs: bytes named by their sha256, stored once, sent and read at signed addresses.
 
-A *catalogue* in the database is the truth about what is stored (`catalogue`). The bytes are in a *store* (`store`): a
-folder that the hub itself serves (`folder`, `multipart`), or any S3, where they never pass the hub (`s3`). The
-*service* (`service`) is where sessions and HTTP ask: it brings the two together, so that nothing is said to be stored
-before it is verified and durable. What nobody has used for a while, and nothing names, is collected (`collect`).
+The *catalogue* in the database is the truth about stored blobs (`catalogue`). The bytes are in a *store* (`store`): a
+folder that the hub itself serves (`folder`, `multipart`), or any S3, whose bytes never pass the hub (`s3`). The
+*service* (`service`) answers sessions and HTTP. It reports a blob as stored only once the blob is verified and durable.
+The *collector* (`collect`) removes blobs that are unused for a while and that nothing names.
 
 Way in: `BlobService`, `Collector`, `Catalogue`. May import: `storage`, `delivery`, `core`, and the hub's root helpers.
 """

@@ -1,4 +1,4 @@
-"""What is stored, and what is on its way: read from the database, changed through the journal."""
+"""The catalogue of stored blobs and of uploads in progress."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..storage.group_commit import GroupCommitter
 from ..storage.tables import blobs, definitions, files, jobs, uploads
 
 IN_LIST: Final = 500
-"""Names asked for in one statement."""
+"""Largest number of names in one statement."""
 
 
 class Catalogue:
-    """See the module.
+    """Reads the catalogue from the database, and changes it with group commits.
 
     Args:
         engine: The database, for reading.
@@ -41,11 +41,11 @@ class Catalogue:
                 yield connection
 
     async def write(self, *changes: BlobChange) -> None:
-        """Makes changes; returns when they are durable."""
+        """Writes changes; returns when they are durable."""
         await self._committer.blobs(*changes)
 
     async def stored(self, keys: Collection[str]) -> dict[str, BlobRow]:
-        """Those of these blobs that are stored."""
+        """The stored ones of some blobs."""
         found: dict[str, BlobRow] = {}
         if keys:
             async with self._reading() as connection:
@@ -55,7 +55,7 @@ class Catalogue:
         return found
 
     async def uploads(self, queues: Sequence[str] | None, keys: Collection[str]) -> list[UploadRow]:
-        """The uploads of these blobs by people of these queues; None for all queues."""
+        """The uploads of some blobs from some queues; None for all queues."""
         found: list[UploadRow] = []
         if keys:
             async with self._reading() as connection:
@@ -67,25 +67,25 @@ class Catalogue:
         return found
 
     async def file(self, name: str) -> FileRow | None:
-        """What a name stands for that is no sha256."""
+        """The file with a plain name."""
         async with self._reading() as connection:
             row = (await connection.execute(select(files).where(files.c.name == name))).first()
         return None if row is None else FileRow(**row._mapping)
 
     async def totals(self) -> tuple[int, int]:
-        """How many blobs are stored, and their bytes."""
+        """The number of stored blobs, and their size in bytes."""
         async with self._reading() as connection:
             query = select(func.count(), func.coalesce(func.sum(blobs.c.size), 0)).select_from(blobs)
             count, size = (await connection.execute(query)).one()
         return int(count), int(size)
 
-    # -------------------------------------------------------------------------------------- what may be collected
+    # -------------------------------------------------------------------------------------- for the collector
 
     async def unused(self, before: int, after: BlobRow | None, limit: int) -> tuple[list[BlobRow], BlobRow | None]:
-        """Some of the blobs that were last used before a time, without those that something names.
+        """A page of the blobs that were last used before a time and that nothing names.
 
         Returns:
-            The blobs, and after which one to go on; None at the end.
+            The blobs, and the blob after which the next page begins (None at the end).
         """
         query = (
             select(blobs, named(blobs.c.sha256).label("named"))
@@ -101,19 +101,19 @@ class Catalogue:
         return [row for row, is_named in found if not is_named], found[-1][0] if len(found) == limit else None
 
     async def untouched(self, before: int, limit: int) -> list[UploadRow]:
-        """Some of the uploads that were last asked for before a time."""
+        """A page of the uploads that were last requested before a time."""
         query = select(uploads).where(uploads.c.touched < before).order_by(uploads.c.touched).limit(limit)
         async with self._reading() as connection:
             return [UploadRow(**row._mapping) for row in await connection.execute(query)]
 
     async def unused_files(self, before: int, limit: int) -> list[FileRow]:
-        """Some of the files that were last used before a time."""
+        """A page of the files that were last used before a time."""
         query = select(files).where(files.c.used < before).order_by(files.c.used).limit(limit)
         async with self._reading() as connection:
             return [FileRow(**row._mapping) for row in await connection.execute(query)]
 
     async def jobless(self, after: str, limit: int) -> tuple[list[str], str | None]:
-        """Of the next definitions by id, those that no job has; and after which id to go on, None at the end."""
+        """A page of the definitions without jobs, and the id after which the next page begins (None at the end)."""
         has_job = exists().where(jobs.c.id == definitions.c.id)
         query = (
             select(definitions.c.id, has_job.label("has_job"))
@@ -126,11 +126,11 @@ class Catalogue:
         return [row[0] for row in rows if not row[1]], rows[-1][0] if len(rows) == limit else None
 
     async def places(self, keys: Iterable[str]) -> set[str]:
-        """Where these blobs, and uploads of them, are in the store."""
+        """The places in the store of some blobs and of their uploads."""
         found: set[str] = set()
         async with self._reading() as connection:
             for part in _slices(list(dict.fromkeys(keys))):
-                # One statement, so that an upload that becomes a blob meanwhile is seen as one of the two.
+                # One statement, so that an upload that becomes a blob meanwhile is found as one of the two.
                 query = union_all(
                     *(select(table.c.place).where(table.c.sha256.in_(part)) for table in (blobs, uploads))
                 )

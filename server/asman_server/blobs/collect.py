@@ -1,8 +1,8 @@
-"""Removes what nobody needs: abandoned uploads, definitions without jobs, blobs that are unused and unnamed, strays.
+"""Removes abandoned uploads, definitions without jobs, unused and unnamed blobs, and strays in the store.
 
-A row goes first, by a change that looks once more inside its transaction whether anything has come to need it; the
-bytes go only when the row is seen to be gone for good. A place in the store is never used twice, so bytes that are
-removed late can not be those of a blob that came back meanwhile.
+A row is removed first, by a change that checks again inside its transaction that nothing needs the blob. The bytes are
+removed once the row is gone. A place in the store is used once only, so late removal of bytes can't hit a blob that was
+sent again meanwhile.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from .service import BlobService
 log = logging.getLogger("asman.hub.blobs")
 
 ROUND_SECONDS: Final = 300.0
-"""Pause between two rounds."""
+"""Pause between two rounds, in seconds."""
 AT_ONCE: Final = 500
-"""Rows that are looked at, or removed, in one step."""
+"""Largest number of rows that are read or removed in one step."""
 UPLOAD_KEPT: Final = 24 * 3_600_000
-"""Milliseconds that an upload is kept which nobody asks for."""
+"""Time that an upload is kept after the last request for it, in milliseconds."""
 STRAY_SECONDS: Final = 24 * 3600.0
-"""Age from which on something in the store that the catalogue does not know is a stray."""
+"""Age from which an object in the store that the catalogue does not know is a stray, in seconds."""
 STRAYS_EVERY: Final = 6 * 3600.0
-"""Seconds between two looks for strays."""
+"""Pause between two searches for strays, in seconds."""
 
 
 class Collector:
-    """See the module.
+    """Removes blobs, files, uploads and definitions that are not needed any more.
 
     Args:
-        service: An open one.
-        clock: Now.
-        retention: Milliseconds that an unused blob is kept.
+        service: The blob service, which is open.
+        clock: Tells the time.
+        retention: Time that an unused blob is kept, in milliseconds.
     """
 
     def __init__(self, service: BlobService, clock: Clock, retention: int) -> None:
@@ -49,18 +49,18 @@ class Collector:
         self._strays_at = float("-inf")
 
     async def run(self) -> None:
-        """Collects again and again, until it is cancelled."""
+        """Collects in rounds, until it is cancelled."""
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             try:
                 await self.round()
             except AsmanError as error:
-                log.warning("collecting is interrupted; it goes on later", extra={"error": error.message})
+                log.warning("collecting was interrupted; the next round continues", extra={"error": error.message})
             except Exception:
-                log.exception("collecting failed; it is tried again later")
+                log.exception("collecting failed; the next round tries again")
 
     async def round(self) -> None:
-        """Collects once all that can be.
+        """Runs one round.
 
         Raises:
             Unavailable: The database or the store can't be used now.
@@ -129,7 +129,7 @@ class Collector:
             log.info("unused blobs removed", extra={"blobs": len(gone), "bytes": sum(row.size for row in gone)})
 
     async def strays(self, before: float) -> None:
-        """Removes what the catalogue does not know and what was last written before a time (epoch seconds)."""
+        """Removes objects that the catalogue does not know and that were last written before a time (epoch seconds)."""
         removed = 0
         async for found in self._service.store.strays(before):
             known = await self._service.catalogue.places(stray.sha256 for stray in found if stray.sha256)
@@ -138,4 +138,4 @@ class Collector:
                     await self._service.store.discard(stray)
                     removed += 1
         if removed:
-            log.info("strays removed from the store of blobs", extra={"strays": removed})
+            log.info("strays removed from the blob store", extra={"strays": removed})

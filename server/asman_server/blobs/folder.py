@@ -1,7 +1,7 @@
 """Blobs as files in a folder, written atomically and synced, served by the hub at signed addresses.
 
-Layout: ``ab/<sha256>-<random>`` are the blobs, each at the place that the catalogue names; ``incoming/`` has what has
-not come whole. Older hubs had ``ab/<sha256>``; their files are taken over (`FolderStore.older`).
+Layout: ``ab/<sha256>-<random>`` holds a blob, at the place that the catalogue names. ``incoming/`` holds incomplete
+uploads. Older hubs wrote ``ab/<sha256>``; those files are adopted (`FolderStore.older`).
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from .signing import Signer
 from .store import CHUNK, TICKET_SECONDS, Stray, disk_error, new_place, sha256_of
 
 DISK_RESERVE: Final = 256 * MIB
-"""Bytes that are left free on the disk of a folder store."""
+"""Space that stays free on the disk, in bytes."""
 STRAYS_AT_ONCE: Final = 500
+"""Files that are listed in one step."""
 
 
 class Grant(Struct, frozen=True):
-    """What a signed address to send bytes to is for: a whole blob, or a part of an upload.
+    """The purpose of a signed address for sending bytes: a whole blob, or a part of an upload.
 
     Attributes:
-        size: Bytes that are to come.
-        name: The upload; empty for a whole blob.
-        number: Of the part.
+        size: The number of bytes to send.
+        name: The name of the upload; empty for a whole blob.
+        number: The number of the part.
     """
 
     size: int
@@ -50,15 +51,15 @@ class Grant(Struct, frozen=True):
     number: int = 0
 
     def signed(self) -> str:
-        """As it is signed."""
+        """The text that is signed."""
         return f"{self.size}.{self.number}.{self.name}" if self.name else str(self.size)
 
     @classmethod
     def read(cls, text: str) -> Grant:
-        """From what was signed.
+        """Parses a signed text.
 
         Raises:
-            Forbidden: It was signed for something else.
+            Forbidden: The address was signed for another purpose.
         """
         size, _, rest = text.partition(".")
         number, _, name = rest.partition(".")
@@ -69,13 +70,13 @@ class Grant(Struct, frozen=True):
 
 
 class FolderStore:
-    """See the module, and `asman_server.blobs.store.BlobStore`.
+    """Stores blobs as files in a folder; see `asman_server.blobs.store.BlobStore`.
 
     Args:
-        folder: Made if it is missing.
+        folder: The folder, which is created if it is missing.
         signer: Signs the addresses.
-        clock: Now.
-        reserve: Bytes that are left free on the disk.
+        clock: Tells the time.
+        reserve: Space that stays free on the disk, in bytes.
     """
 
     PREFIX = "/b/"
@@ -91,7 +92,7 @@ class FolderStore:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Nothing is to be opened."""
+        """Opens nothing: a folder has no connections."""
         yield
 
     def path(self, place: str) -> Path:
@@ -99,10 +100,10 @@ class FolderStore:
         return self._folder / place
 
     def need_room(self, size: int) -> None:
-        """Checks that the disk has room for so many bytes and the reserve.
+        """Checks that the disk has space for ``size`` bytes and the reserve.
 
         Raises:
-            QuotaExceeded: It has not.
+            QuotaExceeded: The disk has too little space.
         """
         free = shutil.disk_usage(self._folder).free
         if free - size < self._reserve:
@@ -113,7 +114,7 @@ class FolderStore:
     # -------------------------------------------------------------------------------------------------- sending
 
     def recorded(self, size: int) -> bool:
-        """Uploads in parts are."""
+        """Returns whether an upload is sent in parts: only such uploads are recorded."""
         return size > limits.PART_BYTES
 
     def _expiry(self) -> int:
@@ -123,13 +124,13 @@ class FolderStore:
         return self._signer.sign("PUT", self.PREFIX + sha256, expires=expires, extra=grant.signed())
 
     def direct(self, sha256: str, size: int) -> BlobTicket:
-        """How to send a blob in one piece."""
+        """A ticket for sending a blob in one piece."""
         expires = self._expiry()
         url = self._put(sha256, Grant(size), expires)
         return BlobTicket(sha256=sha256, url=url, expires=expires * 1000, missing=size)
 
     async def begin(self, sha256: str, size: int, *, whole: bool = False) -> tuple[str, str]:
-        """Makes the file that the parts are written to."""
+        """Creates the file for the parts."""
         del whole
         place = new_place(sha256)
         await asyncio.to_thread(self._begin, place, size)
@@ -143,7 +144,7 @@ class FolderStore:
             raise disk_error(error) from error
 
     async def ticket(self, upload: UploadRow, *, fresh: bool = False) -> BlobTicket | None:
-        """The parts that are missing."""
+        """A ticket for the missing parts."""
         del fresh
         return await asyncio.to_thread(self._ticket, upload)
 
@@ -169,11 +170,11 @@ class FolderStore:
 
     @asynccontextmanager
     async def received(self, sha256: str, size: int, body: AsyncIterator[bytes]) -> AsyncIterator[Received]:
-        """A whole blob from a stream, as a verified file that is gone at the end of the block unless it was kept.
+        """Receives a whole blob as a verified file, which is removed at the end of the block unless it was kept.
 
         Raises:
-            Unauthentic: The bytes are others; nothing was kept.
-            TooLarge: More bytes came than announced.
+            Unauthentic: The bytes have another sha256; nothing was kept.
+            TooLarge: More bytes arrived than announced.
             QuotaExceeded: The disk is full.
             Unavailable: The disk fails.
         """
@@ -187,12 +188,12 @@ class FolderStore:
             yield came
 
     async def receive_part(self, grant: Grant, body: AsyncIterator[bytes]) -> None:
-        """Takes in one part; see `MultipartUploads.receive`."""
+        """Receives one part; see `MultipartUploads.receive`."""
         self.need_room(grant.size)
         await self._arrivals.receive(grant.name, grant.number, grant.size, body)
 
     async def settle(self, upload: UploadRow) -> str:
-        """Verifies the file that the parts were written to, and gives it its place."""
+        """Verifies the file of an upload's parts and moves it to its place."""
         try:
             return await asyncio.to_thread(self._settle, upload)
         except OSError as error:
@@ -203,7 +204,7 @@ class FolderStore:
         part = self._arrivals.file(upload.store_id)
         if not final.exists() and not part.exists():
             raise NotFound("what came of this upload is gone; send it again")
-        # After a crash it may have its place already, and not its row.
+        # After a crash the file may be at its place already, without a row in the catalogue.
         found = final if final.exists() else part
         digest = hashlib.sha256()
         with found.open("rb") as file:
@@ -228,7 +229,7 @@ class FolderStore:
             await asyncio.to_thread(self._arrivals.remove, upload.store_id)
 
     async def keep(self, sha256: str, size: int, file: Path) -> str:
-        """Gives a file its place."""
+        """Moves a file to a new place."""
         del size
         place = new_place(sha256)
         try:
@@ -251,7 +252,7 @@ class FolderStore:
         await asyncio.to_thread(self.path(place).unlink, missing_ok=True)
 
     async def strays(self, before: float) -> AsyncIterator[list[Stray]]:
-        """Old files, blobs and what has not come whole."""
+        """Old files: blobs and incomplete uploads."""
         files = self._files()
         while part := await asyncio.to_thread(lambda: list(islice(files, STRAYS_AT_ONCE))):
             yield await asyncio.to_thread(lambda: [self._stray(f) for f in part if _written(f) < before])
@@ -273,7 +274,7 @@ class FolderStore:
         await self.remove(stray.key)
 
     async def older(self) -> AsyncIterator[list[BlobRow]]:
-        """The blobs of a hub that had no catalogue, some at a time."""
+        """The blobs of an older hub without a catalogue, in pages."""
         now = self._clock()
         files = self._files()
         while part := await asyncio.to_thread(lambda: list(islice(files, STRAYS_AT_ONCE))):
@@ -282,7 +283,7 @@ class FolderStore:
             yield [
                 BlobRow(file.name, size, f"{file.parent.name}/{file.name}", now, now)
                 for file, size in zip(plain, sizes, strict=True)
-                # Before blobs were synced, a crash could leave one empty under its name.
+                # Older hubs did not sync blobs, so a crash could leave an empty file under a blob's name.
                 if size or file.name == hashlib.sha256().hexdigest()
             ]
 
@@ -299,7 +300,7 @@ def _written(file: Path) -> float:
 
 
 def _move(file: Path, final: Path) -> None:
-    """Gives a finished file its name, so that after a crash it is there whole or not at all."""
+    """Renames a finished file, so that after a crash it is complete or absent."""
     if not final.parent.exists():
         final.parent.mkdir(exist_ok=True)
         sync_folder(final.parent.parent)

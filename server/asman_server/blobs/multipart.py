@@ -1,8 +1,8 @@
-"""Blobs that arrive in parts: one sparse file each, and beside it a byte for each part that is there and synced.
+"""Uploads in parts: each is one sparse file, with a file of notes that has one byte for each received and synced part.
 
-A part may come twice at once, when a connection is dead and its sender does not wait to learn it: only the newest
-sender of a part may write, and nobody once the part is noted. So when all parts are noted, nothing changes the file
-any more, and it can be verified.
+Two senders may send the same part at once, for instance when the first connection is dead but not closed yet. Only the
+newest sender of a part may write, and no sender once the part is noted. So the file does not change any more once all
+parts are noted, and it can be verified.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _ELSEWHERE: Final = "this part came, or comes, by another connection; ask the hu
 
 
 def part_count(size: int) -> int:
-    """In how many parts a blob is sent."""
+    """The number of parts of a blob."""
     return max(1, -(-size // limits.PART_BYTES))
 
 
 def part_size(size: int, number: int) -> int:
-    """Bytes of part ``number`` (from 1 on) of a blob."""
+    """The size of part ``number`` (from 1) of a blob, in bytes."""
     return min(limits.PART_BYTES, size - (number - 1) * limits.PART_BYTES)
 
 
 class _Writing(Struct):
-    """One part that is being written: who may, and how many wait to."""
+    """A part that is being written: its newest sender, and the number of its senders."""
 
     lock: asyncio.Lock
     newest: object
@@ -45,10 +45,10 @@ class _Writing(Struct):
 
 
 class MultipartUploads:
-    """The folder of what has not come whole.
+    """The folder of uploads in parts.
 
     Args:
-        folder: Where the files are; it exists.
+        folder: An existing folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,14 +56,14 @@ class MultipartUploads:
         self._writing: dict[tuple[str, int], _Writing] = {}
 
     def file(self, name: str) -> Path:
-        """The file that an upload's parts are written to."""
+        """The file of an upload's parts."""
         return self._folder / f"{name}.parts"
 
     def _notes(self, name: str) -> Path:
         return self._folder / f"{name}.noted"
 
     def begin(self, name: str, size: int) -> None:
-        """Makes the file and the notes of an upload; what is there already stays."""
+        """Creates the file and the notes of an upload, unless they exist."""
         notes = self._notes(name)
         if notes.exists():
             return
@@ -79,7 +79,7 @@ class MultipartUploads:
         sync_folder(self._folder)
 
     def missing(self, name: str) -> list[int]:
-        """The numbers of the parts that have not come.
+        """The numbers of the missing parts.
 
         Raises:
             NotFound: There is no such upload.
@@ -91,7 +91,7 @@ class MultipartUploads:
         return [number for number, there in enumerate(noted, 1) if not there]
 
     def remove(self, name: str) -> None:
-        """Removes all that has come of an upload."""
+        """Removes the file and the notes of an upload."""
         self._notes(name).unlink(missing_ok=True)
         self.file(name).unlink(missing_ok=True)
 
@@ -100,18 +100,18 @@ class MultipartUploads:
         self._notes(name).unlink(missing_ok=True)
 
     async def receive(self, name: str, number: int, size: int, body: AsyncIterator[bytes]) -> None:
-        """Takes in one part; when this returns it is durable.
+        """Receives one part and makes it durable.
 
         Args:
-            name: The upload.
-            number: Of the part, from 1 on.
-            size: Bytes of the part.
-            body: Its bytes.
+            name: The name of the upload.
+            number: The number of the part, from 1.
+            size: The size of the part, in bytes.
+            body: The bytes of the part.
 
         Raises:
-            BadRequest: Fewer bytes came.
-            TooLarge: More bytes came.
-            Conflict: The part came by another connection meanwhile, or the upload is over.
+            BadRequest: Fewer bytes arrived.
+            TooLarge: More bytes arrived.
+            Conflict: Another connection has sent the part, or the upload is over.
             QuotaExceeded: The disk is full.
             Unavailable: The disk fails.
         """
@@ -157,7 +157,7 @@ class MultipartUploads:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[tuple[int, int]]:
-        """An upload's file and its notes."""
+        """Opens an upload's file and its notes."""
         opened: list[int] = []
         try:
             for path in (self.file(name), self._notes(name)):
@@ -171,7 +171,7 @@ class MultipartUploads:
 
 
 def _put(file: int, notes: int, number: int, piece: bytes, at: int) -> None:
-    """Writes a piece, unless its part has come: then nothing may change it any more."""
+    """Writes bytes of a part unless the part is noted: a noted part must not change."""
     if os.pread(notes, 1, number - 1) != b"\0":
         raise Conflict(_ELSEWHERE)
     view = memoryview(piece)
@@ -192,7 +192,7 @@ def _check_newest(writing: _Writing, me: object) -> None:
 
 
 async def _finish(step: Coroutine[None, None, None]) -> None:
-    """Waits for a thread's step to end even when the waiting is cancelled: the lock must be held as long as it runs."""
+    """Waits until a step in a thread ends, even if the caller is cancelled: the lock must be held while it runs."""
     task = asyncio.ensure_future(step)
     try:
         await asyncio.shield(task)

@@ -1,6 +1,6 @@
-"""Files under names that are no sha256, for people with nothing but an HTTP client: small, and each name given once.
+"""Small files with plain names (not a sha256), for plain HTTP clients. Each name is given once.
 
-The bytes are a blob like any other; the name points at it. Names that nobody uses are collected with blobs.
+The bytes are an ordinary blob that the name points to. Unused names are collected like blobs.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from . import BlobService
 from .receiving import received
 
 FILE_BYTES: Final = 64 * MIB
-"""Largest file under a name that is no sha256."""
+"""Largest size of a file with a plain name, in bytes."""
 _BLOB: Final = re.compile(r"([0-9a-f]{64})(\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 
 
 def blob_named(name: str) -> str | None:
-    """The sha256 that a name stands for (``<sha256>`` or ``<sha256>.<suffix>``); None for any other name."""
+    """The sha256 in a name like ``<sha256>`` or ``<sha256>.<suffix>``; None for any other name."""
     found = _BLOB.fullmatch(name)
     return found[1] if found else None
 
 
 def check_file_name(name: str) -> str:
-    """A name that is no sha256, if it can be that of a file.
+    """Checks and returns the plain name of a file.
 
     Raises:
-        BadRequest: It is empty or too long, begins with a dot, or has separators or control characters.
+        BadRequest: The name is empty or too long, begins with a dot, or has separators or control characters.
     """
     if not name or len(name.encode("utf-8", "surrogatepass")) > limits.NAME_LENGTH:
         raise BadRequest(f"the name of a file has 1 to {limits.NAME_LENGTH} bytes", field="name")
@@ -52,12 +52,12 @@ def check_file_name(name: str) -> str:
 
 
 class NamedFiles:
-    """See the module.
+    """Stores and finds files by plain names.
 
     Args:
-        service: Keeps the bytes.
-        folder: Where bytes are on their way; it is made when it is missing.
-        clock: Now.
+        service: The blob service, which keeps the bytes.
+        folder: The folder for files that are being received; it is created if it is missing.
+        clock: Tells the time.
     """
 
     def __init__(self, service: BlobService, folder: Path, clock: Clock) -> None:
@@ -66,13 +66,13 @@ class NamedFiles:
         self._clock = clock
 
     async def put(self, name: str, size: int, body: AsyncIterator[bytes]) -> str:
-        """Stores a file under a name that is not taken, and returns its sha256.
+        """Stores a file under a new name and returns its sha256.
 
         Raises:
             BadRequest: The name or the size is wrong.
             Conflict: The name is taken.
-            TooLarge: The file is, or more came than was announced.
-            QuotaExceeded: There is no room.
+            TooLarge: The file is too large, or more bytes arrived than announced.
+            QuotaExceeded: There is no space.
             Unavailable: The database or the store can't be used now.
         """
         check_file_name(name)
@@ -97,10 +97,10 @@ class NamedFiles:
         return came.sha256
 
     async def keep(self, body: bytes, sha256: str) -> None:
-        """Stores bytes that are here already as a blob, without a name.
+        """Stores bytes in memory as a blob without a plain name.
 
         Raises:
-            QuotaExceeded: There is no room.
+            QuotaExceeded: There is no space.
             Unavailable: The database or the store can't be used now.
         """
 
@@ -115,11 +115,11 @@ class NamedFiles:
             await self._service.store_blob(sha256, len(body), place)
 
     async def sha256(self, name: str) -> str:
-        """The blob that a name stands for.
+        """The sha256 of the blob that a name stands for.
 
         Raises:
-            BadRequest: It can't be a name.
-            NotFound: It is not given.
+            BadRequest: The name is not valid.
+            NotFound: No file has the name.
             Unavailable: The database can't be used now.
         """
         named = blob_named(name)

@@ -1,4 +1,4 @@
-"""How much is stored and how much may be."""
+"""The quota of stored blobs, and counts of stored and promised bytes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from asman_shared.errors import Overloaded, QuotaExceeded
 from asman_shared.units import format_size
 
 UPLOADS: Final = 200_000
-"""Recorded uploads in progress at most."""
+"""Largest number of recorded uploads in progress."""
 
 
 class Quota:
-    """Counts what is stored and promised, and refuses what is over the quota.
+    """Counts stored and promised bytes, and refuses uploads over the quota.
 
     Attributes:
-        limit: Bytes that may be stored; None for as many as there are.
-        blobs: Stored.
-        bytes: Of those.
-        uploads: Recorded and in progress: how many bytes each may come to have, by its place.
-        promised: Bytes of all those uploads.
-        arriving: Bytes that are being received now, outside of recorded uploads.
-        collected: Blobs removed since the hub began.
-        collected_bytes: Of those.
+        limit: Largest size of all blobs, in bytes; None for no limit.
+        blobs: Number of stored blobs.
+        bytes: Size of the stored blobs, in bytes.
+        uploads: Announced size of each recorded upload in progress, in bytes, by its place.
+        promised: Announced size of all those uploads, in bytes.
+        arriving: Size of blobs that are being received now outside of recorded uploads, in bytes.
+        collected: Number of blobs removed since the hub started.
+        collected_bytes: Size of those blobs, in bytes.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -38,10 +38,10 @@ class Quota:
         self.collected_bytes = 0
 
     def need(self, size: int) -> None:
-        """Checks that so many more bytes may be stored.
+        """Checks that ``size`` more bytes may be stored.
 
         Raises:
-            QuotaExceeded: They may not.
+            QuotaExceeded: The quota has too little space.
         """
         if self.limit is None:
             return
@@ -55,20 +55,20 @@ class Quota:
             )
 
     def need_uploads(self, count: int) -> None:
-        """Checks that so many more uploads may be in progress.
+        """Checks that ``count`` more uploads may be in progress.
 
         Raises:
-            Overloaded: They may not.
+            Overloaded: Too many uploads are in progress.
         """
         if len(self.uploads) + count > UPLOADS:
             raise Overloaded(f"this hub has {UPLOADS} uploads in progress; try again later")
 
     @contextmanager
     def receiving(self, size: int) -> Iterator[None]:
-        """Keeps room for bytes as long as they are being received.
+        """Reserves space for bytes while they are being received.
 
         Raises:
-            QuotaExceeded: There is none.
+            QuotaExceeded: The quota has too little space.
         """
         self.need(size)
         self.arriving += size
@@ -78,23 +78,23 @@ class Quota:
             self.arriving -= size
 
     def stored(self, size: int) -> None:
-        """A blob was added."""
+        """Counts an added blob."""
         self.blobs += 1
         self.bytes += size
 
     def removed(self, size: int) -> None:
-        """A blob was collected."""
+        """Counts a collected blob."""
         self.blobs -= 1
         self.bytes -= size
         self.collected += 1
         self.collected_bytes += size
 
     def open(self, place: str, size: int) -> None:
-        """An upload is recorded."""
+        """Counts a recorded upload."""
         if place not in self.uploads:
             self.uploads[place] = size
             self.promised += size
 
     def end(self, place: str) -> None:
-        """An upload is over; it does no harm to say so more than once."""
+        """Removes an upload that is over from the counts. Calling it again does no harm."""
         self.promised -= self.uploads.pop(place, 0)

@@ -1,4 +1,4 @@
-"""Bytes on their way into the hub: streamed to a file under a name of their own, hashed, synced, then kept or gone."""
+"""Receives bytes into a temporary file: hashed and synced, then moved to its place or removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .store import CHUNK, disk_error
 
 
 class Received(Struct, frozen=True):
-    """What came: whole, and synced to disk."""
+    """A received file, complete and synced to disk."""
 
     file: Path
     sha256: str
@@ -27,7 +27,7 @@ class Received(Struct, frozen=True):
 
 
 async def pieces(body: AsyncIterator[bytes], size: int = CHUNK) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of about ``size``, so that each costs one step of a thread."""
+    """Joins a stream's chunks to pieces of about ``size`` bytes, so that each piece costs one call in a thread."""
     waiting = bytearray()
     async for chunk in body:
         waiting += chunk
@@ -40,16 +40,16 @@ async def pieces(body: AsyncIterator[bytes], size: int = CHUNK) -> AsyncIterator
 
 @asynccontextmanager
 async def received(folder: Path, name: str, body: AsyncIterator[bytes], most: int) -> AsyncIterator[Received]:
-    """A stream as a file, which is removed at the end of the block unless it was moved away.
+    """Receives a stream as a file, which is removed at the end of the block unless it was moved away.
 
     Args:
-        folder: Where the file is meanwhile.
-        name: What its name begins with.
+        folder: The folder of the file.
+        name: The beginning of the file's name.
         body: The bytes.
-        most: Bytes that may come.
+        most: The largest number of bytes.
 
     Raises:
-        TooLarge: More came.
+        TooLarge: More bytes arrived.
         QuotaExceeded: The disk is full.
         Unavailable: The disk fails.
     """
@@ -60,7 +60,7 @@ async def received(folder: Path, name: str, body: AsyncIterator[bytes], most: in
     def write(file: BinaryIO, piece: bytes) -> None:
         digest.update(piece)
         left = memoryview(piece)
-        while left:  # a disk that is nearly full takes a part, and says nothing
+        while left:  # a nearly full disk may write only a part, without an error
             left = left[file.write(left) :]
 
     try:
@@ -88,7 +88,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
+    """Syncs a folder, so that the names in it are durable."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

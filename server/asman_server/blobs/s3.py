@@ -1,12 +1,11 @@
-"""Blobs in any S3: sent and read at presigned addresses, so that their bytes do not pass the hub.
+"""Blobs in any S3, sent and read at presigned addresses, so that their bytes do not pass the hub.
 
-A blob of one piece goes to a staging key (``incoming/``), because whoever has its address may use it again for other
-bytes: the hub has it copied to a key that nobody else can write to, and verifies that copy. A bigger one is an S3
-multipart upload to its own key, which no address can change once it is completed.
+A blob in one piece goes to a staging key (``incoming/``), because its address can be used again for other bytes. The
+hub copies it to a key that has no address for writing, and verifies the copy. A larger blob is an S3 multipart upload
+to its own key, which can't be changed once it is completed.
 
-To verify, the hub reads the object once, a piece at a time. It spares itself that when the storage vouches for the
-sha256, and only if this storage is seen to refuse bytes that are not what was announced: some repeat whatever was
-announced to them (see `S3Store._vouches`).
+To verify a blob, the hub reads the object once, in pieces. It skips that if the storage reports the sha256 and was seen
+to refuse other bytes than announced: some storages repeat any announced sha256 (see `S3Store._vouches`).
 """
 
 from __future__ import annotations
@@ -39,19 +38,20 @@ from .store import CHUNK, TICKET_SECONDS, Stray, new_place, sha256_of
 log = logging.getLogger("asman.hub.blobs")
 
 TIMEOUT_SECONDS: Final = 60
-"""How long the storage may be silent."""
+"""Time limit for a response of the storage, in seconds."""
 CONNECTIONS: Final = 32
+"""Largest number of connections to the storage."""
 PAGE: Final = 500
-"""Objects or parts that are listed at a time."""
+"""Objects or parts that one request lists."""
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
 
 
 class S3Store:
-    """See the module, and `asman_server.blobs.store.BlobStore`.
+    """Stores blobs in an S3 bucket; see `asman_server.blobs.store.BlobStore`.
 
     Args:
-        settings: Which bucket, and how it is reached.
-        clock: Now.
+        settings: The bucket and the access to it.
+        clock: Tells the time.
     """
 
     def __init__(self, settings: S3Settings, clock: Clock) -> None:
@@ -63,7 +63,7 @@ class S3Store:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Opens the connections, whether or not the bucket can be used now: the storage may come later than the hub."""
+        """Opens the connections, even if the bucket can't be used yet: the storage may start after the hub."""
         settings = self._settings
         async with AsyncExitStack() as stack:
             self._client = await stack.enter_async_context(self._connect(settings.endpoint))
@@ -77,7 +77,7 @@ class S3Store:
                 await asyncio.wait([looking])
 
     async def _look(self) -> None:
-        """Looks whether the bucket can be used, and logs if not."""
+        """Checks whether the bucket can be used, and logs a warning if not."""
         try:
             with self._asking():
                 await self._client.head_bucket(Bucket=self._settings.bucket)
@@ -106,7 +106,7 @@ class S3Store:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Turns what the library raises into our errors."""
+        """Turns the library's errors into `AsmanError`."""
         try:
             yield
         except ClientError as error:
@@ -135,16 +135,16 @@ class S3Store:
     # -------------------------------------------------------------------------------------------------- sending
 
     def recorded(self, size: int) -> bool:
-        """All are: the hub does not see the bytes, so it must remember to look."""
+        """Always true: the hub does not see the bytes, so it must remember to check for them."""
         del size
         return True
 
     def direct(self, sha256: str, size: int) -> BlobTicket:
-        """There is no such way."""
+        """Never called, because all uploads are recorded."""
         raise AssertionError(f"an upload of {size} bytes of {sha256} was not recorded")
 
     async def begin(self, sha256: str, size: int, *, whole: bool = False) -> tuple[str, str]:
-        """Begins a multipart upload, or makes up the name of a staging key."""
+        """Begins a multipart upload, or chooses a staging key."""
         place = new_place(sha256)
         if whole or size <= limits.PART_BYTES:
             return place, ""
@@ -153,7 +153,7 @@ class S3Store:
         return place, str(made["UploadId"])
 
     async def ticket(self, upload: UploadRow, *, fresh: bool = False) -> BlobTicket | None:
-        """Presigned addresses for what is missing."""
+        """A ticket with presigned addresses for the missing bytes."""
         if upload.store_id:
             return await self._ticket_for_parts(upload, fresh)
         if not fresh and await self._size(_staging(upload.place)) is not None:
@@ -169,7 +169,7 @@ class S3Store:
         return BlobTicket(sha256=upload.sha256, url=url, headers=headers, expires=expires, missing=upload.size)
 
     async def redirect(self, upload: UploadRow) -> str:
-        """Where somebody who only follows redirects sends a blob in one piece."""
+        """The address for a client that follows redirects to send a blob in one piece."""
         return await self._signed("put_object", {**self._at(_staging(upload.place)), "ContentLength": upload.size})
 
     async def _ticket_for_parts(self, upload: UploadRow, fresh: bool) -> BlobTicket | None:
@@ -178,7 +178,7 @@ class S3Store:
         except NotFound:
             if await self._size(upload.place) is None:
                 raise
-            return None  # it was completed, and the hub ended before it had noted so
+            return None  # the upload was completed, and the hub stopped before it noted that
         numbers = range(1, part_count(upload.size) + 1)
         missing = [n for n in numbers if there.get(n, ("", -1))[1] != part_size(upload.size, n)]
         if not missing:
@@ -199,7 +199,7 @@ class S3Store:
         return BlobTicket(sha256=upload.sha256, expires=expires, parts=parts, missing=left)
 
     async def _parts(self, upload: UploadRow) -> dict[int, tuple[str, int]]:
-        """Tag and size of each part that has come, by its number."""
+        """Tag and size of each received part, by its number."""
         found: dict[int, tuple[str, int]] = {}
         more: dict[str, Any] = {}
         while True:
@@ -213,7 +213,7 @@ class S3Store:
             more = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
     async def _size(self, name: str) -> int | None:
-        """Bytes of an object; None when there is none."""
+        """The size of an object, in bytes; None for a missing object."""
         try:
             with self._asking():
                 return int((await self._client.head_object(**self._at(name)))["ContentLength"])
@@ -223,7 +223,7 @@ class S3Store:
     # ------------------------------------------------------------------------------------------------ verifying
 
     async def settle(self, upload: UploadRow) -> str:
-        """Copies or completes what has come, and verifies it."""
+        """Copies or completes the received bytes, and verifies them."""
         place = await (self._completed(upload) if upload.store_id else self._copied(upload))
         try:
             await self._verify(place, upload)
@@ -261,7 +261,7 @@ class S3Store:
             )
 
     async def _digest(self, place: str, *, vouched: bool) -> tuple[str, int]:
-        """The sha256 of an object, from the storage if it can be believed, else by reading all of it; and its size."""
+        """The sha256 and size of an object, from the storage if it is trusted, otherwise by reading the object."""
         if vouched and await self._vouches():
             with self._asking():
                 head = await self._client.head_object(**self._at(place), ChecksumMode="ENABLED")
@@ -278,7 +278,7 @@ class S3Store:
         return digest.hexdigest(), size
 
     async def _vouches(self) -> bool:
-        """Whether the storage refuses bytes that have another sha256 than was announced; asked once, by trying."""
+        """Returns whether the storage refuses bytes with another sha256 than announced; tried out once."""
         if self._trusted is None:
             name = f"incoming/trial-{secrets.token_hex(8)}"
             other = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
@@ -290,7 +290,7 @@ class S3Store:
                 self._trusted = error.response.get("Error", {}).get("Code") in ("BadDigest", "InvalidDigest")
             except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError):
                 return False
-            log.info("tried whether the storage verifies a sha256", extra={"verifies": self._trusted})
+            log.info("checked whether the storage verifies a sha256", extra={"verifies": self._trusted})
         return self._trusted
 
     async def abort(self, upload: UploadRow) -> None:
@@ -305,7 +305,7 @@ class S3Store:
             log.debug("an upload was over before it was aborted")
 
     async def keep(self, sha256: str, size: int, file: Path) -> str:
-        """Sends a file of the hub's."""
+        """Sends a local file to the bucket."""
         place = new_place(sha256)
         with self._asking(), await asyncio.to_thread(file.open, "rb") as body:
             await self._client.put_object(**self._at(place), Body=body, ContentLength=size)
@@ -359,7 +359,7 @@ class S3Store:
                     Bucket=self._settings.bucket, Prefix=start, MaxUploads=PAGE
                 )
         except NotFound:
-            return []  # some say so where there are none
+            return []  # some storages answer so if there are none
         return list(page.get("Uploads") or ())
 
     def _stray(self, name: str) -> Stray:
@@ -380,7 +380,7 @@ def _staging(place: str) -> str:
 
 
 def _ours(name: str) -> bool:
-    """Whether a key under the prefix is one that this store makes: others in the bucket are left alone."""
+    """Returns whether this store makes such keys: other keys in the bucket are never touched."""
     folder, _, rest = name.partition("/")
     sha256 = sha256_of(rest)
     return "/" not in rest and (

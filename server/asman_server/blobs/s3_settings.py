@@ -1,4 +1,4 @@
-"""Which bucket, and how it is reached."""
+"""The bucket for blobs and the access to it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from asman_shared.errors import BadRequest
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9!_.*'()-]*(/[A-Za-z0-9_][A-Za-z0-9!_.*'()-]*)*")
 PREFIX_LENGTH: Final = 200
+"""Longest prefix of keys, in characters."""
 
 
 class S3Settings(Struct, frozen=True):
-    """See the module.
+    """The bucket for blobs and the access to it.
 
     Attributes:
-        bucket: It exists.
-        prefix: What the keys begin with, without slashes at its ends; empty for nothing.
-        endpoint: URL of the service; empty for AWS's own (or what AWS's variables say).
-        public_endpoint: URL under which clients reach the same service; empty for the same.
-        region: Such as ``eu-central-1``.
-        access_key: With ``secret_key``; both empty for whatever AWS's own chain finds (variables, profile, role).
-        secret_key: See ``access_key``.
+        bucket: The name of an existing bucket.
+        prefix: The beginning of all keys, without slashes at its ends; may be empty.
+        endpoint: URL of the service; empty for AWS's own (or the one in AWS's environment variables).
+        public_endpoint: URL of the same service for clients; empty if it is ``endpoint``.
+        region: The region, such as ``eu-central-1``.
+        access_key: The access key; empty, like ``secret_key``, to use AWS's own chain (variables, profile, role).
+        secret_key: The secret key; see ``access_key``.
         path_style: Whether the bucket is in the path instead of the host name.
     """
 
@@ -43,10 +44,10 @@ class S3Settings(Struct, frozen=True):
 
 
 def s3_address(text: str) -> tuple[str, str]:
-    """Bucket and prefix of ``s3://bucket/prefix``.
+    """Parses ``s3://bucket/prefix`` into bucket and prefix.
 
     Raises:
-        BadRequest: It is not written so.
+        BadRequest: The text has another form.
     """
     bucket, _, prefix = text.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")
@@ -58,6 +59,6 @@ def s3_address(text: str) -> tuple[str, str]:
 
 
 def is_http_url(text: str) -> bool:
-    """Whether a text is the URL of a service: scheme and host, and nothing behind them but a path."""
+    """Returns whether a text is the URL of a service: scheme, host and an optional path."""
     parts = urlsplit(text)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)

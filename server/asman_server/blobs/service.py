@@ -1,7 +1,7 @@
-"""Where sessions and HTTP ask for blobs: what is stored, how to send what is not, where to read what is.
+"""The blob service of sessions and HTTP: finds stored blobs, and hands out tickets for sending and links for reading.
 
-Nothing is said to be stored before it is verified and its row is durable, and what is said to be stored has just been
-noted as used, so that it is not collected before whoever asked can have named it.
+A blob is reported as stored only once it is verified and its row is durable. The report counts as a use, so the blob is
+not collected before the client can name it in a job.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ from .store import BLOB_BYTES, TICKET_SECONDS, BlobStore
 log = logging.getLogger("asman.hub.blobs")
 
 TOUCH_AFTER: Final = 3_600_000
-"""Milliseconds after which an asked-for blob or upload is noted as used again, if it is kept that long."""
+"""Time after which another use of a blob or upload is noted, in milliseconds; less for a short retention."""
 VERIFIED_AT_ONCE: Final = 8
-"""Uploads that are verified at the same time."""
+"""Largest number of uploads that are verified at the same time."""
 PATIENCE: Final = 0.5
-"""Seconds that an answer waits for verification before it says that it is pending."""
+"""Time that an answer waits for verification before it reports it as pending, in seconds."""
 ASKED_AT_ONCE: Final = 16
-"""Uploads of one request that the store is asked about at the same time."""
+"""Largest number of concurrent questions to the store about uploads."""
 REMEMBERED_REFUSALS: Final = 10_000
-"""Refused uploads that are remembered until somebody asks."""
+"""Largest number of refused uploads that are remembered until a client asks."""
 STALLED_ATTEMPTS: Final = 50
-"""How often an upload in parts is asked for, without another part having come, before it is begun anew."""
+"""Requests for an upload in parts without a new part after which it is restarted."""
 
 Key = tuple[str, str]
 """(queue, sha256)."""
 
 
 class BlobService:
-    """See the module. Works while it is `open`.
+    """Finds, receives and verifies blobs, while it is `open`.
 
     Args:
-        store: Has the bytes.
-        clock: Now.
-        quota: Says how much may be stored.
-        retention: Milliseconds that an unused blob is kept.
+        store: Holds the bytes.
+        clock: Tells the time.
+        quota: The quota of stored bytes.
+        retention: Time that an unused blob is kept, in milliseconds.
     """
 
     def __init__(self, store: BlobStore, clock: Clock, quota: Quota, retention: int) -> None:
@@ -79,7 +79,7 @@ class BlobService:
 
     @asynccontextmanager
     async def open(self, catalogue: Catalogue) -> AsyncIterator[None]:
-        """Opens the store, and ends what is being verified at the end of the block."""
+        """Opens the store; cancels running verifications at the end of the block."""
         self.catalogue = catalogue
         async with self.store.open():
             try:
@@ -94,44 +94,44 @@ class BlobService:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def count(self) -> None:
-        """Counts anew what is stored."""
+        """Counts the stored blobs again."""
         self.quota.blobs, self.quota.bytes = await self.catalogue.totals()
 
     async def adopt(self) -> None:
-        """Takes the files of a hub that had no catalogue into an empty one."""
+        """Adds the files of an older hub without a catalogue to an empty catalogue."""
         if not isinstance(self.store, FolderStore) or self.quota.blobs:
             return
         async for rows in self.store.older():
             await self.catalogue.write(*(StoreBlob(row) for row in rows))
         await self.count()
         if self.quota.blobs:
-            log.info("files of before taken into the catalogue of blobs", extra={"blobs": self.quota.blobs})
+            log.info("files of an older hub added to the blob catalogue", extra={"blobs": self.quota.blobs})
 
     def stale(self, used: int) -> bool:
-        """Whether a use is so long ago that the next one has to be noted."""
+        """Returns whether the last noted use is so old that a new one must be noted."""
         return self._clock() - used >= self._touch_after
 
     def need_room(self, size: int) -> None:
-        """Checks that the hub's disk has room, if that is where blobs are.
+        """Checks that the hub's disk has space, if the blobs are on it.
 
         Raises:
-            QuotaExceeded: It has not.
+            QuotaExceeded: The disk has too little space.
         """
         if isinstance(self.store, FolderStore):
             self.store.need_room(size)
 
     def settling(self, upload: UploadRow) -> bool:
-        """Whether an upload is being verified now."""
+        """Returns whether an upload is being verified now."""
         return (upload.queue, upload.sha256) in self._settling
 
     # -------------------------------------------------------------------------------------------------- sending
 
     async def tickets(self, queue: str, wanted: Sequence[tuple[str, int]]) -> list[BlobTicket]:
-        """For each (sha256, size): that it is there, or how to send what is missing; see `BlobTicket`.
+        """A ticket for each (sha256, size): the blob is stored, or how to send its missing bytes; see `BlobTicket`.
 
         Raises:
-            TooLarge: One is larger than any blob may be.
-            QuotaExceeded: There is no room for those that are missing.
+            TooLarge: A size is above the limit.
+            QuotaExceeded: There is no space for the missing blobs.
             Unavailable: The database or the store can't be used now.
         """
         sizes = dict(wanted)
@@ -139,7 +139,7 @@ class BlobService:
         if largest > BLOB_BYTES:
             raise TooLarge(f"a blob may have {format_size(BLOB_BYTES)}; this one has {format_size(largest)}")
         tickets: dict[str, BlobTicket] = {}
-        # Twice: what was verified while we waited is stored, or has to be sent again.
+        # Twice: an upload that was verified meanwhile is now stored, or must be sent again.
         for _ in range(2):
             asked = [key for key in sizes if key not in tickets or tickets[key].pending]
             if not asked:
@@ -171,9 +171,9 @@ class BlobService:
             try:
                 ticket = await self.store.ticket(upload, fresh=fresh)
                 if ticket is not None and self._is_fruitless(upload, ticket):
-                    raise NotFound("nothing comes of it")
+                    raise NotFound("no part of it arrives")
             except NotFound:
-                # Storages forget what takes too long, and some refuse every part of an upload that they began.
+                # Storages forget slow uploads, and some refuse every part of an upload that they began.
                 await self.end([upload])
                 begun = await self.begin(upload.queue, {upload.sha256: upload.size})
                 if not begun:
@@ -186,13 +186,13 @@ class BlobService:
             return ticket
 
     def _is_fruitless(self, upload: UploadRow, ticket: BlobTicket) -> bool:
-        """Counts how often an upload was asked for since a part came, and says when that is too often."""
+        """Counts the requests for an upload since its last new part; true once there are too many."""
         if not upload.store_id:
             return False
         missing, asked = self._stalled.pop(upload.place, (0, 0))
         asked = asked + 1 if missing == ticket.missing else 1
         if asked > STALLED_ATTEMPTS:
-            log.warning("no part of an upload comes; it is begun anew", extra={"blob": upload.sha256})
+            log.warning("no part of an upload arrives; restarting it", extra={"blob": upload.sha256})
             return True
         self._stalled[upload.place] = ticket.missing, asked
         while len(self._stalled) > UPLOADS:
@@ -200,7 +200,7 @@ class BlobService:
         return False
 
     async def _uploads(self, queue: str, sizes: dict[str, int]) -> list[tuple[UploadRow, bool]]:
-        """The upload of each blob, begun if there is none; with whether it was begun just now."""
+        """The upload of each blob, begun if there is none, with whether it was begun just now."""
         known = {row.sha256: row for row in await self.catalogue.uploads([queue], sizes)}
         changed = [row for row in known.values() if row.size != sizes[row.sha256] and not self.settling(row)]
         await self.end(changed)
@@ -217,10 +217,10 @@ class BlobService:
         return [(row, False) for row in known.values()] + [(row, True) for row in begun]
 
     async def open_whole(self, sha256: str, size: int) -> UploadRow | None:
-        """An upload in one piece by somebody who only speaks HTTP; None when the blob is stored.
+        """Begins an upload in one piece over plain HTTP; returns None if the blob is stored.
 
         Raises:
-            QuotaExceeded: There is no room.
+            QuotaExceeded: There is no space.
             Unavailable: The database or the store can't be used now.
         """
         if await self.look_up("", [sha256]):
@@ -231,12 +231,12 @@ class BlobService:
         return begun[0] if begun else None
 
     async def begin(self, queue: str, sizes: dict[str, int], *, whole: bool = False) -> list[UploadRow]:
-        """Begins uploads, or returns those that somebody else has begun in the same moment.
+        """Begins uploads, or returns those that another request began at the same moment.
 
-        What has come to be stored in the same moment is left out; see `store_blob`.
+        Blobs that were stored at the same moment are left out; see `store_blob`.
 
         Raises:
-            QuotaExceeded: There is no room.
+            QuotaExceeded: There is no space.
             Overloaded: Too many uploads are in progress.
         """
         if not sizes:
@@ -260,7 +260,7 @@ class BlobService:
         return [known[key] for key in sizes if key in known and key not in stored]
 
     async def end(self, uploads: Collection[UploadRow]) -> None:
-        """Ends uploads, and removes what has come of them."""
+        """Ends uploads and removes their bytes."""
         if uploads:
             await self.catalogue.write(*(EndUpload(row.queue, row.sha256, row.place) for row in uploads))
             for row in uploads:
@@ -278,7 +278,7 @@ class BlobService:
             task.add_done_callback(lambda _: self._settling.pop(key))
 
     async def _settle_one(self, upload: UploadRow) -> None:
-        """Verifies an upload, and makes it a blob or refuses it; when it can't now, whoever asks next tries again."""
+        """Verifies an upload, and stores or refuses it. If that fails now, the next request tries again."""
         try:
             try:
                 async with self._places:
@@ -307,13 +307,13 @@ class BlobService:
             self._refusals.popitem(last=False)
 
     async def _settled(self, keys: Collection[Key]) -> None:
-        """Waits a moment for what of these is being verified."""
+        """Waits up to `PATIENCE` for running verifications of some uploads."""
         tasks = [self._settling[key] for key in keys if key in self._settling]
         if tasks:
             await asyncio.wait(tasks, timeout=PATIENCE)
 
     async def store_blob(self, sha256: str, size: int, place: str, *more: BlobChange) -> None:
-        """Makes what is at a place a blob of the catalogue; if there is one, it stays and the place is cleared."""
+        """Adds the bytes at a place to the catalogue. If the blob is stored already, the place is cleared."""
         now = self._clock()
         row = BlobRow(sha256, size, place, now, now)
         await self.catalogue.write(StoreBlob(row), UseBlob(sha256, now), *more)
@@ -322,17 +322,17 @@ class BlobService:
             self.quota.stored(size)
         else:
             await self.store.remove(place)
-        # Nobody needs to go on sending it. An upload that begins now sees that it is stored (`begin`).
+        # Other uploads of the blob can stop. An upload that begins now finds it stored (`begin`).
         others = await self.catalogue.uploads(None, [sha256])
         await self.end([row for row in others if not self.settling(row)])
 
     async def receive(self, sha256: str, size: int, body: AsyncIterator[bytes]) -> None:
-        """Takes a whole blob in from a stream; it is verified and durable when this returns.
+        """Receives a whole blob from a stream, verifies it and makes it durable.
 
         Raises:
-            Unauthentic: The bytes are others; nothing was kept.
-            TooLarge: More bytes came than announced.
-            QuotaExceeded: There is no room.
+            Unauthentic: The bytes have another sha256; nothing was kept.
+            TooLarge: More bytes arrived than announced.
+            QuotaExceeded: There is no space.
             Unavailable: The disk or the database can't be used now.
         """
         store = self.local
@@ -343,10 +343,10 @@ class BlobService:
 
     @property
     def local(self) -> FolderStore:
-        """The store, when it is the hub's own folder.
+        """The store, if it is the hub's own folder.
 
         Raises:
-            BadRequest: The bytes do not pass this hub.
+            BadRequest: The store is elsewhere; the bytes do not pass this hub.
         """
         if not isinstance(self.store, FolderStore):
             raise BadRequest("this hub does not take or give bytes itself; ask it for tickets and links")
@@ -355,19 +355,19 @@ class BlobService:
     # -------------------------------------------------------------------------------------------------- reading
 
     async def used(self, keys: Collection[str]) -> dict[str, BlobRow]:
-        """Those of these blobs that are stored, noted as used."""
+        """Finds the stored ones of some blobs, and notes their use."""
         found = await self.catalogue.stored(keys)
         now = self._clock()
         stale = [key for key, row in found.items() if self.stale(row.used)]
         if stale:
             await self.catalogue.write(*(UseBlob(key, now) for key in stale))
-            # What was collected before this was noted is not there any more.
+            # A blob may have been collected before its use was noted.
             still = await self.catalogue.stored(stale)
             found = {key: row for key, row in found.items() if key not in stale} | still
         return found
 
     async def look_up(self, queue: str, keys: Collection[str]) -> dict[str, BlobRow]:
-        """Those of these blobs that are stored, with those whose upload by this queue or plain HTTP is complete."""
+        """Finds the stored ones of some blobs; first completes finished uploads of the queue or over plain HTTP."""
         found = await self.used(keys)
         absent = [key for key in keys if key not in found]
         uploads = await self.catalogue.uploads(list({queue, ""}), absent) if absent else []
@@ -386,7 +386,7 @@ class BlobService:
                 log.debug("an upload was forgotten by its storage")
 
     async def links(self, queue: str, keys: Sequence[str]) -> list[BlobLink]:
-        """For each sha256: where it can be read, or an empty url.
+        """A link for reading each sha256, with an empty url for a missing blob.
 
         Raises:
             Unavailable: The database or the store can't be used now.
@@ -404,10 +404,10 @@ class BlobService:
         return links
 
     async def file(self, sha256: str) -> Path | None:
-        """The file of a blob in the hub's own folder; None when the bytes are elsewhere.
+        """The file of a blob in the hub's own folder; None if the store is elsewhere.
 
         Raises:
-            NotFound: It is not stored, or no longer.
+            NotFound: The blob is not stored.
             Unavailable: The database can't be used now.
         """
         row = await self.row(sha256)
@@ -421,10 +421,10 @@ class BlobService:
         return path
 
     async def row(self, sha256: str) -> BlobRow:
-        """A stored blob.
+        """The catalogue's row of a stored blob.
 
         Raises:
-            NotFound: It is not stored.
+            NotFound: The blob is not stored.
             Unavailable: The database or the store can't be used now.
         """
         found = (await self.look_up("", [sha256])).get(sha256)
@@ -433,6 +433,6 @@ class BlobService:
         return found
 
     async def missing(self, queue: str, keys: Sequence[str]) -> list[str]:
-        """Those of these blobs that are not stored."""
+        """The missing ones of some blobs."""
         found = await self.look_up(queue, keys)
         return [key for key in keys if key not in found]

@@ -1,4 +1,4 @@
-"""URLs that grant one thing for a while: an HMAC over method, path and expiry, keyed by a secret of this hub."""
+"""Signed URLs that allow one request for a limited time, by an HMAC over method, path and expiry."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 from asman_shared.errors import Forbidden
 
 SECRET_BYTES = 32
+"""Length of the hub's secret, in bytes."""
 
 
 def load_secret(path: Path) -> bytes:
-    """The hub's secret, made at first use and readable by its owner only."""
+    """Reads the hub's secret, or creates it so that only its owner can read it."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -34,7 +35,7 @@ class Signer:
     """Makes and checks signed paths.
 
     Args:
-        secret: Known to this hub (or to all hubs of one installation) alone.
+        secret: A secret of this hub, or of all hubs of one installation.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -46,7 +47,7 @@ class Signer:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def sign(self, method: str, path: str, *, expires: int, extra: str = "") -> str:
-        """The path with its grant: valid for ``method`` until ``expires`` (epoch seconds)."""
+        """Signs a path for ``method`` until ``expires`` (epoch seconds)."""
         query = {"expires": str(expires), "signature": self._signature(method, path, expires, extra)}
         if extra:
             query["for"] = extra

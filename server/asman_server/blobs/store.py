@@ -1,4 +1,4 @@
-"""What a store of bytes must be able to do. It knows nothing of who names a blob or for how long it is kept."""
+"""The interface of a blob store, which holds bytes. It does not know what names a blob or how long it is kept."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from asman_shared.units import GIB, MIB
 from ..storage.blob_changes import BlobRow, UploadRow
 
 TICKET_SECONDS: Final = 3600
-"""How long a signed address is good for."""
+"""Lifetime of a signed address, in seconds."""
 BLOB_BYTES: Final = 64 * GIB
-"""Largest single blob."""
+"""Largest size of a blob, in bytes."""
 CHUNK: Final = MIB
-"""Bytes of a blob that are in memory at a time."""
+"""Size of the pieces in which a blob is read or written, in bytes."""
 
 
 class Stray(Struct, frozen=True):
-    """Something in a store that is older than it should be, if the catalogue does not know it.
+    """An old object in a store, which is to be removed unless the catalogue knows it.
 
     Attributes:
-        sha256: What it is, or was to be.
-        place: Its place; of an upload, that of its row.
+        sha256: The sha256 in its name; empty if there is none.
+        place: Its place. An upload has the place in its row.
         key: The store's own name of it.
     """
 
@@ -41,81 +41,81 @@ class Stray(Struct, frozen=True):
 
 
 class BlobStore(Protocol):
-    """Where the bytes are.
+    """Holds the bytes of blobs.
 
     Raises:
         Unavailable: (every method) The store can't be used now.
     """
 
     def open(self) -> AbstractAsyncContextManager[object]:
-        """Opens connections, if there are any, for as long as the block lasts."""
+        """Opens the store's connections, if any, for the duration of the block."""
 
     def recorded(self, size: int) -> bool:
-        """Whether sending so many bytes takes an upload that is remembered; if not, `direct` is all it takes."""
+        """Returns whether an upload of ``size`` bytes needs a record in the catalogue; otherwise `direct` is enough."""
 
     def direct(self, sha256: str, size: int) -> BlobTicket:
-        """How to send a blob whose upload is not recorded."""
+        """A ticket for a blob whose upload is not recorded."""
 
     async def begin(self, sha256: str, size: int, *, whole: bool = False) -> tuple[str, str]:
-        """Makes a place for an upload, and returns it with the store's own name of the upload.
+        """Begins an upload; returns its place and the store's own id of it.
 
         Args:
-            sha256: What will come.
-            size: Bytes that will come.
-            whole: They will come in one piece, whatever their size.
+            sha256: The announced sha256.
+            size: The announced size, in bytes.
+            whole: The blob will be sent in one piece, even if it is large.
         """
 
     async def ticket(self, upload: UploadRow, *, fresh: bool = False) -> BlobTicket | None:
-        """How to send what is missing of an upload; None when all of it has come.
+        """A ticket for the missing bytes of an upload; None once all bytes have arrived.
 
         Args:
-            upload: One that was begun.
-            fresh: Nothing can have come yet.
+            upload: An upload that was begun.
+            fresh: The upload was begun just now, so no bytes can have arrived.
 
         Raises:
-            NotFound: The store knows nothing of this upload any more.
+            NotFound: The store does not know the upload any more.
         """
 
     async def settle(self, upload: UploadRow) -> str:
-        """Verifies an upload of which all has come, and returns the place where it is from now on.
+        """Verifies a complete upload and returns its final place.
 
         Raises:
-            Unauthentic: It is not what its name says; what came is gone.
-            NotFound: What came is gone.
+            Unauthentic: The bytes have another sha256 or size; they were removed.
+            NotFound: The bytes are missing.
         """
 
     async def abort(self, upload: UploadRow) -> None:
-        """Removes what is left of an upload that is over, whichever way it ended."""
+        """Removes the remains of an upload that is over."""
 
     async def keep(self, sha256: str, size: int, file: Path) -> str:
-        """Takes over a verified and synced file on the hub's own disk, and returns its place."""
+        """Stores a verified and synced file from the hub's disk, and returns its place."""
 
     async def link(self, row: BlobRow, media_type: str | None = None, disposition: str | None = None) -> str:
-        """The address where a blob can be read for `TICKET_SECONDS`."""
+        """An address for reading a blob, valid for `TICKET_SECONDS`."""
 
     async def remove(self, place: str) -> None:
-        """Removes what is at a place, if anything is."""
+        """Removes the object at a place, if there is one."""
 
     def strays(self, before: float) -> AsyncIterator[list[Stray]]:
-        """Everything in the store that was last written before a time (epoch seconds), some at a time."""
+        """All objects that were last written before a time (epoch seconds), in pages."""
 
     async def discard(self, stray: Stray) -> None:
         """Removes one of the `strays`."""
 
 
 def new_place(sha256: str) -> str:
-    """A place that there never was and never will be again, for one arrival of a blob."""
+    """A new, unique place for a blob."""
     return f"{sha256[:2]}/{sha256}-{secrets.token_hex(6)}"
 
 
 def sha256_of(name: str) -> str:
-    """Which blob a place or a file of a store belongs to; empty if that can't be said."""
+    """The sha256 in the name of a place or file; empty if there is none."""
     found = name.rsplit("/", 1)[-1][:64]
     return found if SHA256.fullmatch(found) else ""
 
 
 def disk_error(error: OSError) -> AsmanError:
-    """What to tell people of a disk that fails."""
+    """The `AsmanError` for an error of the hub's disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return QuotaExceeded(f"the hub's disk is full ({error.strerror}); remove something or try later")
     return Unavailable(f"the hub can't use its disk: {error.strerror}")

@@ -105,7 +105,7 @@ class Commit(Struct):
 
     @property
     def only_puts(self) -> bool:
-        """Whether the commit does nothing but put rows."""
+        """Returns whether the commit does nothing but put rows."""
         return not (
             self.forget
             or self.clear

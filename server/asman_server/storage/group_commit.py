@@ -121,7 +121,7 @@ class Batch:
 
     @property
     def writes(self) -> bool:
-        """Whether there is anything to write, besides answers to give."""
+        """Returns whether there is anything to write, besides answers to give."""
         return bool(
             self.dirty
             or self.forget
@@ -467,11 +467,11 @@ class GroupCommitter:
 
     @property
     def busy(self) -> bool:
-        """Whether any change is not durable yet."""
+        """Returns whether any change is not durable yet."""
         return self._writing or self._next.writes or bool(self._next.answers)
 
     def holds(self, queue: str) -> bool:
-        """Whether any change of a queue is not durable or not published yet."""
+        """Returns whether any change of a queue is not durable or not published yet."""
         return queue in self._next.queues or queue in self._written.queues
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ def pack_lines(lines: list[LogLine]) -> bytes:
 
 
 def page_full(lines: list[LogLine], limit: int) -> bool:
-    """Whether a page of a log has its full size, so that more lines may follow."""
+    """Returns whether a page of a log has its full size, so that more lines may follow."""
     return len(lines) >= limit or size_of(lines) >= limits.LOG_PAGE_BYTES
 
 
@@ -232,7 +232,7 @@ class Store:
             return list((await connection.execute(query)).scalars())
 
     async def knows(self, queue: str) -> bool:
-        """Whether a queue has any job."""
+        """Returns whether a queue has any job."""
         async with self._reading() as connection:
             return await connection.scalar(select(jobs.c.id).where(jobs.c.queue == queue).limit(1)) is not None
 

@@ -1,4 +1,4 @@
-"""Webhooks on their way in: what a submission asks for, checked; and the row that is written for one call."""
+"""Checks the webhooks of a submission, and makes the stored row of one call."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ..storage.commit import WebhookRow
 from .guard import closed_host
 
 HOST_LENGTH: Final = 253
-"""Longest host name (RFC 1035)."""
+"""Longest host name, in characters (RFC 1035)."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def calls_of(callbacks: Callbacks | None, *, allow_private: bool = False, known_as: str = "") -> Calls | None:
-    """What a submission wants called, checked.
+    """Checks the webhooks of a submission.
 
     Args:
-        callbacks: As submitted.
-        allow_private: Addresses that are not on the public internet are called, too.
-        known_as: The id by which the submission knows the job, when that is not the job's own.
+        callbacks: The webhooks as submitted.
+        allow_private: Whether addresses outside the public internet may be called.
+        known_as: The client's id of the job, if it differs from the job's own.
 
     Raises:
-        BadRequest: A URL is wrong, or is one that this hub does not call; the error names the field.
+        BadRequest: A URL is wrong, or this hub does not call it; the error names the field.
         TooLarge: A URL or a payload is too long.
     """
     if callbacks is None:
@@ -89,7 +89,7 @@ def _pack(payload: Any, field: str) -> bytes:
 
 
 class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What is sent."""
+    """The body of a call."""
 
     job_id: str
     queue: str
@@ -100,7 +100,7 @@ class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 def row_of(queue: str, effect: CallWebhook, now: int) -> WebhookRow:
-    """The row of a call that has been decided: due at once."""
+    """Makes the row of a call that is due immediately."""
     body = _Body(
         effect.call.known_as or effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}")
     )
@@ -120,6 +120,6 @@ def row_of(queue: str, effect: CallWebhook, now: int) -> WebhookRow:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for counting."""
+    """Host and port of a URL, for the limit of calls to one host."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

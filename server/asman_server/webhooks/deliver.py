@@ -1,9 +1,8 @@
-"""Delivering webhooks from the outbox: at least once, a bounded number of times, and never in the way of a job.
+"""Delivers webhooks from the outbox table, at least once and with a limited number of tries, without delaying jobs.
 
-A row in the outbox is written in the transaction of the job that it tells of, so what was committed is called, also
-by the next hub when this one dies. Here rows are read when they are due, tried, and removed after an answer 2xx; after
-a failure they wait longer each time, until they have been tried often enough. Only rows being tried are in memory: the
-table is the queue.
+A row of the outbox is written in the transaction of its job. So a committed webhook is called even if the hub dies: the
+next hub calls it. The deliverer reads rows when they are due, tries them, and removes them after an answer 2xx. After a
+failure the pause grows, up to the last try. Only rows that are being tried are in memory: the table is the queue.
 """
 
 from __future__ import annotations
@@ -25,65 +24,66 @@ from .sender import TIMEOUT, NotDelivered
 log = logging.getLogger("asman.hub.webhooks")
 
 CALLS: Final = 16
-"""Calls at a time."""
+"""Largest number of concurrent calls."""
 CALLS_PER_HOST: Final = 2
-"""Calls to one host at a time."""
+"""Largest number of concurrent calls to one host."""
 SETTLING: Final = 256
-"""Calls that were made and whose rows are still to be written; at this bound no new ones are begun."""
+"""Finished and running calls whose rows are not written yet; at this number no new calls begin."""
 PAGE: Final = 64
-"""Rows read at a time."""
+"""Rows that one statement reads."""
 TRIES: Final = 12
-"""How often a call is tried before it is given up."""
+"""Tries after which a call is given up."""
 FIRST_PAUSE: Final = 2.0
+"""Pause before the second try, in seconds."""
 PAUSE_GROWTH: Final = 2.4
-"""Seconds before the second try, and how much longer each further pause is: 12 tries take about six hours."""
+"""Factor between successive pauses: 12 tries take about six hours."""
 JITTER: Final = 0.2
-"""Part of a pause by which it is made longer or shorter."""
+"""Largest random change of a pause, as a share of it."""
 KEPT: Final = 3 * 24 * 3_600_000
-"""Milliseconds after which a call is given up, tried or not."""
+"""Age at which a call is given up, in milliseconds."""
 IDLE: Final = 60.0
-"""Seconds after which the outbox is looked at although nothing is known to be due."""
+"""Longest pause between reads of the outbox, in seconds."""
 READ_AGAIN: Final = 1.0
-"""Seconds between looks at an outbox that can't be read."""
+"""Pause between tries to read an unavailable outbox, in seconds."""
 
 
 class Outbox(Protocol):
-    """Where rows are read; see `asman_server.storage.reader.Store`."""
+    """Reads the rows; see `asman_server.storage.reader.Store`."""
 
     async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
-        """The rows that are due first, without those of some ids and hosts."""
+        """The rows with the earliest due times, except those of some ids and hosts."""
 
 
 class Settlement(Protocol):
-    """Where the fate of a call is written; see `asman_server.storage.group_commit.GroupCommitter`."""
+    """Writes the outcome of a try; see `asman_server.storage.group_commit.GroupCommitter`."""
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
-        """It is to be tried again."""
+        """Writes that a call is to be tried again."""
 
     def webhook_done(self, row: WebhookRow, done: Callable[[], None]) -> None:
-        """It was made or given up."""
+        """Removes a call that was delivered or given up."""
 
 
 def pause_after(tries: int, draw: float) -> int:
-    """Milliseconds before the next try.
+    """The pause before the next try, in milliseconds.
 
     Args:
-        tries: How often it was tried, from 1 on.
-        draw: From 0 to 1, for the jitter.
+        tries: The number of tries so far, from 1.
+        draw: A number from 0 to 1, for the jitter.
     """
     pause = FIRST_PAUSE * PAUSE_GROWTH ** (tries - 1)
     return round(1000 * pause * (1 + JITTER * (2 * draw - 1)))
 
 
 class Deliverer:
-    """See the module.
+    """Delivers the webhooks of the outbox.
 
     Args:
-        outbox: Where rows are read.
-        settlement: Where their fate is written.
+        outbox: Reads the rows.
+        settlement: Writes the outcome of a try.
         send: Tries one call once; raises `NotDelivered`.
-        clock: Now.
-        draw: Gives numbers from 0 to 1.
+        clock: Tells the time.
+        draw: Returns random numbers from 0 to 1.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class Deliverer:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Something is in the outbox."""
+        """Notes that the outbox has new rows."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Delivers until it is cancelled; calls that are being tried then are tried again by the next hub."""
+        """Delivers until it is cancelled. The next hub repeats calls that were running then."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
@@ -125,7 +125,7 @@ class Deliverer:
                         pass
 
     async def _begin(self, tasks: asyncio.TaskGroup) -> float:
-        """Begins the calls that are due and have room; returns the seconds until it is worth looking again."""
+        """Begins due calls within the limits; returns the pause until the next read, in seconds."""
         if self._calling >= CALLS or len(self._busy) >= SETTLING:
             return IDLE
         full = [host for host, calls in self._hosts.items() if calls >= CALLS_PER_HOST]
@@ -181,5 +181,5 @@ class Deliverer:
 
 
 def _about(row: WebhookRow) -> dict[str, object]:
-    """What a log line says of a call: not its URL nor the queue's name, which are secrets."""
+    """The fields of a log line about a call, without its URL and the queue's name, which are secrets."""
     return {"delivery": row.id, "event": row.event, "queue": short_name(row.queue), "host": row.host}

@@ -1,9 +1,9 @@
-"""Which addresses a webhook may go to: the public internet, and nothing that only the hub can reach.
+"""Limits webhooks to addresses on the public internet.
 
-Whoever may submit a job chooses where the hub sends a request. Without a guard the hub would be everybody's way into
-the network it stands in: its own ports, the machines beside it, the cloud's metadata service. So the address of every
-connection is judged when its socket is made, which is after the name was resolved and for the very address that is
-connected to: a name that resolves to something else the second time gains nothing.
+Any client that may submit a job chooses the URL of the hub's request. Without a guard, clients could reach the hub's
+own network: its ports, its neighbours, the cloud's metadata service. So each address is checked when the socket is
+made. That is after the name was resolved, and for the address of the connection itself, so a name that resolves
+differently the next time gains nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from asman_shared.errors import Forbidden
 from asman_shared.public_addresses import closed
 
 DNS_THREADS: Final = 16
-"""Names that are resolved at a time; on threads of their own, so that a slow name server delays nothing else."""
+"""Threads that resolve names; they are separate so that a slow name server delays nothing else."""
 
 
 class ClosedAddress(Forbidden):
-    """This hub does not call that address."""
+    """An address that this hub does not call."""
 
 
 def closed_host(host: str) -> str | None:
-    """As `closed`, for the host of a URL as far as it can be judged without asking for its address."""
+    """As `closed`, for the host of a URL, as far as can be decided without resolving its name."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return "loopback"
@@ -41,10 +41,10 @@ def closed_host(host: str) -> str | None:
 
 
 def guarded_socket(info: Any) -> socket.socket:
-    """Makes the socket for one resolved address (an entry of ``getaddrinfo``), if it may be called.
+    """Makes the socket for one resolved address (an entry of ``getaddrinfo``).
 
     Raises:
-        ClosedAddress: It may not.
+        ClosedAddress: The hub does not call this address.
     """
     family, kind, protocol, _, address = info
     why = closed(str(address[0]))
@@ -54,7 +54,7 @@ def guarded_socket(info: Any) -> socket.socket:
 
 
 class ThreadResolver(AbstractResolver):
-    """The machine's own way to resolve names, on threads of its own."""
+    """Resolves names as the machine does, in separate threads."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(DNS_THREADS, "webhook-dns")
@@ -65,7 +65,7 @@ class ThreadResolver(AbstractResolver):
         """The addresses of a name.
 
         Raises:
-            OSError: There are none, or the name server does not answer.
+            OSError: The name has no address, or the name server does not answer.
         """
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(
@@ -84,7 +84,7 @@ class ThreadResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Lets go of the threads; names that are being resolved are not waited for."""
+        """Releases the threads, without waiting for running resolutions."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""One try to deliver one webhook."""
+"""Makes one try to deliver a webhook."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .guard import ClosedAddress, ThreadResolver, guarded_connector
 from .signing import signature, webhook_key
 
 TIMEOUT: Final = 10.0
-"""Seconds that one try may take, redirects included."""
+"""Time limit of one try with its redirects, in seconds."""
 REDIRECTS: Final = 3
-"""Redirects that one try follows."""
+"""Largest number of redirects that one try follows."""
 
 _FOLLOWED: Final = frozenset({301, 302, 307, 308})
 _GONE: Final = 410
@@ -27,8 +27,8 @@ class NotDelivered(Exception):
     """A try failed.
 
     Args:
-        message: Why; without the URL, which may hold a secret.
-        final: Trying again would not help.
+        message: The reason, without the URL, which may hold a secret.
+        final: Whether another try would be useless.
     """
 
     def __init__(self, message: str, *, final: bool = False) -> None:
@@ -41,10 +41,10 @@ class Sender:
     """Delivers webhooks. Use as an async context manager.
 
     Args:
-        secret: The hub's, from which the keys of queues are made.
-        clock: Now.
-        allow_private: Calls addresses that are not on the public internet too.
-        timeout: Seconds that one try may take.
+        secret: The hub's secret, from which the keys of queues are made.
+        clock: Tells the time.
+        allow_private: Whether addresses outside the public internet may be called.
+        timeout: Time limit of one try, in seconds.
     """
 
     def __init__(self, secret: bytes, clock: Clock, *, allow_private: bool = False, timeout: float = TIMEOUT) -> None:
@@ -74,7 +74,7 @@ class Sender:
         await self._resolver.close()
 
     async def __call__(self, row: WebhookRow) -> None:
-        """Tries once; the bound on its time is the caller's.
+        """Tries once, without a time limit of its own.
 
         Raises:
             NotDelivered: The receiver can't be reached or did not answer 2xx.
@@ -99,7 +99,7 @@ class Sender:
         raise NotDelivered(f"it redirected more than {REDIRECTS} times")
 
     async def _post(self, url: str, row: WebhookRow) -> tuple[int, str | None]:
-        """One request; what it answers is not read, and its connection is closed."""
+        """Makes one request. The body of the answer is not read, and the connection is closed."""
         timestamp = self._clock() // 1000
         headers = {
             "Content-Type": "application/json",
@@ -112,10 +112,10 @@ class Sender:
 
 
 def _redirected(url: str, location: str) -> str:
-    """Where a redirect leads.
+    """The target of a redirect.
 
     Raises:
-        NotDelivered: To where no webhook goes.
+        NotDelivered: Webhooks do not go to the target.
     """
     try:
         target = urljoin(url, location)

@@ -1,4 +1,4 @@
-"""When something is to be done about a job although nothing happens, and how long a queue keeps its jobs."""
+"""Due times of jobs, and the retention of queues."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The catalogue of blobs, uploads in progress, and which blobs are named by whom."""
+"""The blob catalogue, uploads in progress, and the blobs that definitions and results name."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def upgrade() -> None:
 
 
 def _fill(connection: sa.Connection, into: Any, source: str, keys: Any, columns: Any, named: Any) -> None:
-    """Notes what the rows that are there name, some at a time."""
+    """Notes the blobs that existing rows name, in pages."""
     table = sa.table(source, *(sa.column(key) for key in keys), sa.column("body"))
     order = [table.c[key] for key in keys]
     query = sa.select(table).order_by(*order).limit(ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Ids by which older clients know jobs."""
+"""Aliases: ids that older clients use for definitions."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Commits that are durable before they are in their tables."""
+"""The write-ahead table of the write buffer."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -45,7 +45,7 @@ def version() -> int:
 
 
 def bufferable(commit: Commit) -> bool:
-    """Whether a commit can become an entry: it only puts rows, and few log lines."""
+    """Returns whether a commit can become an entry: it only puts rows, and few log lines."""
     chunks = LOG_CHUNKS.rows(commit.puts)
     return commit.only_puts and (not chunks or sum(map(LOG_CHUNKS.body_size, chunks)) <= CHUNK_BYTES)
 
@@ -143,7 +143,7 @@ class _Flush:
 
     @property
     def last(self) -> bool:
-        """Whether the current batch is the last one."""
+        """Returns whether the current batch is the last one."""
         return self._items is not None and self._end == len(self._items)
 
     def flushed(self) -> None:
@@ -179,7 +179,7 @@ class WriteBuffer:
         return bool(self._entries)
 
     def holds(self, ids: Iterable[str]) -> bool:
-        """Whether any row about one of these jobs, definitions or aliases is not flushed yet.
+        """Returns whether any row about one of these jobs, definitions or aliases is not flushed yet.
 
         Other threads may ask: a partition is put into ``_taken`` before a new one replaces it, and this looks at the
         partition first and at ``_taken`` second.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
-from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.definition import Definition, Requirements
 from asman_shared.encoded import Language
@@ -55,16 +54,13 @@ class Actor:
     """Somebody with one connection at a time, which comes back by itself."""
 
     kind: type[ClientSession] | type[WorkerSession] | type[DialectWorker]
-    beat_seconds = HEARTBEAT
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
-        self.random: Random = world.stream(name)
+        self.random: Random = world.random
         self.name = name
         self.connection: Connection | None = None
         self.ready = False
-        self._heard = 0.0
-        self._ended: asyncio.Future[None]
 
     def say(self, *messages: Any) -> None:
         if self.connection is not None:
@@ -73,7 +69,7 @@ class Actor:
     async def live(self) -> None:
         """Connects, talks until the connection ends, and does so again."""
         while True:
-            self.connection = self.world.host.connect(self.kind, self.name)
+            self.connection = self.world.host.connect(self.kind)
             if self.connection is not None:
                 try:
                     await self._talk(self.connection)
@@ -90,65 +86,27 @@ class Actor:
             await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
 
     async def _talk(self, connection: Connection) -> None:
-        """Hears what comes, without a task of its own for each frame, until the connection ends or is silent."""
-        loop = asyncio.get_running_loop()
-        ended = self._ended = loop.create_future()
-        self._heard = loop.time()
-        connection.to_actor.listener = self._arrived
         self.greet()
-        beat = loop.call_later(self.beat_seconds, self._beats, connection)
-        watch = loop.call_later(PATIENCE, self._watches, connection)
+        beat = asyncio.get_running_loop().create_task(self._beat())
         try:
-            await ended
+            while True:
+                async with asyncio.timeout(PATIENCE):
+                    frame = await connection.to_actor.get()
+                self.hear(frame)
         finally:
-            connection.to_actor.listener = _unheard
             beat.cancel()
-            watch.cancel()
 
-    def _arrived(self, frame: bytes | None) -> None:
-        if self._ended.done():
-            return
-        if frame is None:
-            self._ended.set_exception(Cut())
-            return
-        self._heard = asyncio.get_running_loop().time()
-        try:
-            self.hear(frame)
-        except Exception as error:
-            if not self._ended.done():
-                self._ended.set_exception(error)
-            self.world.fail(error)
-
-    def _beats(self, connection: Connection) -> None:
-        if self.connection is connection:
-            self.beat()
-            asyncio.get_running_loop().call_later(self.beat_seconds, self._beats, connection)
-
-    def _watches(self, connection: Connection) -> None:
-        """Leaves a connection on which nothing was heard for too long."""
-        if self.connection is not connection or self._ended.done():
-            return
-        loop = asyncio.get_running_loop()
-        left = self._heard + PATIENCE - loop.time()
-        if left > 0:
-            loop.call_later(left, self._watches, connection)
-        else:
-            self._ended.set_exception(TimeoutError())
-
-    def beat(self) -> None:
-        """Shows the hub that it is there."""
-        if self.ready:
-            self.say(Ping())
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if self.ready:
+                self.say(Ping())
 
     def greet(self) -> None: ...
 
     def hear(self, frame: bytes) -> None: ...
 
     def left(self) -> None: ...
-
-
-def _unheard(_frame: bytes | None) -> None:
-    """Takes what arrives after its reader has gone."""
 
 
 class _Run:
@@ -251,12 +209,11 @@ class SimWorker(Actor):
     async def _work(self, key: tuple[str, int], run: _Run) -> None:
         job, attempt = key
         kind = self.world.kind_of(run.assign.definition)
-        random = self.world.stream(f"{self.name} {job} {attempt}")
         for phase in (Phase.STAGING, Phase.RUNNING):
             run.phase = phase
             if self.ready:
                 self.say(PhaseReport(job=job, attempt=attempt, phase=phase))
-            await asyncio.sleep(random.expovariate(1 / 0.5))
+            await asyncio.sleep(self.random.expovariate(1 / 0.5))
             if kind == "stuck":
                 await asyncio.Event().wait()
         if kind == "poison":
@@ -264,13 +221,13 @@ class SimWorker(Actor):
             return
         if kind == "long":
             await asyncio.sleep(40)
-        for _ in range(random.randrange(8)):
+        for _ in range(self.random.randrange(8)):
             line = LogLine(run.seq, 0, 0, f"{attempt}:{run.seq}")
             run.seq += 1
             run.lines.append(line)
             if self.ready:
                 self.say(LogBatch(job=job, attempt=attempt, lines=[line]))
-            await asyncio.sleep(random.expovariate(1 / 0.1))
+            await asyncio.sleep(self.random.expovariate(1 / 0.1))
         run.done = Outcome(
             kind="exited",
             exit_code=1 if kind == "fails" else 0,
@@ -303,7 +260,6 @@ class SimClient(Actor):
         self.lines: dict[str, int] = {}
         self.followed: set[str] = set()
         self.following: set[str] = set()
-        self._pauses: dict[tuple[str, str], Backoff] = {}
         self._ref = 0
         self._seq = 0
 
@@ -367,7 +323,6 @@ class SimClient(Actor):
     def _answered(self, ref: int | None, *what: str) -> str:
         asked = self.refs.pop(ref if ref is not None else -1, None)
         assert asked is not None, f"an answer to nothing, or a second answer: {ref}"
-        self._pauses.pop(asked, None)
         assert not what or asked[0] in what
         return asked[1]
 
@@ -426,11 +381,10 @@ class SimClient(Actor):
         if message.code == "not_found":
             self.cancelling.pop(job, None)
             self.deleting.discard(job)
-        elif what != "follow":
-            pause = self._pauses.get(asked)
-            if pause is None:
-                pause = self._pauses[asked] = Backoff(1.0, chance=self.random.random)
-            asyncio.get_running_loop().call_later(pause.next(), self._again, what, job)
+        else:
+            again = {"submit": self._submit, "cancel": self._cancel, "delete": self._delete}.get(what)
+            if again is not None:
+                asyncio.get_running_loop().call_later(1, self._again, what, job)
 
     def _follow(self, job: str) -> None:
         """Follows a log, at once or when some of its lines have been written."""

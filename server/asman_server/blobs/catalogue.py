@@ -1,4 +1,4 @@
-"""What is stored, and what is on its way: read from the database, changed through the journal."""
+"""The catalogue of stored blobs and uploads in progress: read from the database, changed through the journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_LIST: Final = 500
 
 
 class Catalogue:
-    """See the module.
+    """Catalogue of blobs, uploads and named files: reads the database and writes through the group committer.
 
     Args:
         engine: The database, for reading.
@@ -45,7 +45,7 @@ class Catalogue:
         await self._committer.blobs(*changes)
 
     async def stored(self, keys: Collection[str]) -> dict[str, BlobRow]:
-        """Those of these blobs that are stored."""
+        """Returns the rows of the given blobs that are stored, by sha256."""
         found: dict[str, BlobRow] = {}
         if keys:
             async with self._reading() as connection:
@@ -67,13 +67,13 @@ class Catalogue:
         return found
 
     async def file(self, name: str) -> FileRow | None:
-        """What a name stands for that is no sha256."""
+        """Returns the file row of a name that is not a sha256, or None."""
         async with self._reading() as connection:
             row = (await connection.execute(select(files).where(files.c.name == name))).first()
         return None if row is None else FileRow(**row._mapping)
 
     async def totals(self) -> tuple[int, int]:
-        """How many blobs are stored, and their bytes."""
+        """Returns the number of stored blobs and their total size in bytes."""
         async with self._reading() as connection:
             query = select(func.count(), func.coalesce(func.sum(blobs.c.size), 0)).select_from(blobs)
             count, size = (await connection.execute(query)).one()
@@ -126,7 +126,7 @@ class Catalogue:
         return [row[0] for row in rows if not row[1]], rows[-1][0] if len(rows) == limit else None
 
     async def places(self, keys: Iterable[str]) -> set[str]:
-        """Where these blobs, and uploads of them, are in the store."""
+        """Returns the places in the store of these blobs and of their uploads."""
         found: set[str] = set()
         async with self._reading() as connection:
             for part in _slices(list(dict.fromkeys(keys))):

@@ -34,7 +34,7 @@ STRAYS_EVERY: Final = 6 * 3600.0
 
 
 class Collector:
-    """See the module.
+    """Removes abandoned uploads, definitions without jobs, unused files and blobs, and strays.
 
     Args:
         service: An open one.

@@ -37,7 +37,7 @@ STRAYS_AT_ONCE: Final = 500
 
 
 class Grant(Struct, frozen=True):
-    """What a signed address to send bytes to is for: a whole blob, or a part of an upload.
+    """Permission that a signed upload address grants: to send a whole blob or one part of an upload.
 
     Attributes:
         size: Bytes that are to come.
@@ -69,7 +69,7 @@ class Grant(Struct, frozen=True):
 
 
 class FolderStore:
-    """See the module, and `asman_server.blobs.store.BlobStore`.
+    """Stores blobs as files in a folder; implements `asman_server.blobs.store.BlobStore`.
 
     Args:
         folder: Made if it is missing.
@@ -123,7 +123,7 @@ class FolderStore:
         return self._signer.sign("PUT", self.PREFIX + sha256, expires=expires, extra=grant.signed())
 
     def direct(self, sha256: str, size: int) -> BlobTicket:
-        """How to send a blob in one piece."""
+        """Returns a ticket to send a blob in one piece."""
         expires = self._expiry()
         url = self._put(sha256, Grant(size), expires)
         return BlobTicket(sha256=sha256, url=url, expires=expires * 1000, missing=size)

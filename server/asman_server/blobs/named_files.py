@@ -52,7 +52,7 @@ def check_file_name(name: str) -> str:
 
 
 class NamedFiles:
-    """See the module.
+    """Stores and finds small files under names that are not a sha256.
 
     Args:
         service: Keeps the bytes.

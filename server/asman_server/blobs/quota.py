@@ -1,4 +1,4 @@
-"""How much is stored and how much may be."""
+"""The quota for blobs: counts stored and promised bytes, and checks them against the limit."""
 
 from __future__ import annotations
 

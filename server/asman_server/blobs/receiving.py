@@ -19,7 +19,7 @@ from .store import CHUNK, disk_error
 
 
 class Received(Struct, frozen=True):
-    """What came: whole, and synced to disk."""
+    """A file that was received whole and synced to disk."""
 
     file: Path
     sha256: str

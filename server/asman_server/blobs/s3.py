@@ -39,7 +39,7 @@ from .store import CHUNK, TICKET_SECONDS, Stray, new_place, sha256_of
 log = logging.getLogger("asman.hub.blobs")
 
 TIMEOUT_SECONDS: Final = 60
-"""How long the storage may be silent."""
+"""Timeout for connecting to the storage and for reading from it, in seconds."""
 CONNECTIONS: Final = 32
 PAGE: Final = 500
 """Objects or parts that are listed at a time."""
@@ -47,7 +47,7 @@ _GONE: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
 
 
 class S3Store:
-    """See the module, and `asman_server.blobs.store.BlobStore`.
+    """Stores blobs in an S3 bucket; implements `asman_server.blobs.store.BlobStore`.
 
     Args:
         settings: Which bucket, and how it is reached.
@@ -169,7 +169,7 @@ class S3Store:
         return BlobTicket(sha256=upload.sha256, url=url, headers=headers, expires=expires, missing=upload.size)
 
     async def redirect(self, upload: UploadRow) -> str:
-        """Where somebody who only follows redirects sends a blob in one piece."""
+        """Returns the address to which a client that only follows redirects sends a blob in one piece."""
         return await self._signed("put_object", {**self._at(_staging(upload.place)), "ContentLength": upload.size})
 
     async def _ticket_for_parts(self, upload: UploadRow, fresh: bool) -> BlobTicket | None:

@@ -1,4 +1,4 @@
-"""Which bucket, and how it is reached."""
+"""Settings of the S3 bucket for blobs, and the parsing of its address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX_LENGTH: Final = 200
 
 
 class S3Settings(Struct, frozen=True):
-    """See the module.
+    """Bucket for blobs, with its endpoints and credentials.
 
     Attributes:
         bucket: It exists.

@@ -1,4 +1,4 @@
-"""Where sessions and HTTP ask for blobs: what is stored, how to send what is not, where to read what is.
+"""The blob service for sessions and HTTP: finds stored blobs, and gives upload tickets and download links.
 
 Nothing is said to be stored before it is verified and its row is durable, and what is said to be stored has just been
 noted as used, so that it is not collected before whoever asked can have named it.
@@ -49,14 +49,14 @@ ASKED_AT_ONCE: Final = 16
 REMEMBERED_REFUSALS: Final = 10_000
 """Refused uploads that are remembered until somebody asks."""
 STALLED_ATTEMPTS: Final = 50
-"""How often an upload in parts is asked for, without another part having come, before it is begun anew."""
+"""Ticket requests without a newly received part after which an upload in parts is restarted."""
 
 Key = tuple[str, str]
 """(queue, sha256)."""
 
 
 class BlobService:
-    """See the module. Works while it is `open`.
+    """Finds blobs, gives upload tickets and links, and verifies uploads. Works while it is `open`.
 
     Args:
         store: Has the bytes.

@@ -1,4 +1,4 @@
-"""What a store of bytes must be able to do. It knows nothing of who names a blob or for how long it is kept."""
+"""The interface of a store of bytes. A store does not know the names of a blob or its retention."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from asman_shared.units import GIB, MIB
 from ..storage.blob_changes import BlobRow, UploadRow
 
 TICKET_SECONDS: Final = 3600
-"""How long a signed address is good for."""
+"""Validity of a signed address, in seconds."""
 BLOB_BYTES: Final = 64 * GIB
 """Largest single blob."""
 CHUNK: Final = MIB
@@ -41,7 +41,7 @@ class Stray(Struct, frozen=True):
 
 
 class BlobStore(Protocol):
-    """Where the bytes are.
+    """A store for the bytes of blobs.
 
     Raises:
         Unavailable: (every method) The store can't be used now.
@@ -54,7 +54,7 @@ class BlobStore(Protocol):
         """Whether sending so many bytes takes an upload that is remembered; if not, `direct` is all it takes."""
 
     def direct(self, sha256: str, size: int) -> BlobTicket:
-        """How to send a blob whose upload is not recorded."""
+        """Returns a ticket to send a blob whose upload is not recorded."""
 
     async def begin(self, sha256: str, size: int, *, whole: bool = False) -> tuple[str, str]:
         """Makes a place for an upload, and returns it with the store's own name of the upload.
@@ -66,7 +66,7 @@ class BlobStore(Protocol):
         """
 
     async def ticket(self, upload: UploadRow, *, fresh: bool = False) -> BlobTicket | None:
-        """How to send what is missing of an upload; None when all of it has come.
+        """Returns a ticket for the missing bytes of an upload, or None when all bytes have arrived.
 
         Args:
             upload: One that was begun.
@@ -109,13 +109,13 @@ def new_place(sha256: str) -> str:
 
 
 def sha256_of(name: str) -> str:
-    """Which blob a place or a file of a store belongs to; empty if that can't be said."""
+    """Returns the sha256 of the blob that a place or file belongs to; empty if the name has none."""
     found = name.rsplit("/", 1)[-1][:64]
     return found if SHA256.fullmatch(found) else ""
 
 
 def disk_error(error: OSError) -> AsmanError:
-    """What to tell people of a disk that fails."""
+    """Converts an error of the disk to an error for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return QuotaExceeded(f"the hub's disk is full ({error.strerror}); remove something or try later")
     return Unavailable(f"the hub can't use its disk: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Telling many the same: one frame, made once, written to every socket that takes it.
+"""Broadcasts messages: encodes a frame once and writes it to every socket that has room.
 
 What is said to a chorus in one turn of the event loop becomes one frame of each language. It goes straight to the
 transports of the members whose outbox is empty and whose socket has room: for each of them a change costs one call, and
@@ -22,7 +22,7 @@ FRAME_TARGET = 256 * 1024
 
 
 class Subscriber(Protocol):
-    """What a chorus needs of an outbox."""
+    """The interface that a broadcast group needs of a send buffer."""
 
     language: Language
 
@@ -39,7 +39,7 @@ class Subscriber(Protocol):
 
 
 class BroadcastGroup:
-    """The subscribers of one queue who are told everything, by their outboxes."""
+    """The send buffers that receive every change of one queue."""
 
     __slots__ = ("_lagging", "_ready", "_sent", "_unsent")
 
@@ -48,10 +48,10 @@ class BroadcastGroup:
             language: {} for language in Language
         }
         self._lagging: dict[Subscriber, int] = {}
-        """Members that are not level: how much of what was said in this turn they have."""
+        """Suspended subscribers, each with the number of messages of this turn that it has received."""
         self._unsent: list[EncodedMessage] = []
         self._sent = 0
-        """How much of what was said those who are level have; more than none only while it is written."""
+        """Messages already written to ready subscribers; non-zero only during `flush`."""
 
     def __bool__(self) -> bool:
         """Whether anybody listens."""
@@ -91,7 +91,7 @@ class BroadcastGroup:
             self._ready[subscriber.language][subscriber] = subscriber.direct
 
     def take_unsent(self, subscriber: Subscriber) -> list[EncodedMessage]:
-        """What was said in this turn and it has not got, which it has after that; and it is held."""
+        """Suspends a subscriber, and returns the messages of this turn that it has not received."""
         self.suspend(subscriber)
         got, self._lagging[subscriber] = self._lagging[subscriber], len(self._unsent)
         return self._unsent[got:]
@@ -102,7 +102,7 @@ class BroadcastGroup:
         for language, ready in self._ready.items():
             self._sent = 0
             for whole, end in _frames(unsent, language) if ready else ():
-                # Who has no room after this one is held, and has so many.
+                # A subscriber that this frame fills up is suspended with this number of messages.
                 self._sent = end
                 for write in list(ready.values()):
                     try:

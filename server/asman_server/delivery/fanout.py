@@ -1,4 +1,4 @@
-"""Who is told what: changes numbered once, encoded once, and shared by every subscriber.
+"""Distributes the changes of a queue: numbers and encodes each once, for all subscribers.
 
 Clients that watch the queue are its `BroadcastGroup`: a change costs each of them one write. All others are called, in
 the order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of
@@ -23,17 +23,17 @@ WINDOW: Final = 4096
 
 
 class Follower(Protocol):
-    """Who is told of single jobs."""
+    """Receives the changes of single jobs."""
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job that it follows has changed."""
 
     def announce(self, encoded: EncodedMessage) -> None:
-        """How far a job is that it follows."""
+        """Receives the progress of a followed job."""
 
 
 class Watcher(Protocol):
-    """Who is told of everything, and not in the messages of the protocol, or it would be in the chorus."""
+    """Receives every change and renders it itself; native clients join the broadcast group instead."""
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job has changed."""
@@ -43,7 +43,7 @@ class Watcher(Protocol):
 
 
 class Fanout:
-    """See the module.
+    """Sends the changes of one queue to its broadcast group, watchers and followers.
 
     Args:
         counts: Gives the queue's totals.
@@ -122,7 +122,7 @@ class Fanout:
             watcher.announce(encoded)
 
     def totals(self) -> None:
-        """Tells who is told everything the queue's totals, if they are not what was told last."""
+        """Broadcasts the queue's totals if they changed."""
         if not self.watchers and not self.broadcast:
             return
         counts = self._counts()

@@ -1,4 +1,4 @@
-"""What waits to be sent on one connection: bounded, batched, and coalesced when the reader is slow.
+"""The send buffer of one connection: bounded, batched, and coalesced when the reader is slow.
 
 Everything said in one turn of the event loop leaves in one frame, without a task per connection. While the socket has
 no room, states of the same job replace each other; a reader that still does not keep up within the bound is closed
@@ -22,7 +22,7 @@ BOUND = 4 * MIB
 
 
 class Writer(Protocol):
-    """What an outbox needs of a connection; see `asman_server.delivery.transport.FrameWriter`."""
+    """The interface that a send buffer needs of a connection; see `asman_server.delivery.transport.FrameWriter`."""
 
     on_drain: Callable[[], None]
     on_stop: Callable[[], None]

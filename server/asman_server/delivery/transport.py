@@ -30,11 +30,11 @@ from .slim import SlimEvent, SlimQueue
 
 EXTENSION = "asman.writer"
 CLOSE_SECONDS: Final = 10.0
-"""How long a connection that is being closed may take for what waits for it."""
+"""Time in which a closing connection must take its remaining data, in seconds."""
 HEAD_SECONDS: Final = 20.0
-"""How long a request's line and headers may take to arrive."""
+"""Time in which the request line and headers must arrive, in seconds."""
 HEAD_BYTES: Final = 64 * 1024
-"""Most that these may have."""
+"""Largest size of the request line and headers, in bytes."""
 _TEXT, _BINARY = b"\x81", b"\x82"
 
 
@@ -139,7 +139,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
             self._forget_handshake()
 
     def _forget_handshake(self) -> None:
-        """What was said to open the connection is of no more use, and was 5 KiB of each."""
+        """Drops the handshake's request and response, which take 5 KiB per connection."""
         self.request.headers.clear()  # the parser holds on to the request itself
         self.request = self.response = None  # type: ignore[assignment]
         self.scope["headers"] = []

@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def calls_of(callbacks: Callbacks | None, *, allow_private: bool = False, known_as: str = "") -> Calls | None:
-    """What a submission wants called, checked.
+    """Checks the callbacks of a submission and converts them to calls.
 
     Args:
         callbacks: As submitted.
@@ -89,7 +89,7 @@ def _pack(payload: Any, field: str) -> bytes:
 
 
 class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What is sent."""
+    """Body of a webhook request."""
 
     job_id: str
     queue: str

@@ -33,7 +33,7 @@ SETTLING: Final = 256
 PAGE: Final = 64
 """Rows read at a time."""
 TRIES: Final = 12
-"""How often a call is tried before it is given up."""
+"""Attempts after which a call is given up."""
 FIRST_PAUSE: Final = 2.0
 PAUSE_GROWTH: Final = 2.4
 """Seconds before the second try, and how much longer each further pause is: 12 tries take about six hours."""
@@ -48,14 +48,14 @@ READ_AGAIN: Final = 1.0
 
 
 class Outbox(Protocol):
-    """Where rows are read; see `asman_server.storage.reader.Store`."""
+    """Source of the rows to deliver; see `asman_server.storage.reader.Store`."""
 
     async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
         """The rows that are due first, without those of some ids and hosts."""
 
 
 class Settlement(Protocol):
-    """Where the fate of a call is written; see `asman_server.storage.group_commit.GroupCommitter`."""
+    """Records the result of a call; see `asman_server.storage.group_commit.GroupCommitter`."""
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
         """It is to be tried again."""
@@ -76,7 +76,7 @@ def pause_after(tries: int, draw: float) -> int:
 
 
 class Deliverer:
-    """See the module.
+    """Delivers the calls of the outbox, with retries and with bounds on concurrency.
 
     Args:
         outbox: Where rows are read.
@@ -181,5 +181,5 @@ class Deliverer:
 
 
 def _about(row: WebhookRow) -> dict[str, object]:
-    """What a log line says of a call: not its URL nor the queue's name, which are secrets."""
+    """Returns the log fields of a call, without its URL and the queue's name, which are secrets."""
     return {"delivery": row.id, "event": row.event, "queue": short_name(row.queue), "host": row.host}

@@ -1,4 +1,4 @@
-"""Which addresses a webhook may go to: the public internet, and nothing that only the hub can reach.
+"""Limits webhooks to addresses on the public internet, and refuses those that only the hub can reach.
 
 Whoever may submit a job chooses where the hub sends a request. Without a guard the hub would be everybody's way into
 the network it stands in: its own ports, the machines beside it, the cloud's metadata service. So the address of every

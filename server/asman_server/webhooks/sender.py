@@ -112,10 +112,10 @@ class Sender:
 
 
 def _redirected(url: str, location: str) -> str:
-    """Where a redirect leads.
+    """Returns the target URL of a redirect.
 
     Raises:
-        NotDelivered: To where no webhook goes.
+        NotDelivered: The target is not a URL that a webhook may be sent to.
     """
     try:
         target = urljoin(url, location)

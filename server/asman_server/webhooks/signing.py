@@ -1,4 +1,4 @@
-"""How a receiver knows that a webhook is the hub's: an HMAC over time and body, keyed per queue.
+"""Signs webhooks so that a receiver can verify their origin: an HMAC over time and body, keyed per queue.
 
 The key is made from the hub's secret and the queue's name, so nothing is stored, and it is told to whoever has the
 queue's name (``GET /q/{queue}/webhook-key``): they can have the hub sign anything anyway, by submitting a job with

@@ -26,7 +26,7 @@ ROUND_SECONDS: Final = 300.0
 AT_ONCE: Final = 500
 """Rows that are looked at, or removed, in one step."""
 UPLOAD_KEPT: Final = 24 * 3_600_000
-"""Milliseconds that an upload is kept which nobody asks for."""
+"""Time that an upload is kept after the last request for it, in milliseconds."""
 STRAY_SECONDS: Final = 24 * 3600.0
 """Age from which on something in the store that the catalogue does not know is a stray."""
 STRAYS_EVERY: Final = 6 * 3600.0

@@ -27,7 +27,7 @@ _ELSEWHERE: Final = "this part came, or comes, by another connection; ask the hu
 
 
 def part_count(size: int) -> int:
-    """In how many parts a blob is sent."""
+    """Returns the number of parts in which a blob is sent."""
     return max(1, -(-size // limits.PART_BYTES))
 
 
@@ -37,7 +37,7 @@ def part_size(size: int, number: int) -> int:
 
 
 class _Writing(Struct):
-    """One part that is being written: who may, and how many wait to."""
+    """One part that is being written: its lock, its newest sender and the number of senders."""
 
     lock: asyncio.Lock
     newest: object
@@ -45,7 +45,7 @@ class _Writing(Struct):
 
 
 class MultipartUploads:
-    """The folder of what has not come whole.
+    """Folder of the uploads in parts that are incomplete.
 
     Args:
         folder: Where the files are; it exists.
@@ -91,7 +91,7 @@ class MultipartUploads:
         return [number for number, there in enumerate(noted, 1) if not there]
 
     def remove(self, name: str) -> None:
-        """Removes all that has come of an upload."""
+        """Removes the file and the notes of an upload."""
         self._notes(name).unlink(missing_ok=True)
         self.file(name).unlink(missing_ok=True)
 

@@ -18,13 +18,13 @@ class Quota:
 
     Attributes:
         limit: Bytes that may be stored; None for as many as there are.
-        blobs: Stored.
-        bytes: Of those.
+        blobs: Number of stored blobs.
+        bytes: Total size of the stored blobs, in bytes.
         uploads: Recorded and in progress: how many bytes each may come to have, by its place.
         promised: Bytes of all those uploads.
         arriving: Bytes that are being received now, outside of recorded uploads.
         collected: Blobs removed since the hub began.
-        collected_bytes: Of those.
+        collected_bytes: Total size of these, in bytes.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -78,23 +78,23 @@ class Quota:
             self.arriving -= size
 
     def stored(self, size: int) -> None:
-        """A blob was added."""
+        """Counts a blob that was added."""
         self.blobs += 1
         self.bytes += size
 
     def removed(self, size: int) -> None:
-        """A blob was collected."""
+        """Counts a blob that was collected."""
         self.blobs -= 1
         self.bytes -= size
         self.collected += 1
         self.collected_bytes += size
 
     def open(self, place: str, size: int) -> None:
-        """An upload is recorded."""
+        """Counts a recorded upload."""
         if place not in self.uploads:
             self.uploads[place] = size
             self.promised += size
 
     def end(self, place: str) -> None:
-        """An upload is over; it does no harm to say so more than once."""
+        """Removes an upload that is over from the count; repeated calls have no effect."""
         self.promised -= self.uploads.pop(place, 0)

@@ -60,7 +60,7 @@ async def received(folder: Path, name: str, body: AsyncIterator[bytes], most: in
     def write(file: BinaryIO, piece: bytes) -> None:
         digest.update(piece)
         left = memoryview(piece)
-        while left:  # a disk that is nearly full takes a part, and says nothing
+        while left:  # a nearly full disk may accept only a part, without an error
             left = left[file.write(left) :]
 
     try:

@@ -1,7 +1,7 @@
 """The blob service for sessions and HTTP: finds stored blobs, and gives upload tickets and download links.
 
-Nothing is said to be stored before it is verified and its row is durable, and what is said to be stored has just been
-noted as used, so that it is not collected before whoever asked can have named it.
+A blob is reported as stored only once it is verified and its row is durable. Every reported blob has just been noted as
+used, so that it is not collected before the caller can name it in a job.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class BlobService:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def count(self) -> None:
-        """Counts anew what is stored."""
+        """Counts the stored blobs and their bytes again."""
         self.quota.blobs, self.quota.bytes = await self.catalogue.totals()
 
     async def adopt(self) -> None:
@@ -307,7 +307,7 @@ class BlobService:
             self._refusals.popitem(last=False)
 
     async def _settled(self, keys: Collection[Key]) -> None:
-        """Waits a moment for what of these is being verified."""
+        """Waits at most `PATIENCE` seconds for those of these uploads that are being verified."""
         tasks = [self._settling[key] for key in keys if key in self._settling]
         if tasks:
             await asyncio.wait(tasks, timeout=PATIENCE)
@@ -355,7 +355,7 @@ class BlobService:
     # -------------------------------------------------------------------------------------------------- reading
 
     async def used(self, keys: Collection[str]) -> dict[str, BlobRow]:
-        """Those of these blobs that are stored, noted as used."""
+        """Returns those of these blobs that are stored, and notes that they were used."""
         found = await self.catalogue.stored(keys)
         now = self._clock()
         stale = [key for key, row in found.items() if self.stale(row.used)]

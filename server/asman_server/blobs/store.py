@@ -23,7 +23,7 @@ TICKET_SECONDS: Final = 3600
 BLOB_BYTES: Final = 64 * GIB
 """Largest single blob."""
 CHUNK: Final = MIB
-"""Bytes of a blob that are in memory at a time."""
+"""Bytes of a blob that are held in memory at a time."""
 
 
 class Stray(Struct, frozen=True):
@@ -104,7 +104,7 @@ class BlobStore(Protocol):
 
 
 def new_place(sha256: str) -> str:
-    """A place that there never was and never will be again, for one arrival of a blob."""
+    """Returns a new place for one arrival of a blob; places are never reused."""
     return f"{sha256[:2]}/{sha256}-{secrets.token_hex(6)}"
 
 

@@ -25,20 +25,20 @@ from .sender import TIMEOUT, NotDelivered
 log = logging.getLogger("asman.hub.webhooks")
 
 CALLS: Final = 16
-"""Calls at a time."""
+"""Largest number of concurrent calls."""
 CALLS_PER_HOST: Final = 2
-"""Calls to one host at a time."""
+"""Largest number of concurrent calls to one host."""
 SETTLING: Final = 256
 """Calls that were made and whose rows are still to be written; at this bound no new ones are begun."""
 PAGE: Final = 64
-"""Rows read at a time."""
+"""Number of rows read at a time."""
 TRIES: Final = 12
 """Attempts after which a call is given up."""
 FIRST_PAUSE: Final = 2.0
 PAUSE_GROWTH: Final = 2.4
 """Seconds before the second try, and how much longer each further pause is: 12 tries take about six hours."""
 JITTER: Final = 0.2
-"""Part of a pause by which it is made longer or shorter."""
+"""Largest random change of a pause, as a fraction of it."""
 KEPT: Final = 3 * 24 * 3_600_000
 """Milliseconds after which a call is given up, tried or not."""
 IDLE: Final = 60.0
@@ -51,21 +51,21 @@ class Outbox(Protocol):
     """Source of the rows to deliver; see `asman_server.storage.reader.Store`."""
 
     async def webhooks(self, limit: int, ids: Collection[str], hosts: Collection[str]) -> list[WebhookRow]:
-        """The rows that are due first, without those of some ids and hosts."""
+        """Returns the rows ordered by due time, without the given ids and hosts."""
 
 
 class Settlement(Protocol):
     """Records the result of a call; see `asman_server.storage.group_commit.GroupCommitter`."""
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
-        """It is to be tried again."""
+        """Records that a call is to be tried again."""
 
     def webhook_done(self, row: WebhookRow, done: Callable[[], None]) -> None:
-        """It was made or given up."""
+        """Records that a call was made or given up."""
 
 
 def pause_after(tries: int, draw: float) -> int:
-    """Milliseconds before the next try.
+    """Returns the pause before the next attempt, in milliseconds.
 
     Args:
         tries: How often it was tried, from 1 on.
@@ -105,7 +105,7 @@ class Deliverer:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Something is in the outbox."""
+        """Makes `run` read the outbox now."""
         self._wake.set()
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
 """Limits webhooks to addresses on the public internet, and refuses those that only the hub can reach.
 
-Whoever may submit a job chooses where the hub sends a request. Without a guard the hub would be everybody's way into
-the network it stands in: its own ports, the machines beside it, the cloud's metadata service. So the address of every
+Every submitter of a job chooses where the hub sends a request. Without a guard, the hub would let all of them into its
+own network: its own ports, the machines beside it, the cloud's metadata service. So the address of every
 connection is judged when its socket is made, which is after the name was resolved and for the very address that is
 connected to: a name that resolves to something else the second time gains nothing.
 """

@@ -1,9 +1,9 @@
-"""Who is told what: changes numbered once, encoded once, and shared by every subscriber.
+"""Distributes the changes of a queue: numbers and encodes each once, for all subscribers.
 
-Clients that watch the queue are its `BroadcastGroup`: a change costs each of them one write. All others are called, in
-the order in which they came, so that a run can be replayed. ``(epoch, seq)`` names a place in the stream of changes of
-a queue. The epoch is drawn when the queue is loaded, so a place from before a restart is recognised as such; a window
-of the newest changes lets a client that comes back have exactly what it missed.
+Clients that watch the queue form its `BroadcastGroup`: a change costs one write per client. All other subscribers are
+called in the order in which they subscribed, so that a run can be replayed. ``(epoch, seq)`` names a position in the
+stream of changes of a queue. The epoch is drawn when the queue is loaded, so a position from before a restart is
+recognised. A window of the newest changes gives a returning client exactly the changes that it missed.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from asman_shared.messages import Changed, Counts, CountsChanged, JobState, Work
 from .broadcast import BroadcastGroup
 
 WINDOW: Final = 4096
-"""Changes kept for clients that come back."""
+"""Number of changes kept for clients that reconnect."""
 
 
 class Follower(Protocol):
-    """Who is told of single jobs."""
+    """Receives the changes of single jobs."""
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
-        """A job that it follows has changed."""
+        """Receives a change of a followed job."""
 
     def announce(self, encoded: EncodedMessage) -> None:
-        """How far a job is that it follows."""
+        """Receives the progress of a followed job."""
 
 
 class Watcher(Protocol):
-    """Who is told of everything, and not in the messages of the protocol, or it would be in the chorus."""
+    """Receives every change and renders it itself; native clients join the broadcast group instead."""
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
-        """A job has changed."""
+        """Receives a change of a job."""
 
     def announce(self, encoded: EncodedMessage) -> None:
-        """News of the queue."""
+        """Receives a change of a worker or of the totals."""
 
 
 class Fanout:
-    """See the module.
+    """Sends the changes of one queue to its broadcast group, watchers and followers.
 
     Args:
         counts: Gives the queue's totals.
 
     Attributes:
-        broadcast: The outboxes of clients that are told everything. One that follows single jobs too is called besides,
-            after the chorus has been told.
+        broadcast: The send buffers of clients that receive every change. A client that also follows single jobs is
+            called as well, after the broadcast.
     """
 
     def __init__(self, counts: Callable[[], Counts]) -> None:
@@ -64,7 +64,7 @@ class Fanout:
         self._sent = Counts()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tells it every change of the queue from now on."""
+        """Sends every later change of the queue to a watcher."""
         self.watchers[watcher] = None
 
     def unwatch(self, watcher: Watcher) -> None:
@@ -72,7 +72,7 @@ class Fanout:
         self.watchers.pop(watcher, None)
 
     def follow(self, job_id: str, follower: Follower) -> None:
-        """Tells it a job's changes from now on, until the job is finished."""
+        """Sends a job's later changes to a follower, until the job is finished."""
         self.followers.setdefault(job_id, {})[follower] = None
 
     def unfollow(self, job_id: str, follower: Follower) -> None:
@@ -84,7 +84,7 @@ class Fanout:
                 del self.followers[job_id]
 
     def missed(self, epoch: str, seq: int) -> list[EncodedMessage] | None:
-        """The changes after ``seq``, or None when they are no longer known."""
+        """Returns the changes after ``seq``, or None when they are no longer known."""
         if epoch != self.epoch or seq > self.seq:
             return None
         if seq == self.seq:
@@ -94,7 +94,7 @@ class Fanout:
         return [encoded for number, encoded in self._window if number > seq]
 
     def job(self, state: JobState, *, first: bool) -> None:
-        """Tells everyone concerned that a job is now in this state, which is durable."""
+        """Sends the new, durable state of a job to all its subscribers."""
         self.seq += 1
         if not first:
             state.summary = None
@@ -108,12 +108,12 @@ class Fanout:
             follower.changed(encoded, state)
 
     def progress(self, encoded: EncodedMessage, job_id: str) -> None:
-        """Tells those who follow a job by itself how far it is."""
+        """Sends the progress of a job to its followers."""
         for follower in list(self.followers.get(job_id, ())):
             follower.announce(encoded)
 
     def worker(self, state: WorkerState) -> None:
-        """Tells watchers about a worker."""
+        """Sends the state of a worker to all watchers."""
         self.seq += 1
         encoded = EncodedMessage(WorkerChanged(seq=self.seq, worker=state), key=state.id)
         self._window.append((self.seq, encoded))
@@ -122,7 +122,7 @@ class Fanout:
             watcher.announce(encoded)
 
     def totals(self) -> None:
-        """Tells who is told everything the queue's totals, if they are not what was told last."""
+        """Broadcasts the queue's totals if they changed."""
         if not self.watchers and not self.broadcast:
             return
         counts = self._counts()

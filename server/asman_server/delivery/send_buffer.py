@@ -1,8 +1,8 @@
-"""What waits to be sent on one connection: bounded, batched, and coalesced when the reader is slow.
+"""The send buffer of one connection: bounded, batched, and coalesced when the reader is slow.
 
-Everything said in one turn of the event loop leaves in one frame, without a task per connection. While the socket has
-no room, states of the same job replace each other; a reader that still does not keep up within the bound is closed
-with a code that says so. So a slow reader costs the hub at most `BOUND` bytes, and nobody else any time.
+The messages of one turn of the event loop leave in one frame, without a task per connection. While the socket has no
+room, a newer state of a job replaces the older one. A connection whose buffer still exceeds the bound is closed with a
+code that says so. A slow reader therefore costs the hub at most `BOUND` bytes, and delays no other connection.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .broadcast import FRAME_TARGET, BroadcastGroup
 from .transport import framed
 
 BOUND = 4 * MIB
-"""Bytes that may wait for one connection."""
+"""Largest size of the buffer of one connection, in bytes."""
 
 
 class Writer(Protocol):
-    """What an outbox needs of a connection; see `asman_server.delivery.transport.FrameWriter`."""
+    """The interface that a send buffer needs of a connection; see `asman_server.delivery.transport.FrameWriter`."""
 
     on_drain: Callable[[], None]
     on_stop: Callable[[], None]
@@ -37,17 +37,17 @@ class Writer(Protocol):
 
     @property
     def room(self) -> bool:
-        """Whether the socket takes more now."""
+        """Whether the socket has room now."""
 
     def write(self, frame: bytes) -> bool:
         """Hands a whole frame to the socket."""
 
 
 class Flusher:
-    """Flushes every outbox that something was put into, once per turn of the event loop.
+    """Flushes every send buffer with new messages, once per turn of the event loop.
 
     Attributes:
-        dropped: States that were replaced by newer ones before a slow reader took them, over all outboxes.
+        dropped: States that were replaced by newer ones before a slow reader took them, over all send buffers.
         overflows: Connections that were closed because they read too slowly.
     """
 
@@ -57,25 +57,25 @@ class Flusher:
         self._dirty: list[SendBuffer] = []
 
     def mark(self, send_buffer: SendBuffer) -> None:
-        """The outbox is to be flushed before the loop waits again."""
+        """Schedules a send buffer to be flushed before the event loop waits again."""
         if not self._dirty:
             asyncio.get_running_loop().call_soon(self.flush)
         self._dirty.append(send_buffer)
 
     def flush(self) -> None:
-        """Flushes now."""
+        """Flushes all marked send buffers now."""
         dirty, self._dirty = self._dirty, []
         for send_buffer in dirty:
             send_buffer.flush()
 
 
 class SendBuffer:
-    """The way out to one connection.
+    """Buffers the outgoing messages of one connection.
 
     Args:
         writer: The connection.
-        language: How its messages are written.
-        flusher: Shared by all outboxes of the hub.
+        language: The encoding of its messages.
+        flusher: Shared by all send buffers of the hub.
         overflow: Called once, when the reader is too slow; must close the connection.
     """
 
@@ -110,17 +110,17 @@ class SendBuffer:
 
     @property
     def congested(self) -> bool:
-        """Whether the reader is behind: better to hold back what it can fetch later."""
+        """Whether the reader is behind, so that messages it can fetch later should be held back."""
         return not self._writer.room
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait."""
+        """Size of the buffered messages, in bytes."""
         return self._bytes
 
     @property
     def ready(self) -> bool:
-        """Whether nothing waits and the socket takes more."""
+        """Whether the buffer is empty and the socket has room."""
         return not self._pending and self._writer.open and self._writer.room
 
     @property
@@ -129,19 +129,19 @@ class SendBuffer:
         return self._writer.direct
 
     def join(self, broadcast: BroadcastGroup) -> None:
-        """Sends all that is said to a chorus from now on, until this is closed."""
+        """Sends every later message of a broadcast group, until the buffer is closed."""
         if self._overflow is not None:
             self._broadcast = broadcast
             broadcast.join(self)
 
     def push(self, encoded: EncodedMessage) -> None:
-        """Puts a message in; it leaves at the end of this turn, or when there is room."""
+        """Adds a message; it is sent at the end of this turn, or when the socket has room."""
         if self._broadcast is not None:
             self._take_over()
         self._put(encoded)
 
     def _take_over(self) -> None:
-        """Takes over what the chorus was told before, so that all keeps its order."""
+        """Takes the group's unsent messages into the buffer first, so that messages keep their order."""
         assert self._broadcast is not None  # noqa: S101
         for encoded in self._broadcast.take_unsent(self):
             self._put(encoded)
@@ -170,14 +170,14 @@ class SendBuffer:
             self._flusher.mark(self)
 
     async def drained(self) -> None:
-        """Returns when nothing waits and the socket has room, or the connection is going away."""
+        """Waits until the buffer is empty and the socket has room, or the connection is closing."""
         while self._overflow is not None and self._writer.open and (self._pending or not self._writer.room):
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
 
     def close(self) -> None:
-        """Forgets what waits, takes no more and lets everybody go who waits for room."""
+        """Drops the buffered messages, accepts no more and wakes all callers of `drained`."""
         self._overflow = None
         if self._broadcast is not None:
             self._broadcast.leave(self)
@@ -197,7 +197,7 @@ class SendBuffer:
         self._bytes = 0
 
     def flush(self) -> None:
-        """Writes what waits, as far as there is room."""
+        """Writes the buffered messages, as far as the socket has room."""
         self._marked = False
         if self._broadcast is not None:
             self._take_over()

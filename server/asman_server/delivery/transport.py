@@ -30,11 +30,11 @@ from .slim import SlimEvent, SlimQueue
 
 EXTENSION = "asman.writer"
 CLOSE_SECONDS: Final = 10.0
-"""How long a connection that is being closed may take for what waits for it."""
+"""Time in which a closing connection must take its remaining data, in seconds."""
 HEAD_SECONDS: Final = 20.0
-"""How long a request's line and headers may take to arrive."""
+"""Time in which the request line and headers must arrive, in seconds."""
 HEAD_BYTES: Final = 64 * 1024
-"""Most that these may have."""
+"""Largest size of the request line and headers, in bytes."""
 _TEXT, _BINARY = b"\x81", b"\x82"
 
 
@@ -50,7 +50,7 @@ def framed(payload: bytes, *, text: bool) -> bytes:
 
 
 class FrameWriter:
-    """One connection's way out.
+    """Writes finished frames to the socket of one connection.
 
     Attributes:
         on_drain: Called when a socket that had no room has room again.
@@ -119,12 +119,12 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
             scope["extensions"][EXTENSION] = self.writer
 
     def pause_writing(self) -> None:
-        """Holds the outbox back."""
+        """Pauses the send buffer."""
         super().pause_writing()
         self.writer.on_stop()
 
     def resume_writing(self) -> None:
-        """Lets the outbox go on."""
+        """Resumes the send buffer."""
         super().resume_writing()
         self.writer.on_drain()
 
@@ -139,7 +139,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
             self._forget_handshake()
 
     def _forget_handshake(self) -> None:
-        """What was said to open the connection is of no more use, and was 5 KiB of each."""
+        """Drops the handshake's request and response, which take 5 KiB per connection."""
         self.request.headers.clear()  # the parser holds on to the request itself
         self.request = self.response = None  # type: ignore[assignment]
         self.scope["headers"] = []
@@ -178,7 +178,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_close(self, event: Frame) -> None:
-        """The peer closes."""
+        """Handles the close frame of the peer."""
         self.writer.on_stop()
         super().handle_close(event)
         self._cut_off_later()
@@ -190,12 +190,12 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self._cut_off_later()
 
     def shutdown(self) -> None:
-        """The hub ends."""
+        """Closes the connection because the hub stops."""
         self.writer.on_stop()
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
+        """Stops the writer when the connection has ended."""
         self.writer.on_stop()
         super().connection_lost(exc)
 
@@ -253,16 +253,16 @@ class HubHttpProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
-        """Another request begins."""
+        """Starts the deadline for the head of another request."""
         super().on_message_begin()
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head is here."""
+        """Ends the deadline when the head is complete."""
         self._stop_waiting()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no more."""
+        """Ends the deadline when the connection has ended."""
         self._stop_waiting()
         super().connection_lost(exc)

@@ -1,4 +1,4 @@
-"""One client's way through one job's log: pages from the store while it is behind, pushes once it is level."""
+"""Sends one job's log to one client: pages from the store while the client is behind, live lines once it is level."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from ..queues.job_log import JobLog, unbroken
 from ..queues.shell import QueueShell
 
 RETRY_SECONDS: Final = 1.0
-"""Pause before the store is asked again after it could not answer."""
+"""Pause before the store is read again after it was unavailable, in seconds."""
 
 
 class LogFollow:
-    """See the module. A reader that falls behind is not pushed to any more but served from the store again.
+    """Sends one job's log to one client.
+
+    New lines are pushed while the client is level with the log. A client that falls behind is served from the store.
 
     Args:
         shell: The queue.
         job: Id of the job.
-        since: The first line wanted.
-        send_buffer: The client's.
-        tasks: The client's; holds the catching up.
+        since: The seq of the first line to send.
+        send_buffer: The client's send buffer.
+        tasks: The client's task group; holds the task that catches up.
         over: Called with the job's id when the last line and the last change have been sent.
     """
 
@@ -55,7 +57,7 @@ class LogFollow:
         self._stopped = False
 
     async def start(self) -> None:
-        """Begins with what is there. The job may end, and `finish` or `stop` be called, while the store is asked.
+        """Starts with the lines that exist. The job may end, and `finish` or `stop` be called, while the store is read.
 
         Raises:
             NotFound: The queue has no such job.
@@ -72,11 +74,11 @@ class LogFollow:
         self._catch_up()
 
     def _ended(self, job: Job) -> bool:
-        """Whether no more lines come, although the end may not be durable yet."""
+        """Returns whether no more lines will come; the end may not be durable yet."""
         return self._finished or job.state.over
 
     def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
-        """New lines: pushed if this client is level and reads, fetched later if not."""
+        """Pushes new lines if the client is level and keeps reading; otherwise they are fetched later."""
         if self._catching_up is not None:
             return
         message = encoded.message
@@ -89,7 +91,7 @@ class LogFollow:
             self._catch_up()
 
     def finish(self, state: JobState, encoded: EncodedMessage | None) -> None:
-        """The job is finished, as ``state`` says: sends what is left of the log, then ``encoded``."""
+        """Takes the end of the job, described by ``state``: sends the rest of the log, then ``encoded``."""
         self._finished = True
         self.ended = state
         self._last = encoded
@@ -97,7 +99,7 @@ class LogFollow:
             self._catch_up()
 
     def stop(self) -> None:
-        """Ends it; nothing more is sent."""
+        """Stops following; nothing more is sent."""
         self._stopped = True
         if self._log is not None:
             self._log.followers.pop(self, None)

@@ -1,8 +1,8 @@
-r"""What lines give away: which look like an error, and which step of a build they belong to.
+r"""Recognises errors and build steps in the text of log lines.
 
-A line looks like an error when it has one of the words below, in any case, and nothing that says that it is none
-("0 errors", "warning: …"). A log without such a line is taken to begin to go wrong with its first line on standard
-error. That is a guess, and described as one in docs/logs.md.
+A line looks like an error when it has one of the words below, in upper or lower case, and no phrase that denies it
+("0 errors", "warning: …"). In a log without such a line, the first line on standard error is taken as the first error.
+This is a guess; docs/logs.md describes it as one.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _BUILDKIT: Final = re.compile(r"#(\d{1,5}) (\[[^\]]{0,200}\d/\d{1,5}\] .*)")
 _BUILDKIT_ERROR: Final = re.compile(r"#(\d{1,5}) (?:ERROR|CANCELED)\b")
 _STEP_LENGTH: Final = 500
 _STEPS: Final = 2000
-"""Steps of a build that are remembered by number at most."""
+"""Largest number of build steps that are remembered by number."""
 
 
 def looks_like_error(text: str) -> bool:
-    """Whether a line has the words of an error."""
+    """Returns whether a line has the words of an error."""
     return _ERROR.found(text) and not _NO_ERROR.found(text)
 
 
 class FirstError:
-    """Looks for the first line that looks like an error.
+    """Finds the first line that looks like an error.
 
     Args:
-        standing: The line to take if no better one comes, from an earlier look at the lines before.
+        standing: The seq of the line to fall back on, from an earlier search of the lines before.
 
     Attributes:
-        found: The seq of the line that looks like an error, once there is one.
+        found: The seq of the line that looks like an error; None until there is one.
         standing: The seq of the first line on standard error.
     """
 
@@ -56,7 +56,7 @@ class FirstError:
         self.standing = standing
 
     def take(self, lines: Iterable[LogLine]) -> bool:
-        """Looks at the next lines; whether it has been found."""
+        """Examines the next lines; returns whether the error has been found."""
         for line in lines:
             if looks_like_error(line.text):
                 self.found = line.seq
@@ -70,7 +70,7 @@ class BuildSteps:
     """Follows the output of a build: Docker's ``Step 2/5 : RUN make``, and BuildKit's ``#7 [2/5] RUN make``.
 
     Attributes:
-        step: The step last begun, or the one that BuildKit says went wrong; empty before the first.
+        step: The step that began last, or the one that BuildKit reports as failed; empty before the first.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class BuildSteps:
         self._failed = False
 
     def take(self, text: str) -> None:
-        """Looks at the next line."""
+        """Examines the next line."""
         text = text[:_STEP_LENGTH].rstrip()
         if _CLASSIC.match(text):
             self.step = text

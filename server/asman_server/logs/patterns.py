@@ -1,10 +1,10 @@
-r"""The patterns that logs are searched for, in an engine that no pattern can stall.
+r"""Search patterns for logs, matched by an engine that no pattern can stall.
 
-Patterns come from strangers and run inside the hub. Python's own engine backtracks: ``(a+)+$`` takes it longer than
-anybody waits, and holds the interpreter meanwhile. RE2 matches in time that is linear in the text and in the size of
-the pattern's program, whatever both are; the size is bounded here, the length of a line in `asman_shared.limits`, and
-RE2 lets the event loop go on while it matches in a thread. What it gives up for that (look-around, references back)
-is refused with a sentence.
+Patterns come from strangers and run inside the hub. Python's own engine backtracks: it can take practically for ever
+on ``(a+)+$``, and holds the interpreter meanwhile. RE2 matches in time that is linear in the text and in the size of
+the pattern's program. That size is bounded here, and the length of a line in `asman_shared.limits`. RE2 releases the
+interpreter while it matches in a thread, so the event loop goes on. RE2 has no look-around and no back-references;
+patterns that use them are refused with an error.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from asman_shared.errors import BadRequest
 from asman_shared.units import MIB
 
 PROGRAM_STEPS: Final = 5000
-"""Largest program that a pattern may become; a simple one has about a step for each of its characters."""
+"""Largest program that a pattern may compile to, in steps; a simple pattern takes about one step per character."""
 PROGRAM_MEMORY: Final = 4 * MIB
-"""Bytes that one pattern may use, the automaton included that it builds while it matches."""
+"""Memory that one pattern may use, in bytes, including the automaton that RE2 builds while it matches."""
 
 
 class Pattern:
-    """Something to look for in lines.
+    """A compiled pattern to search lines for.
 
     Args:
-        text: In RE2's syntax.
-        ignore_case: Upper and lower case are the same.
+        text: The pattern, in RE2's syntax.
+        ignore_case: Treats upper and lower case as the same.
 
     Raises:
-        BadRequest: It can't be read, or is too large.
+        BadRequest: The pattern can't be compiled, or is too large.
     """
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
@@ -58,5 +58,5 @@ class Pattern:
         self._search = compiled.search
 
     def found(self, text: str) -> bool:
-        """Whether a line has it."""
+        """Returns whether a line matches the pattern."""
         return self._search(text) is not None

@@ -1,9 +1,9 @@
-"""Reading logs on request: a page from a place on, or a selection of lines, over websocket and REST alike.
+"""Reads logs on request: a page from a given line on, or a selection of lines, for both the websocket and REST.
 
-One request looks at a bounded part of a log and answers with a bounded page. A selection that takes more (a pattern
-that is rarely found in a log of many megabytes) comes in several answers, each of which says what to ask for next; the
-hub remembers nothing in between. What is looked for is matched in threads of their own, a few for the whole hub, so
-that the event loop goes on meanwhile; who searches waits for the others who search, and nobody else does.
+One request scans a bounded part of a log and answers with a bounded page. A selection that takes more (a rare pattern
+in a log of many megabytes) comes in several answers, each with the selection to request next; the hub keeps no state
+in between. Patterns are matched in a few dedicated threads of the hub, so the event loop goes on meanwhile. Searches
+may wait for other searches; no other request waits for them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .patterns import Pattern
 from .select import LineFilter, gaps, wanted_by
 
 SCAN_BYTES: Final = 8 * MIB
-"""Log bytes that one request looks at, besides the page that it is at."""
+"""Log bytes that one request scans, besides the page that it is reading at the limit."""
 SCAN_SECONDS: Final = 2.0
-"""After so long a request looks at no further page."""
+"""Time after which a request scans no further page, in seconds."""
 WINDOW_BYTES: Final = 32 * MIB
-"""How far from the first error the lines around it are looked for, on each side, where others are left out."""
+"""Log bytes scanned on each side of the first error for the lines around it, when a selection skips other lines."""
 THREADS: Final = 2
-"""How many searches there are at a time; more wait."""
+"""Number of searches that run at a time; further ones wait."""
 ERROR_CONTEXT: Final = 10
 """Lines on each side of the first error, when no number is given."""
 
@@ -43,17 +43,17 @@ R = TypeVar("R")
 
 
 class LogReader:
-    """See the module; one for a hub."""
+    """Answers requests for logs, with the search threads of the whole hub; a hub has one."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="log-search")
 
     def close(self) -> None:
-        """Ends its threads; searches that wait are given up."""
+        """Ends the threads; waiting searches are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def apart(self, work: Callable[..., R], *arguments: object) -> R:
-        """Does something in one of the threads."""
+        """Runs a function in one of the search threads and returns its result."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def page(
@@ -65,15 +65,15 @@ class LogReader:
         select: LogSelection | None = None,
         ref: int = 0,
     ) -> LogPage:
-        """A page of a job's log.
+        """Returns a page of a job's log.
 
         Args:
             shell: The job's queue.
             job_id: The job.
-            since: The seq of the first line; None for the run's first. Lines of earlier runs are passed over.
-            limit: Most lines in it.
-            select: What is wanted of the log; None for everything.
-            ref: Of the request.
+            since: The seq of the first line; None for the run's first. Lines of earlier runs are skipped.
+            limit: Largest number of lines in the page.
+            select: The selection of lines; None for everything.
+            ref: The request's ref.
 
         Raises:
             NotFound: The queue has no such job.
@@ -96,11 +96,11 @@ class Reading:
     """One request for a selection.
 
     Args:
-        reader: Whose threads it uses.
-        logs: The queue's.
-        state: The job as it may be told.
-        log_next: Where its log ends now.
-        select: What is wanted.
+        reader: The log reader, whose threads are used.
+        logs: The queue's logs.
+        state: The job's durable state.
+        log_next: The seq after the log's last line now.
+        select: The selection of lines.
 
     Raises:
         BadRequest: The selection can't be used.
@@ -117,7 +117,7 @@ class Reading:
         self._job = state.id
         self._over = state.state is State.FINISHED
         self._log_next = log_next
-        # The end stays where it was at the first request: a log that grows as fast as it is read would have none.
+        # The end is fixed by the first request: otherwise reading a log that grows as fast would never end.
         self._select = replace(select, until=min(log_next, select.until if select.until is not None else log_next))
         self._wanted = wanted_by(select)
         self._found = pattern.found if pattern is not None else None
@@ -126,7 +126,7 @@ class Reading:
         self._cut = False
 
     async def page(self, at: int, limit: int, ref: int) -> LogPage:
-        """The lines from ``at`` on that are wanted, or a first part of them, or only what to ask for next."""
+        """Returns the selected lines from ``at`` on, or a first part of them, or only the selection to request next."""
         if self._select.around:
             place = await self._first_error(at)
             if place is None:
@@ -147,7 +147,7 @@ class Reading:
         return self._select.until or 0
 
     def _spent(self, lines: list[LogLine]) -> bool:
-        """Counts what was looked at; whether this request has looked at enough."""
+        """Counts scanned lines; returns whether this request has reached its limit of bytes or time."""
         self._left -= size_of(lines)
         return self._left <= 0 or asyncio.get_running_loop().time() >= self._deadline
 
@@ -161,17 +161,17 @@ class Reading:
         return LineFilter(self._wanted, self._found, context, remaining_context=self._select.owed, **more)
 
     def _most(self, count: int | None) -> int:
-        """Lines to read at a time, when so many are wanted."""
+        """Returns the number of lines to read at a time when ``count`` lines are wanted."""
         plain = count is not None and self._found is None and self._wanted is None
         return min(count or 1, limits.LOG_PAGE_LINES) if plain else limits.LOG_PAGE_LINES
 
     async def after(self, at: int, most: int) -> list[LogLine]:
-        """The next lines that there are from ``at`` on."""
+        """Returns the next existing lines from ``at`` on."""
         lines, _ = await self._logs.read(self._job, at, most)
         return lines if not lines or lines[-1].seq < self._until else [n for n in lines if n.seq < self._until]
 
     async def _before(self, at: int, floor: int, most: int) -> list[LogLine]:
-        """The last lines that there are before ``at``, in order; none before ``floor``."""
+        """Returns the last existing lines before ``at``, in order; none before ``floor``."""
         lines = await self._logs.read_back(self._job, at, most)
         return lines if not lines or lines[0].seq >= floor else [line for line in lines if line.seq >= floor]
 
@@ -181,7 +181,7 @@ class Reading:
     # ---------------------------------------------------------------------------------------------- finding places
 
     async def _first_error(self, at: int) -> int | None:
-        """Where the first error is; None when there is none, or (the selection says so) when it is to be looked on."""
+        """Finds the seq of the first error; None when there is none, or the updated selection continues the search."""
         signs = FirstError(self._select.standing)
         at = max(at, self._select.before or 0)
         self._select = replace(self._select, before=None)
@@ -195,7 +195,7 @@ class Reading:
         return signs.standing
 
     async def _window(self, place: int, floor: int) -> int:
-        """Narrows the selection to the lines around one; returns where they begin."""
+        """Narrows the selection to the lines around ``place``; returns the seq of the first of them."""
         select = self._select
         around = ERROR_CONTEXT if select.context is None else select.context
         first = await self.steps_back(place, around, floor)
@@ -205,7 +205,7 @@ class Reading:
         return first
 
     async def steps_back(self, place: int, count: int, floor: int) -> int:
-        """The seq of the line that is ``count`` wanted ones before ``place``, or as far as `WINDOW_BYTES` lead."""
+        """Returns the seq of the line ``count`` wanted lines before ``place``, or as far as `WINDOW_BYTES` reach."""
         left = WINDOW_BYTES
         while count > 0 and left > 0 and (lines := await self._before(place, floor, limits.LOG_BATCH_LINES)):
             kept = self._only(lines)
@@ -215,7 +215,7 @@ class Reading:
         return place
 
     async def steps_on(self, place: int, count: int) -> int:
-        """The seq after the line that is ``count`` wanted ones on, or as far as `WINDOW_BYTES` lead."""
+        """Returns the seq after the line ``count`` wanted lines on, or as far on as `WINDOW_BYTES` reach."""
         left = WINDOW_BYTES
         while count > 0 and left > 0 and (lines := await self.after(place, limits.LOG_BATCH_LINES)):
             kept = self._only(lines)
@@ -225,9 +225,9 @@ class Reading:
         return place
 
     async def _tail(self, floor: int) -> int | None:
-        """Where the tail begins; None when it must be looked for further back, which the selection then says.
+        """Finds the seq of the tail's first line; None when the updated selection continues the search further back.
 
-        It is found by going back from the end; then it is read forwards like anything else.
+        The search goes backwards from the end; the tail is then read forwards like any other part.
         """
         select = self._select
         before = begun = min(self._until, self._until if select.before is None else select.before)
@@ -237,7 +237,7 @@ class Reading:
             before = lines[0].seq
             if await self._filter(line_filter, lines[::-1]):
                 break
-            # What is held back for a line not found yet is looked at again; without any progress that went on for ever.
+            # Lines held back as possible context are scanned again; a request without progress would repeat for ever.
             resume = line_filter.resume(before - 1) + 1
             if self._spent(lines) and before > floor and resume < begun:
                 edge = select.standing if line_filter.edge is None else line_filter.edge
@@ -252,7 +252,7 @@ class Reading:
                 return None
         edge = select.standing if line_filter.edge is None else line_filter.edge
         self._cut = line_filter.cut
-        # The bytes are counted by now, unless not even one line fits; then that one is cut.
+        # The bytes are counted by now, unless not even one line fits; then that line is cut.
         size = select.max_bytes if edge is None and line_filter.cut else None
         self._select = replace(select, before=None, owed=0, tail=None, max_bytes=size, standing=None)
         if edge is not None:
@@ -262,7 +262,7 @@ class Reading:
     # --------------------------------------------------------------------------------------------- reading forwards
 
     async def _forwards(self, at: int, limit: int, ref: int) -> LogPage:
-        """A page from ``at`` on."""
+        """Returns a page of the selection from ``at`` on."""
         select, begun, until = self._select, at, self._until
         both = select.head is not None and select.tail is not None
         size = select.max_bytes if select.max_bytes is None or not both else select.max_bytes // 2

@@ -1,8 +1,8 @@
-"""Picking lines out of a log: a plan for lines that come in pages, in either direction, without holding them.
+"""Selects lines of a log that is read in pages, in either direction, without keeping the pages in memory.
 
-A `LineFilter` is fed with lines in order, forwards or backwards, and may stop anywhere. What it knows then, `resume`
-and `remaining_context`, is all that another one needs to go on: so a request can end at any line, and the next one
-begins there.
+A `LineFilter` takes lines in order, forwards or backwards, and may stop at any line. Its `resume` and
+`remaining_context` are all that another filter needs to continue. So a request can end at any line, and the next
+request begins there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Wanted = Callable[[LogLine], bool]
 
 
 def wanted_by(select: LogSelection) -> Wanted | None:
-    """Whether a line is of the streams and phases that are asked for; None when all are."""
+    """Returns a test for lines of the selected streams and phases; None when all lines are selected."""
     streams = {STREAMS.index(name) for name in select.streams}
     phases = set(select.phases)
     if streams and phases:
@@ -32,18 +32,18 @@ def wanted_by(select: LogSelection) -> Wanted | None:
 
 
 def weight(line: LogLine) -> int:
-    """Bytes of a line with its end, as ``max_bytes`` counts them."""
+    """Returns the size of a line with its line end, in bytes, as ``max_bytes`` counts it."""
     text = line.text
     return len(text) + 1 if text.isascii() else len(text.encode("utf-8", "replace")) + 1
 
 
 def cut_to(line: LogLine, size: int) -> LogLine:
-    """The line with as much of its text as fits into ``size`` bytes with its end."""
+    """Returns the line with as much of its text as fits into ``size`` bytes with its line end."""
     return replace(line, text=line.text.encode("utf-8", "replace")[: max(0, size - 1)].decode("utf-8", "ignore"))
 
 
 def gaps(lines: Sequence[LogLine], since: int, end: int = 0) -> list[Gap]:
-    """Where lines are missing between ``since`` and the last of ``lines``, or ``end`` if that is further on."""
+    """Lists the ranges of missing lines between ``since`` and the last of ``lines``, or ``end`` if that is later."""
     found: list[Gap] = []
     if lines and (lines[0].seq != since or lines[-1].seq - since + 1 != len(lines)):
         for line in lines:
@@ -58,26 +58,26 @@ def gaps(lines: Sequence[LogLine], since: int, end: int = 0) -> list[Gap]:
 
 
 class LineFilter:
-    """See the module.
+    """Picks the selected lines out of lines that arrive in pages.
 
     Args:
-        wanted: Which lines are looked at; None for all.
-        found: Whether what is looked for is in a line's text; None when nothing is.
-        context: Lines before and after one that was found, which come along.
-        remaining_context: Lines that still belong to what was found before.
-        count: How many are wanted, of those found or of all.
-        size: Bytes of text that are wanted.
-        page: Lines that are taken before it stops; None takes none out and only remembers how far it is.
+        wanted: Test for the lines that are considered; None for all.
+        found: Test for a match in a line's text; None when there is no pattern.
+        context: Number of lines to pick before and after each match.
+        remaining_context: Number of lines still to pick after an earlier match.
+        count: Number of lines to pick, of the matches or of all; None for no limit.
+        size: Bytes of text to pick; None for no limit.
+        page: Number of lines after which the filter stops; None collects no lines and only tracks the position.
 
     Attributes:
         taken: The lines that were picked, in order.
         edge: The seq of the line that was picked last.
-        count: How many are still wanted.
-        size: Bytes that are still wanted.
-        remaining_context: Lines that still belong to what was found.
-        done: No more are wanted.
-        full: The page is full.
-        cut: ``size`` left something out.
+        count: Number of lines still to pick.
+        size: Bytes of text still to pick.
+        remaining_context: Number of lines still to pick after the last match.
+        done: True when no more lines are wanted.
+        full: True when the page is full.
+        cut: True when ``size`` left something out.
     """
 
     def __init__(
@@ -107,17 +107,17 @@ class LineFilter:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was wanted has been picked."""
+        """Whether everything selected has been picked."""
         return self.done or (self.count == 0 and not self.remaining_context)
 
     def resume(self, after: int) -> int:
-        """The seq of the line to go on with, when ``after`` is the one after all that were fed."""
+        """Returns the seq of the line to continue with; ``after`` is the seq after all lines taken so far."""
         if self._stopped is not None:
             return self._stopped
         return self._held[0].seq if self._held else after
 
     def take(self, lines: Iterable[LogLine]) -> bool:
-        """Looks at the next lines; whether it has stopped, because it is ``done`` or ``full``."""
+        """Takes the next lines; returns whether the filter has stopped, because it is ``done`` or ``full``."""
         wanted, found = self._wanted, self._found
         for line in lines:
             if self.complete:
@@ -145,7 +145,7 @@ class LineFilter:
             self.remaining_context = self._context
 
     def _pick(self, line: LogLine, *, counts: bool = False) -> bool:
-        """Picks a line if there is room for it; else stops at it."""
+        """Picks a line if there is room for it and returns True; otherwise stops at the line."""
         if self._page is not None and (len(self.taken) >= self._page or self._room <= 0):
             self._stop(line)
             return False

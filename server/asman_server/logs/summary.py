@@ -1,4 +1,4 @@
-"""How a job went or goes, in one page: for people and programs that don't want its whole log."""
+"""Summarises a running or finished job in one page, for people and programs that don't want its whole log."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from .reader import ERROR_CONTEXT, SCAN_BYTES, LogReader, Reading
 from .select import gaps
 
 LOOK_BYTES: Final = 4 * SCAN_BYTES
-"""Log bytes that are looked through for the first error and the step of the build; a log may have more if the operator
-allows it."""
+"""Log bytes scanned for the first error and the build step. A log may have more if the operator allows it."""
 SHOWN: Final = 4000
-"""Characters of a line that a summary shows: all of them together must fit into a frame in any language."""
+"""Characters of a line that a summary shows. All shown lines together must fit into a frame in any language."""
 GAPS: Final = 100
-"""Gaps that a summary names."""
+"""Largest number of gaps that a summary lists."""
 
 
 class _Landmarks:
-    """What one look through a log finds."""
+    """Findings of one scan of a log: the first error, the build step and the gaps."""
 
     def __init__(self, start: int, *, ok: bool, building: bool) -> None:
         self.error = None if ok else FirstError()
@@ -62,7 +61,7 @@ class _Landmarks:
 
 
 async def summarise_log(reader: LogReader, shell: QueueShell, job_id: str, ref: int = 0) -> JobSummary:
-    """The summary of a job, running or finished.
+    """Returns the summary of a job, running or finished.
 
     Raises:
         NotFound: The queue has no such job.
@@ -118,10 +117,10 @@ def _shown(line: LogLine) -> LogLine:
 
 
 def phase_of(state: JobState, result: Result | None, last: list[LogLine]) -> Phase | None:
-    """What a job does, or did when it went wrong.
+    """Returns the phase that a job is in, or the phase in which it failed.
 
-    A finished job is in no phase any more; its result has those that it went through, in order. What there is of its
-    outputs is uploaded although it went wrong, so that uploading says something only when nothing came before it.
+    A finished job is in no phase; its result lists the phases that it went through, in order. A failed job still
+    uploads the outputs that exist, so ``uploading`` is the failed phase only when no other phase came before it.
     """
     if state.state is not State.FINISHED:
         return state.phase

@@ -1,5 +1,5 @@
 """Runs the queues: feeds events into the core, carries its effects out, and keeps what must survive a restart.
 
-Way in: `registry.Registry` (which queues are loaded) and `shell.QueueShell` (one queue: requests in, effects out).
+Way in: `registry.Registry` (the loaded queues) and `shell.QueueShell` (one queue: requests in, effects out).
 May import: `blobs`, `webhooks`, `storage`, `delivery`, `core`, and the hub's root helpers.
 """

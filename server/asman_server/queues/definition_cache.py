@@ -1,9 +1,8 @@
-"""Definitions at hand, so that an assignment seldom waits for the database.
+"""Caches definitions in memory, so that an assignment seldom waits for the database.
 
-What was just submitted is remembered. A queue that was taken up again after a restart has its definitions in the
-database alone; there, the definitions of those jobs that are next are read together, before their turn comes. That
-makes the next assignment from a million stored jobs cost what it costs from ten (``python -m bench depth``: reading
-each when it was needed took three times as long).
+Newly submitted definitions are cached. After a restart a queue has its definitions in the database alone; the
+definitions of the next jobs are then read together, before their turn comes. So an assignment from a million stored
+jobs costs the same as one from ten (``python -m bench depth``: reading each when needed took three times as long).
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from asman_shared.units import KIB, MIB
 from ..storage.reader import Reader, pack_definition
 
 CACHED: Final = 64 * MIB
-"""Bytes that definitions may take in memory, per queue."""
+"""Memory that the definitions of one queue may take, in bytes."""
 OVERHEAD: Final = KIB
-"""Bytes that a definition takes in memory beside those it has when it is stored."""
+"""Memory that a definition takes beyond its stored size, in bytes."""
 AHEAD: Final = 128
-"""Definitions read together."""
+"""Number of definitions read together."""
 LOW: Final = 64
-"""When fewer than this are left of them, the next are read."""
+"""Number of unused definitions below which the next ones are read ahead."""
 
 
 class DefinitionCache:
-    """See the module.
+    """The definitions of one queue that are kept in memory, with reading ahead.
 
     Args:
         store: Reads what is durable.
-        upcoming: About so many ids of the jobs that are next.
+        upcoming: Returns about the given number of ids, of the jobs that are next.
     """
 
     def __init__(self, store: Reader, upcoming: Callable[[int], Iterable[str]]) -> None:
@@ -44,7 +43,7 @@ class DefinitionCache:
         self._reading_ahead = False
 
     def get(self, job_id: str) -> Definition | None:
-        """A definition, if it is at hand."""
+        """Returns a definition if it is cached."""
         known = self._known.get(job_id)
         if known is None:
             return None
@@ -53,12 +52,12 @@ class DefinitionCache:
         return known[0]
 
     def remember(self, job_id: str, definition: Definition, size: int) -> None:
-        """Keeps a definition at hand, at the cost of those that were not needed for longest.
+        """Caches a definition; the least recently used ones are dropped to make room.
 
         Args:
-            job_id: Its id.
-            definition: It.
-            size: Bytes that it has when it is stored.
+            job_id: The definition's id.
+            definition: The definition.
+            size: Stored size of the definition, in bytes.
         """
         if job_id in self._known:
             return
@@ -70,7 +69,7 @@ class DefinitionCache:
             self._bytes -= dropped
 
     def drop(self, job_id: str) -> None:
-        """A definition is not needed any more."""
+        """Drops a definition that is not needed any more."""
         known = self._known.pop(job_id, None)
         if known is not None:
             self._bytes -= known[1]
@@ -82,7 +81,7 @@ class DefinitionCache:
         return self._reading_ahead and len(self._ahead) < LOW
 
     async def read(self, job_id: str) -> Definition | None:
-        """A definition from the store, with those that will be needed next.
+        """Reads a definition from the store, together with those that will be needed next.
 
         Raises:
             Unavailable: The store can't be read.

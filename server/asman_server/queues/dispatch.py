@@ -1,6 +1,7 @@
-"""Handing attempts to workers: with their definitions, which are read ahead of the queue or fetched late.
+"""Hands attempts to workers, with their definitions, which are cached or fetched from the store.
 
-An assignment that the core has made stands while its definition is fetched; when that can't be had, it is given back.
+An assignment that the core has made stands while its definition is fetched. If the definition can't be read, the
+assignment is given back.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ class WorkerLink(Protocol):
         """Stops an attempt."""
 
     def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
-        """Tells that a finished attempt may be forgotten."""
+        """Tells the worker that it may forget a finished attempt."""
 
     def resumed(self, effect: fx.Resumed) -> None:
         """Answers the registration."""
 
     def replaced(self) -> None:
-        """A newer connection of the same worker has taken over."""
+        """Ends the connection: a newer one of the same worker has taken over."""
 
 
 class Dispatcher:
-    """See the module.
+    """Hands the attempts of one queue to its workers, with their definitions.
 
     Args:
-        core: The queue's.
-        store: Has the definitions.
+        core: The queue's core.
+        store: Reads the definitions.
         links: The connections of workers, by incarnation.
         apply: Puts an event through the core.
     """
@@ -66,16 +67,16 @@ class Dispatcher:
 
     @property
     def busy(self) -> bool:
-        """Whether something is being fetched."""
+        """Whether definitions are being fetched."""
         return bool(self._tasks)
 
     async def close(self) -> None:
-        """Waits for what is being fetched."""
+        """Waits for the definitions that are being fetched."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     def assign(self, effect: fx.Assign) -> None:
-        """Hands an attempt to its worker, at once if the definition is at hand."""
+        """Hands an attempt to its worker, at once if the definition is cached."""
         known = self.definitions.get(effect.job.id)
         if known is None:
             self._beside(self._assign_later(effect))
@@ -90,7 +91,7 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
     def _upcoming(self, count: int) -> Iterator[str]:
-        """About so many of the jobs that are next, the first of each shape."""
+        """Returns the ids of about ``count`` jobs that are next, from the front of each shape's line."""
         ready = self._core.ready
         each = max(1, count // max(1, len(ready.lines)))
         for line in islice(ready.lines.values(), count):
@@ -98,13 +99,13 @@ class Dispatcher:
                 yield job.id
 
     async def _read_ahead(self) -> None:
-        """Has the definitions at hand that will be needed next."""
+        """Reads the definitions that will be needed next into the cache."""
         failure = await as_result(self.definitions.read_ahead())
         if failure is not None:
             log.info("definitions can't be read ahead", extra={"error": failure.message})
 
     async def _assign_later(self, effect: fx.Assign) -> None:
-        """Fetches a definition that was not at hand; the assignment stands meanwhile."""
+        """Fetches a definition that was not cached, then hands out the attempt; the assignment stands meanwhile."""
         job_id = effect.job.id
         definition = await as_result(self.definitions.read(job_id))
         if isinstance(definition, AsmanError):

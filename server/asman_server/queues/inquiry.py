@@ -1,4 +1,4 @@
-"""Questions about jobs that change nothing: why is it where it is, and what would submitting it meet."""
+"""Answers questions about jobs without changing anything: explains a job's state, and validates a definition."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .shell import QueueShell
 
 
 async def explain_job(shell: QueueShell, job_id: str, now: int, ref: int = 0) -> Explanation:
-    """Why a job is where it is, once that is durable.
+    """Explains why a job is in its state, once that state is durable.
 
     Raises:
         NotFound: The queue has no such job.
-        Unavailable: What is known can't be made durable now.
+        Unavailable: The job's state can't be made durable now.
     """
     job = await shell.job(job_id)
     await shell.durable(job)
@@ -28,7 +28,7 @@ async def explain_job(shell: QueueShell, job_id: str, now: int, ref: int = 0) ->
 
 
 async def validate(shell: QueueShell, blobs: BlobService, value: dict[str, Any], ref: int = 0) -> Validated:
-    """What submitting a definition would meet."""
+    """Returns what would happen if a definition were submitted: faults, missing blobs, able workers, a known job."""
     definition, problems = inspect(value)
     if definition is None:
         return Validated(ref=ref, id="", ok=False, problems=problems)

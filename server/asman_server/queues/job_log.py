@@ -1,8 +1,8 @@
-"""The log of one job while it is alive: what is not yet stored, what is fresh, and who follows.
+"""The log of one job while it is open: its unstored lines, its recent lines and its followers.
 
-Lines are forwarded the moment they come and stored in chunks soon after. Whoever is behind reads from the store and
-from here with the same `QueueLogs.read`; only followers that have all lines are pushed new ones, so nobody sees a
-line twice or out of order.
+Lines are forwarded as soon as they arrive and stored in chunks soon after. A follower that is behind reads with
+`QueueLogs.read`, from the store and from here alike. New lines are pushed only to followers that have all earlier ones,
+so no follower sees a line twice or out of order.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ..storage.reader import LINE_OVERHEAD, ChunkHead, pack_lines
 from .log_backlog import LogBacklog
 
 RECENT_BYTES: Final = 256 * KIB
-"""Stored lines that are also kept here, for followers that are a little behind."""
+"""Size of the recent lines that stay in memory though stored, for followers that are a little behind, in bytes."""
 UNFOLLOWED_BYTES: Final = 32 * KIB
-"""The same while nobody follows: so a thousand busy logs that nobody reads cost little."""
+"""The same while the log has no followers, so that a thousand busy logs without readers take little memory."""
 CHUNK_BYTES: Final = 64 * KIB
-"""Size after which a chunk is stored without waiting for the clock; lines are told in pieces of about this size."""
+"""Size at which a chunk is stored at once instead of by the timer; followers get lines in pieces of about this size."""
 SMALL_BYTES: Final = 8 * KIB
-"""A newest chunk below this is stored again with the lines after it: so a log of rare lines has few chunks."""
+"""Size below which the newest chunk is rewritten with the lines after it, so that a sparse log has few chunks."""
 JUMP: Final = 2**32
-"""Lines that may be missing before one; a seq further on was made up and would use up those of later runs."""
+"""Largest gap before a line, in lines. A larger seq is bogus and would use up the numbers of later runs."""
 
 
 def unbroken(lines: list[LogLine]) -> list[list[LogLine]]:
-    """Cuts lines into parts in which no seq is missing, so that each gap can be told before the part behind it."""
+    """Cuts lines into parts without a missing seq, so that each gap can be announced before the next part."""
     if not lines or lines[-1].seq - lines[0].seq + 1 == len(lines):
         return [lines] if lines else []
     cuts = [at for at in range(1, len(lines)) if lines[at].seq != lines[at - 1].seq + 1]
@@ -43,14 +43,14 @@ def unbroken(lines: list[LogLine]) -> list[list[LogLine]]:
 
 
 class Follower(Protocol):
-    """Somebody who wants every line of a log."""
+    """Receiver of every line of a log."""
 
     def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
-        """New lines ``first`` to ``last`` are here; a follower that is not at ``first`` fetches them instead."""
+        """Takes the new lines ``first`` to ``last``; a follower that is not at ``first`` fetches them instead."""
 
 
 class JobLog:
-    """See the module.
+    """The open log of one job: stores its lines in chunks and pushes them to followers.
 
     Args:
         queue: Name of the queue.
@@ -58,13 +58,13 @@ class JobLog:
         committer: Stores the chunks.
         next_seq: The seq of the next line.
         heads: The chunks that are stored.
-        log_backlog: Counts what is not stored yet.
-        most: Bytes that are kept.
+        log_backlog: Counts the queue's log bytes that are not stored yet.
+        most: Bytes of the log that are kept.
 
     Attributes:
         log_backlog: Bytes of this log that are not stored yet.
         stored_to: All lines before this seq are stored.
-        recent: The newest lines, among them all that are not stored yet.
+        recent: The newest lines, including all that are not stored yet.
     """
 
     __slots__ = (
@@ -124,7 +124,7 @@ class JobLog:
             self._count(head.first, head.size)
 
     def add(self, lines: list[LogLine]) -> None:
-        """Takes new lines: those at or past the next seq; what was sent again, or out of order, is passed over."""
+        """Takes new lines at or past the next seq; repeated lines and lines out of order are skipped."""
         piece: list[LogLine] = []
         size = 0
         following = self.next_seq
@@ -165,8 +165,8 @@ class JobLog:
         """Hands the open lines to the journal.
 
         Args:
-            then: Called when they are stored.
-            now: False lets them wait for the chunk before them, so that a log has few in a journal that can't write.
+            then: Called when the lines are stored.
+            now: False lets the lines wait for the chunk before them, so that a log has few chunks in a blocked journal.
         """
         if not self._open:
             return
@@ -215,12 +215,12 @@ class JobLog:
         self._head_bytes = self._tail_bytes = 0
 
     def _count(self, first: int, size: int, *, again: bool = False) -> None:
-        """The first half of the cap is the head, which stays; the rest is the tail, which moves on.
+        """Counts a chunk as head or tail: the head takes up to half of the cap and stays, the tail moves on.
 
         Args:
-            first: The chunk.
-            size: Bytes that it has, or has more than before.
-            again: It is the newest of those that were counted, and has grown.
+            first: The seq of the chunk's first line.
+            size: Size of the chunk, or the size that it has gained, in bytes.
+            again: The chunk is the newest one counted, and has grown.
         """
         if again and self._tail:
             self._tail[-1] = (first, self._tail[-1][1] + size)
@@ -238,7 +238,7 @@ class JobLog:
             self._recent_bytes -= len(recent.popleft().text) + LINE_OVERHEAD
 
     def fresh(self, since: int, limit: int) -> list[LogLine] | None:
-        """Lines from ``since`` on if they are still here, a page of them; None when the store must be asked."""
+        """Returns a page of lines from ``since`` on if they are in memory; None when the store must be read."""
         if since >= self.next_seq:
             return []
         recent = self.recent
@@ -246,7 +246,7 @@ class JobLog:
             return None
         page: list[LogLine] = []
         size = 0
-        # Where no line is missing, the place of the first one is known.
+        # Without gaps, the index of the first line follows from its seq.
         whole = recent[-1].seq - recent[0].seq + 1 == len(recent)
         for line in islice(recent, since - recent[0].seq if whole else 0, None):
             if line.seq >= since:
@@ -257,7 +257,7 @@ class JobLog:
         return page
 
     def fresh_before(self, until: int, limit: int) -> list[LogLine] | None:
-        """The last lines before ``until``, a page of them in order; None when the store must be asked."""
+        """Returns a page of the last lines before ``until``, in order; None when the store must be read."""
         recent = self.recent
         if not recent or until <= recent[0].seq:
             return None

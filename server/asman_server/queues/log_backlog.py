@@ -1,9 +1,9 @@
-"""How many bytes of log lines wait for the database, and the bound on them.
+"""Bounds the bytes of log lines that wait for the database.
 
-Lines are told to followers before they are stored, so a database that is slow or away must slow the workers down and
-not fill the hub. There is a bound for each queue, so that a flood in one leaves room for the others, and one for the
-hub. Whoever brings lines adds them and then waits for room: the bound is exceeded by what was already on its way, at
-most one frame for each worker's connection.
+Followers get lines before they are stored, so a slow or absent database must slow the workers down and not fill the
+hub's memory. Each queue has a bound, so that a flood in one leaves room for the others, and the hub has one for all.
+A producer adds its lines and then waits for room. So the bound is exceeded at most by the lines already on their way,
+one frame for each worker's connection.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Final
 from asman_shared.units import MIB
 
 QUEUE_BYTES: Final = 8 * MIB
-"""Log bytes of one queue that may wait for the database before its workers are not read from any more."""
+"""Log bytes of one queue that may wait for the database; beyond them, the hub stops reading from its workers."""
 HUB_BYTES: Final = 64 * MIB
 """The same for all queues of a hub together."""
 
 
 class LogBacklog:
-    """One bound.
+    """A count of waiting log bytes, with a bound; may be part of a larger one.
 
     Args:
-        bound: Bytes that may wait.
-        whole: The bound that this is part of.
+        bound: Number of bytes that may wait.
+        whole: The backlog that this one is part of.
 
     Attributes:
-        bytes: How many wait.
+        bytes: Number of bytes that wait.
     """
 
     def __init__(self, bound: int, whole: LogBacklog | None = None) -> None:
@@ -38,17 +38,17 @@ class LogBacklog:
 
     @property
     def full(self) -> bool:
-        """Whether no more should come for now."""
+        """Whether producers should wait: this bound or that of the whole is exceeded."""
         return self.bytes > self._bound or (self._whole is not None and self._whole.full)
 
     def add(self, size: int) -> None:
-        """So many bytes more wait."""
+        """Counts ``size`` more waiting bytes."""
         self.bytes += size
         if self._whole is not None:
             self._whole.add(size)
 
     def free(self, size: int) -> None:
-        """So many bytes are stored, or not wanted any more."""
+        """Discounts ``size`` bytes that are stored or not wanted any more."""
         self.bytes -= size
         if self._whole is not None:
             self._whole.free(size)
@@ -59,7 +59,7 @@ class LogBacklog:
                     waiter.set_result(None)
 
     async def room(self) -> None:
-        """Returns when there is room here and in the whole."""
+        """Waits until there is room here and in the whole."""
         while self.full:
             if self.bytes <= self._bound and self._whole is not None:
                 await self._whole.room()

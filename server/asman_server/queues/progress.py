@@ -1,7 +1,7 @@
-"""How far the phases of jobs are: passed on to who follows the job, a few times a second at most, and never kept.
+"""Passes the progress of jobs' phases on to their followers, a few times a second at most, without storing it.
 
-It is neither durable nor numbered: a client that misses some is told the next, and a pull that nobody looks at costs
-nothing but the worker's own words.
+Progress is neither durable nor numbered: a client that misses one report gets the next. The progress of a job without
+followers costs nothing but the worker's own reports.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ..core import QueueCore
 from ..delivery.fanout import Fanout
 
 INTERVAL: Final = 0.25
-"""Seconds between two words about one job."""
+"""Shortest time between two reports about one job, in seconds."""
 
 
 class ProgressNews:
-    """See the module.
+    """Rate-limited progress reports of one queue's jobs.
 
-    What waits is bounded by the jobs that run and are followed: the newest word about a job replaces the one before.
+    At most one report waits for each followed running job: the newest report replaces the one before.
 
     Args:
-        core: Knows which attempt is the live one, and its phase.
-        fanout: Knows who follows.
+        core: The queue's core, with the current attempt of each job and its phase.
+        fanout: The queue's fanout, with the followers.
     """
 
     def __init__(self, core: QueueCore, fanout: Fanout) -> None:
@@ -37,7 +37,7 @@ class ProgressNews:
         self._timer: asyncio.TimerHandle | None = None
 
     def report(self, incarnation: str, report: PhaseReport) -> None:
-        """Takes what a worker says; only who has the live attempt is believed."""
+        """Takes a worker's report; reports from workers without the current attempt are ignored."""
         if report.job not in self._fanout.followers:
             return
         if self._core.current(incarnation, report.job, report.attempt) is None:
@@ -56,7 +56,7 @@ class ProgressNews:
             self._tell(news)
 
     def stop(self) -> None:
-        """Forgets what waits."""
+        """Discards the waiting reports."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -66,7 +66,7 @@ class ProgressNews:
     def _tell(self, news: PhaseProgress) -> None:
         job = self._core.jobs.get(news.job)
         if job is None or job.attempt != news.attempt or job.phase is not news.phase:
-            return  # it has gone on meanwhile
+            return  # the job has moved on meanwhile
         self._told.add(news.job)
         self._fanout.progress(EncodedMessage(news, key=f"progress {news.job}"), news.job)
         if self._timer is None:

@@ -1,4 +1,4 @@
-"""The logs of one queue: lines in from workers, pages out to readers, stored on the way."""
+"""Manages the logs of one queue: takes lines from workers, stores them and serves pages to readers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .job_log import JobLog
 from .log_backlog import QUEUE_BYTES, LogBacklog
 
 FLUSH_SECONDS: Final = 0.25
-"""Seconds that a log line waits at most before it is handed to the journal."""
+"""Longest time that a log line waits before it is handed to the journal, in seconds."""
 
 
 class QueueLogs:
-    """See the module.
+    """The logs of one queue's jobs.
 
     Args:
         queue: The queue's name.
-        core: Knows which attempts are live.
+        core: The queue's core, with the current attempts.
         committer: Stores lines.
-        store: Reads them.
-        log_backlog: Counts what is not stored yet, over all queues of the hub.
+        store: Reads stored lines.
+        log_backlog: Counts the log bytes of all the hub's queues that are not stored yet.
 
     Attributes:
         open_logs: The logs of jobs that run or are followed, by job.
-        log_backlog: Counts what is not stored yet of this queue's logs.
+        log_backlog: Counts the log bytes of this queue that are not stored yet.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class QueueLogs:
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(self, job_id: str) -> JobLog:
-        """The live log of a job, taken up from the store if need be."""
+        """Returns the open log of a job, opened from the store if needed."""
         job_log = self.open_logs.get(job_id)
         if job_log is not None:
             return job_log
@@ -65,14 +65,17 @@ class QueueLogs:
         return job_log
 
     async def _heads(self, job_id: str) -> list[ChunkHead]:
-        """What is stored of a log; nothing when the store is away, which costs the cap its count but no line."""
+        """Lists the stored chunks of a log.
+
+        The list is empty when the store is unavailable: the cap then miscounts, but no line is lost.
+        """
         try:
             return await self._store.chunk_heads(self._queue, job_id)
         except Unavailable:
             return []
 
     async def add(self, incarnation: str, job_id: str, attempt: int, lines: list[LogLine]) -> JobLog | None:
-        """Takes lines from a worker; those of an attempt that is not the live one are dropped."""
+        """Takes lines from a worker; lines of an attempt that is not the current one are dropped."""
         if not lines or self._core.current(incarnation, job_id, attempt) is None:
             return None
         job_log = await self.open(job_id)
@@ -104,25 +107,25 @@ class QueueLogs:
         job_log.flush(lambda: self.close(job_log.job))
 
     def finished(self, job_id: str) -> None:
-        """A job is finished: its last lines go into the same commit as its state."""
+        """Takes the end of a job: its last lines go into the same commit as its state."""
         job_log = self.open_logs.get(job_id)
         if job_log is not None:
             self.flush_one(job_log)
 
     def clear(self, job_id: str) -> None:
-        """A job is run again: the lines of its earlier run go, whoever follows it goes on."""
+        """Discards the lines of a job's earlier run because it runs again; its followers stay."""
         job_log = self.open_logs.get(job_id)
         if job_log is not None:
             job_log.clear()
 
     def forget(self, job_id: str) -> None:
-        """A job is removed, and its log with it."""
+        """Discards the log of a job that is removed."""
         job_log = self.open_logs.pop(job_id, None)
         if job_log is not None:
             job_log.clear()
 
     def close(self, job_id: str) -> None:
-        """Lets go of a log that nobody writes to or follows any more."""
+        """Closes a log that has no writer and no follower any more."""
         job_log = self.open_logs.get(job_id)
         if job_log is None or job_log.followers or job_log.log_backlog:
             return
@@ -131,9 +134,9 @@ class QueueLogs:
             del self.open_logs[job_id]
 
     async def read(self, job_id: str, since: int, limit: int) -> tuple[list[LogLine], bool]:
-        """Lines from ``since`` on, and whether there are none after them now.
+        """Returns lines from ``since`` on, and whether they reach the end of the log for now.
 
-        Of a log that nobody writes to, the end may be known only when a page after the last line is asked for.
+        The end of a log that is not open may be known only when a page after its last line is read.
         """
         live = self.open_logs.get(job_id)
         if live is not None:
@@ -149,7 +152,7 @@ class QueueLogs:
         return lines, _reaches(lines, since, live.next_seq)
 
     async def read_back(self, job_id: str, until: int, limit: int) -> list[LogLine]:
-        """The last lines before ``until``, in order; none when nothing before it is kept."""
+        """Returns the last lines before ``until``, in order; none when no earlier line is kept."""
         live = self.open_logs.get(job_id)
         fresh = live.fresh_before(until, limit) if live is not None else None
         return fresh if fresh is not None else await self._store.lines_before(self._queue, job_id, until, limit)

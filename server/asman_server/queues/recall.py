@@ -1,10 +1,10 @@
-"""Jobs of a queue that are in the store alone: read back when they are asked for, and only if they can be there.
+"""Reads jobs back that are in the store alone, when they are requested and only if they can be there.
 
-A queue that was taken up from the store does not know which jobs are there, and looks for each that it does not have in
-memory. After some such questions it reads all their ids, in the background, and then asks for those alone.
+A queue that was loaded from the store does not know which jobs are stored, so it looks up each job that is not in
+memory. After some lookups it reads the ids of all stored jobs in the background, and then looks up only those.
 
-What is being forgotten is not brought back, neither before its removal is durable nor by a read that began before it
-was.
+A job that is being removed is not read back: neither before its removal is durable, nor by a read that began before
+that.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ..storage.reader import Reader
 log = logging.getLogger("asman.hub.queue")
 
 AHEAD_FROM: Final = 2
-"""Jobs that are worth being read back together."""
+"""Smallest number of jobs that are read back together in advance."""
 KNOWN_MISSING: Final = 10_000
-"""Ids that are remembered not to be in the store: of jobs that are about to be submitted."""
+"""Number of ids remembered as not stored; they are of jobs that are about to be submitted."""
 LOOKUPS_BEFORE_INDEX: Final = 20
-"""Looks into the store after which it is worth knowing all that is there; fewer where few jobs stay in memory."""
+"""Number of lookups in the store after which all stored ids are read; fewer where few finished jobs stay in memory."""
 PAGE: Final = 2000
-"""Ids that are read together."""
+"""Number of ids read together."""
 
 
 class Recall:
-    """See the module.
+    """Reads the jobs of one queue back from the store.
 
     Args:
         queue: The queue's name.
-        core: Its core.
+        core: The queue's core.
         store: Reads what is durable.
         apply: Puts an event through the core.
     """
@@ -55,12 +55,12 @@ class Recall:
         self._learning: asyncio.Task[None] | None = None
 
     def needed(self, job_id: str) -> bool:
-        """Whether a job may be in the store alone, so that it must be recalled before anything is said about it."""
+        """Returns whether a job may be in the store alone, so that it must be read back before the queue can answer."""
         core = self._core
         return job_id not in core.jobs and core.may_be_stored(job_id) and job_id not in self._missing
 
     async def job(self, job_id: str) -> Job | None:
-        """The job in memory, read back from the store if it had left.
+        """Returns the job in memory, read back from the store if it had left; None if there is none.
 
         Raises:
             Unavailable: The database can't be read now.
@@ -71,7 +71,7 @@ class Recall:
         return self._core.jobs.get(job_id)
 
     async def ahead(self, ids: list[str]) -> None:
-        """Reads back together what is about to be asked for one by one, and remembers what the store does not have.
+        """Reads jobs back together that will be needed one by one, and remembers which ones the store does not have.
 
         Raises:
             Unavailable: The database can't be read now.
@@ -90,12 +90,12 @@ class Recall:
                 self._apply(ev.Recalled(job))
         if len(self._missing) > KNOWN_MISSING:
             self._missing.clear()
-        # What was submitted meanwhile may have ended, and left memory, since the store was read.
+        # A job submitted meanwhile may have ended, and left memory, since the store was read.
         known = {job.id for job in found} | self._forgetting | submitted
         self._missing.update(i for i in asked if i not in known and i not in self._core.jobs)
 
     async def away(self, ids: list[str]) -> list[Job]:
-        """Those of some jobs that are in the store alone, as they are there.
+        """Returns those of the given jobs that are in the store alone, as stored.
 
         Raises:
             Unavailable: The database can't be read now.
@@ -119,7 +119,7 @@ class Recall:
                 self._learning = asyncio.get_running_loop().create_task(self._learn())
 
     async def _learn(self) -> None:
-        """Reads the ids of all stored jobs; what leaves memory meanwhile is known to the core by itself."""
+        """Reads the ids of all stored jobs; the core itself tracks jobs that leave memory meanwhile."""
         after = ""
         try:
             while True:
@@ -134,27 +134,27 @@ class Recall:
             self._learning = None
 
     def stop(self) -> None:
-        """Reads no more ahead."""
+        """Stops reading the ids of stored jobs."""
         if self._learning is not None:
             self._learning.cancel()
 
     async def close(self) -> None:
-        """Waits until nothing is read ahead any more."""
+        """Stops reading the ids of stored jobs, and waits until that has ended."""
         self.stop()
         if self._learning is not None:
             await asyncio.wait([self._learning])
 
     def submitted(self, job_id: str) -> None:
-        """A job is being submitted: it is not known to be absent any more, nor found so by a look that is under way."""
+        """Notes that a job is being submitted: no earlier or running lookup counts it as missing any more."""
         self._missing.discard(job_id)
         for submitted in self._looking:
             submitted.add(job_id)
 
     def forgetting(self, job_id: str) -> None:
-        """A job is being removed from the store."""
+        """Notes that a job is being removed from the store."""
         self._forgetting.add(job_id)
 
     def forgotten(self, job_id: str) -> None:
-        """Its removal is durable."""
+        """Notes that the removal of a job is durable."""
         self._removals += 1
         self._forgetting.discard(job_id)

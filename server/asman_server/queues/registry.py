@@ -1,4 +1,4 @@
-"""The queues of one hub: loaded at first use, kept while anybody needs them, let go when nobody does."""
+"""Manages the queues of one hub: loads them at first use and unloads them when they are idle."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from .shell import Observer, QueueShell
 log = logging.getLogger("asman.hub.registry")
 
 QUEUES: Final = 100_000
-"""Queues in memory at most."""
+"""Largest number of queues in memory."""
 RETRY_SECONDS: Final = 1.0
-"""Pause before the store is asked again at the start, when it could not answer."""
+"""Pause at the start before an unavailable store is read again, in seconds."""
 SWEEP_SECONDS: Final = 60.0
-"""Time between two looks for idle queues."""
+"""Time between two sweeps that unload idle queues, in seconds."""
 
 
 class Registry:
-    """See the module.
+    """The queues of one hub that are in memory.
 
     Args:
         committer: Makes queues durable.
         store: Reads what is durable.
-        clock: Now.
+        clock: Returns the current time.
         policy: The operator's settings.
-        observer: Called with a queue's core after each event; for simulations.
+        observer: Called with a queue's core after each event, for simulations.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Registry:
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
     async def look_after(self) -> None:
-        """Takes up the work of before, then sweeps, until it is cancelled.
+        """Loads the queues with unfinished work from before the start, then sweeps, until it is cancelled.
 
-        The hub listens meanwhile: who asks for a queue that is being loaded waits for that one and no other.
+        The hub listens meanwhile: a request waits only for its own queue to be loaded.
         """
         while True:
             try:
@@ -73,13 +73,13 @@ class Registry:
         await self._sweep()
 
     async def _take_up_work(self) -> None:
-        """Loads the queues with running jobs: their workers will come back, or be missed."""
+        """Loads the queues with running jobs: their workers will come back, or be counted as lost."""
         for name in await self._store.queues_at_work():
             await self.queue(name)
         log.info("queues at work taken up", extra={"queues": len(self.queues)})
 
     async def queue(self, name: str) -> QueueShell:
-        """The queue of this name, loaded from the store at first use.
+        """Returns the queue of this name, loaded from the store at first use.
 
         Raises:
             Overloaded: Too many queues are in memory.
@@ -111,12 +111,12 @@ class Registry:
 
     @asynccontextmanager
     async def using(self, name: str, *, linger: bool = False) -> AsyncIterator[QueueShell]:
-        """The queue, kept in memory for as long as this lasts.
+        """Returns the queue and keeps it in memory while the context lasts.
 
         Args:
             name: The queue's name.
-            linger: Keep it until the next sweep if it has any job at hand: a script that asks again and again over
-                HTTP must not load it each time.
+            linger: Keep the queue until the next sweep if it has jobs in memory, so that a script that polls over HTTP
+                does not load it each time.
         """
         shell = await self.queue(name)
         while self.queues.get(name) is not shell:
@@ -130,7 +130,7 @@ class Registry:
                 self._unload(shell)
 
     def _unload(self, shell: QueueShell) -> None:
-        """Lets a queue leave memory when nobody needs it: all it knows is in the store."""
+        """Removes a queue from memory if it is idle; all its state is in the store."""
         if shell.idle and not self._committer.holds(shell.name) and self.queues.get(shell.name) is shell:
             shell.stop_timers()
             del self.queues[shell.name]
@@ -140,12 +140,12 @@ class Registry:
             self._unload(shell)
 
     async def _sweep(self) -> None:
-        """Lets idle queues go, again and again."""
+        """Unloads idle queues periodically."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._unload_idle()
 
     async def close(self) -> None:
-        """Hands what is still open to the journal."""
+        """Closes the queues, which hand their unstored lines to the journal."""
         for shell in list(self.queues.values()):
             await shell.close()

@@ -1,7 +1,7 @@
-"""The end of what was kept for long enough: finished jobs, jobs that have waited too long, settings of idle queues.
+"""Ends data that is due: finished jobs, jobs that have waited too long, and settings of idle queues.
 
-Every stored job says when it is due; here those whose time has come are looked up and their queues are asked, also the
-queues that nobody has used for days. The queue's core decides: a row may be older than what it knows.
+Every stored job has a due time. Jobs that are due are looked up here and handed to their queues, including queues that
+have not been used for days. The queue's core decides, because a row may be older than the core's state.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .registry import Registry
 log = logging.getLogger("asman.hub.retention")
 
 LOOK_SECONDS: Final = 60.0
-"""Time between two looks."""
+"""Time between two lookups, in seconds."""
 AT_ONCE: Final = 500
-"""Jobs that are looked up together, and settings of queues."""
+"""Number of jobs, or of queues' settings, that are looked up together."""
 FACT: Final = "retention"
 
 
 class Retention:
-    """See the module.
+    """Periodically ends the jobs and settings that are due.
 
     Args:
-        registry: Has the queues.
-        store: Knows what is due.
-        committer: Makes it durable.
-        clock: Now.
-        kept: Milliseconds that jobs and the settings of idle queues are kept where the queue does not say.
+        registry: The hub's queues.
+        store: Reads the jobs and settings that are due.
+        committer: Makes their end durable.
+        clock: Returns the current time.
+        kept: Retention of jobs and of idle queues' settings where the queue has none of its own, in milliseconds.
     """
 
     def __init__(self, registry: Registry, store: Reader, committer: GroupCommitter, clock: Clock, kept: int) -> None:
@@ -52,7 +52,7 @@ class Retention:
         self._kept = kept
 
     async def run(self) -> None:
-        """Looks again and again, until it is cancelled; while the database is away it looks later."""
+        """Ends due jobs and settings periodically, until it is cancelled; retries while the database is away."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -95,11 +95,11 @@ def _queue(row: tuple[str, str]) -> str:
 
 
 async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
-    """Says for every finished job when it is due, when that is not what it was at the last start.
+    """Sets the due time of every finished job anew if the retention has changed since the last start.
 
     Args:
         engine: The database, in its newest schema.
-        kept: Milliseconds that finished jobs are kept where their queue does not say.
+        kept: Retention of finished jobs where their queue has none of its own, in milliseconds.
 
     Raises:
         Unavailable: The database can't be written.

@@ -1,7 +1,7 @@
-"""One queue at work: feeds the core with events and carries its effects out.
+"""Runs one queue: feeds events into its core and carries the effects out.
 
-Nothing in here decides. Requests and messages become events, effects become rows for the journal and packets for the
-outboxes; what is told to clients waits for the commit, what is told to workers does not have to.
+The shell makes no decisions. Requests and messages become events; effects become rows for the journal and packets for
+the send buffers. Messages to clients wait for the commit; messages to workers need not.
 """
 
 from __future__ import annotations
@@ -55,25 +55,25 @@ from .recall import Recall
 from .submission import Submission
 
 Observer = Callable[[QueueCore], None]
-"""Looks at a core after each event."""
+"""Function that is called with a core after each event."""
 
 RESTORED_AT_ONCE = 2000
-"""Jobs that are taken up between two looks at what else there is to do."""
+"""Number of jobs that are loaded before the event loop gets a turn."""
 INSTANT_END_SHARE: Final = 0.5
-"""Share of a queue's latest jobs that ended at once, above which the end of the next is waited for a moment."""
+"""Share of recent jobs that ended immediately, above which a commit waits briefly for the next job's end."""
 TICK = 1.0
-"""Seconds between two looks at what time has done, while anything depends on time."""
+"""Time between two ticks of the core while it has anything that depends on time, in seconds."""
 
 
 class QueueShell:
-    """See the module.
+    """One queue: its core, logs, followers and workers' connections.
 
     Args:
         name: The queue's name, which is a secret.
-        committer: Makes it durable.
+        committer: Makes the queue's changes durable.
         store: Reads what is durable.
-        clock: Now.
-        policy: What the operator tunes.
+        clock: Returns the current time.
+        policy: The operator's settings.
         log_backlog: Counts the log bytes of the whole hub that are not stored yet.
         observer: Called with the core after each event; a simulation checks its invariants there.
     """
@@ -107,7 +107,7 @@ class QueueShell:
         self._halted = False
 
     async def load(self) -> None:
-        """Takes up what the store holds of this queue."""
+        """Loads the queue from the store."""
         found = await self._store.unfinished(self.name)
         for at in range(0, max(len(found.jobs), 1), RESTORED_AT_ONCE):
             part = found.jobs[at : at + RESTORED_AT_ONCE]
@@ -119,12 +119,12 @@ class QueueShell:
 
     @property
     def idle(self) -> bool:
-        """Nobody is connected and nothing is going on: the queue may leave memory."""
+        """Whether the queue has no connections and no activity, so that it may leave memory."""
         core = self.core
         return not (self.connections or core.workers or core.running or self.logs.open_logs or self._dispatcher.busy)
 
     def counts(self) -> Counts:
-        """The queue's totals."""
+        """Returns the queue's totals."""
         core = self.core
         connected = sum(link is not None for link in self.links.values())
         return Counts(queued=core.ready.waiting, running=core.running, finished=core.finished, workers=connected)
@@ -132,7 +132,7 @@ class QueueShell:
     # -------------------------------------------------------------------------------------------------- events
 
     def apply(self, event: ev.Event) -> None:
-        """Puts an event through the core and carries out what follows."""
+        """Puts an event through the core and carries out the effects."""
         if self._halted:
             return
         effects = self.core.handle(event, self._clock())
@@ -159,7 +159,7 @@ class QueueShell:
     def submit(
         self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None = None
     ) -> Awaitable[None] | None:
-        """Takes a job in; the answer comes when it is durable.
+        """Admits a job; the answer comes when the job is durable.
 
         Args:
             submission: The submission.
@@ -167,8 +167,8 @@ class QueueShell:
             subscriber: Follows the job from now on, if the request says so.
 
         Returns:
-            Nothing when the job was taken in at once. Otherwise the store has to be asked first: an awaitable that
-            does so and takes it in. (A coroutine for each job would cost too much.)
+            None when the job was admitted at once. Otherwise the store must be read first: an awaitable that does so
+            and then admits the job. (A coroutine for each job would cost too much.)
 
         Raises:
             Unavailable: The hub can't write now.
@@ -193,19 +193,19 @@ class QueueShell:
         known = self.core.jobs.get(job_id)
         if known is None or known.state is State.FINISHED:
             body = pack_definition(definition)
-            if known is None:  # or it is stored, for as long as the job is
+            if known is None:  # a known job's definition is stored for as long as the job is
                 self._committer.define(job_id, body, blobs_of_definition(definition))
             self._dispatcher.definitions.remember(job_id, definition, len(body))
         self.apply(submission.event(definition, reply_to))
-        # A subscriber that follows already stays one until it was told the end, which may not be durable yet.
+        # An existing follower stays one until it has got the job's end, which may not be durable yet.
         if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
             self.fanout.follow(job_id, subscriber)
 
     def configure(self, retention: int, reply_to: ReplyTo) -> None:
-        """Says how long the queue keeps its finished jobs; the answer comes when it is durable.
+        """Sets the queue's retention of finished jobs, in milliseconds; the answer comes when it is durable.
 
         Raises:
-            BadRequest: That is too short, or longer than the hub's operator allows.
+            BadRequest: The retention is too short, or longer than the hub's operator allows.
         """
         least, most = limits.SHORTEST_RETENTION_MS, self.core.policy.longest_retention
         if retention and not least <= retention <= most:
@@ -216,12 +216,12 @@ class QueueShell:
         self.apply(ev.Configured(retention, reply_to))
 
     def configured(self, ref: int) -> Configured:
-        """How long the queue keeps its finished jobs."""
+        """Returns the queue's retention of finished jobs."""
         own = self.core.retention
         return Configured(ref=ref, retention=own or self.core.policy.retention, own=bool(own))
 
     def join(self, link: WorkerLink, info: Register, *, chooses: bool = False) -> None:
-        """A worker registered, on a new connection or anew on its own; ``chooses``: it picks its jobs itself."""
+        """Registers a worker, on a new connection or again on its own; ``chooses``: it picks its jobs itself."""
         older = self.links.get(info.incarnation)
         self.links[info.incarnation] = link
         if older is not None and older is not link:
@@ -230,7 +230,7 @@ class QueueShell:
         self.fanout.totals()
 
     def leave(self, link: WorkerLink, incarnation: str) -> None:
-        """A worker's connection ended."""
+        """Handles the end of a worker's connection."""
         if self.links.get(incarnation) is link:
             del self.links[incarnation]
         self.apply(ev.WorkerLost(incarnation, link.session))
@@ -299,7 +299,7 @@ class QueueShell:
     def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
         answer, able, why = effect.answer, effect.able, effect.why
-        # A cached verdict is told as it is now: the job may be run again before the answer leaves.
+        # A cached verdict is copied now: the job may be run again before the answer leaves.
         cached = state_of(effect.job) if answer == "cached" else None
 
         def say(state: JobState) -> None:
@@ -336,7 +336,7 @@ class QueueShell:
     # --------------------------------------------------------------------------------------------- what is told
 
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
-        """Tells followers what has become durable; called by the journal."""
+        """Sends durable changes to followers; called by the journal."""
         for state, first in changes:
             self.fanout.job(state, first=first)
             if state.state is State.REMOVED:
@@ -347,31 +347,31 @@ class QueueShell:
         self.fanout.totals()
 
     def _settle(self, job_id: str) -> None:
-        """A finished job has said all: nobody needs to be told any more."""
+        """Removes the followers of a finished job, once they have got its last change."""
         job = self.core.jobs.get(job_id)
         if job is None or job.state.over:
             self.fanout.followers.pop(job_id, None)
             self.logs.close(job_id)
 
     def due(self, job: Job) -> int:
-        """When something is to be done about a job although nothing happens; see `QueueCore.due`."""
+        """Returns the time at which a job needs attention without any event; see `QueueCore.due`."""
         return self.core.due(job)
 
     async def come_due(self, ids: list[str]) -> None:
-        """The time of some jobs has come, most of which are in the store alone."""
+        """Handles jobs that are due, most of which are in the store alone."""
         self.apply(ev.Due(ids, await self.recall.away(ids)))
 
     def workers(self) -> list[WorkerState]:
-        """The workers of the queue."""
+        """Returns the workers of the queue."""
         return [worker.wire() for worker in self.core.workers.values()]
 
     # --------------------------------------------------------------------------------------------------- reads
 
     async def job(self, job_id: str) -> Job:
-        """A job of this queue.
+        """Returns a job of this queue.
 
         Raises:
-            NotFound: There is none.
+            NotFound: The queue has no such job.
         """
         job = await self.recall.job(job_id)
         if job is None:
@@ -379,14 +379,14 @@ class QueueShell:
         return job
 
     def tell(self, job: Job, reply_to: ReplyTo, message: Callable[[JobState], Message]) -> None:
-        """Answers with a job's state once it is durable, in its place among the changes that are pushed."""
+        """Answers with a job's state once it is durable, in order with the changes that are pushed."""
         self._committer.answer(self.name, job, lambda state: reply_to.say(message(state)), _refusal(reply_to))
 
     async def durable(self, job: Job) -> JobState:
-        """The state of a job as it is now, once that is durable and may be told.
+        """Returns the present state of a job, once that state is durable.
 
         Raises:
-            Unavailable: It can't be made durable now.
+            Unavailable: The state can't be made durable now.
         """
         told: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
 
@@ -402,22 +402,22 @@ class QueueShell:
         return await told
 
     async def result(self, job_id: str) -> Result | None:
-        """The stored result of a job."""
+        """Returns the stored result of a job."""
         return await self._store.result(self.name, job_id)
 
     async def definition(self, job_id: str) -> Definition | None:
-        """The definition of a job."""
+        """Returns the definition of a job."""
         known = self._dispatcher.definitions.get(job_id)
         return known if known is not None else await self._store.definition(job_id)
 
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
-        """A page of jobs, newest first, and where the next one begins."""
+        """Returns a page of jobs, newest first, and the ``before`` of the next page."""
         found = await self._store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
         following = found[-1].number if len(found) == limit else None
         return [state_of(job) for job in found], following
 
     def stop_timers(self) -> None:
-        """Lets time pass unnoticed from now on."""
+        """Stops everything that depends on time."""
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
@@ -425,12 +425,12 @@ class QueueShell:
         self.recall.stop()
 
     def halt(self) -> None:
-        """Does nothing from now on, like a hub that was killed; for simulations."""
+        """Stops all work at once, like a hub that was killed; for simulations."""
         self.stop_timers()
         self._halted = True
 
     async def close(self) -> None:
-        """Stops the timers; hands the last log lines to the journal."""
+        """Stops the timers, and hands the last log lines to the journal."""
         self.stop_timers()
         self.logs.flush()
         await self._dispatcher.close()

@@ -1,4 +1,4 @@
-"""One submission, checked and identified once, as every door hands it to the queue."""
+"""Checks and identifies a submission once, in one form for the native websocket, REST and the dialect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Submission:
         request: The request; its ``ref`` does not matter to the queue.
         job_id: Id of the job.
         shape: The resources that the job needs.
-        alias: Another id by which the submitter knows the definition, written with the job; empty when there is none.
+        alias: Another id by which the submitter knows the definition, stored with the job; empty when there is none.
     """
 
     __slots__ = ("_calls", "alias", "job_id", "request", "shape")

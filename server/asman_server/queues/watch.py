@@ -1,4 +1,4 @@
-"""The durable state of one job as it changes, for whoever waits without a websocket."""
+"""Watches the durable state of one job, for requests that wait without a websocket."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .shell import QueueShell
 
 
 class JobWatch:
-    """Follows a job from the moment it is entered, and frees its subscriptions when it is left.
+    """Follows a job while its context is active, and ends its subscriptions afterwards.
 
     Use as an async context manager.
 
     Args:
         shell: The queue, which must be kept in use meanwhile.
-        job_id: Of the job.
+        job_id: Id of the job.
 
     Attributes:
         job: The job as the queue has it.
@@ -38,16 +38,16 @@ class JobWatch:
 
     @property
     def state(self) -> JobState:
-        """The newest durable state; once that is over, it stays."""
+        """The newest durable state; it no longer changes once the job is over."""
         assert self._state is not None, "known once the watch has been entered"  # noqa: S101
         return self._state
 
     async def __aenter__(self) -> JobWatch:
-        """Begins.
+        """Starts following the job.
 
         Raises:
             NotFound: The queue has no such job.
-            Unavailable: What is known of it can't be made durable now.
+            Unavailable: The job's state can't be made durable now.
         """
         self.job = await self._shell.job(self._id)
         self._shell.fanout.follow(self._id, self)
@@ -78,12 +78,12 @@ class JobWatch:
             self._log.followers[self] = None
 
     async def news(self) -> None:
-        """Returns when there was news since the last call."""
+        """Waits until there has been news since the last call."""
         await self._news.wait()
         self._news.clear()
 
     async def over(self) -> JobState:
-        """Returns the job's last state when there is one."""
+        """Waits until the job is over and returns its last state."""
         while not self.state.state.over:
             await self.news()
         return self.state
@@ -91,14 +91,14 @@ class JobWatch:
     # ------------------------------------------------------------------------------------- what the queue pushes
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
-        """The job has changed."""
+        """Takes a change of the job."""
         if self._state is None or not self._state.state.over:
             self._state = msgspec.structs.replace(state)
             self._news.set()
 
     def announce(self, encoded: EncodedMessage) -> None:
-        """How far the job is, which nobody here asked for."""
+        """Ignores the progress of the job, which a watch does not report."""
 
     def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
-        """New lines have come."""
+        """Counts new lines as news."""
         self._news.set()

@@ -1,4 +1,4 @@
-"""The HTTP side that is not a websocket: what all of it shares, blobs at signed addresses, health."""
+"""Shared parts of the HTTP endpoints: errors, JSON, CORS, files and blobs as responses, health."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ CORS = {
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Expose-Headers": "*",
 }
-#: What strangers made is shown but never runs here: no scripts, no access to this origin.
 HOSTILE = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
     "X-Content-Type-Options": "nosniff",
 }
+"""Headers for content from strangers: a browser shows it without scripts and without access to this origin."""
 
 
 def hub_of(request: Request) -> Hub:
-    """The hub that serves a request."""
+    """Returns the hub that serves a request."""
     hub: Hub = request.app.state.hub
     return hub
 
 
 def error_response(error: AsmanError) -> Response:
-    """An error as its HTTP answer; see `asman_server.rest.types.Problems`."""
+    """Returns an error as an HTTP response; see `asman_server.rest.types.Problems`."""
     body = Problems(error.message, error.code, error.field or "", error.retry)
     response = as_json(body, status=error.status)
     response.headers.update(CORS)
@@ -51,7 +51,7 @@ def error_response(error: AsmanError) -> Response:
 
 
 def answers(endpoint: Endpoint) -> Endpoint:
-    """Turns errors into their HTTP answers, and lets every page of any origin read what is answered."""
+    """Wraps an endpoint: errors become HTTP responses, and pages of any origin may read every response."""
 
     async def answering(request: Request) -> Response:
         try:
@@ -59,7 +59,7 @@ def answers(endpoint: Endpoint) -> Endpoint:
         except AsmanError as error:
             return error_response(error)
         except ClientDisconnect:
-            # Whoever was sending is gone, and nobody reads this.
+            # The sender is gone, so this response has no reader.
             return Response(status_code=400)
         response.headers.update(CORS)
         return response
@@ -68,17 +68,17 @@ def answers(endpoint: Endpoint) -> Endpoint:
 
 
 def as_json(value: Any, status: int = 200) -> Response:
-    """A JSON answer from message types or plain values."""
+    """Returns a JSON response from message types or plain values."""
     return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
 
 
 async def health(_request: Request) -> Response:
-    """``GET /healthz``: the hub answers."""
+    """Answers ``GET /healthz`` while the hub serves requests."""
     return PlainTextResponse("OK")
 
 
 async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:
-    """The bytes that a ref stands for, under a file's name."""
+    """Returns the bytes that a ref stands for, under a file's name, or a redirect to them."""
     kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}",
@@ -98,16 +98,16 @@ async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None
 
 
 class _BlobFile(FileResponse):
-    """A file in pieces that are worth a step of a thread each."""
+    """A file response with larger chunks, because each chunk costs a step in a thread."""
 
     chunk_size = 256 * KIB
 
 
 async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "inline") -> Response:
-    """The bytes of a blob, with ranges, or a redirect to where they are.
+    """Returns the bytes of a blob, with ranges, or a redirect to them.
 
     Raises:
-        NotFound: It is not stored.
+        NotFound: The blob is not stored.
     """
     path = await hub.blobs.file(sha256)
     if path is None:
@@ -118,7 +118,7 @@ async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "in
 
 
 async def preflight(_request: Request) -> Response:
-    """``OPTIONS`` anywhere: yes."""
+    """Answers ``OPTIONS`` at any address: every cross-origin request is allowed."""
     return Response(status_code=204)
 
 

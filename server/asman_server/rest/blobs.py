@@ -1,4 +1,4 @@
-"""Blobs over HTTP: at signed addresses (``/b/``), and by plain requests of people without a client (``/f/``)."""
+"""Serves blobs over HTTP: at signed addresses (``/b/``), and by name to people without a client (``/f/``)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .base import HOSTILE, as_json, blob_response, hub_of
 from .types import BlobAnswer, FileAnswer, FileExistsAnswer
 
 REDIRECTED_BYTES: Final = 5 * GIB
-"""Most that S3 takes in one request; https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html."""
+"""Largest size that S3 takes in one request, in bytes; https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html."""
 CACHE: Final = "public, max-age=31536000, immutable"
-"""What a sha256 names never changes."""
+"""Cache header of files: the content of a sha256 never changes."""
 
 
 def _granted(request: Request, method: str) -> tuple[str, str]:
-    """The blob of a signed address, and what else was signed."""
+    """Checks a signed address; returns the blob's sha256 and the rest of the signed text."""
     sha256 = str(request.path_params["sha256"])
     if SHA256.fullmatch(sha256) is None:
         raise BadRequest("a blob's name is a sha256 in 64 lowercase hex digits", field="sha256")
@@ -37,13 +37,13 @@ def _granted(request: Request, method: str) -> tuple[str, str]:
 
 
 async def get_blob(request: Request) -> Response:
-    """A blob at a signed address, whole or in ranges."""
+    """Returns a blob at a signed address, whole or in ranges."""
     sha256, _ = _granted(request, "GET")
     return await blob_response(hub_of(request), sha256, "application/octet-stream")
 
 
 async def put_blob(request: Request) -> Response:
-    """Takes in what a ticket asked for: a whole blob, which is verified, or one part of it."""
+    """Stores the bytes that an upload ticket asked for: a whole blob, which is verified, or one part of it."""
     sha256, signed = _granted(request, "PUT")
     service = hub_of(request).blobs
     grant = Grant.read(signed)
@@ -55,10 +55,10 @@ async def put_blob(request: Request) -> Response:
 
 
 def _length(request: Request) -> int:
-    """Bytes that a request says it will send.
+    """Returns the size that a request announces, in bytes.
 
     Raises:
-        BadRequest: It does not say.
+        BadRequest: The request announces none.
     """
     text = request.headers.get("content-length", "")
     if not text.isascii() or not text.isdecimal() or len(text) > 16:
@@ -73,8 +73,8 @@ def _name(request: Request) -> str:
 async def put_file(request: Request) -> Response:
     """Stores bytes under their sha256, or (small ones, once) under any other plain name.
 
-    The bytes of a name that is a sha256, with or without a suffix, are verified. Where blobs are in S3 the answer is a
-    redirect to send them there (307); whether they were right is seen at ``/f/{name}/exists``.
+    If the name is a sha256, with or without a suffix, the bytes are verified. Where blobs are in S3, the answer is a
+    redirect (307) to send the bytes there; ``/f/{name}/exists`` then tells whether they were right.
     """
     hub, name, size = hub_of(request), _name(request), _length(request)
     sha256 = blob_named(name)
@@ -99,7 +99,7 @@ async def _send_elsewhere(hub: Hub, store: S3Store, sha256: str, size: int) -> R
 
 
 async def get_file(request: Request) -> Response:
-    """The bytes of a name, whole or in ranges; a redirect where blobs are in S3."""
+    """Returns the bytes stored under a name, whole or in ranges, or a redirect where blobs are in S3."""
     hub, name = hub_of(request), _name(request)
     sha256 = await hub.files.sha256(name)
     etag = f'"{sha256}"'
@@ -110,7 +110,7 @@ async def get_file(request: Request) -> Response:
     if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=caching)
     if request.method == "HEAD" and not isinstance(hub.blobs.store, FolderStore):
-        # A presigned address is good for one method.
+        # A presigned address is valid for one method only, so a redirect can't serve HEAD.
         headers = {"Content-Length": str(row.size), "Content-Disposition": disposition, **caching, **HOSTILE}
         return Response(media_type=kind, headers=headers)
     response = await blob_response(hub, sha256, kind, disposition)
@@ -120,7 +120,7 @@ async def get_file(request: Request) -> Response:
 
 
 async def file_exists(request: Request) -> Response:
-    """Whether a name is stored: 200 if it is, 404 if not, either way with ``{"exists": …}``."""
+    """Tells whether a name is stored: 200 if it is, 404 if not, both with ``{"exists": …}``."""
     hub = hub_of(request)
     try:
         await hub.blobs.row(await hub.files.sha256(_name(request)))

@@ -1,10 +1,10 @@
-"""A job as server-sent events (WHATWG HTML, "Server-sent events"): its history, then each change and line as it comes.
+"""Streams a job as server-sent events (WHATWG HTML): its history, then each change and line as it comes.
 
-An event's id is ``<run>.<line>.<rev>``: which run of the job, the seq of the line that comes next, and the newest state
-told. It names a place that is the same over every connection and every restart of the hub, so a reader that sends it
-back as ``Last-Event-ID`` gets exactly what it missed. Lines that are no longer kept are a ``gap``, never a silent
-skip. ``final`` is said once, after the last line, and only from the accepted result; a stream that just ends has said
-nothing.
+An event's id is ``<run>.<line>.<rev>``: the number of the job's run, the seq of the next line, and the rev of the
+newest state sent. The id names the same place over every connection and every restart of the hub, so a reader that
+sends it back as ``Last-Event-ID`` gets exactly the events that it missed. Lines that are no longer kept become a
+``gap`` event, never a silent skip. ``final`` is sent once, after the last line, and only from the accepted result; a
+stream that ends without it says nothing about the job's end.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from .streaming import EVENTS, Streamed
 from .types import WaitAnswer, line_answer
 
 HEARTBEAT: Final = 15.0
-"""Seconds after which a comment is sent when there is nothing else to send."""
+"""Time without events after which a comment is sent, in seconds."""
 RETRY_MS: Final = 1000
-"""How long a reader that lost its connection is asked to wait."""
+"""Time that a reader is asked to wait before it reconnects, in milliseconds."""
 _ID: Final = re.compile(r"(\d{1,15})\.(\d{1,15})\.(\d{1,15})")
 _encode = msgspec.json.Encoder().encode
 
 
 class Place(Struct, frozen=True):
-    """How far a reader is: the run, the next line and the newest state told."""
+    """Position of a reader: the run, the seq of the next line and the rev of the newest state sent."""
 
     run: int
     line: int
@@ -53,16 +53,16 @@ class Place(Struct, frozen=True):
 
 
 class Reset(Struct):
-    """The run that the reader knew is over and forgotten; what follows is another run, from its start."""
+    """Tells that the run that the reader knew is gone; another run follows, from its start."""
 
     run: int
 
 
 def place_of(request: Request) -> Place | None:
-    """Where a reader wants to go on: the header ``Last-Event-ID``, or the query ``last_event_id``.
+    """Reads the position to resume at from the header ``Last-Event-ID`` or the query ``last_event_id``.
 
     Raises:
-        BadRequest: It is not an id that was given by this address.
+        BadRequest: The id is not one that this address gives.
     """
     text = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     if not text:
@@ -74,11 +74,11 @@ def place_of(request: Request) -> Place | None:
 
 
 async def events(request: Request) -> Response:
-    """The job's history and then everything new, as server-sent events.
+    """Streams the job's history and then everything new, as server-sent events.
 
-    ``state``: where the job is; ``log``: one line; ``gap``: lines that are no longer kept; ``reset``: another run than
-    before the break; ``final``: how it ended, after the last line. Comments come when there is nothing to say. Send
-    the last ``id`` back as ``Last-Event-ID`` to go on; 204 then says that everything was told.
+    ``state``: the job's state; ``log``: one line; ``gap``: lines that are no longer kept; ``reset``: another run than
+    before the break; ``final``: the job's end, after the last line. Comments come when there are no events. Send the
+    last ``id`` back as ``Last-Event-ID`` to resume; 204 then means that there are no more events.
     """
     place = place_of(request)
     async with existing(request, Right.READ) as shell:
@@ -121,7 +121,7 @@ async def _stream(request: Request, place: Place | None) -> AsyncGenerator[bytes
 
 
 async def _lines(shell: QueueShell, watch: JobWatch, told: Place) -> tuple[bytes, Place, bool]:
-    """The next lines as events, how far they lead, and whether there are none after them now."""
+    """Returns the next lines as events, the position after them, and whether they reach the end for now."""
     if watch.job.number != told.run:
         return b"", told, True
     lines, at_end = await shell.logs.read(watch.job.id, told.line, limits.LOG_BATCH_LINES)

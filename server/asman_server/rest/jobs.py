@@ -1,4 +1,4 @@
-"""One job over HTTP: get, wait, outputs, cancel, delete, explain."""
+"""Serves one job over HTTP: get, wait, outputs, cancel, delete, explain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .types import (
 
 
 async def get(request: Request) -> Response:
-    """A job with its definition, and its result when it is finished."""
+    """Returns a job with its definition, and its result when it is finished."""
     async with existing(request, Right.READ) as shell:
         job = await shell.job(job_of(request))
         state = await shell.durable(job)
@@ -37,7 +37,7 @@ async def get(request: Request) -> Response:
 
 
 async def wait(request: Request) -> Response:
-    """Answers when the job is finished: 200 with its verdict and result; or 202 when the time is up."""
+    """Waits until the job is finished: 200 with its verdict and result, or 202 when the time is up."""
     longest = duration(request, "timeout", WAIT_DEFAULT)
     async with existing(request, Right.READ) as shell:
         state = await wait_for(request, shell, job_of(request), longest)
@@ -46,7 +46,7 @@ async def wait(request: Request) -> Response:
 
 
 async def output(request: Request) -> Response:
-    """The bytes of an output file of the job."""
+    """Returns the bytes of an output file of the job."""
     name = str(request.path_params["path"])
     async with existing(request, Right.READ) as shell:
         job = await shell.job(job_of(request))
@@ -59,7 +59,7 @@ async def output(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """Releases the job from one namespace (``*``: from all); it is stopped when nobody holds it any more."""
+    """Releases the job from one namespace (``*``: from all); the job stops when no namespace holds it any more."""
     namespace = label(request, "namespace", "_")
     async with existing(request, Right.SUBMIT) as shell:
         job = await shell.job(job_of(request))
@@ -68,7 +68,7 @@ async def cancel(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Stops the job if it runs, and forgets it and its result."""
+    """Stops the job if it runs, and removes it and its result."""
     async with existing(request, Right.SUBMIT) as shell:
         job = await shell.job(job_of(request))
         answer = await ask(lambda reply_to: shell.apply(ev.DeleteRequested(job.id, reply_to)), Deleted)
@@ -76,7 +76,7 @@ async def delete(request: Request) -> Response:
 
 
 async def explain(request: Request) -> Response:
-    """Why the job is where it is, in a sentence and as data."""
+    """Explains why the job is in its state, in a sentence and as data."""
     async with existing(request, Right.READ) as shell:
         found = await explain_job(shell, job_of(request), hub_of(request).clock())
     return as_json(

@@ -1,4 +1,4 @@
-"""The log of one job over HTTP: pages and selections of it as JSON, all of it as text, and its summary."""
+"""Serves the log of one job over HTTP: pages and selections as JSON, the whole log as text, and a summary."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ MOST: Final = {"context": limits.LOG_CONTEXT_LINES, "owed": limits.LOG_CONTEXT_L
 
 
 def selection_of(request: Request) -> LogSelection | None:
-    """What a request's query selects of a log; None for all of it.
+    """Reads the selection of log lines from a request's query; None for the whole log.
 
     Raises:
-        BadRequest: A member can't be read; the error names it.
+        BadRequest: A member can't be read; the error names that member.
     """
     query = request.query_params
     select = LogSelection(
@@ -51,7 +51,7 @@ def selection_of(request: Request) -> LogSelection | None:
 
 
 def query_of(page: LogPage, limit: int) -> str:
-    """The query that asks for what comes after a page; empty when that was all."""
+    """Returns the query for the rest after a page; empty when there is no rest."""
     rest = page.rest
     if rest is None:
         return ""
@@ -63,9 +63,10 @@ def query_of(page: LogPage, limit: int) -> str:
 
 
 async def log(request: Request) -> Response:
-    """A page of the job's log as JSON; or with ``Accept: text/plain`` all of it from ``since`` on, as text.
+    """Returns a page of the job's log as JSON, or with ``Accept: text/plain`` the whole log from ``since`` on as text.
 
-    What is selected is described in docs/logs.md. A page that is not all of it has ``more``: the query of the next.
+    The parameters that select lines are described in docs/logs.md. A page that is not the whole selection has ``more``,
+    the query of the next page.
     """
     since = number(request, "since", 0) if "since" in request.query_params else None
     select = selection_of(request)
@@ -82,7 +83,7 @@ async def log(request: Request) -> Response:
 async def _text(
     request: Request, since: int | None, most: int, select: LogSelection | None
 ) -> AsyncGenerator[bytes, None]:
-    """The lines there are now, as text; missing ones and those left out in the middle are said in brackets."""
+    """Yields the existing lines as text; notes in brackets stand for missing lines and for an omitted middle."""
     reader = hub_of(request).log_reader
     rest: LogSelection | None = select or LogSelection()
     middle = rest is not None and rest.head is not None and rest.tail is not None
@@ -99,7 +100,7 @@ async def _text(
 
 
 def as_text(page: LogPage) -> str:
-    """A page as text: a line that ends in a carriage return is written over, as a terminal does it."""
+    """Returns a page as text; a line that ends in a carriage return gets no line feed, so a terminal overwrites it."""
     ends = {gap.until: gap for gap in page.gaps}
     parts: list[str] = []
     for line in page.lines:
@@ -116,9 +117,9 @@ def _missing(gap: Gap) -> str:
 
 
 async def summary(request: Request) -> Response:
-    """How the job went or goes: its verdict, phase and build step, its last lines, and its first error.
+    """Summarises the job: its verdict, phase and build step, its last lines, and its first error.
 
-    What looks like an error is a guess that docs/logs.md describes.
+    The first error is a guess; docs/logs.md describes how it is made.
     """
     async with existing(request, Right.READ) as shell:
         found = await summarise_log(hub_of(request).log_reader, shell, job_of(request))

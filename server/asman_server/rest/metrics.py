@@ -1,7 +1,7 @@
-"""The hub's state for Prometheus: read when it is asked for, counted elsewhere (`meters`).
+"""Exports the hub's state to Prometheus: read on each request, counted elsewhere (`meters`).
 
-Queues are shown by their short hash alone, because a queue's name grants everything. ``/metrics`` shows the whole hub
-and the busiest of the queues in memory; ``/q/{queue}/metrics`` shows one queue, with its histograms.
+Queues appear by their short hash alone, because a queue's name grants all access. ``/metrics`` shows the whole hub and
+the busiest of the queues in memory; ``/q/{queue}/metrics`` shows one queue, with its histograms.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from .base import hub_of
 from .requests import granted
 
 QUEUES_SHOWN: Final = 500
-"""Queues that ``/metrics`` shows one by one: those with the most jobs and workers."""
+"""Number of queues that ``/metrics`` shows one by one: those with the most jobs and workers."""
 SHAPES_SHOWN: Final = 20
-"""Requirement shapes shown of one queue: those that the most jobs wait with."""
+"""Number of requirement shapes shown of one queue: those with the most waiting jobs."""
 
 
 async def hub_metrics(request: Request) -> Response:
-    """The whole hub, for Prometheus."""
+    """Returns the metrics of the whole hub, for Prometheus."""
     return _answer(HubCollector(hub_of(request)))
 
 
 async def queue_metrics(request: Request) -> Response:
-    """One queue, for Prometheus."""
+    """Returns the metrics of one queue, for Prometheus."""
     name = granted(request, Right.READ)
     hub = hub_of(request)
     shell = hub.registry.queues.get(name)
@@ -58,7 +58,7 @@ def _answer(collector: HubCollector | QueueCollector) -> Response:
 
 
 class HubCollector:
-    """Everything that ``/metrics`` shows.
+    """Collector of the metrics of the whole hub.
 
     Args:
         hub: An open hub.
@@ -68,7 +68,7 @@ class HubCollector:
         self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        """Reads it as it is now."""
+        """Yields the metrics with their present values."""
         hub = self._hub
         shells = list(hub.registry.queues.values())
         counts = [shell.counts() for shell in shells]
@@ -112,11 +112,11 @@ def _business(queue: tuple[QueueShell, Counts]) -> int:
 
 
 class QueueCollector:
-    """Everything that is shown of one queue.
+    """Collector of the metrics of one queue.
 
     Args:
         name: The queue's name.
-        counts: Its totals.
+        counts: The queue's totals.
         shell: The queue, when it is in memory.
     """
 
@@ -126,9 +126,9 @@ class QueueCollector:
         self._shell = shell
 
     def collect(self) -> Iterator[Metric]:
-        """Reads it as it is now."""
+        """Yields the metrics with their present values."""
         meter = self._shell.meter if self._shell is not None else JobMeter()
-        # Autoscalers that were there before look for exactly this name, without labels.
+        # Existing autoscalers look for exactly this name, without labels.
         waiting = self._counts.queued + self._counts.running
         yield _gauge("queue_length", "Jobs that wait or run.", waiting)
         yield from _queues([(self._short, self._counts, self._shell)])
@@ -157,7 +157,7 @@ def _jobs(name: str, since: str, meter: JobMeter) -> Iterator[Metric]:
 
 
 def _queues(queues: list[tuple[str, Counts, QueueShell | None]]) -> Iterator[Metric]:
-    """The families with a label ``queue``, one sample or more of each for every queue."""
+    """Yields the metric families with a label ``queue``, each with one or more samples for every queue."""
     for what in ("queued", "running", "finished"):
         yield _labelled(
             f"asman_queue_jobs_{what}",
@@ -194,7 +194,7 @@ def _queues(queues: list[tuple[str, Counts, QueueShell | None]]) -> Iterator[Met
 
 
 def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
-    """What is free, plainly and in jobs of each shape that jobs wait with."""
+    """Yields the free capacity, as resources and as the number of further jobs of each waiting shape."""
     ready = [
         (short, shell, [w for w in shell.core.workers.values() if w.presence is Presence.READY])
         for short, shell in live
@@ -230,7 +230,7 @@ def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
 
 
 def shape_label(shape: Shape) -> str:
-    """A requirement shape as a label: ``cpus=2 gpus=1 memory=4 GiB tags=a,b``; what is not needed is left out."""
+    """Returns a requirement shape as a label, without unneeded parts: ``cpus=2 gpus=1 memory=4 GiB tags=a,b``."""
     parts = [f"cpus={shape.cpus / 1000:g}"]
     parts += [f"gpus={shape.gpus}"] if shape.gpus else []
     parts += [f"memory={format_size(shape.memory)}"] if shape.memory else []
@@ -240,7 +240,7 @@ def shape_label(shape: Shape) -> str:
 
 
 def room_for(shape: Shape, workers: Iterable[Worker]) -> int:
-    """How many more jobs of a shape fit on workers now."""
+    """Returns the number of further jobs of a shape that fit on the workers now."""
     room = 0
     for worker in workers:
         if worker.fits(shape):

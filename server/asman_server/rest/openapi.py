@@ -1,4 +1,4 @@
-"""The OpenAPI document (3.1), made from the table of addresses and the types that they take and give."""
+"""Builds the OpenAPI document (3.1) from the table of addresses and the types of their bodies and answers."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _SAYS: Final = {
 
 
 async def openapi(request: Request) -> Response:
-    """This document."""
+    """Returns this OpenAPI document."""
     return Response(request.app.state.openapi(), media_type=JSON)
 
 
 def document(operations: Iterable[Operation]) -> bytes:
-    """The document of these operations, and of its own address, as JSON."""
+    """Returns the document of the given operations, and of its own address, as JSON."""
     operations = (
         *operations,
         Operation("GET", PATH, openapi, "openapi", "hub", {200: Answer("this document", media=(JSON,))}),
@@ -65,7 +65,7 @@ def document(operations: Iterable[Operation]) -> bytes:
 
 
 def _schemas(operations: Iterable[Operation]) -> tuple[dict[type, dict[str, Any]], dict[str, Any]]:
-    """A reference for each type that is taken or given, and the schemas of them and of what they hold."""
+    """Returns a reference for each type of a body or answer, and the schemas of these types and their members."""
     types: dict[type, None] = {Problems: None}
     for each in operations:
         bodies = [each.body, *(answer.body for answer in each.answers.values())]

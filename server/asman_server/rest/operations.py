@@ -1,4 +1,4 @@
-"""Every address of the hub that speaks HTTP, in one table: the routes and the OpenAPI document are made from it."""
+"""Lists every HTTP address of the hub in one table; the routes and the OpenAPI document are made from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROMETHEUS: Final = "text/plain; version=1.0.0; charset=utf-8"
 
 
 class Answer(Struct, frozen=True):
-    """One kind of answer: what it says, the type of its JSON body, and its other media types."""
+    """One kind of answer: its meaning, the type of its JSON body, and its other media types."""
 
     says: str
     body: type | None = None
@@ -30,7 +30,7 @@ class Answer(Struct, frozen=True):
 
 
 class Parameter(Struct, frozen=True):
-    """Something in the query or a header; ``schema`` is JSON Schema, text when left out."""
+    """A parameter in the query or a header; ``schema`` is its JSON Schema, text if omitted."""
 
     name: str
     says: str
@@ -312,5 +312,5 @@ OPERATIONS: Final = (
 
 
 def routes() -> list[Route]:
-    """The routes of the table."""
+    """Returns the routes of the table."""
     return [Route(each.path, base.answers(each.endpoint), methods=[each.method], name=each.name) for each in OPERATIONS]

@@ -1,4 +1,4 @@
-"""The web page, as it was built into this package; or, where it was not, a sentence that says how."""
+"""Serves the web page that is built into this package; where it is not built, a sentence that tells how to build it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from asman_shared.errors import NotFound
 
 FOLDER = Path(__file__).parents[1] / "page"
 
-#: Only the page's own scripts run. It may be embedded anywhere (no frame-ancestors), and talks to the hub that its
-#: address names, whose blobs may be kept elsewhere; what it shows of them can load nothing and run nothing.
 _POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -29,6 +27,11 @@ _POLICY: Final = "; ".join(
         "form-action 'self'",
     )
 )
+"""Content security policy of the page: only the page's own scripts run.
+
+The page may be embedded anywhere (no frame-ancestors). It connects to the hub that its address names, whose blobs may
+be kept elsewhere; the blobs that it shows can load nothing and run nothing.
+"""
 
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
@@ -43,7 +46,6 @@ def _param(kind: str, label: str, description: str, default: Any = None) -> dict
     return made if default is None else {**made, "default": {"value": default}}
 
 
-#: What a page that embeds this one is told of it: version 2 of the metaframe definition.
 METAFRAME: Final[dict[str, Any]] = {
     "version": "2",
     "metadata": {
@@ -74,6 +76,7 @@ METAFRAME: Final[dict[str, Any]] = {
         "terminal": _param("boolean", "Terminal", "Kept for other software; it changes nothing here.", False),
     },
 }
+"""Description of the page for pages that embed it: version 2 of the metaframe definition."""
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Asman</title>
 <p>This hub works, but its page was not built. Run <code>make web</code> in its source folder, or use the
@@ -81,7 +84,7 @@ command line: <code>asman --help</code>.</p></html>"""
 
 
 def page(_request: Request) -> Response:
-    """The page; its script reads the address and shows the queue or the job."""
+    """Returns the page; its script reads the address and shows the queue or the job."""
     index = FOLDER / "index.html"
     if not index.is_file():
         return HTMLResponse(_NOT_BUILT, headers=PAGE_HEADERS)
@@ -89,17 +92,17 @@ def page(_request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """``GET /`` and ``GET /q/{queue}`` by a browser."""
+    """Returns the web page, for ``GET /`` and ``GET /q/{queue}`` by a browser."""
     return page(request)
 
 
 async def metaframe(_request: Request) -> Response:
-    """``GET /metaframe.json``: what the page is to a page that embeds it."""
+    """Returns ``/metaframe.json``, which describes the page to a page that embeds it."""
     return JSONResponse(METAFRAME, headers={"Cache-Control": "public, max-age=300"})
 
 
 async def asset(request: Request) -> Response:
-    """``GET /assets/{path}``: the parts of the page, named by their content and so kept for ever."""
+    """Returns a part of the page, from ``/assets/{path}``; parts are named by their content, so caches keep them."""
     folder = (FOLDER / "assets").resolve()
     path = (folder / str(request.path_params["path"])).resolve()
     if not path.is_relative_to(folder) or not path.is_file():

@@ -1,4 +1,4 @@
-"""A queue over HTTP, for people without a websocket: submit, list, validate, look at its workers and its state."""
+"""Serves a queue over HTTP, for people without a websocket: submit, list, validate, workers, settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .types import (
 async def submit(request: Request) -> Response:
     """Runs a job, joins the run that exists, or answers with its cached result.
 
-    With ``wait`` the answer comes when the job is finished, or (202) when that time is up.
+    With ``wait`` the answer comes when the job is finished, or (202) when the given time is up.
     """
     name = granted(request, Right.SUBMIT)
     hub = hub_of(request)
@@ -76,7 +76,7 @@ def _message(body: SubmitBody, default_image: str) -> Submit:
 
 
 def _imaged(body: SubmitBody, default_image: str) -> Definition:
-    """The definition, with the hub's default image when it names none: here the hub speaks for its client."""
+    """Returns the definition, with the hub's default image if it names none, as a client would fill it in."""
     definition = body.definition
     if definition.image is None and definition.build is None and body.id is None:
         definition.image = default_image or None
@@ -88,7 +88,7 @@ def _limit(given: int | str, field: str) -> int:
 
 
 async def wait_for(request: Request, shell: QueueShell, job_id: str, wait: int) -> JobState:
-    """The newest durable state of a job: when it is over, after ``wait`` milliseconds, or when nobody waits any more.
+    """Waits until a job is over, ``wait`` milliseconds have passed or the requester has gone; returns its state.
 
     Raises:
         NotFound: The queue has no such job.
@@ -99,7 +99,7 @@ async def wait_for(request: Request, shell: QueueShell, job_id: str, wait: int) 
 
 
 async def list_jobs(request: Request) -> Response:
-    """A page of the queue's jobs, newest first."""
+    """Returns a page of the queue's jobs, newest first."""
     name = granted(request, Right.READ)
     states = [State(word) for word in choices(request, "state", (state.value for state in State))]
     limit = number(request, "limit", 100, least=1, most=limits.LIST_PAGE)
@@ -111,7 +111,7 @@ async def list_jobs(request: Request) -> Response:
 
 
 async def validate_definition(request: Request) -> Response:
-    """Checks a definition, and says what submitting it would meet; nothing is queued."""
+    """Checks a definition, and tells what would happen if it were submitted; nothing is queued."""
     name = granted(request, Right.SUBMIT)
     body = await body_of(request, ValidateBody)
     hub = hub_of(request)
@@ -131,21 +131,21 @@ async def validate_definition(request: Request) -> Response:
 
 
 async def workers(request: Request) -> Response:
-    """The queue's workers."""
+    """Returns the queue's workers."""
     name = granted(request, Right.READ)
     shell = hub_of(request).registry.queues.get(name)
     return as_json(WorkersAnswer(shell.workers() if shell is not None else []))
 
 
 async def settings(request: Request) -> Response:
-    """How long the queue keeps its finished jobs."""
+    """Returns the time for which the queue keeps its finished jobs."""
     async with hub_of(request).registry.using(granted(request, Right.READ)) as shell:
         found = shell.configured(0)
     return as_json(SettingsAnswer(found.retention, found.own))
 
 
 async def configure(request: Request) -> Response:
-    """Says how long the queue keeps its finished jobs, those it has already among them."""
+    """Sets the time for which the queue keeps its finished jobs, including those that it already has."""
     name = granted(request, Right.SUBMIT)
     body = await body_of(request, SettingsBody)
     retention = _limit(body.retention, "retention")
@@ -155,7 +155,7 @@ async def configure(request: Request) -> Response:
 
 
 async def totals(hub: Hub, name: str) -> Totals:
-    """How many jobs are in each state: from memory, or for a queue that is not in use from the store."""
+    """Returns the number of jobs in each state, from memory, or from the store if the queue is not in memory."""
     shell = hub.registry.queues.get(name)
     counts = shell.counts() if shell is not None else await hub.store.counts(name)
     return Totals(counts.queued, counts.running, counts.finished, counts.workers)

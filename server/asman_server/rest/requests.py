@@ -1,4 +1,4 @@
-"""What the endpoints of a queue share: reading requests, finding the queue, asking it, and waiting."""
+"""Shared steps of a queue's endpoints: read the request, find the queue, ask it, and wait."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ..reply_to import ReplyTo
 from .base import hub_of
 
 BODY_BYTES: Final = limits.FRAME_BYTES
-"""Largest body of a request."""
+"""Largest body of a request, in bytes."""
 ANSWER_SECONDS: Final = 30.0
-"""How long the queue may take to make something durable."""
+"""Longest time that the queue may take to answer durably, in seconds."""
 WAIT_LONGEST: Final = 10 * 60_000
 """Longest wait that one request may ask for, in milliseconds."""
 WAIT_DEFAULT: Final = 30_000
@@ -37,11 +37,11 @@ T = TypeVar("T")
 
 
 def granted(request: Request, right: Right) -> str:
-    """The queue that a request names, if its key grants the right.
+    """Returns the queue that a request names, if its key grants the right.
 
     Raises:
-        BadRequest: It can't be the name of a queue.
-        Forbidden: The key does not grant it.
+        BadRequest: The name can't be the name of a queue.
+        Forbidden: The key does not grant the right.
     """
     found = access(str(request.path_params["queue"]))
     found.need(right)
@@ -50,10 +50,10 @@ def granted(request: Request, right: Right) -> str:
 
 @asynccontextmanager
 async def existing(request: Request, right: Right) -> AsyncIterator[QueueShell]:
-    """The queue that a request names, if it has any job or is in use; a request never makes it.
+    """Returns the queue that a request names, if it has any job or is in use; never creates the queue.
 
     Raises:
-        NotFound: It has no job.
+        NotFound: The queue has no job.
         AsmanError: As `granted`; or the queue can't be loaded.
     """
     name = granted(request, right)
@@ -65,10 +65,10 @@ async def existing(request: Request, right: Right) -> AsyncIterator[QueueShell]:
 
 
 def job_of(request: Request) -> str:
-    """The job id in a request's path.
+    """Returns the job id in a request's path.
 
     Raises:
-        BadRequest: It is none.
+        BadRequest: The text is not a job id.
     """
     job_id = str(request.path_params["id"])
     if SHA256.fullmatch(job_id) is None:
@@ -77,11 +77,11 @@ def job_of(request: Request) -> str:
 
 
 async def body_of(request: Request, kind: type[T]) -> T:
-    """The JSON body of a request, whatever content type it claims.
+    """Reads the JSON body of a request, whatever its content type.
 
     Raises:
-        TooLarge: It is over `BODY_BYTES`.
-        BadRequest: It can't be read; the error names the field at fault.
+        TooLarge: The body is over `BODY_BYTES`.
+        BadRequest: The body can't be read; the error names the field at fault.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > BODY_BYTES:
@@ -108,10 +108,10 @@ def _too_large(size: int) -> TooLarge:
 
 
 def number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53 - 1) -> int:
-    """A whole number in the query.
+    """Reads a whole number from the query.
 
     Raises:
-        BadRequest: It is none, or out of its bounds.
+        BadRequest: The text is not a whole number, or is out of bounds.
     """
     text = request.query_params.get(name)
     if text is None:
@@ -122,10 +122,10 @@ def number(request: Request, name: str, default: int, *, least: int = 0, most: i
 
 
 def duration(request: Request, name: str, default: int) -> int:
-    """A wait in the query, such as ``30s``, in milliseconds.
+    """Reads a waiting time such as ``30s`` from the query; returns it in milliseconds.
 
     Raises:
-        BadRequest: It can't be read, or is longer than `WAIT_LONGEST`.
+        BadRequest: The time can't be read, or is longer than `WAIT_LONGEST`.
     """
     text = request.query_params.get(name)
     if text is None:
@@ -137,10 +137,10 @@ def duration(request: Request, name: str, default: int) -> int:
 
 
 def label(request: Request, name: str, default: str) -> str:
-    """A namespace or the like in the query.
+    """Reads a label, such as a namespace, from the query.
 
     Raises:
-        BadRequest: It is empty or too long.
+        BadRequest: The label is empty or too long.
     """
     text = request.query_params.get(name, default)
     if not 0 < len(text) <= limits.LABEL_LENGTH:
@@ -165,15 +165,15 @@ def choices(request: Request, name: str, known: Iterable[str]) -> list[str]:
 
 
 async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -> T:
-    """Puts a request to a queue and returns its answer, which comes when what it says is durable.
+    """Puts a request to a queue and returns its answer, which comes when its content is durable.
 
     Args:
-        put: Hands the request over, with where the answer goes.
+        put: Hands the request over, with the receiver of the answer.
         reply: The message that answers it.
 
     Raises:
-        AsmanError: What the queue answered instead.
-        Unavailable: No answer came in time; whether it was done is not known.
+        AsmanError: The error that the queue answered.
+        Unavailable: No answer came in time; the request may or may not have been carried out.
     """
     told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
@@ -197,13 +197,13 @@ async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -
 
 
 def _kept(message: Message) -> Message:
-    """The message with a job state of its own: the queue goes on to use the other."""
+    """Returns the message with a copy of its job state, because the queue goes on to change the original."""
     job = getattr(message, "job", None)
     return replace(message, job=replace(job)) if isinstance(job, JobState) else message
 
 
 async def disconnected(receive: Receive) -> None:
-    """Returns when whoever sent a request has gone; its body must have been read."""
+    """Waits until the sender of a request has disconnected; the body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -211,10 +211,10 @@ async def disconnected(receive: Receive) -> None:
 async def while_wanted(
     receive: Receive, closing: asyncio.Event, work: Coroutine[Any, Any, T], seconds: float
 ) -> T | None:
-    """Does something for as long as somebody waits for it; it has ended when this returns.
+    """Runs work while its requester waits; the work has ended when this returns.
 
     Returns:
-        What the work returned; None when the time is up, whoever asked has gone, or the hub is about to close.
+        The result of the work; None when the time is up, the requester has gone, or the hub is about to close.
     """
     doing = asyncio.ensure_future(work)
     watching = [asyncio.ensure_future(disconnected(receive)), asyncio.ensure_future(closing.wait())]

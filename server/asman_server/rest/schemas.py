@@ -1,4 +1,4 @@
-"""JSON Schemas of what people write by hand, for editors and for programs that make jobs."""
+"""Serves the JSON Schema of definitions, for editors and for programs that make jobs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 async def definition(_request: Request) -> Response:
-    """The JSON Schema of a job's definition.
+    """Returns the JSON Schema of a job's definition.
 
-    It says which fields there are and of which types; what more is asked of a definition, `validate` tells.
+    The schema describes the fields and their types; `validate` checks the further rules for a definition.
     """
     return Response(definition_schema(), media_type=SCHEMA_JSON)
 
 
 @cache
 def definition_schema() -> bytes:
-    """The schema as JSON."""
+    """Returns the schema as JSON."""
     made: dict[str, Any] = {
         "$schema": _DIALECT,
         "$id": "/schemas/definition.json",

@@ -1,4 +1,4 @@
-"""Answers that are made piece by piece, at the pace of whoever reads them, and given up when nobody does."""
+"""Streams responses piece by piece, at the reader's pace, and gives up when the reader has gone."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .requests import while_wanted
 log = logging.getLogger("asman.hub.rest")
 
 EVENTS: Final = "text/event-stream"
-"""The media type whose readers come back for the rest by themselves."""
+"""Media type of server-sent events, whose readers reconnect for the rest by themselves."""
 STREAM_SECONDS: Final = 3600.0
-"""How long one answer may go on; readers of events come back by themselves."""
+"""Longest duration of one response, in seconds; readers of events reconnect by themselves."""
 
 
 class Streamed(Response):
-    """An answer from a generator of pieces.
+    """A response from a generator of pieces.
 
-    An `AsmanError` before the first piece becomes an error's answer. The generator is closed, and with it all that it
-    holds, when it is through, when the reader goes, when the hub closes or after `STREAM_SECONDS`. An answer that is
-    not whole is broken off, so that no reader takes it for whole; but events may end anywhere.
+    An `AsmanError` before the first piece becomes an error response. The generator is closed, which releases all that
+    it holds, when it is exhausted, when the reader goes, when the hub closes or after `STREAM_SECONDS`. An incomplete
+    response is broken off, so that no reader takes it for complete; but events may end anywhere.
 
     Args:
-        pieces: Makes them.
-        media_type: Of the answer.
+        pieces: Makes the pieces.
+        media_type: The media type of the response.
         closing: Set when the hub is about to close.
         headers: More headers.
     """
@@ -53,7 +53,7 @@ class Streamed(Response):
         self.init_headers(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers."""
+        """Sends the response."""
         started = whole = False
 
         async def writing() -> None:

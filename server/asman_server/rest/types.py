@@ -1,7 +1,7 @@
-"""What REST takes and gives, as types: requests are read by them and the OpenAPI document is made from them.
+"""Types of REST's request bodies and answers, which also make up the schemas of the OpenAPI document.
 
-They are the messages of the websocket without what only a socket needs. Members that have their default value are
-left out of answers. Times are epoch milliseconds, durations milliseconds, sizes bytes.
+The types are the websocket's messages without the members that only a socket needs. Members that have their default
+value are omitted from answers. Times are epoch milliseconds, durations milliseconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from asman_shared.states import Phase, State
 
 
 class Problems(Struct, omit_defaults=True):
-    """Every answer that is an error: a sentence, a code, the field at fault, and whether trying again may help."""
+    """The body of every error: a sentence, a code, the field at fault, and whether trying again may help."""
 
     error: str
     code: str
@@ -45,15 +45,15 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     """A job to submit.
 
     Attributes:
-        definition: What is run; the hub's default image is put in when it names none and no ``id`` is given.
-        id: Checked against the definition's id when given.
+        definition: The job's definition; the hub fills in its default image if it names none and no ``id`` is given.
+        id: The expected id of the definition; a different one is refused.
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
-        priority: Higher runs first.
+        priority: The job's priority; a higher one runs first.
         reuse: ``never`` forces a new run although a cached result exists.
-        time_limit: How long it may run, besides what the definition says: ``"20m"``, or milliseconds.
-        queue_limit: How long it may wait before it is given up as TimedOut: likewise.
-        phase_limits: How long its phases may take, besides what the worker allows: likewise.
-        max_attempts: Lost workers after which it is given up.
+        time_limit: Longest time to run, besides the definition's own limit: ``"20m"``, or milliseconds.
+        queue_limit: Longest time to wait before the job ends as TimedOut: ``"20m"``, or milliseconds.
+        phase_limits: Longest times of phases, besides the worker's own limits: ``"20m"``, or milliseconds.
+        max_attempts: Number of lost workers after which the job is given up.
         callbacks: Webhooks to call.
     """
 
@@ -70,14 +70,14 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
 
 
 class SubmitAnswer(Struct, omit_defaults=True):
-    """What submitting did.
+    """The outcome of a submission.
 
     Attributes:
         answer: ``queued`` (a new run), ``joined`` (a run that exists) or ``cached`` (there is a result).
-        job: The job as it is now; its ``verdict`` says how it ended, if it has.
-        able: How many connected workers could run it when they are free.
-        why: When none could: why, in a sentence.
-        result: What it made, when it is finished.
+        job: The job's present state; its ``verdict`` tells how it ended, if it has.
+        able: Number of connected workers that could run the job when they are free.
+        why: The reason, in a sentence, when no connected worker could run the job.
+        result: The job's result, when it is finished.
     """
 
     answer: Literal["queued", "joined", "cached"]
@@ -96,7 +96,7 @@ class JobAnswer(Struct, omit_defaults=True):
 
 
 class Totals(Struct):
-    """How many jobs of a queue are in each state, and how many workers are connected."""
+    """Number of a queue's jobs in each state, and of its connected workers."""
 
     queued: int
     running: int
@@ -105,7 +105,7 @@ class Totals(Struct):
 
 
 class JobsAnswer(Struct, omit_defaults=True):
-    """A page of jobs, newest first; ``next`` is the ``before`` of the next page, absent on the last."""
+    """A page of jobs, newest first; ``next`` is the ``before`` of the next page, absent on the last page."""
 
     jobs: list[JobState]
     counts: Totals
@@ -113,7 +113,7 @@ class JobsAnswer(Struct, omit_defaults=True):
 
 
 class WaitAnswer(Struct, omit_defaults=True):
-    """Where a job is; with its verdict and its result when it is finished."""
+    """A job's state, with its verdict and its result when it is finished."""
 
     job: JobState
     verdict: Verdict | None = None
@@ -134,12 +134,12 @@ class LogAnswer(Struct, omit_defaults=True):
     """A page of a log.
 
     Attributes:
-        lines: In order.
+        lines: The lines, in order.
         next: The ``since`` of the next page.
         final: The job is finished and there are no lines after these.
-        gaps: What is no longer kept of the range that this page covers.
-        more: When a part of the log was asked for and this is not all of it: the query that asks for the rest.
-        cut: ``max_bytes`` left out some of what was asked for.
+        gaps: The lines in the range of this page that are no longer kept.
+        more: The query for the rest, when the page is not the whole of the selected lines.
+        cut: True when ``max_bytes`` left out some of the selected lines.
     """
 
     lines: list[LineAnswer]
@@ -151,7 +151,7 @@ class LogAnswer(Struct, omit_defaults=True):
 
 
 class SummaryAnswer(Struct, omit_defaults=True):
-    """How a job went or goes; the members are those of the message ``job_summary``."""
+    """A summary of a running or finished job; the members are those of the message ``job_summary``."""
 
     job: JobState
     phase: Phase | None = None
@@ -178,7 +178,7 @@ class DeleteAnswer(Struct):
 
 
 class ExplainAnswer(Struct, omit_defaults=True):
-    """Why a job is where it is; the members are those of the message ``explanation``."""
+    """The reason for a job's state; the members are those of the message ``explanation``."""
 
     job: str
     state: State
@@ -194,13 +194,13 @@ class ExplainAnswer(Struct, omit_defaults=True):
 
 
 class ValidateBody(Struct, forbid_unknown_fields=True):
-    """A definition to check; it may have any faults."""
+    """A definition to check, which may have any faults."""
 
     definition: dict[str, Any]
 
 
 class ValidateAnswer(Struct, omit_defaults=True):
-    """What submitting a definition would meet; the members are those of the message ``validated``."""
+    """The expected outcome of submitting a definition; the members are those of the message ``validated``."""
 
     id: str
     ok: bool
@@ -218,26 +218,26 @@ class WorkersAnswer(Struct):
 
 
 class SettingsBody(Struct, forbid_unknown_fields=True):
-    """How long a queue is to keep its finished jobs: ``"30d"``, milliseconds, or 0 for as long as the hub does."""
+    """The time to keep a queue's finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting."""
 
     retention: Millis | str
 
 
 class SettingsAnswer(Struct):
-    """How long a queue keeps its finished jobs, in milliseconds, and whether by its ``own`` word or the hub's."""
+    """The time for which a queue keeps its finished jobs, in milliseconds; ``own`` is false for the hub's setting."""
 
     retention: int
     own: bool
 
 
 class WebhookKey(Struct):
-    """What the signatures of a queue's webhooks are checked with."""
+    """The key that verifies the signatures of a queue's webhooks."""
 
     key: str
 
 
 class WebhookKeyAnswer(Struct):
-    """What the signatures of a queue's webhooks are checked with."""
+    """The answer with the key that verifies the signatures of a queue's webhooks."""
 
     data: WebhookKey
 
@@ -249,19 +249,19 @@ class BlobAnswer(Struct):
 
 
 class FileAnswer(Struct):
-    """What was stored under a name."""
+    """A stored name, and the sha256 of its content."""
 
     name: str
     sha256: str
 
 
 class FileExistsAnswer(Struct):
-    """Whether something is stored under a name."""
+    """Tells whether something is stored under a name."""
 
     exists: bool
 
 
 def line_answer(line: LogLine) -> LineAnswer:
-    """A line as REST gives it."""
+    """Returns a log line in REST's form."""
     stream = STREAMS[line.stream if 0 <= line.stream <= SYSTEM else SYSTEM]
     return LineAnswer(line.seq, line.time, stream, line.text, line.phase)

@@ -1,4 +1,4 @@
-"""``GET /q/{queue}/webhook-key``: what the receivers of a queue's webhooks check signatures with."""
+"""Serves ``GET /q/{queue}/webhook-key``: the key that verifies the signatures of a queue's webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .types import WebhookKey, WebhookKeyAnswer
 
 
 async def key(request: Request) -> Response:
-    """The key of a queue's webhooks, for whoever may submit to it."""
+    """Returns the key of a queue's webhooks, to anyone who may submit to the queue."""
     granted = access(request.path_params["queue"])
     granted.need(Right.SUBMIT)
     return as_json(WebhookKeyAnswer(WebhookKey(hub_of(request).webhook_key(granted.queue))))

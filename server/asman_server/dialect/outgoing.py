@@ -1,4 +1,4 @@
-"""What the hub says in the dialect: plain structs, in which absent members are left out."""
+"""The hub's messages in the dialect: plain structs, in which absent members are left out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Log = tuple[str, int] | tuple[str, int, Literal[True]]
 
 
 class Requirements(Struct, rename="camel", omit_defaults=True):
-    """What a job needs of a worker."""
+    """The resources that a job needs from a worker."""
 
     cpus: float | int | UnsetType = UNSET
     gpus: int | UnsetType = UNSET
@@ -49,7 +49,7 @@ class Requirements(Struct, rename="camel", omit_defaults=True):
 
 
 class RunResult(Struct, rename={"status_code": "StatusCode", "is_timed_out": "isTimedOut"}, omit_defaults=True):
-    """What a run made."""
+    """The result of a run."""
 
     status_code: int | UnsetType = UNSET
     logs: list[Log] | UnsetType = UNSET
@@ -60,7 +60,7 @@ class RunResult(Struct, rename={"status_code": "StatusCode", "is_timed_out": "is
 
 
 class FinishedValue(Struct, omit_defaults=True):
-    """How a job ended."""
+    """The end of a job."""
 
     time: int
     reason: str
@@ -154,7 +154,7 @@ def worker_of(core: QueueCore, state: JobState) -> str:
 
 
 def finished_value(state: JobState) -> FinishedValue:
-    """How a finished job ended, without its result."""
+    """The end of a finished job, without its result."""
     verdict = state.verdict or Verdict(ok=False, reason=Reason.ERROR)
     return FinishedValue(
         time=state.finished,

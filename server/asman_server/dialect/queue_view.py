@@ -159,7 +159,7 @@ class QueueView:
 
     @property
     def clients(self) -> int:
-        """How many of the sockets are clients."""
+        """The number of sockets that are clients."""
         return sum(not member.works for member in self.members)
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:

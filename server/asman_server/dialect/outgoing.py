@@ -33,7 +33,7 @@ REASONS: Final[dict[Reason, str]] = {
 }
 """A run that ended by itself is a success there, whatever its exit code, which is told beside it."""
 LISTED: Final = frozenset({Reason.SUCCESS, Reason.FAILED, Reason.ERROR, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY})
-"""How a job must have ended to be listed; the others are simply absent."""
+"""Reasons with which a finished job is listed; jobs that ended otherwise are absent."""
 
 Log = tuple[str, int] | tuple[str, int, Literal[True]]
 """``[text, ms]``, with a third member true for standard error."""
@@ -119,7 +119,7 @@ def size_text(size: int) -> str:
 
 
 def requirements_of(shape: Shape) -> Requirements | UnsetType:
-    """What a worker must look at before it claims a job; nothing when any worker will do."""
+    """Returns the requirements that a worker checks before it claims a job; none when any worker will do."""
     if shape == DEFAULT_SHAPE:
         return UNSET
     cpus = shape.cpus / 1000

@@ -85,7 +85,7 @@ def _sockets() -> dict[str, Callable[[WebSocket], Awaitable[None]]]:
 
 
 def _gates(hub: Hub) -> list[Middleware]:
-    """What stands before the hub of somebody's own machine."""
+    """The middleware that guards a hub on a person's own machine."""
     config = hub.config
     if not config.local_queue:
         return []

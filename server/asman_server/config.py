@@ -29,13 +29,13 @@ CONFIG_VARIABLE = "ASMAN_CONFIG"
 
 
 BLOB_RETENTION_LEAST = 60_000
-"""Milliseconds that an unused blob is kept at least."""
+"""Shortest time that an unused blob is kept, in milliseconds."""
 
 T = TypeVar("T")
 
 
 def _checked(read: Callable[[str], T], value: str) -> T:
-    """What a setting says, or pydantic's kind of error."""
+    """Reads a setting; turns an unreadable value into pydantic's kind of error."""
     try:
         return read(value)
     except BadRequest as error:

@@ -40,7 +40,7 @@ LOCAL: Final = "local"
 
 
 def s3_settings(config: HubConfig) -> S3Settings | None:
-    """What the hub's settings say of S3; None when blobs are in a folder."""
+    """Returns the S3 settings of the hub; None when blobs are in a folder."""
     if not config.blobs:
         return None
     bucket, prefix = s3_address(config.blobs)
@@ -60,7 +60,7 @@ def s3_settings(config: HubConfig) -> S3Settings | None:
 
 
 def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
-    """Where the settings say that blobs are."""
+    """Makes the blob store that the settings name."""
     settings = s3_settings(config)
     if settings is None:
         return FolderStore(config.data_dir / "blobs", signer, clock)

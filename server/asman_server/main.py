@@ -73,7 +73,7 @@ class HubServer:
 
     @property
     def address(self) -> str:
-        """How the hub is reached, without a slash at the end; known once it has started."""
+        """The hub's URL, without a slash at the end; known once it has started."""
         if self.config.public_url:
             return self.config.public_url.rstrip("/")
         host = self.config.host

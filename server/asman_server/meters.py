@@ -1,4 +1,4 @@
-"""What the hub counts as it works: plain numbers, bumped where things happen and read when somebody asks.
+"""Counters of the hub at work: plain numbers, bumped where things happen and read when somebody asks.
 
 Nothing here waits, locks or formats; `metrics` turns the numbers into Prometheus' form.
 """
@@ -56,7 +56,7 @@ class Histogram:
 
 
 class JobMeter:
-    """How jobs fare: of one queue since it was loaded, or of all since the hub began.
+    """Counters of jobs: of one queue since it was loaded, or of all since the hub began.
 
     Args:
         whole: The hub's meter, which is told as well.

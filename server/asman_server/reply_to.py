@@ -1,4 +1,4 @@
-"""Whom an answer is for."""
+"""The recipient of an answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asman_shared.messages import Message
 
 
 class ReplyTo(Struct, gc=False):
-    """Where an answer goes: a message to whoever asked, or the error instead."""
+    """The recipient of an answer: it gets a message, or the error instead."""
 
     ref: int
     say: Callable[[Message], None]

@@ -1,4 +1,4 @@
-"""What every session needs of its hub, and nothing more."""
+"""The parts of the hub that every session needs, and nothing more."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from asman_shared.errors import BadDefinition, TooLarge
 
 SAFE_INT: Final = 2**53 - 1
 DEPTH: Final = 100
-"""How deep the values of a definition may be nested."""
+"""Maximum nesting depth of the values of a definition."""
 _PRESIGNED: Final = "/presignedurl/"
 _FILES: Final = ("inputs", "configFiles")
 _CHANNELS: Final = ("channel", "CHANNEL")

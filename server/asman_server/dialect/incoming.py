@@ -1,4 +1,4 @@
-"""What clients and workers of the dialect say: read leniently, and bounded."""
+"""Messages from clients and workers of the dialect: read leniently, and bounded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Callbacks(Struct):
 
 
 class Control(Struct, rename="camel"):
-    """What belongs to a submission and not to the job."""
+    """The settings of a submission that are not part of the job."""
 
     namespace: str | None = None
     callbacks: Callbacks | None = None

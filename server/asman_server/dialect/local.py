@@ -120,7 +120,7 @@ class LocalGate:
 
 
 def _queue_at(parts: list[str]) -> int | None:
-    """Which part of an address names a queue."""
+    """Returns the index of the part of an address that names a queue."""
     if parts[0] == "q" and len(parts) > 1:
         return 1
     return 0 if len(parts) == 2 and parts[1] in _SOCKETS else None

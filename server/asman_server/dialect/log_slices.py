@@ -56,7 +56,7 @@ def is_of(kind: Kind, line: LogLine) -> bool:
 
 
 class Cursors:
-    """Where the line of a cursor is, for those that were given out lately."""
+    """The positions of the lines of recently issued cursors."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Place, int] = OrderedDict()
@@ -69,7 +69,7 @@ class Cursors:
             self._known.popitem(last=False)
 
     def get(self, place: Place) -> int | None:
-        """Where to look for the line of a cursor."""
+        """Returns the position of a cursor's line."""
         return self._known.get(place)
 
 

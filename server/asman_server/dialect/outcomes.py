@@ -1,4 +1,4 @@
-"""What workers of the dialect report, as outcomes and log lines."""
+"""Reports from workers of the dialect, as outcomes and log lines."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _read(result: Any) -> _Finished:
 
 
 async def outcome_of(value: Value, lines: int, keep: Keep) -> Outcome | None:
-    """What an end that a worker reports means; None when the worker only gave the job up.
+    """Translates the end that a worker reports; None when the worker only gave the job up.
 
     Args:
         value: Of the change.

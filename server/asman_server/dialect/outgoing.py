@@ -1,4 +1,4 @@
-"""What the hub says in the dialect: plain structs, in which absent members are left out."""
+"""The hub's messages in the dialect: plain structs, in which absent members are left out."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ REASONS: Final[dict[Reason, str]] = {
 }
 """A run that ended by itself is a success there, whatever its exit code, which is told beside it."""
 LISTED: Final = frozenset({Reason.SUCCESS, Reason.FAILED, Reason.ERROR, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY})
-"""How a job must have ended to be listed; the others are simply absent."""
+"""Reasons with which a finished job is listed; jobs that ended otherwise are absent."""
 
 Log = tuple[str, int] | tuple[str, int, Literal[True]]
 """``[text, ms]``, with a third member true for standard error."""
 
 
 class Requirements(Struct, rename="camel", omit_defaults=True):
-    """What a job needs of a worker."""
+    """The resources that a job needs from a worker."""
 
     cpus: float | int | UnsetType = UNSET
     gpus: int | UnsetType = UNSET
@@ -49,7 +49,7 @@ class Requirements(Struct, rename="camel", omit_defaults=True):
 
 
 class RunResult(Struct, rename={"status_code": "StatusCode", "is_timed_out": "isTimedOut"}, omit_defaults=True):
-    """What a run made."""
+    """The result of a run."""
 
     status_code: int | UnsetType = UNSET
     logs: list[Log] | UnsetType = UNSET
@@ -60,7 +60,7 @@ class RunResult(Struct, rename={"status_code": "StatusCode", "is_timed_out": "is
 
 
 class FinishedValue(Struct, omit_defaults=True):
-    """How a job ended."""
+    """The end of a job."""
 
     time: int
     reason: str
@@ -119,7 +119,7 @@ def size_text(size: int) -> str:
 
 
 def requirements_of(shape: Shape) -> Requirements | UnsetType:
-    """What a worker must look at before it claims a job; nothing when any worker will do."""
+    """Returns the requirements that a worker checks before it claims a job; none when any worker will do."""
     if shape == DEFAULT_SHAPE:
         return UNSET
     cpus = shape.cpus / 1000
@@ -154,7 +154,7 @@ def worker_of(core: QueueCore, state: JobState) -> str:
 
 
 def finished_value(state: JobState) -> FinishedValue:
-    """How a finished job ended, without its result."""
+    """The end of a finished job, without its result."""
     verdict = state.verdict or Verdict(ok=False, reason=Reason.ERROR)
     return FinishedValue(
         time=state.finished,

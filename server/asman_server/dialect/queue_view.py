@@ -1,4 +1,4 @@
-"""What every socket of the dialect on one queue is shown: its jobs, made once for all of them.
+"""The view of a queue that all its dialect sockets share: its jobs, encoded once for all of them.
 
 The dialect's lists are whole lists, which is its weakness: with many jobs and sockets they cost more than all else.
 So the board keeps each job's entry as bytes, joins them once per change and not once per socket, tells changes as
@@ -90,7 +90,9 @@ class Entry(Struct):
 
 
 class QueueView:
-    """See the module. `open` it before use, and `close` it when its last member has left.
+    """The jobs of one queue as its dialect sockets see them.
+
+    `open` it before use, and `close` it when its last member has left.
 
     Args:
         shell: The queue, which must be kept in use meanwhile.
@@ -159,7 +161,7 @@ class QueueView:
 
     @property
     def clients(self) -> int:
-        """How many of the sockets are clients."""
+        """The number of sockets that are clients."""
         return sum(not member.works for member in self.members)
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:

@@ -20,7 +20,7 @@ ALIASES: Final = 100_000
 
 
 class Aliases:
-    """Which job is meant by an id: its own, or the one by which an older client knows it.
+    """The jobs that ids stand for: a job's own id, or the one by which an older client knows it.
 
     Args:
         store: Knows those that are durable.

@@ -170,7 +170,7 @@ async def output_file(request: Request) -> Response:
 
 
 async def file_answer(hub: Hub, ref: DataRef, name: str) -> Response:
-    """What a ref stands for: the bytes under a file's name, or where they are."""
+    """Answers with the content of a ref: the bytes under a file's name, or where they are."""
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     disposition = f"attachment; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}"
     if ref.type == "url":

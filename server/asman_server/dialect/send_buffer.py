@@ -1,4 +1,4 @@
-"""What waits to be sent to one socket of the dialect: bounded, and lists only in their newest form.
+"""Frames that wait to be sent to one socket of the dialect: bounded, and lists only in their newest form.
 
 The native outbox joins messages into frames; here a message is a frame of its own, made once for all sockets that it
 goes to. A reader that is behind is sent no changes meanwhile but, when it has caught up, those that it missed in one

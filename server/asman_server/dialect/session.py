@@ -1,4 +1,4 @@
-"""What both kinds of the dialect's sockets share: text frames in, finished frames out, silence noticed."""
+"""The base of both kinds of the dialect's sockets: text frames in, finished frames out, silence noticed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .send_buffer import TextSendBuffer
 log = logging.getLogger("asman.hub.dialect")
 
 CLOSE_SECONDS: Final = 5.0
-"""How long a close may take to be sent."""
+"""Longest time that sending a close may take, in seconds."""
 
 
 class DialectSession:

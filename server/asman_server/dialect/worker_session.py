@@ -34,7 +34,7 @@ from .live_logs import is_run_line
 from .session import DialectSession
 
 SILENCE_SECONDS: Final = 25.0
-"""How long a worker may say nothing before its grace begins; it pings every 5 seconds and registers every 10."""
+"""Longest silence of a worker, in seconds, before its grace begins; it pings every 5 seconds and registers every 10."""
 CONFIRM_SECONDS: Final = 30.0
 """How long a worker that came back may take to claim again what it had; the rest is lost. Also how long nothing may be
 heard of a job that it claimed before it is made to come back once."""
@@ -53,7 +53,7 @@ DEFINITIONS_BYTES: Final = 1024 * 1024
 ABORTED: Final = 1000
 """Stopped attempts of one worker that wait for the list without them, at most."""
 PONG_SECONDS: Final = 4.0
-"""How often a worker that is held back is told that the hub is there; it waits 10 seconds for that."""
+"""Interval, in seconds, at which a held-back worker is told that the hub is there; it waits 10 seconds for that."""
 
 _sessions = itertools.count(1)
 
@@ -176,13 +176,13 @@ class DialectWorker(DialectSession):
         self.shell.join(self, replace(self._info, holding=list(held.values())), chooses=True)
 
     def _held(self) -> dict[str, Held]:
-        """What the queue has given to this worker: its own word for it comes later, when it claims that again."""
+        """Returns the attempts that the queue has given to this worker, which the worker claims again later."""
         worker = self.shell.core.workers.get(self._info.incarnation) if self._info is not None else None
         leases = worker.leases.values() if worker is not None else ()
         return {lease.job: Held(lease.job, lease.attempt, lease.phase) for lease in leases if lease.live}
 
     def _confirmed(self) -> None:
-        """What the worker did not claim again after it came back, it has not any more."""
+        """Treats jobs that the worker did not claim again after it came back as lost."""
         self._confirming = None
         if self._unconfirmed:
             held = self._held()

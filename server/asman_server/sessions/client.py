@@ -171,7 +171,7 @@ class ClientSession(SocketSession[ClientMessage]):
             self.send_buffer.push(encoded)
 
     def announce(self, encoded: EncodedMessage) -> None:
-        """How far a job is that this client follows."""
+        """Sends the progress of a job that this client follows."""
         self.send_buffer.push(encoded)
 
     # ------------------------------------------------------------------------------------------------- requests

@@ -1,4 +1,4 @@
-"""What both kinds of websocket sessions share: the handshake, frames in, an outbox out, errors as answers."""
+"""The base of both kinds of websocket sessions: the handshake, frames in, an outbox out, errors as answers."""
 
 from __future__ import annotations
 

@@ -46,10 +46,10 @@ from .session import SocketSession
 SILENCE = 2.5
 """Heartbeats that may be missed before a worker's connection is closed; then its grace begins."""
 WATCH_AGAIN = 0.1
-"""Seconds between two looks at least."""
+"""Shortest interval between two checks for silence, in seconds."""
 
 SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
-"""How often a worker that is not read from is told that the hub is there."""
+"""Interval between pings to a worker whose messages are not being read, in seconds."""
 
 _sessions = itertools.count(1)
 

@@ -68,7 +68,7 @@ def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
 
 
 class Hub:
-    """See the module. Use as an async context manager: it is open inside.
+    """All parts of one hub. Use it as an async context manager: the hub is open inside.
 
     Args:
         config: The settings.

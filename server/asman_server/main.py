@@ -26,7 +26,7 @@ log = logging.getLogger("asman.hub")
 WEBSOCKET_BYTES = 16 * MIB
 """Largest websocket message that is read at all; each language has its own, smaller bound."""
 PING_SECONDS = 20.0
-"""How often each connection is asked whether it is there, and how long it may take to answer."""
+"""Time in seconds between two pings of a connection, and the longest time to answer one."""
 BACKLOG = 4096
 
 
@@ -83,7 +83,7 @@ class HubServer:
 
     @property
     def local_address(self) -> str:
-        """Where pages that are set to the queue ``local`` find it; empty when that is nowhere."""
+        """The URL at which pages of the queue ``local`` find the hub; empty when there is none."""
         port = self._local_port or self._port
         return f"http://127.0.0.1:{port}" if self.config.local_queue else ""
 

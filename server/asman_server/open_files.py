@@ -1,7 +1,6 @@
-"""How many connections a process may have open: as many as it is allowed, and not the few that it begins with.
+"""Raises the limit of open files, and so of connections, to the maximum that the system allows.
 
-A shell commonly begins with 1,024 open files, which a thousand dashboards use up, while the system would allow a
-million.
+A shell commonly starts with 1,024 open files, which a thousand dashboards use up.
 """
 
 from __future__ import annotations

@@ -51,11 +51,11 @@ def log_of(line: LogLine) -> Log:
 
 
 class LiveLogs:
-    """See the module.
+    """Forwards the new lines of running jobs to one receiver.
 
     Args:
         shell: The queue.
-        tell: Takes a job's id, a step and its lines.
+        tell: Called with a job's id, a step and its lines.
     """
 
     def __init__(self, shell: QueueShell, tell: Callable[[str, str, list[Log]], None]) -> None:

@@ -54,7 +54,7 @@ class Aliases:
 
 
 class QueueViews:
-    """See the module.
+    """The views of the queues that sockets of the dialect use, one a queue, while they are used.
 
     Args:
         store: Reads what is durable.

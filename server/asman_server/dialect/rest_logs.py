@@ -37,7 +37,7 @@ class Lines(Struct):
 
 
 class Where(Struct, omit_defaults=True):
-    """Where a job is; ``reason`` when it is finished."""
+    """The state of a job, with the ``reason`` when it is finished."""
 
     state: State
     reason: str = ""

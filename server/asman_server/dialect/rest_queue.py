@@ -34,12 +34,12 @@ STATUS_JOBS: Final = 1000
 
 
 class Status(Struct):
-    """How a queue is.
+    """The status of a queue.
 
     Attributes:
         jobs: The newest jobs that are not finished.
-        workers: Those that are connected.
-        clients: How many clients are connected.
+        workers: The connected workers.
+        clients: Number of connected clients.
         counts: Jobs in each state, and connected workers.
         hub: The hub's version.
         time: Its clock.

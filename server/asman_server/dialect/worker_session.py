@@ -36,12 +36,12 @@ from .session import DialectSession
 SILENCE_SECONDS: Final = 25.0
 """Longest silence of a worker, in seconds, before its grace begins; it pings every 5 seconds and registers every 10."""
 CONFIRM_SECONDS: Final = 30.0
-"""How long a worker that came back may take to claim again what it had; the rest is lost. Also how long nothing may be
-heard of a job that it claimed before it is made to come back once."""
+"""Time in seconds in which a worker that came back must claim its jobs again; the others count as lost. Also the longest
+silence about a claimed job before the worker is made to connect again, once."""
 EARLY_MESSAGES: Final = 100
 """Messages that may come before the registration; they are taken after it."""
 FIRST_LIST_SECONDS: Final = 1.0
-"""How long after its connection a worker is sent its first list: after what it claims at once."""
+"""Time in seconds from the connection of a worker to its first list, so that its claims come first."""
 LIST_PAUSE: Final = 0.25
 """Seconds between two whole lists to one worker, at least."""
 DEFINITIONS: Final = 200

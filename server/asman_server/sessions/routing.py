@@ -18,11 +18,11 @@ _ADDRESS: Final = re.compile(r"(?:/q)?/([^/]+)/([^/]+)")
 
 
 class WebSocketRouter:
-    """See the module.
+    """An ASGI application that serves the websockets of queues and passes everything else on.
 
     Args:
-        app: What answers everything else, and refuses websockets at other addresses.
-        sockets: Who serves which kind of websocket, by the last part of its address.
+        app: The application for everything else; it refuses websockets at other addresses.
+        sockets: The handler of each kind of websocket, by the last part of its address.
     """
 
     def __init__(self, app: ASGIApp, sockets: Mapping[str, Callable[[WebSocket], Awaitable[None]]]) -> None:

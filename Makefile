@@ -62,7 +62,7 @@ compile: ## compile the modules that every job passes through (the hub runs with
 	@bash scripts/setup.sh dev
 
 pure: ## go back to the sources alone
-	@.venv/bin/python -m scripts.compiled remove
+	@.venv/bin/python -m build_tools.compiled remove
 
 clean: ## remove what the others made here
 	@bash scripts/clean.sh

@@ -2,7 +2,7 @@
 
 import sys
 
-from scripts import compiled
+from build_tools import compiled
 
 if {"--sources", "--functions"} & set(sys.argv):  # of `bench profile`; nobody can look into what is compiled
     compiled.prefer_sources()

@@ -17,8 +17,8 @@ from typing import Any
 
 from asman_shared.units import MIB, format_size, parse_size
 from bench.measure import Report
-from tests.support.ports import free_port, wait_for_port
-from tests.support.processes import asman_processes, clean_environment
+from devtools.asman_processes import asman_processes, clean_environment
+from devtools.ports import free_port, wait_for_port
 
 PEAK = "under 200 MiB"
 KEY, SECRET = "bench-key", "bench-secret-key"

@@ -14,7 +14,7 @@ import asman
 from bench import client_calls, client_run, client_start
 from bench.measure import Report
 from bench.peak import Peak
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import asman
 from bench.measure import Report
 from bench.peak import Peak
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 SINGLE = 200
 

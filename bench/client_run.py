@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 import asman
 from bench.measure import Report
 from bench.peak import Peak
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 CPUS = 200
 """Jobs that the worker takes at a time."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.measure import Report
-from tests.support.processes import HubProcess, asman_command, clean_environment
+from devtools.asman_processes import HubProcess, asman_command, clean_environment
 
 ROUNDS = 15
 TARGETS = {"asman --help": "at most 6", "asman job list": "at most 12"}

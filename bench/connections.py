@@ -17,7 +17,7 @@ from asman_shared.units import KIB
 from bench.crowd import CrowdProcess
 from bench.fanout import PROTOCOL, HubSystem, PeerSystem, deliver
 from bench.measure import Report, rss
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 WARM = 200
 """Connections that are made and held before anything is measured, so that what is made once is made."""

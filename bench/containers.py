@@ -21,10 +21,10 @@ from asman_shared.states import Phase
 from asman_worker import load_config, run_worker
 from asman_worker.images.engine import close_engine, open_engine
 from bench.measure import Report
-from scripts.base_image import ensure
-from scripts.engine import hold
-from tests.support.registry import running_registry
-from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub, job
+from devtools.base_image import ensure
+from devtools.engine import hold
+from devtools.fake_hub import FakeHub, Line, fake_hub, job
+from devtools.registry import running_registry
 
 NETWORKS = ("internet", "none")
 

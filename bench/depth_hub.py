@@ -27,7 +27,7 @@ from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.units import GIB
 from bench.depth_jobs import definition, submitted
 from bench.measure import Report, rss
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 CHUNK = 20_000
 RESTARTS = 3

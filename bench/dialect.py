@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bench.depth_hub import dialled, fill, registration, submit
 from bench.measure import Report, rss
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 CLIENTS = 20
 SECONDS = 20.0

@@ -23,7 +23,7 @@ from bench.crowd import CrowdProcess
 from bench.fanout_peers import TOKEN
 from bench.measure import Report
 from bench.picows_peer import picows_python
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 SUBSCRIBERS = (100, 1000, 5000)
 TOGETHER = 8

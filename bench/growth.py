@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 
 from bench.measure import Report
 from bench.open_files import raise_open_files
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 CONCURRENT = 100
 """Jobs that all workers of a queue take at a time, together."""

@@ -20,7 +20,7 @@ from asman_shared.identity import job_id
 from asman_shared.messages import LogBatch, LogLine
 from bench.depth_hub import dialled, registration
 from bench.measure import Report, rss
-from tests.support.processes import HubProcess, asman_command, clean_environment
+from devtools.asman_processes import HubProcess, asman_command, clean_environment
 
 BATCH = 1000
 WATCH_SECONDS = 0.1

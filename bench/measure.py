@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.comparison import Comparison, short, spread
-from scripts import compiled
+from build_tools import compiled
 
 RESULTS = Path(__file__).parent / "results"
 SYNCS = 50

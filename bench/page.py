@@ -13,9 +13,9 @@ from playwright.async_api import Page
 
 import asman
 from bench.measure import Report
-from tests.support.browser import TestBrowser, launched_browser
-from tests.support.page import QUEUE, ROOT, job_address
-from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
+from devtools.asman_processes import AsmanProcesses, HubProcess, asman_processes
+from devtools.browser import TestBrowser, launched_browser
+from devtools.page import QUEUE, ROOT, job_address
 
 PAGE = ROOT / "server/asman_server/page"
 FIRST_LOAD = 60 * 1024

@@ -15,7 +15,7 @@ from asman_shared.units import MIB
 from bench.crowd import CrowdProcess
 from bench.fanout import HubSystem, client_address, deliver
 from bench.measure import Report, rss
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 TOGETHER = 500
 """Changes that are made at once where the reader is to be overrun."""

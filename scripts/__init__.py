@@ -1,1 +1,1 @@
-"""What `make` runs: finding or starting a container engine, the base image, the example. Stdlib only."""
+"""The commands behind the targets of the Makefile."""

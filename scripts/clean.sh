@@ -6,10 +6,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 python="$PYTHON"
 [ -x "$python" ] || python=python3
 if [ -d "$RUN_DIR/engine" ]; then
-  "$python" -m scripts.engine stop
+  "$python" -m devtools.engine stop
   if [ -f "$RUN_DIR/engine/state.json" ]; then die "A private engine is in use here; end what uses it first."; fi
 fi
-"$python" -m scripts.compiled remove
+"$python" -m build_tools.compiled remove
 say "Removing .venv, .run, .asman, bench/.peers, caches, the built page and web/node_modules"
 rm -rf "$VENV" "$RUN_DIR" "$ROOT/.asman" "$ROOT/.asman-dev" "$PAGE_DIR" "$ROOT/web/node_modules" "$ROOT/dist" "$ROOT/build" \
   "$ROOT/bench/.peers" \

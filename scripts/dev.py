@@ -1,4 +1,4 @@
-"""What `make dev` does: a hub and a worker that start again when their source changes, and the page with live reload.
+"""Run `make dev`: a hub and a worker that restart when their source changes, and the page with live reload.
 
 usage: python -m scripts.dev
 
@@ -17,12 +17,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from scripts.engine import ROOT
+from devtools.engine import ROOT
 from scripts.run import CannotRunError, choose_containers, choose_port, say
 
 ASMAN = Path(sys.executable).with_name("asman")
 QUEUE = "dev"
-#: What each process is made of: a change starts it again.
+#: Folders with the sources of each process: a change restarts it.
 HUB_PARTS = ("shared", "server", "client")
 WORKER_PARTS = ("shared", "worker", "client")
 _LOOK_SECONDS = 0.5
@@ -30,15 +30,15 @@ _END_SECONDS = 20.0
 
 
 def newest(parts: Iterable[str], root: Path = ROOT) -> float:
-    """When a Python file below these folders was last changed, in seconds of the epoch; 0 when there is none."""
+    """Return the latest change of a Python file below these folders, in seconds of the epoch; 0 if there is none."""
     return max((path.stat().st_mtime for part in parts for path in (root / part).rglob("*.py")), default=0.0)
 
 
 class Restarted:
-    """A process that is ended and started again when its source changes, or when it ended by itself and then changes.
+    """A process that restarts when its source changes, also if it had ended by itself before.
 
     Attributes:
-        name: What is said of it.
+        name: The name in messages.
     """
 
     def __init__(self, name: str, command: list[str], parts: tuple[str, ...], root: Path = ROOT) -> None:

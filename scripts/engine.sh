@@ -3,4 +3,4 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
-exec "$python" -m scripts.engine "$@"
+exec "$python" -m devtools.engine "$@"

@@ -21,7 +21,7 @@ no_registry_hosts() {
 }
 
 rooms=()
-for room in shared server worker client tests bench scripts; do
+for room in shared server worker client tests bench scripts devtools build_tools; do
   if [ -d "$room" ]; then rooms+=("$room"); fi
 done
 

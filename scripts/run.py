@@ -1,4 +1,4 @@
-"""What `make run` does after setting up: a hub and a worker on this machine, one example job, and then they stay up.
+"""Run `make run` after setting up: start a hub and a worker here, run one example job, and stay up.
 
 usage: python -m scripts.run
 
@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from scripts import base_image, docker_api
-from scripts.engine import ROOT, NoEngineError, hold
+from devtools import base_image, docker_api
+from devtools.engine import ROOT, NoEngineError, hold
 
 ASMAN = Path(sys.executable).with_name("asman")
 EXAMPLE = ROOT / "examples" / "count-words"
@@ -42,7 +42,7 @@ class CannotRunError(Exception):
 
 @dataclass(frozen=True)
 class Containers:
-    """How jobs will run.
+    """The way in which jobs run.
 
     Attributes:
         executor: For ``asman up --executor``.

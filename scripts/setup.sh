@@ -36,12 +36,12 @@ setup_python() {
 }
 
 setup_engine() {
-  if ! "$PYTHON" -m scripts.engine status --quiet && ! command -v dockerd >/dev/null; then
+  if ! "$PYTHON" -m devtools.engine status --quiet && ! command -v dockerd >/dev/null; then
     apt_install "a container engine" docker.io ||
       say "No container engine: jobs can only run as plain processes (executor 'process')."
   fi
   # The image that needs no registry is made from this one static program.
-  if ! "$PYTHON" -m scripts.base_image --check; then
+  if ! "$PYTHON" -m devtools.base_image --check; then
     apt_install "the base image" busybox-static || say "Without busybox-static there is no local base image."
   fi
 }
@@ -49,22 +49,22 @@ setup_engine() {
 setup_compiled() {
   # The modules that every job passes through, compiled: not needed, but the hub does a third more jobs with them.
   local state
-  state="$("$PYTHON" -m scripts.compiled check)"
+  state="$("$PYTHON" -m build_tools.compiled check)"
   if [ "$state" = fresh ] || [ "$state,$LEVEL" = none,run ]; then return; fi
   if [ "$LEVEL" = run ]; then
     say "What was compiled is older than its sources: removed. 'make compile' makes it anew."
-    "$PYTHON" -m scripts.compiled remove
+    "$PYTHON" -m build_tools.compiled remove
     return
   fi
-  if ! "$PYTHON" -m scripts.compiled compiler >/dev/null; then
+  if ! "$PYTHON" -m build_tools.compiled compiler >/dev/null; then
     apt_install "compiling the hub" gcc libc6-dev python3-dev || true
   fi
-  if ! "$PYTHON" -m scripts.compiled compiler; then
-    "$PYTHON" -m scripts.compiled remove
+  if ! "$PYTHON" -m build_tools.compiled compiler; then
+    "$PYTHON" -m build_tools.compiled remove
     return
   fi
   say "Compiling the hub's inner modules"
-  quietly compiled "$PYTHON" -m scripts.compiled build || die "The hub's modules could not be compiled."
+  quietly compiled "$PYTHON" -m build_tools.compiled build || die "The hub's modules could not be compiled."
 }
 
 setup_browser() {

@@ -1,8 +1,8 @@
-"""Runs all tests in two lots side by side, because most of either is waiting.
+"""Runs all tests in two groups side by side, because both wait most of the time.
 
-The tests of hub, worker and client with their real parts are shown as they go, the others at the end.
+The output of the integration tests is shown while they run, that of the others at the end.
 
-    python -m scripts.tests [what pytest takes]
+    python -m scripts.tests [arguments for pytest]
 
 With arguments everything is one run of pytest.
 """
@@ -22,7 +22,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def others() -> list[str]:
-    """All folders and files of tests but the shown ones, so that a new folder is never forgotten."""
+    """Returns all folders and files of tests except the shown ones; a new folder is included by itself."""
     found = [path for path in (ROOT / "tests").iterdir() if path.is_dir() or path.name.startswith("test_")]
     return sorted(str(each) for path in found if (each := path.relative_to(ROOT)) != Path(SHOWN))
 

@@ -5,7 +5,7 @@ They take modules apart, which only the sources allow. The processes that they s
 
 import sys
 
-from scripts import compiled
+from build_tools import compiled
 
-if "pytest" in sys.modules:  # and not where a bench borrows something from here
+if "pytest" in sys.modules:  # the simulation decides for itself, and chaos only starts processes
     compiled.prefer_sources()

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts import compiled
-from scripts.engine import Engine
-from tests.support.browser import TestBrowser, launched_browser
+from build_tools import compiled
+from devtools.asman_processes import AsmanProcesses, HubProcess, asman_processes
+from devtools.browser import TestBrowser, launched_browser
+from devtools.engine import Engine
+from devtools.postgres import PostgresServer
 from tests.support.engine import engine_for_session
 from tests.support.images import ensure_busybox
-from tests.support.postgres import PostgresServer, postgres_for_session
-from tests.support.processes import AsmanProcesses, HubProcess, asman_processes
+from tests.support.postgres import postgres_for_session
 from tests.support.python_image import ensure_python
 from tests.support.s3 import S3Server, s3_for_session
 

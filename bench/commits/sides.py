@@ -14,8 +14,8 @@ from bench.commits.scenarios import Unusable
 
 ITSELF: Final = "self"
 """Named instead of a commit, the working tree is both sides, which shows how much the machine itself differs."""
-COMPILER: Final = "scripts.compiled"
-"""The module that compiles a checkout, for ``python -m``."""
+COMPILERS: Final = ("build_tools.compiled", "scripts.compiled")
+"""Modules that compile a checkout, for ``python -m``: today's, then that of older commits."""
 FRESH, STALE, NONE = "fresh", "stale", "none"
 
 
@@ -61,7 +61,7 @@ def prepared(root: Path, word: str, folder: Path, say: Callable[[str], None]) ->
     say(f"{name} is checked out in {shown(checkout)}; it stays there until 'make clean'.")
     check_out(root, commit, checkout)
     try:
-        if current.compiled and not _can_be_compiled(checkout):
+        if current.compiled and _compiler_of(checkout) is None:
             raise Unusable("it has nothing that compiles it, but the working tree is compiled; see 'make pure'")
         shares = environments.same_packages(checkout, root)
         say(f"Its packages are {'those of this environment' if shares else 'installed, as it pins other versions'}.")
@@ -86,26 +86,30 @@ def _working_tree(root: Path, folder: Path) -> Side:
 
 def compiled_state(root: Path, python: Path, log: Path) -> str:
     """Returns ``none``, ``stale`` or ``fresh``; ``none`` for a commit that can't be compiled at all."""
-    if not _can_be_compiled(root):
+    compiler = _compiler_of(root)
+    if compiler is None:
         return NONE
-    command = [str(python), "-m", COMPILER, "check"]
+    command = [str(python), "-m", compiler, "check"]
     return carried_out(command, root, log, "it does not say whether it is compiled")
 
 
-def _can_be_compiled(root: Path) -> bool:
-    return root.joinpath(*COMPILER.split(".")).with_suffix(".py").is_file()
+def _compiler_of(root: Path) -> str | None:
+    """The module of a checkout that compiles it; None for a commit that can't be compiled."""
+    there = (name for name in COMPILERS if root.joinpath(*name.split(".")).with_suffix(".py").is_file())
+    return next(there, None)
 
 
 def _compile_alike(root: Path, python: Path, log: Path, say: Callable[[str], None], *, wanted: bool) -> None:
     """Compiles the inner modules of the commit, by its own list of them, exactly when the working tree's are."""
     state = compiled_state(root, python, log)
-    if state == (FRESH if wanted else NONE):
+    compiler = _compiler_of(root)
+    if compiler is None or state == (FRESH if wanted else NONE):
         return
     if wanted:
         say("Its inner modules are compiled, as the working tree's are; this takes a minute or two.")
-        carried_out([str(python), "-m", COMPILER, "build"], root, log, "its inner modules could not be compiled")
+        carried_out([str(python), "-m", compiler, "build"], root, log, "its inner modules could not be compiled")
     else:
-        carried_out([str(python), "-m", COMPILER, "remove"], root, log, "what is compiled could not be removed")
+        carried_out([str(python), "-m", compiler, "remove"], root, log, "what is compiled could not be removed")
 
 
 def _warm(root: Path, python: Path, log: Path) -> None:

@@ -18,8 +18,8 @@ import psutil
 from bench.peers.catalogue import Side
 from bench.peers.environments import python_of
 from bench.peers.servers import ROOT, NotSetUp, Server, Servers
-from tests.support.ports import free_port
-from tests.support.processes import clean_environment
+from devtools.asman_processes import clean_environment
+from devtools.ports import free_port
 
 PATIENCE = 60.0
 """Seconds that an order may take, a start included."""

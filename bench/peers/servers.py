@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.peers.environments import python_of
-from tests.support.ports import free_port, wait_for_port
-from tests.support.postgres import PostgresServer, programs
-from tests.support.processes import HubProcess, clean_environment
+from devtools.asman_processes import HubProcess, clean_environment
+from devtools.ports import free_port, wait_for_port
+from devtools.postgres import PostgresServer, programs
 
 
 class NotSetUp(Exception):

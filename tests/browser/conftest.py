@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.page import QUEUE, ROOT
-from tests.support.processes import AsmanProcesses, HubProcess
+from devtools.asman_processes import AsmanProcesses, HubProcess
+from devtools.page import QUEUE, ROOT
 
 
 @pytest.fixture(autouse=True)

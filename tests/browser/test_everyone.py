@@ -9,8 +9,9 @@ import pytest
 from playwright.async_api import Page, Request, expect
 
 import asman
-from tests.support.browser import TestBrowser
-from tests.support.page import (
+from devtools.asman_processes import HubProcess
+from devtools.browser import TestBrowser
+from devtools.page import (
     QUEUE,
     connected,
     detail,
@@ -21,7 +22,6 @@ from tests.support.page import (
     row,
     violations,
 )
-from tests.support.processes import HubProcess
 
 pytestmark = pytest.mark.usefixtures("process_worker")
 

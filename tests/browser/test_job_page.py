@@ -16,9 +16,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 import asman
-from scripts.engine import Engine
-from tests.support.browser import TestBrowser
-from tests.support.page import (
+from devtools.asman_processes import AsmanProcesses, HubProcess
+from devtools.browser import TestBrowser
+from devtools.engine import Engine
+from devtools.page import (
     QUEUE,
     connected,
     detail,
@@ -30,7 +31,6 @@ from tests.support.page import (
     page_json,
     said,
 )
-from tests.support.processes import AsmanProcesses, HubProcess
 from tests.support.ready_worker import ReadyWorker, ready_worker
 
 MIB = 1024 * 1024

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browser import TestBrowser
-from tests.support.page import connected, detail, job_address, lines_come, log_lines, looping_command, main_action, said
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
+from devtools.browser import TestBrowser
+from devtools.page import connected, detail, job_address, lines_come, log_lines, looping_command, main_action, said
 
 pytestmark = pytest.mark.usefixtures("process_worker")
 

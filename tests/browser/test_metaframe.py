@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import FrameLocator, Page, expect
 
-from scripts.engine import Engine
-from tests.support.browser import TestBrowser
-from tests.support.page import QUEUE, job_address, page_json
+from devtools.asman_processes import AsmanProcesses, HubProcess
+from devtools.browser import TestBrowser
+from devtools.engine import Engine
+from devtools.page import QUEUE, job_address, page_json
 from tests.support.parent_page import parent_page
-from tests.support.processes import AsmanProcesses, HubProcess
 
 BYTES = bytes(range(256)) * 64
 PNG = base64.b64decode(

@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import expect
 
 import asman
-from tests.support.browser import TestBrowser
-from tests.support.page import QUEUE, connected, detail, no_sideways_scroll, row
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
+from devtools.browser import TestBrowser
+from devtools.page import QUEUE, connected, detail, no_sideways_scroll, row
 
 
 async def test_a_queue_of_five_thousand_jobs_costs_what_is_on_the_screen(browser: TestBrowser, hub: HubProcess) -> None:

@@ -13,8 +13,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 import asman
-from tests.support.browser import TestBrowser
-from tests.support.page import (
+from devtools.asman_processes import HubProcess
+from devtools.browser import TestBrowser
+from devtools.page import (
     QUEUE,
     ROOT,
     connected,
@@ -25,7 +26,6 @@ from tests.support.page import (
     main_action,
     row,
 )
-from tests.support.processes import HubProcess
 
 DOCS = ROOT / "docs" / "screenshots"
 WIDE = (1280, 800)

@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.postgres import PostgresServer
 from tests.chaos.faults import Fault, Faults
 from tests.chaos.judge import Judgement, judge
 from tests.chaos.load import Load
 from tests.chaos.stage import Stage, set_up
-from tests.support.postgres import PostgresServer
 
 DRAIN_SECONDS = 120.0
 """Time for everything to end after the last fault."""

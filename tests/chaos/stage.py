@@ -13,10 +13,10 @@ from pathlib import Path
 
 import aiohttp
 
+from devtools.asman_processes import AsmanProcess, AsmanProcesses, HubProcess
+from devtools.postgres import PostgresServer
 from tests.chaos.proxy import Proxy
 from tests.chaos.runs import Runs, clock
-from tests.support.postgres import PostgresServer
-from tests.support.processes import AsmanProcess, AsmanProcesses, HubProcess
 
 QUEUE = "chaos"
 PROBED = "probe"

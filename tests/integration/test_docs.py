@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import base_image, docker_api
-from scripts.engine import Engine
-from tests.support.processes import HubProcess, asman_processes, clean_environment
+from devtools import base_image, docker_api
+from devtools.asman_processes import HubProcess, asman_processes, clean_environment
+from devtools.engine import Engine
 from tests.support.python_image import ensure_python
 
 ROOT = Path(__file__).parents[2]

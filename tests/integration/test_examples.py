@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from asman_shared.version import __version__
+from devtools.asman_processes import HubProcess, asman, clean_environment
 from tests.support.node import run_node
-from tests.support.processes import HubProcess, asman, clean_environment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDER = EXAMPLES / "json-dialect"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.engine import Engine
-from tests.support.processes import AsmanProcesses, HubProcess, asman, asman_command, clean_environment
+from devtools.asman_processes import AsmanProcesses, HubProcess, asman, asman_command, clean_environment
+from devtools.engine import Engine
 
 COPY = 'sh -c "cat /inputs/README.md > /outputs/readme-copied.md"'
 

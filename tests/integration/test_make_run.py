@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.engine import Engine
-from tests.support.ports import free_port
-from tests.support.processes import clean_environment
+from devtools.asman_processes import clean_environment
+from devtools.engine import Engine
+from devtools.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -21,17 +21,17 @@ import pytest
 
 import asman
 from asman_shared.messages import Finished
-from scripts.base_image import busybox, root_tar
-from scripts.engine import Engine
+from devtools.base_image import busybox, root_tar
+from devtools.engine import Engine
+from devtools.fake_hub import FakeHub, Line, fake_hub, job
 from tests.support.node import PATH
 from tests.support.node_base import ensure_node
 from tests.support.python_base import ensure_python
-from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub, job
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
     ".dockerignore", "pyproject.toml", "constraints.txt", "README.md", "LICENSE",
-    "shared", "server", "worker", "client", "deploy", "scripts",
+    "shared", "server", "worker", "client", "deploy", "build_tools",
 )  # fmt: skip
 NOT_SENT = ("__pycache__", "page", "node_modules")
 ENGINE = (

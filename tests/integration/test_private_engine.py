@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import base_image, docker_api, engine
-from scripts.processes import mentioning
+from devtools import base_image, docker_api, engine
+from devtools.os_processes import mentioning
 
 
 @pytest.fixture

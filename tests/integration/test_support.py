@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import aiodocker
 
-from scripts.engine import Engine
-from tests.support.browser import TestBrowser
+from devtools.browser import TestBrowser
+from devtools.engine import Engine
 
 
 async def test_the_image_runs_a_shell(engine: Engine, busybox_image: str) -> None:

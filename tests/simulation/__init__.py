@@ -2,7 +2,7 @@
 
 import sys
 
-from scripts import compiled
+from build_tools import compiled
 
 if "--compiled" not in sys.argv:  # planted bugs are put into the sources
     compiled.prefer_sources()

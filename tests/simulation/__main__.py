@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 
-from scripts import compiled
+from build_tools import compiled
 from tests.simulation.mutants import MUTANTS, planted
 from tests.simulation.world import simulate
 

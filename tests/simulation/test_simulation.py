@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from scripts import compiled
+from build_tools import compiled
 from tests.simulation.__main__ import hunt, play
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.world import simulate

@@ -1,1 +1,1 @@
-"""What tests of real parts stand on: a container engine, an image, hub and worker processes, a browser."""
+"""Helpers of the tests alone; those that the bench and the scripts use too are in ``devtools``."""

@@ -24,7 +24,7 @@ from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.messages import BlobPart, BlobTicket
-from tests.support.ports import free_port
+from devtools.ports import free_port
 
 DAY = 24 * 3_600_000
 RETENTION = 7 * DAY

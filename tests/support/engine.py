@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.engine import Engine, NoEngineError, hold
+from devtools.engine import Engine, NoEngineError, hold
 
 
 def engine_for_session() -> Iterator[Engine]:

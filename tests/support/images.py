@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scripts import base_image
-from scripts.engine import Engine
+from devtools import base_image
+from devtools.engine import Engine
 
 BUSYBOX = "asman-test/busybox:latest"
 

@@ -7,9 +7,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from scripts import docker_api
-from scripts.base_image import busybox, root_tar
-from scripts.engine import Engine
+from devtools import docker_api
+from devtools.base_image import busybox, root_tar
+from devtools.engine import Engine
 
 from .python_base import add_libraries
 

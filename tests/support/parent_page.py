@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support.page import ROOT
+from devtools.page import ROOT
 
 _MODULE = ROOT / "web/node_modules/@metapages/metapage/dist/index.js"
 

@@ -12,9 +12,9 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from scripts import docker_api
-from scripts.base_image import busybox, root_tar
-from scripts.engine import Engine
+from devtools import docker_api
+from devtools.base_image import busybox, root_tar
+from devtools.engine import Engine
 
 _LEFT_OUT = re.compile(r"/(site-packages|__pycache__|test|tests|idlelib|tkinter|lib2to3|config-[^/]+)(/|$)")
 #: What looking up names and compiled packages need; every distribution has it.

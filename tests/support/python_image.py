@@ -10,8 +10,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts import base_image, docker_api
-from scripts.engine import Engine
+from devtools import base_image, docker_api
+from devtools.engine import Engine
 
 _HOME = "opt/python"
 _LEFT_OUT = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.ports import free_port
+from devtools.ports import free_port
 
 PATIENCE = 30.0
 

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from asman_server.blobs import S3Settings
-from tests.support.ports import free_port
+from devtools.ports import free_port
 
 KEY, SECRET = "asman-key", "asman-secret"
 PATIENCE = 30.0

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.processes import asman_command, clean_environment
+from devtools.asman_processes import asman_command, clean_environment
 
 PATIENCE = 60.0
 

@@ -36,8 +36,8 @@ from .session import DialectSession
 SILENCE_SECONDS: Final = 25.0
 """Longest silence of a worker, in seconds, before its grace begins; it pings every 5 seconds and registers every 10."""
 CONFIRM_SECONDS: Final = 30.0
-"""Time in seconds in which a worker that came back must claim its jobs again; the others count as lost. Also the longest
-silence about a claimed job before the worker is made to connect again, once."""
+"""Time in seconds in which a worker that came back must claim its jobs again; the others count as lost. It is also the
+longest silence about a claimed job before the worker is made to connect again, once."""
 EARLY_MESSAGES: Final = 100
 """Messages that may come before the registration; they are taken after it."""
 FIRST_LIST_SECONDS: Final = 1.0

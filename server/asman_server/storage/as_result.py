@@ -1,4 +1,4 @@
-"""Errors as values, for compiled coroutines (`scripts.compiled`), which must not await inside ``try``."""
+"""Errors as values, for compiled coroutines (`build_tools.compiled`), which must not await inside ``try``."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_the_working_tree_can_be_compared_with_itself(clone: Clone) -> None:
 
 
 def test_a_commit_is_compiled_as_the_working_tree_is(clone: Clone) -> None:
-    clone.write("scripts/compiled.py", COMPILER)
+    clone.write("build_tools/compiled.py", COMPILER)
     state = clone.root / ".run/compare" / clone.commit() / "state"
     clone.write("state", "fresh")
     compare(clone.root, "HEAD", ["depth"], "2")
@@ -180,8 +180,19 @@ def test_a_commit_is_compiled_as_the_working_tree_is(clone: Clone) -> None:
     assert not state.exists()
 
 
-def test_what_is_out_of_date_or_can_not_be_compiled_is_told(clone: Clone) -> None:
+def test_a_commit_that_has_its_compiler_in_another_place_is_compiled_too(clone: Clone) -> None:
     clone.write("scripts/compiled.py", COMPILER)
+    commit = clone.commit()
+    clone.git("rm", "-q", "scripts/compiled.py")
+    clone.write("build_tools/compiled.py", COMPILER)
+    clone.write("state", "fresh")
+    compare(clone.root, commit, ["depth"], "2")
+    assert (clone.root / ".run/compare" / commit / "state").read_text() == "fresh"
+    assert clone.result()["old"]["compiled"] is True
+
+
+def test_what_is_out_of_date_or_can_not_be_compiled_is_told(clone: Clone) -> None:
+    clone.write("build_tools/compiled.py", COMPILER)
     clone.write("broken", "")
     short = clone.commit()[:7]
     clone.write("state", "stale")
@@ -193,7 +204,7 @@ def test_what_is_out_of_date_or_can_not_be_compiled_is_told(clone: Clone) -> Non
 
 
 def test_a_commit_from_before_there_was_a_compiler_is_told(clone: Clone) -> None:
-    clone.write("scripts/compiled.py", COMPILER)
+    clone.write("build_tools/compiled.py", COMPILER)
     clone.write("state", "fresh")
     with pytest.raises(Unusable, match="it has nothing that compiles it, but the working tree is compiled"):
         compare(clone.root, "HEAD", ["depth"], "2")

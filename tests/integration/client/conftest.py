@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.processes import asman_processes
+from devtools.asman_processes import asman_processes
 
 QUEUE = "client-tests"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import asman
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 from tests.support.ready_worker import ready_worker
 
 JOBS = 3000

@@ -9,7 +9,7 @@ import pytest
 import asman
 from asman.calls import VERSION
 from asman.logs import Line
-from tests.support.processes import AsmanProcesses
+from devtools.asman_processes import AsmanProcesses
 
 
 def where() -> tuple[str, bool]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.ports import free_port
-from tests.support.processes import asman, asman_command, clean_environment
+from devtools.asman_processes import asman, asman_command, clean_environment
+from devtools.ports import free_port
 from tests.support.shapes import holds
 
 

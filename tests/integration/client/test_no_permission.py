@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.support.processes import asman
+from devtools.asman_processes import asman
 
 ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
 """A prefix for a command that makes permissions apply to it even if root runs it."""

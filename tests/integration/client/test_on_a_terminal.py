@@ -11,7 +11,7 @@ from pathlib import Path
 from asman import connect as asman_connect
 from asman_shared.messages import PhaseProgress
 from asman_shared.states import Phase
-from tests.support.processes import AsmanProcesses, asman, asman_command, clean_environment
+from devtools.asman_processes import AsmanProcesses, asman, asman_command, clean_environment
 from tests.support.ready_worker import ready_worker
 from tests.support.terminal import on_terminal
 

@@ -12,7 +12,7 @@ from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import Store
 from asman_server.storage.sql_writer import SqlWriter
 from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
-from tests.support.postgres import PostgresServer
+from devtools.postgres import PostgresServer
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

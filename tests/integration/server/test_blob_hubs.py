@@ -15,9 +15,9 @@ import aiohttp
 import pytest
 
 from asman_shared import limits
+from devtools.asman_processes import HubProcess
 from tests.support.api import opened_api
 from tests.support.plain_worker import PlainWorker, plain_worker
-from tests.support.processes import HubProcess
 from tests.support.s3 import S3Server
 
 BIG = os.urandom(limits.PART_BYTES * 2 + 100)

@@ -25,8 +25,8 @@ from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_wri
 from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State
-from tests.support.postgres import PostgresServer
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
+from devtools.postgres import PostgresServer
 from tests.support.ready_worker import ready_worker
 from tests.support.rows import PATIENCE, Ask, Followers, chunk, job, webhook
 

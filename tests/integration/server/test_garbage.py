@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 
 from asman_shared import limits
 from asman_shared.errors import CLOSE_REASONS, CloseCode
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 PATIENCE = 30
 MARGIN = 48 * 1024 * 1024

@@ -14,9 +14,9 @@ import pytest
 import asman
 from asman_shared.messages import LogBatch, LogLine
 from asman_shared.units import MIB
+from devtools.asman_processes import HubProcess, asman_command, clean_environment
 from tests.support.api import opened_api
 from tests.support.plain_worker import Message, PlainWorker, plain_worker
-from tests.support.processes import HubProcess, asman_command, clean_environment
 
 LINES = 100_000
 BATCH = 1000

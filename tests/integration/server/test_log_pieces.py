@@ -14,10 +14,10 @@ import asman
 import asman.sync
 from asman_shared import limits
 from asman_shared import messages as m
+from devtools.asman_processes import HubProcess
+from devtools.asman_processes import asman as asman_command
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import PlainWorker, plain_worker
-from tests.support.processes import HubProcess
-from tests.support.processes import asman as asman_command
 
 TEXT = {"Accept": "text/plain"}
 WRITTEN = [f"line {n}" for n in range(40)]

@@ -25,9 +25,9 @@ from asman_server.sessions.worker import WorkerSession
 from asman_shared import limits
 from asman_shared.messages import STDERR, STDOUT
 from asman_worker.attempts.log import AttemptLog
+from devtools.asman_processes import HubProcess, asman_command, clean_environment
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
-from tests.support.processes import HubProcess, asman_command, clean_environment
 
 PATIENCE = 30
 WRITTEN = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 PATIENCE = 60
 ROOM = 10

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 Message = dict[str, Any]
 PATIENCE = 20

@@ -14,9 +14,9 @@ import pytest
 import asman
 from asman_shared.limits import PART_BYTES
 from asman_shared.units import MIB
+from devtools.asman_processes import AsmanProcess, AsmanProcesses, HubProcess
 from tests.chaos.proxy import Proxy
 from tests.support.gate import Gate
-from tests.support.processes import AsmanProcess, AsmanProcesses, HubProcess
 
 SIZE = PART_BYTES + 8 * MIB
 MIDDLE = 9 * MIB

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asman_shared import limits
-from tests.support.processes import AsmanProcesses, HubProcess, asman
+from devtools.asman_processes import AsmanProcesses, HubProcess, asman
 
 #: Each output is its input and a letter more; one file in a hundred has bytes of its own.
 COMMAND = "sh -c 'cd $JOB_INPUTS/in && for f in *; do read x < $f; echo ${x}! > $JOB_OUTPUTS/$f; done'"

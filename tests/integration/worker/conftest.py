@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asman_worker import WorkerConfig, load_config, run_worker
-from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub
+from devtools.fake_hub import FakeHub, Line, fake_hub
 
 
 @pytest.fixture

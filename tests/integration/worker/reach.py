@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asman_shared.messages import Finished, Outcome
-from tests.unit.worker.fake_hub import FakeHub, Line, job
+from devtools.fake_hub import FakeHub, Line, job
 
 from .conftest import config_for, first_line, worker
 

@@ -12,8 +12,8 @@ import pytest
 from asman_worker import doctor as doctor_module
 from asman_worker import load_config
 from asman_worker.doctor import Finding, examine
-from tests.support.ports import free_port
-from tests.support.processes import HubProcess, asman
+from devtools.asman_processes import HubProcess, asman
+from devtools.ports import free_port
 
 
 def findings(*arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:

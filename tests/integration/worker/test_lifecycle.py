@@ -27,7 +27,7 @@ from asman_shared.messages import (
 )
 from asman_shared.states import Phase
 from asman_worker import run_worker
-from tests.unit.worker.fake_hub import FakeHub, Line, job
+from devtools.fake_hub import FakeHub, Line, job
 
 from .conftest import config_for, first_line, worker
 

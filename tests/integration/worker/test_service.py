@@ -20,12 +20,12 @@ from asman_shared.states import Fault, Phase
 from asman_worker import run_worker
 from asman_worker.images.engine import close_engine, open_engine
 from asman_worker.images.usage import ImageUsage
-from scripts import base_image
+from devtools import base_image
+from devtools.fake_hub import FakeHub, Line, fake_hub, job
+from devtools.ports import free_port
+from devtools.registry import running_registry
 from tests.support.images import BUSYBOX
 from tests.support.own_engine import OwnEngine, own_engine
-from tests.support.ports import free_port
-from tests.support.registry import running_registry
-from tests.unit.worker.fake_hub import FakeHub, Line, fake_hub, job
 
 from .conftest import config_for, first_line, worker
 

@@ -15,10 +15,10 @@ import pytest
 import asman
 from asman_shared.messages import Verdict
 from asman_shared.states import Reason
-from scripts import base_image
+from devtools import base_image
+from devtools.asman_processes import AsmanProcess, AsmanProcesses, HubProcess
 from tests.support.images import BUSYBOX
 from tests.support.own_engine import OwnEngine, own_engine
-from tests.support.processes import AsmanProcess, AsmanProcesses, HubProcess
 
 JOBS = 200
 CANCELLED = 40

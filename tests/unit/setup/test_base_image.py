@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from scripts import base_image
+from devtools import base_image
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import compiled
+from build_tools import compiled
 
 
 @pytest.mark.parametrize("module", compiled.MODULES)

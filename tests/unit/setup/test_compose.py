@@ -11,7 +11,7 @@ import yaml
 
 from asman_server.config import HubConfig, load_config
 from asman_server.hub import s3_settings
-from tests.support.processes import asman
+from devtools.asman_processes import asman
 
 ROOT = Path(__file__).resolve().parents[3]
 

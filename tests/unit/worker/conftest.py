@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from .fake_hub import FakeHub, fake_hub
+from devtools.fake_hub import FakeHub, fake_hub
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
 from asman_shared.messages import OutputFile, Result
 from asman_shared.units import KIB
+from devtools.postgres import PostgresServer
 from tests.support.blob_hub import DAY, QUEUE, RETENTION, BlobHub, open_blob_hub, sha256
-from tests.support.postgres import PostgresServer
 from tests.support.rows import Ask, Followers, job
 from tests.support.s3 import S3Server
 

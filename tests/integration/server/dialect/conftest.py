@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from devtools.asman_processes import HubProcess, asman_processes
 from tests.support.api import Api, opened_api
-from tests.support.processes import HubProcess, asman_processes
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from devtools.asman_processes import HubProcess
 from tests.support.api import Api
 from tests.support.json_dialect import json_client, json_worker, now
 from tests.support.plain_worker import plain_worker
-from tests.support.processes import HubProcess
 
 #: As a page of the first generation sends it, and a client of the second.
 DEFINITION = {"command": 'echo "hello world"', "env": {}, "image": "alpine:3.19.1"}

@@ -14,10 +14,10 @@ from websockets.exceptions import InvalidStatus
 import asman
 from asman_server.dialect.ids import identify
 from asman_shared.definition import DataRef, Definition
+from devtools.asman_processes import AsmanProcesses, HubProcess
+from devtools.ports import free_port
 from tests.support.api import opened_api
 from tests.support.json_dialect import JsonWorker, json_client, json_worker
-from tests.support.ports import free_port
-from tests.support.processes import AsmanProcesses, HubProcess
 
 SCRIPT = "cat $JOB_INPUTS/in.txt; echo oops >&2; mkdir $JOB_OUTPUTS/d; cat $JOB_INPUTS/in.txt > $JOB_OUTPUTS/d/out.txt"
 WorkerOf = Callable[[str, str], AbstractAsyncContextManager[None]]

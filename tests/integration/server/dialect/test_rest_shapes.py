@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from asman_server.dialect.ids import as_javascript, first_id
+from devtools.asman_processes import HubProcess
 from tests.support.api import Api
 from tests.support.json_dialect import json_client, json_worker
 from tests.support.plain_worker import PlainWorker, plain_worker
-from tests.support.processes import HubProcess
 from tests.support.receiver import receiver
 
 DEFINITION = {

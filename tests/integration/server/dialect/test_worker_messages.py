@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from devtools.asman_processes import HubProcess
 from tests.support.api import Api
 from tests.support.json_dialect import JsonClient, JsonWorker, json_client, json_worker
 from tests.support.plain_worker import plain_worker
-from tests.support.processes import HubProcess
 
 ALPINE = {"image": "alpine", "command": "echo hi"}
 

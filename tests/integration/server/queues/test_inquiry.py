@@ -10,7 +10,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
 
 
 async def answer(socket: ClientConnection, **request: Any) -> dict[str, Any]:

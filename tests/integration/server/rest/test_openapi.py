@@ -18,9 +18,9 @@ from asman_server.rest.openapi import document
 from asman_server.rest.operations import OPERATIONS
 from asman_server.rest.types import SubmitBody
 from asman_shared.messages import Submit
+from devtools.asman_processes import HubProcess
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
-from tests.support.processes import HubProcess
 
 
 def test_every_address_is_in_the_document(tmp_path: Path) -> None:

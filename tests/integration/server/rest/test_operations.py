@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from devtools.asman_processes import HubProcess
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
-from tests.support.processes import HubProcess
 
 NOBODY = "0" * 64
 

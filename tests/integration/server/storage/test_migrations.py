@@ -25,7 +25,7 @@ from asman_server.storage.tables import metadata
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import OutputFile, Result
-from tests.support.ports import free_port
+from devtools.ports import free_port
 from tests.support.rows import commit, job, row, webhook
 
 

@@ -16,8 +16,8 @@ from aiohttp import web
 
 import asman
 from asman_shared.errors import BadRequest
-from tests.support.ports import free_port
-from tests.support.processes import HubProcess
+from devtools.asman_processes import HubProcess
+from devtools.ports import free_port
 from tests.support.ready_worker import ready_worker
 from tests.support.receiver import Delivery, Receiver, receiver, take
 

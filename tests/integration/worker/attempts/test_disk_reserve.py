@@ -13,9 +13,9 @@ from asman_worker import load_config
 from asman_worker.attempts import disk_reserve
 from asman_worker.attempts.disk_reserve import DiskReserve
 from asman_worker.doctor import examine
+from devtools.fake_hub import FakeHub, job
+from devtools.ports import free_port
 from tests.integration.worker.conftest import config_for, first_line, worker
-from tests.support.ports import free_port
-from tests.unit.worker.fake_hub import FakeHub, job
 
 
 class Disk:

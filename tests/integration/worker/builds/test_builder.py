@@ -19,11 +19,11 @@ import asman
 from asman_shared.definition import Build
 from asman_shared.messages import STDOUT, SYSTEM, Abort, Finished, LogBatch, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from devtools.asman_processes import AsmanProcesses, HubProcess
+from devtools.fake_hub import FakeHub, Line, job
+from devtools.registry import running_registry
 from tests.integration.worker.conftest import config_for, first_line, worker
 from tests.support.git_server import GitServer, running_git_server
-from tests.support.processes import AsmanProcesses, HubProcess
-from tests.support.registry import running_registry
-from tests.unit.worker.fake_hub import FakeHub, Line, job
 
 
 @pytest.fixture

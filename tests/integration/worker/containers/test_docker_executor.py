@@ -5,7 +5,7 @@ from __future__ import annotations
 from asman_shared.definition import DataRef, Requirements
 from asman_shared.messages import STDERR, STDOUT, Abort, Finished, PhaseReport, Released
 from asman_shared.states import Fault, Phase
-from tests.unit.worker.fake_hub import FakeHub, Line, job
+from devtools.fake_hub import FakeHub, Line, job
 
 
 async def test_stdout_and_stderr_are_kept_apart_and_the_exit_code_is_told(line: Line, busybox_image: str) -> None:

@@ -19,9 +19,9 @@ from asman_worker.containers.bridge_claim import BridgeClaim
 from asman_worker.containers.network import OwnNetwork, bridge_of, network_name, remove_leftovers
 from asman_worker.containers.packet_filter import PacketFilter
 from asman_worker.images.engine import close_engine, open_engine
+from devtools.asman_processes import AsmanProcesses
+from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.reach import listening, networks, on_the_internet, outcome_of, rules_there, tries
-from tests.support.processes import AsmanProcesses
-from tests.unit.worker.fake_hub import FakeHub, Line, job
 
 
 def chains(bridge: str) -> list[str]:

@@ -14,6 +14,7 @@ from asman_shared.definition import Build, DataRef, Requirements
 from asman_shared.messages import STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from asman_worker.containers.packet_filter import CLOSED
+from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.conftest import config_for, first_line, worker
 from tests.integration.worker.reach import (
     METADATA,
@@ -25,7 +26,6 @@ from tests.integration.worker.reach import (
     rules_there,
     tries,
 )
-from tests.unit.worker.fake_hub import FakeHub, Line, job
 
 
 async def test_a_container_has_few_rights_and_gains_none(line: Line, busybox_image: str) -> None:

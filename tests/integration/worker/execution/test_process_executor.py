@@ -11,8 +11,8 @@ import pytest
 from asman_shared.definition import DataRef, Requirements
 from asman_shared.messages import STDERR, STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.conftest import config_for, first_line, worker
-from tests.unit.worker.fake_hub import FakeHub, Line, job
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 from asman_shared.definition import Build
 from asman_shared.messages import SYSTEM, Abort, Finished, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from devtools.fake_hub import FakeHub, Line, job
+from devtools.registry import Registry, running_registry
 from tests.integration.worker.conftest import config_for, first_line, worker
-from tests.support.registry import Registry, running_registry
-from tests.unit.worker.fake_hub import FakeHub, Line, job
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from asman_shared import messages as m
 from asman_shared.definition import DataRef
 from asman_shared.errors import BadRequest
 from asman_shared.states import Reason, State
-from tests.support.processes import clean_environment
+from devtools.asman_processes import clean_environment
 from tests.unit.client.fake_hub import FakeHub, Visitor
 
 ASMAN = [sys.executable, "-c", "from asman.cli.main import main; main()"]

@@ -14,7 +14,7 @@ from asman_shared.errors import ExecutionError
 from asman_shared.messages import Abort, Assign, Finished, Kept, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from asman_worker import AttemptSpec, Ended, Reporter, load_config, run_worker
-from tests.unit.worker.fake_hub import FakeHub, Line, job
+from devtools.fake_hub import FakeHub, Line, job
 
 
 class Scripted:

@@ -14,7 +14,7 @@ from asman_shared.definition import Definition
 from asman_shared.messages import Assign, LogLine, Outcome
 from asman_worker.attempts import result_spool as module
 from asman_worker.attempts.result_spool import Spool
-from tests.unit.worker.fake_hub import job
+from devtools.fake_hub import job
 
 
 def outcome(code: int) -> Outcome:

@@ -25,7 +25,7 @@ from asman_worker.attempts.staging import Stager
 from asman_worker.execution.folders import JobFolder, resolve, sweep
 from asman_worker.execution.interface import AttemptSpec
 from asman_worker.files.blobs import Blobs
-from tests.unit.worker.fake_hub import FakeHub, job
+from devtools.fake_hub import FakeHub, job
 
 
 class Locator:

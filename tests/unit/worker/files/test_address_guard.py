@@ -20,8 +20,8 @@ from asman_worker.files import address_guard
 from asman_worker.files.address_guard import AddressGuard
 from asman_worker.files.blobs import Blobs
 from asman_worker.files.download import download
+from devtools.fake_hub import FakeHub
 from tests.unit.worker.attempts.test_staging import Locator
-from tests.unit.worker.fake_hub import FakeHub
 
 
 @asynccontextmanager

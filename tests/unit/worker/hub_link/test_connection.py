@@ -26,7 +26,7 @@ from asman_shared.messages import (
 )
 from asman_worker.hub_link.connection import HubConnection
 from asman_worker.hub_link.send_buffer import SendBuffer
-from tests.unit.worker.fake_hub import FakeHub, job
+from devtools.fake_hub import FakeHub, job
 
 
 class Peer:

@@ -17,7 +17,7 @@ from asman_shared.messages import (
 )
 from asman_shared.states import Phase
 from asman_worker.hub_link.send_buffer import SendBuffer
-from tests.unit.worker.fake_hub import job
+from devtools.fake_hub import job
 
 A, B = (job("a"), 1), (job("b"), 1)
 

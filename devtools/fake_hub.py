@@ -1,4 +1,4 @@
-"""A hub that does only what the test says: a real socket and real blobs, with no judgement of its own."""
+"""A fake hub for workers, which does only what its user says: a real socket and real blobs, no judgement."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Process:
     def current(cls) -> Process:
         """This process."""
         found = cls.of(os.getpid())
-        assert found is not None  # noqa: S101 - a running process has an entry
+        assert found is not None
         return found
 
     @property

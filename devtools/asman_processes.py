@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.ports import free_port
+from devtools.ports import free_port
 
 _COMMAND = Path(sys.executable).with_name("asman")
 _TAIL = 60
@@ -75,7 +75,7 @@ class AsmanProcess:
         """Start it; returns once it is ready for use, which may take so many seconds."""
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603
                 [*asman_command(), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -231,7 +231,7 @@ class AsmanProcesses:
                     process.kill()
 
     def report(self) -> list[tuple[str, str]]:
-        """What each of them printed last."""
+        """The last lines that each of them printed."""
         return [(f"the last lines of {process.name} ({process.log.name})", process.tail()) for process in self.started]
 
 
@@ -254,7 +254,7 @@ def asman(
     before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run one ``asman`` command, behind the words of another that runs it, and return its output and exit code."""
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603
         [*before, *asman_command(), *arguments],
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,

@@ -10,7 +10,7 @@ from random import Random
 
 _RANGE = range(10_100, 32_000)
 """Below what Linux takes for outgoing connections, so that none of those is given one of these meanwhile."""
-_random = Random()
+_random = Random()  # noqa: S311
 CLAIMS = 200
 """The newest that are remembered; what is older is in use, or free again."""
 _claims: deque[socket.socket] = deque()

@@ -1,6 +1,6 @@
 """Use the container engine that is here, or start a private one and stop it when its last user leaves.
 
-usage: python -m scripts.engine start|stop|status [--quiet]
+usage: python -m devtools.engine start|stop|status [--quiet]
 
 An engine that answers at DOCKER_HOST, or at the usual socket, is used and left as it is. Otherwise, with
 root and a `dockerd`, a private one is started: its own data folder, socket, network bridge and log, in
@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts import bridge, docker_api
-from scripts.processes import Process, mentioning
+from devtools import bridge, docker_api
+from devtools.os_processes import Process, mentioning
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".run" / "engine"
@@ -59,7 +59,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Private:
-    """What has to be known to stop a private engine."""
+    """The record of a private engine that is needed to stop it."""
 
     pid: int
     started: int
@@ -95,7 +95,7 @@ def _running() -> _Private | None:
 
 
 def _users() -> list[Path]:
-    """Those who use the private engine; the ones that ended without saying so are forgotten."""
+    """Return the users of the private engine; drop those that ended without leaving."""
     _USERS.mkdir(parents=True, exist_ok=True)
     living = []
     for user in _USERS.iterdir():

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from scripts.base_image import busybox, root_tar
+from devtools.base_image import busybox, root_tar
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -77,7 +77,7 @@ class Registry:
         return f"{self.host}/{name}"
 
     def digest(self, name: str) -> str:
-        """What a pull of a name brings."""
+        """The digest of the image that a pull of a name brings."""
         return "sha256:" + hashlib.sha256(self._manifests[name][1]).hexdigest()
 
     def _image(self, files: Mapping[str, bytes], command: str, arch: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """Make a small base image from nothing: busybox-static and a few files; for machines without a registry.
 
-usage: python -m scripts.base_image [--check] [NAME]
+usage: python -m devtools.base_image [--check] [NAME]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from scripts import docker_api
+from devtools import docker_api
 
 DEFAULT_NAME = "asman/busybox:local"
 

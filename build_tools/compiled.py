@@ -1,9 +1,9 @@
 """Compiles the modules that every job passes through, with mypyc; they are the same source, and work without it.
 
-    python -m scripts.compiled build      makes what is not there or out of date
-    python -m scripts.compiled check      says which state it is in: none, stale or fresh
-    python -m scripts.compiled compiler   whether it could be made here
-    python -m scripts.compiled remove     goes back to the sources alone
+    python -m build_tools.compiled build      makes what is not there or out of date
+    python -m build_tools.compiled check      says which state it is in: none, stale or fresh
+    python -m build_tools.compiled compiler   whether it could be made here
+    python -m build_tools.compiled remove     goes back to the sources alone
 
 What is made lies beside the sources, where Python finds it before them, even when a source was changed since. So
 whoever runs the tests is told when it is out of date, and ``make`` builds it anew.
@@ -63,7 +63,7 @@ def source_of(module: str) -> Path:
 
 
 def made_of(module: str) -> Path:
-    """What comes of it."""
+    """The compiled file of a module."""
     return source_of(module).with_suffix(SUFFIX)
 
 
@@ -91,7 +91,7 @@ def state() -> str:
 
 
 def refused(source: str) -> list[str]:
-    """What a source holds that means something else when it is compiled."""
+    """Finds the places of a source that mean something else when they are compiled."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef):
@@ -136,7 +136,7 @@ _TAKE_ALL: Final = frozenset(
         "update",
     ]
 )
-"""What reads a generator to its end anyway, or is compiled as a loop."""
+"""Functions that read a generator to its end anyway, or are compiled as a loop."""
 
 
 def in_use() -> bool:
@@ -145,7 +145,7 @@ def in_use() -> bool:
 
 
 def lacking() -> str:
-    """What is missing here to compile; empty when nothing is."""
+    """Names the part that is missing here to compile; empty if none is."""
     if shutil.which(sysconfig.get_config_var("CC").split()[0]) is None and shutil.which("gcc") is None:
         return "a C compiler"
     if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
@@ -203,7 +203,7 @@ class _Sources(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """See `MetaPathFinder`."""
+        """Finds the source of a module that may be compiled; leaves all others to the next finder."""
         del path, target
         return importlib.util.spec_from_file_location(fullname, source_of(fullname)) if fullname in MODULES else None
 
@@ -230,7 +230,7 @@ def main(words: list[str]) -> Iterator[str]:
             remove()
             yield "The hub runs from its sources alone."
         case _:
-            raise SystemExit("usage: python -m scripts.compiled build|check|compiler|remove")
+            raise SystemExit("usage: python -m build_tools.compiled build|check|compiler|remove")
 
 
 if __name__ == "__main__":

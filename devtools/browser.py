@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import pytest
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 
 _FLAGS = [
@@ -58,10 +57,14 @@ class TestBrowser:
 
 @asynccontextmanager
 async def launched_browser() -> AsyncIterator[TestBrowser]:
-    """A headless Chromium for as long as the block lasts."""
+    """A headless Chromium for as long as the block lasts.
+
+    Raises:
+        AssertionError: It is not installed.
+    """
     program = shutil.which("chromium")
     if program is None:
-        pytest.fail("chromium is not installed; make setup installs it", pytrace=False)
+        raise AssertionError("chromium is not installed; make setup installs it")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=_FLAGS)
         try:

@@ -105,7 +105,7 @@ def reachable() -> str | None:
 
 
 def info(host: str) -> dict[str, Any]:
-    """What the engine says about itself."""
+    """Return the engine's description of itself."""
     found: dict[str, Any] = json.loads(call(host, "GET", "/info"))
     return found
 

@@ -1,4 +1,4 @@
-"""Puts into a wheel what was compiled (`scripts.compiled`); a wheel without it is one for every machine."""
+"""Puts into a wheel what was compiled (`build_tools.compiled`); a wheel without it is one for every machine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompiledHook(BuildHookInterface[Any]):
-    """See the module."""
+    """Adds the compiled modules to a wheel, if they are fresh."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Says which files go in besides the sources, and that they are of this platform alone."""
-        spec = importlib.util.spec_from_file_location("compiled", Path(self.root, "scripts", "compiled.py"))
+        spec = importlib.util.spec_from_file_location("compiled", Path(self.root, "build_tools", "compiled.py"))
         if spec is None or spec.loader is None:
-            raise ImportError("scripts/compiled.py is missing")
+            raise ImportError("build_tools/compiled.py is missing")
         compiled = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(compiled)
         if version == "editable" or compiled.state() != "fresh":

@@ -1,4 +1,4 @@
-"""What tests of the page need again and again: addresses that hold a job, every line of a log, what axe finds."""
+"""Helpers for the page in a browser: addresses that hold a job, every line of a log, the findings of axe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from playwright.async_api import Locator, Page, expect
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 QUEUE = "browser-test-queue"
 _AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
@@ -96,12 +96,12 @@ async def log_lines(page: Page) -> list[tuple[int, str, str]]:
 
 
 def said(lines: list[tuple[int, str, str]]) -> list[str]:
-    """What the job itself wrote, without the worker's words about it."""
+    """The lines of the job itself, without the worker's own."""
     return [text for _, stream, text in lines if stream != "sys"]
 
 
 async def violations(page: Page) -> list[str]:
-    """What axe finds against the rules of accessibility, WCAG 2.1 AA and good practice."""
+    """The violations that axe finds of the rules of accessibility, WCAG 2.1 AA and good practice."""
     await page.evaluate(_AXE.read_text())
     found = await page.evaluate(
         """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.flatMap(

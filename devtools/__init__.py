@@ -1,0 +1,1 @@
+"""Helpers that the scripts, the bench and the tests share: processes, engines, images, servers."""

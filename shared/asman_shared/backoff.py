@@ -1,4 +1,4 @@
-"""How long to wait before trying again: growing, and by chance, so that a fleet does not come back in one instant."""
+"""Delays between tries: they grow and are random, so that a fleet does not come back in one instant."""
 
 from __future__ import annotations
 

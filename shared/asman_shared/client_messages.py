@@ -1,4 +1,4 @@
-"""What clients and the hub say to each other; see `asman_shared.messages`."""
+"""Messages between clients and the hub; see `asman_shared.messages`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Callback(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Callbacks(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Which webhooks a submission wants called; see ``docs/webhooks.md``.
+    """Webhooks that a submission wants called; see ``docs/webhooks.md``.
 
     Attributes:
         queued: When the submission begins a new run.
@@ -432,10 +432,11 @@ class Changed(Message, tag="changed"):
 
 
 class PhaseProgress(Message, tag="progress"):
-    """How far the present phase of a job is, such as the pull of its image: ``done`` of ``total`` in ``unit``.
+    """Progress of the present phase of a job, such as the pull of its image: ``done`` of ``total`` in ``unit``.
 
-    Pushed to those who follow that job by itself, a few times a second at most. It is no state: it has no ``seq``, is
-    not kept, and what is missed is not told again. The unit is ``bytes`` or what is counted, such as ``layers``.
+    The hub pushes it to clients that follow that single job, a few times a second at most. It is no state: it has no
+    ``seq``, is not kept, and a missed one is not sent again. The unit is ``bytes`` or the things counted, such as
+    ``layers``.
     """
 
     job: str

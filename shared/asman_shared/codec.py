@@ -26,7 +26,7 @@ _json_encode = msgspec.json.Encoder().encode
 
 
 def _array_size(data: bytes) -> int:
-    """How many elements a msgpack array says it has; 0 for anything else, which the decoder will refuse."""
+    """Returns the number of elements that a msgpack array declares; 0 for anything else, which the decoder refuses."""
     if not data:
         return 0
     if data[0] >> 4 == 9:

@@ -1,8 +1,8 @@
-"""What a job is: the definition that its id is the hash of.
+"""The definition of a job, whose hash is the job's id.
 
 Field names are those that links and existing clients use, so that one definition has one id everywhere. A
-definition holds only what reaches the container; who waits for it, how often it is tried and how urgent it is are
-said beside it, when it is submitted.
+definition holds only what reaches the container. A submission gives the waiting clients, the number of tries and the
+priority beside the definition.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INJECTED_PREFIXES: Final = ("mp-", "mp_")
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 UPLOADED: Final = "key:"
-"""How a build's context begins that is an uploaded archive."""
+"""Prefix of a build's context that is an uploaded archive."""
 
 
 class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=Tr
 
 
 class Requirements(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """What a worker must have free to be given the job."""
+    """Resources that a worker must have free to be given the job."""
 
     cpus: float | int | None = None
     gpus: int | None = None
@@ -94,7 +94,7 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
 
 
 class Shape(Struct, frozen=True, cache_hash=True):
-    """What a definition needs of a worker, in units that compare; jobs of one shape share one ready line.
+    """A definition's needs of a worker, in units that compare; jobs of one shape share one ready line.
 
     Attributes:
         cpus: Thousandths of a cpu.

@@ -1,4 +1,4 @@
-"""What a definition must be, and what it asks for: all that can be said of it without running it."""
+"""Checks of a definition, and the resources that it asks for: everything that needs no run of the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names a list of patterns takes, as a shell's ``**`` would."""
+"""Matching of names against a list of patterns, with ``**`` as in a shell."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _matches(parts: list[str], wanted: list[str]) -> bool:
 
 
 def _after(part: str, here: int, wanted: list[str]) -> list[int]:
-    """Where in the pattern one may be after a part of the name."""
+    """Returns the possible positions in the pattern after a part of the name."""
     if here == len(wanted):
         return []
     if wanted[here] == _ANY:

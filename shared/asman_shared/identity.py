@@ -141,7 +141,7 @@ def job_id(definition: Definition) -> str:
 
 
 def _advice(definition: Definition) -> str:
-    """How to make a definition smaller."""
+    """Advises how to make a definition smaller."""
     files = {**(definition.inputs or {}), **(definition.config_files or {})}
     named = sum(len(name.encode("utf-8", "surrogatepass")) + _KEY_REF_BYTES for name in files)
     if named > limits.DEFINITION_BYTES // 2:

@@ -40,7 +40,7 @@ _VARIABLE: Final = re.compile(r"\$\{([^}]+)\}")
 
 @dataclass(slots=True)
 class JobUrl:
-    """What a job's URL says.
+    """The contents of a job's URL.
 
     Attributes:
         definition: What is run.
@@ -154,7 +154,7 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _definition(job: dict[str, Any], texts: Any, others: Mapping[str, str]) -> Definition:
-    """What a page makes of its parameters."""
+    """Builds the definition that a page makes of its parameters."""
     others = {name: value for name, value in others.items() if not is_injected_env(name)}
     known = _known(Definition, job)
     for name, kind in (("build", Build), ("requirements", Requirements)):

@@ -1,4 +1,4 @@
-"""What is asked of a log, and what is said about one; see `asman_shared.messages`."""
+"""Questions about a log, and the answers; see `asman_shared.messages`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gap(Struct):
 
 
 class LogSelection(Struct, omit_defaults=True):
-    r"""Which part of a log is wanted; members work together, in this order.
+    r"""The wanted part of a log; members work together, in this order.
 
     Attributes:
         until: Only lines before this seq.

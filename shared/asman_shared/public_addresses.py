@@ -1,7 +1,7 @@
-"""Which addresses are the open internet's: what strangers may send a hub or a worker to, and what they may not.
+"""Judgement of addresses: strangers may send a hub or a worker only to addresses of the open internet.
 
-Whoever may submit a job may name addresses that a machine of somebody else then connects to. Without judging them that
-machine would be everybody's way into the network it stands in: its own ports, its neighbours, the cloud's metadata.
+A submitter may name addresses that somebody else's machine then connects to. Without a judgement, that machine would be
+everybody's way into the network it stands in: its own ports, its neighbours, the cloud's metadata.
 """
 
 from __future__ import annotations

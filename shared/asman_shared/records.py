@@ -1,4 +1,4 @@
-"""What messages are made of, and those that travel both ways; see `asman_shared.messages`."""
+"""The parts of messages, and the messages that travel both ways; see `asman_shared.messages`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Error(Message, tag="error"):
 
 
 class Summary(Struct, gc=False, omit_defaults=True):
-    """What a list shows of a job's definition."""
+    """The part of a job's definition that a list shows."""
 
     image: str = ""
     build: str = ""
@@ -70,7 +70,7 @@ class Summary(Struct, gc=False, omit_defaults=True):
 
 
 class Verdict(Struct, omit_defaults=True):
-    """How a finished job ended, for programs.
+    """The end of a finished job, for programs.
 
     Attributes:
         ok: The container ran and exited 0.
@@ -96,7 +96,7 @@ class Verdict(Struct, omit_defaults=True):
 
 
 class JobState(Struct, omit_defaults=True):
-    """Where a job is now; complete each time, so that the newest ``rev`` replaces all older ones.
+    """The present state of a job; complete each time, so that the newest ``rev`` replaces all older ones.
 
     ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start``
     is the seq of the run's first log line: seqs go on growing when a job is run again.
@@ -158,7 +158,7 @@ class Result(Struct, omit_defaults=True):
 
 
 class Outcome(Struct, omit_defaults=True):
-    """How an attempt ended, as its worker saw it.
+    """The end of an attempt, as its worker saw it.
 
     Attributes:
         kind: ``exited`` (see ``exit_code``), ``error`` (could not be run), ``timed_out`` or ``out_of_memory``.
@@ -195,7 +195,7 @@ class LogLine(Struct, array_like=True, gc=False):
 
 
 class WorkerState(Struct, omit_defaults=True):
-    """What is known of one worker process.
+    """The known state of one worker process.
 
     ``id`` is a short random name of the process; ``state`` is ``ready``, ``draining``, ``away`` (its connection is
     lost and its grace runs) or ``gone``.
@@ -221,7 +221,7 @@ class WorkerState(Struct, omit_defaults=True):
 
 
 class Counts(Struct, omit_defaults=True):
-    """How many jobs of a queue are in each state, and how many workers are connected."""
+    """Number of a queue's jobs in each state, and number of connected workers."""
 
     queued: int = 0
     running: int = 0
@@ -246,7 +246,7 @@ class Limits(Struct):
 
 
 Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn"]
-"""What a job waits for: something no worker has, any ``worker``, free ``capacity``, or its ``turn``."""
+"""Reason why a job waits: something no worker has, any ``worker``, free ``capacity``, or its ``turn``."""
 
 
 class Problem(Struct):
@@ -269,10 +269,10 @@ class BlobPart(Struct):
 
 
 class BlobTicket(Struct, omit_defaults=True):
-    """What is missing of one blob and how to send it, or the news that all of it is there.
+    """The missing bytes of one blob and the way to send them, or the news that all of it is there.
 
-    Whoever uploads asks, sends what the ticket says is missing, and asks again until the ticket says ``exists``. What
-    was sent before a break is not asked for again, so resuming is asking.
+    The uploader asks, sends the bytes that the ticket calls missing, and asks again until the ticket says ``exists``.
+    Parts that were sent before a break are not asked for again, so an uploader resumes by asking.
 
     Attributes:
         sha256: The blob.
@@ -301,7 +301,7 @@ class BlobTicket(Struct, omit_defaults=True):
 
 
 class BlobLink(Struct, omit_defaults=True):
-    """Where to read one blob; an empty ``url`` says that it is not stored here."""
+    """The address to read one blob from; an empty ``url`` says that it is not stored here."""
 
     sha256: str
     url: str = ""

@@ -12,7 +12,7 @@ class Word(StrEnum):
 
 
 class State(Word):
-    """Where a job is in its life."""
+    """Stage of a job's life."""
 
     QUEUED = "Queued"
     RUNNING = "Running"
@@ -26,7 +26,7 @@ class State(Word):
 
 
 class Phase(Word):
-    """What is being done for a job that is Running."""
+    """Present work for a job that is Running."""
 
     ASSIGNED = "assigned"
     STAGING = "staging"
@@ -61,7 +61,7 @@ class Reason(Word):
 
 
 class Fault(Word):
-    """Whose fault an Error is."""
+    """The party at fault for an Error."""
 
     JOB = "job"
     WORKER = "worker"

@@ -1,4 +1,4 @@
-"""Where a value does not fit its type: what `msgspec` says in one line, taken apart."""
+"""Parses the one-line errors of `msgspec` into a sentence and the place of the value that does not fit its type."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PLACE: Final = re.compile(r"(?P<says>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`
 
 
 def misfit(error: Exception) -> tuple[str, str]:
-    """What is wrong, and where, from a `msgspec.ValidationError` or another error of reading.
+    """Extracts the fault and its place from a `msgspec.ValidationError` or another error of reading.
 
     Returns:
         The sentence, and the path within what was read (``requirements.memory``, ``jobs[0]``); empty for the whole.

@@ -1,4 +1,4 @@
-"""What workers and the hub say to each other; see `asman_shared.messages`."""
+"""Messages between workers and the hub; see `asman_shared.messages`."""
 
 from __future__ import annotations
 

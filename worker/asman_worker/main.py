@@ -158,7 +158,7 @@ async def _serve(sides: list[QueueWorker], asked: Asked) -> int:
 
 
 class _Runs:
-    """What runs the jobs: one engine for all queues, or processes."""
+    """The means to run the jobs: one engine for all queues, or processes."""
 
     def __init__(
         self, config: WorkerConfig, data: DataDir, executor: JobExecutor | None, image_usage: ImageUsage
@@ -188,7 +188,7 @@ class _Runs:
 
 
 def engine_choices(config: WorkerConfig) -> EngineChoices:
-    """What a configuration says about the engine."""
+    """Reads the choices for the engine from a configuration."""
     return EngineChoices(
         url=config.docker,
         network=config.network,

@@ -47,7 +47,7 @@ class Status:
         self._engine = engine
 
     async def problems(self) -> list[str]:
-        """What keeps the worker from its work; empty when nothing does."""
+        """Lists the problems that keep the worker from its work; empty when there are none."""
         found = [f"{side.label}: no connection to its hub" for side in self._sides if not side.agent.connected]
         if self._engine is not None and not await self._engine():
             found.append("the container engine does not answer")

@@ -24,7 +24,7 @@ _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be read.
+    """A blob to read.
 
     Attributes:
         link: Where; asked anew for each try, as addresses expire.

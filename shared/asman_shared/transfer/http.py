@@ -156,7 +156,7 @@ async def _network(what: str) -> AsyncIterator[None]:
 
 
 async def check(response: ClientResponse, *, fresh: bool) -> None:
-    """What a status means.
+    """Raises the error that a status stands for, if it is one.
 
     Args:
         response: The answer.
@@ -181,7 +181,7 @@ async def check(response: ClientResponse, *, fresh: bool) -> None:
 
 
 async def _said(response: ClientResponse) -> str:
-    """What the answer says, in brackets: the hub's own sentence, or how a plain text begins."""
+    """Returns the answer's text in brackets: the hub's own sentence, or the beginning of a plain text."""
     text = (await response.content.read(_SAID_BYTES)).decode(errors="replace").strip()
     try:
         said: Any = json.loads(text)

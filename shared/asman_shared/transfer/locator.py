@@ -1,4 +1,4 @@
-"""Who knows where blobs are."""
+"""The interface that tells the addresses of blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something is tried again, and when it is given up."""
+"""Retries: their number, and the point at which an operation is given up."""
 
 from __future__ import annotations
 

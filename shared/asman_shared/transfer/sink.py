@@ -1,4 +1,4 @@
-"""Where downloaded bytes go: hashed and written in threads while the next ones come."""
+"""Destinations of downloaded bytes, which threads hash and write while the next ones come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent: bytes in memory, or pieces of a file that are read in threads."""
+"""Sources of uploads: bytes in memory, or pieces of a file that threads read."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Progress = Callable[[int], None]
 """Is told of each piece of bytes that was moved; a negative number takes back what has to be moved again."""
 
 FileState = tuple[int, int, int, int]
-"""What can be seen of a file's contents without reading them."""
+"""Signs of a file's contents that show without reading them."""
 
 
 def file_state(found: os.stat_result) -> FileState:
-    """What changes when a file is written to or replaced."""
+    """Returns the values that change when a file is written to or replaced."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 

@@ -39,10 +39,10 @@ class _Sending:
 
 @dataclass(slots=True)
 class _Round:
-    """What came of sending what one set of tickets asked for.
+    """The result of sending everything that one set of tickets asked for.
 
     Attributes:
-        taken: What a store took.
+        taken: Sendings that a store took.
         error: The first failure that may not happen again; after it nothing more is begun.
         refused: Blobs, by sha256, of which a store said that the bytes are others.
     """
@@ -210,7 +210,7 @@ class _Batch:
         self._takings: Counter[tuple[str, int]] = Counter()
 
     def read(self, tickets: list[BlobTicket]) -> list[_Sending]:
-        """What the tickets ask for.
+        """Reads the sendings that the tickets ask for.
 
         Raises:
             Unavailable: A ticket is missing.

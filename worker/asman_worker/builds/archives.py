@@ -40,7 +40,7 @@ _BROKEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may come out of an archive.
+    """Limits on the contents of an archive.
 
     Attributes:
         size: Bytes of all files.
@@ -192,10 +192,10 @@ def _clean(name: str) -> str:
 
 
 def _target(name: str, target: str) -> str:
-    """What a link says, if that stays inside the archive.
+    """Returns the target of a link if it stays inside the archive.
 
     Raises:
-        ExecutionError: It leads out.
+        ExecutionError: The link leads out.
     """
     depth = name.count("/")
     if target.startswith("/") or "\0" in target:

@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be built of the files.
+    """The part of the files to build, and the Dockerfile for it.
 
     Attributes:
         subfolder: The folder to build, empty for all.
@@ -126,7 +126,7 @@ def relative(path: str, field: str) -> str:
 
 @dataclass(slots=True)
 class _Survey:
-    """What a first look at the files finds."""
+    """Findings of a first look at the files."""
 
     wrapped: str = ""
     has_folder: bool = False

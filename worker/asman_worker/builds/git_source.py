@@ -132,7 +132,7 @@ class Repositories:
         return url, git
 
     async def _located(self, url: str) -> tuple[str, tuple[str, int, list[str]]]:
-        """Where a repository is in the end, each redirect judged: git itself follows none."""
+        """Finds the final address of a repository and judges each redirect: git itself follows none."""
         if urlsplit(url).scheme not in ("https", "http"):
             raise ExecutionError(f"the repository '{url[:200]}' is not at an https:// address")
         http = Http(guard=self._guard.check, resolver=self._guard.resolver)
@@ -153,7 +153,7 @@ class Repositories:
 
 
 def _readings(page: str) -> Iterator[tuple[str, str]]:
-    """How ``a/b/c`` can be a ref and a subfolder: ``a`` and ``b/c``, ``a/b`` and ``c``, ``a/b/c`` and none."""
+    """Splits ``a/b/c`` into a ref and a subfolder: ``a`` and ``b/c``, ``a/b`` and ``c``, ``a/b/c`` and none."""
     parts = page.split("/")
     for end in range(1, min(len(parts), 10) + 1):
         if check_ref(ref := "/".join(parts[:end])):

@@ -93,7 +93,7 @@ class Masker:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """What can be shown so far."""
+        """Takes more text and returns the part that can be shown so far."""
         if self._pattern is None:
             return text
         text = self._pattern.sub(_MASK, self._held + text)
@@ -103,7 +103,7 @@ class Masker:
         return text[: len(text) - keep]
 
     def rest(self) -> str:
-        """What was held back, at the end."""
+        """Returns the text that was held back, at the end."""
         held, self._held = self._held, ""
         return held
 

@@ -198,7 +198,7 @@ class DockerExecutor:
         )
 
     async def _image_of(self, found: dict[str, Any]) -> _Chosen:
-        """What a container of an earlier process runs, as far as the engine still knows."""
+        """Finds the image that a container of an earlier process runs, as far as the engine still knows."""
         image = str(found.get("Image", ""))
         try:
             about = await self._engine.docker.images.inspect(image)

@@ -139,13 +139,13 @@ def _chains(bridge: str) -> tuple[str, str]:
 
 
 def _jumps(bridge: str) -> tuple[str, str]:
-    """What is forwarded, and what is for this host itself under any of its addresses."""
+    """Returns the rules for forwarded packets and for packets to this host itself under any of its addresses."""
     forwarded, own = _chains(bridge)
     return f"-A DOCKER-USER -i {bridge} -j {forwarded}", f"-A INPUT -i {bridge} -j {own}"
 
 
 def _script(bridge: str, resolvers: Sequence[IPv4Address], there: Iterable[str]) -> Iterator[str]:
-    """What iptables-restore is given: naming a chain empties it."""
+    """Yields the lines of the input for iptables-restore: naming a chain empties it."""
     forwarded, own = _chains(bridge)
     yield "*filter"
     if "-N DOCKER-USER" not in there:

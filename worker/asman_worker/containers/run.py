@@ -29,7 +29,7 @@ _KILLS: Final = 60
 
 @dataclass(slots=True)
 class End:
-    """How a container ended, as the engine and this process saw it.
+    """The end of a container, as the engine and this process saw it.
 
     Attributes:
         exit_code: Of its process.

@@ -202,7 +202,7 @@ class SharedEngine:
         return self.network_rules.network if self.network_rules is not None else self.choices.network
 
     def confines(self, incarnation: str) -> Confines:
-        """What holds for the containers of one queue."""
+        """Returns the settings for the containers of one queue."""
         holds = self.info.get("Driver") in _HOLDING
         return replace(
             self.choices.confines,
@@ -213,7 +213,7 @@ class SharedEngine:
         )
 
     def build_limits(self) -> BuildLimits:
-        """What one build may use."""
+        """Returns the limits of one build."""
         confines = self.choices.confines
         return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
 

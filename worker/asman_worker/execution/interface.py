@@ -56,7 +56,7 @@ class AttemptSpec:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         kind: ``exited``, ``timed_out`` or ``out_of_memory``.

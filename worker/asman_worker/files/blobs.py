@@ -51,12 +51,12 @@ class _HubLocator:
         self._guard = guard
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
-        """What is missing."""
+        """Asks for the tickets of blobs, which say what is missing."""
         await self._locator.registered()
         return self._trusting((await self._locator.put_blobs(blobs)).tickets)
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
-        """Where blobs can be read."""
+        """Asks for the addresses at which blobs can be read."""
         await self._locator.registered()
         return self._trusting((await self._locator.get_blobs(keys)).links)
 
@@ -112,10 +112,10 @@ class Blobs:
         await self._foreign.close()
 
     async def links(self, keys: Iterable[str]) -> dict[str, BlobLink]:
-        """Where blobs can be read; asked again while the hub is away.
+        """Asks for the addresses at which blobs can be read, again and again while the hub is away.
 
         Raises:
-            NotFound: One is not stored.
+            NotFound: A blob is not stored.
         """
         wanted = list(dict.fromkeys(keys))
         found: dict[str, BlobLink] = {}

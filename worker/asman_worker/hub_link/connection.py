@@ -71,10 +71,10 @@ _HOPELESS: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.F
 
 
 class Peer(Protocol):
-    """Who speaks through a connection."""
+    """The party that speaks through a connection."""
 
     def introduce(self) -> Register:
-        """What to say first on a new connection: who this is and everything it holds."""
+        """Returns the first message of a new connection: the identity of this worker and everything it holds."""
         ...
 
     def registered(self, answer: Registered) -> None:

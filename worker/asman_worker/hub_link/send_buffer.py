@@ -1,4 +1,4 @@
-"""What waits to be sent to the hub, in the order that keeps its promises, cut into frames.
+"""Buffer of messages that wait to be sent to the hub, cut into frames, in the order that the protocol promises.
 
 Phases coalesce to the newest of each attempt. Log lines stay with their attempt (`logs`) until a frame has room for
 them. An attempt's last lines always leave before its `Finished`. Everything else keeps its order.
@@ -21,7 +21,7 @@ _FRAME_MESSAGES: Final = 2000
 
 
 class LineSource(Protocol):
-    """Where the lines of an attempt wait."""
+    """The place in which the lines of an attempt wait."""
 
     def take(self) -> list[LogLine]:
         """The next lines to send; empty when there are none."""

@@ -38,7 +38,7 @@ class Credentials:
         self._path = path
 
     def of(self, registry: str) -> dict[str, str] | None:
-        """What to tell the engine about a registry (its ``AuthConfig``), or None when nothing is known.
+        """Returns the engine's credentials for a registry (its ``AuthConfig``), or None when nothing is known.
 
         Raises:
             BadRequest: The file can't be read.

@@ -30,7 +30,7 @@ _PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
 _PIDS: Final = 32768
 _FILES: Final = 1_048_576
 LOST: Final = (DockerError, aiohttp.ClientError, OSError, ValueError)
-"""What a call raises when the engine refuses it or is away."""
+"""Errors that a call raises when the engine refuses it or is away."""
 
 
 async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
@@ -102,7 +102,7 @@ def _connect(url: str) -> Docker:
 
 
 def _sockets() -> Iterator[Path]:
-    """Where engines usually listen: Docker, Docker in a home folder, Podman."""
+    """Yields the sockets at which engines usually listen: Docker, Docker in a home folder, Podman."""
     yield Path("/var/run/docker.sock")
     yield Path.home() / ".docker" / "run" / "docker.sock"
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):

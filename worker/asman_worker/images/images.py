@@ -181,7 +181,7 @@ class Images:
 
 
 def _failure(reference: ImageReference, platform: str, why: str) -> ExecutionError:
-    """What a failed pull says, and whose fault it is: a registry out of reach is not the job's."""
+    """Makes the error of a failed pull and assigns the fault: a registry out of reach is not the job's fault."""
     lower = why.lower()
     name = reference.familiar
     if "no matching manifest" in lower or "no match for platform" in lower:

@@ -53,5 +53,5 @@ def test_another_python_is_told_in_a_sentence(processes: AsmanProcesses, python_
         with pytest.raises(asman.JobFailed) as caught:
             executor.submit(where).result(60)
     assert caught.value.lines == [
-        f"this function comes from Python 2.7, and the Python of this job is {VERSION}: use the same version"
+        f"this function comes from Python 2.7, but the job's Python is {VERSION}: use the same version for both"
     ]

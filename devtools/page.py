@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from playwright.async_api import Locator, Page, expect
 
 ROOT = Path(__file__).parents[1]
 QUEUE = "browser-test-queue"
+LINES_PATIENCE = 60.0
+"""How long, in seconds, lines of a log may take to reach the page."""
 _AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
 
@@ -74,6 +77,7 @@ async def log_lines(page: Page) -> list[tuple[int, str, str]]:
     found = await page.evaluate(
         """async () => {
             const box = document.querySelector('[data-testid=log]');
+            if (!box) return [];
             const frame = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
             const seen = new Map();
             box.dispatchEvent(new WheelEvent('wheel', { deltaY: -1 }));
@@ -98,6 +102,23 @@ async def log_lines(page: Page) -> list[tuple[int, str, str]]:
 def said(lines: list[tuple[int, str, str]]) -> list[str]:
     """The lines of the job itself, without the worker's own."""
     return [text for _, stream, text in lines if stream != "sys"]
+
+
+async def said_at_last(page: Page, *expected: str, any_order: bool = False) -> list[tuple[int, str, str]]:
+    """Wait until the job's own lines are these; a job's last lines may come after the news of its end.
+
+    Returns all lines, the worker's own included.
+    """
+    deadline = asyncio.get_running_loop().time() + LINES_PATIENCE
+    while True:
+        lines = await log_lines(page)
+        found, wanted = said(lines), list(expected)
+        if any_order:
+            found, wanted = sorted(found), sorted(wanted)
+        if found == wanted:
+            return lines
+        assert asyncio.get_running_loop().time() < deadline, f"the log says {found[:20]}, not {wanted[:20]}"
+        await asyncio.sleep(0.1)
 
 
 async def violations(page: Page) -> list[str]:

@@ -50,7 +50,7 @@ setup_compiled() {
   # The modules that every job passes through, compiled: not needed, but the hub does a third more jobs with them.
   local state
   state="$("$PYTHON" -m build_tools.compiled check)"
-  if [ "$state" = fresh ] || [ "$state,$LEVEL" = none,run ]; then return; fi
+  if [ "$state" = fresh ] || [ "$state,$LEVEL" = none,run ]; then setup_simulation; return; fi
   if [ "$LEVEL" = run ]; then
     say "What was compiled is older than its sources: removed. 'make compile' makes it anew."
     "$PYTHON" -m build_tools.compiled remove
@@ -65,6 +65,15 @@ setup_compiled() {
   fi
   say "Compiling the hub's inner modules"
   quietly compiled "$PYTHON" -m build_tools.compiled build || die "The hub's modules could not be compiled."
+  setup_simulation
+}
+
+setup_simulation() {
+  # The simulation's loop, network and judges, compiled: not needed, but it plays a fifth more seeds with them.
+  if [ "$LEVEL" = run ] || ! "$PYTHON" -m build_tools.compiled compiler >/dev/null 2>&1; then return; fi
+  if [ "$("$PYTHON" -m build_tools.fast_simulation check)" = fresh ]; then return; fi
+  say "Compiling the simulation's inner modules"
+  quietly simulation "$PYTHON" -m build_tools.fast_simulation build || die "The simulation could not be compiled."
 }
 
 setup_browser() {

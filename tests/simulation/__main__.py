@@ -7,27 +7,43 @@ import logging
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import repeat
+from pathlib import Path
 
 from build_tools import compiled
+from tests.simulation.faults import FAULTS, UnknownFaultError, weights_of
 from tests.simulation.mutants import MUTANTS, planted
-from tests.simulation.world import simulate
+from tests.simulation.plan import draw_plan, read_plan, write_plan
+from tests.simulation.shrink import Broken, shrink
+from tests.simulation.shrink import play as play_one
+from tests.simulation.world import World, play_plan, simulate
 
-CHUNK = 25
+CHUNK = 20
+"""Seeds that a process plays before it reports."""
+TELL_SECONDS = 10.0
+"""Time between two lines of progress, in seconds."""
+MOST_TOLD = 20
+"""Broken seeds that are told."""
+PLANS = Path(__file__).parents[2] / ".run" / "simulation-plans"
+"""Where shrunk plans are kept."""
+
+Weights = dict[str, float]
+Found = list[tuple[int, str]]
 
 
-def play(seeds: range, mutant: str | None = None) -> tuple[int, list[tuple[int, str]]]:
+def play(seeds: Sequence[int], mutant: str | None = None, weights: Weights | None = None) -> tuple[int, Found]:
     """Plays seeds; returns how many events the cores handled, and what went wrong at which seed."""
     logging.disable(logging.CRITICAL)
     events, broken = 0, []
     for seed in seeds:
         try:
             if mutant is None:
-                events += simulate(seed).handled
+                events += simulate(seed, weights).handled
             else:
                 with planted(*MUTANTS[mutant]):
-                    simulate(seed)
+                    simulate(seed, weights)
         except Exception as error:
             broken.append((seed, f"{type(error).__name__}: {error}"[:300]))
             if mutant is not None:
@@ -35,56 +51,126 @@ def play(seeds: range, mutant: str | None = None) -> tuple[int, list[tuple[int, 
     return events, broken
 
 
-def hunt(mutant: str, most: int) -> tuple[int | None, str]:
+def hunt(mutant: str, most: int, weights: Weights | None = None) -> tuple[int | None, str]:
     """The number of seeds it took to find a planted bug, and how it showed; None when none found it."""
-    _, broken = play(range(most), mutant)
+    _, broken = play(range(most), mutant, weights)
     return (broken[0][0] + 1, broken[0][1]) if broken else (None, "")
 
 
-def main() -> int:
-    """Runs what the arguments ask for; 0 when every promise was kept."""
+def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many runs")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="play this one alone, with its traceback")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="play a plan that --shrink wrote, with its traceback")
+    parser.add_argument("--shrink", type=int, metavar="SEED", help="find the fewest events that break this seed")
+    parser.add_argument("--shrink-seconds", type=float, default=120.0, help="time for that, in seconds")
+    parser.add_argument("--show", action="store_true", help="print the plan of --seed before it is played")
+    parser.add_argument("--faults", help=f"only these, with commas between them: {', '.join(FAULTS)}")
+    parser.add_argument(
+        "--weight", action="append", default=[], metavar="NAME=N", help="how often a fault is chosen beside the others"
+    )
     parser.add_argument("--each", action="store_true", help="print how many events each seed had")
-    parser.add_argument("--compiled", action="store_true", help="of what `make compile` made, not of the sources")
-    parser.add_argument("--mutants", action="store_true", help="hunt the planted bugs instead")
+    parser.add_argument("--compiled", action="store_true", help="refuse to run on the sources of the hub")
+    parser.add_argument("--sources", action="store_true", help="run on the sources of the hub")
+    parser.add_argument("--mutants", action="store_true", help="hunt the planted bugs, each with --seeds at most")
+    return parser
+
+
+def main() -> int:
+    """Runs what the arguments ask for; 0 when every promise was kept."""
+    parser = _arguments()
     wanted = parser.parse_args()
-    if wanted.seed is not None:
-        logging.disable(logging.CRITICAL)
-        print(f"seed {wanted.seed}: {simulate(wanted.seed).handled} events, every promise kept")
-        return 0
+    if wanted.seeds < 1 or wanted.first < 0:
+        parser.error("--seeds counts from 1, --first from 0")
+    try:
+        weights = weights_of(wanted.faults, wanted.weight) if wanted.faults or wanted.weight else None
+    except UnknownFaultError as error:
+        parser.error(str(error))
     if wanted.compiled and not compiled.in_use():
         parser.error("nothing is compiled: make compile")
-    if wanted.each:
-        logging.disable(logging.CRITICAL)
-        print(*(simulate(seed).handled for seed in range(wanted.first, wanted.first + wanted.seeds)))
+    logging.disable(logging.CRITICAL)
+    if wanted.plan is not None:
+        print(f"{wanted.plan}: {play_plan(World(read_plan(wanted.plan.read_bytes()))).handled} events, {_KEPT}")
         return 0
-    begun = time.monotonic()
+    if wanted.seed is not None:
+        if wanted.show:
+            print(draw_plan(wanted.seed, weights).told(), flush=True)
+        print(f"seed {wanted.seed}: {simulate(wanted.seed, weights).handled} events, {_KEPT}")
+        return 0
+    if wanted.shrink is not None:
+        return _shrink(wanted.shrink, weights, wanted.shrink_seconds)
+    if wanted.each:
+        print(*(simulate(seed, weights).handled for seed in range(wanted.first, wanted.first + wanted.seeds)))
+        return 0
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         if wanted.mutants:
-            return report_mutants(pool, wanted.seeds)
-        last = wanted.first + wanted.seeds
-        chunks = [range(at, min(at + CHUNK, last)) for at in range(wanted.first, last, CHUNK)]
-        events, broken = 0, []
-        for handled, found in pool.map(play, chunks):
-            events += handled
-            broken += found
+            return report_mutants(pool, wanted.seeds, weights)
+        return _play_all(pool, range(wanted.first, wanted.first + wanted.seeds), weights)
+
+
+_KEPT = "every promise kept"
+
+
+def _play_all(pool: ProcessPoolExecutor, seeds: range, weights: Weights | None) -> int:
+    """Plays seeds in all processes, tells how far it is, and tells a broken one as soon as it is known."""
+    begun = told = time.monotonic()
+    chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
+    running: dict[Future[tuple[int, Found]], range] = {pool.submit(play, each, None, weights): each for each in chunks}
+    events = played = broken = 0
+    try:
+        while running:
+            done, _ = wait(running, timeout=TELL_SECONDS, return_when=FIRST_COMPLETED)
+            for each in done:
+                played += len(running.pop(each))
+                handled, found = each.result()
+                events += handled
+                for seed, error in found[: max(0, MOST_TOLD - broken)]:
+                    print(f"seed {seed}: {error}", flush=True)
+                broken += len(found)
+            now = time.monotonic()
+            if now - told >= TELL_SECONDS and running and played:
+                told = now
+                left = (now - begun) / played * (len(seeds) - played)
+                line = f"  {played} of {len(seeds)} seeds, {broken} broken, {left:.0f} s left"
+                print(line, file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        for each in running:
+            each.cancel()
+        print("interrupted", file=sys.stderr)
     seconds = time.monotonic() - begun
-    for seed, error in broken[:20]:
-        print(f"seed {seed}: {error}")
     print(
-        f"{wanted.seeds} seeds, {events} events in {seconds:.1f} s; {len(broken)} broke a promise"
-        + (" (replay one with --seed N)" if broken else "")
+        f"{played} seeds from {seeds.start} on, {events} events in {seconds:.1f} s ({events / seconds:.0f} a second, "
+        f"{'compiled' if compiled.in_use() else 'from source'}); {broken} broke a promise"
+        + (" (replay one with --seed N, or --shrink N)" if broken else "")
     )
-    return 1 if broken else 0
+    return 1 if broken or played < len(seeds) else 0
 
 
-def report_mutants(pool: ProcessPoolExecutor, most: int) -> int:
+def _shrink(seed: int, weights: Weights | None, seconds: float) -> int:
+    found = play_one(draw_plan(seed, weights))
+    if found is None:
+        print(f"seed {seed}: {_KEPT}; there is nothing to shrink")
+        return 0
+    print(f"seed {seed}: {found.error}\n{len(found.plan.items)} items, {found.events} events", flush=True)
+
+    def tell(smaller: Broken) -> None:
+        print(f"  {len(smaller.plan.items)} items, {smaller.events} events", file=sys.stderr, flush=True)
+
+    least = shrink(found, seconds, tell)
+    PLANS.mkdir(parents=True, exist_ok=True)
+    path = PLANS / f"seed-{seed}.json"
+    path.write_bytes(write_plan(least.plan))
+    print(f"{least.plan.told()}\n{least.error}")
+    print(f"{len(least.plan.items)} items, {least.events} events; play it with --plan {os.path.relpath(path)}")
+    return 1
+
+
+def report_mutants(pool: ProcessPoolExecutor, most: int, weights: Weights | None = None) -> int:
     """Prints how many seeds each planted bug survived; 0 when all were found."""
     missed = 0
-    for name, (seeds, how) in zip(MUTANTS, pool.map(hunt, MUTANTS, repeat(most)), strict=True):
+    hunted = pool.map(hunt, MUTANTS, repeat(most), repeat(weights))
+    for name, (seeds, how) in zip(MUTANTS, hunted, strict=True):
         missed += seeds is None
         print(f"{'NOT FOUND' if seeds is None else f'{seeds} seeds':>10}  {name}  ({how[:90]})", flush=True)
     print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} planted bugs found within {most} seeds")

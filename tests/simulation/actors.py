@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
+from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.definition import Definition, Requirements
 from asman_shared.encoded import Language
@@ -41,12 +42,17 @@ from asman_shared.messages import (
     Submit,
 )
 from asman_shared.states import Phase
-from tests.simulation.network import Connection, Cut
+from tests.simulation.errors import Cut
+from tests.simulation.network import Connection
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 HEARTBEAT = 10.0
+EAGER_SECONDS = 0.5
+"""The mean time after which an eager client submits a job again, in seconds."""
+PADDING = "." * 60
+"""Makes each line long enough that a small log overflows."""
 PATIENCE = 25.0
 
 
@@ -54,13 +60,16 @@ class Actor:
     """Somebody with one connection at a time, which comes back by itself."""
 
     kind: type[ClientSession] | type[WorkerSession] | type[DialectWorker]
+    beat_seconds = HEARTBEAT
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
-        self.random: Random = world.random
+        self.random: Random = world.stream(name)
         self.name = name
         self.connection: Connection | None = None
         self.ready = False
+        self._heard = 0.0
+        self._ended: asyncio.Future[None]
 
     def say(self, *messages: Any) -> None:
         if self.connection is not None:
@@ -69,7 +78,7 @@ class Actor:
     async def live(self) -> None:
         """Connects, talks until the connection ends, and does so again."""
         while True:
-            self.connection = self.world.host.connect(self.kind)
+            self.connection = self.world.host.connect(self.kind, self.name)
             if self.connection is not None:
                 try:
                     await self._talk(self.connection)
@@ -86,27 +95,65 @@ class Actor:
             await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
 
     async def _talk(self, connection: Connection) -> None:
+        """Hears what comes, without a task of its own for each frame, until the connection ends or is silent."""
+        loop = asyncio.get_running_loop()
+        ended = self._ended = loop.create_future()
+        self._heard = loop.time()
+        connection.to_actor.listener = self._arrived
         self.greet()
-        beat = asyncio.get_running_loop().create_task(self._beat())
+        beat = loop.call_later(self.beat_seconds, self._beats, connection)
+        watch = loop.call_later(PATIENCE, self._watches, connection)
         try:
-            while True:
-                async with asyncio.timeout(PATIENCE):
-                    frame = await connection.to_actor.get()
-                self.hear(frame)
+            await ended
         finally:
+            connection.to_actor.listener = _unheard
             beat.cancel()
+            watch.cancel()
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT)
-            if self.ready:
-                self.say(Ping())
+    def _arrived(self, frame: bytes | None) -> None:
+        if self._ended.done():
+            return
+        if frame is None:
+            self._ended.set_exception(Cut())
+            return
+        self._heard = asyncio.get_running_loop().time()
+        try:
+            self.hear(frame)
+        except Exception as error:
+            if not self._ended.done():
+                self._ended.set_exception(error)
+            self.world.fail(error)
+
+    def _beats(self, connection: Connection) -> None:
+        if self.connection is connection:
+            self.beat()
+            asyncio.get_running_loop().call_later(self.beat_seconds, self._beats, connection)
+
+    def _watches(self, connection: Connection) -> None:
+        """Leaves a connection on which nothing was heard for too long."""
+        if self.connection is not connection or self._ended.done():
+            return
+        loop = asyncio.get_running_loop()
+        left = self._heard + PATIENCE - loop.time()
+        if left > 0:
+            loop.call_later(left, self._watches, connection)
+        else:
+            self._ended.set_exception(TimeoutError())
+
+    def beat(self) -> None:
+        """Shows the hub that it is there."""
+        if self.ready:
+            self.say(Ping())
 
     def greet(self) -> None: ...
 
     def hear(self, frame: bytes) -> None: ...
 
     def left(self) -> None: ...
+
+
+def _unheard(_frame: bytes | None) -> None:
+    """Takes what arrives after its reader has gone."""
 
 
 class _Run:
@@ -136,6 +183,7 @@ class SimWorker(Actor):
         self.life = 0
         self.runs: dict[tuple[str, int], _Run] = {}
         self.draining = False
+        self.forgetful = name in world.plan.setting.forgetful
 
     @property
     def incarnation(self) -> str:
@@ -187,9 +235,9 @@ class SimWorker(Actor):
     def _resume(self, message: Registered) -> None:
         self.ready = True
         keep = {(k.job, k.attempt): k.log_next for k in message.keep}
-        abort = {(h.job, h.attempt) for h in message.abort}
-        assert keep.keys() | abort >= self.runs.keys(), "the hub did not say what becomes of an attempt"
-        assert not keep.keys() & abort
+        abort = [(h.job, h.attempt) for h in message.abort]
+        assert {*keep, *abort} >= self.runs.keys(), "the hub did not say what becomes of an attempt"
+        assert not keep.keys() & set(abort)
         for key in abort:
             self._drop(key)
             self.say(Released(job=key[0], attempt=key[1]))
@@ -209,11 +257,12 @@ class SimWorker(Actor):
     async def _work(self, key: tuple[str, int], run: _Run) -> None:
         job, attempt = key
         kind = self.world.kind_of(run.assign.definition)
+        random = self.world.stream(f"{self.name} {job} {attempt}")
         for phase in (Phase.STAGING, Phase.RUNNING):
             run.phase = phase
             if self.ready:
                 self.say(PhaseReport(job=job, attempt=attempt, phase=phase))
-            await asyncio.sleep(self.random.expovariate(1 / 0.5))
+            await asyncio.sleep(random.expovariate(1 / 0.5))
             if kind == "stuck":
                 await asyncio.Event().wait()
         if kind == "poison":
@@ -221,13 +270,14 @@ class SimWorker(Actor):
             return
         if kind == "long":
             await asyncio.sleep(40)
-        for _ in range(self.random.randrange(8)):
-            line = LogLine(run.seq, 0, 0, f"{attempt}:{run.seq}")
-            run.seq += 1
-            run.lines.append(line)
-            if self.ready:
-                self.say(LogBatch(job=job, attempt=attempt, lines=[line]))
-            await asyncio.sleep(self.random.expovariate(1 / 0.1))
+        for _ in range(random.randrange(8)):
+            batch = self._write(run, random)
+            if self.ready and batch:
+                self.say(LogBatch(job=job, attempt=attempt, lines=batch))
+                if random.random() < 0.05:
+                    # A worker may not know that its lines have arrived, and send them again.
+                    self.say(LogBatch(job=job, attempt=attempt, lines=batch))
+            await asyncio.sleep(random.expovariate(1 / 0.1))
         run.done = Outcome(
             kind="exited",
             exit_code=1 if kind == "fails" else 0,
@@ -236,6 +286,17 @@ class SimWorker(Actor):
         )
         if self.ready:
             self._report(key, run)
+
+    def _write(self, run: _Run, random: Random) -> list[LogLine]:
+        """Writes a few lines of a log; a forgetful worker loses some of them for good."""
+        batch = []
+        for _ in range(random.choice([1, 1, 1, 4])):
+            line = LogLine(run.seq, 0, 0, f"{run.assign.attempt}:{run.seq}{PADDING}")
+            run.seq += 1
+            if not self.forgetful or random.random() < 0.6:
+                batch.append(line)
+        run.lines += batch
+        return batch
 
     def _report(self, key: tuple[str, int], run: _Run) -> None:
         assert run.done is not None
@@ -252,6 +313,7 @@ class SimClient(Actor):
     def __init__(self, world: World, name: str, *, watching: bool) -> None:
         super().__init__(world, name)
         self.watching = watching
+        self.eager = name in world.plan.setting.eager
         self.wanted: dict[str, Submit] = {}
         self.cancelling: dict[str, str] = {}
         self.deleting: set[str] = set()
@@ -260,6 +322,9 @@ class SimClient(Actor):
         self.lines: dict[str, int] = {}
         self.followed: set[str] = set()
         self.following: set[str] = set()
+        self._pauses: dict[tuple[str, str], Backoff] = {}
+        self._retrying: set[tuple[str, str]] = set()
+        self._impatient: set[str] = set()
         self._ref = 0
         self._seq = 0
 
@@ -323,6 +388,7 @@ class SimClient(Actor):
     def _answered(self, ref: int | None, *what: str) -> str:
         asked = self.refs.pop(ref if ref is not None else -1, None)
         assert asked is not None, f"an answer to nothing, or a second answer: {ref}"
+        self._pauses.pop(asked, None)
         assert not what or asked[0] in what
         return asked[1]
 
@@ -337,6 +403,11 @@ class SimClient(Actor):
                 assert verdict.reason.cacheable, "a failure was cached like a result"
             self.world.judge.acknowledged(job, message.job)
             self._told(message.job)
+            if self.eager and job in self.wanted and job not in self._impatient:
+                self._impatient.add(job)
+                asyncio.get_running_loop().call_later(
+                    self.random.expovariate(1 / EAGER_SECONDS), self._submit_again, job
+                )
             if job in self.wanted and job not in self.followed and self.random.random() < 0.7:
                 late = self.random.choice([0, self.random.expovariate(1 / 1.0)])
                 asyncio.get_running_loop().call_later(late, self._follow, job)
@@ -381,10 +452,14 @@ class SimClient(Actor):
         if message.code == "not_found":
             self.cancelling.pop(job, None)
             self.deleting.discard(job)
-        else:
-            again = {"submit": self._submit, "cancel": self._cancel, "delete": self._delete}.get(what)
-            if again is not None:
-                asyncio.get_running_loop().call_later(1, self._again, what, job)
+        elif what != "follow":
+            if asked in self._retrying:
+                return
+            pause = self._pauses.get(asked)
+            if pause is None:
+                pause = self._pauses[asked] = Backoff(1.0, 15.0, chance=self.random.random)
+            self._retrying.add(asked)
+            asyncio.get_running_loop().call_later(pause.next(), self._again, what, job)
 
     def _follow(self, job: str) -> None:
         """Follows a log, at once or when some of its lines have been written."""
@@ -392,7 +467,14 @@ class SimClient(Actor):
             self.followed.add(job)
             self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
 
+    def _submit_again(self, job: str) -> None:
+        """Submits a job that is under way once more, as a script that is started again and again."""
+        self._impatient.discard(job)
+        if self.ready and job in self.wanted:
+            self._submit(job)
+
     def _again(self, what: str, job: str) -> None:
+        self._retrying.discard((what, job))
         if not self.ready:
             return
         if what == "submit" and job in self.wanted:

@@ -32,6 +32,7 @@ class Chooser(Actor):
     """See the module. What it has is in memory alone, and an end that gets lost on the way is lost."""
 
     kind = DialectWorker
+    beat_seconds = PING_SECONDS
 
     def __init__(self, world: World, name: str, cpus: int) -> None:
         super().__init__(world, name)
@@ -64,12 +65,10 @@ class Chooser(Actor):
     def _register(self) -> None:
         self.tell("WorkerRegistration", {"id": self.id, "version": "1", "cpus": self.cpus, "gpus": 0, "time": 0})
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            if self.connection is not None:
-                self.connection.to_hub.put(b"PING")
-                self._register()
+    def beat(self) -> None:
+        if self.connection is not None:
+            self.connection.to_hub.put(b"PING")
+            self._register()
 
     def die(self) -> None:
         """kill -9: all that it ran is gone. Sometimes it comes back under the same name."""

@@ -21,6 +21,8 @@ _job = msgspec.msgpack.Decoder(Job).decode
 _definition = msgspec.msgpack.Decoder(Definition).decode
 _lines = msgspec.msgpack.Decoder(list[LogLine]).decode
 
+_UNFINISHED = frozenset(state.value for state in State if not state.over)
+
 
 class SimDatabase:
     """Ledger and store in one; it outlives the hubs of a simulation."""
@@ -29,6 +31,7 @@ class SimDatabase:
         self.random = random
         self.away = False
         self.slow = 0.002
+        self.reading = 0.002
         self.commits = 0
         self.rows: dict[Key, JobRow] = {}
         self.bodies: dict[str, bytes] = {}
@@ -37,6 +40,7 @@ class SimDatabase:
         self.chunks: dict[tuple[str, str, int], LogChunk] = {}
         self.queues: dict[str, QueueRow] = {}
         self.calls: dict[str, WebhookRow] = {}
+        self._read_jobs: dict[Key, tuple[JobRow, Job]] = {}
         self.on_row: Callable[[JobRow], None] = _unseen
         self.on_forget: Callable[[JobRow], None] = _unseen
 
@@ -85,13 +89,27 @@ class SimDatabase:
             self.queues[settings.queue] = settings
 
     async def _read(self) -> None:
-        await asyncio.sleep(self.random.expovariate(1 / self.slow))
+        await asyncio.sleep(self.random.expovariate(1 / self.reading))
         if self.away:
             raise Unavailable("the database is away")
 
+    def job_now(self, queue: str, job_id: str) -> Job:
+        """A committed job, without asking politely; for the judge of the simulation, which must not change it."""
+        key = (queue, job_id)
+        row = self.rows[key]
+        known = self._read_jobs.get(key)
+        if known is None or known[0] is not row:
+            known = self._read_jobs[key] = row, _job(row.record)
+        return known[1]
+
     def jobs_now(self, queue: str) -> dict[str, Job]:
-        """What is committed, without asking politely; for the judge of the simulation."""
-        return {key[1]: _job(row.record) for key, row in self.rows.items() if key[0] == queue}
+        """As `job_now`, of all jobs."""
+        return {key[1]: self.job_now(*key) for key in self.rows if key[0] == queue}
+
+    @property
+    def unfinished_now(self) -> bool:
+        """Whether a committed job is not over."""
+        return any(row.state in _UNFINISHED for row in self.rows.values())
 
     async def queues_at_work(self) -> list[str]:
         await self._read()
@@ -99,14 +117,14 @@ class SimDatabase:
 
     async def unfinished(self, queue: str) -> Unfinished:
         await self._read()
-        found = self.jobs_now(queue).values()
-        live = sorted((j for j in found if not j.state.over), key=lambda j: j.number)
+        found = [row for row in self.rows.values() if row.queue == queue]
+        live = sorted((_job(row.record) for row in found if row.state in _UNFINISHED), key=lambda j: j.number)
         for job in live:
             if job.attempt:
                 ends = [c.last + 1 for key, c in self.chunks.items() if key[:2] == (queue, job.id)]
                 job.log_next = max(ends, default=job.log_start)
-        numbers = [j.number for j in found]
-        return Unfinished(live, sum(j.state is State.FINISHED for j in found), max(numbers, default=0))
+        finished = sum(row.state == State.FINISHED.value for row in found)
+        return Unfinished(live, finished, max((row.number for row in found), default=0))
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
         await self._read()
@@ -166,7 +184,8 @@ class SimDatabase:
 
     async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
         await self._read()
-        found = sorted(self.jobs_now(queue).values(), key=lambda j: -j.number)
+        jobs = [_job(row.record) for row in self.rows.values() if row.queue == queue]
+        found = sorted(jobs, key=lambda j: -j.number)
         wanted = [j for j in found if (not states or j.state in states) and (before is None or j.number < before)]
         return wanted[:limit]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 from types import SimpleNamespace
@@ -41,25 +42,40 @@ class Host:
 
     def __init__(
         self,
-        random: Random,
+        stream: Callable[[str], Random],
         database: SimDatabase,
         policy: QueuePolicy,
         delay: float,
         call: Callable[[WebhookRow], Awaitable[None]],
     ) -> None:
-        self.random = random
+        self._stream = stream
         self.database = database
         self.registry: Registry | None = None
         self.starts = 0
-        self.broken: BaseException | None = None
         self.observer: Observer | None = None
+        self.on_broken: Callable[[BaseException], None] | None = None
+        self._broken: BaseException | None = None
         self._policy = policy
         self._delay = delay
         self._call = call
-        self._tasks: set[asyncio.Task[None]] = set()
+        # In the order of their beginning: a set would have another order in each process.
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._connections: dict[Connection, None] = {}
+        self._dialled: Counter[str] = Counter()
         self._views: QueueViews
         self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
+
+    @property
+    def broken(self) -> BaseException | None:
+        """The first thing that went wrong in the hub and must not."""
+        return self._broken
+
+    @broken.setter
+    def broken(self, error: BaseException | None) -> None:
+        if self._broken is None and error is not None:
+            self._broken = error
+            if self.on_broken is not None:
+                self.on_broken(error)
 
     @property
     def up(self) -> bool:
@@ -72,7 +88,9 @@ class Host:
         self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
         committer = GroupCommitter(self.database)
         self.registry = Registry(committer, cast(Reader, self.database), virtual_clock, self._policy, self.observer)
-        deliverer = Deliverer(self.database, committer, self._call, virtual_clock, self.random.random)
+        deliverer = Deliverer(
+            self.database, committer, self._call, virtual_clock, self._stream(f"webhooks {self.starts}").random
+        )
         committer.on_webhooks = deliverer.wake
         reader = cast(Reader, self.database)
         retention = Retention(self.registry, reader, committer, virtual_clock, self._policy.retention)
@@ -83,11 +101,11 @@ class Host:
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             self.broken = task.exception()
 
@@ -103,11 +121,13 @@ class Host:
         for task in list(self._tasks):
             task.cancel()
 
-    def connect(self, kind: Kind) -> Connection | None:
-        """A new connection, or None when nobody listens."""
+    def connect(self, kind: Kind, who: str) -> Connection | None:
+        """A new connection of an actor, or None when nobody listens."""
         if self.registry is None:
             return None
-        connection = Connection(self.random, self._delay)
+        self._dialled[who] += 1
+        name = f"{who}#{self._dialled[who]}"
+        connection = Connection(name, self._stream(name), self._delay)
         self._connections[connection] = None
         self._spawn(self._serve(kind, connection, self.registry))
         return connection
@@ -128,17 +148,9 @@ class Host:
             self._connections.pop(connection, None)
             connection.sever()
 
-    def cut_some(self, share: float) -> None:
-        """Cuts some of the connections."""
-        for connection in list(self._connections):
-            if self.random.random() < share:
-                connection.sever()
-
-    def stall_some(self, share: float, stalled: bool) -> None:
-        """Makes some connections silent without ending them, or lets all speak again."""
-        for connection in list(self._connections):
-            if not stalled or self.random.random() < share:
-                connection.stall(stalled)
+    def some(self, share: float, draw: int) -> list[Connection]:
+        """Some of the connections; each is drawn by its own name, whatever others there are."""
+        return [c for c in self._connections if share >= 1 or Random(f"{draw} {c.name}").random() < share]
 
 
 async def _keep(_body: bytes, _sha256: str) -> None:

@@ -80,7 +80,7 @@ class Judge:
         row = self.world.database.rows.get(("sim", state.id))
         if state.id not in self.deleted and state.state is not State.REMOVED and state.id not in self.world.deletes:
             assert row is not None, "a client was told of a job that is not durable"
-            stored = self.world.database.jobs_now("sim")[state.id]
+            stored = self.world.database.job_now("sim", state.id)
             assert stored.rev >= state.rev, "a client was told a state that is not durable"
         if state.id in self.world.deletes:
             return

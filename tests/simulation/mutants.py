@@ -19,12 +19,16 @@ from asman_server.core.ready import Ready
 from asman_server.core.state import QueueState
 from asman_server.core.worker import Worker
 from asman_server.dialect.worker_session import DialectWorker
+from asman_server.logs import follow as follow_module
+from asman_server.logs.follow import LogFollow
 from asman_server.queues.job_log import JobLog
 from asman_server.queues.recall import Recall
 from asman_server.queues.shell import QueueShell
 from asman_server.sessions.client import ClientSession
 from asman_server.storage.group_commit import Batch, GroupCommitter
 from asman_server.webhooks.deliver import Deliverer
+from asman_shared.encoded import EncodedMessage
+from asman_shared.messages import LogLines
 from asman_shared.states import Phase, State
 
 Undo = Callable[[], None]
@@ -233,6 +237,33 @@ def _keeper_forgotten(original: Any) -> Any:
     return take_freed
 
 
+def _freed_once(original: Any) -> Any:
+    """Offers the room that the event has freed, and forgets that this may free more."""
+
+    def settle(state: QueueState, now: int) -> None:
+        for worker in state.fleet.take_freed():
+            assignments.fill(state, worker, now)
+        if state.returned:
+            assignments._offer_returned(state, now)
+
+    del original
+    return settle
+
+
+def _urgent_one_waits(original: Any) -> Any:
+    """Does not offer a job that has become more urgent."""
+
+    def raised(state: QueueState, job: Any, priority: int, now: int) -> None:
+        offer = assignments.offer
+        assignments.offer = lambda *_: None
+        try:
+            original(state, job, priority, now)
+        finally:
+            assignments.offer = offer
+
+    return raised
+
+
 def _kept_room_is_kept_from_all(original: Any) -> Any:
     """Keeps room for a job from all others, however urgent they are."""
 
@@ -241,6 +272,59 @@ def _kept_room_is_kept_from_all(original: Any) -> Any:
 
     del original
     return kept
+
+
+def _resubmitting_ends_following(original: Any) -> Any:
+    """Takes a client that submits a finished job again for one that needs to hear no more of it."""
+
+    def answered(state: QueueState, job: Any, event: ev.Submitted) -> bool:
+        cached = bool(original(state, job, event))
+        reply_to = event.reply_to
+        session = getattr(getattr(reply_to, "say", None), "__self__", None)
+        if cached and isinstance(session, ClientSession):
+            session._shell.fanout.unfollow(job.id, session)
+        return cached
+
+    return answered
+
+
+def _end_unseen_at_start(original: Any) -> Any:
+    """Does not look again whether the job has ended while its log was taken up."""
+
+    async def start(self: LogFollow) -> None:
+        job = await self._shell.job(self._job)
+        self._finished = job.state.over
+        if not self._finished:
+            self._log = await self._shell.logs.open(self._job)
+            self._log.followers[self] = None
+        self._catch_up()
+
+    del original
+    return start
+
+
+def _gaps_inside_pages_untold(original: Any) -> Any:
+    """Sends a page as it was read, with the gaps in it."""
+
+    def unbroken(lines: Any) -> Any:
+        return [lines] if lines else []
+
+    del original
+    return unbroken
+
+
+def _gaps_in_new_lines_untold(original: Any) -> Any:
+    """Pushes new lines as if they followed those before, without a word about those that never came."""
+
+    def admit(self: JobLog, piece: Any, size: int) -> None:
+        first, followers, self.followers = self.next_seq, self.followers, {}
+        original(self, piece, size)
+        self.followers = followers
+        encoded = EncodedMessage(LogLines(job=self.job, lines=piece))
+        for follower in list(followers):
+            follower.lines(encoded, first, piece[-1].seq)
+
+    return admit
 
 
 def _lines_twice(original: Any) -> Any:
@@ -443,7 +527,13 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "failures are cached like results": (QueueCore, "_submitted", _failure_cached),
     "a line is forgotten while jobs wait in it": (Ready, "gone", _stale_turn),
     "room kept for a job that has gone stays empty": (Fleet, "take_freed", _keeper_forgotten),
+    "room that is freed by handing out other freed room stays empty": (assignments, "settle", _freed_once),
+    "a job that has become more urgent is not offered": (submissions, "_raise_priority", _urgent_one_waits),
     "kept room is kept from more urgent jobs, too": (Fleet, "_kept_for_others", _kept_room_is_kept_from_all),
+    "submitting a finished job again ends following it": (submissions, "_answered", _resubmitting_ends_following),
+    "the end of a job is not seen while its log is taken up": (LogFollow, "start", _end_unseen_at_start),
+    "a gap inside a page is not told": (follow_module, "unbroken", _gaps_inside_pages_untold),
+    "a gap in new lines is not told": (JobLog, "_admit", _gaps_in_new_lines_untold),
     "log lines are taken twice": (JobLog, "add", _lines_twice),
     "finished comes before the last line": (ClientSession, "changed", _final_before_last_line),
     "deleted jobs are brought back": (Recall, "job", _resurrected),

@@ -7,7 +7,9 @@ frame writer that the hub's own sessions use, so their code, the codec and the o
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from math import log
 from random import Random
 from typing import Any
 
@@ -16,29 +18,48 @@ from starlette.websockets import WebSocketDisconnect
 from asman_server.delivery.transport import EXTENSION
 
 
-class Cut(ConnectionError):
-    """The connection is gone."""
-
-
 class Pipe:
-    """One direction of a connection: what goes in comes out later, in order, unless the connection is cut."""
+    """One direction of a connection: data comes out later, in the order it went in, unless the connection is cut.
+
+    Args:
+        random: Draws the delays.
+        delay: The mean delay, in seconds.
+    """
+
+    __slots__ = (
+        "_delay",
+        "_draw",
+        "_held",
+        "_last",
+        "_loop",
+        "_queue",
+        "_waiter",
+        "abandoned",
+        "cut",
+        "listener",
+        "stalled",
+    )
 
     def __init__(self, random: Random, delay: float) -> None:
-        self._random = random
+        self._draw = random.random
         self._delay = delay
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[bytes | None] = deque()
+        self._waiter: asyncio.Future[None] | None = None
         self._last = 0.0
+        self._held: list[bytes | None] = []
+        self.listener: Callable[[bytes | None], None] = self._enqueue
+        """Takes what arrives; at first it is kept for `get`."""
         self.stalled = False
         self.abandoned = False
         self.cut = False
-        self._held: list[bytes | None] = []
 
     def put(self, data: bytes | None) -> None:
         """Sends; None is the orderly end."""
         if self.cut:
             return
-        loop = asyncio.get_running_loop()
-        at = max(self._last + 1e-6, loop.time() + self._random.expovariate(1 / self._delay))
+        loop = self._loop
+        at = max(self._last + 1e-6, loop.time() - log(1.0 - self._draw()) * self._delay)
         self._last = at
         loop.call_at(at, self._arrive, data)
 
@@ -48,7 +69,12 @@ class Pipe:
         if self.stalled:
             self._held.append(data)
         else:
-            self._queue.put_nowait(data)
+            self.listener(data)
+
+    def _enqueue(self, data: bytes | None) -> None:
+        self._queue.append(data)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def stall(self, stalled: bool) -> None:
         """Holds everything back, or lets it go."""
@@ -58,33 +84,39 @@ class Pipe:
         if not stalled:
             held, self._held = self._held, []
             for data in held:
-                self._queue.put_nowait(data)
+                self.listener(data)
 
     def drop(self) -> None:
         """Loses everything on the way; the reader hears the end."""
         if not self.cut:
             self.cut = True
-            while not self._queue.empty() and self._random.random() < 0.5:
-                self._queue.get_nowait()
-            self._queue.put_nowait(None)
+            while self._queue and self._draw() < 0.5:
+                self._queue.popleft()
+            self.listener(None)
 
-    async def get(self) -> bytes:
-        """Receives.
-
-        Raises:
-            Cut: The connection has ended.
-        """
-        data = await self._queue.get()
-        if data is None:
-            self._queue.put_nowait(None)
-            raise Cut
+    async def get(self) -> bytes | None:
+        """Receives; returns None when the connection has ended."""
+        queue = self._queue
+        while not queue:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        data = queue[0]
+        if data is not None:
+            queue.popleft()
         return data
 
 
 class Connection:
-    """A websocket between an actor and a hub."""
+    """A websocket between an actor and a hub.
 
-    def __init__(self, random: Random, delay: float) -> None:
+    Args:
+        name: Unique in the run, and the same when the run is replayed.
+        random: Draws its delays.
+        delay: The mean delay, in seconds.
+    """
+
+    def __init__(self, name: str, random: Random, delay: float) -> None:
+        self.name = name
         self.to_hub = Pipe(random, delay)
         self.to_actor = Pipe(random, delay)
 
@@ -155,10 +187,9 @@ class HubEnd:
         """Accepts, at once."""
 
     async def receive(self) -> dict[str, Any]:
-        try:
-            data = await self._connection.to_hub.get()
-        except Cut:
-            raise WebSocketDisconnect(1006) from None
+        data = await self._connection.to_hub.get()
+        if data is None:
+            raise WebSocketDisconnect(1006)
         return {"type": "websocket.receive", "bytes": data}
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from random import Random
 from typing import Any
 
 from asman_shared.definition import Definition
@@ -11,6 +10,7 @@ from asman_shared.identity import job_id
 from asman_shared.messages import Submit
 from tests.simulation.choosers import Chooser
 from tests.simulation.loop import run_virtual
+from tests.simulation.plan import draw_plan
 from tests.simulation.world import World
 
 
@@ -38,8 +38,7 @@ def test_a_job_that_such_a_worker_forgot_is_noticed_and_run_again() -> None:
     found: dict[str, Any] = {}
 
     async def play() -> None:
-        world = World(0)
-        world.database.random = world.random = Random(0)
+        world = World(draw_plan(0))
         world.database.slow = 0.002
         world.host.start()
         client, worker = world.clients[0], Forgetful(world, "j", 2)

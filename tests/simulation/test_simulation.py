@@ -7,13 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import count
 from multiprocessing import get_context
 
 import pytest
 
 from build_tools import compiled
+from tests.simulation import shrink
 from tests.simulation.__main__ import hunt, play
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.faults import FAULTS, Trouble, UnknownFaultError, weights_of
+from tests.simulation.mutants import MUTANTS, planted
+from tests.simulation.plan import draw_plan, read_plan, write_plan
 from tests.simulation.world import simulate
 
 SEEDS = int(os.environ.get("SEEDS", "300"))
@@ -55,3 +59,44 @@ def test_what_is_compiled_does_the_same_at_every_event() -> None:
 def test_a_planted_bug_is_found(pool: ProcessPoolExecutor, mutant: str) -> None:
     seeds, _how = pool.submit(hunt, mutant, MOST).result()
     assert seeds is not None, f"{MOST} seeds did not find it"
+
+
+def test_a_broken_run_is_shrunk_to_a_small_plan_that_breaks_the_same_promise_again() -> None:
+    with planted(*MUTANTS["log lines are taken twice"]):
+        found = next(broken for broken in (shrink.play(draw_plan(seed)) for seed in range(MOST)) if broken is not None)
+        tries = count()
+        least = shrink.shrink(found, 25, clock=lambda: float(next(tries)))
+        assert len(least.plan.items) <= len(found.plan.items) // 2
+        again = shrink.play(read_plan(write_plan(least.plan)))
+        assert again is not None
+        assert (again.error, again.events) == (least.error, least.events)
+    assert shrink.play(least.plan) is None
+
+
+def test_each_fault_can_be_chosen_alone_and_weighed() -> None:
+    for name in FAULTS:
+        plans = [draw_plan(seed, weights_of(name, [])) for seed in range(20)]
+        assert {item.fault for plan in plans for item in plan.items if isinstance(item, Trouble)} == {name}
+    assert weights_of("cut", ["kill=2"])["kill"] == 2
+    for wrong in ("cut=-1", "cut=nan", "cut=inf", "cut", "what=1"):
+        with pytest.raises(UnknownFaultError):
+            weights_of(None, [wrong])
+    with pytest.raises(UnknownFaultError, match="there is no fault 'what'"):
+        weights_of("what", [])
+    assert not [item for item in draw_plan(1, weights_of("cut", ["cut=0"])).items if isinstance(item, Trouble)]
+
+
+def test_a_run_does_not_depend_on_the_hashes_of_this_process() -> None:
+    words = ["-m", "tests.simulation", "--sources", "--each", "--seeds", "12", "--first", "100"]
+    ran = [
+        subprocess.run(
+            [sys.executable, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+        )
+        for hashes in ("1", "2")
+    ]
+    assert ran[0].returncode == 0, ran[0].stderr[-2000:]
+    assert ran[0].stdout == ran[1].stdout

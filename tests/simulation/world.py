@@ -1,12 +1,12 @@
-"""One simulated run: a seed makes a world, bad things happen in it, then all is healed and must come right."""
+"""One simulated run: a plan makes a world, bad things happen in it, then all is healed and must come right."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -14,6 +14,7 @@ from asman_server.core import QueueCore, QueuePolicy
 from asman_server.core.worker import Presence
 from asman_server.dialect import session as dialect_session
 from asman_server.sessions import session as native_session
+from asman_shared import limits
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
 from asman_shared.messages import Callback, Callbacks, Submit
@@ -21,55 +22,64 @@ from asman_shared.states import Phase
 from tests.simulation.actors import SimClient, SimWorker, definition
 from tests.simulation.choosers import Chooser
 from tests.simulation.database import SimDatabase
+from tests.simulation.faults import FAULTS, Trouble
 from tests.simulation.host import Host
 from tests.simulation.judge import LOOK_TWICE, Judge
+from tests.simulation.loop import run_virtual
+from tests.simulation.plan import Item, Plan, Remove, Stop, Want, Wished, draw_plan
 from tests.support.invariants import check_capacity, check_core, check_no_idle_hands
 
-BAD_SECONDS = 120.0
 HEALED_SECONDS = 900.0
 
 
-class World:
-    """See the module. Everything random is drawn from the seed, so the same seed is the same run."""
+class TooManyEventsError(Exception):
+    """A run has taken more events than whoever asked for it is interested in."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
-        self.database = SimDatabase(self.random)
-        self.calm = self.random.random() < 0.3
-        self.database.slow = self.random.choice([0.002, 0.002, 0.3])
+
+class World:
+    """All that takes part in a run. Everything random is drawn from the plan, so the same plan is the same run."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        setting = plan.setting
+        self.random = plan.stream("world")
+        self.database = SimDatabase(plan.stream("database"))
+        self.calm = setting.calm
+        self.database.slow = setting.slow
+        self.database.reading = setting.reading or setting.slow
         policy = QueuePolicy(
-            grace=60_000 if self.calm else self.random.choice([1000, 5000, 30_000]),
+            grace=setting.grace,
             assigned_limit=15_000,
             run_slack=20_000,
-            retention=self.random.choice([100_000, *[24 * 3_600_000] * 4]),
-            patience=10_000,
-            finished_kept=self.random.choice([1, 2, 1000]),
+            retention=setting.retention,
+            patience=setting.patience,
+            finished_kept=setting.finished_kept,
+            log_bytes=setting.log_bytes or limits.LOG_BYTES,
         )
         self.retention = policy.retention
         self.judge = Judge(self)
         self.database.on_row = self.judge.committed
         self.database.on_forget = self.judge.forgotten
-        delay = self.random.choice([0.001, 0.02, 0.3])
-        self.host = Host(self.random, self.database, policy, delay, self.judge.call)
-        self.workers = [
-            SimWorker(self, f"w{n}", self.random.choice([1, 2, 4])) for n in range(self.random.randint(1, 4))
-        ]
-        self.workers[0].cpus = 4
-        self.clients = [SimClient(self, f"c{n}", watching=n == 0) for n in range(self.random.randint(1, 4))]
-        # Drawn apart, so that the runs without them are what they were before there were any.
-        choosing = Random(f"{seed} choosers")
-        some = choosing.random() < 0.4
-        self.choosers = [
-            Chooser(self, f"j{n}", choosing.choice([1, 2, 4])) for n in range(choosing.choice([1, 2]) * some)
-        ]
+        self.host = Host(plan.stream, self.database, policy, setting.delay, self.judge.call)
+        self.host.on_broken = self._hub_failed
+        self.workers = [SimWorker(self, name, cpus) for name, cpus in setting.workers.items()]
+        self.clients = [SimClient(self, name, watching=name == setting.watching) for name in setting.clients]
+        self.choosers = [Chooser(self, name, cpus) for name, cpus in setting.choosers.items()]
         self.cancels: dict[str, set[str]] = defaultdict(set)
         self.deletes: set[str] = set()
         self.slotted: set[str] = set()
         self.limited: set[str] = set()
         self.healed = False
         self.handled = 0
-        self._kinds: dict[str, str] = {}
-        self._submitted: list[str] = []
+        self.poisoned = False
+        """Whether a job has killed workers, with all that they ran besides."""
+        self._ids: dict[Wished, str] = {}
+        self._over: asyncio.Future[None] | None = None
+        self._failure: BaseException | None = None
+
+    def stream(self, name: str) -> Random:
+        """The random numbers of one part of the run."""
+        return self.plan.stream(name)
 
     def kind_of(self, made: Definition) -> str:
         return made.image or ""
@@ -80,40 +90,73 @@ class World:
         Raises:
             AssertionError: A promise was broken.
         """
-        self.host.start()
-        actors = [asyncio.ensure_future(actor.live()) for actor in [*self.workers, *self.choosers, *self.clients]]
-        mischief = [asyncio.ensure_future(task) for task in (self._wishes(), self._trouble())]
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._failed)
+        self._over = loop.create_future()
+        loop.set_exception_handler(self._loop_failed)
+        self.host.start()
+        actors = [loop.create_task(actor.live()) for actor in [*self.hands, *self.clients]]
+        for task in actors:
+            task.add_done_callback(self._actor_done)
+        due = [loop.call_at(item.at, self._do, item) for item in self.plan.items if item.at < self.plan.bad_seconds]
+        loop.call_later(1, self._look)
         try:
-            while loop.time() < BAD_SECONDS:
-                await asyncio.sleep(1)
-                self._check(actors + mischief)
-            for task in mischief:
-                task.cancel()
-            self._heal()
-            while loop.time() < BAD_SECONDS + HEALED_SECONDS and self._restless():
-                await asyncio.sleep(1)
-                self._check(actors)
-            self._check(actors)
-            self.judge.final()
+            await self._over
         finally:
-            for task in [*actors, *mischief]:
+            for task in actors:
                 task.cancel()
+            for timer in due:
+                timer.cancel()
             self.host.kill()
 
-    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A timer of the hub failed: its loop would only say so."""
-        if "handle" in context and self.host.broken is None:
-            self.host.broken = context.get("exception")
+    # ------------------------------------------------------------------------------------------ what breaks a run
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the run; the first error counts."""
+        if self._failure is None:
+            self._failure = error
+            if self._over is not None and not self._over.done():
+                self._over.set_exception(error)
+
+    def _hub_failed(self, error: BaseException) -> None:
+        if isinstance(error, TooManyEventsError):
+            self.fail(error)
+            return
+        failure = AssertionError(f"the hub failed: {error}")
+        failure.__cause__ = error
+        self.fail(failure)
+
+    def _actor_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A timer failed: the loop would only say so."""
+        error = context.get("exception")
+        if "handle" in context and error is not None:
+            self.host.broken = error
         loop.default_exception_handler(context)
 
-    def _check(self, tasks: Sequence[asyncio.Future[None]]) -> None:
-        if self.host.broken is not None:
-            raise AssertionError(f"the hub failed: {self.host.broken}") from self.host.broken
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+    # -------------------------------------------------------------------------------------------- the course of it
+
+    def _look(self) -> None:
+        """Looks at the whole once a second, heals it at the end of the bad time, and ends the run when it rests."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._check()
+            if not self.healed and loop.time() >= self.plan.bad_seconds:
+                self._heal()
+            if self.healed and (loop.time() >= self.plan.bad_seconds + HEALED_SECONDS or not self._restless()):
+                self.judge.final()
+                assert not self._followed_for_ever(), "somebody follows the log of a finished job for ever"
+                if self._over is not None and not self._over.done():
+                    self._over.set_result(None)
+                return
+        except Exception as error:
+            self.fail(error)
+            return
+        loop.call_later(1, self._look)
+
+    def _check(self) -> None:
         for shell in self.host.registry.queues.values() if self.host.registry is not None else ():
             for incarnation in shell.links:
                 worker = shell.core.workers.get(incarnation)
@@ -121,127 +164,110 @@ class World:
                 assert worker.presence is not Presence.AWAY, "a connected worker is thought to be away"
 
     def _restless(self) -> bool:
-        jobs = self.database.jobs_now("sim").values()
+        time = asyncio.get_running_loop().time()
         return bool(
-            any(not job.state.over for job in jobs)
+            self.database.unfinished_now
             or self.database.calls
-            or (self.retention < 3_600_000 and asyncio.get_running_loop().time() < BAD_SECONDS + LOOK_TWICE)
+            or (self.retention < 3_600_000 and time < self.plan.bad_seconds + LOOK_TWICE)
             or any(client.wanted or client.cancelling or client.deleting for client in self.clients)
             or any(worker.runs for worker in self.hands)
+            or self._followed_for_ever()
         )
+
+    def _followed_for_ever(self) -> list[str]:
+        """Lists finished jobs whose logs somebody still follows, as if more lines could come."""
+        shells = self.host.registry.queues.values() if self.host.registry is not None else ()
+        return [
+            job_id
+            for shell in shells
+            for job_id, log in shell.logs.open_logs.items()
+            if log.followers and (job_id not in shell.core.jobs or shell.core.jobs[job_id].state.over)
+        ]
 
     def _heal(self) -> None:
         self.healed = True
         self.database.away = False
-        self.host.stall_some(1, stalled=False)
+        for connection in self.host.some(1, 0):
+            connection.stall(False)
         if not self.host.up:
             self.host.start()
-
-    async def _wishes(self) -> None:
-        """Clients submit, cancel and delete."""
-        number = 0
-        crowded = self.random.random() < 0.2
-        total = 60 if crowded else self.random.randint(3, 25)
-        while True:
-            await asyncio.sleep(self.random.expovariate(1 / (0.4 if crowded else 2.0)))
-            client = self.random.choice(self.clients)
-            draw = self.random.random()
-            if draw < 0.7 and number < total:
-                number += 1
-                kind = self.random.choices(["fine", "fails", "long", "poison", "stuck"], [16, 4, 4, 2, 1])[0]
-                self._want(client, definition(number, kind, self.random.choice([1, 1, 1, 2, 4])))
-            elif draw < 0.8 and self._submitted:
-                job = self.random.choice(self._submitted)
-                namespace = self.random.choice(["_", "*", "a", "b"])
-                self.cancels[job].add(namespace)
-                client.cancel(job, namespace)
-            elif draw < 0.85 and self._submitted:
-                job = self.random.choice(self._submitted)
-                self.deletes.add(job)
-                client.delete(job)
-            elif self._submitted:
-                again = self._known[self.random.choice(self._submitted)]
-                self._want(client, again)
 
     @property
     def hands(self) -> list[SimWorker | Chooser]:
         """Workers of both kinds."""
         return [*self.workers, *self.choosers]
 
-    @property
-    def poisoned(self) -> bool:
-        """Whether a job has killed workers, with all that they ran besides."""
-        return any(made.image == "poison" for made in self._known.values())
+    # -------------------------------------------------------------------------------------------- items of the plan
 
-    @property
-    def _known(self) -> dict[str, Definition]:
-        return self.__dict__.setdefault("_definitions", {})  # type: ignore[no-any-return]
+    def _do(self, item: Item) -> None:
+        """Makes an item of the plan happen."""
+        if self.healed:
+            return
+        if isinstance(item, Trouble):
+            fault = FAULTS[item.fault]
+            fault.begin(self, item)
+            if fault.end is not None:
+                asyncio.get_running_loop().call_later(item.seconds, self._undo, item)
+            return
+        client = next((client for client in self.clients if client.name == item.client), None)
+        if client is None:
+            return
+        job = self._id_of(item.job)
+        if isinstance(item, Want):
+            self._want(client, job, item)
+        elif isinstance(item, Stop):
+            self.cancels[job].add(item.namespace)
+            client.cancel(job, item.namespace)
+        elif isinstance(item, Remove):
+            self.deletes.add(job)
+            client.delete(job)
 
-    def _want(self, client: SimClient, made: Definition) -> None:
-        job = job_id(made)
-        self._known[job] = made
-        if job not in self._submitted:
-            self._submitted.append(job)
-        namespace = self.random.choice(["_", "_", "a", "b"])
-        if namespace != "_":
+    def _undo(self, trouble: Trouble) -> None:
+        end = FAULTS[trouble.fault].end
+        if end is not None and not self.healed:
+            end(self)
+
+    def _id_of(self, job: Wished) -> str:
+        known = self._ids.get(job)
+        if known is None:
+            known = self._ids[job] = job_id(definition(job.number, job.kind, job.cpus))
+        return known
+
+    def _want(self, client: SimClient, job: str, item: Want) -> None:
+        made = definition(item.job.number, item.job.kind, item.job.cpus)
+        if item.job.kind == "poison":
+            self.poisoned = True
+        if item.namespace != "_":
             self.slotted.add(job)
-        reuse: Any = self.random.choices(["cached", "never"], [9, 1])[0]
-        if reuse == "never":
+        if item.forced:
             self.judge.forced.add(job)
         wish = Submit(
-            ref=0, definition=made, namespace=namespace, reuse=reuse, priority=self.random.choice([0, 0, 0, 5])
+            ref=0,
+            definition=made,
+            namespace=item.namespace,
+            reuse="never" if item.forced else "cached",
+            priority=item.priority,
         )
-        if made.image == "stuck":
+        if item.job.kind == "stuck":
             wish.phase_limits = {Phase.STAGING: 3000}
-        if self.random.random() < 0.1:
-            wish.queue_limit = self.random.choice([3000, 30_000])
+        if item.queue_limit:
+            wish.queue_limit = item.queue_limit
             self.limited.add(job)
-        if self.random.random() < 0.3:
+        if item.hooked:
             wish.callbacks = Callbacks(
                 queued=Callback("https://one.example/queued"), finished=Callback("https://two.example/finished")
             )
         client.want(job, wish)
 
-    async def _trouble(self) -> None:
-        """Everything that goes wrong between machines."""
-        while True:
-            await asyncio.sleep(self.random.expovariate(1 / 6.0))
-            draw = self.random.random()
-            if self.calm and 0.25 <= draw < 0.65:
-                continue
-            if draw < 0.25:
-                self.host.cut_some(0.5)
-            elif draw < 0.45:
-                await self._later(lambda: self.host.stall_some(0.5, True), lambda: self.host.stall_some(1, False))
-            elif draw < 0.65:
-                self.random.choice(self.hands).die()
-            elif draw < 0.85:
-                self.host.kill()
-                await asyncio.sleep(self.random.expovariate(1 / 3.0))
-                self.host.start()
-            else:
-                await self._later(self._database_away, self._database_back)
 
-    async def _later(self, begin: Any, end: Any) -> None:
-        begin()
-        try:
-            await asyncio.sleep(self.random.choice([0.5, 5, 40]))
-        finally:
-            end()
-
-    def _database_away(self) -> None:
-        self.database.away = True
-
-    def _database_back(self) -> None:
-        self.database.away = False
-
-
-def watch_cores(world: World) -> Any:
+def watch_cores(world: World, most_events: float = float("inf")) -> Any:
     """Has the invariants of cores checked after every event; returns what undoes it."""
 
     def watch(core: QueueCore) -> None:
         try:
             world.handled += 1
+            if world.handled > most_events:
+                raise TooManyEventsError
             check_core(core)
             check_capacity(core)
             check_no_idle_hands(core)
@@ -270,18 +296,33 @@ def watch_cores(world: World) -> Any:
     return undo
 
 
-def simulate(seed: int) -> World:
+def simulate(seed: int, weights: dict[str, float] | None = None) -> World:
     """Plays one seed.
+
+    Args:
+        seed: The seed.
+        weights: How likely each fault is; None as in `FAULTS`.
 
     Raises:
         AssertionError: A promise was broken; the seed replays it.
     """
-    from tests.simulation.loop import run_virtual
+    return play_plan(World(draw_plan(seed, weights)))
 
-    world = World(seed)
-    undo = watch_cores(world)
+
+def play_plan(world: World, most_events: float = float("inf")) -> World:
+    """Plays the plan of a new world.
+
+    Raises:
+        AssertionError: A promise was broken.
+        TooManyEventsError: The cores handled more events than ``most_events``.
+    """
+    undo = watch_cores(world, most_events)
+    collecting = gc.isenabled()
+    gc.disable()  # collections in the middle of a run take a tenth of its time
     try:
         run_virtual(world.run)
     finally:
         undo()
+        if collecting:
+            gc.enable()
     return world

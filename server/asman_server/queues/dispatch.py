@@ -1,7 +1,8 @@
 """Hands attempts to workers, with their definitions, which are cached or fetched from the store.
 
-An assignment that the core has made stands while its definition is fetched. If the definition can't be read, the
-assignment is given back.
+An assignment that the core has made stands while its definition is fetched. While the store can't be read, the fetch
+is tried again with growing waits; after `FETCH_PATIENCE` the assignment is given back, which costs the job nothing. A
+job whose definition is not stored any more ends with an error of the hub.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from asman_shared.definition import Definition
 from asman_shared.errors import AsmanError
+from asman_shared.messages import Outcome
+from asman_shared.states import Fault
 
 from ..core import Job, QueueCore
 from ..core import effects as fx
@@ -23,6 +26,11 @@ from ..storage.reader import Reader
 from .definition_cache import DefinitionCache
 
 log = logging.getLogger("asman.hub.queue")
+
+FETCH_WAIT: Final = 0.1
+"""Wait before a failed fetch is tried again, in seconds; it doubles with each try."""
+FETCH_PATIENCE: Final = 5.0
+"""Time after which an assignment whose definition can't be read is given back, in seconds."""
 
 
 class WorkerLink(Protocol):
@@ -63,7 +71,8 @@ class Dispatcher:
         self._core = core
         self._links = links
         self._apply = apply
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._closing = False
 
     @property
     def busy(self) -> bool:
@@ -71,7 +80,8 @@ class Dispatcher:
         return bool(self._tasks)
 
     async def close(self) -> None:
-        """Waits for the definitions that are being fetched."""
+        """Waits for the definitions that are being fetched, and tries no failed fetch again."""
+        self._closing = True
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -87,8 +97,11 @@ class Dispatcher:
 
     def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
 
     def _upcoming(self, count: int) -> Iterator[str]:
         """Returns the ids of about ``count`` jobs that are next, from the front of each shape's line."""
@@ -106,20 +119,35 @@ class Dispatcher:
 
     async def _assign_later(self, effect: fx.Assign) -> None:
         """Fetches a definition that was not cached, then hands out the attempt; the assignment stands meanwhile."""
-        job_id = effect.job.id
-        definition = await as_result(self.definitions.read(job_id))
+        incarnation, job_id, attempt = effect.worker.incarnation, effect.job.id, effect.attempt
+        definition = await self._fetch(effect)
+        if self._core.current(incarnation, job_id, attempt) is None:
+            return
         if isinstance(definition, AsmanError):
             log.error(
                 "a definition can't be read; its assignment is given back",
                 extra={"job": job_id, "error": definition.message},
             )
-            definition = None
-        if self._core.current(effect.worker.incarnation, job_id, effect.attempt) is None:
-            return
-        if definition is None:
-            self._apply(ev.AttemptReleased(effect.worker.incarnation, job_id, effect.attempt))
-            return
-        self._hand_out(effect, definition)
+            self._apply(ev.AttemptReleased(incarnation, job_id, attempt))
+        elif definition is None:
+            log.error("the definition of an unfinished job is not stored", extra={"job": job_id})
+            gone = Outcome(kind="error", message="the hub has lost the definition of this job", fault=Fault.HUB)
+            self._apply(ev.AttemptFinished(incarnation, job_id, attempt, gone))
+        else:
+            self._hand_out(effect, definition)
+
+    async def _fetch(self, effect: fx.Assign) -> Definition | AsmanError | None:
+        """Reads the definition of an assigned job; returns the last error if it can't be read for too long."""
+        incarnation, job_id, attempt = effect.worker.incarnation, effect.job.id, effect.attempt
+        waited, wait = 0.0, FETCH_WAIT
+        while True:
+            found = await as_result(self.definitions.read(job_id))
+            standing = self._core.current(incarnation, job_id, attempt) is not None
+            if not isinstance(found, AsmanError) or not standing or self._closing or waited >= FETCH_PATIENCE:
+                return found
+            await asyncio.sleep(wait)
+            waited += wait
+            wait *= 2
 
     def _hand_out(self, effect: fx.Assign, definition: Definition) -> None:
         link = self._links.get(effect.worker.incarnation)

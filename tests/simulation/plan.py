@@ -1,0 +1,271 @@
+"""The plan of a run: its setting, the wishes of its clients and the faults, all drawn from the seed ahead of time.
+
+A plan is plain data. It can be written to a file, played again, and played with parts of it left out.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from tests.simulation.faults import FAULTS, Trouble, draw_troubles
+
+BAD_SECONDS: Final = 120.0
+"""How long clients wish for jobs and faults happen, in seconds."""
+
+
+class Setting(Struct):
+    """What does not change in a run.
+
+    Attributes:
+        workers: The cpus of each worker, by name.
+        choosers: The cpus of each worker that chooses its jobs itself, by name.
+        clients: The names of the clients.
+        watching: The one that watches the whole queue.
+        calm: No worker is ever lost, so no attempt may be charged.
+        slow: The mean time of one step of the database, in seconds.
+        delay: The mean delay of a message, in seconds.
+        grace: How long a lost worker is waited for, in milliseconds.
+        retention: How long finished jobs are kept, in milliseconds.
+        finished_kept: How many finished jobs stay in the hub's memory.
+        patience: How long a job waits before smaller jobs stop overtaking it, in milliseconds.
+        log_bytes: The size of the log that is kept of each job, in bytes; 0 as the hub has it.
+        forgetful: The workers that lose some lines of a log for good, before they can send them.
+        eager: The clients that submit a job again and again until they are told how it ended.
+        reading: The mean time of a question to the database, in seconds.
+        packed: Many jobs of many sizes wait for few workers, so room is often kept for large ones.
+    """
+
+    workers: dict[str, int]
+    choosers: dict[str, int]
+    clients: list[str]
+    watching: str
+    calm: bool
+    slow: float
+    delay: float
+    grace: int
+    retention: int
+    finished_kept: int
+    patience: int = 10_000
+    log_bytes: int = 0
+    forgetful: list[str] = []
+    eager: list[str] = []
+    reading: float = 0.0
+    packed: bool = False
+
+    @property
+    def hands(self) -> list[str]:
+        """The names of all workers."""
+        return [*self.workers, *self.choosers]
+
+    def told(self) -> str:
+        """Describes it to a person."""
+        cpus = ", ".join(f"{name} ({number} cpus)" for name, number in self.workers.items())
+        choosing = ", ".join(f"{name} ({number} cpus)" for name, number in self.choosers.items())
+        forgetful = ", ".join(self.forgetful) or "no worker"
+        eager = ", ".join(self.eager) or "no client"
+        return (
+            f"workers: {cpus or 'none'}; workers that choose: {choosing or 'none'}; {forgetful} loses log lines\n"
+            f"clients: {', '.join(self.clients)}; {self.watching} watches the queue, {eager} submits again and again\n"
+            f"{'calm; ' if self.calm else ''}{'packed; ' if self.packed else ''}"
+            f"grace {self.grace / 1000:g} s, patience {self.patience / 1000:g} s, "
+            f"retention {self.retention / 1000:g} s, {self.finished_kept} finished jobs in memory, "
+            f"{self.log_bytes or 'all'} bytes of a log\n"
+            f"message {self.delay:g} s, step of the database {self.slow:g} s, question to it {self.reading:g} s"
+        )
+
+
+class Wished(Struct, frozen=True):
+    """The job of a wish; ``kind`` says what becomes of it on a worker."""
+
+    number: int
+    kind: str
+    cpus: int
+
+    def told(self) -> str:
+        """Describes it to a person."""
+        return f"job {self.number} ({self.kind}, {self.cpus} cpus)"
+
+
+class Want(Struct, tag="want", omit_defaults=True):
+    """A client submits a job, for the first time or again."""
+
+    at: float
+    client: str
+    job: Wished
+    namespace: str = "_"
+    forced: bool = False
+    priority: int = 0
+    queue_limit: int = 0
+    hooked: bool = False
+
+    def told(self) -> str:
+        """Describes it to a person."""
+        more = [f"in namespace {self.namespace}"] if self.namespace != "_" else []
+        more += ["although a result is known"] if self.forced else []
+        more += [f"with priority {self.priority}"] if self.priority else []
+        more += [f"to wait at most {self.queue_limit / 1000:g} s"] if self.queue_limit else []
+        more += ["with webhooks"] if self.hooked else []
+        return " ".join([f"{self.client} submits {self.job.told()}", *more])
+
+
+class Stop(Struct, tag="cancel"):
+    """A client cancels a job in a namespace, or in all."""
+
+    at: float
+    client: str
+    job: Wished
+    namespace: str
+
+    def told(self) -> str:
+        """Describes it to a person."""
+        where = "all namespaces" if self.namespace == "*" else f"namespace {self.namespace}"
+        return f"{self.client} cancels {self.job.told()} in {where}"
+
+
+class Remove(Struct, tag="delete"):
+    """A client deletes a job."""
+
+    at: float
+    client: str
+    job: Wished
+
+    def told(self) -> str:
+        """Describes it to a person."""
+        return f"{self.client} deletes {self.job.told()}"
+
+
+Item: TypeAlias = Want | Stop | Remove | Trouble
+
+
+class Plan(Struct):
+    """One run.
+
+    Attributes:
+        seed: What it was drawn from.
+        setting: What does not change in it.
+        items: All that is wished and all that goes wrong, in order of time.
+        bad_seconds: When all is healed, in seconds.
+        noise: Seeds all other draws: delays, durations of jobs, reconnections. Each actor, connection and attempt
+            draws from a stream of its own, so that leaving out an item changes little of the rest.
+    """
+
+    seed: int
+    setting: Setting
+    items: list[Item]
+    bad_seconds: float = BAD_SECONDS
+    noise: str = ""
+
+    def stream(self, name: str) -> Random:
+        """The random numbers of one part of the run."""
+        return Random(f"{self.seed} {self.noise} {name}")
+
+    def told(self) -> str:
+        """Describes it to a person."""
+        lines = [f"{item.at:8.3f} s  {item.told()}" for item in self.items]
+        return "\n".join([self.setting.told(), *lines, f"{self.bad_seconds:8.3f} s  all is healed"])
+
+
+def draw_plan(seed: int, weights: dict[str, float] | None = None) -> Plan:
+    """Draws a run.
+
+    Args:
+        seed: The same seed is the same run.
+        weights: How likely each fault is; None as `FAULTS` says. The setting and the wishes don't depend on it.
+    """
+    setting = _draw_setting(Random(f"{seed} setting"))
+    weights = weights or {name: fault.weight for name, fault in FAULTS.items()}
+    wishes = _draw_wishes(Random(f"{seed} wishes"), setting)
+    troubles = draw_troubles(Random(f"{seed} faults"), setting.hands, weights, BAD_SECONDS, calm=setting.calm)
+    items: list[Item] = sorted([*wishes, *troubles], key=_at)
+    return Plan(seed, setting, items)
+
+
+def _at(item: Item) -> float:
+    return item.at
+
+
+def _draw_setting(random: Random) -> Setting:
+    calm = random.random() < 0.3
+    packed = random.random() < 0.1
+    workers = {f"w{n}": random.choice([1, 2, 4]) if n else 4 for n in range(random.randint(1, 4))}
+    if packed:
+        workers = {f"w{n}": 8 for n in range(random.randint(3, 4))}
+    clients = [f"c{n}" for n in range(random.randint(1, 4))]
+    choosers = random.choice([1, 2]) if random.random() < 0.4 else 0
+    habits = Random(random.random())
+    slow = random.choice([0.002, 0.002, 0.3])
+    return Setting(
+        workers=workers,
+        choosers={f"j{n}": random.choice([1, 2, 4]) for n in range(choosers)},
+        clients=clients,
+        watching=clients[0],
+        calm=calm,
+        slow=slow,
+        delay=random.choice([0.001, 0.02, 0.3]),
+        grace=60_000 if calm else random.choice([1000, 5000, 30_000]),
+        retention=random.choice([100_000, *[24 * 3_600_000] * 4]),
+        finished_kept=random.choice([1, 2, 1000]),
+        patience=1000 if packed else habits.choice([10_000, 10_000, 1000]),
+        log_bytes=habits.choice([0, 0, 600]),
+        forgetful=[name for name in workers if habits.random() < 0.2],
+        eager=[name for name in clients if habits.random() < 0.2],
+        reading=habits.choice([slow, slow, slow, 1.5]),
+        packed=packed,
+    )
+
+
+def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
+    """Draws what the clients submit, cancel and delete."""
+    crowded = random.random() < 0.2 or setting.packed
+    total = 60 if crowded else random.randint(3, 25)
+    pause = 0.2 if setting.packed else 0.4 if crowded else 2.0
+    if setting.packed:
+        total = 150
+    known: list[Wished] = []
+    wishes: list[Item] = []
+    at = 0.0
+    while (at := at + random.expovariate(1 / pause)) < BAD_SECONDS:
+        client, draw = random.choice(setting.clients), random.random()
+        if draw < 0.7 and len(known) < total:
+            weights = [16, 4, 4, 0, 0] if setting.packed else [16, 4, 4, 2, 1]
+            kind = random.choices(["fine", "fails", "long", "poison", "stuck"], weights)[0]
+            cpus = random.choice(range(1, 9) if setting.packed else [1, 1, 1, 2, 4])
+            known.append(Wished(len(known) + 1, kind, cpus))
+            wishes.append(_draw_want(random, at, client, known[-1]))
+        elif draw < 0.8 and known:
+            wishes.append(Stop(at, client, random.choice(known), random.choice(["_", "*", "a", "b"])))
+        elif draw < 0.85 and known:
+            wishes.append(Remove(at, client, random.choice(known)))
+        elif known:
+            wishes.append(_draw_want(random, at, client, random.choice(known)))
+    return wishes
+
+
+def _draw_want(random: Random, at: float, client: str, job: Wished) -> Want:
+    return Want(
+        at=at,
+        client=client,
+        job=job,
+        namespace=random.choice(["_", "_", "a", "b"]),
+        forced=random.random() < 0.1,
+        priority=random.choice([0, 0, 0, 5]),
+        queue_limit=random.choice([3000, 30_000]) if random.random() < 0.1 else 0,
+        hooked=random.random() < 0.3,
+    )
+
+
+_decode = msgspec.json.Decoder(Plan).decode
+
+
+def read_plan(data: bytes) -> Plan:
+    """Reads a plan that `write_plan` wrote."""
+    return _decode(data)
+
+
+def write_plan(plan: Plan) -> bytes:
+    """Spells a plan as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1)

@@ -233,7 +233,7 @@ async def complaint(url: str, caplog: pytest.LogCaptureFixture) -> str:
 async def test_an_unknown_host_and_a_hub_that_is_not_there_are_one_clear_sentence(
     hub: FakeHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert "no host by the name" in await complaint("http://no-such-host.invalid/q/secret", caplog)
+    assert "no host named" in await complaint("http://no-such-host.invalid/q/secret", caplog)
     caplog.clear()
     assert "404" in await complaint(f"{hub.base}/q/another", caplog)
     caplog.clear()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
 from websockets.asyncio.client import ClientConnection
@@ -32,7 +32,6 @@ from asman_shared.messages import (
     Error,
     GetBlobs,
     HubToWorker,
-    Message,
     Ping,
     Pong,
     PutBlobs,
@@ -136,23 +135,32 @@ class HubConnection:
                     self._idle.clear()
                     await self._idle.wait()
 
-    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
-        """Asks which blobs are missing and how to send them.
+    async def request(self, message: PutBlobs | GetBlobs, reply: type[R]) -> R:
+        """Sends a request and waits for its answer.
+
+        Args:
+            message: The request; its ``ref`` is set here.
+            reply: The answer's type.
 
         Raises:
             Unavailable: There is no connection, or it was lost before the answer.
             AsmanError: What the hub answered.
         """
-        return await self._ask(lambda ref: PutBlobs(ref, blobs), BlobTickets)
-
-    async def get_blobs(self, keys: list[str]) -> BlobLinks:
-        """Asks where blobs can be read.
-
-        Raises:
-            Unavailable: There is no connection, or it was lost before the answer.
-            AsmanError: What the hub answered.
-        """
-        return await self._ask(lambda ref: GetBlobs(ref, keys), BlobLinks)
+        if not self.send_buffer.is_open:
+            raise Unavailable("there is no connection to the hub")
+        message.ref = ref = next(self._refs)
+        future: asyncio.Future[HubToWorker] = asyncio.get_running_loop().create_future()
+        self._asked[ref] = future
+        try:
+            self.send_buffer.put(message)
+            answer = await future
+        finally:
+            self._asked.pop(ref, None)
+        if isinstance(answer, reply):
+            return answer
+        if isinstance(answer, Error):
+            raise Unavailable(answer.message) if answer.retry else error_for(answer.code, answer.message, answer.field)
+        raise ProtocolError("the hub answered a request with the wrong message")
 
     # ------------------------------------------------------------------------------------------------ one socket
 
@@ -299,23 +307,6 @@ class HubConnection:
         self._said = sentence
 
     # -------------------------------------------------------------------------------------------------- requests
-
-    async def _ask(self, make: Callable[[int], Message], kind: type[R]) -> R:
-        if not self.send_buffer.is_open:
-            raise Unavailable("there is no connection to the hub")
-        ref = next(self._refs)
-        future: asyncio.Future[HubToWorker] = asyncio.get_running_loop().create_future()
-        self._asked[ref] = future
-        try:
-            self.send_buffer.put(make(ref))
-            answer = await future
-        finally:
-            self._asked.pop(ref, None)
-        if isinstance(answer, kind):
-            return answer
-        if isinstance(answer, Error):
-            raise Unavailable(answer.message) if answer.retry else error_for(answer.code, answer.message, answer.field)
-        raise ProtocolError("the hub answered a request with the wrong message")
 
     def _answer(self, ref: int, message: HubToWorker) -> None:
         future = self._asked.pop(ref, None)

@@ -5,7 +5,6 @@ usage: python -m scripts.cli_docs [--check]
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 from asman.cli.exits import EXIT_CODES
 from asman.cli.tree import command_tree
+
+from .generated_page import write_or_check
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
@@ -76,16 +77,5 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def main() -> int:
-    """Writes the page, or says whether it is current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say, by exit code, whether it is current")
-    if parser.parse_args().check:
-        return 0 if FILE.read_text() == document() else 1
-    FILE.write_text(document())
-    sys.stdout.write(f"wrote {FILE.name}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, document, __doc__))

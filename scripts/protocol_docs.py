@@ -5,7 +5,6 @@ usage: python -m scripts.protocol_docs [--check]
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
 import json
@@ -20,6 +19,8 @@ from msgspec import inspect as shape
 
 from asman_shared import definition, limits, log_records, messages, records, worker_messages
 from asman_shared.errors import CLOSE_REASONS, ERROR_CODES, CloseCode
+
+from .generated_page import write_or_check
 
 FILE: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 MARK: Final = "<!-- From here on: made by `python -m scripts.protocol_docs`; a test says when it is not current. -->\n"
@@ -266,16 +267,5 @@ def _limits() -> Iterator[str]:
             yield f"| `{node.target.id}` | {getattr(limits, node.target.id):,} | {_cell(_prose(text))} |\n"
 
 
-def main() -> int:
-    """Writes the page, or says whether it is current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say, by exit code, whether it is current")
-    if parser.parse_args().check:
-        return 0 if FILE.read_text() == document() else 1
-    FILE.write_text(document())
-    sys.stdout.write(f"wrote {FILE.name}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, document, __doc__))

@@ -12,7 +12,7 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.definition import SHA256
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound
-from asman_shared.transfer import Blob, Downloader, Http, Progress, RetryPolicy, Uploader, Wanted
+from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.sink import FileSink, MemorySink
 
@@ -20,25 +20,6 @@ from .connection import Connection
 
 RETRY_POLICY: Final = RetryPolicy()
 """Default policy for each transfer; the connection has its own limit for a hub that is away."""
-
-
-class _HubLocator:
-    """Requests tickets and links over the client's connection, which waits for a hub that is away."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def tickets(self, blobs: list[tuple[str, int]]) -> list[m.BlobTicket]:
-        """Requests upload tickets for the blobs that the hub does not have."""
-        return (await self._connection.request(m.PutBlobs(ref=0, blobs=blobs), m.BlobTickets)).tickets
-
-    async def links(self, keys: list[str]) -> list[m.BlobLink]:
-        """Requests download links of blobs."""
-        return (await self._connection.request(m.GetBlobs(ref=0, keys=keys), m.BlobLinks)).links
-
-    def absolute(self, url: str) -> str:
-        """Makes a URL of the hub absolute."""
-        return self._connection.address.absolute(url)
 
 
 class Blobs:
@@ -51,7 +32,7 @@ class Blobs:
 
     def __init__(self, connection: Connection, retry_policy: RetryPolicy | None = None) -> None:
         self._connection = connection
-        self._locator = _HubLocator(connection)
+        self._locator = HubLocator(connection, connection.address)
         self._http = Http()
         self._retry_policy = retry_policy or RETRY_POLICY
         places = asyncio.Semaphore(AT_ONCE)

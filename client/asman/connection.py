@@ -24,10 +24,11 @@ from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
 from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
+from asman_shared.link.dial import SILENCE, close_reason, explain
 from asman_shared.version import __version__
 
 from .address import Address
-from .dial import close_reason, dial, lasting
+from .dial import dial
 from .session import Push, Reply, Request, Session
 from .tracking import Tracker
 
@@ -269,9 +270,8 @@ class Connection:
                 for message in self.session.received(HUB_TO_CLIENT_FRAMES.decode(data, Language.MSGPACK)):
                     self.send(message)
         except ConnectionClosed as closed:
-            why = close_reason(closed)
-            final = ProtocolError(f"the hub ended this connection: {why}") if lasting(closed) else None
-            raise _LostError(why, final) from None
+            error = explain(closed, self.address, self.timeout)
+            raise _LostError(close_reason(closed), error if isinstance(error, ProtocolError) else None) from None
         except AsmanError as error:
             raise _LostError(str(error)) from None
 
@@ -309,6 +309,6 @@ class Connection:
             if now - said >= beat:
                 self.send(m.Ping())
                 said = now
-            if now - self._heard > 2 * beat + tick:
+            if now - self._heard > SILENCE * beat:
                 raise _LostError(f"nothing was heard from the hub for {now - self._heard:.0f} seconds")
             self.session.expire(self.timeout)

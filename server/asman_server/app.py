@@ -30,9 +30,10 @@ from .hub import Hub
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
+from .sessions.base import close_reason
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter
-from .sessions.session import close_reason, language_of
+from .sessions.session import language_of
 from .sessions.worker import WorkerSession
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import SettingsConfigDict
 
 from asman_shared import limits
 from asman_shared.errors import BadRequest
+from asman_shared.layered_settings import LayeredSettings, given
 from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 
 from .blobs.s3_settings import is_http_url, s3_address
@@ -24,8 +19,6 @@ from .blobs.s3_settings import is_http_url, s3_address
 LOG_LEAST = 64 * KIB
 LOG_MOST = 4 * GIB
 """Bounds of the log that is kept of each job."""
-CONFIG_VARIABLE = "ASMAN_CONFIG"
-"""Environment variable that names the file, when no flag does."""
 
 
 BLOB_RETENTION_LEAST = 60_000
@@ -42,7 +35,7 @@ def _checked(read: Callable[[str], T], value: str) -> T:
         raise ValueError(error.message) from error
 
 
-class HubConfig(BaseSettings):
+class HubConfig(LayeredSettings):
     """Everything an operator can set.
 
     Attributes:
@@ -156,19 +149,9 @@ class HubConfig(BaseSettings):
         return self.database_url or f"sqlite:///{(self.data_dir / 'hub.sqlite').absolute()}"
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, environment, file; defaults come last by themselves."""
-        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
-        if cls.file is not None:
-            sources += (TomlConfigSettingsSource(settings_cls, cls.file),)
-        return sources
+    def settings_file(cls) -> Path | None:
+        """The file that `load_config` was given or has found."""
+        return cls.file
 
 
 def load_config(*, config: Path | None = None, **flags: Any) -> HubConfig:
@@ -181,12 +164,12 @@ def load_config(*, config: Path | None = None, **flags: Any) -> HubConfig:
     Raises:
         BadRequest: A setting can't be read; the error names it and where it came from.
     """
-    path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    path = config or LayeredSettings.settings_file()
     if path is not None and not path.is_file():
         raise BadRequest(f"the configuration file {path} does not exist", field="config")
     chosen = type("HubConfigFromFile", (HubConfig,), {"file": path, "__annotations__": {}, "__module__": __name__})
     try:
-        made: HubConfig = chosen(**{name: value for name, value in flags.items() if value is not None})
+        made: HubConfig = chosen(**given(flags))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -6,21 +6,16 @@ import os
 import platform
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import psutil
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from asman_shared import limits
 from asman_shared.address import Address, parse_address
 from asman_shared.errors import AsmanError, BadRequest
+from asman_shared.layered_settings import LayeredSettings, given
 from asman_shared.units import GIB, parse_duration, parse_size
 
 
@@ -63,7 +58,7 @@ def _name() -> str:
 _QUEUES = 100
 
 
-class WorkerConfig(BaseSettings):
+class WorkerConfig(LayeredSettings):
     """The settings of one worker process; environment names are ``ASMAN_WORKER_`` and the field's.
 
     Durations are milliseconds and sizes bytes; as text (flag, environment, file) they are written with a unit, such
@@ -119,6 +114,8 @@ class WorkerConfig(BaseSettings):
         env_prefix="ASMAN_WORKER_", frozen=True, extra="forbid", populate_by_name=True, env_ignore_empty=True
     )
 
+    table: ClassVar[str] = "worker"
+
     queue: str = ""
     hub: str = Field(default="", validation_alias=AliasChoices("hub", "ASMAN_WORKER_HUB", "ASMAN_HUB"))
     name: str = Field(default_factory=_name, min_length=1, max_length=limits.LABEL_LENGTH)
@@ -161,23 +158,6 @@ class WorkerConfig(BaseSettings):
     cache_age: Millis = 7 * 86_400_000
     status: Annotated[str, BeforeValidator(_text)] = ""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flag, then environment, then the ``[worker]`` table of the file that ``ASMAN_CONFIG`` names."""
-        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
-        if path := os.environ.get("ASMAN_CONFIG"):
-            file = TomlConfigSettingsSource(settings_cls, Path(path))
-            file.init_kwargs = dict(file.toml_data.get("worker", {}))
-            sources.append(file)
-        return tuple(sources)
-
     @property
     def targets(self) -> list[Address]:
         """The queues and their hubs, each once.
@@ -201,7 +181,7 @@ def load_config(**flags: Any) -> WorkerConfig:
         BadRequest: A choice can't be read; the error names it.
     """
     try:
-        config = WorkerConfig(**{name: value for name, value in flags.items() if value is not None})
+        config = WorkerConfig(**given(flags))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

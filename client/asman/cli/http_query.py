@@ -11,8 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, error_for
-
-from ..unreachable import hung_up, no_hub, unreachable, wrong_status
+from asman_shared.link.unreachable import hung_up, no_hub, unreachable, wrong_status
 
 if TYPE_CHECKING:
     from ..address import Address

@@ -11,6 +11,7 @@ from asman_shared.messages import Accepted, Cancelled, Error, JobState, Message
 from asman_shared.states import State
 
 from ..access import Right
+from ..awaited import Awaited
 from ..core import events as ev
 from ..reply_to import ReplyTo
 from . import outgoing
@@ -124,13 +125,8 @@ class DialectClient(DialectSession):
     async def _cancel(self, change: StateChange) -> None:
         job = await self._job(change.job)
         namespace = change.value.namespace or NAMESPACE
-        done = asyncio.get_running_loop().create_future()
-
-        def answered(message: Message) -> None:
-            if not done.done():
-                done.set_result(message)
-
-        self.shell.apply(ev.CancelRequested(job, namespace, ReplyTo(0, answered)))
+        done: Awaited[Message] = Awaited()
+        self.shell.apply(ev.CancelRequested(job, namespace, ReplyTo(0, done.say)))
         message = await done
         if isinstance(message, Cancelled) and not message.job.state.over:
             self._show(change.job, message.job)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asman_shared.errors import CLOSE_REASONS, AsmanError, BadRequest, CloseCode
+from asman_shared.errors import AsmanError, BadRequest, CloseCode
 
 from ..access import Access
 from ..delivery.transport import EXTENSION, framed
 from ..hub import Hub
-from ..sessions.session import Closed, close_reason
+from ..sessions.base import SocketLifecycle
 from .incoming import hear
 from .queue_view import QueueView
 from .queue_views import QueueViews
@@ -21,11 +21,8 @@ from .send_buffer import TextSendBuffer
 
 log = logging.getLogger("asman.hub.dialect")
 
-CLOSE_SECONDS: Final = 5.0
-"""Longest time that sending a close may take, in seconds."""
 
-
-class DialectSession:
+class DialectSession(SocketLifecycle):
     """One socket of the dialect.
 
     Args:
@@ -39,45 +36,26 @@ class DialectSession:
     works = False
 
     def __init__(self, websocket: WebSocket, access: Access, view: QueueView, views: QueueViews, hub: Hub) -> None:
+        super().__init__(websocket, None)
         self.access = access
         self.view = view
         self.shell = view.shell
         self.aliases = views.aliases
         self.hub = hub
-        self.heard = asyncio.get_running_loop().time()
-        self._websocket = websocket
-        self._closing: asyncio.Task[None] | None = None
         self._missed: dict[str, None] = {}
         self._list_due = False
-        self.send_buffer = TextSendBuffer(websocket.scope["extensions"][EXTENSION], self._too_slow, self._level)
+        writer = websocket.scope["extensions"][EXTENSION]
+        self.send_buffer: TextSendBuffer = TextSendBuffer(writer, self._too_slow, self._level)
 
     # ---------------------------------------------------------------------------------------------------- serving
 
-    async def run(self) -> None:
-        """Serves the connection until it ends; never raises."""
-        await self._websocket.accept()
-        try:
-            try:
-                await self._serve()
-            except Closed as closed:
-                await self._close(closed.code, closed.reason)
-            except AsmanError as error:
-                await self._close(CloseCode.FORBIDDEN, error.message)
-            except (WebSocketDisconnect, ConnectionError):
-                log.debug("the other side went away")
-            except asyncio.CancelledError:
-                await self._close(CloseCode.RESTART, CLOSE_REASONS[CloseCode.RESTART])
-                raise
-            except Exception:
-                log.exception("a session failed")
-                await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
-        finally:
-            self.send_buffer.close()
-            if self._closing is not None:
-                await asyncio.wait([self._closing])
+    @property
+    def logger(self) -> logging.Logger:
+        """The log of the dialect."""
+        return log
 
-    async def _serve(self) -> None:
-        raise AssertionError("each kind of session has its own")  # pragma: no cover
+    async def _close_for(self, error: AsmanError) -> None:
+        await self._close(CloseCode.FORBIDDEN, error.message)
 
     async def each(self) -> None:
         """Takes every message until the connection ends. What can't be read is passed over, as is expected there."""
@@ -108,22 +86,6 @@ class DialectSession:
 
     async def take(self, kind: str, payload: Any) -> None:
         """Does what a message asks for."""
-
-    def close_soon(self, code: CloseCode) -> None:
-        """Closes the connection from outside of its own task."""
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(code, CLOSE_REASONS.get(code, "")))
-
-    def _too_slow(self) -> None:
-        self.close_soon(CloseCode.SLOW_READER)
-
-    async def _close(self, code: CloseCode, reason: str) -> None:
-        self.send_buffer.close()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._websocket.close(code, close_reason(reason))
-        except (RuntimeError, WebSocketDisconnect, TimeoutError, OSError):
-            log.debug("the connection was gone before it could be closed")
 
     # ---------------------------------------------------------------------------------------- what the board tells
 

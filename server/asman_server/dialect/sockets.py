@@ -8,7 +8,7 @@ from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
 
 from ..access import access
 from ..hub import Hub
-from ..sessions.session import close_reason
+from ..sessions.base import close_reason
 from .client_session import DialectClient
 from .queue_views import QueueViews
 from .worker_session import DialectWorker

@@ -72,7 +72,6 @@ class DialectWorker(DialectSession):
         self._unconfirmed: set[str] = set()
         self._unproved: dict[str, float] = {}
         self._aborted: dict[str, None] = {}
-        self._held_back = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._confirming: asyncio.TimerHandle | None = None
         self._proving: asyncio.TimerHandle | None = None
@@ -278,22 +277,9 @@ class DialectWorker(DialectSession):
             self.shell.logs.close(job)
         elif self.shell.logs.log_backlog.full:
             self.shell.logs.flush()
-            await self._hold_back()
-
-    async def _hold_back(self) -> None:
-        """Reads nothing from this worker until there is room for what it brings; its pings are answered unheard."""
-        self._held_back = True
-        try:
-            while self._closing is None:
-                try:
-                    async with asyncio.timeout(PONG_SECONDS):
-                        await self.shell.logs.log_backlog.room()
-                    return
-                except TimeoutError:
-                    self.send_buffer.push(framed(self.pong(), text=True))
-        finally:
-            self._held_back = False
-            self.heard = asyncio.get_running_loop().time()
+            # Its pings are not read meanwhile, and are answered all the same.
+            room = self.shell.logs.log_backlog.room
+            await self._hold_back(room, PONG_SECONDS, lambda: self.send_buffer.push(framed(self.pong(), text=True)))
 
     async def _define(self, wanted: Wanted) -> None:
         found: dict[str, Definition] = {}

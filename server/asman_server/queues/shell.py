@@ -33,6 +33,7 @@ from asman_shared.messages import (
 from asman_shared.states import State
 from asman_shared.units import format_duration
 
+from ..awaited import Awaited
 from ..clock import Clock
 from ..core import Job, QueueCore, QueuePolicy
 from ..core import effects as fx
@@ -388,17 +389,8 @@ class QueueShell:
         Raises:
             Unavailable: The state can't be made durable now.
         """
-        told: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
-
-        def say(state: JobState) -> None:
-            if not told.done():
-                told.set_result(replace(state))
-
-        def refuse(error: AsmanError) -> None:
-            if not told.done():
-                told.set_exception(error)
-
-        self._committer.answer(self.name, job, say, refuse)
+        told: Awaited[JobState] = Awaited()
+        self._committer.answer(self.name, job, lambda state: told.say(replace(state)), told.refuse)
         return await told
 
     async def result(self, job_id: str) -> Result | None:

@@ -20,6 +20,7 @@ from asman_shared.units import format_duration, format_size, parse_duration
 from asman_shared.validation_path import misfit
 
 from ..access import Right, access
+from ..awaited import Awaited
 from ..queues.shell import QueueShell
 from ..reply_to import ReplyTo
 from .base import hub_of
@@ -175,15 +176,10 @@ async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -
         AsmanError: The error that the queue answered.
         Unavailable: No answer came in time; the request may or may not have been carried out.
     """
-    told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-
-    def say(message: Message) -> None:
-        if not told.done():
-            told.set_result(_kept(message))
-
+    told: Awaited[Message] = Awaited()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            waiting = put(ReplyTo(0, say))
+            waiting = put(ReplyTo(0, lambda answer: told.say(_kept(answer))))
             if waiting is not None:
                 await waiting
             message = await told

@@ -1,4 +1,4 @@
-"""The base of both kinds of websocket sessions: the handshake, frames in, an outbox out, errors as answers."""
+"""The base of both kinds of native sessions: the handshake, frames in, an outbox out, errors as answers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asman_shared import limits
 from asman_shared.codec import Broken, FrameDecoder
 from asman_shared.encoded import EncodedMessage, Language
-from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, ProtocolError, TooLarge
+from asman_shared.errors import AsmanError, CloseCode, ProtocolError, TooLarge
 from asman_shared.messages import BlobLinks, BlobTickets, Error, GetBlobs, Message, Ping, Pong, PutBlobs
 
 from ..access import Access, Right
 from ..blobs.service import BlobService
 from ..delivery.send_buffer import Flusher, SendBuffer
 from ..delivery.transport import EXTENSION
+from .base import Closed, SocketLifecycle
 
 log = logging.getLogger("asman.hub.session")
 
@@ -29,15 +30,7 @@ HELLO_TIMEOUT = 10.0
 BESIDE = 8
 """Requests of one connection that are answered beside the others, because they wait for something slow."""
 
-REASON_BYTES = 123
-"""Most that a close frame has room for besides its code (RFC 6455, 5.5)."""
-
 M = TypeVar("M")
-
-
-def close_reason(text: str) -> str:
-    """As much of a sentence as a close frame can carry."""
-    return text.encode()[:REASON_BYTES].decode(errors="ignore")
 
 
 def language_of(websocket: WebSocket) -> Language | None:
@@ -49,21 +42,7 @@ def language_of(websocket: WebSocket) -> Language | None:
     return None
 
 
-class Closed(Exception):
-    """Ends a session on purpose.
-
-    Args:
-        code: Told to the other side, with its sentence.
-        reason: Told instead of the code's sentence.
-    """
-
-    def __init__(self, code: CloseCode, reason: str = "") -> None:
-        super().__init__(code)
-        self.code = code
-        self.reason = reason or CLOSE_REASONS.get(code, "")
-
-
-class SocketSession(Generic[M]):
+class SocketSession(SocketLifecycle, Generic[M]):
     """One native websocket connection.
 
     Args:
@@ -86,17 +65,20 @@ class SocketSession(Generic[M]):
         needs: Mapping[type, Right],
         blobs: BlobService,
     ) -> None:
+        super().__init__(websocket, language.value)
         self.access = access
         self.language = language
-        self.heard = asyncio.get_running_loop().time()
-        self._websocket = websocket
         self._decoder = decoder
         self._needs = needs
         self._blobs = blobs
-        self._closing: asyncio.Task[None] | None = None
         self._beside: set[asyncio.Task[None]] = set()
         writer = websocket.scope["extensions"][EXTENSION]
-        self.send_buffer = SendBuffer(writer, language, flusher, self._too_slow)
+        self.send_buffer: SendBuffer = SendBuffer(writer, language, flusher, self._too_slow)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The log of native sessions."""
+        return log
 
     def say(self, message: Message) -> None:
         """Sends a message at the end of this turn of the loop."""
@@ -128,52 +110,18 @@ class SocketSession(Generic[M]):
             log.exception("a request failed")
             self.refuse(AsmanError("an error in the hub; it was logged"), ref)
 
-    def close_soon(self, code: CloseCode) -> None:
-        """Closes the connection from outside of its own task."""
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(code, CLOSE_REASONS.get(code, "")))
-
-    def _too_slow(self) -> None:
-        self.close_soon(CloseCode.SLOW_READER)
-
     async def _close(self, code: CloseCode, reason: str) -> None:
         self.send_buffer.flush()
-        self.send_buffer.close()
-        try:
-            async with asyncio.timeout(5):
-                await self._websocket.close(code, close_reason(reason))
-        except (RuntimeError, WebSocketDisconnect, TimeoutError, OSError):
-            log.debug("the connection was gone before it could be closed")
+        await super()._close(code, reason)
 
-    async def run(self) -> None:
-        """Serves the connection until it ends; never raises."""
-        await self._websocket.accept(subprotocol=self.language.value)
-        try:
-            try:
-                await self._serve()
-            except Closed as closed:
-                await self._close(closed.code, closed.reason)
-            except AsmanError as error:
-                self.refuse(error, None)
-                await self._close(CloseCode.PROTOCOL, error.message)
-            except (WebSocketDisconnect, ConnectionError):
-                log.debug("the other side went away")
-            except asyncio.CancelledError:
-                await self._close(CloseCode.RESTART, CLOSE_REASONS[CloseCode.RESTART])
-                raise
-            except Exception:
-                log.exception("a session failed")
-                await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
-        finally:
-            self.send_buffer.close()
-            for task in self._beside:
-                task.cancel()
-            await asyncio.gather(*self._beside, return_exceptions=True)
-            if self._closing is not None:
-                await asyncio.wait([self._closing])
+    async def _close_for(self, error: AsmanError) -> None:
+        self.refuse(error, None)
+        await self._close(CloseCode.PROTOCOL, error.message)
 
-    async def _serve(self) -> None:
-        raise AssertionError("each kind of session has its own")  # pragma: no cover
+    async def _ended(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
 
     async def _frame(self) -> bytes:
         event: dict[str, Any] = dict(await self._websocket.receive())

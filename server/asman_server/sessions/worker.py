@@ -71,7 +71,6 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self._clock = services.clock
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
-        self._held_back = False
 
     async def _serve(self) -> None:
         self.access.need(Right.WORK)
@@ -153,22 +152,8 @@ class WorkerSession(SocketSession[WorkerMessage]):
         await logs.add(self._incarnation, message.job, message.attempt, message.lines)
         if logs.log_backlog.full:
             logs.flush()
-            await self._hold_back()
-
-    async def _hold_back(self) -> None:
-        """Reads nothing from this worker until there is room for what it brings; says that the hub is there."""
-        self._held_back = True
-        try:
-            while self._closing is None:
-                try:
-                    async with asyncio.timeout(SAY_SECONDS):
-                        await self._shell.logs.log_backlog.room()
-                    return
-                except TimeoutError:
-                    self.say(Ping())
-        finally:
-            self._held_back = False
-            self.heard = asyncio.get_running_loop().time()
+            # What it is told meanwhile is that the hub is there.
+            await self._hold_back(logs.log_backlog.room, SAY_SECONDS, lambda: self.say(Ping()))
 
     def _finished(self, message: Finished) -> None:
         if message.outcome.result.outputs:

@@ -19,6 +19,7 @@ import msgspec
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, Result, Summary
 
+from ..awaited import Awaited
 from ..core import Job
 from ..core.job_state import state_of
 from ..meters import COMMIT_BUCKETS, Histogram
@@ -339,17 +340,8 @@ class GroupCommitter:
         Raises:
             Unavailable: The database can't be written now.
         """
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def say() -> None:
-            if not durable.done():
-                durable.set_result(None)
-
-        def refuse(error: AsmanError) -> None:
-            if not durable.done():
-                durable.set_exception(error)
-
-        self.afterwards("", say, refuse)
+        durable: Awaited[None] = Awaited()
+        self.afterwards("", lambda: durable.say(None), durable.refuse)
         await durable
 
     async def blobs(self, *changes: BlobChange) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from .download import Downloader, Wanted
 from .http import Http
-from .locator import Locator
+from .locator import HubLocator, Locator
 from .retry import RetryPolicy
 from .source import Blob, Progress
 from .upload import Uploader
 
-__all__ = ["Blob", "Downloader", "Http", "Locator", "Progress", "RetryPolicy", "Uploader", "Wanted"]
+__all__ = ["Blob", "Downloader", "Http", "HubLocator", "Locator", "Progress", "RetryPolicy", "Uploader", "Wanted"]

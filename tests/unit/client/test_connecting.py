@@ -11,11 +11,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 import asman
-from asman.dial import explain
 from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.codec import encode
 from asman_shared.errors import AsmanError, CloseCode, ConnectionFailed, Forbidden, ProtocolError
+from asman_shared.link.dial import explain
 
 from .fake_hub import FakeHub
 

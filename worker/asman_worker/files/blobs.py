@@ -10,9 +10,10 @@ from typing import Final, Protocol, TypeVar
 from asman_shared import limits
 from asman_shared.address import Address
 from asman_shared.errors import AsmanError, ExecutionError, NotFound
-from asman_shared.messages import BlobLink, BlobLinks, BlobTicket, BlobTickets
-from asman_shared.transfer import Blob, Downloader, Http, Progress, RetryPolicy, Uploader, Wanted
+from asman_shared.messages import BlobLink, BlobTicket
+from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
+from asman_shared.transfer.locator import BlobRequests
 from asman_shared.transfer.retry import Retries
 from asman_shared.transfer.sink import FileSink
 
@@ -26,39 +27,29 @@ SENDING: Final = RetryPolicy(tries=None, most=10.0)
 """For results: they wait for a slow or absent hub until the limit of the phase."""
 
 
-class BlobConnection(Protocol):
+class BlobConnection(BlobRequests, Protocol):
     """The part of the connection that gives the addresses of blobs."""
 
     async def registered(self) -> None:
         """Waits until it can be asked."""
         ...
 
-    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
-        """Asks which blobs are missing and how to send them."""
-        ...
 
-    async def get_blobs(self, keys: list[str]) -> BlobLinks:
-        """Asks where blobs can be read."""
-        ...
+class _TrustingLocator(HubLocator):
+    """Asks once there is a connection: time while the hub is away is no failure of a transfer."""
 
-
-class _HubLocator:
-    """Asks over the worker's connection, once there is one: time while the hub is away is no failure of a transfer."""
-
-    def __init__(self, locator: BlobConnection, target: Address, guard: AddressGuard) -> None:
-        self._locator = locator
-        self._target = target
+    def __init__(self, connection: BlobConnection, target: Address, guard: AddressGuard) -> None:
+        super().__init__(connection, target)
+        self._registered = connection.registered
         self._guard = guard
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
-        """Asks for the tickets of blobs, which say what is missing."""
-        await self._locator.registered()
-        return self._trusting((await self._locator.put_blobs(blobs)).tickets)
+        await self._registered()
+        return self._trusting(await super().tickets(blobs))
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
-        """Asks for the addresses at which blobs can be read."""
-        await self._locator.registered()
-        return self._trusting((await self._locator.get_blobs(keys)).links)
+        await self._registered()
+        return self._trusting(await super().links(keys))
 
     def _trusting(self, places: list[Place]) -> list[Place]:
         """Notes where the hub's storage is: the hub redirects there who asks for a job's output by its URL."""
@@ -66,10 +57,6 @@ class _HubLocator:
             if "://" in place.url:
                 self._guard.trust(place.url)
         return places
-
-    def absolute(self, url: str) -> str:
-        """An address in full."""
-        return self._target.absolute(url)
 
 
 class Blobs:
@@ -100,7 +87,7 @@ class Blobs:
         # What jobs name may be other jobs' outputs, which are the hub's; nothing else private is fetched for them.
         others = AddressGuard(allowed)
         others.trust(target.hub)
-        self._locator = _HubLocator(locator, target, others)
+        self._locator = _TrustingLocator(locator, target, others)
         self._foreign = Http(guard=others.check, resolver=others.resolver)
         # Servers that jobs name may be slow or dead; what they hold up is each other.
         self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)

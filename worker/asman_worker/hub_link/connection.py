@@ -6,21 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import socket
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    InvalidURI,
-    WebSocketException,
-)
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from asman_shared import limits
 from asman_shared.address import Address
@@ -35,13 +25,13 @@ from asman_shared.errors import (
     Unavailable,
     error_for,
 )
+from asman_shared.link.dial import DIAL_ERRORS, SILENCE, explain, open_socket
 from asman_shared.messages import (
     BlobLinks,
     BlobTickets,
     Error,
     GetBlobs,
     HubToWorker,
-    Message,
     Ping,
     Pong,
     PutBlobs,
@@ -59,15 +49,6 @@ _wire_log.setLevel(logging.INFO)
 R = TypeVar("R", BlobLinks, BlobTickets)
 
 OPEN_SECONDS: Final = 15.0
-SILENCE: Final = 2.5
-_SENTENCES: Final = {
-    404: "there is no such queue there, or no hub",
-    403: "this queue's key does not allow to work on it",
-    429: "the hub has too many connections",
-    503: "the hub is not ready",
-}
-#: Closed with these, trying again would be answered the same way.
-_HOPELESS: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FORBIDDEN, CloseCode.BAD_QUEUE})
 
 
 class Peer(Protocol):
@@ -154,23 +135,32 @@ class HubConnection:
                     self._idle.clear()
                     await self._idle.wait()
 
-    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
-        """Asks which blobs are missing and how to send them.
+    async def request(self, message: PutBlobs | GetBlobs, reply: type[R]) -> R:
+        """Sends a request and waits for its answer.
+
+        Args:
+            message: The request; its ``ref`` is set here.
+            reply: The answer's type.
 
         Raises:
             Unavailable: There is no connection, or it was lost before the answer.
             AsmanError: What the hub answered.
         """
-        return await self._ask(lambda ref: PutBlobs(ref, blobs), BlobTickets)
-
-    async def get_blobs(self, keys: list[str]) -> BlobLinks:
-        """Asks where blobs can be read.
-
-        Raises:
-            Unavailable: There is no connection, or it was lost before the answer.
-            AsmanError: What the hub answered.
-        """
-        return await self._ask(lambda ref: GetBlobs(ref, keys), BlobLinks)
+        if not self.send_buffer.is_open:
+            raise Unavailable("there is no connection to the hub")
+        message.ref = ref = next(self._refs)
+        future: asyncio.Future[HubToWorker] = asyncio.get_running_loop().create_future()
+        self._asked[ref] = future
+        try:
+            self.send_buffer.put(message)
+            answer = await future
+        finally:
+            self._asked.pop(ref, None)
+        if isinstance(answer, reply):
+            return answer
+        if isinstance(answer, Error):
+            raise Unavailable(answer.message) if answer.retry else error_for(answer.code, answer.message, answer.field)
+        raise ProtocolError("the hub answered a request with the wrong message")
 
     # ------------------------------------------------------------------------------------------------ one socket
 
@@ -182,45 +172,23 @@ class HubConnection:
             ProtocolError: The hub refuses this worker for good.
         """
         try:
-            async with connect(
+            socket_ = await open_socket(
                 self.target.worker_socket,
-                subprotocols=[Subprotocol(limits.SUBPROTOCOL_MSGPACK)],
-                compression=None,
                 open_timeout=OPEN_SECONDS,
-                close_timeout=2,
-                ping_interval=None,
-                max_size=limits.FRAME_BYTES,
                 max_queue=(8, 2),
                 user_agent_header=None,
                 logger=_wire_log,
-            ) as socket_:
+            )
+            async with socket_:
                 try:
                     await self._serve(socket_, peer)
                 except asyncio.CancelledError:
                     await socket_.close(CloseCode.GOING_AWAY)
                     raise
-        except ConnectionClosed as error:
-            raise self._closed(error) from error
-        except InvalidStatus as error:
-            status = error.response.status_code
-            raise ConnectionFailed(
-                f"the hub at {self.target.hub} answered {status}"
-                f"{': ' + _SENTENCES[status] if status in _SENTENCES else ''}"
-            ) from error
-        except InvalidMessage as error:
-            if not isinstance(error.__cause__, EOFError):
-                raise ConnectionFailed(f"what answers at {self.target.hub} is no hub: {error}") from error
-            raise ConnectionFailed(f"the hub at {self.target.hub} closed the connection before it answered") from error
-        except (InvalidHandshake, InvalidURI, WebSocketException) as error:
-            raise ConnectionFailed(f"what answers at {self.target.hub} is no hub: {error}") from error
-        except TimeoutError as error:
-            raise ConnectionFailed(f"the hub at {self.target.hub} did not answer in time") from error
-        except OSError as error:
-            raise ConnectionFailed(_unreachable(self.target.hub, error)) from error
+        except DIAL_ERRORS as error:
+            raise explain(error, self.target, OPEN_SECONDS) from error
 
     async def _serve(self, socket_: ClientConnection, peer: Peer) -> None:
-        if socket_.subprotocol != limits.SUBPROTOCOL_MSGPACK:
-            raise ConnectionFailed(f"the hub at {self.target.hub} does not speak {limits.SUBPROTOCOL_MSGPACK}")
         self._renewing.clear()
         self._renewed.set()
         await socket_.send(encode([peer.introduce()]))
@@ -333,36 +301,12 @@ class HubConnection:
         if rest:
             peer.received(rest)
 
-    def _closed(self, error: ConnectionClosed) -> AsmanError:
-        code = error.rcvd.code if error.rcvd else None
-        why = (error.rcvd.reason if error.rcvd else "") or "it closed without a word"
-        if code in _HOPELESS:
-            return ProtocolError(f"the hub refuses this worker: {why}")
-        return ConnectionFailed(f"the connection to {self.target.hub} is lost: {why}")
-
     def _complain(self, sentence: str) -> None:
         """Says why there is no connection, once per reason."""
         log.log(logging.DEBUG if sentence == self._said else logging.WARNING, "%s; trying again", sentence)
         self._said = sentence
 
     # -------------------------------------------------------------------------------------------------- requests
-
-    async def _ask(self, make: Callable[[int], Message], kind: type[R]) -> R:
-        if not self.send_buffer.is_open:
-            raise Unavailable("there is no connection to the hub")
-        ref = next(self._refs)
-        future: asyncio.Future[HubToWorker] = asyncio.get_running_loop().create_future()
-        self._asked[ref] = future
-        try:
-            self.send_buffer.put(make(ref))
-            answer = await future
-        finally:
-            self._asked.pop(ref, None)
-        if isinstance(answer, kind):
-            return answer
-        if isinstance(answer, Error):
-            raise Unavailable(answer.message) if answer.retry else error_for(answer.code, answer.message, answer.field)
-        raise ProtocolError("the hub answered a request with the wrong message")
 
     def _answer(self, ref: int, message: HubToWorker) -> None:
         future = self._asked.pop(ref, None)
@@ -387,15 +331,3 @@ def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
         else:
             errors.append(error)
     return next((error for error in errors if not isinstance(error, ConnectionClosed)), errors[0])
-
-
-def _unreachable(base: str, error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"there is no host by the name in {base}: check the address"
-    if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens at {base}: is the hub running?"
-    if isinstance(error, ssl.SSLError):
-        return f"the certificate of {base} is not trusted: {error.reason or error}"
-    if "Multiple exceptions" in str(error) and "refused" in str(error):
-        return f"nothing listens at {base}: is the hub running?"
-    return f"the hub at {base} can't be reached: {error.strerror or error}"

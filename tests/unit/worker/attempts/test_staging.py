@@ -16,10 +16,11 @@ from aiohttp import web
 from asman_shared.address import parse_address
 from asman_shared.definition import DataRef, Definition, Shape
 from asman_shared.errors import BadDefinition, ExecutionError
-from asman_shared.messages import BlobLinks, BlobTickets, GetBlobs, Message, PutBlobs
+from asman_shared.messages import GetBlobs, Message, PutBlobs
 from asman_shared.states import Phase
 from asman_shared.transfer import Blob, RetryPolicy
 from asman_shared.transfer.http import AT_ONCE
+from asman_shared.transfer.locator import R
 from asman_worker.attempts.outputs import Collector
 from asman_worker.attempts.staging import Stager
 from asman_worker.execution.folders import JobFolder, resolve, sweep
@@ -37,14 +38,9 @@ class Locator:
     async def registered(self) -> None:
         pass
 
-    async def put_blobs(self, blobs: list[tuple[str, int]]) -> BlobTickets:
-        answer = self.hub.reply(PutBlobs(1, blobs))
-        assert isinstance(answer, BlobTickets)
-        return answer
-
-    async def get_blobs(self, keys: list[str]) -> BlobLinks:
-        answer = self.hub.reply(GetBlobs(1, keys))
-        assert isinstance(answer, BlobLinks)
+    async def request(self, message: PutBlobs | GetBlobs, reply: type[R]) -> R:
+        answer = self.hub.reply(message)
+        assert isinstance(answer, reply)
         return answer
 
 

@@ -15,7 +15,10 @@ from asman_shared.errors import NotFound, ProtocolError, Unavailable
 from asman_shared.messages import (
     Abort,
     Acknowledged,
+    BlobLinks,
+    BlobTickets,
     Error,
+    GetBlobs,
     HubToWorker,
     Ping,
     Pong,
@@ -71,7 +74,7 @@ async def test_nothing_travels_before_the_registration_is_answered(hub: FakeHub)
         line = await hub.line()
         worker.send_buffer.put(Ping(1))
         with pytest.raises(Unavailable):
-            await worker.connection.put_blobs([])
+            await worker.connection.request(PutBlobs(0, []), BlobTickets)
         await line.answer()
         await worker.peer.answers.get()
         worker.send_buffer.put(Ping(2))
@@ -155,12 +158,13 @@ async def test_a_request_is_answered_by_its_ref_and_an_error_is_raised(hub: Fake
         await worker.connection.registered()
         sha = hub.store(b"x")
         links, tickets = await asyncio.gather(
-            worker.connection.get_blobs([sha]), worker.connection.put_blobs([(sha, 1)])
+            worker.connection.request(GetBlobs(0, [sha]), BlobLinks),
+            worker.connection.request(PutBlobs(0, [(sha, 1)]), BlobTickets),
         )
         assert links.links[0].url == f"/blobs/{sha}"
         assert tickets.tickets[0].exists
         hub.mute = True
-        asking = asyncio.create_task(worker.connection.put_blobs([(job("no"), 1)]))
+        asking = asyncio.create_task(worker.connection.request(PutBlobs(0, [(job("no"), 1)]), BlobTickets))
         request = await line.expect(PutBlobs, lambda message: message.blobs[0][0] == job("no"))
         await line.send(Error("not_found", "no", ref=request.ref))
         with pytest.raises(NotFound, match="no"):
@@ -173,7 +177,7 @@ async def test_a_request_fails_with_try_again_when_the_connection_is_lost(hub: F
         await line.answer()
         await worker.connection.registered()
         hub.mute = True
-        asking = asyncio.create_task(worker.connection.get_blobs([job("x")]))
+        asking = asyncio.create_task(worker.connection.request(GetBlobs(0, [job("x")]), BlobLinks))
         await line.expect(type(line.messages[0]))
         await asyncio.sleep(0)
         line.cut()
@@ -233,7 +237,7 @@ async def complaint(url: str, caplog: pytest.LogCaptureFixture) -> str:
 async def test_an_unknown_host_and_a_hub_that_is_not_there_are_one_clear_sentence(
     hub: FakeHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert "no host by the name" in await complaint("http://no-such-host.invalid/q/secret", caplog)
+    assert "no host named" in await complaint("http://no-such-host.invalid/q/secret", caplog)
     caplog.clear()
     assert "404" in await complaint(f"{hub.base}/q/another", caplog)
     caplog.clear()

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Final
+
+_HINTS: Final = {
+    403: "this queue's key does not allow it",
+    429: "the hub has too many connections",
+    503: "the hub is not ready",
+}
 
 
 def unreachable(error: OSError, host: str, timeout: float) -> str:
@@ -32,8 +39,8 @@ def unreachable(error: OSError, host: str, timeout: float) -> str:
 
 
 def wrong_status(code: int, host: str) -> str:
-    """The sentence for an answer that no hub gives there."""
-    return f"{host} answered with HTTP status {code}: is it an Asman hub, and the path right?"
+    """The sentence for an answer that no hub gives there, or gives only in need."""
+    return f"{host} answered with HTTP status {code}: {_HINTS.get(code, 'is it an Asman hub, and the path right?')}"
 
 
 def hung_up(host: str) -> str:

@@ -1,0 +1,143 @@
+"""The life of a websocket session, native or of the dialect: accepted, served, held back if need be, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
+
+CLOSE_SECONDS: Final = 5.0
+"""Longest time that sending a close may take, in seconds."""
+
+REASON_BYTES: Final = 123
+"""Most that a close frame has room for besides its code (RFC 6455, 5.5)."""
+
+
+def close_reason(text: str) -> str:
+    """As much of a sentence as a close frame can carry."""
+    return text.encode()[:REASON_BYTES].decode(errors="ignore")
+
+
+class Closed(Exception):
+    """Ends a session on purpose.
+
+    Args:
+        code: Told to the other side, with its sentence.
+        reason: Told instead of the code's sentence.
+    """
+
+    def __init__(self, code: CloseCode, reason: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.reason = reason or CLOSE_REASONS.get(code, "")
+
+
+class Closable(Protocol):
+    """The part of a send buffer that the end of a session needs."""
+
+    def close(self) -> None:
+        """Forgets the frames that wait and takes no more."""
+        ...
+
+
+class SocketLifecycle(ABC):
+    """A websocket from its acceptance to its end.
+
+    Args:
+        websocket: Not yet accepted.
+        subprotocol: The subprotocol to accept it with, if any.
+    """
+
+    send_buffer: Closable
+
+    def __init__(self, websocket: WebSocket, subprotocol: str | None) -> None:
+        self.heard = asyncio.get_running_loop().time()
+        self._websocket = websocket
+        self._subprotocol = subprotocol
+        self._closing: asyncio.Task[None] | None = None
+        self._held_back = False
+
+    @property
+    @abstractmethod
+    def logger(self) -> logging.Logger:
+        """The log of this kind of session."""
+
+    @abstractmethod
+    async def _serve(self) -> None:
+        """Takes messages until the connection ends; always ends by raising."""
+
+    @abstractmethod
+    async def _close_for(self, error: AsmanError) -> None:
+        """Closes the connection because of an error that ended `_serve`."""
+
+    async def _ended(self) -> None:  # noqa: B027 - a kind of session may have nothing to clean up
+        """Cleans up after the last message; nothing is sent any more."""
+
+    async def run(self) -> None:
+        """Serves the connection until it ends; never raises."""
+        await self._websocket.accept(subprotocol=self._subprotocol)
+        try:
+            try:
+                await self._serve()
+            except Closed as closed:
+                await self._close(closed.code, closed.reason)
+            except AsmanError as error:
+                await self._close_for(error)
+            except (WebSocketDisconnect, ConnectionError):
+                self.logger.debug("the other side went away")
+            except asyncio.CancelledError:
+                await self._close(CloseCode.RESTART, CLOSE_REASONS[CloseCode.RESTART])
+                raise
+            except Exception:
+                self.logger.exception("a session failed")
+                await self._close(CloseCode.INTERNAL, "an error in the hub ended this connection; it was logged")
+        finally:
+            self.send_buffer.close()
+            await self._ended()
+            if self._closing is not None:
+                await asyncio.wait([self._closing])
+
+    def close_soon(self, code: CloseCode) -> None:
+        """Closes the connection from outside of its own task."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, CLOSE_REASONS.get(code, "")))
+
+    def _too_slow(self) -> None:
+        self.close_soon(CloseCode.SLOW_READER)
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        self.send_buffer.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(code, close_reason(reason))
+        except (RuntimeError, WebSocketDisconnect, TimeoutError, OSError):
+            self.logger.debug("the connection was gone before it could be closed")
+
+    async def _hold_back(
+        self, room: Callable[[], Awaitable[None]], interval: float, sign_of_life: Callable[[], None]
+    ) -> None:
+        """Reads nothing from this connection until there is room for what it brings.
+
+        Args:
+            room: Waits for the room.
+            interval: Time between two signs of life, in seconds.
+            sign_of_life: Tells the other side that the hub is there.
+        """
+        self._held_back = True
+        try:
+            while self._closing is None:
+                try:
+                    async with asyncio.timeout(interval):
+                        await room()
+                    return
+                except TimeoutError:
+                    sign_of_life()
+        finally:
+            self._held_back = False
+            self.heard = asyncio.get_running_loop().time()

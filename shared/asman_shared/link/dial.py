@@ -1,0 +1,104 @@
+"""Dialling a hub by websocket, and the sentences that say why that failed; the same for clients and workers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    NegotiationError,
+    WebSocketException,
+)
+from websockets.typing import Subprotocol
+
+from .. import limits
+from ..address import Address
+from ..errors import CLOSE_REASONS, AsmanError, CloseCode, ConnectionFailed, ProtocolError
+from .unreachable import hung_up, no_hub, unreachable, wrong_status
+
+SILENCE: Final = 2.5
+"""Heartbeats without a word from the hub, after which its connection counts as lost."""
+DIAL_ERRORS: Final = (OSError, EOFError, WebSocketException)
+"""Errors of the library, of sockets and of TLS, which `explain` turns into sentences."""
+
+_LASTING: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FORBIDDEN, CloseCode.BAD_QUEUE})
+"""The hub would close the next connection with these codes, too."""
+
+
+async def open_socket(url: str, **more: Any) -> ClientConnection:
+    """Opens a websocket that speaks msgpack.
+
+    Args:
+        url: ``Address.client_socket`` or ``Address.worker_socket``.
+        **more: Passed on to `websockets.asyncio.client.connect`.
+
+    Raises:
+        Exception: One of `DIAL_ERRORS`.
+    """
+    ws = await connect(
+        url,
+        subprotocols=[Subprotocol(limits.SUBPROTOCOL_MSGPACK)],
+        compression=None,
+        max_size=limits.FRAME_BYTES,
+        ping_interval=None,
+        close_timeout=2,
+        **more,
+    )
+    if ws.subprotocol != limits.SUBPROTOCOL_MSGPACK:
+        await ws.close()
+        raise NegotiationError("no subprotocol")
+    return ws
+
+
+def close_reason(closed: ConnectionClosed) -> str:
+    """Why a connection was closed, as a sentence without its end."""
+    if closed.rcvd is None:
+        return "the connection broke off"
+    code = closed.rcvd.code
+    try:
+        return closed.rcvd.reason or CLOSE_REASONS[CloseCode(code)]
+    except (ValueError, KeyError):
+        return f"the connection was closed with code {code}"
+
+
+def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
+    """The error that tells a person why the hub can't be reached, or why it is not there any more.
+
+    Args:
+        error: One of `DIAL_ERRORS`.
+        address: The queue.
+        timeout: Time that the hub had for its answer, in seconds.
+
+    Returns:
+        A `ProtocolError` if dialling again would end in the same way, a `ConnectionFailed` otherwise.
+    """
+    host = address.host
+    if isinstance(error, ConnectionClosed):
+        if error.rcvd is None:
+            return ConnectionFailed(f"the connection to {host} broke off")
+        sentence = f"the hub at {host} closed this connection: {close_reason(error)}"
+        return ProtocolError(sentence) if error.rcvd.code in _LASTING else ConnectionFailed(sentence)
+    return ConnectionFailed(_sentence(error, host, timeout))
+
+
+def _sentence(error: Exception, host: str, timeout: float) -> str:
+    match error:
+        case InvalidStatus():
+            return wrong_status(error.response.status_code, host)
+        case NegotiationError():
+            return f"{host} does not speak {limits.SUBPROTOCOL_MSGPACK}: is it an Asman hub of this version?"
+        case InvalidMessage(__cause__=EOFError()):
+            return hung_up(host)
+        case InvalidMessage() | EOFError() | InvalidHandshake():
+            return no_hub(host)
+        case InvalidURI():
+            return f"{host} is not an address that can be dialled"
+        case OSError():
+            return unreachable(error, host, timeout)
+        case _:
+            return f"{host} can't be reached: {error}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+from typing import Any
 
 from rich.console import Console
 
-from asman.cli.commands.queue_watch import picture, sparks
+from asman.cli.commands.queue_watch import line_of, picture, sparks
 from asman.cli.watch_model import WatchModel
+from asman_shared import messages as m
 from asman_shared.messages import Counts, Summary, WorkerState
 from asman_shared.states import Phase, Reason, State
-
-from .test_watch_model import BEGAN, finished, job
+from tests.support.shapes import holds
+from tests.unit.client.cli.test_watch_model import BEGAN, finished, job
+from tests.unit.client.fake_hub import FakeHub
 
 
 def text(model: WatchModel, now: float = 0, width: int = 100, height: int = 20) -> str:
@@ -52,3 +56,13 @@ def test_without_workers_it_says_that_jobs_wait_and_markup_is_only_text() -> Non
 def test_bars() -> None:
     assert sparks([0, 1, 4, 8]) == " ▁▄█"
     assert sparks([0, 0]) == "  "
+
+
+async def test_a_watched_queue_is_a_line_a_change_where_there_is_no_terminal(hub: FakeHub) -> None:
+    state = m.JobState("a" * 64, 1, State.QUEUED)
+    assert line_of(state, json=False) == "job     aaaaaaaaaaaa  Queued"
+    worker = m.WorkerState("w", 1, "ready")
+    for change in (state, worker, m.Counts(1, 2, 3, 4)):
+        holds(json.loads(line_of(change, json=True)), "queue watch")
+    value: Any = json.loads(line_of(m.Counts(1, 2, 3, 4), json=True))
+    assert value == {"kind": "counts", "counts": {"queued": 1, "running": 2, "finished": 3, "workers": 4}}

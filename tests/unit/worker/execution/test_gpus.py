@@ -1,5 +1,7 @@
 """The gpus of this machine: found by their driver or devices, and chosen by their owner."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

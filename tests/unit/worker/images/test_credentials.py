@@ -1,5 +1,7 @@
 """Credentials of registries, as docker login writes them."""
 
+from __future__ import annotations
+
 import base64
 import json
 from pathlib import Path

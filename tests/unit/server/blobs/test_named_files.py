@@ -9,7 +9,7 @@ import pytest
 
 from asman_server.blobs.named_files import FILE_BYTES, blob_named, check_file_name
 from asman_shared import limits
-from asman_shared.errors import BadRequest, Conflict, NotFound, TooLarge
+from asman_shared.errors import BadRequest, Conflict, NotFound, QuotaExceeded, TooLarge
 from tests.support.blob_hub import BlobHub, open_blob_hub, sha256
 
 KEY = "ab" * 32
@@ -112,3 +112,13 @@ async def test_bytes_in_memory_are_kept_without_a_name(hub: BlobHub) -> None:
 async def test_a_name_that_nobody_has_given_is_not_found(hub: BlobHub) -> None:
     with pytest.raises(NotFound, match="no file 'nothing'"):
         await hub.files.sha256("nothing")
+
+
+async def test_a_disk_without_room_takes_neither_files_nor_bytes_in_memory(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    async with open_blob_hub(database, tmp_path / "blobs", reserve=2**62) as hub:
+        with pytest.raises(QuotaExceeded):
+            await hub.files.keep(b"made here", sha256(b"made here"))
+        with pytest.raises(QuotaExceeded):
+            await hub.files.put("a.txt", 5, stream(b"hello"))
+        assert (hub.blobs.quota.blobs, hub.blobs.quota.arriving) == (0, 0)

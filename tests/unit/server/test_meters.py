@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from asman_server.core import Job
-from asman_server.core.lease import Lease
-from asman_server.core.worker import Worker
 from asman_server.meters import Histogram, JobMeter
-from asman_server.rest.metrics import room_for, shape_label
-from asman_shared.definition import Shape
-from asman_shared.messages import Register, Summary, Verdict
+from asman_shared.messages import Summary, Verdict
 from asman_shared.states import Reason
 
 
@@ -43,23 +39,6 @@ def test_a_job_that_never_ran_has_no_run_and_one_that_lost_a_worker_waits_once()
     assert (sum(meter.run.counts), meter.finished[Reason.CANCELLED]) == (0, 1)
     meter.assigned(Job(id="j", number=1, summary=Summary(), queued=0, started=9000, losses=1))
     assert sum(meter.wait.counts) == 0
-
-
-def test_room_is_what_still_fits() -> None:
-    workers = [Worker(n, Register(incarnation=f"{n:016}", name="w", cpus=4, memory=2**30, gpus=n), 0) for n in range(3)]
-    assert room_for(Shape(), workers) == 12
-    assert room_for(Shape(gpus=1), workers) == 3
-    assert room_for(Shape(memory=2**29), workers) == 6
-    workers[2].hold(Lease("j", 1, Shape(cpus=3000, gpus=1), 0))
-    assert room_for(Shape(), workers) == 9
-    assert room_for(Shape(gpus=1), workers) == 2
-    assert room_for(Shape(tags=frozenset("x")), workers) == 0
-
-
-def test_a_shape_as_a_label() -> None:
-    shape = Shape(cpus=1500, gpus=2, memory=2**32, tags=frozenset({"b", "a"}), platform="linux/arm64")
-    assert shape_label(shape) == "cpus=1.5 gpus=2 memory=4 GiB tags=a,b platform=linux/arm64"
-    assert shape_label(Shape()) == "cpus=1"
 
 
 def test_a_queue_is_hasty_while_most_of_its_latest_jobs_end_at_once() -> None:

@@ -12,31 +12,12 @@ from hypothesis import strategies as st
 
 from asman_shared import limits
 from asman_shared.codec import CLIENT_FRAMES, WORKER_FRAMES, Broken, encode
-from asman_shared.encoded import EncodedMessage, Language, frame
+from asman_shared.encoded import Language
 from asman_shared.errors import BadRequest, TooLarge
 from asman_shared.messages import LogBatch, LogLine, Ping, Submit
 from asman_shared.states import Phase
 
 both = pytest.mark.parametrize("language", list(Language))
-
-
-@both
-def test_a_frame_made_of_shared_packets_equals_one_encoded_whole(language: Language) -> None:
-    messages = [Ping(ref=n) for n in range(20)]
-    joined = frame([EncodedMessage(m).bytes_in(language) for m in messages], language)
-    assert joined == encode(messages, language)
-    assert CLIENT_FRAMES.decode(joined, language) == messages
-
-
-def test_array_headers_of_every_width() -> None:
-    for count in (0, 15, 16, 65_535, 65_536):
-        assert len(msgpack.unpackb(frame([b"\xc0"] * count, Language.MSGPACK))) == count
-
-
-def test_a_packet_is_encoded_once() -> None:
-    encoded = EncodedMessage(Ping(ref=1))
-    assert encoded.bytes_in(Language.MSGPACK) is encoded.bytes_in(Language.MSGPACK)
-    assert encoded.bytes_in(Language.JSON) is encoded.bytes_in(Language.JSON)
 
 
 def test_log_lines_are_arrays_on_the_wire() -> None:

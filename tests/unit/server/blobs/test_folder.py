@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import os
@@ -22,7 +21,7 @@ from asman_server.blobs.folder import DISK_RESERVE, Grant
 from asman_server.blobs.signing import Signer
 from asman_server.storage.blob_changes import BlobRow, UploadRow
 from asman_shared import limits
-from asman_shared.errors import BadRequest, Conflict, Forbidden, NotFound, QuotaExceeded, TooLarge, Unauthentic
+from asman_shared.errors import Forbidden, QuotaExceeded, TooLarge, Unauthentic
 from asman_shared.units import KIB, MIB
 
 BODY = b"hello blob"
@@ -209,90 +208,6 @@ async def send(store: FolderStore, upload: UploadRow, number: int, whole: bytes)
 
 async def complete(store: FolderStore, upload: UploadRow) -> bool:
     return await store.ticket(upload) is None
-
-
-async def test_parts_come_in_any_order_and_are_verified_together(store: FolderStore) -> None:
-    upload = await begun(store, BIG)
-    for number in (3, 1, 2):
-        assert not await complete(store, upload)
-        await send(store, upload, number, BIG)
-    assert await complete(store, upload)
-    place = await store.settle(upload)
-    assert store.path(place).read_bytes() == BIG
-    assert files(store) == [store.path(place).name]
-    # A hub that ended before it had noted so asks again.
-    assert await complete(store, upload)
-    assert await store.settle(upload) == place
-
-
-async def test_a_part_that_came_is_never_written_again(store: FolderStore) -> None:
-    upload = await begun(store, BIG)
-    for number in (1, 2, 3):
-        await send(store, upload, number, BIG)
-    await send(store, upload, 2, bytes(len(BIG)))
-    assert store.path(await store.settle(upload)).read_bytes() == BIG
-
-
-async def test_the_newest_sender_of_a_part_counts_and_a_stalled_one_harms_nobody(store: FolderStore) -> None:
-    upload = await begun(store, BIG)
-    go_on, stalled = asyncio.Event(), asyncio.Event()
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield bytes(PART - 1)
-        stalled.set()
-        await go_on.wait()
-        yield b"?"
-
-    older = asyncio.create_task(store.receive_part(Grant(PART, upload.store_id, 1), slow()))
-    await stalled.wait()
-    for number in (1, 2, 3):
-        await send(store, upload, number, BIG)
-    place = await store.settle(upload)
-    go_on.set()
-    with pytest.raises(Conflict, match="another connection"):
-        await older
-    assert store.path(place).read_bytes() == BIG
-
-
-async def test_a_part_of_another_size_is_not_noted(store: FolderStore) -> None:
-    upload = await begun(store, BIG)
-    with pytest.raises(BadRequest, match="part 1 has 65536 bytes; 10 came, send it again"):
-        await store.receive_part(Grant(PART, upload.store_id, 1), body(BIG[:10]))
-    with pytest.raises(TooLarge, match="part 1 has 65536 bytes; more came"):
-        await store.receive_part(Grant(PART, upload.store_id, 1), body(BIG[:PART], b"!"))
-    ticket = await store.ticket(upload)
-    assert ticket is not None
-    assert [part.number for part in ticket.parts] == [1, 2, 3]
-
-
-async def test_what_is_over_takes_no_more_parts(store: FolderStore) -> None:
-    upload = await begun(store, BIG)
-    await store.abort(upload)
-    with pytest.raises(Conflict, match="this upload is over"):
-        await send(store, upload, 1, BIG)
-    with pytest.raises(NotFound):
-        await store.ticket(upload)
-    assert files(store) == []
-
-
-async def test_a_part_is_synced_before_it_is_noted(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = await begun(store, BIG)
-    happened: list[str] = []
-    sync, write = os.fsync, os.pwrite
-
-    def fsync(file: int) -> None:
-        happened.append("sync")
-        sync(file)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-
-    def pwrite(file: int, piece: bytes, at: int) -> int:
-        happened.append("note" if bytes(piece) == b"\1" else "write")
-        return write(file, piece, at)
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
-    await send(store, upload, 1, BIG)
-    assert happened == ["write", "sync", "note", "sync"]
 
 
 async def test_the_files_of_an_older_hub_are_found_but_for_one_that_a_crash_left_empty(store: FolderStore) -> None:

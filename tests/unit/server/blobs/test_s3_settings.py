@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from asman_server.blobs.quota import UPLOADS, Quota
 from asman_server.blobs.s3_settings import S3Settings
 from asman_server.config import load_config
 from asman_server.hub import s3_settings
-from asman_shared.errors import BadRequest, Overloaded, QuotaExceeded
+from asman_shared.errors import BadRequest
 
 
 @pytest.fixture(autouse=True)
@@ -66,30 +65,3 @@ def test_blobs_are_kept_as_long_as_jobs_unless_said_otherwise() -> None:
     assert load_config(retention="3d").blob_retention_ms == 3 * 24 * 3_600_000
     assert load_config(retention="3d", blob_retention="2h").blob_retention_ms == 2 * 3_600_000
     assert load_config(retention="1s").blob_retention_ms == 60_000
-
-
-def test_room_counts_what_is_stored_promised_and_arriving() -> None:
-    quota = Quota(100)
-    quota.stored(40)
-    quota.open("a", 30)
-    with quota.receiving(30):
-        with pytest.raises(QuotaExceeded, match="0 B are left, too little for 1 B"):
-            quota.need(1)
-        quota.need(0)
-    quota.need(30)
-    quota.end("a")
-    quota.end("a")
-    quota.need(60)
-    with pytest.raises(QuotaExceeded):
-        quota.need(61)
-    quota.removed(40)
-    quota.need(100)
-    Quota().need(2**60)
-
-
-def test_uploads_in_progress_are_bounded() -> None:
-    quota = Quota()
-    quota.need_uploads(UPLOADS)
-    quota.open("a", 1)
-    with pytest.raises(Overloaded):
-        quota.need_uploads(UPLOADS)

@@ -1,4 +1,4 @@
-"""Room kept for a job that needs much: given up at once when it leaves, and never in the way of a more urgent job."""
+"""The choice among workers and jobs: who fits where, and the room that is kept for a job that needs much."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from asman_server.core import QueuePolicy
 from asman_shared.definition import Shape
-from tests.support.core_world import World
+from tests.support.core_world import World, job_id
 
 SMALL, MIDDLE, BIG = Shape(cpus=1000), Shape(cpus=2000), Shape(cpus=4000)
 
@@ -65,3 +65,89 @@ def test_a_job_that_is_as_urgent_and_younger_does_not_take_kept_room(w: World) -
 def test_room_is_not_kept_on_a_worker_that_comes_back_too_small(w: World) -> None:
     w.join("a", cpus=3, holding=[])
     assert w.core.fleet.keeper(BIG) is None
+
+
+def test_a_job_goes_only_where_it_fits() -> None:
+    w = World()
+    w.join("small", cpus=1)
+    w.submit(1, shape=Shape(cpus=4000))
+    w.submit(2, shape=Shape(gpus=1))
+    w.submit(3, shape=Shape(tags=frozenset({"ssd"})))
+    w.submit(4, shape=Shape(platform="linux/arm64"))
+    w.submit(5, shape=Shape(memory=1 << 40))
+    assert w.running() == set()
+    w.join("big", cpus=8, gpus=1, memory=1 << 41, tags=["ssd"], platform="linux/arm64")
+    assert w.running() == {1, 2, 3, 4, 5}
+
+
+def test_a_job_longer_than_a_worker_allows_waits_for_another() -> None:
+    w = World()
+    w.join("short", max_duration=60_000)
+    w.submit(1, shape=Shape(duration=120_000))
+    assert w.assigned() == []
+    w.join("long", max_duration=600_000)
+    assert w.assigned() == [1]
+
+
+def test_jobs_without_gpus_leave_the_gpus_alone_when_they_can() -> None:
+    w = World()
+    w.join("gpu", cpus=4, gpus=2)
+    w.join("plain", cpus=1)
+    w.submit(1)
+    assert w.core.jobs[job_id(1)].worker_name == "plain"
+
+
+def test_the_emptier_worker_is_taken_first() -> None:
+    w = World()
+    w.join("a", cpus=4)
+    w.join("b", cpus=4)
+    for number in range(4):
+        w.submit(number)
+    names = [w.core.jobs[job_id(n)].worker_name for n in range(4)]
+    assert sorted(names) == ["a", "a", "b", "b"]
+
+
+def test_a_big_job_is_not_overtaken_for_ever() -> None:
+    w = World(QueuePolicy(patience=10_000))
+    w.join("w", cpus=2)
+    w.submit(1)
+    w.submit(2)
+    w.submit(100, shape=Shape(cpus=2000))
+    number = 3
+    for _ in range(40):
+        w.submit(number)
+        w.now += 1000
+        running = sorted(w.running())
+        if 100 in running:
+            break
+        w.finish("w", running[0])
+        number += 1
+    assert 100 in w.running()
+
+
+def test_room_is_kept_although_nothing_smaller_waits_yet() -> None:
+    w = World(QueuePolicy(patience=1000))
+    w.join("w", cpus=2)
+    w.submit(1)
+    w.submit(2)
+    w.submit(100, shape=Shape(cpus=2000))
+    w.now += 2000
+    w.finish("w", 1)
+    w.submit(3)
+    assert w.assigned() == []
+    w.finish("w", 2)
+    assert w.assigned() == [100]
+
+
+def test_room_kept_for_a_big_job_is_given_up_when_it_leaves() -> None:
+    w = World(QueuePolicy(patience=1000))
+    w.join("w", cpus=2)
+    w.submit(1)
+    w.submit(2)
+    w.submit(100, shape=Shape(cpus=2000))
+    w.submit(3)
+    w.now += 2000
+    w.finish("w", 1)
+    assert w.assigned() == []
+    w.cancel(100)
+    assert w.assigned() == [3]

@@ -46,3 +46,20 @@ def test_other_items_of_the_stream_are_ignored() -> None:
         0,
         0,
     )
+
+
+def test_progress_is_bytes_while_layers_arrive_and_then_layers() -> None:
+    progress = PullProgress()
+
+    def say(layer: str, status: str, current: int = 0, total: int = 0) -> tuple[int, int, str]:
+        progress.feed({"id": layer, "status": status, "progressDetail": {"current": current, "total": total}})
+        return progress.now
+
+    assert say("a", "Pulling fs layer") == (0, 1, "layers")
+    say("b", "Already exists")
+    assert say("a", "Downloading", 10, 100) == (10, 100, "bytes")
+    assert say("a", "Downloading", 5, 100) == (10, 100, "bytes")
+    assert say("a", "Download complete") == (1, 2, "layers")
+    assert say("a", "Pull complete") == (2, 2, "layers")
+    progress.feed({"status": "Digest: sha256:…"})
+    assert (progress.layers, progress.bytes) == ((2, 2), (100, 100))

@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import base64
-import json
-from pathlib import Path
-
 import pytest
 
-from asman_shared.errors import BadDefinition, BadRequest
-from asman_worker.images.credentials import Credentials
-from asman_worker.images.pull_progress import PullProgress
+from asman_shared.errors import BadDefinition
 from asman_worker.images.reference import DEFAULT_REGISTRY, ImageReference
 
 DIGEST = "sha256:" + "a" * 64
@@ -62,47 +56,3 @@ def test_an_image_by_its_id_is_a_name_like_any_other_and_opens_nothing() -> None
 )
 def test_patterns_fit_the_name_in_full_and_as_people_write_it(pattern: str, fits: bool) -> None:
     assert ImageReference.parse("alpine:3.19").matches(pattern) is fits
-
-
-def test_credentials_are_read_as_docker_login_writes_them(tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    packed = base64.b64encode(b"me:pass:word").decode()
-    auths = {
-        f"https://index.{DEFAULT_REGISTRY}/v1/": {"auth": packed},
-        "hub.example": {"username": "u", "password": "p"},
-        "r.example": {"identitytoken": "t"},
-    }
-    file.write_text(json.dumps({"auths": auths}))
-    known = Credentials(file)
-    assert known.of("docker.io") == {"serveraddress": "docker.io", "username": "me", "password": "pass:word"}
-    assert known.of("hub.example") == {"serveraddress": "hub.example", "username": "u", "password": "p"}
-    assert known.of("r.example") == {"serveraddress": "r.example", "identitytoken": "t"}
-    assert known.of("elsewhere.example") is None
-    assert Credentials().of("hub.example") is None
-
-
-@pytest.mark.parametrize("text", ["not json s3cret", "[]", '{"auths": ["s3cret"]}', '{"auths": 3}'])
-def test_a_file_of_credentials_that_can_not_be_read_is_told_without_what_is_in_it(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(text)
-    with pytest.raises(BadRequest) as caught:
-        Credentials(file).check()
-    assert "s3cret" not in caught.value.message
-    assert "docker login" in caught.value.message
-
-
-def test_progress_is_bytes_while_layers_arrive_and_then_layers() -> None:
-    progress = PullProgress()
-
-    def say(layer: str, status: str, current: int = 0, total: int = 0) -> tuple[int, int, str]:
-        progress.feed({"id": layer, "status": status, "progressDetail": {"current": current, "total": total}})
-        return progress.now
-
-    assert say("a", "Pulling fs layer") == (0, 1, "layers")
-    say("b", "Already exists")
-    assert say("a", "Downloading", 10, 100) == (10, 100, "bytes")
-    assert say("a", "Downloading", 5, 100) == (10, 100, "bytes")
-    assert say("a", "Download complete") == (1, 2, "layers")
-    assert say("a", "Pull complete") == (2, 2, "layers")
-    progress.feed({"status": "Digest: sha256:…"})
-    assert (progress.layers, progress.bytes) == ((2, 2), (100, 100))

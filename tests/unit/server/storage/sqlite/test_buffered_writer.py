@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from asman_server.storage import tables
 from asman_server.storage.commit import Commit, LogChunk
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import Store, pack_definition
-from asman_server.storage.row_kinds import JOBS, RESULTS, Puts
+from asman_server.storage.row_kinds import Puts
 from asman_server.storage.sql_writer import SqlWriter
 from asman_server.storage.sqlite import buffered_writer, checkpoints, wal_preallocation
 from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
@@ -362,45 +362,6 @@ def full_disk(full: bool) -> Iterator[None]:
 
             patched.setattr(WriteBuffer, "newest_obsolete", broken)
         yield
-
-
-def test_a_section_that_is_cut_is_posted_by_whole_ids_in_their_order_before_what_comes_meanwhile() -> None:
-    buffer = WriteBuffer()
-
-    def note(numbers: Sequence[int], rev: int) -> None:
-        made = [near(number, rev=rev) for number in numbers]
-        noted = commit(jobs=[row(one) for one in made], results=[("q", one.id, bytes([one.rev])) for one in made])
-        buffer.note(noted.puts, 100)
-
-    note(range(8), rev=1)
-    seen: list[tuple[list[str], list[str]]] = []
-    for round_ in range(4):
-        made = buffer.batch(3)
-        assert made == buffer.batch(99), "the same until it is posted"
-        assert buffer.newest_obsolete() == (1 if round_ == 3 else 0)
-        assert buffer.holds([JOBS.rows(made)[0].id])
-        buffer.flushed()
-        seen.append(([one.id for one in JOBS.rows(made)], [result[1] for result in RESULTS.rows(made)]))
-        if round_ == 0:
-            note([0, 7], rev=2)
-        assert buffer.bytes == (100 if round_ == 3 else 200)
-    assert [jobs for jobs, _ in seen] == [results for _, results in seen]
-    assert [one for jobs, _ in seen for one in jobs] == sorted(near(n).id for n in range(8))
-    assert buffer.holds([near(0).id])
-    assert not buffer.holds([near(1).id])
-    last = buffer.batch(99)
-    assert [msgspec.msgpack.decode(one.record, type=Job).rev for one in JOBS.rows(last)] == [2, 2]
-    buffer.flushed()
-    assert not buffer
-    assert buffer.bytes == 0
-
-
-def test_what_is_large_weighs_more_than_a_row() -> None:
-    buffer = WriteBuffer()
-    for number in range(4):
-        noted = commit(jobs=[row(near(number))], definitions=[(near(number).id, bytes(40_000))])
-        buffer.note(noted.puts, 1)
-    assert len(JOBS.rows(buffer.batch(16))) == 2
 
 
 async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_section(

@@ -1,0 +1,59 @@
+"""Lists of jobs."""
+
+from __future__ import annotations
+
+import json
+
+from asman_shared import messages as m
+from asman_shared.states import Reason
+from tests.unit.client.cli.running import Run, play
+from tests.unit.client.fake_hub import FakeHub
+
+
+async def test_a_list_shows_what_is_asked_for(hub: FakeHub, run: Run) -> None:
+    play(hub)
+    for image, word in (("alpine", "a"), ("busybox", "b"), ("alpine", "c")):
+        await run("run", hub.url, "-q", "-i", image, "--", "echo", word)
+    for kept in hub.jobs.values():
+        command = kept.definition.command
+        assert command is not None
+        kept.state.summary = m.Summary(image=kept.definition.image or "", command=" ".join(command), tags=("t",))
+    failed = next(iter(hub.jobs))
+    hub.finish(failed, 1, Reason.FAILED)
+
+    async def listed(*words: str) -> list[str]:
+        value = json.loads((await run("job", "list", hub.url, "--json", *words)).out)
+        return [each["summary"]["command"][-1] for each in value]
+
+    hub.jobs[failed].state.summary = m.Summary(image="alpine", command="echo a", tags=("t",))
+    assert await listed() == ["c", "b", "a"]
+    assert await listed("--image", "alp") == ["c", "a"]
+    assert await listed("--grep", "b") == ["b"]
+    assert await listed("--state", "failed") == ["a"]
+    assert await listed("--state", "finished", "--limit", "1") == ["c"]
+    assert await listed("--tag", "t", "--since", "5m") == []
+    assert await listed("--worker", "w") == []
+    ended = await run("job", "list", hub.url, "--state", "sleeping")
+    assert (ended.code, "neither a state nor a reason" in ended.err) == (125, True)
+
+
+async def test_a_list_is_refused_in_the_hub_s_words_or_in_a_sentence_about_what_is_there(
+    hub: FakeHub, run: Run
+) -> None:
+    async def told(status: int, body: bytes) -> str:
+        hub.rest = lambda _path: (status, body)
+        ended = await run("job", "list", hub.url)
+        assert (ended.code, ended.out) == (125, "")
+        return str(ended.err)
+
+    host = f"127.0.0.1:{hub.port}"
+    refusal = b'{"error": "too many at once", "code": "overloaded", "retry": true}'
+    assert await told(503, refusal) == "error: too many at once\nhint: try again in a moment\n"
+    missing = f"error: {host} answered with HTTP status 404: is it an Asman hub, and the path right?\n"
+    assert await told(404, b"<h1>no such page</h1>") == missing
+    assert await told(200, b"<h1>hello</h1>") == f"error: what answers at {host} is not an Asman hub\n"
+    assert await told(200, b"[]") == f"error: what answers at {host} is not an Asman hub\n"
+    await hub.stop()
+    assert (await run("job", "list", hub.url)).err.startswith(f"error: nothing listens at {host}: is the hub running?")
+    nowhere = await run("job", "list", "http://no-such-host.invalid/q/x")
+    assert nowhere.err == "error: there is no host named 'no-such-host.invalid': check the queue's address\n"

@@ -1,0 +1,123 @@
+"""Running a command as a job: its output, its exit code, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asman.cli import exits
+from asman_shared import messages as m
+from asman_shared.states import Reason
+from tests.unit.client.cli.running import Run, play
+from tests.unit.client.fake_hub import FakeHub, Visitor
+
+
+async def test_run_shows_both_streams_and_exits_as_the_job_did(hub: FakeHub, run: Run) -> None:
+    play(hub, 3)
+    ended = await run("run", hub.url, "--", "sh", "-c", "echo one; echo two >&2; exit 3")
+    assert (ended.code, ended.out) == (3, "one\n")
+    assert ended.err.splitlines()[0].startswith(f"queued: {hub.address}/j/")
+    assert ended.err.splitlines()[1:] == ["two", "the job exited with code 3"]
+    (seen,) = hub.all_of(m.Submit)
+    assert seen.definition.command == ["sh", "-c", "echo one; echo two >&2; exit 3"]
+    assert seen.definition.image is None
+
+
+async def test_run_again_is_cached_and_says_so(hub: FakeHub, run: Run, tmp_path: Path) -> None:
+    play(hub)
+    await run("run", hub.url, "--", "x")
+    ended = await run("run", hub.url, "-o", str(tmp_path / "out"), "--", "x")
+    assert (ended.code, ended.out) == (0, "one\n")
+    assert ended.err.startswith("cached, not run again: ")
+    assert "saved 1 file in" in ended.err
+    assert (tmp_path / "out" / "made.txt").read_text() == "made"
+
+
+async def test_run_takes_the_queue_from_the_environment(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(hub)
+    monkeypatch.setenv("ASMAN_QUEUE", hub.url)
+    monkeypatch.setenv("MINE", "passed on")
+    ended = await run(
+        "run",
+        "-q",
+        "-i",
+        "alpine",
+        "-e",
+        "A=1=2",
+        "-e",
+        "MINE",
+        "--cpus",
+        "2",
+        "--tag",
+        "t",
+        "--",
+        "echo",
+        "-n",
+        "--",
+        "x",
+    )
+    assert (ended.code, ended.err) == (0, "two\n")
+    (seen,) = hub.all_of(m.Submit)
+    assert seen.definition.command == ["echo", "-n", "--", "x"]
+    assert (seen.definition.image, seen.definition.tags) == ("alpine", ["t"])
+    assert seen.definition.env == {"A": "1=2", "MINE": "passed on"}
+
+
+async def test_run_without_dashes_takes_the_words_behind_the_queue(hub: FakeHub, run: Run) -> None:
+    play(hub)
+    assert (await run("run", hub.url, "echo", "hello")).code == 0
+    assert hub.all_of(m.Submit)[0].definition.command == ["echo", "hello"]
+
+
+async def test_run_as_json_keeps_standard_output_for_the_result(hub: FakeHub, run: Run) -> None:
+    play(hub, 4)
+    ended = await run("run", hub.url, "--json", "--", "x")
+    value = json.loads(ended.out)
+    assert ended.code == 4
+    assert (value["answer"], value["verdict"]["exit_code"], value["state"]) == ("queued", 4, "Finished")
+    assert value["outputs"]["made.txt"]["url"] == f"{value['url']}/outputs/made.txt"
+    assert "one\n" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (Reason.TIMED_OUT, 124),
+        (Reason.ERROR, 125),
+        (Reason.WORKER_LOST, 126),
+        (Reason.CANCELLED, 130),
+        (Reason.REPLACED, 130),
+        (Reason.DELETED, 130),
+        (Reason.OUT_OF_MEMORY, 137),
+    ],
+)
+async def test_every_other_end_has_its_code_and_sentence(hub: FakeHub, run: Run, reason: Reason, code: int) -> None:
+    play(hub, None, reason, message="because of that", hint="do this")
+    ended = await run("run", "-q", hub.url, "--", "x")
+    assert ended.code == code
+    assert code in exits.EXIT_CODES
+    assert ended.err.splitlines()[1].startswith("error: the job ")
+    assert ended.err.splitlines()[1].endswith(": because of that")
+    assert ended.err.splitlines()[2] == "hint: do this"
+
+
+async def test_run_says_why_nobody_can_run_it(hub: FakeHub, run: Run) -> None:
+    def submit(visitor: Visitor, message: m.Submit) -> None:
+        hub._submit(Visitor(hub, visitor.ws), message)
+        (job,) = hub.jobs
+        visitor.follows.add(job)
+        why = "needs 2 gpus; 3 workers are connected and none has one"
+        visitor.say(m.Accepted(message.ref, "queued", hub.jobs[job].state, able=0, why=why))
+
+    def follow(visitor: Visitor, message: m.Follow) -> None:
+        hub._follow(visitor, message)
+        hub.finish(message.job, 0)
+
+    hub.on[m.Follow] = follow
+    hub.on[m.Submit] = submit
+    ended = await run("run", hub.url, "--", "x")
+    assert "waiting: needs 2 gpus; 3 workers are connected and none has one\n" in ended.err

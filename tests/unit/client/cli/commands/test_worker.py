@@ -1,0 +1,87 @@
+"""The command that runs a worker: every option reaches the setting of its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asman_worker.main
+from asman_shared.messages import Registered
+from asman_worker.config import WorkerConfig
+from tests.unit.client.cli.running import Run
+
+URL = "http://127.0.0.1:9/q/my-queue"
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[WorkerConfig, Any]]:
+    """The workers that would run."""
+    found: list[tuple[WorkerConfig, Any]] = []
+
+    async def run_worker(config: WorkerConfig, *, on_ready: Any) -> int:
+        found.append((config, on_ready))
+        return 0
+
+    monkeypatch.setattr(asman_worker.main, "run_worker", run_worker)
+    monkeypatch.delenv("ASMAN_WORKER_QUEUE", raising=False)
+    return found
+
+
+async def test_options_are_settings(begun: list[tuple[WorkerConfig, Any]], run: Run, tmp_path: Path) -> None:
+    ended = await run(
+        "worker", URL, "--name", "w", "--cpus", "2", "--tag", "a", "--tag", "b", "--executor", "process", "--network",
+        "none", "--pids", "7", "--pull", "never", "--allow-image", "x*", "--deny-image", "y*", "--allow-host", "h",
+        "--data-dir", str(tmp_path), "--max-jobs", "3", "--status", "9000", "--ignore-images",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    ((config, ready),) = begun
+    assert (config.name, tuple(config.tags), config.executor, config.network) == ("w", ("a", "b"), "process", "none")
+    assert (config.pids, config.pull, config.max_jobs, config.status) == (7, "never", 3, "9000")
+    assert [tuple(each) for each in (config.allow_image, config.deny_image, config.allow_host)] == [
+        ("x*",),
+        ("y*",),
+        ("h",),
+    ]
+    assert (config.data_dir, config.ignore_images, ready) == (tmp_path, True, None)
+
+
+async def test_once_is_one_job_and_no_other_number(begun: list[tuple[WorkerConfig, Any]], run: Run) -> None:
+    assert (await run("worker", URL, "--once")).code == 0
+    assert (await run("worker", URL, "--once", "--max-jobs", "1")).code == 0
+    assert [config.max_jobs for config, _ in begun] == [1, 1]
+    ended = await run("worker", URL, "--once", "--max-jobs", "2")
+    assert ended.code != 0
+    assert "--once means --max-jobs 1" in ended.err
+
+
+async def test_a_queue_is_named_by_words_or_by_the_environment(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = await run("worker")
+    assert ended.code != 0
+    assert "no queue was named" in ended.err
+    monkeypatch.setenv("ASMAN_QUEUE", "http://127.0.0.1:9/q/common")
+    assert (await run("worker")).code == 0
+    monkeypatch.setenv("ASMAN_WORKER_QUEUE", "http://127.0.0.1:9/q/own")
+    assert (await run("worker")).code == 0
+    assert (await run("worker", URL)).code == 0
+    assert [[target.queue for target in config.targets] for config, _ in begun] == [["common"], ["own"], ["my-queue"]]
+
+
+async def test_a_level_that_is_none_is_refused(begun: list[tuple[WorkerConfig, Any]], run: Run) -> None:
+    ended = await run("worker", URL, "--log-level", "loud")
+    assert ended.code != 0
+    assert "--log-level must be" in ended.err
+    assert begun == []
+
+
+async def test_each_registration_is_a_line_of_json_where_that_is_asked_for(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await run("worker", URL, "--name", "w", "--json")
+    begun[0][1](Registered(protocol=1, hub="h", worker="abc", time=7, keep=[], abort=[]))
+    found = json.loads(capsys.readouterr().out)
+    assert (found["worker"], found["name"], found["time"], found["kept"]) == ("abc", "w", 7, 0)

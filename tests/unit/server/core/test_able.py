@@ -1,0 +1,106 @@
+"""How many workers could run a job, and if none, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asman_server.core import able as able_module
+from asman_server.core import effects as fx
+from asman_server.core.able import Able
+from asman_server.core.lease import Lease
+from asman_server.core.worker import Presence, Worker
+from asman_shared.definition import Shape
+from asman_shared.messages import Register
+from tests.support.core_world import World
+
+GIB = 2**30
+
+
+def test_submit_says_how_many_could_run_it_and_if_none_why() -> None:
+    w = World()
+    w.submit(1)
+    (answer,) = w.effects(fx.SubmitAnswer)
+    assert (answer.able, answer.why) == (0, "no worker is connected to this queue")
+    w.join("w", cpus=2)
+    w.submit(2, shape=Shape(gpus=2))
+    (answer,) = w.effects(fx.SubmitAnswer)
+    assert answer.able == 0
+    assert answer.why == "1 worker online, none can run it: it needs 2 gpus; the most any has is 0"
+    w.submit(3)
+    (answer,) = w.effects(fx.SubmitAnswer)
+    assert (answer.able, answer.why) == (1, "")
+    w.lose("w")
+    w.submit(4)
+    (answer,) = w.effects(fx.SubmitAnswer)
+    assert "1 lost the connection and may come back" in answer.why
+
+
+def worker(name: str, **has: Any) -> Worker:
+    return Worker(1, Register(incarnation=name, name=name, **{"cpus": 1.0, **has}), now=0)
+
+
+def able(*workers: Worker) -> Able:
+    return Able({w.incarnation: w for w in workers})
+
+
+def test_workers_that_could_run_it_are_counted_however_busy_they_are() -> None:
+    busy = worker("busy", cpus=2)
+    busy.hold(Lease("a", 1, Shape(cpus=2000), 0))
+    assert able(busy, worker("small"), worker("big", cpus=8)).count(Shape(cpus=2000)) == (2, "")
+
+
+def test_without_any_worker_it_says_so() -> None:
+    assert able().count(Shape()) == (0, "no worker is connected to this queue")
+
+
+def test_workers_that_may_come_back_are_counted() -> None:
+    workers = [worker(name) for name in ("a", "b", "c")]
+    workers[0].presence = workers[1].presence = Presence.AWAY
+    workers[2].presence = Presence.DRAINING
+    assert able(*workers).count(Shape()) == (0, "no worker is connected; 2 lost the connection and may come back")
+
+
+@pytest.mark.parametrize(
+    ("shape", "need"),
+    [
+        (Shape(gpus=2), "2 gpus; the most any has is 1"),
+        (Shape(cpus=2500), "2.5 cpus; the most any has is 2"),
+        (Shape(memory=3 * GIB), "of memory; the most any has is"),
+        (Shape(tags=frozenset({"b", "a"})), "the tags a, b; no worker has them all"),
+        (Shape(platform="linux/arm64"), "the platform linux/arm64; no worker has it"),
+        (Shape(duration=120_000), "the longest any allows is"),
+    ],
+)
+def test_what_nobody_has_is_named_with_the_most_there_is(shape: Shape, need: str) -> None:
+    has = worker("w", cpus=2, memory=2 * GIB, gpus=1, platform="linux/amd64", max_duration=60_000)
+    count, why = able(has).count(shape)
+    assert count == 0
+    assert why.startswith("1 worker online, none can run it: it needs ")
+    assert need in why
+
+
+def test_what_most_of_them_lack_is_named() -> None:
+    short_of_memory = worker("a", cpus=8, memory=1)
+    short_of_cpus = [worker(name, cpus=1, memory=8 * GIB) for name in ("b", "c")]
+    _, why = able(short_of_memory, *short_of_cpus).count(Shape(cpus=4000, memory=GIB))
+    assert why == "3 workers online, none can run it: it needs 4 cpus; the most any has is 8"
+
+
+def test_the_answer_is_kept_until_the_workers_change() -> None:
+    workers: dict[str, Worker] = {}
+    counts = Able(workers)
+    assert counts.count(Shape())[0] == 0
+    workers["w"] = worker("w")
+    assert counts.count(Shape())[0] == 0
+    counts.forget()
+    assert counts.count(Shape())[0] == 1
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(able_module, "SHAPES", 3)
+    counts = able(worker("w"))
+    for cpus in range(1, 50):
+        assert counts.count(Shape(cpus=cpus)) == (1, "")
+        assert len(counts._known) <= 4

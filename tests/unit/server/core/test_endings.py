@@ -1,0 +1,214 @@
+"""Ends of runs and jobs: verdicts, lost workers, limits that have passed, and the end of the retention."""
+
+from __future__ import annotations
+
+from asman_server.core import QueuePolicy
+from asman_server.core import effects as fx
+from asman_server.core import events as ev
+from asman_shared.states import Phase, State
+from tests.support.core_world import World, job_id
+
+
+def test_what_a_job_may_wait_is_not_used_up_by_the_time_it_ran() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, queue_limit=10_000)
+    w.phase("w", 1)
+    w.wait(60_000)
+    w.lose("w")
+    w.wait(30_000)
+    assert w.state(1) is State.QUEUED, "it has waited for no time yet"
+    w.wait(9_000)
+    assert w.state(1) is State.QUEUED
+    w.wait(1_000)
+    assert w.reason(1) == "TimedOut"
+    assert not w.core.busy, "no timer is left that nobody needs"
+
+
+def test_a_result_that_comes_after_the_cancel_changes_nothing() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.cancel(1)
+    assert not w.finish("w", 1)
+    assert w.reason(1) == "Cancelled"
+
+
+def test_delete_stops_and_forgets() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.delete(1)
+    assert w.aborted() == [1]
+    assert job_id(1) not in w.core.jobs
+    assert w.effects(fx.Forget)
+    w.release("w", 1, attempt=1)
+    assert w.submit(1) == "queued"
+
+
+def test_the_queue_limit_ends_a_job_that_waits_too_long() -> None:
+    w = World()
+    w.submit(1, queue_limit=5000)
+    w.wait(4000)
+    assert w.state(1) is State.QUEUED
+    w.wait(1500)
+    assert w.reason(1) == "TimedOut"
+
+
+def test_a_run_far_past_its_limit_is_ended_by_the_hub() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, run_limit=1000)
+    w.phase("w", 1)
+    w.wait(30_000)
+    assert w.state(1) is State.RUNNING
+    w.wait(60_000)
+    assert w.reason(1) == "TimedOut"
+    assert w.aborted() == [1]
+
+
+def test_jobs_past_their_retention_are_forgotten() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1)
+    w.now += w.core.policy.retention - 1
+    w.send(ev.Due([job_id(1)]))
+    assert w.state(1) is State.FINISHED
+    w.now += 1
+    w.send(ev.Due([job_id(1)]))
+    assert job_id(1) not in w.core.jobs
+    assert w.core.finished == 0
+
+
+def test_a_job_in_the_store_alone_reaches_the_end_of_its_retention_too() -> None:
+    w = World(QueuePolicy(finished_kept=1))
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1)
+    old = w.core.jobs[job_id(1)]
+    w.submit(2)
+    w.finish("w", 2)
+    assert job_id(1) not in w.core.jobs
+    w.now += w.core.policy.retention
+    w.send(ev.Due([job_id(1)], [old]))
+    assert [effect.job.id for effect in w.effects(fx.Forget)] == [job_id(1)]
+    assert w.core.finished == 1
+
+
+def test_nothing_is_forgotten_that_goes_on() -> None:
+    w = World()
+    w.submit(1)
+    w.submit(2, queue_limit=10_000)
+    assert w.core.due(w.core.jobs[job_id(1)]) == 0
+    assert w.core.due(w.core.jobs[job_id(2)]) == w.now + 10_000
+    w.now += 10**12
+    w.send(ev.Due([job_id(1), job_id(2), job_id(3)]))
+    assert w.state(1) is State.QUEUED
+    assert w.reason(2) == "TimedOut"
+
+
+def test_a_phase_far_past_the_limit_that_the_job_gave_it_is_ended_by_the_hub() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, phase_limits={Phase.PULLING: 1000})
+    w.phase("w", 1, Phase.STAGING)
+    w.wait(3_600_000)
+    w.phase("w", 1, Phase.PULLING)
+    w.wait(60_000)
+    assert w.state(1) is State.RUNNING
+    w.wait(1000)
+    assert w.reason(1) == "TimedOut"
+    assert "phase pulling" in w.core.jobs[job_id(1)].verdict.message  # type: ignore[union-attr]
+    assert w.aborted() == [1]
+
+
+def test_the_limit_of_the_run_does_not_count_the_upload_after_it() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, run_limit=1000)
+    w.phase("w", 1, Phase.RUNNING)
+    w.phase("w", 1, Phase.UPLOADING)
+    w.wait(3_600_000)
+    assert w.finish("w", 1)
+
+
+def test_a_lost_worker_costs_one_attempt() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    w.lose("w")
+    w.join("x")
+    w.wait(30_000)
+    assert w.assigned() == [1]
+    job = w.core.jobs[job_id(1)]
+    assert (job.attempt, job.losses) == (2, 1)
+
+
+def test_a_job_that_kills_its_workers_can_not_loop() -> None:
+    w = World()
+    w.submit(1)
+    for name in ("a", "b", "c"):
+        w.join(name)
+        assert w.assigned() == [1]
+        w.phase(name, 1)
+        w.lose(name)
+        w.wait(30_000)
+    assert w.reason(1) == "WorkerLost"
+    w.join("d")
+    assert w.assigned() == []
+
+
+def test_an_assignment_that_nothing_is_heard_of_is_taken_back() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.wait(59_000)
+    assert w.state(1) is State.RUNNING
+    w.wait(2000)
+    assert w.aborted() == [1]
+    assert w.core.jobs[job_id(1)].losses == 1
+
+
+def test_a_job_may_run_for_days_on_a_worker_that_is_there() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    for phase in (Phase.STAGING, Phase.PULLING, Phase.RUNNING, Phase.UPLOADING):
+        w.phase("w", 1, phase)
+        for _ in range(24):
+            w.wait(3_600_000)
+    assert w.aborted() == []
+    assert w.core.jobs[job_id(1)].attempt == 1
+    assert w.finish("w", 1)
+
+
+def test_a_drain_is_free_of_charge() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    w.drain("w")
+    w.submit(2)
+    assert w.assigned() == []
+    w.release("w", 1)
+    assert w.state(1) is State.QUEUED
+    w.lose("w")
+    w.join("x", cpus=2)
+    assert set(w.assigned()) == {1, 2}
+    assert w.core.jobs[job_id(1)].losses == 0
+
+
+def test_a_draining_worker_that_is_cut_off_has_its_grace_and_costs_nothing() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    w.drain("w")
+    w.join("x")
+    w.lose("w")
+    assert w.assigned() == []
+    w.wait(30_000)
+    assert w.assigned() == [1]
+    assert w.core.jobs[job_id(1)].losses == 0

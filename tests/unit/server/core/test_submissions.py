@@ -1,0 +1,188 @@
+"""Submissions: runs begun, joined or answered from the cache, and the namespaces that hold a job."""
+
+from __future__ import annotations
+
+import pytest
+
+from asman_server.core import effects as fx
+from asman_server.core import events as ev
+from asman_shared import limits
+from asman_shared.definition import Shape
+from asman_shared.messages import Summary
+from asman_shared.states import Fault, State
+from tests.support.core_world import World, job_id
+
+
+def test_a_newer_job_in_a_namespace_replaces_the_older() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, "doc")
+    w.submit(2, "doc")
+    assert w.reason(1) == "Replaced"
+    assert 1 in w.aborted()
+    w.release("w", 1)
+    assert w.assigned() == [2]
+
+
+def test_a_job_that_ran_long_gets_no_exemption() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, "doc")
+    w.phase("w", 1)
+    w.wait(3_600_000)
+    w.submit(2, "doc")
+    assert w.reason(1) == "Replaced"
+
+
+def test_the_default_namespace_holds_many() -> None:
+    w = World()
+    w.join("w", cpus=2)
+    w.submit(1)
+    w.submit(2)
+    assert w.running() == {1, 2}
+
+
+def test_a_job_that_another_namespace_holds_goes_on() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, "a")
+    w.submit(1, "b")
+    w.submit(2, "a")
+    assert w.state(1) is State.RUNNING
+    assert w.core.jobs[job_id(1)].holders == ("b",)
+    w.submit(3, "b")
+    assert w.reason(1) == "Replaced"
+
+
+def test_cancel_releases_one_namespace_and_star_all() -> None:
+    w = World()
+    w.join("w")
+    for namespace in ("a", "b", "c"):
+        w.submit(1, namespace)
+    assert w.cancel(1, "a")
+    assert w.state(1) is State.RUNNING
+    assert not w.cancel(1, "a")
+    assert w.cancel(1, "*")
+    assert w.reason(1) == "Cancelled"
+    assert w.core.slots == {}
+
+
+def test_a_slot_is_free_once_its_job_is_finished() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, "doc")
+    w.finish("w", 1)
+    w.submit(2, "doc")
+    assert w.reason(1) == "Success"
+
+
+def test_going_back_to_a_cached_job_releases_the_present_one() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1, "doc")
+    w.finish("w", 1)
+    w.submit(2, "doc")
+    assert w.submit(1, "doc") == "cached"
+    assert w.reason(2) == "Replaced"
+
+
+def test_namespaces_that_hold_one_job_have_a_bound() -> None:
+    w = World()
+    for number in range(limits.NAMESPACES_PER_JOB):
+        w.submit(1, f"n{number}")
+    w.send(ev.Submitted(job_id(1), Shape(), Summary(), reply_to="x", namespace="one-more"))
+    (refused,) = w.effects(fx.Refused)
+    assert (refused.reply_to, refused.code) == ("x", "too_large")
+    assert w.submit(1, "n7") == "joined"
+    w.join("w")
+    w.finish("w", 1)
+    assert w.submit(1, "one-more") == "cached"
+    assert len(w.core.jobs[job_id(1)].holders) == limits.NAMESPACES_PER_JOB
+    assert w.submit(1, "one-more", reuse="never") == "queued"
+
+
+def test_the_same_definition_twice_runs_once() -> None:
+    w = World()
+    w.join("w")
+    assert w.submit(1) == "queued"
+    assert w.assigned() == [1]
+    assert w.submit(1) == "joined"
+    assert w.assigned() == []
+    assert w.finish("w", 1)
+    assert w.submit(1) == "cached"
+    assert w.assigned() == []
+
+
+def test_a_non_zero_exit_is_cached_and_a_fault_is_not() -> None:
+    w = World()
+    w.join("w", cpus=2)
+    w.submit(1)
+    w.submit(2)
+    w.finish("w", 1, code=3)
+    assert w.reason(1) == "Failed"
+    assert w.submit(1) == "cached"
+    w.finish("w", 2, kind="error", message="no such image", fault=Fault.JOB)
+    assert w.reason(2) == "Error"
+    assert w.submit(2) == "queued"
+
+
+@pytest.mark.parametrize("kind", ["timed_out", "out_of_memory", "error"])
+def test_a_failure_of_the_run_is_never_cached_like_a_result(kind: str) -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1, kind=kind, message="x")
+    assert w.submit(1) == "queued"
+    assert w.assigned() == [1]
+
+
+def test_attempts_only_grow_even_over_runs() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1, kind="timed_out", message="x")
+    w.submit(1)
+    assert w.core.jobs[job_id(1)].attempt == 2
+
+
+def test_reuse_never_runs_again_and_replaces_the_cached_result_only_if_it_finishes() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1)
+    assert w.submit(1, reuse="never") == "queued"
+    w.cancel(1)
+    w.release("w", 1)
+    assert w.reason(1) == "Cancelled"
+    assert w.submit(1) == "cached"
+    assert w.reason(1) == "Success"
+    assert w.submit(1, reuse="never") == "queued"
+    w.finish("w", 1, kind="error", message="broken")
+    assert not w.effects(fx.StoreResult)
+    assert w.submit(1) == "cached"
+    assert w.submit(1, reuse="never") == "queued"
+    w.finish("w", 1, code=5)
+    assert w.submit(1) == "cached"
+    assert w.reason(1) == "Failed"
+
+
+def test_cancel_of_a_queued_job_needs_no_worker() -> None:
+    w = World()
+    w.submit(1)
+    assert w.cancel(1)
+    assert w.reason(1) == "Cancelled"
+    assert not w.cancel(1)
+    w.join("w")
+    assert w.assigned() == []
+
+
+def test_cancel_of_a_running_job_aborts_it_and_keeps_its_room_until_it_is_gone() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.submit(2)
+    assert w.cancel(1)
+    assert w.aborted() == [1]
+    assert w.assigned() == []
+    w.release("w", 1)
+    assert w.assigned() == [2]

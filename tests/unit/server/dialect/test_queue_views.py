@@ -1,0 +1,61 @@
+"""Ids of older clients: each stands for one job, as long as it is remembered or stored."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from asman_server.dialect import queue_views as module
+from asman_server.dialect.queue_views import Aliases
+from asman_server.queues.shell import QueueShell
+from asman_server.storage.reader import Reader
+
+OLD, JOB = "ab" * 32, "cd" * 32
+
+
+class Stored:
+    def __init__(self, **known: str) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    async def unaliased(self, key: str) -> str | None:
+        self.asked.append(key)
+        return self.known.get(key)
+
+
+def aliases(stored: Any) -> Aliases:
+    return Aliases(cast(Reader, stored))
+
+
+async def test_an_id_that_nobody_else_uses_stands_for_itself() -> None:
+    stored = Stored()
+    assert await aliases(stored).job(JOB) == JOB
+    assert await aliases(stored).job("no id at all") == "no id at all"
+    assert stored.asked == [JOB], "only what can be an id is asked about"
+
+
+async def test_a_stored_alias_is_asked_for_once() -> None:
+    stored = Stored(**{OLD: JOB})
+    known = aliases(stored)
+    assert [await known.job(OLD) for _ in range(3)] == [JOB] * 3
+    assert stored.asked == [OLD]
+
+
+async def test_a_job_in_memory_needs_no_question() -> None:
+    stored = Stored(**{OLD: JOB})
+    shell = cast(QueueShell, SimpleNamespace(core=SimpleNamespace(jobs={OLD: object()})))
+    assert await aliases(stored).job(OLD, shell) == OLD
+    assert stored.asked == []
+
+
+async def test_what_is_remembered_has_a_bound_and_what_was_said_last_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALIASES", 2)
+    known = aliases(Stored())
+    keys = [f"{number:064x}" for number in range(3)]
+    known.remember(keys[0], JOB)
+    known.remember(keys[1], JOB)
+    known.remember(keys[0], JOB)
+    known.remember(keys[2], JOB)
+    assert [await known.job(key) == JOB for key in keys] == [True, False, True]

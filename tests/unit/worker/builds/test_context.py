@@ -1,0 +1,57 @@
+"""The files that a build is given, and the hash of their content."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from asman_worker.builds.archives import Bounds
+from asman_worker.builds.context import OWN_DOCKERFILE, Context, Part, Wanted, pack
+
+BOUNDS = Bounds(1_000_000, 1000)
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def packed(tmp_path: Path, files: dict[str, str], wanted: Wanted) -> tuple[Context, dict[str, str]]:
+    """What a context holds in the end."""
+    source = tmp_path / "source.tar"
+    with tarfile.open(source, "w") as archive:
+        for name, text in files.items():
+            info = member(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    out = io.BytesIO()
+    context = pack([Part(source)], wanted, BOUNDS, out)
+    out.seek(0)
+    with tarfile.open(fileobj=out) as archive:
+        read: Callable[[tarfile.TarInfo], str] = lambda info: archive.extractfile(info).read().decode()  # type: ignore[union-attr]  # noqa: E731
+        return context, {info.name: read(info) for info in archive if info.isreg()}
+
+
+def test_a_subfolder_is_built_alone_and_its_dockerfile_may_lie_outside(tmp_path: Path) -> None:
+    files = {"top/docker/Dockerfile": "FROM a", "top/sub/x": "1", "top/other": "2"}
+    wanted = Wanted(subfolder="sub", filename="docker/Dockerfile", unwrap=True)
+    context, inside = packed(tmp_path, files, wanted)
+    assert (context.dockerfile, context.text) == (OWN_DOCKERFILE, "FROM a")
+    assert inside == {"x": "1", OWN_DOCKERFILE: "FROM a"}
+
+
+def test_what_dockerignore_names_is_left_out_but_never_the_dockerfile(tmp_path: Path) -> None:
+    files = {"Dockerfile": "FROM a", ".dockerignore": "*\n!keep", "keep/x": "1", "drop": "2"}
+    _, inside = packed(tmp_path, files, Wanted())
+    assert inside == {"Dockerfile": "FROM a", "keep/x": "1"}
+
+
+def test_the_content_hash_tells_every_change_and_nothing_else(tmp_path: Path) -> None:
+    base = {"Dockerfile": "FROM a", "x": "1"}
+    first = packed(tmp_path, base, Wanted())[0].content
+    assert packed(tmp_path, base, Wanted())[0].content == first
+    changed = [{**base, "x": "2"}, {**base, "y": ""}, {"Dockerfile": "FROM a", "x1": ""}]
+    assert first not in {packed(tmp_path, files, Wanted())[0].content for files in changed}

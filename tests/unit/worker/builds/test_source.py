@@ -1,0 +1,41 @@
+"""What the context of a build stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+from asman_shared.errors import BadDefinition
+from asman_worker.builds.source import ArchiveSource, BlobSource, GitSource, parse_source
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("key:" + "a" * 64, BlobSource("a" * 64)),
+        ("https://github.com/o/r", GitSource("https://github.com/o/r")),
+        ("https://github.com/o/r.git#v1:sub/x", GitSource("https://github.com/o/r.git", "v1", "sub/x")),
+        ("https://github.com/o/r/tree/main/sub", GitSource("https://github.com/o/r", page="main/sub")),
+        ("https://gitlab.com/g/s/r/-/tree/main", GitSource("https://gitlab.com/g/s/r", page="main")),
+        ("https://github.com/o/r/commit/" + "b" * 40, GitSource("https://github.com/o/r", "b" * 40)),
+        (
+            "https://github.com/o/r/archive/refs/heads/x.tar.gz",
+            ArchiveSource("https://github.com/o/r/archive/refs/heads/x.tar.gz"),
+        ),
+        ("https://host.example/x.zip?token=1", ArchiveSource("https://host.example/x.zip?token=1")),
+        ("https://host.example/download/7", ArchiveSource("https://host.example/download/7")),
+        ("git+https://host.example/x", GitSource("https://host.example/x")),
+        ("https://host.example/x.git", GitSource("https://host.example/x.git")),
+    ],
+)
+def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None:
+    assert parse_source(text) == source
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/etc", "file:///etc", "ssh://h/x", "git@github.com:o/r.git", "key:abc", "https://", "https://u:p@h/x.git",
+     "x" * 5000, "https://h:port/x", "https://github.com/o/r#-x", "https://github.com/o/r#a..b", "ext::sh -c x"],
+)  # fmt: skip
+def test_a_context_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadDefinition):
+        parse_source(text)

@@ -1,0 +1,100 @@
+"""The janitor: what nobody used for long goes, and nothing outside of its folders."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from asman_worker.files.cache import FileCache
+from asman_worker.janitor import Janitor, trim_folder
+
+
+def test_a_job_cache_is_bounded_by_size_and_age_and_its_links_are_not_followed(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "shared", tmp_path / "outside"
+    (folder / "sub").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"x" * 100_000)
+    for number in range(4):
+        path = folder / "sub" / str(number)
+        path.write_bytes(b"x" * 100_000)
+        then = time.time() - 100 * (4 - number)
+        os.utime(path, (then, then))
+    (folder / "way").symlink_to(outside)
+    (folder / "sub" / "link").symlink_to(outside / "precious")
+    trim_folder(folder, 250_000, 0)
+    assert sorted(path.name for path in (folder / "sub").iterdir() if path.name.isdigit()) == ["2", "3"]
+    trim_folder(folder, 0, 150)
+    assert [path.name for path in (folder / "sub").iterdir() if path.name.isdigit()] == ["3"]
+    assert (outside / "precious").exists()
+
+
+def test_without_bounds_nothing_goes(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"x" * 10_000)
+    os.utime(tmp_path / "old", (1, 1))
+    left = trim_folder(tmp_path, 0, 0)
+    assert left == (tmp_path / "old").stat().st_blocks * 512
+
+
+def test_exactly_what_may_be_there_stays_and_a_byte_less_takes_the_oldest(tmp_path: Path) -> None:
+    for number in range(3):
+        path = tmp_path / str(number)
+        path.write_bytes(b"x" * 4096)
+        os.utime(path, (1000 + number, 1000 + number))
+    size = (tmp_path / "0").stat().st_blocks * 512
+    assert trim_folder(tmp_path, 3 * size, 0) == 3 * size
+    assert trim_folder(tmp_path, 3 * size - 1, 0) == 2 * size
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_a_file_that_was_read_lately_was_used_lately(tmp_path: Path) -> None:
+    for name, read in (("read", time.time()), ("left", 1000)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (read, 1000))
+    trim_folder(tmp_path, 0, 500)
+    assert [path.name for path in tmp_path.iterdir()] == ["read"]
+
+
+class Images:
+    """The worker's images, which count how often they are trimmed."""
+
+    trimmed = 0
+
+    async def trim(self, _docker: object) -> int:
+        self.trimmed += 1
+        return 0
+
+
+class Engine:
+    """An engine that may be away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.cleared = 0
+
+    @property
+    def docker(self) -> object:
+        if self.away:
+            raise OSError("the engine is away")
+        return self
+
+    async def clear_leftovers(self) -> None:
+        self.cleared += 1
+
+
+async def test_a_round_trims_everything_and_an_engine_that_is_away_is_left_for_the_next(tmp_path: Path) -> None:
+    images: Any = Images()
+    engine: Any = Engine()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "old").write_bytes(b"x")
+    os.utime(shared / "old", (1, 1))
+    janitor = Janitor(FileCache(tmp_path / "cache", most=10), images, engine, [shared], most=0, age=100)
+    engine.away = True
+    await janitor.round()
+    assert list(shared.iterdir()) == []
+    assert (images.trimmed, engine.cleared) == (0, 0)
+    engine.away = False
+    await janitor.round()
+    assert (images.trimmed, engine.cleared) == (1, 1)

@@ -113,7 +113,7 @@ async def test_a_request_larger_than_a_frame_is_refused_here(hub: FakeHub) -> No
 
     hub.on[m.Hello] = small
     async with asman.connect(hub.url) as queue:
-        with pytest.raises(TooLarge, match="may have 200"):
+        with pytest.raises(TooLarge, match="the maximum is 200"):
             await queue.submit(command="x" * 500)
         assert await queue.workers() == []
 
@@ -357,13 +357,13 @@ async def _stop_at_first(hub: FakeHub, queue: asman.Queue) -> None:
 
 async def test_a_job_says_why_it_is_where_it_is(hub: FakeHub) -> None:
     def explain(visitor: Visitor, message: m.Explain) -> None:
-        visitor.say(m.Explanation(message.ref, message.job, State.QUEUED, "it is the next", able=2, position=0))
+        visitor.say(m.Explanation(message.ref, message.job, State.QUEUED, "it is next", able=2, position=0))
 
     hub.on[m.Explain] = explain
     async with asman.connect(hub.url) as queue:
         job = await queue.submit(image="alpine", command="true")
         found = await job.explain()
-    assert (found.job, found.sentence, found.able, found.position) == (job.id, "it is the next", 2, 0)
+    assert (found.job, found.sentence, found.able, found.position) == (job.id, "it is next", 2, 0)
 
 
 async def test_validate_sends_a_mapping_with_all_its_faults_and_uploads_nothing(hub: FakeHub) -> None:

@@ -52,7 +52,9 @@ def _socket(
             return
         if language is None:
             await websocket.accept()
-            await websocket.close(CloseCode.PROTOCOL, "the subprotocols here are asman.v1.msgpack and asman.v1.json")
+            await websocket.close(
+                CloseCode.PROTOCOL, "this hub supports the subprotocols asman.v1.msgpack and asman.v1.json"
+            )
             return
         hub: Hub = websocket.app.state.hub
         try:
@@ -72,7 +74,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     sentence = {
         404: "there is nothing at this address",
-        405: "this address does not take that method",
+        405: "method not allowed here",
     }.get(status, "an error in the hub; it was logged")
     code = {404: "not_found", 405: "bad_request"}.get(status, "internal")
     return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=rest.CORS)

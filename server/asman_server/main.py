@@ -106,13 +106,13 @@ class HubServer:
                 listeners.append(_listen("127.0.0.1", self.config.local_port))
                 self._local_port = self.config.local_port
             except ConnectionFailed as error:
-                log.warning("the queue 'local' has only its own port", extra={"error": error.message})
+                log.warning("the port for the queue 'local' can't be used", extra={"error": error.message})
         self._serving = asyncio.get_running_loop().create_task(self._server.serve(listeners))
         while not self._server.started:
             done, _ = await asyncio.wait([self._serving], timeout=0.01)
             if done:
                 await self._serving
-                raise Unavailable("the hub could not open; its log says why")
+                raise Unavailable("the hub could not start; see its log")
         log.info("hub listening", extra={"address": self.address})
 
     async def stop(self) -> None:

@@ -72,7 +72,7 @@ class DialectClient(DialectSession):
         enqueue = change.value.enqueued
         try:
             if enqueue is None:
-                raise BadDefinition("a submission has its definition in value.enqueued", field="value.enqueued")
+                raise BadDefinition("a submission must have its definition in value.enqueued", field="value.enqueued")
             found = identify(enqueue.definition, enqueue.id or change.job)
 
             def answered(message: Message) -> None:

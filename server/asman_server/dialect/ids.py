@@ -81,7 +81,7 @@ def first_id(value: Any) -> str:
         TooLarge: It is over `limits.DEFINITION_BYTES`.
     """
     if not isinstance(value, dict):
-        raise BadDefinition("a definition is an object", field="definition")
+        raise BadDefinition("a definition must be an object", field="definition")
     made = dict(value)
     for name in _FILES:
         files = made.get(name)
@@ -95,7 +95,7 @@ def first_id(value: Any) -> str:
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadDefinition(f"the definition can't be written as JSON: {error}", field="definition") from error
     if len(body) > limits.DEFINITION_BYTES:
-        raise TooLarge(f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}")
+        raise TooLarge(f"the definition has {len(body)} bytes; the maximum is {limits.DEFINITION_BYTES}")
     return hashlib.sha256(body).hexdigest()
 
 
@@ -116,7 +116,7 @@ def as_javascript(value: Any, depth: int = 0) -> Any:
         BadDefinition: It is nested too deeply, or has a number beyond any double.
     """
     if depth > DEPTH:
-        raise BadDefinition(f"a definition is nested at most {DEPTH} deep", field="definition")
+        raise BadDefinition(f"a definition may be nested at most {DEPTH} levels deep", field="definition")
     if isinstance(value, dict):
         return {key: as_javascript(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list):
@@ -136,7 +136,7 @@ def read(value: Any) -> Definition:
         BadDefinition: A member has the wrong type; the error names it.
     """
     if not isinstance(value, dict):
-        raise BadDefinition("a definition is an object", field="definition")
+        raise BadDefinition("a definition must be an object", field="definition")
     made = _known(value, Definition)
     for name, kind in (("build", Build), ("requirements", Requirements)):
         part = made.get(name)

@@ -87,7 +87,7 @@ class LocalGate:
         headers = Headers(scope=scope)
         client = scope.get("client")
         if local and (client is None or not is_loopback(client[0])):
-            return "the queue 'local' is for programs on its own machine; use the queue's own name"
+            return "the queue 'local' is only for programs on the hub's own machine; use the queue's own name"
         host = headers.get("host", "")
         if (local or not self._in_network) and not self._is_own(host):
             return f"'{host[:200]}' is not a name of this hub"
@@ -101,7 +101,7 @@ class LocalGate:
             return ""
         return (
             f"pages of {origin[:200]} may not use the hub of this machine; "
-            f"whoever runs it can allow that with --allow-origin {origin[:200]}"
+            f"its operator can allow them with --allow-origin {origin[:200]}"
         )
 
     def _is_own(self, host: str) -> bool:

@@ -60,7 +60,7 @@ def _of_queue() -> Iterator[Operation]:
             _json("it is submitted"),
             body=incoming.EnqueueJob,
         )
-    cancelled = _json("it is cancelled, or was over already")
+    cancelled = _json("cancelled, or already finished")
     yield Operation(
         "POST",
         "/q/{queue}/j/{id}/cancel",

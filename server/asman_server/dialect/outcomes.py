@@ -119,7 +119,7 @@ async def _outputs(outputs: dict[str, Any], keep: Keep) -> Result:
     for name, value in outputs.items():
         try:
             if len(made.outputs) == limits.INPUTS:
-                raise BadDefinition(f"a job has at most {limits.INPUTS} outputs")
+                raise BadDefinition(f"a job may have at most {limits.INPUTS} outputs")
             clean = check_name(name, field="outputs")
             made.outputs[clean] = await _output(clean, value, keep)
         except AsmanError as error:
@@ -133,7 +133,7 @@ async def _output(name: str, value: Any, keep: Keep) -> OutputFile:
     try:
         ref = msgspec.convert(value, DataRef, strict=False) if isinstance(value, dict) else DataRef(value)
     except msgspec.ValidationError as error:
-        raise BadDefinition(f"it is no data ref: {error}") from None
+        raise BadDefinition(f"it is not a data ref: {error}") from None
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     if ref.type == "key" and isinstance(ref.value, str):
         # A suffix is part of the file's name there and not of the blob's.
@@ -141,7 +141,7 @@ async def _output(name: str, value: Any, keep: Keep) -> OutputFile:
         return OutputFile(ref=ref, size=0, sha256=sha256 if SHA256.fullmatch(sha256) else "", media_type=kind)
     if ref.type == "url":
         if not isinstance(ref.value, str) or not ref.value.startswith(("https://", "http://", "/")):
-            raise BadDefinition("the value of a url ref starts with https:// or http://")
+            raise BadDefinition("the value of a url ref must start with https:// or http://")
         return OutputFile(ref=ref, size=0, sha256="", media_type=kind)
     body = bytes_of(ref)
     sha256 = hashlib.sha256(body).hexdigest()

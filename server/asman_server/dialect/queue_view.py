@@ -215,7 +215,7 @@ class QueueView:
         try:
             await self._fill()
         except AsmanError as error:
-            log.info("a list can't be filled up now", extra={"error": error.message})
+            log.info("a list can't be completed now", extra={"error": error.message})
 
     # ----------------------------------------------------------------------------------------- what the queue says
 

@@ -185,7 +185,7 @@ async def copy(request: Request) -> Response:
     body = await body_of(request, Copy)
     guarded = body.queue == LOCAL and hub_of(request).config.local_queue
     if guarded and not request.scope.get(MAY_USE_LOCAL):
-        raise Forbidden("the queue 'local' is for programs on its own machine; use the queue's own name")
+        raise Forbidden("the queue 'local' is only for programs on the hub's own machine; use the queue's own name")
     target = access(hub_of(request).queue_name(body.queue))
     target.need(Right.SUBMIT)
     found, made = await definition_of(request)

@@ -111,7 +111,7 @@ class Reading:
     ) -> None:
         pattern = Pattern(select.grep, ignore_case=select.ignore_case) if select.grep else None
         if select.context is not None and not (select.grep or select.around):
-            raise BadRequest("'context' is about what 'grep' or 'around' found; give one of them", field="context")
+            raise BadRequest("'context' needs 'grep' or 'around'", field="context")
         self._reader = reader
         self._logs = logs
         self._job = state.id

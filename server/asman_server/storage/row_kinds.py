@@ -67,7 +67,7 @@ class RowKind:
         self.row_type = GenericAlias(tuple, tuple(column.type.python_type for column in columns))
         self.of_job = self.group[0] == "queue" and self.about == 1
         if tuple(names[: len(self.keys)]) != self.keys or self.about >= self.width or len(bodies) > 1:
-            raise AssertionError(f"rows of the table {self.name} can't be put by commits")
+            raise AssertionError(f"rows of the table {self.name} can't be written by commits")
 
     def __repr__(self) -> str:
         return f"<rows of {self.name}>"

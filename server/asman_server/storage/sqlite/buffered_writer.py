@@ -82,10 +82,10 @@ class BufferedWriter:
         Raises:
             Unavailable: The database can't be read, or was written by a newer hub.
         """
-        with unavailable("the daybook of the database can't be read: {}"):
+        with unavailable("the write buffer of the database can't be read: {}"):
             await self.connection.run(self._recover)
         if self._buffer:
-            log.info("flushing what the last hub left", extra={"bytes": self._buffer.bytes})
+            log.info("flushing the write buffer that the last hub left", extra={"bytes": self._buffer.bytes})
             await self.close()
 
     def _recover(self) -> None:

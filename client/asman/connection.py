@@ -184,7 +184,7 @@ class Connection:
             return
         data = EncodedMessage(message).bytes_in(Language.MSGPACK)
         if len(data) + 8 > self._frame_bytes:
-            raise TooLarge(f"this request has {len(data)} bytes and may have {self._frame_bytes}")
+            raise TooLarge(f"this request has {len(data)} bytes; the maximum is {self._frame_bytes}")
         self._out.append(data)
         self._out_bytes += len(data)
         self._something.set()

@@ -119,7 +119,7 @@ class Get(Message, tag="get"):
 class List(Message, tag="list"):
     """Asks for a page of jobs, newest first; answered by `JobPage`.
 
-    ``before`` is the ``next`` of the page before; ``states`` limits to some states.
+    ``before`` is the ``next`` of the previous page; ``states`` limits to some states.
     """
 
     ref: Ref

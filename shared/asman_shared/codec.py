@@ -38,7 +38,7 @@ def _array_size(data: bytes) -> int:
 def _check_count(count: int) -> None:
     """Before anything is made of them: an error for each of a million bad messages would cost gigabytes."""
     if count > limits.FRAME_MESSAGES:
-        raise TooLarge(f"a frame has {count} messages and may have {limits.FRAME_MESSAGES}")
+        raise TooLarge(f"a frame has {count} messages; the maximum is {limits.FRAME_MESSAGES}")
 
 
 def encode(messages: Iterable[Message], language: Language = Language.MSGPACK) -> bytes:
@@ -94,7 +94,7 @@ class FrameDecoder(Generic[M]):
             TooLarge: It is over the frame limits.
         """
         if len(data) > limits.FRAME_BYTES:
-            raise TooLarge(f"a frame has {len(data)} bytes and may have {limits.FRAME_BYTES}")
+            raise TooLarge(f"a frame has {len(data)} bytes; the maximum is {limits.FRAME_BYTES}")
         if language is Language.MSGPACK:
             _check_count(_array_size(data))
         if language is Language.JSON and data.lstrip()[:1] == b"{":

@@ -85,11 +85,13 @@ def _check_ref(ref: DataRef, field: str) -> None:
     if ref.type == "json":
         return
     if not isinstance(ref.value, str):
-        raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref is text", field=f"{field}.value")
+        raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref must be text", field=f"{field}.value")
     if ref.type == "key" and SHA256.fullmatch(ref.value) is None:
-        raise BadDefinition("the value of a key ref is a sha256 in 64 lowercase hex digits", field=f"{field}.value")
+        raise BadDefinition(
+            "the value of a key ref must be a sha256 in 64 lowercase hex digits", field=f"{field}.value"
+        )
     if ref.type == "url" and not ref.value.startswith(("http://", "https://", "/")):
-        raise BadDefinition("the value of a url ref starts with https:// or http://", field=f"{field}.value")
+        raise BadDefinition("the value of a url ref must start with https:// or http://", field=f"{field}.value")
 
 
 def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool) -> None:
@@ -126,7 +128,7 @@ def check(definition: Definition) -> Shape:
     if definition.image is not None and not definition.image.strip():
         raise BadDefinition("the image has no name", field="definition.image")
     if definition.image and any(ch.isspace() for ch in definition.image):
-        raise BadDefinition("an image name has no spaces", field="definition.image")
+        raise BadDefinition("an image name must not have spaces", field="definition.image")
     for index, tag in enumerate(definition.tags or ()):
         if not tag or len(tag) > limits.LABEL_LENGTH:
             raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
@@ -138,26 +140,26 @@ def check(definition: Definition) -> Shape:
     for name, value in env.items():
         if _ENV_NAME.fullmatch(name) is None or "\0" in value:
             raise BadDefinition(
-                "an environment name is not empty and has no '=', and neither it nor its value has a NUL",
+                "an environment name must not be empty or contain '=', and neither it nor its value may contain a NUL",
                 field="definition.env",
             )
     needs = definition.requirements
     if needs is not None:
         if needs.cpus is not None and not 0 < needs.cpus <= 100_000:
-            raise BadDefinition("cpus is a number above 0", field="definition.requirements.cpus")
+            raise BadDefinition("cpus must be a number above 0", field="definition.requirements.cpus")
         if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
-            raise BadDefinition("gpus is a whole number from 0 on", field="definition.requirements.gpus")
+            raise BadDefinition("gpus must be a whole number, 0 or more", field="definition.requirements.gpus")
     uploaded = context_blob(definition)
     if uploaded is not None and SHA256.fullmatch(uploaded) is None:
         raise BadDefinition(
-            f"after '{UPLOADED}' comes the sha256 of an uploaded archive, 64 lowercase hex digits",
+            f"after '{UPLOADED}' must come the sha256 of an uploaded archive, 64 lowercase hex digits",
             field="definition.build.context",
         )
     if definition.shm_size:
         parse_size(definition.shm_size, field="definition.shmSize")
     platform = definition.build.platform if definition.build else None
     if platform and _PLATFORM.fullmatch(platform) is None:
-        raise BadDefinition("a platform is written like linux/arm64", field="definition.build.platform")
+        raise BadDefinition("a platform must look like linux/arm64", field="definition.build.platform")
     patterns = definition.outputs or ()
     if len(patterns) > limits.OUTPUT_PATTERNS:
         raise BadDefinition(f"at most {limits.OUTPUT_PATTERNS} patterns of outputs", field="definition.outputs")

@@ -203,13 +203,13 @@ class CloseCode(IntEnum):
 
 #: What each of our own close codes says, in a sentence.
 CLOSE_REASONS: dict[CloseCode, str] = {
-    CloseCode.BAD_FRAME: "these bytes are no websocket frame",
+    CloseCode.BAD_FRAME: "these bytes are not a websocket frame",
     CloseCode.BAD_TEXT: "a text frame is not UTF-8",
     CloseCode.TOO_BIG: "a frame was larger than the limit named in the welcome",
     CloseCode.RESTART: "the hub is restarting; connect again",
-    CloseCode.PROTOCOL: "this is not the protocol spoken here",
-    CloseCode.VERSION: "this protocol version is not spoken here",
-    CloseCode.HELLO_TIMEOUT: "no hello came in time",
+    CloseCode.PROTOCOL: "the hub does not speak this protocol here",
+    CloseCode.VERSION: "the hub does not speak this version of the protocol",
+    CloseCode.HELLO_TIMEOUT: "no hello arrived in time",
     CloseCode.SLOW_READER: "you read too slowly; connect again and resume",
     CloseCode.REPLACED: "a newer connection of the same worker process took over",
     CloseCode.SILENT: "nothing was heard for longer than the heartbeat allows",

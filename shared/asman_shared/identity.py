@@ -134,7 +134,7 @@ def job_id(definition: Definition) -> str:
     body = _canonical(definition)
     if len(body) > limits.DEFINITION_BYTES:
         raise TooLarge(
-            f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}; {_advice(definition)}",
+            f"the definition has {len(body)} bytes; the maximum is {limits.DEFINITION_BYTES}; {_advice(definition)}",
             field="definition",
         )
     return hashlib.sha256(body).hexdigest()

@@ -86,11 +86,11 @@ def read_job_url(url: str) -> JobUrl:
         TooLarge: It is longer than `URL_BYTES`.
     """
     if len(url) > URL_BYTES:
-        raise TooLarge(f"a job's URL has at most {URL_BYTES // MIB} MiB")
+        raise TooLarge(f"a job's URL may have at most {URL_BYTES // MIB} MiB")
     before, _, fragment = url.strip().partition("#")
     parts = urlsplit(before)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise BadRequest("this is not the URL of a job: it is written like https://hub.example/#?job=…")
+        raise BadRequest("this is not the URL of a job, which looks like https://hub.example/#?job=…")
     given = _parameters(fragment.partition("?")[2])
     if not given.get("job"):
         raise BadRequest("this URL holds no job: its fragment has no 'job='")

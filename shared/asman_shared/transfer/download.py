@@ -129,7 +129,7 @@ class _Fetch:
             if sha256 is None or digest == sha256:
                 return self.came
             if not self.pieced:
-                raise Unauthentic(f"the bytes that came have the sha256 {digest[:12]}… and should have {sha256[:12]}…")
+                raise Unauthentic(f"the received bytes have the sha256 {digest[:12]}…, but should have {sha256[:12]}…")
             # The pieces may be of two versions.
             await self._restart()
 
@@ -153,7 +153,7 @@ class _Fetch:
             async for chunk in response.content.iter_any():
                 await self._take(chunk)
         if self.whole is not None and self.came < self.whole:
-            raise ConnectionFailed(f"only {self.came} of {self.whole} bytes came")
+            raise ConnectionFailed(f"only {self.came} of {self.whole} bytes arrived")
 
     async def _begin(self, response: ClientResponse, *, ranged: bool) -> None:
         """Finds out what follows: what is left, or everything once more."""
@@ -177,17 +177,17 @@ class _Fetch:
         if self._wanted.size is None and not start:
             self.whole = whole
         if self.whole is not None and whole not in (None, self.whole):
-            raise Unauthentic(f"there are {whole} bytes of it and should be {self.whole}")
+            raise Unauthentic(f"there are {whole} bytes of it, but there should be {self.whole}")
         for size in (whole, self.whole):
             if size is not None and self._wanted.most is not None and size > self._wanted.most:
-                raise TooLarge(f"it has {format_size(size)} and may have {format_size(self._wanted.most)}")
+                raise TooLarge(f"it has {format_size(size)}; the maximum is {format_size(self._wanted.most)}")
 
     async def _take(self, chunk: bytes) -> None:
         came = self.came + len(chunk)
         if self._wanted.most is not None and came > self._wanted.most:
             raise TooLarge(f"it has more than {format_size(self._wanted.most)}")
         if self._wanted.size is not None and came > self._wanted.size:
-            raise Unauthentic(f"more than {self._wanted.size} bytes came")
+            raise Unauthentic(f"more than {self._wanted.size} bytes arrived")
         await self._sink.feed(chunk)
         self.came = came
         if came > self.furthest:

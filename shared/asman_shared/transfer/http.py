@@ -151,7 +151,7 @@ async def _network(what: str) -> AsyncIterator[None]:
     except (ClientError, TimeoutError, ConnectionError) as error:
         if isinstance(error.__cause__, AsmanError):
             raise error.__cause__ from None
-        why = _public(str(error)) or "nothing came for too long"
+        why = _public(str(error)) or "nothing arrived for too long"
         raise ConnectionFailed(f"{what} ({why})") from error
 
 

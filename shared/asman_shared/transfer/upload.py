@@ -118,7 +118,7 @@ class Uploader:
                 delay = pending.next()
                 waited += delay
                 if waited > self._retry_policy.pending:
-                    raise Unavailable(f"the store has looked at what was sent for {waited:.0f} seconds")
+                    raise Unavailable(f"the store has been verifying the upload for {waited:.0f} seconds")
                 await asyncio.sleep(delay)
                 continue
             done = await self._round(work, progress)
@@ -250,7 +250,7 @@ class _Batch:
         """
         self._refusals[sha256] += 1
         if self._refusals[sha256] >= _REFUSALS:
-            raise Unauthentic(f"{self.waiting[sha256].label} arrives with other bytes than it was hashed with ({why})")
+            raise Unauthentic(f"{self.waiting[sha256].label} arrived with other bytes than were hashed ({why})")
 
     def taken(self, item: _Sending) -> None:
         """Notes that a store took some bytes.
@@ -260,7 +260,7 @@ class _Batch:
         """
         self._takings[item.blob.sha256, item.offset] += 1
         if self._takings[item.blob.sha256, item.offset] > _TAKEN:
-            raise ProtocolError(f"the store takes {item.blob.label} and then asks for it again")
+            raise ProtocolError(f"the store accepted {item.blob.label} and then asked for it again")
 
     def _sendings(self, ticket: BlobTicket, blob: Blob) -> list[_Sending]:
         if ticket.parts:

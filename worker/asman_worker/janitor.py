@@ -81,7 +81,7 @@ class Janitor:
                 await self._image_usage.trim(self._engine.docker)
                 await self._engine.clear_leftovers()
         except LOST as error:
-            log.warning("cleaning up was broken off: %s", error)
+            log.warning("cleaning up was interrupted: %s", error)
 
 
 def trim_folder(folder: Path, most: int, age: float) -> int:
@@ -120,6 +120,6 @@ def _unlink(folder: Path, name: str) -> None:
             at = inner
         os.unlink(last, dir_fd=at)
     except OSError as error:
-        log.debug("a file of a job cache stays: %s", error)
+        log.debug("can't remove a file of a job cache: %s", error)
     finally:
         os.close(at)

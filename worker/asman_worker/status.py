@@ -63,20 +63,22 @@ class Status:
     def _lines(self, engine: bool) -> Iterator[str]:
         cpus, memory, gpus = self._capacity.free
         yield from _gauge("asman_worker_engine_up", "Whether the engine answers.", int(engine))
-        yield from _gauge("asman_worker_jobs", "Attempts that are held.", self._service_limits.held)
-        yield "# HELP asman_worker_jobs_begun_total Attempts that were begun."
+        yield from _gauge("asman_worker_jobs", "Attempts on this worker.", self._service_limits.held)
+        yield "# HELP asman_worker_jobs_begun_total Attempts that have begun."
         yield "# TYPE asman_worker_jobs_begun_total counter"
         yield f"asman_worker_jobs_begun_total {self._service_limits.begun}"
-        yield from _gauge("asman_worker_waiting", "Attempts that wait for room.", self._capacity.waiting)
-        yield from _gauge("asman_worker_free_cpus", "Cpus that no job has.", cpus / 1000)
-        yield from _gauge("asman_worker_free_memory_bytes", "Memory that no job has.", memory)
-        yield from _gauge("asman_worker_free_gpus", "Gpus that no job has.", gpus)
-        yield from _gauge("asman_worker_free_disk_bytes", "Disk that jobs may still write.", self._disk_reserve.free)
-        yield "# HELP asman_worker_connected Whether the hub of a queue is connected."
+        yield from _gauge("asman_worker_waiting", "Attempts that wait for free capacity.", self._capacity.waiting)
+        yield from _gauge("asman_worker_free_cpus", "Free CPUs.", cpus / 1000)
+        yield from _gauge("asman_worker_free_memory_bytes", "Free memory, in bytes.", memory)
+        yield from _gauge("asman_worker_free_gpus", "Free GPUs.", gpus)
+        yield from _gauge(
+            "asman_worker_free_disk_bytes", "Disk space that jobs may still use, in bytes.", self._disk_reserve.free
+        )
+        yield "# HELP asman_worker_connected Whether the worker is connected to the hub of a queue."
         yield "# TYPE asman_worker_connected gauge"
         for side in self._sides:
             yield f'asman_worker_connected{{queue="{side.digest}"}} {int(side.agent.connected)}'
-        yield "# HELP asman_worker_draining Whether a queue is given no more jobs."
+        yield "# HELP asman_worker_draining Whether the worker takes no more jobs of a queue."
         yield "# TYPE asman_worker_draining gauge"
         for side in self._sides:
             yield f'asman_worker_draining{{queue="{side.digest}"}} {int(side.agent.draining)}'

@@ -122,7 +122,7 @@ def _opened(file: IO[bytes]) -> Iterator[Entry]:
     elif head[257:262] == b"ustar" or (len(head) == _HEAD and not any(head)):
         yield from _tar(file)
     else:
-        raise ExecutionError("what was fetched is no archive: a build is made of a tar (plain, gz, bz2, xz) or a zip")
+        raise ExecutionError("the downloaded file is not an archive: a build needs a tar (plain, gz, bz2, xz) or a zip")
 
 
 def _tar(file: IO[bytes] | gzip.GzipFile) -> Iterator[Entry]:
@@ -177,7 +177,7 @@ def _clean(name: str) -> str:
     """
     shown = name if len(name) <= 80 else name[:77] + "…"
     if "\0" in name or "\\" in name.split("/")[0][:3]:
-        raise ExecutionError(f"the archive holds a name that can't be: {shown!r}")
+        raise ExecutionError(f"the archive holds an impossible name: {shown!r}")
     if name.startswith("/"):
         raise ExecutionError(f"the archive holds an absolute name: '{shown}'")
     parts = [part for part in name.split("/") if part not in ("", ".")]

@@ -160,7 +160,7 @@ class Builder:
                 report.say(f"{plan.source} is at commit {plan.commit}")
             reference = ImageReference.parse(f"{self._repository}:{plan.key}")
             if (found := await self._images.find(reference)) is not None:
-                report.say(f"the image of this build is there: {found.id}")
+                report.say(f"the image of this build exists: {found.id}")
                 return Built(found, plan.origin)
             image = await self._builds.join(
                 plan.key, report, lambda audience: self._make(plan, reference, fetch, audience, limits)
@@ -273,7 +273,7 @@ class Builder:
         for base in bases(context.text, plan.args):
             if not base.image:
                 if self._rules.strict:
-                    raise ExecutionError("the Dockerfile begins from an image that can't be known before it is built")
+                    raise ExecutionError("the Dockerfile begins from an image that is not known before the build")
                 continue
             await self._images.ensure(base.image, told, platform=base.platform or plan.build.platform or "")
 

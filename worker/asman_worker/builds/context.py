@@ -87,14 +87,14 @@ def pack(
     found = _survey(parts, wanted, subfolder, filename, bounds, stopped)
     base = f"{found.wrapped}{subfolder}/" if subfolder else found.wrapped
     if subfolder and not found.has_folder:
-        raise ExecutionError(f"there is no folder '{subfolder}' in what is to be built")
+        raise ExecutionError(f"there is no folder '{subfolder}' in the build's files")
     name, text = filename, found.inside
     if wanted.dockerfile:
         name, text = OWN_DOCKERFILE, wanted.dockerfile
     elif text is None:
         name, text = OWN_DOCKERFILE, found.outside
     if text is None:
-        raise ExecutionError(f"there is no '{filename}' in what is to be built")
+        raise ExecutionError(f"there is no '{filename}' in the build's files")
     ignore = DockerIgnore(found.ignore)
     digest = hashlib.sha256()
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
@@ -117,7 +117,7 @@ def relative(path: str, field: str) -> str:
         BadDefinition: It leads out.
     """
     if path.startswith("/") or "\0" in path or "\\" in path:
-        raise BadDefinition(f"'{path[:80]}' is no path inside the build's files", field=field)
+        raise BadDefinition(f"'{path[:80]}' is not a path inside the build's files", field=field)
     kept = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in kept or len(path) > 1024:
         raise BadDefinition(f"'{path[:80]}' leads out of the build's files", field=field)

@@ -86,7 +86,7 @@ class Repositories:
                 if (commit := refs.get(name)) is not None and _COMMIT.fullmatch(commit):
                     return commit, wanted[ref]
         raise ExecutionError(
-            f"'{source.url}' has no branch or tag '{source.ref or source.page or 'HEAD'}' (a commit is written in full)"
+            f"'{source.url}' has no branch or tag '{source.ref or source.page or 'HEAD'}' (write a commit in full)"
         )
 
     async def fetch(self, url: str, commit: str, folder: Path) -> list[Part]:

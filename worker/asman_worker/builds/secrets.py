@@ -64,7 +64,7 @@ def split_args(build_args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
         name, equals, value = text.partition("=")
         if _NAME.fullmatch(name) is None:
             raise BadDefinition(
-                "a build argument is NAME=value, or NAME alone for a secret that the worker holds",
+                "a build argument must be NAME=value, or NAME alone for a secret that the worker holds",
                 field="definition.build.buildArgs",
             )
         if equals:

@@ -81,7 +81,7 @@ def parse_source(text: str) -> Source:
     if text.startswith("key:"):
         if SHA256.fullmatch(text[4:]) is None:
             raise BadDefinition(
-                "after 'key:' comes the sha256 of an uploaded archive, 64 lowercase hex digits", field=FIELD
+                "after 'key:' must come the sha256 of an uploaded archive, 64 lowercase hex digits", field=FIELD
             )
         return BlobSource(text[4:])
     wanted, address = text.startswith("git+"), text.removeprefix("git+")
@@ -90,10 +90,10 @@ def parse_source(text: str) -> Source:
         host = parts.hostname or ""
         _ = parts.port
     except ValueError:
-        raise BadDefinition("the build's context is no address that can be read", field=FIELD) from None
+        raise BadDefinition("the build's context is not a valid address", field=FIELD) from None
     if parts.scheme not in ("https", "http") or not host:
         raise BadDefinition(
-            "a build's context is an https:// address of a git repository or an archive, or key:<sha256> of an "
+            "a build's context must be an https:// address of a git repository or an archive, or key:<sha256> of an "
             "uploaded archive",
             field=FIELD,
         )
@@ -121,7 +121,7 @@ def parse_source(text: str) -> Source:
 
 def _ref(text: str) -> str:
     if _REF.fullmatch(text) is None:
-        raise BadDefinition(f"'{text[:80]}' is no branch, tag or commit", field=FIELD)
+        raise BadDefinition(f"'{text[:80]}' is not a branch, tag or commit", field=FIELD)
     return text
 
 

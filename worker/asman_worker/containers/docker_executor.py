@@ -256,7 +256,7 @@ class DockerExecutor:
             raise Interrupted("the container engine was stopped while the job ran")
         if end.outgrown:
             most = format_size(self._engine.choices.disk)
-            raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and may write {most} (--disk)")
+            raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and the maximum is {most} (--disk)")
         if end.timed_out:
             return ended("timed_out", end.timed_out)
         if end.out_of_memory and code != 0:

@@ -89,7 +89,7 @@ class EngineLog:
             except (DockerError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 if isinstance(error, DockerError) and error.status == 404:
                     return
-                log.debug("the log of %s broke: %s", self._container[:12], error)
+                log.debug("reading the log of %s failed: %s", self._container[:12], error)
                 whole = False
             if not finishing:
                 # The engine went away, or it ends the stream a moment before it says that the container ended.
@@ -163,7 +163,7 @@ class EngineLog:
             fresh.write_text(json.dumps([seq, marks]))
             fresh.replace(self._checkpoint)
         except OSError as error:
-            log.warning("the log's position can't be noted: %s", error)
+            log.warning("the log's position can't be saved: %s", error)
 
 
 async def _next_chunk(content: aiohttp.StreamReader, ended: asyncio.Event) -> bytes | None:

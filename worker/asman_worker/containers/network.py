@@ -131,16 +131,18 @@ class OwnNetwork:
             # The bridge can't be seen from here, so the engine is asked.
             return await self._ensure()
         if not _exists(self._bridge):
-            log.warning("someone removed the network %s; it is made again", self.network_rules.network)
+            log.warning("the network %s was removed; making it again", self.network_rules.network)
             await self._ensure()
         if await self._filter.standing(self._bridge) != self._standing:
-            log.warning("someone changed the packet filter; the rules around containers are set again")
+            log.warning("the packet filter was changed; setting the rules for containers again")
             await self._put_up()
         return None
 
     async def _put_up(self) -> None:
         if not _exists(self._bridge):
-            raise Refused("the engine's network is not this process's (a container's, or another machine's)")
+            raise Refused(
+                "the engine has another network than this process, which is in a container or on another machine"
+            )
         self._filter = PacketFilter.find()
         await self._filter.put_up(self._bridge, _resolvers(Path("/etc/resolv.conf")))
         self._standing = await self._filter.standing(self._bridge)
@@ -152,7 +154,7 @@ class OwnNetwork:
             if self._filter is not None:
                 await self._filter.take_down(self._bridge)
         except (DockerError, Refused) as error:
-            log.debug("the network %s stays: %s", self.network_rules.network, error)
+            log.debug("can't remove the network %s: %s", self.network_rules.network, error)
         finally:
             if self._claim is not None:
                 self._claim.close()
@@ -211,7 +213,7 @@ async def remove_leftovers(docker: Docker) -> None:
         async for name, bridge in leftovers(docker):
             if name in mine and (claim := BridgeClaim.take(bridge)) is not None:
                 try:
-                    log.info("removing the network %s of a worker that is dead", name)
+                    log.info("removing the network %s of a dead worker", name)
                     await _remove(docker, name)
                 finally:
                     claim.close()
@@ -220,7 +222,7 @@ async def remove_leftovers(docker: Docker) -> None:
         for bridge in await filter_.bridges():
             if not _exists(bridge) and (claim := BridgeClaim.take(bridge)) is not None:
                 try:
-                    log.info("removing the rules of the bridge %s of a worker that is dead", bridge)
+                    log.info("removing the rules of the bridge %s of a dead worker", bridge)
                     await filter_.take_down(bridge)
                 finally:
                     claim.close()

@@ -78,7 +78,7 @@ class PacketFilter:
         """
         there = await self._listed()
         if not any(rule in there for rule in ("-N DOCKER-USER", _FORWARDED)):
-            raise Refused("the engine has no place for rules (its own are turned off?)")
+            raise Refused("the engine has no chain for rules (are its own rules turned off?)")
         await self._run("-restore", *_WAIT, "--noflush", given="\n".join(_script(bridge, resolvers, there)) + "\n")
 
     async def standing(self, bridge: str) -> list[str]:

@@ -142,7 +142,7 @@ class ContainerRun:
             try:
                 await self._container.wait()
             except LOST as error:
-                log.debug("waiting for %s broke: %s", self._container.id[:12], error)
+                log.debug("waiting for %s failed: %s", self._container.id[:12], error)
                 self._away = True
             if not (await self._inspect())["State"]["Running"]:
                 return
@@ -162,7 +162,7 @@ class ContainerRun:
                 return await self._container.show()
             except LOST as error:
                 if isinstance(error, DockerError) and error.status == 404:
-                    raise ExecutionError("someone removed the container while it ran", fault="worker") from error
+                    raise ExecutionError("the container was removed while it ran", fault="worker") from error
                 if loop.time() > deadline:
                     raise ExecutionError(f"the engine went away: {error}", fault="worker") from error
                 self._away = True

@@ -52,7 +52,7 @@ class FileCache:
                 return True
         except FileNotFoundError:
             return False
-        log.warning("a file of the cache was damaged, and is fetched again")
+        log.warning("a file of the cache was damaged; fetching it again")
         path.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
         return False

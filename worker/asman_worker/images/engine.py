@@ -93,7 +93,7 @@ def _connect(url: str) -> Docker:
     if not url:
         found = next((path for path in _sockets() if path.is_socket()), None)
         if found is None:
-            raise ValueError("no socket of an engine")
+            raise ValueError("no socket of an engine was found")
         url = f"unix://{found}"
     if not url.startswith("unix://"):
         return Docker(url)

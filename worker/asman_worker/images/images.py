@@ -102,7 +102,7 @@ class Images:
         if self._policy == "never":
             wanted = f" for {platform}" if platform else ""
             raise ExecutionError(
-                f"image '{reference.familiar}'{wanted} is not on this worker, which pulls none (--pull never)",
+                f"image '{reference.familiar}'{wanted} is not on this worker, which pulls no images (--pull never)",
                 fault="worker",
             )
         return await self._pulls.join(
@@ -149,8 +149,8 @@ class Images:
             other = await self._inspect(str(reference))
             if other is not None:
                 have = f"{other.get('Os')}/{other.get('Architecture')}"
-                raise ExecutionError(f"image '{reference.familiar}' is there for {have}, not for {platform}")
-            raise ExecutionError(f"image '{reference.familiar}' was pulled and is not there; is its name right?")
+                raise ExecutionError(f"image '{reference.familiar}' is available for {have}, not for {platform}")
+            raise ExecutionError(f"image '{reference.familiar}' was pulled, but is not there; check its name")
         self._pulled(found.id)
         _, layers = progress.layers
         size, _ = progress.bytes
@@ -188,7 +188,7 @@ def _failure(reference: ImageReference, platform: str, why: str) -> ExecutionErr
         return ExecutionError(f"image '{name}' does not exist for {platform or 'this machine'}: {why}")
     if "unauthorized" in lower or "authentication required" in lower or "no basic auth" in lower or "denied" in lower:
         return ExecutionError(
-            f"image '{name}' could not be pulled: {why} (a private image needs a worker that may: --registry-auth)"
+            f"image '{name}' could not be pulled: {why} (a private image needs a worker with a login: --registry-auth)"
         )
     missing = "not found" in lower or "manifest unknown" in lower or "name unknown" in lower or "no such" in lower
     reachable = missing and "no such host" not in lower

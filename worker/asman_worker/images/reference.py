@@ -46,20 +46,20 @@ class ImageReference:
 
         def bad(why: str) -> BadDefinition:
             shown = text if len(text) <= 80 else text[:77] + "…"
-            return BadDefinition(f"'{shown}' is no image: {why}", field=field)
+            return BadDefinition(f"'{shown}' is not the name of an image: {why}", field=field)
 
         if len(text) > _LENGTH:
             raise bad(f"its name is longer than {_LENGTH} characters")
         rest, at, digest = text.partition("@")
         if at and _DIGEST.fullmatch(digest) is None:
-            raise bad("after '@' comes sha256: and 64 lowercase hex digits")
+            raise bad("after '@' must come sha256: and 64 lowercase hex digits")
         first, slash, behind = rest.partition("/")
         if slash and (first == "localhost" or "." in first or ":" in first):
             registry, rest = first, behind
         else:
             registry = DEFAULT_REGISTRY
         if _REGISTRY.fullmatch(registry) is None:
-            raise bad("its registry is no host name")
+            raise bad("its registry is not a host name")
         path, colon, tag = rest.partition(":")
         if colon and _TAG.fullmatch(tag) is None:
             raise bad("a tag has letters, digits, '_', '.' and '-', at most 128")

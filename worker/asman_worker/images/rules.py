@@ -39,7 +39,7 @@ class ImageRules:
             ExecutionError: It may not be used here.
         """
         if reference.registry == BUILT_REGISTRY:
-            raise ExecutionError(f"images of {BUILT_REGISTRY} are what workers built; name the build instead")
+            raise ExecutionError(f"images of {BUILT_REGISTRY} were built by workers; name the build instead")
         self._judge(
             f"image '{reference.familiar}'",
             denied=any(reference.matches(pattern) for pattern in self.deny),
@@ -63,4 +63,6 @@ class ImageRules:
         if denied:
             raise ExecutionError(f"this worker's operator does not allow {what} (--deny-image)", fault="worker")
         if self.allow and not allowed:
-            raise ExecutionError(f"{what} is none of those that this worker's operator allows", fault="worker")
+            raise ExecutionError(
+                f"this worker's operator allows other images and builds, not {what} (--allow-image)", fault="worker"
+            )

@@ -95,7 +95,7 @@ class ImageUsage:
             with suppress(DockerError):
                 await docker.images.delete(image)
         except LOST as error:
-            log.debug("image %s stays: %s", image[:19], error)
+            log.debug("can't remove image %s: %s", image[:19], error)
             return False
         log.info("removed image %s: unused for long, or the image cache was full", image[:19])
         self._used.pop(image, None)

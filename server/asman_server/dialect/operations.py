@@ -1,4 +1,4 @@
-"""The dialect's addresses, in the same kind of table as the others (`asman_server.rest.operations`)."""
+"""Lists the dialect's addresses in a table like that of the others (`asman_server.rest.operations`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board that all sockets of a queue share: coalesced, bounded, the same bytes for everyone; on a virtual clock."""
+"""The view that all sockets of a queue share: coalesced, bounded, the same bytes for everyone; on a virtual clock."""
 
 from __future__ import annotations
 

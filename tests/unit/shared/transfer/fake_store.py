@@ -1,4 +1,4 @@
-"""A blob store over real HTTP that keeps a desk of its own, and that fails the way a test says."""
+"""A blob store over real HTTP with a locator of its own, which fails the way a test says."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class FakeStore:
         self.blobs[key] = data
         return key
 
-    # ------------------------------------------------------------------------------------------------------ the desk
+    # --------------------------------------------------------------------------------------------------- the locator
 
     def absolute(self, url: str) -> str:
         return url if "://" in url else f"{self.base}{url}"

@@ -15,7 +15,7 @@ class Services(Struct, frozen=True):
 
     Attributes:
         blobs: Where blobs are asked for.
-        flusher: Flushes outboxes.
+        flusher: Flushes send buffers.
         clock: Now.
         log_reader: Answers what is asked of logs.
         default_image: What clients put into jobs of people who name no image.

@@ -146,6 +146,6 @@ class Registry:
             self._unload_idle()
 
     async def close(self) -> None:
-        """Closes the queues, which hand their unstored lines to the journal."""
+        """Closes the queues, which hand their unstored lines to the group commit."""
         for shell in list(self.queues.values()):
             await shell.close()

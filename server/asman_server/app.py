@@ -1,4 +1,4 @@
-"""The hub's web application: which address leads where."""
+"""The hub's web application, with the routes of all rooms."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from .sessions.worker import WorkerSession
 def _socket(
     kind: type[ClientSession] | type[WorkerSession], older: sockets.Kind
 ) -> Callable[[WebSocket], Awaitable[None]]:
-    """The endpoint of one kind of websocket; who asks for no subprotocol at all speaks the JSON dialect.
+    """Returns the endpoint of one kind of websocket; connections without a subprotocol use the JSON dialect.
 
-    The queue is loaded first; what the dialler says meanwhile waits in its socket, so that the first
+    The queue is loaded first. Messages that arrive meanwhile wait in the socket, so that the first
     message is never lost.
     """
 
@@ -87,7 +87,7 @@ def _sockets() -> dict[str, Callable[[WebSocket], Awaitable[None]]]:
 
 
 def _gates(hub: Hub) -> list[Middleware]:
-    """The middleware that guards a hub on a person's own machine."""
+    """The middleware that guards a hub on a user's own machine."""
     config = hub.config
     if not config.local_queue:
         return []
@@ -104,15 +104,15 @@ def _gates(hub: Hub) -> list[Middleware]:
 
 
 class _Preflight(Route):
-    """``OPTIONS`` of any address, out of the way of all other methods."""
+    """A route for ``OPTIONS`` of any address, which ignores all other methods."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether this is one."""
+        """Matches only ``OPTIONS``."""
         return super().matches(scope) if scope.get("method") == "OPTIONS" else (Match.NONE, {})
 
 
 def make_app(hub: Hub) -> Starlette:
-    """The application of a hub, which opens and closes with it."""
+    """Returns the application of a hub, which opens and closes with the hub."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -67,7 +67,7 @@ def ended(job: Job) -> Iterable[CallWebhook]:
 
 
 def released(job: Job, namespaces: set[str], reason: Reason) -> Iterable[CallWebhook]:
-    """Namespaces let go of a job that goes on for others: for them it ends here."""
+    """Namespaces released a job that continues for others: for them it ends here."""
     if not job.hooks:
         return
     kept = [hook for hook in job.hooks if hook.namespace not in namespaces]

@@ -3,7 +3,7 @@ r"""Search patterns for logs, matched by an engine that no pattern can stall.
 Patterns come from strangers and run inside the hub. Python's own engine backtracks: it can take practically for ever
 on ``(a+)+$``, and holds the interpreter meanwhile. RE2 matches in time that is linear in the text and in the size of
 the pattern's program. That size is bounded here, and the length of a line in `asman_shared.limits`. RE2 releases the
-interpreter while it matches in a thread, so the event loop goes on. RE2 has no look-around and no back-references;
+interpreter while it matches in a thread, so the event loop continues. RE2 has no look-around and no back-references;
 patterns that use them are refused with an error.
 """
 

@@ -95,7 +95,7 @@ def _queue(row: tuple[str, str]) -> str:
 
 
 async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
-    """Sets the due time of every finished job anew if the retention has changed since the last start.
+    """Updates the due time of every finished job if the retention has changed since the last start.
 
     Args:
         engine: The database, in its newest schema.

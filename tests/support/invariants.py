@@ -44,7 +44,7 @@ def check_core(core: QueueCore) -> None:
     assert all(count == 1 for count in holders.values()), "a namespace holds more than one job"
     assert all(job.holders for job in core.jobs.values()), "a job that nobody holds is still there"
     settled = [core.jobs[job] for job in core.state.settled]
-    assert all(job.state is State.FINISHED for job in settled), "a job that goes on may leave memory"
+    assert all(job.state is State.FINISHED for job in settled), "an unfinished job may leave memory"
 
 
 def check_capacity(core: QueueCore) -> None:

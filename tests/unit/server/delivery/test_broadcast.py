@@ -1,4 +1,4 @@
-"""What is said to many: one frame for all who can take it, each message once and in its place for everybody."""
+"""Broadcasts: one frame for all subscribers with room, each message once and in order for every subscriber."""
 
 from __future__ import annotations
 

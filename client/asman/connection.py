@@ -3,7 +3,7 @@
 One websocket at a time. Everything that is sent in one turn of the event loop goes out as one frame. Requests that
 are unanswered when the connection breaks are said again on the next one; all of them may be: a job is submitted by
 the hash of its definition, so that the second submit joins the run that the first began. (A submit with
-``reuse="never"`` first looks whether its run has begun.) Followed jobs are followed again from the line after the
+``reuse="never"`` first checks whether its run has begun.) Followed jobs are followed again from the line after the
 last one seen.
 """
 
@@ -43,7 +43,7 @@ AGENT: Final = f"asman-python/{__version__}"
 
 
 class _LostError(Exception):
-    """This websocket is gone; the session goes on unless ``final`` says why it can't."""
+    """This websocket is gone; the session continues unless ``final`` gives a reason why it can't."""
 
     def __init__(self, why: str, final: AsmanError | None = None) -> None:
         super().__init__(why)

@@ -75,7 +75,7 @@ class Submit(Message, tag="submit"):
         time_limit: Milliseconds the container may run, besides what the definition says.
         queue_limit: Milliseconds the job may wait before it is given up as TimedOut.
         phase_limits: Milliseconds that phases may take, besides what the worker allows.
-        max_attempts: Lost workers after which the job is given up.
+        max_attempts: Number of lost workers after which the job fails.
         follow: Whether this connection is pushed the job's changes from now on.
         callbacks: Webhooks to call; they belong to the submission, not to the job's id.
     """

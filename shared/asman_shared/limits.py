@@ -57,7 +57,7 @@ LOG_PAGE_BYTES: Final = 512 * KIB
 BLOBS_PER_REQUEST: Final = 1000
 """Most blobs asked about in one request."""
 PART_BYTES: Final = 32 * MIB
-"""A larger blob is sent in parts of this size, so that a broken upload goes on where it was."""
+"""A larger blob is sent in parts of this size, so that a broken upload resumes."""
 PARTS_PER_TICKET: Final = 64
 """Most parts that one ticket names; the next ones come with the next answer."""
 HEARTBEAT_MS: Final = 10_000

@@ -96,7 +96,7 @@ class Drain(Message, tag="drain"):
 
 
 class Kept(Struct, omit_defaults=True):
-    """An attempt that goes on; log lines from ``log_next`` on are wanted."""
+    """An attempt that continues; log lines from ``log_next`` on are wanted."""
 
     job: str
     attempt: int

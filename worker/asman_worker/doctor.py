@@ -38,13 +38,13 @@ _OLDEST_API: Final = (1, 41)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: What.
-        mark: How it is.
-        says: A sentence.
-        remedy: What to do; empty when it is well.
+        what: The name of the check.
+        mark: The verdict.
+        says: One sentence for a person.
+        remedy: How to fix it; empty when nothing is wrong.
     """
 
     what: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
-    """Looks at everything that a worker with these choices needs, one after the other; changes nothing for good."""
+    """Checks everything that a worker with these settings needs, one by one, without lasting changes."""
     yield _data_folder(config)
     yield _disk(config)
     yield _gpus(config)
@@ -161,7 +161,7 @@ def _limits(info: dict[str, Any]) -> Finding:
 
 
 async def _shared_folder(docker: Docker, config: WorkerConfig) -> Finding:
-    """Whether the engine sees the data folder at the same path: a worker in a container often has another one."""
+    """Checks that the engine sees the data folder at the same path, which often fails for a worker in a container."""
     folder = config.data_dir.expanduser().absolute() / f"probe-{secrets.token_hex(4)}"
     image = await _any_image(docker)
     if image is None:
@@ -183,7 +183,7 @@ async def _any_image(docker: Docker) -> str | None:
 
 
 async def _sees(docker: Docker, image: str, folder: Path) -> bool:
-    """Makes a container over the folder and never starts it."""
+    """Creates a container that mounts the folder, and never starts it."""
     config: dict[str, Any] = {
         "Image": image,
         "Cmd": ["true"],
@@ -192,7 +192,7 @@ async def _sees(docker: Docker, image: str, folder: Path) -> bool:
         "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(folder), "Target": "/asman", "ReadOnly": True}]},
     }
     try:
-        # The engine refuses a mount of what is not there, so its word is enough: nothing has to run.
+        # The engine refuses to mount a missing folder, so its answer is enough: nothing has to run.
         container = await docker.containers.create(config)
     except LOST:
         return False
@@ -215,7 +215,7 @@ async def _rules(docker: Docker) -> Finding:
 
 
 async def _leftovers(docker: Docker) -> Finding:
-    """Networks that no container uses: of idle workers, and of dead ones, which the next worker removes if it can."""
+    """Counts networks that no container uses: of idle workers, and of dead ones, which the next worker removes."""
     unused = [name async for name, _ in leftovers(docker)]
     if not unused:
         return Finding("networks", "ok", "no worker has left one behind")
@@ -224,7 +224,7 @@ async def _leftovers(docker: Docker) -> Finding:
 
 
 async def _hub(base: str) -> AsyncIterator[Finding]:
-    """Whether a hub answers, and what time it has."""
+    """Checks whether a hub answers, and whether its clock agrees."""
     began = time.time()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     try:

@@ -1,6 +1,6 @@
 """Serves ``/healthz`` and ``/metrics`` (Prometheus) of a worker on a port of its own machine.
 
-Queues are named by a short hash there, as their names are secrets.
+They name queues by a short hash, because a queue's name is a secret.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _LOCAL: Final = "127.0.0.1"
 
 
 class Status:
-    """The health and the figures of a worker process.
+    """The health and metrics of a worker process.
 
     Args:
         sides: The queues.
-        capacity: Of the machine.
-        service_limits: The jobs so far.
-        disk_reserve: The disk.
-        engine: Asks the engine whether it is there; None for no engine.
+        capacity: The machine's resources for jobs.
+        service_limits: Counts the jobs.
+        disk_reserve: Watches the free disk.
+        engine: Returns whether the engine answers; None for no engine.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Status:
         return found
 
     async def metrics(self) -> str:
-        """All figures, as Prometheus reads them."""
+        """Returns all metrics in Prometheus' text format."""
         up = self._engine is None or await self._engine()
         return "".join(f"{line}\n" for line in self._lines(up))
 
@@ -92,10 +92,10 @@ def _gauge(name: str, what: str, value: float) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def serving(status: Status, where: str) -> AsyncIterator[int]:
-    """Answers on a port until the end of the block; yields the port.
+    """Serves a port until the end of the block; yields the port.
 
     Args:
-        status: What to tell.
+        status: The status to serve.
         where: A port of this machine, or ``address:port``; port 0 for any free one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checks of a definition, and the resources that it asks for: everything that needs no run of the job."""
+"""Checks a definition, and computes its shape, without running the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
 
 def shape_of(definition: Definition) -> Shape:
-    """The requirement shape of a definition.
+    """Returns the requirement shape of a definition.
 
     Raises:
         BadUnit: A size or duration is unclear.
@@ -44,13 +44,13 @@ def shape_of(definition: Definition) -> Shape:
 
 
 def check_name(name: str, *, field: str, absolute: bool = False) -> str:
-    """The name of an input, output or config file, cleaned of a leading ``./``.
+    """Returns the name of an input, output or config file, without a leading ``./``.
 
     A name is a relative path of plain parts; it can't leave the folder it is resolved in.
 
     Args:
         name: The name as given.
-        field: Where it stands, for the error.
+        field: The field that holds the name, for the error.
         absolute: Whether an absolute path is allowed (config files inside the container).
 
     Raises:
@@ -106,18 +106,18 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
 
 
 def context_blob(definition: Definition) -> str | None:
-    """The sha256 of the uploaded archive that a definition is built of; None when it is built of none."""
+    """Returns the sha256 of the uploaded archive that a definition is built from; None without one."""
     context = (definition.build.context or "").strip() if definition.build else ""
     return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
 
 
 def _only_platform(build: Build) -> bool:
-    """Whether a build says which platform an image is for, and nothing to build."""
+    """Whether a build only names the platform of an image."""
     return build == Build(platform=build.platform)
 
 
 def check(definition: Definition) -> Shape:
-    """Checks all that can be known from the definition alone, and returns its shape.
+    """Checks everything that depends on the definition alone, and returns its shape.
 
     Raises:
         BadDefinition: A field is wrong; the error names it.

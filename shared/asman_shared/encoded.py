@@ -1,7 +1,7 @@
 """Messages that are encoded once, however many connections they go to.
 
 `EncodedMessage` holds a message with its bytes in each language, made at first use. `frame` joins encoded messages
-without touching them again. `asman_shared.codec` reads what comes in.
+without touching them again. `asman_shared.codec` reads incoming frames.
 """
 
 from __future__ import annotations

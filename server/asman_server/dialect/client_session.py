@@ -183,7 +183,7 @@ class DialectClient(DialectSession):
         self._asked_at = asyncio.get_running_loop().time()
         self.listed()
 
-    # ---------------------------------------------------------------------------------------- what the board tells
+    # ------------------------------------------------------------------------------------------ calls of the queue view
 
     def whole(self) -> bytes:
         """The whole list; a job that this client knows by another id is listed under both."""

@@ -73,7 +73,7 @@ def _of_queue() -> Iterator[Operation]:
     yield Operation(
         "POST", "/q/{queue}/j/{id}/{namespace}/cancel", rest.cancel, "dialect_cancel_namespace", _TAG, cancelled
     )
-    yield Operation("GET", "/q/{queue}/status", rest_queue.status, "status", _TAG, _json("how it is"))
+    yield Operation("GET", "/q/{queue}/status", rest_queue.status, "status", _TAG, _json("the status"))
     yield Operation(
         "GET",
         "/{queue}/metrics",

@@ -220,7 +220,7 @@ class QueueView:
         except AsmanError as error:
             log.info("a list can't be completed now", extra={"error": error.message})
 
-    # ----------------------------------------------------------------------------------------- what the queue says
+    # --------------------------------------------------------------------------------------------- changes of the queue
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """Takes a durable change of a job."""
@@ -273,7 +273,7 @@ class QueueView:
         """Lists a job for a while because a client asked about it."""
         self._put(state, self._clock() + FINISHED_SUCCESS)
 
-    # ------------------------------------------------------------------------------------------------ what is shown
+    # ------------------------------------------------------------------------------------------------------------ lists
 
     def body(self, job: str) -> bytes | None:
         """A listed job as JSON."""

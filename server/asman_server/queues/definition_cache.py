@@ -30,7 +30,7 @@ class DefinitionCache:
     """The definitions of one queue that are kept in memory, with reading ahead.
 
     Args:
-        store: Reads what is durable.
+        store: Reads the durable state.
         upcoming: Returns about the given number of ids, of the jobs that are next.
     """
 

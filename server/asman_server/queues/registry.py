@@ -33,7 +33,7 @@ class Registry:
 
     Args:
         committer: Makes queues durable.
-        store: Reads what is durable.
+        store: Reads the durable state.
         clock: Returns the current time.
         policy: The operator's settings.
         observer: Called with a queue's core after each event, for simulations.

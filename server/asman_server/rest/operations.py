@@ -186,7 +186,7 @@ OPERATIONS: Final = (
         logs.summary,
         "summary",
         "job",
-        {200: Answer("how it went", t.SummaryAnswer)},
+        {200: Answer("the summary", t.SummaryAnswer)},
     ),
     Operation(
         "GET",

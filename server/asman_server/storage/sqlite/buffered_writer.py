@@ -75,7 +75,7 @@ class BufferedWriter:
         event.listen(self.connection.engine, "connect", self._flush.prepare)
 
     async def recover(self) -> None:
-        """Flushes what a killed hub left. If that fails, the rows stay buffered and the hub continues.
+        """Flushes the rows that a killed hub left. If that fails, the rows stay buffered and the hub continues.
 
         It is called before anything is read or written.
 

@@ -328,7 +328,7 @@ async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub
         (ticket,) = await hub.ask(BIG)
         assert ticket.exists
     async with again(quota=Quota(len(BIG) + 50)) as hub:
-        with pytest.raises(QuotaExceeded, match="0 B are left"):
+        with pytest.raises(QuotaExceeded, match="0 B left"):
             await hub.ask(b"y")
 
 

@@ -55,7 +55,7 @@ dev: ## hub, worker and page with live reload of all three (PORT=n)
 	@bash scripts/setup.sh dev
 	@.venv/bin/python -m scripts.dev
 
-constraints: ## resolve all dependencies anew into constraints.txt
+constraints: ## resolve all dependencies again into constraints.txt
 	@bash scripts/constraints.sh
 
 compile: ## compile the modules that every job passes through (the hub runs without that, too)

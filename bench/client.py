@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs that are submitted [100000]")
     parser.add_argument("--runs", type=int, default=100_000, help="jobs that are run to their end [100000]")
     parser.add_argument("--calls", type=int, default=10_000, help="calls of a function [10000]")
-    parser.add_argument("--window", type=int, default=1000, help="jobs on their way at a time [1000]")
+    parser.add_argument("--window", type=int, default=1000, help="jobs in flight [1000]")
 
 
 def _items(count: int, of: str) -> Iterator[dict[str, Any]]:

@@ -52,7 +52,7 @@ class _Dialled:
 
 
 class _Opening:
-    """A connection until its handshake, and what is said first, have been answered."""
+    """A connection until its handshake and its first message have been answered."""
 
     def __init__(self, dialled: _Dialled, first: bytes) -> None:
         self.dialled = dialled
@@ -80,7 +80,10 @@ class _Opening:
 
 
 class Crowd:
-    """See the module; ``answer`` takes what is said back."""
+    """Many subscribers in one process, as cheap as Python can have them, so that it is the sender who is measured.
+
+    ``answer`` takes what is said back.
+    """
 
     def __init__(self) -> None:
         self._poll = select.epoll()
@@ -102,7 +105,7 @@ class Crowd:
         Args:
             address: ``ws://host:port/path``.
             protocol: The subprotocol, or none.
-            first: What each says first; where that is empty, nothing is said or waited for after the handshake.
+            first: First message of each; if empty, nothing is sent or awaited after the handshake.
             stalled: So many of them read nothing after their first answer, and have small buffers.
         """
         begun = time.monotonic()
@@ -149,7 +152,7 @@ class Crowd:
     # ------------------------------------------------------------------------------------------------ counting
 
     def expect(self, token: bytes, times: int) -> None:
-        """Counts anew."""
+        """Resets the count."""
         self._token, self._times = token, times
         self._first = self._bytes = 0
         self._left = 0

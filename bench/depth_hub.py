@@ -43,7 +43,7 @@ NOW = 1_700_000_000_000
 
 
 def _rows(queue: str, numbers: Iterator[int], jobs: int) -> Iterator[Commit]:
-    """Commits that put jobs into a queue, as the journal would have written them."""
+    """Commits that put jobs into a queue, as the group commit would have written them."""
     encode = msgspec.msgpack.encode
     rows: list[JobRow] = []
     definitions: list[tuple[str, bytes]] = []

@@ -1,4 +1,4 @@
-"""A hub without sockets: real sessions, shell, core, journal and database in this process, fed with whole frames.
+"""A hub without sockets: real sessions, shell, core, group commit and database in this process, fed with whole frames.
 
 The peers are as small as they can be and their time is counted apart, so that what is left is the hub's. A run is the
 same each time but for how the commits fall.
@@ -54,7 +54,7 @@ class _Peer:
         self._in.put_nowait(frame)
 
     def write(self, frame: bytes) -> bool:
-        """What the outbox calls."""
+        """What the send buffer calls."""
         begun = time.thread_time()
         self._heard(_payload(frame))
         self._watch.taken += time.thread_time() - begun

@@ -62,7 +62,7 @@ def run(wanted: argparse.Namespace) -> Report:
             report.add(f"instructions: {name}", "thousand", [count / 1000])
     report.notes += [
         f"{wanted.jobs:,} jobs a run on one growing database (the spread is mostly that); SQLite, every commit synced.",
-        "Sessions, shell, core, journal and database are the hub's own; there are no sockets, and the peers' time is "
+        "Sessions, shell, core, commits and database are the hub's own; there are no sockets, and the peers' time is "
         "left out. Instructions are callgrind's, for one call, the interpreter's included.",
     ]
     return report

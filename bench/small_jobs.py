@@ -52,7 +52,7 @@ def submits(first: int, count: int, run: int) -> bytes:
 
 
 def finishes(messages: Iterable[FromHub]) -> bytes:
-    """A frame that says of every job that was assigned that it has ended well; empty when there was none."""
+    """A frame that reports success of every assigned job; empty when there was none."""
     outcome = {"kind": "exited", "exit_code": 0}
     ended = [
         {"type": "finished", "job": message.job, "attempt": message.attempt, "outcome": outcome}

@@ -6,7 +6,7 @@
     python -m build_tools.compiled remove     goes back to the sources alone
 
 What is made lies beside the sources, where Python finds it before them, even when a source was changed since. So
-whoever runs the tests is told when it is out of date, and ``make`` builds it anew.
+whoever runs the tests is told when it is out of date, and ``make`` rebuilds it.
 
 Three things mean something else once they are compiled, and `refused` finds them: a ``msgspec.Struct`` loses its
 options, a generator expression becomes a list, and a coroutine that waits inside ``try`` or ``with`` may raise again

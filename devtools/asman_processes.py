@@ -211,7 +211,7 @@ class AsmanProcesses:
         return self.run("worker", queue_url, *arguments, environment=environment)
 
     def run(self, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
-        """Start any other ``asman`` command that goes on running."""
+        """Start any other ``asman`` command that keeps running."""
         log = self.folder / f"{command}-{len(self.started)}.log"
         process = AsmanProcess(command, [command, *arguments], log, environment)
         self.started.append(process)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolve all dependencies anew and write the exact versions to constraints.txt.
+# Resolve all dependencies again and write the exact versions to constraints.txt.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

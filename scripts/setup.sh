@@ -18,7 +18,7 @@ setup_python() {
   fi
   "$BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     die "Asman needs Python 3.11 or newer; this is $("$BASE_PYTHON" --version). Set BASE_PYTHON to a newer one."
-  # The programs in a virtual environment hold its path, so one that was moved is made anew.
+  # The programs in a virtual environment hold its path, so one that was moved is recreated.
   if [ "$(cat "$VENV/made-for" 2>/dev/null)" != "$VENV" ] || ! "$PYTHON" -c 'import pip' 2>/dev/null; then
     say "Making the virtual environment .venv"
     "$BASE_PYTHON" -m venv --clear "$VENV"
@@ -52,7 +52,7 @@ setup_compiled() {
   state="$("$PYTHON" -m build_tools.compiled check)"
   if [ "$state" = fresh ] || [ "$state,$LEVEL" = none,run ]; then setup_simulation; return; fi
   if [ "$LEVEL" = run ]; then
-    say "What was compiled is older than its sources: removed. 'make compile' makes it anew."
+    say "The compiled modules were older than their sources and were removed. 'make compile' rebuilds them."
     "$PYTHON" -m build_tools.compiled remove
     return
   fi

@@ -2,7 +2,7 @@
 # Build the page from web/ into the hub, when its sources changed since it was last built.
 #
 # usage: scripts/web.sh [run|dev]
-#   run   a page that can't be built is said and survived: the hub then serves a plain sentence
+#   run   if the page can't be built, a message says so, and the hub serves a plain sentence
 #   dev   a page that can't be built is an error
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

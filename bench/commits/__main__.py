@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(sentence: str) -> None:
-    """Tells what goes on, beside the tables."""
+    """Reports the progress, apart from the tables."""
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -22,7 +22,7 @@ async def began(context: dict[str, Any], payload: str) -> int:
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """arq: jobs in a sorted set of Redis, an asyncio worker that polls."""
 
     waiting = 10  # each polls
 

@@ -61,7 +61,7 @@ def _submit(payload: str) -> dict[str, Any]:
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """Asman's wire without its library: frames made and read by hand, many messages in each."""
 
     async def open(self, address: str) -> None:
         self._socket = await _dialled(address, "client", {"type": "hello"})

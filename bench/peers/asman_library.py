@@ -11,7 +11,7 @@ from bench.peers.orders import CONCURRENT, AsyncClient, each, payloads, run
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """Asman as a script uses it: `asman.connect`, `submit`, `wait` and `run_many`."""
 
     async def open(self, address: str) -> None:
         self._queue = asman.connect(address)

@@ -11,7 +11,7 @@ from bench.peers.orders import CONCURRENT, run
 
 
 class Client(Library):
-    """See the module."""
+    """Asman with its own worker and its `process` executor: one process per job, with folder, log and outputs."""
 
     async def many(self, wanted: list[str]) -> None:
         items = ({"command": ["true", payload]} for payload in wanted)

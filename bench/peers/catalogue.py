@@ -69,7 +69,7 @@ def _on_redis(name: str, package: str, chosen: str, title: str) -> tuple[Side, S
 SIDES: Final = (
     Side(
         *(FRAMES, "Asman, frames", "asman_frames", OURS, "asman", "hub", HUB_SYNCED),
-        f"the wire by hand: {IN_FRAME} submits in a frame, {WINDOW:,} jobs on their way; a worker of {CONCURRENT} that "
+        f"the wire by hand: {IN_FRAME} submits in a frame, {WINDOW:,} jobs in flight; a worker of {CONCURRENT} that "
         "finishes at once",
     ),
     Side(
@@ -127,7 +127,7 @@ SETTINGS: Final = (
     "with synchronous_commit on and off; NATS with sync_interval always, and as it comes."
 )
 NONE: Final = "none"
-"""What is said for Asman alone."""
+"""Notes for Asman alone."""
 
 
 def chosen(names: str) -> list[Side]:

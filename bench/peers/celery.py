@@ -21,7 +21,7 @@ def _app(address: str) -> tuple[Any, Any]:
 
 
 class Client(BlockingClient):
-    """See the module."""
+    """Celery: jobs in a list of Redis, results as keys that are also published to the client."""
 
     def open(self, address: str) -> None:
         self._app, self._began = _app(address)

@@ -13,7 +13,7 @@ from bench.peers.orders import CONCURRENT, AsyncClient, run
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """Dask distributed: tasks in the scheduler's memory, results in the worker's, pushed to the client."""
 
     async def open(self, address: str) -> None:
         self._client = await DaskClient(address, asynchronous=True, set_as_default=False)

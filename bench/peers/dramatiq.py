@@ -27,7 +27,7 @@ def _actor(address: str) -> tuple[Any, Any]:
 
 
 class Client(BlockingClient):
-    """See the module."""
+    """Dramatiq: jobs in lists of Redis, a worker of threads, results that the client takes with a blocking read."""
 
     def open(self, address: str) -> None:
         self._broker, self._began = _actor(address)

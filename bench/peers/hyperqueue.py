@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 class Client(BlockingClient):
-    """See the module."""
+    """HyperQueue: a process for each task, with server and worker behind a Python interface."""
 
     def open(self, address: str) -> None:
         until = time.monotonic() + PATIENCE

@@ -28,7 +28,7 @@ async def _streams(stream: Any) -> None:
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """NATS JetStream: jobs in a work-queue stream, results in a second stream that the client is pushed."""
 
     submitting = 1000
 

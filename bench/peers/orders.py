@@ -81,7 +81,7 @@ class AsyncClient:
         return began, time.time_ns() - due
 
     async def singles(self, seconds: float) -> dict[str, list[float]]:
-        """See the module."""
+        """Runs one job after the other for some seconds; returns the latencies."""
         samples = _Samples()
         until = time.monotonic() + seconds
         while not samples.due or (time.monotonic() < until and len(samples.due) < MOST_SAMPLES):
@@ -91,7 +91,7 @@ class AsyncClient:
         return await samples.asked(self.began)
 
     async def steady(self, rate: float, seconds: float) -> dict[str, list[float]]:
-        """See the module."""
+        """Submits jobs at a fixed rate for some seconds; returns the latencies."""
         samples = _Samples()
 
         async def sample(payload: str, due: int) -> None:
@@ -135,7 +135,7 @@ class BlockingClient:
         return began, time.time_ns() - due
 
     def singles(self, seconds: float) -> dict[str, list[float]]:
-        """See the module."""
+        """Runs one job after the other for some seconds; returns the latencies."""
         samples = _Samples()
         until = time.monotonic() + seconds
         while not samples.due or (time.monotonic() < until and len(samples.due) < MOST_SAMPLES):
@@ -145,7 +145,7 @@ class BlockingClient:
         return samples.figures()
 
     def steady(self, rate: float, seconds: float) -> dict[str, list[float]]:
-        """See the module; a thread waits for each job that is on its way, and a job may wait for a thread."""
+        """Submits jobs at a fixed rate, with a thread for each job in flight; returns the latencies."""
         samples = _Samples()
         begun = time.time_ns()
         with ThreadPoolExecutor(THREADS) as threads:

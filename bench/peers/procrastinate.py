@@ -1,4 +1,4 @@
-"""procrastinate: jobs as rows of Postgres; it keeps no return values, so a client looks whether a job is done."""
+"""procrastinate: jobs as rows of Postgres; it keeps no return values, so a client polls for the end of a job."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _app(address: str) -> tuple[Any, Any]:
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """procrastinate: jobs as rows of Postgres; it keeps no return values, so a client polls for the end of a job."""
 
     async def open(self, address: str) -> None:
         self._app, self._task = _app(address)

@@ -107,5 +107,5 @@ def _last_line(error: BaseException) -> str:
 
 
 def _say(sentence: str) -> None:
-    """What goes on, beside the tables."""
+    """Reports the progress, apart from the tables."""
     print(sentence, file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ PATIENCE = 60
 
 
 class Client(BlockingClient):
-    """See the module."""
+    """RQ: jobs in a list of Redis, one at a time in the worker's own process, results in a stream for each job."""
 
     def open(self, address: str) -> None:
         self._queue = Queue("bench", connection=Redis.from_url(address))

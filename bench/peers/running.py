@@ -24,7 +24,7 @@ from devtools.ports import free_port
 PATIENCE = 60.0
 """Seconds that an order may take, a start included."""
 LOOKS = 0.5
-"""Seconds between looks whether its other processes are still there, while an answer is waited for."""
+"""Time between checks of its other processes while an answer is awaited, in seconds."""
 WORDS = 4000
 """Characters of what it said last that a failure tells."""
 
@@ -34,7 +34,10 @@ class SideFailed(Exception):
 
 
 class Running:
-    """See the module; made by `running`."""
+    """One side, running: its worker and its client, which takes orders; and the processor time of all of it.
+
+    Made by `running`.
+    """
 
     def __init__(self, side: Side, server: Server, started: Sequence[subprocess.Popen[str]], log: Path) -> None:
         self.side = side

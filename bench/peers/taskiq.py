@@ -28,7 +28,7 @@ def _broker(address: str) -> tuple[Any, Any]:
 
 
 class Client(AsyncClient):
-    """See the module."""
+    """taskiq: jobs in a stream of Redis that are acknowledged when done, results as keys that the client polls."""
 
     waiting = 10  # each polls
 

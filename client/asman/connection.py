@@ -1,9 +1,9 @@
-"""A connection to a queue that lasts: it dials again by itself, and nothing that was asked is lost or done twice.
+"""A lasting connection to a queue: it reconnects by itself, and no request is lost or carried out twice.
 
-One websocket at a time. Everything that is sent in one turn of the event loop goes out as one frame. Requests that
-are unanswered when the connection breaks are said again on the next one; all of them may be: a job is submitted by
-the hash of its definition, so that the second submit joins the run that the first began. (A submit with
-``reuse="never"`` first looks whether its run has begun.) Followed jobs are followed again from the line after the
+There is one websocket at a time. All messages of one turn of the event loop leave in one frame. Requests without an
+answer when the connection breaks are repeated on the next one. Every request may be repeated: a job is submitted by
+the hash of its definition, so that a second submit joins the run that the first began. (A submit with
+``reuse="never"`` first checks whether its run has begun.) Followed jobs are followed again from the line after the
 last one seen.
 """
 
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 UNANSWERED: Final = 4096
-"""Requests without an answer; more wait their turn."""
+"""Largest number of requests without an answer; further requests wait."""
 BUFFER_BYTES: Final = 1024 * 1024
-"""Bytes waiting to be sent; past them, senders wait."""
+"""Number of bytes waiting to be sent, beyond which senders wait."""
 AGENT: Final = f"asman-python/{__version__}"
 
 
 class _LostError(Exception):
-    """This websocket is gone; the session goes on unless ``final`` says why it can't."""
+    """This websocket is gone; the session continues unless ``final`` gives a reason why it can't."""
 
     def __init__(self, why: str, final: AsmanError | None = None) -> None:
         super().__init__(why)
@@ -56,16 +56,16 @@ class Connection:
 
     Args:
         address: The queue.
-        follow: What the hub pushes: ``jobs`` (those submitted or followed here) or ``queue`` (every change).
-        timeout: Seconds for connecting and for each answer of a connected hub.
-        reconnect: Seconds that the hub may be gone before all that waits fails; None for as long as it takes.
+        follow: The changes that the hub pushes: ``jobs`` (of jobs submitted or followed here) or ``queue`` (all).
+        timeout: Time limit for connecting and for each answer of a connected hub, in seconds.
+        reconnect: Time that the hub may be away before waiting calls fail, in seconds; None for no limit.
         on_push: Called with each pushed change.
-        on_open: Called after each reconnect, with whether everything missed will be pushed.
-        on_fail: Called when there will be no more connection.
+        on_open: Called after each reconnect; the argument tells whether all missed changes will be pushed.
+        on_fail: Called when the connection has failed for good.
 
     Attributes:
-        welcome: What the hub said last on opening.
-        failure: Why there will be no more connection, if so.
+        welcome: The hub's newest `Welcome`.
+        failure: The error, once the connection has failed for good.
     """
 
     def __init__(
@@ -102,17 +102,17 @@ class Connection:
     # --------------------------------------------------------------------------------------------- opening, closing
 
     async def open(self) -> None:
-        """Dials once.
+        """Connects once.
 
         Raises:
-            ConnectionFailed: The hub can't be reached; the sentence says why.
-            ProtocolError: What answers there does not speak our protocol, or not to us.
+            ConnectionFailed: The hub can't be reached; the message gives the reason.
+            ProtocolError: The server does not speak our protocol, or refuses this client.
         """
         ws = self._ws = await self._dial()
         self._task = asyncio.create_task(self._run(ws), name="asman connection")
 
     async def close(self) -> None:
-        """Ends the connection; what still waits fails. Jobs go on."""
+        """Ends the connection; waiting calls fail. Jobs keep running."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -133,19 +133,19 @@ class Connection:
     # ---------------------------------------------------------------------------------------------------- requests
 
     async def request(self, message: Request, reply: type[R], *, tracker: Tracker | None = None) -> R:
-        """Sends a request and waits for its answer, over reconnects if need be.
+        """Sends a request and waits for its answer, over reconnects if necessary.
 
-        Cancelling the wait does not take the request back: the hub may do it or have done it.
+        Cancelling the wait does not withdraw the request: the hub may carry it out.
 
         Args:
             message: The request; its ``ref`` is set here.
-            reply: The answer's type.
-            tracker: Is told the job state in the answer before anything that comes later.
+            reply: Type of the answer.
+            tracker: Gets the job state in the answer before any later message.
 
         Raises:
-            TimedOut: The hub is connected and does not answer.
+            TimedOut: The hub is connected but does not answer.
             ConnectionFailed: The hub stayed away for longer than allowed.
-            AsmanError: What the hub answered.
+            AsmanError: The hub answered with an error.
         """
         async with self._slots:
             answer = await self._ask(message, tracker)
@@ -170,22 +170,22 @@ class Connection:
         return await future
 
     def tell(self, message: Request) -> None:
-        """Sends a request whose answer nobody waits for and that a lost connection makes pointless."""
+        """Sends a request without waiting for its answer; it is dropped if the connection is lost."""
         if self._connected:
             self.session.ask_once(message)
             self.send(message)
 
     def send(self, message: m.Message) -> None:
-        """Puts a message into the next frame; without a connection it is dropped, for the session to say again.
+        """Puts a message into the next frame; without a connection it is dropped, and the session repeats it later.
 
         Raises:
-            TooLarge: It does not fit into a frame.
+            TooLarge: The message does not fit into a frame.
         """
         if not self._connected:
             return
         data = EncodedMessage(message).bytes_in(Language.MSGPACK)
         if len(data) + 8 > self._frame_bytes:
-            raise TooLarge(f"this request has {len(data)} bytes and may have {self._frame_bytes}")
+            raise TooLarge(f"this request has {len(data)} bytes; the maximum is {self._frame_bytes}")
         self._out.append(data)
         self._out_bytes += len(data)
         self._something.set()
@@ -240,7 +240,7 @@ class Connection:
                 raise ConnectionFailed(f"the hub has been away for {away:.0f} seconds: {why}")
 
     async def _serve(self, ws: ClientConnection) -> str:
-        """Works on one websocket until it is gone; says why."""
+        """Serves one websocket until it is gone; returns the reason."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(ws))
@@ -298,7 +298,7 @@ class Connection:
         return frame(parts, Language.MSGPACK)
 
     async def _watch(self) -> None:
-        """Says something every heartbeat, notices a silent hub and requests that it forgot."""
+        """Sends a sign of life every heartbeat, and detects a silent hub and requests that it forgot."""
         heartbeat = limits.HEARTBEAT_MS if self.welcome is None else self.welcome.heartbeat
         beat = heartbeat / 1000
         tick = min(beat, 1.0, self.timeout / 4)

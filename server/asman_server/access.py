@@ -28,7 +28,7 @@ class Access(Struct, frozen=True):
         """Checks one right.
 
         Raises:
-            Forbidden: It is not among those that the key grants.
+            Forbidden: The key does not grant the right.
         """
         if right not in self.rights:
             raise Forbidden(f"this key of the queue does not grant the right '{right}'")
@@ -41,7 +41,7 @@ def access(key: str) -> Access:
     """Returns the rights that a key in a URL grants. A queue's name grants all of them.
 
     Raises:
-        BadRequest: It can't be the name of a queue.
+        BadRequest: The key is not a valid name of a queue.
     """
     if not is_queue_name(key):
         raise BadRequest(CLOSE_REASONS[CloseCode.BAD_QUEUE], field="queue")

@@ -1,4 +1,4 @@
-"""The hub's web application: which address leads where."""
+"""The hub's web application, with the routes of all rooms."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from .sessions.worker import WorkerSession
 def _socket(
     kind: type[ClientSession] | type[WorkerSession], older: sockets.Kind
 ) -> Callable[[WebSocket], Awaitable[None]]:
-    """The endpoint of one kind of websocket; who asks for no subprotocol at all speaks the JSON dialect.
+    """Returns the endpoint of one kind of websocket; connections without a subprotocol use the JSON dialect.
 
-    The queue is loaded first; what the dialler says meanwhile waits in its socket, so that the first
+    The queue is loaded first. Messages that arrive meanwhile wait in the socket, so that the first
     message is never lost.
     """
 
@@ -53,7 +53,9 @@ def _socket(
             return
         if language is None:
             await websocket.accept()
-            await websocket.close(CloseCode.PROTOCOL, "the subprotocols here are asman.v1.msgpack and asman.v1.json")
+            await websocket.close(
+                CloseCode.PROTOCOL, "this hub supports the subprotocols asman.v1.msgpack and asman.v1.json"
+            )
             return
         hub: Hub = websocket.app.state.hub
         try:
@@ -73,7 +75,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     sentence = {
         404: "there is nothing at this address",
-        405: "this address does not take that method",
+        405: "method not allowed here",
     }.get(status, "an error in the hub; it was logged")
     code = {404: "not_found", 405: "bad_request"}.get(status, "internal")
     return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=rest.CORS)
@@ -86,7 +88,7 @@ def _sockets() -> dict[str, Callable[[WebSocket], Awaitable[None]]]:
 
 
 def _gates(hub: Hub) -> list[Middleware]:
-    """The middleware that guards a hub on a person's own machine."""
+    """The middleware that guards a hub on a user's own machine."""
     config = hub.config
     if not config.local_queue:
         return []
@@ -103,15 +105,15 @@ def _gates(hub: Hub) -> list[Middleware]:
 
 
 class _Preflight(Route):
-    """``OPTIONS`` of any address, out of the way of all other methods."""
+    """A route for ``OPTIONS`` of any address, which ignores all other methods."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether this is one."""
+        """Matches only ``OPTIONS``."""
         return super().matches(scope) if scope.get("method") == "OPTIONS" else (Match.NONE, {})
 
 
 def make_app(hub: Hub) -> Starlette:
-    """The application of a hub, which opens and closes with it."""
+    """Returns the application of a hub, which opens and closes with the hub."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""The hub's only clock, so that a simulation can put its own in its place."""
+"""The hub's only clock, so that a simulation can replace it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ Clock = Callable[[], int]
 
 
 def wall_clock() -> int:
-    """Now, in epoch milliseconds."""
+    """Returns the current time, in epoch milliseconds."""
     return time.time_ns() // 1_000_000

@@ -1,8 +1,8 @@
-"""When Python looks for cycles of garbage.
+"""Sets how often Python's garbage collector searches for cycles.
 
-By default it looks after every 700 objects and, more and more seldom, at everything that lives. A hub makes and drops
-hundreds of objects for each job and hardly any cycles: looking cost it a third of its time, and at a long list of jobs
-it stood still. Measured with 20,000 small jobs: 96 microseconds of the hub's main thread for each before, 66 after.
+By default the collector runs after every 700 new objects and, more and more seldom, examines all live objects. A hub
+makes and drops hundreds of objects for each job and hardly any cycles. Frequent collections would take a large share of
+its time, and stop it for long with many jobs in memory; docs/performance-history.md has the measurements.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import gc
 from typing import Final
 
 OBJECTS: Final = 100_000
-"""Objects that are made, less those that are dropped, before the young ones are looked at."""
+"""Number of new objects, less the dropped ones, before a collection of the youngest generation."""
 
 
 def look_seldom() -> None:
-    """Sets that for this process; what lives by now is not looked at any more."""
+    """Tunes the collector of this process; the objects that live now are never examined again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS, 50, 100)

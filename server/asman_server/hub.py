@@ -1,4 +1,4 @@
-"""The hub: what one process has open, and the order in which it is opened and closed."""
+"""The hub: the parts of one process, and the order in which they open and close."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .webhooks.signing import webhook_key
 log = logging.getLogger("asman.hub")
 
 LOCAL: Final = "local"
-"""The name by which pages find the queue of the machine that they are looked at on."""
+"""The name by which pages find the queue of their visitor's machine."""
 
 
 def s3_settings(config: HubConfig) -> S3Settings | None:
@@ -54,7 +54,7 @@ def s3_settings(config: HubConfig) -> S3Settings | None:
         region=region or "us-east-1",
         access_key=config.s3_access_key,
         secret_key=config.s3_secret_key.get_secret_value(),
-        # Names of buckets are host names at AWS alone; elsewhere few have set that up.
+        # Only AWS serves bucket names as host names by default.
         path_style=bool(endpoint) if config.s3_path_style is None else config.s3_path_style,
     )
 
@@ -72,7 +72,7 @@ class Hub:
 
     Args:
         config: The settings.
-        clock: Now.
+        clock: Returns the current time.
     """
 
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
@@ -104,19 +104,19 @@ class Hub:
         self.registry: Registry
 
     def queue_name(self, key: str) -> str:
-        """The queue that is meant by a key: where there is a queue of this machine's own, ``local`` means that."""
+        """Returns the queue for a key: ``local`` stands for this machine's own queue, if there is one."""
         return self.config.local_queue if key == LOCAL and self.config.local_queue else key
 
     def webhook_key(self, queue: str) -> str:
-        """The key that signs the webhooks of a queue; see `asman_server.webhooks.signing`."""
+        """Returns the key that signs the webhooks of a queue; see `asman_server.webhooks.signing`."""
         return webhook_key(self._secret, queue)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Hub]:
-        """Opens the database and takes up the queues that were at work; closes everything in the right order.
+        """Opens the database, loads the queues with unfinished work, and closes everything in the right order.
 
-        On the way out: connections are told to come back later, then the last commit is written and all is posted, then
-        the database is closed.
+        At the end, connections are told to reconnect later, the last commit is written and the write buffer is flushed,
+        and then the database is closed.
         """
         self.engine = make_engine(self.config.database)
         writing_engine = make_engine(self.config.database, pool=1)

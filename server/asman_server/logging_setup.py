@@ -12,10 +12,10 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) 
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, logger, message, whatever was given as ``extra``, and the traceback if there is one."""
+    """Formats time, level, logger, message, the members of ``extra``, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON."""
+        """Returns one line of JSON."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

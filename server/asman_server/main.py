@@ -1,4 +1,4 @@
-"""Running a hub: as the whole process (``asman hub``) or beside other things in one (``asman up``)."""
+"""Runs a hub: as the whole process (``asman hub``) or beside other tasks in one (``asman up``)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from .open_files import raise_open_files
 log = logging.getLogger("asman.hub")
 
 WEBSOCKET_BYTES = 16 * MIB
-"""Largest websocket message that is read at all; each language has its own, smaller bound."""
+"""Largest websocket message that is read, in bytes; each language has its own, smaller limit."""
 PING_SECONDS = 20.0
-"""Time in seconds between two pings of a connection, and the longest time to answer one."""
+"""Time between two pings of a connection, and the longest time to answer one, in seconds."""
 BACKLOG = 4096
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its own signal handlers: whoever runs it decides when it ends."""
+    """uvicorn's server without its own signal handlers: the caller decides when it ends."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
+        """Captures no signals."""
         yield
 
 
@@ -89,14 +89,14 @@ class HubServer:
 
     @property
     def found_by_pages(self) -> bool:
-        """Whether the port at which pages look is ours."""
+        """Whether this hub has the port of the queue ``local``."""
         return self.config.local_port in (self._port, self._local_port)
 
     async def start(self) -> None:
-        """Begins to listen.
+        """Starts to listen.
 
         Raises:
-            ConnectionFailed: The port is taken or the address is not ours.
+            ConnectionFailed: The port is taken or the address is not this machine's.
             Unavailable: The database can't be opened.
         """
         listeners = [_listen(self.config.host, self.config.port)]
@@ -106,17 +106,17 @@ class HubServer:
                 listeners.append(_listen("127.0.0.1", self.config.local_port))
                 self._local_port = self.config.local_port
             except ConnectionFailed as error:
-                log.warning("the queue 'local' has only its own port", extra={"error": error.message})
+                log.warning("the port for the queue 'local' can't be used", extra={"error": error.message})
         self._serving = asyncio.get_running_loop().create_task(self._server.serve(listeners))
         while not self._server.started:
             done, _ = await asyncio.wait([self._serving], timeout=0.01)
             if done:
                 await self._serving
-                raise Unavailable("the hub could not open; its log says why")
+                raise Unavailable("the hub could not start; see its log")
         log.info("hub listening", extra={"address": self.address})
 
     async def stop(self) -> None:
-        """Ends connections politely, writes what is left and closes; bounded by the shutdown timeout."""
+        """Ends connections politely, writes the remaining changes and closes, within the shutdown timeout."""
         self.hub.closing.set()
         self._server.should_exit = True
         if self._serving is not None:
@@ -129,10 +129,10 @@ class HubServer:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Returns a listening socket.
 
     Raises:
-        ConnectionFailed: The port is taken or the address is not ours.
+        ConnectionFailed: The port is taken or the address is not this machine's.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,6 +1,6 @@
-"""Counters of the hub at work: plain numbers, bumped where things happen and read when somebody asks.
+"""Counters of the hub: plain numbers, increased where events happen and read on request.
 
-Nothing here waits, locks or formats; `metrics` turns the numbers into Prometheus' form.
+No function here waits, locks or formats; `rest.metrics` turns the numbers into Prometheus' form.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from .core import Job
 
 Bounds = tuple[float, ...]
 WAIT_BUCKETS: Bounds = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 43200.0)
-"""Seconds from queued to handed out."""
+"""Buckets for the time from queued to assigned, in seconds."""
 RUN_BUCKETS: Bounds = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
-"""Seconds from handed out to finished."""
+"""Buckets for the time from assigned to finished, in seconds."""
 HASTY: Final = 0.001
-"""Seconds from handed out to finished, at most, of a job that is over as soon as it has begun."""
+"""Longest time from assigned to finished of a job that ends immediately, in seconds."""
 HASTE_OF: Final = 8
-"""Runs over which it is averaged how many were such."""
+"""Number of runs over which the share of such jobs is averaged."""
 COMMIT_BUCKETS: Bounds = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Seconds of one transaction."""
+"""Buckets for the duration of one transaction, in seconds."""
 
 
 class Histogram:
-    """Counts by size.
+    """Counts values by size.
 
     Args:
         bounds: The upper bound of each bucket, in seconds, growing; one more bucket has no bound.
@@ -41,12 +41,12 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Counts one."""
+        """Counts a value."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Each bound with how many were at most that, as Prometheus has it."""
+        """Returns each bound with the number of values up to it, in Prometheus' form."""
         seen = 0
         made: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
@@ -56,10 +56,10 @@ class Histogram:
 
 
 class JobMeter:
-    """Counters of jobs: of one queue since it was loaded, or of all since the hub began.
+    """Counters of jobs: of one queue since it was loaded, or of all queues since the hub started.
 
     Args:
-        whole: The hub's meter, which is told as well.
+        whole: The hub's meter, which counts the same jobs.
 
     Attributes:
         haste: The share of the latest runs that were `HASTY`.
@@ -75,7 +75,7 @@ class JobMeter:
         self.whole = whole
 
     def assigned(self, job: Job) -> None:
-        """A job was handed to a worker; a wait that a lost worker added to is not counted again."""
+        """Counts an assignment; a wait that a lost worker prolonged is not counted again."""
         if not job.losses:
             self._waited(max(0, job.started - job.queued) / 1000)
 
@@ -85,7 +85,7 @@ class JobMeter:
             self.whole._waited(seconds)
 
     def ended(self, job: Job) -> None:
-        """A run of a job is over."""
+        """Counts the end of a run."""
         if job.verdict is not None:
             self._ended(job.verdict.reason, max(0, job.finished - job.started) / 1000 if job.started else None)
 

@@ -6,5 +6,5 @@ import hashlib
 
 
 def short_name(queue: str) -> str:
-    """A short hash of a queue's name: enough to tell two apart, too little to use one."""
+    """Returns a short hash of a queue's name: enough to tell two queues apart, too little to use one."""
     return "q-" + hashlib.sha256(queue.encode()).hexdigest()[:8]

@@ -18,7 +18,7 @@ def raise_open_files() -> int:
         return soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as error:  # such as macOS, which has a limit besides the one that it tells
-        log.warning("no more files can be open at once", extra={"limit": soft, "error": str(error)})
+    except (OSError, ValueError) as error:  # on macOS, for example, which has another limit besides the reported one
+        log.warning("the limit of open files can't be raised", extra={"limit": soft, "error": str(error)})
         return soft
     return hard

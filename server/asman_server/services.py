@@ -14,11 +14,11 @@ class Services(Struct, frozen=True):
     """Shared by all sessions of a hub.
 
     Attributes:
-        blobs: Where blobs are asked for.
-        flusher: Flushes outboxes.
-        clock: Now.
-        log_reader: Answers what is asked of logs.
-        default_image: What clients put into jobs of people who name no image.
+        blobs: The blob service.
+        flusher: Flushes send buffers.
+        clock: Returns the current time.
+        log_reader: Answers requests for logs.
+        default_image: The image that clients put into jobs that don't name one.
     """
 
     blobs: BlobService

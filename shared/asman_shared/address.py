@@ -22,7 +22,7 @@ _TO_HTTP: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https
 _SOCKETS: Final = ("/client", "/worker")
 """Last parts of the addresses of a queue's websockets."""
 _SHOWN: Final = 40
-"""Characters of a wrong name that an error shows."""
+"""Number of characters of a wrong name that an error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,15 @@ class Address:
 
 
 def is_queue_name(name: str) -> bool:
-    """Whether a text can be a queue's name."""
+    """Whether a text is a valid name of a queue."""
     return _QUEUE_NAME.fullmatch(name) is not None
 
 
 def check_queue_name(name: str) -> str:
-    """Returns the name if it can be a queue's.
+    """Returns the name if it is a valid name of a queue.
 
     Raises:
-        BadRequest: It can't be.
+        BadRequest: The name is not valid.
     """
     if not is_queue_name(name):
         shown = name if len(name) <= _SHOWN else name[: _SHOWN - 1] + "…"
@@ -105,7 +105,7 @@ def parse_hub(text: str) -> str:
         ``http(s)://host[:port][/prefix]`` without a slash at its end.
 
     Raises:
-        BadRequest: It is not an address.
+        BadRequest: The text is not an address.
     """
     given = text.strip()
     try:
@@ -132,7 +132,7 @@ def parse_address(text: str, hub: str = "") -> Address:
         hub: The address of the hub, for a bare name.
 
     Raises:
-        BadRequest: It can't be read, or a bare name came without a hub.
+        BadRequest: The text can't be read, or a bare name was given without a hub.
     """
     given = text.strip()
     if "/" not in given and ":" not in given:

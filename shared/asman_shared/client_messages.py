@@ -36,8 +36,8 @@ from .states import Phase, State
 class Hello(Message, tag="hello"):
     """A client's first message.
 
-    ``follow`` says what is pushed: ``jobs`` (only what this client submits or follows) or ``queue`` (every change).
-    ``resume`` asks for what was missed since; `Welcome.recovered` says whether that was possible.
+    ``follow`` selects the pushed changes: ``jobs`` (of jobs that this client submits or follows) or ``queue`` (all).
+    ``resume`` asks for the changes after a position; `Welcome.recovered` tells whether that was possible.
     """
 
     protocol: int = limits.PROTOCOL_VERSION
@@ -47,18 +47,18 @@ class Hello(Message, tag="hello"):
 
 
 class Callback(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A webhook to be called, and what it is given as ``config``: any JSON."""
+    """A webhook to call, and the JSON that it gets as ``config``."""
 
     url: str
     payload: Any = None
 
 
 class Callbacks(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Webhooks that a submission wants called; see ``docs/webhooks.md``.
+    """The webhooks of a submission; see ``docs/webhooks.md``.
 
     Attributes:
-        queued: When the submission begins a new run.
-        finished: Once, when the run that the submission waits for is over.
+        queued: Called when the submission begins a new run.
+        finished: Called once, when the run that the submission waits for is over.
     """
 
     queued: Callback | None = None
@@ -66,17 +66,17 @@ class Callbacks(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Submit(Message, tag="submit"):
-    """Runs a job, joins the run that exists, or answers with its cached result; answered by `Accepted`.
+    """Runs a job, joins its existing run, or gets its cached result; answered by `Accepted`.
 
     Attributes:
-        id: Checked against the definition's id when given.
+        id: Expected id of the definition; a different one is refused.
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
         reuse: ``never`` forces a new run although a cached result exists.
-        time_limit: Milliseconds the container may run, besides what the definition says.
-        queue_limit: Milliseconds the job may wait before it is given up as TimedOut.
-        phase_limits: Milliseconds that phases may take, besides what the worker allows.
-        max_attempts: Lost workers after which the job is given up.
-        follow: Whether this connection is pushed the job's changes from now on.
+        time_limit: Longest run time in milliseconds, besides the definition's own limit.
+        queue_limit: Longest time in the queue in milliseconds; then the job ends as TimedOut.
+        phase_limits: Longest times of phases in milliseconds, besides the worker's own limits.
+        max_attempts: Number of lost workers after which the job fails.
+        follow: Whether the hub pushes the job's changes to this connection from now on.
         callbacks: Webhooks to call; they belong to the submission, not to the job's id.
     """
 
@@ -119,7 +119,7 @@ class Get(Message, tag="get"):
 class List(Message, tag="list"):
     """Asks for a page of jobs, newest first; answered by `JobPage`.
 
-    ``before`` is the ``next`` of the page before; ``states`` limits to some states.
+    ``before`` is the ``next`` of the previous page; ``states`` limits to some states.
     """
 
     ref: Ref
@@ -135,7 +135,7 @@ class Workers(Message, tag="workers"):
 
 
 class Follow(Message, tag="follow"):
-    """Asks to be pushed a job's changes, and its log from line ``since`` when ``logs``; answered by `Following`."""
+    """Asks the hub to push a job's changes and, with ``logs``, its log from ``since`` on; answered by `Following`."""
 
     ref: Ref
     job: JobId
@@ -153,8 +153,8 @@ class Unfollow(Message, tag="unfollow"):
 class ReadLog(Message, tag="read_log"):
     """Asks for log lines from ``since`` on, at most ``limit``; answered by `LogPage`.
 
-    ``select`` asks for a part of them only. One that takes long to find comes in several answers: `LogPage.rest` and
-    `LogPage.next` are then the ``select`` and the ``since`` of the next request.
+    ``select`` asks for a part of the lines only. A selection that takes long comes in several answers: `LogPage.rest`
+    and `LogPage.next` are then the ``select`` and the ``since`` of the next request.
     """
 
     ref: Ref
@@ -165,23 +165,23 @@ class ReadLog(Message, tag="read_log"):
 
 
 class Summarise(Message, tag="summarise"):
-    """Asks how a job went or goes, in one page; answered by `JobSummary`."""
+    """Asks for a summary of a running or finished job, in one page; answered by `JobSummary`."""
 
     ref: Ref
     job: JobId
 
 
 class Explain(Message, tag="explain"):
-    """Asks why a job is where it is; answered by `Explanation`."""
+    """Asks why a job is in its present state; answered by `Explanation`."""
 
     ref: Ref
     job: JobId
 
 
 class Validate(Message, tag="validate"):
-    """Asks what submitting a definition would meet, without doing it; answered by `Validated`.
+    """Asks what would happen if a definition were submitted, without submitting it; answered by `Validated`.
 
-    ``definition`` may be any object: what keeps it from being a definition is among the problems.
+    ``definition`` may be any object; its faults are among the problems.
     """
 
     ref: Ref
@@ -189,9 +189,9 @@ class Validate(Message, tag="validate"):
 
 
 class Configure(Message, tag="configure"):
-    """Says how long the queue keeps finished jobs (ms; 0: as long as the hub does), or with None only asks.
+    """Sets how long the queue keeps finished jobs, in milliseconds (0 for the hub's setting); None only asks.
 
-    Answered by `Configured`. Jobs that are finished already are kept by the new word too.
+    Answered by `Configured`. The new setting also applies to jobs that are already finished.
     """
 
     ref: Ref
@@ -215,9 +215,9 @@ class GetBlobs(Message, tag="get_blobs"):
 class Welcome(Message, tag="welcome"):
     """The hub's answer to `Hello`.
 
-    Changes pushed on this connection follow (``epoch``, ``seq``). ``recovered`` is true when everything missed
-    since `Hello.resume` follows; otherwise ask with `List` for what is of interest. ``default_image`` is what a person
-    who names no image probably means; a client puts it into the definition, so that it is part of the job's id.
+    Changes pushed on this connection follow (``epoch``, ``seq``). ``recovered`` is true when all changes since
+    `Hello.resume` follow; otherwise ask with `List`. ``default_image`` is the image for definitions that name none; a
+    client puts it into the definition, so that it is part of the job's id.
     """
 
     protocol: int
@@ -236,9 +236,9 @@ class Accepted(Message, tag="accepted"):
     """The answer to `Submit`, sent when the job is durable.
 
     Attributes:
-        answer: ``queued`` (a new run), ``joined`` (a run that exists) or ``cached`` (see ``job.verdict``).
-        able: How many connected workers could run it when they are free.
-        why: When none could: why, in a sentence.
+        answer: ``queued`` (a new run), ``joined`` (an existing run) or ``cached`` (see ``job.verdict``).
+        able: Number of connected workers that could run it when they are free.
+        why: The reason in a sentence, when none could.
         job: The job as it is now.
     """
 
@@ -301,12 +301,12 @@ class LogPage(Message, tag="log_page"):
     """The answer to `ReadLog`.
 
     Attributes:
-        lines: In order; where seqs jump, the lines between are in ``gaps`` or were not asked for.
+        lines: The lines in order; where seqs jump, the lines between are in ``gaps`` or were not selected.
         next: The ``since`` of the next page.
         final: The job is finished and there are no lines after these.
-        gaps: What is no longer kept of the range that this page covers.
-        rest: With `ReadLog.select`: what to ask for next, from ``next`` on; absent when this was all of it.
-        cut: ``max_bytes`` left out some of what was asked for.
+        gaps: Lines in the range of this page that are no longer kept.
+        rest: With `ReadLog.select`: the ``select`` of the next request, from ``next`` on; absent when nothing is left.
+        cut: True when ``max_bytes`` left out some of the selected lines.
     """
 
     ref: Ref
@@ -322,16 +322,16 @@ class JobSummary(Message, tag="job_summary"):
     """The answer to `Summarise`.
 
     Attributes:
-        job: Where it is; ``verdict`` says how it ended, if it has.
-        phase: What it was doing when it went wrong, or does now; absent when it waits or has succeeded.
-        step: The step of the build that was last begun, when it is or ended building: ``Step 2/5 : RUN make``.
+        job: Its state; ``verdict`` tells how it ended, if it has.
+        phase: The phase in which it failed, or its present phase; absent when it waits or has succeeded.
+        step: The last step of the build, if it is in phase building or ended there: ``Step 2/5 : RUN make``.
         last: The last lines of its log.
-        error: The first line that looks like an error and those around it; empty for none. Not looked for when the
-            job succeeded.
-        error_seq: Which of these it is.
-        lines: How many lines the run has written.
-        missing: How many of them are no longer kept.
-        gaps: Which; the first hundred gaps.
+        error: The first line that looks like an error, and the lines around it; empty for none, and when the job
+            succeeded.
+        error_seq: The seq of the line that looks like an error.
+        lines: Number of lines that the run has written.
+        missing: Number of these lines that are no longer kept.
+        gaps: The ranges of these lines; the first hundred.
     """
 
     ref: Ref
@@ -350,15 +350,15 @@ class Explanation(Message, tag="explanation"):
     """The answer to `Explain`.
 
     Attributes:
-        sentence: For people: what it waits for, what is being done, or how it ended.
-        able: How many connected workers could run it when they are free.
-        workers: How many workers are connected and take jobs.
-        position: For a waiting job: how many are before it in the order of the queue, whatever they need.
-        beyond: More than ``position`` are; nobody counted on.
-        waiting_for: For a waiting job: what is missing. Empty otherwise.
-        phase: For a running job: what is being done.
+        sentence: For people: the reason to wait, the present work, or the end.
+        able: Number of connected workers that could run it when they are free.
+        workers: Number of connected workers that take jobs.
+        position: For a waiting job: number of jobs before it in the order of the queue, whatever they need.
+        beyond: True when there are more than ``position``, which were not counted.
+        waiting_for: For a waiting job: the missing condition. Empty otherwise.
+        phase: For a running job: its phase.
         worker: For a running job: the name of the worker that has it.
-        verdict: For a finished job: how it ended.
+        verdict: For a finished job: its end.
     """
 
     ref: Ref
@@ -380,12 +380,12 @@ class Validated(Message, tag="validated"):
 
     Attributes:
         id: The job's id; empty when the definition has problems.
-        ok: It has no problems and no blob is missing: it can be submitted.
-        problems: What is wrong with it, one for each field at fault.
-        missing_blobs: The sha256 of each blob that it names and the hub does not have.
-        able: How many connected workers could run it when they are free.
-        why: When none could: why, in a sentence.
-        known: Where the job is on this queue, if it is there already.
+        ok: True when it has no problems and no blob is missing, so that it can be submitted.
+        problems: Its faults, one for each faulty field.
+        missing_blobs: The sha256 of each named blob that the hub does not have.
+        able: Number of connected workers that could run it when they are free.
+        why: The reason in a sentence, when none could.
+        known: The job's state on this queue, if the queue has it already.
     """
 
     ref: Ref
@@ -399,7 +399,7 @@ class Validated(Message, tag="validated"):
 
 
 class Configured(Message, tag="configured"):
-    """The answer to `Configure`: how long the queue keeps finished jobs (ms), and whether by its ``own`` word."""
+    """The answer to `Configure`: the retention of finished jobs in milliseconds; ``own`` if the queue set it."""
 
     ref: Ref
     retention: int
@@ -434,8 +434,8 @@ class Changed(Message, tag="changed"):
 class PhaseProgress(Message, tag="progress"):
     """Progress of the present phase of a job, such as the pull of its image: ``done`` of ``total`` in ``unit``.
 
-    The hub pushes it to clients that follow that single job, a few times a second at most. It is no state: it has no
-    ``seq``, is not kept, and a missed one is not sent again. The unit is ``bytes`` or the things counted, such as
+    The hub pushes it to clients that follow that single job, a few times a second at most. Progress has no
+    ``seq`` and is not kept, and a missed report is not sent again. The unit is ``bytes`` or the things counted, such as
     ``layers``.
     """
 
@@ -448,7 +448,7 @@ class PhaseProgress(Message, tag="progress"):
 
 
 class WorkerChanged(Message, tag="worker_changed"):
-    """A worker came, changed or went; pushed to followers of the queue."""
+    """A worker joined, changed or left; pushed to followers of the queue."""
 
     seq: int
     worker: WorkerState
@@ -463,9 +463,9 @@ class CountsChanged(Message, tag="counts"):
 class LogLines(Message, tag="log"):
     """Lines of a followed job, in order.
 
-    All of them come before the `Changed` that says Finished. Only a connection that follows the whole queue may, when
-    it reads slowly, be told that a job is finished while its last lines are on their way: ``verdict.lines`` says how
-    many there are. ``gap`` is the seq up to which lines before these are no longer kept.
+    All lines come before the `Changed` with the state Finished. Only a slow connection that follows the whole queue may
+    get that state before the last lines: ``verdict.lines`` is their number. ``gap`` is the seq before which
+    earlier lines are no longer kept.
     """
 
     job: str

@@ -1,6 +1,6 @@
 """Frames: many messages in one websocket frame, as msgpack or as JSON text.
 
-`encoded` has the way out of messages that go to many; here is the way in, and whole frames.
+This module reads frames and writes whole ones; `encoded` writes messages that go to many connections.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .validation_path import misfit
 M = TypeVar("M")
 
 SENTENCE: Final = 300
-"""Characters of what was sent that an error repeats at most."""
+"""Largest number of received characters that an error repeats."""
 
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
@@ -36,20 +36,20 @@ def _array_size(data: bytes) -> int:
 
 
 def _check_count(count: int) -> None:
-    """Before anything is made of them: an error for each of a million bad messages would cost gigabytes."""
+    """Checks the number of messages before they are decoded: errors for a million bad ones would take gigabytes."""
     if count > limits.FRAME_MESSAGES:
-        raise TooLarge(f"a frame has {count} messages and may have {limits.FRAME_MESSAGES}")
+        raise TooLarge(f"a frame has {count} messages; the maximum is {limits.FRAME_MESSAGES}")
 
 
 def encode(messages: Iterable[Message], language: Language = Language.MSGPACK) -> bytes:
-    """One frame from messages."""
+    """Returns one frame from messages."""
     if language is Language.MSGPACK:
         return _msgpack_encode(list(messages))
     return _json_encode(list(messages))
 
 
 class Broken(msgspec.Struct):
-    """A message of a frame that could not be read: what is wrong, and its ``ref`` if that could be read."""
+    """A message of a frame that could not be read: the error, and its ``ref`` if that could be read."""
 
     error: BadRequest
     ref: int | None
@@ -63,7 +63,7 @@ class FrameDecoder(Generic[M]):
     """Reads frames of one direction.
 
     Args:
-        union: The messages that may come.
+        union: The messages that are expected.
     """
 
     def __init__(self, union: Any) -> None:
@@ -85,16 +85,16 @@ class FrameDecoder(Generic[M]):
         }
 
     def decode(self, data: bytes, language: Language) -> list[M | Broken]:
-        """The messages of a frame, in order; each unreadable one as `Broken`, without harm to its neighbours.
+        """Returns the messages of a frame, in order; an unreadable one becomes `Broken` and does not affect the others.
 
-        A JSON frame may also be a single message, as people type it.
+        A JSON frame may also be a single message, so that a person can type it.
 
         Raises:
             BadRequest: The frame itself can't be read.
-            TooLarge: It is over the frame limits.
+            TooLarge: The frame is over the limits.
         """
         if len(data) > limits.FRAME_BYTES:
-            raise TooLarge(f"a frame has {len(data)} bytes and may have {limits.FRAME_BYTES}")
+            raise TooLarge(f"a frame has {len(data)} bytes; the maximum is {limits.FRAME_BYTES}")
         if language is Language.MSGPACK:
             _check_count(_array_size(data))
         if language is Language.JSON and data.lstrip()[:1] == b"{":

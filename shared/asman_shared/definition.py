@@ -1,6 +1,6 @@
 """The definition of a job, whose hash is the job's id.
 
-Field names are those that links and existing clients use, so that one definition has one id everywhere. A
+The field names are the ones in links and existing clients, so that one definition has one id everywhere. A
 definition holds only what reaches the container. A submission gives the waiting clients, the number of tries and the
 priority beside the definition.
 """
@@ -24,7 +24,7 @@ UPLOADED: Final = "key:"
 
 
 class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A value, or where its bytes are.
+    """A value, or the place of its bytes.
 
     Attributes:
         value: Text for ``utf8``, any JSON value for ``json``, base64 text, a URL, or the sha256 of a blob.
@@ -40,16 +40,16 @@ class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
 class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """An image to build instead of one to pull.
 
-    Beside an image it says nothing but a platform: which of the image's it is.
+    Beside an image it may only name the platform.
 
     Attributes:
-        context: Where its files are: a git repository, an archive, or ``key:<sha256>`` of an uploaded one.
-        build_context: The folder of these to build.
+        context: The source of its files: a git repository, an archive, or ``key:<sha256>`` of an uploaded archive.
+        build_context: The folder in these files to build.
         filename: The Dockerfile's path, in that folder or from the root of the files.
         target: The stage to build.
         dockerfile: The Dockerfile itself, as text.
         build_args: ``NAME=value``, or ``NAME`` alone for a secret that the worker holds under that name.
-        platform: Such as ``linux/arm64``.
+        platform: Platform such as ``linux/arm64``.
     """
 
     context: str | None = None
@@ -62,7 +62,7 @@ class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=Tr
 
 
 class Requirements(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """Resources that a worker must have free to be given the job."""
+    """Resources that a worker must have free to get the job."""
 
     cpus: float | int | None = None
     gpus: int | None = None
@@ -74,7 +74,7 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
     """A containerised job; see ``docs/jobs.md`` for each field.
 
     ``outputs`` are patterns (`asman_shared.globs`) of the files below ``/outputs`` that are kept; without any, all are.
-    They decide what the result holds, and one run serves everybody who asks for the same id: so they are part of it.
+    They decide the contents of the result, and one run serves all requests for the same id. So they are part of the id.
     """
 
     v: str | int | None = None
@@ -94,15 +94,15 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
 
 
 class Shape(Struct, frozen=True, cache_hash=True):
-    """A definition's needs of a worker, in units that compare; jobs of one shape share one ready line.
+    """A definition's requirements of a worker, in comparable units; jobs of one shape share one line.
 
     Attributes:
-        cpus: Thousandths of a cpu.
-        memory: Bytes, 0 when the job did not say.
-        gpus: Whole gpus.
-        tags: All of these the worker must carry.
-        platform: Such as ``linux/arm64``, or empty for any.
-        duration: Milliseconds that the job asks for at most, 0 when it did not say.
+        cpus: Cpus in thousandths.
+        memory: Memory in bytes; 0 if the job names none.
+        gpus: Number of gpus.
+        tags: Tags that the worker must have, all of them.
+        platform: Platform such as ``linux/arm64``; empty for any.
+        duration: Longest run time that the job asks for, in milliseconds; 0 if it names none.
     """
 
     cpus: int = 1000
@@ -117,7 +117,7 @@ DEFAULT_SHAPE: Final = Shape()
 
 
 def is_injected_env(name: str) -> bool:
-    """Whether an environment name is one that pages inject for themselves."""
+    """Whether pages inject this environment name for their own use."""
     return name in INJECTED_ENV or name.startswith(INJECTED_PREFIXES)
 
 

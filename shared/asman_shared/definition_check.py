@@ -1,4 +1,4 @@
-"""Checks of a definition, and the resources that it asks for: everything that needs no run of the job."""
+"""Checks a definition, and computes its shape, without running the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
 
 def shape_of(definition: Definition) -> Shape:
-    """The requirement shape of a definition.
+    """Returns the requirement shape of a definition.
 
     Raises:
         BadUnit: A size or duration is unclear.
@@ -44,13 +44,13 @@ def shape_of(definition: Definition) -> Shape:
 
 
 def check_name(name: str, *, field: str, absolute: bool = False) -> str:
-    """The name of an input, output or config file, cleaned of a leading ``./``.
+    """Returns the name of an input, output or config file, without a leading ``./``.
 
     A name is a relative path of plain parts; it can't leave the folder it is resolved in.
 
     Args:
         name: The name as given.
-        field: Where it stands, for the error.
+        field: The field that holds the name, for the error.
         absolute: Whether an absolute path is allowed (config files inside the container).
 
     Raises:
@@ -85,11 +85,13 @@ def _check_ref(ref: DataRef, field: str) -> None:
     if ref.type == "json":
         return
     if not isinstance(ref.value, str):
-        raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref is text", field=f"{field}.value")
+        raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref must be text", field=f"{field}.value")
     if ref.type == "key" and SHA256.fullmatch(ref.value) is None:
-        raise BadDefinition("the value of a key ref is a sha256 in 64 lowercase hex digits", field=f"{field}.value")
+        raise BadDefinition(
+            "the value of a key ref must be a sha256 in 64 lowercase hex digits", field=f"{field}.value"
+        )
     if ref.type == "url" and not ref.value.startswith(("http://", "https://", "/")):
-        raise BadDefinition("the value of a url ref starts with https:// or http://", field=f"{field}.value")
+        raise BadDefinition("the value of a url ref must start with https:// or http://", field=f"{field}.value")
 
 
 def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool) -> None:
@@ -104,18 +106,18 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
 
 
 def context_blob(definition: Definition) -> str | None:
-    """The sha256 of the uploaded archive that a definition is built of; None when it is built of none."""
+    """Returns the sha256 of the uploaded archive that a definition is built from; None without one."""
     context = (definition.build.context or "").strip() if definition.build else ""
     return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
 
 
 def _only_platform(build: Build) -> bool:
-    """Whether a build says which platform an image is for, and nothing to build."""
+    """Whether a build only names the platform of an image."""
     return build == Build(platform=build.platform)
 
 
 def check(definition: Definition) -> Shape:
-    """Checks all that can be known from the definition alone, and returns its shape.
+    """Checks everything that depends on the definition alone, and returns its shape.
 
     Raises:
         BadDefinition: A field is wrong; the error names it.
@@ -126,7 +128,7 @@ def check(definition: Definition) -> Shape:
     if definition.image is not None and not definition.image.strip():
         raise BadDefinition("the image has no name", field="definition.image")
     if definition.image and any(ch.isspace() for ch in definition.image):
-        raise BadDefinition("an image name has no spaces", field="definition.image")
+        raise BadDefinition("an image name must not have spaces", field="definition.image")
     for index, tag in enumerate(definition.tags or ()):
         if not tag or len(tag) > limits.LABEL_LENGTH:
             raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
@@ -138,26 +140,26 @@ def check(definition: Definition) -> Shape:
     for name, value in env.items():
         if _ENV_NAME.fullmatch(name) is None or "\0" in value:
             raise BadDefinition(
-                "an environment name is not empty and has no '=', and neither it nor its value has a NUL",
+                "an environment name must not be empty or contain '=', and neither it nor its value may contain a NUL",
                 field="definition.env",
             )
     needs = definition.requirements
     if needs is not None:
         if needs.cpus is not None and not 0 < needs.cpus <= 100_000:
-            raise BadDefinition("cpus is a number above 0", field="definition.requirements.cpus")
+            raise BadDefinition("cpus must be a number above 0", field="definition.requirements.cpus")
         if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
-            raise BadDefinition("gpus is a whole number from 0 on", field="definition.requirements.gpus")
+            raise BadDefinition("gpus must be a whole number, 0 or more", field="definition.requirements.gpus")
     uploaded = context_blob(definition)
     if uploaded is not None and SHA256.fullmatch(uploaded) is None:
         raise BadDefinition(
-            f"after '{UPLOADED}' comes the sha256 of an uploaded archive, 64 lowercase hex digits",
+            f"after '{UPLOADED}' must come the sha256 of an uploaded archive, 64 lowercase hex digits",
             field="definition.build.context",
         )
     if definition.shm_size:
         parse_size(definition.shm_size, field="definition.shmSize")
     platform = definition.build.platform if definition.build else None
     if platform and _PLATFORM.fullmatch(platform) is None:
-        raise BadDefinition("a platform is written like linux/arm64", field="definition.build.platform")
+        raise BadDefinition("a platform must look like linux/arm64", field="definition.build.platform")
     patterns = definition.outputs or ()
     if len(patterns) > limits.OUTPUT_PATTERNS:
         raise BadDefinition(f"at most {limits.OUTPUT_PATTERNS} patterns of outputs", field="definition.outputs")

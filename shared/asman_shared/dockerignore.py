@@ -1,4 +1,4 @@
-"""The rules of a ``.dockerignore``: which files of a context are left out of a build."""
+"""Matches the rules of a ``.dockerignore``: the files of a context that are left out of a build."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LINES: Final = 10_000
 
 
 class DockerIgnore:
-    """Patterns, one a line; the last one that fits a name decides.
+    """Patterns, one per line; the last one that matches a name decides.
 
-    ``*`` and ``?`` stand for anything within a part of a path, ``**`` for any number of parts, ``!`` takes back, ``#``
-    begins a comment. A pattern that fits a folder fits all that is in it.
+    ``*`` and ``?`` match within a part of a path, ``**`` matches any number of parts, ``!`` negates, and ``#`` begins a
+    comment. A pattern that matches a folder matches everything in it.
 
     Args:
         text: The file's text.
@@ -30,7 +30,7 @@ class DockerIgnore:
                 self._rules.append((keep, re.compile(_expression(parts))))
 
     def drops(self, name: str) -> bool:
-        """Whether a name is left out."""
+        """Whether a file is left out."""
         dropped = False
         for keep, pattern in self._rules:
             if dropped is keep and pattern.fullmatch(name):
@@ -54,7 +54,7 @@ def _part(part: str) -> str:
     while at < len(part):
         char = part[at]
         if char == "*":
-            # Two stars inside a part are one: only a whole part of two stars goes through folders.
+            # Two stars inside a part count as one: only a part of exactly two stars matches folders.
             made += "" if made.endswith("[^/]*") else "[^/]*"
         elif char == "?":
             made += "[^/]"

@@ -1,7 +1,7 @@
 """Messages that are encoded once, however many connections they go to.
 
-`EncodedMessage` holds a message with its bytes in each language, made at first use. `frame` joins packets without
-touching them again. `asman_shared.codec` reads what comes in.
+`EncodedMessage` holds a message with its bytes in each language, made at first use. `frame` joins encoded messages
+without touching them again. `asman_shared.codec` reads incoming frames.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class EncodedMessage:
 
     Args:
         message: What to send; it must not change any more.
-        key: Packets of the same key replace each other while they wait in an outbox (None: never).
+        key: Messages with the same key replace each other while they wait in a send buffer (None: never).
     """
 
     __slots__ = ("_json", "_msgpack", "key", "message")
@@ -42,7 +42,7 @@ class EncodedMessage:
         self._json: bytes | None = None
 
     def bytes_in(self, language: Language) -> bytes:
-        """The bytes of this message in a language."""
+        """Returns the bytes of this message in a language."""
         if language is Language.MSGPACK:
             if self._msgpack is None:
                 self._msgpack = _msgpack_encode(self.message)
@@ -62,7 +62,7 @@ def _array_header(count: int) -> bytes:
 
 
 def frame(parts: Sequence[bytes], language: Language) -> bytes:
-    """One frame from encoded messages; for JSON the bytes of its text."""
+    """Returns one frame from encoded messages; for JSON the bytes of its text."""
     if language is Language.MSGPACK:
         return _array_header(len(parts)) + b"".join(parts)
     return b"[" + b",".join(parts) + b"]"

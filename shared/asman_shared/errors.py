@@ -19,8 +19,8 @@ One tree::
     ├── Unauthentic       bytes that are not what their name (sha256) says
     └── ExecutionError    a job could not be run (worker side; carries whose fault)
 
-Each class knows its code (on the wire and in REST), the HTTP status it maps to and whether trying the same
-thing again can help. ``docs/errors.md`` is the same table for readers.
+Each class has its code (on the wire and in REST), its HTTP status, and whether trying the same thing again can help.
+``docs/errors.md`` is the same table for readers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class AsmanError(Exception):
     """Base of all errors of Asman.
 
     Args:
-        message: One sentence for a person: what is wrong, where, and what to do.
+        message: One sentence for a person: the problem, its place, and the remedy.
         field: The field of the request at fault, as a path (``definition.requirements.memory``).
     """
 
@@ -151,7 +151,7 @@ class ExecutionError(AsmanError):
 
     Args:
         message: What happened, for the person who submitted the job.
-        fault: Whose it is: ``job`` (the definition or its inputs), ``worker`` or ``hub``.
+        fault: The part at fault: ``job`` (the definition or its inputs), ``worker`` or ``hub``.
     """
 
     code = "execution"
@@ -201,15 +201,15 @@ class CloseCode(IntEnum):
     BAD_QUEUE = 4008
 
 
-#: What each of our own close codes says, in a sentence.
+#: The sentence of each of our own close codes.
 CLOSE_REASONS: dict[CloseCode, str] = {
-    CloseCode.BAD_FRAME: "these bytes are no websocket frame",
+    CloseCode.BAD_FRAME: "these bytes are not a websocket frame",
     CloseCode.BAD_TEXT: "a text frame is not UTF-8",
     CloseCode.TOO_BIG: "a frame was larger than the limit named in the welcome",
     CloseCode.RESTART: "the hub is restarting; connect again",
-    CloseCode.PROTOCOL: "this is not the protocol spoken here",
-    CloseCode.VERSION: "this protocol version is not spoken here",
-    CloseCode.HELLO_TIMEOUT: "no hello came in time",
+    CloseCode.PROTOCOL: "the hub does not speak this protocol here",
+    CloseCode.VERSION: "the hub does not speak this version of the protocol",
+    CloseCode.HELLO_TIMEOUT: "no hello arrived in time",
     CloseCode.SLOW_READER: "you read too slowly; connect again and resume",
     CloseCode.REPLACED: "a newer connection of the same worker process took over",
     CloseCode.SILENT: "nothing was heard for longer than the heartbeat allows",

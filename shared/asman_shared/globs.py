@@ -1,4 +1,4 @@
-"""Matching of names against a list of patterns, with ``**`` as in a shell."""
+"""Matches names against a list of patterns, with ``**`` as in a shell."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ANY = "**"
 class Globs:
     """Patterns for relative names with slashes.
 
-    ``*``, ``?`` and ``[…]`` stand for characters of one part, ``**`` for any number of parts, and a pattern that
-    matches a folder takes all that is in it.
+    ``*``, ``?`` and ``[…]`` match characters of one part, ``**`` matches any number of parts, and a pattern that
+    matches a folder matches everything in it.
 
     Args:
-        patterns: None or none at all takes every name.
+        patterns: The patterns; None or an empty list matches every name.
     """
 
     def __init__(self, patterns: Sequence[str] | None) -> None:
@@ -23,7 +23,7 @@ class Globs:
         self._unused = {pattern for pattern, _ in self._patterns}
 
     def takes(self, name: str) -> bool:
-        """Whether a name is wanted."""
+        """Whether a name matches."""
         if not self._patterns:
             return True
         parts = name.split("/")
@@ -36,14 +36,14 @@ class Globs:
 
     @property
     def unused(self) -> list[str]:
-        """The patterns that took nothing so far."""
+        """The patterns that have matched nothing so far."""
         return [pattern for pattern, _ in self._patterns if pattern in self._unused]
 
 
 def _matches(parts: list[str], wanted: list[str]) -> bool:
     """Whether the pattern matches the name or a folder above it.
 
-    Goes through the name once, with all places of the pattern that it may be at; so no pattern is slow.
+    It reads the name once, with all possible positions in the pattern, so no pattern is slow.
     """
     at = {0}
     for part in ["", *parts]:

@@ -1,8 +1,8 @@
 """A job's id: the sha256 of its canonical definition.
 
 Canonical means RFC 8785 (JCS) over known, non-empty fields, by the rule that existing clients follow, so that the
-same job has the same id everywhere. `effective` gives the definition that is run: what the rule leaves out of the
-hash does not reach the container either, so that one id never means two runs.
+same job has the same id everywhere. `effective` gives the definition that is run: fields that the
+rule leaves out of the hash do not reach the container either, so that one id never means two different runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WIRE_NAMES = {"shm_size": "shmSize", "max_duration": "maxDuration"}
 
 
 def _members(part: msgspec.Struct | None) -> dict[str, Any]:
-    """The non-null members of a part such as ``build``, under their wire names."""
+    """Returns the non-null members of a part such as ``build``, by their wire names."""
     return {} if part is None else dict(msgspec.to_builtins(part))
 
 
@@ -40,7 +40,7 @@ def _canonical_ref(ref: DataRef) -> dict[str, Any]:
 
 
 def canonical_object(definition: Definition) -> dict[str, Any]:
-    """The object that is hashed, before it becomes bytes."""
+    """Returns the object that is hashed, before it is encoded."""
     made: dict[str, Any] = {}
     for name in _PLAIN:
         value = getattr(definition, name)
@@ -81,14 +81,14 @@ def _is_plain(definition: Definition) -> bool:
 
 
 def canonical_bytes(made: dict[str, Any], *, plain: bool = False) -> bytes:
-    """RFC 8785 bytes of a canonical object.
+    """Returns the RFC 8785 bytes of a canonical object.
 
     Args:
         made: The object.
-        plain: That it holds neither floats nor huge integers, which allows a faster way.
+        plain: Whether it has neither floats nor huge integers, which allows faster encoding.
 
     Raises:
-        BadDefinition: It holds something JSON can't carry, such as a lone surrogate or NaN.
+        BadDefinition: It has a value that JSON can't express, such as a lone surrogate or NaN.
     """
     try:
         if plain and (body := _sorted(made)).isascii():
@@ -99,7 +99,7 @@ def canonical_bytes(made: dict[str, Any], *, plain: bool = False) -> bytes:
 
 
 def _is_simple(definition: Definition) -> bool:
-    """Whether a definition's own members are its canonical object, so that nothing has to be copied."""
+    """Whether a definition's members are its canonical object already, so that no copy is needed."""
     return (
         definition.inputs is None
         and definition.config_files is None
@@ -112,7 +112,7 @@ def _is_simple(definition: Definition) -> bool:
 
 
 def _canonical(definition: Definition) -> bytes:
-    """RFC 8785 bytes of a definition; for most of them made in one step, 30 times as fast."""
+    """Returns the RFC 8785 bytes of a definition, in one fast step for most definitions."""
     if _is_simple(definition):
         try:
             body = _sorted(definition)
@@ -125,16 +125,16 @@ def _canonical(definition: Definition) -> bytes:
 
 
 def job_id(definition: Definition) -> str:
-    """The id of a job: 64 lowercase hex digits.
+    """Returns the id of a job: 64 lowercase hex digits.
 
     Raises:
         BadDefinition: The definition can't be written as JSON.
-        TooLarge: It is over `limits.DEFINITION_BYTES`.
+        TooLarge: The definition is over `limits.DEFINITION_BYTES`.
     """
     body = _canonical(definition)
     if len(body) > limits.DEFINITION_BYTES:
         raise TooLarge(
-            f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}; {_advice(definition)}",
+            f"the definition has {len(body)} bytes; the maximum is {limits.DEFINITION_BYTES}; {_advice(definition)}",
             field="definition",
         )
     return hashlib.sha256(body).hexdigest()
@@ -153,9 +153,9 @@ def _advice(definition: Definition) -> str:
 
 
 def effective(definition: Definition) -> Definition:
-    """The definition as it is run and stored: without what the id does not cover.
+    """Returns the definition as it is run and stored: only fields that the id covers.
 
-    A url keeps its signed tail: that tail is how the bytes are fetched, not which bytes they are.
+    A url keeps its signature: the signature is needed to fetch the bytes, but does not identify them.
     """
     env = definition.env
     if env and any(is_injected_env(k) for k in env):

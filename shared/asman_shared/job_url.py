@@ -1,8 +1,8 @@
-"""A job as the address of a page: all of it is in the fragment, so that a link is a job.
+"""Reads and writes the URL of a page that contains a whole job in its fragment.
 
 ``https://<hub>/#?key=value&key=value``: parameters behind the first ``?`` of the fragment. A JSON value is base64 of
-the percent-encoded JSON text. Links exist in three generations: that, the same percent-encoded once more, and base64
-of the JSON text itself; they are all read, and the first is written.
+the percent-encoded JSON text. Links exist in three generations: this one, the same percent-encoded once more, and
+base64 of the JSON text itself. All are read, and the first is written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ URL_BYTES: Final = 2 * MIB
 """Longest URL that is read."""
 LOCAL: Final = "local"
 
-#: Parameters that say something to the page; all others are the job's environment.
+#: Parameters for the page; all others are the job's environment.
 _OF_THE_PAGE: Final = frozenset(
     {
         "job", "inputs", "queue", "queueOverride", "ignoreQueueOverride", "autostart", "allowsetjob", "resolverefs",
@@ -43,11 +43,11 @@ class JobUrl:
     """The contents of a job's URL.
 
     Attributes:
-        definition: What is run.
+        definition: The definition that is run.
         hub: The hub's base address.
         queue: The queue's name, its URL, ``local``, or empty when the URL names none.
-        max_duration: How long it may run, as the submitter says (``20m``), or empty.
-        control: How it is submitted: ``namespace``, ``callbacks``, …
+        max_duration: Longest run time, as the submitter wrote it (``20m``); may be empty.
+        control: Settings of its submission: ``namespace``, ``callbacks``, …
     """
 
     definition: Definition
@@ -58,12 +58,12 @@ class JobUrl:
 
 
 def write_job_url(hub: str, definition: Definition, *, queue: str = "", max_duration: str = "") -> str:
-    """The URL of the page that holds a job.
+    """Returns the URL of a page with a job.
 
     Args:
-        hub: Its base address.
+        hub: The hub's base address.
         definition: All of the job.
-        queue: A name or URL; empty for a link that leaves the queue to whoever opens it.
+        queue: A name or URL; empty to leave the queue to the person who opens the link.
         max_duration: As in `JobUrl`.
     """
     values = {"job": encode_value(msgspec.to_builtins(definition)), "queue": _component(queue)}
@@ -72,25 +72,25 @@ def write_job_url(hub: str, definition: Definition, *, queue: str = "", max_dura
 
 
 def is_job_url(text: str) -> bool:
-    """Whether a text is the URL of a page with a job in it, as far as can be seen from outside."""
+    """Whether a text looks like the URL of a page with a job."""
     before, found, parameters = text.partition("#")
     return bool(found) and before.startswith(("http://", "https://")) and re.search(r"[?&]job=", parameters) is not None
 
 
 def read_job_url(url: str) -> JobUrl:
-    """The job that a URL of any generation holds.
+    """Returns the job in a URL of any generation.
 
     Raises:
-        BadRequest: It is not a page's URL, or holds no job.
-        BadDefinition: What it holds can't be a job.
-        TooLarge: It is longer than `URL_BYTES`.
+        BadRequest: The text is not a page's URL, or has no job.
+        BadDefinition: The contents are not a valid job.
+        TooLarge: The URL is longer than `URL_BYTES`.
     """
     if len(url) > URL_BYTES:
-        raise TooLarge(f"a job's URL has at most {URL_BYTES // MIB} MiB")
+        raise TooLarge(f"a job's URL may have at most {URL_BYTES // MIB} MiB")
     before, _, fragment = url.strip().partition("#")
     parts = urlsplit(before)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise BadRequest("this is not the URL of a job: it is written like https://hub.example/#?job=…")
+        raise BadRequest("this is not the URL of a job, which looks like https://hub.example/#?job=…")
     given = _parameters(fragment.partition("?")[2])
     if not given.get("job"):
         raise BadRequest("this URL holds no job: its fragment has no 'job='")
@@ -111,16 +111,16 @@ def read_job_url(url: str) -> JobUrl:
 
 
 def encode_value(value: Any) -> str:
-    """A JSON value as it is written into a URL."""
+    """Encodes a JSON value for a URL."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(_component(text).encode()).decode("ascii")
 
 
 def decode_value(text: str, name: str) -> Any:
-    """The JSON value that a parameter of any generation holds.
+    """Decodes the JSON value of a parameter of any generation.
 
     Raises:
-        BadDefinition: It holds none.
+        BadDefinition: The parameter has no JSON value.
     """
     raw = _plain(text).replace(" ", "+").replace("-", "+").replace("_", "/")
     try:
@@ -136,7 +136,7 @@ def decode_value(text: str, name: str) -> Any:
 
 
 def _component(text: str) -> str:
-    """As ``encodeURIComponent`` does."""
+    """Encodes a text like ``encodeURIComponent``."""
     return quote(text, safe=_COMPONENT_SAFE)
 
 
@@ -178,7 +178,7 @@ def _definition(job: dict[str, Any], texts: Any, others: Mapping[str, str]) -> D
 
 
 def _known(kind: type[msgspec.Struct], value: dict[str, Any]) -> dict[str, Any]:
-    """The members of an object that the type has and that are not null; pages add others of their own."""
+    """Returns the members of an object that the type knows and that are not null; pages add members of their own."""
     names = {each.encode_name for each in msgspec.structs.fields(kind)}
     return {name: member for name, member in value.items() if name in names and member is not None}
 

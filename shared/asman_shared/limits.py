@@ -1,4 +1,4 @@
-"""Every bound of the protocol in one place; both sides use them, and `tests` go one over each."""
+"""All limits of the protocol; both sides use them, and the tests exceed each by one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SUBPROTOCOL_MSGPACK: Final = "asman.v1.msgpack"
 SUBPROTOCOL_JSON: Final = "asman.v1.json"
 
 FRAME_BYTES: Final = 4 * MIB
-"""Largest native websocket frame either side sends."""
+"""Largest native websocket frame that either side sends, in bytes."""
 FRAME_MESSAGES: Final = 10_000
-"""Most messages in one frame."""
+"""Largest number of messages in one frame."""
 DEFINITION_BYTES: Final = 512 * KIB
 """Largest canonical job definition; bigger inputs are blobs."""
 INLINE_BYTES: Final = 4 * KIB
@@ -57,7 +57,7 @@ LOG_PAGE_BYTES: Final = 512 * KIB
 BLOBS_PER_REQUEST: Final = 1000
 """Most blobs asked about in one request."""
 PART_BYTES: Final = 32 * MIB
-"""A larger blob is sent in parts of this size, so that a broken upload goes on where it was."""
+"""A larger blob is sent in parts of this size, so that a broken upload resumes."""
 PARTS_PER_TICKET: Final = 64
 """Most parts that one ticket names; the next ones come with the next answer."""
 HEARTBEAT_MS: Final = 10_000

@@ -1,4 +1,4 @@
-"""Questions about a log, and the answers; see `asman_shared.messages`."""
+"""Requests for a log, and the answers; see `asman_shared.messages`."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Gap(Struct):
 
 
 class LogSelection(Struct, omit_defaults=True):
-    r"""The wanted part of a log; members work together, in this order.
+    r"""A selection of lines; the members apply together, in this order.
 
     Attributes:
         until: Only lines before this seq.
         streams: Only lines of these streams; all when empty.
         phases: Only lines of these phases; all when empty.
         around: ``first_error``: only the line that first looks like an error, and ``context`` lines on each side.
-        grep: Only lines in which this is found: a regular expression in RE2's syntax, or plain text in ``\Q…\E``.
-        ignore_case: ``grep`` takes upper and lower case for the same.
-        context: Lines before and after each that ``grep`` or ``around`` found; without, none and 10.
-        head: Only the first so many; with ``grep`` of those found, and what is around them comes along.
-        tail: Only the last so many, likewise. With both, the first and the last.
-        max_bytes: Only so many bytes of text, each line counted with its end; with ``tail`` the last of them.
-        before: In `LogPage.rest` only: how far a tail or an error was looked for.
-        owed: In `LogPage.rest` only: lines that still belong to what was found before.
-        standing: In `LogPage.rest` only: the line to take if what is looked for does not come.
+        grep: Only lines that match this: a regular expression in RE2's syntax, or plain text in ``\Q…\E``.
+        ignore_case: ``grep`` ignores upper and lower case.
+        context: Number of lines before and after each match of ``grep`` (default 0) or ``around`` (default 10).
+        head: Only this many of the first lines; with ``grep``, of the matches, with the context of each.
+        tail: Only this many of the last lines, likewise. With both, the first and the last.
+        max_bytes: Only this many bytes of text, line ends included; with ``tail``, the last of them.
+        before: In `LogPage.rest` only: the position of the search for a tail or an error.
+        owed: In `LogPage.rest` only: number of lines that still belong to an earlier match.
+        standing: In `LogPage.rest` only: the line to take if the search finds nothing.
     """
 
     until: Seq | None = None

@@ -5,8 +5,8 @@ answered with an error, so versions can differ. Times are integer epoch millisec
 sizes are bytes. A request carries a ``ref`` chosen by its sender and gets exactly one answer with the same ``ref``:
 its reply or an `Error`.
 
-Opening, on both sockets: the dialler speaks first (`Hello` or `Register`), the hub answers (`Welcome` or
-`Registered`), and nothing else travels before that.
+Both sockets open in the same way: the client or worker sends the first message (`Hello` or `Register`), and the hub
+answers (`Welcome` or `Registered`). No other message is sent before that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Judgement of addresses: strangers may send a hub or a worker only to addresses of the open internet.
+"""Checks addresses: strangers may make a hub or a worker connect only to the public internet.
 
-A submitter may name addresses that somebody else's machine then connects to. Without a judgement, that machine would be
-everybody's way into the network it stands in: its own ports, its neighbours, the cloud's metadata.
+A submitter may name addresses that another user's machine then connects to. Without this check, the machine would give
+everybody access to its own network: its ports, its neighbours, the cloud's metadata.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: The special-purpose address registries of IANA (RFC 6890), as far as strangers must not name them.
+#: Networks of IANA's special-purpose registries (RFC 6890) that strangers must not name.
 _CLOSED: Final[dict[str, tuple[str, ...]]] = {
     "unspecified": ("0.0.0.0/8", "::/128"),
     "loopback": ("127.0.0.0/8", "::1/128"),
@@ -41,7 +41,7 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _inner(address: _Address) -> _Address:
-    """The IPv4 address that an IPv6 address stands for: v4-mapped, 6to4 or NAT64; else itself."""
+    """Returns the IPv4 address in an IPv6 address (v4-mapped, 6to4 or NAT64), otherwise the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -53,7 +53,7 @@ def _inner(address: _Address) -> _Address:
 
 
 def closed(text: str) -> str | None:
-    """Why an address is none of the open internet (``loopback``, ``private``, …); None when it is one."""
+    """Returns the kind of an address (``loopback``, ``private``, …); None for one on the public internet."""
     try:
         address = _inner(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:

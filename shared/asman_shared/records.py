@@ -23,26 +23,26 @@ STDOUT, STDERR, SYSTEM = 0, 1, 2
 
 
 class Message(Struct, tag_field="type", omit_defaults=True):
-    """Base of everything that travels on a socket."""
+    """Base of all messages and their parts."""
 
 
 class Ping(Message, tag="ping"):
-    """Are you there? Answered by `Pong` with the same ``ref``."""
+    """Asks for a sign of life; answered by `Pong` with the same ``ref``."""
 
     ref: Ref = 0
 
 
 class Pong(Message, tag="pong"):
-    """Yes."""
+    """Answers a `Ping`."""
 
     ref: Ref = 0
 
 
 class Error(Message, tag="error"):
-    """The answer to a request that failed, or (without ``ref``) news of a broken message.
+    """The answer to a failed request, or (without ``ref``) a report of a broken message.
 
-    Codes are those of `asman_shared.errors`; ``field`` is the path of what is wrong; ``retry`` says that the same
-    request may succeed later.
+    Codes are those of `asman_shared.errors`; ``field`` is the path of the faulty value; ``retry`` means that the
+    same request may succeed later.
     """
 
     code: str
@@ -53,7 +53,7 @@ class Error(Message, tag="error"):
 
     @classmethod
     def of(cls, error: AsmanError, ref: int | None) -> Error:
-        """The message that says an error, about the request ``ref`` if it is about one."""
+        """Returns the message for an error, about the request ``ref`` if there is one."""
         return cls(code=error.code, message=error.message, ref=ref, field=error.field, retry=error.retry)
 
 
@@ -75,13 +75,13 @@ class Verdict(Struct, omit_defaults=True):
     Attributes:
         ok: The container ran and exited 0.
         reason: Why the job is finished.
-        exit_code: The container's, when it ran to its end.
-        message: One sentence for people, when it did not end by itself.
-        hint: What to do about it.
-        fault: For reason ``Error``: whose.
-        outputs: How many output files the result names.
-        lines: How many log lines there are (the next line's seq).
-        duration: Milliseconds from the attempt's start to its end.
+        exit_code: Exit code of the container, if it ran to its end.
+        message: One sentence for people, if the run did not end by itself.
+        hint: The remedy.
+        fault: For reason ``Error``: the party at fault.
+        outputs: Number of output files in the result.
+        lines: Number of log lines (the next line's seq).
+        duration: Time from the attempt's start to its end, in milliseconds.
     """
 
     ok: bool
@@ -99,7 +99,7 @@ class JobState(Struct, omit_defaults=True):
     """The present state of a job; complete each time, so that the newest ``rev`` replaces all older ones.
 
     ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start``
-    is the seq of the run's first log line: seqs go on growing when a job is run again.
+    is the seq of the run's first log line: seqs keep growing when a job runs again.
     """
 
     id: str
@@ -122,10 +122,10 @@ class OutputFile(Struct, omit_defaults=True):
     """One file from ``/outputs``.
 
     Attributes:
-        ref: Where its bytes are (usually ``{type: key, value: sha256}``).
-        size: Bytes.
-        sha256: Of the bytes.
-        media_type: Guessed from the name.
+        ref: Reference to its bytes (usually ``{type: key, value: sha256}``).
+        size: Size in bytes.
+        sha256: The sha256 of its bytes.
+        media_type: Media type, guessed from the name.
         mode: Permission bits.
     """
 
@@ -137,14 +137,14 @@ class OutputFile(Struct, omit_defaults=True):
 
 
 class Result(Struct, omit_defaults=True):
-    """All that is kept of a finished attempt, apart from its log.
+    """The stored result of a finished attempt, apart from its log.
 
     Attributes:
-        outputs: Its files by name.
-        skipped: What it left that is no output, and why.
-        phases: Milliseconds of each phase.
-        image_digest: Of the image that ran.
-        origin: What that image was built of, when the worker built it: ``https://…@<commit>``, ``sha256:…`` of an
+        outputs: Output files by name.
+        skipped: Reason by name, for files that were not collected.
+        phases: Duration of each phase, in milliseconds.
+        image_digest: Digest of the image that ran.
+        origin: Source of that image, if the worker built it: ``https://…@<commit>``, ``sha256:…`` of an
             archive, or ``key:…`` of an uploaded one.
         worker: The worker's name.
     """
@@ -162,11 +162,11 @@ class Outcome(Struct, omit_defaults=True):
 
     Attributes:
         kind: ``exited`` (see ``exit_code``), ``error`` (could not be run), ``timed_out`` or ``out_of_memory``.
-        exit_code: The container's.
+        exit_code: Exit code of the container.
         message: One sentence, for anything but ``exited``.
-        fault: For ``error``: whose.
+        fault: For ``error``: the party at fault.
         lines: The seq after the last log line of the attempt.
-        duration: Milliseconds of the attempt.
+        duration: Duration of the attempt, in milliseconds.
         result: Outputs and the rest.
     """
 
@@ -237,7 +237,7 @@ class Resume(Struct):
 
 
 class Limits(Struct):
-    """The bounds that the hub holds this connection to."""
+    """The limits of this connection."""
 
     frame: int = limits.FRAME_BYTES
     inline: int = limits.INLINE_BYTES
@@ -246,11 +246,11 @@ class Limits(Struct):
 
 
 Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn"]
-"""Reason why a job waits: something no worker has, any ``worker``, free ``capacity``, or its ``turn``."""
+"""Reason why a job waits: a requirement that no worker meets, any ``worker``, free ``capacity``, or its ``turn``."""
 
 
 class Problem(Struct):
-    """One thing that is wrong with a definition: where (``definition.requirements.memory``), and what."""
+    """One fault of a definition: its place (``definition.requirements.memory``) and a sentence."""
 
     field: str
     message: str
@@ -269,23 +269,23 @@ class BlobPart(Struct):
 
 
 class BlobTicket(Struct, omit_defaults=True):
-    """The missing bytes of one blob and the way to send them, or the news that all of it is there.
+    """The missing bytes of one blob and the way to send them, or the report that the blob is stored.
 
     The uploader asks, sends the bytes that the ticket calls missing, and asks again until the ticket says ``exists``.
     Parts that were sent before a break are not asked for again, so an uploader resumes by asking.
 
     Attributes:
         sha256: The blob.
-        exists: It is stored, and verified.
-        pending: All of it has come and is being verified; ask again.
-        refused: What came before was not what its name says, and is gone: a sentence. Said once.
-        url: Where to send the whole blob; empty when it is sent in ``parts``. Relative to the hub's address unless it
-            is absolute; so are those of the parts.
-        method: How to send it, or each part.
-        headers: What to send with it, or with each part.
-        expires: The addresses are good until then, in epoch milliseconds.
-        parts: The next parts that are missing, at most `limits.PARTS_PER_TICKET`.
-        missing: Bytes that have not come yet, over all parts.
+        exists: The blob is stored and verified.
+        pending: All bytes have arrived and are being verified; ask again.
+        refused: A sentence, if earlier bytes did not match the sha256 and were removed. It is sent once.
+        url: Address for the whole blob; empty when it is sent in ``parts``. Like the addresses of the parts, it may be
+            relative to the hub's address.
+        method: HTTP method for the blob, or for each part.
+        headers: HTTP headers for the blob, or for each part.
+        expires: End of the addresses' validity, in epoch milliseconds.
+        parts: The next missing parts, at most `limits.PARTS_PER_TICKET`.
+        missing: Number of bytes that have not arrived yet, over all parts.
     """
 
     sha256: str
@@ -301,7 +301,7 @@ class BlobTicket(Struct, omit_defaults=True):
 
 
 class BlobLink(Struct, omit_defaults=True):
-    """The address to read one blob from; an empty ``url`` says that it is not stored here."""
+    """The address to read one blob from; an empty ``url`` means that it is not stored here."""
 
     sha256: str
     url: str = ""

@@ -1,4 +1,4 @@
-"""The words for where a job is and how it ended, shared by hub, worker, client and page."""
+"""The states, phases and reasons of jobs, shared by hub, worker, client and page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Word(StrEnum):
-    """Base of all of them. They are looked up all the time, and an enum's own hash is a function in Python."""
+    """Base of these enums, with a fast hash: they are looked up often, and an enum's own hash is a Python function."""
 
     __hash__ = str.__hash__
 
@@ -21,7 +21,7 @@ class State(Word):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen to the job by itself."""
+        """Whether the job does not change any more by itself."""
         return self is State.FINISHED or self is State.REMOVED
 
 

@@ -1,7 +1,7 @@
-"""Sizes and durations as people write them, read strictly.
+"""Reads and formats sizes and durations in the form that people write; reading is strict.
 
-What can't be read without guessing is refused: ``"2"`` has no unit, ``""`` and ``"soon"`` mean nothing, and a
-bare number for a duration has meant seconds to some and milliseconds to others.
+Ambiguous texts are refused: ``"2"`` has no unit, ``""`` and ``"soon"`` mean nothing, and a bare number for a duration
+may mean seconds or milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
 def parse_size(text: str, *, field: str | None = None) -> int:
-    """Bytes from ``2g``, ``512MiB``, ``1.5GB`` or ``100b``.
+    """Parses a size into bytes: ``2g``, ``512MiB``, ``1.5GB`` or ``100b``.
 
     All units are powers of 1024, with or without ``i``, as container engines read them.
 
@@ -40,7 +40,7 @@ def parse_size(text: str, *, field: str | None = None) -> int:
 
 
 def parse_duration(text: str, *, field: str | None = None) -> int:
-    """Milliseconds from ``20m``, ``1h30m``, ``1.5s`` or ``250ms``; units descend and each comes once.
+    """Parses a duration into milliseconds: ``20m``, ``1h30m``, ``1.5s`` or ``250ms``; units descend, each used once.
 
     Raises:
         BadUnit: The text has no unit or can't be read.
@@ -53,7 +53,7 @@ def parse_duration(text: str, *, field: str | None = None) -> int:
 
 
 def format_duration(ms: float) -> str:
-    """A duration for people: ``850 ms``, ``2.4 s``, ``20m``, ``1h30m``."""
+    """Formats a duration for people: ``850 ms``, ``2.4 s``, ``20m``, ``1h30m``."""
     if ms < 1000:
         return f"{ms:.0f} ms"
     if ms < 60_000:
@@ -66,7 +66,7 @@ def format_duration(ms: float) -> str:
 
 
 def format_size(size: float) -> str:
-    """A size for people: ``17 B``, ``1.5 KiB``, ``2 GiB``."""
+    """Formats a size for people: ``17 B``, ``1.5 KiB``, ``2 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.4g} {unit}"

@@ -1,7 +1,7 @@
-"""All that is wrong with a definition, not just the first of it.
+"""Finds all faults of a definition, not only the first.
 
-`definition_check.check` refuses a job at the first fault. Here each field is read and checked by itself, so that
-somebody who writes a job by hand is told everything at once. What passes here passes there.
+`definition_check.check` refuses a job at the first fault. Here each field is read and checked by itself, so that a
+person who writes a job by hand sees all faults at once. A definition without faults here also passes that check.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .validation_path import misfit
 
 _FILES = ("inputs", "configFiles")
 PROBLEMS = 100
-"""Most problems that are told at once."""
+"""Largest number of reported problems."""
 
 
 def inspect(value: dict[str, Any]) -> tuple[Definition | None, list[Problem]]:
     """Reads a definition from its JSON form.
 
     Args:
-        value: As decoded from JSON.
+        value: The definition, as decoded from JSON.
 
     Returns:
         The definition, or None when there are problems; and the problems, each with the field at fault.
@@ -52,7 +52,7 @@ def inspect(value: dict[str, Any]) -> tuple[Definition | None, list[Problem]]:
 
 
 def _parts(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Definitions that hold one field each, or one file, or one requirement."""
+    """Yields definitions with one field each, or one file, or one requirement."""
     for name, content in value.items():
         if name in _FILES and isinstance(content, dict):
             for key, ref in content.items():
@@ -86,6 +86,6 @@ def _names(kind: type[msgspec.Struct]) -> set[str]:
 
 
 def _only_key(value: dict[str, Any]) -> str:
-    """The name in the map below the only field of a part, for the path of what is wrong with it."""
+    """Returns the name in the map below the only field of a part, for the path of a fault."""
     content = next(iter(value.values()), None)
     return str(next(iter(content), ""))[:80] if isinstance(content, dict) else ""

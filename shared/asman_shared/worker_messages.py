@@ -34,11 +34,11 @@ class Register(Message, tag="register"):
     """A worker's first message, on every connection.
 
     Attributes:
-        incarnation: Random and made once per worker process (or per data folder, when it can re-attach to its
-            containers after a restart); never a host name.
-        cpus: How many it gives to jobs; so ``memory`` in bytes and ``gpus``.
-        max_duration: The longest job it takes, in milliseconds; 0 for any.
-        holding: Every attempt it has. The hub answers which to keep and which to abort.
+        incarnation: A random id, made once per worker process, or once per data folder if the worker can find its
+            containers again after a restart; never a host name.
+        cpus: Number of cpus for jobs; likewise ``memory`` in bytes, and ``gpus``.
+        max_duration: The longest job that it takes, in milliseconds; 0 for any.
+        holding: All attempts that it has. The hub answers which ones to keep and which to abort.
     """
 
     incarnation: Annotated[str, Meta(min_length=16, max_length=64)]
@@ -58,7 +58,7 @@ class Register(Message, tag="register"):
 
 
 class PhaseReport(Message, tag="phase"):
-    """An attempt reached a phase, or got on in it (``done`` of ``total`` in ``unit``)."""
+    """An attempt reached a phase, or made progress in it (``done`` of ``total`` in ``unit``)."""
 
     job: JobId
     attempt: Count
@@ -77,7 +77,7 @@ class LogBatch(Message, tag="log_batch"):
 
 
 class Finished(Message, tag="finished"):
-    """An attempt ended. Said again after every reconnect until `Acknowledged`."""
+    """An attempt ended. Repeated after every reconnect until `Acknowledged`."""
 
     job: JobId
     attempt: Count
@@ -85,7 +85,7 @@ class Finished(Message, tag="finished"):
 
 
 class Released(Message, tag="released"):
-    """Nothing of this attempt is left on the worker: the answer to `Abort`; its capacity is free again."""
+    """Reports that nothing of an attempt is left and its capacity is free again; the answer to `Abort`."""
 
     job: JobId
     attempt: Count
@@ -96,7 +96,7 @@ class Drain(Message, tag="drain"):
 
 
 class Kept(Struct, omit_defaults=True):
-    """An attempt that goes on; log lines from ``log_next`` on are wanted."""
+    """An attempt that continues; log lines from ``log_next`` on are wanted."""
 
     job: str
     attempt: int
@@ -104,10 +104,10 @@ class Kept(Struct, omit_defaults=True):
 
 
 class Registered(Message, tag="registered"):
-    """The hub's answer to `Register`: which attempts go on, and which to stop and forget.
+    """The hub's answer to `Register`: the attempts that continue, and those to stop and forget.
 
-    Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``. ``log_limit`` is how many bytes
-    of a job's log the hub keeps: a worker need not send much more.
+    Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``. ``log_limit`` is the number of
+    bytes that the hub keeps of a job's log: a worker need not send much more.
     """
 
     protocol: int
@@ -122,10 +122,10 @@ class Registered(Message, tag="registered"):
 
 
 class Assign(Message, tag="assign"):
-    """Run this.
+    """Tells the worker to run an attempt.
 
-    ``time_limit`` bounds phase running in milliseconds (0: the worker's own maximum), ``phase_limits`` the other phases
-    likewise; ``log_next`` is the seq of its first log line.
+    ``time_limit`` is the limit of phase running, in milliseconds (0: the worker's own maximum). ``phase_limits`` has
+    the limits of other phases; ``log_next`` is the seq of its first log line.
     """
 
     job: str
@@ -137,7 +137,7 @@ class Assign(Message, tag="assign"):
 
 
 class Abort(Message, tag="abort"):
-    """Stop this attempt and forget it; answered by `Released`. ``why`` is for the worker's log."""
+    """Tells the worker to stop an attempt and forget it; answered by `Released`. ``why`` is for the worker's log."""
 
     job: str
     attempt: int
@@ -145,7 +145,7 @@ class Abort(Message, tag="abort"):
 
 
 class Acknowledged(Message, tag="acknowledged"):
-    """A `Finished` is durable (or, ``accepted`` false, came too late): forget the attempt."""
+    """Tells the worker to forget an attempt: its `Finished` is durable or, with ``accepted`` false, came too late."""
 
     job: str
     attempt: int

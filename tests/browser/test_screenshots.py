@@ -1,4 +1,4 @@
-"""Pictures of each state, light and dark, for ``docs/page.md``: made anew by each run, kept with ``SCREENSHOTS=1``."""
+"""Pictures of each state, light and dark, for ``docs/page.md``: remade by each run, kept with ``SCREENSHOTS=1``."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Fault = Callable[[], Awaitable[None]]
 
 
 class Faults:
-    """See the module.
+    """What goes wrong: each fault does its harm, mends what an operator would mend, and measures the recovery.
 
     Args:
         stage: The actors.

@@ -57,7 +57,7 @@ class Seen:
 
 
 class Load:
-    """See the module.
+    """The load: people who submit jobs with the real library and wait for them, and one who watches the whole queue.
 
     Args:
         stage: The actors.

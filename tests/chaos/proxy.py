@@ -54,7 +54,9 @@ class _Link:
 
 
 class Proxy:
-    """See the module. Open inside ``async with``.
+    """A TCP proxy between one actor and the hub that can cut its connections: with a reset, or with silence.
+
+    Open inside ``async with``.
 
     Args:
         hub_port: Where the hub listens on loopback.

@@ -48,7 +48,9 @@ class Begun:
 
 @dataclass
 class Runs:
-    """See the module; reads the file further at each look.
+    """What the jobs themselves wrote into a shared file: which attempts really began and ended, where and when.
+
+    Reads the file further at each look.
 
     Attributes:
         by_job: In the order in which they began.

@@ -37,7 +37,10 @@ class WorkerPlace:
 
 @dataclass
 class Stage:
-    """See the module. Made by `set_up`."""
+    """The actors of one play: a hub, its database, workers and the proxies between them, each a real process.
+
+    Made by `set_up`.
+    """
 
     folder: Path
     processes: AsmanProcesses
@@ -70,7 +73,7 @@ class Stage:
         Raises:
             AssertionError: It does not within ``seconds``.
         """
-        # Asks directly, and anew each time: it is the hub's recovery that is measured, not a client's.
+        # Asks directly, on a new connection each time: this measures the hub's recovery, not a client's.
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             while True:
                 definition = {"command": ["true"], "env": {"PROBE": str(next(self._probes))}}

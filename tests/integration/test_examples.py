@@ -40,7 +40,7 @@ def test_a_scripted_client_submits_follows_reads_and_cancels(
     for told in ("log: counting\n", ""):
         ran = client(up.url, "scripted")
         assert ran.returncode == 0, ran.stderr
-        # Frames that come in one packet are read before what waited for the first of them goes on.
+        # Frames that arrive together are read before the task that waits for the first of them continues.
         submitted = rf"(submitted [0-9a-f]{{64}}\n{told}|{told}submitted [0-9a-f]{{64}}\n)"
         assert re.fullmatch(
             rf"{submitted}"

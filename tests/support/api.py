@@ -29,7 +29,9 @@ class Answered:
 
 
 class Api:
-    """See the module. Made by `opened_api`.
+    """Requests to a hub over plain HTTP, each answer held against the hub's own OpenAPI document.
+
+    Made by `opened_api`.
 
     Attributes:
         document: The OpenAPI document.

@@ -37,7 +37,10 @@ def sha256(body: bytes) -> str:
 
 
 class BlobHub:
-    """See the module. Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`."""
+    """The part of a hub that keeps blobs, on a real database and a real store, with a clock that a test sets.
+
+    Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`.
+    """
 
     def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, quota: Quota, folder: Path) -> None:
         self.clock = clock

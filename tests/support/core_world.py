@@ -20,7 +20,10 @@ def job_id(number: int) -> str:
 
 
 class World:
-    """See the module; every step checks the invariants."""
+    """A queue core with a clock of its own and workers that do as they are told, for scenario tests.
+
+    Every step checks the invariants.
+    """
 
     def __init__(self, policy: QueuePolicy | None = None) -> None:
         self.core = QueueCore(policy)

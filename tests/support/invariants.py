@@ -56,7 +56,7 @@ def check_core(core: QueueCore) -> None:
                 assert namespace == "_" or namespace not in holding, "a namespace holds more than one job"
                 holding.add(namespace)
     for job_id in core.state.settled:
-        assert jobs[job_id].state is finished, "a job that goes on may leave memory"
+        assert jobs[job_id].state is finished, "an unfinished job may leave memory"
 
 
 def check_capacity(core: QueueCore) -> None:

@@ -1,4 +1,4 @@
-"""A log with a journal and a store that keep what they are given, and do so when the test says."""
+"""A log with a group commit and a store that store its lines when the test says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def line(seq: int, text: str = "") -> LogLine:
 
 
 class Chunks:
-    """Journal and store of one log."""
+    """The group commit and store of one log."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[LogChunk, Callable[[], None]]] = []

@@ -16,7 +16,9 @@ PATIENCE = 20
 
 
 class PlainWorker:
-    """See the module. Made by `plain_worker`.
+    """A worker that is nothing but a websocket and msgpack: it does what a test says, when the test says it.
+
+    Made by `plain_worker`.
 
     Attributes:
         registered: What the hub answered to the registration.

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 
 class ReadyWorker:
-    """See the module.
+    """A worker on the plain wire that takes every job at once, does nothing, and says how it went.
 
     Attributes:
         go: Jobs wait while this is not set.

@@ -30,7 +30,10 @@ Answer = Callable[[Delivery], Awaitable[web.Response]]
 
 @dataclass
 class Receiver:
-    """See the module; ``answer`` may be replaced at any time."""
+    """A web server that receives webhooks: it keeps what came and answers as the test says.
+
+    ``answer`` may be replaced at any time.
+    """
 
     port: int
     answer: Answer

@@ -18,7 +18,10 @@ PATIENCE = 60.0
 
 
 class OnTerminal:
-    """See the module. Made by `on_terminal`."""
+    """A command on a terminal of its own, as a person has it.
+
+    Made by `on_terminal`.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.process = process

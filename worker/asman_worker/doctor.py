@@ -38,13 +38,13 @@ _OLDEST_API: Final = (1, 41)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: What.
-        mark: How it is.
-        says: A sentence.
-        remedy: What to do; empty when it is well.
+        what: The name of the check.
+        mark: The verdict.
+        says: One sentence for a person.
+        remedy: How to fix it; empty when nothing is wrong.
     """
 
     what: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
-    """Looks at everything that a worker with these choices needs, one after the other; changes nothing for good."""
+    """Checks everything that a worker with these settings needs, one by one, without lasting changes."""
     yield _data_folder(config)
     yield _disk(config)
     yield _gpus(config)
@@ -68,7 +68,7 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
         async for finding in _hub(target.hub):
             yield finding
     if not config.queue:
-        yield Finding("hub", "warning", "no queue was named, so no hub was asked", "name the queue's URL")
+        yield Finding("hub", "warning", "no queue was named, so no hub was checked", "name the queue's URL")
 
 
 def _data_folder(config: WorkerConfig) -> Finding:
@@ -104,7 +104,7 @@ def _gpus(config: WorkerConfig) -> Finding:
     except BadRequest as error:
         return Finding("gpus", "problem", error.message, "load the driver, or give fewer: --gpus")
     if here and not chosen:
-        return Finding("gpus", "ok", f"{len(here)} are here and none is given to jobs (--gpus all)")
+        return Finding("gpus", "ok", f"{len(here)} found, none given to jobs (--gpus all)")
     return Finding("gpus", "ok", f"{len(chosen)} of {len(here)} are given to jobs")
 
 
@@ -135,7 +135,7 @@ async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
             yield await _rules(docker)
             yield await _leftovers(docker)
     except LOST as error:
-        yield Finding("engine", "problem", f"it went away: {error}", "look at its own log")
+        yield Finding("engine", "problem", f"it went away: {error}", "look at the engine's log")
     finally:
         await close_engine(docker)
 
@@ -161,11 +161,11 @@ def _limits(info: dict[str, Any]) -> Finding:
 
 
 async def _shared_folder(docker: Docker, config: WorkerConfig) -> Finding:
-    """Whether the engine sees the data folder at the same path: a worker in a container often has another one."""
+    """Checks that the engine sees the data folder at the same path, which often fails for a worker in a container."""
     folder = config.data_dir.expanduser().absolute() / f"probe-{secrets.token_hex(4)}"
     image = await _any_image(docker)
     if image is None:
-        return Finding(_SEEN, "warning", "there is no image yet to try it with", "run a job, then look again")
+        return Finding(_SEEN, "warning", "there is no image yet to try it with", "run a job, then check again")
     await asyncio.to_thread(folder.mkdir)
     try:
         seen = await _sees(docker, image, folder)
@@ -174,7 +174,7 @@ async def _shared_folder(docker: Docker, config: WorkerConfig) -> Finding:
     if seen:
         return Finding(_SEEN, "ok", f"the engine sees {folder.parent}")
     remedy = f"give the worker's container the same path: -v {folder.parent}:{folder.parent}"
-    return Finding(_SEEN, "problem", f"the engine has another {folder.parent} than this worker", remedy)
+    return Finding(_SEEN, "problem", f"the engine sees another {folder.parent} than this worker", remedy)
 
 
 async def _any_image(docker: Docker) -> str | None:
@@ -183,7 +183,7 @@ async def _any_image(docker: Docker) -> str | None:
 
 
 async def _sees(docker: Docker, image: str, folder: Path) -> bool:
-    """Makes a container over the folder and never starts it."""
+    """Creates a container that mounts the folder, and never starts it."""
     config: dict[str, Any] = {
         "Image": image,
         "Cmd": ["true"],
@@ -192,7 +192,7 @@ async def _sees(docker: Docker, image: str, folder: Path) -> bool:
         "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(folder), "Target": "/asman", "ReadOnly": True}]},
     }
     try:
-        # The engine refuses a mount of what is not there, so its word is enough: nothing has to run.
+        # The engine refuses to mount a missing folder, so its answer is enough: nothing has to run.
         container = await docker.containers.create(config)
     except LOST:
         return False
@@ -209,13 +209,13 @@ async def _rules(docker: Docker) -> Finding:
     finally:
         await own.close()
     if rules.closed:
-        return Finding("network", "ok", "jobs reach the internet and nothing of this host or its networks")
+        return Finding("network", "ok", "jobs can reach the internet, but not this host or its networks")
     remedy = "run the worker as root on the host itself, with iptables; or use --network none"
     return Finding("network", "warning", f"jobs can reach this host and its networks: {rules.why}", remedy)
 
 
 async def _leftovers(docker: Docker) -> Finding:
-    """Networks that no container uses: of idle workers, and of dead ones, which the next worker removes if it can."""
+    """Counts networks that no container uses: of idle workers, and of dead ones, which the next worker removes."""
     unused = [name async for name, _ in leftovers(docker)]
     if not unused:
         return Finding("networks", "ok", "no worker has left one behind")
@@ -224,7 +224,7 @@ async def _leftovers(docker: Docker) -> Finding:
 
 
 async def _hub(base: str) -> AsyncIterator[Finding]:
-    """Whether a hub answers, and what time it has."""
+    """Checks whether a hub answers, and whether its clock agrees."""
     began = time.time()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     try:
@@ -235,14 +235,14 @@ async def _hub(base: str) -> AsyncIterator[Finding]:
         yield Finding("hub", "problem", f"{base} can't be reached: {str(error) or 'no answer in time'}", remedy)
         return
     if status != 200:
-        yield Finding("hub", "problem", f"{base} answered {status}", "is this a hub, and is it well?")
+        yield Finding("hub", "problem", f"{base} answered {status}", "is this a hub, and is it healthy?")
         return
     spent = time.time() - began
     yield Finding("hub", "ok", f"{base} answers in {spent * 1000:.0f} ms")
     with contextlib.suppress(ValueError, TypeError):
         apart = abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time())
         if apart > _CLOCK_SECONDS:
-            remedy = "set it: signed addresses expire"
+            remedy = "set this machine's clock: signed addresses expire"
             yield Finding("clock", "warning", f"it is {apart:.0f} s apart from the hub's", remedy)
         else:
             yield Finding("clock", "ok", "it agrees with the hub's")

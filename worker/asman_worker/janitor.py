@@ -25,15 +25,15 @@ _LOOK_SECONDS: Final = 5.0
 
 
 class Janitor:
-    """One for a worker process.
+    """The janitor of a worker process.
 
     Args:
         inputs: The cache of inputs.
         image_usage: The worker's own images.
         engine: The engine, if there is one.
         shared: The ``/job-cache`` folder of each queue.
-        most: Bytes that each of those may have; 0 for any.
-        age: Seconds after which a file there that nobody read or wrote goes; 0 for never.
+        most: Largest size of each such folder, in bytes; 0 for no limit.
+        age: Time after which an unused file in them is removed, in seconds; 0 for never.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Janitor:
         self._age = age
 
     async def run(self) -> None:
-        """Goes round until cancelled."""
+        """Cleans up periodically until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._engine is not None:
                 tasks.create_task(self._watch(self._engine))
@@ -81,16 +81,16 @@ class Janitor:
                 await self._image_usage.trim(self._engine.docker)
                 await self._engine.clear_leftovers()
         except LOST as error:
-            log.warning("cleaning up was broken off: %s", error)
+            log.warning("cleaning up was interrupted: %s", error)
 
 
 def trim_folder(folder: Path, most: int, age: float) -> int:
-    """Removes files that nobody used for long, and the least recently used of what is too much; blocks.
+    """Removes files that are unused for long, and the least recently used ones over the limit; blocks.
 
-    Links are removed as links and never followed, whatever a job made them point to.
+    Links are removed as links and never followed.
 
     Returns:
-        Bytes that are left.
+        The number of bytes left.
     """
     found: list[tuple[float, int, str]] = []
     for root, _, names, at in os.fwalk(folder, follow_symlinks=False):
@@ -110,7 +110,7 @@ def trim_folder(folder: Path, most: int, age: float) -> int:
 
 
 def _unlink(folder: Path, name: str) -> None:
-    """Removes a file below a folder without going through a link that a job may put on the way meanwhile."""
+    """Removes a file below a folder, without following a link that a job may put into its path meanwhile."""
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     *parents, last = name.split("/")
     try:
@@ -120,6 +120,6 @@ def _unlink(folder: Path, name: str) -> None:
             at = inner
         os.unlink(last, dir_fd=at)
     except OSError as error:
-        log.debug("a file of a job cache stays: %s", error)
+        log.debug("can't remove a file of a job cache: %s", error)
     finally:
         os.close(at)

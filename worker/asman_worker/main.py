@@ -1,4 +1,4 @@
-"""One worker process from its start to its exit: one machine, any number of queues."""
+"""Runs one worker process from start to exit: one machine, any number of queues."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ async def run_worker(
     on_ready: Callable[[Registered], None] | None = None,
     executor: JobExecutor | None = None,
 ) -> int:
-    """Serves queues until told to stop, then drains: finishes what runs, hands in every result, and returns.
+    """Serves queues until told to stop, then drains: finishes running jobs, sends every result, and returns.
 
-    Cancelling it stops at once: what runs is killed, cleaned up and given back to the hub.
+    Cancelling it stops at once: running jobs are killed, cleaned up and returned to the hub.
 
     Args:
-        config: The operator's choices.
+        config: The operator's settings.
         stop: Set to drain. Without it the process's SIGTERM and SIGINT do that, and a second one stops at once.
         on_ready: Called with the hub's answer to each registration.
-        executor: What runs the jobs of all queues, instead of what ``config.executor`` names.
+        executor: The executor for all queues, instead of the one that ``config.executor`` names.
 
     Returns:
-        The exit code: 0, or 1 when running jobs had to be given back.
+        The exit code: 0, or 1 when running jobs had to be returned to the hub.
 
     Raises:
-        BadRequest: A choice can't be read, or names what is not here.
+        BadRequest: A setting can't be read, or names something that this machine does not have.
         Unavailable: The data folder or the container engine can't be used.
         ProtocolError: The hub refuses this worker.
     """
@@ -125,21 +125,21 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 class Asked:
-    """The requests to the process: drain, then stop."""
+    """Requests to the process: first to drain, then to stop."""
 
     def __init__(self, drain: asyncio.Event) -> None:
         self.drain = drain
         self.stop = asyncio.Event()
 
     def signalled(self) -> None:
-        """The first signal drains, the second stops."""
+        """Handles a signal: the first drains, the second stops."""
         if self.drain.is_set():
             self.stop.set()
         self.drain.set()
 
 
 async def _serve(sides: list[QueueWorker], asked: Asked) -> int:
-    """Works for all queues to the end; a hub that refuses this worker does not keep it from the others."""
+    """Serves all queues to the end; a hub that refuses this worker does not affect the other queues."""
     working = [asyncio.create_task(side.run(asked.drain, asked.stop), name=side.label) for side in sides]
     try:
         for done in asyncio.as_completed(working):
@@ -170,7 +170,7 @@ class _Runs:
             self.engine = SharedEngine(engine_choices(config), data.incarnation, data.path / "builds", image_usage)
 
     def of(self, home: Home) -> JobExecutor:
-        """The executor of one queue."""
+        """Returns the executor of one queue."""
         if self._given is not None:
             return self._given
         if self.engine is not None:
@@ -181,14 +181,14 @@ class _Runs:
         )
 
     async def forget(self, incarnations: list[str]) -> None:
-        """Removes what runs for queues that this worker does not serve any more: nobody could take their results."""
+        """Removes attempts of queues that this worker does not serve any more: no hub could take their results."""
         if self.engine is not None:
             for incarnation in incarnations:
                 await DockerExecutor(self.engine, incarnation).sweep(set())
 
 
 def engine_choices(config: WorkerConfig) -> EngineChoices:
-    """Reads the choices for the engine from a configuration."""
+    """Takes the engine's settings from a configuration."""
     return EngineChoices(
         url=config.docker,
         network=config.network,
@@ -212,7 +212,7 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
 
 
 def _digest(target: Address) -> str:
-    """A short name of a queue and its hub, which gives neither away."""
+    """Returns a short name of a queue and its hub that reveals neither."""
     return hashlib.sha256(f"{target.hub}\n{target.queue}".encode()).hexdigest()[:16]
 
 

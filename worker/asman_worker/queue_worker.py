@@ -31,21 +31,21 @@ log = logging.getLogger("asman.worker.queue")
 
 
 class QueueWorker:
-    """The parts that serve one queue, put together.
+    """The parts that serve one queue.
 
     Args:
-        config: The operator's choices.
+        config: The operator's settings.
         target: The queue.
-        home: Its folder.
-        spool: What survives this process.
-        executor: What runs its jobs.
-        platform: Of what runs them.
-        capacity: What the machine gives to all queues.
-        service_limits: How long the worker serves.
+        home: The queue's folder.
+        spool: Stores attempts and results across restarts.
+        executor: Runs the jobs.
+        platform: Platform of the jobs that the executor can run.
+        capacity: The machine's resources for jobs of all queues.
+        service_limits: Ends the service after a number of jobs or after idle time.
         on_ready: Called with the hub's answer to each registration.
-        cache: The folder in which ``/job-cache`` of each queue is.
-        inputs: Inputs of before, of all queues.
-        disk_reserve: The disk of the machine.
+        cache: The folder with the ``/job-cache`` of each queue.
+        inputs: The cache of inputs, shared by all queues.
+        disk_reserve: Watches the free disk of the machine.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class QueueWorker:
         )
 
     async def run(self, drain: asyncio.Event, stop: asyncio.Event) -> int:
-        """Works until asked to drain, and then to the end of the drain; returns the exit code."""
+        """Serves until asked to drain, and then to the end of the drain; returns the exit code."""
         await self.agent.recover()
         connecting = asyncio.create_task(self._connection.run(self.agent), name="connection")
         working = asyncio.create_task(self.agent.run_all(), name="agent")
@@ -123,7 +123,7 @@ class QueueWorker:
             await self._connection.renew()
 
     async def _drain(self, stop: asyncio.Event, connecting: asyncio.Task[None]) -> int:
-        """Finishes what runs, unless asked to stop or out of time; returns the exit code."""
+        """Finishes running jobs, unless asked to stop or out of time; returns the exit code."""
         finishing = asyncio.create_task(self.agent.drain(), name="finish")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -141,7 +141,7 @@ class QueueWorker:
             await asyncio.gather(finishing, stopping, return_exceptions=True)
 
     async def _fetch(self, sha256: str, target: Path, most: int) -> None:
-        """Brings a blob of the queue."""
+        """Downloads a blob of the queue."""
         links = await self._blobs.links([sha256])
         await self._blobs.fetch(links[sha256].url, target, sha256=sha256, most=most)
 

@@ -1,6 +1,6 @@
 """Serves ``/healthz`` and ``/metrics`` (Prometheus) of a worker on a port of its own machine.
 
-Queues are named by a short hash there, as their names are secrets.
+They name queues by a short hash, because a queue's name is a secret.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _LOCAL: Final = "127.0.0.1"
 
 
 class Status:
-    """The health and the figures of a worker process.
+    """The health and metrics of a worker process.
 
     Args:
         sides: The queues.
-        capacity: Of the machine.
-        service_limits: The jobs so far.
-        disk_reserve: The disk.
-        engine: Asks the engine whether it is there; None for no engine.
+        capacity: The machine's resources for jobs.
+        service_limits: Counts the jobs.
+        disk_reserve: Watches the free disk.
+        engine: Returns whether the engine answers; None for no engine.
     """
 
     def __init__(
@@ -56,27 +56,29 @@ class Status:
         return found
 
     async def metrics(self) -> str:
-        """All figures, as Prometheus reads them."""
+        """Returns all metrics in Prometheus' text format."""
         up = self._engine is None or await self._engine()
         return "".join(f"{line}\n" for line in self._lines(up))
 
     def _lines(self, engine: bool) -> Iterator[str]:
         cpus, memory, gpus = self._capacity.free
         yield from _gauge("asman_worker_engine_up", "Whether the engine answers.", int(engine))
-        yield from _gauge("asman_worker_jobs", "Attempts that are held.", self._service_limits.held)
-        yield "# HELP asman_worker_jobs_begun_total Attempts that were begun."
+        yield from _gauge("asman_worker_jobs", "Attempts on this worker.", self._service_limits.held)
+        yield "# HELP asman_worker_jobs_begun_total Attempts that have begun."
         yield "# TYPE asman_worker_jobs_begun_total counter"
         yield f"asman_worker_jobs_begun_total {self._service_limits.begun}"
-        yield from _gauge("asman_worker_waiting", "Attempts that wait for room.", self._capacity.waiting)
-        yield from _gauge("asman_worker_free_cpus", "Cpus that no job has.", cpus / 1000)
-        yield from _gauge("asman_worker_free_memory_bytes", "Memory that no job has.", memory)
-        yield from _gauge("asman_worker_free_gpus", "Gpus that no job has.", gpus)
-        yield from _gauge("asman_worker_free_disk_bytes", "Disk that jobs may still write.", self._disk_reserve.free)
-        yield "# HELP asman_worker_connected Whether the hub of a queue is connected."
+        yield from _gauge("asman_worker_waiting", "Attempts that wait for free capacity.", self._capacity.waiting)
+        yield from _gauge("asman_worker_free_cpus", "Free CPUs.", cpus / 1000)
+        yield from _gauge("asman_worker_free_memory_bytes", "Free memory, in bytes.", memory)
+        yield from _gauge("asman_worker_free_gpus", "Free GPUs.", gpus)
+        yield from _gauge(
+            "asman_worker_free_disk_bytes", "Disk space that jobs may still use, in bytes.", self._disk_reserve.free
+        )
+        yield "# HELP asman_worker_connected Whether the worker is connected to the hub of a queue."
         yield "# TYPE asman_worker_connected gauge"
         for side in self._sides:
             yield f'asman_worker_connected{{queue="{side.digest}"}} {int(side.agent.connected)}'
-        yield "# HELP asman_worker_draining Whether a queue is given no more jobs."
+        yield "# HELP asman_worker_draining Whether the worker takes no more jobs of a queue."
         yield "# TYPE asman_worker_draining gauge"
         for side in self._sides:
             yield f'asman_worker_draining{{queue="{side.digest}"}} {int(side.agent.draining)}'
@@ -90,10 +92,10 @@ def _gauge(name: str, what: str, value: float) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def serving(status: Status, where: str) -> AsyncIterator[int]:
-    """Answers on a port until the end of the block; yields the port.
+    """Serves a port until the end of the block; yields the port.
 
     Args:
-        status: What to tell.
+        status: The status to serve.
         where: A port of this machine, or ``address:port``; port 0 for any free one.
 
     Raises:

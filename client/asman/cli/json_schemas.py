@@ -79,7 +79,7 @@ class Link(Struct):
 
 
 class NewQueue(Struct):
-    """A new queue, and the command that shares a machine with it."""
+    """A new queue, and the command that adds a machine to it."""
 
     queue: str
     url: str

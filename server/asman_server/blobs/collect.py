@@ -55,9 +55,9 @@ class Collector:
             try:
                 await self.round()
             except AsmanError as error:
-                log.warning("collecting was interrupted; the next round continues", extra={"error": error.message})
+                log.warning("blob collection was interrupted; the next round continues", extra={"error": error.message})
             except Exception:
-                log.exception("collecting failed; the next round tries again")
+                log.exception("blob collection failed; the next round tries again")
 
     async def round(self) -> None:
         """Runs one round.
@@ -138,4 +138,4 @@ class Collector:
                     await self._service.store.discard(stray)
                     removed += 1
         if removed:
-            log.info("strays removed from the blob store", extra={"strays": removed})
+            log.info("removed unreferenced files from the blob store", extra={"strays": removed})

@@ -66,7 +66,7 @@ class Grant(Struct, frozen=True):
         try:
             return cls(int(size), name, int(number or 0))
         except ValueError:
-            raise Forbidden("this address is not one to send bytes to") from None
+            raise Forbidden("this address does not accept uploads") from None
 
 
 class FolderStore:
@@ -182,8 +182,8 @@ class FolderStore:
         async with received(self.incoming, sha256[:16], body, size) as came:
             if came.size != size or came.sha256 != sha256:
                 raise Unauthentic(
-                    f"{came.size} bytes with sha256 {came.sha256[:12]}… came under the name {sha256[:12]}… "
-                    f"of {size} bytes; nothing was kept"
+                    f"{came.size} bytes with sha256 {came.sha256[:12]}… arrived, but the upload was announced as "
+                    f"{sha256[:12]}… with {size} bytes; nothing was kept"
                 )
             yield came
 
@@ -203,7 +203,7 @@ class FolderStore:
         final = self.path(upload.place)
         part = self._arrivals.file(upload.store_id)
         if not final.exists() and not part.exists():
-            raise NotFound("what came of this upload is gone; send it again")
+            raise NotFound("the received part of this upload is gone; send it again")
         # After a crash the file may be at its place already, without a row in the catalogue.
         found = final if final.exists() else part
         digest = hashlib.sha256()
@@ -215,7 +215,7 @@ class FolderStore:
             final.unlink(missing_ok=True)
             self._arrivals.remove(upload.store_id)
             raise Unauthentic(
-                f"the {part_count(upload.size)} parts of {upload.sha256[:12]}… have together the sha256 "
+                f"the {part_count(upload.size)} parts of {upload.sha256[:12]}… together have the sha256 "
                 f"{digest.hexdigest()[:12]}…; nothing was kept"
             )
         if found is part:

@@ -22,8 +22,8 @@ from asman_shared.errors import BadRequest, Conflict, NotFound, TooLarge
 from .receiving import pieces, sync_folder
 from .store import disk_error
 
-_OVER: Final = "this upload is over; ask the hub how to send what is missing"
-_ELSEWHERE: Final = "this part came, or comes, by another connection; ask the hub what is missing"
+_OVER: Final = "this upload has ended; ask the hub which bytes are missing"
+_ELSEWHERE: Final = "another connection has sent this part, or is sending it; ask the hub which parts are missing"
 
 
 def part_count(size: int) -> int:
@@ -144,13 +144,13 @@ class MultipartUploads:
         with self._opened(name) as (file, notes):
             async for piece in pieces(body):
                 if received + len(piece) > size:
-                    raise TooLarge(f"part {number} has {size} bytes; more came")
+                    raise TooLarge(f"part {number} must have {size} bytes, but more arrived")
                 async with writing.lock:
                     _check_newest(writing, me)
                     await _finish(asyncio.to_thread(_put, file, notes, number, piece, at + received))
                 received += len(piece)
             if received != size:
-                raise BadRequest(f"part {number} has {size} bytes; {received} came, send it again")
+                raise BadRequest(f"part {number} must have {size} bytes, but {received} arrived; send it again")
             async with writing.lock:
                 _check_newest(writing, me)
                 await _finish(asyncio.to_thread(_note, file, notes, number))

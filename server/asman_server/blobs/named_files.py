@@ -39,15 +39,17 @@ def check_file_name(name: str) -> str:
         BadRequest: The name is empty or too long, begins with a dot, or has separators or control characters.
     """
     if not name or len(name.encode("utf-8", "surrogatepass")) > limits.NAME_LENGTH:
-        raise BadRequest(f"the name of a file has 1 to {limits.NAME_LENGTH} bytes", field="name")
+        raise BadRequest(f"the name of a file must have 1 to {limits.NAME_LENGTH} bytes", field="name")
     if name.startswith("."):
-        raise BadRequest("the name of a file does not begin with a dot", field="name")
+        raise BadRequest("the name of a file must not begin with a dot", field="name")
     if "/" in name or "\\" in name:
-        raise BadRequest("the name of a file has no slashes; it is one plain name", field="name")
+        raise BadRequest("the name of a file must not have slashes; use one plain name", field="name")
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Cf", "Zl", "Zp") for letter in name):
-        raise BadRequest("the name of a file has no control characters", field="name")
+        raise BadRequest("the name of a file must not have control characters", field="name")
     if SHA256.fullmatch(name[:64]):
-        raise BadRequest("a name that begins with a sha256 is that, or that and a short suffix", field="name")
+        raise BadRequest(
+            "a name that begins with a sha256 must be that sha256, with or without a short suffix", field="name"
+        )
     return name
 
 
@@ -78,7 +80,7 @@ class NamedFiles:
         check_file_name(name)
         if size > FILE_BYTES:
             raise TooLarge(
-                f"a file under a plain name has at most {format_size(FILE_BYTES)}; name larger ones by their sha256"
+                f"a file with a plain name may have at most {format_size(FILE_BYTES)}; name larger ones by sha256"
             )
         if await self._service.catalogue.file(name) is not None:
             raise _taken(name)
@@ -87,7 +89,7 @@ class NamedFiles:
             self._service.need_room(size)
             async with received(self._folder, "file", body, size) as came:
                 if came.size != size:
-                    raise BadRequest(f"{size} bytes were announced and {came.size} came; send it again")
+                    raise BadRequest(f"{size} bytes were announced, but {came.size} arrived; send it again")
                 place = await self._service.store.keep(came.sha256, size, came.file)
             now = self._clock()
             row = FileRow(name, came.sha256, now, now)
@@ -134,4 +136,4 @@ class NamedFiles:
 
 
 def _taken(name: str) -> Conflict:
-    return Conflict(f"the name '{name[:80]}' is taken, and what it stands for is never changed; choose another")
+    return Conflict(f"the name '{name[:80]}' is taken, and a stored file never changes; choose another name")

@@ -49,8 +49,8 @@ class Quota:
         if size and taken + size > self.limit:
             left = max(0, self.limit - taken)
             raise QuotaExceeded(
-                f"the hub's quota for blobs is {format_size(self.limit)} and {format_size(left)} are left, too little "
-                f"for {format_size(size)}; blobs that nobody uses are removed after a while, or its operator can raise "
+                f"the hub's quota for blobs is {format_size(self.limit)} with {format_size(left)} left, too little "
+                f"for {format_size(size)}; unused blobs are removed after a while, or the hub's operator can raise "
                 f"--blob-quota"
             )
 

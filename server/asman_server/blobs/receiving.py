@@ -68,7 +68,7 @@ async def received(folder: Path, name: str, body: AsyncIterator[bytes], most: in
             async for piece in pieces(body):
                 size += len(piece)
                 if size > most:
-                    raise TooLarge(f"more than the {most} bytes that were announced or are allowed came")
+                    raise TooLarge(f"more bytes arrived than the {most} that were announced or are allowed")
                 await asyncio.to_thread(write, file, piece)
             await asyncio.to_thread(_sync, file)
         yield Received(path, digest.hexdigest(), size)

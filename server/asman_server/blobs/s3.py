@@ -112,7 +112,7 @@ class S3Store:
         except ClientError as error:
             said = error.response.get("Error", {})
             if said.get("Code") in _GONE:
-                raise NotFound("the storage does not have it") from None
+                raise NotFound("the storage does not have this object") from None
             reason = said.get("Message") or said.get("Code") or "no reason given"
             raise Unavailable(f"the storage for blobs refused the hub ({reason}); try again") from error
         except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -256,8 +256,8 @@ class S3Store:
         found, size = await self._digest(place, vouched=not upload.store_id)
         if found != upload.sha256 or size != upload.size:
             raise Unauthentic(
-                f"{size} bytes with sha256 {found[:12]}… came under the name {upload.sha256[:12]}… "
-                f"of {upload.size} bytes; nothing was kept"
+                f"{size} bytes with sha256 {found[:12]}… arrived, but the upload was announced as "
+                f"{upload.sha256[:12]}… with {upload.size} bytes; nothing was kept"
             )
 
     async def _digest(self, place: str, *, vouched: bool) -> tuple[str, int]:
@@ -302,7 +302,7 @@ class S3Store:
             with self._asking():
                 await self._client.abort_multipart_upload(**self._at(upload.place), UploadId=upload.store_id)
         except NotFound:
-            log.debug("an upload was over before it was aborted")
+            log.debug("an upload had ended before it was aborted")
 
     async def keep(self, sha256: str, size: int, file: Path) -> str:
         """Sends a local file to the bucket."""

@@ -137,7 +137,7 @@ class BlobService:
         sizes = dict(wanted)
         largest = max(sizes.values(), default=0)
         if largest > BLOB_BYTES:
-            raise TooLarge(f"a blob may have {format_size(BLOB_BYTES)}; this one has {format_size(largest)}")
+            raise TooLarge(f"a blob may have at most {format_size(BLOB_BYTES)}; this one has {format_size(largest)}")
         tickets: dict[str, BlobTicket] = {}
         # Twice: an upload that was verified meanwhile is now stored, or must be sent again.
         for _ in range(2):
@@ -171,7 +171,7 @@ class BlobService:
             try:
                 ticket = await self.store.ticket(upload, fresh=fresh)
                 if ticket is not None and self._is_fruitless(upload, ticket):
-                    raise NotFound("no part of it arrives")
+                    raise NotFound("no part of it is arriving")
             except NotFound:
                 # Storages forget slow uploads, and some refuse every part of an upload that they began.
                 await self.end([upload])
@@ -192,7 +192,7 @@ class BlobService:
         missing, asked = self._stalled.pop(upload.place, (0, 0))
         asked = asked + 1 if missing == ticket.missing else 1
         if asked > STALLED_ATTEMPTS:
-            log.warning("no part of an upload arrives; restarting it", extra={"blob": upload.sha256})
+            log.warning("no part of an upload is arriving; restarting it", extra={"blob": upload.sha256})
             return True
         self._stalled[upload.place] = ticket.missing, asked
         while len(self._stalled) > UPLOADS:
@@ -349,7 +349,7 @@ class BlobService:
             BadRequest: The store is elsewhere; the bytes do not pass this hub.
         """
         if not isinstance(self.store, FolderStore):
-            raise BadRequest("this hub does not take or give bytes itself; ask it for tickets and links")
+            raise BadRequest("this hub does not transfer bytes itself; ask it for tickets and links")
         return self.store
 
     # -------------------------------------------------------------------------------------------------- reading
@@ -383,7 +383,7 @@ class BlobService:
                 if not self.settling(upload) and await self.store.ticket(upload) is None:
                     self._settle(upload)
             except NotFound:
-                log.debug("an upload was forgotten by its storage")
+                log.debug("the storage no longer knows an upload")
 
     async def links(self, queue: str, keys: Sequence[str]) -> list[BlobLink]:
         """A link for reading each sha256, with an empty url for a missing blob.

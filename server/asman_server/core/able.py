@@ -57,12 +57,12 @@ def _sentence(shape: Shape, ready: list[Worker], lacks: Counter[str]) -> str:
     most_gpus = max(w.info.gpus for w in ready)
     longest = max(w.info.max_duration for w in ready)
     needs = {
-        "gpus": f"{shape.gpus} gpus; the most any has is {most_gpus}",
-        "cpus": f"{shape.cpus / 1000:g} cpus; the most any has is {best_cpus:g}",
-        "memory": f"{format_size(shape.memory)} of memory; the most any has is {format_size(best_memory)}",
-        "tags": f"the tags {', '.join(sorted(shape.tags))}; no worker has them all",
-        "platform": f"the platform {shape.platform}; no worker has it",
-        "duration": f"{format_duration(shape.duration)}; the longest any allows is {format_duration(longest)}",
+        "gpus": f"{shape.gpus} gpus; no worker has more than {most_gpus}",
+        "cpus": f"{shape.cpus / 1000:g} cpus; no worker has more than {best_cpus:g}",
+        "memory": f"{format_size(shape.memory)} of memory; no worker has more than {format_size(best_memory)}",
+        "tags": f"the tags {', '.join(sorted(shape.tags))}; no worker has all of them",
+        "platform": f"the platform {shape.platform}; no worker has this platform",
+        "duration": f"{format_duration(shape.duration)}; no worker allows more than {format_duration(longest)}",
     }
     online = f"{len(ready)} worker{'s' if len(ready) != 1 else ''} online"
     return f"{online}, none can run it: it needs {needs[lack]}"

@@ -11,7 +11,7 @@ from .worker import Presence, Worker
 def refusal(worker: Worker, job: Job | None) -> str:
     """Returns the reason to refuse a claim; empty when the worker gets the job or has it already."""
     if not worker.chooses:
-        return "this worker is handed its jobs"
+        return "this hub assigns this worker its jobs; it can't claim them"
     if job is None:
         return "this queue has no such job"
     if job.state is State.RUNNING:
@@ -19,7 +19,7 @@ def refusal(worker: Worker, job: Job | None) -> str:
     if job.state is not State.QUEUED:
         return "it is finished"
     if worker.presence is not Presence.READY:
-        return "this worker takes no more jobs"
+        return "this worker accepts no more jobs"
     lack = worker.lacks(job.shape)
     if lack:
         return f"it needs more {lack} than this worker has"

@@ -122,9 +122,9 @@ def check_leases(state: QueueState, worker: Worker, now: int) -> None:
             requeue(state, job, now, lost=True)
         elif lease.phase is Phase.RUNNING:
             if job.run_limit and job.ran and now - job.ran >= job.run_limit + slack:
-                stop(state, job, Reason.TIMED_OUT, now, "its time limit passed and its worker did not say so")
+                stop(state, job, Reason.TIMED_OUT, now, "its time limit passed, and its worker did not report it")
         elif (limit := (job.phase_limits or {}).get(lease.phase)) and now - lease.since >= limit + slack:
-            said = f"the limit of phase {lease.phase.value} passed and its worker did not say so"
+            said = f"the limit of phase {lease.phase.value} passed, and its worker did not report it"
             stop(state, job, Reason.TIMED_OUT, now, said)
 
 
@@ -133,4 +133,4 @@ def check_waits(state: QueueState, now: int) -> None:
     for job_id in state.waits.due(now):
         job = state.jobs.get(job_id)
         if job is not None and job.state is State.QUEUED:
-            stop(state, job, Reason.TIMED_OUT, now, "it waited in the queue for longer than its limit")
+            stop(state, job, Reason.TIMED_OUT, now, "it waited in the queue longer than its limit")

@@ -22,7 +22,7 @@ LOOKED_AT: Final = 10_000
 """Most entries that are looked at while counting; some belong to jobs that no longer wait."""
 _LACKS: Final[tuple[Need, ...]] = ("gpus", "cpus", "memory", "tags", "platform", "duration")
 _DOING: Final = {
-    Phase.ASSIGNED: "was handed to {worker}, which has not begun",
+    Phase.ASSIGNED: "was assigned to {worker}, which has not started it",
     Phase.STAGING: "is on {worker}, which is fetching its inputs",
     Phase.PULLING: "is on {worker}, which is pulling its image",
     Phase.BUILDING: "is on {worker}, which is building its image",
@@ -104,7 +104,7 @@ def _waiting(core: QueueCore, job: Job, ready: list[Worker], made: Explanation, 
         return "capacity", f"{could} busy; {ahead}"
     if core.fleet.keeping_room:
         return "capacity", f"room is being kept for a job that needs more and has waited longer; {ahead}"
-    return "turn", f"a worker has room for it, and other jobs have their turn first; {ahead}"
+    return "turn", f"a worker has room for it, but other jobs go first; {ahead}"
 
 
 def _ahead(made: Explanation) -> str:
@@ -112,7 +112,7 @@ def _ahead(made: Explanation) -> str:
     if made.beyond:
         return f"more than {count} jobs are ahead of it"
     if not count:
-        return "it is the next"
+        return "it is next"
     return "1 job is ahead of it" if count == 1 else f"{count} jobs are ahead of it"
 
 

@@ -1,4 +1,4 @@
-"""The state of one queue: its jobs, its workers, and what the event at hand has caused so far."""
+"""The state of one queue: its jobs, its workers, and the effects of the present event so far."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .state import QueueState
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
-CROWDED: Final = f"{limits.NAMESPACES_PER_JOB} namespaces hold this job, which is the most; submit it in one of them"
+CROWDED: Final = f"{limits.NAMESPACES_PER_JOB} namespaces hold this job, which is the maximum; submit it in one of them"
 
 
 def submit(state: QueueState, event: ev.Submitted, now: int) -> None:

@@ -35,8 +35,8 @@ _EXIT_CODES: Final = {
     126: "its command was found but can't be executed: check its permissions and its format",
     127: "its command was not found in the image",
     137: "it was killed (signal 9): by itself, or by the machine it ran on",
-    139: "it crashed (signal 11, a memory access it may not make)",
-    143: "it was ended (signal 15)",
+    139: "it crashed (signal 11, an invalid memory access)",
+    143: "it was terminated (signal 15)",
 }
 
 
@@ -79,7 +79,7 @@ def lost_verdict(losses: int, lines: int) -> Verdict:
     return Verdict(
         ok=False,
         reason=Reason.WORKER_LOST,
-        message=f"{losses} worker{plural} in turn were lost while running it",
+        message=f"{losses} worker{plural} in a row were lost while running it",
         hint="if the job itself stops its worker, ask for more memory or fix the job",
         lines=lines,
     )

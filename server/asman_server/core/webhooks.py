@@ -23,7 +23,7 @@ FULL: Final = "this job remembers as many webhooks as it can; submit it without 
 
 
 def full(job: Job | None, calls: Calls | None) -> bool:
-    """Whether an unfinished job has no room for what a submission wants called at its end."""
+    """Whether an unfinished job has no room for a submission's webhooks."""
     if job is None or not job.hooks or calls is None or calls.finished is None:
         return False
     room = limits.CALLBACKS_PER_JOB_BYTES - sum(hook.size for hook in job.hooks)
@@ -31,7 +31,7 @@ def full(job: Job | None, calls: Calls | None) -> bool:
 
 
 def begun(job: Job, event: Submitted) -> Iterable[CallWebhook]:
-    """A submission began a new run."""
+    """Yields the calls for a submission that began a new run."""
     calls = event.calls
     if calls is None:
         return
@@ -41,7 +41,7 @@ def begun(job: Job, event: Submitted) -> Iterable[CallWebhook]:
 
 
 def joined(job: Job, event: Submitted) -> bool:
-    """A submission waits for the run from now on; whether the job has changed by that."""
+    """Adds a submission's webhook to the run; returns whether the job has changed."""
     if event.calls is None or event.calls.finished is None:
         return False
     hook = Hook(event.namespace, event.calls.finished)
@@ -53,13 +53,13 @@ def joined(job: Job, event: Submitted) -> bool:
 
 
 def cached(job: Job, event: Submitted) -> Iterable[CallWebhook]:
-    """A submission was answered with the result that exists."""
+    """Yields the calls for a submission that was answered with a cached result."""
     if event.calls is not None and event.calls.finished is not None and job.verdict is not None:
         yield CallWebhook("finished", job, event.namespace, event.calls.finished, job.verdict.reason)
 
 
 def ended(job: Job) -> Iterable[CallWebhook]:
-    """The run is over: all who asked are told how it ended."""
+    """Yields the calls for the end of a run."""
     hooks, job.hooks = job.hooks, None
     if hooks and job.verdict is not None:
         for hook in hooks:
@@ -67,7 +67,7 @@ def ended(job: Job) -> Iterable[CallWebhook]:
 
 
 def released(job: Job, namespaces: set[str], reason: Reason) -> Iterable[CallWebhook]:
-    """Namespaces let go of a job that goes on for others: for them it ends here."""
+    """Yields the calls for namespaces that released a job which continues for others."""
     if not job.hooks:
         return
     kept = [hook for hook in job.hooks if hook.namespace not in namespaces]

@@ -98,7 +98,7 @@ class Fanout:
         self.seq += 1
         if not first:
             state.summary = None
-        # A packet that carries the summary must reach everyone, so it is never replaced by a later state.
+        # A message that carries the summary must reach everyone, so it is never replaced by a later state.
         encoded = EncodedMessage(Changed(seq=self.seq, job=state), key=None if first else state.id)
         self._window.append((self.seq, encoded))
         self.broadcast.send(encoded)

@@ -1,7 +1,7 @@
 """Small replacements for the queue and event that uvicorn keeps per connection: 2.9 KiB less for an idle one.
 
 An `asyncio.Queue` has three deques and an `asyncio.Event` one, and an empty deque takes 760 bytes. A connection has one
-reader and, between two messages, nothing to read; so these two have a deque only while there is something in it.
+reader and, between two messages, nothing to read. So these classes have a deque only while it has an element.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class SlimQueue:
         self._reader: asyncio.Future[None] | None = None
 
     def empty(self) -> bool:
-        """Whether there is nothing to take."""
+        """Whether the queue is empty."""
         return self._come is None
 
     def put_nowait(self, event: Any) -> None:
-        """Puts something in; there is no bound, because whoever puts stops reading from the socket."""
+        """Adds an item; there is no bound, because the writer stops reading from the socket."""
         if self._come is None:
             self._come = deque()
         self._come.append(event)
@@ -33,10 +33,10 @@ class SlimQueue:
             self._reader.set_result(None)
 
     async def get(self) -> Any:
-        """Takes what came first, when there is something.
+        """Takes the oldest item, and waits for one if necessary.
 
         Raises:
-            RuntimeError: Somebody else is waiting already.
+            RuntimeError: Another reader is waiting already.
         """
         if self._reader is not None:
             raise RuntimeError("a connection has one reader")

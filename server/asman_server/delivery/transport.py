@@ -1,12 +1,12 @@
-"""Writing websocket frames straight to the socket, with back-pressure that we can see.
+"""Writes websocket frames straight to the socket, with visible back-pressure.
 
-uvicorn's websocket protocol is kept whole, and given one more ASGI extension, ``asman.writer``: a `FrameWriter` that
-writes a finished frame without a coroutine, a task or another encoding, refuses when the connection is going away and
-says when the socket has no room. A server's frames are unmasked (RFC 6455, 5.1), so one byte string serves every
-subscriber: that doubled the fan-out measured in ``bench/``.
+uvicorn's websocket protocol is unchanged, but gets one more ASGI extension, ``asman.writer``: a `FrameWriter`. It
+writes a finished frame without a coroutine, a task or another encoding, refuses frames while the connection is closing,
+and reports whether the socket has room. A server's frames are unmasked (RFC 6455, 5.1), so one byte string serves every
+subscriber.
 
-Nobody who stalls can keep a connection: one that is closed and does not take what waits for it is cut off after
-`CLOSE_SECONDS`, and one that does not finish saying what it asks for, after `HEAD_SECONDS`.
+A stalled peer can't keep a connection. A closed connection whose peer does not read the remaining data is cut off after
+`CLOSE_SECONDS`; one that does not complete the head of its request, after `HEAD_SECONDS`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class FrameWriter:
 
     Attributes:
         on_drain: Called when a socket that had no room has room again.
-        on_stop: Called when it has no more room, and whenever the connection begins to end: whoever writes without
-            asking stops at once.
+        on_stop: Called when the socket has no more room, and when the connection begins to close: direct writes must
+            stop at once.
     """
 
     __slots__ = ("_protocol", "on_drain", "on_stop")
@@ -78,20 +78,20 @@ class FrameWriter:
 
     @property
     def room(self) -> bool:
-        """Whether the socket takes more now."""
+        """Whether the socket has room now."""
         return self._protocol.writable.is_set()
 
     @property
     def direct(self) -> Callable[[bytes], object]:
-        """Hands a whole frame to the socket, which is known to be open and to have room: until `on_stop` is called.
+        """Hands a whole frame to the socket, which must be open and have room; not allowed after `on_stop`.
 
         Raises:
-            RuntimeError: When called, if the socket has just broken and its end is about to be told.
+            RuntimeError: The socket has just broken, and its end is not reported yet.
         """
         return self._protocol.transport.write
 
     def write(self, frame: bytes) -> bool:
-        """Hands a whole frame to the socket; false when the connection is going away."""
+        """Hands a whole frame to the socket; returns False when the connection is closing."""
         if not self.open:
             return False
         self._protocol.transport.write(frame)
@@ -112,7 +112,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self.writer = FrameWriter(self)
 
     def handle_connect(self, event: Request) -> None:
-        """Puts the writer where the application finds it, before the application runs."""
+        """Puts the writer into the scope before the application runs."""
         super().handle_connect(event)
         scope = getattr(self, "scope", None)
         if scope is not None:
@@ -129,7 +129,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self.writer.on_drain()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Closes at once, even when the socket has no room; all else as uvicorn does."""
+        """Closes at once, even when the socket has no room; otherwise like uvicorn."""
         open_ = self.handshake_complete and not self.close_sent and not self.disconnected
         if message["type"] == "websocket.close" and open_ and self.initial_response is None:
             self._close(message.get("code") or 1000, message.get("reason") or "")
@@ -140,7 +140,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _forget_handshake(self) -> None:
         """Drops the handshake's request and response, which take 5 KiB per connection."""
-        self.request.headers.clear()  # the parser holds on to the request itself
+        self.request.headers.clear()  # the parser keeps the request itself
         self.request = self.response = None  # type: ignore[assignment]
         self.scope["headers"] = []
 
@@ -161,12 +161,12 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self._cut_off_later()
 
     def _cut_off_later(self) -> None:
-        """A transport that is closed first writes what it holds: for ever, to a peer that does not read."""
+        """Bounds the close: a closed transport first writes its data, for ever if the peer does not read."""
         if self.close_timer is None and not self.disconnected:
             self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
-        """A whole message is here; text that is none is the peer's fault, and no line in our log."""
+        """Takes a whole message; text that is not UTF-8 is the peer's fault and is not logged."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
@@ -184,7 +184,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self._cut_off_later()
 
     def handle_parser_exception(self) -> None:
-        """The peer does not speak websocket, or its message is too large."""
+        """Handles a peer that breaks the protocol or sends too large a message."""
         self.writer.on_stop()
         super().handle_parser_exception()
         self._cut_off_later()
@@ -200,7 +200,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
-        """The peer did not answer a ping; unless nobody has read its answer, because the application holds it back."""
+        """Closes after an unanswered ping, unless the answer is unread because the application holds it back."""
         if self.read_paused and not self.close_sent and not self.transport.is_closing():
             self.pong_timer = self.pending_ping_payload = None
             self.schedule_ping()
@@ -211,13 +211,13 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class HubHttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with a bound on the head of a request, in bytes and in time."""
+    """uvicorn's HTTP protocol with limits for the head of a request, in bytes and in seconds."""
 
     _deadline: asyncio.TimerHandle | None = None
     _head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins to wait for the first request."""
+        """Starts the deadline for the head of the first request."""
         super().connection_made(transport)
         self._await_head()
 
@@ -238,7 +238,7 @@ class HubHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Refuses a head without end."""
+        """Refuses a head that is too large."""
         if self.transport.is_closing():
             return
         super().data_received(data)
@@ -248,7 +248,7 @@ class HubHttpProtocol(HttpToolsProtocol):
                 self._refuse(b"431 Request Header Fields Too Large")
 
     def handle_websocket_upgrade(self) -> None:
-        """Hands the connection on, and leaves no cycle behind for the garbage collector, which looks seldom."""
+        """Hands the connection on without leaving a cycle for the garbage collector, which runs seldom."""
         super().handle_websocket_upgrade()
         self.parser = None  # type: ignore[assignment]
 

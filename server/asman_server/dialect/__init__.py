@@ -1,16 +1,18 @@
-"""The JSON dialect: the language of clients and workers that were there before Asman.
+"""The JSON dialect: the language of clients and workers that existed before Asman.
 
-A thin translation at the edge. What comes in on a websocket without a subprotocol, or at one of the older REST
-addresses, becomes the same events that native sessions make; what the queue says becomes the dialect's shapes. The
-queue core, the journal and the native sessions don't know that this room exists (an import contract holds that).
+A thin translation at the edge. Messages on a websocket without a subprotocol, and requests at the older REST addresses,
+become the events that native sessions make. The queue's answers and changes become messages of the dialect. No other
+room but `app` and `main` knows that this room exists.
 
-- `ids`: definitions as they are sent there, and both generations of their ids
-- `outgoing`, `incoming`: what is said and what is heard
-- `queue_view`, `queue_views`: what every socket of a queue is shown, made once for all of them
+- `ids`: definitions as clients send them, and both generations of their ids
+- `outgoing`, `incoming`: the messages that the hub sends and reads
+- `queue_view`, `queue_views`: the jobs and workers of a queue, encoded once for all of its sockets
 - `send_buffer`, `session`, `client_session`, `worker_session`: the sockets
 - `outcomes`, `live_logs`, `log_slices`, `results`: results and logs, translated both ways
 - `operations`, `rest*`: the addresses
-- `local`: who may reach the queue `local` of somebody's own machine
+- `local`: access to the queue `local` of a user's own machine
 
-`docs/dialect.md` says what is spoken.
+`docs/dialect.md` describes the messages and addresses.
+May import: `rest`, `sessions`, `hub`, `config`, `services`, `logs`, `queues`, `blobs`, `webhooks`, `migrations`,
+`storage`, `delivery`, `meters`, `core`, and the hub's root helpers; neither `main` nor `app`.
 """

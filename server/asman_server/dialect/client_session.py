@@ -22,13 +22,13 @@ from .session import DialectSession
 from .submitting import submit
 
 OWN_KEYS: Final = 1000
-"""Ids that are not their job's own which are remembered of one client; the oldest is forgotten first."""
+"""Ids other than the jobs' own that are remembered for one client; the oldest is forgotten first."""
 LIST_PAUSE: Final = 1.0
-"""Seconds between two whole lists that one client asks for; who asks more often waits so long."""
+"""Shortest time between two whole lists that one client requests, in seconds; earlier requests wait."""
 
 
 class DialectClient(DialectSession):
-    """One client on one queue. A job that it knows by a first-generation id is shown to it under that id, too."""
+    """One client on one queue. A job that the client knows by a first-generation id is shown under that id, too."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -50,7 +50,7 @@ class DialectClient(DialectSession):
             self.view.leave(self)
 
     async def take(self, kind: str, payload: Any) -> None:
-        """Does what a message asks for; one of another type has no effect."""
+        """Carries out a message; a message of an unknown type has no effect."""
         if kind == "StateChange":
             await self._change(payload)
         elif kind == "QueryJob":
@@ -73,7 +73,7 @@ class DialectClient(DialectSession):
         enqueue = change.value.enqueued
         try:
             if enqueue is None:
-                raise BadDefinition("a submission has its definition in value.enqueued", field="value.enqueued")
+                raise BadDefinition("a submission must have its definition in value.enqueued", field="value.enqueued")
             found = identify(enqueue.definition, enqueue.id or change.job)
 
             def answered(message: Message) -> None:
@@ -84,14 +84,14 @@ class DialectClient(DialectSession):
 
             await submit(self.shell, self.hub, self.aliases, found, enqueue.control, ReplyTo(0, answered))
         except AsmanError as error:
-            # A hub that can't do it now says nothing: the submission is sent again each second until it is seen.
+            # A hub that can't store it sends no answer: the client repeats the submission until the job is listed.
             if not error.retry:
                 self._refuse(change.job, error.message)
             return
         self._know(found.key, found.job)
 
     def _know(self, key: str, job: str) -> None:
-        """Shows a job under this id as well from now on."""
+        """Shows a job under this id, too, from now on."""
         if key == job:
             return
         self._own.pop(key, None)
@@ -100,14 +100,17 @@ class DialectClient(DialectSession):
             del self._own[next(iter(self._own))]
 
     def _show(self, key: str, state: JobState) -> None:
-        """Shows this client where a job is, and everyone for a while."""
+        """Shows a job's state to this client, and to all sockets for a while."""
         self.view.pin(state)
         body = self.view.body(state.id) or outgoing.encode(outgoing.job_of(self.shell.core, state))
         members = [outgoing.member(each, body) for each in dict.fromkeys((key, state.id))]
         self.send_buffer.push(outgoing.jobs_frame(b",".join(members), subset=True))
 
     def _refuse(self, key: str, sentence: str) -> None:
-        """The dialect has no errors: what can't be run is shown as a job that ended with one, to its sender alone."""
+        """Shows a submission that can't run as a job that ended with an error, to its sender alone.
+
+        The dialect has no message for errors.
+        """
         now = self.hub.clock()
         value = outgoing.FinishedValue(
             time=now,
@@ -136,7 +139,7 @@ class DialectClient(DialectSession):
         namespace = change.value.namespace or NAMESPACE
         job = await self.shell.job(key)
         if not job.state.over:
-            # There is no result to forget yet: whoever deletes it does not want it, others may.
+            # There is no result to delete yet. This client does not want one, but others may.
             self.shell.apply(ev.CancelRequested(key, namespace, ReplyTo(0, _ignore)))
             return
         self.shell.apply(ev.DeleteRequested(key, ReplyTo(0, _ignore)))
@@ -156,7 +159,7 @@ class DialectClient(DialectSession):
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
 
     async def _job(self, key: str) -> str:
-        """The job that is meant by an id, in memory.
+        """The job with this id, in memory.
 
         Raises:
             NotFound: The queue has no such job.
@@ -165,7 +168,7 @@ class DialectClient(DialectSession):
         return job.id
 
     def _ask_for_list(self) -> None:
-        """Lists are large: who asks for many gets one a second."""
+        """Sends the whole list, at most once a second, because lists are large."""
         loop = asyncio.get_running_loop()
         if self._asked is None:
             wait = max(0.0, self._asked_at + LIST_PAUSE - loop.time())
@@ -176,10 +179,10 @@ class DialectClient(DialectSession):
         self._asked_at = asyncio.get_running_loop().time()
         self.listed()
 
-    # ---------------------------------------------------------------------------------------- what the board tells
+    # ------------------------------------------------------------------------------------------ calls of the queue view
 
     def whole(self) -> bytes:
-        """The whole list; jobs that this client knows by another id are in it twice."""
+        """The whole list; a job that this client knows by another id is listed under both."""
         if not self._own:
             return self.view.whole()
         more = self._under_own_keys(self._own.items())
@@ -189,7 +192,7 @@ class DialectClient(DialectSession):
         return outgoing.jobs_frame(joined + b"," + more if joined else more, subset=False)
 
     def subset(self, jobs: Iterable[str], frame: bytes | None = None) -> bytes:
-        """Some jobs; those that this client knows by another id twice."""
+        """Sends some jobs; a job that this client knows by another id is sent under both."""
         wanted = set(jobs)
         more = self._under_own_keys((key, job) for key, job in self._own.items() if job in wanted)
         if not more:
@@ -200,7 +203,7 @@ class DialectClient(DialectSession):
         return b",".join(outgoing.member(key, body) for key, job in own if (body := self.view.body(job)) is not None)
 
     def workers(self, frame: bytes) -> None:
-        """The workers are others."""
+        """Sends the changed list of workers."""
         self._workers_due = self.send_buffer.congested
         if not self._workers_due:
             self.send_buffer.push(frame)
@@ -212,7 +215,7 @@ class DialectClient(DialectSession):
         super()._level()
 
     def logs(self, job: str, step: str, lines: Any, frame: bytes) -> None:
-        """A job has written lines; one who reads slowly fetches them later."""
+        """Sends lines of a job; a slow reader fetches them later."""
         if self.send_buffer.congested:
             return
         self.send_buffer.push(frame)
@@ -224,4 +227,4 @@ class DialectClient(DialectSession):
 
 
 def _ignore(_message: Message) -> None:
-    """An answer that the dialect has no words for."""
+    """Ignores an answer that the dialect has no message for."""

@@ -1,8 +1,8 @@
 """Definitions as the dialect sends them, and both generations of their ids.
 
-A definition may come with members that mean nothing here, with nulls and with empty maps. The first generation's id
-covers all of these, the second's covers known members only and is the native id (`asman_shared.identity`). A job that
-was submitted under its first id is known under both.
+A definition may have unknown members, nulls and empty maps. The first generation's id covers all of these. The second
+generation's id covers known members only and is the native id (`asman_shared.identity`). A job that was submitted under
+its first-generation id is known by both.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _CHANNELS: Final = ("channel", "CHANNEL")
 
 
 class Identified(Struct, frozen=True):
-    """A definition that was read.
+    """A definition as read from a message.
 
     Attributes:
-        definition: What is run.
-        job: Its id.
-        key: The id by which whoever sent it knows it: ``job``, or its first-generation id.
+        definition: The definition that is run.
+        job: Id of the job.
+        key: The id by which the sender knows the job: ``job``, or its first-generation id.
     """
 
     definition: Definition
@@ -41,7 +41,7 @@ class Identified(Struct, frozen=True):
 
     @property
     def alias(self) -> str:
-        """The other id by which the job is known; empty when there is none."""
+        """The other id of the job; empty when there is none."""
         return "" if self.key == self.job else self.key
 
 
@@ -49,12 +49,12 @@ def identify(sent: Any, supplied: str | None = None) -> Identified:
     """Reads a definition and finds its ids.
 
     Args:
-        sent: As decoded from JSON.
-        supplied: The id that came with it, which must be right by either rule.
+        sent: The definition, as decoded from JSON.
+        supplied: The id that was sent with the definition; it must be correct by either rule.
 
     Raises:
-        BadDefinition: It can't be read, or the id is another definition's.
-        TooLarge: It is over its limit.
+        BadDefinition: The definition can't be read, or the id is another definition's.
+        TooLarge: The definition is over its limit.
     """
     value = as_javascript(sent)
     definition = read(value)
@@ -77,11 +77,11 @@ def first_id(value: Any) -> str:
         value: A definition as `as_javascript` gives it.
 
     Raises:
-        BadDefinition: It can't be written as JSON.
-        TooLarge: It is over `limits.DEFINITION_BYTES`.
+        BadDefinition: The definition can't be written as JSON.
+        TooLarge: The definition is over `limits.DEFINITION_BYTES`.
     """
     if not isinstance(value, dict):
-        raise BadDefinition("a definition is an object", field="definition")
+        raise BadDefinition("a definition must be an object", field="definition")
     made = dict(value)
     for name in _FILES:
         files = made.get(name)
@@ -95,7 +95,7 @@ def first_id(value: Any) -> str:
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadDefinition(f"the definition can't be written as JSON: {error}", field="definition") from error
     if len(body) > limits.DEFINITION_BYTES:
-        raise TooLarge(f"the definition has {len(body)} bytes and may have {limits.DEFINITION_BYTES}")
+        raise TooLarge(f"the definition has {len(body)} bytes; the maximum is {limits.DEFINITION_BYTES}")
     return hashlib.sha256(body).hexdigest()
 
 
@@ -110,13 +110,13 @@ def _first_ref(ref: Any) -> Any:
 
 
 def as_javascript(value: Any, depth: int = 0) -> Any:
-    """A JSON value with numbers as JavaScript has them: whole numbers beyond 2^53 are the nearest double.
+    """Returns a JSON value with JavaScript's numbers: whole numbers beyond 2^53 become the nearest double.
 
     Raises:
-        BadDefinition: It is nested too deeply, or has a number beyond any double.
+        BadDefinition: The value is nested too deeply, or has a number beyond any double.
     """
     if depth > DEPTH:
-        raise BadDefinition(f"a definition is nested at most {DEPTH} deep", field="definition")
+        raise BadDefinition(f"a definition may be nested at most {DEPTH} levels deep", field="definition")
     if isinstance(value, dict):
         return {key: as_javascript(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list):
@@ -130,13 +130,13 @@ def as_javascript(value: Any, depth: int = 0) -> Any:
 
 
 def read(value: Any) -> Definition:
-    """The definition that is run: known members that are not null.
+    """Returns the definition that is run: the known members that are not null.
 
     Raises:
         BadDefinition: A member has the wrong type; the error names it.
     """
     if not isinstance(value, dict):
-        raise BadDefinition("a definition is an object", field="definition")
+        raise BadDefinition("a definition must be an object", field="definition")
     made = _known(value, Definition)
     for name, kind in (("build", Build), ("requirements", Requirements)):
         part = made.get(name)

@@ -13,7 +13,7 @@ NAMESPACE: Final = "_"
 
 
 class Call(Struct):
-    """A webhook that is wanted."""
+    """A webhook of a submission."""
 
     url: str
     payload: Any = None
@@ -35,7 +35,7 @@ class Control(Struct, rename="camel"):
 
 
 class EnqueueJob(Struct):
-    """A job to submit. ``debug`` and whatever else comes with it is nothing that a run depends on."""
+    """A job to submit. A run does not depend on ``debug`` and unknown members, so they are not read."""
 
     definition: Any = None
     id: str | None = None
@@ -50,7 +50,7 @@ class Copy(Struct):
 
 
 class Value(Struct):
-    """The value of a change, of whichever state it is; ``type`` is not needed to read it."""
+    """The value of a change of any state; ``type`` is not needed to read it."""
 
     enqueued: EnqueueJob | None = None
     worker: str | None = None
@@ -76,7 +76,7 @@ class Query(Struct, rename="camel"):
 
 
 class Registration(Struct, rename="camel"):
-    """A worker says what it has."""
+    """A worker's report of its capacity and jobs."""
 
     id: str
     version: str | None = None
@@ -120,7 +120,7 @@ def hear(text: bytes) -> tuple[str, Any]:
     """A message's type and its payload; the payload is None where the dialect has none.
 
     Raises:
-        BadRequest: It can't be read; the dialect has no way to say so, and goes on.
+        BadRequest: The message can't be read; the dialect has no answer for that, and the session continues.
     """
     try:
         envelope = _envelope(text)

@@ -1,4 +1,4 @@
-"""The lines of a queue's running jobs, as they come, for sockets that are told all of them."""
+"""Forwards the lines of a queue's running jobs as they arrive, to sockets that get the lines of all jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..queues.shell import QueueShell
 from .outgoing import Log
 
 FOLLOWED: Final = 10_000
-"""Jobs of a queue whose lines are forwarded at most; those of the others can be fetched."""
+"""Largest number of a queue's jobs whose lines are forwarded; the lines of further jobs can be fetched."""
 
 RUNNING: Final = "Running"
 _STEPS: Final = {
@@ -36,12 +36,12 @@ def is_run_line(line: LogLine) -> bool:
 
 
 def is_build_line(line: LogLine) -> bool:
-    """Whether a line tells how the image came to be."""
+    """Whether a line is about pulling or building the image."""
     return line.phase.prepares
 
 
 def step_of(line: LogLine) -> str:
-    """The dialect's name of the step that a line belongs to; empty for one that is told nowhere there."""
+    """The dialect's name of the step that a line belongs to; empty for a line that the dialect does not show."""
     return _STEPS[line.phase] if is_build_line(line) or is_run_line(line) else ""
 
 
@@ -55,7 +55,7 @@ class LiveLogs:
 
     Args:
         shell: The queue.
-        tell: Called with a job's id, a step and its lines.
+        tell: Called with a job's id, a step and the step's new lines.
     """
 
     def __init__(self, shell: QueueShell, tell: Callable[[str, str, list[Log]], None]) -> None:
@@ -86,19 +86,19 @@ class LiveLogs:
             self._shell.logs.close(job)
 
     def leave(self, job: str) -> None:
-        """Ends `follow`."""
+        """Stops forwarding the lines of a job."""
         opened = self._followed.pop(job, None)
         if opened is not None:
             opened.followers.pop(self, None)
             self._shell.logs.close(job)
 
     def close(self) -> None:
-        """Forwards nothing any more."""
+        """Stops forwarding the lines of all jobs."""
         for job in list(self._followed):
             self.leave(job)
 
     def lines(self, encoded: EncodedMessage, first: int, last: int) -> None:
-        """New lines of a job."""
+        """Takes new lines of a job."""
         message = encoded.message
         if isinstance(message, LogLines):
             for step, some in groupby(message.lines, step_of):

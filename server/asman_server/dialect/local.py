@@ -1,15 +1,14 @@
-"""The queue of somebody's own machine: found by pages under the name ``local``, and closed to strangers.
+"""Guards the queue of a user's own machine, which pages find under the name ``local``.
 
-Any web page may send requests to ``localhost``, so without a gate any page could run containers on the machine of
-whoever looks at it. What can be guessed by a page (the queue ``local``, jobs and files by their ids) is therefore
-answered only
+Any web page may send requests to ``localhost``. Without this guard any page could run containers on its visitor's
+machine. A page can guess the queue ``local``, and jobs and files by their ids. So requests for these are answered only
 
-- to this machine, for the queue ``local``: its name is no secret, so nobody else in the network may use it;
-- under a host name that is this machine's own: a page whose name was made to lead here (DNS rebinding) has another;
-- to pages of this hub, and to those of origins that the operator has named (``--allow-origin``).
+- to this machine, for the queue ``local``: its name is not a secret, so no other machine in the network may use it;
+- under one of this machine's own host names: a page that resolves its name to this machine (DNS rebinding) has another;
+- to pages of this hub, and of origins that the operator has named (``--allow-origin``).
 
-Programs that are no web pages send no ``ReplyTo`` and are not asked for one. Queues with secret names stay open to
-everyone who knows the name.
+Programs other than browsers send no header ``Origin`` and need none. Queues with secret names stay open to everyone who
+knows the name.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..hub import LOCAL
 
 BY_ID: Final = ("f", "j")
-"""First parts of addresses whose rest is a hash, which can be guessed."""
+"""First parts of addresses that continue with a hash, which can be guessed."""
 MAY_USE_LOCAL: Final = "asman.may_use_local"
-"""Whether a request to copy a job, which the gate let through, may copy it to ``local``; in its scope."""
+"""Key in a request's scope: whether the request may copy a job to ``local``."""
 _SOCKETS: Final = ("client", "browser", "worker", "metrics")
 
 
 class LocalGate:
-    """ASGI middleware; see the module.
+    """ASGI middleware that refuses requests of strangers for guessable addresses; see the module.
 
     Args:
         app: The hub's application.
         queue: The queue that ``local`` stands for.
         origins: Origins that may use it, ``*`` for all.
         public_host: A host name of this hub besides those of loopback.
-        in_network: The hub listens to its network, where it may have any name; only ``local`` is then held to the names
-            of this machine.
+        in_network: The hub listens on its network, where it may have any name. Only ``local`` is then limited to the
+            names of this machine.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class LocalGate:
         self._in_network = in_network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request through, or answers it with why not."""
+        """Lets a request through, or answers with the reason to refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -74,7 +73,7 @@ class LocalGate:
                 await _refuse(scope, send, refusal)
                 return
         if copies:
-            # Which queue a job is copied to is said in the body: whoever may not use `local` may not copy to it.
+            # The body names the queue that a job is copied to: a client that may not use `local` may not copy to it.
             scope = {**scope, MAY_USE_LOCAL: not self._refusal(scope, local=True)}
         if local and at is not None:
             parts[at] = self._queue
@@ -83,11 +82,11 @@ class LocalGate:
         await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, *, local: bool) -> str:
-        """Why a request is not answered; empty when it is."""
+        """Returns the reason to refuse a request; empty when it is let through."""
         headers = Headers(scope=scope)
         client = scope.get("client")
         if local and (client is None or not is_loopback(client[0])):
-            return "the queue 'local' is for programs on its own machine; use the queue's own name"
+            return "the queue 'local' is only for programs on the hub's own machine; use the queue's own name"
         host = headers.get("host", "")
         if (local or not self._in_network) and not self._is_own(host):
             return f"'{host[:200]}' is not a name of this hub"
@@ -101,11 +100,11 @@ class LocalGate:
             return ""
         return (
             f"pages of {origin[:200]} may not use the hub of this machine; "
-            f"whoever runs it can allow that with --allow-origin {origin[:200]}"
+            f"its operator can allow them with --allow-origin {origin[:200]}"
         )
 
     def _is_own(self, host: str) -> bool:
-        """Whether a host name can't be one that a stranger made to lead here: loopback, or a plain address."""
+        """Whether a host name is safe from DNS rebinding: a name of loopback, or a plain address."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -137,7 +136,7 @@ def is_loopback(address: str) -> bool:
 
 
 async def _refuse(scope: Scope, send: Send, sentence: str) -> None:
-    """Says why, in a way that the page itself can't read."""
+    """Answers with the reason, without the headers that would let the page read it."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": sentence[:120]})
         return

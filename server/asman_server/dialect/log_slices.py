@@ -1,9 +1,9 @@
-"""Logs in the dialect's two kinds, by cursors: how many lines of a kind there were before.
+"""Reads logs in the dialect's two kinds, by cursor: the number of earlier lines of the same kind.
 
-The hub numbers all lines of a job in one row; the dialect counts those of the build and those of the run apart.
-Counting begins at the run's first line; where a reader goes on from is remembered (`Cursors`), so that one who asks
-again and again costs only what is new. Lines that are no longer kept are counted, too: a slice ends before such a gap,
-and the next one begins behind it, which its ``sliceStart`` shows.
+The hub numbers all lines of a job together. The dialect counts the lines of the build and those of the run apart, from
+the run's first line. The position of each recent cursor is remembered (`Cursors`), so that a reader that polls costs
+only the new lines. Lines that are no longer kept are counted, too: a slice ends before such a gap, and the next slice
+begins after it, as its ``sliceStart`` shows.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .outgoing import Log
 Kind = Literal["build", "run"]
 
 SLICE_LINES: Final = 10_000
-"""Lines in one slice at most."""
+"""Largest number of lines in one slice."""
 SLICE_BYTES: Final = 1024 * 1024
-"""Text in one slice at most, about."""
+"""Approximate size of the text in one slice, in bytes."""
 REMEMBERED: Final = 10_000
-"""Places that are remembered at most."""
+"""Largest number of remembered positions."""
 
 Place = tuple[str, str, int, Kind, int]
 """(queue, job, number of the run, kind, cursor)."""
@@ -38,10 +38,10 @@ class Slice(Struct, rename="camel"):
     """Some lines of a log.
 
     Attributes:
-        data: In order.
-        slice_start: The cursor of the first of them; more than was asked for when lines are no longer kept.
+        data: The lines, in order.
+        slice_start: The cursor of the first line; larger than the requested one when lines are no longer kept.
         next_cursor: The ``since`` of the next slice.
-        is_final: The job is finished and there is nothing after these.
+        is_final: The job is finished and has no further lines.
     """
 
     data: list[Log]
@@ -62,7 +62,7 @@ class Cursors:
         self._known: OrderedDict[Place, int] = OrderedDict()
 
     def remember(self, place: Place, seq: int) -> None:
-        """The line at this cursor is at ``seq`` or after it."""
+        """Remembers that the line at this cursor is at ``seq`` or after it."""
         self._known[place] = seq
         self._known.move_to_end(place)
         if len(self._known) > REMEMBERED:
@@ -74,7 +74,7 @@ class Cursors:
 
 
 async def read_slice(shell: QueueShell, cursors: Cursors, job_id: str, kind: Kind, since: int) -> Slice:
-    """The lines of a kind from a cursor on.
+    """Returns the lines of a kind from a cursor on.
 
     Raises:
         NotFound: The queue has no such job.

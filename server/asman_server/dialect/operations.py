@@ -1,4 +1,4 @@
-"""The dialect's addresses, in the same kind of table as the others (`asman_server.rest.operations`)."""
+"""Lists the dialect's addresses in a table like that of the others (`asman_server.rest.operations`)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _of_queue() -> Iterator[Operation]:
             _json("it is submitted"),
             body=incoming.EnqueueJob,
         )
-    cancelled = _json("it is cancelled, or was over already")
+    cancelled = _json("cancelled, or already finished")
     yield Operation(
         "POST",
         "/q/{queue}/j/{id}/cancel",
@@ -73,7 +73,7 @@ def _of_queue() -> Iterator[Operation]:
     yield Operation(
         "POST", "/q/{queue}/j/{id}/{namespace}/cancel", rest.cancel, "dialect_cancel_namespace", _TAG, cancelled
     )
-    yield Operation("GET", "/q/{queue}/status", rest_queue.status, "status", _TAG, _json("how it is"))
+    yield Operation("GET", "/q/{queue}/status", rest_queue.status, "status", _TAG, _json("the status"))
     yield Operation(
         "GET",
         "/{queue}/metrics",

@@ -1,4 +1,4 @@
-"""Reports from workers of the dialect, as outcomes and log lines."""
+"""Translates reports from workers of the dialect into outcomes and log lines."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class _Finished(Struct, rename={"status_code": "StatusCode", "is_timed_out": "is
 
 
 def phase_of(step: str) -> Phase:
-    """The phase that a step of the dialect is."""
+    """Returns the phase for a step of the dialect."""
     return _STEPS.get(step, Phase.RUNNING)
 
 
 def lines_of(logs: list[list[Any]], first: int, phase: Phase, now: int) -> list[LogLine]:
-    """Lines from logs of the dialect, whose texts may be several lines, or a line with its end.
+    """Returns the lines of a log of the dialect, whose texts may hold several lines or a line end.
 
     Args:
-        logs: ``[text, ms]`` or ``[text, ms, true]`` each; what is neither is passed over.
+        logs: Entries ``[text, ms]`` or ``[text, ms, true]``; all other entries are skipped.
         first: The seq of the first line.
-        phase: In which it was written.
-        now: The time of lines that have none.
+        phase: The phase in which the log was written.
+        now: The time for lines without one.
     """
     made: list[LogLine] = []
     for entry in logs:
@@ -83,12 +83,12 @@ def _read(result: Any) -> _Finished:
 
 
 async def outcome_of(value: Value, lines: int, keep: Keep) -> Outcome | None:
-    """Translates the end that a worker reports; None when the worker only gave the job up.
+    """Translates the end that a worker reports; None when the worker returns the job to the queue.
 
     Args:
-        value: Of the change.
+        value: The value of the change.
         lines: The seq after the last log line.
-        keep: Takes outputs that are too large to be kept in the result.
+        keep: Stores outputs that are too large for the result.
     """
     found = _read(value.result)
     duration = int(found.duration) if found.duration and 0 < found.duration <= SAFE_INT else 0
@@ -119,7 +119,7 @@ async def _outputs(outputs: dict[str, Any], keep: Keep) -> Result:
     for name, value in outputs.items():
         try:
             if len(made.outputs) == limits.INPUTS:
-                raise BadDefinition(f"a job has at most {limits.INPUTS} outputs")
+                raise BadDefinition(f"a job may have at most {limits.INPUTS} outputs")
             clean = check_name(name, field="outputs")
             made.outputs[clean] = await _output(clean, value, keep)
         except AsmanError as error:
@@ -133,15 +133,15 @@ async def _output(name: str, value: Any, keep: Keep) -> OutputFile:
     try:
         ref = msgspec.convert(value, DataRef, strict=False) if isinstance(value, dict) else DataRef(value)
     except msgspec.ValidationError as error:
-        raise BadDefinition(f"it is no data ref: {error}") from None
+        raise BadDefinition(f"it is not a data ref: {error}") from None
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     if ref.type == "key" and isinstance(ref.value, str):
-        # A suffix is part of the file's name there and not of the blob's.
+        # In the dialect a suffix is part of the file's name; it is not part of the blob's.
         sha256 = ref.value.partition(".")[0]
         return OutputFile(ref=ref, size=0, sha256=sha256 if SHA256.fullmatch(sha256) else "", media_type=kind)
     if ref.type == "url":
         if not isinstance(ref.value, str) or not ref.value.startswith(("https://", "http://", "/")):
-            raise BadDefinition("the value of a url ref starts with https:// or http://")
+            raise BadDefinition("the value of a url ref must start with https:// or http://")
         return OutputFile(ref=ref, size=0, sha256="", media_type=kind)
     body = bytes_of(ref)
     sha256 = hashlib.sha256(body).hexdigest()
@@ -152,10 +152,10 @@ async def _output(name: str, value: Any, keep: Keep) -> OutputFile:
 
 
 def bytes_of(ref: DataRef) -> bytes:
-    """The bytes that a ref carries itself.
+    """Returns the bytes of a ref that carries them itself.
 
     Raises:
-        BadDefinition: It says that it is base64 and is not.
+        BadDefinition: The ref is marked as base64 but is not base64.
     """
     if ref.type == "json":
         return msgspec.json.encode(ref.value)

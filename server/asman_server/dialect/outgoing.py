@@ -31,7 +31,7 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.WORKER_LOST: "WorkerLost",
     Reason.DELETED: "Deleted",
 }
-"""A run that ended by itself is a success there, whatever its exit code, which is told beside it."""
+"""In the dialect a run that ended by itself is a success with any exit code; the code is a member of its own."""
 LISTED: Final = frozenset({Reason.SUCCESS, Reason.FAILED, Reason.ERROR, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY})
 """Reasons with which a finished job is listed; jobs that ended otherwise are absent."""
 
@@ -103,7 +103,7 @@ class StoredJob(Struct, omit_defaults=True):
 
 
 def duration_text(ms: int) -> str:
-    """A duration that every reader of the dialect understands: ``20m``."""
+    """Formats a duration in a form that every reader of the dialect understands: ``20m``."""
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if ms and ms % size == 0:
             return f"{ms // size}{unit}"
@@ -111,7 +111,7 @@ def duration_text(ms: int) -> str:
 
 
 def size_text(size: int) -> str:
-    """Bytes in the largest unit that holds them evenly: ``2g``."""
+    """Formats a number of bytes in the largest unit that divides it evenly: ``2g``."""
     for unit, step in (("g", GIB), ("m", MIB), ("k", KIB)):
         if size % step == 0:
             return f"{size // step}{unit}"
@@ -133,20 +133,21 @@ def requirements_of(shape: Shape) -> Requirements | UnsetType:
 
 
 def incarnation_of(worker: str) -> str:
-    """The core's name of a worker that names itself: not to be guessed to be any native worker's."""
+    """Returns the core's id of a worker that chose its own id: never the id of a native worker."""
     return hashlib.sha256(b"a worker of the JSON dialect: " + worker.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def worker_id(incarnation: str, name: str) -> str:
-    """The id by which the dialect knows a worker: the one that it gave itself, or a native one's short name.
+    """Returns the dialect's id of a worker: the id that it chose, or the short name of a native worker.
 
-    Told by the incarnation alone, which is all that is known of a worker between a restart of the hub and its return.
+    It depends on the incarnation alone, because nothing else is known of a worker between a restart of the hub and the
+    worker's return.
     """
     return name if incarnation == incarnation_of(name) else incarnation[:8]
 
 
 def worker_of(core: QueueCore, state: JobState) -> str:
-    """The id of the worker that has or had a job, as far as it is known."""
+    """Returns the id of the worker that has or had a job, if it is known."""
     job = core.jobs.get(state.id)
     if job is not None and job.worker and job.attempt == state.attempt:
         return worker_id(job.worker, job.worker_name)
@@ -154,7 +155,7 @@ def worker_of(core: QueueCore, state: JobState) -> str:
 
 
 def finished_value(state: JobState) -> FinishedValue:
-    """The end of a finished job, without its result."""
+    """Returns the end of a finished job, without its result."""
     verdict = state.verdict or Verdict(ok=False, reason=Reason.ERROR)
     return FinishedValue(
         time=state.finished,
@@ -169,10 +170,10 @@ def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str
     """A job as lists show it.
 
     Args:
-        state: Where it is.
-        worker: Who has it, by the id that the dialect knows.
-        shape: What it needs, when that is known.
-        tags: Of its definition.
+        state: The job's state.
+        worker: The dialect's id of the worker that has the job.
+        shape: The resources that the job needs, if known.
+        tags: Tags of the definition.
     """
     made = ListedJob(
         queued_time=state.queued,
@@ -190,7 +191,7 @@ def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str
 
 
 def job_of(core: QueueCore | None, state: JobState) -> ListedJob:
-    """A job of a queue as lists show it; ``core`` knows what a job that is in memory needs."""
+    """A job of a queue as lists show it; ``core`` has the resources that a job in memory needs."""
     job = core.jobs.get(state.id) if core is not None else None
     if job is not None and core is not None:
         return listed_job(state, worker_of(core, state), job.shape, list(job.summary.tags))
@@ -214,13 +215,13 @@ def workers_of(core: QueueCore, now: int, most: int) -> list[ListedWorker]:
 
 
 def text_frame(kind: str, payload: Any = UNSET) -> bytes:
-    """One message as a websocket frame, to be written as it is."""
+    """Encodes one message as a websocket frame."""
     body = {"type": kind} if payload is UNSET else {"type": kind, "payload": payload}
     return framed(encode(body), text=True)
 
 
 def jobs_frame(jobs: bytes, *, subset: bool) -> bytes:
-    """A list of jobs as a websocket frame; ``jobs`` are members of a JSON object, joined by commas."""
+    """Encodes a list of jobs as a websocket frame; ``jobs`` are members of a JSON object, joined by commas."""
     kind, flag = (b"JobStateUpdates", b"true") if subset else (b"JobStates", b"false")
     body = b'{"type":"%b","payload":{"state":{"jobs":{%b}},"isSubset":%b}}' % (kind, jobs, flag)
     return framed(body, text=True)

@@ -1,10 +1,13 @@
 """The view of a queue that all its dialect sockets share: its jobs, encoded once for all of them.
 
-The dialect's lists are whole lists, which is its weakness: with many jobs and sockets they cost more than all else.
-So the board keeps each job's entry as bytes, joins them once per change and not once per socket, tells changes as
-subsets (`UPDATE_SECONDS` apart at least, large ones more), and sends whole lists every `LIST_SECONDS`, or earlier
-when a job has vanished, which a subset can't say, but never more than `LIST_BYTES_PER_SECOND` of them. Everything on
-it is durable: it is a follower of the queue like any native client.
+The dialect sends whole lists of jobs. With many jobs and sockets these lists cost more than everything else, so
+
+- each job's entry is kept as bytes, and the entries are joined once per change and not once per socket;
+- changes are sent as subsets, at least `UPDATE_SECONDS` apart, and large subsets less often;
+- whole lists are sent every `LIST_SECONDS`, and earlier when a job is no longer listed, which a subset can't express;
+- a queue sends at most `LIST_BYTES_PER_SECOND` of lists.
+
+Every entry is durable: the view follows the queue like any native client.
 """
 
 from __future__ import annotations
@@ -34,27 +37,27 @@ from .live_logs import LiveLogs
 log = logging.getLogger("asman.hub.dialect")
 
 LISTED_JOBS: Final = 20_000
-"""Jobs on a list at most: those that run, those that are next, and the newest that are finished."""
+"""Largest number of listed jobs: the running ones, the next ones, and the newest finished ones."""
 FINISHED_JOBS: Final = 1000
-"""Finished jobs on a list, besides those of the last minute."""
+"""Number of finished jobs on a list, besides those of the last minute."""
 FINISHED_AT_LEAST: Final = 60_000
-"""Milliseconds that a finished job is listed at least."""
+"""Shortest time that a finished job is listed, in milliseconds."""
 FINISHED_SUCCESS: Final = 600_000
-"""Milliseconds that a job which ended by itself is listed; the others stay."""
+"""Time that a job which ended by itself is listed, in milliseconds; other finished jobs stay listed."""
 LISTED_WORKERS: Final = 1000
-"""Workers on a list at most."""
+"""Largest number of listed workers."""
 UPDATE_SECONDS: Final = 0.1
-"""Seconds between two subsets of what has changed, at least."""
+"""Shortest time between two subsets of changes, in seconds."""
 LIST_SECONDS: Final = 10.0
-"""Seconds between two whole lists, as the dialect's clients expect them."""
+"""Time between two whole lists, as the dialect's clients expect it, in seconds."""
 LIST_SOONEST: Final = 1.0
-"""Seconds between two whole lists to everyone, at least."""
+"""Shortest time between two whole lists to all sockets, in seconds."""
 LIST_BYTES_PER_SECOND: Final = 8 * 1024 * 1024
-"""Bytes of lists that are sent in a second over all sockets of a queue: large ones wait, for `LIST_SECONDS` at most."""
+"""Bytes of lists that a queue sends per second over all sockets: large lists wait, for `LIST_SECONDS` at most."""
 WORKERS_SECONDS: Final = 0.25
-"""Seconds between two lists of workers, at least."""
+"""Shortest time between two lists of workers, in seconds."""
 PAGE: Final = 500
-"""Jobs read from the store at once."""
+"""Number of jobs read from the store together."""
 
 
 class Member(Protocol):
@@ -63,26 +66,26 @@ class Member(Protocol):
     works: bool
 
     def listed(self) -> None:
-        """It is time for a whole list."""
+        """Sends the whole list."""
 
     def changed(self, frame: bytes, jobs: Iterable[str]) -> None:
-        """These jobs have changed; the frame says how."""
+        """Sends changed jobs; ``frame`` has their new states."""
 
     def vanished(self, job: str) -> None:
-        """A job is not listed any more."""
+        """Notes that a job is no longer listed."""
 
     def workers(self, frame: bytes) -> None:
-        """The workers are others."""
+        """Sends the changed list of workers."""
 
     def logs(self, job: str, step: str, lines: list[outgoing.Log], frame: bytes) -> None:
-        """A job has written lines."""
+        """Sends new lines of a job."""
 
     def forget_cache(self, frame: bytes) -> None:
-        """The result of a job was deleted."""
+        """Sends that the result of a job was deleted."""
 
 
 class Entry(Struct):
-    """A job on the board; ``body`` is made when it is first needed."""
+    """A listed job; ``body`` is encoded when it is first needed."""
 
     state: JobState
     until: int
@@ -96,8 +99,8 @@ class QueueView:
 
     Args:
         shell: The queue, which must be kept in use meanwhile.
-        store: Reads what is durable.
-        clock: Now, in milliseconds.
+        store: Reads the durable state.
+        clock: Returns the current time, in milliseconds.
     """
 
     def __init__(self, shell: QueueShell, store: Reader, clock: Clock) -> None:
@@ -123,7 +126,7 @@ class QueueView:
     # ------------------------------------------------------------------------------------------- opening, closing
 
     async def open(self) -> None:
-        """Reads what the queue has, and follows it from then on.
+        """Reads the queue's jobs, and follows the queue from then on.
 
         Raises:
             Unavailable: The database can't be read now.
@@ -138,7 +141,7 @@ class QueueView:
         self._arm_list(LIST_SECONDS)
 
     def close(self) -> None:
-        """Follows the queue no more."""
+        """Stops following the queue."""
         self.shell.fanout.unwatch(self)
         for timer in (self._list_timer, self._update_timer, self._workers_timer):
             if timer is not None:
@@ -148,13 +151,13 @@ class QueueView:
         self._logs.close()
 
     def enter(self, member: Member) -> None:
-        """A socket has come, which is told everything from now on."""
+        """Adds a socket, which gets every change from now on."""
         self.members[member] = None
         if not member.works:
             self._follow_logs()
 
     def leave(self, member: Member) -> None:
-        """A socket has gone."""
+        """Removes a socket."""
         self.members.pop(member, None)
         if not any(not one.works for one in self.members):
             self._logs.close()
@@ -165,13 +168,13 @@ class QueueView:
         return sum(not member.works for member in self.members)
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does something for the board, which ends it at the latest when it is closed."""
+        """Starts a task of this view, which is cancelled when the view is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _fill(self) -> None:
-        """Reads running jobs, those that are next and the newest finished ones; what changes meanwhile is newer."""
+        """Reads the running, the next and the newest finished jobs; changes that arrive meanwhile are newer."""
         self._gone = set()
         self._filling = True
         try:
@@ -205,7 +208,7 @@ class QueueView:
                 yield job.id
 
     def _refill(self) -> None:
-        """Once half of the jobs on a full list are done, the next ones are read."""
+        """Reads the next jobs once half of the jobs on a full list are done."""
         waiting = self.shell.core.ready.waiting + self.shell.core.running
         if not self._filling and self._unfinished < LISTED_JOBS // 2 < waiting and self._unfinished < waiting // 2:
             self._filling = True
@@ -215,12 +218,12 @@ class QueueView:
         try:
             await self._fill()
         except AsmanError as error:
-            log.info("a list can't be filled up now", extra={"error": error.message})
+            log.info("a list can't be completed now", extra={"error": error.message})
 
-    # ----------------------------------------------------------------------------------------- what the queue says
+    # --------------------------------------------------------------------------------------------- changes of the queue
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
-        """A job has changed, durably."""
+        """Takes a durable change of a job."""
         self._put(state)
         if state.state is State.RUNNING and self.clients:
             self._logs.follow(state.id)
@@ -229,7 +232,7 @@ class QueueView:
         self._refill()
 
     def announce(self, encoded: EncodedMessage) -> None:
-        """A worker has changed, or the totals."""
+        """Takes a change of a worker or of the totals."""
         if self._workers_timer is None:
             self._workers_timer = asyncio.get_running_loop().call_later(WORKERS_SECONDS, self._tell_workers)
 
@@ -267,10 +270,10 @@ class QueueView:
             member.vanished(job)
 
     def pin(self, state: JobState) -> None:
-        """Lists a job that somebody asked about, for a while."""
+        """Lists a job for a while because a client asked about it."""
         self._put(state, self._clock() + FINISHED_SUCCESS)
 
-    # ------------------------------------------------------------------------------------------------ what is shown
+    # ------------------------------------------------------------------------------------------------------------ lists
 
     def body(self, job: str) -> bytes | None:
         """A listed job as JSON."""
@@ -288,29 +291,29 @@ class QueueView:
         return self._list
 
     def joined(self) -> bytes:
-        """The members of the whole list, for those who add to it."""
+        """The members of the whole list, for sockets that add to it."""
         if self._joined is None:
             self._joined = self.members_of(self._entries)
         return self._joined
 
     def whole_but(self, bodies: Mapping[str, bytes]) -> bytes:
-        """The whole list as a frame, with some jobs shown otherwise to one socket."""
+        """The whole list as a frame, with some jobs replaced for one socket."""
         others = self.members_of(job for job in self._entries if job not in bodies)
         return outgoing.jobs_frame(_with(others, bodies), subset=False)
 
     def subset(self, jobs: Iterable[str], bodies: Mapping[str, bytes] | None = None) -> bytes:
-        """A frame with these jobs as they are now, some of them shown otherwise to one socket."""
+        """A frame with the current states of these jobs, some of them replaced for one socket."""
         shown = bodies or {}
         others = self.members_of(job for job in jobs if job not in shown)
         return outgoing.jobs_frame(_with(others, shown), subset=True)
 
     def shows(self, job: str, attempt: int) -> bool:
-        """Whether a job is shown to run in this attempt."""
+        """Whether a job is listed as running in this attempt."""
         entry = self._entries.get(job)
         return entry is not None and entry.state.state is State.RUNNING and entry.state.attempt == attempt
 
     def members_of(self, jobs: Iterable[str]) -> bytes:
-        """These jobs as members of a JSON object; those that are not listed are left out."""
+        """These jobs as members of a JSON object; jobs that are not listed are left out."""
         return b",".join(outgoing.member(job, body) for job in jobs if (body := self.body(job)) is not None)
 
     def workers_frame(self) -> bytes:
@@ -337,14 +340,14 @@ class QueueView:
                 member.changed(frame, jobs)
 
     def _gap(self) -> float:
-        """Seconds until a whole list may be sent before its time."""
+        """Time until a whole list may be sent ahead of schedule, in seconds."""
         size = len(self._list) if self._list is not None else 256 * len(self._entries)
         pause = max(LIST_SOONEST, size * len(self.members) / LIST_BYTES_PER_SECOND)
         since = asyncio.get_running_loop().time() - self._last_list
         return max(0.0, min(pause, LIST_SECONDS) - since)
 
     def _arm_list(self, seconds: float) -> None:
-        """The next whole list is sent so soon, or earlier if that was said before."""
+        """Schedules the next whole list after a delay, unless it is already due earlier."""
         loop = asyncio.get_running_loop()
         if self._list_timer is not None:
             if self._list_timer.when() <= loop.time() + seconds:
@@ -361,7 +364,7 @@ class QueueView:
             member.listed()
 
     def _expire(self) -> None:
-        """Takes finished jobs off the list whose time is over, or of which there are too many."""
+        """Takes finished jobs off the list when their time is over or there are too many of them."""
         now = self._clock()
         finished = [(job, entry) for job, entry in self._entries.items() if entry.state.state.over]
         gone = [job for job, entry in finished if entry.until < now]
@@ -398,7 +401,7 @@ class QueueView:
             member.logs(job, step, lines, frame)
 
     def forget_cache(self, job: str, namespace: str) -> None:
-        """Tells workers that a result was deleted."""
+        """Tells the workers that a result was deleted."""
         frame = outgoing.text_frame("ClearJobCache", {"jobId": job, "namespace": namespace})
         for member in list(self.members):
             member.forget_cache(frame)
@@ -409,7 +412,7 @@ def _with(members: bytes, bodies: Mapping[str, bytes]) -> bytes:
 
 
 def is_listed(state: JobState) -> bool:
-    """Whether the dialect lists a job: cancelled, replaced, deleted and lost ones are simply absent."""
+    """Whether the dialect lists a job: cancelled, replaced, deleted and lost jobs are absent."""
     if state.state is State.FINISHED:
         return state.verdict is None or state.verdict.reason in outgoing.LISTED
     return state.state is not State.REMOVED

@@ -1,4 +1,4 @@
-"""The boards of a hub, one for each queue that has a socket of the dialect, and the ids of older clients."""
+"""Keeps a view for each queue that has a socket of the dialect, and the ids of older clients."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..storage.reader import Reader
 from .queue_view import QueueView
 
 ALIASES: Final = 100_000
-"""Ids of older clients that are remembered; the others are read when they are asked for."""
+"""Number of ids of older clients that are remembered; other ids are read when they are needed."""
 
 
 class Aliases:
-    """The jobs that ids stand for: a job's own id, or the one by which an older client knows it.
+    """Finds jobs by id: a job's own id, or the id by which an older client knows it.
 
     Args:
-        store: Knows those that are durable.
+        store: Reads the durable ids.
     """
 
     def __init__(self, store: Reader) -> None:
@@ -31,14 +31,14 @@ class Aliases:
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def remember(self, alias: str, job: str) -> None:
-        """This alias means that job, from now on and for ever."""
+        """Remembers that an alias means a job, which never changes."""
         self._known[alias] = job
         self._known.move_to_end(alias)
         if len(self._known) > ALIASES:
             self._known.popitem(last=False)
 
     async def job(self, key: str, shell: QueueShell | None = None) -> str:
-        """The id of the job that is meant; the key itself when it is nobody's alias.
+        """Returns the id of the job that ``key`` means; ``key`` itself when it is not an alias.
 
         Raises:
             Unavailable: The database can't be read now.
@@ -54,11 +54,11 @@ class Aliases:
 
 
 class QueueViews:
-    """The views of the queues that sockets of the dialect use, one a queue, while they are used.
+    """The views of the queues that sockets of the dialect use, one per queue, while they are used.
 
     Args:
-        store: Reads what is durable.
-        clock: Now, in milliseconds.
+        store: Reads the durable state.
+        clock: Returns the current time, in milliseconds.
     """
 
     def __init__(self, store: Reader, clock: Clock) -> None:
@@ -70,12 +70,12 @@ class QueueViews:
         self._users: dict[QueueShell, int] = {}
 
     def get(self, shell: QueueShell) -> QueueView | None:
-        """The board of a queue, if it has one now."""
+        """Returns the view of a queue, if there is one now."""
         return self._views.get(shell)
 
     @asynccontextmanager
     async def using(self, shell: QueueShell) -> AsyncIterator[QueueView]:
-        """The board of a queue, made for the first who needs it and kept while anybody does.
+        """Yields the view of a queue, made for its first user and kept while it has users.
 
         Raises:
             Unavailable: The database can't be read now.

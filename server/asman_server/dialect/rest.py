@@ -1,4 +1,4 @@
-"""One job over HTTP, in the dialect's shapes: ``/j/{id}…`` and the same below ``/q/{queue}``."""
+"""Serves one job over HTTP, in the dialect's form: ``/j/{id}…`` and the same below ``/q/{queue}``."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ NOT_FOUND: Final = "Job not found"
 
 
 class Found(Struct, frozen=True):
-    """A job that a request is about, as it is stored, and the queue that has it."""
+    """The stored job that a request is about, and its queue."""
 
     queue: str
     job: Job
 
 
 class Data(Struct):
-    """Answers with something; null when there is none."""
+    """Answers with a value; null when there is none."""
 
     data: object
 
 
 class Done(Struct, rename="camel", omit_defaults=True):
-    """Answers that something was done."""
+    """Answers that the request was carried out."""
 
     success: bool
     job_id: str = ""
@@ -62,7 +62,7 @@ class Said(Struct):
 
 
 def boards_of(request: Request) -> QueueViews:
-    """The boards of the hub that serves a request."""
+    """The queue views of the hub that serves a request."""
     views: QueueViews = request.app.state.views
     return views
 
@@ -71,7 +71,7 @@ async def id_of(request: Request) -> str:
     """The id of the job that a path names, by either of its ids.
 
     Raises:
-        BadRequest: It can't be the id of a job.
+        BadRequest: The path's id can't be the id of a job.
     """
     key = str(request.path_params["id"]).removesuffix(".json")
     if SHA256.fullmatch(key) is None:
@@ -80,7 +80,7 @@ async def id_of(request: Request) -> str:
 
 
 async def find(request: Request) -> Found | None:
-    """The job that a path names: in its queue, or in whichever has it. No queue is made or loaded for it."""
+    """Finds the job that a path names, in the path's queue or in any; no queue is made or loaded for it."""
     store = hub_of(request).store
     queue = granted(request, Right.READ) if "queue" in request.path_params else None
     job_id = await id_of(request)
@@ -92,10 +92,10 @@ async def find(request: Request) -> Found | None:
 
 
 async def found_job(request: Request) -> Found:
-    """As `find`.
+    """Finds the job that a path names, as `find` does.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is no such job.
     """
     found = await find(request)
     if found is None:
@@ -107,7 +107,7 @@ async def definition_of(request: Request) -> tuple[Found, Definition]:
     """The job that a path names, with its definition.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is no such job.
     """
     found = await found_job(request)
     definition = await hub_of(request).store.definition(found.job.id)
@@ -117,7 +117,7 @@ async def definition_of(request: Request) -> tuple[Found, Definition]:
 
 
 async def job(request: Request) -> Response:
-    """A job's page for browsers; for others its definition, and its result once it is finished."""
+    """Answers browsers with a job's page; other clients with its definition, and its result once it is finished."""
     asks_for_page = "text/html" in request.headers.get("accept", "")
     if asks_for_page and not str(request.path_params["id"]).endswith(".json"):
         return page(request)
@@ -148,7 +148,7 @@ async def namespaces(request: Request) -> Response:
 
 
 async def input_file(request: Request) -> Response:
-    """The bytes of one of the job's inputs, or where they are."""
+    """Answers with the bytes of an input of the job, or redirects to them."""
     _, made = await definition_of(request)
     name = str(request.path_params["path"])
     ref = (made.inputs or {}).get(name) or (made.config_files or {}).get(name)
@@ -158,7 +158,7 @@ async def input_file(request: Request) -> Response:
 
 
 async def output_file(request: Request) -> Response:
-    """The bytes of one of the job's outputs, or where they are."""
+    """Answers with the bytes of an output of the job, or redirects to them."""
     found = await found_job(request)
     name = str(request.path_params["path"])
     hub = hub_of(request)
@@ -170,7 +170,7 @@ async def output_file(request: Request) -> Response:
 
 
 async def file_answer(hub: Hub, ref: DataRef, name: str) -> Response:
-    """Answers with the content of a ref: the bytes under a file's name, or where they are."""
+    """Answers with the content of a ref under a file's name, or redirects to it."""
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     disposition = f"attachment; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}"
     if ref.type == "url":
@@ -185,7 +185,7 @@ async def copy(request: Request) -> Response:
     body = await body_of(request, Copy)
     guarded = body.queue == LOCAL and hub_of(request).config.local_queue
     if guarded and not request.scope.get(MAY_USE_LOCAL):
-        raise Forbidden("the queue 'local' is for programs on its own machine; use the queue's own name")
+        raise Forbidden("the queue 'local' is only for programs on the hub's own machine; use the queue's own name")
     target = access(hub_of(request).queue_name(body.queue))
     target.need(Right.SUBMIT)
     found, made = await definition_of(request)

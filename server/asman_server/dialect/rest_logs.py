@@ -1,4 +1,4 @@
-"""A job's logs over HTTP, in the dialect's two kinds: slices by cursor, and a stream of server-sent events."""
+"""Serves a job's logs over HTTP, in the dialect's two kinds: slices by cursor, and server-sent events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .outgoing import REASONS, Log
 from .rest import found_job
 
 HEARTBEAT: Final = 15.0
-"""Seconds after which a comment is sent when there is nothing else to send."""
+"""Time after which a comment is sent when there are no events, in seconds."""
 KINDS: Final[tuple[Kind, ...]] = ("build", "run")
 _encode = msgspec.json.Encoder().encode
 
@@ -50,12 +50,12 @@ def cursors_of(request: Request) -> Cursors:
 
 
 async def build_logs(request: Request) -> Response:
-    """Lines of how the job's image came to be, from the cursor ``since`` on."""
+    """Answers with lines about the job's image (pulled or built), from the cursor ``since`` on."""
     return await _slice(request, "build")
 
 
 async def run_logs(request: Request) -> Response:
-    """Lines that the job wrote, from the cursor ``since`` on."""
+    """Answers with lines that the job wrote, from the cursor ``since`` on."""
     return await _slice(request, "run")
 
 
@@ -67,10 +67,10 @@ async def _slice(request: Request, kind: Kind) -> Response:
 
 
 async def stream(request: Request) -> Response:
-    """The job's whole history, then all that comes, as server-sent events.
+    """Streams the job's history and then everything new, as server-sent events.
 
-    ``state``: where the job is; ``build-log`` and ``run-log``: new lines, and the cursor after them; ``final``: how it
-    ended, after the last line.
+    ``state``: the job's state; ``build-log`` and ``run-log``: new lines, and the cursor after them; ``final``: the
+    job's end, after the last line.
     """
     found = await found_job(request)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -110,7 +110,7 @@ async def _stream(request: Request, queue: str, job_id: str) -> AsyncGenerator[b
 async def _lines(
     shell: QueueShell, cursors: Cursors, job_id: str, kind: Kind, at: dict[Kind, int]
 ) -> AsyncGenerator[bytes, None]:
-    """All lines of a kind that there are now, after those that were told."""
+    """Yields the lines of a kind that exist now, after those that were already sent."""
     while True:
         found = await read_slice(shell, cursors, job_id, kind, at[kind])
         if not found.data:

@@ -1,4 +1,4 @@
-"""A queue over HTTP, in the dialect's shapes: submit, list, look at it."""
+"""Serves a queue over HTTP, in the dialect's form: submit jobs, list them, show the queue's status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .rest import Data, Done, boards_of
 from .submitting import submit
 
 STATUS_JOBS: Final = 1000
-"""Unfinished jobs that a status shows at most."""
+"""Largest number of unfinished jobs in a status."""
 
 
 class Status(Struct):
@@ -42,7 +42,7 @@ class Status(Struct):
         clients: Number of connected clients.
         counts: Jobs in each state, and connected workers.
         hub: The hub's version.
-        time: Its clock.
+        time: The hub's time.
     """
 
     jobs: dict[str, outgoing.ListedJob]
@@ -65,14 +65,14 @@ async def enqueue(request: Request) -> Response:
 
 
 async def queue(request: Request) -> Response:
-    """The queue's page for browsers; for others its jobs by their ids."""
+    """Answers browsers with the queue's page; other clients with its jobs by id."""
     if "text/html" in request.headers.get("accept", ""):
         return page(request)
     return await jobs(request)
 
 
 async def jobs(request: Request) -> Response:
-    """The queue's jobs by their ids; a request never makes a queue."""
+    """Answers with the queue's jobs by id; a request never makes a queue."""
     name = granted(request, Right.READ)
     hub = hub_of(request)
     shell = hub.registry.queues.get(name)
@@ -85,7 +85,7 @@ async def jobs(request: Request) -> Response:
 
 
 async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[str, outgoing.ListedJob]:
-    """The newest jobs of a queue in some states, as they are stored.
+    """Returns the newest stored jobs of a queue in some states.
 
     Raises:
         Unavailable: The database can't be read now.
@@ -109,7 +109,7 @@ async def stored(hub: Hub, name: str, states: list[State], most: int) -> dict[st
 
 
 async def status(request: Request) -> Response:
-    """The queue's unfinished jobs, its workers, and how many of everything there are; it is not loaded for that."""
+    """Answers with the queue's unfinished jobs, workers and counts, without loading the queue."""
     name = granted(request, Right.READ)
     hub = hub_of(request)
     shell = hub.registry.queues.get(name)

@@ -1,4 +1,4 @@
-"""A job with its result, as the dialect gives it."""
+"""Renders a job with its result, in the dialect's form."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from . import outgoing
 from .live_logs import is_run_line, log_of
 
 LOG_LINES: Final = 50_000
-"""Lines of a log that are part of a result at most; all of them are at ``run-logs.json``."""
+"""Largest number of log lines in a result; ``run-logs.json`` has all of them."""
 LOG_BYTES: Final = 4 * 1024 * 1024
-"""Their text at most, about."""
+"""Approximate size of the text of those lines, in bytes."""
 
 
 async def job_with_result(hub: Hub, queue: str, job: Job) -> outgoing.ListedJob:
-    """A job of a queue; with all of its result when it is finished.
+    """Returns a job of a queue, with its whole result when it is finished.
 
     Raises:
         Unavailable: The database can't be read now.

@@ -1,8 +1,8 @@
-"""Frames that wait to be sent to one socket of the dialect: bounded, and lists only in their newest form.
+"""Buffers the frames for one socket of the dialect, with a bound, and lists only in their newest form.
 
-The native outbox joins messages into frames; here a message is a frame of its own, made once for all sockets that it
-goes to. A reader that is behind is sent no changes meanwhile but, when it has caught up, those that it missed in one
-message with each job as it is then; log lines are dropped, for they can be fetched.
+The native send buffer joins messages into frames. Here each message is a frame of its own, encoded once for all
+sockets. A reader that is behind gets no changes. Once it has caught up, one message has the current state of
+every job that changed meanwhile. Log lines for it are dropped, because it can fetch them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ..delivery.send_buffer import BOUND, Writer
 
 
 class TextSendBuffer:
-    """The way out to one socket.
+    """The send buffer of one socket.
 
     Args:
         writer: The connection.
-        overflow: Called once, when the reader is too slow; must close the connection.
+        overflow: Called once when the reader is too slow; it must close the connection.
         level: Called when the reader has caught up.
     """
 
@@ -33,11 +33,11 @@ class TextSendBuffer:
 
     @property
     def congested(self) -> bool:
-        """Whether the reader is behind: better to hold back what can be sent later in a newer form."""
+        """Whether the reader is behind, so that messages which can be sent later in a newer form should wait."""
         return bool(self._pending) or not self._writer.room
 
     def push(self, frame: bytes) -> None:
-        """Sends a finished frame, in its turn."""
+        """Sends a finished frame after all earlier ones."""
         if self._overflow is None or not self._writer.open:
             return
         if not self.congested:
@@ -45,14 +45,14 @@ class TextSendBuffer:
             return
         self._pending.append(frame)
         self._bytes += len(frame)
-        # One frame may be larger than the bound: it was made whole and will leave whole.
+        # A single frame may be larger than the bound: it can't be divided.
         if self._bytes > BOUND and len(self._pending) > 1:
             overflow = self._overflow
             self.close()
             overflow()
 
     def close(self) -> None:
-        """Forgets what waits and takes no more."""
+        """Drops all waiting frames and accepts no more."""
         self._overflow = None
         self._pending.clear()
         self._bytes = 0

@@ -1,4 +1,4 @@
-"""The dialect's websockets: who asks for no subprotocol speaks it."""
+"""Serves the dialect's websockets: connections that ask for no subprotocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = type[DialectClient] | type[DialectWorker]
 
 
 async def serve(websocket: WebSocket, kind: Kind) -> None:
-    """Serves a socket until it ends. What it says while its queue is loaded waits, so nothing is lost."""
+    """Serves a socket until it ends. Messages that arrive while the queue is loaded wait, so nothing is lost."""
     hub: Hub = websocket.app.state.hub
     views: QueueViews = websocket.app.state.views
     try:

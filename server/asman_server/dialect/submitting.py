@@ -1,4 +1,4 @@
-"""Submissions, from sockets and from REST: read, identified, and put to the queue."""
+"""Reads and identifies submissions from sockets and REST, and puts them to the queue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def native(found: Identified, control: incoming.Control | None) -> Submit:
     """Translates a submission of the dialect to the native message.
 
     Raises:
-        BadDefinition: The namespace can't be one.
+        BadDefinition: The namespace is not valid.
         BadUnit: The longest duration can't be read.
     """
     control = control or incoming.Control()
@@ -59,11 +59,11 @@ async def submit(
     control: incoming.Control | None,
     reply_to: ReplyTo,
 ) -> None:
-    """Puts a submission to a queue; the answer comes to ``reply_to`` when it is durable.
+    """Puts a submission to a queue; ``reply_to`` gets the answer once it is durable.
 
     Raises:
-        BadRequest: Something in it is wrong.
-        NotFound: A file that it names is not there.
+        BadRequest: The submission is not valid.
+        NotFound: A file that the definition names is not stored.
         Unavailable: The hub can't write now.
     """
     message = native(found, control)
@@ -77,9 +77,9 @@ async def submit(
 
 
 async def _by_sha256(files: NamedFiles, definition: Definition) -> Definition:
-    """The definition with key refs as the hub has them: there a name may have a suffix, or be that of a plain file.
+    """Returns the definition with the hub's key refs: in the dialect a name may have a suffix, or be a plain file's.
 
-    Such a name is given once and for ever, so it stands for the same bytes in every run.
+    A plain name is given once and never changes, so it means the same bytes in every run.
     """
     changed: dict[str, dict[str, DataRef]] = {}
     for field in ("inputs", "config_files"):

@@ -2,5 +2,6 @@
 
 Way in: `follow.LogFollow` (live lines to a session), `reader.LogReader` (stored chunks, read in a thread) and
 `summary.summarise_log`.
-May import: `queues`, `storage`, `delivery`, `core`, and the hub's root helpers.
+May import: `queues`, `blobs`, `webhooks`, `migrations`, `storage`, `delivery`, `meters`, `core`, and the hub's root
+helpers.
 """

@@ -3,7 +3,7 @@ r"""Search patterns for logs, matched by an engine that no pattern can stall.
 Patterns come from strangers and run inside the hub. Python's own engine backtracks: it can take practically for ever
 on ``(a+)+$``, and holds the interpreter meanwhile. RE2 matches in time that is linear in the text and in the size of
 the pattern's program. That size is bounded here, and the length of a line in `asman_shared.limits`. RE2 releases the
-interpreter while it matches in a thread, so the event loop goes on. RE2 has no look-around and no back-references;
+interpreter while it matches in a thread, so the event loop continues. RE2 has no look-around and no back-references;
 patterns that use them are refused with an error.
 """
 
@@ -42,17 +42,17 @@ class Pattern:
         try:
             compiled: Any = re2.compile(text, options)
         except re2.error as error:
-            said = error.args[0] if error.args else "it is not one"
+            said = error.args[0] if error.args else "it is not valid"
             said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
             raise BadRequest(
                 f"the pattern can't be used: {said} (RE2 syntax; plain text goes between \\Q and \\E)", field="grep"
             ) from None
         except UnicodeEncodeError:
-            raise BadRequest("the pattern has half a character that no text can have", field="grep") from None
+            raise BadRequest("the pattern has a lone surrogate, which no text can have", field="grep") from None
         size = max(compiled.programsize, compiled.reverseprogramsize)
         if size > PROGRAM_STEPS:
             raise BadRequest(
-                f"the pattern is too large: it takes {size} steps and may take {PROGRAM_STEPS}; repeat less in it",
+                f"the pattern is too large: it takes {size} steps, and the maximum is {PROGRAM_STEPS}; repeat less",
                 field="grep",
             )
         self._search = compiled.search

@@ -2,7 +2,7 @@
 
 One request scans a bounded part of a log and answers with a bounded page. A selection that takes more (a rare pattern
 in a log of many megabytes) comes in several answers, each with the selection to request next; the hub keeps no state
-in between. Patterns are matched in a few dedicated threads of the hub, so the event loop goes on meanwhile. Searches
+in between. Patterns are matched in a few dedicated threads of the hub, so the event loop continues meanwhile. Searches
 may wait for other searches; no other request waits for them.
 """
 
@@ -111,7 +111,7 @@ class Reading:
     ) -> None:
         pattern = Pattern(select.grep, ignore_case=select.ignore_case) if select.grep else None
         if select.context is not None and not (select.grep or select.around):
-            raise BadRequest("'context' is about what 'grep' or 'around' found; give one of them", field="context")
+            raise BadRequest("'context' needs 'grep' or 'around'", field="context")
         self._reader = reader
         self._logs = logs
         self._job = state.id

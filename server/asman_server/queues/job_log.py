@@ -1,6 +1,6 @@
-"""The log of one job while it is open: its unstored lines, its recent lines and its followers.
+"""The log of one job while it is open: its unstored lines, its recent lines and its log followers.
 
-Lines are forwarded as soon as they arrive and stored in chunks soon after. A follower that is behind reads with
+Lines are forwarded as soon as they arrive and stored in chunks soon after. A log follower that is behind reads with
 `QueueLogs.read`, from the store and from here alike. New lines are pushed only to followers that have all earlier ones,
 so no follower sees a line twice or out of order.
 """
@@ -162,11 +162,11 @@ class JobLog:
             self.flush()
 
     def flush(self, then: Callable[[], None] | None = None, *, now: bool = True) -> None:
-        """Hands the open lines to the journal.
+        """Hands the open lines to the group commit.
 
         Args:
             then: Called when the lines are stored.
-            now: False lets the lines wait for the chunk before them, so that a log has few chunks in a blocked journal.
+            now: False lets the lines wait for the chunk before them, so that a log has few chunks while commits fail.
         """
         if not self._open:
             return

@@ -15,7 +15,7 @@ from .job_log import JobLog
 from .log_backlog import QUEUE_BYTES, LogBacklog
 
 FLUSH_SECONDS: Final = 0.25
-"""Longest time that a log line waits before it is handed to the journal, in seconds."""
+"""Longest time that a log line waits before it is handed to the group commit, in seconds."""
 
 
 class QueueLogs:
@@ -90,7 +90,7 @@ class QueueLogs:
         return job_log
 
     def flush(self) -> None:
-        """Hands all open lines to the journal."""
+        """Hands all open lines to the group commit."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -103,7 +103,7 @@ class QueueLogs:
             job_log.flush(now=False)
 
     def flush_one(self, job_log: JobLog) -> None:
-        """Hands the open lines of one job to the journal."""
+        """Hands the open lines of one job to the group commit."""
         job_log.flush(lambda: self.close(job_log.job))
 
     def finished(self, job_id: str) -> None:

@@ -38,7 +38,7 @@ class Recall:
     Args:
         queue: The queue's name.
         core: The queue's core.
-        store: Reads what is durable.
+        store: Reads the durable state.
         apply: Puts an event through the core.
     """
 

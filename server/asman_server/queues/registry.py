@@ -33,7 +33,7 @@ class Registry:
 
     Args:
         committer: Makes queues durable.
-        store: Reads what is durable.
+        store: Reads the durable state.
         clock: Returns the current time.
         policy: The operator's settings.
         observer: Called with a queue's core after each event, for simulations.
@@ -66,7 +66,7 @@ class Registry:
             try:
                 await self._take_up_work()
             except Unavailable:
-                log.warning("the work of before can't be taken up yet; trying again")
+                log.warning("queues with unfinished jobs can't be loaded yet; trying again")
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 break
@@ -76,7 +76,7 @@ class Registry:
         """Loads the queues with running jobs: their workers will come back, or be counted as lost."""
         for name in await self._store.queues_at_work():
             await self.queue(name)
-        log.info("queues at work taken up", extra={"queues": len(self.queues)})
+        log.info("loaded the queues with unfinished jobs", extra={"queues": len(self.queues)})
 
     async def queue(self, name: str) -> QueueShell:
         """Returns the queue of this name, loaded from the store at first use.
@@ -146,6 +146,6 @@ class Registry:
             self._unload_idle()
 
     async def close(self) -> None:
-        """Closes the queues, which hand their unstored lines to the journal."""
+        """Closes the queues, which hand their unstored lines to the group commit."""
         for shell in list(self.queues.values()):
             await shell.close()

@@ -58,7 +58,7 @@ class Retention:
             try:
                 await self.look()
             except AsmanError as error:
-                log.info("what is due can't be ended now: %s", error.message)
+                log.info("jobs that are due can't be ended now: %s", error.message)
 
     async def look(self) -> None:
         """Ends everything that is due now.
@@ -95,7 +95,7 @@ def _queue(row: tuple[str, str]) -> str:
 
 
 async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
-    """Sets the due time of every finished job anew if the retention has changed since the last start.
+    """Updates the due time of every finished job if the retention has changed since the last start.
 
     Args:
         engine: The database, in its newest schema.
@@ -105,7 +105,7 @@ async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
         Unavailable: The database can't be written.
     """
     own = select(queues.c.queue).where(queues.c.retention > 0)
-    with unavailable("the database can't be brought to the hub's retention: {}"):
+    with unavailable("the hub's retention time can't be applied to the database: {}"):
         async with engine.begin() as connection:
             known = await connection.scalar(select(facts.c.value).where(facts.c.name == FACT))
             if known == str(kept):

@@ -61,7 +61,7 @@ class Submission:
         if request.namespace == "*":
             raise BadDefinition("the namespace '*' means all of them and can't hold a job", field="namespace")
         if request.phase_limits and Phase.ASSIGNED in request.phase_limits:
-            raise BadRequest("the phase 'assigned' is the hub's to limit", field="phase_limits.assigned")
+            raise BadRequest("only the hub limits the phase 'assigned'", field="phase_limits.assigned")
         calls = None
         if request.callbacks is not None:
             calls = calls_of(request.callbacks, allow_private=private_webhooks, known_as=alias)

@@ -88,7 +88,7 @@ class JobWatch:
             await self.news()
         return self.state
 
-    # ------------------------------------------------------------------------------------- what the queue pushes
+    # --------------------------------------------------------------------------------------------- changes of the queue
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """Takes a change of the job."""

@@ -62,7 +62,7 @@ def _length(request: Request) -> int:
     """
     text = request.headers.get("content-length", "")
     if not text.isascii() or not text.isdecimal() or len(text) > 16:
-        raise BadRequest("say how many bytes will come: send a Content-Length, and no chunked encoding")
+        raise BadRequest("announce the size: send a Content-Length, and no chunked encoding")
     return int(text)
 
 
@@ -84,14 +84,14 @@ async def put_file(request: Request) -> Response:
     if isinstance(hub.blobs.store, S3Store):
         return await _send_elsewhere(hub, hub.blobs.store, sha256, size)
     if size > BLOB_BYTES:
-        raise TooLarge(f"a blob may have {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
+        raise TooLarge(f"a blob may have at most {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
     await hub.blobs.receive(sha256, size, request.stream())
     return as_json(FileAnswer(name, sha256), status=201)
 
 
 async def _send_elsewhere(hub: Hub, store: S3Store, sha256: str, size: int) -> Response:
     if size > REDIRECTED_BYTES:
-        raise TooLarge(f"one request sends at most {format_size(REDIRECTED_BYTES)}; use the asman client for more")
+        raise TooLarge(f"one request can send at most {format_size(REDIRECTED_BYTES)}; use the asman client for more")
     upload = await hub.blobs.open_whole(sha256, size)
     if upload is None:
         return as_json(FileAnswer(sha256, sha256))

@@ -69,7 +69,7 @@ def place_of(request: Request) -> Place | None:
         return None
     found = _ID.fullmatch(text)
     if found is None:
-        raise BadRequest("the last event's id is not one that was given here", field="Last-Event-ID")
+        raise BadRequest("the id of the last event is not from this address", field="Last-Event-ID")
     return Place(*map(int, found.groups()))
 
 

@@ -40,7 +40,7 @@ def selection_of(request: Request) -> LogSelection | None:
         ignore_case=bool(number(request, "ignore_case", 0, most=1)),
     )
     if len(select.grep) > limits.LOG_PATTERN_LENGTH:
-        raise BadRequest(f"'grep' has {limits.LOG_PATTERN_LENGTH} characters at most", field="grep")
+        raise BadRequest(f"'grep' may have at most {limits.LOG_PATTERN_LENGTH} characters", field="grep")
     if query.get("around", "first_error") != "first_error":
         raise BadRequest("'around' is first_error", field="around")
     select.around = "first_error" if "around" in query else ""

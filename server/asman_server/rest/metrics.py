@@ -75,7 +75,7 @@ class HubCollector:
         yield _gauge("asman_queues", "Queues in memory.", len(shells))
         yield _gauge("asman_jobs_queued", "Waiting jobs of the queues in memory.", sum(c.queued for c in counts))
         yield _gauge("asman_jobs_running", "Running jobs.", sum(c.running for c in counts))
-        yield from _jobs("asman_job", "since the hub began", hub.registry.meter)
+        yield from _jobs("asman_job", "since the hub started", hub.registry.meter)
         links = sum(len(shell.links) for shell in shells)
         every = sum(shell.connections for shell in shells)
         yield _labelled(
@@ -99,7 +99,7 @@ class HubCollector:
         yield _gauge("asman_blobs", "Blobs stored.", quota.blobs)
         yield _gauge("asman_blob_bytes", "Bytes of blobs stored.", quota.bytes)
         yield _gauge("asman_uploads", "Uploads in progress that are recorded.", len(quota.uploads))
-        yield _gauge("asman_upload_bytes", "Bytes that those uploads may come to have.", quota.promised)
+        yield _gauge("asman_upload_bytes", "Size of those uploads once they are complete, in bytes.", quota.promised)
         yield _counter("asman_blobs_collected", "Unused blobs removed.", quota.collected)
         yield _counter("asman_blob_bytes_collected", "Bytes of unused blobs removed.", quota.collected_bytes)
         busiest = heapq.nlargest(QUEUES_SHOWN, zip(shells, counts, strict=True), key=_business)
@@ -130,7 +130,7 @@ class QueueCollector:
         meter = self._shell.meter if self._shell is not None else JobMeter()
         # Existing autoscalers look for exactly this name, without labels.
         waiting = self._counts.queued + self._counts.running
-        yield _gauge("queue_length", "Jobs that wait or run.", waiting)
+        yield _gauge("queue_length", "Waiting and running jobs.", waiting)
         yield from _queues([(self._short, self._counts, self._shell)])
         yield _histogram(
             "asman_queue_job_wait_seconds", _WAIT + " since the queue was loaded.", meter.wait, queue=self._short
@@ -140,14 +140,14 @@ class QueueCollector:
         )
 
 
-_WAIT: Final = "From queued to handed out,"
-_RUN: Final = "From handed out to finished,"
+_WAIT: Final = "From queued to assigned,"
+_RUN: Final = "From assigned to finished,"
 
 
 def _jobs(name: str, since: str, meter: JobMeter) -> Iterator[Metric]:
     yield _labelled(
         f"{name}s_finished",
-        f"Runs that are over, by reason, {since}.",
+        f"Finished runs, by reason, {since}.",
         ("reason",),
         [((reason.value,), meter.finished[reason]) for reason in Reason],
         CounterMetricFamily,
@@ -168,7 +168,7 @@ def _queues(queues: list[tuple[str, Counts, QueueShell | None]]) -> Iterator[Met
     live = [(short, shell) for short, _, shell in queues if shell is not None]
     yield _labelled(
         "asman_queue_runs_finished",
-        "Runs that are over, by reason, since the queue was loaded.",
+        "Finished runs, by reason, since the queue was loaded.",
         ("queue", "reason"),
         [((short, reason.value), count) for short, shell in live for reason, count in shell.meter.finished.items()],
         CounterMetricFamily,
@@ -201,19 +201,19 @@ def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
     ]
     yield _labelled(
         "asman_queue_free_cpus",
-        "Cpus of workers that no job has.",
+        "Free CPUs of the workers.",
         ("queue",),
         [((short,), sum(max(0, w.free_cpus) for w in workers) / 1000) for short, _, workers in ready],
     )
     yield _labelled(
         "asman_queue_free_memory_bytes",
-        "Memory of workers that no job has asked for.",
+        "Free memory of the workers, in bytes.",
         ("queue",),
         [((short,), sum(max(0, w.free_memory) for w in workers)) for short, _, workers in ready],
     )
     yield _labelled(
         "asman_queue_free_gpus",
-        "Gpus of workers that no job has.",
+        "Free GPUs of the workers.",
         ("queue",),
         [((short,), sum(max(0, w.free_gpus) for w in workers)) for short, _, workers in ready],
     )
@@ -225,8 +225,10 @@ def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
             labels = (short, shape_label(line.shape))
             waiting.append((labels, line.waiting))
             room.append((labels, room_for(line.shape, workers)))
-    yield _labelled("asman_queue_shape_queued", "Waiting jobs that need this.", ("queue", "shape"), waiting)
-    yield _labelled("asman_queue_shape_room", "More jobs that need this and would fit now.", ("queue", "shape"), room)
+    yield _labelled("asman_queue_shape_queued", "Waiting jobs with these requirements.", ("queue", "shape"), waiting)
+    yield _labelled(
+        "asman_queue_shape_room", "Further jobs with these requirements that would fit now.", ("queue", "shape"), room
+    )
 
 
 def shape_label(shape: Shape) -> str:

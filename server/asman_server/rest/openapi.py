@@ -27,8 +27,8 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
 _SAYS: Final = {
     "id": "the job's id",
     "sha256": "the blob's name",
-    "queue": "the queue's name; who has it can do anything with the queue",
-    "path": "a path, which may have slashes",
+    "queue": "the queue's name; anyone who has it can use the queue",
+    "path": "a path; it may contain slashes",
     "name": "a sha256 (a suffix such as `.png` may follow), or another plain name without slashes or a dot first",
     "namespace": "the slot that holds the job; `*` for all",
 }

@@ -70,11 +70,11 @@ OPERATIONS: Final = (
         "submit",
         "queue",
         {
-            200: Answer("a run that exists was joined, or there is a result", t.SubmitAnswer),
+            200: Answer("an existing run was joined, or there is a result", t.SubmitAnswer),
             201: Answer("a new run was queued", t.SubmitAnswer),
             202: Answer("with `wait`: it is not finished yet", t.SubmitAnswer),
         },
-        (Parameter("wait", "wait so long for it to finish", DURATION),),
+        (Parameter("wait", "maximum time to wait for its end", DURATION),),
         t.SubmitBody,
     ),
     Operation(
@@ -86,8 +86,10 @@ OPERATIONS: Final = (
         {200: Answer("a page of jobs", t.JobsAnswer)},
         (
             Parameter("state", "only these", {"type": "string", "enum": [s.value for s in State]}, many=True),
-            Parameter("before", "the `next` of the page before", WHOLE),
-            Parameter("limit", "at most so many", {"type": "integer", "minimum": 1, "maximum": limits.LIST_PAGE}),
+            Parameter("before", "the `next` of the previous page", WHOLE),
+            Parameter(
+                "limit", "maximum number of jobs", {"type": "integer", "minimum": 1, "maximum": limits.LIST_PAGE}
+            ),
         ),
     ),
     Operation(
@@ -96,7 +98,7 @@ OPERATIONS: Final = (
         queues.validate_definition,
         "validate",
         "queue",
-        {200: Answer("what is right and wrong with it", t.ValidateAnswer)},
+        {200: Answer("the result of the check", t.ValidateAnswer)},
         body=t.ValidateBody,
     ),
     Operation(
@@ -149,7 +151,7 @@ OPERATIONS: Final = (
         "wait",
         "job",
         {200: Answer("it is finished", t.WaitAnswer), 202: Answer("it is not finished yet", t.WaitAnswer)},
-        (Parameter("timeout", "wait so long; 30s without", DURATION),),
+        (Parameter("timeout", "maximum time to wait [30s]", DURATION),),
     ),
     Operation(
         "GET",
@@ -159,19 +161,23 @@ OPERATIONS: Final = (
         "job",
         {200: Answer("lines", t.LogAnswer, (TEXT,))},
         (
-            Parameter("since", "the `seq` of the first line wanted; without, the run's first", WHOLE),
+            Parameter("since", "the `seq` of the first line to return [the run's first]", WHOLE),
             Parameter("until", "only lines before this `seq`", WHOLE),
-            Parameter("limit", "at most so many lines in the answer", {"type": "integer", "minimum": 1}),
+            Parameter("limit", "maximum number of lines in the answer", {"type": "integer", "minimum": 1}),
             Parameter("stream", "only these", {"type": "string", "enum": list(STREAMS)}, many=True),
             Parameter("phase", "only these", {"type": "string", "enum": [p.value for p in Phase]}, many=True),
-            Parameter("head", "only the first so many", WHOLE),
-            Parameter("tail", "only the last so many; with `head`, the first and the last", WHOLE),
-            Parameter("grep", "only lines that have this: RE2 syntax", {"type": "string", "maxLength": PATTERN}),
-            Parameter("ignore_case", "upper and lower case are the same for `grep`", FLAG),
-            Parameter("context", "so many lines before and after each that was found", WHOLE),
-            Parameter("around", "only what is around this", {"type": "string", "enum": ["first_error"]}),
-            Parameter("max_bytes", "only so many bytes of text; with `tail` the last of them", WHOLE),
-            *(Parameter(name, "as `more` of the page before has it", WHOLE) for name in ("before", "owed", "standing")),
+            Parameter("head", "only this many of the first lines", WHOLE),
+            Parameter("tail", "only this many of the last lines; with `head`, both parts", WHOLE),
+            Parameter(
+                "grep",
+                "only lines that match this regular expression (RE2 syntax)",
+                {"type": "string", "maxLength": PATTERN},
+            ),
+            Parameter("ignore_case", "ignore case in `grep`", FLAG),
+            Parameter("context", "number of lines to return before and after each match", WHOLE),
+            Parameter("around", "only the lines around this", {"type": "string", "enum": ["first_error"]}),
+            Parameter("max_bytes", "only this many bytes of text; with `tail`, the last of them", WHOLE),
+            *(Parameter(name, "as in `more` of the previous page", WHOLE) for name in ("before", "owed", "standing")),
         ),
     ),
     Operation(
@@ -180,7 +186,7 @@ OPERATIONS: Final = (
         logs.summary,
         "summary",
         "job",
-        {200: Answer("how it went", t.SummaryAnswer)},
+        {200: Answer("the summary", t.SummaryAnswer)},
     ),
     Operation(
         "GET",
@@ -190,11 +196,11 @@ OPERATIONS: Final = (
         "job",
         {
             200: Answer("server-sent events", media=("text/event-stream",)),
-            204: Answer("everything was told before `Last-Event-ID`"),
+            204: Answer("nothing follows `Last-Event-ID`"),
         },
         (
-            Parameter("Last-Event-ID", "go on after this event", place="header"),
-            Parameter("last_event_id", "the same, for those who can't set headers"),
+            Parameter("Last-Event-ID", "continue after this event", place="header"),
+            Parameter("last_event_id", "the same, for clients that can't set headers"),
         ),
     ),
     Operation("GET", JOB + "/outputs/{path:path}", jobs.output, "output", "job", _OUTPUT),
@@ -213,7 +219,7 @@ OPERATIONS: Final = (
         jobs.explain,
         "explain",
         "job",
-        {200: Answer("why it is where it is", t.ExplainAnswer)},
+        {200: Answer("why the job is in its present state", t.ExplainAnswer)},
     ),
     Operation(
         "GET",
@@ -231,7 +237,7 @@ OPERATIONS: Final = (
         "put_blob",
         "blob",
         {201: Answer("it is stored", t.BlobAnswer)},
-        (*_SIGNED, Parameter("for", "as signed: what is to come")),
+        (*_SIGNED, Parameter("for", "as signed: the upload that it belongs to")),
         bytes,
         BYTES,
     ),
@@ -245,7 +251,7 @@ OPERATIONS: Final = (
             200: Answer("its bytes", media=("*/*",)),
             206: Answer("the range asked for", media=("*/*",)),
             302: Answer("where its bytes are"),
-            304: Answer("it is what `If-None-Match` says"),
+            304: Answer("not modified: `If-None-Match` names it"),
         },
     ),
     Operation(
@@ -255,7 +261,7 @@ OPERATIONS: Final = (
         "put_file",
         "file",
         {
-            200: Answer("it was stored before", t.FileAnswer),
+            200: Answer("it was already stored", t.FileAnswer),
             201: Answer("it is stored", t.FileAnswer),
             307: Answer("where to send it"),
         },

@@ -50,7 +50,7 @@ METAFRAME: Final[dict[str, Any]] = {
     "version": "2",
     "metadata": {
         "name": "Asman",
-        "description": "Runs a container: what is piped in becomes its input files, its output files are piped out.",
+        "description": "Runs a container: piped inputs become its input files, and its output files are piped out.",
         "authors": ["Asman"],
         "tags": ["container", "docker", "compute", "queue"],
     },

@@ -74,6 +74,6 @@ class Streamed(Response):
             if not started:
                 await error_response(error)(scope, receive, send)
                 return
-            log.warning("an answer was broken off", extra={"error": error.message})
+            log.warning("an answer was cut off", extra={"error": error.message})
         if started and (whole or self.media_type == EVENTS):
             await send({"type": "http.response.body", "body": b"", "more_body": False})

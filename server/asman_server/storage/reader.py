@@ -84,7 +84,7 @@ class Reader(Protocol):
         """Every unfinished job of a queue, with the end of its log."""
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
-        """(queue, id) of jobs whose time has come, those due first first."""
+        """(queue, id) of jobs whose time has come, ordered by due time."""
 
     async def idle_queues(self, before: int, after: str, limit: int) -> list[str]:
         """Queues without jobs that were configured before a time (epoch milliseconds), by name, after ``after``."""

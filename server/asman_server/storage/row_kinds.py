@@ -33,7 +33,7 @@ class RowKind:
         about: The key column with the id of the job, definition or alias that a row is about. Reads of that id flush
             the row first.
         replaces: Whether a newer row replaces the stored one. Otherwise the stored one stays.
-        weight: What a row adds to the weight of a flush; 0 for a row that is small beside the one it belongs to.
+        weight: The weight that a row adds to a flush; 0 for a row that is small beside the one it belongs to.
         parts_of: The kind that these rows are parts of. A new row of that kind removes all of its older parts. The
             parts of one row are one value in `Puts`: a list of rows, under the key of that row.
         since: The version of the write-ahead entries that holds the kind first. A new kind goes to the end of `KINDS`
@@ -67,7 +67,7 @@ class RowKind:
         self.row_type = GenericAlias(tuple, tuple(column.type.python_type for column in columns))
         self.of_job = self.group[0] == "queue" and self.about == 1
         if tuple(names[: len(self.keys)]) != self.keys or self.about >= self.width or len(bodies) > 1:
-            raise AssertionError(f"rows of the table {self.name} can't be put by commits")
+            raise AssertionError(f"rows of the table {self.name} can't be written by commits")
 
     def __repr__(self) -> str:
         return f"<rows of {self.name}>"

@@ -51,7 +51,7 @@ class Upsert:
         compiled = upsert(dialect, table, keys, values).compile(dialect=dialect, column_keys=names)
         self.text = str(compiled)
         if list(getattr(compiled, "positiontup", None) or ()) != names:
-            raise AssertionError(f"the driver of {dialect.name} takes columns in another order than they are in")
+            raise AssertionError(f"the driver of {dialect.name} expects the columns in another order")
         self._row = f"({', '.join('?' * len(names))})"
         self._many: list[tuple[int, str]] = []
         if dialect.name == "sqlite":

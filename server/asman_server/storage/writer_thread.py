@@ -79,7 +79,7 @@ class WriterThread:
                 try:
                     then()
                 except Exception:
-                    log.exception("the second function of a piece of work failed")
+                    log.exception("the second function of a work item failed")
             del item, work, then, done, error
 
 

@@ -55,16 +55,16 @@ def _check_url(url: str, field: str, *, allow_private: bool) -> None:
     if not url.isascii():
         raise BadRequest("write the URL of a webhook in ASCII: percent-encode its path, punycode its host", field=field)
     if len(url) > limits.CALLBACK_URL_BYTES:
-        raise TooLarge(f"the URL of a webhook has at most {limits.CALLBACK_URL_BYTES} bytes", field=field)
+        raise TooLarge(f"the URL of a webhook may have at most {limits.CALLBACK_URL_BYTES} bytes", field=field)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise BadRequest(f"this is not a URL: {error}", field=field) from None
     if any(ch <= " " or ch == "\x7f" or ch == "\\" for ch in url):
-        raise BadRequest("a URL has no spaces, backslashes or control characters", field=field)
+        raise BadRequest("a URL must not have spaces, backslashes or control characters", field=field)
     if parts.scheme not in ("http", "https") or not host or len(host) > HOST_LENGTH:
-        raise BadRequest("the URL of a webhook is written like https://host/path", field=field)
+        raise BadRequest("the URL of a webhook must look like https://host/path", field=field)
     why = None if allow_private else closed_host(host)
     if why is not None:
         raise BadRequest(
@@ -79,10 +79,10 @@ def _pack(payload: Any, field: str) -> bytes:
     try:
         packed = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError):
-        raise BadRequest("the payload of a webhook is JSON", field=field) from None
+        raise BadRequest("the payload of a webhook must be JSON", field=field) from None
     if len(packed) > limits.CALLBACK_PAYLOAD_BYTES:
         raise TooLarge(
-            f"a webhook's payload has at most {limits.CALLBACK_PAYLOAD_BYTES} bytes as JSON; this has {len(packed)}",
+            f"a webhook's payload may have at most {limits.CALLBACK_PAYLOAD_BYTES} bytes as JSON; it has {len(packed)}",
             field=field,
         )
     return packed

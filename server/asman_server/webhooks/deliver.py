@@ -154,7 +154,7 @@ class Deliverer:
         except TimeoutError:
             self._failed(row, "it did not answer in time")
         except Exception:
-            log.exception("a webhook failed in an unforeseen way", extra=_about(row))
+            log.exception("a webhook failed unexpectedly", extra=_about(row))
             self._failed(row, "an error in the hub")
         else:
             self._settlement.webhook_done(row, lambda: self._settled(row))
@@ -168,10 +168,10 @@ class Deliverer:
     def _failed(self, row: WebhookRow, why: str, *, final: bool = False) -> None:
         tries = row.tries + 1
         if final or tries >= TRIES:
-            log.warning("a webhook was given up: %s", why, extra={**_about(row), "tries": tries})
+            log.warning("gave up on a webhook: %s", why, extra={**_about(row), "tries": tries})
             self._settlement.webhook_done(row, lambda: self._settled(row))
             return
-        log.info("a webhook failed and is tried again: %s", why, extra={**_about(row), "tries": tries})
+        log.info("a webhook failed and will be tried again: %s", why, extra={**_about(row), "tries": tries})
         due = self._clock() + pause_after(tries, self._draw())
         self._settlement.webhook_later(row, tries, due, lambda: self._settled(row))
 

@@ -121,7 +121,7 @@ def _redirected(url: str, location: str) -> str:
         target = urljoin(url, location)
         scheme = urlsplit(target).scheme
     except ValueError:
-        raise NotDelivered("it redirected to what is not a URL", final=True) from None
+        raise NotDelivered("it redirected to an invalid URL", final=True) from None
     if scheme not in ("http", "https"):
         raise NotDelivered("it redirected to something other than http(s)", final=True)
     if scheme == "http" and urlsplit(url).scheme == "https":

@@ -1,10 +1,10 @@
-"""Moving the bytes of blobs between this machine and where the hub keeps them; the same for clients and workers.
+"""Moves the bytes of blobs between this machine and the hub's store; the same for clients and workers.
 
-Who sends asks the hub what is missing, sends that, and asks again until nothing is (`upload`). Who reads streams into a
-file under a passing name and renames it when its sha256 is right (`download`, `sink`). What breaks on the way goes on
-where it was: by asking again, or by a range of what is left. Memory holds the pieces that are on their way and nothing
-else, and files are read, hashed and written in threads. Whom to ask is a `Locator`, how to reach addresses is `http`,
-and how often to try again is `retry`.
+A sender asks the hub for the missing bytes, sends them, and asks again until none are missing (`upload`). A reader
+streams into a file with a temporary name and renames the file when its sha256 is right (`download`, `sink`). An
+interrupted transfer resumes: an upload by asking again, a download by requesting the remaining range. Memory holds only
+the pieces that are being transferred. Files are read, hashed and written in threads. `locator` is the interface that
+gives addresses, `http` reaches them, and `retry` decides on further tries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading blobs and other addresses: streamed, resumed by range, verified."""
+"""Downloads blobs and other addresses: streamed, resumed by range, verified."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A blob to read.
+    """A blob to download.
 
     Attributes:
-        link: Where; asked anew for each try, as addresses expire.
-        sha256: What the bytes must be; None when nobody knows.
-        size: How many there are; None when nobody knows.
-        most: How many there may be at most; None for any number.
-        renewable: Whether ``link`` can give a better address when one is refused.
+        link: Returns the address; called for each try, because addresses expire.
+        sha256: The expected sha256; None if it is not known.
+        size: The expected size, in bytes; None if it is not known.
+        most: Largest allowed size, in bytes; None for no limit.
+        renewable: Whether ``link`` can give a fresh address when one is refused.
     """
 
     link: Callable[[], Awaitable[str]]
@@ -42,12 +42,12 @@ class Wanted:
 
 
 class Downloader:
-    """Reads what is wanted, several at a time.
+    """Downloads blobs, several at a time.
 
     Args:
         http: Reaches the addresses.
-        places: Bounds the transfers of this client or worker that go on at a time.
-        retry_policy: Bounds for each of them.
+        places: Limits the concurrent transfers of this client or worker.
+        retry_policy: The limits of each download.
     """
 
     def __init__(self, http: Http, places: asyncio.Semaphore, retry_policy: RetryPolicy | None = None) -> None:
@@ -56,23 +56,23 @@ class Downloader:
         self._retry_policy = retry_policy or RetryPolicy()
 
     async def fetch(self, wanted: Wanted, sink: Sink, progress: Progress | None = None) -> int:
-        """Reads all of it into a sink, and verifies it.
+        """Downloads a blob into a sink, and verifies it.
 
         Args:
-            wanted: What.
-            sink: Where to; empty.
-            progress: Is told of bytes as they come.
+            wanted: The blob.
+            sink: The destination, which must be empty.
+            progress: Called with the number of bytes that arrived.
 
         Returns:
-            How many bytes there are.
+            The size of the blob, in bytes.
 
         Raises:
-            Unauthentic: The bytes are others than wanted.
-            TooLarge: There are too many.
-            NotFound: They are gone.
-            TimedOut: It took longer than allowed.
-            OSError: The sink can't take them.
-            AsmanError: They can't be read, or not after several tries.
+            Unauthentic: The bytes have another sha256 or size.
+            TooLarge: There are too many bytes.
+            NotFound: The blob does not exist any more.
+            TimedOut: The download took longer than allowed.
+            OSError: The sink can't write the bytes.
+            AsmanError: The blob can't be read, even after several tries.
         """
         try:
             async with asyncio.timeout(self._retry_policy.total) as scope:
@@ -84,14 +84,14 @@ class Downloader:
 
 
 class _Fetch:
-    """One download on its way.
+    """One running download.
 
     Attributes:
-        came: Bytes that are in the sink.
-        furthest: The most that ever were; only what goes beyond that is progress.
-        whole: Bytes there will be, when it was said.
-        mark: What names the version of the bytes, when the server gives one that a range can be asked by.
-        pieced: The bytes came in more than one answer.
+        came: Number of bytes in the sink.
+        furthest: Largest number of bytes that were in the sink; only more than that counts as progress.
+        whole: Size of the whole blob, in bytes, once it is known.
+        mark: The version of the bytes, if the server names one that a range request can be bound to.
+        pieced: True if the bytes arrived in more than one answer.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class _Fetch:
     async def run(self) -> int:
         while True:
             try:
-                # Between two tries the place is somebody else's.
+                # The place is free for other transfers between two tries.
                 async with self._places:
                     await self._once()
             except AsmanError as error:
@@ -129,14 +129,14 @@ class _Fetch:
             if sha256 is None or digest == sha256:
                 return self.came
             if not self.pieced:
-                raise Unauthentic(f"the bytes that came have the sha256 {digest[:12]}… and should have {sha256[:12]}…")
-            # The pieces may be of two versions.
+                raise Unauthentic(f"the received bytes have the sha256 {digest[:12]}…, but should have {sha256[:12]}…")
+            # The pieces may be of two versions of the blob.
             await self._restart()
 
     async def _once(self) -> None:
         wanted = self._wanted
         if self.came and self.came == self.whole:
-            return  # It broke at the very end.
+            return  # The connection broke after the last byte.
         url = await wanted.link()
         headers: dict[str, str] = {}
         if self.came and (self.mark or wanted.sha256 is not None):
@@ -145,7 +145,7 @@ class _Fetch:
                 headers["If-Range"] = self.mark
         async with self._http.get(url, headers, self._retry_policy.stall) as response:
             if response.status == 416 and self.came:
-                # Others are there now, or they are fewer than came.
+                # The server has other bytes now, or fewer than have arrived.
                 await self._restart()
                 raise ConnectionFailed("the bytes changed while they were read")
             await check(response, fresh=wanted.renewable)
@@ -153,11 +153,11 @@ class _Fetch:
             async for chunk in response.content.iter_any():
                 await self._take(chunk)
         if self.whole is not None and self.came < self.whole:
-            raise ConnectionFailed(f"only {self.came} of {self.whole} bytes came")
+            raise ConnectionFailed(f"only {self.came} of {self.whole} bytes arrived")
 
     async def _begin(self, response: ClientResponse, *, ranged: bool) -> None:
-        """Finds out what follows: what is left, or everything once more."""
-        start, whole = 0, response.content_length  # of a range, this is the length of the range
+        """Checks whether the rest follows, or everything once more."""
+        start, whole = 0, response.content_length  # in answer to a range request, this is the length of the range
         if response.status == 206:
             found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if not ranged or found is None:
@@ -177,17 +177,17 @@ class _Fetch:
         if self._wanted.size is None and not start:
             self.whole = whole
         if self.whole is not None and whole not in (None, self.whole):
-            raise Unauthentic(f"there are {whole} bytes of it and should be {self.whole}")
+            raise Unauthentic(f"there are {whole} bytes of it, but there should be {self.whole}")
         for size in (whole, self.whole):
             if size is not None and self._wanted.most is not None and size > self._wanted.most:
-                raise TooLarge(f"it has {format_size(size)} and may have {format_size(self._wanted.most)}")
+                raise TooLarge(f"it has {format_size(size)}; the maximum is {format_size(self._wanted.most)}")
 
     async def _take(self, chunk: bytes) -> None:
         came = self.came + len(chunk)
         if self._wanted.most is not None and came > self._wanted.most:
             raise TooLarge(f"it has more than {format_size(self._wanted.most)}")
         if self._wanted.size is not None and came > self._wanted.size:
-            raise Unauthentic(f"more than {self._wanted.size} bytes came")
+            raise Unauthentic(f"more than {self._wanted.size} bytes arrived")
         await self._sink.feed(chunk)
         self.came = came
         if came > self.furthest:

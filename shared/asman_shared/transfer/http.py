@@ -1,4 +1,4 @@
-"""Reaching the addresses of blobs: one pool of connections, redirects by hand, and what each status means."""
+"""Reaches the addresses of blobs: one pool of connections, checked redirects, and the meaning of each status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
 AT_ONCE: Final = 8
-"""Transfers at a time, of one client or worker."""
+"""Largest number of concurrent transfers of one client or worker."""
 _CONNECT_SECONDS: Final = 15.0
 _REDIRECTS: Final = 6
 _SAID_BYTES: Final = 1000
@@ -29,11 +29,11 @@ _AGAIN: Final = (408, 425, 429)
 
 
 class Http:
-    """The connections of one client or worker; made at first use, as the library for them takes long to load.
+    """The connections of one client or worker; made at first use, because the library takes long to load.
 
     Args:
-        guard: Is shown each address before it is reached, redirects too; raises for one that must not be.
-        resolver: Makes what looks up names, if not as usual. What it gives is connected to, and may be judged there.
+        guard: Checks each address before it is reached, redirects included; raises an error to refuse it.
+        resolver: Makes the resolver of host names, if not the usual one. It may check the addresses that it returns.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Http:
         self._session: ClientSession | None = None
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -56,7 +56,7 @@ class Http:
         if self._session is None:
             from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-            # What waits for its turn with a host is not slow: only connecting and reading have limits here.
+            # Waiting for a free connection to a host has no time limit; only connecting and reading have one.
             self._session = ClientSession(
                 timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 connector=TCPConnector(limit=2 * AT_ONCE, resolver=self._resolver() if self._resolver else None),
@@ -73,12 +73,12 @@ class Http:
 
     @asynccontextmanager
     async def get(self, url: str, headers: Mapping[str, str], stall: float) -> AsyncIterator[ClientResponse]:
-        """A response, after redirects; what breaks inside the block is raised as something to try again.
+        """Yields a response, after redirects; network failures inside the block become errors that allow a retry.
 
         Args:
-            url: Absolute.
-            headers: To send.
-            stall: Seconds that it may bring nothing.
+            url: The absolute address.
+            headers: Headers to send.
+            stall: Longest time without any bytes, in seconds.
         """
         from aiohttp import ClientTimeout
 
@@ -102,8 +102,8 @@ class Http:
         """Sends a body whose length the headers name.
 
         Raises:
-            Unauthentic: The store says that the bytes are others than promised.
-            AsmanError: It was not taken; ``retry`` says whether it may be.
+            Unauthentic: The store reports other bytes than announced.
+            AsmanError: The body was not accepted; ``retry`` tells whether another try may help.
         """
         from aiohttp import ClientTimeout
 
@@ -125,7 +125,7 @@ class Http:
 
 
 def _parse(url: str) -> URL:
-    """An address as it is written, if it can be sent so: a signature may cover how it is written."""
+    """Returns an address unchanged, if it can be sent so: a signature may cover its exact text."""
     from yarl import URL
 
     try:
@@ -135,13 +135,13 @@ def _parse(url: str) -> URL:
 
 
 def _public(text: str) -> str:
-    """A text without the queries of the addresses in it, which hold signatures."""
+    """Removes the queries of the addresses in a text, because they hold signatures."""
     return _QUERY.sub("?…", text)
 
 
 @asynccontextmanager
 async def _network(what: str) -> AsyncIterator[None]:
-    """Turns what a network does into something to try again."""
+    """Turns failures of the network into errors that allow a retry."""
     from aiohttp import ClientError, InvalidURL
 
     try:
@@ -151,19 +151,19 @@ async def _network(what: str) -> AsyncIterator[None]:
     except (ClientError, TimeoutError, ConnectionError) as error:
         if isinstance(error.__cause__, AsmanError):
             raise error.__cause__ from None
-        why = _public(str(error)) or "nothing came for too long"
+        why = _public(str(error)) or "nothing arrived for too long"
         raise ConnectionFailed(f"{what} ({why})") from error
 
 
 async def check(response: ClientResponse, *, fresh: bool) -> None:
-    """Raises the error that a status stands for, if it is one.
+    """Raises the error for a status, unless it is a success.
 
     Args:
-        response: The answer.
-        fresh: Whether a fresh address can be had when this one is refused.
+        response: The response.
+        fresh: Whether a fresh address is available if this one is refused.
 
     Raises:
-        AsmanError: It is not a success; ``retry`` says whether trying again can help.
+        AsmanError: The status is not a success; ``retry`` tells whether another try can help.
     """
     status = response.status
     if status < 300:

@@ -11,18 +11,18 @@ R = TypeVar("R", BlobLinks, BlobTickets)
 
 
 class Locator(Protocol):
-    """The hub, as far as blobs are concerned. What it raises with ``retry`` is asked again."""
+    """Finds the addresses of blobs. After an error with ``retry`` the call is repeated."""
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
-        """For each (sha256, size), at most `limits.BLOBS_PER_REQUEST`: what is missing and how to send it."""
+        """Returns a ticket for sending each (sha256, size); at most `limits.BLOBS_PER_REQUEST`."""
         ...
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
-        """For each sha256, at most `limits.BLOBS_PER_REQUEST`: where it can be read."""
+        """Returns a link for reading each sha256; at most `limits.BLOBS_PER_REQUEST`."""
         ...
 
     def absolute(self, url: str) -> str:
-        """An address that may be relative to the hub's, in full."""
+        """Returns the absolute form of an address that may be relative to the hub's."""
         ...
 
 

@@ -13,23 +13,23 @@ log = logging.getLogger("asman.transfer")
 
 
 class Stale(Forbidden):
-    """An address is not good any more; a fresh one may be."""
+    """An address was refused; a fresh one may be accepted."""
 
     retry = True
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The bounds of one transfer.
+    """The limits of one transfer.
 
     Attributes:
-        tries: Failures in a row, with not a byte moved between them, after which it is given up; None to go on for as
-            long as the caller waits.
-        stale: The same for addresses that are refused although they are fresh.
-        stall: Seconds that a connection may bring nothing.
-        total: Seconds that all of it may take; None for as long as it takes.
-        pending: Seconds that a store may look at what has come, before anything else happens.
-        most: Seconds between two tries at most.
+        tries: Number of failures in a row, without any byte moved between them, after which the transfer fails; None to
+            try for as long as the caller waits.
+        stale: The same for fresh addresses that are refused.
+        stall: Longest time without any bytes on a connection, in seconds.
+        total: Longest time of the whole transfer, in seconds; None for no limit.
+        pending: Longest time that a store may take to verify an upload, in seconds.
+        most: Longest pause between two tries, in seconds.
     """
 
     tries: int | None = 8
@@ -44,7 +44,7 @@ class Retries:
     """Counts the failures of one transfer, and waits after each.
 
     Args:
-        retry_policy: Its bounds.
+        retry_policy: The limits of the transfer.
     """
 
     def __init__(self, retry_policy: RetryPolicy) -> None:
@@ -54,7 +54,7 @@ class Retries:
         self._stale = 0
 
     def moved(self) -> None:
-        """Bytes have moved: failures from before do not count any more."""
+        """Notes that bytes have moved: earlier failures do not count any more."""
         self._failures = self._stale = 0
         self._backoff.reset()
 

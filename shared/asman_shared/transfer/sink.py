@@ -1,4 +1,4 @@
-"""Destinations of downloaded bytes, which threads hash and write while the next ones come."""
+"""Destinations of downloaded bytes; threads hash and write them while the next ones arrive."""
 
 from __future__ import annotations
 
@@ -13,50 +13,49 @@ from .source import CHUNK
 
 
 class Sink(Protocol):
-    """Takes bytes in order."""
+    """Receives bytes in order."""
 
     async def feed(self, chunk: bytes) -> None:
-        """Takes the next ones."""
+        """Receives the next bytes."""
         ...
 
     async def settle(self) -> str:
-        """Waits until all is taken; returns the sha256 of everything."""
+        """Waits until all bytes are processed; returns their sha256."""
         ...
 
     async def restart(self) -> None:
-        """Forgets everything."""
+        """Discards all bytes."""
         ...
 
 
 class MemorySink:
-    """Keeps them."""
+    """Keeps the bytes in memory."""
 
     def __init__(self) -> None:
         self.data = bytearray()
 
     async def feed(self, chunk: bytes) -> None:
-        """Takes the next ones."""
+        """Receives the next bytes."""
         self.data += chunk
 
     async def settle(self) -> str:
-        """The sha256 of everything."""
+        """Returns the sha256 of all bytes."""
         return await asyncio.to_thread(lambda: hashlib.sha256(self.data).hexdigest())
 
     async def restart(self) -> None:
-        """Forgets everything."""
+        """Discards all bytes."""
         self.data.clear()
 
 
 class FileSink:
-    """Writes them to a new file, which has its final name only when all is well.
+    """Writes the bytes to a new file, which gets its final name only after a complete download.
 
-    One chunk is written while the next one is filled, so that a reader waits for the slower of network and disk and
-    not for their sum; two chunks are all that is held. Errors of the disk come out of the call after the one that met
-    them.
+    One chunk is written while the next one is filled, so a download takes as long as the slower of network and disk,
+    not as long as both together. At most two chunks are in memory. The call after a failed write raises its error.
 
     Args:
-        part: A path where nothing is; the file that is made there is gone after `discard`.
-        mode: Permission bits, less what the process's mask takes.
+        part: The path of the new file, which must not exist; `discard` removes the file.
+        mode: Permission bits, before the process's umask is applied.
     """
 
     def __init__(self, part: Path, mode: int = 0o644) -> None:
@@ -72,10 +71,10 @@ class FileSink:
         self._writing: asyncio.Future[None] | None = None
 
     async def feed(self, chunk: bytes) -> None:
-        """Takes the next ones.
+        """Receives the next bytes.
 
         Raises:
-            OSError: What came before could not be written.
+            OSError: Earlier bytes could not be written.
         """
         self._chunks.append(chunk)
         self._held += len(chunk)
@@ -90,10 +89,10 @@ class FileSink:
             await writing
 
     async def settle(self) -> str:
-        """Waits until all is written.
+        """Waits until all bytes are written.
 
         Raises:
-            OSError: It could not be.
+            OSError: The bytes could not be written.
         """
         await self._written()
         chunks, self._chunks, self._held = self._chunks, [], 0
@@ -110,8 +109,8 @@ class FileSink:
         """Gives the file its name.
 
         Args:
-            to: The name; what is there is replaced.
-            durable: Whether it must be on the disk first, to survive the machine.
+            to: The final name; an existing file is replaced.
+            durable: Whether to sync the file to disk first, so that it survives a crash of the machine.
         """
         await asyncio.to_thread(self._rename, to, durable)
 
@@ -119,7 +118,7 @@ class FileSink:
         """Closes the file, and removes it unless it was renamed; waits for a thread that still writes."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            # Its error, if it has one, is nobody's any more.
+            # An error of that thread does not matter any more.
             await asyncio.wait([writing])
             writing.cancelled() or writing.exception()
         await asyncio.to_thread(self._discard)

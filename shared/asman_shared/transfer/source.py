@@ -13,13 +13,13 @@ from asman_shared.errors import Conflict
 from asman_shared.units import MIB
 
 CHUNK: Final = MIB
-"""Bytes that are read, hashed or written in one go."""
+"""Number of bytes that are read, hashed or written together."""
 
 Progress = Callable[[int], None]
-"""Is told of each piece of bytes that was moved; a negative number takes back what has to be moved again."""
+"""Called with each number of bytes that was moved; a negative number takes back bytes that must be moved again."""
 
 FileState = tuple[int, int, int, int]
-"""Signs of a file's contents that show without reading them."""
+"""Values that show a change of a file without reading it."""
 
 
 def file_state(found: os.stat_result) -> FileState:
@@ -32,11 +32,11 @@ class Blob:
     """Bytes to be stored under their sha256.
 
     Attributes:
-        sha256: Of the bytes.
-        size: How many there are.
-        source: The bytes themselves, or what opens the file: it returns a descriptor, which is closed here, and raises
-            an error when the file is not what was hashed.
-        label: How errors call it, such as ``the input 'data/x.bin'``.
+        sha256: The sha256 of the bytes.
+        size: The number of bytes.
+        source: The bytes, or a function that opens the file. It returns a descriptor, which is closed here, and raises
+            an error when the file has changed since it was hashed.
+        label: Name of the blob in errors, such as ``the input 'data/x.bin'``.
         state: The file's state when it was hashed.
     """
 
@@ -51,17 +51,17 @@ class Blob:
         return Conflict(f"{self.label} can't be read any more: {error.strerror or error}")
 
     def changed(self) -> Conflict:
-        """The error for a file that is not what was hashed any more."""
+        """The error for a file that has changed since it was hashed."""
         return Conflict(f"{self.label} changed while it was uploaded; leave it alone until that is done, and try again")
 
 
 class Reading:
-    """A range of a blob, read from threads one chunk after the other. Close it, whatever happens to who reads.
+    """A range of a blob, read in threads one chunk after the other. It must be closed in every case.
 
     Args:
         blob: The blob.
-        offset: Where the range begins.
-        size: Its bytes.
+        offset: Start of the range, in bytes.
+        size: Size of the range, in bytes.
     """
 
     def __init__(self, blob: Blob, offset: int, size: int) -> None:
@@ -73,10 +73,10 @@ class Reading:
         self._turn = threading.Lock()
 
     async def chunks(self, progress: Progress) -> AsyncIterator[bytes]:
-        """The bytes, at most `CHUNK` at a time; each is counted when who reads comes back for the next.
+        """Yields the bytes, at most `CHUNK` at a time; a chunk counts as sent when the consumer asks for the next.
 
         Raises:
-            Conflict: The file is not what was hashed any more, or can't be read.
+            Conflict: The file has changed since it was hashed, or can't be read.
         """
         while self._left:
             data = await self.next()
@@ -84,10 +84,10 @@ class Reading:
             progress(len(data))
 
     async def next(self) -> bytes:
-        """The next chunk; empty at the end.
+        """Returns the next chunk; empty at the end.
 
         Raises:
-            Conflict: The file is not what was hashed any more, or can't be read.
+            Conflict: The file has changed since it was hashed, or can't be read.
         """
         source = self._blob.source
         if isinstance(source, bytes):
@@ -98,11 +98,11 @@ class Reading:
         try:
             return await asyncio.to_thread(self._read, source) if self._left else b""
         except OSError as error:
-            # Where these bytes are sent, an `OSError` would be taken for the network's.
+            # The code that sends these bytes takes any `OSError` for one of the network.
             raise self._blob.unreadable(error) from error
 
     def _read(self, source: Callable[[], int]) -> bytes:
-        """The next chunk; opens the file for the first and looks at it again after the last."""
+        """Returns the next chunk; opens the file for the first, and checks it for changes after the last."""
         with self._turn:
             if self._closed:
                 return b""

@@ -1,4 +1,4 @@
-"""Sending blobs: ask what is missing, send that, ask again until nothing is."""
+"""Uploads blobs: asks for the missing bytes, sends them, and asks again until none are missing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .source import CHUNK, Blob, Progress, Reading
 _PENDING_FIRST: Final = 0.1
 _PENDING_MOST: Final = 2.0
 _REFUSALS: Final = 2
-"""Times that the bytes of one blob turn out to be others until that is no accident of the way."""
+"""Times that a store reports other bytes for one blob before the upload fails."""
 _TAKEN: Final = 4
-"""Times that a store may take the same bytes and ask for them again."""
+"""Times that a store may accept the same bytes and ask for them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class _Sending:
 
 @dataclass(slots=True)
 class _Round:
-    """The result of sending everything that one set of tickets asked for.
+    """The result of sending all bytes that one set of tickets asked for.
 
     Attributes:
-        taken: Sendings that a store took.
-        error: The first failure that may not happen again; after it nothing more is begun.
-        refused: Blobs, by sha256, of which a store said that the bytes are others.
+        taken: Sendings that a store accepted.
+        error: The first failure after which another try may succeed; no more sendings begin after it.
+        refused: Blobs, by sha256, for which a store reported other bytes.
     """
 
     taken: list[_Sending] = field(default_factory=list)
@@ -53,13 +53,13 @@ class _Round:
 
 
 class Uploader:
-    """Sends what is missing, several requests at a time.
+    """Sends missing bytes, with several requests at a time.
 
     Args:
-        locator: Who knows what is missing.
+        locator: Finds the missing bytes and their addresses.
         http: Reaches the addresses.
-        places: Bounds the transfers of this client or worker that go on at a time.
-        retry_policy: Bounds for each batch of `limits.BLOBS_PER_REQUEST` blobs.
+        places: Limits the concurrent transfers of this client or worker.
+        retry_policy: The limits of each batch of `limits.BLOBS_PER_REQUEST` blobs.
     """
 
     def __init__(
@@ -74,18 +74,18 @@ class Uploader:
         """Returns once all blobs are stored and verified.
 
         Args:
-            blobs: Of two with the same bytes one is sent.
-            progress: Is told of bytes as they are sent.
-            there: Is told of bytes that need not be sent, because the store has them.
+            blobs: The blobs; of two with the same bytes one is sent.
+            progress: Called with the number of bytes that were sent.
+            there: Called with the number of bytes that the store has already.
 
         Returns:
-            How many bytes were sent.
+            The number of bytes that were sent.
 
         Raises:
             Conflict: A file changed while it was sent.
-            Unauthentic: What arrives is not what was hashed, again and again.
-            TimedOut: It took longer than allowed.
-            AsmanError: The hub or the store refuses it, or could not be reached for too long.
+            Unauthentic: The store repeatedly received other bytes than were hashed.
+            TimedOut: The upload took longer than allowed.
+            AsmanError: The hub or the store refuses the upload, or could not be reached for too long.
         """
         unique = list({blob.sha256: blob for blob in blobs}.values())
         sent = 0
@@ -118,7 +118,7 @@ class Uploader:
                 delay = pending.next()
                 waited += delay
                 if waited > self._retry_policy.pending:
-                    raise Unavailable(f"the store has looked at what was sent for {waited:.0f} seconds")
+                    raise Unavailable(f"the store has been verifying the upload for {waited:.0f} seconds")
                 await asyncio.sleep(delay)
                 continue
             done = await self._round(work, progress)
@@ -161,7 +161,7 @@ class Uploader:
         return done
 
     async def _put(self, item: _Sending, progress: Progress) -> None:
-        """Sends one request; what it counted is taken back when it fails."""
+        """Sends one request; the progress that it reported is taken back if it fails."""
         stall = self._retry_policy.stall
         loop = asyncio.get_running_loop()
         moved = 0
@@ -179,7 +179,7 @@ class Uploader:
         reading = Reading(item.blob, item.offset, item.size)
         try:
             async with asyncio.timeout(stall) as scope:
-                # A file of one chunk is read before its request begins, and costs one turn in a thread.
+                # A file of one chunk is read before its request begins, in one call in a thread.
                 body = await reading.next() if item.size <= CHUNK else reading.chunks(count)
                 await self._http.put(item.ticket.method, url, headers, body, stall)
                 count(item.size - moved)
@@ -196,10 +196,10 @@ class Uploader:
 
 
 class _Batch:
-    """The blobs that one question is about, and what is known of each.
+    """The blobs of one request for tickets, and the state of each.
 
     Attributes:
-        waiting: Those that are not stored yet, by sha256.
+        waiting: The blobs that are not stored yet, by sha256.
     """
 
     def __init__(self, blobs: list[Blob], there: Progress) -> None:
@@ -214,7 +214,7 @@ class _Batch:
 
         Raises:
             Unavailable: A ticket is missing.
-            Unauthentic: What arrives is not what was hashed, again and again.
+            Unauthentic: The store repeatedly received other bytes than were hashed.
             ProtocolError: A ticket makes no sense.
         """
         found = {ticket.sha256: ticket for ticket in tickets}
@@ -224,7 +224,7 @@ class _Batch:
             if ticket is None:
                 raise Unavailable(f"the hub did not say how to store {blob.label}")
             if sha256 in self._unseen:
-                # Bytes that are refused at the first look were sent by somebody else.
+                # Bytes that are refused before anything was sent came from another sender.
                 self._unseen.discard(sha256)
                 self._note(ticket, blob)
             elif ticket.refused:
@@ -236,31 +236,31 @@ class _Batch:
         return work
 
     def _note(self, ticket: BlobTicket, blob: Blob) -> None:
-        """Tells of what was there before anything was sent."""
+        """Reports the bytes that were stored before anything was sent."""
         if ticket.exists or ticket.pending:
             self._there(blob.size)
         elif ticket.parts:
             self._there(blob.size - ticket.missing)
 
     def refused(self, sha256: str, why: str) -> None:
-        """Notes that what arrived was not what its name says.
+        """Notes that the store received other bytes than the sha256 says.
 
         Raises:
-            Unauthentic: It was so before.
+            Unauthentic: That has happened too often.
         """
         self._refusals[sha256] += 1
         if self._refusals[sha256] >= _REFUSALS:
-            raise Unauthentic(f"{self.waiting[sha256].label} arrives with other bytes than it was hashed with ({why})")
+            raise Unauthentic(f"{self.waiting[sha256].label} arrived with other bytes than were hashed ({why})")
 
     def taken(self, item: _Sending) -> None:
-        """Notes that a store took some bytes.
+        """Notes that a store accepted some bytes.
 
         Raises:
-            ProtocolError: It took them before, again and again.
+            ProtocolError: The store has accepted them too often.
         """
         self._takings[item.blob.sha256, item.offset] += 1
         if self._takings[item.blob.sha256, item.offset] > _TAKEN:
-            raise ProtocolError(f"the store takes {item.blob.label} and then asks for it again")
+            raise ProtocolError(f"the store accepted {item.blob.label} and then asked for it again")
 
     def _sendings(self, ticket: BlobTicket, blob: Blob) -> list[_Sending]:
         if ticket.parts:
@@ -274,4 +274,4 @@ class _Batch:
 
 
 def _nobody(_moved: int) -> None:
-    """Nobody wants to know."""
+    """Ignores the progress."""

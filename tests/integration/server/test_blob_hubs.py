@@ -118,7 +118,7 @@ async def test_the_files_of_an_older_hub_are_taken_over_and_a_quota_is_told(
         await worker.send({"type": "put_blobs", "ref": 1, "blobs": [[KEY, 25]]})
         error = await worker.next("error")
         assert (error["code"], error.get("retry", False)) == ("quota_exceeded", False)
-        assert "quota for blobs is 1 KiB and 24 B are left" in error["message"]
+        assert "quota for blobs is 1 KiB with 24 B left" in error["message"]
         refused = await api.call("PUT", "/f/other", data=bytes(25))
         assert (refused.status, refused.json["code"]) == (507, "quota_exceeded")
 

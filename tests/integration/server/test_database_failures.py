@@ -1,4 +1,4 @@
-"""Databases that are away, full or locked: nothing is promised, nothing is lost, and all goes on by itself."""
+"""Databases that are away, full or locked: nothing is promised, nothing is lost, and everything resumes by itself."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ async def test_a_request_larger_than_a_frame_is_refused_here(hub: FakeHub) -> No
 
     hub.on[m.Hello] = small
     async with asman.connect(hub.url) as queue:
-        with pytest.raises(TooLarge, match="may have 200"):
+        with pytest.raises(TooLarge, match="the maximum is 200"):
             await queue.submit(command="x" * 500)
         assert await queue.workers() == []
 

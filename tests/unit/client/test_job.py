@@ -99,10 +99,10 @@ async def test_a_job_found_by_id_is_followed_when_it_is_waited_for(hub: FakeHub)
 
 async def test_a_job_says_why_it_is_where_it_is(hub: FakeHub) -> None:
     def explain(visitor: Visitor, message: m.Explain) -> None:
-        visitor.say(m.Explanation(message.ref, message.job, State.QUEUED, "it is the next", able=2, position=0))
+        visitor.say(m.Explanation(message.ref, message.job, State.QUEUED, "it is next", able=2, position=0))
 
     hub.on[m.Explain] = explain
     async with asman.connect(hub.url) as queue:
         job = await queue.submit(image="alpine", command="true")
         found = await job.explain()
-    assert (found.job, found.sentence, found.able, found.position) == (job.id, "it is the next", 2, 0)
+    assert (found.job, found.sentence, found.able, found.position) == (job.id, "it is next", 2, 0)

@@ -13,7 +13,7 @@ both = pytest.mark.parametrize("language", list(Language))
 
 
 @both
-def test_a_frame_made_of_shared_packets_equals_one_encoded_whole(language: Language) -> None:
+def test_a_frame_of_encoded_messages_equals_one_encoded_whole(language: Language) -> None:
     messages = [Ping(ref=n) for n in range(20)]
     joined = frame([EncodedMessage(m).bytes_in(language) for m in messages], language)
     assert joined == encode(messages, language)
@@ -25,7 +25,7 @@ def test_array_headers_of_every_width() -> None:
         assert len(msgpack.unpackb(frame([b"\xc0"] * count, Language.MSGPACK))) == count
 
 
-def test_a_packet_is_encoded_once() -> None:
+def test_a_message_is_encoded_once() -> None:
     encoded = EncodedMessage(Ping(ref=1))
     assert encoded.bytes_in(Language.MSGPACK) is encoded.bytes_in(Language.MSGPACK)
     assert encoded.bytes_in(Language.JSON) is encoded.bytes_in(Language.JSON)

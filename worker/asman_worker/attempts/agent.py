@@ -372,7 +372,7 @@ def _bounded(outcome: Outcome) -> Outcome:
             outcome.kind = "error"
             outcome.fault = Fault.JOB
             outcome.message = (
-                f"it left {len(result.outputs)} files whose names alone are {size} bytes; pack them into an archive"
+                f"it left {len(result.outputs)} files whose names alone have {size} bytes; pack them into an archive"
             )
             outcome.result = Result(phases=result.phases, worker=result.worker)
     return outcome

@@ -37,7 +37,7 @@ class DiskReserve:
         """Returns the reason why no new job may begin, or an empty string."""
         left = self._left()
         self._short = left < self._reserve * (_AMPLY if self._short else 1)
-        return f"{format_size(left)} of disk are free, too few to begin a job" if self._short else ""
+        return f"{format_size(left)} of disk are free, too little to begin a job" if self._short else ""
 
     async def enough(self) -> None:
         """Waits until a new job may begin."""

@@ -140,7 +140,7 @@ def scan(folder: Path, most: int, patterns: Sequence[str] | None = None) -> Foun
             found.states[name] = file_state(entry_stat)
             total += output.size
     for pattern in globs.unused:
-        found.skip(pattern, "no file has a name like this")
+        found.skip(pattern, "no file matches this pattern")
     return found
 
 

@@ -64,5 +64,5 @@ class ServiceLimits:
 
     def _went_by(self) -> None:
         self._timer = None
-        log.info("no job came for %g seconds", self._idle)
+        log.info("no job arrived for %g seconds", self._idle)
         self._drain.set()

@@ -1,8 +1,8 @@
 """Reads the entries of an archive: tar (plain, gz, bz2, xz) or zip, detected by content; entries are not trusted.
 
-Entries come one by one and are never written to disk under their own names. Names are cleaned, links stay links, and
-everything that is neither file, folder nor link is refused. Bounds hold while bytes are unpacked, so that a small
-archive can't grow without limit.
+Entries are read one by one and are never written to disk under their own names. Names are cleaned, links stay links,
+and entries other than files, folders and links are refused. The limits are checked while bytes are unpacked, so a small
+archive can't grow without bound.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Bounds:
     """Limits on the contents of an archive.
 
     Attributes:
-        size: Bytes of all files.
-        entries: Files, folders and links.
+        size: Largest size of all files, in bytes.
+        entries: Largest number of files, folders and links.
     """
 
     size: int
@@ -53,15 +53,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing in an archive.
+    """A file, folder or link in an archive.
 
     Attributes:
-        name: A relative path of plain parts.
-        kind: What it is.
-        mode: Permission bits; whether it may be executed is all that counts.
-        size: Bytes of a file.
-        target: What a link says; it is never followed here. A hard link's is a name in the same archive.
-        content: The bytes of a file, to be read before the next entry is asked for.
+        name: The relative path, of plain parts.
+        kind: The kind of entry.
+        mode: Permission bits; only the right to execute matters.
+        size: Size of a file, in bytes.
+        target: Target of a link, which is never followed here. A hard link's target is a name in the same archive.
+        content: The bytes of a file; they must be read before the next entry.
     """
 
     name: str
@@ -73,15 +73,15 @@ class Entry:
 
 
 def entries(path: Path, bounds: Bounds, stopped: Callable[[], bool] = lambda: False) -> Iterator[Entry]:
-    """The contents of an archive, in its order; blocks.
+    """Yields the contents of an archive, in its order; blocks.
 
     Args:
         path: The archive.
-        bounds: How much may come out.
-        stopped: Asked between entries: whether nobody wants them any more.
+        bounds: The limits on the contents.
+        stopped: Called between entries; true ends the reading.
 
     Raises:
-        ExecutionError: It is no archive, is broken, holds something that is not allowed, or too much.
+        ExecutionError: It is not an archive, is broken, or contains a forbidden entry or too much.
     """
     count = size = 0
     with path.open("rb") as file:
@@ -101,7 +101,7 @@ def entries(path: Path, bounds: Bounds, stopped: Callable[[], bool] = lambda: Fa
         except OSError as error:
             if error.errno is not None:
                 raise
-            # What bz2 says about bytes that are none of its own.
+            # The error of bz2 for bytes that are not bz2.
             raise ExecutionError(f"the archive is broken: {error}") from error
 
 
@@ -122,7 +122,7 @@ def _opened(file: IO[bytes]) -> Iterator[Entry]:
     elif head[257:262] == b"ustar" or (len(head) == _HEAD and not any(head)):
         yield from _tar(file)
     else:
-        raise ExecutionError("what was fetched is no archive: a build is made of a tar (plain, gz, bz2, xz) or a zip")
+        raise ExecutionError("the downloaded file is not an archive: a build needs a tar (plain, gz, bz2, xz) or a zip")
 
 
 def _tar(file: IO[bytes] | gzip.GzipFile) -> Iterator[Entry]:
@@ -162,7 +162,7 @@ def _zip(file: IO[bytes]) -> Iterator[Entry]:
                 target = packed.read(info).decode("utf-8", "replace")
                 yield Entry(name, "link", 0o777, target=_target(name, target))
             elif kind in (0, stat.S_IFREG):
-                # A zip states the size that comes out and the reader holds it to that.
+                # A zip states the unpacked size, and the reader enforces it.
                 with packed.open(info) as content:
                     yield Entry(name, "file", 0o755 if mode & 0o111 else 0o644, info.file_size, content=content)
             else:
@@ -170,14 +170,14 @@ def _zip(file: IO[bytes]) -> Iterator[Entry]:
 
 
 def _clean(name: str) -> str:
-    """A hostile name as a relative path of plain parts; empty for the root itself.
+    """Returns an untrusted name as a relative path of plain parts; empty for the root itself.
 
     Raises:
-        ExecutionError: It would escape, or is no name.
+        ExecutionError: The name leads out of the archive, or is not valid.
     """
     shown = name if len(name) <= 80 else name[:77] + "…"
     if "\0" in name or "\\" in name.split("/")[0][:3]:
-        raise ExecutionError(f"the archive holds a name that can't be: {shown!r}")
+        raise ExecutionError(f"the archive holds an impossible name: {shown!r}")
     if name.startswith("/"):
         raise ExecutionError(f"the archive holds an absolute name: '{shown}'")
     parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -212,7 +212,7 @@ def _target(name: str, target: str) -> str:
 
 @contextmanager
 def reading(content: IO[bytes] | None, size: int) -> Iterator[Iterator[bytes]]:
-    """The bytes of a file's entry in pieces; neither more nor fewer than it says."""
+    """Yields the bytes of a file's entry in pieces, and checks their number."""
 
     def pieces() -> Iterator[bytes]:
         left = size

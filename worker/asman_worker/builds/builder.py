@@ -1,8 +1,8 @@
-"""Images made on this worker from a repository, an archive, an uploaded folder or a Dockerfile's text.
+"""Builds images on this worker from a repository, an archive, an uploaded folder or a Dockerfile's text.
 
-What is built is fixed first: a ref becomes a commit, an archive the hash of its bytes. That and everything else that a
-build depends on is the image's key, under which it is found again; a branch that has moved on is another key. Builds go
-through the engine's own builder (Docker Engine API, ``POST /build``).
+The source is fixed first: a ref becomes a commit, an archive the hash of its bytes. The source and everything else that
+a build depends on make up the image's key, by which the image is found again; a branch with a new commit has another
+key. The engine's own builder makes the image (Docker Engine API, ``POST /build``).
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class BuildLimits:
     """The limits of one build.
 
     Attributes:
-        context: Bytes of its files.
-        memory: Bytes of each of its steps; 0 for any.
-        cpus: Thousandths of a cpu of each of its steps; 0 for any.
-        network: The engine's network by name that its steps are in.
+        context: Largest size of its files, in bytes.
+        memory: Memory of each step, in bytes; 0 for no limit.
+        cpus: Cpus of each step, in thousandths; 0 for no limit.
+        network: Name of the engine's network for its steps.
     """
 
     context: int
@@ -79,7 +79,7 @@ class Built:
 
     Attributes:
         image: The image.
-        origin: What it was made of: ``https://…@<commit>``, ``sha256:…``; empty for a Dockerfile alone.
+        origin: The source of the image: ``https://…@<commit>``, ``sha256:…``; empty for a Dockerfile alone.
     """
 
     image: Image
@@ -88,7 +88,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A build with everything that it depends on."""
+    """A build and everything that it depends on."""
 
     build: Build
     source: Source | None
@@ -101,7 +101,7 @@ class _Plan:
 
     @property
     def key(self) -> str:
-        """The same for the same image; secrets count by name."""
+        """Returns the key of the image; secrets count by name."""
         build = self.build
         parts = [_RULES, self.origin, self.subfolder, build.filename, build.dockerfile, build.target, build.platform,
                  self.args, sorted(self.secrets)]  # fmt: skip
@@ -113,13 +113,13 @@ class Builder:
 
     Args:
         docker: The engine.
-        images: For the images that builds begin from.
+        images: Provides the base images of builds.
         owner: Names this worker's own images.
-        folder: For files while a build needs them.
-        rules: What may be built.
-        guard: Judges addresses.
-        repositories: Git.
-        secrets: What builds may use.
+        folder: Folder for the files of running builds.
+        rules: Rules for the builds that are allowed.
+        guard: Checks addresses.
+        repositories: Fetches git repositories.
+        secrets: Secrets that builds may use.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Builder:
 
         Raises:
             BadDefinition: The build can't be read.
-            ExecutionError: It may not be built here, or fails; the error says whose fault it is.
+            ExecutionError: The build is not allowed here, or fails; the error names the fault.
         """
         report.phase(Phase.BUILDING)
         async with self._scratch() as folder:
@@ -160,7 +160,7 @@ class Builder:
                 report.say(f"{plan.source} is at commit {plan.commit}")
             reference = ImageReference.parse(f"{self._repository}:{plan.key}")
             if (found := await self._images.find(reference)) is not None:
-                report.say(f"the image of this build is there: {found.id}")
+                report.say(f"the image of this build exists: {found.id}")
                 return Built(found, plan.origin)
             image = await self._builds.join(
                 plan.key, report, lambda audience: self._make(plan, reference, fetch, audience, limits)
@@ -169,7 +169,7 @@ class Builder:
 
     @contextlib.asynccontextmanager
     async def _scratch(self) -> AsyncIterator[Path]:
-        """A folder that is gone after the block."""
+        """Makes a folder that is removed after the block."""
         self._folder.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         try:
@@ -180,7 +180,7 @@ class Builder:
     # ------------------------------------------------------------------------------------------ what to build
 
     async def _plan(self, build: Build, folder: Path, limits: BuildLimits) -> _Plan:
-        """Fixes what is built: resolves a ref, hashes an archive."""
+        """Fixes the source of a build: resolves a ref, hashes an archive."""
         source = parse_source(build.context) if build.context and build.context.strip() else None
         if source is None and not build.dockerfile:
             raise ExecutionError("the build has neither a context nor a Dockerfile's text")
@@ -197,7 +197,7 @@ class Builder:
                 subfolder = "/".join(part for part in (inside, subfolder) if part)
                 origin = f"{source.url}@{commit}"
             case ArchiveSource(url=url):
-                # An address says nothing about its bytes, so they are fetched before it is known what is built.
+                # An address does not identify its bytes, so they are fetched before the key is known.
                 origin = f"sha256:{await download(url, archive, self._guard, most=limits.context)}"
             case BlobSource(sha256=sha256):
                 origin = f"key:{sha256}"
@@ -225,7 +225,7 @@ class Builder:
         return image
 
     async def _bring(self, plan: _Plan, folder: Path, fetch: FetchBlob, limits: BuildLimits) -> list[Part]:
-        """Archives that hold the files of the build."""
+        """Fetches the archives with the files of the build."""
         archive = folder / "archive"
         match plan.source:
             case GitSource(url=url):
@@ -242,7 +242,7 @@ class Builder:
                 with contextlib.suppress(OSError):
                     plan.archive.rename(archive)
                     return [Part(archive)]
-                # Whoever began this build has gone, and what was fetched with them.
+                # The attempt that began this build has gone, and so have the files that it fetched.
                 came = await download(url, archive, self._guard, most=limits.context)
                 if plan.origin != f"sha256:{came}":
                     raise ExecutionError("the archive at the build's address changed while it was fetched; try again")
@@ -268,12 +268,12 @@ class Builder:
             raise
 
     async def _bring_bases(self, plan: _Plan, context: Context, audience: Audience) -> None:
-        """Gets the images that the Dockerfile names, by the same rules and with the same progress as any other."""
+        """Gets the images that the Dockerfile names, by the same rules and with the same progress as other images."""
         told = _AudienceReport(audience)
         for base in bases(context.text, plan.args):
             if not base.image:
                 if self._rules.strict:
-                    raise ExecutionError("the Dockerfile begins from an image that can't be known before it is built")
+                    raise ExecutionError("the Dockerfile begins from an image that is not known before the build")
                 continue
             await self._images.ensure(base.image, told, platform=base.platform or plan.build.platform or "")
 
@@ -326,7 +326,7 @@ class Builder:
             show(masker.rest())
 
     async def _check_leak(self, reference: ImageReference, masker: Masker) -> None:
-        """Refuses an image whose own settings would hand a secret to every container of it."""
+        """Refuses an image whose own settings would give a secret to all of its containers."""
         found: dict[str, Any] = await self._docker.images.inspect(str(reference))
         if masker.finds(json.dumps(found.get("Config"), ensure_ascii=False)):
             with contextlib.suppress(DockerError):
@@ -347,22 +347,22 @@ class _AudienceReport:
         self._audience = audience
 
     def phase(self, phase: Phase, done: int = 0, total: int = 0, unit: str = "") -> None:
-        """Tells all."""
+        """Forwards the call to all reporters."""
         self._audience.tell(lambda report: report.phase(phase, done, total, unit))
 
     def say(self, text: str) -> None:
-        """Tells all."""
+        """Forwards the call to all reporters."""
         self._audience.tell(lambda report: report.say(text))
 
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
-        """Tells all."""
+        """Forwards the call to all reporters."""
         self._audience.tell(lambda report: report.output(stream, chunk, when))
 
     async def room(self) -> None:
-        """Returns at once: this output is short."""
+        """Returns at once, because this output is short."""
 
     def start_at(self, seq: int) -> None:
-        """Nothing to go on with."""
+        """Has no state to restore."""
 
     clean = True
     next_line = 0

@@ -1,4 +1,4 @@
-"""The files of a build as one tar for the engine, put together from archives without ever being files here."""
+"""Packs the files of a build as one tar for the engine, from archives that are never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .archives import Bounds, Entry, entries, reading
 from .dockerfile import LARGEST
 
 OWN_DOCKERFILE: Final = ".asman.Dockerfile"
-"""Name for a Dockerfile that is given as text, or that lies outside the folder that is built."""
+"""Name of a Dockerfile that is given as text, or that is outside the built folder."""
 _IGNORE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An archive whose contents are a part of the files.
+    """An archive that holds a part of the files.
 
     Attributes:
         archive: The archive.
-        prefix: The folder that its contents go to, such as a submodule's; empty for the root.
+        prefix: The folder for its contents, such as a submodule's; empty for the root.
     """
 
     archive: Path
@@ -40,9 +40,9 @@ class Wanted:
 
     Attributes:
         subfolder: The folder to build, empty for all.
-        filename: The Dockerfile's path, in that folder or else from the root of the files.
-        dockerfile: A Dockerfile as text, instead.
-        unwrap: Whether a single folder around everything, as forges put it into their archives, is passed over.
+        filename: The Dockerfile's path, in that folder or otherwise from the root of the files.
+        dockerfile: The text of a Dockerfile, used instead of a file.
+        unwrap: Whether to skip a single folder around all files, as in archives of code hosts.
     """
 
     subfolder: str = ""
@@ -53,11 +53,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Files ready to be built.
+    """The result of packing a build.
 
     Attributes:
         dockerfile: The Dockerfile's name in the tar.
-        text: What it says.
+        text: The Dockerfile's text.
         content: A hash of all names, modes, links and bytes.
     """
 
@@ -72,11 +72,11 @@ def pack(
     """Writes the tar of a build; blocks.
 
     Args:
-        parts: Where the files come from, in order; none for a Dockerfile alone.
-        wanted: What of them.
-        bounds: How much may come out of each archive.
-        out: Where the tar goes.
-        stopped: Asked now and then: whether nobody wants it any more.
+        parts: The archives with the files, in order; none for a Dockerfile alone.
+        wanted: The part of the files to build.
+        bounds: The limits on the contents of each archive.
+        out: Path of the tar.
+        stopped: Called at intervals; true ends the packing.
 
     Raises:
         ExecutionError: An archive can't be used, or the folder or the Dockerfile is not in it.
@@ -87,14 +87,14 @@ def pack(
     found = _survey(parts, wanted, subfolder, filename, bounds, stopped)
     base = f"{found.wrapped}{subfolder}/" if subfolder else found.wrapped
     if subfolder and not found.has_folder:
-        raise ExecutionError(f"there is no folder '{subfolder}' in what is to be built")
+        raise ExecutionError(f"there is no folder '{subfolder}' in the build's files")
     name, text = filename, found.inside
     if wanted.dockerfile:
         name, text = OWN_DOCKERFILE, wanted.dockerfile
     elif text is None:
         name, text = OWN_DOCKERFILE, found.outside
     if text is None:
-        raise ExecutionError(f"there is no '{filename}' in what is to be built")
+        raise ExecutionError(f"there is no '{filename}' in the build's files")
     ignore = DockerIgnore(found.ignore)
     digest = hashlib.sha256()
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
@@ -111,13 +111,13 @@ def pack(
 
 
 def relative(path: str, field: str) -> str:
-    """A hostile path inside the files of a build, cleaned; empty for their root.
+    """Returns an untrusted path inside the files of a build, cleaned; empty for their root.
 
     Raises:
-        BadDefinition: It leads out.
+        BadDefinition: The path leads out of the files.
     """
     if path.startswith("/") or "\0" in path or "\\" in path:
-        raise BadDefinition(f"'{path[:80]}' is no path inside the build's files", field=field)
+        raise BadDefinition(f"'{path[:80]}' is not a path inside the build's files", field=field)
     kept = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in kept or len(path) > 1024:
         raise BadDefinition(f"'{path[:80]}' leads out of the build's files", field=field)
@@ -126,7 +126,7 @@ def relative(path: str, field: str) -> str:
 
 @dataclass(slots=True)
 class _Survey:
-    """Findings of a first look at the files."""
+    """The findings of a first pass over the files."""
 
     wrapped: str = ""
     has_folder: bool = False
@@ -149,7 +149,7 @@ def _survey(
     bounds: Bounds,
     stopped: Callable[[], bool],
 ) -> _Survey:
-    """Finds the Dockerfile and the rules of what is left out, wherever in the archives they are."""
+    """Finds the Dockerfile and the ignore rules, anywhere in the archives."""
     found = _Survey()
     if wanted.unwrap:
         found.wrapped = _wrapper(parts, bounds, stopped)
@@ -170,7 +170,7 @@ def _survey(
 
 
 def _wrapper(parts: Sequence[Part], bounds: Bounds, stopped: Callable[[], bool]) -> str:
-    """The single folder around everything, with a slash; empty when there is none."""
+    """Returns the single folder around all files, with a slash; empty when there is none."""
     tops: set[str] = set()
     for _, entry in _all(parts, bounds, stopped):
         top, slash, _ = entry.name.partition("/")
@@ -183,7 +183,7 @@ def _wrapper(parts: Sequence[Part], bounds: Bounds, stopped: Callable[[], bool])
 
 def _text(entry: Entry, name: str, most: int) -> str:
     if entry.kind != "file":
-        # A link could name anything; the engine follows it inside of the context, this process does not.
+        # A link may lead anywhere: the engine follows it inside the context, but this process does not.
         raise ExecutionError(f"'{name}' is not a file; links are not followed")
     if entry.size > most:
         raise ExecutionError(f"'{name}' is larger than {most} bytes")
@@ -214,7 +214,7 @@ def _add(tar: tarfile.TarFile, entry: Entry, name: str, linked: str, base: str, 
 
 
 class _Hashed(io.RawIOBase):
-    """Pieces as a file that is read once, hashed on the way."""
+    """Presents pieces as a file that is read once, and hashes them."""
 
     def __init__(self, pieces: Iterable[bytes], digest: hashlib._Hash) -> None:
         self._pieces = iter(pieces)
@@ -225,7 +225,7 @@ class _Hashed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes; fewer only at the end."""
+        """Returns up to ``size`` bytes; fewer only at the end."""
         made = bytearray()
         while size < 0 or len(made) < size:
             if not self._left:

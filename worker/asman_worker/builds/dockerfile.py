@@ -25,8 +25,8 @@ class Base:
     """An image that a build needs.
 
     Attributes:
-        image: By name.
-        platform: That the Dockerfile asks for; empty for the build's.
+        image: Name of the image.
+        platform: The platform that the Dockerfile names; empty for the build's.
     """
 
     image: str
@@ -34,16 +34,16 @@ class Base:
 
 
 def bases(text: str, args: Mapping[str, str]) -> list[Base]:
-    """The images outside of a Dockerfile that it names, in order and each once.
+    """Returns the images that a Dockerfile names, in order, each once.
 
-    Stages of its own, numbers of stages and ``scratch`` are none.
+    Its own stages, numbers of stages and ``scratch`` are left out.
 
     Args:
         text: The Dockerfile.
-        args: Build arguments by name; they stand in for an ``ARG`` before the first ``FROM``.
+        args: Build arguments by name; they replace the value of an ``ARG`` before the first ``FROM``.
 
     Raises:
-        ExecutionError: It has no ``FROM``, or is too long.
+        ExecutionError: The Dockerfile has no ``FROM``, or is too long.
     """
     if len(text) > LARGEST:
         raise ExecutionError(f"the Dockerfile is longer than {LARGEST} bytes")
@@ -74,7 +74,7 @@ def bases(text: str, args: Mapping[str, str]) -> list[Base]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Instructions, with continued lines put together and comments left out."""
+    """Yields the instructions, with continued lines joined and without comments."""
     escape, directives = "\\", True
     held = ""
     for raw in text.lstrip("\ufeff").splitlines():
@@ -96,7 +96,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
-    """Variables replaced by their values; an unknown one by nothing, as the engine does."""
+    """Replaces variables by their values, and unknown ones by nothing, as the engine does."""
 
     def value(match: re.Match[str]) -> str:
         name, sign, other = match[1] or match[2], match[3], match[4] or ""

@@ -45,7 +45,7 @@ class GitError(Exception):
     """A git command failed.
 
     Args:
-        words: The last line that it said.
+        words: The last line of its output.
     """
 
     def __init__(self, words: str) -> None:
@@ -54,12 +54,12 @@ class GitError(Exception):
 
 
 class Git:
-    """Git in one folder, which ends with its user.
+    """Runs git in one folder.
 
     Args:
         folder: The bare repository; empty before `begin`.
-        most: Bytes that the folder may grow to.
-        credentials: A file as ``git credential-store`` keeps it, for private repositories.
+        most: Largest size of the folder, in bytes.
+        credentials: A file of ``git credential-store``, for private repositories.
     """
 
     def __init__(self, folder: Path, *, most: int, credentials: Path | None = None) -> None:
@@ -70,32 +70,32 @@ class Git:
             self._settings.append(f"credential.helper=store --file={credentials}")
 
     def allow_http(self) -> None:
-        """Lets it use plain http, for a host that the operator named."""
+        """Allows plain http, for a host that the operator named."""
         self._settings.append("protocol.http.allow=always")
 
     def pin(self, host: str, port: int, addresses: Sequence[str]) -> None:
-        """Lets a host's name stand for these addresses only."""
+        """Binds a host's name to these addresses only."""
         written = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
         self._settings.append(f"http.curloptResolve={host}:{port}:{written}")
 
     async def begin(self) -> None:
-        """Makes the repository, in which nothing of a checkout's rewriting is done."""
+        """Makes the repository, with all rewriting of a checkout turned off."""
         await self.run("init", "--quiet", "--bare", "--template=", str(self._folder))
         info = self._folder / "info"
         info.mkdir(exist_ok=True)
-        # All files as they are committed: nothing left out or filled in, as `git archive` would for releases.
+        # All files as committed: `git archive` would leave out or fill in some of them for releases.
         (info / "attributes").write_text("* -export-ignore -export-subst -ident -filter -text\n")
 
     async def run(self, *words: str, output: Path | None = None) -> str:
-        """Runs one command; returns what it said.
+        """Runs one command; returns its output.
 
         Args:
             words: The command and its arguments.
-            output: A file to take its output instead.
+            output: A file that receives the output instead.
 
         Raises:
-            GitError: It failed.
-            ExecutionError: There is no git here, or the repository is too large.
+            GitError: The command failed.
+            ExecutionError: Git is not installed, or the repository is too large.
         """
         program = shutil.which("git")
         if program is None:
@@ -127,7 +127,7 @@ class Git:
                 await process.wait()
 
     async def _finish(self, process: asyncio.subprocess.Process, output: Path | None) -> str:
-        """Reads both streams, bounded, and watches the folder's size meanwhile."""
+        """Reads both streams up to a limit, and watches the folder's size meanwhile."""
         assert process.stderr is not None  # noqa: S101 - a pipe was asked for
         said = asyncio.ensure_future(_read(process.stdout, _OUTPUT) if process.stdout else _nothing())
         errors = asyncio.ensure_future(_read(process.stderr, _ERRORS))
@@ -154,7 +154,7 @@ async def _nothing() -> bytes:
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    """A stream to its end; what is past a bound is read and dropped."""
+    """Reads a stream to its end; bytes past a limit are dropped."""
     kept = bytearray()
     while data := await stream.read(64 * 1024):
         kept += data[: most - len(kept)]

@@ -1,4 +1,4 @@
-"""The files of a git repository at one commit: the ref is resolved first, and the commit is what is built."""
+"""Fetches the files of a git repository at one commit; a ref is first resolved to its commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PASSING: Final = ("timed out", "could not resolve", "failed to connect", "error
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """One repository on the way through submodules."""
+    """One repository while its submodules are visited."""
 
     url: str
     commit: str
@@ -35,18 +35,18 @@ class _Visit:
     depth: int = 0
 
     def into(self, path: str, url: str, commit: str) -> _Visit:
-        """The visit of a submodule, whose address may be relative to this repository's."""
+        """Returns the visit of a submodule, whose address may be relative to this repository's."""
         inner = urljoin(f"{self.url}/", url) if url.startswith(("./", "../")) else url
         return _Visit(inner, commit, self.folder, f"{self.prefix}{path}/", self.depth + 1)
 
 
 class Repositories:
-    """Git repositories that jobs name.
+    """Fetches git repositories that jobs name.
 
     Args:
-        guard: Judges their addresses.
-        most: Bytes that one repository, and its files, may have.
-        credentials: A file as ``git credential-store`` keeps it.
+        guard: Checks their addresses.
+        most: Largest size of one repository, and of its files, in bytes.
+        credentials: A file of ``git credential-store``.
     """
 
     def __init__(self, guard: AddressGuard, *, most: int, credentials: Path | None = None) -> None:
@@ -55,7 +55,7 @@ class Repositories:
         self._credentials = credentials
 
     async def resolve(self, source: GitSource, folder: Path) -> tuple[str, str]:
-        """Asks the repository which commit a ref is now; returns the commit and the subfolder.
+        """Asks the repository for the present commit of a ref; returns the commit and the subfolder.
 
         Args:
             source: The repository, ref and subfolder.
@@ -75,7 +75,7 @@ class Repositories:
             raise _failure(source.url, error) from error
         lines = (line.partition("\t") for line in listed.splitlines())
         refs = {name: commit for commit, _, name in lines}
-        # The longest reading first: a branch may have slashes in its name.
+        # The longest candidate first: a branch may have slashes in its name.
         for ref in sorted(wanted, key=len, reverse=True):
             if _COMMIT.fullmatch(ref):
                 return ref, wanted[ref]
@@ -86,14 +86,14 @@ class Repositories:
                 if (commit := refs.get(name)) is not None and _COMMIT.fullmatch(commit):
                     return commit, wanted[ref]
         raise ExecutionError(
-            f"'{source.url}' has no branch or tag '{source.ref or source.page or 'HEAD'}' (a commit is written in full)"
+            f"'{source.url}' has no branch or tag '{source.ref or source.page or 'HEAD'}' (write a commit in full)"
         )
 
     async def fetch(self, url: str, commit: str, folder: Path) -> list[Part]:
-        """The files of a commit and of its submodules, as archives in a folder.
+        """Fetches the files of a commit and of its submodules, as archives in a folder.
 
         Raises:
-            ExecutionError: They can't be had, or are too large.
+            ExecutionError: The files can't be fetched, or are too large.
         """
         found: list[Part] = []
         await self._fetch(_Visit(url, commit, folder), found)
@@ -120,7 +120,7 @@ class Repositories:
                 await self._fetch(visit.into(path, urls[path], sha), found)
 
     async def _open(self, url: str, folder: Path) -> tuple[str, Git]:
-        """A repository to fetch into, bound to what its address stood for when it was judged."""
+        """Makes a repository to fetch into, bound to the addresses that were checked."""
         url, judged = await self._located(url)
         host, port, addresses = judged
         git = Git(folder, most=self._most, credentials=self._credentials)
@@ -132,7 +132,7 @@ class Repositories:
         return url, git
 
     async def _located(self, url: str) -> tuple[str, tuple[str, int, list[str]]]:
-        """Finds the final address of a repository and judges each redirect: git itself follows none."""
+        """Finds the final address of a repository and checks each redirect: git itself follows none."""
         if urlsplit(url).scheme not in ("https", "http"):
             raise ExecutionError(f"the repository '{url[:200]}' is not at an https:// address")
         http = Http(guard=self._guard.check, resolver=self._guard.resolver)
@@ -161,7 +161,7 @@ def _readings(page: str) -> Iterator[tuple[str, str]]:
 
 
 async def _bring(git: Git, url: str, commit: str) -> None:
-    """Fetches one commit alone; a server that gives only what has a name is asked for all of it."""
+    """Fetches only one commit; or the whole repository, if the server serves only named commits."""
     try:
         await git.run("fetch", "--quiet", "--no-tags", "--depth=1", "--no-write-fetch-head", url, commit)
     except GitError:
@@ -174,7 +174,7 @@ async def _bring(git: Git, url: str, commit: str) -> None:
 
 
 def _tree(listed: str) -> Iterator[tuple[str, str, str]]:
-    """Mode, object and path of each entry of ``ls-tree -z``."""
+    """Yields mode, object and path of each entry of ``ls-tree -z``."""
     for line in listed.split("\0"):
         about, tab, path = line.partition("\t")
         words = about.split()
@@ -183,7 +183,7 @@ def _tree(listed: str) -> Iterator[tuple[str, str, str]]:
 
 
 async def _modules(git: Git, commit: str) -> dict[str, str]:
-    """The addresses of submodules by their path."""
+    """Returns the addresses of submodules by path."""
     try:
         listed = await git.run("config", f"--blob={commit}:.gitmodules", "--null", "--list")
     except GitError:

@@ -1,8 +1,9 @@
-"""Secrets that a worker holds for builds; a job names them and never sees them in a definition, a log or a key.
+"""Keeps a worker's secrets for builds. A job names a secret; its value is never in a definition, a log or a key.
 
-A folder with one file per secret, as container engines and clusters mount them: the file's name is the secret's, its
-text the value. A build asks for one by a build argument without a value (``buildArgs: ["NPM_TOKEN"]``), as engines'
-command lines take such an argument from their own environment. So the name is in the job's id and the value nowhere.
+A folder has one file per secret, as container engines and clusters mount them. The file's name is the secret's name,
+and its text is the value. A build requests a secret by a build argument without a value (``buildArgs:
+["NPM_TOKEN"]``), as engines' command lines take such an argument from their own environment. So the name is part of the
+job's id, and the value is not.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ class BuildSecrets:
     """The secrets of one worker.
 
     Args:
-        folder: Where they are; None for none.
+        folder: Folder of the secrets; None for none.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
 
     def get(self, name: str) -> str:
-        """One by name, as it is now; a line end at its end is not part of it.
+        """Returns the present value of a secret, without a final line end.
 
         Raises:
             ExecutionError: This worker does not hold it.
@@ -53,10 +54,10 @@ class BuildSecrets:
 
 
 def split_args(build_args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Build arguments with their values, and the names of those that are secrets.
+    """Returns build arguments with their values, and the names of those that are secrets.
 
     Raises:
-        BadDefinition: One has no name that can be.
+        BadDefinition: An argument has an invalid name.
     """
     given: dict[str, str] = {}
     named: list[str] = []
@@ -64,7 +65,7 @@ def split_args(build_args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
         name, equals, value = text.partition("=")
         if _NAME.fullmatch(name) is None:
             raise BadDefinition(
-                "a build argument is NAME=value, or NAME alone for a secret that the worker holds",
+                "a build argument must be NAME=value, or NAME alone for a secret that the worker holds",
                 field="definition.build.buildArgs",
             )
         if equals:
@@ -75,12 +76,12 @@ def split_args(build_args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 class Masker:
-    """Takes secrets out of a text that comes in pieces, wherever the pieces are cut.
+    """Removes secrets from a text that arrives in pieces, wherever the pieces are cut.
 
-    Values shorter than four characters are left: they would blot out what is no secret.
+    Values shorter than four characters are not removed, because they would match other text.
 
     Args:
-        secrets: By name.
+        secrets: Values by name.
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
@@ -93,11 +94,11 @@ class Masker:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Takes more text and returns the part that can be shown so far."""
+        """Takes more text; returns the part that can be shown so far."""
         if self._pattern is None:
             return text
         text = self._pattern.sub(_MASK, self._held + text)
-        # What could be the beginning of a secret waits for what comes next.
+        # Text that may be the beginning of a secret waits for the next piece.
         keep = min(len(text), self._longest - 1)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
@@ -108,9 +109,9 @@ class Masker:
         return held
 
     def all(self, text: str) -> str:
-        """A whole text."""
+        """Returns a whole text without the secrets."""
         return text if self._pattern is None else self._pattern.sub(_MASK, text)
 
     def finds(self, text: str) -> bool:
-        """Whether a secret is in a text."""
+        """Whether a text contains a secret."""
         return self._pattern is not None and self._pattern.search(text) is not None

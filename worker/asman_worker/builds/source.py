@@ -3,7 +3,7 @@
 - ``key:<sha256>``: an archive that was uploaded as a blob, such as a folder packed by the client.
 - ``https://host/path.git``, ``…#ref``, ``…#ref:subfolder``, ``git+https://…``, and the pages of a repository that
   people copy from their browser (``…/tree/<ref>/<subfolder>``, ``…/commit/<id>``): a git repository.
-- any other ``https://`` address: an archive, told by its content and not by its name.
+- any other ``https://`` address: an archive, recognised by its content and not by its name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REF: Final = re.compile(r"(?!-)(?!.*(\.\.|@\{|//))[^\x00-\x20~^:?*\[\\\x7f]{1,2
 
 @dataclass(frozen=True, slots=True)
 class BlobSource:
-    """An archive that the hub keeps."""
+    """An archive in the hub's blob store."""
 
     sha256: str
 
@@ -37,7 +37,7 @@ class BlobSource:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSource:
-    """An archive somewhere."""
+    """An archive at an ``https://`` address."""
 
     url: str
 
@@ -50,11 +50,10 @@ class GitSource:
     """A git repository.
 
     Attributes:
-        url: Its address.
+        url: Address of the repository.
         ref: A branch, a tag or a whole commit; empty for the default branch.
-        subfolder: What to build of it.
-        page: ``ref`` and subfolder as a page's address has them, in one, when the repository has to be asked where
-            one ends and the other begins.
+        subfolder: The folder to build; empty for all.
+        page: Ref and subfolder joined, from a page's address, when only the repository can tell where the ref ends.
     """
 
     url: str
@@ -73,7 +72,7 @@ def parse_source(text: str) -> Source:
     """Reads a build's context.
 
     Raises:
-        BadDefinition: It is none of the forms.
+        BadDefinition: The context has none of these forms.
     """
     text = text.strip()
     if len(text) > _LENGTH:
@@ -81,7 +80,7 @@ def parse_source(text: str) -> Source:
     if text.startswith("key:"):
         if SHA256.fullmatch(text[4:]) is None:
             raise BadDefinition(
-                "after 'key:' comes the sha256 of an uploaded archive, 64 lowercase hex digits", field=FIELD
+                "after 'key:' must come the sha256 of an uploaded archive, 64 lowercase hex digits", field=FIELD
             )
         return BlobSource(text[4:])
     wanted, address = text.startswith("git+"), text.removeprefix("git+")
@@ -90,10 +89,10 @@ def parse_source(text: str) -> Source:
         host = parts.hostname or ""
         _ = parts.port
     except ValueError:
-        raise BadDefinition("the build's context is no address that can be read", field=FIELD) from None
+        raise BadDefinition("the build's context is not a valid address", field=FIELD) from None
     if parts.scheme not in ("https", "http") or not host:
         raise BadDefinition(
-            "a build's context is an https:// address of a git repository or an archive, or key:<sha256> of an "
+            "a build's context must be an https:// address of a git repository or an archive, or key:<sha256> of an "
             "uploaded archive",
             field=FIELD,
         )
@@ -121,10 +120,10 @@ def parse_source(text: str) -> Source:
 
 def _ref(text: str) -> str:
     if _REF.fullmatch(text) is None:
-        raise BadDefinition(f"'{text[:80]}' is no branch, tag or commit", field=FIELD)
+        raise BadDefinition(f"'{text[:80]}' is not a branch, tag or commit", field=FIELD)
     return text
 
 
 def check_ref(text: str) -> bool:
-    """Whether a text could name a branch, tag or commit."""
+    """Whether a text may be the name of a branch, tag or commit."""
     return _REF.fullmatch(text) is not None

@@ -1,8 +1,8 @@
 """Claims a bridge of containers for one process, for exactly as long as that process lives.
 
-A claim is a socket with the bridge's name in the namespace of names that Linux keeps for each network namespace: the
-very one in which the bridge and its rules are. The kernel gives it to one process at a time and takes it back when that
-process ends, however it ends. A process that can take a claim therefore knows that its former owner is dead.
+A claim is an abstract socket with the bridge's name. Linux keeps abstract names per network namespace, so the claim is
+in the namespace of the bridge and its rules. The kernel gives a name to one process at a time and releases it when that
+process ends in any way. A process that gets a claim therefore knows that its former owner is dead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class BridgeClaim:
 
     @classmethod
     def take(cls, bridge: str) -> BridgeClaim | None:
-        """Claims a bridge; None when another process has, or when this system has no such names."""
+        """Claims a bridge; returns None when another process has the claim, or this system has no abstract sockets."""
         try:
             held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         except (AttributeError, OSError):
@@ -38,7 +38,7 @@ class BridgeClaim:
 
 
 def here() -> str:
-    """Names this network namespace, as long as the machine is up; empty when that can't be said."""
+    """Returns an id of this network namespace, valid until the machine restarts; empty when it is not known."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.stat('/proc/self/ns/net').st_ino}"  # noqa: PTH116 - a path of the kernel's

@@ -46,16 +46,16 @@ class Confines:
     """The operator's settings for every container.
 
     Attributes:
-        incarnation: The worker's.
-        network: The engine's network by name, or `NO_NETWORK`.
-        memory: Bytes that all jobs together may use; 0 for any.
-        cpus: Thousandths of a cpu that all jobs together may use.
-        pids: Most processes.
-        log_bytes: How much of its output the engine keeps.
-        runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
-        disk: Bytes that the container may write outside of its outputs, where the engine's storage can hold it to that;
-            0 where it can't.
-        ulimits: Bounds of a process by name, where the engine's own can't be relied on.
+        incarnation: The worker's incarnation.
+        network: Name of the engine's network, or `NO_NETWORK`.
+        memory: Memory of all jobs together, in bytes; 0 for no limit.
+        cpus: Cpus of all jobs together, in thousandths.
+        pids: Largest number of processes.
+        log_bytes: Size of the output that the engine keeps, in bytes.
+        runtime: Name of the engine's runtime, such as ``runsc``; empty for the default.
+        disk: Bytes that the container may write outside of its outputs, if the engine's storage can enforce that limit;
+            otherwise 0.
+        ulimits: Limits of a process by name, where the engine's own limits are unreliable.
     """
 
     incarnation: str
@@ -69,9 +69,9 @@ class Confines:
     ulimits: tuple[tuple[str, int], ...] = ()
 
     def memory_of(self, shape: Shape) -> int:
-        """Bytes that a job may use: what it asked for, else its share by cpus, so that all together fit.
+        """Returns the memory of a job, in bytes: as requested, otherwise its share by cpus, so that all jobs fit.
 
-        0 when the operator set no bound.
+        It is 0 when the operator set no limit.
         """
         if shape.memory:
             return max(shape.memory, _LEAST_MEMORY)
@@ -82,12 +82,12 @@ class Confines:
 
 
 def container_name(incarnation: str, key: Key) -> str:
-    """The name of an attempt's container, its own among all workers of an engine."""
+    """Returns the name of an attempt's container, unique among all workers of an engine."""
     return f"asman-{key[0][:12]}-{key[1]}-{incarnation[:6]}"
 
 
 def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[str, Any]:
-    """The engine's configuration of an attempt's container (Docker Engine API 1.41, ContainerCreate).
+    """Returns the configuration of an attempt's container (Docker Engine API 1.41, ContainerCreate).
 
     Raises:
         BadDefinition: The command can't be read.
@@ -114,7 +114,7 @@ def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[
     if definition.workdir:
         config["WorkingDir"] = definition.workdir
     if confines.network == NO_NETWORK:
-        # The engine then sets up nothing at all, which halves the time to start; loopback is there all the same.
+        # The engine then sets up no network, which makes the start faster; loopback exists anyway.
         config["NetworkDisabled"] = True
     return config
 
@@ -153,10 +153,10 @@ def _host_config(spec: AttemptSpec, confines: Confines) -> dict[str, Any]:
 
 
 def shared_memory(spec: AttemptSpec, memory: int) -> int:
-    """Bytes of ``/dev/shm``; they are of the job's own memory.
+    """Returns the size of ``/dev/shm``, in bytes; it counts as the job's own memory.
 
     Raises:
-        ExecutionError: They are more than that.
+        ExecutionError: It is larger than the job's memory.
     """
     wanted = parse_size(spec.definition.shm_size or "", field="definition.shmSize")
     if memory and wanted > memory:
@@ -168,14 +168,14 @@ def shared_memory(spec: AttemptSpec, memory: int) -> int:
 
 
 def _binds(spec: AttemptSpec, confines: Confines) -> list[str]:
-    """Folders and files of the host in the container; ``z`` lets an SELinux host share them."""
+    """Returns the mounts of host folders and files; ``z`` lets an SELinux host share them."""
     binds = [
         f"{spec.folder.inputs}:{INPUTS}:ro,z",
         f"{spec.folder.outputs}:{OUTPUTS}:z",
         f"{spec.cache}:{CACHE}:z",
     ]
     if confines.network == NO_NETWORK and "/etc/hosts" not in spec.mounts:
-        # With no network the engine writes none, and `localhost` would mean nothing.
+        # Without a network the engine writes no hosts file, and `localhost` would not resolve.
         hosts = spec.folder.root / "hosts"
         hosts.write_text(_HOSTS)
         binds.append(f"{hosts}:/etc/hosts:ro,z")
@@ -187,15 +187,15 @@ def _binds(spec: AttemptSpec, confines: Confines) -> list[str]:
 
 
 def is_build(definition: Definition) -> bool:
-    """Whether an image has to be built: a build that says nothing but a platform says which one to pull."""
+    """Whether an image must be built: a build that only names a platform selects the image to pull."""
     return definition.build is not None and not definition.image
 
 
 def image_of(definition: Definition) -> str:
-    """The image that a definition names.
+    """Returns the image that a definition names.
 
     Raises:
-        ExecutionError: It names none.
+        ExecutionError: The definition names no image.
     """
     if not definition.image:
         raise ExecutionError("the job names no image; give one, such as alpine")

@@ -20,9 +20,10 @@ _SHARE: Final = 20
 
 
 async def outgrown(docker: Docker, container: str, outputs: Path, most: int) -> int:
-    """Returns once a container and its outputs together are larger than ``most`` bytes; says how large.
+    """Returns the size of a container and its outputs, in bytes, once together they exceed ``most`` bytes.
 
-    Looking at many files takes long, so the pauses grow with that. While the engine is away nothing is seen.
+    Measuring many files takes long, so the pauses grow with the time that it takes. While the engine is away nothing is
+    measured.
     """
     while True:
         began = time.monotonic()
@@ -35,7 +36,7 @@ async def outgrown(docker: Docker, container: str, outputs: Path, most: int) -> 
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes on disk of everything in a folder, links not followed; what can't be read counts nothing. Blocks."""
+    """Returns the disk use of a folder, in bytes, without following links or counting unreadable files; blocks."""
     total = 0
     pending = [folder]
     while pending:

@@ -50,7 +50,7 @@ class _Chosen:
 
 
 class DockerExecutor:
-    """Containers, one per attempt, of one queue.
+    """Runs the attempts of one queue, each in a container.
 
     Args:
         engine: The engine.
@@ -82,7 +82,7 @@ class DockerExecutor:
         """Refuses jobs without an image.
 
         Raises:
-            ExecutionError: Why.
+            ExecutionError: The job names no image.
         """
         if not is_build(definition):
             image_of(definition)
@@ -91,7 +91,7 @@ class DockerExecutor:
         """Finds, pulls or builds the image.
 
         Raises:
-            ExecutionError: It can't be had.
+            ExecutionError: The image is not available.
         """
         for _ in range(_TRIES - 1):
             try:
@@ -120,8 +120,8 @@ class DockerExecutor:
         """Creates, starts and follows the attempt's container.
 
         Raises:
-            ExecutionError: It could not be created or started, or wrote too much.
-            Interrupted: The engine was stopped while it ran.
+            ExecutionError: The container could not be created or started, or wrote too much.
+            Interrupted: The engine was stopped while the container ran.
         """
         async with self._removed_on_failure(spec.key):
             container, lines = await self._begin(spec, report)
@@ -129,11 +129,11 @@ class DockerExecutor:
             return self._to_result(spec, await self._run(container, lines, spec).to_its_end(None))
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
-        """Follows the container that an earlier process left.
+        """Follows a container that an earlier process started.
 
         Raises:
-            ExecutionError: It is gone.
-            Interrupted: The engine was stopped while it ran.
+            ExecutionError: The container does not exist any more.
+            Interrupted: The engine was stopped while the container ran.
         """
         async with self._removed_on_failure(spec.key):
             with explained("find the container from before the restart"):
@@ -151,13 +151,13 @@ class DockerExecutor:
             return self._to_result(spec, await self._run(container, lines, spec).to_its_end(state.get("StartedAt")))
 
     async def remove(self, key: Key) -> None:
-        """Kills and removes the attempt's container; quiet when there is none."""
+        """Kills and removes the attempt's container, if there is one."""
         await self._delete(container_name(self._incarnation, key))
         if (chosen := self._chosen.pop(key, None)) is not None:
             self._engine.image_usage.let_go(chosen.image)
 
     async def sweep(self, known: set[Key]) -> set[Key]:
-        """Removes this worker's own containers but those in ``known``; returns which of them are there."""
+        """Removes this worker's containers except those in ``known``; returns the ones of ``known`` that exist."""
         found: set[Key] = set()
         label = f"{LABEL_WORKER}={self._incarnation}"
         containers = await self._engine.docker.containers.list(all=True, filters=f'{{"label": ["{label}"]}}')
@@ -256,7 +256,7 @@ class DockerExecutor:
             raise Interrupted("the container engine was stopped while the job ran")
         if end.outgrown:
             most = format_size(self._engine.choices.disk)
-            raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and may write {most} (--disk)")
+            raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and the maximum is {most} (--disk)")
         if end.timed_out:
             return ended("timed_out", end.timed_out)
         if end.out_of_memory and code != 0:

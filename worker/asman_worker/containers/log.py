@@ -1,10 +1,10 @@
 """Reads a container's output from the engine's log, per stream, and resumes after any interruption.
 
 The engine sends each log entry as one multiplexed frame (Docker Engine API, ContainerAttach: ``[stream, 0, 0, 0,
-length]`` and the bytes), here with the entry's time in front: nanoseconds from Docker, whole seconds from Podman, maybe
-of another zone. The times of one stream never go back, so what was seen
-of a stream is known by its last time and how many entries had it. Between the two streams the order may be off by a
-moment, so that reading again begins a moment earlier.
+length]`` and the bytes), here with the entry's time in front: nanoseconds from Docker, whole seconds from Podman,
+possibly in another time zone. The times of one stream never decrease. So the position in a stream is its last time and
+the number of entries with that time. The order between the two streams may be off by a moment, so reading resumes a
+moment earlier.
 
 A followed log may end before its last entries (seen with Docker 20.10 and a container that writes much and ends), so
 the end is always read again without following.
@@ -77,8 +77,8 @@ class EngineLog:
     async def follow(self, ended: asyncio.Event) -> None:
         """Reports output until the log ends.
 
-        A stream that breaks (the engine restarts) is opened again. When the container has ended (``ended``), the
-        rest is read without following, whether the stream came to its end or is just silent.
+        A stream that breaks (the engine restarts) is opened again. When the container has ended (``ended``), the rest
+        is read without following, whether the stream has ended or is only silent.
         """
         tries = _LAST_TRIES
         while tries:
@@ -89,10 +89,10 @@ class EngineLog:
             except (DockerError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 if isinstance(error, DockerError) and error.status == 404:
                     return
-                log.debug("the log of %s broke: %s", self._container[:12], error)
+                log.debug("reading the log of %s failed: %s", self._container[:12], error)
                 whole = False
             if not finishing:
-                # The engine went away, or it ends the stream a moment before it says that the container ended.
+                # The engine went away, or it ended the stream a moment before it reports the container's end.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_PAUSE_SECONDS):
                         await ended.wait()
@@ -103,7 +103,7 @@ class EngineLog:
         log.warning("the last lines of %s could not be read", self._container[:12])
 
     async def _stream(self, ended: asyncio.Event, *, follow: bool) -> bool:
-        """Reads one response; returns whether it came to its own end."""
+        """Reads one response; returns whether the engine ended it."""
         params: dict[str, Any] = {"stdout": True, "stderr": True, "timestamps": True, "follow": follow}
         if self._seen:
             params["since"] = _since(max(stamp for stamp, _ in self._seen.values()))
@@ -163,11 +163,11 @@ class EngineLog:
             fresh.write_text(json.dumps([seq, marks]))
             fresh.replace(self._checkpoint)
         except OSError as error:
-            log.warning("the log's position can't be noted: %s", error)
+            log.warning("the log's position can't be saved: %s", error)
 
 
 async def _next_chunk(content: aiohttp.StreamReader, ended: asyncio.Event) -> bytes | None:
-    """The next bytes, empty at the end; None when the container has ended and nothing comes any more."""
+    """Returns the next bytes, empty at the end; None when the container has ended and no more bytes arrive."""
     reading = asyncio.ensure_future(content.readany())
     ending = asyncio.ensure_future(ended.wait())
     try:
@@ -183,7 +183,7 @@ async def _next_chunk(content: aiohttp.StreamReader, ended: asyncio.Event) -> by
 
 
 def _entries(buffer: bytearray) -> Iterator[tuple[int, bytes, bytes]]:
-    """Takes the whole entries out of a buffer: stream, time and bytes."""
+    """Takes the complete entries out of a buffer: stream, time and bytes."""
     at = 0
     while len(buffer) - at >= 8:
         length = int.from_bytes(buffer[at + 4 : at + 8], "big")
@@ -199,18 +199,18 @@ def _entries(buffer: bytearray) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _parts(stamp: bytes) -> tuple[bytes, bytes]:
-    """The second of an entry's time with its zone (RFC 3339), and the digits of its fraction."""
+    """The whole second of an entry's time with its zone (RFC 3339), and the digits of its fraction."""
     rest = stamp[_SECOND:]
     digits = len(rest) - len(rest[1:].lstrip(b"0123456789")) if rest.startswith(b".") else 0
     return stamp[:_SECOND] + rest[digits:], rest[1:digits].ljust(9, b"0")
 
 
 def _seconds(second: bytes) -> int:
-    """Since 1970."""
+    """Returns the time in seconds since 1970."""
     return int(datetime.fromisoformat(second.decode()).timestamp())
 
 
 def _since(stamp: bytes) -> str:
-    """A moment before a log entry's time, as the engine's ``since`` takes it: seconds and nanoseconds."""
+    """Returns a moment before a log entry's time in the form of the engine's ``since``: seconds and nanoseconds."""
     second, fraction = _parts(stamp)
     return f"{_seconds(second) - _OVERLAP_SECONDS}.{fraction.decode()}"

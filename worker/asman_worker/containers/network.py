@@ -1,6 +1,6 @@
-"""The network of a worker's containers: a bridge of their own that reaches the internet and nothing else.
+"""Sets up the network of a worker's containers: a bridge that reaches only the internet.
 
-Containers on it can't talk to each other (the engine sees to that). Rules of the packet filter keep them from this
+The engine keeps containers on it from reaching each other. Rules of the packet filter keep them from this
 host's own services, from private networks and from the cloud's metadata address. Setting these rules needs the right
 to do so in the engine's own network. Without it, the worker logs a warning that says which limits remain. If the packet
 filter is emptied, for example by a firewall that is reloaded, the worker notices before the next container starts and
@@ -42,10 +42,10 @@ class NetworkRules:
     """The state of the rules that isolate containers.
 
     Attributes:
-        network: The engine's network by name.
+        network: Name of the engine's network.
         bridge: The host's interface.
         closed: True if host, private networks and metadata are out of reach.
-        why: One sentence with the reason, if they are not.
+        why: The reason in one sentence, if they are not.
     """
 
     network: str
@@ -74,16 +74,16 @@ class OwnNetwork:
         self._claim: BridgeClaim | None = None
 
     async def open(self) -> NetworkRules:
-        """Makes the network, or finds it from before, and closes it as far as the worker may.
+        """Makes the network, or finds the existing one, and closes it as far as the worker may.
 
         Raises:
-            Unavailable: The engine can't make it.
+            Unavailable: The engine can't make the network.
         """
         for _ in range(_CLAIM_TRIES):
             if (claim := BridgeClaim.take(self._bridge)) is not None:
                 self._claim = claim
                 break
-            # Another worker is just about to find out whether this one is dead.
+            # Another worker is just checking whether this one is dead.
             await asyncio.sleep(_CLAIM_PAUSE)
         try:
             await self._ensure()
@@ -111,7 +111,7 @@ class OwnNetwork:
         A call during a check waits for the next check, which all waiting calls share.
 
         Raises:
-            ExecutionError: They can't be set up again: nothing may be started.
+            ExecutionError: The rules can't be set up again, so no container may start.
         """
         wanted = self._looked + (2 if self._looking.locked() else 1)
         async with self._looking:
@@ -131,16 +131,18 @@ class OwnNetwork:
             # The bridge can't be seen from here, so the engine is asked.
             return await self._ensure()
         if not _exists(self._bridge):
-            log.warning("someone removed the network %s; it is made again", self.network_rules.network)
+            log.warning("the network %s was removed; making it again", self.network_rules.network)
             await self._ensure()
         if await self._filter.standing(self._bridge) != self._standing:
-            log.warning("someone changed the packet filter; the rules around containers are set again")
+            log.warning("the packet filter was changed; setting the rules for containers again")
             await self._put_up()
         return None
 
     async def _put_up(self) -> None:
         if not _exists(self._bridge):
-            raise Refused("the engine's network is not this process's (a container's, or another machine's)")
+            raise Refused(
+                "the engine has another network than this process, which is in a container or on another machine"
+            )
         self._filter = PacketFilter.find()
         await self._filter.put_up(self._bridge, _resolvers(Path("/etc/resolv.conf")))
         self._standing = await self._filter.standing(self._bridge)
@@ -152,7 +154,7 @@ class OwnNetwork:
             if self._filter is not None:
                 await self._filter.take_down(self._bridge)
         except (DockerError, Refused) as error:
-            log.debug("the network %s stays: %s", self.network_rules.network, error)
+            log.debug("can't remove the network %s: %s", self.network_rules.network, error)
         finally:
             if self._claim is not None:
                 self._claim.close()
@@ -177,20 +179,20 @@ class OwnNetwork:
 
 
 def network_name(owner: str) -> str:
-    """The name of a worker's network."""
+    """Returns the name of a worker's network."""
     return f"asman-{owner[:12]}"
 
 
 def bridge_of(owner: str) -> str:
-    """The host's interface of a worker's network: such names have 15 letters at most."""
+    """Returns the host's interface of a worker's network; such names have at most 15 letters."""
     return f"asman-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
 
 async def leftovers(docker: Docker) -> AsyncIterator[tuple[str, str]]:
-    """Networks of workers that may be gone: name and bridge of those that no container uses.
+    """Yields name and bridge of networks that no container uses: their workers may be gone.
 
     Raises:
-        DockerError: The engine does not tell.
+        DockerError: The engine does not answer.
     """
     for network in await docker.networks.list(filters={"label": [LABEL_NETWORK]}):
         name = str(network["Name"])
@@ -199,9 +201,9 @@ async def leftovers(docker: Docker) -> AsyncIterator[tuple[str, str]]:
 
 
 async def remove_leftovers(docker: Docker) -> None:
-    """Removes networks and rules whose worker is dead beyond doubt, such as one that was killed and never came back.
+    """Removes networks and rules of workers that are certainly dead, such as one that was killed and not restarted.
 
-    Only what was set up from this very network namespace is judged, and only what no container uses any more.
+    It considers only networks that were set up in this network namespace and that no container uses.
     """
     with contextlib.suppress(*LOST):
         mine = {
@@ -211,7 +213,7 @@ async def remove_leftovers(docker: Docker) -> None:
         async for name, bridge in leftovers(docker):
             if name in mine and (claim := BridgeClaim.take(bridge)) is not None:
                 try:
-                    log.info("removing the network %s of a worker that is dead", name)
+                    log.info("removing the network %s of a dead worker", name)
                     await _remove(docker, name)
                 finally:
                     claim.close()
@@ -220,17 +222,17 @@ async def remove_leftovers(docker: Docker) -> None:
         for bridge in await filter_.bridges():
             if not _exists(bridge) and (claim := BridgeClaim.take(bridge)) is not None:
                 try:
-                    log.info("removing the rules of the bridge %s of a worker that is dead", bridge)
+                    log.info("removing the rules of the bridge %s of a dead worker", bridge)
                     await filter_.take_down(bridge)
                 finally:
                     claim.close()
 
 
 async def _remove(docker: Docker, name: str) -> None:
-    """Removes a network if it is there.
+    """Removes a network if it exists.
 
     Raises:
-        DockerError: Containers use it.
+        DockerError: Containers use the network.
     """
     try:
         network = await docker.networks.get(name)
@@ -245,7 +247,7 @@ def _exists(bridge: str) -> bool:
 
 
 def _resolvers(path: Path) -> list[IPv4Address]:
-    """The name servers of this host that are on private networks: containers ask them through the engine."""
+    """Returns this host's name servers on private networks, which containers ask through the engine."""
     found: list[IPv4Address] = []
     try:
         lines = path.read_text().splitlines()

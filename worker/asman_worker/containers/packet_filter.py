@@ -1,7 +1,7 @@
-"""The host's packet filter: the rules that let a bridge of containers reach the internet and nothing else.
+"""Sets the host's packet filter: rules that let a bridge of containers reach only the internet.
 
-They are two chains for each bridge, one for what is forwarded and one for what is meant for this host itself, put up in
-one step, so that there is never a half of them.
+Each bridge has two chains, one for forwarded packets and one for packets to this host itself. Both are set in one step,
+so that there is never only a part of the rules.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ CLOSED: Final = (
     "203.0.113.0/24",
     "224.0.0.0/3",
 )
-"""Addresses outside the internet (RFC 1918, 6598, 3927, 6890 and others), cloud metadata among them."""
+"""Addresses outside the public internet (RFC 1918, 6598, 3927, 6890 and others), with cloud metadata."""
 _PATH: Final = "/usr/sbin:/sbin"
 _SECONDS: Final = 10.0
 _WAIT: Final = ("-w", "5")
 _BRIDGE: Final = "asman-"
 _OWN: Final = re.compile(r"-N ASMAN-([0-9A-F]{8})")
 _FORWARDED: Final = "-A FORWARD -j DOCKER-USER"
-"""Rule by which the engine lets others filter forwarded packets."""
+"""The engine's rule that lets other programs filter forwarded packets."""
 
 
 class Refused(Exception):
-    """The packet filter does not do what it is asked; the sentence is its own."""
+    """The packet filter refused a request; the message is its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacketFilter:
-    """iptables, as this process may use it.
+    """iptables, with the rights of this process.
 
     Attributes:
-        program: Its path.
+        program: Path of the program.
     """
 
     program: str
 
     @classmethod
     def find(cls) -> PacketFilter:
-        """Looks for it.
+        """Finds iptables.
 
         Raises:
-            Refused: It is not here, or not for this process.
+            Refused: It is not installed, or this process may not use it.
         """
         path = f"{os.environ.get('PATH', '')}:{_PATH}"
         program = shutil.which("iptables", path=path)
@@ -71,18 +71,18 @@ class PacketFilter:
         return cls(program)
 
     async def put_up(self, bridge: str, resolvers: Sequence[IPv4Address]) -> None:
-        """Sets the rules of a bridge, whether they were there or not.
+        """Sets the rules of a bridge, and replaces existing ones.
 
         Raises:
-            Refused: It can't be done.
+            Refused: The rules can't be changed.
         """
         there = await self._listed()
         if not any(rule in there for rule in ("-N DOCKER-USER", _FORWARDED)):
-            raise Refused("the engine has no place for rules (its own are turned off?)")
+            raise Refused("the engine has no chain for rules (are its own rules turned off?)")
         await self._run("-restore", *_WAIT, "--noflush", given="\n".join(_script(bridge, resolvers, there)) + "\n")
 
     async def standing(self, bridge: str) -> list[str]:
-        """The rules of a bridge that are there now, in their order."""
+        """Returns the present rules of a bridge, in order."""
         names = (*_chains(bridge), bridge)
         return [rule for rule in await self._listed() if rule == _FORWARDED or any(name in rule for name in names)]
 
@@ -90,7 +90,7 @@ class PacketFilter:
         """Removes the rules of a bridge.
 
         Raises:
-            Refused: It can't be done.
+            Refused: The rules can't be changed.
         """
         there = await self._listed()
         chains = [chain for chain in _chains(bridge) if f"-N {chain}" in there]
@@ -101,17 +101,17 @@ class PacketFilter:
             await self._run("-restore", *_WAIT, "--noflush", given="\n".join([*script, "COMMIT"]) + "\n")
 
     async def bridges(self) -> list[str]:
-        """The bridges that there are rules of ours for."""
+        """Returns the bridges that have rules of this module."""
         return [f"{_BRIDGE}{found[1].lower()}" for rule in await self._listed() if (found := _OWN.fullmatch(rule))]
 
     async def _listed(self) -> list[str]:
         return (await self._run("", *_WAIT, "-S")).splitlines()
 
     async def _run(self, suffix: str, *words: str, given: str | None = None) -> str:
-        """Runs it; returns what it says.
+        """Runs the program; returns its output.
 
         Raises:
-            Refused: It says no, or nothing in time.
+            Refused: It fails, or does not answer in time.
         """
         process = await asyncio.create_subprocess_exec(
             f"{self.program}{suffix}", *words,
@@ -152,7 +152,7 @@ def _script(bridge: str, resolvers: Sequence[IPv4Address], there: Iterable[str])
         yield ":DOCKER-USER - [0:0]"
     for chain in (forwarded, own):
         yield f":{chain} - [0:0]"
-        # Answers to what was begun elsewhere, and the name servers that this host uses itself.
+        # Answers to connections that others began, and this host's own name servers.
         yield f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
         for resolver in resolvers:
             for protocol in ("udp", "tcp"):

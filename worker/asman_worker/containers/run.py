@@ -32,12 +32,12 @@ class End:
     """The end of a container, as the engine and this process saw it.
 
     Attributes:
-        exit_code: Of its process.
-        timed_out: A sentence when it ran into its time limit.
-        out_of_memory: The engine's word.
-        outgrown: How many bytes it had written, when those were too many.
-        error: What the engine says about a start that failed.
-        interrupted: The engine was stopped, and the container with it.
+        exit_code: Exit code of its process.
+        timed_out: A sentence, if it reached its time limit.
+        out_of_memory: Whether the engine reports that memory ran out.
+        outgrown: Number of bytes that it had written, if it wrote too many.
+        error: The engine's message about a failed start.
+        interrupted: True if the engine was stopped, and the container with it.
     """
 
     exit_code: int = 0
@@ -55,10 +55,10 @@ class ContainerRun:
         engine: The engine.
         container: The container.
         lines: Reads its log.
-        time_limit: Milliseconds it may run, 0 for any.
-        grace: Milliseconds between SIGTERM and SIGKILL.
-        outputs: Where it leaves its outputs.
-        disk: Bytes that it may write, 0 for any.
+        time_limit: Longest run time, in milliseconds; 0 for no limit.
+        grace: Time between SIGTERM and SIGKILL, in milliseconds.
+        outputs: The folder of its outputs.
+        disk: Bytes that it may write; 0 for no limit.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class ContainerRun:
         """Waits until the container has ended and its log is read, whichever is later.
 
         Args:
-            started: When it started, as the engine says it; None for just now.
+            started: Start time in the engine's form; None for now.
 
         Raises:
-            ExecutionError: It is gone, or the engine stays away.
+            ExecutionError: The container does not exist any more, or the engine stays away.
         """
         end = End()
         ended = asyncio.Event()
@@ -96,7 +96,7 @@ class ContainerRun:
             tasks.create_task(self._lines.follow(ended))
             try:
                 await self._within_limits(started, end)
-                # An engine that is being stopped stops its containers first, and says only that they have ended.
+                # An engine that is being stopped stops its containers first, and reports only that they have ended.
                 if not (end.timed_out or end.outgrown) and not await self._engine.accepts():
                     self._away = True
             finally:
@@ -109,7 +109,7 @@ class ContainerRun:
         return end
 
     async def _within_limits(self, started: str | None, end: End) -> None:
-        """Waits for the container's end; stops it at the first limit that it runs into."""
+        """Waits for the container's end; stops it at the first limit that it exceeds."""
         limit = self._limit / 1000
         left = max(0.001, limit - _age(started)) if limit else None
         waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._ended(), name="container")]
@@ -137,23 +137,23 @@ class ContainerRun:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _ended(self) -> None:
-        """Waits until the container has ended, through restarts of the engine."""
+        """Waits until the container has ended, even if the engine restarts."""
         while True:
             try:
                 await self._container.wait()
             except LOST as error:
-                log.debug("waiting for %s broke: %s", self._container.id[:12], error)
+                log.debug("waiting for %s failed: %s", self._container.id[:12], error)
                 self._away = True
             if not (await self._inspect())["State"]["Running"]:
                 return
-            # It was not the engine's end after all, or it kept its containers.
+            # The engine did not end after all, or it kept its containers running.
             self._away = False
 
     async def _inspect(self) -> dict[str, Any]:
-        """The engine's word on the container; waits while the engine is away.
+        """Returns the engine's state of the container; waits while the engine is away.
 
         Raises:
-            ExecutionError: The container is gone, or the engine stays away.
+            ExecutionError: The container does not exist any more, or the engine stays away.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + AWAY_SECONDS
@@ -162,14 +162,14 @@ class ContainerRun:
                 return await self._container.show()
             except LOST as error:
                 if isinstance(error, DockerError) and error.status == 404:
-                    raise ExecutionError("someone removed the container while it ran", fault="worker") from error
+                    raise ExecutionError("the container was removed while it ran", fault="worker") from error
                 if loop.time() > deadline:
                     raise ExecutionError(f"the engine went away: {error}", fault="worker") from error
                 self._away = True
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
     async def _stop(self, grace: int) -> bool:
-        """SIGTERM, and SIGKILL after ``grace`` milliseconds; returns whether the first was enough."""
+        """Sends SIGTERM, and SIGKILL after ``grace`` milliseconds; returns whether SIGTERM was enough."""
         if grace and await self._signal("SIGTERM", grace / 1000):
             return True
         for _ in range(_KILLS):
@@ -178,7 +178,7 @@ class ContainerRun:
         raise ExecutionError("the engine can't stop the container", fault="worker")
 
     async def _signal(self, name: str, seconds: float) -> bool:
-        """Sends a signal, and waits so long for the end; returns whether it came."""
+        """Sends a signal, and waits for the end with a time limit; returns whether the container ended."""
         try:
             await self._container.kill(signal=name)
         except LOST as error:
@@ -193,7 +193,7 @@ class ContainerRun:
 
 
 def _age(started: str | None) -> float:
-    """Seconds since a container's ``StartedAt``."""
+    """Returns the time since a container's ``StartedAt``, in seconds."""
     if not started:
         return 0.0
     try:

@@ -44,18 +44,18 @@ class EngineChoices:
     """The operator's settings for an engine.
 
     Attributes:
-        url: Where it is; empty to discover it.
-        network: ``internet`` for a network of our own, ``none``, or one of the engine's by name.
-        stop_grace: Milliseconds between SIGTERM and SIGKILL when a time limit has passed.
+        url: Address of the engine; empty to discover it.
+        network: ``internet`` for the worker's own network, ``none``, or the name of one of the engine's networks.
+        stop_grace: Time between SIGTERM and SIGKILL after a time limit has passed, in milliseconds.
         confines: Settings of every container; `SharedEngine.confines` fills in network and disk.
-        disk: Bytes that one job may write, 0 for any.
-        pull: When to ask registries.
-        rules: Which images may be used.
-        registry_auth: A file of sign-ins at registries.
-        git_credentials: A file of sign-ins at git servers.
-        secrets: A folder of what builds may use.
+        disk: Bytes that one job may write; 0 for no limit.
+        pull: Policy for asking registries.
+        rules: Rules for the images that may be used.
+        registry_auth: File with logins for registries.
+        git_credentials: File with logins for git servers.
+        secrets: Folder with the secrets that builds may use.
         allow_hosts: Private hosts that builds may be fetched from.
-        context: Bytes that the files of one build may have.
+        context: Largest size of the files of one build, in bytes.
     """
 
     url: str = ""
@@ -76,10 +76,10 @@ class SharedEngine:
     """An engine, open or not.
 
     Args:
-        choices: The operator's.
+        choices: The operator's settings.
         owner: Names this worker process's own images and network.
-        folder: For files while they are built from.
-        image_usage: Remembers the images that come and how long nobody used them.
+        folder: Folder for the files of running builds.
+        image_usage: Records this worker's images and their last use.
     """
 
     def __init__(self, choices: EngineChoices, owner: str, folder: Path, image_usage: ImageUsage) -> None:
@@ -101,7 +101,7 @@ class SharedEngine:
         """Connects for one more user; returns the engine's platform.
 
         Raises:
-            Unavailable: No engine answers, or it lacks what the operator asked for.
+            Unavailable: No engine answers, or it lacks a feature that the operator requires.
             BadRequest: The registry credentials can't be read.
         """
         async with self._opening:
@@ -148,7 +148,7 @@ class SharedEngine:
         self._docker = docker
 
     async def close(self) -> None:
-        """One user less; the last one closes the connection. Containers run on."""
+        """Removes one user; the last one closes the connection. Containers keep running."""
         async with self._opening:
             self._users = max(0, self._users - 1)
             if self._users == 0 and (docker := self._docker) is not None:
@@ -174,7 +174,7 @@ class SharedEngine:
             await self._own.hold()
 
     async def clear_leftovers(self) -> None:
-        """Removes networks and rules of workers that are dead."""
+        """Removes networks and rules of dead workers."""
         if self._own is not None:
             await remove_leftovers(self.docker)
 
@@ -221,17 +221,17 @@ class SharedEngine:
         """Waits until an engine that went away is back.
 
         Args:
-            error: What failed meanwhile.
+            error: The error that a call to the engine raised.
 
         Returns:
-            Whether it was away, so that trying again may help; False at once when it was there all the time.
+            True if the engine was away, so that another try may help; False at once if it was not away.
         """
         if not cut_off(error.__cause__) and await self.accepts():
             return False
         log.warning("the engine is away (%s); waiting for it", error.message)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + AWAY_SECONDS
-        await asyncio.sleep(_LEAVE_SECONDS)  # one that is on its way out still answers
+        await asyncio.sleep(_LEAVE_SECONDS)  # an engine that is being stopped still answers
         while loop.time() < deadline:
             with contextlib.suppress(*LOST, TimeoutError):
                 async with asyncio.timeout(_ASK_SECONDS):
@@ -241,9 +241,9 @@ class SharedEngine:
         return False
 
     async def accepts(self) -> bool:
-        """Whether the engine takes new connections: one that is being stopped does not, and still answers old ones.
+        """Whether the engine takes new connections: one that is being stopped does not, but answers on existing ones.
 
-        Engines that are reached by other ways than a local socket are taken at their word.
+        An engine without a local socket counts as accepting.
         """
         path = getattr(self.docker.connector, "path", "")
         if not path:

@@ -57,7 +57,7 @@ def choose(wanted: str, here: dict[str, str]) -> tuple[str, ...]:
         return tuple(ids)
     if text.isdigit():
         if int(text) > len(ids):
-            raise BadRequest(f"--gpus {text}, and this machine shows {len(ids)}: is the driver loaded?", field="gpus")
+            raise BadRequest(f"--gpus {text}, but this machine has {len(ids)}: is the driver loaded?", field="gpus")
         return tuple(ids[: int(text)])
     chosen: list[str] = []
     for word in text.replace(",", " ").split():
@@ -65,7 +65,7 @@ def choose(wanted: str, here: dict[str, str]) -> tuple[str, ...]:
         if gpu is None:
             have = ", ".join(f"#{number} {each}" for number, each in here.items()) or "none"
             raise BadRequest(
-                f"there is no gpu '{word[:80]}' here; there is: {have}. Give a count, 'all', numbers (#0,#1) or ids",
+                f"there is no gpu '{word[:80]}' here, only {have}. Give a count, 'all', numbers (#0,#1) or ids",
                 field="gpus",
             )
         if gpu not in chosen:

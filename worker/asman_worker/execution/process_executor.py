@@ -81,7 +81,7 @@ class ProcessExecutor:
         """
         if not self._ignore_images and (definition.image or definition.build):
             raise ExecutionError(
-                "this worker runs plain processes and neither has nor builds images; "
+                "this worker runs plain processes, without images; "
                 "leave the image out, or start the worker with --ignore-images",
                 fault="worker",
             )

@@ -1,8 +1,8 @@
 """Decides which hosts a worker may fetch from for a job: never those that only the worker can reach.
 
-A stranger's job must not read the worker's own network or the cloud's metadata service through the worker, so an
-address counts only when everything its name stands for is of the open internet, or when the operator names the host.
-Names are looked up once, and what was judged is what is connected to.
+A stranger's job must not read the worker's own network or the cloud's metadata service through the worker. So an
+address is allowed only if its name resolves to public addresses alone, or if the operator names the host. Names are
+resolved once, and the worker connects to the checked addresses.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from asman_shared.errors import ExecutionError
 from asman_shared.public_addresses import closed
 
 NEVER: Final = frozenset({"link-local", "multicast", "unspecified", "cloud metadata"})
-"""Kinds of addresses at which no hub and no storage is: what a cloud tells its machines is at some of them."""
+"""Kinds of addresses that no hub and no storage has; some of them serve a cloud's metadata."""
 
 
 class AddressGuard:
-    """Judges addresses before they are connected to; see `asman_shared.transfer.Http` for where it is asked.
+    """Checks addresses before the worker connects to them; `asman_shared.transfer.Http` calls it.
 
     Args:
         allowed: Hosts (patterns) that may be fetched from although they are private, and by plain http.
-        secure: Whether nothing else may be fetched by plain http.
+        secure: Whether all other hosts need https.
         refused: The kinds of closed addresses (`asman_shared.public_addresses.closed`) that are refused; None for all.
     """
 
@@ -43,16 +43,16 @@ class AddressGuard:
         self._trusted: set[tuple[str | None, int | None]] = set()
 
     def trust(self, url: str) -> None:
-        """From now on, the host and port of this address may be fetched from, wherever they are."""
+        """Allows the host and port of this address from now on, at any address."""
         with contextlib.suppress(ValueError):
             parts = URL(url)
             self._trusted.add((parts.host, parts.port))
 
     def check(self, url: URL) -> None:
-        """Judges an address as far as that is possible without looking its host up.
+        """Checks an address as far as possible without resolving its host.
 
         Raises:
-            ExecutionError: It may not be fetched from.
+            ExecutionError: The worker must not fetch from the address.
         """
         host = url.host or ""
         if self._secure and url.scheme != "https" and not (url.scheme == "http" and self._allows(host)):
@@ -62,17 +62,17 @@ class AddressGuard:
             self._judge(host, url.port, host)
 
     def resolver(self) -> ThreadedResolver:
-        """Looks names up, and refuses those that stand for anything that may not be fetched from."""
+        """Resolves names, and refuses those with an address that must not be fetched from."""
         return _Judging(self)
 
     async def locate(self, url: str) -> tuple[str, int, list[str]]:
-        """Looks an address up, for a program that is told where to connect to.
+        """Resolves an address, for a program that takes the addresses to connect to.
 
         Returns:
-            Host, port and the addresses to connect to: these and no others, as a second look may say otherwise.
+            Host, port and the addresses to connect to. Only these are checked: a second lookup may give others.
 
         Raises:
-            ExecutionError: It may not be fetched from, or its host is unknown.
+            ExecutionError: The worker must not fetch from the address, or its host is unknown.
         """
         parts = URL(url)
         self.check(parts)
@@ -84,11 +84,11 @@ class AddressGuard:
         return host, port, list(dict.fromkeys(each["host"] for each in found))
 
     def _allows(self, host: str) -> bool:
-        """Whether the operator named a host."""
+        """Whether the operator allowed a host by name."""
         return any(fnmatchcase(host.lower(), pattern) for pattern in self._allowed)
 
     def _judge(self, host: str, port: int | None, address: str) -> None:
-        """Judges what a host stands for."""
+        """Checks the addresses of a host."""
         if (host, port) in self._trusted or self._allows(host):
             return
         kind = closed(address)
@@ -114,5 +114,5 @@ class _Judging(ThreadedResolver):
 
 
 def _shown(url: URL) -> str:
-    """An address without what may be secret in it."""
+    """Returns an address without its possibly secret parts."""
     return f"{url.scheme}://{url.host or ''}{url.path}"[:200]

@@ -1,4 +1,4 @@
-"""Transfers between a worker, the hub's store and other addresses, by `asman_shared.transfer`."""
+"""Transfers files between a worker, the hub's store and other addresses, by `asman_shared.transfer`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .address_guard import NEVER, AddressGuard
 Place = TypeVar("Place", BlobLink, BlobTicket)
 
 READING: Final = RetryPolicy(most=10.0)
-"""For what is brought: it may never come, and the job waits for it."""
+"""Limits of downloads: a job waits for them, and the bytes may never arrive."""
 SENDING: Final = RetryPolicy(tries=None, most=10.0)
-"""For results: they wait for a slow or absent hub until the limit of the phase."""
+"""Limits of uploads: results wait for a slow or absent hub until the limit of the phase."""
 
 
 class BlobConnection(BlobRequests, Protocol):
     """The part of the connection that gives the addresses of blobs."""
 
     async def registered(self) -> None:
-        """Waits until it can be asked."""
+        """Waits until the hub can answer."""
         ...
 
 
@@ -52,7 +52,7 @@ class _TrustingLocator(HubLocator):
         return self._trusting(await super().links(keys))
 
     def _trusting(self, places: list[Place]) -> list[Place]:
-        """Notes where the hub's storage is: the hub redirects there who asks for a job's output by its URL."""
+        """Notes the address of the hub's storage: the hub redirects requests for outputs to it."""
         for place in places:
             if "://" in place.url:
                 self._guard.trust(place.url)
@@ -66,8 +66,8 @@ class Blobs:
         locator: Asks the hub for the addresses of blobs.
         target: The hub, for relative addresses.
         allowed: Patterns of private hosts that jobs may name.
-        reading: Bounds for each download.
-        sending: Bounds for each upload.
+        reading: Limits of each download.
+        sending: Limits of each upload.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class Blobs:
         self._reading = reading
         places = asyncio.Semaphore(AT_ONCE)
         self._downloader = Downloader(self._http, places, reading)
-        # What jobs name may be other jobs' outputs, which are the hub's; nothing else private is fetched for them.
+        # Jobs may name other jobs' outputs on the hub; nothing else private is fetched for them.
         others = AddressGuard(allowed)
         others.trust(target.hub)
         self._locator = _TrustingLocator(locator, target, others)
         self._foreign = Http(guard=others.check, resolver=others.resolver)
-        # Servers that jobs name may be slow or dead; what they hold up is each other.
+        # Servers that jobs name may be slow or dead; they delay only each other.
         self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
         self._uploader = Uploader(self._locator, self._http, places, sending)
 
@@ -99,7 +99,7 @@ class Blobs:
         await self._foreign.close()
 
     async def links(self, keys: Iterable[str]) -> dict[str, BlobLink]:
-        """Asks for the addresses at which blobs can be read, again and again while the hub is away.
+        """Asks for the addresses at which blobs can be read; repeats the request while the hub is away.
 
         Raises:
             NotFound: A blob is not stored.
@@ -135,19 +135,19 @@ class Blobs:
         """Streams an address into a new file; returns its size.
 
         Args:
-            url: Absolute, or relative to the hub.
-            to: A path where nothing is yet; nothing is left there on failure.
-            sha256: What the bytes must be, if known. Then they are a blob's, and the hub is asked for a fresh address
-                when this one does not work.
-            most: Most bytes.
-            size: How many there are, if known.
-            progress: Is told of bytes as they come.
+            url: The address, absolute or relative to the hub.
+            to: Path of the new file, which must not exist; a failure leaves no file.
+            sha256: The expected sha256, if known. The bytes are then a blob's, and the hub is asked for a fresh address
+                if this one fails.
+            most: Largest size, in bytes.
+            size: The expected size in bytes, if known.
+            progress: Called with the number of bytes that arrived.
 
         Raises:
-            Unauthentic: The bytes are others.
-            TooLarge: There are more than ``most``.
-            ExecutionError: The disk can't take them, or the address must not be reached.
-            AsmanError: It can't be read, or not after several tries.
+            Unauthentic: The bytes have another sha256.
+            TooLarge: There are more than ``most`` bytes.
+            ExecutionError: The disk can't store the file, or the address must not be reached.
+            AsmanError: The address can't be read, even after several tries.
         """
         given = [url]
 
@@ -173,17 +173,17 @@ class Blobs:
     async def send(
         self, files: Iterable[Blob], progress: Callable[[int], None], there: Callable[[int], None] | None = None
     ) -> int:
-        """Stores the files that the hub does not have; goes on for as long as the caller waits.
+        """Stores the files that the hub does not have; tries for as long as the caller waits.
 
         Args:
-            files: All of them.
-            progress: Is told of bytes as they are sent.
-            there: Is told of bytes that need not be sent.
+            files: The files.
+            progress: Called with the number of bytes that were sent.
+            there: Called with the number of bytes that the hub has already.
 
         Returns:
-            How many bytes were sent.
+            The number of bytes that were sent.
 
         Raises:
-            AsmanError: The hub refuses one, or a file changed meanwhile.
+            AsmanError: The hub refuses a file, or a file changed meanwhile.
         """
         return await self._uploader.send(files, progress, there)

@@ -1,7 +1,6 @@
-"""Files by the sha256 of their bytes, kept for later jobs: bounded by size and age, least recently used first.
+"""Keeps files by their sha256 for later jobs, with limits for size and age; removes the least recently used first.
 
-What is in here is never handed out itself, only copies of it, each checked while it is made: no job can change what
-another one reads.
+Jobs get copies of the files, each verified while it is copied. So no job can change a file that another one reads.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _CHUNK: Final = MIB
 
 
 class FileCache:
-    """A folder of files.
+    """A cache of files in one folder.
 
     Args:
-        folder: Its own, for as long as the worker runs.
-        most: Bytes of all files; 0 keeps none.
-        age: Seconds after which a file that nobody used goes; 0 for never.
+        folder: The folder, which only this cache uses while the worker runs.
+        most: Largest size of all files, in bytes; 0 keeps none.
+        age: Time after which an unused file is removed, in seconds; 0 for never.
     """
 
     def __init__(self, folder: Path, *, most: int, age: float = 0) -> None:
@@ -42,7 +41,7 @@ class FileCache:
             left.unlink(missing_ok=True)
 
     def copy_to(self, sha256: str, target: Path) -> bool:
-        """Copies a file out, if it is here and whole; blocks. One that is not what it should be is dropped."""
+        """Copies a file out, if the cache has it; removes it if it is damaged; blocks."""
         path = self._folder / sha256
         try:
             with path.open("rb") as kept, target.open("xb") as out:
@@ -52,13 +51,13 @@ class FileCache:
                 return True
         except FileNotFoundError:
             return False
-        log.warning("a file of the cache was damaged, and is fetched again")
+        log.warning("a file of the cache was damaged; fetching it again")
         path.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
         return False
 
     def keep(self, sha256: str, source: Path) -> None:
-        """Keeps a copy of a file, if there is room for it at all; blocks. What can't be kept is not an error."""
+        """Keeps a copy of a file, if there is room; blocks. A file that can't be kept is not an error."""
         if SHA256.fullmatch(sha256) is None:
             return
         path, fresh = self._folder / sha256, self._folder / f"{secrets.token_hex(8)}.new"
@@ -76,7 +75,7 @@ class FileCache:
                 fresh.unlink(missing_ok=True)
 
     def trim(self, most: int | None = None) -> int:
-        """Removes what is too old, and the least recently used of what is too much; returns what is left. Blocks."""
+        """Removes old files, and the least recently used ones over the limit; returns the bytes left; blocks."""
         most = self._most if most is None else most
         left = 0
         oldest = time.time() - self._age if self._age else 0.0
@@ -96,7 +95,7 @@ class FileCache:
 
 
 def _copy(source: int, target: int) -> str:
-    """Copies an open file to another; returns the sha256 of what was copied."""
+    """Copies an open file to another; returns the sha256 of the copy."""
     digest = hashlib.sha256()
     while data := os.read(source, _CHUNK):
         digest.update(data)

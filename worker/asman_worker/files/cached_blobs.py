@@ -14,15 +14,15 @@ from .cache import FileCache
 
 
 class CachedBlobs(Blobs):
-    """Blobs of one queue with the cache that all queues of the worker share.
+    """Downloads blobs of one queue through the cache that all queues of the worker share.
 
-    A blob is named by the hash of its bytes, so whoever may name it may have it from wherever it is. The hub is still
-    asked whether it is stored, as for any other.
+    A blob is named by the hash of its bytes, so a job that names a blob may have it from any source. The hub is still
+    asked whether the blob is stored.
 
     Args:
-        locator: Who knows where blobs are.
+        locator: Finds the addresses of blobs.
         target: The hub, for relative addresses.
-        cache: What was here before.
+        cache: The cache of inputs.
         allowed: Patterns of private hosts that jobs may name.
     """
 
@@ -33,7 +33,7 @@ class CachedBlobs(Blobs):
         self._cache = cache
 
     async def fetch(self, url: str, to: Path, *, sha256: str | None = None, most: int, **more: Any) -> int:
-        """Copies a file of the cache, or streams an address into a new file; returns its size.
+        """Copies a file from the cache, or streams an address into a new file; returns its size.
 
         Raises:
             AsmanError: As `Blobs.fetch` does.
@@ -48,7 +48,7 @@ class CachedBlobs(Blobs):
         return came
 
     def _copy(self, sha256: str, to: Path, most: int) -> int | None:
-        """Copies it out if it is there; the size of one that is too large is for the download to tell."""
+        """Copies a blob from the cache if it is there; leaves a blob that is too large to the download."""
         if not self._cache.copy_to(sha256, to):
             return None
         size = to.stat().st_size

@@ -1,4 +1,4 @@
-"""The folder that makes a restarted worker the same worker, and two workers on one host different ones."""
+"""Manages the folder that identifies a worker: the same after a restart, and different for two workers on one host."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MOST_WORKERS = 1000
 
 
 class Home:
-    """The folder of one queue's side of a worker.
+    """A worker's folder for one queue.
 
     Attributes:
         path: The folder.
-        incarnation: Random and made once per folder; containers carry it, so that a restarted worker finds its own
-            and no one else's.
+        incarnation: A random id, made once per folder. Containers carry it, so that a restarted worker finds its own
+            and no others.
     """
 
     def __init__(self, path: Path, incarnation: str) -> None:
@@ -32,17 +32,17 @@ class Home:
         self.incarnation = incarnation
 
     def folder(self, name: str) -> Path:
-        """A folder of that name inside, made when missing."""
+        """Returns a folder inside, which is made if it is missing."""
         path = self.path / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
 
 class DataDir(Home):
-    """A data folder held by this process alone for as long as it is open.
+    """A data folder that this process holds alone while it is open.
 
-    The first worker takes the folder itself, the next ones ``1``, ``2``, … inside it. The lock is the kernel's
-    (``flock``): it goes with the process, however that ends.
+    The first worker takes the folder itself, the next ones ``1``, ``2``, … inside it. The kernel's lock
+    (``flock``) ends with the process, in any way.
     """
 
     def __init__(self, path: Path, lock: int, incarnation: str) -> None:
@@ -73,10 +73,10 @@ class DataDir(Home):
         raise Unavailable(f"{_MOST_WORKERS} workers use {root} already")
 
     def homes(self, queues: Sequence[str]) -> list[Home]:
-        """A home for each queue, the same ones whenever the same queues are served.
+        """Returns a folder for each queue; the same queues always get the same folders.
 
         Args:
-            queues: Their digests. A single queue is at home in the folder itself.
+            queues: Digests of the queues. A single queue gets the folder itself.
         """
         if len(queues) == 1:
             return [self]
@@ -88,7 +88,7 @@ class DataDir(Home):
         return made
 
     def strangers(self, homes: Sequence[Home]) -> list[str]:
-        """The incarnations of queues that were served from this folder and are not now."""
+        """Returns the incarnations of queues that were served from this folder before and are not served now."""
         served = {home.incarnation for home in homes}
         known = [self.incarnation]
         if (queues := self.path / "queues").is_dir():
@@ -119,7 +119,7 @@ def _candidates(root: Path) -> Iterator[Path]:
 
 
 def _incarnation(path: Path) -> str:
-    """The folder's own random id, made at first use."""
+    """Returns the folder's random id, which is made at first use."""
     file = path / "incarnation"
     try:
         found = file.read_text().strip()

@@ -1,4 +1,4 @@
-"""Fetching an archive that a job names: each step judged before it is connected to, bounded, and streamed to disk."""
+"""Fetches an archive that a job names: redirects are checked, the size is limited, and the bytes go to disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def download(url: str, target: Path, guard: AddressGuard, *, most: int) ->
     """Fetches a file; returns the sha256 of its bytes.
 
     Raises:
-        ExecutionError: It can't be had, may not be fetched, or is too large; the error says whose fault it is.
+        ExecutionError: The file can't be fetched, must not be fetched, or is too large; the error names the fault.
     """
 
     async def where() -> str:

@@ -1,5 +1,5 @@
-"""Has images on the machine: pulls them once for all jobs that want them, and removes those that are not used.
+"""Manages images on the machine: pulls each once for all jobs that want it, and removes unused ones.
 
 Way in: `images.Images` (gets an image) and `engine.Engine` (the container engine's API).
-May import: `execution`, `files`, `hub_link`, `config`.
+May import: `execution`, `config`, `files`, `hub_link`.
 """

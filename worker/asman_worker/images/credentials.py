@@ -1,9 +1,9 @@
 """Reads the credentials of registries; they stay on this machine.
 
-The file is one that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"hub.example": {"auth":
-base64("user:password")}}}``, or with ``username`` and ``password`` written out, or with an ``identitytoken``. It is
-used only when the operator names it: whoever can submit a job can then run every image that it opens. It is read at
-each use, so that a token may be renewed while the worker runs.
+The file has the form that engines' command lines write (``~/.docker/config.json``): ``{"auths": {"hub.example":
+{"auth": base64("user:password")}}}``, or with ``username`` and ``password`` written out, or with an ``identitytoken``.
+It is used only if the operator names it: anyone who can submit a job can then run every image that it gives access to.
+It is read at each use, so that a token may be renewed while the worker runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HUB_NAMES: Final = (
 
 
 class Credentials:
-    """Sign-ins by registry.
+    """Logins by registry.
 
     Args:
         path: The file; None for none.
@@ -38,7 +38,7 @@ class Credentials:
         self._path = path
 
     def of(self, registry: str) -> dict[str, str] | None:
-        """Returns the engine's credentials for a registry (its ``AuthConfig``), or None when nothing is known.
+        """Returns the engine's credentials for a registry (its ``AuthConfig``), or None without a login.
 
         Raises:
             BadRequest: The file can't be read.
@@ -54,10 +54,10 @@ class Credentials:
         return None
 
     def check(self) -> None:
-        """Reads the file once, to notice at the start what is wrong with it.
+        """Reads the file once, to find its faults at the start.
 
         Raises:
-            BadRequest: It can't be read.
+            BadRequest: The file can't be read.
         """
         if self._path is not None:
             self._read(self._path)
@@ -68,7 +68,7 @@ class Credentials:
                 raise ValueError(f"it is larger than {_LARGEST} bytes")
             auths: dict[str, Any] = dict(json.loads(path.read_bytes()).get("auths", {}))
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            # Never the file's own text: it is secret.
+            # The error never contains the file's text, which is secret.
             why = error.strerror if isinstance(error, OSError) else "it is not what `docker login` writes"
             raise BadRequest(
                 f"the registry credentials in {path} can't be read: {why}", field="registry_auth"
@@ -90,5 +90,5 @@ def _auth_config(entry: dict[str, Any], registry: str) -> dict[str, str]:
 
 
 def encoded(auth: dict[str, str]) -> str:
-    """An ``AuthConfig`` as the engine takes it in a header."""
+    """Returns an ``AuthConfig`` in the form of the engine's header."""
     return base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()

@@ -34,7 +34,7 @@ LOST: Final = (DockerError, aiohttp.ClientError, OSError, ValueError)
 
 
 async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
-    """Connects to an engine; returns it and its word on its version.
+    """Connects to an engine; returns its client and its answer about its version.
 
     Args:
         url: The engine's address; empty to discover it (``DOCKER_HOST``, then well-known sockets).
@@ -60,15 +60,15 @@ async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
 
 
 def is_podman(version: dict[str, Any]) -> bool:
-    """Whether an engine's word on its version is Podman's."""
+    """Whether an engine's answer about its version is Podman's."""
     return any(str(each.get("Name", "")).startswith("Podman") for each in version.get("Components") or ())
 
 
 def own_ulimits() -> tuple[tuple[str, int], ...]:
-    """The bounds on open files and processes that this process has.
+    """Returns this process's limits of open files and processes.
 
-    Podman gives a container, unless it is told, more than a machine without ``CAP_SYS_RESOURCE`` can set, and then
-    fails. Itself it takes no more processes than there are numbers for.
+    Without such limits Podman gives a container more than a machine without ``CAP_SYS_RESOURCE`` can set, and fails.
+    Podman also refuses more processes than there are process ids.
     """
     numbers = int(_PID_MAX.read_text()) if _PID_MAX.exists() else _PIDS
     bounds = (("nofile", resource.RLIMIT_NOFILE, _FILES), ("nproc", resource.RLIMIT_NPROC, numbers))
@@ -77,27 +77,27 @@ def own_ulimits() -> tuple[tuple[str, int], ...]:
 
 
 async def close_engine(engine: Docker) -> None:
-    """Closes the connections to an engine; containers run on."""
+    """Closes the connections to an engine; containers keep running."""
     connector = engine.connector
     await engine.close()
     await connector.close()
 
 
 def _connect(url: str) -> Docker:
-    """A client without a bound on connections: each running container holds two.
+    """Makes a client without a limit of connections, because each running container holds two.
 
     Raises:
-        ValueError: No engine is named, and none is at a usual place.
+        ValueError: No engine is named, and none listens at a usual place.
     """
     url = url or os.environ.get("DOCKER_HOST", "")
     if not url:
         found = next((path for path in _sockets() if path.is_socket()), None)
         if found is None:
-            raise ValueError("no socket of an engine")
+            raise ValueError("no socket of an engine was found")
         url = f"unix://{found}"
     if not url.startswith("unix://"):
         return Docker(url)
-    # Given a connector of ours, aiodocker wants a host name that stands for the socket.
+    # With a connector of our own, aiodocker needs a host name that stands for the socket.
     return Docker("unix://localhost", connector=aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0))
 
 
@@ -112,7 +112,7 @@ def _sockets() -> Iterator[Path]:
 
 
 def short(error: DockerError) -> str:
-    """The telling end of the engine's message, such as ``exec: "foo": executable file not found in $PATH``."""
+    """Returns the useful end of the engine's message, such as ``exec: "foo": executable file not found in $PATH``."""
     text = error.message.strip().removesuffix(": unknown")
     for marker in ("exec: ", "starting container process caused: "):
         if marker in text:
@@ -121,7 +121,7 @@ def short(error: DockerError) -> str:
 
 
 async def to_its_end(creating: Coroutine[Any, Any, T]) -> T:
-    """Makes something even when cancelled meanwhile: what is made unseen could not be removed."""
+    """Finishes making an object even if cancelled: an object without a known id could not be removed."""
     task = asyncio.ensure_future(creating)
     try:
         return await asyncio.shield(task)
@@ -133,12 +133,12 @@ async def to_its_end(creating: Coroutine[Any, Any, T]) -> T:
 async def stream(
     docker: Docker, path: str, params: dict[str, str], *, headers: dict[str, str] | None = None, data: Any = None
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Posts something long, and gives what the engine says about it item by item; close it to cancel the work.
+    """Posts a long request, and yields the engine's reports item by item; closing it cancels the work.
 
     aiodocker's own streams leave the response open when they are cancelled, so this goes below them.
 
     Raises:
-        DockerError: The engine refuses, or the work fails.
+        DockerError: The engine refuses the request, or the work fails.
     """
     async with docker._query(
         path, "POST", params=params, data=data, headers=headers, timeout=aiohttp.ClientTimeout(total=None)
@@ -151,10 +151,10 @@ async def stream(
 
 
 def cut_off(error: BaseException | None) -> bool:
-    """Whether an error says that the engine was not reached, or was on its way out.
+    """Whether an error means that the engine was not reached, or was being stopped.
 
-    aiodocker tells of an engine that does not listen by an error of its own with status 900. One that is being stopped
-    still answers, and tells what broke inside of it.
+    For an engine that does not listen, aiodocker raises an error of its own with status 900. An engine that is being
+    stopped still answers, with an error about its own failure.
     """
     if isinstance(error, DockerError):
         return error.status == 900 or (error.status >= 500 and any(word in error.message for word in _LEAVING))
@@ -163,7 +163,7 @@ def cut_off(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turns the engine's errors into ones that say what could not be done, and whose fault it is."""
+    """Turns the engine's errors into errors that name the failed action and the fault."""
     try:
         yield
     except DockerError as error:

@@ -1,4 +1,4 @@
-"""Images on the engine: found by the operator's policy, or pulled once for all jobs that wait for the same one."""
+"""Finds images on the engine by the operator's policy, or pulls each once for all jobs that wait for it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PASSING: Final = re.compile(
     r"temporary failure|server misbehaving|\b50[0234]\b|tls handshake|received unexpected http status: 5",
     re.IGNORECASE,
 )
-"""Errors of registries and networks that may pass, so that the pull is tried again."""
+"""Temporary errors of registries and networks, after which a pull is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Image:
     """An image on the engine.
 
     Attributes:
-        id: The engine's own name of it, which no later pull or build can move to other bytes.
-        digest: The registry's name of it; the id of one that no registry has.
-        size: Bytes on disk.
+        id: The engine's own id, which no later pull or build gives to other bytes.
+        digest: The registry's digest; the id for an image without one.
+        size: Size on disk, in bytes.
     """
 
     id: str
@@ -61,9 +61,9 @@ class Images:
 
     Args:
         docker: The engine.
-        policy: When to ask the registry: if the image is ``missing``, ``always``, or ``never``.
-        rules: Which may be used.
-        credentials: What to sign in with.
+        policy: Policy for asking the registry: ``missing`` (only for a missing image), ``always`` or ``never``.
+        rules: Rules for the images that may be used.
+        credentials: Logins for registries.
         pulled: Called with the id of each image that a pull brought.
     """
 
@@ -87,13 +87,13 @@ class Images:
         """Finds an image, or pulls it in phase ``pulling``, as the policy says.
 
         Args:
-            name: As the job has it.
-            report: Told about the pull.
-            platform: Such as ``linux/arm64``; empty for the engine's own.
+            name: The name in the job's definition.
+            report: Receives the progress of the pull.
+            platform: Platform such as ``linux/arm64``; empty for the engine's own.
 
         Raises:
-            BadDefinition: The name can't be an image's.
-            ExecutionError: It may not be used here, or can't be had.
+            BadDefinition: The name is not valid.
+            ExecutionError: The image may not be used here, or is not available.
         """
         reference = ImageReference.parse(name)
         self._rules.check(reference)
@@ -102,7 +102,7 @@ class Images:
         if self._policy == "never":
             wanted = f" for {platform}" if platform else ""
             raise ExecutionError(
-                f"image '{reference.familiar}'{wanted} is not on this worker, which pulls none (--pull never)",
+                f"image '{reference.familiar}'{wanted} is not on this worker, which pulls no images (--pull never)",
                 fault="worker",
             )
         return await self._pulls.join(
@@ -110,10 +110,10 @@ class Images:
         )
 
     async def find(self, reference: ImageReference, platform: str = "") -> Image | None:
-        """An image that the engine has, for a platform; None when it has none.
+        """Returns the engine's image for a platform; None when it has none.
 
         Raises:
-            ExecutionError: The engine can't say.
+            ExecutionError: The engine fails.
         """
         found = await self._inspect(str(reference))
         if found is None or not _fits(found, platform):
@@ -131,7 +131,7 @@ class Images:
             raise ExecutionError(f"the engine could not look up '{name}': {error}", fault="worker") from error
 
     async def _pull(self, reference: ImageReference, platform: str, audience: Audience) -> Image:
-        """One pull, tried again while what fails may pass."""
+        """Pulls an image, with further tries after temporary errors."""
         audience.tell(lambda report: report.phase(Phase.PULLING))
         pauses = Backoff(first=1.0, most=8.0)
         for tries_left in reversed(range(_TRIES)):
@@ -149,8 +149,8 @@ class Images:
             other = await self._inspect(str(reference))
             if other is not None:
                 have = f"{other.get('Os')}/{other.get('Architecture')}"
-                raise ExecutionError(f"image '{reference.familiar}' is there for {have}, not for {platform}")
-            raise ExecutionError(f"image '{reference.familiar}' was pulled and is not there; is its name right?")
+                raise ExecutionError(f"image '{reference.familiar}' is available for {have}, not for {platform}")
+            raise ExecutionError(f"image '{reference.familiar}' was pulled, but is not there; check its name")
         self._pulled(found.id)
         _, layers = progress.layers
         size, _ = progress.bytes
@@ -188,7 +188,7 @@ def _failure(reference: ImageReference, platform: str, why: str) -> ExecutionErr
         return ExecutionError(f"image '{name}' does not exist for {platform or 'this machine'}: {why}")
     if "unauthorized" in lower or "authentication required" in lower or "no basic auth" in lower or "denied" in lower:
         return ExecutionError(
-            f"image '{name}' could not be pulled: {why} (a private image needs a worker that may: --registry-auth)"
+            f"image '{name}' could not be pulled: {why} (a private image needs a worker with a login: --registry-auth)"
         )
     missing = "not found" in lower or "manifest unknown" in lower or "name unknown" in lower or "no such" in lower
     reachable = missing and "no such host" not in lower
@@ -205,7 +205,7 @@ def _fits(found: dict[str, Any], platform: str) -> bool:
 
 
 def _digest(found: dict[str, Any], reference: ImageReference) -> str:
-    """The digest that the image's own repository gave it, else any other repository's, else its id."""
+    """Returns the digest in the image's own repository, otherwise one in another repository, otherwise its id."""
     digests = [str(text).partition("@")[::2] for text in found.get("RepoDigests") or ()]
     for repository, digest in digests:
         with contextlib.suppress(BadDefinition):

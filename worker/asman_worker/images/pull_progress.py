@@ -15,7 +15,7 @@ _DONE: Final = frozenset({"Pull complete", "Already exists"})
 class PullProgress:
     """The progress of a pull.
 
-    Sizes become known layer by layer, so the total may grow; what is done never shrinks.
+    Sizes become known layer by layer, so the total may grow. The finished part never shrinks.
     """
 
     def __init__(self) -> None:
@@ -43,12 +43,12 @@ class PullProgress:
 
     @property
     def layers(self) -> tuple[int, int]:
-        """Layers that are there, and all layers."""
+        """The number of present layers, and of all layers."""
         return len(self._done), len(self._layers)
 
     @property
     def bytes(self) -> tuple[int, int]:
-        """Bytes that have come, and bytes known to come."""
+        """The number of bytes that have arrived, and of all known bytes."""
         done = sum(done for done, _ in self._layers.values())
         self._most = max(self._most, done)
         return self._most, max(self._most, sum(total for _, total in self._layers.values()))

@@ -22,11 +22,11 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """One image by name.
+    """The name of an image.
 
     Attributes:
-        registry: Such as ``docker.io`` or ``localhost:5000``.
-        repository: Such as ``library/alpine``.
+        registry: Registry such as ``docker.io`` or ``localhost:5000``.
+        repository: Repository such as ``library/alpine``.
         tag: ``latest`` when neither a tag nor a digest was given; empty beside a digest.
         digest: ``sha256:…``, or empty.
     """
@@ -38,28 +38,28 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str, *, field: str = "definition.image") -> ImageReference:
-        """Reads a name as a person writes it: ``alpine``, ``hub.example/me/tool:v2``, ``alpine@sha256:…``.
+        """Parses a name in its usual forms: ``alpine``, ``hub.example/me/tool:v2``, ``alpine@sha256:…``.
 
         Raises:
-            BadDefinition: It can't be an image's name.
+            BadDefinition: The text is not the name of an image.
         """
 
         def bad(why: str) -> BadDefinition:
             shown = text if len(text) <= 80 else text[:77] + "…"
-            return BadDefinition(f"'{shown}' is no image: {why}", field=field)
+            return BadDefinition(f"'{shown}' is not the name of an image: {why}", field=field)
 
         if len(text) > _LENGTH:
             raise bad(f"its name is longer than {_LENGTH} characters")
         rest, at, digest = text.partition("@")
         if at and _DIGEST.fullmatch(digest) is None:
-            raise bad("after '@' comes sha256: and 64 lowercase hex digits")
+            raise bad("after '@' must come sha256: and 64 lowercase hex digits")
         first, slash, behind = rest.partition("/")
         if slash and (first == "localhost" or "." in first or ":" in first):
             registry, rest = first, behind
         else:
             registry = DEFAULT_REGISTRY
         if _REGISTRY.fullmatch(registry) is None:
-            raise bad("its registry is no host name")
+            raise bad("its registry is not a host name")
         path, colon, tag = rest.partition(":")
         if colon and _TAG.fullmatch(tag) is None:
             raise bad("a tag has letters, digits, '_', '.' and '-', at most 128")
@@ -82,13 +82,13 @@ class ImageReference:
 
     @property
     def familiar(self) -> str:
-        """As people write it: without what goes without saying."""
+        """The short form of the name, without the default registry and its ``library/``."""
         return str(self).removeprefix(f"{DEFAULT_REGISTRY}/library/").removeprefix(f"{DEFAULT_REGISTRY}/")
 
     def matches(self, pattern: str) -> bool:
-        """Whether a pattern (``*``, ``?``, ``[…]``) fits the name, written in full or as people write it.
+        """Whether a pattern (``*``, ``?``, ``[…]``) matches the name in its full or short form.
 
-        A pattern without a tag fits every tag; ``*`` also stands for slashes.
+        A pattern without a tag matches every tag; ``*`` also matches slashes.
         """
         short = self.name.removeprefix(f"{DEFAULT_REGISTRY}/library/").removeprefix(f"{DEFAULT_REGISTRY}/")
         return any(fnmatchcase(text, pattern) for text in (str(self), self.familiar, self.name, short))

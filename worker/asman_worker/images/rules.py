@@ -15,13 +15,13 @@ from .reference import BUILT_REGISTRY, ImageReference
 class ImageRules:
     """Patterns of images.
 
-    A name that a ``deny`` pattern fits is refused. When there are ``allow`` patterns, so is one that none of them fits.
-    A build is judged by the name ``build:`` and where it comes from, such as ``build:https://github.com/me/tool``
-    (``build:`` alone for Dockerfile text), and each image that its Dockerfile begins from by its own name.
+    A name that matches a ``deny`` pattern is refused. If there are ``allow`` patterns, a name must match one of them.
+    The name of a build is ``build:`` and its source, such as ``build:https://github.com/me/tool``
+    (``build:`` alone for Dockerfile text). Each base image of its Dockerfile is checked by its own name.
 
     Attributes:
-        allow: What may be used; empty for everything.
-        deny: What may not, whatever ``allow`` says.
+        allow: Patterns of allowed names; empty allows everything.
+        deny: Patterns of refused names, even if ``allow`` matches.
     """
 
     allow: Sequence[str] = ()
@@ -29,17 +29,17 @@ class ImageRules:
 
     @property
     def strict(self) -> bool:
-        """Whether there are any."""
+        """Whether there are any rules."""
         return bool(self.allow or self.deny)
 
     def check(self, reference: ImageReference) -> None:
-        """Refuses an image.
+        """Checks whether an image is allowed.
 
         Raises:
-            ExecutionError: It may not be used here.
+            ExecutionError: The image may not be used here.
         """
         if reference.registry == BUILT_REGISTRY:
-            raise ExecutionError(f"images of {BUILT_REGISTRY} are what workers built; name the build instead")
+            raise ExecutionError(f"images of {BUILT_REGISTRY} were built by workers; name the build instead")
         self._judge(
             f"image '{reference.familiar}'",
             denied=any(reference.matches(pattern) for pattern in self.deny),
@@ -47,10 +47,10 @@ class ImageRules:
         )
 
     def check_build(self, source: str) -> None:
-        """Refuses a build by where it comes from.
+        """Checks whether a build is allowed, by its source.
 
         Raises:
-            ExecutionError: It may not be built here.
+            ExecutionError: The build is not allowed here.
         """
         name = f"build:{source}"
         self._judge(
@@ -63,4 +63,6 @@ class ImageRules:
         if denied:
             raise ExecutionError(f"this worker's operator does not allow {what} (--deny-image)", fault="worker")
         if self.allow and not allowed:
-            raise ExecutionError(f"{what} is none of those that this worker's operator allows", fault="worker")
+            raise ExecutionError(
+                f"this worker's operator allows other images and builds, not {what} (--allow-image)", fault="worker"
+            )

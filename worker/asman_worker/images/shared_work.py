@@ -60,10 +60,10 @@ class SharedWork(Generic[K, R]):
         self._running: dict[K, tuple[asyncio.Task[R], Audience]] = {}
 
     async def join(self, key: K, reporter: Reporter, work: Callable[[Audience], Awaitable[R]]) -> R:
-        """Waits for the work that ``key`` names, beginning it if nobody has.
+        """Waits for the work that ``key`` names; begins it if it is not running.
 
         Raises:
-            Exception: Whatever the work raised.
+            Exception: The error of the work.
         """
         found = self._running.get(key)
         if found is None:
@@ -78,7 +78,7 @@ class SharedWork(Generic[K, R]):
         finally:
             audience.leave(reporter)
             if not len(audience) and not task.done():
-                # Nobody must join what is being cancelled.
+                # No attempt may join work that is being cancelled.
                 self._running.pop(key, None)
                 task.cancel()
                 with contextlib.suppress(BaseException):
@@ -88,7 +88,7 @@ class SharedWork(Generic[K, R]):
         if (now := self._running.get(key)) is not None and now[0] is done:
             del self._running[key]
         if not done.cancelled():
-            done.exception()  # seen by those who waited, if any still do
+            done.exception()  # seen by the attempts that still wait
 
 
 async def _run(work: Callable[[Audience], Awaitable[R]], audience: Audience) -> R:

@@ -1,7 +1,7 @@
 """Tracks the images that this worker pulled and built, and removes those that were not used for long.
 
-Nothing else on the engine is ever removed: what its owner pulled stays. Which images are its own and when each was last
-used is written to a file, so that a restart does not forget it.
+No other image on the engine is ever removed: the images that its owner pulled stay. A file records the worker's own
+images and the last use of each, so that a restart does not lose them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _MOST: Final = 10_000
 
 
 class ImageUsage:
-    """Own images by id.
+    """The worker's own images, by id.
 
     Args:
-        file: Where they are written down.
-        most: Bytes of all of them; 0 for any.
-        age: Seconds after which one that nobody used goes; 0 for never.
+        file: The file that records them.
+        most: Largest size of all own images, in bytes; 0 for no limit.
+        age: Time after which an unused image is removed, in seconds; 0 for never.
     """
 
     def __init__(self, file: Path, *, most: int = 0, age: float = 0) -> None:
@@ -65,9 +65,9 @@ class ImageUsage:
             self._used[image] = time.time()
 
     async def trim(self, docker: Docker) -> int:
-        """Removes what is too old, and the least recently used of what is too much; returns the bytes that are left.
+        """Removes images that are too old, and the least recently used ones over the limit; returns the bytes left.
 
-        What a job holds stays, and what a container of anybody uses is refused by the engine.
+        Images that a job holds stay. The engine refuses to remove an image that any container uses.
         """
         left = 0
         oldest = time.time() - self._age if self._age else 0.0
@@ -85,7 +85,7 @@ class ImageUsage:
         return left
 
     async def _remove(self, docker: Docker, image: str) -> bool:
-        """Takes an image's names away one by one, and with the last one the image itself."""
+        """Removes an image's names one by one, and with the last one the image itself."""
         try:
             about = await docker.images.inspect(image)
             if image in self._holds:
@@ -95,7 +95,7 @@ class ImageUsage:
             with suppress(DockerError):
                 await docker.images.delete(image)
         except LOST as error:
-            log.debug("image %s stays: %s", image[:19], error)
+            log.debug("can't remove image %s: %s", image[:19], error)
             return False
         log.info("removed image %s: unused for long, or the image cache was full", image[:19])
         self._used.pop(image, None)

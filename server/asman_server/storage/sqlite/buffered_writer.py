@@ -75,17 +75,17 @@ class BufferedWriter:
         event.listen(self.connection.engine, "connect", self._flush.prepare)
 
     async def recover(self) -> None:
-        """Flushes what a killed hub left. If that fails, the rows stay buffered and the hub continues.
+        """Flushes the rows that a killed hub left. If that fails, the rows stay buffered and the hub continues.
 
         It is called before anything is read or written.
 
         Raises:
             Unavailable: The database can't be read, or was written by a newer hub.
         """
-        with unavailable("the daybook of the database can't be read: {}"):
+        with unavailable("the write buffer of the database can't be read: {}"):
             await self.connection.run(self._recover)
         if self._buffer:
-            log.info("flushing what the last hub left", extra={"bytes": self._buffer.bytes})
+            log.info("flushing the write buffer that the last hub left", extra={"bytes": self._buffer.bytes})
             await self.close()
 
     def _recover(self) -> None:

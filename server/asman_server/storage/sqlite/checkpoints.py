@@ -71,7 +71,7 @@ class Checkpoints:
                     if self._pages:
                         await self._writer.run(self._on_writer)
             except Unavailable as error:
-                log.info("the write-ahead log can't be copied now", extra={"error": error.message})
+                log.info("the write-ahead log can't be checkpointed now", extra={"error": error.message})
                 self._pages = 0
             self._due.clear()
 

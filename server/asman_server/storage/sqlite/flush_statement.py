@@ -36,18 +36,18 @@ class FlushStatement:
         self._columns = [f"c{at}" for at in range(most)]
         fields = ", ".join(f"json_extract(value, '$[{at}]')" for at in (0, *range(3, 3 + most)))
         self.text = (
-            f"INSERT INTO placing (kind, {', '.join(self._columns)}, body) SELECT {fields}, "  # noqa: S608 - no input
+            f"INSERT INTO flushing (kind, {', '.join(self._columns)}, body) SELECT {fields}, "  # noqa: S608 - no input
             "substr(?2, json_extract(value, '$[1]'), json_extract(value, '$[2]')) FROM json_each(?1)"
         )
 
     def prepare(self, driver: Any, _record: Any = None) -> None:
         """Creates the view and its triggers, which last as long as the driver's connection."""
         columns = ", ".join(f"NULL AS {name}" for name in ("kind", *self._columns, "body"))
-        driver.execute(f"CREATE TEMP VIEW placing AS SELECT {columns}")
+        driver.execute(f"CREATE TEMP VIEW flushing AS SELECT {columns}")
         writes = [*map(self._writes, self._kinds), "DELETE FROM daybook WHERE number <= new.c0;"]
         for number, write in enumerate(writes):
             driver.execute(
-                f"CREATE TEMP TRIGGER placing_{number} INSTEAD OF INSERT ON placing "
+                f"CREATE TEMP TRIGGER flushing_{number} INSTEAD OF INSERT ON flushing "
                 f"WHEN new.kind = {number} BEGIN {write} END"
             )
 

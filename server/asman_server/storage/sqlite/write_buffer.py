@@ -65,14 +65,14 @@ def decode_entry(body: bytes) -> Puts:
     try:
         written, *arrays = _decode(body)
         if msgspec.msgpack.decode(written, type=int) > version():
-            raise Unavailable("the database was left by a newer hub that was killed: start that one again")
+            raise Unavailable("a newer hub was killed before it could flush its write buffer: start that version again")
         # An older hub's entry has no arrays for the kinds that were added later.
         for kind, array in zip(row_kinds.KINDS, arrays, strict=False):
             rows = msgspec.msgpack.decode(array, type=list[kind.row_type])  # type: ignore[name-defined]
             puts[kind] = {key: [] for key in puts[kind.parts_of]} if kind.parts_of is not None else {}
             puts[kind].update(kind.puts(rows))
     except (msgspec.MsgspecError, ValueError) as error:
-        raise Unavailable(f"the daybook of the database can't be read: {error}") from error
+        raise Unavailable(f"the write buffer of the database can't be read: {error}") from error
     return puts
 
 

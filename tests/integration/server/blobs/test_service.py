@@ -318,7 +318,7 @@ async def test_a_blob_over_the_largest_is_refused(hub: BlobHub) -> None:
 async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub) -> None:
     async with again(quota=Quota(len(BIG) + 50)) as hub:
         await hub.ask(BIG)
-        with pytest.raises(QuotaExceeded, match=r"quota for blobs is .* 50 B are left, too little for 51 B"):
+        with pytest.raises(QuotaExceeded, match=r"quota for blobs is .* 50 B left, too little for 51 B"):
             await hub.blobs.tickets(QUEUE, [(KEY, 51)])
         await hub.upload(BODY)
         await hub.upload(BIG)
@@ -328,7 +328,7 @@ async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub
         (ticket,) = await hub.ask(BIG)
         assert ticket.exists
     async with again(quota=Quota(len(BIG) + 50)) as hub:
-        with pytest.raises(QuotaExceeded, match="0 B are left"):
+        with pytest.raises(QuotaExceeded, match="0 B left"):
             await hub.ask(b"y")
 
 

@@ -45,7 +45,7 @@ async def test_a_body_is_taken_whatever_its_content_type_says(api: Api) -> None:
     ("body", "words"),
     [
         ("{", "not JSON"),
-        ("{}", "a definition is an object"),
+        ("{}", "a definition must be an object"),
         ('{"definition":{"image":5}}', "Expected"),
         (json.dumps({"definition": {}, "id": NOBODY}), "is not this definition's"),
         ('{"definition":{},"control":{"maxDuration":"soon"}}', "not a duration"),

@@ -114,8 +114,8 @@ async def test_what_has_left_memory_goes_too_and_followers_are_told(engine: Asyn
         assert await hub.jobs("q") == set()
         told = shell.fanout.missed(shell.fanout.epoch, seq)
         assert told is not None
-        assert {packet.message.job.id for packet in told} == ended  # type: ignore[attr-defined]
-        assert {packet.message.job.state for packet in told} == {State.REMOVED}  # type: ignore[attr-defined]
+        assert {each.message.job.id for each in told} == ended  # type: ignore[attr-defined]
+        assert {each.message.job.state for each in told} == {State.REMOVED}  # type: ignore[attr-defined]
         assert shell.counts().finished == 0
 
 

@@ -135,5 +135,5 @@ async def test_explain_says_what_is_missing(api: Api, hub: HubProcess) -> None:
     job = (await api.post("/q/e/jobs", body)).json["job"]["id"]
     async with plain_worker(hub.url, "e", gpus=1):
         found = (await api.get(f"/q/e/jobs/{job}/explain")).json
-    assert found["sentence"] == "1 worker online, none can run it: it needs 2 gpus; the most any has is 1"
+    assert found["sentence"] == "1 worker online, none can run it: it needs 2 gpus; no worker has more than 1"
     assert (found["waiting_for"], found["workers"], found["position"]) == ("gpus", 1, 0)

@@ -29,7 +29,7 @@ async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
     assert await store.queues_at_work() == ["q"]
 
 
-# -------------------------------------------------------------------------------------------------------- journal
+# --------------------------------------------------------------------------------------------------- group commit
 
 
 @pytest.fixture

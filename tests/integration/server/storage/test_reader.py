@@ -112,7 +112,7 @@ async def test_unfinished_is_all_that_a_queue_takes_up_again(writer: CommitWrite
     await writer.commit(commit(jobs=[row(job(50), "other")]))
     found = await store.unfinished("q")
     assert [j.number for j in found.jobs] == [2, 3, 4], "in the order of queueing"
-    assert [j.log_next for j in found.jobs] == [3, 0, 0], "a log goes on after what is stored of it"
+    assert [j.log_next for j in found.jobs] == [3, 0, 0], "a log continues after its stored lines"
     assert (found.finished, found.number) == (2, 9)
     nothing = await store.unfinished("unknown")
     assert (nothing.jobs, nothing.finished, nothing.number) == ([], 0, 0)

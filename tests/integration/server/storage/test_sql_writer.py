@@ -40,7 +40,7 @@ async def test_the_newest_row_replaces_the_older(writer: CommitWriter, store: St
 
 
 async def test_a_commit_that_is_repeated_changes_nothing(writer: CommitWriter, store: Store) -> None:
-    """After a connection that broke on the way back, the journal writes the same again."""
+    """After a connection that broke on the way back, the group commit writes the same again."""
     again = commit(
         jobs=[row(job(1))],
         definitions=[(job_id(1), b"\xc0")],

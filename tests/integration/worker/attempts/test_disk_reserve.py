@@ -74,7 +74,7 @@ def test_what_is_just_enough_again_does_not_count(tmp_path: Path, disk: Disk) ->
     disk.left = GIB
     assert disk_reserve.short() == ""
     disk.left = GIB - 1
-    assert "too few" in disk_reserve.short()
+    assert "too little" in disk_reserve.short()
     disk.left = GIB + GIB // 8
     assert disk_reserve.short()
     disk.left = GIB + GIB // 4

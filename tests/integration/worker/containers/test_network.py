@@ -1,4 +1,4 @@
-"""The worker's own network over time: firewalls that are loaded anew, networks that are pruned, workers that die."""
+"""The worker's own network over time: firewalls that are reloaded, networks that are pruned, workers that die."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def chains(bridge: str) -> list[str]:
 
 
 def lose_rules(bridge: str) -> None:
-    """What loading a firewall anew does to the rules of one bridge."""
+    """The effect of a reloaded firewall on the rules of one bridge."""
     chain = f"ASMAN-{bridge[6:].upper()}"
     for words in (
         ("-D", "DOCKER-USER", "-i", bridge, "-j", chain), ("-D", "INPUT", "-i", bridge, "-j", f"{chain}-IN"),

@@ -88,7 +88,7 @@ async def test_a_disk_filler_is_stopped(hub: FakeHub, tmp_path: Path, busybox_im
         filler = f"dd if=/dev/zero of={place} bs=1M count=60; sleep 600"
         outcome = await outcome_of(line, "a", busybox_image, ["sh", "-c", filler])
         assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
-        assert "and may write 20 MiB (--disk)" in outcome.message
+        assert "and the maximum is 20 MiB (--disk)" in outcome.message
 
 
 async def test_a_log_flood_is_bounded_and_the_job_goes_on(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:

@@ -188,7 +188,7 @@ async def test_tickets_and_links_are_signed_for_one_blob_and_a_while(store: Fold
     assert SIGNER.check("GET", parts.path, query, now=1000) == ""
     with pytest.raises(Forbidden, match="expired"):
         SIGNER.check("GET", parts.path, query, now=4601)
-    with pytest.raises(Forbidden, match="not one to send bytes to"):
+    with pytest.raises(Forbidden, match="does not accept uploads"):
         Grant.read("")
 
 

@@ -108,9 +108,9 @@ async def test_the_newest_sender_of_a_part_counts_and_a_stalled_one_harms_nobody
 
 async def test_a_part_of_another_size_is_not_noted(store: FolderStore) -> None:
     upload = await begun(store, BIG)
-    with pytest.raises(BadRequest, match="part 1 has 65536 bytes; 10 came, send it again"):
+    with pytest.raises(BadRequest, match="part 1 must have 65536 bytes, but 10 arrived; send it again"):
         await store.receive_part(Grant(PART, upload.store_id, 1), body(BIG[:10]))
-    with pytest.raises(TooLarge, match="part 1 has 65536 bytes; more came"):
+    with pytest.raises(TooLarge, match="part 1 must have 65536 bytes, but more arrived"):
         await store.receive_part(Grant(PART, upload.store_id, 1), body(BIG[:PART], b"!"))
     ticket = await store.ticket(upload)
     assert ticket is not None
@@ -120,7 +120,7 @@ async def test_a_part_of_another_size_is_not_noted(store: FolderStore) -> None:
 async def test_what_is_over_takes_no_more_parts(store: FolderStore) -> None:
     upload = await begun(store, BIG)
     await store.abort(upload)
-    with pytest.raises(Conflict, match="this upload is over"):
+    with pytest.raises(Conflict, match="this upload has ended"):
         await send(store, upload, 1, BIG)
     with pytest.raises(NotFound):
         await store.ticket(upload)

@@ -13,7 +13,7 @@ def test_room_counts_what_is_stored_promised_and_arriving() -> None:
     quota.stored(40)
     quota.open("a", 30)
     with quota.receiving(30):
-        with pytest.raises(QuotaExceeded, match="0 B are left, too little for 1 B"):
+        with pytest.raises(QuotaExceeded, match="0 B left, too little for 1 B"):
             quota.need(1)
         quota.need(0)
     quota.need(30)

@@ -27,7 +27,7 @@ def test_submit_says_how_many_could_run_it_and_if_none_why() -> None:
     w.submit(2, shape=Shape(gpus=2))
     (answer,) = w.effects(fx.SubmitAnswer)
     assert answer.able == 0
-    assert answer.why == "1 worker online, none can run it: it needs 2 gpus; the most any has is 0"
+    assert answer.why == "1 worker online, none can run it: it needs 2 gpus; no worker has more than 0"
     w.submit(3)
     (answer,) = w.effects(fx.SubmitAnswer)
     assert (answer.able, answer.why) == (1, "")

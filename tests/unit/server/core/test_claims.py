@@ -24,7 +24,7 @@ def test_a_worker_that_chooses_is_handed_nothing() -> None:
     assert w.state(1) is State.QUEUED
     assert w.core.fleet.able.count(Shape()) == (1, "")
     said = explain(w.core, w.core.jobs[job_id(1)], w.now).sentence
-    assert said == "the workers that have room for it choose their jobs themselves; it is the next"
+    assert said == "the workers that have room for it choose their jobs themselves; it is next"
 
 
 def test_the_first_claim_gets_the_job_and_the_second_is_told_why_not() -> None:
@@ -63,14 +63,14 @@ def test_a_claim_respects_what_the_job_needs_and_what_the_worker_has_free() -> N
     assert w.claim("c", 2) == "this worker has no room for it now"
     assert w.claim("c", 5) == "", "memory, tags and platform are for the worker to judge"
     w.drain("c")
-    assert w.claim("c", 2) == "this worker takes no more jobs"
+    assert w.claim("c", 2) == "this worker accepts no more jobs"
 
 
 def test_a_worker_that_is_handed_its_jobs_can_not_claim_any() -> None:
     w = World()
     w.submit(1, shape=Shape(gpus=1))
     w.join("w")
-    assert w.claim("w", 1) == "this worker is handed its jobs"
+    assert w.claim("w", 1) == "this hub assigns this worker its jobs; it can't claim them"
 
 
 def test_a_job_chosen_from_the_middle_comes_back_to_its_place_and_is_there_once() -> None:

@@ -35,12 +35,12 @@ def test_without_workers_it_says_so(world: World) -> None:
 @pytest.mark.parametrize(
     ("shape", "need", "words"),
     [
-        (Shape(gpus=2), "gpus", "2 gpus; the most any has is 1"),
-        (Shape(cpus=9000), "cpus", "9 cpus; the most any has is 2"),
-        (Shape(memory=2**40), "memory", "1 TiB of memory; the most any has is 1 GiB"),
-        (Shape(tags=frozenset({"b", "a"})), "tags", "the tags a, b; no worker has them all"),
-        (Shape(platform="linux/arm64"), "platform", "the platform linux/arm64; no worker has it"),
-        (Shape(duration=7_200_000), "duration", "2h; the longest any allows is 1h"),
+        (Shape(gpus=2), "gpus", "2 gpus; no worker has more than 1"),
+        (Shape(cpus=9000), "cpus", "9 cpus; no worker has more than 2"),
+        (Shape(memory=2**40), "memory", "1 TiB of memory; no worker has more than 1 GiB"),
+        (Shape(tags=frozenset({"b", "a"})), "tags", "the tags a, b; no worker has all of them"),
+        (Shape(platform="linux/arm64"), "platform", "the platform linux/arm64; no worker has this platform"),
+        (Shape(duration=7_200_000), "duration", "2h; no worker allows more than 1h"),
     ],
 )
 def test_what_no_worker_has_is_named_with_the_most_there_is(world: World, shape: Shape, need: str, words: str) -> None:
@@ -60,7 +60,7 @@ def test_busy_workers_and_the_jobs_ahead_are_counted(world: World) -> None:
     assert why(world, 15).sentence == "3 workers could run it and all are busy; 12 jobs are ahead of it"
     assert why(world, 4).sentence == "3 workers could run it and all are busy; 1 job is ahead of it"
     found = why(world, 3)
-    assert found.sentence == "3 workers could run it and all are busy; it is the next"
+    assert found.sentence == "3 workers could run it and all are busy; it is next"
     assert (found.waiting_for, found.position, found.able) == ("capacity", 0, 3)
 
 
@@ -82,7 +82,7 @@ def test_room_that_is_kept_is_said_to_both_sides(world: World) -> None:
 @pytest.mark.parametrize(
     ("phase", "words"),
     [
-        (Phase.ASSIGNED, "was handed to the worker 'a', which has not begun, since 5 s"),
+        (Phase.ASSIGNED, "was assigned to the worker 'a', which has not started it, since 5 s"),
         (Phase.PULLING, "is on the worker 'a', which is pulling its image, since 5 s"),
         (Phase.RUNNING, "is running on the worker 'a', since 5 s"),
     ],

@@ -233,7 +233,7 @@ class Model:
         return job.worker == name if job.state is State.RUNNING else hand.takes(job.shape)
 
     def join(self, session: int, info: Register, chooses: bool) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
-        """Returns what goes on and what is to be stopped."""
+        """Returns the attempts that continue and those to be stopped."""
         hand = self.hands.setdefault(info.incarnation, Hand(session, info))
         hand.session, hand.info, hand.here, hand.draining = session, info, True, info.draining
         hand.chooses = chooses

@@ -1,4 +1,4 @@
-"""Outboxes: bounded, batched, coalesced, and done with when their connection is."""
+"""Send buffers: bounded, batched, coalesced, and closed when their connection is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Wire:
 
 
 class Bench:
-    """An outbox with what is around it."""
+    """A send buffer with the objects around it."""
 
     def __init__(self, language: Language = Language.MSGPACK) -> None:
         self.wire = Wire()
@@ -115,7 +115,7 @@ async def test_with_room_nothing_is_replaced() -> None:
     assert bench.wire.frames == [[1, 2]]
 
 
-async def test_packets_without_a_key_are_never_replaced() -> None:
+async def test_messages_without_a_key_are_never_replaced() -> None:
     """Such as the first change of a run, which carries the summary."""
     bench = Bench()
     bench.wire.room = False
@@ -234,7 +234,7 @@ async def test_after_close_nothing_is_taken_and_nobody_waits() -> None:
     assert (bench.wire.frames, bench.send_buffer.waiting) == ([], 0)
 
 
-async def test_one_flush_serves_all_outboxes_of_a_turn() -> None:
+async def test_one_flush_serves_all_send_buffers_of_a_turn() -> None:
     one, other = Bench(), Bench()
     shared = SendBuffer(other.wire, Language.MSGPACK, one.flusher, other._overflow)
     one.push(1)

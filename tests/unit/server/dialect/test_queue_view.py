@@ -1,4 +1,4 @@
-"""The board that all sockets of a queue share: coalesced, bounded, the same bytes for everyone; on a virtual clock."""
+"""The view that all sockets of a queue share: coalesced, bounded, the same bytes for everyone; on a virtual clock."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_whole_list_comes_by_itself_every_ten_seconds_and_is_the_same_bytes_
             await asyncio.sleep(35)
             assert len(one.lists) == len(two.lists) == 3
             assert all(mine is theirs for mine, theirs in zip(one.lists, two.lists, strict=True))
-            assert one.lists[0] is one.lists[2], "made anew only when something has changed"
+            assert one.lists[0] is one.lists[2], "encoded again only when something has changed"
             assert set(jobs_in(one.lists[0])) == {job}
 
     virtually(play)

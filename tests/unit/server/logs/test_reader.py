@@ -316,8 +316,8 @@ async def test_a_log_that_grows_while_it_is_read_has_an_end(reader: LogReader) -
         (LogSelection(grep=r"(a)\1"), "invalid escape"),
         (LogSelection(grep="((a{100}){100}){100}"), "invalid repetition"),
         (LogSelection(grep="x{900}" * 10), "the pattern is too large"),
-        (LogSelection(grep="\ud800"), "half a character"),
-        (LogSelection(context=3), "'context' is about what"),
+        (LogSelection(grep="\ud800"), "a lone surrogate"),
+        (LogSelection(context=3), "'context' needs 'grep'"),
     ],
 )
 async def test_what_can_not_be_searched_for_is_refused_with_a_sentence(

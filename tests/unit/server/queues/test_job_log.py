@@ -315,7 +315,7 @@ async def test_what_waits_for_the_store_is_counted_and_what_is_removed_is_not(ha
     harness.logs.flush()
     await harness.add(line(2, "x" * 68))
     harness.logs.forget(JOB)
-    assert harness.logs.log_backlog.bytes == 200, "the journal has it"
+    assert harness.logs.log_backlog.bytes == 200, "the group commit has it"
     harness.chunks.commit()
     assert harness.logs.log_backlog.bytes == 0
 
@@ -328,7 +328,7 @@ async def test_lines_are_handed_over_by_the_clock(harness: LogHarness, monkeypat
             await asyncio.sleep(0)
 
 
-async def test_while_nothing_can_be_stored_a_log_has_one_chunk_in_the_journal(
+async def test_while_nothing_can_be_stored_a_log_has_one_chunk_in_the_group_commit(
     harness: LogHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a hub whose database is away for hours would be filled by chunks of a line each."""

@@ -86,7 +86,7 @@ async def fresh(tmp_path: Path) -> Any:
 
 @pytest.fixture
 async def scene(fresh: Any) -> Any:
-    """The queue taken up anew from the store."""
+    """The queue, loaded again from the store."""
     older, committer, store = fresh
     await older.close()
     shell = QueueShell("q", committer, store, wall_clock, QueuePolicy(finished_kept=1))

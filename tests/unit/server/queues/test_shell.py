@@ -44,7 +44,7 @@ class Follower:
 
 @pytest.fixture
 async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
-    """A queue whose journal writes only when `written` is called."""
+    """A queue whose group commit writes only when `written` is called."""
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
     made = QueueShell("q", GroupCommitter(SqlWriter(engine)), Store(engine), wall_clock, QueuePolicy())

@@ -1,4 +1,4 @@
-"""The journal with a ledger that does as it is told: what is said when, and what survives a failure."""
+"""The group commit over a writer that fails on request: the order of notifications, and what survives a failure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ScriptedLedger:
 
 
 class Harness:
-    """A running journal with what is around it."""
+    """A running group commit with the objects around it."""
 
     def __init__(self) -> None:
         self.writer = ScriptedLedger()
@@ -445,7 +445,7 @@ async def test_a_commit_of_several_jobs_waits_for_none_of_them(monkeypatch: pyte
         assert len(JOBS.rows((await harness.writer.next()).puts)) == 2
 
 
-async def test_a_journal_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_group_commit_that_closes_waits_for_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 100 * PATIENCE)
     harness = Harness()
     running = asyncio.ensure_future(harness.committer.run())

@@ -23,7 +23,7 @@ Send = Callable[[WebhookRow], Awaitable[None]]
 
 
 class MemoryOutbox:
-    """Outbox and settlement in one; what is settled is written a moment later, as a journal does."""
+    """Outbox and settlement in one; what is settled is written a moment later, as the group commit does."""
 
     def __init__(self) -> None:
         self.rows: dict[str, WebhookRow] = {}

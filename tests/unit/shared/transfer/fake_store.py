@@ -1,4 +1,4 @@
-"""A blob store over real HTTP that keeps a desk of its own, and that fails the way a test says."""
+"""A blob store over real HTTP with a locator of its own, which fails the way a test says."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Upload:
 
 
 class FakeStore:
-    """See the module; `tickets`, `links` and `absolute` make it a `Locator`.
+    """A blob store over real HTTP with a locator of its own, which fails the way a test says.
+
+    `tickets`, `links` and `absolute` make it a `Locator`.
 
     Attributes:
         blobs: What is stored.
@@ -48,7 +50,7 @@ class FakeStore:
         etag: The version that downloads name.
         ranges: Whether ranges are understood.
         length: Whether answers say how long they are.
-        pending: How often a blob that has come is said to be looked at first.
+        pending: How often an arrived blob is first reported as being verified.
         deaf: Uploads are neither read nor answered.
         amnesia: What was sent is forgotten.
         most_at_once: Uploads and downloads that went on at a time.
@@ -84,7 +86,7 @@ class FakeStore:
         self.blobs[key] = data
         return key
 
-    # ------------------------------------------------------------------------------------------------------ the desk
+    # --------------------------------------------------------------------------------------------------- the locator
 
     def absolute(self, url: str) -> str:
         return url if "://" in url else f"{self.base}{url}"

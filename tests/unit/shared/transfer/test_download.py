@@ -177,7 +177,7 @@ async def test_a_download_that_is_always_cut_is_given_up(store: FakeStore, http:
 async def test_wrong_bytes_under_a_right_name_are_refused(store: FakeStore, http: Http, tmp_path: Path) -> None:
     store.store(BIG[::-1], SHA)
     sink = FileSink(tmp_path / "part")
-    with pytest.raises(Unauthentic, match=f"and should have {SHA[:12]}"):
+    with pytest.raises(Unauthentic, match=f"but should have {SHA[:12]}"):
         await downloader(http).fetch(by_key(store), sink)
     await sink.discard()
     assert names(tmp_path) == []
@@ -196,7 +196,7 @@ async def test_more_bytes_than_there_should_be_are_refused(store: FakeStore, htt
 async def test_too_much_is_refused_with_its_size(store: FakeStore, http: Http, length: bool) -> None:
     store.store(BIG)
     store.length = length
-    with pytest.raises(TooLarge, match=r"(may have|more than) 1000 B"):
+    with pytest.raises(TooLarge, match=r"(the maximum is|more than) 1000 B"):
         await downloader(http).fetch(by_url(store, most=1000), MemorySink())
     assert await downloader(http).fetch(by_url(store, most=len(BIG)), MemorySink()) == len(BIG)
 

@@ -159,13 +159,13 @@ async def test_what_is_being_looked_at_is_asked_for_again(store: FakeStore, http
 
 async def test_what_is_looked_at_for_ever_is_given_up(store: FakeStore, http: Http) -> None:
     store.pending = 10**6
-    with pytest.raises(Unavailable, match="the store has looked at what was sent for"):
+    with pytest.raises(Unavailable, match="the store has been verifying the upload for"):
         await uploader(store, http, RetryPolicy(pending=0.2)).send([blob(b"x")])
 
 
 async def test_bytes_that_arrive_as_others_are_refused_with_their_name(store: FakeStore, http: Http) -> None:
     wrong = Blob(hashlib.sha256(b"right").hexdigest(), 5, b"wrong", "the output 'x'")
-    with pytest.raises(Unauthentic, match=r"the output 'x' arrives with other bytes .*these are other bytes"):
+    with pytest.raises(Unauthentic, match=r"the output 'x' arrived with other bytes .*these are other bytes"):
         await uploader(store, http).send([wrong])
     assert store.blobs == {}
     assert puts(store) == 2
@@ -173,7 +173,7 @@ async def test_bytes_that_arrive_as_others_are_refused_with_their_name(store: Fa
 
 async def test_parts_that_arrive_as_others_are_refused_with_their_name(store: FakeStore, http: Http) -> None:
     wrong = Blob(hashlib.sha256(b"right").hexdigest(), len(BIG), BIG, "the output 'x'")
-    with pytest.raises(Unauthentic, match=r"the output 'x' arrives with other bytes .*its parts are not"):
+    with pytest.raises(Unauthentic, match=r"the output 'x' arrived with other bytes .*its parts are not"):
         await uploader(store, http).send([wrong])
     assert store.blobs == {}
 
@@ -263,7 +263,7 @@ async def test_all_of_it_has_a_limit_in_time_too(store: FakeStore, http: Http) -
 
 async def test_a_store_that_forgets_what_it_takes_does_not_keep_us_for_ever(store: FakeStore, http: Http) -> None:
     store.amnesia = True
-    with pytest.raises(ProtocolError, match="takes the input 'x' and then asks for it again"):
+    with pytest.raises(ProtocolError, match="accepted the input 'x' and then asked for it again"):
         await uploader(store, http).send([blob(b"x")])
 
 

@@ -152,7 +152,7 @@ def test_patterns_choose_and_what_they_leave_out_is_not_reported(tmp_path: Path)
     assert list(found.files) == ["a.csv", "plots/a.png"]
     assert found.skipped == {
         "c.csv": "a link; links are not followed",
-        "*.parquet": "no file has a name like this",
+        "*.parquet": "no file matches this pattern",
     }
 
 

@@ -118,7 +118,7 @@ async def test_many_results_share_a_sync(tmp_path: Path, monkeypatch: pytest.Mon
     assert 1 <= syncs <= 3
 
 
-async def test_a_long_journal_is_written_anew_without_what_is_forgotten(
+async def test_a_long_spool_is_rewritten_without_forgotten_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_REWRITE_BYTES", 20_000)

@@ -80,7 +80,7 @@ async def test_bytes_are_verified_by_their_name(hub: FakeHub, blobs: Blobs, tmp_
     sha = hub.store(b"right")
     hub.blobs[sha] = b"wrong"
     made = spec(tmp_path, inputs={"x": DataRef(sha, "key")})
-    with pytest.raises(ExecutionError, match="the input 'x' can't be read: the bytes that came"):
+    with pytest.raises(ExecutionError, match="the input 'x' can't be read: the received bytes"):
         await Stager(blobs, most=100).stage(made)
     assert list(made.folder.root.glob("arriving*")) == []
 
@@ -90,7 +90,7 @@ async def test_an_input_over_the_limit_is_refused_and_leaves_nothing(
 ) -> None:
     sha = hub.store(b"x" * 101)
     made = spec(tmp_path, inputs={"x": DataRef(f"{hub.base}/blobs/{sha}", "url")})
-    with pytest.raises(ExecutionError, match="may have 100 B"):
+    with pytest.raises(ExecutionError, match="the maximum is 100 B"):
         await Stager(blobs, most=100).stage(made)
     assert list(made.folder.root.glob("arriving*")) == []
 

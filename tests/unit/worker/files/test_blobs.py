@@ -11,8 +11,9 @@ import pytest
 from asman_shared import limits
 from asman_shared.address import parse_address
 from asman_shared.errors import AsmanError, ExecutionError, NotFound, TooLarge, Unauthentic, Unavailable
-from asman_shared.messages import BlobLink, BlobLinks
+from asman_shared.messages import BlobLink, BlobLinks, GetBlobs, PutBlobs
 from asman_shared.transfer import Blob, RetryPolicy
+from asman_shared.transfer.locator import R
 from asman_worker.files.blobs import Blobs
 from devtools.fake_hub import FakeHub
 from tests.unit.worker.attempts.test_staging import Locator
@@ -32,12 +33,13 @@ class Asked(Locator):
         self.asked: list[int] = []
         self.fails = 0
 
-    async def get_blobs(self, keys: list[str]) -> BlobLinks:
-        self.asked.append(len(keys))
-        if self.fails:
-            self.fails -= 1
-            raise Unavailable("the hub is away")
-        return await super().get_blobs(keys)
+    async def request(self, message: PutBlobs | GetBlobs, reply: type[R]) -> R:
+        if isinstance(message, GetBlobs):
+            self.asked.append(len(message.keys))
+            if self.fails:
+                self.fails -= 1
+                raise Unavailable("the hub is away")
+        return await super().request(message, reply)
 
 
 @pytest.fixture

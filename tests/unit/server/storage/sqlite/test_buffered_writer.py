@@ -51,7 +51,7 @@ async def writer(engine: AsyncEngine) -> BufferedWriter:
 
 
 async def settled(writer: BufferedWriter) -> None:
-    """Returns when nothing is being posted any more."""
+    """Returns when no flush is running any more."""
     await writer.connection.run(lambda: None)
 
 
@@ -77,7 +77,7 @@ def spread(number: int, state: State = State.QUEUED, **more: Any) -> Job:
 
 
 def near(number: int, digits: str = "00", **more: Any) -> Job:
-    """A job in the first section, or that of other digits; as `spread` otherwise."""
+    """A job in the first partition, or in that of other digits; otherwise like `spread`."""
     made = spread(number, **more)
     made.id = digits + made.id[2:]
     return made
@@ -147,7 +147,7 @@ async def test_a_hub_that_can_not_post_what_another_left_goes_on_where_it_stoppe
     assert [made.number for made in found] == [9, 4, 3, 2]
 
 
-async def test_the_daybook_of_a_newer_hub_is_left_alone(engine: AsyncEngine, writer: BufferedWriter) -> None:
+async def test_the_write_buffer_of_a_newer_hub_is_left_alone(engine: AsyncEngine, writer: BufferedWriter) -> None:
     entry = msgspec.msgpack.decode(encode_entry(commit(jobs=[row(job(1))]).puts))
     entry[0] = version() + 1
     async with engine.begin() as connection:
@@ -166,7 +166,7 @@ async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEn
     assert await store.lines("q", kept.id, 0, 9) == []
 
 
-async def test_every_entry_leaves_the_daybook_after_a_round_of_its_sections(
+async def test_every_entry_leaves_the_write_buffer_after_a_round_of_its_partitions(
     engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "LATER", 0)
@@ -196,7 +196,7 @@ async def test_what_is_large_goes_to_its_place_at_once(
     assert await count(engine, "daybook") > 0
 
 
-async def test_what_is_left_is_posted_when_no_more_comes(
+async def test_the_rest_is_flushed_when_no_more_commits_come(
     engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "QUIET", 0.01)
@@ -209,14 +209,14 @@ async def test_what_is_left_is_posted_when_no_more_comes(
     flushing.cancel()
 
 
-async def test_commits_go_on_between_the_sections_of_what_is_left(
+async def test_commits_continue_between_the_partitions_of_the_rest(
     engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "QUIET", 0.01)
     flushing = asyncio.ensure_future(writer.keep_flushing())
     made = 0
     for _ in range(40):
-        # Old ones beside new ones, while sections of both are posted.
+        # Old rows beside new ones, while partitions of both are flushed.
         await writer.commit(commit(jobs=[row(job(made)), row(job(made + 1)), row(job(made // 2))]))
         made += 2
         await asyncio.sleep(0.002)
@@ -239,7 +239,7 @@ async def refusing(engine: AsyncEngine, table: str) -> AsyncIterator[None]:
         await connection.exec_driver_sql("DROP TRIGGER refusing")
 
 
-async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
+async def test_a_failed_commit_is_not_in_the_write_buffer_and_the_next_one_is(
     engine: AsyncEngine, writer: BufferedWriter
 ) -> None:
     async with refusing(engine, "daybook"):
@@ -251,7 +251,7 @@ async def test_a_commit_that_failed_is_not_in_the_daybook_and_the_next_one_is(
     assert [made.number for made in found] == [2]
 
 
-async def test_what_cannot_be_posted_stays_in_the_daybook_and_is_posted_with_what_comes_next(
+async def test_rows_that_cannot_be_flushed_stay_buffered_and_are_flushed_with_the_next_ones(
     engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "LATER", -1)
@@ -259,7 +259,7 @@ async def test_what_cannot_be_posted_stays_in_the_daybook_and_is_posted_with_wha
     async with refusing(engine, "jobs"):
         await writer.commit(commit(jobs=[row(near(1))], definitions=[(near(1).id, b"d")]))
         await settled(writer)
-        # Of what is posted together, all is in its place or nothing.
+        # Rows that are flushed together are all in their tables, or none is.
         assert [await count(engine, table) for table in ("daybook", "definitions", "jobs")] == [1, 0, 0]
     await writer.commit(commit(jobs=[row(near(2))]))
     await settled(writer)
@@ -274,7 +274,7 @@ removals = st.lists(numbers, max_size=2)
 
 
 def anywhere(number: int, **more: Any) -> Job:
-    """Some have a section of their own, and some share one."""
+    """Some have a partition of their own, and some share one."""
     return near(number, **more) if number % 2 else spread(number, **more)
 
 
@@ -301,12 +301,12 @@ steps = st.tuples(jobs_, st.one_of(st.just([]), st.just([]), removals), st.integ
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=12), st.integers(1, 6))
-def test_in_the_end_the_tables_are_what_they_would_be_without_a_daybook(
+def test_in_the_end_the_tables_are_as_without_a_write_buffer(
     tmp_path_factory: pytest.TempPathFactory,
     history: list[tuple[list[tuple[int, int]], list[int], int, bool, bool]],
     batch: int,
 ) -> None:
-    """Whatever is committed, however little is posted at once, and wherever that fails or the hub is killed."""
+    """For any commits, any size of a flush, and any point where a flush fails or the hub is killed."""
 
     async def play() -> None:
         folder = tmp_path_factory.mktemp("books")
@@ -353,7 +353,7 @@ async def could(work: Awaitable[None]) -> bool:
 
 @contextmanager
 def full_disk(full: bool) -> Iterator[None]:
-    """What is posted meanwhile fails when its rows are already written."""
+    """A flush that runs meanwhile fails when its rows are already written."""
     with pytest.MonkeyPatch.context() as patched:
         if full:
 
@@ -364,7 +364,7 @@ def full_disk(full: bool) -> Iterator[None]:
         yield
 
 
-async def test_commits_of_few_post_pieces_and_one_of_many_posts_to_the_end_of_a_section(
+async def test_small_commits_flush_batches_and_a_large_one_flushes_to_the_end_of_a_partition(
     engine: AsyncEngine, writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffered_writer, "BATCH_ROWS", 8)

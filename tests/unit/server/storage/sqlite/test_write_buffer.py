@@ -33,13 +33,13 @@ def spread(number: int, state: State = State.QUEUED, **more: Any) -> Job:
 
 
 def near(number: int, digits: str = "00", **more: Any) -> Job:
-    """A job in the first section, or that of other digits; as `spread` otherwise."""
+    """A job in the first partition, or in that of other digits; otherwise like `spread`."""
     made = spread(number, **more)
     made.id = digits + made.id[2:]
     return made
 
 
-def test_a_section_that_is_cut_is_posted_by_whole_ids_in_their_order_before_what_comes_meanwhile() -> None:
+def test_a_divided_partition_is_flushed_by_whole_ids_in_order_before_newer_rows() -> None:
     buffer = WriteBuffer()
 
     def note(numbers: Sequence[int], rev: int) -> None:
@@ -51,7 +51,7 @@ def test_a_section_that_is_cut_is_posted_by_whole_ids_in_their_order_before_what
     seen: list[tuple[list[str], list[str]]] = []
     for round_ in range(4):
         made = buffer.batch(3)
-        assert made == buffer.batch(99), "the same until it is posted"
+        assert made == buffer.batch(99), "the same until it is flushed"
         assert buffer.newest_obsolete() == (1 if round_ == 3 else 0)
         assert buffer.holds([JOBS.rows(made)[0].id])
         buffer.flushed()

@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from asman.unreachable import hung_up, no_hub, unreachable, wrong_status
+from asman_shared.link.unreachable import hung_up, no_hub, unreachable, wrong_status
 
 HOST = "hub.example:443"
 

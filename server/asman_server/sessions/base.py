@@ -1,4 +1,4 @@
-"""The life of a websocket session, native or of the dialect: accepted, served, held back if need be, closed."""
+"""The lifecycle of a websocket session, native or of the dialect: accept, serve, pause reading if necessary, close."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CLOSE_SECONDS: Final = 5.0
 """Longest time that sending a close may take, in seconds."""
 
 REASON_BYTES: Final = 123
-"""Most that a close frame has room for besides its code (RFC 6455, 5.5)."""
+"""Largest close reason, in bytes; the rest of a close frame is its code (RFC 6455, 5.5)."""
 
 
 def close_reason(text: str) -> str:
-    """As much of a sentence as a close frame can carry."""
+    """Returns as much of a sentence as fits into a close frame."""
     return text.encode()[:REASON_BYTES].decode(errors="ignore")
 
 
@@ -28,8 +28,8 @@ class Closed(Exception):
     """Ends a session on purpose.
 
     Args:
-        code: Told to the other side, with its sentence.
-        reason: Told instead of the code's sentence.
+        code: The close code, which is sent with its sentence.
+        reason: The reason to send instead of the code's sentence.
     """
 
     def __init__(self, code: CloseCode, reason: str = "") -> None:
@@ -42,16 +42,16 @@ class Closable(Protocol):
     """The part of a send buffer that the end of a session needs."""
 
     def close(self) -> None:
-        """Forgets the frames that wait and takes no more."""
+        """Drops the frames that wait, and accepts no more."""
         ...
 
 
 class SocketLifecycle(ABC):
-    """A websocket from its acceptance to its end.
+    """A websocket connection, from its acceptance to its end.
 
     Args:
-        websocket: Not yet accepted.
-        subprotocol: The subprotocol to accept it with, if any.
+        websocket: The websocket, which is not accepted yet.
+        subprotocol: The subprotocol to accept the websocket with, if any.
     """
 
     send_buffer: Closable
@@ -66,18 +66,18 @@ class SocketLifecycle(ABC):
     @property
     @abstractmethod
     def logger(self) -> logging.Logger:
-        """The log of this kind of session."""
+        """The logger of this kind of session."""
 
     @abstractmethod
     async def _serve(self) -> None:
-        """Takes messages until the connection ends; always ends by raising."""
+        """Handles messages until the connection ends; always ends by raising."""
 
     @abstractmethod
     async def _close_for(self, error: AsmanError) -> None:
         """Closes the connection because of an error that ended `_serve`."""
 
     async def _ended(self) -> None:  # noqa: B027 - a kind of session may have nothing to clean up
-        """Cleans up after the last message; nothing is sent any more."""
+        """Cleans up after the last message; nothing is sent afterwards."""
 
     async def run(self) -> None:
         """Serves the connection until it ends; never raises."""
@@ -104,7 +104,7 @@ class SocketLifecycle(ABC):
                 await asyncio.wait([self._closing])
 
     def close_soon(self, code: CloseCode) -> None:
-        """Closes the connection from outside of its own task."""
+        """Closes the connection from outside its own task."""
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(code, CLOSE_REASONS.get(code, "")))
 
@@ -122,12 +122,12 @@ class SocketLifecycle(ABC):
     async def _hold_back(
         self, room: Callable[[], Awaitable[None]], interval: float, sign_of_life: Callable[[], None]
     ) -> None:
-        """Reads nothing from this connection until there is room for what it brings.
+        """Pauses reading from this connection until there is room for its messages.
 
         Args:
-            room: Waits for the room.
+            room: Waits for room.
             interval: Time between two signs of life, in seconds.
-            sign_of_life: Tells the other side that the hub is there.
+            sign_of_life: Shows the other side that the hub is alive.
         """
         self._held_back = True
         try:

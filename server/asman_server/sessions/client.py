@@ -83,11 +83,11 @@ class ClientSession(SocketSession[ClientMessage]):
     """One client on one queue.
 
     Args:
-        websocket: Not yet accepted.
-        language: What is spoken on it.
-        access: What its key grants.
+        websocket: The websocket, which is not accepted yet.
+        language: The language of the connection.
+        access: The rights that the client's key grants.
         shell: The queue.
-        services: The hub's.
+        services: The hub's services.
     """
 
     def __init__(
@@ -158,8 +158,8 @@ class ClientSession(SocketSession[ClientMessage]):
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
         """A job that this client follows has changed.
 
-        The last change waits for the last line, but not for those who watch the queue: they resume by ``seq`` and must
-        have every change in its place, which the chorus sees to.
+        The last change waits for the last log line. A client that follows the whole queue does not wait: it resumes
+        by ``seq`` and needs every change in its place, so the broadcast group sends it.
         """
         follow = None
         if state.state.over:
@@ -177,10 +177,10 @@ class ClientSession(SocketSession[ClientMessage]):
     # ------------------------------------------------------------------------------------------------- requests
 
     async def ahead(self, messages: list[Incoming]) -> list[Incoming]:
-        """Looks up together the jobs of many submits, when not all of the queue is in memory.
+        """Looks up the jobs of many submits together, when part of the queue is in the store alone.
 
-        One by one they would cost a question to the store each. A submit that can't be checked stays as it is, and is
-        refused in its turn.
+        One by one, each submit would cost a query. A submit that can't be checked stays as it is, and is refused in
+        its turn.
         """
         if self._shell.core.complete:
             return messages
@@ -252,7 +252,7 @@ class ClientSession(SocketSession[ClientMessage]):
             self._followed.add(message.job)
 
         def answer(state: JobState) -> Following:
-            # Whose following has ended is told that end, even if the job is run again before the answer leaves.
+            # The follower gets the end that ended the following, even if the job is run again before the answer leaves.
             ended = over or (follow.ended if follow is not None else None)
             return Following(ref=message.ref, active=True, job=ended or state)
 
@@ -290,7 +290,7 @@ class ClientSession(SocketSession[ClientMessage]):
 
 
 def _ignore(_session: ClientSession, _message: Any) -> None:
-    """A message that needs nothing."""
+    """Ignores a message that needs no action."""
 
 
 _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]] = {

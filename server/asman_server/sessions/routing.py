@@ -1,7 +1,7 @@
-"""Websockets go straight to their session; everything else goes on to the routes.
+"""The router of websockets: a websocket reaches its session directly, and everything else reaches the routes.
 
-A websocket is held for days, and with it every layer that it was called through: starlette's routes, the closures in
-which it wraps them and a second `WebSocket` were a fifth of what a connection took (5 KiB).
+A websocket stays open for days and keeps in memory every layer that called its handler. Starlette's routes, their
+closures and a second `WebSocket` would add a fifth to the memory of each connection.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 _ADDRESS: Final = re.compile(r"(?:/q)?/([^/]+)/([^/]+)")
-"""A queue's own address, and the one that it had before there was ``/q``."""
+"""Paths of a queue: its present one, and the one from before ``/q`` existed."""
 
 
 class WebSocketRouter:
-    """An ASGI application that serves the websockets of queues and passes everything else on.
+    """An ASGI application that serves the websockets of queues and passes everything else to the application.
 
     Args:
-        app: The application for everything else; it refuses websockets at other addresses.
-        sockets: The handler of each kind of websocket, by the last part of its address.
+        app: The application for everything else; it refuses websockets at other paths.
+        sockets: The handler of each kind of websocket, by the last part of its path.
     """
 
     def __init__(self, app: ASGIApp, sockets: Mapping[str, Callable[[WebSocket], Awaitable[None]]]) -> None:

@@ -1,4 +1,4 @@
-"""The base of both kinds of native sessions: the handshake, frames in, an outbox out, errors as answers."""
+"""The base of both kinds of native sessions: handshake, incoming frames, send buffer, and errors as answers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from .base import Closed, SocketLifecycle
 log = logging.getLogger("asman.hub.session")
 
 HELLO_TIMEOUT = 10.0
-"""Seconds in which the dialler must say its first message."""
+"""Time limit for the first message of the dialling side, in seconds."""
 
 BESIDE = 8
-"""Requests of one connection that are answered beside the others, because they wait for something slow."""
+"""Largest number of requests of one connection that wait for something slow, beside the other requests."""
 
 M = TypeVar("M")
 
 
 def language_of(websocket: WebSocket) -> Language | None:
-    """The first native language that the dialler offers, or None."""
+    """Returns the first native language that the dialling side offers, or None."""
     for offered in websocket.scope["subprotocols"]:
         for language in Language:
             if offered == language.value:
@@ -46,13 +46,13 @@ class SocketSession(SocketLifecycle, Generic[M]):
     """One native websocket connection.
 
     Args:
-        websocket: Not yet accepted.
-        language: What is spoken on it.
-        access: What its key grants.
-        flusher: The hub's.
-        decoder: Of the frames that come in.
+        websocket: The websocket, which is not accepted yet.
+        language: The language of the connection.
+        access: The rights that its key grants.
+        flusher: The hub's flusher.
+        decoder: The decoder of incoming frames.
         needs: The right that each message needs.
-        blobs: The hub's.
+        blobs: The hub's blob service.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SocketSession(SocketLifecycle, Generic[M]):
 
     @property
     def logger(self) -> logging.Logger:
-        """The log of native sessions."""
+        """The logger of native sessions."""
         return log
 
     def say(self, message: Message) -> None:
@@ -89,11 +89,11 @@ class SocketSession(SocketLifecycle, Generic[M]):
         self.say(Error.of(error, ref))
 
     async def beside(self, ref: int, answer: Callable[[], Awaitable[Message]]) -> None:
-        """Answers a request while the next messages are read; waits only when too many wait to be answered so.
+        """Answers a request while the next messages are read; waits only if too many such answers are pending.
 
         Args:
-            ref: Of the request.
-            answer: Makes the answer, or raises what to answer instead.
+            ref: The reference of the request.
+            answer: Makes the answer, or raises the error to answer instead.
         """
         while len(self._beside) >= BESIDE:
             await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
@@ -137,10 +137,10 @@ class SocketSession(SocketLifecycle, Generic[M]):
         raise Closed(CloseCode.PROTOCOL, f"this connection speaks {self.language.value}")
 
     async def first(self, kind: type[Any]) -> tuple[Any, list[M | Broken]]:
-        """The dialler's first message, and what came with it in one frame.
+        """Returns the dialling side's first message, and the other messages of the same frame.
 
         Raises:
-            Closed: It was something else, of another version, or did not come in time.
+            Closed: The message is of another kind or version, or did not come in time.
         """
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
@@ -168,11 +168,11 @@ class SocketSession(SocketLifecycle, Generic[M]):
             raise Closed(code, error.message) from None
 
     async def ahead(self, messages: list[Any]) -> list[Any]:
-        """Prepares several messages together before they are taken one by one; returns those to take."""
+        """Prepares several messages together before they are handled one by one; returns the messages to handle."""
         return messages
 
     async def each(self, rest: list[M | Broken], take: Callable[[M], Any]) -> None:
-        """Puts every message through ``take`` (which may return an awaitable) until the connection ends."""
+        """Calls ``take`` with every message until the connection ends; ``take`` may return an awaitable."""
         messages = rest
         while True:
             if len(messages) > 1:
@@ -199,14 +199,14 @@ class SocketSession(SocketLifecycle, Generic[M]):
         self.say(Pong(ref=message.ref))
 
     async def put_blobs(self, message: PutBlobs) -> None:
-        """Answers which blobs are missing and how to send them, while the next messages are read."""
+        """Answers with the missing blobs and how to send them, while the next messages are read."""
         await self.beside(message.ref, lambda: self._tickets(message))
 
     async def _tickets(self, message: PutBlobs) -> BlobTickets:
         return BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(self.access.queue, message.blobs))
 
     async def get_blobs(self, message: GetBlobs) -> None:
-        """Answers where blobs can be read, while the next messages are read."""
+        """Answers with the addresses at which blobs can be read, while the next messages are read."""
         await self.beside(message.ref, lambda: self._links(message))
 
     async def _links(self, message: GetBlobs) -> BlobLinks:

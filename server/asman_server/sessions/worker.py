@@ -1,4 +1,4 @@
-"""A worker's websocket: assignments out; phases, lines and results in."""
+"""A worker's websocket: sends assignments; receives phases, log lines and results."""
 
 from __future__ import annotations
 
@@ -89,17 +89,17 @@ class WorkerSession(SocketSession[WorkerMessage]):
         return _TAKES[type(message)](self, message)
 
     def _watch(self) -> None:
-        """Closes the connection when the worker is silent: liveness is proved where the work travels."""
+        """Closes the connection when the worker is silent, because its messages are the proof of its life."""
         loop = asyncio.get_running_loop()
         allowed = SILENCE * limits.HEARTBEAT_MS / 1000
-        # A worker that is not read from, because its lines can't be stored now, is not silent.
+        # While reading is paused because log lines can't be stored, the worker does not count as silent.
         silent = 0.0 if self._held_back else loop.time() - self.heard
         if silent >= allowed:
             self.close_soon(CloseCode.SILENT)
             return
         self._watchdog = loop.call_later(max(allowed - silent, WATCH_AGAIN), self._watch)
 
-    # -------------------------------------------------------------------------------------- what the queue asks
+    # -------------------------------------------------------------------------------------- requests of the queue
 
     def assign(self, job: Job, attempt: int, definition: Definition) -> None:
         """Hands an attempt to the worker."""
@@ -119,7 +119,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self.say(Abort(job=job, attempt=attempt, why=why))
 
     def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
-        """Tells that a finished attempt may be forgotten."""
+        """Tells the worker that it may forget a finished attempt."""
         self.say(Acknowledged(job=job, attempt=attempt, accepted=accepted))
 
     def resumed(self, effect: fx.Resumed) -> None:
@@ -137,10 +137,10 @@ class WorkerSession(SocketSession[WorkerMessage]):
         )
 
     def replaced(self) -> None:
-        """A newer connection of the same worker has taken over."""
+        """Ends the connection, because a newer one of the same worker has taken over."""
         self.close_soon(CloseCode.REPLACED)
 
-    # ----------------------------------------------------------------------------------------- what it tells us
+    # ----------------------------------------------------------------------------------------- messages of the worker
 
     def _phase(self, message: PhaseReport) -> None:
         self._shell.apply(ev.PhaseReported(self._incarnation, message.job, message.attempt, message.phase))
@@ -152,7 +152,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
         await logs.add(self._incarnation, message.job, message.attempt, message.lines)
         if logs.log_backlog.full:
             logs.flush()
-            # What it is told meanwhile is that the hub is there.
+            # Pings sent meanwhile show the worker that the hub is alive.
             await self._hold_back(logs.log_backlog.room, SAY_SECONDS, lambda: self.say(Ping()))
 
     def _finished(self, message: Finished) -> None:
@@ -168,10 +168,10 @@ class WorkerSession(SocketSession[WorkerMessage]):
 
 
 def _check_storable(result: Result) -> None:
-    """Values of outputs are free JSON; what can't be stored must not get as far as the journal.
+    """Checks that a result can be stored, before it reaches the group commit; output values are arbitrary JSON.
 
     Raises:
-        BadRequest: It has a number or a nesting that can't be.
+        BadRequest: The result has a number or a nesting that can't be stored.
     """
     try:
         msgspec.msgpack.encode(result)
@@ -180,7 +180,7 @@ def _check_storable(result: Result) -> None:
 
 
 def _ignore(_session: WorkerSession, _message: Any) -> None:
-    """A message that needs nothing."""
+    """Ignores a message that needs no action."""
 
 
 _TAKES: Final[dict[type, Callable[[WorkerSession, Any], Awaitable[None] | None]]] = {

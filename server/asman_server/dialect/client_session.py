@@ -1,4 +1,4 @@
-"""A client's socket of the dialect: submissions, cancels and questions in; lists, changes and lines out."""
+"""A client's connection of the dialect: submissions, cancels and queries in; lists, changes and log lines out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .session import DialectSession
 from .submitting import submit
 
 OWN_KEYS: Final = 1000
-"""Ids other than the jobs' own that are remembered for one client; the oldest is forgotten first."""
+"""Largest number of other ids of jobs that are remembered for one client; the oldest is forgotten first."""
 LIST_PAUSE: Final = 1.0
 """Shortest time between two whole lists that one client requests, in seconds; earlier requests wait."""
 
@@ -100,7 +100,7 @@ class DialectClient(DialectSession):
             del self._own[next(iter(self._own))]
 
     def _show(self, key: str, state: JobState) -> None:
-        """Shows a job's state to this client, and to all sockets for a while."""
+        """Shows a job's state to this client, and to all connections for a while."""
         self.view.pin(state)
         body = self.view.body(state.id) or outgoing.encode(outgoing.job_of(self.shell.core, state))
         members = [outgoing.member(each, body) for each in dict.fromkeys((key, state.id))]
@@ -159,7 +159,7 @@ class DialectClient(DialectSession):
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
 
     async def _job(self, key: str) -> str:
-        """The job with this id, in memory.
+        """Returns the job with this id, loaded into memory.
 
         Raises:
             NotFound: The queue has no such job.
@@ -182,7 +182,7 @@ class DialectClient(DialectSession):
     # ------------------------------------------------------------------------------------------ calls of the queue view
 
     def whole(self) -> bytes:
-        """The whole list; a job that this client knows by another id is listed under both."""
+        """Returns the whole list; a job that this client knows by another id is listed under both."""
         if not self._own:
             return self.view.whole()
         more = self._under_own_keys(self._own.items())

@@ -1,4 +1,4 @@
-"""The base of both kinds of the dialect's sockets: text frames in, finished frames out, silence noticed."""
+"""The base of both kinds of the dialect's sessions: reads text frames, sends finished frames, and detects silence."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger("asman.hub.dialect")
 
 
 class DialectSession(SocketLifecycle):
-    """One socket of the dialect.
+    """One connection of the dialect.
 
     Args:
-        websocket: Not yet accepted.
-        access: What its key grants.
-        view: What is shown on its queue.
-        views: The hub's.
+        websocket: The websocket, which is not accepted yet.
+        access: The rights that its key grants.
+        view: The view of its queue.
+        views: The views of all queues.
         hub: The hub.
     """
 
@@ -51,14 +51,14 @@ class DialectSession(SocketLifecycle):
 
     @property
     def logger(self) -> logging.Logger:
-        """The log of the dialect."""
+        """The logger of the dialect."""
         return log
 
     async def _close_for(self, error: AsmanError) -> None:
         await self._close(CloseCode.FORBIDDEN, error.message)
 
     async def each(self) -> None:
-        """Takes every message until the connection ends. What can't be read is passed over, as is expected there."""
+        """Handles every message until the connection ends. Unreadable messages are skipped, as the dialect expects."""
         while True:
             text = await self._text()
             if text == b"PING":
@@ -68,7 +68,7 @@ class DialectSession(SocketLifecycle):
                     kind, payload = hear(text)
                     await self.take(kind, payload)
                 except BadRequest as error:
-                    log.debug("a message was passed over", extra={"error": error.message})
+                    log.debug("a message was skipped", extra={"error": error.message})
                 except AsmanError as error:
                     log.info("a message had no effect", extra={"error": error.message, "queue": self.shell.short})
 
@@ -81,24 +81,24 @@ class DialectSession(SocketLifecycle):
         return str(text).encode("utf-8", "replace") if text is not None else bytes(event.get("bytes") or b"")
 
     def pong(self) -> bytes:
-        """The answer to a ping."""
+        """Returns the answer to a ping."""
         return b"PONG"
 
     async def take(self, kind: str, payload: Any) -> None:
-        """Does what a message asks for."""
+        """Handles a message."""
 
-    # ---------------------------------------------------------------------------------------- what the board tells
+    # ---------------------------------------------------------------------------------------- calls of the queue view
 
     def whole(self) -> bytes:
-        """The whole list as this socket is shown it."""
+        """Returns the whole list as this connection sees it."""
         return self.view.whole()
 
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
-        """Some jobs as this socket is shown them; ``frame`` has them as most are."""
+        """Returns some jobs as this connection sees them; ``frame`` shows them as most connections do."""
         return frame or self.view.subset(jobs)
 
     def listed(self) -> None:
-        """It is time for a whole list; one who reads slowly gets it when what was sent before has been read."""
+        """Sends a whole list; a slow reader gets it after reading all that was sent before."""
         if self.send_buffer.congested:
             self._list_due = True
         else:
@@ -107,7 +107,7 @@ class DialectSession(SocketLifecycle):
             self.send_buffer.push(self.whole())
 
     def changed(self, frame: bytes, jobs: Any) -> None:
-        """These jobs have changed; one who reads slowly is told later, of what they are then."""
+        """Sends changed jobs; a slow reader gets them later, in their state at that time."""
         if self.send_buffer.congested:
             self._missed.update(dict.fromkeys(jobs))
         else:
@@ -121,14 +121,14 @@ class DialectSession(SocketLifecycle):
             self.send_buffer.push(self.subset(jobs))
 
     def vanished(self, job: str) -> None:
-        """A job is not listed any more."""
+        """Handles a job that is not listed any more."""
         self._missed.pop(job, None)
 
     def workers(self, frame: bytes) -> None:
-        """The workers are others."""
+        """Handles a change of the workers."""
 
     def logs(self, job: str, step: str, lines: Any, frame: bytes) -> None:
-        """A job has written lines."""
+        """Handles new log lines of a job."""
 
     def forget_cache(self, frame: bytes) -> None:
-        """The result of a job was deleted."""
+        """Handles the deletion of a job's result."""

@@ -1,8 +1,8 @@
-"""A worker's socket of the dialect: it looks at the list, claims jobs, and says how they ended.
+"""A worker's connection of the dialect: the worker reads the list, claims jobs, and reports how they ended.
 
-The worker is not handed jobs: its claim becomes `Claimed` in the core, and whether it got the job it learns from the
-lists. What it says has no attempt in it, so it is taken to be about the attempt that the worker holds now; when it
-holds none, nothing changes and it is sent a list.
+The worker is not handed jobs. Its claim becomes `Claimed` in the core, and the next list shows the worker whether it
+got the job. Its messages name no attempt, so they count for the attempt that the worker holds now. If it holds none,
+nothing changes and the worker gets a list.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from .live_logs import is_run_line
 from .session import DialectSession
 
 SILENCE_SECONDS: Final = 25.0
-"""Longest silence of a worker, in seconds, before its grace begins; it pings every 5 seconds and registers every 10."""
+"""Longest silence of a worker before its grace begins, in seconds; it pings every 5 and registers every 10 seconds."""
 CONFIRM_SECONDS: Final = 30.0
-"""Time in seconds in which a worker that came back must claim its jobs again; the others count as lost. It is also the
-longest silence about a claimed job before the worker is made to connect again, once."""
+"""Time limit for a worker that came back to claim its jobs again, in seconds; unclaimed jobs count as lost. It is also
+the longest silence about a claimed job before the worker is made to connect again, once."""
 EARLY_MESSAGES: Final = 100
-"""Messages that may come before the registration; they are taken after it."""
+"""Largest number of messages before the registration; they are handled after it."""
 FIRST_LIST_SECONDS: Final = 1.0
-"""Time in seconds from the connection of a worker to its first list, so that its claims come first."""
+"""Time from the connection of a worker to its first list, in seconds, so that its claims come first."""
 LIST_PAUSE: Final = 0.25
-"""Seconds between two whole lists to one worker, at least."""
+"""Shortest time between two whole lists to one worker, in seconds."""
 DEFINITIONS: Final = 200
-"""Definitions in one answer at most; more come in several."""
+"""Largest number of definitions in one answer; more are sent in several answers."""
 ASKED: Final = 5000
-"""Definitions that one request may ask for; the rest of it is passed over."""
+"""Largest number of definitions in one request; the rest are ignored."""
 DEFINITIONS_BYTES: Final = 1024 * 1024
-"""Bytes of definitions after which an answer is sent and the next one begun."""
+"""Size of definitions after which an answer is sent and the next one begins, in bytes."""
 ABORTED: Final = 1000
-"""Stopped attempts of one worker that wait for the list without them, at most."""
+"""Largest number of stopped attempts of one worker that wait for a list without them."""
 PONG_SECONDS: Final = 4.0
-"""Interval, in seconds, at which a held-back worker is told that the hub is there; it waits 10 seconds for that."""
+"""Interval between signs of life to a worker whose messages are not being read, in seconds; it waits for 10 seconds."""
 
 _sessions = itertools.count(1)
 
@@ -92,10 +92,10 @@ class DialectWorker(DialectSession):
                 self.shell.leave(self, self._info.incarnation)
 
     def _begin(self) -> None:
-        """Shows it the queue from now on.
+        """Shows the queue to the worker from now on, after a short wait.
 
-        Not at once: a worker that comes back claims what it still has right after it has registered, and stops what a
-        list does not give to it.
+        A worker that comes back registers, then claims the jobs that it still has. It stops every job that a list does
+        not give to it, so the claims must come before the first list.
         """
         self._listing = None
         self.view.enter(self)
@@ -117,11 +117,11 @@ class DialectWorker(DialectSession):
         self._watchdog = loop.call_later(left + 0.01, self._watch)
 
     def pong(self) -> bytes:
-        """The answer to a ping names the worker, so that it sees whether the hub knows it."""
+        """Returns the answer to a ping; it names the worker, to show whether the hub knows it."""
         return f"PONG {self._id or 'unknown'}".encode("utf-8", "replace")
 
     async def take(self, kind: str, payload: Any) -> None:
-        """Does what a message asks for; before the registration only that is taken."""
+        """Handles a message; messages before the registration wait."""
         if kind == "WorkerRegistration":
             self._register(payload)
             early, self._early = self._early, []
@@ -148,7 +148,7 @@ class DialectWorker(DialectSession):
         if not 0 < len(said.id) <= limits.LABEL_LENGTH:
             raise BadRequest(f"the id of a worker has 1 to {limits.LABEL_LENGTH} characters")
         if self._id not in ("", said.id):
-            raise BadRequest("a connection is one worker's")
+            raise BadRequest("a connection belongs to one worker")
         info = Register(
             incarnation=outgoing.incarnation_of(said.id),
             name=said.id,
@@ -170,7 +170,7 @@ class DialectWorker(DialectSession):
             self._ask_status()
 
     def _join(self, held: dict[str, Held]) -> None:
-        """Registers with the queue, which takes everything that is not among ``held`` for lost."""
+        """Registers with the queue, which treats every attempt that is not among ``held`` as lost."""
         assert self._info is not None, "registered before"  # noqa: S101
         self.shell.join(self, replace(self._info, holding=list(held.values())), chooses=True)
 
@@ -189,9 +189,10 @@ class DialectWorker(DialectSession):
             self._join({job: one for job, one in held.items() if job not in lost})
 
     def _prove(self) -> None:
-        """Makes a worker connect again of whose claims nothing was heard since: it then claims what it really has.
+        """Makes a worker connect again, and so claim its real jobs, if it has sent nothing about a claimed job.
 
-        It may have stopped one by a list that was on its way when its claim was granted, and it never says so.
+        The worker may have stopped a job because of a list that was in flight when its claim was granted. It never
+        reports that.
         """
         loop = asyncio.get_running_loop()
         held = self._held()
@@ -204,10 +205,10 @@ class DialectWorker(DialectSession):
             return
         self._proving = loop.call_later(max(left, 1.0), self._prove) if oldest is not None else None
 
-    # -------------------------------------------------------------------------------------- what the worker tells us
+    # -------------------------------------------------------------------------------------- messages of the worker
 
     def _holds(self, key: str) -> Job | None:
-        """The job, if this worker has its live attempt."""
+        """Returns the job, if this worker has its live attempt."""
         assert self._info is not None, "registered before"  # noqa: S101
         job = self.shell.core.jobs.get(key)
         mine = job is not None and job.state is State.RUNNING and job.worker == self._info.incarnation
@@ -249,7 +250,7 @@ class DialectWorker(DialectSession):
             self.shell.apply(ev.AttemptFinished(incarnation, job.id, attempt, outcome))
 
     async def _has_run_lines(self, job: Job) -> bool:
-        """Whether lines of this attempt's run came before its result, which then has them once more."""
+        """Whether log lines of this attempt came before its result, which then repeats them."""
         since = job.log_start
         while True:
             lines, at_end = await self.shell.logs.read(job.id, since, limits.LOG_BATCH_LINES)
@@ -277,7 +278,7 @@ class DialectWorker(DialectSession):
             self.shell.logs.close(job)
         elif self.shell.logs.log_backlog.full:
             self.shell.logs.flush()
-            # Its pings are not read meanwhile, and are answered all the same.
+            # The worker's pings are not read meanwhile, but pongs are sent all the same.
             room = self.shell.logs.log_backlog.room
             await self._hold_back(room, PONG_SECONDS, lambda: self.send_buffer.push(framed(self.pong(), text=True)))
 
@@ -299,15 +300,16 @@ class DialectWorker(DialectSession):
     def _tell_definitions(self, found: dict[str, Definition]) -> None:
         self.send_buffer.push(outgoing.text_frame("BroadcastJobDefinitions", {"definitions": found}))
 
-    # ------------------------------------------------------------------------------------------ what the queue says
+    # ------------------------------------------------------------------------------------------ calls of the queue
 
     def assign(self, job: Job, attempt: int, definition: Definition) -> None:
-        """The claim was granted: the next list says so."""
+        """Notes that the claim was granted; the next list shows it."""
 
     def abort(self, job: str, attempt: int, why: str) -> None:
-        """Stops an attempt: the worker is sent a list without it as soon as that is durable.
+        """Stops an attempt: once the stop is durable, the worker gets a list without the attempt.
 
-        It says nothing when it has stopped, and counts its own room, so its room here is free at once.
+        The worker does not report that it has stopped, and it counts its own capacity. So the capacity is free here at
+        once.
         """
         self._aborted[job] = None
         while len(self._aborted) > ABORTED:
@@ -321,52 +323,52 @@ class DialectWorker(DialectSession):
             self.shell.apply(event)
 
     def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
-        """A result is durable, or came too late: the next list says so."""
+        """Notes that a result is durable or came too late; the next list shows it."""
         if not accepted:
             self._list_soon()
 
     def resumed(self, effect: fx.Resumed) -> None:
-        """The registration was taken."""
+        """Notes that the queue accepted the registration."""
 
     def replaced(self) -> None:
-        """A newer connection of a worker with this id has taken over."""
+        """Ends the connection, because a newer one of a worker with this id has taken over."""
         self.close_soon(CloseCode.REPLACED)
 
-    # ---------------------------------------------------------------------------------------- what the board tells
+    # ---------------------------------------------------------------------------------------- calls of the queue view
 
     def vanished(self, job: str) -> None:
-        """A job is not listed any more."""
+        """Handles a job that is not listed any more."""
         super().vanished(job)
         if self._aborted.pop(job, ...) is None:
             self._list_soon()
 
     def changed(self, frame: bytes, jobs: Any) -> None:
-        """These jobs have changed."""
+        """Sends changed jobs."""
         super().changed(frame, jobs)
         if self._aborted and any(self._aborted.pop(job, ...) is None for job in list(jobs)):
             self._list_soon()
 
     def whole(self) -> bytes:
-        """The whole list, with what this worker was given as its own although that is not durable yet.
+        """Returns the whole list; it shows this worker's jobs as its own even before the assignment is durable.
 
-        A worker stops what a list has not given to it for a few seconds, and the database may be slower or away.
+        A worker stops a job that lists have not given to it for a few seconds. The database may be slower or away.
         """
         ahead = self._ahead()
         return self.view.whole_but(ahead) if ahead else super().whole()
 
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
-        """Some jobs; see `whole`."""
+        """Returns some jobs; see `whole`."""
         ahead = {job: body for job, body in self._ahead().items() if job in jobs}
         return self.view.subset(jobs, ahead) if ahead else super().subset(jobs, frame)
 
     def _ahead(self) -> dict[str, bytes]:
-        """The jobs that it has and that the board does not show so, as they are."""
+        """Returns the present state of the worker's jobs that the queue view does not show as its own."""
         core = self.shell.core
         ahead = [one for one in self._held().values() if not self.view.shows(one.job, one.attempt)]
         return {one.job: outgoing.encode(outgoing.job_of(core, state_of(core.jobs[one.job]))) for one in ahead}
 
     def _list_soon(self) -> None:
-        """Sends a whole list, which is the only thing that makes a worker stop."""
+        """Sends a whole list soon; only a list makes a worker stop a job."""
         if self._listing is None and self in self.view.members:
             self._listing = asyncio.get_running_loop().call_later(LIST_PAUSE, self._list_now)
 
@@ -375,12 +377,12 @@ class DialectWorker(DialectSession):
         self.listed()
 
     def forget_cache(self, frame: bytes) -> None:
-        """The result of a job was deleted."""
+        """Handles the deletion of a job's result."""
         self.send_buffer.push(frame)
 
 
 def _duration(text: str | int | None) -> int:
-    """Milliseconds of the longest job that a worker takes; 0 for any when it can't be read."""
+    """Returns the longest duration of a job that a worker takes, in milliseconds; 0 for any, or if it can't be read."""
     if isinstance(text, int):
         return max(text, 0)
     try:

@@ -37,7 +37,7 @@ def settle(state: QueueState, now: int) -> None:
 def _offer_returned(state: QueueState, now: int) -> None:
     """Offers the jobs that came back, the most urgent first.
 
-    Each job has one offer: another job of its line may be assigned by it, which then has an offer of its own to give.
+    Each job has one offer. An offer may assign another job of the same line, which then makes its own offer.
     """
     returned, state.returned = state.returned, []
     for job in sorted(returned, key=lambda job: (-job.priority, job.number)):

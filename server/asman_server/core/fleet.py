@@ -16,7 +16,7 @@ LOOK: Final = 16
 
 
 class Fleet:
-    """The workers of a queue, those with room, and the room kept for jobs that need much.
+    """The workers of a queue, those with room, and the room kept for large jobs.
 
     Args:
         ready: The waiting jobs.
@@ -41,7 +41,7 @@ class Fleet:
 
     @property
     def keeping_room(self) -> bool:
-        """Whether a worker is being kept free for a job that needs much of it."""
+        """Whether room on a worker is being kept for a large job."""
         return bool(self._reserved)
 
     def keeper(self, shape: Shape) -> Worker | None:
@@ -53,7 +53,7 @@ class Fleet:
         return list(self._open.values())
 
     def close(self, worker: Worker) -> None:
-        """Offers a worker for new jobs no longer, and keeps no room on it."""
+        """Stops offering a worker for new jobs, and keeps no room on it."""
         self._open.pop(worker.incarnation, None)
         for shape in self.kept_on(worker):
             del self._reserved[shape]

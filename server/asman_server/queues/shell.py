@@ -1,7 +1,7 @@
 """Runs one queue: feeds events into its core and carries the effects out.
 
-The shell makes no decisions. Requests and messages become events; effects become rows for the journal and packets for
-the send buffers. Messages to clients wait for the commit; messages to workers need not.
+The shell makes no decisions. Requests and messages become events; effects become rows for the group commit and
+encoded messages for the send buffers. Messages to clients wait for the commit; messages to workers need not.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class QueueShell:
     Args:
         name: The queue's name, which is a secret.
         committer: Makes the queue's changes durable.
-        store: Reads what is durable.
+        store: Reads durable data.
         clock: Returns the current time.
         policy: The operator's settings.
         log_backlog: Counts the log bytes of the whole hub that are not stored yet.
@@ -334,10 +334,10 @@ class QueueShell:
     def _do_refused(self, effect: fx.Refused) -> None:
         _refusal(effect.reply_to)(error_for(effect.code, effect.message))
 
-    # --------------------------------------------------------------------------------------------- what is told
+    # --------------------------------------------------------------------------------------------- changes to followers
 
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
-        """Sends durable changes to followers; called by the journal."""
+        """Sends durable changes to followers; called by the group commit."""
         for state, first in changes:
             self.fanout.job(state, first=first)
             if state.state is State.REMOVED:
@@ -422,7 +422,7 @@ class QueueShell:
         self._halted = True
 
     async def close(self) -> None:
-        """Stops the timers, and hands the last log lines to the journal."""
+        """Stops the timers, and hands the last log lines to the group commit."""
         self.stop_timers()
         self.logs.flush()
         await self._dispatcher.close()

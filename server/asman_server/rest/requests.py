@@ -32,7 +32,7 @@ ANSWER_SECONDS: Final = 30.0
 WAIT_LONGEST: Final = 10 * 60_000
 """Longest wait that one request may ask for, in milliseconds."""
 WAIT_DEFAULT: Final = 30_000
-"""The wait when none is given, in milliseconds."""
+"""Default wait, in milliseconds."""
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def granted(request: Request, right: Right) -> str:
 
 @asynccontextmanager
 async def existing(request: Request, right: Right) -> AsyncIterator[QueueShell]:
-    """Returns the queue that a request names, if it has any job or is in use; never creates the queue.
+    """Returns the queue that a request names, if the queue has any job or is in use; never creates a queue.
 
     Raises:
         NotFound: The queue has no job.
@@ -150,10 +150,10 @@ def label(request: Request, name: str, default: str) -> str:
 
 
 def choices(request: Request, name: str, known: Iterable[str]) -> list[str]:
-    """Words in the query, repeated or joined by commas, each one of those that are known.
+    """Reads words from the query, repeated or joined by commas.
 
     Raises:
-        BadRequest: One is not.
+        BadRequest: A word is not among the known ones.
     """
     by_word = {word.lower(): word for word in known}
     found: list[str] = []
@@ -193,7 +193,7 @@ async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -
 
 
 def _kept(message: Message) -> Message:
-    """Returns the message with a copy of its job state, because the queue goes on to change the original."""
+    """Returns the message with a copy of its job state, because the queue keeps changing the original."""
     job = getattr(message, "job", None)
     return replace(message, job=replace(job)) if isinstance(job, JobState) else message
 

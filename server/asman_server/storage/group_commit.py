@@ -3,7 +3,7 @@
 Answers to clients and promises to workers wait here until the commit that holds them is durable. While one transaction
 is being written, the next batch collects changes; a job that changes ten times meanwhile is written once. When the
 database fails, the waiting answers are refused with `Unavailable`, the changes stay in the batch, and writing is
-retried until it works. So nothing is lost, and nothing was promised that is not durable.
+retried until it works. So nothing is lost, and nothing is promised before it is durable.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .row_kinds import (
     RowKind,
 )
 
-log = logging.getLogger("asman.hub.journal")
+log = logging.getLogger("asman.hub.group_commit")
 
 PATIENCE: Final = 0.001
 """Time that a commit waits for the end of a job, in seconds; the event loop's clock has no shorter unit."""
@@ -146,7 +146,7 @@ class Batch:
         self.puts[kind][key] = rows
 
     def commit(self) -> Commit:
-        """All of it as it is at this moment."""
+        """Returns the contents of the batch as they are now."""
         puts = self.puts.copy()
         puts[JOBS] = {
             key: JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
@@ -308,7 +308,7 @@ class GroupCommitter:
         self._wake.set()
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
-        """A call failed and is to be made again; ``done`` is called when that is written."""
+        """Writes the time at which a failed call is made again; ``done`` is called when that is durable."""
         self._next.webhooks_later[row.id] = (tries, due)
         self._next.done.append(done)
         self._wake.set()

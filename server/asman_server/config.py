@@ -18,7 +18,7 @@ from .blobs.s3_settings import is_http_url, s3_address
 
 LOG_LEAST = 64 * KIB
 LOG_MOST = 4 * GIB
-"""Bounds of the log that is kept of each job."""
+"""Bounds of the setting ``log_limit``, in bytes."""
 
 
 BLOB_RETENTION_LEAST = 60_000
@@ -36,35 +36,35 @@ def _checked(read: Callable[[str], T], value: str) -> T:
 
 
 class HubConfig(LayeredSettings):
-    """Everything an operator can set.
+    """The settings of an operator.
 
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 for any free one.
-        public_url: How others reach this hub, when it is behind a proxy.
+        public_url: The hub's URL for others, if it is behind a proxy.
         data_dir: Folder for the database, the blobs and the hub's secret.
         database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
-        default_image: What clients put into jobs of people who name no image; empty for none.
+        default_image: Image that clients use for jobs that don't name one; empty for none.
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
-        grace: How long a lost worker may take to come back before its jobs are given to others.
-        retention: How long finished jobs, their results and their logs are kept where the queue does not say.
-        longest_retention: The longest that a queue may ask for.
+        grace: Time for a lost worker to come back before its jobs are given to others.
+        retention: Time that finished jobs, their results and their logs are kept, unless the queue sets another.
+        longest_retention: The longest retention that a queue may set.
         blobs: ``s3://bucket/prefix`` to keep blobs in S3; empty for a folder in the data folder.
-        blob_retention: How long a blob is kept that nobody uses and no job names; empty for as long as jobs.
+        blob_retention: Time that an unused blob is kept that no job names; empty for as long as jobs.
         blob_quota: Bytes that blobs may take in the folder, such as ``50GiB``; empty for as many as the disk has.
         s3_endpoint: URL of the S3 service; empty for AWS.
-        s3_public_endpoint: URL under which clients and workers reach it, when that is another.
-        s3_region: Its region.
-        s3_access_key: Who the hub is there; with ``s3_secret_key``. Both empty for AWS's own variables and roles.
+        s3_public_endpoint: URL of the S3 service for clients and workers, if it differs.
+        s3_region: Region of the bucket.
+        s3_access_key: The hub's access key, with ``s3_secret_key``. Both empty for AWS's own variables and roles.
         s3_secret_key: See ``s3_access_key``.
-        s3_path_style: Whether the bucket is in the path; by default it is when there is an endpoint.
-        log_limit: How much log is kept of each job; past it, its beginning and its end are.
-        allow_private_webhooks: Webhooks may go to addresses that are not on the public internet.
-        local_queue: The queue that ``local`` stands for, on somebody's own machine; empty where there is none.
+        s3_path_style: Whether the bucket is in the path; the default is yes if there is an endpoint.
+        log_limit: Size of the log that is kept of each job; of a larger log, the beginning and the end are kept.
+        allow_private_webhooks: Whether webhooks may call addresses outside the public internet.
+        local_queue: The queue that ``local`` stands for on a person's own machine; empty for none.
         local_port: A further port on loopback at which pages look for the queue ``local``; 0 for none.
         allow_origin: Origins whose pages may use the hub of this machine, such as ``https://example.org``.
-        shutdown_timeout: How long the hub tries to end connections politely, in seconds.
+        shutdown_timeout: Time that the hub tries to end connections politely, in seconds.
     """
 
     model_config = SettingsConfigDict(env_prefix="ASMAN_", extra="ignore")
@@ -140,26 +140,26 @@ class HubConfig(LayeredSettings):
 
     @property
     def blob_retention_ms(self) -> int:
-        """Milliseconds that an unused blob is kept."""
+        """Returns the time that an unused blob is kept, in milliseconds."""
         return max(BLOB_RETENTION_LEAST, parse_duration(self.blob_retention or self.retention))
 
     @property
     def database(self) -> str:
-        """The database's URL."""
+        """Returns the database's URL."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'hub.sqlite').absolute()}"
 
     @classmethod
     def settings_file(cls) -> Path | None:
-        """The file that `load_config` was given or has found."""
+        """Returns the file that `load_config` was given or has found."""
         return cls.file
 
 
 def load_config(*, config: Path | None = None, **flags: Any) -> HubConfig:
-    """The settings from all sources.
+    """Reads the settings from all sources.
 
     Args:
         config: A TOML file with the same names as the attributes.
-        **flags: What was given on the command line; None means that it was not.
+        **flags: The values on the command line; None for a flag that was not given.
 
     Raises:
         BadRequest: A setting can't be read; the error names it and where it came from.

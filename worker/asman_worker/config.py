@@ -41,7 +41,7 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 def _cpus() -> float:
-    """The cpus this process may use, which is not always what the machine has."""
+    """Returns the number of cpus that this process may use, which may be fewer than the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)
     return float(len(affinity(0)) if affinity else psutil.cpu_count() or 1)
 
@@ -73,19 +73,19 @@ class WorkerConfig(LayeredSettings):
         gpus: Gpus for jobs: a count, ``all``, numbers (``#0,#1``) or ids.
         tags: Names that jobs can require.
         max_duration: Longest run of a job; 0 for no limit.
-        data_dir: Folder of waiting results and of job files.
+        data_dir: Folder for unsent results and for job files.
         executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
         docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
         network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else),
             ``none``, or one of the engine's by name.
         runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
-        pull: When to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
+        pull: Time to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
         registry_auth: Sign-ins at registries, a file as ``docker login`` writes it.
         git_credentials: Sign-ins at git servers, a file as ``git credential-store`` writes it.
-        secrets: What builds may use by name: a folder with one file for each.
+        secrets: Folder with one file for each secret that builds may use by name.
         allow_image: Patterns of images that may be used; none for all.
-        deny_image: Patterns of images that may not.
-        allow_host: Patterns of private hosts that jobs may name as where their inputs and builds come from.
+        deny_image: Patterns of images that may not be used.
+        allow_host: Patterns of private hosts from which jobs may fetch inputs and builds.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
         stop_grace: Time between SIGTERM and SIGKILL.
         drain_timeout: Time that running jobs have after SIGTERM; 0 for no limit.
@@ -96,18 +96,18 @@ class WorkerConfig(LayeredSettings):
         build_limit: Longest build of an image.
         upload_limit: Longest upload of the outputs.
         max_input: Largest single input file.
-        max_outputs: Most bytes of all outputs of one job.
-        max_context: Most bytes of the files of one build.
+        max_outputs: Largest total size of the outputs of one job.
+        max_context: Largest total size of the files of one build.
         max_log: Past this much log of one attempt only its newest part is sent, at the end; 0 for any, None for four
             times what the hub keeps.
-        disk: Most bytes that one job may write; 0 for any.
+        disk: Largest size that one job may write; 0 for any.
         disk_reserve: Bytes of the disk that stay free: with less, no new jobs are taken.
-        pids: Most processes in one container.
+        pids: Largest number of processes in one container.
         input_cache: Bytes of inputs that are kept for later jobs; 0 for none.
         image_cache: Bytes of images, pulled and built by this worker, that are kept for later jobs; 0 for any.
         job_cache: Bytes of ``/job-cache`` of one queue; 0 for any.
         cache_age: Time after which an unused entry of a cache is removed; 0 for never.
-        status: Where ``/healthz`` and ``/metrics`` are: a port of this machine, or ``address:port``; empty for nowhere.
+        status: Address of ``/healthz`` and ``/metrics``: a port of this machine, or ``address:port``; empty for none.
     """
 
     model_config = SettingsConfigDict(
@@ -160,10 +160,10 @@ class WorkerConfig(LayeredSettings):
 
     @property
     def targets(self) -> list[Address]:
-        """The queues and their hubs, each once.
+        """Returns the queues and their hubs, each once.
 
         Raises:
-            BadRequest: They can't be read, or there are none or too many.
+            BadRequest: The queues can't be read, or there are none or too many.
         """
         named = [parse_address(word, self.hub) for word in self.queue.replace(",", " ").split()]
         found = list(dict.fromkeys(named))
@@ -175,10 +175,10 @@ class WorkerConfig(LayeredSettings):
 
 
 def load_config(**flags: Any) -> WorkerConfig:
-    """The configuration from flags (those that are None were not given), environment, file and defaults.
+    """Reads the configuration from flags (None means not given), environment, file and defaults.
 
     Raises:
-        BadRequest: A choice can't be read; the error names it.
+        BadRequest: A setting can't be read; the error names it.
     """
     try:
         config = WorkerConfig(**given(flags))
@@ -194,6 +194,6 @@ def load_config(**flags: Any) -> WorkerConfig:
 
 
 def platform_name() -> str:
-    """This machine's platform as images name it, such as ``linux/amd64``."""
+    """Returns this machine's platform in the notation of images, such as ``linux/amd64``."""
     machine = platform.machine().lower()
     return f"{platform.system().lower()}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"

@@ -23,7 +23,7 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
         hub: The hub for a bare name; without it the environment variable ``ASMAN_HUB``.
 
     Raises:
-        BadRequest: It can't be read, or a name came without a hub.
+        BadRequest: The address can't be read, or a name came without a hub.
     """
     given = (text or os.environ.get(QUEUE_VARIABLE) or "").strip()
     if not given:
@@ -32,7 +32,7 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
 
 
 def new_queue_name() -> str:
-    """An unguessable name for a queue: 160 random bits in base32, easy to read aloud and to select."""
+    """Returns an unguessable name for a queue: 160 random bits in base32, easy to read aloud and to select."""
     import secrets  # takes as long to import as all else here
 
     alphabet = "abcdefghijklmnopqrstuvwxyz234567"

@@ -24,8 +24,8 @@ async def dial(
         The connection, the hub's welcome, and the messages that came in the same frame after it.
 
     Raises:
-        ConnectionFailed: The hub can't be reached, now.
-        ProtocolError: What answers there does not speak our protocol, or not to us.
+        ConnectionFailed: The hub can't be reached now.
+        ProtocolError: The server does not speak our protocol, or refuses this client.
     """
     try:
         async with asyncio.timeout(timeout):

@@ -1,4 +1,4 @@
-"""Dialling a hub by websocket, and the sentences that say why that failed; the same for clients and workers."""
+"""Dials a hub by websocket, and explains a failure in a sentence; shared by clients and workers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ..errors import CLOSE_REASONS, AsmanError, CloseCode, ConnectionFailed, Pro
 from .unreachable import hung_up, no_hub, unreachable, wrong_status
 
 SILENCE: Final = 2.5
-"""Heartbeats without a word from the hub, after which its connection counts as lost."""
+"""Number of heartbeats without a message from the hub after which the connection counts as lost."""
 DIAL_ERRORS: Final = (OSError, EOFError, WebSocketException)
 """Errors of the library, of sockets and of TLS, which `explain` turns into sentences."""
 
 _LASTING: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FORBIDDEN, CloseCode.BAD_QUEUE})
-"""The hub would close the next connection with these codes, too."""
+"""Close codes that the hub would use for the next connection, too."""
 
 
 async def open_socket(url: str, **more: Any) -> ClientConnection:
@@ -56,7 +56,7 @@ async def open_socket(url: str, **more: Any) -> ClientConnection:
 
 
 def close_reason(closed: ConnectionClosed) -> str:
-    """Why a connection was closed, as a sentence without its end."""
+    """Returns the reason why a connection was closed, as a sentence without its end."""
     if closed.rcvd is None:
         return "the connection broke off"
     code = closed.rcvd.code
@@ -67,12 +67,12 @@ def close_reason(closed: ConnectionClosed) -> str:
 
 
 def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
-    """The error that tells a person why the hub can't be reached, or why it is not there any more.
+    """Returns the error that tells a person why the hub can't be reached, or why the connection ended.
 
     Args:
         error: One of `DIAL_ERRORS`.
         address: The queue.
-        timeout: Time that the hub had for its answer, in seconds.
+        timeout: Time limit of the hub's answer, in seconds.
 
     Returns:
         A `ProtocolError` if dialling again would end in the same way, a `ConnectionFailed` otherwise.

@@ -1,4 +1,4 @@
-"""Why a hub can't be reached, in one sentence, from what sockets and TLS raise."""
+"""Sentences that say why a hub can't be reached, made from the errors of sockets and TLS."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _HINTS: Final = {
 
 
 def unreachable(error: OSError, host: str, timeout: float) -> str:
-    """The sentence.
+    """Returns the sentence for an error.
 
     Args:
-        error: What connecting, or waiting for an answer, raised.
+        error: The error that connecting, or waiting for an answer, raised.
         host: Host and port of the hub.
-        timeout: Seconds that it was given.
+        timeout: Time limit of the hub's answer, in seconds.
     """
     match error:
         case socket.gaierror():
@@ -39,15 +39,15 @@ def unreachable(error: OSError, host: str, timeout: float) -> str:
 
 
 def wrong_status(code: int, host: str) -> str:
-    """The sentence for an answer that no hub gives there, or gives only in need."""
+    """Returns the sentence for an HTTP status that a healthy hub does not answer there."""
     return f"{host} answered with HTTP status {code}: {_HINTS.get(code, 'is it an Asman hub, and the path right?')}"
 
 
 def hung_up(host: str) -> str:
-    """The sentence for a connection that ended before the answer."""
+    """Returns the sentence for a connection that ended before the answer."""
     return f"{host} closed the connection before it answered: is the hub behind it running?"
 
 
 def no_hub(host: str) -> str:
-    """The sentence for an answer that can't be read."""
+    """Returns the sentence for an unreadable answer."""
     return f"what answers at {host} is not an Asman hub"

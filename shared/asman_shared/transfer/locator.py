@@ -1,4 +1,4 @@
-"""The addresses of blobs: the interface that tells them, and the hub as the one that knows them."""
+"""Locators of blobs: the interface that returns their addresses, and the one that asks the hub."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class HubLocator:
         self._address = address
 
     async def tickets(self, blobs: list[tuple[str, int]]) -> list[BlobTicket]:
-        """Asks for the tickets of blobs, which say what is missing."""
+        """Asks for the tickets of blobs; they name the missing ones."""
         return (await self._connection.request(PutBlobs(ref=0, blobs=blobs), BlobTickets)).tickets
 
     async def links(self, keys: list[str]) -> list[BlobLink]:
@@ -55,5 +55,5 @@ class HubLocator:
         return (await self._connection.request(GetBlobs(ref=0, keys=keys), BlobLinks)).links
 
     def absolute(self, url: str) -> str:
-        """An address in full."""
+        """Returns an address in full."""
         return self._address.absolute(url)

@@ -1,4 +1,4 @@
-"""The one socket to the hub: dialled again whenever it is lost, proved alive by what travels on it."""
+"""The connection to the hub: one socket, dialled again whenever it is lost, and checked by the messages on it."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ class Peer(Protocol):
         ...
 
     def registered(self, answer: Registered) -> None:
-        """The hub has answered; from now on what is put into the outbox leaves."""
+        """Handles the hub's answer; from now on messages in the send buffer are sent."""
         ...
 
     def received(self, messages: Sequence[HubToWorker]) -> None:
-        """The messages of one frame."""
+        """Handles the messages of one frame."""
         ...
 
     def disconnected(self) -> None:
-        """The connection is lost, and the outbox is closed."""
+        """Handles the loss of the connection, which closes the send buffer."""
         ...
 
 
@@ -76,9 +76,9 @@ class HubConnection:
 
     Args:
         target: The queue.
-        send_buffer: What is to be sent; opened and closed with each registration.
+        send_buffer: The messages to send; it is opened and closed with each registration.
         backoff: The waits between two tries.
-        stable: After this many seconds a connection counts as good, and the waits begin anew.
+        stable: Time after which a connection counts as good and the waits start over, in seconds.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class HubConnection:
         """Connects, and connects again, until cancelled.
 
         Args:
-            peer: Who speaks.
+            peer: The party that speaks through the connection.
 
         Raises:
             ProtocolError: The hub refuses this worker for good.
@@ -122,13 +122,13 @@ class HubConnection:
         await self._registered.wait()
 
     async def renew(self) -> None:
-        """Connects anew, to say anew who this is; returns once that is done."""
+        """Connects and registers again, to repeat the worker's introduction; returns once that is done."""
         self._renewed.clear()
         self._renewing.set()
         await self._renewed.wait()
 
     async def flushed(self, timeout: float) -> None:
-        """Waits until all that was put into the outbox has left, at most ``timeout`` seconds."""
+        """Waits until all messages in the send buffer are sent, at most ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self.send_buffer:
@@ -144,7 +144,7 @@ class HubConnection:
 
         Raises:
             Unavailable: There is no connection, or it was lost before the answer.
-            AsmanError: What the hub answered.
+            AsmanError: The error that the hub answered.
         """
         if not self.send_buffer.is_open:
             raise Unavailable("there is no connection to the hub")
@@ -165,10 +165,10 @@ class HubConnection:
     # ------------------------------------------------------------------------------------------------ one socket
 
     async def _connect_once(self, peer: Peer) -> None:
-        """One connection from dialling to its end; always ends by raising.
+        """Runs one connection from dialling to its end; always ends by raising.
 
         Raises:
-            ConnectionFailed: It could not be made, or was lost.
+            ConnectionFailed: The connection could not be made, or was lost.
             ProtocolError: The hub refuses this worker for good.
         """
         try:
@@ -216,7 +216,7 @@ class HubConnection:
             peer.disconnected()
 
     async def _opening(self, socket_: ClientConnection) -> tuple[Registered, list[HubToWorker]]:
-        """The hub's answer to `Register`, and what came in the same frame after it."""
+        """Returns the hub's answer to `Register`, and the messages that came after it in the same frame."""
         async with asyncio.timeout(OPEN_SECONDS):
             data = await socket_.recv(decode=False)
         messages = self._decode(data)
@@ -251,10 +251,10 @@ class HubConnection:
 
     async def _until_renewed(self) -> None:
         await self._renewing.wait()
-        raise ConnectionFailed("this worker has something else to say of itself")
+        raise ConnectionFailed("this worker has to register again")
 
     async def _beat(self, socket_: ClientConnection, interval: float) -> None:
-        """Says something each interval; gives the connection up when nothing is heard for 2.5 of them."""
+        """Sends a sign of life each interval; gives up the connection after a silence of 2.5 intervals."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(interval)
@@ -264,7 +264,7 @@ class HubConnection:
             self.send_buffer.put(Ping())
 
     def _decode(self, data: bytes) -> list[HubToWorker]:
-        """The readable messages of a frame; what is unreadable is logged, as a newer hub may say more."""
+        """Returns the readable messages of a frame; logs the others, because a newer hub may send unknown ones."""
         try:
             found = HUB_TO_WORKER_FRAMES.decode(data, Language.MSGPACK)
         except AsmanError as error:
@@ -302,7 +302,7 @@ class HubConnection:
             peer.received(rest)
 
     def _complain(self, sentence: str) -> None:
-        """Says why there is no connection, once per reason."""
+        """Logs the reason why there is no connection, once per reason."""
         log.log(logging.DEBUG if sentence == self._said else logging.WARNING, "%s; trying again", sentence)
         self._said = sentence
 
@@ -321,7 +321,7 @@ class HubConnection:
 
 
 def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error of a group that says the most: the first that is not just the closed socket."""
+    """Returns the most useful error of a group: the first that is not just the closed socket."""
     errors: list[BaseException] = []
     groups: list[BaseException] = [group]
     while groups:

@@ -21,17 +21,17 @@ _FRAME_MESSAGES: Final = 2000
 
 
 class LineSource(Protocol):
-    """The place in which the lines of an attempt wait."""
+    """The place where the log lines of an attempt wait."""
 
     def take(self) -> list[LogLine]:
-        """The next lines to send; empty when there are none."""
+        """Returns the next lines to send; empty if there are none."""
         ...
 
 
 class SendBuffer:
-    """Messages on their way out; closed while there is no registered connection.
+    """The messages that wait to be sent; closed while there is no registered connection.
 
-    What is put into a closed outbox is dropped: after each registration its owner says everything again.
+    A closed send buffer drops new messages: after each registration its owner sends everything again.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class SendBuffer:
         self._lines: dict[Key, LineSource] = {}
 
     def open(self) -> None:
-        """A connection is registered: from now on messages leave."""
+        """Opens the buffer once a connection is registered: from now on messages are sent."""
         self._open = True
 
     def close(self) -> None:
-        """The connection is lost: drops everything."""
+        """Closes the buffer when the connection is lost, and drops everything."""
         self._open = False
         self._phases.clear()
         self._messages.clear()
@@ -54,11 +54,11 @@ class SendBuffer:
 
     @property
     def is_open(self) -> bool:
-        """Whether messages leave at present."""
+        """Whether messages are sent now."""
         return self._open
 
     async def wait(self) -> None:
-        """Waits until something was put in since the last time."""
+        """Waits until something was put in since the last call."""
         await self._filled.wait()
         self._filled.clear()
 
@@ -76,20 +76,20 @@ class SendBuffer:
         self._filled.set()
 
     def put_lines(self, key: Key, source: LineSource) -> None:
-        """Sends the lines of an attempt when there is room."""
+        """Sends the log lines of an attempt when a frame has room."""
         if self._open:
             self._lines[key] = source
             self._filled.set()
 
     def drop(self, key: Key) -> None:
-        """The attempt is forgotten: its phase and lines need not be sent."""
+        """Forgets an attempt: its phase and log lines need not be sent."""
         self._phases.pop(key, None)
         self._lines.pop(key, None)
 
     def frames(self) -> Iterator[bytes]:
-        """Takes out everything that waits, as frames within the protocol's bounds.
+        """Yields everything that waits, as frames within the protocol's bounds.
 
-        Between two frames more may be put in; it is taken too.
+        Messages that are put in between two frames are included.
         """
         parts: list[bytes] = []
         size = 0
@@ -115,7 +115,7 @@ class SendBuffer:
                         while lines := source.take():
                             yield LogBatch(*key, lines)
                 yield message
-            # One batch of each attempt in turn, so that a flood delays neither the others nor what is not log.
+            # One batch of each attempt in turn, so that a flood of lines delays nothing else.
             for key, source in list(self._lines.items()):
                 if lines := source.take():
                     yield LogBatch(*key, lines)

@@ -1,7 +1,7 @@
-"""Whole queues, with all that goes wrong between machines, in virtual time.
+"""The simulation: whole queues, with every fault between machines, in virtual time.
 
-``python -m tests.simulation`` runs on what `build_tools` has compiled, where that is there. Planted bugs are put into
-the sources, so ``--mutants`` and pytest run on those.
+``python -m tests.simulation`` runs on the modules that `build_tools` has compiled, if there are any. Planted bugs
+change the sources, so ``--mutants`` and pytest run on the sources.
 """
 
 import sys

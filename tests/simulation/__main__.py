@@ -1,4 +1,4 @@
-"""``python -m tests.simulation --seeds 1000``: many simulated runs, or one again, or the planted bugs."""
+"""``python -m tests.simulation --seeds 1000``: plays many simulated runs, repeats one, or hunts the planted bugs."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tests.simulation.shrink import play as play_one
 from tests.simulation.world import World, play_plan, simulate
 
 CHUNK = 20
-"""Seeds that a process plays before it reports."""
+"""Number of seeds that a process plays before it reports."""
 TELL_SECONDS = 10.0
 """Time between two lines of progress, in seconds."""
 MOST_TOLD = 20
-"""Broken seeds that are told."""
+"""Largest number of broken seeds that are printed."""
 PLANS = Path(__file__).parents[2] / ".run" / "simulation-plans"
-"""Where shrunk plans are kept."""
+"""Folder for shrunk plans."""
 
 Weights = dict[str, float]
 Found = list[tuple[int, str]]
 
 
 def play(seeds: Sequence[int], mutant: str | None = None, weights: Weights | None = None) -> tuple[int, Found]:
-    """Plays seeds; returns how many events the cores handled, and what went wrong at which seed."""
+    """Plays seeds; returns the number of events that the cores handled, and the error of each broken seed."""
     logging.disable(logging.CRITICAL)
     events, broken = 0, []
     for seed in seeds:
@@ -52,7 +52,7 @@ def play(seeds: Sequence[int], mutant: str | None = None, weights: Weights | Non
 
 
 def hunt(mutant: str, most: int, weights: Weights | None = None) -> tuple[int | None, str]:
-    """The number of seeds it took to find a planted bug, and how it showed; None when none found it."""
+    """Returns the number of seeds it took to find a planted bug, and its error; None if no seed found it."""
     _, broken = play(range(most), mutant, weights)
     return (broken[0][0] + 1, broken[0][1]) if broken else (None, "")
 
@@ -78,7 +78,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Runs what the arguments ask for; 0 when every promise was kept."""
+    """Runs the commands in the arguments; returns 0 if every promise was kept."""
     parser = _arguments()
     wanted = parser.parse_args()
     if wanted.seeds < 1 or wanted.first < 0:
@@ -113,7 +113,7 @@ _KEPT = "every promise kept"
 
 
 def _play_all(pool: ProcessPoolExecutor, seeds: range, weights: Weights | None) -> int:
-    """Plays seeds in all processes, tells how far it is, and tells a broken one as soon as it is known."""
+    """Plays seeds in all processes; prints the progress, and each broken seed as soon as it is known."""
     begun = told = time.monotonic()
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     running: dict[Future[tuple[int, Found]], range] = {pool.submit(play, each, None, weights): each for each in chunks}
@@ -167,7 +167,7 @@ def _shrink(seed: int, weights: Weights | None, seconds: float) -> int:
 
 
 def report_mutants(pool: ProcessPoolExecutor, most: int, weights: Weights | None = None) -> int:
-    """Prints how many seeds each planted bug survived; 0 when all were found."""
+    """Prints how many seeds each planted bug survived; returns 0 if all were found."""
     missed = 0
     hunted = pool.map(hunt, MUTANTS, repeat(most), repeat(weights))
     for name, (seeds, how) in zip(MUTANTS, hunted, strict=True):

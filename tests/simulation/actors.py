@@ -1,4 +1,4 @@
-"""Workers and clients that keep to the protocol on bad connections, die, and come back."""
+"""Workers and clients that follow the protocol on bad connections, die, and come back."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 10.0
 EAGER_SECONDS = 0.5
-"""The mean time after which an eager client submits a job again, in seconds."""
+"""Mean time after which an eager client submits a job again, in seconds."""
 PADDING = "." * 60
-"""Makes each line long enough that a small log overflows."""
+"""Padding that makes each line long enough to overflow a small log."""
 PATIENCE = 25.0
 
 
 class Actor:
-    """Somebody with one connection at a time, which comes back by itself."""
+    """A client or worker with one connection at a time, which reconnects by itself."""
 
     kind: type[ClientSession] | type[WorkerSession] | type[DialectWorker]
     beat_seconds = HEARTBEAT
@@ -76,7 +76,7 @@ class Actor:
             self.connection.to_hub.put(encode(messages))
 
     async def live(self) -> None:
-        """Connects, talks until the connection ends, and does so again."""
+        """Connects, talks until the connection ends, and starts over."""
         while True:
             self.connection = self.world.host.connect(self.kind, self.name)
             if self.connection is not None:
@@ -95,7 +95,7 @@ class Actor:
             await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
 
     async def _talk(self, connection: Connection) -> None:
-        """Hears what comes, without a task of its own for each frame, until the connection ends or is silent."""
+        """Handles incoming frames, without a task for each, until the connection ends or is silent."""
         loop = asyncio.get_running_loop()
         ended = self._ended = loop.create_future()
         self._heard = loop.time()
@@ -130,7 +130,7 @@ class Actor:
             asyncio.get_running_loop().call_later(self.beat_seconds, self._beats, connection)
 
     def _watches(self, connection: Connection) -> None:
-        """Leaves a connection on which nothing was heard for too long."""
+        """Leaves a connection that was silent for too long."""
         if self.connection is not connection or self._ended.done():
             return
         loop = asyncio.get_running_loop()
@@ -141,7 +141,7 @@ class Actor:
             self._ended.set_exception(TimeoutError())
 
     def beat(self) -> None:
-        """Shows the hub that it is there."""
+        """Shows the hub that this actor is alive."""
         if self.ready:
             self.say(Ping())
 
@@ -153,7 +153,7 @@ class Actor:
 
 
 def _unheard(_frame: bytes | None) -> None:
-    """Takes what arrives after its reader has gone."""
+    """Drops data that arrives after its reader has gone."""
 
 
 class _Run:
@@ -194,7 +194,7 @@ class SimWorker(Actor):
         self.say(Register(incarnation=self.incarnation, name=self.name, cpus=self.cpus, holding=holding))
 
     def die(self) -> None:
-        """kill -9. Sometimes its containers and its name survive it, as with a data folder that is found again."""
+        """Dies as by kill -9. Sometimes its containers and its name survive, as if its data folder were found again."""
         if self.connection is not None:
             self.connection.sever()
         if self.random.random() < 0.5:
@@ -306,7 +306,7 @@ class SimWorker(Actor):
 
 
 class SimClient(Actor):
-    """A client that wants some jobs, and asks again until it has been told how each ended."""
+    """A client that wants some jobs, and asks again until it knows how each ended."""
 
     kind = ClientSession
 
@@ -334,7 +334,7 @@ class SimClient(Actor):
         self.followed.clear()
         self.following.clear()
         if self.random.random() < 0.5:
-            # As somebody who comes for the first time, and reads every log from its start.
+            # Like a new client, which reads every log from its start.
             self.lines.clear()
         self.say(Hello(follow="queue" if self.watching else "jobs"))
         self.ready = True
@@ -468,7 +468,7 @@ class SimClient(Actor):
             self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
 
     def _submit_again(self, job: str) -> None:
-        """Submits a job that is under way once more, as a script that is started again and again."""
+        """Submits an unfinished job once more, like a script that is started again and again."""
         self._impatient.discard(job)
         if self.ready and job in self.wanted:
             self._submit(job)
@@ -485,7 +485,7 @@ class SimClient(Actor):
             self._delete(job)
 
     def _all_lines_first(self, state: JobState) -> None:
-        """Who follows a log has all of it that is stored when told that the job is finished."""
+        """Checks that a follower of a log has all its stored lines when it hears that the job is finished."""
         if self.watching or state.id not in self.following or state.verdict is None:
             return
         stored = [c.last + 1 for key, c in self.world.database.chunks.items() if key[1] == state.id]
@@ -503,6 +503,6 @@ class SimClient(Actor):
 
 
 def definition(number: int, kind: str, cpus: int) -> Definition:
-    """A job of the simulation."""
+    """Returns the definition of a job of the simulation."""
     needs = None if cpus == 1 else Requirements(cpus=cpus)
     return Definition(image=kind, command=str(number), requirements=needs)

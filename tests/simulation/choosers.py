@@ -1,4 +1,4 @@
-"""Workers of the JSON dialect in the simulation: they choose jobs from lists, and do not always choose well."""
+"""Workers of the JSON dialect in the simulation: they choose jobs from lists, sometimes badly."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 BELIEVE_SECONDS = 6.0
-"""How long such a worker goes on with a job that a whole list does not give it."""
+"""Time that such a worker continues a job that a whole list does not give it, in seconds."""
 PING_SECONDS = 5.0
 
 
 class _Chosen:
-    """A job that a worker has claimed, and may not have been given."""
+    """A job that a worker has claimed; the hub may not have granted the claim."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -29,7 +29,9 @@ class _Chosen:
 
 
 class Chooser(Actor):
-    """See the module. What it has is in memory alone, and an end that gets lost on the way is lost."""
+    """A worker that chooses its jobs from lists.
+
+    Its jobs are in memory alone. A result that is lost in transit stays lost."""
 
     kind = DialectWorker
     beat_seconds = PING_SECONDS
@@ -71,7 +73,7 @@ class Chooser(Actor):
             self._register()
 
     def die(self) -> None:
-        """kill -9: all that it ran is gone. Sometimes it comes back under the same name."""
+        """Dies as by kill -9 and loses all its jobs. Sometimes it comes back under the same name."""
         if self.connection is not None:
             self.connection.sever()
         for job in list(self.runs):
@@ -103,7 +105,7 @@ class Chooser(Actor):
                 self._start(job, msgspec.convert(definition, Definition))
 
     def _obey(self) -> None:
-        """Stops what a whole list has not given to it."""
+        """Stops the jobs that a whole list has not given to it."""
         now = asyncio.get_running_loop().time()
         for job, shown in self.jobs.items():
             mine = shown["state"] == "Running" and shown.get("worker") == self.id

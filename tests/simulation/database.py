@@ -1,4 +1,4 @@
-"""A database that forgets nothing it committed, and that is slow, away or full when the seed says so."""
+"""A database that keeps everything it committed; the seed makes it slow, unreachable or full."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNFINISHED = frozenset(state.value for state in State if not state.over)
 
 
 class SimDatabase:
-    """Ledger and store in one; it outlives the hubs of a simulation."""
+    """The commit writer and the store in one; it outlives the hubs of a simulation."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -45,7 +45,7 @@ class SimDatabase:
         self.on_forget: Callable[[JobRow], None] = _unseen
 
     async def commit(self, commit: Commit) -> None:
-        """As `asman_server.storage.commit.CommitWriter`: sometimes the answer is lost after the commit was made."""
+        """Commits like `asman_server.storage.commit.CommitWriter`; sometimes the answer is lost after the commit."""
         calls = [msgspec.structs.replace(call) for call in commit.webhooks]
         copied = msgspec.structs.replace(commit, webhooks=calls, drop_chunks=list(commit.drop_chunks))
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
@@ -94,7 +94,7 @@ class SimDatabase:
             raise Unavailable("the database is away")
 
     def job_now(self, queue: str, job_id: str) -> Job:
-        """A committed job, without asking politely; for the judge of the simulation, which must not change it."""
+        """Returns a committed job at once; for the judge of the simulation, which must not change it."""
         key = (queue, job_id)
         row = self.rows[key]
         known = self._read_jobs.get(key)
@@ -103,12 +103,12 @@ class SimDatabase:
         return known[1]
 
     def jobs_now(self, queue: str) -> dict[str, Job]:
-        """As `job_now`, of all jobs."""
+        """Returns all committed jobs at once; see `job_now`."""
         return {key[1]: self.job_now(*key) for key in self.rows if key[0] == queue}
 
     @property
     def unfinished_now(self) -> bool:
-        """Whether a committed job is not over."""
+        """Whether a committed job is unfinished."""
         return any(row.state in _UNFINISHED for row in self.rows.values())
 
     async def queues_at_work(self) -> list[str]:
@@ -195,4 +195,4 @@ def _due(call: WebhookRow) -> tuple[int, int]:
 
 
 def _unseen(_row: JobRow) -> None:
-    """Nobody watches."""
+    """Ignores a row."""

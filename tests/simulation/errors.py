@@ -1,11 +1,11 @@
-"""Errors of the simulation, apart because mypyc can't compile classes of errors."""
+"""Errors of the simulation, in their own module because mypyc can't compile classes of errors."""
 
 from __future__ import annotations
 
 
 class Cut(ConnectionError):
-    """The connection is gone."""
+    """Raised when the connection is gone."""
 
 
 class StuckError(AssertionError):
-    """Every task waits, and nothing will ever wake one: a real program would hang here."""
+    """Raised when every task waits and nothing can wake one; a real program would hang here."""

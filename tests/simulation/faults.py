@@ -1,4 +1,4 @@
-"""The faults of the simulation, by name: how likely each is, how long it lasts, and how it begins and ends."""
+"""The faults of the simulation, by name, with the weight, duration, begin and end of each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SHARE = 0.5
-"""Share of the connections that a fault of connections hits."""
+"""Share of the connections that a connection fault hits."""
 
 
 class Trouble(Struct, tag="trouble", omit_defaults=True):
     """One fault of a run.
 
     Attributes:
-        at: When it begins, in seconds.
+        at: Time of its begin, in seconds.
         fault: Its name in `FAULTS`.
-        seconds: How long it lasts; 0 when it is over at once.
-        who: The worker that it hits, where it hits one.
-        draw: Which of the connections it hits, where it hits some.
+        seconds: Its duration, in seconds; 0 if it is over at once.
+        who: The worker that it hits, if it hits one.
+        draw: Seed for the choice of connections, if it hits some.
     """
 
     at: float
@@ -42,11 +42,11 @@ class Fault(NamedTuple):
     """One kind of fault.
 
     Attributes:
-        weight: How often it is chosen, in relation to the others.
+        weight: Its probability, relative to the other faults.
         told: Describes it to a person.
         begin: Makes it happen.
         end: Undoes it when it is over.
-        lasts: Draws how long it lasts, in seconds.
+        lasts: Draws its duration, in seconds.
         calm: Whether it also happens in a calm world, in which no worker is ever lost.
         one: Whether it hits one worker.
     """
@@ -108,11 +108,11 @@ FAULTS: Final[dict[str, Fault]] = {
     "kill": Fault(4, "the hub is killed", _kill, _start, lambda random: random.expovariate(1 / 3.0)),
     "database": Fault(3, "the database is away", _database_away, _database_back, _a_while),
 }
-"""What can go wrong in the bad time of a run. One fault at a time lasts, so ``end`` may undo it for everybody."""
+"""The faults in the bad time of a run. Only one fault lasts at a time, so ``end`` may undo it for all."""
 
 
 class UnknownFaultError(ValueError):
-    """A name or weight that the simulation can't use."""
+    """Raised for a name or weight that the simulation can't use."""
 
 
 def _known(name: str) -> str:
@@ -122,7 +122,7 @@ def _known(name: str) -> str:
 
 
 def weights_of(faults: str | None, changes: Sequence[str]) -> dict[str, float]:
-    """The weight of each fault.
+    """Returns the weight of each fault.
 
     Args:
         faults: Names with commas between them; None for all. The others get the weight 0.

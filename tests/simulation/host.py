@@ -1,4 +1,4 @@
-"""A hub process of the simulation: the real registry, shells, core, journal and sessions, on a simulated database."""
+"""A hub of the simulation: real registry, shells, core, group commit and sessions, on a simulated database."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Host:
         self._policy = policy
         self._delay = delay
         self._call = call
-        # In the order of their beginning: a set would have another order in each process.
+        # In order of their start: a set would have another order in each process.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._connections: dict[Connection, None] = {}
         self._dialled: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class Host:
 
     @property
     def broken(self) -> BaseException | None:
-        """The first thing that went wrong in the hub and must not."""
+        """The first error of the hub that must not happen."""
         return self._broken
 
     @broken.setter
@@ -82,7 +82,7 @@ class Host:
         return self.registry is not None
 
     def start(self) -> None:
-        """Starts a hub on what the database holds."""
+        """Starts a hub on the contents of the database."""
         self.starts += 1
         self._views = QueueViews(cast(Reader, self.database), virtual_clock)
         self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
@@ -110,7 +110,7 @@ class Host:
             self.broken = task.exception()
 
     def kill(self) -> None:
-        """SIGKILL: nothing is said, written or cleaned any more."""
+        """Dies as by SIGKILL: nothing is sent, written or cleaned up afterwards."""
         if self.registry is None:
             return
         for shell in self.registry.queues.values():
@@ -122,7 +122,7 @@ class Host:
             task.cancel()
 
     def connect(self, kind: Kind, who: str) -> Connection | None:
-        """A new connection of an actor, or None when nobody listens."""
+        """Opens a connection of an actor; returns None if no hub listens."""
         if self.registry is None:
             return None
         self._dialled[who] += 1
@@ -149,7 +149,7 @@ class Host:
             connection.sever()
 
     def some(self, share: float, draw: int) -> list[Connection]:
-        """Some of the connections; each is drawn by its own name, whatever others there are."""
+        """Draws some of the connections; each is drawn by its own name, independently of the others."""
         return [c for c in self._connections if share >= 1 or Random(f"{draw} {c.name}").random() < share]
 
 

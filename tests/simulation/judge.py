@@ -1,4 +1,4 @@
-"""Watches what is said to whom and holds it against what was promised."""
+"""The judge, which checks every message and commit of a run against the promises."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 
 LOOK_TWICE = 140
-"""Seconds in which the retention is looked at twice."""
+"""Time in which the retention is checked twice, in seconds."""
 
 
 class Judge:
-    """See the module; a broken promise is an AssertionError."""
+    """Checks every message and commit of a run against the promises.
+
+    A broken promise raises an AssertionError."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -42,40 +44,40 @@ class Judge:
         self._accepted: dict[str, set[int]] = defaultdict(set)
 
     def acknowledged(self, asked: str, state: JobState) -> None:
-        """A submit was answered."""
+        """Checks the answer to a submit."""
         assert state.id == asked, "the answer is about another job"
         self.acked.add(state.id)
 
     def accepted(self, job: str, attempt: int) -> None:
-        """A worker was told that its result counts."""
+        """Notes that a worker was told that its result counts."""
         self._accepted[job].add(attempt)
 
     def committed(self, row: JobRow) -> None:
-        """A job's state has become durable."""
+        """Notes that a job's state has become durable."""
         self._durable.add(row.id)
 
     def forgotten(self, row: JobRow) -> None:
-        """A job was removed for good: because somebody asked for that, or at the end of its retention."""
+        """Checks that a job was removed for good only on request or at the end of its retention."""
         if row.id in self.world.deletes:
             return
         assert row.state == State.FINISHED.value, "an unfinished job was forgotten"
         assert row.finished + self.world.retention <= virtual_clock(), "a job was forgotten before its time"
-        # From here on its id may stand for another run, told to clients who remember this one.
+        # From here on, its id may name another run, and clients that remember this run may hear of that one.
         self.world.deletes.add(row.id)
 
     async def call(self, row: WebhookRow) -> None:
-        """A webhook is called; somebody who is not always there answers."""
+        """Takes the call of a webhook; the receiver is not always reachable."""
         await asyncio.sleep(self.world.random.expovariate(1 / 0.3))
         if not self.world.healed and self.world.random.random() < 0.3:
             raise NotDelivered("nobody is there")
         job = json.loads(row.body)["jobId"]
         if job not in self._durable and job not in self.world.deletes:
-            # What is raised here would be taken for a failed try.
+            # An error that is raised here would count as a failed try.
             self.world.host.broken = AssertionError("a webhook told of a job that is not durable")
         self.calls[job].add(row.event)
 
     def told(self, _client: str, state: JobState) -> None:
-        """A client was told a state."""
+        """Checks a state that a client was told."""
         self.events += 1
         row = self.world.database.rows.get(("sim", state.id))
         if state.id not in self.deleted and state.state is not State.REMOVED and state.id not in self.world.deletes:
@@ -100,7 +102,7 @@ class Judge:
             assert first == verdict, "the result of a run changed"
 
     def final(self) -> None:
-        """After everything was healed and has come to rest."""
+        """Checks the end of the run, after everything was healed and has come to rest."""
         world = self.world
         jobs = world.database.jobs_now("sim")
         for job_id in self.acked - world.deletes:
@@ -109,7 +111,7 @@ class Judge:
             assert job.state is State.FINISHED, f"an acknowledged job never ended: {job}"
             assert job.verdict is not None
             poison = job.summary.image == "poison"
-            # What the hub stops it stops ahead of the commit, which a crash may take back: that looks like a loss.
+            # The hub stops an attempt ahead of the commit, which a crash may undo: that looks like a loss.
             stopped = job.summary.image == "stuck" or job_id in world.cancels or job_id in world.slotted
             if world.calm and not world.poisoned and not poison and not stopped and not world.choosers:
                 assert job.losses == 0, "an attempt was charged although no worker was lost"

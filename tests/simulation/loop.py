@@ -17,11 +17,11 @@ EPOCH_MS: Final = 1_700_000_000_000
 log = logging.getLogger("asman.simulation")
 
 Context = dict[str, Any]
-"""What an exception handler of a loop is given."""
+"""The argument of a loop's exception handler."""
 
 
 class Call:
-    """A callback that is due, at once or at a time; as far as needed, an `asyncio.TimerHandle`.
+    """A callback that is due, at once or at a time; the needed part of an `asyncio.TimerHandle`.
 
     Args:
         when: The time, in seconds of the loop's clock.
@@ -37,16 +37,16 @@ class Call:
         self.args = args
 
     def cancel(self) -> None:
-        """Makes the loop skip it."""
+        """Makes the loop skip this call."""
         self.callback = None
         self.args = ()
 
     def cancelled(self) -> bool:
-        """Tells whether the loop will skip it."""
+        """Returns whether the loop will skip this call."""
         return self.callback is None
 
     def when(self) -> float:
-        """The time at which it is due, in seconds of the loop's clock."""
+        """Returns the time at which this call is due, in seconds of the loop's clock."""
         return self.at
 
 
@@ -54,7 +54,7 @@ class VirtualLoop:
     """Callbacks and timers alone, without files, threads and signals; `run_virtual` runs a program on it.
 
     The standard loops spend most of a simulated run on their selector, on handles and on their debug switch. When
-    nothing is ready, this one takes the next timer and moves the clock on to it. It ignores contexts, since neither
+    nothing is ready, this one takes the next timer and moves the clock to it. It ignores contexts, since neither
     the hub nor the simulation has context variables. It offers what tasks, futures and timeouts call, and no more.
     """
 
@@ -71,11 +71,11 @@ class VirtualLoop:
         return self._now
 
     def get_debug(self) -> bool:
-        """Tells that this loop has no debug mode."""
+        """Returns False, because this loop has no debug mode."""
         return False
 
     def is_closed(self) -> bool:
-        """Tells that the loop takes calls."""
+        """Returns False, because the loop always accepts calls."""
         return False
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: object = None) -> Call:
@@ -108,7 +108,7 @@ class VirtualLoop:
         return asyncio.Task(coro, loop=loop, name=None if name is None else str(name), context=context)
 
     def set_exception_handler(self, handler: Callable[[Any, Context], object] | None) -> None:
-        """Tells ``handler`` of callbacks that fail."""
+        """Sets the handler of callbacks that fail."""
         self._handler = handler
 
     def default_exception_handler(self, context: Context) -> None:
@@ -116,7 +116,7 @@ class VirtualLoop:
         log.error(str(context.get("message")), exc_info=context.get("exception"))
 
     def call_exception_handler(self, context: Context) -> None:
-        """Tells the handler, or the log if there is none."""
+        """Calls the handler, or logs the error if there is none."""
         if self._handler is None:
             self.default_exception_handler(context)
         else:
@@ -159,7 +159,7 @@ def virtual_clock() -> int:
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs a coroutine on a new virtual loop to its end, and then ends all that it left."""
+    """Runs a coroutine on a new virtual loop to its end, and then ends the tasks that it left."""
     loop = VirtualLoop()
     standard = cast(asyncio.AbstractEventLoop, loop)
     _set_running_loop(standard)

@@ -1,6 +1,6 @@
 """Bugs planted on purpose: a simulation that does not find them proves nothing.
 
-Each is something that a reasonable person might have written, or a line that might have been forgotten.
+Each bug is a mistake that a reasonable person might make, or a line that might be forgotten.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Undo = Callable[[], None]
 
 @contextmanager
 def planted(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Puts another function in the place of one for a while."""
+    """Replaces a function for the duration of a block."""
     original = owner.__dict__[name]
     setattr(owner, name, make(original))
     try:
@@ -46,7 +46,7 @@ def planted(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]
 
 
 def _no_fence(original: Any) -> Any:
-    """Takes a result from whoever sends one."""
+    """Accepts a result from any worker."""
 
     def live(self: QueueState, incarnation: str, job_id: str, attempt: int) -> Any:
         worker = self.workers.get(incarnation)
@@ -60,7 +60,7 @@ def _no_fence(original: Any) -> Any:
 
 
 def _attempt_of_any_worker(original: Any) -> Any:
-    """Checks the attempt number but not whose it is, and forgets to count it up on a new run."""
+    """Checks the attempt number but not its worker, and forgets to increase it on a new run."""
 
     def begin(state: QueueState, job: Any, event: Any, now: int) -> None:
         job.attempt = 0
@@ -70,7 +70,7 @@ def _attempt_of_any_worker(original: Any) -> Any:
 
 
 def _free_losses(original: Any) -> Any:
-    """A lost worker costs nothing, so a job that kills its workers goes round for ever."""
+    """Charges nothing for a lost worker, so a job that kills its workers is retried for ever."""
 
     def requeue(state: QueueState, job: Any, now: int, *, lost: bool) -> None:
         original(state, job, now, lost=False)
@@ -89,7 +89,7 @@ def _no_grace_end(original: Any) -> Any:
 
 
 def _merge_views(original: Any) -> Any:
-    """Believes a reconnecting worker that it has what it says."""
+    """Trusts a reconnecting worker's list of attempts."""
 
     def merged(worker: Worker, holding: Any, jobs: Any, now: int) -> Any:
         found = original(worker, holding, jobs, now)
@@ -127,7 +127,7 @@ def _capacity_freed_at_abort(original: Any) -> Any:
 
 
 def _oversell(original: Any) -> Any:
-    """Looks at what a worker has instead of at what it has free."""
+    """Compares with a worker's capacity instead of its free capacity."""
 
     def fits(self: Worker, shape: Any) -> bool:
         return not self.lacks(shape) and self.free_cpus > 0
@@ -157,7 +157,7 @@ def _answers_lost_on_failure(original: Any) -> Any:
 
 
 def _dirty_lost_on_failure(original: Any) -> Any:
-    """Forgets what was dirty in a commit that failed, when newer things are waiting."""
+    """Forgets the dirty jobs of a commit that failed, if newer changes are waiting."""
 
     def absorb(self: Batch, newer: Batch) -> None:
         if newer.dirty:
@@ -178,7 +178,7 @@ def _evicted_too_early(original: Any) -> Any:
 
 
 def _slots_never_freed(original: Any) -> Any:
-    """A finished job keeps its namespace."""
+    """Leaves a finished job in its namespace."""
 
     def finish(state: QueueState, job: Any, verdict: Any, now: int) -> None:
         kept = dict(state.slots)
@@ -200,7 +200,7 @@ def _release_stops_all(original: Any) -> Any:
 
 
 def _failure_cached(original: Any) -> Any:
-    """Answers with whatever verdict there is."""
+    """Answers with any stored verdict."""
 
     def submitted(self: QueueCore, event: ev.Submitted, now: int) -> None:
         job = self.jobs.get(event.job)
@@ -275,7 +275,7 @@ def _kept_room_is_kept_from_all(original: Any) -> Any:
 
 
 def _resubmitting_ends_following(original: Any) -> Any:
-    """Takes a client that submits a finished job again for one that needs to hear no more of it."""
+    """Treats a client that submits a finished job again as one that needs no further messages about it."""
 
     def answered(state: QueueState, job: Any, event: ev.Submitted) -> bool:
         cached = bool(original(state, job, event))
@@ -304,7 +304,7 @@ def _end_unseen_at_start(original: Any) -> Any:
 
 
 def _gaps_inside_pages_untold(original: Any) -> Any:
-    """Sends a page as it was read, with the gaps in it."""
+    """Sends a page as it was read, with its gaps."""
 
     def unbroken(lines: Any) -> Any:
         return [lines] if lines else []
@@ -314,7 +314,7 @@ def _gaps_inside_pages_untold(original: Any) -> Any:
 
 
 def _gaps_in_new_lines_untold(original: Any) -> Any:
-    """Pushes new lines as if they followed those before, without a word about those that never came."""
+    """Pushes new lines as if they followed the ones before, and does not report missing ones."""
 
     def admit(self: JobLog, piece: Any, size: int) -> None:
         first, followers, self.followers = self.next_seq, self.followers, {}
@@ -328,7 +328,7 @@ def _gaps_in_new_lines_untold(original: Any) -> Any:
 
 
 def _lines_twice(original: Any) -> Any:
-    """Takes lines again that were sent again."""
+    """Accepts repeated lines again."""
 
     def add(self: JobLog, lines: Any) -> None:
         self.next_seq = min([self.next_seq, *[line.seq for line in lines]])
@@ -338,7 +338,7 @@ def _lines_twice(original: Any) -> Any:
 
 
 def _final_before_last_line(original: Any) -> Any:
-    """Says that a job is finished without waiting for its last line."""
+    """Reports that a job is finished without waiting for its last line."""
 
     def changed(self: ClientSession, encoded: Any, state: Any) -> None:
         self.send_buffer.push(encoded)
@@ -351,7 +351,7 @@ def _final_before_last_line(original: Any) -> Any:
 
 
 def _resurrected(original: Any) -> Any:
-    """Brings back what is being deleted."""
+    """Brings back a job that is being deleted."""
 
     async def recall(self: Recall, job_id: str) -> Any:
         self._forgetting.clear()
@@ -396,7 +396,7 @@ def _webhooks_lost_on_failure(original: Any) -> Any:
 
 
 def _webhook_tried_once(original: Any) -> Any:
-    """Takes a call that failed for made."""
+    """Treats a failed call as made."""
 
     def failed(self: Deliverer, row: Any, why: str, *, final: bool = False) -> None:
         del final
@@ -454,7 +454,7 @@ def _leaves_while_it_changes(original: Any) -> Any:
 
 
 def _claims_of_what_others_have(original: Any) -> Any:
-    """Gives a job to whoever claims it last."""
+    """Gives a job to the worker that claims it last."""
 
     def claimed(self: QueueCore, event: ev.Claimed, now: int) -> None:
         worker, job = self.workers.get(event.incarnation), self.jobs.get(event.job)
@@ -467,7 +467,7 @@ def _claims_of_what_others_have(original: Any) -> Any:
 
 
 def _choosers_are_handed_jobs(original: Any) -> Any:
-    """Takes a worker that chooses for one like any other."""
+    """Treats a worker that chooses its jobs like any other."""
 
     def opened(self: Fleet, worker: Worker) -> bool:
         chooses, worker.chooses = worker.chooses, False
@@ -480,7 +480,7 @@ def _choosers_are_handed_jobs(original: Any) -> Any:
 
 
 def _claims_without_room(original: Any) -> Any:
-    """Looks at what a worker has and not at what it has free when it claims a job."""
+    """Compares a claim with the worker's capacity instead of its free capacity."""
 
     def refusal(worker: Worker, job: Any) -> str:
         why = str(original(worker, job))
@@ -490,7 +490,7 @@ def _claims_without_room(original: Any) -> Any:
 
 
 def _never_missed(original: Any) -> Any:
-    """Believes that a worker which came back still has all that it had."""
+    """Assumes that a worker that came back still has all its jobs."""
 
     def confirmed(self: DialectWorker) -> None:
         self._unconfirmed.clear()
@@ -500,7 +500,7 @@ def _never_missed(original: Any) -> Any:
 
 
 def _stored_unseen(original: Any) -> Any:
-    """Believes to know what the store has, and has noted none of it."""
+    """Assumes that the contents of the store are known, without noting any."""
 
     def found_stored(self: QueueState, ids: Any, *, last: bool) -> None:
         del ids
@@ -551,4 +551,4 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
     "stored jobs are taken for absent": (QueueState, "found_stored", _stored_unseen),
 }
-"""What is wrong: where it is planted, and how."""
+"""The planted bugs by description: the object and attribute that each replaces, and the replacement."""

@@ -1,7 +1,7 @@
 """Connections that behave like bad ones: slow, stalled, half-open, cut in the middle.
 
-What is sent on one connection arrives in order or not at all, as on TCP. The hub's end looks like the websocket and
-frame writer that the hub's own sessions use, so their code, the codec and the outboxes run as they are.
+Data on one connection arrives in order or not at all, as on TCP. The hub's end looks like the websocket and
+frame writer that the hub's own sessions use, so their code, the codec and the send buffers run unchanged.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Pipe:
         self._last = 0.0
         self._held: list[bytes | None] = []
         self.listener: Callable[[bytes | None], None] = self._enqueue
-        """Takes what arrives; at first it is kept for `get`."""
+        """The receiver of arriving data; at first the data is kept for `get`."""
         self.stalled = False
         self.abandoned = False
         self.cut = False
 
     def put(self, data: bytes | None) -> None:
-        """Sends; None is the orderly end."""
+        """Sends data; None is the orderly end."""
         if self.cut:
             return
         loop = self._loop
@@ -77,7 +77,7 @@ class Pipe:
             self._waiter.set_result(None)
 
     def stall(self, stalled: bool) -> None:
-        """Holds everything back, or lets it go."""
+        """Holds everything back, or releases it."""
         if self.abandoned:
             return
         self.stalled = stalled
@@ -87,7 +87,7 @@ class Pipe:
                 self.listener(data)
 
     def drop(self) -> None:
-        """Loses everything on the way; the reader hears the end."""
+        """Loses all data in transit; the reader sees the end."""
         if not self.cut:
             self.cut = True
             while self._queue and self._draw() < 0.5:
@@ -95,7 +95,7 @@ class Pipe:
             self.listener(None)
 
     async def get(self) -> bytes | None:
-        """Receives; returns None when the connection has ended."""
+        """Receives data; returns None when the connection has ended."""
         queue = self._queue
         while not queue:
             self._waiter = self._loop.create_future()
@@ -125,12 +125,12 @@ class Connection:
         return not self.to_hub.cut
 
     def sever(self) -> None:
-        """Cuts both ways at once; what was on the way is lost."""
+        """Cuts both ways at once; data in transit is lost."""
         self.to_hub.drop()
         self.to_actor.drop()
 
     def abandon(self) -> None:
-        """This side has gone and the hub's has not heard of it: half-open, until somebody notices the silence."""
+        """Leaves the connection half-open: the hub has to notice the silence of this side."""
         self.to_hub.stalled = self.to_hub.abandoned = True
         self.to_actor.drop()
 
@@ -140,7 +140,7 @@ class Connection:
 
 
 class HubWriter:
-    """The hub's `FrameWriter`."""
+    """Stands in for the hub's `FrameWriter`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -168,7 +168,7 @@ class HubWriter:
 
 
 def _payload(frame: bytes) -> bytes:
-    """The payload of an unmasked frame."""
+    """Returns the payload of an unmasked frame."""
     length = frame[1]
     if length == 126:
         return frame[4:]
@@ -184,7 +184,7 @@ class HubEnd:
         self.scope: dict[str, Any] = {"extensions": {EXTENSION: self._writer}}
 
     async def accept(self, subprotocol: str | None = None) -> None:
-        """Accepts, at once."""
+        """Accepts the connection at once."""
 
     async def receive(self) -> dict[str, Any]:
         data = await self._connection.to_hub.get()

@@ -14,29 +14,29 @@ from msgspec import Struct
 from tests.simulation.faults import FAULTS, Trouble, draw_troubles
 
 BAD_SECONDS: Final = 120.0
-"""How long clients wish for jobs and faults happen, in seconds."""
+"""Time in which clients submit jobs and faults happen, in seconds."""
 
 
 class Setting(Struct):
-    """What does not change in a run.
+    """The constants of a run.
 
     Attributes:
         workers: The cpus of each worker, by name.
         choosers: The cpus of each worker that chooses its jobs itself, by name.
         clients: The names of the clients.
-        watching: The one that watches the whole queue.
-        calm: No worker is ever lost, so no attempt may be charged.
+        watching: The client that watches the whole queue.
+        calm: Whether no worker is ever lost, so that no attempt may be charged.
         slow: The mean time of one step of the database, in seconds.
         delay: The mean delay of a message, in seconds.
-        grace: How long a lost worker is waited for, in milliseconds.
-        retention: How long finished jobs are kept, in milliseconds.
-        finished_kept: How many finished jobs stay in the hub's memory.
-        patience: How long a job waits before smaller jobs stop overtaking it, in milliseconds.
-        log_bytes: The size of the log that is kept of each job, in bytes; 0 as the hub has it.
+        grace: Time that the hub waits for a lost worker, in milliseconds.
+        retention: Time that finished jobs are kept, in milliseconds.
+        finished_kept: Number of finished jobs that stay in the hub's memory.
+        patience: Time that a job waits before smaller jobs stop overtaking it, in milliseconds.
+        log_bytes: The size of the log that is kept of each job, in bytes; 0 for the hub's default.
         forgetful: The workers that lose some lines of a log for good, before they can send them.
-        eager: The clients that submit a job again and again until they are told how it ended.
-        reading: The mean time of a question to the database, in seconds.
-        packed: Many jobs of many sizes wait for few workers, so room is often kept for large ones.
+        eager: The clients that submit a job again and again until they know how it ended.
+        reading: The mean time of a query to the database, in seconds.
+        packed: Whether many jobs of many sizes wait for few workers, so that room is often kept for large ones.
     """
 
     workers: dict[str, int]
@@ -79,7 +79,7 @@ class Setting(Struct):
 
 
 class Wished(Struct, frozen=True):
-    """The job of a wish; ``kind`` says what becomes of it on a worker."""
+    """The job of a wish; ``kind`` decides its course on a worker."""
 
     number: int
     kind: str
@@ -142,13 +142,13 @@ Item: TypeAlias = Want | Stop | Remove | Trouble
 
 
 class Plan(Struct):
-    """One run.
+    """The plan of one run.
 
     Attributes:
-        seed: What it was drawn from.
-        setting: What does not change in it.
-        items: All that is wished and all that goes wrong, in order of time.
-        bad_seconds: When all is healed, in seconds.
+        seed: The seed from which it was drawn.
+        setting: Its constants.
+        items: All wishes and faults, in order of time.
+        bad_seconds: Time at which all is healed, in seconds.
         noise: Seeds all other draws: delays, durations of jobs, reconnections. Each actor, connection and attempt
             draws from a stream of its own, so that leaving out an item changes little of the rest.
     """
@@ -160,7 +160,7 @@ class Plan(Struct):
     noise: str = ""
 
     def stream(self, name: str) -> Random:
-        """The random numbers of one part of the run."""
+        """Returns the random numbers of one part of the run."""
         return Random(f"{self.seed} {self.noise} {name}")
 
     def told(self) -> str:
@@ -174,7 +174,7 @@ def draw_plan(seed: int, weights: dict[str, float] | None = None) -> Plan:
 
     Args:
         seed: The same seed is the same run.
-        weights: How likely each fault is; None as `FAULTS` says. The setting and the wishes don't depend on it.
+        weights: The weight of each fault; None for those of `FAULTS`. The setting and the wishes don't depend on it.
     """
     setting = _draw_setting(Random(f"{seed} setting"))
     weights = weights or {name: fault.weight for name, fault in FAULTS.items()}
@@ -219,7 +219,7 @@ def _draw_setting(random: Random) -> Setting:
 
 
 def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
-    """Draws what the clients submit, cancel and delete."""
+    """Draws the submits, cancels and deletes of the clients."""
     crowded = random.random() < 0.2 or setting.packed
     total = 60 if crowded else random.randint(3, 25)
     pause = 0.2 if setting.packed else 0.4 if crowded else 2.0
@@ -267,5 +267,5 @@ def read_plan(data: bytes) -> Plan:
 
 
 def write_plan(plan: Plan) -> bytes:
-    """Spells a plan as indented JSON."""
+    """Writes a plan as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(plan), indent=1)

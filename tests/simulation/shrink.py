@@ -1,4 +1,4 @@
-"""Shrinks the plan of a broken run: leaves out all that isn't needed for the same promise to break."""
+"""Shrinks the plan of a broken run: leaves out everything that is not needed to break the same promise."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Broken:
 
     Attributes:
         plan: Its plan.
-        error: What was broken, in one line.
-        events: How many events the cores had handled then.
+        error: The broken promise, in one line.
+        events: Number of events that the cores had handled by then.
     """
 
     plan: Plan
@@ -42,7 +42,7 @@ def play(plan: Plan, most_events: float = float("inf")) -> Broken | None:
 
 
 def kind_of(error: str) -> str:
-    """Names the promise that an error says is broken, without names, ids and numbers."""
+    """Returns the promise that an error names as broken, without names, ids and numbers."""
     return re.sub(r"\b[wcj]?\d+\b|\b[0-9a-f]{8,}\S*|b?'[^']*'", "_", error)[:120]
 
 
@@ -56,9 +56,9 @@ def shrink(
 
     Args:
         found: The run as it broke.
-        seconds: When to stop trying.
-        tell: Hears of every smaller plan.
-        clock: Seconds, from any start.
+        seconds: Time limit, in seconds.
+        tell: Called with every smaller plan.
+        clock: Returns the time in seconds, from any start.
     """
     until, kind = clock() + seconds, kind_of(found.error)
     best = found
@@ -68,7 +68,7 @@ def shrink(
         for plan in _smaller(best.plan):
             if clock() >= until:
                 break
-            # A run that goes on for much longer than the one that is known says little and costs much.
+            # A run that lasts much longer than the known one says little and costs much.
             again = play(plan, most_events=4 * best.events + 1000)
             if again is not None and kind_of(again.error) == kind:
                 best, smaller = again, True
@@ -78,7 +78,7 @@ def shrink(
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Yields plans with less in them, those with the least first."""
+    """Yields smaller plans, the smallest first."""
     items = plan.items
     size = (len(items) + 1) // 2
     while size:

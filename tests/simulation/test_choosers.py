@@ -15,7 +15,7 @@ from tests.simulation.world import World
 
 
 class Forgetful(Chooser):
-    """Forgets the first job that it was given, and goes on as if nothing were."""
+    """A worker that forgets the first job it was given, and continues as if nothing had happened."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -1,4 +1,4 @@
-"""The simulation in ``make test``: some hundred seeds keep every promise, and every planted bug is found."""
+"""The simulation in ``make test``: a few hundred seeds keep every promise, and every planted bug is found."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.simulation.world import simulate
 
 SEEDS = int(os.environ.get("SEEDS", "300"))
 ALIKE = 40
-"""Seeds that what is compiled plays, too."""
+"""Number of seeds that the compiled modules play, too."""
 MOST = 400
-"""Seeds after which a planted bug counts as not found."""
+"""Number of seeds after which a planted bug counts as not found."""
 
 
 @pytest.fixture(scope="module")

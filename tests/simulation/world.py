@@ -1,4 +1,4 @@
-"""One simulated run: a plan makes a world, bad things happen in it, then all is healed and must come right."""
+"""One simulated run: a plan makes a world, faults happen in it, then all is healed and every promise must hold."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ HEALED_SECONDS = 900.0
 
 
 class TooManyEventsError(Exception):
-    """A run has taken more events than whoever asked for it is interested in."""
+    """Raised when a run has taken more events than its caller allows."""
 
 
 class World:
-    """All that takes part in a run. Everything random is drawn from the plan, so the same plan is the same run."""
+    """All participants of a run. Everything random is drawn from the plan, so the same plan is the same run."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -72,13 +72,13 @@ class World:
         self.healed = False
         self.handled = 0
         self.poisoned = False
-        """Whether a job has killed workers, with all that they ran besides."""
+        """Whether a job has killed workers, with all their other jobs."""
         self._ids: dict[Wished, str] = {}
         self._over: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
 
     def stream(self, name: str) -> Random:
-        """The random numbers of one part of the run."""
+        """Returns the random numbers of one part of the run."""
         return self.plan.stream(name)
 
     def kind_of(self, made: Definition) -> str:
@@ -108,7 +108,7 @@ class World:
                 timer.cancel()
             self.host.kill()
 
-    # ------------------------------------------------------------------------------------------ what breaks a run
+    # ------------------------------------------------------------------------------------------ errors that end a run
 
     def fail(self, error: BaseException) -> None:
         """Ends the run; the first error counts."""
@@ -130,16 +130,16 @@ class World:
             self.fail(error)
 
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A timer failed: the loop would only say so."""
+        """Ends the run when a timer failed; the loop would only log it."""
         error = context.get("exception")
         if "handle" in context and error is not None:
             self.host.broken = error
         loop.default_exception_handler(context)
 
-    # -------------------------------------------------------------------------------------------- the course of it
+    # -------------------------------------------------------------------------------------------- the course of the run
 
     def _look(self) -> None:
-        """Looks at the whole once a second, heals it at the end of the bad time, and ends the run when it rests."""
+        """Checks the world once a second, heals it at the end of the bad time, and ends the run when it rests."""
         loop = asyncio.get_running_loop()
         try:
             self._check()
@@ -175,7 +175,7 @@ class World:
         )
 
     def _followed_for_ever(self) -> list[str]:
-        """Lists finished jobs whose logs somebody still follows, as if more lines could come."""
+        """Lists finished jobs whose logs a client still follows, as if more lines could come."""
         shells = self.host.registry.queues.values() if self.host.registry is not None else ()
         return [
             job_id
@@ -194,13 +194,13 @@ class World:
 
     @property
     def hands(self) -> list[SimWorker | Chooser]:
-        """Workers of both kinds."""
+        """Returns the workers of both kinds."""
         return [*self.workers, *self.choosers]
 
     # -------------------------------------------------------------------------------------------- items of the plan
 
     def _do(self, item: Item) -> None:
-        """Makes an item of the plan happen."""
+        """Carries out an item of the plan."""
         if self.healed:
             return
         if isinstance(item, Trouble):
@@ -261,7 +261,7 @@ class World:
 
 
 def watch_cores(world: World, most_events: float = float("inf")) -> Any:
-    """Has the invariants of cores checked after every event; returns what undoes it."""
+    """Checks the invariants of cores after every event; returns the function that undoes this."""
 
     def watch(core: QueueCore) -> None:
         try:
@@ -272,12 +272,12 @@ def watch_cores(world: World, most_events: float = float("inf")) -> Any:
             check_capacity(core)
             check_no_idle_hands(core)
         except Exception as error:
-            # A session would answer this like any bug and go on; here it ends the run.
+            # A session would answer this like any bug and continue; here it ends the run.
             world.host.broken = world.host.broken or error
             raise
 
     class Watched(logging.LoggerAdapter[logging.Logger]):
-        """A session ends politely when the hub has a bug; here that ends the run."""
+        """A logger that ends the run when a session reports a bug of the hub."""
 
         def exception(self, *_args: Any, **_more: Any) -> None:
             world.host.broken = world.host.broken or sys.exc_info()[1]
@@ -301,7 +301,7 @@ def simulate(seed: int, weights: dict[str, float] | None = None) -> World:
 
     Args:
         seed: The seed.
-        weights: How likely each fault is; None as in `FAULTS`.
+        weights: The weight of each fault; None for those of `FAULTS`.
 
     Raises:
         AssertionError: A promise was broken; the seed replays it.
@@ -318,7 +318,7 @@ def play_plan(world: World, most_events: float = float("inf")) -> World:
     """
     undo = watch_cores(world, most_events)
     collecting = gc.isenabled()
-    gc.disable()  # collections in the middle of a run take a tenth of its time
+    gc.disable()  # garbage collections in the middle of a run would take a tenth of its time
     try:
         run_virtual(world.run)
     finally:

@@ -1,1 +1,1 @@
-"""Chaos: real processes under load that are killed, frozen and cut off, and a judge who counts what came of it."""
+"""Chaos: real processes under load that are killed, frozen and cut off, and a judge that counts the damage."""

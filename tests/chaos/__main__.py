@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: kill, freeze and cut off real processes under load, on SQLite and on Postgres."""
+"""``python -m tests.chaos``: kills, freezes and cuts off real processes under load, on SQLite and on Postgres."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DATABASES = ("sqlite", "postgres")
 
 
 def main() -> int:
-    """Plays on each database; 0 when every promise was kept."""
+    """Plays on each database; returns 0 if every promise was kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="how long faults go on, for each database")
+    parser.add_argument("--seconds", type=float, default=60, help="time with faults on each database, in seconds")
     parser.add_argument("--seed", type=int, help="chooses faults and jobs (random)")
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--keep", action="store_true", help="keep what the processes wrote")
+    parser.add_argument("--keep", action="store_true", help="keep the logs and data of the processes")
     wanted = parser.parse_args()
     seed = random.randrange(1_000_000) if wanted.seed is None else wanted.seed
     logging.disable(logging.CRITICAL)

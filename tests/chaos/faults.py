@@ -1,4 +1,4 @@
-"""What goes wrong: each fault does its harm, mends what an operator would mend, and measures the recovery."""
+"""The faults of chaos: each does its harm, repairs what an operator would repair, and measures the recovery."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tests.chaos.runs import Begun, clock
 from tests.chaos.stage import GRACE, Stage, WorkerPlace
 
 PATIENCE = 60.0
-"""Seconds in which everything must have recovered."""
+"""Time limit of every recovery, in seconds."""
 
 Fault = Callable[[], Awaitable[None]]
 
 
 class Faults:
-    """What goes wrong: each fault does its harm, mends what an operator would mend, and measures the recovery.
+    """Does the harm of each fault, repairs what an operator would repair, and measures the recovery.
 
     Args:
         stage: The actors.
-        load: The people.
-        chance: Chooses who is hit, and when.
-        longest: Seconds that something stays frozen at most.
+        load: The clients and their jobs.
+        chance: Chooses the victim and the moment.
+        longest: Longest time that something stays frozen, in seconds.
 
     Attributes:
-        times: Seconds of recovery, by what was measured.
+        times: Recovery times in seconds, by kind of recovery.
     """
 
     def __init__(self, stage: Stage, load: Load, chance: random.Random, longest: float) -> None:
@@ -41,7 +41,7 @@ class Faults:
         self._hurt: set[str] = set()
 
     def all(self, *, silence: bool) -> tuple[Sequence[Fault], Sequence[Fault]]:
-        """The faults that take half a minute and go on beside the others, and the others."""
+        """Returns the faults that take half a minute and run beside the others, and the others."""
         short: list[Fault] = [
             self.kill_hub,
             self.freeze_hub,
@@ -58,14 +58,14 @@ class Faults:
         return ([self.silence_worker, self.silence_client] if silence else []), short
 
     async def ready(self) -> None:
-        """Waits until every worker works."""
+        """Waits until every worker runs jobs."""
         for worker in self._stage.workers:
             await self._begins(worker, 0)
 
     # ------------------------------------------------------------------------------------------------------ hub
 
     async def kill_hub(self) -> None:
-        """SIGKILL; started again at once."""
+        """Kills the hub (SIGKILL) and starts it again at once."""
         since = clock()
         await asyncio.to_thread(self._stage.hub.kill)
         starting = asyncio.create_task(asyncio.to_thread(self._stage.hub.start))
@@ -74,7 +74,7 @@ class Faults:
         self.times["hub killed: next result"].append(await self._result_after(clock()) - since)
 
     async def freeze_hub(self) -> None:
-        """SIGSTOP for a while."""
+        """Freezes the hub (SIGSTOP) for a while."""
         self._stage.signal(self._stage.hub, signal.SIGSTOP)
         await asyncio.sleep(self._chance.uniform(0.2, 1) * self._longest)
         since = clock()
@@ -82,7 +82,7 @@ class Faults:
         self.times["hub frozen, from its waking: next answer"].append(await self._stage.answered(since))
 
     async def reset_all(self) -> None:
-        """Every connection of everybody is reset at once."""
+        """Resets all connections of all actors at once."""
         since = clock()
         for proxy in [*self._stage.clients, *(worker.proxy for worker in self._stage.workers)]:
             proxy.reset()
@@ -91,7 +91,7 @@ class Faults:
     # -------------------------------------------------------------------------------------------------- workers
 
     async def kill_worker(self) -> None:
-        """SIGKILL; the same machine starts its worker again at once."""
+        """Kills a worker (SIGKILL); the same machine starts it again at once."""
         worker = self._choose()
         since, running = await self._kill(worker)
         renewed = self._stage.start_worker(worker.name, worker.proxy, worker.cpus, worker.data)
@@ -99,7 +99,7 @@ class Faults:
         self.times["worker killed and started: its jobs re-run"].append(await self._run_again(running) - since)
 
     async def lose_worker(self) -> None:
-        """SIGKILL, and the machine is gone for good: another takes its place."""
+        """Kills a worker (SIGKILL) whose machine never returns; another machine takes its place."""
         worker = self._choose()
         since, running = await self._kill(worker)
         another = self._stage.start_worker(worker.name, worker.proxy, worker.cpus)
@@ -108,7 +108,7 @@ class Faults:
         self.times[f"worker gone (grace {GRACE} s): its jobs re-run"].append(again - since)
 
     async def freeze_worker(self) -> None:
-        """SIGSTOP for less than anybody notices."""
+        """Freezes a worker (SIGSTOP) too briefly for the hub to notice."""
         worker = self._choose()
         self._stage.signal(worker.process, signal.SIGSTOP)
         await asyncio.sleep(self._chance.uniform(0.2, 1) * self._longest)
@@ -117,7 +117,7 @@ class Faults:
         self.times["worker frozen, from its waking: next job"].append(await self._begins(worker, since) - since)
 
     async def freeze_and_cut_worker(self) -> None:
-        """SIGSTOP and a reset: its jobs are given to others, and then it wakes with results nobody waits for."""
+        """Freezes a worker and resets its connection: its jobs go to others before it wakes with its results."""
         worker = self._choose()
         self._stage.signal(worker.process, signal.SIGSTOP)
         worker.proxy.reset()
@@ -129,14 +129,14 @@ class Faults:
         )
 
     async def reset_worker(self) -> None:
-        """Its connections are reset."""
+        """Resets the connections of a worker."""
         worker = self._choose()
         since = clock()
         worker.proxy.reset()
         self.times["worker's connection reset: next job"].append(await self._returns(worker, since) - since)
 
     async def silence_worker(self) -> None:
-        """Its connection stays open and nothing passes any more; both sides must notice by themselves."""
+        """Silences a worker's open connection: no data passes any more, and both sides must notice by themselves."""
         worker = self._choose()
         self._hurt.add(worker.name)
         since = clock()
@@ -149,14 +149,14 @@ class Faults:
     # -------------------------------------------------------------------------------------------------- clients
 
     async def reset_client(self) -> None:
-        """Its connection is reset."""
+        """Resets the connection of a client."""
         client = self._chance.randrange(len(self._stage.clients))
         since = clock()
         self._stage.clients[client].reset()
         self.times["client's connection reset: next answer"].append(await self._load.answered(client) - since)
 
     async def silence_client(self) -> None:
-        """Its connection stays open and nothing passes any more."""
+        """Silences a client's open connection: no data passes any more."""
         client = len(self._stage.clients) - 1
         since = clock()
         self._stage.clients[client].silence()
@@ -165,7 +165,7 @@ class Faults:
     # -------------------------------------------------------------------------------------------------- Postgres
 
     async def kill_postgres(self) -> None:
-        """SIGKILL; started again at once."""
+        """Kills Postgres (SIGKILL) and starts it again at once."""
         postgres = self._stage.postgres
         assert postgres is not None
         since = clock()
@@ -175,7 +175,7 @@ class Faults:
         await starting
 
     async def freeze_postgres(self) -> None:
-        """SIGSTOP for a while."""
+        """Freezes Postgres (SIGSTOP) for a while."""
         postgres = self._stage.postgres
         assert postgres is not None
         postgres.freeze()
@@ -184,7 +184,7 @@ class Faults:
         postgres.thaw()
         self.times["Postgres frozen, from its waking: next answer"].append(await self._stage.answered(since))
 
-    # --------------------------------------------------------------------------------------------------- looking
+    # --------------------------------------------------------------------------------------------------- waiting
 
     def _choose(self) -> WorkerPlace:
         return self._chance.choice([worker for worker in self._stage.workers if worker.name not in self._hurt])
@@ -195,7 +195,7 @@ class Faults:
         return since, self._stage.runs.look().live(worker.data)
 
     async def _run_again(self, running: list[Begun]) -> float:
-        """When the last of some attempts whose worker is gone had a newer one, or turned out to be over."""
+        """Returns the time when the last of some lost attempts was replaced, or turned out to be finished."""
 
         def over(begun: Begun) -> float | None:
             newer = [each.at for each in self._stage.runs.by_job[begun.job] if each.attempt > begun.attempt]
@@ -209,7 +209,7 @@ class Faults:
         return await self._until(lambda: self._stage.runs.first_after(worker.data, after))
 
     async def _returns(self, worker: WorkerPlace, after: float) -> float:
-        """When a worker began a job on a new connection."""
+        """Returns the time when a worker began a job on a new connection."""
         proxy = worker.proxy
         dialled = await self._until(lambda: proxy.dialled if proxy.dialled > after else None)
         return await self._begins(worker, dialled)
@@ -219,7 +219,7 @@ class Faults:
         return await self._until(lambda: clock() if self._load.seen.waited > before and clock() > after else None)
 
     async def _until(self, found: Callable[[], float | None]) -> float:
-        """The moment that is looked for, once there is one.
+        """Waits for a moment and returns it.
 
         Raises:
             AssertionError: Nothing recovered in time.

@@ -1,4 +1,4 @@
-"""What came of it: what the hub has in the end, held against what clients were told and what really ran."""
+"""The judge of chaos: compares the hub's final state with the clients' answers and the attempts that really ran."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Judgement:
     """The numbers of one play.
 
     Attributes:
-        lost: Acknowledged jobs that are not there or not finished.
+        lost: Acknowledged jobs that are missing or not finished.
         failed: Acknowledged jobs that ended with anything but success.
-        without_result: Finished jobs whose stored result or log is not that of the accepted attempt.
-        run_twice: Jobs whose command began more than once, which a lost worker makes happen.
+        without_result: Finished jobs whose stored result or log is not the accepted attempt's.
+        run_twice: Jobs whose command began more than once, which a lost worker causes.
         same_attempt_twice: Attempts that one worker began twice, which must not happen. (Two workers may begin the
             same number of a job when the hub dies before the first assignment, which runs ahead of the commit, is
-            durable: then nobody was told that the job is there.)
-        duplicates: Jobs of which more than one result was accepted, as told to anybody at any time.
+            durable. Then no client was told that the hub has the job.)
+        duplicates: Jobs of which more than one result was accepted, as told to any client at any time.
         backwards: Jobs that were told to have gone back to an older state.
         unanswered: Clients that were still waiting.
     """
@@ -48,7 +48,7 @@ class Judgement:
 
     @property
     def broken(self) -> dict[str, str]:
-        """Every promise that was broken, with some of the jobs."""
+        """Returns every broken promise, with some of the jobs."""
         lists = {
             "lost": self.lost,
             "not successful": self.failed,
@@ -66,7 +66,7 @@ class Judgement:
 
 
 async def judge(stage: Stage, seen: Seen, unanswered: int) -> Judgement:
-    """Asks the hub directly, over connections that nobody disturbs."""
+    """Asks the hub directly, over undisturbed connections."""
     made = Judgement(
         submitted=len(seen.submitted),
         acknowledged=len(seen.acknowledged),
@@ -114,7 +114,7 @@ async def _check_results(queue: asman.Queue, done: list[JobState], runs: Runs) -
 
 
 async def _what_is_wrong(queue: asman.Queue, state: JobState, runs: Runs) -> str:
-    """What is wrong with a finished job; empty when it is as it should be."""
+    """Returns the defects of a finished job; empty if there are none."""
     job = await queue.get(state.id)
     if ending_of(job.state) != ending_of(state):
         return "has another state when asked again"

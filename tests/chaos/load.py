@@ -1,4 +1,4 @@
-"""The load: people who submit jobs with the real library and wait for them, and one who watches the whole queue."""
+"""The load of chaos: clients that submit jobs with the real library and wait, and one that watches the queue."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.chaos.runs import SCRIPT, clock
 from tests.chaos.stage import QUEUE, Stage
 
 USERS = 20
-"""Jobs that each client has under way at once."""
+"""Number of unfinished jobs of each client at any time."""
 JOINED = 0.15
-"""How many jobs are submitted by a second client too, who joins the run or finds the result."""
+"""Share of jobs that a second client submits too; it joins the run or finds the result."""
 
 Ending = tuple[int, str, int | None, int]
-"""What makes a result this one and no other: attempt, reason, exit code and when it was accepted."""
+"""Identity of a result: attempt, reason, exit code and time of acceptance."""
 
 
 def ending_of(state: JobState) -> Ending | None:
-    """How a finished job ended, for comparing."""
+    """Returns the ending of a finished job, for comparison."""
     if state.state is not State.FINISHED or state.verdict is None:
         return None
     return (state.attempt, state.verdict.reason.value, state.verdict.exit_code, state.finished)
@@ -31,15 +31,15 @@ def ending_of(state: JobState) -> Ending | None:
 
 @dataclass
 class Seen:
-    """What clients were told; the judge holds it against what the hub has in the end.
+    """The answers that clients got; the judge compares them with the hub's final state.
 
     Attributes:
-        submitted: Jobs that somebody tried to submit.
+        submitted: Jobs that a client tried to submit.
         acknowledged: Jobs that the hub said it has.
-        endings: How each job ended, as told to anybody at any time.
-        backwards: Jobs whose revision or attempt was told to have fallen.
+        endings: The endings of each job, as told to any client at any time.
+        backwards: Jobs of which a client was told a lower revision or attempt than before.
         refused: Errors that clients met, by kind.
-        waited: How many waits ended with a result.
+        waited: Number of waits that ended with a result.
     """
 
     submitted: set[str] = field(default_factory=set)
@@ -50,18 +50,18 @@ class Seen:
     waited: int = 0
 
     def told(self, state: JobState) -> None:
-        """Somebody was told how a job is."""
+        """Notes a job's state that a client was told."""
         ending = ending_of(state)
         if ending is not None:
             self.endings[state.id].add(ending)
 
 
 class Load:
-    """The load: people who submit jobs with the real library and wait for them, and one who watches the whole queue.
+    """Clients that submit jobs with the real library and wait for them, and one that watches the whole queue.
 
     Args:
         stage: The actors.
-        seed: Chooses how long jobs take and who submits them too.
+        seed: Chooses the durations of jobs, and the second clients.
     """
 
     def __init__(self, stage: Stage, seed: int) -> None:
@@ -76,7 +76,7 @@ class Load:
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Opens the clients and begins."""
+        """Opens the clients and starts the load."""
         for proxy in self._stage.clients:
             queue = asman.connect(f"http://127.0.0.1:{proxy.port}/q/{QUEUE}", reconnect=None)
             await queue.open()
@@ -87,7 +87,7 @@ class Load:
         self._watcher = asyncio.create_task(self._watch())
 
     async def answered(self, client: int) -> float:
-        """Asks something over a client's connection, as it is; when the answer came."""
+        """Sends a request over a client's present connection; returns the time of the answer."""
         while True:
             try:
                 await self._queues[client].workers()
@@ -97,11 +97,11 @@ class Load:
                 await asyncio.sleep(0.05)
 
     def stop(self) -> None:
-        """Nothing new is submitted from now on."""
+        """Stops submitting new jobs."""
         self._stopping.set()
 
     async def finish(self, seconds: float) -> int:
-        """Waits for all that was submitted; returns how many users still wait after ``seconds``."""
+        """Waits for all submitted jobs; returns the number of users that still wait after ``seconds``."""
         self.stop()
         _, waiting = await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:
@@ -110,7 +110,7 @@ class Load:
         return len(waiting)
 
     async def close(self) -> None:
-        """Ends the clients."""
+        """Closes the clients."""
         tasks = [*self._tasks, *([self._watcher] if self._watcher else [])]
         for task in tasks:
             task.cancel()
@@ -119,7 +119,7 @@ class Load:
         for queue in self._queues:
             await queue.close()
 
-    # ---------------------------------------------------------------------------------------------------- people
+    # ---------------------------------------------------------------------------------------------------- users
 
     def _next(self) -> dict[str, str]:
         self._numbers += 1
@@ -156,7 +156,7 @@ class Load:
         self.seen.told(job.state)
 
     async def _submit(self, client: int, env: dict[str, str]) -> asman.Job | None:
-        """Submits until it is acknowledged; None when time was up before."""
+        """Submits a job until it is acknowledged; returns None if the time is up before."""
         definition = asman.Definition(command=["sh", "-c", SCRIPT], env=env)
         self.seen.submitted.add(env["NUMBER"])
         while True:

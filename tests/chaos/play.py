@@ -16,12 +16,12 @@ from tests.chaos.load import Load
 from tests.chaos.stage import Stage, set_up
 
 DRAIN_SECONDS = 120.0
-"""Time for everything to end after the last fault."""
+"""Time limit for everything to end after the last fault, in seconds."""
 
 
 @dataclass
 class Played:
-    """What came of one play."""
+    """The outcome of one play."""
 
     database: str
     seconds: float
@@ -50,15 +50,15 @@ async def play(
     """Plays once.
 
     Args:
-        folder: Everything is written here; one play each.
-        seed: Chooses faults and jobs. How processes are interleaved is the machine's choice each time.
-        seconds: How long faults go on; each kind comes at least once.
-        postgres: The database's server, which is hurt too; None for SQLite.
-        workers: Worker processes.
-        clients: Client connections.
-        cpus: Jobs that a worker runs at once.
-        silence: Whether connections are cut with silence too, which takes half a minute to notice; without, all pauses
-            are short.
+        folder: Folder for all files of this play.
+        seed: Chooses faults and jobs. The interleaving of processes differs from play to play.
+        seconds: Time with faults, in seconds; each kind comes at least once.
+        postgres: The database's server, which suffers faults too; None for SQLite.
+        workers: Number of worker processes.
+        clients: Number of client connections.
+        cpus: Number of jobs that a worker runs at once.
+        silence: Whether connections also fall silent, which takes half a minute to notice; without, all pauses are
+            short.
     """
     begun = time.monotonic()
     async with set_up(folder, postgres, workers=workers, clients=clients, cpus=cpus) as stage:
@@ -67,7 +67,7 @@ async def play(
             await load.start()
             times, trouble = await _hurt(stage, load, random.Random(seed), seconds, silence=silence)
             unanswered = await load.finish(DRAIN_SECONDS)
-            # What counts is what is durable: the judge asks a hub that knows nothing else.
+            # Only durable data counts: the judge asks a hub that has just restarted.
             await asyncio.to_thread(stage.hub.restart)
             judgement = await judge(stage, load.seen, unanswered)
         finally:
@@ -111,7 +111,7 @@ async def _hurt(
 
 
 def _defects(stage: Stage) -> list[str]:
-    """Tracebacks that processes printed: nothing that was done to them is a reason for one."""
+    """Returns the tracebacks that processes printed; no fault is a reason for one."""
     found = []
     for process in stage.processes.started:
         said = process.output()

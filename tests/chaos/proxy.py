@@ -20,7 +20,7 @@ class _Link:
     """One connection: the actor's side, the hub's side and two tasks that carry bytes.
 
     Attributes:
-        silent: Bytes and endings of either side are swallowed.
+        silent: Whether bytes and endings of both sides are dropped.
     """
 
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter, pace: Pace | None = None) -> None:
@@ -54,17 +54,17 @@ class _Link:
 
 
 class Proxy:
-    """A TCP proxy between one actor and the hub that can cut its connections: with a reset, or with silence.
+    """Passes the bytes of one actor's connections to the hub, and cuts them with a reset or with silence.
 
     Open inside ``async with``.
 
     Args:
-        hub_port: Where the hub listens on loopback.
-        pace: Awaited before bytes are passed on: whether towards the hub, and how many.
+        hub_port: The hub's port on loopback.
+        pace: Awaited before bytes are passed on, with their direction (true towards the hub) and number.
 
     Attributes:
-        port: Where the actor dials.
-        dialled: When a websocket was last asked for (`clock`).
+        port: The port that the actor dials.
+        dialled: Time of the last request for a websocket (`clock`).
     """
 
     def __init__(self, hub_port: int, pace: Pace | None = None) -> None:
@@ -92,13 +92,13 @@ class Proxy:
             await asyncio.wait(self._tasks)
 
     def reset(self) -> None:
-        """Resets every connection that is open now; a silent one stays silent."""
+        """Resets every open connection; a silent one stays silent."""
         for link in list(self._links):
             if not link.silent:
                 link.reset()
 
     def silence(self) -> None:
-        """From now on nothing passes on the connections that are open, which stay open; new ones are not touched."""
+        """Silences the open connections, which stay open but pass no data; new connections are not affected."""
         for link in self._links:
             link.silent = True
 

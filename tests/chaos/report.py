@@ -1,4 +1,4 @@
-"""What came of the plays, as tables."""
+"""The outcome of the plays, as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the jobs themselves wrote into a shared file: which attempts really began and ended, where and when."""
+"""The attempts that really began and ended, from a shared file that the jobs themselves write."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ echo "ended $JOB_OUTPUTS"
 
 
 def clock() -> float:
-    """Seconds, on the clock of `SCRIPT`."""
+    """Returns the time on the clock of `SCRIPT`, in seconds."""
     return float(Path("/proc/uptime").read_text().split()[0])
 
 
 def attempt_of(outputs: str) -> int:
-    """The attempt that a job's output folder (``…/jobs/<id>-<attempt>/outputs``) belongs to."""
+    """Returns the attempt that a job's output folder (``…/jobs/<id>-<attempt>/outputs``) belongs to."""
     return int(Path(outputs.strip()).parent.name.rpartition("-")[2])
 
 
@@ -36,7 +36,7 @@ class Begun:
 
     Attributes:
         place: The data folder of its worker.
-        at: When.
+        at: Time of its begin (`clock`).
     """
 
     job: str
@@ -48,12 +48,12 @@ class Begun:
 
 @dataclass
 class Runs:
-    """What the jobs themselves wrote into a shared file: which attempts really began and ended, where and when.
+    """Reads the attempts that really began and ended, with place and time, from the jobs' shared file.
 
-    Reads the file further at each look.
+    Each look reads the lines that are new.
 
     Attributes:
-        by_job: In the order in which they began.
+        by_job: The commands of each job, in order of their begin.
     """
 
     file: Path
@@ -61,7 +61,7 @@ class Runs:
     _read: int = 0
 
     def look(self) -> Runs:
-        """Takes in what was written since."""
+        """Reads the lines that were written since the last look."""
         if not self.file.exists():
             return self
         with self.file.open("rb") as file:
@@ -86,10 +86,10 @@ class Runs:
             yield from some
 
     def live(self, place: Path) -> list[Begun]:
-        """What runs at a worker and nowhere else since: the newest attempts that began there and have not ended."""
+        """Returns the attempts that run at a worker and are the newest of their jobs."""
         newest = [max(some, key=lambda begun: begun.attempt) for some in self.by_job.values() if some]
         return [begun for begun in newest if begun.place == place and begun.ended is None]
 
     def first_after(self, place: Path, at: float) -> float | None:
-        """When a worker first began a job after a moment."""
+        """Returns the time when a worker first began a job after a moment."""
         return min((begun.at for begun in self if begun.place == place and begun.at > at), default=None)

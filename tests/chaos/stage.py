@@ -21,7 +21,7 @@ from tests.chaos.runs import Runs, clock
 QUEUE = "chaos"
 PROBED = "probe"
 GRACE = 3
-"""Seconds that the hub gives a lost worker."""
+"""Grace of the hub for a lost worker, in seconds."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Stage:
     _probes: count[int] = field(default_factory=count)
 
     def signal(self, process: AsmanProcess, number: signal.Signals) -> None:
-        """Signals a process that runs."""
+        """Sends a signal to a running process."""
         if process.running:
             os.kill(process.pid, number)
 
@@ -68,10 +68,10 @@ class Stage:
         return WorkerPlace(name, proxy, data, process, cpus)
 
     async def answered(self, since: float, seconds: float = 60) -> float:
-        """Waits until the hub takes a job again and says so, durably; seconds from ``since``.
+        """Waits until the hub acknowledges a job again, durably; returns the time from ``since``, in seconds.
 
         Raises:
-            AssertionError: It does not within ``seconds``.
+            AssertionError: The hub does not answer within ``seconds``.
         """
         # Asks directly, on a new connection each time: this measures the hub's recovery, not a client's.
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
@@ -89,7 +89,7 @@ class Stage:
                 await asyncio.sleep(0.01)
 
     def wake_all(self) -> None:
-        """Lets everything go on that is frozen."""
+        """Wakes everything that is frozen."""
         for process in self.processes.started:
             self.signal(process, signal.SIGCONT)
         if self.postgres is not None:
@@ -100,14 +100,14 @@ class Stage:
 async def set_up(
     folder: Path, postgres: PostgresServer | None, *, workers: int, clients: int, cpus: int
 ) -> AsyncIterator[Stage]:
-    """The actors, running; all of them are ended with the block.
+    """Starts the actors; all of them end with the block.
 
     Args:
-        folder: Where everything is written.
+        folder: Folder for all files.
         postgres: The database's server; None for SQLite.
-        workers: How many.
-        clients: How many ways for clients.
-        cpus: Jobs that a worker runs at once.
+        workers: Number of workers.
+        clients: Number of proxies for clients.
+        cpus: Number of jobs that a worker runs at once.
     """
     processes = AsmanProcesses(folder)
     more = () if postgres is None else ("--database-url", postgres.new_database())

@@ -1,4 +1,4 @@
-"""The small chaos of ``make test``: SQLite, some twenty seconds, no word about how long anything took."""
+"""The small chaos of ``make test``: SQLite, about twenty seconds, and no report of durations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Real ``asman`` processes: started as a person would, watched until healthy, killed by their own process id.
 
 All calls block. In an async test use ``await asyncio.to_thread(hub.restart)``, so that the test's own connections
-go on being served.
+are still served.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _TAIL = 60
 
 
 def asman_command() -> list[str]:
-    """The command line's first words: the installed console script, else the module behind it."""
+    """Returns the start of a command line: the installed console script, else the module behind it."""
     if _COMMAND.exists():
         return [str(_COMMAND)]
     return [sys.executable, "-c", "from asman.cli.main import main; main()"]
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without settings for Asman, so that a developer's own don't reach the tests."""
+    """Returns this process's environment without settings for Asman, to keep a developer's own out of the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASMAN_")}
     settings = str(Path(tempfile.gettempdir()) / "asman-tests-settings")
-    kept["ASMAN_CONFIG_HOME"] = settings  # what a person used is not what tests use
+    kept["ASMAN_CONFIG_HOME"] = settings  # the tests use nothing that a person has configured
     return {**kept, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200", **(extra or {})}
 
 
@@ -42,8 +42,8 @@ class AsmanProcess:
     """One ``asman`` command that runs until it is stopped.
 
     Attributes:
-        name: For reports, such as ``hub``.
-        log: The file that holds all it printed, over restarts.
+        name: The name in reports, such as ``hub``.
+        log: The file with all its output, over restarts.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class AsmanProcess:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The process as it is now."""
+        """Returns the present process."""
         assert self._process is not None, f"{self.name} was not started"
         return self._process
 
     @property
     def pid(self) -> int:
-        """Its process id; a new one after a restart."""
+        """Returns its process id; it changes with a restart."""
         return self.process.pid
 
     @property
@@ -72,7 +72,7 @@ class AsmanProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self, seconds: float = 30) -> None:
-        """Start it; returns once it is ready for use, which may take so many seconds."""
+        """Start it; returns once it is ready, which may take at most ``seconds``."""
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
@@ -90,7 +90,7 @@ class AsmanProcess:
             raise
 
     def wait_ready(self, seconds: float = 30) -> None:
-        """Wait until it can be used; by itself a process is ready at once."""
+        """Wait until it is ready; a process without a check is ready at once."""
 
     def kill(self) -> None:
         """End it as a power cut would (SIGKILL); returns once it is gone."""
@@ -108,7 +108,7 @@ class AsmanProcess:
         return self.wait(seconds)
 
     def wait(self, seconds: float = 30) -> int:
-        """Wait for its own end and return its exit code."""
+        """Wait until it ends by itself and return its exit code."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -120,11 +120,11 @@ class AsmanProcess:
         self.start()
 
     def output(self) -> str:
-        """All it printed so far."""
+        """Returns its output so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def tail(self) -> str:
-        """The last lines that it printed, for reports."""
+        """Returns the last lines of its output, for reports."""
         return "\n".join(self.output().splitlines()[-_TAIL:])
 
     def wait_for_output(self, text: str, seconds: float = 30) -> str:
@@ -161,11 +161,11 @@ class HubProcess(AsmanProcess):
 
     @property
     def url(self) -> str:
-        """The hub's base address."""
+        """Returns the hub's base address."""
         return f"http://127.0.0.1:{self.port}"
 
     def queue(self, name: str) -> str:
-        """The URL of a queue on this hub."""
+        """Returns the URL of a queue on this hub."""
         return f"{self.url}/q/{name}"
 
     def healthy(self) -> bool:
@@ -183,7 +183,7 @@ class HubProcess(AsmanProcess):
         """Wait until the hub is healthy.
 
         Raises:
-            AssertionError: It ended, or is not healthy in time; with its last words.
+            AssertionError: It ended, or is not healthy in time; the message has its last output.
         """
         deadline = time.monotonic() + seconds
         while not self.healthy():
@@ -207,7 +207,7 @@ class AsmanProcesses:
         return hub
 
     def worker(self, queue_url: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
-        """Start ``asman worker`` for a queue; it connects by itself, which the test waits for as it likes."""
+        """Start ``asman worker`` for a queue; it connects by itself, and the test waits for that if necessary."""
         return self.run("worker", queue_url, *arguments, environment=environment)
 
     def run(self, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
@@ -219,7 +219,7 @@ class AsmanProcesses:
         return process
 
     def stop_all(self) -> None:
-        """End them, the last one first: SIGTERM, then SIGKILL for one that does not go within ten seconds."""
+        """End them, the last one first: SIGTERM, then SIGKILL for a process that does not end within ten seconds."""
         for process in reversed(self.started):
             if process.running:
                 process.process.terminate()
@@ -231,13 +231,13 @@ class AsmanProcesses:
                     process.kill()
 
     def report(self) -> list[tuple[str, str]]:
-        """The last lines that each of them printed."""
+        """Returns the last lines of the output of each process."""
         return [(f"the last lines of {process.name} ({process.log.name})", process.tail()) for process in self.started]
 
 
 @contextmanager
 def asman_processes(folder: Path) -> Iterator[AsmanProcesses]:
-    """Processes that end with the block."""
+    """Yields a starter of processes, which all end with the block."""
     processes = AsmanProcesses(folder)
     try:
         yield processes
@@ -253,7 +253,7 @@ def asman(
     stdin: str | None = None,
     before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run one ``asman`` command, behind the words of another that runs it, and return its output and exit code."""
+    """Run one ``asman`` command, optionally through another command, and return its output and exit code."""
     return subprocess.run(  # noqa: S603
         [*before, *asman_command(), *arguments],
         input=stdin,

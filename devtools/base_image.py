@@ -36,7 +36,7 @@ _CHANGES = (
 
 
 def busybox() -> Path | None:
-    """The machine's statically linked busybox, if it has one."""
+    """Return the machine's statically linked busybox, if it has one."""
     found = shutil.which("busybox", path="/bin:/usr/bin:/usr/local/bin")
     if found is None:
         return None
@@ -45,7 +45,7 @@ def busybox() -> Path | None:
 
 
 def root_tar(program: Path) -> bytes:
-    """The tar of a root folder that holds busybox under each of its names; the same bytes each time."""
+    """Return the tar of a root folder that holds busybox under each of its names; the same bytes each time."""
     names = subprocess.run([program, "--list"], check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -70,7 +70,7 @@ def ensure(host: str, name: str = DEFAULT_NAME) -> str:
     """Make sure that the engine holds the image, and return its name.
 
     Raises:
-        docker_api.EngineError: The engine refused, or there is no busybox-static here.
+        docker_api.EngineError: The engine refused, or this machine has no busybox-static.
     """
     if docker_api.has_image(host, name):
         return name
@@ -85,7 +85,7 @@ def main() -> int:
     """Make the image in the engine that this environment offers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", default=DEFAULT_NAME)
-    parser.add_argument("--check", action="store_true", help="only say, by exit code, whether it could be made")
+    parser.add_argument("--check", action="store_true", help="only say, by exit code, whether the image could be made")
     asked = parser.parse_args()
     if asked.check:
         return 0 if busybox() else 1

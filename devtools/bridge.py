@@ -35,7 +35,7 @@ def _address(text: str) -> bytes:
 
 
 def free_subnet() -> ipaddress.IPv4Network:
-    """A private /24 that no route of this machine overlaps."""
+    """Return a private /24 that no route of this machine overlaps."""
     taken = []
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         fields = line.split()
@@ -64,7 +64,7 @@ def create(name: str) -> ipaddress.IPv4Network:
 
 
 def remove(name: str) -> None:
-    """Take a bridge away; nothing happens when it is not there."""
+    """Remove a bridge, if it exists."""
     with suppress(OSError):
         _ioctl(_SIOCSIFFLAGS, struct.pack("16sh14x", name.encode(), _flags(name) & ~_IFF_UP))
         _ioctl(_SIOCBRDELBR, name.encode().ljust(16, b"\0"))
@@ -79,7 +79,7 @@ def _iptables(*arguments: str) -> str:
 
 
 def forward_policy() -> str:
-    """The packet filter's policy for forwarding, which engines set to DROP; empty when there is none."""
+    """Return the packet filter's policy for forwarding, which engines set to DROP; empty when there is none."""
     words = _iptables("-S", "FORWARD").split()
     return words[2] if words[:2] == ["-P", "FORWARD"] else ""
 

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright, with every error that a page reports kept for the test to look at."""
+"""Debian's Chromium, driven by Playwright, with every error that a page reports kept for the test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestBrowser:
 
     Attributes:
         browser: Playwright's own object.
-        errors: What pages reported: errors in the console and exceptions that nothing caught.
+        errors: The errors of pages: errors in the console and uncaught exceptions.
     """
 
     __test__ = False
@@ -57,10 +57,10 @@ class TestBrowser:
 
 @asynccontextmanager
 async def launched_browser() -> AsyncIterator[TestBrowser]:
-    """A headless Chromium for as long as the block lasts.
+    """Yields a headless Chromium for as long as the block lasts.
 
     Raises:
-        AssertionError: It is not installed.
+        AssertionError: Chromium is not installed.
     """
     program = shutil.which("chromium")
     if program is None:

@@ -1,6 +1,6 @@
-"""The few calls to a container engine's HTTP API that setting up needs, with the standard library only.
+"""Calls to a container engine's HTTP API that the set-up needs, with the standard library only.
 
-The worker speaks to engines through aiodocker; this is for the time before anything is installed.
+The worker speaks to engines through aiodocker; this module is for the time before anything is installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEFAULT_SOCKET = Path("/var/run/docker.sock")
 
 
 class EngineError(Exception):
-    """The engine could not be reached, or said no."""
+    """Raised when the engine can't be reached or refuses a request."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -56,9 +56,9 @@ def call(
     Args:
         host: As in ``DOCKER_HOST``: ``unix:///path`` or ``tcp://name:port``.
         method: ``GET``, ``POST``, ``DELETE``.
-        path: Starting with ``/``.
+        path: The path, which starts with ``/``.
         body: Bytes to send; an iterable is sent in chunks.
-        timeout: Seconds that the engine may be silent.
+        timeout: Longest silence of the engine, in seconds.
         query: Query parameters.
 
     Raises:
@@ -88,7 +88,7 @@ def _sentence(content: bytes) -> str:
 
 
 def answers(host: str, timeout: float = 5) -> bool:
-    """Whether an engine answers there."""
+    """Whether an engine answers at an address."""
     try:
         return call(host, "GET", "/_ping", timeout=timeout).strip() == b"OK"
     except EngineError:
@@ -96,7 +96,7 @@ def answers(host: str, timeout: float = 5) -> bool:
 
 
 def reachable() -> str | None:
-    """The engine that this environment already offers: ``DOCKER_HOST``, else the usual socket."""
+    """Return the engine that this environment already offers: ``DOCKER_HOST``, else the usual socket."""
     named = os.environ.get("DOCKER_HOST")
     if named:
         return named if answers(named) else None
@@ -111,7 +111,7 @@ def info(host: str) -> dict[str, Any]:
 
 
 def kill_containers(host: str) -> None:
-    """Kill whatever runs in an engine that is about to be stopped; what fails is left to the engine."""
+    """Kill the containers of an engine that is about to be stopped; failures are left to the engine."""
     with suppress(EngineError):
         for container in json.loads(call(host, "GET", "/containers/json")):
             with suppress(EngineError):
@@ -119,7 +119,7 @@ def kill_containers(host: str) -> None:
 
 
 def has_image(host: str, name: str) -> bool:
-    """Whether an image is there, so that nothing has to be pulled."""
+    """Whether the engine has an image, so that none has to be pulled."""
     try:
         call(host, "GET", f"/images/{quote(name)}/json")
     except EngineError:
@@ -153,7 +153,7 @@ def pull_image(host: str, name: str, timeout: float) -> None:
     Args:
         host: The engine.
         name: ``repository:tag``.
-        timeout: Seconds of silence after which the registry counts as out of reach.
+        timeout: Silence after which the registry counts as out of reach, in seconds.
     """
     repository, _, tag = name.rpartition(":")
     _raise_if_failed(call(host, "POST", "/images/create", timeout=timeout, fromImage=repository, tag=tag))

@@ -3,8 +3,8 @@
 usage: python -m devtools.engine start|stop|status [--quiet]
 
 An engine that answers at DOCKER_HOST, or at the usual socket, is used and left as it is. Otherwise, with
-root and a `dockerd`, a private one is started: its own data folder, socket, network bridge and log, in
-nobody's way. Its users are written down, so `make run` in one terminal and `make test` in another share it;
+root and a `dockerd`, a private one is started: it has its own data folder, socket, network bridge and
+log. Its users are recorded, so `make run` in one terminal and `make test` in another share it;
 it is stopped by process id.
 """
 
@@ -41,7 +41,7 @@ _STOP_SECONDS = 30.0
 
 
 class NoEngineError(Exception):
-    """No container engine, and none could be started; the sentence says why."""
+    """Raised when there is no container engine and none can be started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Engine:
 
     Attributes:
         host: For ``DOCKER_HOST``.
-        private: Whether we started it.
+        private: Whether these scripts started it.
     """
 
     host: str
@@ -109,7 +109,7 @@ def _users() -> list[Path]:
 
 
 def find() -> Engine | None:
-    """The engine that can be used now without starting one: the machine's, else ours if it runs."""
+    """Return the engine that can be used now without starting one: the machine's, else ours if it runs."""
     host = docker_api.reachable()
     if host is not None:
         return Engine(host, private=False)
@@ -121,10 +121,10 @@ def find() -> Engine | None:
 
 @contextmanager
 def hold() -> Iterator[Engine]:
-    """An engine for as long as the block lasts; a private one stops when its last holder leaves.
+    """Yield an engine for as long as the block lasts; a private one stops when its last holder leaves.
 
     Raises:
-        NoEngineError: There is none and none can be started here.
+        NoEngineError: There is no engine, and none can be started here.
     """
     me = Process.current()
     name = f"{me.pid}-{me.started}"
@@ -136,7 +136,7 @@ def hold() -> Iterator[Engine]:
 
 
 def join(user: str) -> Engine:
-    """Find or start an engine and, if it is a private one, write down that ``user`` uses it."""
+    """Find or start an engine and, if it is a private one, record that ``user`` uses it."""
     host = docker_api.reachable()
     if host is not None:
         return Engine(host, private=False)
@@ -155,7 +155,7 @@ def join(user: str) -> Engine:
 
 
 def leave(user: str) -> None:
-    """Say that ``user`` is done; stops a private engine that nobody uses any more."""
+    """Record that ``user`` is done; stop a private engine without users."""
     if not (_USERS / user).exists():
         return
     with _locked():
@@ -227,7 +227,7 @@ def _launch(folder: Path, data: Path, options: list[str]) -> Process:
             stdout=log,
             stderr=log,
             env={**os.environ, "PATH": _PATH},
-            start_new_session=True,  # a Ctrl-C at the terminal is for those who use the engine
+            start_new_session=True,  # a Ctrl-C at the terminal is meant for the engine's users
         )
     process = Process.of(started.pid)
     started.returncode = 0  # it outlives this object on purpose
@@ -241,9 +241,9 @@ def _last_lines(count: int) -> str:
 
 
 def _stop(state: _Private) -> None:
-    """Stop the engine and whatever it left: its containerd, shims, mounts, bridge, rules and sockets."""
+    """Stop the engine and remove all it left: its containerd, shims, mounts, bridge, rules and sockets."""
     if state.process.alive:
-        docker_api.kill_containers(state.host)  # else each of them may take ten seconds to go
+        docker_api.kill_containers(state.host)  # otherwise each container may take ten seconds to end
     state.process.stop(_STOP_SECONDS)
     folder = Path(state.folder)
     for left in mentioning(folder / "exec"):
@@ -258,7 +258,7 @@ def _stop(state: _Private) -> None:
 
 
 def _mounts_in(*folders: Path) -> list[str]:
-    """The mounts at and below folders, the deepest first; an engine mounts its data folder onto itself."""
+    """Return the mounts at and below folders, the deepest first; an engine mounts its data folder onto itself."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
     inside = [point for point in points if any(f"{point}/".startswith(f"{folder}/") for folder in folders)]

@@ -1,4 +1,4 @@
-"""A fake hub for workers, which does only what its user says: a real socket and real blobs, no judgement."""
+"""A fake hub for workers: a real socket and real blobs, but the test makes all decisions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUEUE = "a-queue-for-tests"
 
 
 def job(text: str) -> str:
-    """A job's id."""
+    """Returns a job's id."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -57,20 +57,20 @@ class Line:
 
     @property
     def register(self) -> Register:
-        """The first message."""
+        """Returns the first message."""
         first = self.messages[0]
         assert isinstance(first, Register)
         return first
 
     async def answer(self, keep: list[Kept] | None = None, *also: Message, **more: object) -> None:
-        """Registers the worker; aborts what is not kept."""
+        """Registers the worker; aborts the attempts that are not kept."""
         kept = {(item.job, item.attempt) for item in keep or ()}
         abort = [held for held in self.register.holding if (held.job, held.attempt) not in kept]
         answer = Registered(1, "fake", "w1", 0, keep=keep or [], abort=abort, **more)  # type: ignore[arg-type]
         await self.send(answer, *also)
 
     async def send(self, *messages: Message) -> None:
-        """One frame."""
+        """Sends messages in one frame."""
         await self._socket.send_bytes(encode(messages))
 
     async def assign(
@@ -96,7 +96,7 @@ class Line:
         transport.abort()
 
     async def expect(self, kind: type[M], when: Callable[[M], bool] = lambda message: True) -> M:
-        """The first message of a kind, once it comes."""
+        """Returns the first message of a kind, once it comes."""
 
         def found() -> M | None:
             return next((m for m in self.messages if isinstance(m, kind) and when(m)), None)
@@ -108,7 +108,7 @@ class Line:
             return message
 
     def lines(self, name: str) -> list[LogLine]:
-        """The log lines of a job that came so far."""
+        """Returns the log lines of a job that came so far."""
         return [
             line
             for message in self.messages
@@ -117,11 +117,11 @@ class Line:
         ]
 
     def texts(self, name: str, stream: int | None = None) -> list[str]:
-        """Their texts."""
+        """Returns the texts of a job's log lines."""
         return [line.text for line in self.lines(name) if stream in (None, line.stream)]
 
     async def serve(self) -> None:
-        """Reads until the connection ends; answers pings and questions about blobs."""
+        """Reads until the connection ends; answers pings and requests for blobs."""
         try:
             async for item in self._socket:
                 assert item.type is WSMsgType.BINARY
@@ -144,19 +144,19 @@ class Line:
 
 
 class FakeHub:
-    """The hub.
+    """A hub that does what a test tells it.
 
     Attributes:
         lines: Connections on which a worker has registered.
-        blobs: What is stored.
-        mute: Answers nothing at all.
-        refuse_puts: How many uploads are refused with a 503 before they work.
-        get_statuses: What the next downloads are answered with, instead of the blob.
-        cut_gets: How many downloads end in their middle.
-        open: While it is cleared, blobs do not move.
-        held_up: Is released for each that waits for that.
-        storage: Where its links lead, when that is not here.
-        redirects: Where ``/redirect/{name}`` leads.
+        blobs: The stored blobs.
+        mute: Whether the hub answers nothing at all.
+        refuse_puts: Number of uploads that are refused with a 503 before they work.
+        get_statuses: Statuses that answer the next downloads, instead of the blob.
+        cut_gets: Number of downloads that end halfway.
+        open: While it is cleared, transfers of blobs wait.
+        held_up: Released by each transfer that waits for ``open``.
+        storage: Base address of its links, if it is not this hub.
+        redirects: Target of ``/redirect/{name}``.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -179,16 +179,16 @@ class FakeHub:
 
     @property
     def base(self) -> str:
-        """Its address."""
+        """Returns the hub's address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """The queue's address."""
+        """Returns the queue's address."""
         return f"{self.base}/q/{QUEUE}"
 
     async def start(self) -> None:
-        """Listens, on the same port as before when it has been stopped."""
+        """Listens; after a stop, on the same port as before."""
         app = web.Application(client_max_size=2**30)
         app.router.add_get(f"/q/{QUEUE}/worker", self._worker)
         app.router.add_get("/blobs/{sha}", self._get)
@@ -201,7 +201,7 @@ class FakeHub:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Goes away without a word."""
+        """Stops listening and drops all connections without a close frame."""
         for socket in list(self._sockets):
             transport = socket._req and socket._req.transport
             if transport:
@@ -211,7 +211,7 @@ class FakeHub:
             self._runner = None
 
     async def line(self) -> Line:
-        """The next connection that has registered."""
+        """Returns the next connection that has registered."""
         async with asyncio.timeout(60):
             return await self.lines.get()
 
@@ -222,13 +222,13 @@ class FakeHub:
         return sha
 
     def output(self, finished: Finished, name: str) -> bytes:
-        """The bytes of an output."""
+        """Returns the bytes of an output."""
         ref = finished.outcome.result.outputs[name].ref
         assert isinstance(ref, DataRef)
         return self.blobs[ref.value]
 
     def reply(self, message: Message) -> Message | None:
-        """The answer to what needs no judgement."""
+        """Returns the answer to a request that needs no decision."""
         if self.mute:
             return None
         match message:
@@ -290,7 +290,7 @@ class FakeHub:
         try:
             body = await request.read()
         except ConnectionResetError:
-            return web.Response(status=400)  # who sent it has left
+            return web.Response(status=400)  # the sender has left
         self.puts += 1
         if self.refuse_puts > 0:
             self.refuse_puts -= 1
@@ -304,7 +304,7 @@ class FakeHub:
 
 
 async def _cut(request: web.Request, data: bytes) -> web.StreamResponse:
-    """Half of the data, and then nothing."""
+    """Answers with half of the data, then cuts the connection."""
     response = web.StreamResponse()
     response.content_length = len(data)
     await response.prepare(request)
@@ -316,7 +316,7 @@ async def _cut(request: web.Request, data: bytes) -> web.StreamResponse:
 
 @asynccontextmanager
 async def fake_hub() -> AsyncIterator[FakeHub]:
-    """A hub on a free port."""
+    """Yields a hub on a free port."""
     hub = FakeHub()
     await hub.start()
     try:

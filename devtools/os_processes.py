@@ -1,4 +1,4 @@
-"""Processes named by id and start time, so that an id that was given away again is never signalled."""
+"""Processes named by id and start time, so that a reused id is never signalled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _start_time(pid: int) -> int | None:
 
 @dataclass(frozen=True)
 class Process:
-    """One process: this very one, not a later one with the same id.
+    """One process, and not a later one with the same id.
 
     Attributes:
         pid: Its id.
@@ -33,37 +33,37 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process that has this id now, if any."""
+        """Return the process that has this id now, if any."""
         started = _start_time(pid)
         return None if started is None else cls(pid, started)
 
     @classmethod
     def current(cls) -> Process:
-        """This process."""
+        """Return this process."""
         found = cls.of(os.getpid())
         assert found is not None
         return found
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; one that only waits to be reaped does not."""
+        """Whether it still runs; a zombie does not."""
         return _start_time(self.pid) == self.started
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it is still there."""
+        """Send a signal, if the process still runs."""
         if self.alive:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def stop(self, seconds: float) -> None:
-        """Ask it to end, insist after ``seconds``, and return once it has ended."""
+        """Ask it to end, kill it after ``seconds``, and return once it has ended."""
         self.signal(signal.SIGTERM)
         if not self.wait(seconds):
             self.signal(signal.SIGKILL)
             self.wait(10)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end at most ``seconds``; whether it ended."""
+        """Wait for its end at most ``seconds``; return whether it ended."""
         deadline = time.monotonic() + seconds
         while self.alive:
             with suppress(ChildProcessError):
@@ -75,7 +75,7 @@ class Process:
 
 
 def mentioning(path: Path) -> list[Process]:
-    """The processes with an argument inside a folder: for folders that only one owner uses."""
+    """Return the processes with an argument inside a folder; for folders that only one owner uses."""
     wanted = os.fsencode(path) + b"/"
     found = []
     for entry in Path("/proc").iterdir():

@@ -15,12 +15,12 @@ from playwright.async_api import Locator, Page, expect
 ROOT = Path(__file__).parents[1]
 QUEUE = "browser-test-queue"
 LINES_PATIENCE = 60.0
-"""How long, in seconds, lines of a log may take to reach the page."""
+"""Time limit for lines of a log to reach the page, in seconds."""
 _AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
 
 def page_json(value: object) -> str:
-    """JSON as the newest addresses hold it."""
+    """Returns JSON as the newest addresses hold it."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(quote(text, safe="-_.!~*'()").encode()).decode()
 
@@ -33,7 +33,7 @@ def job_address(
     queue: str = QUEUE,
     **params: str,
 ) -> str:
-    """The address of a page that holds a whole job."""
+    """Returns the address of a page that holds a whole job."""
     named = {"job": page_json(job), "queue": queue, **params}
     if files:
         named["inputs"] = page_json(files)
@@ -41,17 +41,17 @@ def job_address(
 
 
 def row(page: Page, job_id: str) -> Locator:
-    """A job's row in the table of a queue."""
+    """Returns a job's row in the table of a queue."""
     return page.locator(f'[data-testid="job-row"][data-job="{job_id}"]')
 
 
 def detail(page: Page) -> Locator:
-    """The page of a job, which says its state in its attributes."""
+    """Returns the page of a job; its attributes show the job's state."""
     return page.get_by_test_id("job-detail")
 
 
 def main_action(page: Page) -> Locator:
-    """The one thing to do next."""
+    """Returns the page's main action."""
     return page.get_by_test_id("main-action")
 
 
@@ -61,7 +61,7 @@ async def connected(page: Page) -> None:
 
 
 async def no_sideways_scroll(page: Page) -> None:
-    """The page is no wider than what is in sight."""
+    """Checks that the page is no wider than the window."""
     assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -73,7 +73,7 @@ async def lines_come(page: Page, least: int) -> None:
 
 
 async def log_lines(page: Page) -> list[tuple[int, str, str]]:
-    """Every line that the page holds, by scrolling through all of them: its seq, its stream and its text."""
+    """Scrolls through all lines of the page; returns the seq, the stream and the text of each."""
     found = await page.evaluate(
         """async () => {
             const box = document.querySelector('[data-testid=log]');
@@ -100,7 +100,7 @@ async def log_lines(page: Page) -> list[tuple[int, str, str]]:
 
 
 def said(lines: list[tuple[int, str, str]]) -> list[str]:
-    """The lines of the job itself, without the worker's own."""
+    """Returns the lines of the job itself, without the worker's own."""
     return [text for _, stream, text in lines if stream != "sys"]
 
 
@@ -122,7 +122,7 @@ async def said_at_last(page: Page, *expected: str, any_order: bool = False) -> l
 
 
 async def violations(page: Page) -> list[str]:
-    """The violations that axe finds of the rules of accessibility, WCAG 2.1 AA and good practice."""
+    """Returns the violations that axe finds of the rules of accessibility, WCAG 2.1 AA and good practice."""
     await page.evaluate(_AXE.read_text())
     found = await page.evaluate(
         """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.flatMap(
@@ -132,6 +132,6 @@ async def violations(page: Page) -> list[str]:
 
 
 def looping_command(stop: Path) -> str:
-    """Counts aloud until the file ``stop`` is there, and says last how far it came."""
+    """Returns a command that prints numbers until the file ``stop`` exists, and prints the last one at the end."""
     script = f'n=0; while [ ! -e {stop} ]; do echo "line $n"; n=$((n+1)); sleep 0.02; done; echo "end $n"'
     return f"sh -c '{script}'"

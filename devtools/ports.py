@@ -9,15 +9,15 @@ from collections import deque
 from random import Random
 
 _RANGE = range(10_100, 32_000)
-"""Below what Linux takes for outgoing connections, so that none of those is given one of these meanwhile."""
+"""Ports below those that Linux uses for outgoing connections, so that none of these is taken meanwhile."""
 _random = Random()  # noqa: S311
 CLAIMS = 200
-"""The newest that are remembered; what is older is in use, or free again."""
+"""The newest ports that were handed out; older ones are in use, or free again."""
 _claims: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """A TCP port that is free now, and that no run of these tests on this machine hands out again."""
+    """Returns a TCP port that is free now, and that no other run of these tests on this machine hands out."""
     while True:
         port = _random.choice(_RANGE)
         claim = socket.socket(socket.AF_UNIX)
@@ -36,7 +36,7 @@ def wait_for_port(port: int, seconds: float = 30) -> None:
     """Wait until something listens on a port.
 
     Raises:
-        AssertionError: Nothing does in time.
+        AssertionError: Nothing listens in time.
     """
     deadline = time.monotonic() + seconds
     while True:

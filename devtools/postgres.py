@@ -23,7 +23,7 @@ PATIENCE = 60.0
 
 
 def programs() -> Path | None:
-    """The folder of the server's programs: the newest of Debian's versions, else where the PATH has them."""
+    """Returns the folder of the server's programs: the newest of Debian's versions, else the one on the PATH."""
     versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()]
     if versions:
         return max(versions, key=lambda path: float(path.parent.name))
@@ -32,7 +32,7 @@ def programs() -> Path | None:
 
 
 def _user() -> pwd.struct_passwd:
-    """The user that the server runs as."""
+    """Returns the user that the server runs as."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
     for name in ("postgres", "nobody"):
@@ -47,7 +47,7 @@ class PostgresServer:
     """One server; it may be stopped, killed, frozen and started again, and keeps its data and its port."""
 
     def __init__(self, programs: Path, *, settings: Sequence[str] = ("fsync=off",)) -> None:
-        # The tests end processes, not machines, so what the kernel has is safe.
+        # The tests end processes, not machines, so data in the kernel's memory is safe.
         self._settings = [word for setting in settings for word in ("-c", setting)]
         self.port = free_port()
         self._programs = programs
@@ -86,14 +86,14 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """Of the server's first process."""
+        """Returns the id of the server's first process."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
         """Starts the server; returns when it takes connections.
 
-        After a kill its orphans may hold on to its memory for a moment, in which it does not start.
+        After a kill, its orphans may keep its memory for a moment; until then it does not start.
         """
         deadline = time.monotonic() + PATIENCE
         while not self._ready():
@@ -134,11 +134,11 @@ class PostgresServer:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops all its processes (SIGSTOP): connections stay open and nobody answers."""
+        """Stops all its processes (SIGSTOP): connections stay open without answers."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets them go on."""
+        """Resumes all its processes (SIGCONT)."""
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -158,7 +158,7 @@ class PostgresServer:
             self._process.wait(PATIENCE)
 
     def new_database(self) -> str:
-        """A new, empty database; returns its URL."""
+        """Creates an empty database; returns its URL."""
         name = f"test_{next(self._names)}"
         self.sql(f"CREATE DATABASE {name}", database="postgres")
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{name}"
@@ -169,6 +169,6 @@ class PostgresServer:
         return self._run("psql", *where, "-v", "ON_ERROR_STOP=1", "-qAtc", statement)
 
     def remove(self) -> None:
-        """Ends it and removes all it wrote."""
+        """Ends it and removes all its files."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A registry of images on loopback, as engines pull from (OCI distribution, read only), which does what a test says."""
+"""A registry of images on loopback, for pulls by engines (OCI distribution, read only), controlled by a test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 def layer(files: Mapping[str, bytes]) -> bytes:
-    """An uncompressed layer of a few files."""
+    """Returns an uncompressed layer of a few files."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, content in files.items():
@@ -36,11 +36,11 @@ class Registry:
     """Images by name and tag.
 
     Attributes:
-        port: It listens on 127.0.0.1.
-        open: While it is cleared, layers wait.
+        port: Its port on 127.0.0.1.
+        open: While it is cleared, requests for layers wait.
         asked: The paths of all requests.
-        fail: How many requests for manifests are answered with 503 first.
-        login: ``user:password`` that is asked for, or empty.
+        fail: Number of requests for manifests that are answered with 503 first.
+        login: The required ``user:password``, or empty.
     """
 
     def __init__(self) -> None:
@@ -55,17 +55,17 @@ class Registry:
 
     @property
     def host(self) -> str:
-        """As an image's name has it."""
+        """Returns the host part of its images' names."""
         return f"127.0.0.1:{self.port}"
 
     def add(self, name: str, files: Mapping[str, bytes], *, command: str = "true", arch: str = "amd64") -> str:
-        """Puts an image of busybox and a few files there; returns its name for jobs."""
+        """Adds an image of busybox and a few files; returns its name for jobs."""
         digest, _ = self._image(files, command, arch)
         self._manifests[name] = self._manifests[f"sha256:{digest}"]
         return f"{self.host}/{name}"
 
     def add_for(self, name: str, images: Mapping[str, Mapping[str, bytes]]) -> str:
-        """Puts one name for several architectures there; returns it."""
+        """Adds one name for several architectures; returns it."""
         entries = []
         for arch, files in images.items():
             digest, size = self._image(files, "true", arch)
@@ -77,7 +77,7 @@ class Registry:
         return f"{self.host}/{name}"
 
     def digest(self, name: str) -> str:
-        """The digest of the image that a pull of a name brings."""
+        """Returns the digest of the image that a pull of a name gets."""
         return "sha256:" + hashlib.sha256(self._manifests[name][1]).hexdigest()
 
     def _image(self, files: Mapping[str, bytes], command: str, arch: str) -> tuple[str, int]:
@@ -109,7 +109,7 @@ class Registry:
         return {"mediaType": kind, "size": len(data), "digest": digest}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request."""
+        """Answers a request."""
         self.asked.append(request.path)
         if self.login:
             wanted = "Basic " + base64.b64encode(self.login.encode()).decode()
@@ -139,7 +139,7 @@ class Registry:
 
 @asynccontextmanager
 async def running_registry() -> AsyncIterator[Registry]:
-    """A registry on a free port."""
+    """Yields a registry on a free port."""
     registry = Registry()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", registry.handle)

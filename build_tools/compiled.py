@@ -1,14 +1,14 @@
-"""Compiles the modules that every job passes through, with mypyc; they are the same source, and work without it.
+"""Compiles the modules that every job passes through, with mypyc; the same sources work uncompiled.
 
-    python -m build_tools.compiled build      makes what is not there or out of date
-    python -m build_tools.compiled check      says which state it is in: none, stale or fresh
-    python -m build_tools.compiled compiler   whether it could be made here
-    python -m build_tools.compiled remove     goes back to the sources alone
+    python -m build_tools.compiled build      compiles if the result is missing or out of date
+    python -m build_tools.compiled check      prints the state: none, stale or fresh
+    python -m build_tools.compiled compiler   reports whether this machine can compile
+    python -m build_tools.compiled remove     removes the compiled modules
 
-What is made lies beside the sources, where Python finds it before them, even when a source was changed since. So
-whoever runs the tests is told when it is out of date, and ``make`` rebuilds it.
+The compiled modules lie beside the sources, and Python prefers them, even to a source that was changed since. So
+pytest stops if they are out of date, and ``make`` rebuilds them.
 
-Three things mean something else once they are compiled, and `refused` finds them: a ``msgspec.Struct`` loses its
+Three constructs change their meaning when compiled, and `refused` finds them: a ``msgspec.Struct`` loses its
 options, a generator expression becomes a list, and a coroutine that waits inside ``try`` or ``with`` may raise again
 what it has caught (seen with mypyc 2.4: a handler ran to its end, and the ``finally`` below it raised the exception).
 """
@@ -31,7 +31,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 GROUP: Final = "asman_compiled"
-"""Names the one library that holds all of the code; the modules themselves only point into it."""
+"""Name of the library that holds all of the code; the modules themselves only point into it."""
 STAMP: Final = ROOT / "server" / f"{GROUP}.stamp"
 SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX")
 
@@ -53,28 +53,28 @@ PACKAGES: Final = (ROOT / "shared" / "asman_shared", ROOT / "server" / "asman_se
 
 
 def room_of(module: str) -> Path:
-    """The folder in which a module's package lies."""
+    """Returns the folder in which a module's package lies."""
     return ROOT / ("shared" if module.startswith("asman_shared") else "server")
 
 
 def source_of(module: str) -> Path:
-    """The file that is compiled."""
+    """Returns the source file of a module."""
     return room_of(module).joinpath(*module.split(".")).with_suffix(".py")
 
 
 def made_of(module: str) -> Path:
-    """The compiled file of a module."""
+    """Returns the compiled file of a module."""
     return source_of(module).with_suffix(SUFFIX)
 
 
 def made() -> list[Path]:
-    """All that lies beside the sources, of this Python and of others."""
+    """Returns all compiled files beside the sources, of this Python and of others."""
     beside = [path for package in PACKAGES for path in package.rglob("*.so")]
     return sorted([*(ROOT / "server").glob(f"{GROUP}__mypyc.*.so"), *beside])
 
 
 def digest() -> str:
-    """Of everything that what is made depends on: compiled code holds what the types of all other sources say, too."""
+    """Hashes all inputs of the compilation: compiled code also depends on the types of all other sources."""
     whole = hashlib.sha256(f"{sys.version} {SUFFIX}\n".encode())
     sources = [path for package in PACKAGES for path in package.rglob("*.py")]
     for path in (*sorted(sources), Path(__file__)):
@@ -83,7 +83,7 @@ def digest() -> str:
 
 
 def state() -> str:
-    """``none``, ``stale`` or ``fresh``."""
+    """Returns ``none``, ``stale`` or ``fresh``."""
     if not made():
         return "none"
     fresh = STAMP.is_file() and STAMP.read_text() == digest() and all(made_of(module).is_file() for module in MODULES)
@@ -91,7 +91,7 @@ def state() -> str:
 
 
 def refused(source: str) -> list[str]:
-    """Finds the places of a source that mean something else when they are compiled."""
+    """Finds the places of a source that change their meaning when compiled."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef):
@@ -140,12 +140,12 @@ _TAKE_ALL: Final = frozenset(
 
 
 def in_use() -> bool:
-    """Whether this process runs what is compiled."""
+    """Whether this process runs the compiled modules."""
     return all(str(importlib.import_module(module).__file__).endswith(SUFFIX) for module in MODULES)
 
 
 def lacking() -> str:
-    """Names the part that is missing here to compile; empty if none is."""
+    """Returns the name of the part that is missing here to compile; empty if none is."""
     if shutil.which(sysconfig.get_config_var("CC").split()[0]) is None and shutil.which("gcc") is None:
         return "a C compiler"
     if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
@@ -154,7 +154,7 @@ def lacking() -> str:
 
 
 def build() -> None:
-    """Compiles all of them.
+    """Compiles all modules.
 
     Raises:
         SystemExit: There is no compiler, or it refused.
@@ -191,14 +191,14 @@ def build() -> None:
 
 
 def remove() -> None:
-    """Leaves the sources alone."""
+    """Removes the compiled modules; the sources stay."""
     STAMP.unlink(missing_ok=True)
     for path in made():
         path.unlink()
 
 
 class _Sources(MetaPathFinder):
-    """Finds the sources of these modules before what was compiled of them."""
+    """Finds the sources of these modules before their compiled files."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -209,13 +209,13 @@ class _Sources(MetaPathFinder):
 
 
 def prefer_sources() -> None:
-    """From now on this process imports the sources: tests take the modules apart, and profilers look into them."""
+    """Makes this process import the sources from now on, for tests that patch modules and for profilers."""
     if not any(isinstance(finder, _Sources) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Sources())
 
 
 def main(words: list[str]) -> Iterator[str]:
-    """Does what is asked for and says what was done."""
+    """Runs a command and reports the result."""
     match words:
         case ["build"]:
             if state() != "fresh":
@@ -225,7 +225,7 @@ def main(words: list[str]) -> Iterator[str]:
             yield state()
         case ["compiler"]:
             if lack := lacking():
-                raise SystemExit(f"The hub is not compiled: {lack} is missing. It runs from its sources all the same.")
+                raise SystemExit(f"The hub is not compiled: {lack} is missing. It runs from its sources instead.")
         case ["remove"]:
             remove()
             yield "The hub runs from its sources alone."

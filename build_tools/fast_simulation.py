@@ -1,9 +1,9 @@
-"""Compiles the inner modules of the simulation with mypyc; they are the same source, and work without it.
+"""Compiles the inner modules of the simulation with mypyc; the same sources work uncompiled.
 
-    python -m build_tools.fast_simulation build    makes what is not there
-    python -m build_tools.fast_simulation check    tells whether it is there: none or fresh
+    python -m build_tools.fast_simulation build    compiles if the result is missing
+    python -m build_tools.fast_simulation check    prints the state: none or fresh
 
-What is made lies in a folder of ``.run`` that is named by the hash of its sources, so it is never out of date.
+The compiled modules lie in a folder of ``.run`` named by the hash of their sources, so they are never out of date.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 from . import compiled
 
 GROUP: Final = "asman_simulation"
-"""Names the one library that holds all of the code; the modules themselves only point into it."""
+"""Name of the library that holds all of the code; the modules themselves only point into it."""
 LIBRARY: Final = f"{GROUP}__mypyc"
 MODULES: Final = (
     "tests.simulation.loop",
@@ -33,12 +33,12 @@ FOLDER: Final = compiled.ROOT / ".run" / "simulation"
 
 
 def source_of(module: str) -> Path:
-    """The file that is compiled."""
+    """Returns the source file of a module."""
     return compiled.ROOT.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def digest() -> str:
-    """Hashes what the compiled code depends on: its sources, and the Python and compiler that made it."""
+    """Hashes the inputs of the compilation: the sources, the Python and the compiler."""
     whole = hashlib.sha256(f"{sys.version} {compiled.SUFFIX}\n".encode())
     for path in (*map(source_of, MODULES), Path(__file__)):
         whole.update(path.read_bytes())
@@ -46,16 +46,16 @@ def digest() -> str:
 
 
 def made() -> Path | None:
-    """The folder of what was compiled of the sources as they are; None when it was not."""
+    """Returns the folder of the modules compiled from the present sources; None if there is none."""
     folder = FOLDER / digest()
     return folder if (folder / "complete").is_file() else None
 
 
 def build() -> None:
-    """Compiles the modules, and removes what was compiled of older sources.
+    """Compiles the modules, and removes those compiled from older sources.
 
     Raises:
-        SystemExit: The compiler refused, or a source means something else when it is compiled.
+        SystemExit: The compiler refused, or a source changes its meaning when compiled.
     """
     from mypyc.build import mypycify
     from setuptools import Distribution
@@ -67,7 +67,7 @@ def build() -> None:
     folder = FOLDER / digest()
     folder.mkdir(parents=True)
     extensions = mypycify(
-        # What is imported is taken for Any, which saves most of the time: nothing of it is compiled here.
+        # Imported modules count as Any, which saves most of the time: none of them is compiled here.
         [
             "--follow-imports=skip",
             *(str(source_of(module).relative_to(compiled.ROOT)) for module in MODULES),
@@ -87,7 +87,7 @@ def build() -> None:
 
 
 class _Compiled(MetaPathFinder):
-    """Finds what was compiled before the sources."""
+    """Finds the compiled modules before the sources."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "made"
@@ -105,7 +105,7 @@ class _Compiled(MetaPathFinder):
 
 
 def prefer() -> bool:
-    """From now on this process imports what was compiled, if it is there; returns whether it is."""
+    """Makes this process import the compiled modules from now on, if there are any; returns whether there are."""
     folder = made()
     if folder is not None and not any(isinstance(finder, _Compiled) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Compiled(folder))
@@ -113,7 +113,7 @@ def prefer() -> bool:
 
 
 def main(words: list[str]) -> Iterator[str]:
-    """Does what is asked for and says what was done."""
+    """Runs a command and reports the result."""
     match words:
         case ["build"]:
             if made() is None:

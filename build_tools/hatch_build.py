@@ -1,4 +1,4 @@
-"""Puts into a wheel what was compiled (`build_tools.compiled`); a wheel without it is one for every machine."""
+"""Puts the compiled modules (`build_tools.compiled`) into a wheel; a wheel without them fits every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class CompiledHook(BuildHookInterface[Any]):
     """Adds the compiled modules to a wheel, if they are fresh."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Says which files go in besides the sources, and that they are of this platform alone."""
+        """Adds the compiled files to the wheel, and marks it as made for this platform."""
         spec = importlib.util.spec_from_file_location("compiled", Path(self.root, "build_tools", "compiled.py"))
         if spec is None or spec.loader is None:
             raise ImportError("build_tools/compiled.py is missing")

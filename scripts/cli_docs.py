@@ -38,7 +38,7 @@ A command that runs a job or waits for one exits with the job's own exit code. A
 
 
 def document() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     codes = "".join(f"| {code} | {says} |\n" for code, says in EXIT_CODES.items())
     return _HEAD + codes + "".join(_section(*each) for each in _commands(command_tree(), "asman"))
 

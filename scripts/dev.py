@@ -35,7 +35,7 @@ def newest(parts: Iterable[str], root: Path = ROOT) -> float:
 
 
 class Restarted:
-    """A process that restarts when its source changes, also if it had ended by itself before.
+    """A process that restarts when its source changes, even if it had ended by itself before.
 
     Attributes:
         name: The name in messages.
@@ -51,15 +51,15 @@ class Restarted:
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """Returns its process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start it as it is now."""
+        """Start it from its present source."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
 
     def look(self) -> bool:
-        """Start it again if its source changed; whether that was so."""
+        """Start it again if its source changed; return whether it did."""
         changed = newest(self._parts, self._root)
         if changed <= self._seen:
             return False
@@ -70,7 +70,7 @@ class Restarted:
         return True
 
     def stop(self) -> None:
-        """End it: asked first, and killed when it does not go."""
+        """Ask it to end, and kill it if it does not."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_or_check(file: Path, document: Callable[[], str], about: str | None) -> int:
-    """Writes the page, or with ``--check`` only says by exit code whether it is current.
+    """Writes the page, or with ``--check`` only reports by exit code whether it is current.
 
     Args:
         file: The page.
@@ -20,7 +20,7 @@ def write_or_check(file: Path, document: Callable[[], str], about: str | None) -
         The exit code.
     """
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--check", action="store_true", help="only say, by exit code, whether it is current")
+    parser.add_argument("--check", action="store_true", help="only report, by exit code, whether the page is current")
     if parser.parse_args().check:
         return 0 if file.read_text() == document() else 1
     file.write_text(document())

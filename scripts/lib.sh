@@ -1,4 +1,4 @@
-# Shared by the other scripts: where things are, how we speak, how packages are installed.
+# Shared by the other scripts: paths, messages, and the installation of packages.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -6,7 +6,7 @@ set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 RUN_DIR="$ROOT/.run"       # stamps, logs and the private engine: never committed, safe to delete when nothing runs
 VENV="$ROOT/.venv"
-NODE_NEEDED=20.19           # what the page's build tool asks for
+NODE_NEEDED=20.19           # the page's build tool needs it
 # shellcheck disable=SC2034  # these two are read by the scripts that source this file
 PAGE_DIR="$ROOT/server/asman_server/page" PYTHON="$VENV/bin/python"
 
@@ -66,14 +66,14 @@ apt_install() {
     with_retries quietly apt-update apt-get update -q || say "apt-get update failed; trying with the lists that are here"
     APT_UPDATED=yes
   fi
-  # Where no systemd runs, RUNLEVEL=1 keeps a package from starting its daemon behind our back.
+  # Where no systemd runs, RUNLEVEL=1 keeps a package from starting its daemon.
   local runlevel=()
   if [ ! -d /run/systemd/system ]; then runlevel=(env RUNLEVEL=1); fi
   with_retries quietly apt-install "${runlevel[@]}" apt-get install -q -y --no-install-recommends \
     -o DPkg::Lock::Timeout=300 "$@"
 }
 
-# A stamp holds a hash of everything that a step read; the step is skipped while it is the same.
+# A stamp holds a hash of everything that a step reads; the step is skipped while the hash is the same.
 stamp_is() { [ "$(cat "$RUN_DIR/stamps/$1" 2>/dev/null)" = "$2" ]; }
 
 set_stamp() {

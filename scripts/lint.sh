@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that judges the source without running it; all of it is run, then the verdict.
+# Run every check of the source that does not run it, then report the failed ones.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up what `bench throughput` and `bench latency` measure beside Asman; do nothing, and quickly, when it is there.
+# Set up the peers that `bench throughput` and `bench latency` measure beside Asman, if they are missing.
 #
 # Each peer gets a virtual environment of its own, bench/.peers/NAME, from bench/peers/requirements/NAME.txt, because
 # some exclude each other's versions and none may touch Asman's. Redis comes from Debian, NATS in a wheel. A peer that

@@ -37,13 +37,13 @@ _LARGEST: Final = 2**53 - 1
 
 
 def document() -> str:
-    """The whole page, with the text by hand as it is now."""
+    """Returns the whole page, with the present text by hand."""
     by_hand = FILE.read_text().partition(MARK)[0]
     return by_hand + MARK + "".join(_reference())
 
 
 def tag_of(kind: type[Any]) -> str:
-    """The ``type`` of a message, or the name of a record."""
+    """Returns the ``type`` of a message, or the name of a record."""
     tag = kind.__struct_config__.tag
     return str(tag) if tag is not None else kind.__name__
 
@@ -70,7 +70,7 @@ def _index(kinds: tuple[type[Any], ...]) -> str:
 
 
 def _records(told: set[type[Any]]) -> list[type[Any]]:
-    """The structs that messages hold, by way of other structs too, in the order of their names."""
+    """Returns the structs that messages hold, directly or through other structs, in the order of their names."""
     found: dict[str, type[Any]] = {}
     waiting = [part for kind in told for part in _parts(shape.type_info(kind))]
     while waiting:
@@ -82,7 +82,7 @@ def _records(told: set[type[Any]]) -> list[type[Any]]:
 
 
 def _parts(info: Any) -> Iterator[type[Any]]:
-    """The structs directly below a type, or the type itself when it is reached from outside."""
+    """Yields the structs directly below a type, or the type itself when it is reached from outside."""
     if isinstance(info, shape.StructType):
         for each in info.fields:
             yield from _structs(each.type)
@@ -124,7 +124,7 @@ def _section(kind: type[Any]) -> str:
 
 
 def _documentation(kind: type[Any]) -> tuple[str, dict[str, str]]:
-    """A class's text, and what it says of each attribute (Google's form)."""
+    """Returns a class's text, and its text on each attribute (Google's form)."""
     whole = inspect.getdoc(kind) or ""
     text, _, listed = whole.partition("\nAttributes:\n")
     attributes: dict[str, str] = {}
@@ -149,7 +149,7 @@ def _named() -> dict[str, type[Any]]:
 
 
 def _prose(text: str) -> str:
-    """Text for the page: references to classes become links to what they are called on the wire."""
+    """Returns text for the page: references to classes become links to their names on the wire."""
     named = _named()
 
     def refer(found: re.Match[str]) -> str:
@@ -176,7 +176,7 @@ def _link(kind: type[Any], member: str = "") -> str:
 
 
 def _type(info: Any) -> str:
-    """A type in words."""
+    """Returns a type in words."""
     match info:
         case shape.StructType():
             return _link(info.cls)
@@ -258,7 +258,7 @@ def _errors() -> Iterator[str]:
 
 
 def _limits() -> Iterator[str]:
-    """The numbers of the limits, each with the text that stands below it in the source."""
+    """Yields the numbers of the limits, each with the text that stands below it in the source."""
     body = ast.parse(inspect.getsource(limits)).body
     for at, node in enumerate(body[:-1]):
         below = body[at + 1]

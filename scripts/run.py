@@ -3,7 +3,7 @@
 usage: python -m scripts.run
 
 Environment: ``ONCE=1`` ends after the job with everything stopped; ``PORT`` names the port (default: 8000, or the
-next free one); ``DATA`` the folder for what is kept (default: .asman in the clone; ONCE uses a temporary one).
+next free one); ``DATA`` names the data folder (default: .asman in the clone; ONCE uses a temporary one).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REGISTRY_SECONDS = 8.0
 
 
 class CannotRunError(Exception):
-    """Something that the example needs did not work; the sentence says what."""
+    """Raised when something that the example needs does not work; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Containers:
     """The way in which jobs run.
 
     Attributes:
-        executor: For ``asman up --executor``.
+        executor: The value of ``asman up --executor``.
         image: The image for jobs, or None when jobs are plain processes.
     """
 
@@ -54,13 +54,13 @@ class Containers:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal."""
+    """Print a message for the person at the terminal."""
     sys.stdout.write(f"==> {text}\n")
     sys.stdout.flush()
 
 
 def choose_containers(stack: ExitStack) -> Containers:
-    """Get an engine and an image, or fall back to plain processes and say so."""
+    """Get an engine and an image, or fall back to plain processes with a message."""
     try:
         engine = stack.enter_context(hold())
     except NoEngineError as error:
@@ -87,7 +87,7 @@ def choose_containers(stack: ExitStack) -> Containers:
 
 
 def choose_port() -> int:
-    """The port that ``PORT`` names, else 8000 or the next one that is free."""
+    """Return the port that ``PORT`` names, else 8000 or the next free one."""
     named = os.environ.get("PORT")
     if named:
         if not named.isdecimal() or not _is_free(int(named)):
@@ -111,7 +111,7 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def asman_up(port: int, data: Path, containers: Containers) -> Iterator[subprocess.Popen[bytes]]:
-    """A hub with a worker inside; stopped, by its process id, when the block ends."""
+    """Start a hub with a worker inside; it is stopped by its process id when the block ends."""
     command = [str(ASMAN), "up", "--port", str(port), "--data-dir", str(data), "--executor", containers.executor]
     if containers.image:
         command += ["--default-image", containers.image]
@@ -141,7 +141,7 @@ def wait_healthy(up: subprocess.Popen[bytes], port: int) -> str:
         time.sleep(0.05)
     last = "\n".join(LOG.read_text(errors="replace").splitlines()[-20:])
     state = "is not ready" if up.poll() is None else f"ended with exit code {up.returncode}"
-    raise CannotRunError(f"asman up {state}; its last words:\n{last}")
+    raise CannotRunError(f"asman up {state}; its last output:\n{last}")
 
 
 def _answers(port: int) -> bool:
@@ -156,7 +156,7 @@ def _answers(port: int) -> bool:
 
 
 def run_example(queue_url: str, containers: Containers, outputs: Path) -> None:
-    """Run the example through the command line, as anyone would, and show what came back."""
+    """Run the example through the command line, like any user, and show the result."""
     arguments = ["job", "add", queue_url, "--wait", "-o", str(outputs)]
     for name in ("text.txt", "count.sh"):
         arguments += ["--file", str((EXAMPLE / name).relative_to(ROOT))]
@@ -199,7 +199,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def _end(number: int, frame: FrameType | None) -> None:
     del number, frame
     for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not leave some of the processes running
     raise KeyboardInterrupt
 
 

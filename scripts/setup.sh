@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make this machine able to run Asman; do nothing, and quickly, when it already is.
+# Make this machine able to run Asman; quick if it already is.
 #
 # usage: scripts/setup.sh run|dev
-#   run   what `make run` needs: Python packages, a container engine, the built page
-#   dev   that, and what `make test` needs: test tools, a browser, Postgres, and the hub compiled
+#   run   for `make run`: Python packages, a container engine, the built page
+#   dev   the same, and for `make test`: test tools, a browser, Postgres, and the hub compiled
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

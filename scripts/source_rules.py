@@ -1,4 +1,4 @@
-"""Checks the rules for the sources that no linter has: the form of docstrings, and the size of modules and folders.
+"""Checks source rules that no linter has: the form of docstrings, and the size of modules and folders.
 
     python -m scripts.source_rules      prints each place that breaks a rule; exits with 1 if there is one
 
@@ -24,11 +24,11 @@ PACKAGES: Final = (
     "client/asman",
 )
 MOST_LINES: Final = 500
-"""Most lines of a module."""
+"""Largest number of lines of a module."""
 MOST_MODULES: Final = 25
-"""Most modules in a folder, `__init__` included."""
+"""Largest number of modules in a folder, `__init__` included."""
 NOT_COUNTED: Final = "migrations/versions"
-"""Folder whose files are a history: one for each change of the schema."""
+"""Folder of the migrations, which has a file for each change of the schema."""
 
 _QUESTION: Final = re.compile(r"(What|Who|Which|How|Where|Whom|Whose)\b")
 _POINTER: Final = re.compile(r"See the module\.?")
@@ -103,7 +103,7 @@ def faults(root: Path) -> list[str]:
 
 
 def main() -> int:
-    """Prints what is wrong; 0 when nothing is."""
+    """Prints the faults; returns 0 if there are none."""
     found = faults(ROOT)
     print(*found, sep="\n", end="\n" if found else "")
     return 1 if found else 0

@@ -30,7 +30,7 @@ def others() -> list[str]:
 def start(*words: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     """Starts pytest."""
     _started.append(
-        subprocess.Popen(  # noqa: S603 - what it runs is ours
+        subprocess.Popen(  # noqa: S603 - runs our own tests
             [sys.executable, "-m", "pytest", *words],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -42,13 +42,13 @@ def start(*words: str, output: IO[bytes] | None = None) -> subprocess.Popen[byte
 
 
 def interrupt(*_: object) -> None:
-    """Ends all as Ctrl-C does, so that they stop what they started."""
+    """Ends all runs as Ctrl-C does, so that they stop their own processes."""
     for process in _started:
         process.send_signal(signal.SIGINT)
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
-    """Waits for it; Ctrl-C reaches it by the terminal too, and it has to stop what it started."""
+    """Waits for a run; Ctrl-C reaches it by the terminal too, and it must stop its own processes."""
     while True:
         try:
             return process.wait()
@@ -57,10 +57,10 @@ def ended(process: subprocess.Popen[bytes]) -> int:
 
 
 def main(words: list[str]) -> int:
-    """Runs them; returns 0 if all passed."""
+    """Runs the tests; returns 0 if all passed."""
     signal.signal(
         signal.SIGINT, signal.default_int_handler
-    )  # a shell's background has it ignored, and its children too
+    )  # a shell starts background processes with SIGINT ignored, and their children inherit that
     signal.signal(signal.SIGTERM, interrupt)
     if words:
         return ended(start(*words))

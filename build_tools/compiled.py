@@ -100,7 +100,7 @@ def refused(source: str) -> list[str]:
                 found.append(f"line {node.lineno}: {node.name} is a Struct, and mypyc drops its options")
         elif isinstance(node, ast.AsyncFunctionDef):
             found += [
-                f"line {block.lineno}: {node.name} waits inside a block that handles what goes wrong"
+                f"line {block.lineno}: {node.name} waits inside a block that handles errors"
                 for block in ast.walk(node)
                 if isinstance(block, (ast.Try, ast.With, ast.AsyncWith))
                 and any(isinstance(inner, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for inner in ast.walk(block))

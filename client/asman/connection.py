@@ -266,7 +266,7 @@ class Connection:
                 data = await ws.recv()
                 self._heard = time.monotonic()
                 if isinstance(data, str):
-                    raise _LostError("it spoke text where msgpack was agreed")
+                    raise _LostError("the hub sent text instead of msgpack")
                 for message in self.session.received(HUB_TO_CLIENT_FRAMES.decode(data, Language.MSGPACK)):
                     self.send(message)
         except ConnectionClosed as closed:

@@ -40,7 +40,7 @@ async def _dial(address: Address, hello: Hello) -> tuple[ClientConnection, Welco
         await ws.send(encode([hello]))
         data = await ws.recv()
         if isinstance(data, str):
-            raise ProtocolError(f"what answers at {address.host} speaks text where Asman's hubs speak msgpack")
+            raise ProtocolError(f"the server at {address.host} sent text instead of msgpack: is it an Asman hub?")
         messages = HUB_TO_CLIENT_FRAMES.decode(data, Language.MSGPACK)
         first = messages[0] if messages else None
         if isinstance(first, Error):

@@ -12,7 +12,7 @@ from tests.chaos.play import Played
 
 def report(plays: list[Played], console: Console) -> None:
     """Prints the counts of all plays side by side, then the recovery times of each."""
-    counts = Table(title="what came of it", title_justify="left")
+    counts = Table(title="outcome", title_justify="left")
     counts.add_column("")
     for each in plays:
         counts.add_column(each.database, justify="right")

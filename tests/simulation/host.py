@@ -67,7 +67,7 @@ class Host:
 
     @property
     def broken(self) -> BaseException | None:
-        """The first error of the hub that must not happen."""
+        """Returns the first error of the hub that must not happen."""
         return self._broken
 
     @broken.setter

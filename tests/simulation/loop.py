@@ -67,7 +67,7 @@ class VirtualLoop:
         self._handler: Callable[[Any, Context], object] | None = None
 
     def time(self) -> float:
-        """The virtual time, in seconds since the loop was made."""
+        """Returns the virtual time, in seconds since the loop was made."""
         return self._now
 
     def get_debug(self) -> bool:

@@ -58,7 +58,7 @@ class Setting(Struct):
 
     @property
     def hands(self) -> list[str]:
-        """The names of all workers."""
+        """Returns the names of all workers."""
         return [*self.workers, *self.choosers]
 
     def told(self) -> str:

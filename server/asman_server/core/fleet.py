@@ -45,7 +45,7 @@ class Fleet:
         return bool(self._reserved)
 
     def keeper(self, shape: Shape) -> Worker | None:
-        """The worker on which room is being kept for jobs of this shape."""
+        """Returns the worker on which room is being kept for jobs of this shape."""
         return self.workers.get(self._reserved.get(shape, ""))
 
     def with_room(self) -> list[Worker]:
@@ -111,7 +111,7 @@ class Fleet:
         return False
 
     def kept_on(self, worker: Worker) -> list[Shape]:
-        """The shapes for whose jobs room is being kept on a worker."""
+        """Returns the shapes for whose jobs room is being kept on a worker."""
         return [shape for shape, incarnation in self._reserved.items() if incarnation == worker.incarnation]
 
     def next_for(self, worker: Worker, now: int) -> Job | None:

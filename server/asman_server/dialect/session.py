@@ -51,7 +51,7 @@ class DialectSession(SocketLifecycle):
 
     @property
     def logger(self) -> logging.Logger:
-        """The logger of the dialect."""
+        """Returns the logger of the dialect."""
         return log
 
     async def _close_for(self, error: AsmanError) -> None:

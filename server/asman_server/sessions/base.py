@@ -66,7 +66,7 @@ class SocketLifecycle(ABC):
     @property
     @abstractmethod
     def logger(self) -> logging.Logger:
-        """The logger of this kind of session."""
+        """Returns the logger of this kind of session."""
 
     @abstractmethod
     async def _serve(self) -> None:

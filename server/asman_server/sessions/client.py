@@ -153,10 +153,10 @@ class ClientSession(SocketSession[ClientMessage]):
         for job_id in self._followed:
             self._shell.fanout.unfollow(job_id, self)
 
-    # ------------------------------------------------------------------------------------ what the queue pushes
+    # ------------------------------------------------------------------------------------ pushed changes
 
     def changed(self, encoded: EncodedMessage, state: JobState) -> None:
-        """A job that this client follows has changed.
+        """Sends a change of a job that this client follows.
 
         The last change waits for the last log line. A client that follows the whole queue does not wait: it resumes
         by ``seq`` and needs every change in its place, so the broadcast group sends it.

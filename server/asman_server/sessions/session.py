@@ -77,7 +77,7 @@ class SocketSession(SocketLifecycle, Generic[M]):
 
     @property
     def logger(self) -> logging.Logger:
-        """The logger of native sessions."""
+        """Returns the logger of native sessions."""
         return log
 
     def say(self, message: Message) -> None:

@@ -50,4 +50,4 @@ def hung_up(host: str) -> str:
 
 def no_hub(host: str) -> str:
     """Returns the sentence for an unreadable answer."""
-    return f"what answers at {host} is not an Asman hub"
+    return f"the server at {host} is not an Asman hub"

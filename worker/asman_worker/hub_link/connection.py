@@ -277,7 +277,7 @@ class HubConnection:
                 if not future.done():
                     future.set_exception(ProtocolError(f"the answer can't be read: {message.error.message}"))
             else:
-                log.warning("a message of the hub is not understood and ignored: %s", message.error.message)
+                log.warning("ignored an unreadable message of the hub: %s", message.error.message)
         return messages
 
     def _receive(self, messages: Sequence[HubToWorker], peer: Peer) -> None:

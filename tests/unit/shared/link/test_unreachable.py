@@ -62,4 +62,4 @@ def test_a_host_without_a_port_is_named_as_it_is() -> None:
 def test_answers_that_no_hub_gives_have_sentences_too() -> None:
     assert wrong_status(502, HOST).startswith("hub.example:443 answered with HTTP status 502")
     assert "closed the connection before it answered" in hung_up(HOST)
-    assert no_hub(HOST) == "what answers at hub.example:443 is not an Asman hub"
+    assert no_hub(HOST) == "the server at hub.example:443 is not an Asman hub"

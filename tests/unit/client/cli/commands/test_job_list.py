@@ -51,8 +51,8 @@ async def test_a_list_is_refused_in_the_hub_s_words_or_in_a_sentence_about_what_
     assert await told(503, refusal) == "error: too many at once\nhint: try again in a moment\n"
     missing = f"error: {host} answered with HTTP status 404: is it an Asman hub, and the path right?\n"
     assert await told(404, b"<h1>no such page</h1>") == missing
-    assert await told(200, b"<h1>hello</h1>") == f"error: what answers at {host} is not an Asman hub\n"
-    assert await told(200, b"[]") == f"error: what answers at {host} is not an Asman hub\n"
+    assert await told(200, b"<h1>hello</h1>") == f"error: the server at {host} is not an Asman hub\n"
+    assert await told(200, b"[]") == f"error: the server at {host} is not an Asman hub\n"
     await hub.stop()
     assert (await run("job", "list", hub.url)).err.startswith(f"error: nothing listens at {host}: is the hub running?")
     nowhere = await run("job", "list", "http://no-such-host.invalid/q/x")

@@ -53,7 +53,7 @@ apt_install() {
   local why="$1"
   shift
   if ! command -v apt-get >/dev/null; then
-    say "$why needs: $*. This machine has no apt-get; please install them by its own means."
+    say "$why needs: $*. This machine has no apt-get; install them with its own package manager."
     return 1
   fi
   if ! is_root; then

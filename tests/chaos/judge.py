@@ -29,7 +29,7 @@ class Judgement:
             same number of a job when the hub dies before the first assignment, which runs ahead of the commit, is
             durable. Then no client was told that the hub has the job.)
         duplicates: Jobs of which more than one result was accepted, as told to any client at any time.
-        backwards: Jobs that were told to have gone back to an older state.
+        backwards: Jobs of which a client was told an older state after a newer one.
         unanswered: Clients that were still waiting.
     """
 

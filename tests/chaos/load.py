@@ -35,7 +35,7 @@ class Seen:
 
     Attributes:
         submitted: Jobs that a client tried to submit.
-        acknowledged: Jobs that the hub said it has.
+        acknowledged: Jobs that the hub acknowledged.
         endings: The endings of each job, as told to any client at any time.
         backwards: Jobs of which a client was told a lower revision or attempt than before.
         refused: Errors that clients met, by kind.

@@ -26,7 +26,7 @@ GRACE = 3
 
 @dataclass
 class WorkerPlace:
-    """One worker's machine: its process, its data folder and its way to the hub."""
+    """One worker's machine: its process, its data folder and its proxy to the hub."""
 
     name: str
     proxy: Proxy

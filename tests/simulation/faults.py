@@ -33,7 +33,7 @@ class Trouble(Struct, tag="trouble", omit_defaults=True):
     draw: int = 0
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         what = FAULTS[self.fault].told.replace("WHO", self.who)
         return what + (f", for {self.seconds:.1f} s" if self.seconds else "")
 
@@ -43,11 +43,11 @@ class Fault(NamedTuple):
 
     Attributes:
         weight: Its probability, relative to the other faults.
-        told: Describes it to a person.
-        begin: Makes it happen.
-        end: Undoes it when it is over.
+        told: Its description for people.
+        begin: Begins the fault.
+        end: Ends the fault.
         lasts: Draws its duration, in seconds.
-        calm: Whether it also happens in a calm world, in which no worker is ever lost.
+        calm: Whether it may happen in a calm world, in which no worker is ever lost.
         one: Whether it hits one worker.
     """
 

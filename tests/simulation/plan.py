@@ -62,7 +62,7 @@ class Setting(Struct):
         return [*self.workers, *self.choosers]
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         cpus = ", ".join(f"{name} ({number} cpus)" for name, number in self.workers.items())
         choosing = ", ".join(f"{name} ({number} cpus)" for name, number in self.choosers.items())
         forgetful = ", ".join(self.forgetful) or "no worker"
@@ -86,7 +86,7 @@ class Wished(Struct, frozen=True):
     cpus: int
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         return f"job {self.number} ({self.kind}, {self.cpus} cpus)"
 
 
@@ -103,7 +103,7 @@ class Want(Struct, tag="want", omit_defaults=True):
     hooked: bool = False
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         more = [f"in namespace {self.namespace}"] if self.namespace != "_" else []
         more += ["although a result is known"] if self.forced else []
         more += [f"with priority {self.priority}"] if self.priority else []
@@ -121,7 +121,7 @@ class Stop(Struct, tag="cancel"):
     namespace: str
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         where = "all namespaces" if self.namespace == "*" else f"namespace {self.namespace}"
         return f"{self.client} cancels {self.job.told()} in {where}"
 
@@ -134,7 +134,7 @@ class Remove(Struct, tag="delete"):
     job: Wished
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         return f"{self.client} deletes {self.job.told()}"
 
 
@@ -164,7 +164,7 @@ class Plan(Struct):
         return Random(f"{self.seed} {self.noise} {name}")
 
     def told(self) -> str:
-        """Describes it to a person."""
+        """Returns a description for people."""
         lines = [f"{item.at:8.3f} s  {item.told()}" for item in self.items]
         return "\n".join([self.setting.told(), *lines, f"{self.bad_seconds:8.3f} s  all is healed"])
 

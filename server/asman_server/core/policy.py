@@ -11,13 +11,13 @@ class QueuePolicy(Struct, frozen=True):
     """Settings that an operator may change; all times are in milliseconds.
 
     Attributes:
-        grace: How long a lost worker may take to come back before its jobs are given to others.
-        assigned_limit: How long an assignment may go without a word before it is taken back.
-        run_slack: How far past a time limit of a job the hub waits for its worker to say so.
-        retention: How long finished jobs are kept when their queue does not say.
-        longest_retention: The longest that a queue may ask for.
-        patience: How long a job waits before smaller jobs stop overtaking it.
-        finished_kept: Most finished jobs held in memory; older ones are read from the store on demand. At least 1,
+        grace: Time for a lost worker to come back before its jobs are given to others.
+        assigned_limit: Longest silence about an assignment before it is taken back.
+        run_slack: Time after a job's time limit that the hub waits for its worker to report the end.
+        retention: Time that finished jobs are kept, unless their queue sets another.
+        longest_retention: The longest retention that a queue may set.
+        patience: Time that a job waits before smaller jobs stop overtaking it.
+        finished_kept: Number of finished jobs held in memory; older ones are read from the store on demand. At least 1,
             for the job that is being read.
         log_bytes: Size in bytes of the log that is kept of each job. Of a longer log, the head and the tail are kept.
         private_webhooks: Submissions may name webhooks that are not on the public internet.

@@ -22,7 +22,7 @@ class Reconciled(Struct):
     """The outcome of a reconciliation.
 
     Attributes:
-        keep: Attempts that go on.
+        keep: Attempts that continue.
         abort: Attempts that the worker must stop and forget.
         lost: Jobs that the worker should hold and does not, each with whether its attempt had begun.
     """

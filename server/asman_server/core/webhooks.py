@@ -2,7 +2,7 @@
 
 ``queued`` is called for the submission that begins a run. ``finished`` is called once for every submission that asked
 for it: when the run ends, at once when the answer is a cached result, and when the job is taken from the submission's
-namespace while others go on holding it. Submitting again what already waits adds nothing, so a client that repeats a
+namespace while others keep holding it. Submitting again what already waits adds nothing, so a client that repeats a
 submit after a lost connection does not double its calls.
 """
 

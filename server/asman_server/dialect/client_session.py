@@ -84,7 +84,7 @@ class DialectClient(DialectSession):
 
             await submit(self.shell, self.hub, self.aliases, found, enqueue.control, ReplyTo(0, answered))
         except AsmanError as error:
-            # A hub that can't store it sends no answer: the client repeats the submission until the job is listed.
+            # A hub that can't store the job sends no answer: the client repeats the submission until the job is listed.
             if not error.retry:
                 self._refuse(change.job, error.message)
             return

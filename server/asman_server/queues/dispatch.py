@@ -1,7 +1,7 @@
 """Hands attempts to workers, with their definitions, which are cached or fetched from the store.
 
-An assignment that the core has made stands while its definition is fetched. While the store can't be read, the fetch
-is tried again with growing waits; after `FETCH_PATIENCE` the assignment is given back, which costs the job nothing. A
+The core's assignment stays valid while its definition is fetched. While the store can't be read, the fetch is
+tried again with growing waits; after `FETCH_PATIENCE` the assignment is given back, which costs the job nothing. A
 job whose definition is not stored any more ends with an error of the hub.
 """
 
@@ -118,7 +118,7 @@ class Dispatcher:
             log.info("definitions can't be read ahead", extra={"error": failure.message})
 
     async def _assign_later(self, effect: fx.Assign) -> None:
-        """Fetches a definition that was not cached, then hands out the attempt; the assignment stands meanwhile."""
+        """Fetches a definition that was not cached, then hands out the attempt; meanwhile the assignment holds."""
         incarnation, job_id, attempt = effect.worker.incarnation, effect.job.id, effect.attempt
         definition = await self._fetch(effect)
         if self._core.current(incarnation, job_id, attempt) is None:

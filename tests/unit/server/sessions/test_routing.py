@@ -1,4 +1,4 @@
-"""Which websocket goes where."""
+"""The session that each websocket path reaches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asman_server.sessions.routing import WebSocketRouter
 
 
 async def served(kind: str, path: str) -> list[tuple[str, Any]]:
-    """Who was called, with what queue."""
+    """Returns the handlers that a path calls, with their queues."""
     called: list[tuple[str, Any]] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:

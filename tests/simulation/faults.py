@@ -61,7 +61,7 @@ class Fault(NamedTuple):
 
 
 def _a_while(random: Random) -> float:
-    return random.choice([0.5, 5, 40])
+    return random.choice([0.5, 5, 20])
 
 
 def _cut(world: World, trouble: Trouble) -> None:

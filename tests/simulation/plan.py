@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tests.simulation.faults import FAULTS, Trouble, draw_troubles
 
-BAD_SECONDS: Final = 120.0
+BAD_SECONDS: Final = 60.0
 """How long clients wish for jobs and faults happen, in seconds."""
 
 

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 HEARTBEAT = 10.0
+LONG_SECONDS = 30.0
+"""Silence of a long job after its first lines, in seconds."""
 EAGER_SECONDS = 0.5
 """Mean time after which an eager client submits a job again, in seconds."""
 PADDING = "." * 60
@@ -268,9 +270,9 @@ class SimWorker(Actor):
         if kind == "poison":
             self.die()
             return
-        if kind == "long":
-            await asyncio.sleep(40)
-        for _ in range(random.randrange(8)):
+        for number in range(random.randrange(8)):
+            if number == 1 and kind == "long":
+                await asyncio.sleep(LONG_SECONDS)
             batch = self._write(run, random)
             if self.ready and batch:
                 self.say(LogBatch(job=job, attempt=attempt, lines=batch))
@@ -409,7 +411,7 @@ class SimClient(Actor):
                     self.random.expovariate(1 / EAGER_SECONDS), self._submit_again, job
                 )
             if job in self.wanted and job not in self.followed and self.random.random() < 0.7:
-                late = self.random.choice([0, self.random.expovariate(1 / 1.0)])
+                late = self.random.choice([0, 0, self.random.expovariate(1 / 1.0)])
                 asyncio.get_running_loop().call_later(late, self._follow, job)
         elif isinstance(message, Following):
             job = self._answered(message.ref, "follow")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,7 +49,7 @@ class Chooser(Actor):
 
     def tell(self, kind: str, payload: Any) -> None:
         if self.connection is not None:
-            self.connection.to_hub.put(json.dumps({"type": kind, "payload": payload}).encode())
+            self.connection.to_hub.put(msgspec.json.encode({"type": kind, "payload": payload}))
 
     def change(self, state: str, job: str, **value: Any) -> None:
         self.tell("StateChange", {"state": state, "job": job, "value": value})
@@ -91,7 +90,7 @@ class Chooser(Actor):
         if not frame.startswith(b"{"):
             assert frame in (b"PONG unknown", f"PONG {self.id}".encode())
             return
-        message = json.loads(frame)
+        message = msgspec.json.decode(frame)
         payload = message.get("payload")
         if message["type"] == "JobStates":
             self.jobs = payload["state"]["jobs"]

@@ -61,7 +61,12 @@ class Fault(NamedTuple):
 
 
 def _a_while(random: Random) -> float:
-    return random.choice([0.5, 5, 40])
+    return random.choice([0.5, 5, 20])
+
+
+def _a_restart(random: Random) -> float:
+    """Often short; sometimes so long that jobs end meanwhile, and all is told at once afterwards."""
+    return random.choice([random.expovariate(1 / 3.0), 12.0])
 
 
 def _cut(world: World, trouble: Trouble) -> None:
@@ -105,7 +110,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "cut": Fault(5, "half of the connections are cut", _cut),
     "stall": Fault(4, "half of the connections are silent", _stall, _flow, _a_while, calm=False),
     "die": Fault(4, "worker WHO is killed", _die, calm=False, one=True),
-    "kill": Fault(4, "the hub is killed", _kill, _start, lambda random: random.expovariate(1 / 3.0)),
+    "kill": Fault(4, "the hub is killed", _kill, _start, _a_restart),
     "database": Fault(3, "the database is away", _database_away, _database_back, _a_while),
 }
 """The faults in the bad time of a run. Only one fault lasts at a time, so ``end`` may undo it for all."""

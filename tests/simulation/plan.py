@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tests.simulation.faults import FAULTS, Trouble, draw_troubles
 
-BAD_SECONDS: Final = 120.0
+BAD_SECONDS: Final = 60.0
 """Time in which clients submit jobs and faults happen, in seconds."""
 
 
@@ -213,7 +213,7 @@ def _draw_setting(random: Random) -> Setting:
         log_bytes=habits.choice([0, 0, 600]),
         forgetful=[name for name in workers if habits.random() < 0.2],
         eager=[name for name in clients if habits.random() < 0.2],
-        reading=habits.choice([slow, slow, slow, 1.5]),
+        reading=habits.choice([slow, slow, 1.5, 1.5]),
         packed=packed,
     )
 

@@ -10,13 +10,16 @@ import pytest
 from asman_server.core import Job
 from asman_server.core import effects as fx
 from asman_server.core import events as ev
+from asman_server.queues import dispatch
 from asman_server.queues.dispatch import Dispatcher
 from asman_server.storage.reader import Store
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
+from asman_shared.states import Fault, Reason
 from tests.support.core_world import World, job_id
 
 WORKER = "w".ljust(16, ".")
+PATIENCE = 20
 
 
 class Stored(Store):
@@ -107,17 +110,63 @@ async def test_one_that_is_not_is_read_and_the_assignment_stands_meanwhile(scene
     assert not scene.dispatcher.busy
 
 
-@pytest.mark.parametrize("away", [True, False])
-async def test_an_assignment_whose_definition_can_not_be_read_is_given_back(scene: Scene, away: bool) -> None:
-    scene.store.away = away
-    scene.store.lacks = {job_id(1)}
-    scene.store.may.clear()
+async def test_a_store_that_is_away_is_asked_again_before_the_assignment_is_given_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "FETCH_WAIT", 0.001)
+    monkeypatch.setattr(dispatch, "FETCH_PATIENCE", 0.005)
+    scene.store.away = True
     scene.assign(1)
-    scene.store.may.set()
     scene.world.drain("w")
-    await scene.dispatcher.close()
+    async with asyncio.timeout(PATIENCE):
+        while not scene.applied:
+            await asyncio.sleep(0.001)
     assert scene.applied == [ev.AttemptReleased(WORKER, job_id(1), 1)]
     assert (scene.handed(), scene.world.core.jobs[job_id(1)].losses) == ([], 0)
+    assert len(scene.store.asked) == 4, "at once, and after 1, 3 and 7 ms"
+
+
+async def test_a_store_that_comes_back_in_time_lets_the_assignment_stand(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "FETCH_WAIT", 0.001)
+    scene.store.away = True
+    scene.assign(1)
+    async with asyncio.timeout(PATIENCE):
+        while len(scene.store.asked) < 2:
+            await asyncio.sleep(0.001)
+        scene.store.away = False
+        while not scene.handed():
+            await asyncio.sleep(0.001)
+    assert (scene.handed(), scene.applied) == ([1], [])
+
+
+async def test_closing_waits_for_no_further_try(scene: Scene) -> None:
+    scene.store.away = True
+    scene.store.may.clear()
+    scene.assign(1)
+    closing = asyncio.create_task(scene.dispatcher.close())
+    await asyncio.sleep(0)
+    scene.store.may.set()
+    await closing
+    assert scene.store.asked == [job_id(1)]
+    assert isinstance(scene.applied[0], ev.AttemptReleased)
+
+
+async def test_a_job_whose_definition_is_not_stored_ends_with_an_error_of_the_hub(scene: Scene) -> None:
+    scene.store.lacks = {job_id(1)}
+    scene.assign(1)
+    async with asyncio.timeout(PATIENCE):
+        while not scene.applied:
+            await asyncio.sleep(0.001)
+    verdict = scene.world.core.jobs[job_id(1)].verdict
+    assert verdict is not None
+    assert (verdict.reason, verdict.fault, verdict.message) == (
+        Reason.ERROR,
+        Fault.HUB,
+        "the hub has lost the definition of this job",
+    )
+    assert scene.handed() == []
 
 
 async def test_an_attempt_that_ended_while_its_definition_was_read_is_not_handed_out(scene: Scene) -> None:

@@ -9,6 +9,7 @@ from . import limits
 from .definition import DEFAULT_SHAPE, SHA256, UPLOADED, Build, DataRef, Definition, Requirements, Shape
 from .errors import BadDefinition
 from .units import parse_duration, parse_size
+from .web_address import malformed
 
 _ENV_NAME = re.compile(r"[^=\0]{1,1024}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
@@ -90,8 +91,22 @@ def _check_ref(ref: DataRef, field: str) -> None:
         raise BadDefinition(
             "the value of a key ref must be a sha256 in 64 lowercase hex digits", field=f"{field}.value"
         )
-    if ref.type == "url" and not ref.value.startswith(("http://", "https://", "/")):
-        raise BadDefinition("the value of a url ref must start with https:// or http://", field=f"{field}.value")
+    if ref.type == "url":
+        check_url_value(ref.value, f"{field}.value")
+
+
+def check_url_value(value: str, field: str) -> None:
+    """Checks the value of a url ref: an address, or one on the hub if it begins with a slash.
+
+    Raises:
+        BadDefinition: It can't be an address.
+    """
+    if not value.startswith(("http://", "https://", "/")):
+        raise BadDefinition("the value of a url ref must start with https:// or http://", field=field)
+    # The host that follows is the hub's own.
+    why = malformed(f"http://hub{value}" if value.startswith("/") else value)
+    if why is not None:
+        raise BadDefinition(f"the value of a url ref is not an address that can be fetched: {why}", field=field)
 
 
 def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool) -> None:

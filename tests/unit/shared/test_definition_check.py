@@ -39,6 +39,8 @@ def made(**fields: Any) -> Definition:
         ({"inputs": {"/x": {"value": ""}}}, "definition.inputs./x"),
         ({"inputs": {"x": {"type": "key", "value": "abc"}}}, "definition.inputs.x.value"),
         ({"inputs": {"x": {"type": "url", "value": "file:///etc/passwd"}}}, "definition.inputs.x.value"),
+        ({"inputs": {"x": {"type": "url", "value": "http://h:port/x"}}}, "definition.inputs.x.value"),
+        ({"configFiles": {"/x": {"type": "url", "value": "https://h:65536/"}}}, "definition.configFiles./x.value"),
         ({"inputs": {"x": {"value": 3}}}, "definition.inputs.x.value"),
         ({"inputs": {str(n): {"value": ""} for n in range(limits.INPUTS + 1)}}, "definition.inputs"),
         ({"configFiles": {"a//b": {"value": ""}}}, "definition.configFiles.a//b"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from pathlib import PurePosixPath
 
@@ -82,7 +84,24 @@ def check_name(name: str, *, field: str, absolute: bool = False) -> str:
     return f"/{clean}" if name.startswith("/") else clean
 
 
-def _check_ref(ref: DataRef, field: str) -> None:
+def base64_bytes(text: object, field: str) -> bytes:
+    """Returns the bytes of a base64 text, which may have white space.
+
+    Raises:
+        BadDefinition: The text is not base64.
+    """
+    try:
+        return base64.b64decode("".join(text.split()) if isinstance(text, str) else "?", validate=True)
+    except (binascii.Error, ValueError):
+        raise BadDefinition("the value of a base64 ref is not base64", field=field) from None
+
+
+def check_ref(ref: DataRef, field: str) -> None:
+    """Checks that a ref has bytes, or may name a place that has them.
+
+    Raises:
+        BadDefinition: The value does not fit the type.
+    """
     if ref.type == "json":
         return
     if not isinstance(ref.value, str):
@@ -91,6 +110,8 @@ def _check_ref(ref: DataRef, field: str) -> None:
         raise BadDefinition(
             "the value of a key ref must be a sha256 in 64 lowercase hex digits", field=f"{field}.value"
         )
+    if ref.type == "base64":
+        base64_bytes(ref.value, f"{field}.value")
     if ref.type == "url":
         check_url_value(ref.value, f"{field}.value")
 
@@ -117,7 +138,7 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
     for name, ref in refs.items():
         where = f"{field}.{name}" if len(name) <= 80 else field
         check_name(name, field=where, absolute=absolute)
-        _check_ref(ref, where)
+        check_ref(ref, where)
 
 
 def context_blob(definition: Definition) -> str | None:

@@ -105,10 +105,10 @@ async def test_other_bytes_than_were_named_are_refused_and_leave_nothing(
     await stored(blobs, BODY)
     url = (await blobs.links([sha256(BODY)]))[sha256(BODY)].url
 
-    async def lies(keys: list[str]) -> BlobLinks:
-        return BlobLinks(1, [BlobLink(key, url) for key in keys])
+    async def lies(message: GetBlobs, _reply: type[BlobLinks]) -> BlobLinks:
+        return BlobLinks(1, [BlobLink(key, url) for key in message.keys])
 
-    monkeypatch.setattr(locator, "get_blobs", lies)
+    monkeypatch.setattr(locator, "request", lies)
     with pytest.raises(Unauthentic):
         await blobs.fetch(url, tmp_path / "a", sha256=sha256(b"hello blub"), most=100)
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from . import limits
 from .definition import DEFAULT_SHAPE, SHA256, UPLOADED, Build, DataRef, Definition, Requirements, Shape
 from .errors import BadDefinition
+from .public_addresses import malformed
 from .units import parse_duration, parse_size
-from .web_address import malformed
 
 _ENV_NAME = re.compile(r"[^=\0]{1,1024}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
+from asman_shared.public_addresses import malformed
 from asman_shared.units import MIB
-from asman_shared.web_address import malformed
 
 from .retry import Stale
 

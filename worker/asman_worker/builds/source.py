@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from asman_shared.definition import SHA256
 from asman_shared.errors import BadDefinition
-from asman_shared.web_address import malformed
+from asman_shared.public_addresses import malformed
 
 FIELD: Final = "definition.build.context"
 

@@ -36,7 +36,7 @@ def pack_folder(folder: Path, dockerfile: str = "Dockerfile") -> tuple[str, Blob
         The value of the build's ``context``, and the archive to store.
 
     Raises:
-        BadDefinition: The folder can't be read.
+        BadDefinition: The folder can't be read, or a pattern of its ``.dockerignore`` is wrong.
     """
     kept = tempfile.NamedTemporaryFile(prefix="asman-context-", suffix=".tar.gz")  # noqa: SIM115 - the blob closes it
     try:
@@ -50,7 +50,10 @@ def pack_folder(folder: Path, dockerfile: str = "Dockerfile") -> tuple[str, Blob
                 if name in (dockerfile, ".dockerignore") or not ignore.drops(name):
                     _add(tar, name, path)
         kept.flush()
-    except OSError as error:
+    except BaseException as error:
+        kept.close()
+        if not isinstance(error, OSError):
+            raise
         raise BadDefinition(f"the folder '{folder}' can't be packed: {error.strerror or error}", field=FIELD) from error
     blob = hash_file(Path(kept.name), FIELD)
     assert callable(blob.source)  # noqa: S101 - a file's blob is opened when it is sent

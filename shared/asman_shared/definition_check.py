@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from pathlib import PurePosixPath
 
 from . import limits
 from .definition import DEFAULT_SHAPE, SHA256, UPLOADED, Build, DataRef, Definition, Requirements, Shape
 from .errors import BadDefinition
+from .public_addresses import malformed
 from .units import parse_duration, parse_size
 
 _ENV_NAME = re.compile(r"[^=\0]{1,1024}")
@@ -81,7 +84,24 @@ def check_name(name: str, *, field: str, absolute: bool = False) -> str:
     return f"/{clean}" if name.startswith("/") else clean
 
 
-def _check_ref(ref: DataRef, field: str) -> None:
+def base64_bytes(text: object, field: str) -> bytes:
+    """Returns the bytes of a base64 text, which may have white space.
+
+    Raises:
+        BadDefinition: The text is not base64.
+    """
+    try:
+        return base64.b64decode("".join(text.split()) if isinstance(text, str) else "?", validate=True)
+    except (binascii.Error, ValueError):
+        raise BadDefinition("the value of a base64 ref is not base64", field=field) from None
+
+
+def check_ref(ref: DataRef, field: str) -> None:
+    """Checks that a ref has bytes, or may name a place that has them.
+
+    Raises:
+        BadDefinition: The value does not fit the type.
+    """
     if ref.type == "json":
         return
     if not isinstance(ref.value, str):
@@ -90,8 +110,24 @@ def _check_ref(ref: DataRef, field: str) -> None:
         raise BadDefinition(
             "the value of a key ref must be a sha256 in 64 lowercase hex digits", field=f"{field}.value"
         )
-    if ref.type == "url" and not ref.value.startswith(("http://", "https://", "/")):
-        raise BadDefinition("the value of a url ref must start with https:// or http://", field=f"{field}.value")
+    if ref.type == "base64":
+        base64_bytes(ref.value, f"{field}.value")
+    if ref.type == "url":
+        check_url_value(ref.value, f"{field}.value")
+
+
+def check_url_value(value: str, field: str) -> None:
+    """Checks the value of a url ref: an address, or one on the hub if it begins with a slash.
+
+    Raises:
+        BadDefinition: It can't be an address.
+    """
+    if not value.startswith(("http://", "https://", "/")):
+        raise BadDefinition("the value of a url ref must start with https:// or http://", field=field)
+    # The host that follows is the hub's own.
+    why = malformed(f"http://hub{value}" if value.startswith("/") else value)
+    if why is not None:
+        raise BadDefinition(f"the value of a url ref is not an address that can be fetched: {why}", field=field)
 
 
 def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool) -> None:
@@ -102,7 +138,7 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
     for name, ref in refs.items():
         where = f"{field}.{name}" if len(name) <= 80 else field
         check_name(name, field=where, absolute=absolute)
-        _check_ref(ref, where)
+        check_ref(ref, where)
 
 
 def context_blob(definition: Definition) -> str | None:

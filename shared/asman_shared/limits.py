@@ -61,7 +61,7 @@ PART_BYTES: Final = 32 * MIB
 PARTS_PER_TICKET: Final = 64
 """Most parts that one ticket names; the next ones come with the next answer."""
 HEARTBEAT_MS: Final = 10_000
-"""Interval between signs of life of a worker or client, in milliseconds; the hub waits twice as long for one."""
+"""Interval between signs of life of a worker or client, in milliseconds; the hub waits 2.5 times as long."""
 PRIORITY: Final = 100
 """Priorities go from -100 to 100; higher runs first."""
 MAX_ATTEMPTS: Final = 3

@@ -1,4 +1,4 @@
-"""Checks addresses: strangers may make a hub or a worker connect only to the public internet.
+"""Checks addresses: their form, and that strangers make a hub or a worker connect only to the public internet.
 
 A submitter may name addresses that another user's machine then connects to. Without this check, the machine would give
 everybody access to its own network: its ports, its neighbours, the cloud's metadata.
@@ -7,7 +7,9 @@ everybody access to its own network: its ports, its neighbours, the cloud's meta
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
+from urllib.parse import urlsplit
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,6 +40,8 @@ _CLOSED: Final[dict[str, tuple[str, ...]]] = {
 _NETWORKS: Final = [(kind, ipaddress.ip_network(text)) for kind, texts in _CLOSED.items() for text in texts]
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_HOST: Final = re.compile(r"[^\x00-\x20\x7f\"<>\\^`{|}\s]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _inner(address: _Address) -> _Address:
@@ -64,3 +68,31 @@ def closed(text: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
         return "reserved"
     return None if address.is_global and not address.is_multicast else "reserved"
+
+
+def malformed(url: str) -> str | None:
+    """Returns the fault of an absolute address, as the end of a sentence; None if it can be reached as written."""
+    if _CONTROL.search(url):
+        return "it has a control character"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return "its host can't be read"
+    if parts.scheme not in ("http", "https"):
+        return "it must start with https:// or http://"
+    if not host:
+        return "it has no host"
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        return "its port must be a number from 1 to 65535"
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return "its host is not a host's name"
+    if _HOST.fullmatch(host) is None or ("%" in host and ":" not in host):
+        return "its host is not a host's name"
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -103,13 +104,17 @@ def main() -> int:
     if wanted.each:
         print(*(simulate(seed, weights).handled for seed in range(wanted.first, wanted.first + wanted.seeds)))
         return 0
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_leave_interrupts_to_the_parent) as pool:
         if wanted.mutants:
             return report_mutants(pool, wanted.seeds, weights)
         return _play_all(pool, range(wanted.first, wanted.first + wanted.seeds), weights)
 
 
 _KEPT = "every promise kept"
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _play_all(pool: ProcessPoolExecutor, seeds: range, weights: Weights | None) -> int:

@@ -178,8 +178,11 @@ def load_config(**flags: Any) -> WorkerConfig:
     """Reads the configuration from flags (None means not given), environment, file and defaults.
 
     Raises:
-        BadRequest: A setting can't be read; the error names it.
+        BadRequest: A setting or the settings file can't be read; the error names it.
     """
+    path = WorkerConfig.settings_file()
+    if path is not None and not path.is_file():
+        raise BadRequest(f"the configuration file {path} does not exist", field="config")
     try:
         config = WorkerConfig(**given(flags))
     except ValidationError as error:
@@ -188,8 +191,8 @@ def load_config(**flags: Any) -> WorkerConfig:
         raise BadRequest(f"the worker's setting {field}: {first['msg']}", field=field) from None
     except AsmanError as error:
         raise BadRequest(f"a setting of the worker: {error.message}", field=error.field) from None
-    except OSError as error:
-        raise BadRequest(f"the settings file can't be read: {error}") from None
+    except (OSError, TypeError, ValueError) as error:
+        raise BadRequest(f"the configuration file {path} can't be read: {error}", field="config") from None
     return config
 
 

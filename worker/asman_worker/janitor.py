@@ -7,11 +7,12 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from asman_shared.errors import ExecutionError
+from asman_shared.errors import AsmanError, ExecutionError
 
 from .containers.shared_engine import SharedEngine
 from .files.cache import FileCache
@@ -72,33 +73,41 @@ class Janitor:
                 log.warning("%s", error)
 
     async def round(self) -> None:
-        """Cleans up once; a failure is left for the next round."""
+        """Cleans up once; what fails is left for the next round, and the rest is cleaned up all the same."""
+        await self._part("the cache of inputs", lambda: asyncio.to_thread(self._inputs.trim))
+        for folder in self._shared:
+            await self._part("a job cache", partial(asyncio.to_thread, trim_folder, folder, self._most, self._age))
+        if (engine := self._engine) is not None:
+            await self._part("the images", lambda: self._image_usage.trim(engine.docker))
+            await self._part("the leftovers of dead workers", engine.clear_leftovers)
+
+    async def _part(self, what: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Runs a part of a round; a failure is logged."""
         try:
-            await asyncio.to_thread(self._inputs.trim)
-            for folder in self._shared:
-                await asyncio.to_thread(trim_folder, folder, self._most, self._age)
-            if self._engine is not None:
-                await self._image_usage.trim(self._engine.docker)
-                await self._engine.clear_leftovers()
-        except LOST as error:
-            log.warning("cleaning up was interrupted: %s", error)
+            await work()
+        except (*LOST, AsmanError) as error:
+            log.warning("cleaning up %s was interrupted: %s", what, error)
+        except Exception:
+            log.exception("cleaning up %s failed", what)
 
 
 def trim_folder(folder: Path, most: int, age: float) -> int:
     """Removes files that are unused for long, and the least recently used ones over the limit; blocks.
 
-    Links are removed as links and never followed.
+    Links are removed as links and never followed. A folder that does not exist is empty.
 
     Returns:
         The number of bytes left.
     """
     found: list[tuple[float, int, str]] = []
-    for root, _, names, at in os.fwalk(folder, follow_symlinks=False):
-        for name in names:
-            with contextlib.suppress(OSError):
-                about = os.stat(name, dir_fd=at, follow_symlinks=False)
-                used = max(about.st_mtime, about.st_atime)
-                found.append((used, about.st_blocks * 512, os.path.relpath(os.path.join(root, name), folder)))  # noqa: PTH118
+    # The folder, or one in it, may also go while it is read.
+    with contextlib.suppress(FileNotFoundError):
+        for root, _, names, at in os.fwalk(folder, follow_symlinks=False):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    about = os.stat(name, dir_fd=at, follow_symlinks=False)
+                    used = max(about.st_mtime, about.st_atime)
+                    found.append((used, about.st_blocks * 512, os.path.relpath(os.path.join(root, name), folder)))  # noqa: PTH118
     left = 0
     oldest = time.time() - age if age else 0.0
     for used, size, name in sorted(found, reverse=True):
@@ -111,7 +120,10 @@ def trim_folder(folder: Path, most: int, age: float) -> int:
 
 def _unlink(folder: Path, name: str) -> None:
     """Removes a file below a folder, without following a link that a job may put into its path meanwhile."""
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
     *parents, last = name.split("/")
     try:
         for part in parents:

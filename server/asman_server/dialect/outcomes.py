@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from asman_shared import limits
 from asman_shared.definition import SHA256, DataRef
-from asman_shared.definition_check import check_name
+from asman_shared.definition_check import check_name, check_url_value
 from asman_shared.errors import AsmanError, BadDefinition
 from asman_shared.messages import STDERR, STDOUT, LogLine, Outcome, OutputFile, Result
 from asman_shared.states import Fault, Phase
@@ -140,8 +140,7 @@ async def _output(name: str, value: Any, keep: Keep) -> OutputFile:
         sha256 = ref.value.partition(".")[0]
         return OutputFile(ref=ref, size=0, sha256=sha256 if SHA256.fullmatch(sha256) else "", media_type=kind)
     if ref.type == "url":
-        if not isinstance(ref.value, str) or not ref.value.startswith(("https://", "http://", "/")):
-            raise BadDefinition("the value of a url ref must start with https:// or http://")
+        check_url_value(ref.value if isinstance(ref.value, str) else "", "outputs")
         return OutputFile(ref=ref, size=0, sha256="", media_type=kind)
     body = bytes_of(ref)
     sha256 = hashlib.sha256(body).hexdigest()

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from asman_shared.definition import Definition
-from asman_shared.errors import AsmanError
+from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import Outcome
 from asman_shared.states import Fault
 
@@ -137,17 +137,27 @@ class Dispatcher:
             self._hand_out(effect, definition)
 
     async def _fetch(self, effect: fx.Assign) -> Definition | AsmanError | None:
-        """Reads the definition of an assigned job; returns the last error if it can't be read for too long."""
+        """Reads the definition of an assigned job; returns the last error after `FETCH_PATIENCE`."""
         incarnation, job_id, attempt = effect.worker.incarnation, effect.job.id, effect.attempt
-        waited, wait = 0.0, FETCH_WAIT
+        loop = asyncio.get_running_loop()
+        until, wait = loop.time() + FETCH_PATIENCE, FETCH_WAIT
         while True:
-            found = await as_result(self.definitions.read(job_id))
+            found = await self._read(job_id, until - loop.time())
             standing = self._core.current(incarnation, job_id, attempt) is not None
-            if not isinstance(found, AsmanError) or not standing or self._closing or waited >= FETCH_PATIENCE:
+            left = until - loop.time()
+            if not isinstance(found, AsmanError) or not standing or self._closing or left <= 0:
                 return found
-            await asyncio.sleep(wait)
-            waited += wait
+            await asyncio.sleep(min(wait, left))
             wait *= 2
+
+    async def _read(self, job_id: str, seconds: float) -> Definition | AsmanError | None:
+        """Reads a definition once; a store that doesn't answer in time counts as unavailable."""
+        reading = asyncio.get_running_loop().create_task(as_result(self.definitions.read(job_id)))
+        done, _ = await asyncio.wait([reading], timeout=max(seconds, 0))
+        if done:
+            return reading.result()
+        reading.cancel()
+        return Unavailable("the database did not answer in time")
 
     def _hand_out(self, effect: fx.Assign, definition: Definition) -> None:
         link = self._links.get(effect.worker.incarnation)

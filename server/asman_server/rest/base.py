@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import mimetypes
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from asman_shared.definition import DataRef
+from asman_shared.definition_check import base64_bytes
 from asman_shared.errors import AsmanError
 from asman_shared.units import KIB
 
@@ -78,18 +78,23 @@ async def health(_request: Request) -> Response:
 
 
 async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:
-    """Returns the bytes that a ref stands for, under a file's name, or a redirect to them."""
+    """Returns the bytes that a ref stands for, under a file's name, or a redirect to them.
+
+    Raises:
+        BadDefinition: The ref was stored before such refs were refused: it stands for no bytes.
+        NotFound: The blob is not stored.
+    """
     kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}",
         **HOSTILE,
     }
     if ref.type == "url":
-        return RedirectResponse(ref.value, status_code=302)
+        return RedirectResponse(str(ref.value), status_code=302)
     if ref.type == "key":
         return await blob_response(hub, str(ref.value), kind, headers["Content-Disposition"])
     if ref.type == "base64":
-        body = base64.b64decode(ref.value)
+        body = base64_bytes(ref.value, "ref.value")
     elif ref.type == "json":
         body = msgspec.json.encode(ref.value)
     else:

@@ -104,8 +104,13 @@ async def metaframe(_request: Request) -> Response:
 async def asset(request: Request) -> Response:
     """Returns a part of the page, from ``/assets/{path}``; parts are named by their content, so caches keep them."""
     folder = (FOLDER / "assets").resolve()
-    path = (folder / str(request.path_params["path"])).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
+    try:
+        path = (folder / str(request.path_params["path"])).resolve()
+        there = path.is_relative_to(folder) and path.is_file()
+    except (OSError, ValueError):
+        # The file system takes no such name: it has a NUL or a lone surrogate, or is too long.
+        there = False
+    if not there:
         raise NotFound("the page has no such part")
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES
 from asman_shared.definition import Definition
+from asman_shared.definition_check import check_ref
 from asman_shared.encoded import Language
 from asman_shared.errors import BadRequest, CloseCode
 from asman_shared.messages import (
@@ -171,8 +172,10 @@ def _check_storable(result: Result) -> None:
     """Checks that a result can be stored, before it reaches the group commit; output values are arbitrary JSON.
 
     Raises:
-        BadRequest: The result has a number or a nesting that can't be stored.
+        BadRequest: The result has a number or a nesting that can't be stored, or a ref without bytes.
     """
+    for name, file in result.outputs.items():
+        check_ref(file.ref, f"outcome.result.outputs.{name[:80]}.ref")
     try:
         msgspec.msgpack.encode(result)
     except (OverflowError, RecursionError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
+from asman_shared.public_addresses import malformed
 from asman_shared.units import MIB
 
 from .retry import Stale
@@ -66,8 +67,8 @@ class Http:
         return self._session
 
     def _check(self, url: URL) -> None:
-        if url.scheme not in ("http", "https") or not url.host:
-            raise BadRequest(f"'{_public(str(url)[:200])}' is not an http address")
+        if (why := malformed(str(url))) is not None:
+            raise BadRequest(f"'{_public(str(url)[:200])}' is not an http address: {why}")
         if self._guard is not None:
             self._guard(url)
 
@@ -129,9 +130,11 @@ def _parse(url: str) -> URL:
     from yarl import URL
 
     try:
-        return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        made = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        _ = made.port  # of an encoded address, it is read only now
     except ValueError as error:
         raise BadRequest(f"'{_public(url[:200])}' is not an http address ({_public(str(error))})") from error
+    return made
 
 
 def _public(text: str) -> str:

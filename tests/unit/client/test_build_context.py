@@ -56,3 +56,11 @@ def test_a_folder_that_can_not_be_packed_is_a_clear_word(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadDefinition, match="neither a file"):
         pack_folder(tmp_path)
+
+
+def test_a_pattern_of_dockerignore_that_cannot_be_read_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    place = folder(tmp_path / "f")
+    (place / ".dockerignore").write_text("big\n[z-a]\n")
+    with pytest.raises(BadDefinition, match=r"line 2 of '\.dockerignore', the pattern '\[z-a\]'") as error:
+        pack_folder(place)
+    assert error.value.field == "definition.build.context"

@@ -39,6 +39,12 @@ def made(**fields: Any) -> Definition:
         ({"inputs": {"/x": {"value": ""}}}, "definition.inputs./x"),
         ({"inputs": {"x": {"type": "key", "value": "abc"}}}, "definition.inputs.x.value"),
         ({"inputs": {"x": {"type": "url", "value": "file:///etc/passwd"}}}, "definition.inputs.x.value"),
+        ({"inputs": {"x": {"type": "url", "value": "http://h:port/x"}}}, "definition.inputs.x.value"),
+        ({"configFiles": {"/x": {"type": "url", "value": "https://h:65536/"}}}, "definition.configFiles./x.value"),
+        ({"inputs": {"x": {"type": "base64", "value": "a"}}}, "definition.inputs.x.value"),
+        ({"inputs": {"x": {"type": "base64", "value": "é==="}}}, "definition.inputs.x.value"),
+        ({"configFiles": {"/x": {"type": "base64", "value": "a-b_"}}}, "definition.configFiles./x.value"),
+        ({"inputs": {"x": {"type": "base64", "value": 3}}}, "definition.inputs.x.value"),
         ({"inputs": {"x": {"value": 3}}}, "definition.inputs.x.value"),
         ({"inputs": {str(n): {"value": ""} for n in range(limits.INPUTS + 1)}}, "definition.inputs"),
         ({"configFiles": {"a//b": {"value": ""}}}, "definition.configFiles.a//b"),
@@ -49,6 +55,10 @@ def test_bad_definitions_are_refused_and_the_field_is_named(fields: dict[str, An
         check(made(**fields))
     assert caught.value.field == field
     assert caught.value.message
+
+
+def test_base64_may_have_lines() -> None:
+    check(made(inputs={"x": {"type": "base64", "value": "aGVs\nbG8=\n"}, "y": {"type": "base64", "value": ""}}))
 
 
 def test_shape() -> None:

@@ -67,6 +67,23 @@ def test_flag_then_environment_then_file_then_default(tmp_path: Path, monkeypatc
     assert config.executor == "docker"
 
 
+def test_a_file_that_is_named_but_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        monkeypatch.setenv("ASMAN_CONFIG", str(path))
+        with pytest.raises(BadRequest, match=f"the configuration file {path} does not exist") as error:
+            load_config()
+        assert error.value.field == "config"
+
+
+@pytest.mark.parametrize("text", ["[worker", "worker = 3", "= 1", "[[worker]]\n[[worker]]"])
+def test_a_file_that_is_no_settings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    file = tmp_path / "asman.toml"
+    file.write_text(text)
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    with pytest.raises(BadRequest, match="can't be read"):
+        load_config()
+
+
 def test_units_are_read_strictly() -> None:
     config = load_config(memory="8GiB", drain_timeout="1m30s")
     assert (config.memory, config.drain_timeout) == (8 * 2**30, 90_000)

@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from asman_shared.errors import ExecutionError
 from asman_worker.files.cache import FileCache
 from asman_worker.janitor import Janitor, trim_folder
 
@@ -56,12 +59,19 @@ def test_a_file_that_was_read_lately_was_used_lately(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["read"]
 
 
+def test_a_folder_that_does_not_exist_is_empty(tmp_path: Path) -> None:
+    assert trim_folder(tmp_path / "none", 1, 1) == 0
+
+
 class Images:
     """The worker's images, which count how often they are trimmed."""
 
     trimmed = 0
+    broken: Exception | None = None
 
     async def trim(self, _docker: object) -> int:
+        if self.broken is not None:
+            raise self.broken
         self.trimmed += 1
         return 0
 
@@ -94,7 +104,34 @@ async def test_a_round_trims_everything_and_an_engine_that_is_away_is_left_for_t
     engine.away = True
     await janitor.round()
     assert list(shared.iterdir()) == []
-    assert (images.trimmed, engine.cleared) == (0, 0)
+    assert (images.trimmed, engine.cleared) == (0, 1)
     engine.away = False
     await janitor.round()
-    assert (images.trimmed, engine.cleared) == (1, 1)
+    assert (images.trimmed, engine.cleared) == (1, 2)
+
+
+@pytest.mark.parametrize("broken", [OSError("no"), ExecutionError("no"), TypeError("no")])
+async def test_a_part_that_fails_is_logged_and_the_others_are_cleaned_up_all_the_same(
+    tmp_path: Path, broken: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    images: Any = Images()
+    engine: Any = Engine()
+    images.broken = broken
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "old").write_bytes(b"x")
+    os.utime(shared / "old", (1, 1))
+
+    class Cache(FileCache):
+        def trim(self, most: int | None = None) -> int:
+            raise broken
+
+    folders = [tmp_path / "none", tmp_path / "file", shared]
+    folders[1].write_bytes(b"x")
+    await Janitor(Cache(tmp_path / "cache", most=10), images, engine, folders, most=0, age=100).round()
+    assert list(shared.iterdir()) == []
+    assert engine.cleared == 1
+    assert [record.getMessage().split(" was ")[0].split(" failed")[0] for record in caplog.records] == [
+        "cleaning up the cache of inputs",
+        "cleaning up the images",
+    ]

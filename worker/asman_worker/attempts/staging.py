@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import os
 import secrets
@@ -14,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared.definition import DataRef
-from asman_shared.definition_check import check_name
-from asman_shared.errors import AsmanError, ExecutionError, Unauthentic
+from asman_shared.definition_check import base64_bytes, check_name
+from asman_shared.errors import AsmanError, BadDefinition, ExecutionError, Unauthentic
 from asman_shared.messages import BlobLink
 from asman_shared.states import Phase
 from asman_shared.transfer import Progress
@@ -149,9 +147,9 @@ def _inline_bytes(item: _Wanted) -> bytes:
         raise ExecutionError(f"{item.label} has a value that is not text")
     if item.ref.type == "base64":
         try:
-            return base64.b64decode("".join(value.split()), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ExecutionError(f"{item.label} is not base64: {error}") from error
+            return base64_bytes(value, item.label)
+        except BadDefinition as error:
+            raise ExecutionError(f"{item.label} is not base64") from error
     return value.encode("utf-8", "surrogatepass")
 
 

@@ -80,7 +80,7 @@ def pack(
 
     Raises:
         ExecutionError: An archive can't be used, or the folder or the Dockerfile is not in it.
-        BadDefinition: A path of the build leads out of its files.
+        BadDefinition: A path of the build leads out of its files, or a pattern of its ``.dockerignore`` is wrong.
     """
     subfolder = relative(wanted.subfolder, "definition.build.buildContext")
     filename = relative(wanted.filename, "definition.build.filename") or "Dockerfile"

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from asman_shared.definition import SHA256
 from asman_shared.errors import BadDefinition
+from asman_shared.public_addresses import malformed
 
 FIELD: Final = "definition.build.context"
 
@@ -96,6 +97,8 @@ def parse_source(text: str) -> Source:
             "uploaded archive",
             field=FIELD,
         )
+    if (why := malformed(address)) is not None:
+        raise BadDefinition(f"the build's context is not a valid address: {why}", field=FIELD)
     if parts.username or parts.password:
         raise BadDefinition(
             "a build's context must not hold a name or password: everyone who sees the job would see it; "

@@ -193,11 +193,13 @@ class ContainerRun:
 
 
 def _age(started: str | None) -> float:
-    """Returns the time since a container's ``StartedAt``, in seconds."""
+    """Returns the time since a container's ``StartedAt`` (RFC 3339, with any offset), in seconds."""
     if not started:
         return 0.0
     try:
-        then = datetime.fromisoformat(started[:19]).replace(tzinfo=UTC)
-    except ValueError:
+        # Of a fraction, which may have nine digits, the first six are read.
+        then = datetime.fromisoformat(started)
+        then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
+        return max(0.0, (datetime.now(UTC) - then).total_seconds())
+    except (ValueError, OverflowError):
         return 0.0
-    return max(0.0, (datetime.now(UTC) - then).total_seconds())

@@ -39,9 +39,13 @@ class ImageUsage:
         self._age = age
         self._used: dict[str, float] = {}
         self._holds: dict[str, int] = {}
-        with suppress(OSError, ValueError, AttributeError):
+        try:
             known = json.loads(file.read_bytes())
             self._used = {str(image): float(used) for image, used in list(known.items())[:_MOST]}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            log.warning("can't read the list of this worker's images, and begin a new one: %s", error)
 
     def own(self, image: str) -> None:
         """Records an image that this worker pulled or built."""

@@ -92,6 +92,16 @@ async def test_a_name_can_not_add_a_header() -> None:
     assert "\r" not in response.headers["content-disposition"]
 
 
+@pytest.mark.parametrize("value", ["a", "é", "!!!!", 3, None, {"a": 1}])
+async def test_stored_base64_that_is_none_is_no_error_of_the_hub(value: Any) -> None:
+    async def stored(_request: Request) -> Response:
+        return await ref_response(NO_HUB, DataRef(value, "base64"), "x")
+
+    response = await answers(stored)(REQUEST)
+    assert response.status_code == 400
+    assert body_of(response)["error"] == "the value of a base64 ref is not base64"
+
+
 async def test_an_address_is_gone_to() -> None:
     response = await ref_response(NO_HUB, DataRef("https://example.org/x", "url"), "x")
     assert (response.status_code, response.headers["location"]) == (302, "https://example.org/x")

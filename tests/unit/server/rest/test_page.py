@@ -52,6 +52,11 @@ async def test_parts_of_the_page_are_kept_by_caches_for_ever(path: str, kind: st
         "/etc/passwd",
         "../assets-other/c.js",
         "sub/../../index.html",
+        "a\0b",
+        "sub/\0",
+        "\ud800",
+        "x" * 300,
+        "x/" * 5000,
     ],
 )
 async def test_nothing_else_is_served(path: str) -> None:

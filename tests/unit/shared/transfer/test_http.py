@@ -98,7 +98,24 @@ async def test_every_step_of_a_redirect_is_judged_before_it_is_reached(server: S
     await http.close()
 
 
-@pytest.mark.parametrize("url", ["ftp://h/x", "file:///etc/passwd", "http://", "x", "http://[::1/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://h/x",
+        "file:///etc/passwd",
+        "http://",
+        "x",
+        "http://[::1/x",
+        "http://h:port/x",
+        "http://h:port/a b",
+        "http://h:65536/",
+        "http://a b/x",
+        "http://:80/x",
+        "http://a..b/x",
+        "http://é..b/x",
+        "http://" + "x" * 64 + "/",
+    ],
+)
 async def test_what_is_no_http_address_is_refused(http: Http, url: str) -> None:
     with pytest.raises(BadRequest, match="is not an http address"):
         await got(http, url)

@@ -7,6 +7,9 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from asman_shared.errors import BadDefinition
 from asman_worker.builds.archives import Bounds
 from asman_worker.builds.context import OWN_DOCKERFILE, Context, Part, Wanted, pack
 
@@ -47,6 +50,11 @@ def test_what_dockerignore_names_is_left_out_but_never_the_dockerfile(tmp_path: 
     files = {"Dockerfile": "FROM a", ".dockerignore": "*\n!keep", "keep/x": "1", "drop": "2"}
     _, inside = packed(tmp_path, files, Wanted())
     assert inside == {"Dockerfile": "FROM a", "keep/x": "1"}
+
+
+def test_a_pattern_of_dockerignore_that_cannot_be_read_is_the_fault_of_the_job(tmp_path: Path) -> None:
+    with pytest.raises(BadDefinition, match=r"line 1 of '\.dockerignore', the pattern '\[\^\]'"):
+        packed(tmp_path, {"Dockerfile": "FROM a", ".dockerignore": "[^]"}, Wanted())
 
 
 def test_the_content_hash_tells_every_change_and_nothing_else(tmp_path: Path) -> None:

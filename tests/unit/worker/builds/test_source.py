@@ -34,7 +34,8 @@ def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None
 @pytest.mark.parametrize(
     "text",
     ["/etc", "file:///etc", "ssh://h/x", "git@github.com:o/r.git", "key:abc", "https://", "https://u:p@h/x.git",
-     "x" * 5000, "https://h:port/x", "https://github.com/o/r#-x", "https://github.com/o/r#a..b", "ext::sh -c x"],
+     "x" * 5000, "https://h:port/x", "https://h:0/x", "https://a..b/x", "https://a%20b/x",
+     "https://github.com/o/r#-x", "https://github.com/o/r#a..b", "ext::sh -c x"],
 )  # fmt: skip
 def test_a_context_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadDefinition):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,7 @@ async def test_a_container_that_somebody_removed_is_said() -> None:
         await scene.end()
     (error,) = caught.value.exceptions
     assert isinstance(error, ExecutionError)
-    assert "someone removed the container" in error.message
+    assert "the container was removed" in error.message
 
 
 async def test_an_engine_that_stays_away_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +191,30 @@ async def test_time_that_a_container_ran_before_counts() -> None:
     assert end.timed_out
 
 
-@pytest.mark.parametrize("started", [None, "", "yesterday"])
+@pytest.mark.parametrize("started", [None, "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+99:00"])
 def test_a_start_that_can_not_be_read_is_now(started: str | None) -> None:
     assert _age(started) == 0
 
 
+@pytest.mark.parametrize("fraction", ["", ".5", ".123456", ".123456789"])
+@pytest.mark.parametrize("hours", [-11, -5, 0, 2, 5.5])
+def test_the_offset_of_a_start_counts(hours: float, fraction: str) -> None:
+    zone = timezone(timedelta(hours=hours))
+    then = datetime.now(zone) - timedelta(seconds=100)
+    offset = then.strftime("%z")
+    written = then.strftime("%Y-%m-%dT%H:%M:%S") + fraction + f"{offset[:3]}:{offset[3:]}"
+    assert 98 < _age(written) < 110
+    if hours == 0:
+        assert 98 < _age(written.removesuffix("+00:00") + "Z") < 110
+        assert 98 < _age(written.removesuffix("+00:00")) < 110
+
+
+def test_a_start_that_the_engine_has_not_set_is_long_ago_and_no_error() -> None:
+    assert _age("0001-01-01T00:00:00Z") > 0
+    assert _age("0001-01-01T00:00:00+05:00") >= 0
+
+
 def test_a_start_is_read_as_engines_write_it() -> None:
     then = datetime.now(UTC) - timedelta(seconds=100)
-    assert _age(then.strftime("%Y-%m-%dT%H:%M:%S.123456789Z")) >= 100
+    assert _age(then.strftime("%Y-%m-%dT%H:%M:%S.123456789Z")) >= 99
     assert _age((datetime.now(UTC) + timedelta(hours=1)).isoformat()) == 0

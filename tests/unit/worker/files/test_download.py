@@ -57,6 +57,13 @@ async def test_one_that_is_not_there_is_the_jobs_fault(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("url", ["http://h:port/x", "http://h:99999/x", "http://a..b/x", "http:///x"])
+async def test_an_address_that_is_none_is_the_jobs_fault(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ExecutionError, match="is not an http address") as caught:
+        await download(url, tmp_path / "a", HERE, most=100)
+    assert caught.value.fault == "job"
+
+
 async def test_a_host_that_the_operator_does_not_name_is_not_reached(tmp_path: Path) -> None:
     async with serving() as url:
         with pytest.raises(ExecutionError):

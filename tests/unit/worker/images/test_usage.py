@@ -126,13 +126,36 @@ async def test_what_is_ours_is_known_after_a_restart(tmp_path: Path) -> None:
     assert set(engine.sizes) == {"b"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": "x"}', "null"])
-async def test_a_file_that_can_not_be_read_is_begun_anew(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "3",
+        '"x"',
+        "[" * 100_000,
+        *(f'{{"b": 1, "a": {value}}}' for value in ('"x"', "null", "[]", "{}", '["1"]', "1" + "0" * 400)),
+    ],
+)
+async def test_a_file_that_can_not_be_read_is_begun_anew_and_that_is_told_once(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "images.json"
     file.write_text(text)
     images = ImageUsage(file)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "can't read the list of this worker's images" in caplog.text
     images.own("a")
     assert list(json.loads(file.read_text())) == ["a"]
+
+
+async def test_a_file_that_does_not_exist_yet_is_nothing_to_tell(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ImageUsage(tmp_path / "images.json")
+    assert caplog.records == []
 
 
 async def test_a_file_that_can_not_be_written_is_no_trouble(tmp_path: Path) -> None:

@@ -75,11 +75,11 @@ def hint_of(reason: Reason, outcome: Outcome) -> str:
 
 def lost_verdict(losses: int, lines: int) -> Verdict:
     """Returns the verdict of a job that has used up its attempts."""
-    plural = "s" if losses > 1 else ""
+    lost = "1 worker was lost" if losses == 1 else f"{losses} workers in a row were lost"
     return Verdict(
         ok=False,
         reason=Reason.WORKER_LOST,
-        message=f"{losses} worker{plural} in a row were lost while running it",
+        message=f"{lost} while running it",
         hint="if the job itself stops its worker, ask for more memory or fix the job",
         lines=lines,
     )

@@ -178,7 +178,7 @@ def test_an_upload_that_was_removed_is_over(tmp_path: Path) -> None:
     uploads.remove("a")
     uploads.remove("a")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(NotFound, match="over"):
+    with pytest.raises(NotFound, match="ended"):
         uploads.missing("a")
 
 

@@ -88,7 +88,7 @@ async def test_a_name_is_given_once_and_keeps_what_it_was_given_for(hub: BlobHub
 
 
 async def test_fewer_bytes_than_announced_store_nothing(hub: BlobHub) -> None:
-    with pytest.raises(BadRequest, match="6 bytes were announced and 5 came"):
+    with pytest.raises(BadRequest, match="6 bytes were announced, but 5 arrived"):
         await hub.files.put("a.txt", 6, stream(b"hello"))
     with pytest.raises(NotFound):
         await hub.files.sha256("a.txt")

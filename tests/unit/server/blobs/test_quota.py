@@ -39,7 +39,7 @@ def test_exactly_the_quota_fits_and_a_byte_more_says_how_much_is_left() -> None:
     quota = Quota(100)
     quota.stored(60)
     quota.need(40)
-    with pytest.raises(QuotaExceeded, match="40 B are left, too little for 41 B"):
+    with pytest.raises(QuotaExceeded, match="40 B left, too little for 41 B"):
         quota.need(41)
 
 

@@ -70,7 +70,7 @@ def test_any_other_exit_code_is_the_jobs_own_business(code: int) -> None:
     assert verdict_of(Outcome(kind="exited", exit_code=code), lines=0).hint == ""
 
 
-@pytest.mark.parametrize(("losses", "words"), [(1, "1 worker in turn were"), (3, "3 workers in turn were")])
+@pytest.mark.parametrize(("losses", "words"), [(1, "1 worker was lost"), (3, "3 workers in a row were lost")])
 def test_a_job_that_used_up_its_attempts_says_how_many_workers_it_cost(losses: int, words: str) -> None:
     verdict = lost_verdict(losses, lines=5)
     assert (verdict.ok, verdict.reason, verdict.lines) == (False, Reason.WORKER_LOST, 5)

@@ -113,7 +113,7 @@ async def test_rules_are_put_up_in_one_step_that_leaves_others_alone(program: Pr
 
 async def test_an_engine_without_a_place_for_rules_is_said(program: Program) -> None:
     program.says("-P INPUT ACCEPT")
-    with pytest.raises(Refused, match="no place for rules"):
+    with pytest.raises(Refused, match="no chain for rules"):
         await packets(program).put_up(BRIDGE, [])
     assert not program.given.exists()
 

@@ -29,7 +29,7 @@ def driver() -> Iterator[sqlite3.Connection]:
 
 def flush(driver: sqlite3.Connection, *, obsolete: int = 0, **parts: Any) -> None:
     statement = FlushStatement()
-    if driver.execute("SELECT 1 FROM sqlite_temp_master WHERE name = 'placing'").fetchone() is None:
+    if driver.execute("SELECT 1 FROM sqlite_temp_master WHERE name = 'flushing'").fetchone() is None:
         statement.prepare(driver)
     driver.execute(statement.text, statement.parameters(commit(**parts).puts, obsolete))
 

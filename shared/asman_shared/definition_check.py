@@ -29,16 +29,16 @@ def shape_of(definition: Definition) -> Shape:
         return DEFAULT_SHAPE
     needs = needs or Requirements()
     durations = [
-        parse_duration(text, field=f"definition.{where}")
+        parse_duration(text, field=f"definition.{where}", least=1)
         for where, text in (
             ("maxDuration", definition.max_duration),
             ("requirements.maxDuration", needs.max_duration),
         )
-        if text
+        if text is not None
     ]
     return Shape(
         cpus=1000 if needs.cpus is None else round(needs.cpus * 1000),
-        memory=parse_size(needs.memory, field="definition.requirements.memory") if needs.memory else 0,
+        memory=0 if needs.memory is None else parse_size(needs.memory, field="definition.requirements.memory", least=1),
         gpus=needs.gpus or 0,
         tags=frozenset(definition.tags or ()),
         platform=(build.platform or "") if build else "",
@@ -135,10 +135,36 @@ def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool)
         return
     if len(refs) > limits.INPUTS:
         raise BadDefinition(f"at most {limits.INPUTS} files; pack more into an archive", field=field)
+    known: dict[str, str] = {}
     for name, ref in refs.items():
         where = f"{field}.{name}" if len(name) <= 80 else field
-        check_name(name, field=where, absolute=absolute)
+        clean = check_name(name, field=where, absolute=absolute)
+        if clean in known:
+            raise BadDefinition(f"'{name[:80]}' and '{known[clean][:80]}' are the same file", field=where)
+        known[clean] = name
         check_ref(ref, where)
+    for clean, name in known.items():
+        folder = clean.rpartition("/")[0]
+        while folder:
+            if folder in known:
+                where = f"{field}.{name}" if len(name) <= 80 else field
+                raise BadDefinition(f"'{known[folder][:80]}' can't be a file and the folder of this one", field=where)
+            folder = folder.rpartition("/")[0]
+
+
+def _bytes(text: str) -> int:
+    """Returns the length of a text in UTF-8 bytes; at least its number of characters if it is short."""
+    return len(text) if 4 * len(text) <= limits.ARGUMENT_BYTES else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _check_argv(words: str | list[str] | None, field: str) -> None:
+    for word in [words] if isinstance(words, str) else words or ():
+        if "\0" in word:
+            raise BadDefinition("an argument must not contain a NUL character", field=field)
+        if _bytes(word) > limits.ARGUMENT_BYTES:
+            raise BadDefinition(
+                f"an argument has at most {limits.ARGUMENT_BYTES} bytes: put longer text into an input", field=field
+            )
 
 
 def context_blob(definition: Definition) -> str | None:
@@ -179,20 +205,29 @@ def check(definition: Definition) -> Shape:
                 "an environment name must not be empty or contain '=', and neither it nor its value may contain a NUL",
                 field="definition.env",
             )
+        if _bytes(name) + _bytes(value) >= limits.ARGUMENT_BYTES:
+            raise BadDefinition(
+                f"an environment name and its value have together at most {limits.ARGUMENT_BYTES - 1} bytes: "
+                "put longer text into an input",
+                field="definition.env",
+            )
+    _check_argv(definition.command, "definition.command")
+    _check_argv(definition.entrypoint, "definition.entrypoint")
+    _check_argv(definition.workdir, "definition.workdir")
     needs = definition.requirements
     if needs is not None:
-        if needs.cpus is not None and not 0 < needs.cpus <= 100_000:
-            raise BadDefinition("cpus must be a number above 0", field="definition.requirements.cpus")
+        if needs.cpus is not None and not 0.001 <= needs.cpus <= 100_000:
+            raise BadDefinition("cpus must be a number from 0.001 to 100000", field="definition.requirements.cpus")
         if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
-            raise BadDefinition("gpus must be a whole number, 0 or more", field="definition.requirements.gpus")
+            raise BadDefinition("gpus must be a whole number from 0 to 10000", field="definition.requirements.gpus")
     uploaded = context_blob(definition)
     if uploaded is not None and SHA256.fullmatch(uploaded) is None:
         raise BadDefinition(
             f"after '{UPLOADED}' must come the sha256 of an uploaded archive, 64 lowercase hex digits",
             field="definition.build.context",
         )
-    if definition.shm_size:
-        parse_size(definition.shm_size, field="definition.shmSize")
+    if definition.shm_size is not None:
+        parse_size(definition.shm_size, field="definition.shmSize", least=1)
     platform = definition.build.platform if definition.build else None
     if platform and _PLATFORM.fullmatch(platform) is None:
         raise BadDefinition("a platform must look like linux/arm64", field="definition.build.platform")

@@ -30,6 +30,8 @@ OUTPUT_PATTERNS: Final = 100
 """Most patterns by which a job names the outputs to keep."""
 ENV_ENTRIES: Final = 1000
 """Most environment variables of one job."""
+ARGUMENT_BYTES: Final = 128 * KIB - 1
+"""Longest argument or environment entry (``NAME=value``) of a command, in UTF-8 bytes; Linux allows no longer one."""
 TAGS: Final = 64
 """Most tags of a job or worker."""
 LABEL_LENGTH: Final = 128

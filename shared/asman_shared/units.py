@@ -15,6 +15,11 @@ KIB: Final = 1024
 MIB: Final = 1024**2
 GIB: Final = 1024**3
 
+SIZE_MAX: Final = 4 * 1024**5
+"""Largest size that any text may name, in bytes; far below what a database or JavaScript can't count."""
+DURATION_MAX: Final = 36_500 * 86_400_000
+"""Longest duration that any text may name, in milliseconds."""
+
 _SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,6})?) ?(?P<unit>b|[kmgtp](?:i?b)?)", re.IGNORECASE)
 _POWERS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(
@@ -24,32 +29,49 @@ _DURATION = re.compile(
 _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
-def parse_size(text: str, *, field: str | None = None) -> int:
+def parse_size(text: str, *, field: str | None = None, least: int = 0) -> int:
     """Parses a size into bytes: ``2g``, ``512MiB``, ``1.5GB`` or ``100b``.
 
     All units are powers of 1024, with or without ``i``, as container engines read them.
 
+    Args:
+        text: The size.
+        field: The field that holds it, for the error.
+        least: The smallest size that the field may have, in bytes; the largest is `SIZE_MAX`.
+
     Raises:
-        BadUnit: The text has no unit or can't be read.
+        BadUnit: The text has no unit, can't be read, or is out of range.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise BadUnit(f"'{text}' is not a size: write a number and a unit, such as 512MiB or 2g", field=field)
     power = _POWERS[match["unit"][0].lower()]
-    return int(float(match["number"]) * 1024**power)
+    size = int(float(match["number"]) * 1024**power)
+    if not least <= size <= SIZE_MAX:
+        raise BadUnit(f"'{text}' is out of range: a size from {least} B to 4096 TiB is possible here", field=field)
+    return size
 
 
-def parse_duration(text: str, *, field: str | None = None) -> int:
+def parse_duration(text: str, *, field: str | None = None, least: int = 0) -> int:
     """Parses a duration into milliseconds: ``20m``, ``1h30m``, ``1.5s`` or ``250ms``; units descend, each used once.
 
+    Args:
+        text: The duration.
+        field: The field that holds it, for the error.
+        least: The shortest duration that the field may have, in milliseconds; the longest is `DURATION_MAX`.
+
     Raises:
-        BadUnit: The text has no unit or can't be read.
+        BadUnit: The text has no unit, can't be read, or is out of range.
     """
     match = _DURATION.fullmatch(text.strip())
     parts = {k: v for k, v in match.groupdict().items() if v is not None} if match else {}
     if not parts:
         raise BadUnit(f"'{text}' is not a duration: write numbers with units, such as 90s, 20m or 1h30m", field=field)
-    return int(sum(float(value) * _MS[unit] for unit, value in parts.items()))
+    duration = int(sum(float(value) * _MS[unit] for unit, value in parts.items()))
+    if not least <= duration <= DURATION_MAX:
+        sentence = f"'{text}' is out of range: a duration from {least}ms to 36500d is possible here"
+        raise BadUnit(sentence, field=field)
+    return duration
 
 
 def format_duration(ms: float) -> str:

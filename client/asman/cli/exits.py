@@ -17,9 +17,11 @@ USAGE: Final = 2
 TIMED_OUT: Final = 124
 NOT_RUN: Final = 125
 WORKER_LOST: Final = 126
+HUNG_UP: Final = 129
 CANCELLED: Final = 130
 OUT_OF_MEMORY: Final = 137
 BROKEN_PIPE: Final = 141
+TERMINATED: Final = 143
 
 EXIT_CODES: Final = {
     OK: "success; a job exited with 0",
@@ -27,9 +29,11 @@ EXIT_CODES: Final = {
     TIMED_OUT: "a time limit was exceeded: the job's, or the command's own",
     NOT_RUN: "the command failed: no hub, no such image, bad definition, no such job, …",
     WORKER_LOST: "the job lost its worker too often",
+    HUNG_UP: "the command was stopped because its terminal was closed (SIGHUP)",
     CANCELLED: "the job was cancelled, replaced or deleted, or the command was interrupted",
     OUT_OF_MEMORY: "the job used more memory than it was given",
     BROKEN_PIPE: "the reader of the output went away (broken pipe)",
+    TERMINATED: "the command was stopped (SIGTERM)",
 }
 """Meanings of the exit codes of ``asman``; a job that ran to its end determines the exit code itself."""
 

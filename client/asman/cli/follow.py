@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from . import exits
 from .json_values import job_value
 from .phases import phase_line
+from .stop_signals import Stopped
 from .terminal import Terminal, progress
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from ..outputs import JobResult
 
 _CANCEL_SECONDS = 10.0
-"""Time limit for cancelling a job after Ctrl-C, in seconds."""
+"""Time limit for cancelling a job after Ctrl-C or a signal, in seconds."""
 OnInterrupt = Literal["ask", "cancel", "leave"]
-"""Effect of Ctrl-C on the job."""
+"""Effect of Ctrl-C, SIGTERM and SIGHUP on the job."""
 
 
 async def submit(
@@ -64,8 +65,17 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interrupt: OnInterrupt = "ask") -> int:
+async def follow(
+    job: Job, terminal: Terminal, stopped: Stopped, *, output: Path | None, on_interrupt: OnInterrupt = "ask"
+) -> int:
     """Shows a job's log live, saves its outputs, and prints how it ended.
+
+    Args:
+        job: The job.
+        terminal: Where it is shown.
+        stopped: The signal that may end the command, from `stop_signals`.
+        output: The folder in which outputs are saved.
+        on_interrupt: Effect of Ctrl-C, SIGTERM and SIGHUP on the job; only after Ctrl-C can somebody be asked.
 
     Returns:
         The exit code.
@@ -83,8 +93,8 @@ async def follow(job: Job, terminal: Terminal, *, output: Path | None, on_interr
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
-        await _interrupted(job, terminal, on_interrupt)
-        return exits.CANCELLED
+        await _interrupted(job, terminal, on_interrupt, ask=stopped.signal is None)
+        return stopped.code(exits.CANCELLED)
     return await finish(job, result, terminal, output=output)
 
 
@@ -129,10 +139,10 @@ def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
-async def _interrupted(job: Job, terminal: Terminal, choice: OnInterrupt) -> None:
+async def _interrupted(job: Job, terminal: Terminal, choice: OnInterrupt, *, ask: bool) -> None:
     if job.verdict is not None:
         return
-    cancel = choice == "cancel" or (choice == "ask" and await _wants_cancel(job, terminal))
+    cancel = choice == "cancel" or (choice == "ask" and await _wants_cancel(job, ask=ask))
     if not cancel:
         terminal.note(f"the job keeps running: {job.url}")
         return
@@ -140,9 +150,9 @@ async def _interrupted(job: Job, terminal: Terminal, choice: OnInterrupt) -> Non
     terminal.note("cancelled" if released else "there was nothing left to cancel")
 
 
-async def _wants_cancel(job: Job, terminal: Terminal) -> bool:
-    """Asks whether to cancel; without a terminal, only a run that this command started is cancelled."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+async def _wants_cancel(job: Job, *, ask: bool) -> bool:
+    """Asks whether to cancel; where nobody can be asked, only a run that this command started is cancelled."""
+    if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
         return job.answer == "queued"
     sys.stderr.write("\ncancel the job? [Y/n] (n leaves it running) ")
     sys.stderr.flush()

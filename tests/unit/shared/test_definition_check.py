@@ -29,6 +29,25 @@ def made(**fields: Any) -> Definition:
         ({"env": {"a": "\0"}}, "definition.env"),
         ({"env": {str(n): "" for n in range(limits.ENV_ENTRIES + 1)}}, "definition.env"),
         ({"requirements": {"cpus": 0}}, "definition.requirements.cpus"),
+        ({"requirements": {"cpus": 0.0009}}, "definition.requirements.cpus"),
+        ({"requirements": {"cpus": 100_001}}, "definition.requirements.cpus"),
+        ({"requirements": {"gpus": 10_001}}, "definition.requirements.gpus"),
+        ({"requirements": {"memory": "0b"}}, "definition.requirements.memory"),
+        ({"requirements": {"memory": ""}}, "definition.requirements.memory"),
+        ({"requirements": {"memory": "16384p"}}, "definition.requirements.memory"),
+        ({"requirements": {"maxDuration": "0s"}}, "definition.requirements.maxDuration"),
+        ({"maxDuration": "36501d"}, "definition.maxDuration"),
+        ({"shmSize": "0b"}, "definition.shmSize"),
+        ({"shmSize": "5p"}, "definition.shmSize"),
+        ({"command": "a\0"}, "definition.command"),
+        ({"command": ["a", "b\0"]}, "definition.command"),
+        ({"command": ["x" * (limits.ARGUMENT_BYTES + 1)]}, "definition.command"),
+        ({"entrypoint": "é" * (limits.ARGUMENT_BYTES // 2 + 1)}, "definition.entrypoint"),
+        ({"workdir": "/\0"}, "definition.workdir"),
+        ({"env": {"a": "x" * (limits.ARGUMENT_BYTES - 1)}}, "definition.env"),
+        ({"inputs": {"a": {"value": ""}, "./a": {"value": ""}}}, "definition.inputs../a"),
+        ({"inputs": {"a/b/c": {"value": ""}, "a": {"value": ""}}}, "definition.inputs.a/b/c"),
+        ({"configFiles": {"/a": {"value": ""}, "/a/b": {"value": ""}}}, "definition.configFiles./a/b"),
         ({"requirements": {"gpus": -1}}, "definition.requirements.gpus"),
         ({"requirements": {"memory": "2"}}, "definition.requirements.memory"),
         ({"requirements": {"maxDuration": "20"}}, "definition.requirements.maxDuration"),
@@ -55,6 +74,13 @@ def test_bad_definitions_are_refused_and_the_field_is_named(fields: dict[str, An
         check(made(**fields))
     assert caught.value.field == field
     assert caught.value.message
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    check(made(requirements={"cpus": 0.001, "memory": "1b", "gpus": 10_000, "maxDuration": "1ms"}, shmSize="1b"))
+    check(made(requirements={"cpus": 100_000, "memory": "4p", "gpus": 0, "maxDuration": "36500d"}, shmSize="4p"))
+    check(made(command=["x" * limits.ARGUMENT_BYTES], env={"a": "x" * (limits.ARGUMENT_BYTES - 2)}))
+    check(made(inputs={"a": {"value": ""}, "a.b/c": {"value": ""}, "a-b": {"value": ""}}))
 
 
 def test_base64_may_have_lines() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asman_shared.errors import BadUnit
-from asman_shared.units import format_duration, format_size, parse_duration, parse_size
+from asman_shared.units import DURATION_MAX, SIZE_MAX, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,33 @@ def test_an_unclear_duration_is_refused(text: str) -> None:
 def test_for_people() -> None:
     assert [format_size(n) for n in (17, 1536, 2 << 30)] == ["17 B", "1.5 KiB", "2 GiB"]
     assert [format_duration(n) for n in (850, 2400, 1_200_000, 5_400_000)] == ["850 ms", "2.4 s", "20m", "1h30m"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"), [("4096t", True), ("4p", True), ("4194305g", False), ("16384p", False), ("999999999999999p", False)]
+)
+def test_a_size_has_a_largest_value_which_the_error_names(text: str, ok: bool) -> None:
+    if ok:
+        assert parse_size(text) == SIZE_MAX
+        return
+    with pytest.raises(BadUnit, match=r"from 0 B to 4096 TiB") as caught:
+        parse_size(text, field="definition.requirements.memory")
+    assert caught.value.field == "definition.requirements.memory"
+
+
+@pytest.mark.parametrize(("text", "ok"), [("36500d", True), ("36501d", False), ("999999d999999h", False)])
+def test_a_duration_has_a_longest_value_which_the_error_names(text: str, ok: bool) -> None:
+    if ok:
+        assert parse_duration(text) == DURATION_MAX
+        return
+    with pytest.raises(BadUnit, match=r"from 0ms to 36500d"):
+        parse_duration(text)
+
+
+def test_a_field_that_knows_no_zero_refuses_it() -> None:
+    assert (parse_size("0b"), parse_duration("0s")) == (0, 0)
+    assert (parse_size("1b", least=1), parse_duration("1ms", least=1)) == (1, 1)
+    with pytest.raises(BadUnit, match="from 1 B"):
+        parse_size("0b", least=1)
+    with pytest.raises(BadUnit, match="from 1ms"):
+        parse_duration("0s", least=1)

@@ -12,6 +12,7 @@ from ..follow import follow, submit
 from ..job_options import JobOptions, takes_job_options
 from ..json_values import job_value
 from ..named_job import split_input
+from ..stop_signals import Stopped, stoppable
 from ..terminal import Terminal
 
 
@@ -57,15 +58,15 @@ def add(
         if o.only_of_environment(ctx, "image") and (definition.get("image") or definition.get("build")):
             fields["image"] = None
 
-    async def work() -> int:
+    async def work(stopped: Stopped) -> int:
         async with o.open_queue(queue, hub) as opened:
             job = await submit(opened, terminal, fields, policy, definition)
             if wait or output is not None:
-                return await follow(job, terminal, output=output)
+                return await follow(job, terminal, stopped, output=output)
             if json:
                 terminal.value(job_value(job))
             else:
                 terminal.result(job.id)
             return 0
 
-    raise typer.Exit(asyncio.run(work()))
+    raise typer.Exit(asyncio.run(stoppable(work, terminal)))

@@ -10,6 +10,7 @@ import typer
 from .. import options as o
 from ..follow import OnInterrupt, follow, submit
 from ..job_options import JobOptions, takes_job_options
+from ..stop_signals import Stopped, stoppable
 from ..terminal import Terminal
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ OnInterruptOption = Annotated[
     typer.Option(
         "--on-interrupt",
         metavar="ask|cancel|leave",
-        help="Effect of Ctrl-C on the job. Without a terminal, 'ask' cancels a run that this command started.",
+        help="Effect of Ctrl-C, SIGTERM and SIGHUP on the job. Where nobody can be asked, 'ask' cancels a run that"
+        " this command started.",
     ),
 ]
 
@@ -70,12 +72,13 @@ def run(
         if o.only_of_environment(ctx, "image") and (definition.image or definition.build):
             fields["image"] = None
 
-    async def work() -> int:
+    async def work(stopped: Stopped) -> int:
         async with o.open_queue(queue, hub) as opened:
             job = await submit(opened, terminal, fields, policy, definition)
-            return await follow(job, terminal, output=output, on_interrupt=cast(OnInterrupt, on_interrupt))
+            choice = cast(OnInterrupt, on_interrupt)
+            return await follow(job, terminal, stopped, output=output, on_interrupt=choice)
 
-    raise typer.Exit(asyncio.run(work()))
+    raise typer.Exit(asyncio.run(stoppable(work, terminal)))
 
 
 def _from_url(url: str) -> tuple[Definition, str | None, Any]:

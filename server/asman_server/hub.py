@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from asman_shared.disk.private_folder import private
 from asman_shared.units import parse_duration, parse_size
 
 from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Store
@@ -85,7 +86,8 @@ class Hub:
             log_bytes=parse_size(config.log_limit),
             private_webhooks=config.allow_private_webhooks,
         )
-        config.data_dir.mkdir(parents=True, exist_ok=True)
+        if open_to_others := private(config.data_dir, marks=("secret",)):
+            log.warning("the hub's files are not its own alone", extra={"reason": open_to_others})
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
         self.blobs = BlobService(

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
+from asman_shared.disk.private_folder import private
 from asman_shared.errors import Unavailable
 
 log = logging.getLogger("asman.worker.datadir")
@@ -54,11 +55,12 @@ class DataDir(Home):
         """Takes the first free folder.
 
         Raises:
-            Unavailable: The folder can't be written, or too many workers share it.
+            Unavailable: The folder can't be written, other users may enter it, or too many workers share it.
         """
         for path in _candidates(root):
+            if open_to_others := private(path, marks=("lock", "incarnation")):
+                raise Unavailable(open_to_others)
             try:
-                path.mkdir(parents=True, exist_ok=True, mode=0o700)
                 lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 raise Unavailable(

@@ -130,9 +130,9 @@ def say_end(verdict: Verdict, terminal: Terminal) -> None:
     if verdict.reason is Reason.FAILED:
         terminal.note(f"the job {describe(verdict)}")
     elif not verdict.ok:
-        sys.stderr.write(f"error: the job {describe(verdict)}\n")
+        terminal.error(f"error: the job {describe(verdict)}")
         if verdict.hint:
-            sys.stderr.write(f"hint: {verdict.hint}\n")
+            terminal.error(f"hint: {verdict.hint}")
 
 
 def _files(count: int) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from . import exits, pages, terminal
+from . import exits, pages, safe_text, terminal
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 """Environment variable with the effect of ``--debug``."""
@@ -76,9 +76,9 @@ def _report(error: Exception) -> int:
     else:
         sentence = f"a bug in asman: {type(error).__name__}: {error}"
         hint, code = "run the command again with --debug, and report its output", exits.NOT_RUN
-    sys.stderr.write(f"error: {sentence}\n")
+    sys.stderr.write(f"error: {safe_text.sentence(sentence)}\n")
     if hint:
-        sys.stderr.write(f"hint: {hint}\n")
+        sys.stderr.write(f"hint: {safe_text.sentence(hint)}\n")
     sys.stderr.flush()
     return code
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from . import safe_text
+
 if TYPE_CHECKING:
     from ..logs import Line
 
@@ -30,11 +32,15 @@ class Terminal:
     def note(self, text: str) -> None:
         """Writes a note about the progress of the command."""
         if not self.quiet:
-            _write(sys.stderr, f"{text}\n")
+            _write(sys.stderr, f"{safe_text.sentence(text)}\n")
+
+    def error(self, text: str) -> None:
+        """Writes an error or a hint, even if notes are suppressed."""
+        _write(sys.stderr, f"{safe_text.sentence(text)}\n")
 
     def result(self, text: str) -> None:
-        """Writes a line of the result."""
-        _write(sys.stdout, f"{text}\n")
+        """Writes lines of the result, for people."""
+        _write(sys.stdout, f"{safe_text.sentence(text)}\n")
 
     def data(self, data: bytes) -> None:
         """Writes bytes of the result unchanged."""
@@ -48,16 +54,21 @@ class Terminal:
         """Writes the result as JSON."""
         import json
 
-        _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        _write(sys.stdout, safe_text.json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
     def line(self, value: Any) -> None:
         """Writes one of several JSON values, on a line of its own."""
         import json
 
-        _write(sys.stdout, json.dumps(value, ensure_ascii=False) + "\n")
+        _write(sys.stdout, safe_text.json(json.dumps(value, ensure_ascii=False)) + "\n")
 
     def logs(self, lines: list[Line]) -> None:
-        """Writes lines of a job's log in order, each to the stream that the job wrote it to."""
+        """Writes lines of a job's log in order, each to the stream that the job wrote it to.
+
+        A stream that is not a terminal gets them as they are. On a terminal colour and carriage returns pass, and all
+        other control sequences are dropped.
+        """
+        on_terminal = {each: each.isatty() for each in (sys.stdout, sys.stderr)}
         to, texts = sys.stdout, list[str]()
         for line in lines:
             stream = sys.stdout if line.stream == "stdout" and not self.json else sys.stderr
@@ -66,7 +77,8 @@ class Terminal:
                     _write(to, "".join(texts))
                 to, texts = stream, []
             if line.stream != "system" or not self.quiet:
-                texts.append(line.text if line.text.endswith("\r") else f"{line.text}\n")
+                text = safe_text.log_line(line.text) if on_terminal[stream] else line.text
+                texts.append(text if text.endswith("\r") else f"{text}\n")
         if texts:
             _write(to, "".join(texts))
 
@@ -113,6 +125,7 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Any]:
 
 def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Formats a table as lines, with two spaces between columns, so that people and ``awk`` can both read it."""
+    rows = [tuple(map(safe_text.word, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -79,11 +79,10 @@ def logs(
     )
 
     async def work(job: Job) -> int:
-        import json as json_module
-
         async for lines in job.log_parts(since, follow=follow, select=select):
             if json:
-                terminal.result("\n".join(json_module.dumps(line_value(line), ensure_ascii=False) for line in lines))
+                for line in lines:
+                    terminal.line(line_value(line))
             else:
                 terminal.logs(lines)
         return 0

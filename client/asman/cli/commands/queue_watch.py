@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import options as o
+from .. import safe_text
 from ..terminal import Terminal
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def line_of(change: Change, *, json: bool) -> str:
     kind = type(change).__name__
     if json:
         name = {"JobState": "job", "WorkerState": "worker", "Counts": "counts"}[kind]
-        return json_module.dumps({"kind": name, name: msgspec.to_builtins(change)}, ensure_ascii=False)
+        return safe_text.json(json_module.dumps({"kind": name, name: msgspec.to_builtins(change)}, ensure_ascii=False))
     value: Any = change
     if kind == "JobState":
         return f"job     {value.id[:12]}  {state_of(value)}"
@@ -145,13 +146,13 @@ def _workers(workers: list[WorkerState], all_of_them: int, busy: dict[str, tuple
         known = names.count(each.name or each.id) == 1
         jobs, cpus, gpus = busy.get(each.name or each.id, (0, 0.0, 0))
         table.add_row(
-            Text(each.name or each.id),
-            Text(each.state, style="green" if each.state == "ready" else "yellow"),
+            Text(safe_text.word(each.name or each.id)),
+            Text(safe_text.word(each.state), style="green" if each.state == "ready" else "yellow"),
             str(jobs) if known else "",
             f"{cpus:g}/{each.cpus:g}" if known else f"{each.cpus:g}",
             f"{gpus}/{each.gpus}" if known else f"{each.gpus}",
-            Text(each.platform),
-            Text(each.executor),
+            Text(safe_text.word(each.platform)),
+            Text(safe_text.word(each.executor)),
         )
     if not workers:
         table.add_row(Text("none: jobs are waiting", style="yellow"))
@@ -174,8 +175,8 @@ def _jobs(jobs: list[JobState], width: int) -> Table:
             job.id[:12],
             Text(state_of(job), style=style),
             format_duration(max(0, took)) if took else "",
-            Text(summary.image or summary.build if summary else ""),
-            Text((summary.command if summary else "")[:width]),
+            Text(safe_text.word(summary.image or summary.build if summary else "")),
+            Text(safe_text.word((summary.command if summary else "")[:width])),
         )
     return table
 

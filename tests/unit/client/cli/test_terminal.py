@@ -81,3 +81,34 @@ def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) 
     with progress("uploading", 10 * 1024 * 1024) as moved:
         moved(1024)
     assert tuple(capsys.readouterr()) == ("", "")
+
+
+STEERING = "\x1b]0;title\x07\x1b[31mred\x1b[0m\x1b[2J"
+
+
+@pytest.mark.parametrize(("on_terminal", "shown"), [(True, "\x1b[31mred\x1b[0m\n"), (False, f"{STEERING}\n")])
+def test_a_log_steers_no_terminal_and_reaches_a_pipe_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, on_terminal: bool, shown: str
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: on_terminal)
+    Terminal().logs([line(0, "stdout", STEERING)])
+    assert capsys.readouterr().out == shown
+
+
+def test_names_of_other_people_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    terminal.note(STEERING)
+    terminal.error(STEERING)
+    terminal.result(STEERING)
+    terminal.value({"a": f"{STEERING}\x9b"})
+    terminal.line({"a": f"{STEERING}\x9b"})
+    out, err = capsys.readouterr()
+    assert [each for each in out + err if not each.isprintable() and each != "\n"] == []
+
+
+def test_a_command_of_several_lines_is_one_row_of_a_table() -> None:
+    assert list(table(("JOB", "COMMAND"), [("1", "a\nb"), ("2", "\x1b[2Jc")])) == [
+        "JOB  COMMAND",
+        "1    a\\nb",
+        "2    \\x1b[2Jc",
+    ]

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.disk.private_folder import private
@@ -30,11 +32,15 @@ from .storage.database import make_engine, migrate
 from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_writer
+from .supervisor import Supervisor
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
 
 log = logging.getLogger("asman.hub")
+
+READY_SECONDS: Final = 2.0
+"""Time within which the database must answer for the hub to be ready, in seconds."""
 
 LOCAL: Final = "local"
 """The name by which pages find the queue of their visitor's machine."""
@@ -100,10 +106,28 @@ class Hub:
         self.log_reader = LogReader()
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
+        self.supervisor = Supervisor()
         self.engine: AsyncEngine
         self.committer: GroupCommitter
         self.store: Store
         self.registry: Registry
+
+    async def unready(self) -> str:
+        """Returns why the hub can't take work now although it runs; empty if it can."""
+        if self.supervisor.failed:
+            return f"the task '{self.supervisor.failed}' has ended; the hub must be started again"
+        if self.closing.is_set():
+            return "the hub is ending"
+        if self.committer.failing is not None:
+            return f"the database can't be written: {self.committer.failing}"
+        try:
+            async with asyncio.timeout(READY_SECONDS), self.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except TimeoutError:
+            return f"the database did not answer within {READY_SECONDS:g} s"
+        except (OSError, SQLAlchemyError) as error:
+            return f"the database can't be read: {type(error).__name__}"
+        return ""
 
     def queue_name(self, key: str) -> str:
         """Returns the queue for a key: ``local`` stands for this machine's own queue, if there is one."""
@@ -133,29 +157,32 @@ class Hub:
             catalogue = Catalogue(self.engine, self.committer)
             collector = Collector(self.blobs, self.clock, self.config.blob_retention_ms)
             sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
-            async with sender, self.blobs.open(catalogue), asyncio.TaskGroup() as tasks:
+            async with sender, self.blobs.open(catalogue):
                 deliverer = Deliverer(self.store, self.committer, sender, self.clock)
                 self.committer.on_webhooks = deliverer.wake
-                writing = tasks.create_task(self.committer.run())
-                sweeping = tasks.create_task(self.registry.look_after())
-                await self.blobs.adopt()
-                delivering = tasks.create_task(deliverer.run())
-                expiring = tasks.create_task(retention.run())
-                collecting = tasks.create_task(collector.run())
-                flushing = tasks.create_task(writer.keep_flushing())
-                log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
+                start = self.supervisor.start
+                writing = start("group commit", self.committer.run())
+                others = [start("registry", self.registry.look_after())]
                 try:
+                    await self.blobs.adopt()
+                    others += [
+                        start("webhooks", deliverer.run()),
+                        start("retention", retention.run()),
+                        start("blob collection", collector.run()),
+                        start("write buffer", writer.keep_flushing()),
+                    ]
+                    log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
                     yield self
                 finally:
-                    expiring.cancel()
-                    sweeping.cancel()
-                    delivering.cancel()
-                    collecting.cancel()
-                    flushing.cancel()
+                    self.supervisor.close()
+                    for task in others:
+                        task.cancel()
+                    await asyncio.wait(others)
                     await self.registry.close()
                     self.committer.close()
                     await asyncio.wait([writing], timeout=self.config.shutdown_timeout)
                     writing.cancel()
+                    await asyncio.wait([writing])
                     await writer.close()
         finally:
             self.log_reader.close()

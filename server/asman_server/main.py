@@ -28,6 +28,8 @@ WEBSOCKET_BYTES = 16 * MIB
 PING_SECONDS = 20.0
 """Time between two pings of a connection, and the longest time to answer one, in seconds."""
 BACKLOG = 4096
+TASK_FAILED = 70
+"""Exit code of a hub that ended because one of its own tasks had (EX_SOFTWARE of sysexits)."""
 
 
 class _Server(uvicorn.Server):
@@ -123,9 +125,14 @@ class HubServer:
             await self._serving
 
     async def wait(self) -> None:
-        """Returns when the server has ended."""
-        if self._serving is not None:
-            await asyncio.shield(self._serving)
+        """Returns when the server has ended, or when a task of the hub has, without which it only seems to work."""
+        if self._serving is None:
+            return
+        failing = asyncio.get_running_loop().create_task(self.hub.supervisor.ended.wait())
+        await asyncio.wait([self._serving, failing], return_when=asyncio.FIRST_COMPLETED)
+        failing.cancel()
+        if self._serving.done():
+            await self._serving
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -148,8 +155,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(config: HubConfig, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
-    """Runs a hub until ``stop`` is set; ``on_ready`` is called with its address once it listens."""
+async def serve(config: HubConfig, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> int:
+    """Runs a hub until ``stop`` is set, or until one of its own tasks fails; returns the exit code.
+
+    Args:
+        config: The settings.
+        stop: Set to end the hub.
+        on_ready: Called with the hub's address once it listens.
+    """
     server = HubServer(config)
     await server.start()
     if on_ready is not None:
@@ -160,6 +173,7 @@ async def serve(config: HubConfig, stop: asyncio.Event, on_ready: Callable[[str]
     stopping.cancel()
     await server.stop()
     await ended
+    return TASK_FAILED if server.hub.supervisor.failed else 0
 
 
 def run_hub(config: HubConfig, on_ready: Callable[[str], None] | None = None) -> int:
@@ -173,12 +187,11 @@ def run_hub(config: HubConfig, on_ready: Callable[[str], None] | None = None) ->
     raise_open_files()
     look_seldom()
 
-    async def main() -> None:
+    async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(config, stop, on_ready)
+        return await serve(config, stop, on_ready)
 
-    uvloop.run(main())
-    return 0
+    return uvloop.run(main())

@@ -72,9 +72,19 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
 
 
-async def health(_request: Request) -> Response:
-    """Answers ``GET /healthz`` while the hub serves requests."""
+async def health(request: Request) -> Response:
+    """Answers ``GET /healthz``: whether the hub and all of its own tasks run."""
+    hub: Hub = request.app.state.hub
+    if failed := hub.supervisor.failed:
+        return PlainTextResponse(f"the task '{failed}' has ended; the hub must be started again", status_code=500)
     return PlainTextResponse("OK")
+
+
+async def ready(request: Request) -> Response:
+    """Answers ``GET /readyz``: whether the hub can take work now; a database that is away makes it 503."""
+    hub: Hub = request.app.state.hub
+    why = await hub.unready()
+    return PlainTextResponse(why, status_code=503) if why else PlainTextResponse("OK")
 
 
 async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:

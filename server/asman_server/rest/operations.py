@@ -293,7 +293,28 @@ OPERATIONS: Final = (
         "hub",
         {200: Answer("the schema", media=(schemas.SCHEMA_JSON,))},
     ),
-    Operation("GET", "/healthz", base.health, "health", "hub", {200: Answer("the hub answers", media=(TEXT,))}),
+    Operation(
+        "GET",
+        "/healthz",
+        base.health,
+        "health",
+        "hub",
+        {
+            200: Answer("the hub and all of its own tasks run", media=(TEXT,)),
+            500: Answer("a task of the hub has ended; it must be started again", media=(TEXT,)),
+        },
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        base.ready,
+        "ready",
+        "hub",
+        {
+            200: Answer("the hub can take work", media=(TEXT,)),
+            503: Answer("it can't now, and says why", media=(TEXT,)),
+        },
+    ),
     Operation("GET", "/", page.show, "front_page", "page", _PAGE),
     Operation(
         "GET",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,8 @@ class SqlWriter:
         """Returns at once: committed rows are in their tables."""
 
     async def keep_flushing(self) -> None:
-        """Returns at once: there is nothing to flush."""
+        """Waits until it is cancelled: there is nothing to flush."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Returns at once: there is nothing to flush."""

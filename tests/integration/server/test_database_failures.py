@@ -6,6 +6,8 @@ import asyncio
 import json
 import resource
 import sqlite3
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +24,7 @@ from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
 from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
-from asman_shared.errors import Unavailable
+from asman_shared.errors import BadRequest, Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State
 from devtools.asman_processes import HubProcess
@@ -222,6 +224,15 @@ class PostgresGone:
         self.server.start()
 
 
+def readiness(hub: HubProcess) -> tuple[int, str]:
+    """The answer of ``GET /readyz``: its status and its text."""
+    try:
+        with urllib.request.urlopen(f"{hub.url}/readyz", timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
 class FileTooLarge:
     """The operating system lets no file of the hub grow (what a quota or a full disk does)."""
 
@@ -273,10 +284,14 @@ async def test_a_hub_whose_database_fails_says_so_and_goes_on_by_itself(
         with pytest.raises(Unavailable):
             await queue.submit(image="a", command="refused as well")
         assert await asyncio.to_thread(hub.healthy), "the hub itself is well"
+        status, why = await asyncio.to_thread(readiness, hub)
+        assert (status, why.startswith("the database can't be ")) == (503, True), why
 
         await asyncio.to_thread(trouble.end, hub)
         async with asyncio.timeout(PATIENCE):
             assert (await running.wait()).ok
+            while (await asyncio.to_thread(readiness, hub))[0] != 200:
+                await asyncio.sleep(0.05)
         again = await queue.submit(image="a", command="refused")
         async with asyncio.timeout(PATIENCE):
             assert (await again.wait()).ok
@@ -285,6 +300,28 @@ async def test_a_hub_whose_database_fails_says_so_and_goes_on_by_itself(
     async with asman.connect(address) as queue:
         for command in ("before 7 " + "x" * 5000, "running meanwhile", "refused"):
             assert (await queue.submit(image="a", command=command)).answer == "cached"
+
+
+@pytest.mark.parametrize(
+    ("requirements", "field"),
+    [
+        ({"memory": "16384p"}, "definition.requirements.memory"),
+        ({"memory": "0b"}, "definition.requirements.memory"),
+        ({"maxDuration": "999999d"}, "definition.requirements.maxDuration"),
+        ({"cpus": 1e300}, "definition.requirements.cpus"),
+        ({"gpus": 2**62}, "definition.requirements.gpus"),
+    ],
+)
+async def test_a_job_that_asks_for_more_than_can_be_counted_is_refused_and_stops_nobody(
+    hub_process: Callable[..., HubProcess], requirements: dict[str, Any], field: str
+) -> None:
+    hub = await asyncio.to_thread(hub_process)
+    async with asman.connect(hub.queue("q")) as queue:
+        with pytest.raises(BadRequest) as caught:
+            await queue.submit({"image": "a", "requirements": requirements})
+        assert caught.value.field == field
+        assert (await queue.submit(image="a")).answer == "queued"
+    assert await asyncio.to_thread(readiness, hub) == (200, "OK")
 
 
 @pytest.mark.parametrize("huge", [2**53, 2**63, 2**64, 2**200, -1])

@@ -88,7 +88,7 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         for path in ("/metaframe.json", f"/j/{job}/metaframe.json"):
             assert (await api.get(path)).json["version"] == "2"
         documents = ("/openapi.json", "/schemas/definition.json")
-        for path in ("/", "/q/all", "/q/all/j", "/all/metrics", "/metrics", "/healthz", *documents):
+        for path in ("/", "/q/all", "/q/all/j", "/all/metrics", "/metrics", "/healthz", "/readyz", *documents):
             assert (await api.get(path)).status == 200, path
         assert (await api.get("/assets/none.js")).status == 404
         await worker.send({"type": "put_blobs", "ref": 1, "blobs": [[key, 5]]})

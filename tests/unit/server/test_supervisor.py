@@ -1,0 +1,89 @@
+"""No task of the hub ends unnoticed: the hub says so, ends, and leaves the rest to whoever starts it again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from asman_server.blobs import Collector
+from asman_server.config import HubConfig
+from asman_server.main import TASK_FAILED, HubServer, serve
+from asman_server.storage.group_commit import GroupCommitter
+from asman_server.supervisor import Supervisor
+
+PATIENCE = 30
+
+
+async def fails() -> None:
+    raise RuntimeError("a bug")
+
+
+async def ends() -> None:
+    pass
+
+
+@pytest.mark.parametrize("work", [fails, ends])
+async def test_a_task_that_ends_by_itself_is_named(work: Callable[[], object]) -> None:
+    supervisor = Supervisor()
+    supervisor.start("sweeper", work())  # type: ignore[arg-type]
+    async with asyncio.timeout(PATIENCE):
+        await supervisor.ended.wait()
+    assert supervisor.failed == "sweeper"
+
+
+async def test_the_first_that_ended_is_the_one_that_is_named() -> None:
+    supervisor = Supervisor()
+    await asyncio.gather(supervisor.start("first", fails()), supervisor.start("second", ends()))
+    assert supervisor.failed == "first"
+
+
+async def test_a_task_may_end_when_the_hub_closes_or_cancels_it() -> None:
+    supervisor = Supervisor()
+    waiting = supervisor.start("waiting", asyncio.sleep(PATIENCE))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    supervisor.close()
+    await supervisor.start("late", ends())
+    assert (supervisor.failed, supervisor.ended.is_set()) == ("", False)
+
+
+async def test_a_hub_whose_task_failed_is_unhealthy_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = asyncio.Event()
+
+    async def breaks(_self: Collector) -> None:
+        await go.wait()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Collector, "run", breaks)
+    server = HubServer(HubConfig(data_dir=tmp_path, port=0, local_port=0))
+    await server.start()
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession(server.address) as client:
+        async with client.get("/healthz") as answer:
+            assert answer.status == 200
+        go.set()
+        await server.wait()
+        async with client.get("/healthz") as answer:
+            assert (answer.status, "'blob collection' has ended" in await answer.text()) == (500, True)
+    await server.stop()
+
+
+async def test_a_hub_whose_writer_died_ends_with_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dies(_self: GroupCommitter) -> None:
+        await asyncio.sleep(0.01)
+        raise OverflowError("a row that no database takes")
+
+    monkeypatch.setattr(GroupCommitter, "run", dies)
+    async with asyncio.timeout(PATIENCE):
+        code = await serve(HubConfig(data_dir=tmp_path, port=0, local_port=0), asyncio.Event())
+    assert code == TASK_FAILED
+
+
+async def test_a_hub_that_is_told_to_end_ends_with_0(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE):
+        assert await serve(HubConfig(data_dir=tmp_path, port=0, local_port=0), stop, lambda _address: stop.set()) == 0

@@ -198,7 +198,7 @@ async def test_a_webhook_that_was_allowed_once_is_dropped_when_it_no_longer_is(h
     hub._arguments.remove(ALLOWED)
     async with receiver(port) as made:
         await asyncio.to_thread(hub.start)
-        line = await asyncio.to_thread(hub.wait_for_output, "was given up")
+        line = await asyncio.to_thread(hub.wait_for_output, "gave up on a webhook")
     assert "loopback" in line
     assert made.came == []
 

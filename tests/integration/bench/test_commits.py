@@ -361,8 +361,8 @@ def test_asman_is_compared_with_itself() -> None:
 
 
 def test_make_hands_commit_scenarios_and_rounds_on() -> None:
-    words = ["make", "-n", "bench", "COMPARE=HEAD~2", "NAME=throughput depth", "ROUNDS=12"]
+    words = ["make", "--no-print-directory", "-n", "bench", "COMPARE=HEAD~2", "NAME=throughput depth", "ROUNDS=12"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == ".venv/bin/python -m bench.commits --rounds '12' -- 'HEAD~2' throughput depth"
-    plain = subprocess.run(words[:3], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    plain = subprocess.run(words[:4], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "bench.commits" not in plain

@@ -16,11 +16,18 @@ from devtools.asman_processes import asman_command, clean_environment
 PATIENCE = 60
 
 
+def with_usual_signals() -> None:
+    """What runs the tests may ignore SIGHUP (``nohup``), and the command would inherit that and ignore it, too."""
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 async def started(up: str, *options: str) -> asyncio.subprocess.Process:
     """``asman run`` of a job that would run for long and has begun to speak."""
     running = await asyncio.create_subprocess_exec(
         *asman_command(), "run", up, *options, "--", "sh", "-c", "echo here; sleep 300",
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=clean_environment(), preexec_fn=with_usual_signals,
     )  # fmt: skip
     assert running.stdout is not None
     assert await asyncio.wait_for(running.stdout.readline(), PATIENCE) == b"here\n"
@@ -67,7 +74,8 @@ async def test_a_command_whose_hub_does_not_answer_ends_by_a_signal_with_a_sente
     port = silent.sockets[0].getsockname()[1]
     running = await asyncio.create_subprocess_exec(
         *asman_command(), "run", f"http://127.0.0.1:{port}/q/nobody-is-there", "--", "true",
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=clean_environment(), preexec_fn=with_usual_signals,
     )  # fmt: skip
     writer = await asyncio.wait_for(dialled.get(), PATIENCE)
     running.send_signal(signal.SIGTERM)

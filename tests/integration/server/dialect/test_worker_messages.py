@@ -76,7 +76,10 @@ async def test_definitions_are_told_to_the_worker_that_asks(hub: HubProcess) -> 
 
 async def test_many_definitions_come_in_several_messages(hub: HubProcess) -> None:
     async with json_client(hub.url, "many") as client, json_worker(hub.url, "many") as worker:
-        jobs = [await client.submit_new({"image": "a", "env": {"N": str(n), "BIG": "x" * 200_000}}) for n in range(7)]
+        jobs = [
+            await client.submit_new({"image": "a", "env": {"N": str(n), "BIG": "x" * 100_000, "TOO": "x" * 100_000}})
+            for n in range(7)
+        ]
         await worker.send("RequestJobDefinitions", {"jobIds": jobs})
         found: set[str] = set()
         messages = 0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from asman_server.hub import Hub
 from asman_server.rest.base import CORS, HOSTILE, answers, error_response, health, preflight, ref_response
+from asman_server.supervisor import Supervisor
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, BadRequest, NotFound, Overloaded
 
@@ -58,7 +61,9 @@ async def test_a_sender_that_has_gone_is_no_error_of_the_hub() -> None:
 
 
 async def test_health_and_preflights_are_answered() -> None:
-    assert (await health(REQUEST)).body == b"OK"
+    app = Starlette()
+    app.state.hub = SimpleNamespace(supervisor=Supervisor())
+    assert (await health(Request({"type": "http", "headers": [], "app": app}))).body == b"OK"
     assert (await preflight(REQUEST)).status_code == 204
 
 

@@ -125,7 +125,7 @@ async def test_the_same_assignment_twice_runs_once(hub: FakeHub, tmp_path: Path)
         (Definition(command="broken"), Fault.JOB, "no such thing"),
         (Definition(command="refuse"), Fault.WORKER, "not here"),
         (Definition(command="ok", inputs={"../x": DataRef("y")}), Fault.JOB, "'..'"),
-        (Definition(command="ok", inputs={"a": DataRef("y"), "a/b": DataRef("y")}), Fault.JOB, "another file"),
+        (Definition(command="ok", inputs={"a": DataRef("y"), "a/b": DataRef("y")}), Fault.JOB, "a file and the folder"),
         (Definition(command="ok", inputs={"a/b": DataRef("y"), "a": DataRef("y")}), Fault.JOB, "folder"),
         (Definition(command="ok", inputs={"x": DataRef("!", "base64")}), Fault.JOB, "a base64 ref is not base64"),
         (Definition(command="ok", inputs={"x": DataRef("f" * 64, "key")}), Fault.JOB, "not stored"),

@@ -82,6 +82,6 @@ def test_what_is_just_enough_again_does_not_count(tmp_path: Path, disk: Disk) ->
 
 
 async def test_the_doctor_says_that_no_job_will_be_taken(tmp_path: Path) -> None:
-    config = load_config(data_dir=tmp_path, executor="process", disk_reserve="100000TiB")
+    config = load_config(data_dir=tmp_path, executor="process", disk_reserve="4096TiB")
     (found,) = [finding async for finding in examine(config) if finding.what == "disk"]
     assert (found.mark, "no job is taken" in found.says) == ("problem", True)

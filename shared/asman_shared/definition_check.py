@@ -205,7 +205,7 @@ def check(definition: Definition) -> Shape:
                 "an environment name must not be empty or contain '=', and neither it nor its value may contain a NUL",
                 field="definition.env",
             )
-        if _bytes(name) + _bytes(value) >= limits.ARGUMENT_BYTES:
+        if _bytes(f"{name}={value}") > limits.ARGUMENT_BYTES:
             raise BadDefinition(
                 f"an environment name and its value have together at most {limits.ARGUMENT_BYTES - 1} bytes: "
                 "put longer text into an input",

@@ -45,6 +45,7 @@ def made(**fields: Any) -> Definition:
         ({"entrypoint": "é" * (limits.ARGUMENT_BYTES // 2 + 1)}, "definition.entrypoint"),
         ({"workdir": "/\0"}, "definition.workdir"),
         ({"env": {"a": "x" * (limits.ARGUMENT_BYTES - 1)}}, "definition.env"),
+        ({"env": {"four": "\U0001f642" * (limits.ARGUMENT_BYTES // 4)}}, "definition.env"),
         ({"inputs": {"a": {"value": ""}, "./a": {"value": ""}}}, "definition.inputs../a"),
         ({"inputs": {"a/b/c": {"value": ""}, "a": {"value": ""}}}, "definition.inputs.a/b/c"),
         ({"configFiles": {"/a": {"value": ""}, "/a/b": {"value": ""}}}, "definition.configFiles./a/b"),

@@ -6,7 +6,6 @@ are still served.
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from devtools.health import healthy
 from devtools.ports import free_port
 
 _COMMAND = Path(sys.executable).with_name("asman")
@@ -170,14 +170,7 @@ class HubProcess(AsmanProcess):
 
     def healthy(self) -> bool:
         """Whether ``/healthz`` answers 200 now."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return healthy(self.port)
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Wait until the hub is healthy.

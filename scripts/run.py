@@ -8,7 +8,6 @@ next free one); ``DATA`` names the data folder (default: .asman in the clone; ON
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from types import FrameType
 
 from devtools import base_image, docker_api
 from devtools.engine import ROOT, NoEngineError, hold
+from devtools.health import healthy
 
 ASMAN = Path(sys.executable).with_name("asman")
 EXAMPLE = ROOT / "examples" / "count-words"
@@ -136,23 +136,12 @@ def wait_healthy(up: subprocess.Popen[bytes], port: int) -> str:
     deadline = time.monotonic() + _HEALTHY_SECONDS
     while up.poll() is None and time.monotonic() < deadline:
         found = _QUEUE_URL.search(LOG.read_text(errors="replace"))
-        if found and _answers(port):
+        if found and healthy(port):
             return found.group()
         time.sleep(0.05)
     last = "\n".join(LOG.read_text(errors="replace").splitlines()[-20:])
     state = "is not ready" if up.poll() is None else f"ended with exit code {up.returncode}"
     raise CannotRunError(f"asman up {state}; its last output:\n{last}")
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def run_example(queue_url: str, containers: Containers, outputs: Path) -> None:

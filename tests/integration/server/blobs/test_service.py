@@ -272,8 +272,8 @@ async def test_expired_addresses_are_refused(hub: BlobHub, monkeypatch: pytest.M
     for module in ("folder", "s3"):
         monkeypatch.setattr(f"asman_server.blobs.{module}.TICKET_SECONDS", -10 if module == "folder" else 1)
     await hub.upload(BIG) if hub.blobs.store.recorded(0) else await _store_directly(hub, BIG)
-    (link,) = await hub.blobs.links(QUEUE, [BIG_KEY])
     small, _ = await hub.ask(BODY, BIG[:-1])
+    (link,) = await hub.blobs.links(QUEUE, [BIG_KEY])  # signed last, so it is the last to expire
     async with asyncio.timeout(20):
         while (await hub.get(link.url))[0] == 200:  # the storage has its own clock
             await asyncio.sleep(0.2)

@@ -17,6 +17,8 @@ const passOn = {
 
 export default defineConfig({
   base: "/",
+  // The hub puts a nonce of its own into each response; no other script of its origin runs.
+  html: { cspNonce: "ASMAN-NONCE" },
   define: { __ASMAN_VERSION__: JSON.stringify(version()) },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {

@@ -59,7 +59,7 @@ class Job:
         self._tracker = tracker
         self._first = state
         self.id: Final = state.id
-        self.url: Final = connection.address.job_url(state.id)
+        self.url: Final = connection.address.job_url(state.id, connection.welcome.links if connection.welcome else "")
         self.answer = accepted.answer if accepted else ""
         self.able = accepted.able if accepted else 0
         self.why = accepted.why if accepted else ""

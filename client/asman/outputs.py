@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import rfc8785
-
 from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.definition_check import check_name
 from asman_shared.errors import AsmanError, NotFound, ProtocolError, Unauthentic
+from asman_shared.identity import json_bytes
 from asman_shared.transfer import Progress, Wanted
 
 from .blobs import Blobs, about, named
@@ -148,7 +147,7 @@ class Output:
             if ref.type == "base64":
                 data = base64.b64decode(ref.value, validate=True)
             elif ref.type == "json":
-                data = rfc8785.dumps(ref.value)
+                data = json_bytes(ref.value)
             else:
                 data = str(ref.value).encode()
         except (binascii.Error, ValueError, TypeError) as error:

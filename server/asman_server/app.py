@@ -22,7 +22,7 @@ from .access import access
 from .dialect import operations as dialect
 from .dialect import sockets
 from .dialect.client_session import DialectClient
-from .dialect.local import LocalGate, is_loopback
+from .dialect.local import LocalGate
 from .dialect.log_slices import Cursors
 from .dialect.queue_views import QueueViews
 from .dialect.worker_session import DialectWorker
@@ -30,6 +30,7 @@ from .hub import Hub
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
+from .rest.own_machine import is_loopback
 from .sessions.base import close_reason
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter

@@ -60,10 +60,14 @@ class HubConfig(LayeredSettings):
         s3_secret_key: See ``s3_access_key``.
         s3_path_style: Whether the bucket is in the path; the default is yes if there is an endpoint.
         log_limit: Size of the log that is kept of each job; of a larger log, the beginning and the end are kept.
+        public_job_ids: Whether a job's id alone shows its result, its log and its outputs: those of the queue whose
+            result was the first.
+        private_ids: Whether a job's id alone shows nothing, not even its definition and its inputs.
         allow_private_webhooks: Whether webhooks may call addresses outside the public internet.
         local_queue: The queue that ``local`` stands for on a person's own machine; empty for none.
         local_port: A further port on loopback at which pages look for the queue ``local``; 0 for none.
         allow_origin: Origins whose pages may use the hub of this machine, such as ``https://example.org``.
+        metrics_token: Token that ``/metrics`` needs; empty to answer it to programs on this machine alone.
         shutdown_timeout: Time that the hub tries to end connections politely, in seconds.
     """
 
@@ -91,10 +95,13 @@ class HubConfig(LayeredSettings):
     s3_secret_key: SecretStr = SecretStr("")
     s3_path_style: bool | None = None
     log_limit: str = format_size(limits.LOG_BYTES)
+    public_job_ids: bool = False
+    private_ids: bool = False
     allow_private_webhooks: bool = False
     local_queue: str = ""
     local_port: int = Field(default=0, ge=0, le=65535)
     allow_origin: tuple[str, ...] = ()
+    metrics_token: SecretStr = SecretStr("")
     shutdown_timeout: float = Field(default=10.0, ge=0)
 
     @field_validator("grace", "retention", "longest_retention")

@@ -24,7 +24,9 @@ from .clock import Clock, wall_clock
 from .config import HubConfig
 from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
+from .job_links import JobLinks
 from .logs.reader import LogReader
+from .names import short_names
 from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
@@ -96,6 +98,7 @@ class Hub:
             log.warning("the hub's files are not its own alone", extra={"reason": open_to_others})
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
+        self.short_names = short_names(self._secret)
         self.blobs = BlobService(
             _blob_store(config, self.signer, clock),
             clock,
@@ -104,7 +107,8 @@ class Hub:
         )
         self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
         self.log_reader = LogReader()
-        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
+        self.links = JobLinks(self._secret)
+        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, self.links, config.default_image)
         self.closing = asyncio.Event()
         self.supervisor = Supervisor()
         self.engine: AsyncEngine
@@ -152,13 +156,13 @@ class Hub:
             await backfill_due_times(self.engine, self._policy.retention)
             self.committer = GroupCommitter(writer)
             self.store = Store(self.engine, writer.flushed)
-            self.registry = Registry(self.committer, self.store, self.clock, self._policy)
+            self.registry = Registry(self.committer, self.store, self.clock, self._policy, short_names=self.short_names)
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)
             catalogue = Catalogue(self.engine, self.committer)
             collector = Collector(self.blobs, self.clock, self.config.blob_retention_ms)
             sender = Sender(self._secret, self.clock, allow_private=self.config.allow_private_webhooks)
             async with sender, self.blobs.open(catalogue):
-                deliverer = Deliverer(self.store, self.committer, sender, self.clock)
+                deliverer = Deliverer(self.store, self.committer, sender, self.clock, short_names=self.short_names)
                 self.committer.on_webhooks = deliverer.wake
                 start = self.supervisor.start
                 writing = start("group commit", self.committer.run())

@@ -7,6 +7,7 @@ from msgspec import Struct
 from .blobs import BlobService
 from .clock import Clock
 from .delivery.send_buffer import Flusher
+from .job_links import JobLinks
 from .logs.reader import LogReader
 
 
@@ -18,6 +19,7 @@ class Services(Struct, frozen=True):
         flusher: Flushes send buffers.
         clock: Returns the current time.
         log_reader: Answers requests for logs.
+        links: Makes the addresses of jobs.
         default_image: The image that clients put into jobs that don't name one.
     """
 
@@ -25,4 +27,5 @@ class Services(Struct, frozen=True):
     flusher: Flusher
     clock: Clock
     log_reader: LogReader
+    links: JobLinks
     default_image: str = ""

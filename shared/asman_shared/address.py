@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from .errors import CLOSE_REASONS, BadRequest, CloseCode
+from .job_links import job_address
 
 QUEUE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 """Pattern of a queue's name, without anchors. The page's `route.ts` has the same, and a test compares them."""
@@ -67,9 +68,9 @@ class Address:
         """A short hash that names the queue in logs, file names and metrics without revealing it."""
         return hashlib.sha256(self.queue.encode()).hexdigest()[:8]
 
-    def job_url(self, job: str) -> str:
-        """The URL of a job."""
-        return f"{self.hub}/j/{job}"
+    def job_url(self, job: str, links: str = "") -> str:
+        """The URL of a job; with the secret that the hub told (``links``), one that needs no name of a queue."""
+        return f"{self.hub}/j/{job_address(job, links)}"
 
     def absolute(self, url: str) -> str:
         """The absolute form of a URL from the hub, which may be relative to the hub's address."""

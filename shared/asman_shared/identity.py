@@ -98,6 +98,17 @@ def canonical_bytes(made: dict[str, Any], *, plain: bool = False) -> bytes:
         raise BadDefinition(f"the definition can't be written as JSON: {error}", field="definition") from error
 
 
+def json_bytes(value: object) -> bytes:
+    """Returns the bytes of a json ref, the same wherever they are written: RFC 8785, which is also what the id covers.
+
+    A value that RFC 8785 refuses can't be submitted; in the result of another program's worker it is written as JSON.
+    """
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        return msgspec.json.encode(value)
+
+
 def _is_simple(definition: Definition) -> bool:
     """Whether a definition's members are its canonical object already, so that no copy is needed."""
     return (
@@ -152,11 +163,58 @@ def _advice(definition: Definition) -> str:
     return "upload large inputs as blobs and name them by key"
 
 
-def effective(definition: Definition) -> Definition:
-    """Returns the definition as it is run and stored: only fields that the id covers.
+def names_urls(definition: Definition) -> bool:
+    """Whether a file of a definition is named by an address, so that it may have a signature (`signatures`)."""
+    for refs in (definition.inputs, definition.config_files):
+        if refs and any(ref.type == "url" for ref in refs.values()):
+            return True
+    return False
 
-    A url keeps its signature: the signature is needed to fetch the bytes, but does not identify them.
+
+Signatures = dict[str, str]
+"""The ends of addresses that the id leaves out, by ``inputs/`` or ``configFiles/`` and the file's name."""
+
+
+def signatures(definition: Definition) -> Signatures:
+    """Returns the ends of addresses that are needed to fetch the bytes, but don't identify them.
+
+    They belong to one submission. The definition without them (`unsigned`) belongs to all that submit it.
     """
+    found: Signatures = {}
+    for place, refs in (("inputs", definition.inputs), ("configFiles", definition.config_files)):
+        for name, ref in (refs or {}).items():
+            if ref.type == "url" and isinstance(ref.value, str) and _PRESIGNED in ref.value:
+                found[f"{place}/{name}"] = ref.value[ref.value.index(_PRESIGNED) :]
+    return found
+
+
+def unsigned(definition: Definition) -> Definition:
+    """Returns a definition without its `signatures`; its id is the same."""
+    return signed(definition, {}) if names_urls(definition) else definition
+
+
+def signed(definition: Definition, ends: Signatures) -> Definition:
+    """Returns a definition with the given `signatures` and no others."""
+
+    def whole(place: str, refs: dict[str, DataRef] | None) -> dict[str, DataRef] | None:
+        return refs and {name: _signed(ref, ends.get(f"{place}/{name}", "")) for name, ref in refs.items()}
+
+    return msgspec.structs.replace(
+        definition,
+        inputs=whole("inputs", definition.inputs),
+        config_files=whole("configFiles", definition.config_files),
+    )
+
+
+def _signed(ref: DataRef, end: str) -> DataRef:
+    if ref.type != "url" or not isinstance(ref.value, str):
+        return ref
+    value = ref.value.partition(_PRESIGNED)[0] + end
+    return ref if value == ref.value else DataRef(value, "url")
+
+
+def effective(definition: Definition) -> Definition:
+    """Returns the definition as it is run: only fields that the id covers, and the `signatures` of addresses."""
     env = definition.env
     if env and any(is_injected_env(k) for k in env):
         env = {k: v for k, v in env.items() if not is_injected_env(k)}

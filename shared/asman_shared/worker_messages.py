@@ -107,7 +107,8 @@ class Registered(Message, tag="registered"):
     """The hub's answer to `Register`: the attempts that continue, and those to stop and forget.
 
     Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``. ``log_limit`` is the number of
-    bytes that the hub keeps of a job's log: a worker need not send much more.
+    bytes that the hub keeps of a job's log: a worker need not send much more. ``links`` makes the addresses of the
+    queue's jobs; see `asman_shared.job_links`.
     """
 
     protocol: int
@@ -119,6 +120,7 @@ class Registered(Message, tag="registered"):
     limits: Limits = field(default_factory=Limits)
     keep: list[Kept] = []
     abort: list[Held] = []
+    links: str = ""
 
 
 class Assign(Message, tag="assign"):

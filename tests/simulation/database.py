@@ -11,9 +11,10 @@ import msgspec
 from asman_server.core import Job
 from asman_server.storage.commit import Commit, JobRow, Key, LogChunk, QueueRow, WebhookRow
 from asman_server.storage.reader import ChunkHead, Unfinished
-from asman_server.storage.row_kinds import ALIASES, DEFINITIONS, JOBS, LOG_CHUNKS, RESULTS
+from asman_server.storage.row_kinds import ALIASES, DEFINITIONS, JOBS, LOG_CHUNKS, RESULTS, SIGNATURES
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
+from asman_shared.identity import Signatures
 from asman_shared.messages import LogLine, Result
 from asman_shared.states import State
 
@@ -37,6 +38,7 @@ class SimDatabase:
         self.bodies: dict[str, bytes] = {}
         self.aliases: dict[str, str] = {}
         self.results: dict[Key, bytes] = {}
+        self.ends: dict[Key, Signatures] = {}
         self.chunks: dict[tuple[str, str, int], LogChunk] = {}
         self.queues: dict[str, QueueRow] = {}
         self.calls: dict[str, WebhookRow] = {}
@@ -63,6 +65,7 @@ class SimDatabase:
             if row is not None:
                 self.on_forget(row)
             self.results.pop(key, None)
+            self.ends.pop(key, None)
         for queue, job in [*commit.forget, *commit.clear]:
             for chunk in [c for c in self.chunks if c[:2] == (queue, job)]:
                 del self.chunks[chunk]
@@ -73,6 +76,8 @@ class SimDatabase:
         for row in JOBS.rows(commit.puts):
             self.rows[row.queue, row.id] = row
             self.on_row(row)
+        for queue, job, body in SIGNATURES.rows(commit.puts):
+            self.ends[queue, job] = msgspec.msgpack.decode(body, type=Signatures)
         for queue, job, body in RESULTS.rows(commit.puts):
             self.results[queue, job] = body
         for stored in LOG_CHUNKS.rows(commit.puts):
@@ -157,6 +162,10 @@ class SimDatabase:
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
         await self._read()
         return {job_id: _definition(self.bodies[job_id]) for job_id in ids if job_id in self.bodies}
+
+    async def signatures(self, queue: str, ids: Sequence[str]) -> dict[str, Signatures]:
+        await self._read()
+        return {job_id: self.ends[queue, job_id] for job_id in ids if (queue, job_id) in self.ends}
 
     async def unaliased(self, alias: str) -> str | None:
         await self._read()

@@ -16,6 +16,7 @@ from asman_server.delivery.send_buffer import Flusher
 from asman_server.dialect.queue_views import QueueViews
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.hub import Hub
+from asman_server.job_links import JobLinks
 from asman_server.logs.reader import LogReader
 from asman_server.queues.registry import Registry
 from asman_server.queues.retention import Retention
@@ -63,7 +64,7 @@ class Host:
         self._connections: dict[Connection, None] = {}
         self._dialled: Counter[str] = Counter()
         self._views: QueueViews
-        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
+        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader(), JobLinks(b""))
 
     @property
     def broken(self) -> BaseException | None:
@@ -85,7 +86,7 @@ class Host:
         """Starts a hub on the contents of the database."""
         self.starts += 1
         self._views = QueueViews(cast(Reader, self.database), virtual_clock)
-        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader())
+        self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader(), JobLinks(b""))
         committer = GroupCommitter(self.database)
         self.registry = Registry(committer, cast(Reader, self.database), virtual_clock, self._policy, self.observer)
         deliverer = Deliverer(

@@ -36,7 +36,7 @@ function Pages({ route }: { route: Route }) {
     case "start":
       return <StartPage problem={route.problem} />;
     case "lost-job":
-      return <LostJobPage job={route.job} />;
+      return <LostJobPage job={route.job} path={route.path} />;
     case "no-queue":
       return <NoQueuePage params={route.params} problem={route.problem} />;
     case "queue":

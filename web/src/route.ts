@@ -25,10 +25,11 @@ export type Route =
   /** A job that is named by its id, to show its result. */
   | { page: "result"; queue: QueueAddress; job: string }
   /** A job that is named by its id, but without a queue. */
-  | { page: "lost-job"; job: string };
+  | { page: "lost-job"; job: string; path: string };
 
 const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const JOB_ID = /^[0-9a-f]{64}$/;
+/** A job's id, and the key that may follow it. */
+const JOB_ID = /^([0-9a-f]{64})(?:~[0-9a-f]{32})?$/;
 
 /** URL of the hub on the reader's own machine, which serves the queue `local`. */
 const LOCAL_HUB = "http://localhost:8000";
@@ -76,12 +77,13 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
     return here === null ? { page: "start", problem: badQueue(name) } : { page: "queue", queue: here };
   }
   if (kind === "j") {
-    const job = rest.replace(/\/$/, "");
-    if (!JOB_ID.test(job)) {
-      return { page: "start", problem: `“${short(job)}” is not a job id. A job id has 64 hexadecimal digits. Check the link.` };
+    const named = rest.replace(/\/$/, "");
+    const job = JOB_ID.exec(named)?.[1];
+    if (job === undefined) {
+      return { page: "start", problem: `“${short(named)}” is not a job id. A job id has 64 hexadecimal digits. Check the link.` };
     }
     if (problem !== null) return { page: "start", problem };
-    return queue === null ? { page: "lost-job", job } : { page: "result", queue, job };
+    return queue === null ? { page: "lost-job", job, path: `/j/${named}` } : { page: "result", queue, job };
   }
   if (embedded || OF_A_JOB.some((name) => params.has(name))) {
     return queue === null ? { page: "no-queue", params, problem } : { page: "job", queue, params };

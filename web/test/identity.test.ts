@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { canonicalJson, jobId } from "../src/job/identity";
+import { canonicalJson, jobId, jobKey, resultUrl } from "../src/job/identity";
 import type { Definition } from "../src/protocol/messages";
 
 interface Vector {
@@ -35,5 +35,18 @@ describe("a job's id", () => {
 
   it("orders keys by UTF-16 code units, not by code points", () => {
     expect(canonicalJson({ "\u{1f600}": 1, "\uffee": 2, a: [1e21, 0.5, -0] })).toBe('{"a":[1e+21,0.5,0],"😀":1,"\uffee":2}');
+  });
+});
+
+describe("the URL of a result", () => {
+  const job = "0123456789abcdef".repeat(4);
+
+  it("has a key that everybody with the queue can make, the same in all languages", () => {
+    expect(jobKey("links-of-a-queue", job)).toBe("51abd4cf091245a9901306cdd4880d20");
+    expect(resultUrl("https://hub.example", job, "links-of-a-queue")).toBe(`https://hub.example/j/${job}~51abd4cf091245a9901306cdd4880d20`);
+  });
+
+  it("does without where the hub tells no secret", () => {
+    expect(resultUrl("https://hub.example", job, "")).toBe(`https://hub.example/j/${job}`);
   });
 });

@@ -27,7 +27,11 @@ describe("the route of a URL", () => {
 
   it("names a job and its queue", () => {
     expect(at(`/j/${ID}`, "#?queue=lab")).toEqual({ page: "result", queue: here("lab"), job: ID });
-    expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID });
+    expect(at(`/j/${ID}`)).toEqual({ page: "lost-job", job: ID, path: `/j/${ID}` });
+    const keyed = `/j/${ID}~${"0f".repeat(16)}`;
+    expect(at(keyed)).toEqual({ page: "lost-job", job: ID, path: keyed });
+    expect(at(keyed, "#?queue=lab")).toEqual({ page: "result", queue: here("lab"), job: ID });
+    expect(at(`/j/${ID}~0f`)).toMatchObject({ page: "start", problem: expect.stringMatching(/is not a job id/) });
   });
 
   it("can contain a whole job", () => {

@@ -1,7 +1,8 @@
 """Guards the queue of a user's own machine, which pages find under the name ``local``.
 
 Any web page may send requests to ``localhost``. Without this guard any page could run containers on its visitor's
-machine. A page can guess the queue ``local``, and jobs and files by their ids. So requests for these are answered only
+machine. A page can guess the queue ``local``, jobs and files by their ids, and the hub's own addresses, by which it
+could learn that there is a hub. So requests for these are answered only
 
 - to this machine, for the queue ``local``: its name is not a secret, so no other machine in the network may use it;
 - under one of this machine's own host names: a page that resolves its name to this machine (DNS rebinding) has another;
@@ -23,9 +24,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..hub import LOCAL
+from ..rest.own_machine import host_name, is_loopback
 
 BY_ID: Final = ("f", "j")
 """First parts of addresses that continue with a hash, which can be guessed."""
+SIGNED: Final = "b"
+"""First part of addresses that are signed, so that nobody can guess them."""
 MAY_USE_LOCAL: Final = "asman.may_use_local"
 """Key in a request's scope: whether the request may copy a job to ``local``."""
 _SOCKETS: Final = ("client", "browser", "worker", "metrics")
@@ -67,28 +71,29 @@ class LocalGate:
         at = _queue_at(parts)
         local = at is not None and parts[at] == LOCAL
         copies = parts[-1] == "copy"
-        if local or copies or parts[0] in BY_ID:
-            refusal = self._refusal(scope, local=local)
+        guessed = copies or parts[0] in BY_ID
+        if local or guessed or (at is None and parts[0] != SIGNED):
+            refusal = self._refusal(scope, local=local, guessed=guessed)
             if refusal:
                 await _refuse(scope, send, refusal)
                 return
         if copies:
             # The body names the queue that a job is copied to: a client that may not use `local` may not copy to it.
-            scope = {**scope, MAY_USE_LOCAL: not self._refusal(scope, local=True)}
+            scope = {**scope, MAY_USE_LOCAL: not self._refusal(scope, local=True, guessed=True)}
         if local and at is not None:
             parts[at] = self._queue
             path = "/" + "/".join(parts)
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope, *, local: bool) -> str:
+    def _refusal(self, scope: Scope, *, local: bool, guessed: bool) -> str:
         """Returns the reason to refuse a request; empty when it is let through."""
         headers = Headers(scope=scope)
         client = scope.get("client")
         if local and (client is None or not is_loopback(client[0])):
             return "the queue 'local' is only for programs on the hub's own machine; use the queue's own name"
         host = headers.get("host", "")
-        if (local or not self._in_network) and not self._is_own(host):
+        if (local or (guessed and not self._in_network)) and not self._is_own(host):
             return f"'{host[:200]}' is not a name of this hub"
         origin = headers.get("origin")
         if origin is None:
@@ -105,10 +110,7 @@ class LocalGate:
 
     def _is_own(self, host: str) -> bool:
         """Whether a host name is safe from DNS rebinding: a name of loopback, or a plain address."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
+        name = host_name(host)
         if name == "localhost" or name.endswith(".localhost") or (self._public_host and name == self._public_host):
             return True
         try:
@@ -123,16 +125,6 @@ def _queue_at(parts: list[str]) -> int | None:
     if parts[0] == "q" and len(parts) > 1:
         return 1
     return 0 if len(parts) == 2 and parts[1] in _SOCKETS else None
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is this machine's own."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return bool((mapped or found).is_loopback)
 
 
 async def _refuse(scope: Scope, send: Send, sentence: str) -> None:

@@ -16,6 +16,7 @@ from asman_shared import limits
 from asman_shared.definition import SHA256, DataRef
 from asman_shared.definition_check import check_name, check_url_value
 from asman_shared.errors import AsmanError, BadDefinition
+from asman_shared.identity import json_bytes
 from asman_shared.messages import STDERR, STDOUT, LogLine, Outcome, OutputFile, Result
 from asman_shared.states import Fault, Phase
 
@@ -157,8 +158,8 @@ def bytes_of(ref: DataRef) -> bytes:
         BadDefinition: The ref is marked as base64 but is not base64.
     """
     if ref.type == "json":
-        return msgspec.json.encode(ref.value)
-    text = ref.value if isinstance(ref.value, str) else msgspec.json.encode(ref.value).decode()
+        return json_bytes(ref.value)
+    text = ref.value if isinstance(ref.value, str) else json_bytes(ref.value).decode()
     if ref.type != "base64":
         return text.encode("utf-8", "replace")
     try:

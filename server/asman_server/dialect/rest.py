@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from asman_shared.definition import SHA256, DataRef, Definition
 from asman_shared.errors import BadRequest, Forbidden, NotFound
@@ -18,8 +18,9 @@ from asman_shared.states import State
 from ..access import Right, access
 from ..core import Job
 from ..core import events as ev
-from ..hub import LOCAL, Hub
-from ..rest.base import HOSTILE, as_json, blob_response, hub_of
+from ..hub import LOCAL
+from ..rest.base import as_json, blob_response, hub_of
+from ..rest.hostile import BYTES, elsewhere, file_headers
 from ..rest.page import page
 from ..rest.requests import ask, body_of, granted, label
 from . import outgoing
@@ -67,28 +68,41 @@ def boards_of(request: Request) -> QueueViews:
     return views
 
 
+def _named(request: Request) -> tuple[str, str]:
+    """The id of the job that a path names, as it stands there, and the key after it; empty where there is none."""
+    named, _, key = str(request.path_params["id"]).removesuffix(".json").partition("~")
+    return named, key
+
+
 async def id_of(request: Request) -> str:
     """The id of the job that a path names, by either of its ids.
 
     Raises:
         BadRequest: The path's id can't be the id of a job.
     """
-    key = str(request.path_params["id"]).removesuffix(".json")
-    if SHA256.fullmatch(key) is None:
+    named, _ = _named(request)
+    if SHA256.fullmatch(named) is None:
         raise BadRequest("a job id is a sha256 in 64 lowercase hex digits", field="id")
-    return await boards_of(request).aliases.job(key)
+    return await boards_of(request).aliases.job(named)
 
 
 async def find(request: Request) -> Found | None:
-    """Finds the job that a path names, in the path's queue or in any; no queue is made or loaded for it."""
-    store = hub_of(request).store
+    """Finds the job that a path names; no queue is made or loaded for it.
+
+    It is the job of the path's queue, or of the queue that the key after its id belongs to (see `JobLinks`). An id
+    alone finds a job only where the operator wants that.
+    """
+    hub, (_, key) = hub_of(request), _named(request)
     queue = granted(request, Right.READ) if "queue" in request.path_params else None
     job_id = await id_of(request)
-    if queue is None:
-        found = await store.anywhere(job_id)
+    if queue is None and key:
+        queues = await hub.store.queues_of(job_id)
+        queue = next((each for each in queues if hub.links.opens(key, each, job_id)), None)
+    elif queue is None and hub.config.public_job_ids and not hub.config.private_ids:
+        found = await hub.store.anywhere(job_id)
         return Found(*found) if found is not None else None
-    jobs = await store.jobs(queue, [job_id])
-    return Found(queue, jobs[0]) if jobs else None
+    jobs = await hub.store.jobs(queue, [job_id]) if queue is not None else []
+    return Found(queue, jobs[0]) if queue is not None and jobs else None
 
 
 async def found_job(request: Request) -> Found:
@@ -103,17 +117,25 @@ async def found_job(request: Request) -> Found:
     return found
 
 
-async def definition_of(request: Request) -> tuple[Found, Definition]:
-    """The job that a path names, with its definition.
+async def known_definition(request: Request) -> tuple[str, Definition | None]:
+    """The id of the job that a path names, and its definition; None if the hub knows none, or may not show it."""
+    hub, (_, key) = hub_of(request), _named(request)
+    job_id = await id_of(request)
+    if ("queue" in request.path_params or key or hub.config.private_ids) and await find(request) is None:
+        return job_id, None
+    return job_id, await hub.store.definition(job_id)
+
+
+async def definition_of(request: Request) -> tuple[str, Definition]:
+    """The id and the definition of the job that a path names. An id alone is enough, unless the operator forbids it.
 
     Raises:
         NotFound: There is no such job.
     """
-    found = await found_job(request)
-    definition = await hub_of(request).store.definition(found.job.id)
+    job_id, definition = await known_definition(request)
     if definition is None:
         raise NotFound(NOT_FOUND)
-    return found, definition
+    return job_id, definition
 
 
 async def job(request: Request) -> Response:
@@ -121,16 +143,18 @@ async def job(request: Request) -> Response:
     asks_for_page = "text/html" in request.headers.get("accept", "")
     if asks_for_page and not str(request.path_params["id"]).endswith(".json"):
         return page(request)
-    found, definition = await definition_of(request)
+    _, definition = await definition_of(request)
+    found = await find(request)
     made = outgoing.StoredJob(definition)
-    if found.job.state is State.FINISHED:
+    if found is not None and found.job.state is State.FINISHED:
         made.results = await job_with_result(hub_of(request), found.queue, found.job)
     return as_json(Data(made))
 
 
 async def definition(request: Request) -> Response:
     """The job's definition, or null."""
-    return as_json(Data(await hub_of(request).store.definition(await id_of(request))))
+    _, found = await known_definition(request)
+    return as_json(Data(found))
 
 
 async def result(request: Request) -> Response:
@@ -154,7 +178,7 @@ async def input_file(request: Request) -> Response:
     ref = (made.inputs or {}).get(name) or (made.config_files or {}).get(name)
     if ref is None:
         raise NotFound(f"this job has no input '{name[:200]}'")
-    return await file_answer(hub_of(request), ref, name)
+    return await file_answer(request, ref, name)
 
 
 async def output_file(request: Request) -> Response:
@@ -166,18 +190,19 @@ async def output_file(request: Request) -> Response:
     file = stored.outputs.get(name) if stored is not None else None
     if file is None:
         raise NotFound(f"this job has no output '{name[:200]}'")
-    return await file_answer(hub, file.ref, name)
+    return await file_answer(request, file.ref, name)
 
 
-async def file_answer(hub: Hub, ref: DataRef, name: str) -> Response:
-    """Answers with the content of a ref under a file's name, or redirects to it."""
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+async def file_answer(request: Request, ref: DataRef, name: str) -> Response:
+    """Answers with the content of a ref under a file's name, or with the way to it."""
+    hub = hub_of(request)
+    kind = mimetypes.guess_type(name)[0] or BYTES
     disposition = f"attachment; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}"
     if ref.type == "url":
-        return RedirectResponse(str(ref.value), status_code=302)
+        return elsewhere(request, str(ref.value))
     if ref.type == "key":
         return await blob_response(hub, await hub.files.sha256(str(ref.value)), kind, disposition)
-    return Response(bytes_of(ref), media_type=kind, headers={"Content-Disposition": disposition, **HOSTILE})
+    return Response(bytes_of(ref), headers=file_headers(kind, disposition))
 
 
 async def copy(request: Request) -> Response:
@@ -188,9 +213,9 @@ async def copy(request: Request) -> Response:
         raise Forbidden("the queue 'local' is only for programs on the hub's own machine; use the queue's own name")
     target = access(hub_of(request).queue_name(body.queue))
     target.need(Right.SUBMIT)
-    found, made = await definition_of(request)
+    job_id, made = await definition_of(request)
     hub, aliases = hub_of(request), boards_of(request).aliases
-    identified = Identified(made, found.job.id, found.job.id)
+    identified = Identified(made, job_id, job_id)
     async with hub.registry.using(target.queue, linger=True) as shell:
         await ask(lambda reply_to: submit(shell, hub, aliases, identified, body.control, reply_to), Accepted)
     return as_json(Done(success=True))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from asman_shared.definition import Definition
+from asman_shared.identity import names_urls, signed
 from asman_shared.units import KIB, MIB
 
 from ..storage.reader import Reader, pack_definition
@@ -32,10 +33,12 @@ class DefinitionCache:
     Args:
         store: Reads the durable state.
         upcoming: Returns about the given number of ids, of the jobs that are next.
+        queue: The queue's name.
     """
 
-    def __init__(self, store: Reader, upcoming: Callable[[int], Iterable[str]]) -> None:
+    def __init__(self, store: Reader, upcoming: Callable[[int], Iterable[str]], queue: str) -> None:
         self._store = store
+        self._queue = queue
         self._upcoming = upcoming
         self._known: OrderedDict[str, tuple[Definition, int]] = OrderedDict()
         self._bytes = 0
@@ -52,15 +55,14 @@ class DefinitionCache:
         return known[0]
 
     def remember(self, job_id: str, definition: Definition, size: int) -> None:
-        """Caches a definition; the least recently used ones are dropped to make room.
+        """Caches a definition, in the place of an older one; the least recently used are dropped to make room.
 
         Args:
             job_id: The definition's id.
             definition: The definition.
             size: Stored size of the definition, in bytes.
         """
-        if job_id in self._known:
-            return
+        self.drop(job_id)
         self._known[job_id] = (definition, size + OVERHEAD)
         self._bytes += size + OVERHEAD
         while self._bytes > CACHED and len(self._known) > 1:
@@ -98,12 +100,26 @@ class DefinitionCache:
         """
         await self._read([])
 
+    async def stored(self, ids: list[str]) -> dict[str, Definition]:
+        """Returns definitions from the store, with the signatures of this queue; missing ones are left out.
+
+        Raises:
+            Unavailable: The store can't be read.
+        """
+        found = await self._store.definitions(ids)
+        naming = [job_id for job_id, definition in found.items() if names_urls(definition)]
+        if naming:
+            ends = await self._store.signatures(self._queue, naming)
+            found |= {job_id: signed(found[job_id], ends[job_id]) for job_id in naming if job_id in ends}
+        return found
+
     async def _read(self, wanted: list[str]) -> dict[str, Definition]:
         ahead = [job_id for job_id in self._upcoming(AHEAD) if job_id not in self._known]
         self._reading_ahead = False
-        found = await self._store.definitions([*wanted, *ahead])
+        found = await self.stored([*wanted, *ahead])
         for job_id, definition in found.items():
-            self.remember(job_id, definition, len(pack_definition(definition)))
+            if job_id not in self._known:  # a submission may have come meanwhile
+                self.remember(job_id, definition, len(pack_definition(definition)))
         self._ahead.update(job_id for job_id in ahead if job_id in self._known)
         self._reading_ahead = bool(ahead)
         return found

@@ -62,12 +62,18 @@ class Dispatcher:
         store: Reads the definitions.
         links: The connections of workers, by incarnation.
         apply: Puts an event through the core.
+        queue: The queue's name.
     """
 
     def __init__(
-        self, core: QueueCore, store: Reader, links: dict[str, WorkerLink], apply: Callable[[ev.Event], None]
+        self,
+        core: QueueCore,
+        store: Reader,
+        links: dict[str, WorkerLink],
+        apply: Callable[[ev.Event], None],
+        queue: str,
     ) -> None:
-        self.definitions = DefinitionCache(store, self._upcoming)
+        self.definitions = DefinitionCache(store, self._upcoming, queue)
         self._core = core
         self._links = links
         self._apply = apply

@@ -13,6 +13,7 @@ from asman_shared.errors import Overloaded, Unavailable
 from ..clock import Clock
 from ..core import QueuePolicy
 from ..meters import JobMeter
+from ..names import UNKEYED, ShortNames
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
 from .log_backlog import HUB_BYTES, LogBacklog
@@ -37,6 +38,7 @@ class Registry:
         clock: Returns the current time.
         policy: The operator's settings.
         observer: Called with a queue's core after each event, for simulations.
+        short_names: Names queues in logs and metrics.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Registry:
         clock: Clock,
         policy: QueuePolicy,
         observer: Observer | None = None,
+        short_names: ShortNames = UNKEYED,
     ) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
@@ -55,6 +58,7 @@ class Registry:
         self._clock = clock
         self._policy = policy
         self._observer = observer
+        self._short_names = short_names
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
     async def look_after(self) -> None:
@@ -100,7 +104,14 @@ class Registry:
     async def _load(self, name: str) -> QueueShell:
         try:
             shell = QueueShell(
-                name, self._committer, self._store, self._clock, self._policy, self.log_backlog, self._observer
+                name,
+                self._committer,
+                self._store,
+                self._clock,
+                self._policy,
+                self.log_backlog,
+                self._observer,
+                self._short_names,
             )
             shell.meter.whole = self.meter
             await shell.load()

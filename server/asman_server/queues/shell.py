@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from asman_shared import limits
 from asman_shared.definition import Definition
 from asman_shared.errors import AsmanError, BadRequest, NotFound, Unavailable, error_for
+from asman_shared.identity import names_urls, signatures
 from asman_shared.messages import (
     Accepted,
     Cancelled,
@@ -41,7 +42,7 @@ from ..core import events as ev
 from ..core.job_state import state_of
 from ..delivery.fanout import Fanout, Follower
 from ..meters import JobMeter
-from ..names import short_name
+from ..names import UNKEYED, ShortNames
 from ..reply_to import ReplyTo
 from ..storage.blob_changes import blobs_of_definition
 from ..storage.commit import QueueRow
@@ -77,6 +78,7 @@ class QueueShell:
         policy: The operator's settings.
         log_backlog: Counts the log bytes of the whole hub that are not stored yet.
         observer: Called with the core after each event; a simulation checks its invariants there.
+        short_names: Names queues in logs and metrics.
     """
 
     def __init__(
@@ -88,9 +90,10 @@ class QueueShell:
         policy: QueuePolicy,
         log_backlog: LogBacklog | None = None,
         observer: Observer | None = None,
+        short_names: ShortNames = UNKEYED,
     ) -> None:
         self.name = name
-        self.short = short_name(name)
+        self.short = short_names(name)
         self.core = QueueCore(policy)
         self.logs = QueueLogs(name, self.core, committer, store, log_backlog)
         self.fanout = Fanout(self.counts)
@@ -102,7 +105,7 @@ class QueueShell:
         self._observer = observer
         self._store = store
         self._clock = clock
-        self._dispatcher = Dispatcher(self.core, store, self.links, lambda event: self.apply(event))
+        self._dispatcher = Dispatcher(self.core, store, self.links, lambda event: self.apply(event), name)
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
         self._halted = False
@@ -192,11 +195,16 @@ class QueueShell:
         if submission.alias:
             self._committer.alias(submission.alias, job_id)
         known = self.core.jobs.get(job_id)
-        if known is None or known.state is State.FINISHED:
+        naming = names_urls(definition)
+        if known is None or known.state is State.FINISHED or naming:
             body = pack_definition(definition)
             if known is None:  # a known job's definition is stored for as long as the job is
                 self._committer.define(job_id, body, blobs_of_definition(definition))
             self._dispatcher.definitions.remember(job_id, definition, len(body))
+        if naming:  # the newest signatures are the ones that work
+            ends = signatures(definition)
+            if ends or known is not None:
+                self._committer.sign(self.name, job_id, ends)
         self.apply(submission.event(definition, reply_to))
         # An existing follower stays one until it has got the job's end, which may not be durable yet.
         if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
@@ -399,8 +407,8 @@ class QueueShell:
 
     async def definition(self, job_id: str) -> Definition | None:
         """Returns the definition of a job."""
-        known = self._dispatcher.definitions.get(job_id)
-        return known if known is not None else await self._store.definition(job_id)
+        definitions = self._dispatcher.definitions
+        return definitions.get(job_id) or (await definitions.stored([job_id])).get(job_id)
 
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
         """Returns a page of jobs, newest first, and the ``before`` of the next page."""

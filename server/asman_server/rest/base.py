@@ -14,9 +14,11 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 from asman_shared.definition import DataRef
 from asman_shared.definition_check import base64_bytes
 from asman_shared.errors import AsmanError
+from asman_shared.identity import json_bytes
 from asman_shared.units import KIB
 
 from ..hub import Hub
+from .hostile import BYTES, elsewhere, file_headers, shown_as
 from .types import Problems
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -27,11 +29,6 @@ CORS = {
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Expose-Headers": "*",
 }
-HOSTILE = {
-    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
-    "X-Content-Type-Options": "nosniff",
-}
-"""Headers for content from strangers: a browser shows it without scripts and without access to this origin."""
 
 
 def hub_of(request: Request) -> Hub:
@@ -50,18 +47,27 @@ def error_response(error: AsmanError) -> Response:
     return response
 
 
-def answers(endpoint: Endpoint) -> Endpoint:
-    """Wraps an endpoint: errors become HTTP responses, and pages of any origin may read every response."""
+def answers(endpoint: Endpoint, *, to_pages: bool = True) -> Endpoint:
+    """Wraps an endpoint: errors become HTTP responses, and pages of any origin may read every response.
+
+    Args:
+        endpoint: The endpoint.
+        to_pages: Whether pages of other origins may read the responses.
+    """
 
     async def answering(request: Request) -> Response:
         try:
             response = await endpoint(request)
         except AsmanError as error:
-            return error_response(error)
+            response = error_response(error)
         except ClientDisconnect:
             # The sender is gone, so this response has no reader.
             return Response(status_code=400)
-        response.headers.update(CORS)
+        if to_pages:
+            response.headers.update(CORS)
+        else:
+            for name in CORS:
+                del response.headers[name]
         return response
 
     return answering
@@ -87,29 +93,26 @@ async def ready(request: Request) -> Response:
     return PlainTextResponse(why, status_code=503) if why else PlainTextResponse("OK")
 
 
-async def ref_response(hub: Hub, ref: DataRef, name: str, media_type: str | None = None) -> Response:
-    """Returns the bytes that a ref stands for, under a file's name, or a redirect to them.
+async def ref_response(request: Request, ref: DataRef, name: str, media_type: str | None = None) -> Response:
+    """Returns the bytes that a ref stands for, under a file's name, or the way to them.
 
     Raises:
         BadDefinition: The ref was stored before such refs were refused: it stands for no bytes.
-        NotFound: The blob is not stored.
+        NotFound: The blob is not stored, or the ref is an address that can't be fetched.
     """
-    kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    headers = {
-        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}",
-        **HOSTILE,
-    }
+    kind = media_type or mimetypes.guess_type(name)[0] or BYTES
+    disposition = f"inline; filename*=UTF-8''{quote(name.rsplit('/', 1)[-1])}"
     if ref.type == "url":
-        return RedirectResponse(str(ref.value), status_code=302)
+        return elsewhere(request, str(ref.value))
     if ref.type == "key":
-        return await blob_response(hub, str(ref.value), kind, headers["Content-Disposition"])
+        return await blob_response(hub_of(request), str(ref.value), kind, disposition)
     if ref.type == "base64":
         body = base64_bytes(ref.value, "ref.value")
     elif ref.type == "json":
-        body = msgspec.json.encode(ref.value)
+        body = json_bytes(ref.value)
     else:
         body = str(ref.value).encode()
-    return Response(body, media_type=kind, headers=headers)
+    return Response(body, headers=file_headers(kind, disposition))
 
 
 class _BlobFile(FileResponse):
@@ -127,9 +130,8 @@ async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "in
     path = await hub.blobs.file(sha256)
     if path is None:
         row = await hub.blobs.row(sha256)
-        return RedirectResponse(await hub.blobs.store.link(row, kind, disposition), status_code=302)
-    headers = {"Content-Disposition": disposition, "ETag": f'"{sha256}"', **HOSTILE}
-    return _BlobFile(path, media_type=kind, headers=headers)
+        return RedirectResponse(await hub.blobs.store.link(row, shown_as(kind), disposition), status_code=302)
+    return _BlobFile(path, headers={**file_headers(kind, disposition), "ETag": f'"{sha256}"'})
 
 
 async def preflight(_request: Request) -> Response:

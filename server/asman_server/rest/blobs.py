@@ -18,7 +18,8 @@ from ..blobs import BLOB_BYTES, FolderStore, S3Store
 from ..blobs.folder import Grant
 from ..blobs.named_files import blob_named
 from ..hub import Hub
-from .base import HOSTILE, as_json, blob_response, hub_of
+from .base import as_json, blob_response, hub_of
+from .hostile import BYTES, file_headers
 from .types import BlobAnswer, FileAnswer, FileExistsAnswer
 
 REDIRECTED_BYTES: Final = 5 * GIB
@@ -39,7 +40,7 @@ def _granted(request: Request, method: str) -> tuple[str, str]:
 async def get_blob(request: Request) -> Response:
     """Returns a blob at a signed address, whole or in ranges."""
     sha256, _ = _granted(request, "GET")
-    return await blob_response(hub_of(request), sha256, "application/octet-stream")
+    return await blob_response(hub_of(request), sha256, BYTES)
 
 
 async def put_blob(request: Request) -> Response:
@@ -104,15 +105,15 @@ async def get_file(request: Request) -> Response:
     sha256 = await hub.files.sha256(name)
     etag = f'"{sha256}"'
     row = await hub.blobs.row(sha256)
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = mimetypes.guess_type(name)[0] or BYTES
     disposition = f"inline; filename*=UTF-8''{quote(name)}"
     caching = {"ETag": etag, "Cache-Control": CACHE}
     if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=caching)
     if request.method == "HEAD" and not isinstance(hub.blobs.store, FolderStore):
         # A presigned address is valid for one method only, so a redirect can't serve HEAD.
-        headers = {"Content-Length": str(row.size), "Content-Disposition": disposition, **caching, **HOSTILE}
-        return Response(media_type=kind, headers=headers)
+        headers = {"Content-Length": str(row.size), **caching, **file_headers(kind, disposition)}
+        return Response(headers=headers)
     response = await blob_response(hub, sha256, kind, disposition)
     if response.status_code == 200:
         response.headers.update(caching)

@@ -33,7 +33,8 @@ async def get(request: Request) -> Response:
         if definition is None:
             raise NotFound(f"the definition of job {job.id[:12]}… is no longer kept")
         result = await shell.result(job.id) if state.state is State.FINISHED else None
-    return as_json(JobAnswer(state, definition, result))
+    link = hub_of(request).links.path(shell.name, job.id)
+    return as_json(JobAnswer(state, definition, result, link))
 
 
 async def wait(request: Request) -> Response:
@@ -55,7 +56,7 @@ async def output(request: Request) -> Response:
     file = result.outputs.get(name) if result is not None else None
     if file is None:
         raise NotFound(f"job {job.id[:12]}… has no output '{name[:200]}'")
-    return await ref_response(hub_of(request), file.ref, name, file.media_type)
+    return await ref_response(request, file.ref, name, file.media_type)
 
 
 async def cancel(request: Request) -> Response:

@@ -1,12 +1,14 @@
 """Exports the hub's state to Prometheus: read on each request, counted elsewhere (`meters`).
 
-Queues appear by their short hash alone, because a queue's name grants all access. ``/metrics`` shows the whole hub and
-the busiest of the queues in memory; ``/q/{queue}/metrics`` shows one queue, with its histograms.
+Queues appear by their short names alone, because a queue's name grants all access. ``/metrics`` shows the whole hub and
+the busiest of the queues in memory, without the tags that their jobs ask for, and answers only programs on the hub's
+machine, or who has the token of the settings. ``/q/{queue}/metrics`` shows one queue, with its histograms.
 """
 
 from __future__ import annotations
 
 import heapq
+import hmac
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -18,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asman_shared.definition import Shape
+from asman_shared.errors import Forbidden
 from asman_shared.messages import Counts
 from asman_shared.states import Reason
 from asman_shared.units import format_size
@@ -26,9 +29,9 @@ from ..access import Right
 from ..core.worker import Presence, Worker
 from ..hub import Hub
 from ..meters import Histogram, JobMeter
-from ..names import short_name
 from ..queues.shell import QueueShell
 from .base import hub_of
+from .own_machine import is_own_program
 from .requests import granted
 
 QUEUES_SHOWN: Final = 500
@@ -38,8 +41,28 @@ SHAPES_SHOWN: Final = 20
 
 
 async def hub_metrics(request: Request) -> Response:
-    """Returns the metrics of the whole hub, for Prometheus."""
+    """Returns the metrics of the whole hub, for Prometheus: to this machine, or to who sends the token."""
+    _check_reader(request)
     return _answer(HubCollector(hub_of(request)))
+
+
+def _check_reader(request: Request) -> None:
+    """Checks that a request may read the metrics of the whole hub.
+
+    Raises:
+        Forbidden: It has no right to.
+    """
+    token = hub_of(request).config.metrics_token.get_secret_value()
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if token:
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+            raise Forbidden("the metrics of this hub need its token: send 'Authorization: Bearer …'")
+        return
+    if not is_own_program(request):
+        raise Forbidden(
+            "the metrics of the whole hub are only for programs on its own machine, unless its operator sets "
+            "--metrics-token; those of one queue are at /q/{queue}/metrics"
+        )
 
 
 async def queue_metrics(request: Request) -> Response:
@@ -48,7 +71,7 @@ async def queue_metrics(request: Request) -> Response:
     hub = hub_of(request)
     shell = hub.registry.queues.get(name)
     counts = shell.counts() if shell is not None else await hub.store.counts(name)
-    return _answer(QueueCollector(name, counts, shell))
+    return _answer(QueueCollector(hub.short_names(name), counts, shell))
 
 
 def _answer(collector: HubCollector | QueueCollector) -> Response:
@@ -103,7 +126,7 @@ class HubCollector:
         yield _counter("asman_blobs_collected", "Unused blobs removed.", quota.collected)
         yield _counter("asman_blob_bytes_collected", "Bytes of unused blobs removed.", quota.collected_bytes)
         busiest = heapq.nlargest(QUEUES_SHOWN, zip(shells, counts, strict=True), key=_business)
-        yield from _queues([(shell.short, count, shell) for shell, count in busiest])
+        yield from _queues([(shell.short, count, shell) for shell, count in busiest], tags=False)
 
 
 def _business(queue: tuple[QueueShell, Counts]) -> int:
@@ -115,13 +138,13 @@ class QueueCollector:
     """Collector of the metrics of one queue.
 
     Args:
-        name: The queue's name.
+        short: The queue's short name.
         counts: The queue's totals.
         shell: The queue, when it is in memory.
     """
 
-    def __init__(self, name: str, counts: Counts, shell: QueueShell | None) -> None:
-        self._short = short_name(name)
+    def __init__(self, short: str, counts: Counts, shell: QueueShell | None) -> None:
+        self._short = short
         self._counts = counts
         self._shell = shell
 
@@ -131,7 +154,7 @@ class QueueCollector:
         # Existing autoscalers look for exactly this name, without labels.
         waiting = self._counts.queued + self._counts.running
         yield _gauge("queue_length", "Waiting and running jobs.", waiting)
-        yield from _queues([(self._short, self._counts, self._shell)])
+        yield from _queues([(self._short, self._counts, self._shell)], tags=True)
         yield _histogram(
             "asman_queue_job_wait_seconds", _WAIT + " since the queue was loaded.", meter.wait, queue=self._short
         )
@@ -156,8 +179,13 @@ def _jobs(name: str, since: str, meter: JobMeter) -> Iterator[Metric]:
     yield _histogram(f"{name}_run_seconds", f"{_RUN} {since}.", meter.run)
 
 
-def _queues(queues: list[tuple[str, Counts, QueueShell | None]]) -> Iterator[Metric]:
-    """Yields the metric families with a label ``queue``, each with one or more samples for every queue."""
+def _queues(queues: list[tuple[str, Counts, QueueShell | None]], *, tags: bool) -> Iterator[Metric]:
+    """Yields the metric families with a label ``queue``, each with one or more samples for every queue.
+
+    Args:
+        queues: Short name, totals and, if it is in memory, the queue itself.
+        tags: Whether shapes are shown with their tags.
+    """
     for what in ("queued", "running", "finished"):
         yield _labelled(
             f"asman_queue_jobs_{what}",
@@ -190,10 +218,10 @@ def _queues(queues: list[tuple[str, Counts, QueueShell | None]]) -> Iterator[Met
             for presence in (Presence.READY, Presence.DRAINING, Presence.AWAY)
         ],
     )
-    yield from _capacity(live)
+    yield from _capacity(live, tags=tags)
 
 
-def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
+def _capacity(live: list[tuple[str, QueueShell]], *, tags: bool) -> Iterator[Metric]:
     """Yields the free capacity, as resources and as the number of further jobs of each waiting shape."""
     ready = [
         (short, shell, [w for w in shell.core.workers.values() if w.presence is Presence.READY])
@@ -217,26 +245,36 @@ def _capacity(live: list[tuple[str, QueueShell]]) -> Iterator[Metric]:
         ("queue",),
         [((short,), sum(max(0, w.free_gpus) for w in workers)) for short, _, workers in ready],
     )
-    waiting: list[tuple[tuple[str, ...], float]] = []
-    room: list[tuple[tuple[str, ...], float]] = []
+    waiting: Counter[tuple[str, ...]] = Counter()
+    room: Counter[tuple[str, ...]] = Counter()
     for short, shell, workers in ready:
         lines = heapq.nlargest(SHAPES_SHOWN, shell.core.ready.lines.values(), key=lambda line: line.waiting)
         for line in lines:
-            labels = (short, shape_label(line.shape))
-            waiting.append((labels, line.waiting))
-            room.append((labels, room_for(line.shape, workers)))
-    yield _labelled("asman_queue_shape_queued", "Waiting jobs with these requirements.", ("queue", "shape"), waiting)
+            labels = (short, shape_label(line.shape, tags=tags))
+            waiting[labels] += line.waiting
+            room[labels] += room_for(line.shape, workers)
     yield _labelled(
-        "asman_queue_shape_room", "Further jobs with these requirements that would fit now.", ("queue", "shape"), room
+        "asman_queue_shape_queued", "Waiting jobs with these requirements.", ("queue", "shape"), waiting.items()
+    )
+    yield _labelled(
+        "asman_queue_shape_room",
+        "Further jobs with these requirements that would fit now.",
+        ("queue", "shape"),
+        room.items(),
     )
 
 
-def shape_label(shape: Shape) -> str:
-    """Returns a requirement shape as a label, without unneeded parts: ``cpus=2 gpus=1 memory=4 GiB tags=a,b``."""
+def shape_label(shape: Shape, *, tags: bool) -> str:
+    """Returns a requirement shape as a label, without unneeded parts: ``cpus=2 gpus=1 memory=4 GiB tags=a,b``.
+
+    Args:
+        shape: The requirements.
+        tags: Whether its tags, which are words of a queue's users, are shown. Without them, several may look alike.
+    """
     parts = [f"cpus={shape.cpus / 1000:g}"]
     parts += [f"gpus={shape.gpus}"] if shape.gpus else []
     parts += [f"memory={format_size(shape.memory)}"] if shape.memory else []
-    parts += [f"tags={','.join(sorted(shape.tags))}"] if shape.tags else []
+    parts += [f"tags={','.join(sorted(shape.tags))}"] if tags and shape.tags else []
     parts += [f"platform={shape.platform}"] if shape.platform else []
     return " ".join(parts)
 

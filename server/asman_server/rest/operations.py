@@ -51,6 +51,8 @@ class Operation(Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     body: type | None = None
     body_media: str = JSON
+    to_pages: bool = True
+    """Whether pages of other origins may read the answers."""
 
 
 WHOLE: Final = {"type": "integer", "minimum": 0}
@@ -284,6 +286,8 @@ OPERATIONS: Final = (
         "hub_metrics",
         "metrics",
         {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
+        (Parameter("Authorization", "`Bearer` and the token of the hub's settings, if it has one", place="header"),),
+        to_pages=False,
     ),
     Operation(
         "GET",
@@ -340,4 +344,7 @@ OPERATIONS: Final = (
 
 def routes() -> list[Route]:
     """Returns the routes of the table."""
-    return [Route(each.path, base.answers(each.endpoint), methods=[each.method], name=each.name) for each in OPERATIONS]
+    return [
+        Route(each.path, base.answers(each.endpoint, to_pages=each.to_pages), methods=[each.method], name=each.name)
+        for each in OPERATIONS
+    ]

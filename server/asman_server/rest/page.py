@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
+import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,34 +13,56 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 
 from asman_shared.errors import NotFound
 
-FOLDER = Path(__file__).parents[1] / "page"
+from .base import hub_of
 
-_POLICY: Final = "; ".join(
-    (
+FOLDER = Path(__file__).parents[1] / "page"
+NONCE: Final = "ASMAN-NONCE"
+"""Stands in the built page where each response has a nonce of its own (``html.cspNonce`` in ``web/vite.config.ts``)."""
+SERVES_LOCAL: Final = '<meta name="asman-serves-local">'
+"""Tells the page that this hub serves the queue ``local``, so that no job runs without a click on Run."""
+_HEAD: Final = "<head>"
+
+
+def policy(nonce: str, framed_by: Sequence[str] | None) -> str:
+    """Returns the content security policy of the page: no scripts run but the page's own.
+
+    A nonce and not ``'self'`` allows them, since files of strangers are kept at the same origin. The page connects to
+    the hub that its address names, whose blobs may be kept elsewhere; the blobs that it shows can load and run nothing.
+
+    Args:
+        nonce: The nonce of this response.
+        framed_by: The origins, beside this one, that may embed the page; None for any.
+    """
+    parts = [
         "default-src 'none'",
-        "script-src 'self'",
+        f"script-src 'nonce-{nonce}'",
         "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
+        "img-src 'self' data: blob: http: https:",
         "media-src 'self' blob: http: https:",
         "frame-src 'self' blob: http: https:",
         "connect-src 'self' ws: wss: http: https:",
+        "worker-src 'none'",
         "object-src 'none'",
         "base-uri 'none'",
         "form-action 'self'",
-    )
-)
-"""Content security policy of the page: only the page's own scripts run.
+    ]
+    if framed_by is not None:
+        parts.append(" ".join(["frame-ancestors", "'self'", *framed_by]))
+    return "; ".join(parts)
 
-The page may be embedded anywhere (no frame-ancestors). It connects to the hub that its address names, whose blobs may
-be kept elsewhere; the blobs that it shows can load nothing and run nothing.
-"""
 
-PAGE_HEADERS: Final = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+def page_headers(nonce: str, framed_by: Sequence[str] | None) -> dict[str, str]:
+    """Returns the headers of the page; for the arguments see `policy`.
+
+    A page that was opened by another page is cut off from it, so that the other can't exchange its address later.
+    """
+    return {
+        "Content-Security-Policy": policy(nonce, framed_by),
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
 
 
 def _param(kind: str, label: str, description: str, default: Any = None) -> dict[str, Any]:
@@ -83,12 +107,26 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Asma
 command line: <code>asman --help</code>.</p></html>"""
 
 
-def page(_request: Request) -> Response:
-    """Returns the page; its script reads the address and shows the queue or the job."""
-    index = FOLDER / "index.html"
-    if not index.is_file():
-        return HTMLResponse(_NOT_BUILT, headers=PAGE_HEADERS)
-    return FileResponse(index, media_type="text/html", headers=PAGE_HEADERS)
+def page(request: Request) -> Response:
+    """Returns the page; its script reads the address and shows the queue or the job.
+
+    Any page may embed it, unless the hub serves the queue ``local``: then only those of allowed origins may.
+    """
+    config = hub_of(request).config
+    nonce = secrets.token_urlsafe(16)
+    headers = page_headers(nonce, _ancestors(config.allow_origin) if config.local_queue else None)
+    try:
+        html = (FOLDER / "index.html").read_text()
+    except FileNotFoundError:
+        return HTMLResponse(_NOT_BUILT, headers=headers)
+    if config.local_queue:
+        html = html.replace(_HEAD, _HEAD + SERVES_LOCAL, 1)
+    return HTMLResponse(html.replace(NONCE, nonce), headers=headers)
+
+
+def _ancestors(origins: Sequence[str]) -> list[str]:
+    """Returns the origins that a policy can name: the origin ``null`` has no name in it."""
+    return [origin.rstrip("/") for origin in origins if origin != "null"]
 
 
 async def show(request: Request) -> Response:

@@ -45,7 +45,8 @@ async def submit(request: Request) -> Response:
     async with hub.registry.using(name, linger=True) as shell:
         submission = shell.submission(message)
         accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
-        answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why)
+        link = hub.links.path(name, accepted.job.id)
+        answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why, link=link)
         if wait and not answer.job.state.over:
             answer.job = await wait_for(request, shell, answer.job.id, wait)
         if answer.job.state is State.FINISHED:

@@ -78,6 +78,7 @@ class SubmitAnswer(Struct, omit_defaults=True):
         able: Number of connected workers that could run the job when they are free.
         why: The reason, in a sentence, when no connected worker could run the job.
         result: The job's result, when it is finished.
+        link: Path on this hub that shows the job to whoever has it, without the queue's name.
     """
 
     answer: Literal["queued", "joined", "cached"]
@@ -85,14 +86,16 @@ class SubmitAnswer(Struct, omit_defaults=True):
     able: int = 0
     why: str = ""
     result: Result | None = None
+    link: str = ""
 
 
 class JobAnswer(Struct, omit_defaults=True):
-    """A job with its definition, and its result when it is finished."""
+    """A job with its definition, its result when it is finished, and its path for readers without the queue's name."""
 
     job: JobState
     definition: Definition
     result: Result | None = None
+    link: str = ""
 
 
 class Totals(Struct):

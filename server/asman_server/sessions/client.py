@@ -103,6 +103,7 @@ class ClientSession(SocketSession[ClientMessage]):
         self._clock = services.clock
         self._reader = services.log_reader
         self._default_image = services.default_image
+        self._link_secret = services.links.of_queue(shell.name)
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
         self._whole = False
@@ -141,6 +142,7 @@ class ClientSession(SocketSession[ClientMessage]):
                 recovered=missed is not None and whole,
                 default_image=self._default_image,
                 counts=shell.counts(),
+                links=self._link_secret,
             )
         )
         if whole:

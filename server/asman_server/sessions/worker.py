@@ -70,6 +70,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
         self.session = next(_sessions)
         self._shell = shell
         self._clock = services.clock
+        self._link_secret = services.links.of_queue(shell.name)
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
 
@@ -134,6 +135,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
                 keep=effect.keep,
                 abort=effect.abort,
                 log_limit=self._shell.core.policy.log_bytes,
+                links=self._link_secret,
             )
         )
 

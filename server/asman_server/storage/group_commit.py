@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 from asman_shared.errors import AsmanError, Unavailable
+from asman_shared.identity import Signatures
 from asman_shared.messages import JobState, Result, Summary
 
 from ..awaited import Awaited
@@ -35,6 +36,7 @@ from .row_kinds import (
     LOG_CHUNKS,
     RESULT_BLOBS,
     RESULTS,
+    SIGNATURES,
     Puts,
     Row,
     RowKind,
@@ -253,6 +255,10 @@ class GroupCommitter:
         """Writes a row of any kind with the next commit, in the place of an older one with the same key."""
         self._next.put(kind, row)
         self._wake.set()
+
+    def sign(self, queue: str, job_id: str, ends: Signatures) -> None:
+        """Writes the signatures of a job's addresses, in the place of those of an older submission."""
+        self.put(SIGNATURES, (queue, job_id, msgspec.msgpack.encode(ends)))
 
     def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
         """Writes a definition and the blobs that it names, with the jobs that need it."""

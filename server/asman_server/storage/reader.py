@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared import limits
 from asman_shared.definition import Definition
+from asman_shared.identity import Signatures, unsigned
 from asman_shared.messages import Counts, LogLine, Result
 from asman_shared.states import State
 
@@ -19,10 +20,11 @@ from ..core import Job
 from ..core.sharing import Shared
 from .commit import WebhookRow
 from .database import unavailable
-from .tables import aliases, definitions, jobs, log_chunks, queues, results, webhooks
+from .tables import aliases, definitions, jobs, log_chunks, queues, results, signatures, webhooks
 
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
+_decode_signatures = msgspec.msgpack.Decoder(Signatures).decode
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 _decode_lines = msgspec.msgpack.Decoder(list[LogLine]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -38,8 +40,8 @@ ROWS_AT_ONCE = 2000
 
 
 def pack_definition(definition: Definition) -> bytes:
-    """Encodes a definition for storage."""
-    return _encode(definition)
+    """Encodes a definition for storage, without what the id leaves out."""
+    return _encode(unsigned(definition))
 
 
 def pack_lines(lines: list[LogLine]) -> bytes:
@@ -99,10 +101,13 @@ class Reader(Protocol):
         """Jobs of a queue, newest first."""
 
     async def definition(self, job_id: str) -> Definition | None:
-        """A definition by its id."""
+        """A definition by its id, without the signatures of its addresses."""
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
-        """Definitions by their ids; missing ones are left out."""
+        """Definitions by their ids, without the signatures of their addresses; missing ones are left out."""
+
+    async def signatures(self, queue: str, ids: Sequence[str]) -> dict[str, Signatures]:
+        """Signatures of the addresses of a queue's jobs, by id; a job without any is left out."""
 
     async def unaliased(self, alias: str) -> str | None:
         """The id of the definition that an alias stands for."""
@@ -258,12 +263,17 @@ class Store:
         async with self._reading() as connection:
             return [_decode_job(row[0]) for row in await connection.execute(query)]
 
+    async def queues_of(self, job_id: str) -> list[str]:
+        """The queues that have a job of this id, in no order."""
+        async with self._reading([job_id]) as connection:
+            return list(await connection.scalars(select(jobs.c.queue).where(jobs.c.id == job_id)))
+
     async def anywhere(self, job_id: str) -> tuple[str, Job] | None:
-        """A job by its id in any queue. Finished jobs come before others, and newer before older."""
+        """A job by its id in any queue: that whose result is the oldest, or any where none has a result."""
         query = (
             select(jobs.c.queue, jobs.c.record)
             .where(jobs.c.id == job_id)
-            .order_by((jobs.c.state == State.FINISHED.value).desc(), jobs.c.finished.desc())
+            .order_by((jobs.c.state == State.FINISHED.value).desc(), jobs.c.finished, jobs.c.number)
             .limit(1)
         )
         async with self._reading([job_id]) as connection:
@@ -277,20 +287,33 @@ class Store:
         return found
 
     async def definition(self, job_id: str) -> Definition | None:
-        """A definition by its id."""
+        """A definition by its id, without the signatures of its addresses."""
         async with self._reading([job_id]) as connection:
             body = await connection.scalar(select(definitions.c.body).where(definitions.c.id == job_id))
-        return None if body is None else _decode_definition(body)
+        return None if body is None else unsigned(_decode_definition(body))
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
-        """Definitions by their ids; missing ones are left out."""
+        """Definitions by their ids, without the signatures of their addresses; missing ones are left out."""
         found: dict[str, Definition] = {}
         async with self._reading(ids) as connection:
             for part in _slices(ids):
                 rows = await connection.execute(
                     select(definitions.c.id, definitions.c.body).where(definitions.c.id.in_(part))
                 )
-                found.update((row[0], _decode_definition(row[1])) for row in rows)
+                found.update((row[0], unsigned(_decode_definition(row[1]))) for row in rows)
+        return found
+
+    async def signatures(self, queue: str, ids: Sequence[str]) -> dict[str, Signatures]:
+        """Signatures of the addresses of a queue's jobs, by id; a job without any is left out."""
+        found: dict[str, Signatures] = {}
+        async with self._reading(ids) as connection:
+            for part in _slices(ids):
+                rows = await connection.execute(
+                    select(signatures.c.id, signatures.c.body).where(
+                        signatures.c.queue == queue, signatures.c.id.in_(part)
+                    )
+                )
+                found.update((row[0], _decode_signatures(row[1])) for row in rows)
         return found
 
     async def result(self, queue: str, job_id: str) -> Result | None:

@@ -104,8 +104,18 @@ JOBS: Final = RowKind(tables.jobs, about="id")
 RESULTS: Final = RowKind(tables.results, about="id")
 RESULT_BLOBS: Final = RowKind(tables.result_blobs, about="id", weight=0, parts_of=RESULTS)
 LOG_CHUNKS: Final = RowKind(tables.log_chunks, about="job")
+SIGNATURES: Final = RowKind(tables.signatures, about="id", since=2)
 
-KINDS: tuple[RowKind, ...] = (DEFINITIONS, DEFINITION_BLOBS, ALIASES, JOBS, RESULTS, RESULT_BLOBS, LOG_CHUNKS)
+KINDS: tuple[RowKind, ...] = (
+    DEFINITIONS,
+    DEFINITION_BLOBS,
+    ALIASES,
+    JOBS,
+    RESULTS,
+    RESULT_BLOBS,
+    LOG_CHUNKS,
+    SIGNATURES,
+)
 """All kinds, in the order in which they are written and stand in an entry of the write-ahead table. Parts follow the
 kind that they are parts of. Use it as ``row_kinds.KINDS``, so that tests can add a kind."""
 

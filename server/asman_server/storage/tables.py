@@ -61,6 +61,15 @@ aliases = Table(
 )
 """Ids that older clients use for a definition, with the definition's own id. An alias never changes its meaning."""
 
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""`asman_shared.identity.Signatures` in msgpack: what the newest submission of a job signed its addresses with."""
+
 results = Table(
     "results",
     metadata,

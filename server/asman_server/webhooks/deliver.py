@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from asman_shared.errors import Unavailable
 
 from ..clock import Clock
-from ..names import short_name
+from ..names import UNKEYED, ShortNames
 from ..storage.commit import WebhookRow
 from .sender import TIMEOUT, NotDelivered
 
@@ -84,6 +84,7 @@ class Deliverer:
         send: Tries one call once; raises `NotDelivered`.
         clock: Tells the time.
         draw: Returns random numbers from 0 to 1.
+        short_names: Names queues in log lines.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class Deliverer:
         send: Callable[[WebhookRow], Awaitable[None]],
         clock: Clock,
         draw: Callable[[], float] = random.random,
+        short_names: ShortNames = UNKEYED,
     ) -> None:
         self._outbox = outbox
         self._settlement = settlement
         self._send = send
         self._clock = clock
         self._draw = draw
+        self._short_names = short_names
         self._busy: set[str] = set()
         self._calling = 0
         self._hosts: Counter[str] = Counter()
@@ -154,7 +157,7 @@ class Deliverer:
         except TimeoutError:
             self._failed(row, "it did not answer in time")
         except Exception:
-            log.exception("a webhook failed unexpectedly", extra=_about(row))
+            log.exception("a webhook failed unexpectedly", extra=self._about(row))
             self._failed(row, "an error in the hub")
         else:
             self._settlement.webhook_done(row, lambda: self._settled(row))
@@ -168,10 +171,10 @@ class Deliverer:
     def _failed(self, row: WebhookRow, why: str, *, final: bool = False) -> None:
         tries = row.tries + 1
         if final or tries >= TRIES:
-            log.warning("gave up on a webhook: %s", why, extra={**_about(row), "tries": tries})
+            log.warning("gave up on a webhook: %s", why, extra={**self._about(row), "tries": tries})
             self._settlement.webhook_done(row, lambda: self._settled(row))
             return
-        log.info("a webhook failed and will be tried again: %s", why, extra={**_about(row), "tries": tries})
+        log.info("a webhook failed and will be tried again: %s", why, extra={**self._about(row), "tries": tries})
         due = self._clock() + pause_after(tries, self._draw())
         self._settlement.webhook_later(row, tries, due, lambda: self._settled(row))
 
@@ -179,7 +182,6 @@ class Deliverer:
         self._busy.discard(row.id)
         self.wake()
 
-
-def _about(row: WebhookRow) -> dict[str, object]:
-    """The fields of a log line about a call, without its URL and the queue's name, which are secrets."""
-    return {"delivery": row.id, "event": row.event, "queue": short_name(row.queue), "host": row.host}
+    def _about(self, row: WebhookRow) -> dict[str, object]:
+        """The fields of a log line about a call, without its URL and the queue's name, which are secrets."""
+        return {"delivery": row.id, "event": row.event, "queue": self._short_names(row.queue), "host": row.host}

@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from asman_shared import limits
 from asman_shared.definition import DataRef, Definition, Requirements
 from asman_shared.errors import BadDefinition, TooLarge
-from asman_shared.identity import canonical_bytes, canonical_object, effective, job_id
+from asman_shared.identity import (
+    canonical_bytes,
+    canonical_object,
+    effective,
+    job_id,
+    json_bytes,
+    names_urls,
+    signatures,
+    signed,
+    unsigned,
+)
 
 VECTORS = json.loads((Path(__file__).parents[2] / "data" / "job_ids.json").read_text())
 
@@ -114,3 +124,49 @@ def test_the_id_is_that_of_the_canonical_object_however_it_is_found(definition: 
             job_id(definition)
     else:
         assert job_id(definition) == hashlib.sha256(wanted).hexdigest()
+
+
+def test_what_the_id_leaves_out_of_addresses_can_be_taken_off_and_put_back() -> None:
+    whole = Definition(
+        image="a",
+        inputs={
+            "f": DataRef("https://h/x/presignedurl/abc/presignedurl/d", "url"),
+            "g": DataRef("https://h/y", "url"),
+            "text": DataRef("https://h/x/presignedurl/text", "utf8"),
+        },
+        config_files={"/f": DataRef("https://h/z/presignedurl/z", "url")},
+    )
+    ends = signatures(whole)
+    assert ends == {"inputs/f": "/presignedurl/abc/presignedurl/d", "configFiles//f": "/presignedurl/z"}
+    bare = unsigned(whole)
+    assert bare.inputs is not None
+    assert bare.inputs["f"] == DataRef("https://h/x", "url")
+    assert bare.inputs["text"].value == "https://h/x/presignedurl/text"
+    assert signatures(bare) == {}
+    assert job_id(bare) == job_id(whole)
+    assert signed(bare, ends) == whole
+    assert signed(whole, {"inputs/g": "/presignedurl/new", "inputs/none": "x"}).inputs == {
+        **bare.inputs,
+        "g": DataRef("https://h/y/presignedurl/new", "url"),
+    }
+
+
+def test_a_definition_without_addresses_is_left_as_it_is() -> None:
+    plain = Definition(image="a", inputs={"f": DataRef("x", "utf8")})
+    assert unsigned(plain) is plain
+    assert not names_urls(plain)
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [({"b": 1, "a": [1.0, 2]}, {"a": [1, 2.0], "b": 1.0}), (1e3, 1000), (-0.0, 0), ("é\u2028", "é\u2028")],
+)
+def test_one_id_is_one_sequence_of_bytes(value: object, other: object) -> None:
+    assert job_id(Definition(inputs={"f": DataRef(value, "json")})) == job_id(
+        Definition(inputs={"f": DataRef(other, "json")})
+    )
+    assert json_bytes(value) == json_bytes(other)
+
+
+def test_a_value_that_only_other_programs_make_is_written_all_the_same() -> None:
+    assert json_bytes(2**60) == b"1152921504606846976"

@@ -3,6 +3,7 @@
  * fields).
  */
 
+import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { DataRef, Definition } from "../protocol/messages";
@@ -51,6 +52,16 @@ export function canonicalJson(value: unknown): string {
 /** The job's id: 64 lowercase hexadecimal digits. */
 export function jobId(definition: Definition): string {
   return sha256Text(canonicalJson(canonicalObject(definition)));
+}
+
+/** The key in the URL of a job's result; `links` is the queue's secret for such keys. */
+export function jobKey(links: string, job: string): string {
+  return bytesToHex(hmac(sha256, utf8ToBytes(links), utf8ToBytes(job))).slice(0, 32);
+}
+
+/** The URL of a job's result for readers without the queue's name. */
+export function resultUrl(hub: string, job: string, links: string): string {
+  return `${hub}/j/${job}${links === "" ? "" : `~${jobKey(links, job)}`}`;
 }
 
 export function sha256Text(text: string): string {

@@ -8,6 +8,7 @@ import { Metaframe } from "@metapages/metapage";
 import { plainText } from "../log/ansi";
 import { STDERR, STDOUT } from "../protocol/messages";
 import type { DataRef, OutputFile } from "../protocol/messages";
+import { resultUrl } from "../job/identity";
 import { outputHref, type QueueAddress } from "../route";
 import type { JobEditor } from "../state/job-editor";
 import type { JobFiles } from "../state/job-files";
@@ -113,7 +114,7 @@ function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
         (values) => {
           // The page may show another job by now; then these outputs must not be piped out.
           if (sent !== run || editor.id.peek() !== job.id) return;
-          if (allowSetJob) values["job/result.json"] = resultOf(open, job, queue);
+          if (allowSetJob) values["job/result.json"] = resultOf(open, job, queue, editor.links);
           const gone = names.filter((name) => !(name in values)).map((name) => [name, undefined] as const);
           names = Object.keys(values);
           void frame.setOutputs({ ...Object.fromEntries(gone), ...values });
@@ -146,7 +147,7 @@ async function valuesOf(
   return values;
 }
 
-function resultOf(open: OpenJob, job: Job, queue: QueueAddress) {
+function resultOf(open: OpenJob, job: Job, queue: QueueAddress, links: string) {
   const text = (stream: number) => {
     let all = "";
     for (let at = 0; at < open.log.length; at++) if (open.log.streamAt(at) === stream) all += `${plainText(open.log.text(at))}\n`;
@@ -160,6 +161,6 @@ function resultOf(open: OpenJob, job: Job, queue: QueueAddress) {
     error: verdict?.ok || verdict?.reason === "Failed" ? null : verdict?.message || verdict?.reason || null,
     duration: verdict?.duration ?? 0,
     isTimedOut: verdict?.reason === "TimedOut",
-    url: `${queue.hub}/j/${job.id}`,
+    url: resultUrl(queue.hub, job.id, links),
   };
 }

@@ -5,6 +5,7 @@
  * a job are refs: a short ref contains the value, a longer value is uploaded to the hub and named by its sha256.
  */
 
+import { canonicalJson } from "../job/identity";
 import { isObject } from "../job/address";
 import type { DataRef } from "../protocol/messages";
 
@@ -90,7 +91,7 @@ async function text(value: string, store: Store): Promise<DataRef> {
 }
 
 async function json(value: unknown, store: Store): Promise<DataRef> {
-  const blob = new Blob([JSON.stringify(value)]);
+  const blob = new Blob([canonicalJson(value)]);
   return blob.size <= INLINE ? { type: "json", value } : store(blob);
 }
 

@@ -290,6 +290,8 @@ export interface Welcome {
   /** The image for jobs that name none. */
   default_image?: string;
   counts?: Counts;
+  /** The queue's secret for URLs of results that need no name of a queue. */
+  links?: string;
 }
 
 export interface Changed {

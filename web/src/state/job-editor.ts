@@ -31,6 +31,8 @@ export interface JobEditorOptions {
   namespace?: string;
   /** Pause in typing, in milliseconds, after which an edit is evaluated. */
   settle?: number;
+  /** Whether a job runs only after a click that was made while it was shown, whatever the URL says. */
+  clickToRun?: boolean;
 }
 
 /** Default pause in typing after which an edit is evaluated, in milliseconds. */
@@ -103,8 +105,15 @@ export class JobEditor {
   take(params: Params): void {
     batch(() => {
       this.fixed.value = null;
-      if (!sameParams(params, this.raw.peek())) this.raw.value = params;
+      if (sameParams(params, this.raw.peek())) return;
+      this.raw.value = params;
+      this.#dropClick();
     });
+  }
+
+  /** Withdraws a click on another job than the one that is now shown. */
+  #dropClick(): void {
+    if (this.#options.clickToRun) this.pending.value = null;
   }
 
   /** Loads a job by its id, from the queue that the parameters name. */
@@ -113,6 +122,7 @@ export class JobEditor {
     batch(() => {
       this.fixed.value = id;
       this.raw.value = params;
+      this.#dropClick();
       this.past.value = [];
       this.future.value = [];
     });
@@ -166,6 +176,16 @@ export class JobEditor {
     if (value === "") after.delete(name);
     else after.set(name, encodeURIComponent(value));
     this.#apply(after, false);
+  }
+
+  /** The queue's secret for URLs of results; see `Session.links`. */
+  get links(): string {
+    return this.#session.links.peek();
+  }
+
+  /** Whether the URL asks that the job starts by itself, and it does not. */
+  get heldBack(): boolean {
+    return this.params.value.autostart && this.#options.clickToRun === true;
   }
 
   /** Requests an action; it starts as soon as the hub is connected and all inputs are ready. */
@@ -239,7 +259,7 @@ export class JobEditor {
     const { autostart } = this.params.value;
     const id = this.id.value;
     const ready = this.fixed.value === null && !this.blank.value && this.open.value?.id === id;
-    if (!autostart || !ready || this.#started === id) return;
+    if (!autostart || this.#options.clickToRun || !ready || this.#started === id) return;
     const known = this.open.value;
     if (known === null || (!known.unknown.value && known.job.value === null)) return;
     this.#started = id;

@@ -82,6 +82,8 @@ export class Session {
   readonly opened: Signal<OpenJob | null> = signal(null);
   /** The hub's default image for jobs that name none; empty when there is none. */
   readonly defaultImage: Signal<string> = signal("");
+  /** The queue's secret for URLs of results that need no name of a queue; empty until the hub has told it. */
+  readonly links: Signal<string> = signal("");
   /** Whether the hub is connected. */
   readonly online: ReadonlySignal<boolean> = computed(() => this.status.value.kind === "open");
 
@@ -241,6 +243,7 @@ export class Session {
     const life = this.#life;
     setHubTime(welcome.time);
     this.defaultImage.value = welcome.default_image ?? "";
+    this.links.value = welcome.links ?? "";
     this.#asked.clear();
     if (welcome.counts !== undefined) this.store.setCounts(welcome.counts);
     const whole = this.#follows === "queue" && (welcome.recovered !== true || !this.store.listed.peek());

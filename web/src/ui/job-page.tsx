@@ -14,7 +14,7 @@ import { droppedFiles } from "../files/dropped";
 import { Inputs } from "./inputs";
 import { JobHead } from "./job-head";
 import { LogView } from "./log-view";
-import { embedded, follow, rewrite, route } from "./navigation";
+import { clickToRun, embedded, follow, rewrite, route } from "./navigation";
 import { Notice } from "./notice";
 import { Outputs } from "./outputs";
 import { Settings } from "./settings";
@@ -34,6 +34,7 @@ export function JobPage({ session, queue, given }: JobPageProps) {
     const made = new JobEditor({
       session,
       namespace: NAMESPACE,
+      clickToRun,
       write: (params, push) => rewrite(`/${writeHash(withQueue(params, queue))}`, push),
     });
     take(made, given, queue);
@@ -78,6 +79,12 @@ export function JobPage({ session, queue, given }: JobPageProps) {
       )}
       <Announcer job={job} />
       <BadParams editor={editor} />
+      {editor.heldBack && (open === null || open.job.value === null) && (
+        <Notice kind="info">
+          This link asks to start the job by itself. On your own machine nothing starts without you: look at its image and
+          command, then choose Run.
+        </Notice>
+      )}
       {open?.problem.value && <Notice kind="error">{open.problem.value}</Notice>}
       <JobHead session={session} queue={queue} editor={editor} />
       <div class="columns">

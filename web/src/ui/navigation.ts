@@ -6,6 +6,12 @@ import { parseRoute, type Route } from "../route";
 /** Whether this page is in a frame of another page. */
 export const embedded: boolean = inFrame();
 
+/**
+ * Whether no job runs here without a click on Run: the hub serves the queue `local`, which every page in the visitor's
+ * browser can name, and no page that the hub's operator allows has embedded this one.
+ */
+export const clickToRun: boolean = !embedded && document.querySelector('meta[name="asman-serves-local"]') !== null;
+
 export const route = signal<Route>(parseRoute(location, embedded));
 
 /** Scroll positions of pages that were left, by URL. */

@@ -37,7 +37,7 @@ function shown(kind: FileKind, source: Source) {
     case "video":
       return <video controls preload="metadata" src={source.href} />;
     case "image":
-      return <Fetched source={source} whole view={(blob) => <Picture blob={blob} source={source} />} />;
+      return <Picture source={source} />;
     case "pdf":
       return <Fetched source={source} whole view={(blob) => <Pdf blob={blob} source={source} />} />;
     case "html":
@@ -94,13 +94,13 @@ function useObjectUrl(blob: Blob, type: string): string | null {
   return url.value;
 }
 
-function Picture({ blob, source }: { blob: Blob; source: Source }) {
-  // In an image element even an SVG can neither run scripts nor load other files.
-  const svg = source.path.toLowerCase().endsWith(".svg");
-  const url = useObjectUrl(blob, svg ? "image/svg+xml" : (source.mediaType ?? "image/*"));
+function Picture({ source }: { source: Source }) {
+  // In an image element even an SVG can neither run scripts nor load other files. It is shown from its own address, so
+  // that it also runs nothing of this origin where a person opens it in a tab of its own.
   const broken = useSignal(false);
+  if (source.size > WHOLE_BYTES) return <p class="muted">The file has {sizeWords(source.size)}, which is too large for a preview. Download it.</p>;
   if (broken.value) return <p class="field-problem">The browser can't display this image.</p>;
-  return url === null ? null : <img src={url} alt={source.path} onError={() => (broken.value = true)} />;
+  return <img src={source.href} alt={source.path} onError={() => (broken.value = true)} />;
 }
 
 function Pdf({ blob, source }: { blob: Blob; source: Source }) {

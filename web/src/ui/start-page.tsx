@@ -169,7 +169,7 @@ function NewQueue({ name }: { name: string }) {
 }
 
 /** The page for a link that names a job but not its queue. */
-export function LostJobPage({ job }: { job: string }) {
+export function LostJobPage({ job, path }: { job: string; path: string }) {
   useEffect(() => {
     document.title = `Job ${shortId(job)} · Asman`;
   }, [job]);
@@ -181,7 +181,7 @@ export function LostJobPage({ job }: { job: string }) {
       <Notice kind="info">
         <span>
           This link names a job but not its queue, so the job can't be shown live. Name the queue, or read the stored
-          result: <a href={`/j/${job}/result.json`}>result.json</a>.
+          result: <a href={`${path}/result.json`}>result.json</a>.
         </span>
       </Notice>
       <QueueField label="Queue name or URL" action="Show the job" onQueue={(queue) => go(jobHref(queue, job))} />

@@ -147,6 +147,7 @@ class Agent:
         """Keeps or aborts each attempt as the hub answers, and reports the state of the kept ones again."""
         self._connected = True
         self._log_limit = answer.log_limit
+        self._context.links = answer.links
         for item in answer.abort:
             self._abort((item.job, item.attempt), "the hub has not assigned it to this worker")
         keep = {(item.job, item.attempt): item.log_next for item in answer.keep}

@@ -13,6 +13,7 @@ from typing import Final
 from asman_shared import limits
 from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError, BadRequest, ExecutionError, Unavailable
+from asman_shared.job_links import job_address
 from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
 from asman_shared.states import Fault, Phase
 from asman_shared.units import format_duration
@@ -43,7 +44,7 @@ _DOING: Final = {
 """Description of each phase, for the message of an expired limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptContext:
     """Services and settings that all attempts of a queue share.
 
@@ -58,6 +59,7 @@ class AttemptContext:
         url: The hub's address.
         capacity: This machine's resources for jobs of all queues.
         fetch: Downloads a blob of the queue.
+        links: The hub's secret for the addresses of the queue's jobs; empty until the hub has told it.
     """
 
     config: WorkerConfig
@@ -70,6 +72,7 @@ class AttemptContext:
     url: str
     capacity: Capacity
     fetch: FetchBlob
+    links: str = ""
 
 
 class Attempt:
@@ -296,7 +299,7 @@ class Attempt:
             folder=self.folder if context.executor.uses_folder else JobFolder(context.jobs),
             cache=context.cache,
             time_limit=self._limits[Phase.RUNNING],
-            url=f"{context.url}/j/{assign.job}",
+            url=f"{context.url}/j/{job_address(assign.job, context.links)}",
             gpus=self._share.gpus,
             fetch=context.fetch,
         )

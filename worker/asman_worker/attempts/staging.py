@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Final
 from asman_shared.definition import DataRef
 from asman_shared.definition_check import base64_bytes, check_name
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError, Unauthentic
+from asman_shared.identity import json_bytes
 from asman_shared.messages import BlobLink
 from asman_shared.states import Phase
 from asman_shared.transfer import Progress
@@ -142,7 +142,7 @@ def _files(spec: AttemptSpec) -> Iterator[tuple[str, str, DataRef, bool]]:
 def _inline_bytes(item: _Wanted) -> bytes:
     value = item.ref.value
     if item.ref.type == "json":
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return json_bytes(value)
     if not isinstance(value, str):
         raise ExecutionError(f"{item.label} has a value that is not text")
     if item.ref.type == "base64":

@@ -56,6 +56,23 @@ def hub(
     grace: Annotated[
         str | None, typer.Option("--grace", help="How long a disconnected worker may take to come back [30s].")
     ] = None,
+    public_job_ids: Annotated[
+        bool | None,
+        typer.Option(
+            "--public-job-ids/--no-public-job-ids", help="Let a job's id alone show its result, log and outputs [no]."
+        ),
+    ] = None,
+    private_ids: Annotated[
+        bool | None,
+        typer.Option(
+            "--private-ids/--no-private-ids",
+            help="Let a job's id alone show nothing, not even its definition and inputs [no].",
+        ),
+    ] = None,
+    metrics_token: Annotated[
+        str | None,
+        typer.Option("--metrics-token", help="Token that /metrics needs [none: it answers this machine alone]."),
+    ] = None,
     allow_private_webhooks: Annotated[
         bool | None,
         typer.Option(
@@ -99,6 +116,9 @@ def hub(
         s3_path_style=s3_path_style,
         log_limit=log_limit,
         grace=grace,
+        public_job_ids=public_job_ids,
+        private_ids=private_ids,
+        metrics_token=metrics_token,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,
         log_format=log_format,

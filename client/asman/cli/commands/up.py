@@ -38,7 +38,7 @@ def up(
         typer.Option(
             "--executor",
             metavar="docker|process|auto",
-            help="docker; process: no container, jobs run as your own user; auto: docker if an engine is running.",
+            help="docker (auto is the same); process: no container, jobs run as your own user.",
         ),
     ] = "docker",
     cpus: Annotated[float | None, typer.Option("--cpus", help="CPUs for jobs [all].")] = None,
@@ -59,6 +59,13 @@ def up(
             help="Let pages of this origin run jobs through the queue 'local': https://… or '*' [none].",
         ),
     ] = None,
+    local_without_containers: Annotated[
+        bool,
+        typer.Option(
+            "--local-without-containers",
+            help="Serve the queue 'local' with --executor process, too: its jobs run as your own user [no].",
+        ),
+    ] = False,
     drain_timeout: Annotated[
         str, typer.Option("--drain-timeout", help="How long running jobs may continue when this command is stopped.")
     ] = "10s",
@@ -68,6 +75,9 @@ def up(
     """Start a hub and a worker here, print the queue's URL, and run until Ctrl-C or SIGTERM.
 
     The hub's data and the queue's name stay in the data folder, and the next 'asman up' uses them again.
+
+    Pages on this machine find the queue under the name 'local', which they can guess; with --executor process, which
+    holds jobs by nothing, they do so only with --local-without-containers.
     """
     require("hub", "worker")
     from asman_server.config import load_config
@@ -82,9 +92,12 @@ def up(
         default_image=default_image,
         log_level=log_level,
         log_format="text",
+        public_job_ids=True,
     )
     worker = {"cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
     name = kept_queue(config.data_dir, queue)
+    if executor == "process" and not local_without_containers:
+        local_port = 0
     local = {"local_queue": name if local_port else "", "local_port": local_port}
     config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})
     raise typer.Exit(asyncio.run(_up(config, name, executor, worker, Terminal(json=json))))
@@ -137,7 +150,7 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
 
     set_up_logging(config.log_level, config.log_format)
     if executor == "auto":
-        executor = await _found_executor(terminal)
+        executor = "docker"  # jobs never run outside a container without being told to
     image = (config.default_image or DEFAULT_IMAGE) if executor == "docker" else ""
     server = HubServer(config.model_copy(update={"default_image": image}))
     await server.start()
@@ -145,20 +158,6 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
         return await _LocalWorker(server, Address(server.address, queue), executor, worker, terminal).run()
     finally:
         await server.stop()
-
-
-async def _found_executor(terminal: Terminal) -> str:
-    """Returns ``docker`` if an engine answers; otherwise prints a note and returns ``process``."""
-    from asman_shared.errors import Unavailable
-    from asman_worker.images.engine import close_engine, open_engine
-
-    try:
-        engine, _ = await open_engine()
-    except Unavailable:
-        terminal.note("no container engine answers, so jobs run without containers, as processes of your own user")
-        return "process"
-    await close_engine(engine)
-    return "docker"
 
 
 class _LocalWorker:

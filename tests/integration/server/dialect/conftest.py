@@ -14,13 +14,13 @@ from tests.support.api import Api, opened_api
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     with asman_processes(tmp_path_factory.mktemp("dialect")) as started:
-        yield started.hub("--allow-private-webhooks")
+        yield started.hub("--allow-private-webhooks", "--public-job-ids")
 
 
 @pytest.fixture
 async def own_hub(hub_process: Callable[..., HubProcess]) -> HubProcess:
     """A hub with a short grace."""
-    return await asyncio.to_thread(hub_process, "--grace", "500ms")
+    return await asyncio.to_thread(hub_process, "--grace", "500ms", "--public-job-ids")
 
 
 @pytest.fixture

@@ -155,7 +155,8 @@ async def test_both_kinds_of_clients_see_the_same_truth(hub: HubProcess) -> None
 async def test_pages_set_to_local_find_the_hub_of_this_machine(processes: AsmanProcesses) -> None:
     port = free_port()
     allowed = ["--allow-origin", "https://ok.example"]
-    arguments = ["--executor", "process", "--local-port", str(port), "--cpus", "1", *allowed]
+    local = ["--local-without-containers", "--local-port", str(port)]
+    arguments = ["--executor", "process", *local, "--cpus", "1", *allowed]
     up = await asyncio.to_thread(processes.hub, *arguments, command="up")
     await asyncio.to_thread(up.wait_for_output, f"local  http://127.0.0.1:{port}/q/local")
     url = f"http://127.0.0.1:{port}"

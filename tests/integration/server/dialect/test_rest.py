@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import aiohttp
+import pytest
 
 from asman_server.dialect.ids import as_javascript, first_id
 from devtools.asman_processes import HubProcess
 from tests.integration.server.dialect.rest_jobs import DEFINITION, enqueue, finished, run
-from tests.support.api import Api
+from tests.support.api import Api, opened_api
 from tests.support.json_dialect import json_client, json_worker
 from tests.support.plain_worker import plain_worker
 from tests.support.receiver import receiver
@@ -113,3 +117,73 @@ async def test_every_answer_may_be_read_by_pages_of_any_origin(hub: HubProcess) 
         for path in ("/q/cors", f"/j/{NOBODY}", "/q/a b/status", "/nowhere", f"/j/{NOBODY}/stream"):
             async with session.get(hub.url + path, headers={"Origin": "https://example.org"}) as answer:
                 assert answer.headers["Access-Control-Allow-Origin"] == "*", path
+
+
+@pytest.fixture
+async def closed_hub(hub_process: Callable[..., HubProcess]) -> HubProcess:
+    """A hub as it is without settings."""
+    return await asyncio.to_thread(hub_process)
+
+
+SHOWS_A_RESULT = ("outputs/o/made.txt", "build-logs.json", "run-logs.json")
+
+
+async def test_an_id_alone_shows_no_result_and_its_key_shows_that_of_its_queue(closed_hub: HubProcess) -> None:
+    async with opened_api(closed_hub.url) as api:
+        job = await finished(api, closed_hub, "first")
+        await finished(api, closed_hub, "second")
+        link = (await api.get(f"/q/first/jobs/{job}")).json["link"]
+        other = (await api.get(f"/q/second/jobs/{job}")).json["link"]
+        assert link.startswith(f"/j/{job}~")
+        assert link != other
+        for path in SHOWS_A_RESULT:
+            assert (await api.get(f"/j/{job}/{path}")).status == 404
+            assert (await api.get(f"{link}/{path}")).status == 200
+            assert (await api.get(f"/q/first/j/{job}/{path}")).status == 200
+        assert (await api.get(f"/j/{job}/result.json")).json == {"data": None}
+        assert (await api.get(f"{link}/result.json")).json["data"]["state"] == "Finished"
+        assert (await api.get(f"/j/{job}.json")).json == {"data": {"definition": DEFINITION}}
+        assert set((await api.get(f"{link}.json")).json["data"]) == {"definition", "results"}
+        assert (await api.get(f"/j/{job}/inputs/a.txt")).body == b"one"
+        # The job of the second queue is gone, and its link with it; the first queue's stays.
+        assert (await api.call("DELETE", f"/q/second/jobs/{job}")).status == 200
+        assert (await api.get(f"{other}/outputs/o/made.txt")).status == 404
+        assert (await api.get(f"{link}/outputs/o/made.txt")).body == b"made"
+
+
+@pytest.mark.parametrize("key", ["~", "~0", "~" + "0" * 32, "~" + "0" * 5000, "~%ff", "~a~b"])
+async def test_no_other_key_opens_a_job(closed_hub: HubProcess, key: str) -> None:
+    async with opened_api(closed_hub.url) as api:
+        job = await finished(api, closed_hub, "guessed")
+        for path in SHOWS_A_RESULT:
+            assert (await api.get(f"/j/{job}{key}/{path}")).status == 404
+        assert (await api.get(f"/j/{job}{key}/result.json")).json == {"data": None}
+
+
+async def test_with_public_ids_the_queue_whose_result_was_the_first_keeps_its_place(api: Api, hub: HubProcess) -> None:
+    """A stranger with a queue and a worker of his own can't put other outputs behind a published address."""
+    job = await finished(api, hub, "published")
+    assert await enqueue(api, "stranger") == job
+    async with plain_worker(hub.url, "stranger", tags=["t"]) as worker:
+        about = await worker.assigned()
+        outputs = {"o/made.txt": {"ref": {"value": "another"}, "size": 7, "sha256": ""}}
+        await worker.finish(about, outputs=outputs)
+    assert (await api.get(f"/q/stranger/j/{job}/outputs/o/made.txt")).body == b"another"
+    assert (await api.get(f"/j/{job}/outputs/o/made.txt")).body == b"made"
+
+
+async def test_with_private_ids_an_id_alone_shows_nothing(hub_process: Callable[..., HubProcess]) -> None:
+    hub = await asyncio.to_thread(hub_process, "--private-ids", "--public-job-ids")
+    async with opened_api(hub.url) as api:
+        job = await finished(api, hub, "private")
+        link = (await api.get(f"/q/private/jobs/{job}")).json["link"]
+        for path in ("inputs/a.txt", *SHOWS_A_RESULT):
+            assert (await api.get(f"/j/{job}/{path}")).status == 404
+            assert (await api.get(f"{link}/{path}")).status == 200
+        assert (await api.get(f"/j/{job}.json")).status == 404
+        assert (await api.get(f"/j/{job}/definition.json")).json == {"data": None}
+        assert (await api.post(f"/j/{job}/copy", {"queue": "to"})).status == 404
+        assert (await api.post(f"{link}/copy", {"queue": "to"})).status == 200
+        for queue in ("private", "to"):
+            assert (await api.get(f"/q/{queue}/j/{job}/definition.json")).json == {"data": DEFINITION}
+        assert (await api.get(f"/q/elsewhere/j/{job}/definition.json")).json == {"data": None}

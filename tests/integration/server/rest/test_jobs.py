@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
 import pytest
 
@@ -96,7 +95,7 @@ async def test_whoever_stops_listening_is_forgotten(api: Api, what: str) -> None
     _, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
     writer.write(f"GET /q/left/jobs/{job}/{what} HTTP/1.1\r\nHost: hub\r\n\r\n".encode())
     await writer.drain()
-    short = "q-" + hashlib.sha256(b"left").hexdigest()[:8]
+    short = await api.short_name("left")
     async with asyncio.timeout(20):
         while f'asman_queue_connections{{queue="{short}"}} 1.0' not in (await api.get("/q/left/metrics")).text:
             await asyncio.sleep(0.01)

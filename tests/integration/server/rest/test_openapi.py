@@ -67,7 +67,7 @@ async def dialect_answers(api: Api, job: str) -> None:
 
 
 async def test_every_documented_address_answers_as_documented(hub_process: Callable[..., HubProcess]) -> None:
-    hub = await asyncio.to_thread(hub_process)
+    hub = await asyncio.to_thread(hub_process, "--public-job-ids")
     key = hashlib.sha256(b"bytes").hexdigest()
     async with opened_api(hub.url) as api, plain_worker(hub.url, "all") as worker:
         job = await api.submit("all")

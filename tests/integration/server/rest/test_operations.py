@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 
 from devtools.asman_processes import HubProcess
-from tests.support.api import Api
+from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 
 NOBODY = "0" * 64
@@ -134,8 +133,8 @@ async def test_names_that_are_none_methods_that_are_not_taken_and_addresses_that
 
 
 async def test_metrics_tell_the_hub_and_the_queue_and_never_a_name(api: Api, hub: HubProcess) -> None:
-    short = "q-" + hashlib.sha256(b"secret-queue").hexdigest()[:8]
     ids = [await api.submit("secret-queue", f"a{n}") for n in range(4)]
+    short = await api.short_name("secret-queue")
     await api.post("/q/secret-queue/jobs", {"definition": {"image": "big", "requirements": {"gpus": 1}}})
     await api.post(f"/q/secret-queue/jobs/{ids[3]}/cancel")
     async with plain_worker(hub.url, "secret-queue", cpus=2, memory=2**30) as worker:
@@ -195,3 +194,30 @@ async def test_a_browser_may_ask_from_anywhere(api: Api) -> None:
     with pytest.raises(aiohttp.ClientResponseError):
         async with api.session.get(f"{api.url}/q/x/jobs/{NOBODY}", raise_for_status=True):
             pass
+
+
+async def test_the_metrics_of_the_hub_are_for_its_own_machine_or_for_its_token(
+    hub_process: Callable[..., HubProcess],
+) -> None:
+    for arguments, allowed in ((), {}), (("--metrics-token", "a-token"), {"Authorization": "Bearer a-token"}):
+        hub = await asyncio.to_thread(hub_process, *arguments)
+        port = hub.url.rpartition(":")[2]
+        async with opened_api(hub.url) as api:
+            await api.post("/q/tagged/jobs", {"definition": {"image": "a", "tags": ["word-of-a-user"]}})
+            answer = await api.get("/metrics", headers=allowed)
+            assert answer.status == 200
+            assert "word-of-a-user" not in answer.text
+            assert "word-of-a-user" in (await api.get("/q/tagged/metrics")).text
+            refused = [
+                {"Authorization": "Bearer another"},
+                {"Authorization": "Basic a-token"},
+                {"X-Forwarded-For": "203.0.113.7"},
+                {"Via": "1.1 proxy"},
+                {"Host": f"hub.example:{port}"},
+                {"Origin": "https://page.example"},
+                {"Sec-Fetch-Site": "cross-site"},
+            ]
+            for headers in refused[: 2 if allowed else None][0 if allowed else 2 :]:
+                answer = await api.get("/metrics", headers=headers)
+                assert (answer.status, answer.json["code"]) == (403, "forbidden"), headers
+                assert "token" in answer.json["error"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -90,7 +89,7 @@ async def test_a_queue_that_is_not_in_memory_is_read_where_it_lies(api: Api, hub
     assert metric((await api.get("/metrics")).text, "asman_queues") == 0
     assert (await api.get("/q/cold/status")).json["counts"]["queued"] == 1
     assert (await api.get("/q/cold/jobs")).json["jobs"][0]["id"] == job
-    short = "q-" + hashlib.sha256(b"cold").hexdigest()[:8]
+    short = await api.short_name("cold")
     assert metric((await api.get("/q/cold/metrics")).text, "asman_queue_jobs_queued", queue=short) == 1
     assert metric((await api.get("/metrics")).text, "asman_queues") == 0
     assert (await api.get(f"/q/cold/jobs/{job}")).json["job"]["state"] == "Queued"

@@ -117,5 +117,16 @@ async def test_the_hubs_own_page_programs_and_named_origins_are_let_in() -> None
 
 
 async def test_queues_with_secret_names_and_the_page_are_open_to_all() -> None:
-    for path in ("/q/secret/client", "/q/secret", "/metaframe.json", "/healthz", "/b/00", "/assets/x.js"):
+    for path in ("/q/secret/client", "/q/secret", "/secret/client", "/b/00"):
         assert await ask(path, origin=EVIL, host="evil.example") == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metaframe.json", "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets/x.js"]
+)
+async def test_a_page_of_another_origin_can_not_learn_that_there_is_a_hub(path: str) -> None:
+    assert not await ask(path, origin=EVIL)
+    assert not await ask(path, sec_fetch_site="cross-site", sec_fetch_mode="no-cors")
+    assert await ask(path, origin=FRIEND, origins=(FRIEND,)) == path
+    assert await ask(path) == path
+    assert await ask(path, host="any.name.of.a.probe") == path

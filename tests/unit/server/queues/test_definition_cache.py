@@ -39,7 +39,7 @@ class Line:
 async def test_assigning_from_a_stored_queue_seldom_reads() -> None:
     jobs = 1000
     stored, line = Stored(jobs), Line(jobs)
-    cache = DefinitionCache(stored, line)
+    cache = DefinitionCache(stored, line, "q")
     missed = 0
     for number in range(jobs):
         line.first = number + 1
@@ -59,7 +59,7 @@ async def test_assigning_from_a_stored_queue_seldom_reads() -> None:
 
 async def test_a_queue_whose_definitions_are_all_at_hand_is_not_read_again_and_again() -> None:
     stored = Stored(10)
-    cache = DefinitionCache(stored, Line(10))
+    cache = DefinitionCache(stored, Line(10), "q")
     assert await cache.read(job_id(0)) is not None
     assert cache.low
     await cache.read_ahead()
@@ -67,14 +67,14 @@ async def test_a_queue_whose_definitions_are_all_at_hand_is_not_read_again_and_a
 
 
 async def test_a_definition_that_is_not_stored_is_none() -> None:
-    cache = DefinitionCache(Stored(0), Line(0))
+    cache = DefinitionCache(Stored(0), Line(0), "q")
     assert await cache.read(job_id(7)) is None
     assert cache.get(job_id(7)) is None
 
 
 def test_what_was_not_needed_for_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(definition_cache, "CACHED", 3 * (definition_cache.OVERHEAD + 100))
-    cache = DefinitionCache(Stored(0), Line(0))
+    cache = DefinitionCache(Stored(0), Line(0), "q")
     for number in range(3):
         cache.remember(job_id(number), Definition(), 100)
     assert cache.get(job_id(0)) is not None

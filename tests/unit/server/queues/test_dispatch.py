@@ -69,7 +69,7 @@ class Scene:
         self.store = Stored()
         self.link = Link()
         self.applied: list[ev.Event] = []
-        self.dispatcher = Dispatcher(self.world.core, self.store, {WORKER: self.link}, self.apply)
+        self.dispatcher = Dispatcher(self.world.core, self.store, {WORKER: self.link}, self.apply, "q")
 
     def apply(self, event: ev.Event) -> None:
         self.applied.append(event)
@@ -194,7 +194,7 @@ async def test_an_attempt_that_ended_while_its_definition_was_read_is_not_handed
 
 async def test_a_worker_that_left_meanwhile_is_handed_nothing(scene: Scene) -> None:
     links: dict[str, Link] = {}
-    dispatcher = Dispatcher(scene.world.core, scene.store, links, scene.apply)  # type: ignore[arg-type]
+    dispatcher = Dispatcher(scene.world.core, scene.store, links, scene.apply, "q")  # type: ignore[arg-type]
     scene.world.submit(1)
     (effect,) = scene.world.effects(fx.Assign)
     dispatcher.assign(effect)

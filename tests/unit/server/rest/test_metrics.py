@@ -22,5 +22,6 @@ def test_room_is_what_still_fits() -> None:
 
 def test_a_shape_as_a_label() -> None:
     shape = Shape(cpus=1500, gpus=2, memory=2**32, tags=frozenset({"b", "a"}), platform="linux/arm64")
-    assert shape_label(shape) == "cpus=1.5 gpus=2 memory=4 GiB tags=a,b platform=linux/arm64"
-    assert shape_label(Shape()) == "cpus=1"
+    assert shape_label(shape, tags=True) == "cpus=1.5 gpus=2 memory=4 GiB tags=a,b platform=linux/arm64"
+    assert shape_label(shape, tags=False) == "cpus=1.5 gpus=2 memory=4 GiB platform=linux/arm64"
+    assert shape_label(Shape(), tags=True) == "cpus=1"

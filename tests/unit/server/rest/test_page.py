@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
+from asman_server.config import HubConfig
 from asman_server.rest import page as module
-from asman_server.rest.page import PAGE_HEADERS, asset, metaframe, show
+from asman_server.rest.page import NONCE, SERVES_LOCAL, asset, metaframe, show
 from asman_shared.errors import NotFound
 
 
-def request(path: str = "") -> Request:
-    return Request({"type": "http", "headers": [], "path_params": {"path": path}})
+def request(path: str = "", *, local: str = "", origins: tuple[str, ...] = ()) -> Request:
+    hub = SimpleNamespace(config=HubConfig(local_queue=local, allow_origin=origins))
+    app = SimpleNamespace(state=SimpleNamespace(hub=hub))
+    return Request({"type": "http", "headers": [], "path_params": {"path": path}, "app": app})
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (made / "assets" / "sub").mkdir(parents=True)
     (made / "assets" / "a.js").write_text("1")
     (made / "assets" / "sub" / "b.css").write_text("x")
-    (made / "index.html").write_text("<p>page")
+    (made / "index.html").write_text(f'<html><head><script nonce="{NONCE}" src="/assets/a.js"></script></head></html>')
     (tmp_path / "secret.js").write_text("secret")
     (made / "assets-other").mkdir()
     (made / "assets-other" / "c.js").write_text("other")
@@ -71,17 +76,52 @@ async def test_a_link_out_of_the_folder_leads_nowhere(folder: Path) -> None:
 
 
 async def test_the_page_runs_its_own_scripts_alone() -> None:
-    response = await show(request())
-    assert isinstance(response, FileResponse)
-    assert "script-src 'self';" in response.headers["content-security-policy"]
-    assert all(response.headers[name] == value for name, value in PAGE_HEADERS.items())
+    """No address of this origin is trusted: files of strangers are served there, too."""
+    nonces = set()
+    for _ in range(20):
+        response = await show(request())
+        rules = dict(rule.split(" ", 1) for rule in response.headers["content-security-policy"].split("; "))
+        found = re.fullmatch(r"'nonce-([\w-]{20,})'", rules["script-src"])
+        assert found
+        assert f'<script nonce="{found[1]}" src="/assets/a.js">'.encode() in bytes(response.body)
+        assert rules["worker-src"] == rules["object-src"] == rules["base-uri"] == "'none'"
+        nonces.add(found[1])
+    assert len(nonces) == 20
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+async def test_any_page_may_embed_it_where_no_queue_can_be_guessed() -> None:
+    response = await show(request(origins=("https://friend.example",)))
+    assert "frame-ancestors" not in response.headers["content-security-policy"]
+    assert SERVES_LOCAL.encode() not in bytes(response.body)
+
+
+@pytest.mark.parametrize(
+    ("origins", "ancestors"),
+    [
+        ((), "'self'"),
+        (
+            ("https://friend.example/", "null", "http://localhost:9000"),
+            "'self' https://friend.example http://localhost:9000",
+        ),
+        (("*",), "'self' *"),
+    ],
+)
+async def test_only_allowed_pages_may_embed_that_of_a_hub_with_the_queue_local(
+    origins: tuple[str, ...], ancestors: str
+) -> None:
+    response = await show(request(local="secret", origins=origins))
+    assert response.headers["content-security-policy"].endswith(f"; frame-ancestors {ancestors}")
+    assert SERVES_LOCAL.encode() in bytes(response.body)
 
 
 async def test_a_page_that_was_not_built_says_how_to_build_it(folder: Path) -> None:
     (folder / "index.html").unlink()
     response = await show(request())
     assert b"make web" in bytes(response.body)
-    assert response.headers["content-security-policy"] == PAGE_HEADERS["Content-Security-Policy"]
+    assert "script-src 'nonce-" in response.headers["content-security-policy"]
 
 
 async def test_the_description_for_embedding_pages_is_json_with_typed_parameters() -> None:

@@ -33,7 +33,7 @@ OLD_KINDS = row_kinds.KINDS
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> RowKind:
-    kind = RowKind(notes, about="job", since=2)
+    kind = RowKind(notes, about="job", since=write_buffer.version() + 1)
     monkeypatch.setattr(row_kinds, "KINDS", (*row_kinds.KINDS, kind))
     return kind
 

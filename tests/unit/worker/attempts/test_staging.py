@@ -271,14 +271,14 @@ async def test_config_files_with_an_absolute_path_are_mounted_and_never_on_the_h
         config_files={
             "/etc/app/x.conf": DataRef("one"),
             "/inputs/y": DataRef("two"),
-            "z": DataRef({"k": 1}, "json"),
+            "z": DataRef({"k": 1, "a": 2.0}, "json"),
         },
     )
     mounts = await Stager(blobs, most=100).stage(made)
     assert list(mounts) == ["/etc/app/x.conf"]
     assert mounts["/etc/app/x.conf"].read_bytes() == b"one"
     assert made.folder.config in mounts["/etc/app/x.conf"].parents
-    assert files(made.folder.inputs) == {"y": b"two", "z": b'{"k":1}'}
+    assert files(made.folder.inputs) == {"y": b"two", "z": b'{"a":2,"k":1}'}
 
 
 async def test_what_an_earlier_attempt_left_is_gone(blobs: Blobs, tmp_path: Path) -> None:

@@ -76,8 +76,9 @@ class WorkerConfig(LayeredSettings):
         data_dir: Folder for unsent results and for job files.
         executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
         docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
-        network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else),
-            ``none``, or one of the engine's by name.
+        network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else, and
+            none where that can't be ensured), ``open`` (the same without rules: jobs may reach this host and its
+            networks), ``none``, or one of the engine's by name.
         runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
         pull: Time to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
         registry_auth: Sign-ins at registries, a file as ``docker login`` writes it.

@@ -100,9 +100,9 @@ async def run_worker(
         await runs.forget(data.strangers(homes))
         if config.status:
             engine = runs.engine.accepts if runs.engine is not None else None
-            port = await parts.enter_async_context(
-                serving(Status(sides, capacity, service_limits, disk_reserve, engine), config.status)
-            )
+            notes = runs.engine.notes if runs.engine is not None else list
+            status = Status(sides, capacity, service_limits, disk_reserve, engine, notes)
+            port = await parts.enter_async_context(serving(status, config.status))
             log.info("health and metrics are on port %d", port)
         caches = [side.job_cache for side in sides]
         janitor = Janitor(inputs, image_usage, runs.engine, caches, most=config.job_cache, age=config.cache_age / 1000)

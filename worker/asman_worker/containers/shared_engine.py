@@ -25,11 +25,13 @@ from ..images.images import Images, PullPolicy
 from ..images.rules import ImageRules
 from ..images.usage import ImageUsage
 from .config import NO_NETWORK, Confines
-from .network import NetworkRules, OwnNetwork, remove_leftovers
+from .network import REMEDY, NetworkRules, OwnNetwork, remove_leftovers
 
 log = logging.getLogger("asman.worker.engine")
 
 INTERNET: Final = "internet"
+OPEN: Final = "open"
+_OPEN_NOTE: Final = "jobs can reach this host and its private networks (--network open)"
 AWAY_SECONDS: Final = 300.0
 """Longest absence of an engine before its jobs fail, in seconds."""
 _ASK_SECONDS: Final = 5.0
@@ -45,7 +47,8 @@ class EngineChoices:
 
     Attributes:
         url: Address of the engine; empty to discover it.
-        network: ``internet`` for the worker's own network, ``none``, or the name of one of the engine's networks.
+        network: ``internet`` for the worker's own network, ``open`` for that network without rules, ``none``, or the
+            name of one of the engine's networks.
         stop_grace: Time between SIGTERM and SIGKILL after a time limit has passed, in milliseconds.
         confines: Settings of every container; `SharedEngine.confines` fills in network and disk.
         disk: Bytes that one job may write; 0 for no limit.
@@ -123,9 +126,9 @@ class SharedEngine:
             if choices.confines.runtime and choices.confines.runtime not in runtimes:
                 have = ", ".join(sorted(runtimes)) or "none"
                 raise Unavailable(f"the engine has no runtime '{choices.confines.runtime}'; it has {have}")
-            if choices.network == INTERNET:
+            if choices.network in (INTERNET, OPEN):
                 await remove_leftovers(docker)
-                self._own = OwnNetwork(docker, self._owner)
+                self._own = OwnNetwork(docker, self._owner, chosen_open=choices.network == OPEN)
                 await self._own.open()
         except BaseException:
             await close_engine(docker)
@@ -198,8 +201,29 @@ class SharedEngine:
 
     @property
     def network(self) -> str:
-        """The network of containers, by name."""
-        return self.network_rules.network if self.network_rules is not None else self.choices.network
+        """The network of containers, by name: none where the rules that it needs can't be set."""
+        return self.network_rules.usable if self.network_rules is not None else self.choices.network
+
+    @property
+    def lacks_network(self) -> bool:
+        """Whether containers have no network although the operator wants them to have one."""
+        return self.network == NO_NETWORK != self.choices.network
+
+    @property
+    def reach(self) -> str:
+        """The network of containers in a word for people: ``internet``, ``open``, ``none`` or a network's name."""
+        return NO_NETWORK if self.network == NO_NETWORK else self.choices.network
+
+    def notes(self) -> list[str]:
+        """Lists conditions that the operator should know of, but with which the worker works."""
+        if self.lacks_network and self.network_rules is not None:
+            return [f"jobs have no network, because its rules can't be set: {self.network_rules.why}; {REMEDY}"]
+        return [_OPEN_NOTE] if self.reach == OPEN else []
+
+    def lost(self, network: str) -> bool:
+        """Whether a container is in this worker's network, although that has no rules any more."""
+        rules = self.network_rules
+        return rules is not None and network == rules.network != rules.usable
 
     def confines(self, incarnation: str) -> Confines:
         """Returns the settings for the containers of one queue."""

@@ -41,6 +41,9 @@ def up(
             help="docker; process: no container, jobs run as your own user; auto: docker if an engine is running.",
         ),
     ] = "docker",
+    network: Annotated[
+        str | None, typer.Option("--network", help="Network of the containers, as in 'asman worker' [internet].")
+    ] = None,
     cpus: Annotated[float | None, typer.Option("--cpus", help="CPUs for jobs [all].")] = None,
     memory: Annotated[str | None, typer.Option("--memory", help="Memory for jobs: 8GiB [all].")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs for jobs [0].")] = None,
@@ -83,7 +86,7 @@ def up(
         log_level=log_level,
         log_format="text",
     )
-    worker = {"cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
+    worker = {"network": network, "cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
     name = kept_queue(config.data_dir, queue)
     local = {"local_queue": name if local_port else "", "local_port": local_port}
     config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})

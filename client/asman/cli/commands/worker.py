@@ -76,7 +76,11 @@ def worker(
     ] = None,
     network: Annotated[
         str | None,
-        _option("--network", help="internet, none, or the name of an engine's network [internet].", panel=_SANDBOX),
+        _option(
+            "--network",
+            help="internet (and not this host's networks), open (those, too), none, or an engine's network [internet].",
+            panel=_SANDBOX,
+        ),
     ] = None,
     runtime: Annotated[
         str | None, _option("--runtime", help="Runtime of the engine, such as runsc.", panel=_SANDBOX)

@@ -179,8 +179,10 @@ async def test_the_workers_image_is_built_and_runs_a_job_beside_itself(
     socket = engine.host.removeprefix("unix://")
     async with fake_hub() as hub:
         with running(
-            "--network=host", "--cap-add=NET_ADMIN", f"--volume={socket}:/var/run/docker.sock", f"--volume={tmp_path}:{tmp_path}",
-            images.worker, "--max-job-duration=20m", f"--data-directory={data}", "--cpus=1", hub.url,
+            "--network=host", "--cap-add=NET_ADMIN",
+            f"--volume={socket}:/var/run/docker.sock", f"--volume={tmp_path}:{tmp_path}",
+            images.worker, "--max-job-duration=20m", f"--data-directory={data}", "--cpus=1",
+            "--local-images=asman-test/*", hub.url,
         ) as container:  # fmt: skip
             line = await registered(hub, container)
             assert line.register.executor == "docker", "it could not set the rules of its jobs' network"

@@ -109,7 +109,7 @@ async def _pair(network: str, **more: Any) -> AsyncIterator[tuple[FakeHub, Line]
 
 
 async def _started(hub: FakeHub, folder: Path, network: str, more: dict[str, Any]) -> asyncio.Task[int]:
-    choices = {"queue": hub.url, "data_dir": folder, "network": network, "pull": "never", **more}
+    choices = {"queue": hub.url, "data_dir": folder, "network": network, "pull": "never", "local_images": "*", **more}
     config = load_config(**choices)
     return asyncio.create_task(run_worker(config, stop=asyncio.Event()))
 

@@ -86,6 +86,8 @@ class WorkerConfig(LayeredSettings):
         secrets: Folder with one file for each secret that builds may use by name.
         allow_image: Patterns of images that may be used; none for all.
         deny_image: Patterns of images that may not be used.
+        local_images: Patterns of images on the engine that jobs may use although this worker neither pulled nor built
+            them; none for no others.
         allow_host: Patterns of private hosts from which jobs may fetch inputs and builds.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
         stop_grace: Time between SIGTERM and SIGKILL.
@@ -136,6 +138,7 @@ class WorkerConfig(LayeredSettings):
     secrets: Path | None = None
     allow_image: Words = ()
     deny_image: Words = ()
+    local_images: Words = ()
     allow_host: Words = ()
     ignore_images: bool = False
     stop_grace: Millis = 5000

@@ -203,6 +203,7 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
         disk=config.disk,
         pull=config.pull,
         rules=ImageRules(config.allow_image, config.deny_image),
+        local_images=config.local_images,
         registry_auth=config.registry_auth,
         git_credentials=config.git_credentials,
         secrets=config.secrets,

@@ -251,7 +251,7 @@ async def test_health_and_metrics_tell_what_is_and_never_a_queues_name(
         await line.answer()
         await line.assign("a", image=busybox_image, command="sleep 600")
         await running(line, "a")
-        assert await get("/healthz") == (200, '{"ok": true, "problems": []}')
+        assert await get("/healthz") == (200, '{"ok": true, "problems": [], "notes": []}')
         status, text = await get("/metrics")
         assert status == 200
         for expected in ("asman_worker_jobs 1", "asman_worker_engine_up 1", "asman_worker_jobs_begun_total 1"):

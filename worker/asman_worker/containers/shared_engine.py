@@ -54,6 +54,7 @@ class EngineChoices:
         disk: Bytes that one job may write; 0 for no limit.
         pull: Policy for asking registries.
         rules: Rules for the images that may be used.
+        local_images: Patterns of images on the engine that jobs may use although this worker did not bring them.
         registry_auth: File with logins for registries.
         git_credentials: File with logins for git servers.
         secrets: Folder with the secrets that builds may use.
@@ -68,6 +69,7 @@ class EngineChoices:
     disk: int = 0
     pull: PullPolicy = "missing"
     rules: ImageRules = field(default_factory=ImageRules)
+    local_images: tuple[str, ...] = ()
     registry_auth: Path | None = None
     git_credentials: Path | None = None
     secrets: Path | None = None
@@ -134,7 +136,12 @@ class SharedEngine:
             await close_engine(docker)
             raise
         self._images = Images(
-            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.image_usage.own
+            docker,
+            policy=choices.pull,
+            rules=choices.rules,
+            credentials=credentials,
+            usage=self.image_usage,
+            local=choices.local_images,
         )
         guard = AddressGuard(choices.allow_hosts, secure=True)
         self._builder = Builder(

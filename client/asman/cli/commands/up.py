@@ -50,6 +50,12 @@ def up(
     default_image: Annotated[
         str | None, typer.Option("--default-image", help="Image for jobs that don't name one [alpine:3].")
     ] = None,
+    local_images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--local-images", help="Images of this machine's own that jobs may use, too: 'me/*'. Repeatable [none]."
+        ),
+    ] = None,
     local_port: Annotated[
         int,
         typer.Option("--local-port", help="Port where pages on this machine look for the queue 'local'; 0 for none."),
@@ -86,7 +92,14 @@ def up(
         log_level=log_level,
         log_format="text",
     )
-    worker = {"network": network, "cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
+    worker = {
+        "network": network,
+        "local_images": tuple(local_images) if local_images else None,
+        "cpus": cpus,
+        "memory": memory,
+        "gpus": gpus,
+        "drain_timeout": drain_timeout,
+    }
     name = kept_queue(config.data_dir, queue)
     local = {"local_queue": name if local_port else "", "local_port": local_port}
     config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})

@@ -101,6 +101,14 @@ def worker(
     deny_image: Annotated[
         list[str] | None, _option("--deny-image", help="Refuse images like this. Repeatable.", panel=_IMAGES)
     ] = None,
+    local_images: Annotated[
+        list[str] | None,
+        _option(
+            "--local-images",
+            help="Images of this machine's own that jobs may use, too: 'me/*'. Repeatable [none].",
+            panel=_IMAGES,
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         _option("--allow-host", help="A private host that inputs and builds may come from. Repeatable.", panel=_IMAGES),
@@ -184,6 +192,7 @@ def worker(
         pull=pull,
         allow_image=tuple(allow_image) if allow_image else None,
         deny_image=tuple(deny_image) if deny_image else None,
+        local_images=tuple(local_images) if local_images else None,
         allow_host=tuple(allow_host) if allow_host else None,
         registry_auth=registry_auth,
         git_credentials=git_credentials,

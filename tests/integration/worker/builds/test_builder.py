@@ -414,7 +414,8 @@ async def test_a_folder_given_to_the_library_is_uploaded_and_built(
     (folder / "Dockerfile").write_text(dockerfile("COPY note /note"))
     (folder / "note").write_text("from a folder\n")
     url = (await asyncio.to_thread(hub_process)).queue("folders")
-    options = ["--network", "none", "--pull", "never", "--data-dir", str(tmp_path / "data")]
+    options = ["--network", "none", "--pull", "never", "--local-images", "asman-test/*"]
+    options += ["--data-dir", str(tmp_path / "data")]
     await asyncio.to_thread(processes.worker, url, *options)
     async with asman.connect(url) as queue:
         job = await queue.submit(build={"context": folder}, command="cat /note")

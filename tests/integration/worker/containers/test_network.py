@@ -170,7 +170,7 @@ async def test_where_the_rules_can_not_be_set_jobs_have_no_network_and_everybody
     hub: FakeHub, tmp_path: Path, processes: AsmanProcesses, busybox_image: str
 ) -> None:
     port = free_port()
-    options = ["--data-dir", str(tmp_path / "data"), "--status", str(port)]
+    options = ["--data-dir", str(tmp_path / "data"), "--status", str(port), "--local-images", "asman-test/*"]
     worker = processes.worker(hub.url, *options, before=WITHOUT_RIGHTS)
     line = await hub.line()
     assert line.register.executor == "docker, no network"
@@ -218,7 +218,7 @@ async def test_a_network_without_rules_is_there_only_if_the_operator_says_open(
 async def test_a_container_whose_network_has_lost_its_rules_is_given_back(
     hub: FakeHub, tmp_path: Path, processes: AsmanProcesses, busybox_image: str
 ) -> None:
-    data = ["--data-dir", str(tmp_path / "data")]
+    data = ["--data-dir", str(tmp_path / "data"), "--local-images", "asman-test/*"]
     first = processes.worker(hub.url, *data)
     line = await hub.line()
     await line.answer()

@@ -210,7 +210,7 @@ async def test_images_that_nobody_uses_go_and_those_of_others_and_of_running_job
         names = [
             registry.add(f"app-{tmp_path.name}-{n}:v1".lower(), {"n": str(tmp_path / str(n)).encode()}) for n in "abc"
         ]
-        async with worker(config_for(hub, tmp_path)) as task:
+        async with worker(config_for(hub, tmp_path, allow_host="127.0.0.1")) as task:
             line = await first_line(hub, task)
             await line.answer()
             for name, image in zip("abc", names, strict=True):

@@ -135,6 +135,7 @@ class SharedEngine:
         except BaseException:
             await close_engine(docker)
             raise
+        guard = AddressGuard(choices.allow_hosts, secure=True)
         self._images = Images(
             docker,
             policy=choices.pull,
@@ -142,8 +143,8 @@ class SharedEngine:
             credentials=credentials,
             usage=self.image_usage,
             local=choices.local_images,
+            guard=guard,
         )
-        guard = AddressGuard(choices.allow_hosts, secure=True)
         self._builder = Builder(
             docker,
             self._images,
@@ -153,7 +154,7 @@ class SharedEngine:
             guard=guard,
             repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
             secrets=BuildSecrets(choices.secrets),
-            made=self.image_usage.own,
+            usage=self.image_usage,
         )
         self._docker = docker
 

@@ -25,10 +25,11 @@ from asman_shared.states import Phase
 from asman_shared.units import format_size
 
 from ..execution.interface import Reporter
+from ..files.address_guard import AddressGuard
 from .credentials import Credentials, encoded
 from .engine import stream
 from .pull_progress import PullProgress
-from .reference import ImageReference
+from .reference import DEFAULT_REGISTRY, ImageReference
 from .rules import ImageRules
 from .shared_work import Audience, SharedWork
 from .usage import ImageUsage
@@ -72,6 +73,7 @@ class Images:
         credentials: Logins for registries.
         usage: Knows the images that this worker pulled and built.
         local: Patterns of the other images on the engine that jobs may use.
+        guard: Checks the hosts of registries.
     """
 
     def __init__(
@@ -83,13 +85,15 @@ class Images:
         credentials: Credentials | None = None,
         usage: ImageUsage,
         local: Sequence[str] = (),
+        guard: AddressGuard,
     ) -> None:
         self._docker = docker
         self._policy = policy
         self._rules = rules or ImageRules()
         self._credentials = credentials or Credentials()
         self._usage = usage
-        self._local = tuple(local)
+        self.local = tuple(local)
+        self._guard = guard
         self._pulls: SharedWork[tuple[str, str], Image] = SharedWork()
 
     async def ensure(self, name: str, report: Reporter, *, platform: str = "") -> Image:
@@ -116,6 +120,7 @@ class Images:
                 "its operator has not allowed it (--local-images)",
                 fault="worker",
             )
+        await self._check_registry(reference)
         return await self._pulls.join(
             (str(reference), platform), report, lambda audience: self._pull(reference, platform, audience)
         )
@@ -128,6 +133,35 @@ class Images:
         """
         found = await self._inspect(str(reference))
         return _image(found, reference) if found is not None and _fits(found, platform) else None
+
+    async def _check_registry(self, reference: ImageReference) -> None:
+        """Checks the registry's address: the engine would connect to it from its own network.
+
+        Raises:
+            ExecutionError: The registry is not on the open internet, and the operator has not allowed it.
+        """
+        if reference.registry == DEFAULT_REGISTRY:
+            return
+        try:
+            await self._guard.locate(f"https://{reference.registry}")
+        except ExecutionError as error:
+            why, fault = error.message, error.fault
+        except ValueError:
+            why, fault = "its registry is not a host name", "job"
+        else:
+            return
+        raise ExecutionError(f"image '{reference.familiar}' could not be pulled: {why}", fault=fault)
+
+    async def triggers(self, image: Image) -> list[str]:
+        """Returns the instructions that run in every build that begins from an image (``ONBUILD``).
+
+        Raises:
+            ExecutionError: The engine fails, or the image is gone.
+        """
+        found = await self._inspect(image.id)
+        if found is None:
+            raise ExecutionError("a base of the build was removed while it was needed; try again", fault="worker")
+        return [str(each) for each in (found.get("Config") or {}).get("OnBuild") or ()]
 
     async def _usable(self, reference: ImageReference, platform: str) -> Image | None:
         """Returns the engine's image for a platform if jobs may use it; None otherwise.
@@ -150,7 +184,7 @@ class Images:
         for name in (*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ())):
             with contextlib.suppress(BadDefinition):
                 reference = ImageReference.parse(str(name))
-                if any(reference.matches(pattern) for pattern in self._local):
+                if any(reference.matches(pattern) for pattern in self.local):
                     return True
         return False
 
@@ -160,9 +194,11 @@ class Images:
         except DockerError as error:
             if error.status == 404:
                 return None
-            raise ExecutionError(f"image '{name}' could not be looked up: {error.message}", fault="worker") from error
+            log.warning("looking up %s failed: %s", name, error.message)
+            raise ExecutionError(f"the engine could not look up the image '{name}'", fault="worker") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ExecutionError(f"the engine could not look up '{name}': {error}", fault="worker") from error
+            log.warning("looking up %s failed: %s", name, error)
+            raise ExecutionError(f"the engine could not look up the image '{name}'", fault="worker") from error
 
     async def _pull(self, reference: ImageReference, platform: str, audience: Audience) -> Image:
         """Pulls an image, with further tries after temporary errors."""
@@ -210,7 +246,8 @@ class Images:
         try:
             return {str(each["Id"]) for each in await self._docker.images.list(all="true")}
         except (DockerError, aiohttp.ClientError, OSError) as error:
-            raise ExecutionError(f"the engine could not list its images: {error}", fault="worker") from error
+            log.warning("listing the images failed: %s", error)
+            raise ExecutionError("the engine could not list its images", fault="worker") from error
 
     async def _digest_at_registry(self, reference: ImageReference) -> str:
         """Asks the registry for the present digest of a name; nothing is pulled.
@@ -249,18 +286,35 @@ class Images:
 
 
 def _failure(reference: ImageReference, platform: str, why: str) -> ExecutionError:
-    """Makes the error of a failed pull and assigns the fault: a registry out of reach is not the job's fault."""
+    """Makes the error of a failed pull and assigns the fault: a registry out of reach is not the job's fault.
+
+    The engine's words are for the worker's log alone: they tell of the network that the engine is in.
+    """
     lower = why.lower()
     name = reference.familiar
+    log.warning("pulling %s failed: %s", name, why[:1000])
+
+    def failed(what: str, fault: Literal["job", "worker"]) -> ExecutionError:
+        return ExecutionError(f"image '{name}' could not be pulled: {what}", fault=fault)
+
     if "no matching manifest" in lower or "no match for platform" in lower:
-        return ExecutionError(f"image '{name}' does not exist for {platform or 'this machine'}: {why}")
+        return ExecutionError(f"image '{name}' does not exist for {platform or 'this machine'}")
     if "unauthorized" in lower or "authentication required" in lower or "no basic auth" in lower or "denied" in lower:
-        return ExecutionError(
-            f"image '{name}' could not be pulled: {why} (a private image needs a worker with a login: --registry-auth)"
+        return failed(
+            "its registry denies it or does not have it (a private image needs a worker with a login, --registry-auth; "
+            "one that only the worker's machine has needs --local-images)",
+            "job",
         )
+    if "toomanyrequests" in lower or "too many requests" in lower:
+        return failed("its registry allows no more pulls for now", "worker")
+    if "no space left" in lower:
+        return failed("the worker's disk is full", "worker")
     missing = "not found" in lower or "manifest unknown" in lower or "name unknown" in lower or "no such" in lower
-    reachable = missing and "no such host" not in lower
-    return ExecutionError(f"image '{name}' could not be pulled: {why}", fault="job" if reachable else "worker")
+    if missing and "no such host" not in lower:
+        return failed("its registry does not have it", "job")
+    return failed(
+        "its registry can't be reached, or does not answer as it should; the worker's log says more", "worker"
+    )
 
 
 def _key(reference: ImageReference, platform: str) -> str:

@@ -307,7 +307,7 @@ async def test_the_log_of_a_build_has_its_own_phase(builds: Line) -> None:
 async def test_the_base_of_a_build_is_pulled_with_its_own_phase(hub: FakeHub, tmp_path: Path, engine: object) -> None:
     async with running_registry() as registry:
         base = registry.add(f"base-{secrets.token_hex(4)}:v1", {"note": secrets.token_hex(20).encode()})
-        async with worker(config_for(hub, tmp_path)) as task:
+        async with worker(config_for(hub, tmp_path, allow_host="127.0.0.1")) as task:
             line = await first_line(hub, task)
             await line.answer()
             outcome = await outcome_of(line, "a", Build(dockerfile=f"FROM {base}\n"))

@@ -16,9 +16,17 @@ import pytest
 from asman_shared.definition import Build
 from asman_shared.messages import SYSTEM, Abort, Finished, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from asman_worker import WorkerConfig
 from devtools.fake_hub import FakeHub, Line, job
+from devtools.ports import free_port
 from devtools.registry import Registry, running_registry
-from tests.integration.worker.conftest import config_for, first_line, worker
+from tests.integration.worker import conftest
+from tests.integration.worker.conftest import first_line, worker
+
+
+def config_for(hub: FakeHub, data_dir: Path, **more: Any) -> WorkerConfig:
+    """A worker whose operator allows the registry of these tests, which is on this machine."""
+    return conftest.config_for(hub, data_dir, **{"allow_host": "127.0.0.1", **more})
 
 
 @pytest.fixture
@@ -329,6 +337,46 @@ async def test_an_image_that_the_owner_pulled_is_for_jobs_once_the_registry_give
     for file, holds in (("images.json", False), ("shared-images.json", True)):
         path = tmp_path / file
         assert (path.exists() and await asyncio.to_thread(id_of, image) in path.read_text()) is holds
+
+
+# --------------------------------------------------------------------------------------- registries that are elsewhere
+
+
+PRIVATE_REGISTRIES = ["127.0.0.1:{port}/a/b", "localhost:{port}/a", "localhost/a", "169.254.169.254/latest/meta-data",
+                      "10.0.0.1:5000/x", "2130706433:{port}/a", "0.0.0.0:{port}/a", "0x7f.1:{port}/a",
+                      "127.1:{port}/a"]  # fmt: skip
+
+
+async def test_an_image_of_a_registry_on_the_workers_own_network_is_not_asked_for(
+    hub: FakeHub, tmp_path: Path, registry: Registry
+) -> None:
+    names = [name.format(port=registry.port) for name in PRIVATE_REGISTRIES]
+    for policy in ("missing", "always"):
+        async with worker(config_for(hub, tmp_path / policy, pull=policy, allow_host="")) as task:
+            line = await first_line(hub, task)
+            await line.answer()
+            for number, name in enumerate(names):
+                image = await outcome_of(line, f"image-{number}", image=name, command="true")
+                base = await outcome_of(line, f"base-{number}", build=Build(dockerfile=f"FROM {name}"), command="true")
+                text = f"FROM scratch\nCOPY --from={name} / /"
+                copied = await outcome_of(line, f"copied-{number}", build=Build(dockerfile=text), command="true")
+                for outcome in (image, base, copied):
+                    assert outcome.kind == "error", name
+                    assert "is not fetched for jobs" in outcome.message, outcome.message
+    assert registry.asked == []
+
+
+async def test_what_the_engine_says_of_its_network_is_not_told_to_submitters(
+    hub: FakeHub, tmp_path: Path, engine: object
+) -> None:
+    port = free_port()
+    async with worker(config_for(hub, tmp_path)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        outcome = await outcome_of(line, "a", image=f"127.0.0.1:{port}/a/b", command="true")
+    assert outcome.fault is Fault.WORKER
+    assert "its registry can't be reached, or does not answer as it should" in outcome.message
+    assert not any(word in outcome.message for word in ("dial", "tcp", "refused", "http"))
 
 
 async def test_an_image_that_was_built_here_can_not_be_named(hub: FakeHub, tmp_path: Path, engine: object) -> None:

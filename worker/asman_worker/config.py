@@ -83,7 +83,9 @@ class WorkerConfig(LayeredSettings):
         pull: Time to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
         registry_auth: Sign-ins at registries, a file as ``docker login`` writes it.
         git_credentials: Sign-ins at git servers, a file as ``git credential-store`` writes it.
+        git_credentials_for: The repositories that these sign-ins are for, as ``build:https://host/owner/*``.
         secrets: Folder with one file for each secret that builds may use by name.
+        secret: The sources whose builds get a secret, as ``NAME=build:https://host/owner/*``.
         allow_image: Patterns of images that may be used; none for all.
         deny_image: Patterns of images that may not be used.
         local_images: Patterns of images on the engine that jobs may use although this worker neither pulled nor built
@@ -135,7 +137,9 @@ class WorkerConfig(LayeredSettings):
     pull: Literal["missing", "always", "never"] = "missing"
     registry_auth: Path | None = None
     git_credentials: Path | None = None
+    git_credentials_for: Words = ()
     secrets: Path | None = None
+    secret: Words = ()
     allow_image: Words = ()
     deny_image: Words = ()
     local_images: Words = ()

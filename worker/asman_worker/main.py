@@ -206,7 +206,9 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
         local_images=config.local_images,
         registry_auth=config.registry_auth,
         git_credentials=config.git_credentials,
+        git_credentials_for=config.git_credentials_for,
         secrets=config.secrets,
+        secret_sources=config.secret,
         allow_hosts=config.allow_host,
         context=config.max_context,
     )

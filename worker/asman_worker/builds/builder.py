@@ -190,13 +190,14 @@ class Builder:
         self._rules.check_build("" if source is None else str(source))
         args, secrets = split_args(build.build_args or ())
         for name in secrets:
-            self._secrets.get(name)
+            self._secrets.check(name, build, source, more_args=bool(args))
         commit = origin = ""
         archive = folder / "archive"
         subfolder = (build.build_context or "").strip("/")
         match source:
             case GitSource():
-                commit, inside = await self._repositories.resolve(source, folder / "refs")
+                own = not build.dockerfile
+                commit, inside = await self._repositories.resolve(source, folder / "refs", own_dockerfile=own)
                 subfolder = "/".join(part for part in (inside, subfolder) if part)
                 origin = f"{source.url}@{commit}"
             case ArchiveSource(url=url):
@@ -238,7 +239,8 @@ class Builder:
         archive = folder / "archive"
         match plan.source:
             case GitSource(url=url):
-                return await self._repositories.fetch(url, plan.commit, folder)
+                own = not plan.build.dockerfile
+                return await self._repositories.fetch(url, plan.commit, folder, own_dockerfile=own)
             case BlobSource(sha256=sha256):
                 try:
                     await fetch(sha256, archive, limits.context)

@@ -57,7 +57,9 @@ class EngineChoices:
         local_images: Patterns of images on the engine that jobs may use although this worker did not bring them.
         registry_auth: File with logins for registries.
         git_credentials: File with logins for git servers.
+        git_credentials_for: The repositories that they are for, as ``build:PATTERN``.
         secrets: Folder with the secrets that builds may use.
+        secret_sources: The sources of each secret, as ``NAME=build:PATTERN``.
         allow_hosts: Private hosts that builds may be fetched from.
         context: Largest size of the files of one build, in bytes.
     """
@@ -72,7 +74,9 @@ class EngineChoices:
     local_images: tuple[str, ...] = ()
     registry_auth: Path | None = None
     git_credentials: Path | None = None
+    git_credentials_for: tuple[str, ...] = ()
     secrets: Path | None = None
+    secret_sources: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     context: int = 2 * GIB
 
@@ -107,7 +111,7 @@ class SharedEngine:
 
         Raises:
             Unavailable: No engine answers, or it lacks a feature that the operator requires.
-            BadRequest: The registry credentials can't be read.
+            BadRequest: The registry credentials can't be read, or secrets or logins are bound to no sources.
         """
         async with self._opening:
             if self._docker is None:
@@ -119,6 +123,14 @@ class SharedEngine:
         choices = self.choices
         credentials = Credentials(choices.registry_auth)
         credentials.check()
+        guard = AddressGuard(choices.allow_hosts, secure=True)
+        secrets = BuildSecrets(choices.secrets, choices.secret_sources)
+        repositories = Repositories(
+            guard,
+            most=choices.context,
+            credentials=choices.git_credentials,
+            private=choices.git_credentials_for,
+        )
         docker, version = await open_engine(choices.url)
         try:
             self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
@@ -135,7 +147,6 @@ class SharedEngine:
         except BaseException:
             await close_engine(docker)
             raise
-        guard = AddressGuard(choices.allow_hosts, secure=True)
         self._images = Images(
             docker,
             policy=choices.pull,
@@ -152,8 +163,8 @@ class SharedEngine:
             folder=self._folder,
             rules=choices.rules,
             guard=guard,
-            repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
-            secrets=BuildSecrets(choices.secrets),
+            repositories=repositories,
+            secrets=secrets,
             usage=self.image_usage,
         )
         self._docker = docker

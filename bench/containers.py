@@ -109,7 +109,7 @@ async def _pair(network: str, **more: Any) -> AsyncIterator[tuple[FakeHub, Line]
 
 
 async def _started(hub: FakeHub, folder: Path, network: str, more: dict[str, Any]) -> asyncio.Task[int]:
-    choices = {"queue": hub.url, "data_dir": folder, "network": network, "pull": "never", **more}
+    choices = {"queue": hub.url, "data_dir": folder, "network": network, "pull": "never", "local_images": "*", **more}
     config = load_config(**choices)
     return asyncio.create_task(run_worker(config, stop=asyncio.Event()))
 
@@ -186,7 +186,7 @@ async def _cancels_of_transfers(report: Report, image: str) -> None:
 
 async def _cancels_of_pulls(report: Report) -> None:
     """While an image comes, from a registry whose layers have stopped moving."""
-    async with running_registry() as registry, _worker("none", pull="missing") as line:
+    async with running_registry() as registry, _worker("none", pull="missing", allow_host="127.0.0.1") as line:
         registry.open.clear()
         times: list[float] = []
         for number in range(10):

@@ -47,10 +47,16 @@ class AsmanProcess:
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.log = log
+        self._before = list(before)
         self._arguments = list(arguments)
         self._environment = clean_environment(environment)
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,7 +82,7 @@ class AsmanProcess:
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [*asman_command(), *self._arguments],
+                [*self._before, *asman_command(), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -199,14 +205,26 @@ class AsmanProcesses:
         hub.start()
         return hub
 
-    def worker(self, queue_url: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
+    def worker(
+        self,
+        queue_url: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> AsmanProcess:
         """Start ``asman worker`` for a queue; it connects by itself, and the test waits for that if necessary."""
-        return self.run("worker", queue_url, *arguments, environment=environment)
+        return self.run("worker", queue_url, *arguments, environment=environment, before=before)
 
-    def run(self, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> AsmanProcess:
-        """Start any other ``asman`` command that keeps running."""
+    def run(
+        self,
+        command: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> AsmanProcess:
+        """Start any other ``asman`` command that keeps running, optionally through another command."""
         log = self.folder / f"{command}-{len(self.started)}.log"
-        process = AsmanProcess(command, [command, *arguments], log, environment)
+        process = AsmanProcess(command, [command, *arguments], log, environment, before)
         self.started.append(process)
         process.start()
         return process

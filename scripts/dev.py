@@ -100,6 +100,8 @@ def main() -> int:
                 hub += ["--default-image", containers.image]
             worker = [str(ASMAN), "worker", f"{hub_url}/q/{QUEUE}", "--executor", containers.executor]
             worker += ["--data-dir", str(data / "worker")]
+            if containers.image:
+                worker += ["--local-images", containers.image]
             parts = [Restarted("hub", hub, HUB_PARTS), Restarted("worker", worker, WORKER_PARTS)]
             for part in parts:
                 stack.callback(part.stop)

@@ -114,7 +114,8 @@ def asman_up(port: int, data: Path, containers: Containers) -> Iterator[subproce
     """Start a hub with a worker inside; it is stopped by its process id when the block ends."""
     command = [str(ASMAN), "up", "--port", str(port), "--data-dir", str(data), "--executor", containers.executor]
     if containers.image:
-        command += ["--default-image", containers.image]
+        # It may be one that was made here, and no registry has.
+        command += ["--default-image", containers.image, "--local-images", containers.image]
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:
         up = subprocess.Popen(  # noqa: S603

@@ -70,7 +70,7 @@ def _open(kept: Any, source: Callable[[], int]) -> int:
 
 def _rules(folder: Path) -> str:
     try:
-        return (folder / ".dockerignore").read_text(errors="replace")
+        return (folder / ".dockerignore").read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return ""
 

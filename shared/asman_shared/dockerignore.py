@@ -36,9 +36,10 @@ class DockerIgnore:
 
     def __init__(self, text: str) -> None:
         self._rules: list[tuple[bool, re.Pattern[str]]] = []
-        for number, raw in enumerate(text.split("\n"), 1):
+        for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
             line = raw.strip()
-            if not line or line.startswith("#"):
+            # As for Docker, white space before a # makes it a pattern.
+            if not line or raw.startswith("#"):
                 continue
             if len(self._rules) == PATTERNS:
                 raise BadDefinition(f"'.dockerignore' has more than {PATTERNS} patterns", field=_FIELD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -41,10 +42,17 @@ class LayeredSettings(BaseSettings):
         path = cls.settings_file()
         if path is None:
             return init_settings, env_settings
-        file = TomlConfigSettingsSource(settings_cls, path)
+        file = _Toml(settings_cls, path)
         if cls.table:
             file.init_kwargs = dict(file.toml_data.get(cls.table, {}))
         return init_settings, env_settings, file
+
+
+class _Toml(TomlConfigSettingsSource):
+    """A file that may begin with a byte order mark, as editors of Windows write it."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return tomllib.loads(file_path.read_bytes().decode("utf-8-sig"))
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,8 @@ async def test_a_job_in_an_address_runs_in_a_container_and_shows_its_log_and_ima
     await expect(detail(page)).to_have_attribute("data-state", "Queued")
     await expect(page.get_by_test_id("verdict")).to_contain_text("worker")
 
-    processes.worker(hub.queue(QUEUE), "--name", "bench", "--data-dir", str(tmp_path / "worker"))
+    own = ["--data-dir", str(tmp_path / "worker"), "--local-images", "asman-test/*"]
+    processes.worker(hub.queue(QUEUE), "--name", "bench", *own)
     await expect(detail(page)).to_have_attribute("data-reason", "Success", timeout=60_000)
     await expect(page.get_by_test_id("verdict")).to_contain_text("exit code 0")
     lines = await said_at_last(page, "careful", "drawing", any_order=True)

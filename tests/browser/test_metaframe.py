@@ -49,7 +49,8 @@ async def test_values_files_and_images_pass_through_a_container_intact_and_edits
     tmp_path: Path,
 ) -> None:
     assert engine.host
-    processes.worker(hub.queue(QUEUE), "--name", "bench", "--data-dir", str(tmp_path / "worker"))
+    own = ["--data-dir", str(tmp_path / "worker"), "--local-images", "asman-test/*"]
+    processes.worker(hub.queue(QUEUE), "--name", "bench", *own)
     make = job_address(
         hub.url, {"image": busybox_image, "command": "sh /inputs/make.sh"}, {"make.sh": MAKE}, autostart="true"
     )

@@ -76,7 +76,8 @@ def hub(engine: Engine) -> Iterator[HubProcess]:
     if not docker_api.has_image(engine.host, "python:3.11"):
         docker_api.call(engine.host, "POST", f"/images/{python}/tag", repo=repository, tag=tag)
     with tempfile.TemporaryDirectory() as folder, asman_processes(Path(folder)) as started:
-        yield started.hub("--queue", QUEUE, "--cpus", "8", "--drain-timeout", "0.1s", command="up")
+        made = ("--local-images", "alpine", "--local-images", "python")
+        yield started.hub("--queue", QUEUE, "--cpus", "8", "--drain-timeout", "0.1s", *made, command="up")
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ COPY = 'sh -c "cat /inputs/README.md > /outputs/readme-copied.md"'
 @pytest.fixture
 def up(hub_process: Callable[..., HubProcess], engine: Engine, busybox_image: str) -> HubProcess:
     environment = {"DOCKER_HOST": engine.host}
-    return hub_process("--default-image", busybox_image, "--queue", "house", command="up", environment=environment)
+    own = ("--default-image", busybox_image, "--local-images", busybox_image)
+    return hub_process(*own, "--queue", "house", command="up", environment=environment)
 
 
 def containers_made(hub: HubProcess) -> int:
@@ -88,7 +89,7 @@ def test_a_killed_hub_costs_a_running_container_and_a_waiting_client_nothing(
     tmp_path: Path,
 ) -> None:
     hub = hub_process()
-    worker = ["--data-dir", str(tmp_path / "worker")]
+    worker = ["--data-dir", str(tmp_path / "worker"), "--local-images", busybox_image]
     processes.worker(hub.queue("q"), *worker, environment={"DOCKER_HOST": engine.host})
     go = tmp_path / "out.log"
     with go.open("wb") as out:

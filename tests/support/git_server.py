@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import shutil
 import subprocess
@@ -51,12 +52,16 @@ class GitServer:
     Attributes:
         port: It listens on 127.0.0.1.
         asked: The paths of all requests.
+        private: Repositories that need a login, by the beginning of their path.
+        login: The ``user:password`` that they need.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = 0
         self.asked: list[str] = []
+        self.private: tuple[str, ...] = ()
+        self.login = "me:s3cret"
         self.open = asyncio.Event()
         self.open.set()
 
@@ -73,6 +78,9 @@ class GitServer:
         """Any request: git's, or for a file."""
         self.asked.append(request.path)
         await self.open.wait()
+        wanted = "Basic " + base64.b64encode(self.login.encode()).decode()
+        if request.path.startswith(self.private) and request.headers.get("Authorization") != wanted:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
         if request.path.startswith("/moved/"):
             return web.Response(status=301, headers={"Location": request.path_qs.removeprefix("/moved")})
         if request.path.startswith("/away/"):

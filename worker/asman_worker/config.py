@@ -76,15 +76,20 @@ class WorkerConfig(LayeredSettings):
         data_dir: Folder for unsent results and for job files.
         executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
         docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
-        network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else),
-            ``none``, or one of the engine's by name.
+        network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else, and
+            none where that can't be ensured), ``open`` (the same without rules: jobs may reach this host and its
+            networks), ``none``, or one of the engine's by name.
         runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
         pull: Time to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
         registry_auth: Sign-ins at registries, a file as ``docker login`` writes it.
         git_credentials: Sign-ins at git servers, a file as ``git credential-store`` writes it.
+        git_credentials_for: The repositories that these sign-ins are for, as ``build:https://host/owner/*``.
         secrets: Folder with one file for each secret that builds may use by name.
+        secret: The sources whose builds get a secret, as ``NAME=build:https://host/owner/*``.
         allow_image: Patterns of images that may be used; none for all.
         deny_image: Patterns of images that may not be used.
+        local_images: Patterns of images on the engine that jobs may use although this worker neither pulled nor built
+            them; none for no others.
         allow_host: Patterns of private hosts from which jobs may fetch inputs and builds.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
         stop_grace: Time between SIGTERM and SIGKILL.
@@ -132,9 +137,12 @@ class WorkerConfig(LayeredSettings):
     pull: Literal["missing", "always", "never"] = "missing"
     registry_auth: Path | None = None
     git_credentials: Path | None = None
+    git_credentials_for: Words = ()
     secrets: Path | None = None
+    secret: Words = ()
     allow_image: Words = ()
     deny_image: Words = ()
+    local_images: Words = ()
     allow_host: Words = ()
     ignore_images: bool = False
     stop_grace: Millis = 5000

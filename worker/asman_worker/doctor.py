@@ -22,8 +22,8 @@ from asman_shared.units import GIB, format_size
 
 from .config import WorkerConfig
 from .containers.config import LABEL_WORKER
-from .containers.network import LABEL_NETWORK, OwnNetwork, leftovers
-from .containers.shared_engine import INTERNET
+from .containers.network import LABEL_NETWORK, REMEDY, OwnNetwork, leftovers
+from .containers.shared_engine import INTERNET, OPEN
 from .execution.gpus import choose, discover
 from .images.engine import LOST, close_engine, open_engine
 
@@ -134,6 +134,9 @@ async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
         if config.network == INTERNET:
             yield await _rules(docker)
             yield await _leftovers(docker)
+        elif config.network == OPEN:
+            says = "jobs can reach this host and its private networks (--network open)"
+            yield Finding("network", "warning", says, "leave --network out if they should reach the internet alone")
     except LOST as error:
         yield Finding("engine", "problem", f"it went away: {error}", "look at the engine's log")
     finally:
@@ -210,8 +213,8 @@ async def _rules(docker: Docker) -> Finding:
         await own.close()
     if rules.closed:
         return Finding("network", "ok", "jobs can reach the internet, but not this host or its networks")
-    remedy = "run the worker as root on the host itself, with iptables; or use --network none"
-    return Finding("network", "warning", f"jobs can reach this host and its networks: {rules.why}", remedy)
+    says = f"jobs get no network, because the rules that keep them from this host can't be set: {rules.why}"
+    return Finding("network", "warning", says, REMEDY)
 
 
 async def _leftovers(docker: Docker) -> Finding:

@@ -100,9 +100,9 @@ async def run_worker(
         await runs.forget(data.strangers(homes))
         if config.status:
             engine = runs.engine.accepts if runs.engine is not None else None
-            port = await parts.enter_async_context(
-                serving(Status(sides, capacity, service_limits, disk_reserve, engine), config.status)
-            )
+            notes = runs.engine.notes if runs.engine is not None else list
+            status = Status(sides, capacity, service_limits, disk_reserve, engine, notes)
+            port = await parts.enter_async_context(serving(status, config.status))
             log.info("health and metrics are on port %d", port)
         caches = [side.job_cache for side in sides]
         janitor = Janitor(inputs, image_usage, runs.engine, caches, most=config.job_cache, age=config.cache_age / 1000)
@@ -203,9 +203,12 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
         disk=config.disk,
         pull=config.pull,
         rules=ImageRules(config.allow_image, config.deny_image),
+        local_images=config.local_images,
         registry_auth=config.registry_auth,
         git_credentials=config.git_credentials,
+        git_credentials_for=config.git_credentials_for,
         secrets=config.secrets,
+        secret_sources=config.secret,
         allow_hosts=config.allow_host,
         context=config.max_context,
     )

@@ -30,6 +30,7 @@ class Status:
         service_limits: Counts the jobs.
         disk_reserve: Watches the free disk.
         engine: Returns whether the engine answers; None for no engine.
+        notes: Lists conditions that the operator should know of, but with which the worker works.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Status:
         service_limits: ServiceLimits,
         disk_reserve: DiskReserve,
         engine: Callable[[], Awaitable[bool]] | None = None,
+        notes: Callable[[], list[str]] = list,
     ) -> None:
         self._sides = sides
         self._capacity = capacity
         self._service_limits = service_limits
         self._disk_reserve = disk_reserve
         self._engine = engine
+        self.notes = notes
 
     async def problems(self) -> list[str]:
         """Lists the problems that keep the worker from its work; empty when there are none."""
@@ -107,7 +110,8 @@ async def serving(status: Status, where: str) -> AsyncIterator[int]:
     async def healthz(request: web.Request) -> web.Response:
         del request
         problems = await status.problems()
-        return web.json_response({"ok": not problems, "problems": problems}, status=503 if problems else 200)
+        said = {"ok": not problems, "problems": problems, "notes": status.notes()}
+        return web.json_response(said, status=503 if problems else 200)
 
     async def metrics(request: web.Request) -> web.Response:
         del request

@@ -108,7 +108,10 @@ class JobOptions:
         if self.git is not None or self.build is not None:
             made["filename"] = None if self.dockerfile is None else str(self.dockerfile)
         elif self.dockerfile is not None:
-            made["dockerfile"] = self.dockerfile.read_text()
+            try:
+                made["dockerfile"] = self.dockerfile.read_text(encoding="utf-8-sig")
+            except UnicodeDecodeError:
+                raise BadDefinition(f"'{self.dockerfile}' is not text in UTF-8") from None
         return {name: value for name, value in made.items() if value is not None}
 
     def policy(self) -> SubmitFields:

@@ -11,6 +11,8 @@ from asman.calls import VERSION
 from asman.logs import Line
 from devtools.asman_processes import AsmanProcesses
 
+UP = ("--queue", "boxes", "--drain-timeout", "0.1s", "--local-images", "asman-test/*")
+
 
 def where() -> tuple[str, bool]:
     import sys
@@ -23,7 +25,7 @@ def where() -> tuple[str, bool]:
 def test_a_function_runs_in_a_container_and_comes_back(
     processes: AsmanProcesses, python_image: str, tmp_path: Path
 ) -> None:
-    hub = processes.hub("--queue", "boxes", "--drain-timeout", "0.1s", command="up")
+    hub = processes.hub(*UP, command="up")
     (tmp_path / "words.txt").write_text("one two three")
     lines: list[Line] = []
     with asman.Executor(
@@ -47,7 +49,7 @@ def test_a_function_runs_in_a_container_and_comes_back(
 
 
 def test_another_python_is_told_in_a_sentence(processes: AsmanProcesses, python_image: str) -> None:
-    hub = processes.hub("--queue", "boxes", "--drain-timeout", "0.1s", command="up")
+    hub = processes.hub(*UP, command="up")
     with asman.Executor(hub.queue("boxes"), image=python_image, cpus=0.5) as executor:
         executor._base.command = [*executor._base.command[:-1], "2.7"]  # type: ignore[index]
         with pytest.raises(asman.JobFailed) as caught:

@@ -19,7 +19,14 @@ async def hub() -> AsyncIterator[FakeHub]:
 
 
 def config_for(hub: FakeHub, data_dir: Path, **more: Any) -> WorkerConfig:
-    return load_config(**{"queue": hub.url, "data_dir": data_dir, "name": "tester", "network": "none", **more})
+    usual = {
+        "queue": hub.url,
+        "data_dir": data_dir,
+        "name": "tester",
+        "network": "none",
+        "local_images": "asman-test/*",
+    }
+    return load_config(**{**usual, **more})
 
 
 @asynccontextmanager

@@ -210,7 +210,7 @@ async def test_images_that_nobody_uses_go_and_those_of_others_and_of_running_job
         names = [
             registry.add(f"app-{tmp_path.name}-{n}:v1".lower(), {"n": str(tmp_path / str(n)).encode()}) for n in "abc"
         ]
-        async with worker(config_for(hub, tmp_path)) as task:
+        async with worker(config_for(hub, tmp_path, allow_host="127.0.0.1")) as task:
             line = await first_line(hub, task)
             await line.answer()
             for name, image in zip("abc", names, strict=True):
@@ -251,7 +251,7 @@ async def test_health_and_metrics_tell_what_is_and_never_a_queues_name(
         await line.answer()
         await line.assign("a", image=busybox_image, command="sleep 600")
         await running(line, "a")
-        assert await get("/healthz") == (200, '{"ok": true, "problems": []}')
+        assert await get("/healthz") == (200, '{"ok": true, "problems": [], "notes": []}')
         status, text = await get("/metrics")
         assert status == 200
         for expected in ("asman_worker_jobs 1", "asman_worker_engine_up 1", "asman_worker_jobs_begun_total 1"):

@@ -43,6 +43,12 @@ def test_what_is_ignored_stays_here_but_the_dockerfile_goes_and_links_are_links(
     assert names(blob) == {".dockerignore": "", "Dockerfile": "", "link": "sub/x", "sub": "", "sub/x": ""}
 
 
+def test_a_dockerignore_as_windows_writes_it_means_the_same(tmp_path: Path) -> None:
+    place = folder(tmp_path / "f")
+    (place / ".dockerignore").write_bytes(b"\xef\xbb\xbfbig\r\nsub\r\n")
+    assert set(names(pack_folder(place)[1])) == {".dockerignore", "Dockerfile", "link"}
+
+
 def test_a_path_as_context_becomes_the_archive_and_goes_with_the_job(tmp_path: Path) -> None:
     definition, blobs = make(None, {"build": {"context": folder(tmp_path / "f"), "target": "a"}, "command": "true"})
     assert definition.build is not None

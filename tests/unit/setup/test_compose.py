@@ -50,6 +50,16 @@ def test_uses_commands_and_flags_that_exist(services: dict[str, Any], name: str)
         assert re.search(rf"(?<!\S){re.escape(flag)}(?!\S)", told.stdout), f"asman {command} has no {flag}"
 
 
+def test_the_worker_can_set_the_rules_of_its_jobs_network_and_reaches_the_hub_from_there(
+    services: dict[str, Any],
+) -> None:
+    worker, hub = services["worker"], services["hub"]
+    assert worker["network_mode"] == "host"
+    assert "NET_ADMIN" in worker["cap_add"]
+    port = hub["ports"][0].partition("}:")[0] + "}"
+    assert worker["command"][1].startswith(f"http://127.0.0.1:{port}/q/")
+
+
 def test_sets_variables_that_the_hub_reads_and_that_are_right(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,8 @@ from asman_shared.errors import BadDefinition
         ("\\*", ["*"], ["a"]),
         ("\\**", ["*", "*a"], ["a"]),
         ("*\r\n!b\r\n", ["a", "line\nbreak"], ["b"]),
+        ("\ufeffa\r\nb\r\n", ["a", "b"], ["\ufeffa", "c"]),
+        ("\ufeff# comment\n #b\n", ["#b"], ["# comment", " #b"]),
     ],
 )
 def test_rules_of_dockerignore(rules: str, dropped: list[str], kept: list[str]) -> None:

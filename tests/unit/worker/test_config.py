@@ -84,6 +84,13 @@ def test_a_file_that_is_no_settings_is_refused(tmp_path: Path, monkeypatch: pyte
         load_config()
 
 
+def test_a_settings_file_as_windows_writes_it_means_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "asman.toml"
+    file.write_bytes(b"\xef\xbb\xbf[worker]\r\nname = 'x'\r\n")
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    assert load_config().name == "x"
+
+
 def test_units_are_read_strictly() -> None:
     config = load_config(memory="8GiB", drain_timeout="1m30s")
     assert (config.memory, config.drain_timeout) == (8 * 2**30, 90_000)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,15 +35,16 @@ from ..images.images import Image, Images
 from ..images.reference import BUILT_REGISTRY, ImageReference
 from ..images.rules import ImageRules
 from ..images.shared_work import Audience, SharedWork
+from ..images.usage import ImageUsage
 from .archives import Bounds
-from .context import Context, Part, Wanted, pack
-from .dockerfile import bases
+from .context import OWN_DOCKERFILE, Context, Part, Wanted, complete, pack
+from .dockerfile import Base, Dockerfile, check_triggers, read
 from .git_source import Repositories
 from .secrets import BuildSecrets, Masker, split_args
 from .source import ArchiveSource, BlobSource, GitSource, Source, parse_source
 
 LABEL_BUILD: Final = "asman.build"
-_RULES: Final = 1
+_RULES: Final = 2
 _ABOUT_THE_JOB: Final = (
     "dockerfile",
     "returned a non-zero code",
@@ -98,13 +99,14 @@ class _Plan:
     args: dict[str, str]
     secrets: tuple[str, ...]
     archive: Path
+    rules: list[list[str]]
 
     @property
     def key(self) -> str:
-        """Returns the key of the image; secrets count by name."""
+        """Returns the key of the image; secrets count by name, and other rules of the operator make another image."""
         build = self.build
-        parts = [_RULES, self.origin, self.subfolder, build.filename, build.dockerfile, build.target, build.platform,
-                 self.args, sorted(self.secrets)]  # fmt: skip
+        parts = [_RULES, self.rules, self.origin, self.subfolder, build.filename, build.dockerfile, build.target,
+                 build.platform, self.args, sorted(self.secrets)]  # fmt: skip
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -120,6 +122,7 @@ class Builder:
         guard: Checks addresses.
         repositories: Fetches git repositories.
         secrets: Secrets that builds may use.
+        usage: Records the images that were made, and keeps those that a build needs.
     """
 
     def __init__(
@@ -133,7 +136,7 @@ class Builder:
         guard: AddressGuard,
         repositories: Repositories,
         secrets: BuildSecrets,
-        made: Callable[[str], None] = lambda _: None,
+        usage: ImageUsage,
     ) -> None:
         self._docker = docker
         self._images = images
@@ -143,7 +146,7 @@ class Builder:
         self._guard = guard
         self._repositories = repositories
         self._secrets = secrets
-        self._made = made
+        self._usage = usage
         self._builds: SharedWork[str, Image] = SharedWork()
 
     async def ensure(self, build: Build, fetch: FetchBlob, report: Reporter, limits: BuildLimits) -> Built:
@@ -187,13 +190,14 @@ class Builder:
         self._rules.check_build("" if source is None else str(source))
         args, secrets = split_args(build.build_args or ())
         for name in secrets:
-            self._secrets.get(name)
+            self._secrets.check(name, build, source, more_args=bool(args))
         commit = origin = ""
         archive = folder / "archive"
         subfolder = (build.build_context or "").strip("/")
         match source:
             case GitSource():
-                commit, inside = await self._repositories.resolve(source, folder / "refs")
+                own = not build.dockerfile
+                commit, inside = await self._repositories.resolve(source, folder / "refs", own_dockerfile=own)
                 subfolder = "/".join(part for part in (inside, subfolder) if part)
                 origin = f"{source.url}@{commit}"
             case ArchiveSource(url=url):
@@ -201,7 +205,8 @@ class Builder:
                 origin = f"sha256:{await download(url, archive, self._guard, most=limits.context)}"
             case BlobSource(sha256=sha256):
                 origin = f"key:{sha256}"
-        return _Plan(build, source, commit, origin, subfolder, args, tuple(secrets), archive)
+        rules = [sorted(self._rules.allow), sorted(self._rules.deny), sorted(self._images.local)]
+        return _Plan(build, source, commit, origin, subfolder, args, tuple(secrets), archive, rules)
 
     # ------------------------------------------------------------------------------------------------- building
 
@@ -210,17 +215,22 @@ class Builder:
     ) -> Image:
         async with self._scratch() as folder:
             parts = await self._bring(plan, folder, fetch, limits)
-            context = await self._pack(plan, parts, folder / "context.tar", limits)
-            await self._bring_bases(plan, context, audience)
+            tar = folder / "context.tar"
+            context = await self._pack(plan, parts, tar, limits)
+            dockerfile = read(context.text, plan.args)
+            ids = await self._bring_bases(plan, dockerfile, audience)
             audience.tell(lambda report: report.phase(Phase.BUILDING))
-            secrets = {name: self._secrets.get(name) for name in plan.secrets}
-            masker = Masker(secrets)
-            await self._build(plan, reference, folder / "context.tar", context, secrets, masker, audience, limits)
+            with self._held(ids.values()):
+                added = await self._bring_added(dockerfile, folder, audience, limits)
+                await asyncio.to_thread(complete, tar, dockerfile.write(ids), context.ignore, added)
+                secrets = {name: self._secrets.get(name) for name in plan.secrets}
+                masker = Masker(secrets)
+                await self._build(plan, reference, tar, secrets, masker, audience, limits)
         image = await self._images.find(reference)
         if image is None:
             raise ExecutionError("the build ended without an image", fault="worker")
         await self._check_leak(reference, masker)
-        self._made(image.id)
+        self._usage.own(image.id)
         audience.tell(lambda report: report.say(f"built {image.id}"))
         return image
 
@@ -229,7 +239,8 @@ class Builder:
         archive = folder / "archive"
         match plan.source:
             case GitSource(url=url):
-                return await self._repositories.fetch(url, plan.commit, folder)
+                own = not plan.build.dockerfile
+                return await self._repositories.fetch(url, plan.commit, folder, own_dockerfile=own)
             case BlobSource(sha256=sha256):
                 try:
                     await fetch(sha256, archive, limits.context)
@@ -267,22 +278,58 @@ class Builder:
             unwanted = True
             raise
 
-    async def _bring_bases(self, plan: _Plan, context: Context, audience: Audience) -> None:
-        """Gets the images that the Dockerfile names, by the same rules and with the same progress as other images."""
+    async def _bring_bases(self, plan: _Plan, dockerfile: Dockerfile, audience: Audience) -> dict[Base, str]:
+        """Gets the images that the Dockerfile names, by the same rules and with the same progress as other images.
+
+        Returns:
+            Their ids.
+        """
         told = _AudienceReport(audience)
-        for base in bases(context.text, plan.args):
-            if not base.image:
-                if self._rules.strict:
-                    raise ExecutionError("the Dockerfile begins from an image that is not known before the build")
-                continue
-            await self._images.ensure(base.image, told, platform=base.platform or plan.build.platform or "")
+        ids: dict[Base, str] = {}
+        for base in dockerfile.bases:
+            platform = base.platform or plan.build.platform or ""
+            image = await self._images.ensure(base.image, told, platform=platform)
+            if base.begins:
+                check_triggers(base, await self._images.triggers(image))
+            ids[base] = image.id
+            told.say(f"the Dockerfile's {base.image} is {image.id}")
+        return ids
+
+    async def _bring_added(
+        self, dockerfile: Dockerfile, folder: Path, audience: Audience, limits: BuildLimits
+    ) -> list[tuple[str, Path]]:
+        """Fetches the files that the Dockerfile adds from addresses; the engine would fetch them from its own network.
+
+        Returns:
+            Name in the context and place of each file.
+        """
+        found: list[tuple[str, Path]] = []
+        left = limits.context
+        for number, added in enumerate(dockerfile.added):
+            place = folder / f"added-{number}"
+            await download(added.url, place, self._guard, most=left, what="a file that the Dockerfile adds")
+            left -= place.stat().st_size
+            found.append((added.path, place))
+            audience.tell(lambda report, url=added.url: report.say(f"fetched {url}"))  # type: ignore[misc]
+        return found
+
+    @contextlib.contextmanager
+    def _held(self, images: Iterable[str]) -> Iterator[None]:
+        """Keeps images from being cleaned up while the block lasts."""
+        held = list(images)
+        for image in held:
+            self._usage.hold(image)
+        try:
+            yield
+        finally:
+            for image in held:
+                self._usage.let_go(image)
 
     async def _build(
         self,
         plan: _Plan,
         reference: ImageReference,
         tar: Path,
-        context: Context,
         secrets: dict[str, str],
         masker: Masker,
         audience: Audience,
@@ -290,7 +337,7 @@ class Builder:
     ) -> None:
         params = {
             "t": str(reference),
-            "dockerfile": context.dockerfile,
+            "dockerfile": OWN_DOCKERFILE,
             "rm": "true",
             "forcerm": "true",
             "networkmode": limits.network,

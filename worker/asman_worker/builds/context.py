@@ -14,10 +14,11 @@ from asman_shared.dockerignore import DockerIgnore
 from asman_shared.errors import BadDefinition, ExecutionError
 
 from .archives import Bounds, Entry, entries, reading
-from .dockerfile import LARGEST
+from .dockerfile_lines import LARGEST
 
 OWN_DOCKERFILE: Final = ".asman.Dockerfile"
-"""Name of a Dockerfile that is given as text, or that is outside the built folder."""
+"""Name of the Dockerfile that the worker writes for the engine."""
+_IGNORE: Final = ".dockerignore"
 _IGNORE_BYTES: Final = 256 * 1024
 
 
@@ -56,13 +57,13 @@ class Context:
     """The result of packing a build.
 
     Attributes:
-        dockerfile: The Dockerfile's name in the tar.
-        text: The Dockerfile's text.
+        text: The Dockerfile's text, which is in the tar only as a file like others.
+        ignore: The text of its ``.dockerignore``; empty for none.
         content: A hash of all names, modes, links and bytes.
     """
 
-    dockerfile: str
     text: str
+    ignore: str
     content: str
 
 
@@ -88,11 +89,7 @@ def pack(
     base = f"{found.wrapped}{subfolder}/" if subfolder else found.wrapped
     if subfolder and not found.has_folder:
         raise ExecutionError(f"there is no folder '{subfolder}' in the build's files")
-    name, text = filename, found.inside
-    if wanted.dockerfile:
-        name, text = OWN_DOCKERFILE, wanted.dockerfile
-    elif text is None:
-        name, text = OWN_DOCKERFILE, found.outside
+    text = wanted.dockerfile or (found.inside if found.inside is not None else found.outside)
     if text is None:
         raise ExecutionError(f"there is no '{filename}' in the build's files")
     ignore = DockerIgnore(found.ignore)
@@ -102,12 +99,39 @@ def pack(
             full = f"{part.prefix}{entry.name}"
             if not full.startswith(base) or (inner := full[len(base) :]) == "":
                 continue
-            if inner != name and ignore.drops(inner):
+            if ignore.drops(inner):
                 continue
             _add(tar, entry, inner, f"{part.prefix}{entry.target}", base, digest)
-        if name == OWN_DOCKERFILE:
-            _add_text(tar, name, text, digest)
-    return Context(name, text, digest.hexdigest())
+        digest.update(f"dockerfile\0{len(text)}\0{text}".encode("utf-8", "surrogatepass"))
+    return Context(text, found.ignore, digest.hexdigest())
+
+
+def complete(tar: Path, dockerfile: str, ignore: str, added: Sequence[tuple[str, Path]]) -> None:
+    """Adds the Dockerfile for the engine and fetched files to the tar of a build; blocks.
+
+    The engine leaves a Dockerfile that its ``.dockerignore`` names out of the files that a build can copy, so the one
+    that is added is named there.
+
+    Args:
+        tar: The tar.
+        dockerfile: The text of the Dockerfile.
+        ignore: The text of the ``.dockerignore`` that is in the tar; empty for none.
+        added: Name in the tar and place of each fetched file.
+    """
+    left_out = [ignore.removesuffix("\n"), OWN_DOCKERFILE] if ignore else [OWN_DOCKERFILE, _IGNORE]
+    with tarfile.open(tar, mode="a", format=tarfile.PAX_FORMAT, errors="surrogateescape") as out:
+        _add_text(out, OWN_DOCKERFILE, dockerfile)
+        _add_text(out, _IGNORE, "\n".join([*left_out, ""]))
+        for name, path in added:
+            # Folders first, so that nothing of the same name in the files leads elsewhere.
+            for end in range(1, name.count("/") + 1):
+                folder = tarfile.TarInfo("/".join(name.split("/")[:end]))
+                folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+                out.addfile(folder)
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = path.stat().st_size, 0o600
+            with path.open("rb") as content:
+                out.addfile(info, content)
 
 
 def relative(path: str, field: str) -> str:
@@ -164,8 +188,8 @@ def _survey(
             found.inside = _text(entry, filename, LARGEST)
         elif name == root + filename:
             found.outside = _text(entry, filename, LARGEST)
-        elif name == f"{base}.dockerignore" and entry.kind == "file":
-            found.ignore = _text(entry, ".dockerignore", _IGNORE_BYTES)
+        elif name == base + _IGNORE and entry.kind == "file":
+            found.ignore = _text(entry, _IGNORE, _IGNORE_BYTES)
     return found
 
 
@@ -188,7 +212,7 @@ def _text(entry: Entry, name: str, most: int) -> str:
     if entry.size > most:
         raise ExecutionError(f"'{name}' is larger than {most} bytes")
     with reading(entry.content, entry.size) as pieces:
-        return b"".join(pieces).decode("utf-8", "replace")
+        return b"".join(pieces).decode("utf-8", "surrogateescape")
 
 
 def _add(tar: tarfile.TarFile, entry: Entry, name: str, linked: str, base: str, digest: hashlib._Hash) -> None:
@@ -240,11 +264,11 @@ class _Hashed(io.RawIOBase):
         return bytes(made)
 
 
-def _add_text(tar: tarfile.TarFile, name: str, text: str, digest: hashlib._Hash) -> None:
-    data = text.encode()
-    if len(data) > LARGEST:
-        raise ExecutionError(f"the Dockerfile is longer than {LARGEST} bytes")
+def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ExecutionError("the Dockerfile has a character that can't be written") from error
     info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
-    digest.update(f"dockerfile\0{len(data)}\0".encode() + data)

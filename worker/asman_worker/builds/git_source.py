@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from asman_shared.errors import AsmanError, ExecutionError
+from asman_shared.errors import AsmanError, BadRequest, ExecutionError
 from asman_shared.transfer import Http
 
 from ..files.address_guard import AddressGuard
 from .context import Part
 from .git import Git, GitError
 from .source import GitSource, check_ref
+from .source_patterns import SourcePattern, any_names
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SUBMODULES: Final = 50
@@ -33,11 +34,12 @@ class _Visit:
     folder: Path
     prefix: str = ""
     depth: int = 0
+    signed: bool = False
 
     def into(self, path: str, url: str, commit: str) -> _Visit:
         """Returns the visit of a submodule, whose address may be relative to this repository's."""
         inner = urljoin(f"{self.url}/", url) if url.startswith(("./", "../")) else url
-        return _Visit(inner, commit, self.folder, f"{self.prefix}{path}/", self.depth + 1)
+        return _Visit(inner, commit, self.folder, f"{self.prefix}{path}/", self.depth + 1, self.signed)
 
 
 class Repositories:
@@ -47,26 +49,45 @@ class Repositories:
         guard: Checks their addresses.
         most: Largest size of one repository, and of its files, in bytes.
         credentials: A file of ``git credential-store``.
+        private: The repositories that the credentials are for, as ``build:PATTERN``.
+
+    Raises:
+        BadRequest: A pattern can't be read, or there are credentials without patterns or patterns without credentials.
     """
 
-    def __init__(self, guard: AddressGuard, *, most: int, credentials: Path | None = None) -> None:
+    def __init__(
+        self, guard: AddressGuard, *, most: int, credentials: Path | None = None, private: Sequence[str] = ()
+    ) -> None:
         self._guard = guard
         self._most = most
         self._credentials = credentials
+        self._private = tuple(SourcePattern.parse(text, "git_credentials_for") for text in private)
+        if credentials is not None and not private:
+            raise BadRequest(
+                f"the logins in {credentials} are for no repository, so no build would use them: say which ones every "
+                "submitter may build, such as --git-credentials-for 'build:https://host/owner/*'",
+                field="git_credentials",
+            )
+        if private and credentials is None:
+            raise BadRequest(
+                "--git-credentials-for says what logins are for: name their file by --git-credentials",
+                field="git_credentials_for",
+            )
 
-    async def resolve(self, source: GitSource, folder: Path) -> tuple[str, str]:
+    async def resolve(self, source: GitSource, folder: Path, *, own_dockerfile: bool = True) -> tuple[str, str]:
         """Asks the repository for the present commit of a ref; returns the commit and the subfolder.
 
         Args:
             source: The repository, ref and subfolder.
             folder: An empty folder for it.
+            own_dockerfile: Whether the Dockerfile is the repository's; a private one is not for others.
 
         Raises:
             ExecutionError: There is no such repository or ref, or it can't be reached.
         """
         if _COMMIT.fullmatch(source.ref):
             return source.ref, source.subfolder
-        url, git = await self._open(source.url, folder)
+        url, git = await self._open(source.url, folder, signed=own_dockerfile)
         wanted = {source.ref: source.subfolder} if not source.page else dict(_readings(source.page))
         patterns = [f"refs/{kind}/{ref}" for ref in wanted for kind in ("heads", "tags")] if any(wanted) else ["HEAD"]
         try:
@@ -89,21 +110,25 @@ class Repositories:
             f"'{source.url}' has no branch or tag '{source.ref or source.page or 'HEAD'}' (write a commit in full)"
         )
 
-    async def fetch(self, url: str, commit: str, folder: Path) -> list[Part]:
+    async def fetch(self, url: str, commit: str, folder: Path, *, own_dockerfile: bool = True) -> list[Part]:
         """Fetches the files of a commit and of its submodules, as archives in a folder.
+
+        The worker signs in for submodules only if it may for the repository itself: a stranger's repository must not
+        bring a private one.
 
         Raises:
             ExecutionError: The files can't be fetched, or are too large.
         """
         found: list[Part] = []
-        await self._fetch(_Visit(url, commit, folder), found)
+        signed = own_dockerfile and any_names(self._private, url)
+        await self._fetch(_Visit(url, commit, folder, signed=signed), found)
         return found
 
     async def _fetch(self, visit: _Visit, found: list[Part]) -> None:
         if visit.depth > _DEPTH or len(found) >= _SUBMODULES:
             raise ExecutionError(f"the repository has more than {_SUBMODULES} submodules, or deeper than {_DEPTH}")
         number = len(found)
-        real, git = await self._open(visit.url, visit.folder / f"repository-{number}")
+        real, git = await self._open(visit.url, visit.folder / f"repository-{number}", signed=visit.signed)
         archive = visit.folder / f"files-{number}.tar"
         commit = visit.commit
         try:
@@ -119,11 +144,19 @@ class Repositories:
             if path in urls:
                 await self._fetch(visit.into(path, urls[path], sha), found)
 
-    async def _open(self, url: str, folder: Path) -> tuple[str, Git]:
-        """Makes a repository to fetch into, bound to the addresses that were checked."""
+    async def _open(self, url: str, folder: Path, *, signed: bool) -> tuple[str, Git]:
+        """Makes a repository to fetch into, bound to the addresses that were checked.
+
+        Args:
+            url: Its address.
+            folder: The folder for it.
+            signed: Whether the worker may sign in, if it has a login for this address and where that leads.
+        """
+        asked = url
         url, judged = await self._located(url)
         host, port, addresses = judged
-        git = Git(folder, most=self._most, credentials=self._credentials)
+        signed = signed and all(any_names(self._private, each) for each in (asked, url))
+        git = Git(folder, most=self._most, credentials=self._credentials if signed else None)
         if urlsplit(url).scheme == "http":
             git.allow_http()
         git.pin(host, port, addresses)
@@ -201,7 +234,8 @@ def _failure(url: str, error: GitError) -> ExecutionError:
     words = error.words.lower()
     if "could not read username" in words or "authentication failed" in words or "403" in words:
         return ExecutionError(
-            f"the repository '{url}' is private or does not exist (a worker can sign in: --git-credentials)"
+            f"the repository '{url}' is private or does not exist (a worker can sign in, for builds with the "
+            "repository's own Dockerfile: --git-credentials)"
         )
     passing = any(word in words for word in _PASSING)
     return ExecutionError(f"the repository '{url}' can't be read: {error.words}", fault="worker" if passing else "job")

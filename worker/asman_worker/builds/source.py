@@ -105,6 +105,10 @@ def parse_source(text: str) -> Source:
             "the worker holds credentials for private repositories",
             field=FIELD,
         )
+    if any(part in (".", "..") for part in unquote(parts.path).replace("\\", "/").split("/")):
+        # Rules and bindings are for addresses as they are written, and '..' would lead elsewhere.
+        raise BadDefinition("the build's context must not have '.' or '..' in its path", field=FIELD)
+    parts = parts._replace(netloc=_authority(parts.scheme, host, parts.port))
     bare = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), parts.query, ""))
     page = None if parts.path.endswith(".git") else _PAGE.fullmatch(unquote(parts.path.rstrip("/")))
     if not wanted and _ARCHIVE.search(parts.path):
@@ -119,6 +123,12 @@ def parse_source(text: str) -> Source:
         ref, _, below = unquote(parts.fragment).partition(":")
         return GitSource(bare, _ref(ref) if ref else "", below.strip("/"))
     return ArchiveSource(urlunsplit((*parts[:4], "")))
+
+
+def _authority(scheme: str, host: str, port: int | None) -> str:
+    """Returns host and port in their only form: in small letters, without the scheme's own port."""
+    shown = f"[{host}]" if ":" in host else host.rstrip(".")
+    return shown if port in (None, {"https": 443, "http": 80}[scheme]) else f"{shown}:{port}"
 
 
 def _ref(text: str) -> str:

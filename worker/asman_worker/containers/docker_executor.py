@@ -24,6 +24,7 @@ from .config import (
     LABEL_ATTEMPT,
     LABEL_JOB,
     LABEL_WORKER,
+    NO_NETWORK,
     Confines,
     container_config,
     container_name,
@@ -32,11 +33,12 @@ from .config import (
 )
 from .log import EngineLog
 from .run import ContainerRun, End
-from .shared_engine import SharedEngine
+from .shared_engine import OPEN, SharedEngine
 
 log = logging.getLogger("asman.worker.docker")
 
 _TRIES: Final = 10
+_REACHES: Final = {NO_NETWORK: ", no network", OPEN: ", open network"}
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.5, 2.0)
 
 
@@ -57,7 +59,6 @@ class DockerExecutor:
         incarnation: Marks the containers as this queue's and this worker's own.
     """
 
-    name = "docker"
     uses_folder = True
     resumes = True
 
@@ -65,6 +66,11 @@ class DockerExecutor:
         self._engine = engine
         self._incarnation = incarnation
         self._chosen: dict[Key, _Chosen] = {}
+
+    @property
+    def name(self) -> str:
+        """The name in lists of workers; it tells of a network that is not the usual one."""
+        return f"docker{_REACHES.get(self._engine.reach, '')}"
 
     async def open(self) -> str:
         """Connects to the engine; returns its platform.
@@ -123,6 +129,8 @@ class DockerExecutor:
             ExecutionError: The container could not be created or started, or wrote too much.
             Interrupted: The engine was stopped while the container ran.
         """
+        if self._engine.lacks_network:
+            report.say("this worker's jobs have no network, because it can't keep them from its own private networks")
         async with self._removed_on_failure(spec.key):
             container, lines = await self._begin(spec, report)
             report.phase(Phase.RUNNING)
@@ -133,7 +141,7 @@ class DockerExecutor:
 
         Raises:
             ExecutionError: The container does not exist any more.
-            Interrupted: The engine was stopped while the container ran.
+            Interrupted: The engine was stopped while the container ran, or its network has lost its rules.
         """
         async with self._removed_on_failure(spec.key):
             with explained("find the container from before the restart"):
@@ -141,10 +149,13 @@ class DockerExecutor:
                 container = await self._engine.docker.containers.get(name)
                 found = await container.show()
             state = found["State"]
+            if self._engine.lost(str(found.get("HostConfig", {}).get("NetworkMode", ""))):
+                raise Interrupted("the rules of the container's network can't be set any more")
             self._choose(spec.key, await self._image_of(found))
             lines = EngineLog(self._engine.docker, container.id, report, spec.folder.root / "checkpoint")
             lines.load()
             if state["Status"] == "created":
+                await self._engine.ensure_network_rules()
                 await self._start(container)
                 state = {}
             report.phase(Phase.RUNNING)

@@ -2,9 +2,9 @@
 
 The engine keeps containers on it from reaching each other. Rules of the packet filter keep them from this
 host's own services, from private networks and from the cloud's metadata address. Setting these rules needs the right
-to do so in the engine's own network. Without it, the worker logs a warning that says which limits remain. If the packet
-filter is emptied, for example by a firewall that is reloaded, the worker notices before the next container starts and
-in regular checks.
+to do so in the engine's own network. Without it, containers get no network at all, unless the operator chooses a
+network without rules (``--network open``). If the packet filter is emptied, for example by a firewall that is reloaded,
+the worker notices before the next container starts and in regular checks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from asman_shared.errors import ExecutionError, Unavailable
 
 from ..images.engine import LOST
 from .bridge_claim import BridgeClaim, here
+from .config import NO_NETWORK
 from .packet_filter import CLOSED, PacketFilter, Refused
 
 log = logging.getLogger("asman.worker.network")
@@ -33,6 +34,11 @@ log = logging.getLogger("asman.worker.network")
 LABEL_NETWORK: Final = "asman.network"
 LABEL_PLACE: Final = "asman.place"
 """Label that names the network namespace of a network's owner."""
+REMEDY: Final = (
+    "run the worker as root in the engine's own network (in a container: with --network=host and --cap-add=NET_ADMIN), "
+    "with iptables; or choose --network none, or --network open for jobs that may reach this host and its networks"
+)
+"""The ways out, where the rules can't be set."""
 _CLAIM_TRIES: Final = 20
 _CLAIM_PAUSE: Final = 0.1
 
@@ -44,14 +50,21 @@ class NetworkRules:
     Attributes:
         network: Name of the engine's network.
         bridge: The host's interface.
-        closed: True if host, private networks and metadata are out of reach.
-        why: The reason in one sentence, if they are not.
+        closed: True if the rules are set: host, private networks and metadata are out of reach.
+        why: The reason in one sentence, if they could not be set.
+        chosen_open: True if the operator chose a network without rules.
     """
 
     network: str
     bridge: str
     closed: bool
     why: str = ""
+    chosen_open: bool = False
+
+    @property
+    def usable(self) -> str:
+        """The network that containers get: this one, or none if it lacks the rules that it should have."""
+        return self.network if self.closed or self.chosen_open else NO_NETWORK
 
 
 class OwnNetwork:
@@ -60,13 +73,14 @@ class OwnNetwork:
     Args:
         docker: The engine.
         owner: Names the worker among all of this engine.
+        chosen_open: Whether the operator chose a network without rules.
     """
 
-    def __init__(self, docker: Docker, owner: str) -> None:
+    def __init__(self, docker: Docker, owner: str, *, chosen_open: bool = False) -> None:
         self._docker = docker
         self._owner = owner
         self._bridge = bridge_of(owner)
-        self.network_rules = NetworkRules(network_name(owner), self._bridge, False)
+        self.network_rules = NetworkRules(network_name(owner), self._bridge, False, chosen_open=chosen_open)
         self._filter: PacketFilter | None = None
         self._standing: list[str] = []
         self._looking = asyncio.Lock()
@@ -74,7 +88,9 @@ class OwnNetwork:
         self._claim: BridgeClaim | None = None
 
     async def open(self) -> NetworkRules:
-        """Makes the network, or finds the existing one, and closes it as far as the worker may.
+        """Makes the network, or finds the existing one, and sets its rules.
+
+        Where they can't be set, the network is removed again, and `NetworkRules.usable` is none.
 
         Raises:
             Unavailable: The engine can't make the network.
@@ -92,17 +108,26 @@ class OwnNetwork:
                 f"the containers' network could not be made ({error.message}): choose --network none, or one of the "
                 "engine's own by name"
             ) from error
+        if self.network_rules.chosen_open:
+            # Rules that a worker with another --network left would go on holding.
+            with contextlib.suppress(Refused):
+                await PacketFilter.find().take_down(self._bridge)
+            log.warning("jobs can reach this host's services and its private networks, as --network open says")
+            return self.network_rules
         why = ""
         try:
             await self._put_up()
         except Refused as error:
             why = str(error)
             log.warning(
-                "containers can reach this host's services and its private networks: %s. They still can't reach each "
-                "other; --network none closes everything",
+                "jobs get no network, because the rules that keep them from this host and its private networks can't "
+                "be set: %s. To change that, %s",
                 why,
+                REMEDY,
             )
-        self.network_rules = NetworkRules(self.network_rules.network, self._bridge, not why, why)
+            with contextlib.suppress(DockerError):
+                await _remove(self._docker, self.network_rules.network)
+        self.network_rules = replace(self.network_rules, closed=not why, why=why)
         return self.network_rules
 
     async def hold(self) -> None:
@@ -127,9 +152,12 @@ class OwnNetwork:
             self._looked += 1
 
     async def _look(self) -> None:
-        if self._filter is None or not self.network_rules.closed:
-            # The bridge can't be seen from here, so the engine is asked.
+        if self.network_rules.chosen_open:
+            # The bridge may be one that can't be seen from here, so the engine is asked.
             return await self._ensure()
+        if self._filter is None or not self.network_rules.closed:
+            # Without its rules, no container uses the network.
+            return None
         if not _exists(self._bridge):
             log.warning("the network %s was removed; making it again", self.network_rules.network)
             await self._ensure()

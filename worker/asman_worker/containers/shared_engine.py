@@ -25,11 +25,13 @@ from ..images.images import Images, PullPolicy
 from ..images.rules import ImageRules
 from ..images.usage import ImageUsage
 from .config import NO_NETWORK, Confines
-from .network import NetworkRules, OwnNetwork, remove_leftovers
+from .network import REMEDY, NetworkRules, OwnNetwork, remove_leftovers
 
 log = logging.getLogger("asman.worker.engine")
 
 INTERNET: Final = "internet"
+OPEN: Final = "open"
+_OPEN_NOTE: Final = "jobs can reach this host and its private networks (--network open)"
 AWAY_SECONDS: Final = 300.0
 """Longest absence of an engine before its jobs fail, in seconds."""
 _ASK_SECONDS: Final = 5.0
@@ -45,15 +47,19 @@ class EngineChoices:
 
     Attributes:
         url: Address of the engine; empty to discover it.
-        network: ``internet`` for the worker's own network, ``none``, or the name of one of the engine's networks.
+        network: ``internet`` for the worker's own network, ``open`` for that network without rules, ``none``, or the
+            name of one of the engine's networks.
         stop_grace: Time between SIGTERM and SIGKILL after a time limit has passed, in milliseconds.
         confines: Settings of every container; `SharedEngine.confines` fills in network and disk.
         disk: Bytes that one job may write; 0 for no limit.
         pull: Policy for asking registries.
         rules: Rules for the images that may be used.
+        local_images: Patterns of images on the engine that jobs may use although this worker did not bring them.
         registry_auth: File with logins for registries.
         git_credentials: File with logins for git servers.
+        git_credentials_for: The repositories that they are for, as ``build:PATTERN``.
         secrets: Folder with the secrets that builds may use.
+        secret_sources: The sources of each secret, as ``NAME=build:PATTERN``.
         allow_hosts: Private hosts that builds may be fetched from.
         context: Largest size of the files of one build, in bytes.
     """
@@ -65,9 +71,12 @@ class EngineChoices:
     disk: int = 0
     pull: PullPolicy = "missing"
     rules: ImageRules = field(default_factory=ImageRules)
+    local_images: tuple[str, ...] = ()
     registry_auth: Path | None = None
     git_credentials: Path | None = None
+    git_credentials_for: tuple[str, ...] = ()
     secrets: Path | None = None
+    secret_sources: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     context: int = 2 * GIB
 
@@ -102,7 +111,7 @@ class SharedEngine:
 
         Raises:
             Unavailable: No engine answers, or it lacks a feature that the operator requires.
-            BadRequest: The registry credentials can't be read.
+            BadRequest: The registry credentials can't be read, or secrets or logins are bound to no sources.
         """
         async with self._opening:
             if self._docker is None:
@@ -114,6 +123,14 @@ class SharedEngine:
         choices = self.choices
         credentials = Credentials(choices.registry_auth)
         credentials.check()
+        guard = AddressGuard(choices.allow_hosts, secure=True)
+        secrets = BuildSecrets(choices.secrets, choices.secret_sources)
+        repositories = Repositories(
+            guard,
+            most=choices.context,
+            credentials=choices.git_credentials,
+            private=choices.git_credentials_for,
+        )
         docker, version = await open_engine(choices.url)
         try:
             self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
@@ -123,17 +140,22 @@ class SharedEngine:
             if choices.confines.runtime and choices.confines.runtime not in runtimes:
                 have = ", ".join(sorted(runtimes)) or "none"
                 raise Unavailable(f"the engine has no runtime '{choices.confines.runtime}'; it has {have}")
-            if choices.network == INTERNET:
+            if choices.network in (INTERNET, OPEN):
                 await remove_leftovers(docker)
-                self._own = OwnNetwork(docker, self._owner)
+                self._own = OwnNetwork(docker, self._owner, chosen_open=choices.network == OPEN)
                 await self._own.open()
         except BaseException:
             await close_engine(docker)
             raise
         self._images = Images(
-            docker, policy=choices.pull, rules=choices.rules, credentials=credentials, pulled=self.image_usage.own
+            docker,
+            policy=choices.pull,
+            rules=choices.rules,
+            credentials=credentials,
+            usage=self.image_usage,
+            local=choices.local_images,
+            guard=guard,
         )
-        guard = AddressGuard(choices.allow_hosts, secure=True)
         self._builder = Builder(
             docker,
             self._images,
@@ -141,9 +163,9 @@ class SharedEngine:
             folder=self._folder,
             rules=choices.rules,
             guard=guard,
-            repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
-            secrets=BuildSecrets(choices.secrets),
-            made=self.image_usage.own,
+            repositories=repositories,
+            secrets=secrets,
+            usage=self.image_usage,
         )
         self._docker = docker
 
@@ -198,8 +220,29 @@ class SharedEngine:
 
     @property
     def network(self) -> str:
-        """The network of containers, by name."""
-        return self.network_rules.network if self.network_rules is not None else self.choices.network
+        """The network of containers, by name: none where the rules that it needs can't be set."""
+        return self.network_rules.usable if self.network_rules is not None else self.choices.network
+
+    @property
+    def lacks_network(self) -> bool:
+        """Whether containers have no network although the operator wants them to have one."""
+        return self.network == NO_NETWORK != self.choices.network
+
+    @property
+    def reach(self) -> str:
+        """The network of containers in a word for people: ``internet``, ``open``, ``none`` or a network's name."""
+        return NO_NETWORK if self.network == NO_NETWORK else self.choices.network
+
+    def notes(self) -> list[str]:
+        """Lists conditions that the operator should know of, but with which the worker works."""
+        if self.lacks_network and self.network_rules is not None:
+            return [f"jobs have no network, because its rules can't be set: {self.network_rules.why}; {REMEDY}"]
+        return [_OPEN_NOTE] if self.reach == OPEN else []
+
+    def lost(self, network: str) -> bool:
+        """Whether a container is in this worker's network, although that has no rules any more."""
+        rules = self.network_rules
+        return rules is not None and network == rules.network != rules.usable
 
     def confines(self, incarnation: str) -> Confines:
         """Returns the settings for the containers of one queue."""

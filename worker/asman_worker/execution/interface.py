@@ -128,15 +128,20 @@ class JobExecutor(Protocol):
     """Runs attempts. Methods may be called concurrently for different attempts.
 
     Attributes:
-        name: The name that the worker registers: ``docker`` or ``process``.
+        name: The name that the worker registers: ``process``, or ``docker``, with a word on a network that is not the
+            usual one.
         uses_folder: True if jobs have files: inputs are staged, the run is prepared and outputs are collected.
             If false, only `run` is called, which suits simulations and benchmarks.
         resumes: True if a run continues after this process ends and can be resumed by the next one.
     """
 
-    name: str
     uses_folder: bool
     resumes: bool
+
+    @property
+    def name(self) -> str:
+        """The name that the worker registers."""
+        ...
 
     async def open(self) -> str:
         """Prepares the executor; returns the platform of the jobs that it can run, for example ``linux/amd64``.

@@ -15,8 +15,15 @@ from .address_guard import AddressGuard
 _RETRY_POLICY: Final = RetryPolicy(tries=4)
 
 
-async def download(url: str, target: Path, guard: AddressGuard, *, most: int) -> str:
+async def download(url: str, target: Path, guard: AddressGuard, *, most: int, what: str = "the archive") -> str:
     """Fetches a file; returns the sha256 of its bytes.
+
+    Args:
+        url: Its address.
+        target: Its place on the disk.
+        guard: Checks the address and those of redirects.
+        most: Largest size, in bytes.
+        what: The file, as errors name it.
 
     Raises:
         ExecutionError: The file can't be fetched, must not be fetched, or is too large; the error names the fault.
@@ -36,10 +43,10 @@ async def download(url: str, target: Path, guard: AddressGuard, *, most: int) ->
         raise
     except AsmanError as error:
         fault = "worker" if error.retry else "job"
-        raise ExecutionError(f"the archive could not be fetched: {error.message}", fault=fault) from error
+        raise ExecutionError(f"{what} could not be fetched: {error.message}", fault=fault) from error
     except OSError as error:
         why = error.strerror or error
-        raise ExecutionError(f"the worker can't write the archive to its disk: {why}", fault="worker") from error
+        raise ExecutionError(f"the worker can't write {what} to its disk: {why}", fault="worker") from error
     finally:
         await sink.discard()
         await http.close()

@@ -1,7 +1,8 @@
-"""Tracks the images that this worker pulled and built, and removes those that were not used for long.
+"""Tracks the images that this worker pulled and built: jobs may use them, and those that were not used for long go.
 
-No other image on the engine is ever removed: the images that its owner pulled stay. A file records the worker's own
-images and the last use of each, so that a restart does not lose them.
+No other image on the engine is ever removed: the images that its owner pulled stay, even if a pull of this worker found
+that a registry offers the same image. A file records the images and the last use of each, so that a restart does not
+lose them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import asyncio
 import json
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
@@ -25,10 +27,13 @@ _MOST: Final = 10_000
 
 
 class ImageUsage:
-    """The worker's own images, by id.
+    """The images that this worker pulled or built, by id.
+
+    Own images came to the engine through this worker, which removes them in time. Shared images were there before: a
+    pull found that a registry offers them, so jobs may use them, and they stay.
 
     Args:
-        file: The file that records them.
+        file: The file that records the own images; another beside it records the shared ones.
         most: Largest size of all own images, in bytes; 0 for no limit.
         age: Time after which an unused image is removed, in seconds; 0 for never.
     """
@@ -38,19 +43,43 @@ class ImageUsage:
         self._most = most
         self._age = age
         self._used: dict[str, float] = {}
+        self._shared: dict[str, float] = {}
+        self._names: dict[str, str] = {}
         self._holds: dict[str, int] = {}
-        try:
-            known = json.loads(file.read_bytes())
-            self._used = {str(image): float(used) for image, used in list(known.items())[:_MOST]}
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            log.warning("can't read the list of this worker's images, and begin a new one: %s", error)
+        self._shared_file = file.with_name(f"shared-{file.name}")
+        with _readable():
+            self._used = _times(json.loads(file.read_bytes()))
+        with _readable():
+            known = json.loads(self._shared_file.read_bytes())
+            self._shared = _times(known["shared"])
+            self._names = {str(name): str(image) for name, image in list(known["names"].items())[:_MOST]}
 
     def own(self, image: str) -> None:
         """Records an image that this worker pulled or built."""
         self._used[image] = time.time()
         self._write()
+
+    def share(self, image: str) -> None:
+        """Records an image that a pull brought although the engine had it."""
+        if image not in self._used:
+            self._shared[image] = time.time()
+            _bound(self._shared)
+            self._write_shared()
+
+    def knows(self, image: str) -> bool:
+        """Whether this worker pulled or built an image."""
+        return image in self._used or image in self._shared
+
+    def name(self, name: str, image: str) -> None:
+        """Records the image that a pull of a name brought, where the engine's owner uses the name for another one."""
+        self._names[name] = image
+        _bound(self._names)
+        self._write_shared()
+
+    def named(self, name: str) -> str:
+        """Returns the image that `name` recorded; empty for none."""
+        image = self._names.get(name, "")
+        return image if self.knows(image) else ""
 
     def hold(self, image: str) -> None:
         """Protects an image from removal while a job needs it."""
@@ -86,7 +115,21 @@ class ImageUsage:
             if fits or image in self._holds or not await self._remove(docker, image):
                 left += size
         await asyncio.to_thread(self._write)
+        await self._forget_removed(docker)
         return left
+
+    async def _forget_removed(self, docker: Docker) -> None:
+        """Forgets shared images that the owner removed, and names of images that are gone."""
+        before = len(self._shared) + len(self._names)
+        for image in list(self._shared):
+            try:
+                await docker.images.inspect(image)
+            except DockerError as error:
+                if error.status == 404:
+                    self._shared.pop(image, None)
+        self._names = {name: image for name, image in self._names.items() if self.knows(image)}
+        if len(self._shared) + len(self._names) < before:
+            await asyncio.to_thread(self._write_shared)
 
     async def _remove(self, docker: Docker, image: str) -> bool:
         """Removes an image's names one by one, and with the last one the image itself."""
@@ -106,9 +149,37 @@ class ImageUsage:
         return True
 
     def _write(self) -> None:
-        fresh = self._file.with_suffix(".new")
-        try:
-            fresh.write_text(json.dumps(self._used))
-            fresh.replace(self._file)
-        except OSError as error:
-            log.warning("can't save the list of this worker's images: %s", error)
+        _write(self._file, self._used)
+
+    def _write_shared(self) -> None:
+        _write(self._shared_file, {"shared": self._shared, "names": self._names})
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Tells that a list can't be read; one that does not exist yet is nothing to tell."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        log.warning("can't read the list of this worker's images, and begin a new one: %s", error)
+
+
+def _times(known: dict[str, Any]) -> dict[str, float]:
+    return {str(image): float(used) for image, used in list(known.items())[:_MOST]}
+
+
+def _write(file: Path, known: dict[str, Any]) -> None:
+    fresh = file.with_suffix(".new")
+    try:
+        fresh.write_text(json.dumps(known))
+        fresh.replace(file)
+    except OSError as error:
+        log.warning("can't save the list of this worker's images: %s", error)
+
+
+def _bound(known: dict[str, Any]) -> None:
+    """Forgets the oldest entries over the limit."""
+    while len(known) > _MOST:
+        del known[next(iter(known))]

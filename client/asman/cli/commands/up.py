@@ -41,11 +41,20 @@ def up(
             help="docker (auto is the same); process: no container, jobs run as your own user.",
         ),
     ] = "docker",
+    network: Annotated[
+        str | None, typer.Option("--network", help="Network of the containers, as in 'asman worker' [internet].")
+    ] = None,
     cpus: Annotated[float | None, typer.Option("--cpus", help="CPUs for jobs [all].")] = None,
     memory: Annotated[str | None, typer.Option("--memory", help="Memory for jobs: 8GiB [all].")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs for jobs [0].")] = None,
     default_image: Annotated[
         str | None, typer.Option("--default-image", help="Image for jobs that don't name one [alpine:3].")
+    ] = None,
+    local_images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--local-images", help="Images of this machine's own that jobs may use, too: 'me/*'. Repeatable [none]."
+        ),
     ] = None,
     local_port: Annotated[
         int,
@@ -94,7 +103,14 @@ def up(
         log_format="text",
         public_job_ids=True,
     )
-    worker = {"cpus": cpus, "memory": memory, "gpus": gpus, "drain_timeout": drain_timeout}
+    worker = {
+        "network": network,
+        "local_images": tuple(local_images) if local_images else None,
+        "cpus": cpus,
+        "memory": memory,
+        "gpus": gpus,
+        "drain_timeout": drain_timeout,
+    }
     name = kept_queue(config.data_dir, queue)
     if executor == "process" and not local_without_containers:
         local_port = 0

@@ -30,8 +30,8 @@ _LIFE: Final = "Lifetime of the worker"
 _DISK: Final = "Disk"
 
 
-def _option(*names: str, help: str, panel: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, metavar=metavar)
 
 
 def worker(
@@ -76,7 +76,11 @@ def worker(
     ] = None,
     network: Annotated[
         str | None,
-        _option("--network", help="internet, none, or the name of an engine's network [internet].", panel=_SANDBOX),
+        _option(
+            "--network",
+            help="internet (and not this host's networks), open (those, too), none, or an engine's network [internet].",
+            panel=_SANDBOX,
+        ),
     ] = None,
     runtime: Annotated[
         str | None, _option("--runtime", help="Runtime of the engine, such as runsc.", panel=_SANDBOX)
@@ -97,6 +101,14 @@ def worker(
     deny_image: Annotated[
         list[str] | None, _option("--deny-image", help="Refuse images like this. Repeatable.", panel=_IMAGES)
     ] = None,
+    local_images: Annotated[
+        list[str] | None,
+        _option(
+            "--local-images",
+            help="Images of this machine's own that jobs may use, too: 'me/*'. Repeatable [none].",
+            panel=_IMAGES,
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         _option("--allow-host", help="A private host that inputs and builds may come from. Repeatable.", panel=_IMAGES),
@@ -107,8 +119,26 @@ def worker(
     git_credentials: Annotated[
         Path | None, _option("--git-credentials", help="File with logins for git servers.", panel=_IMAGES)
     ] = None,
+    git_credentials_for: Annotated[
+        list[str] | None,
+        _option(
+            "--git-credentials-for",
+            metavar="build:PATTERN",
+            help="Repositories that these logins are for: 'build:https://host/owner/*'. Repeatable.",
+            panel=_IMAGES,
+        ),
+    ] = None,
     secrets: Annotated[
         Path | None, _option("--secrets", help="Folder with secrets that builds may use by name.", panel=_IMAGES)
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        _option(
+            "--secret",
+            metavar="NAME=build:PATTERN",
+            help="Whose builds get a secret: 'NAME=build:https://host/owner/*'. Repeatable.",
+            panel=_IMAGES,
+        ),
     ] = None,
     drain_timeout: Annotated[
         str | None,
@@ -180,10 +210,13 @@ def worker(
         pull=pull,
         allow_image=tuple(allow_image) if allow_image else None,
         deny_image=tuple(deny_image) if deny_image else None,
+        local_images=tuple(local_images) if local_images else None,
         allow_host=tuple(allow_host) if allow_host else None,
         registry_auth=registry_auth,
         git_credentials=git_credentials,
+        git_credentials_for=tuple(git_credentials_for) if git_credentials_for else None,
         secrets=secrets,
+        secret=tuple(secret) if secret else None,
         drain_timeout=drain_timeout,
         exit_when_idle=exit_when_idle,
         max_jobs=1 if once else max_jobs,

@@ -17,8 +17,10 @@ import pytest
 
 import asman
 from asman_shared.definition import Build
+from asman_shared.errors import BadRequest
 from asman_shared.messages import STDOUT, SYSTEM, Abort, Finished, LogBatch, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from asman_worker import run_worker
 from devtools.asman_processes import AsmanProcesses, HubProcess
 from devtools.fake_hub import FakeHub, Line, job
 from devtools.registry import running_registry
@@ -39,7 +41,7 @@ async def builds(hub: FakeHub, tmp_path: Path, busybox_image: str) -> AsyncItera
     """The connection of a worker that may fetch from this machine."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "TOKEN").write_text("s3cret-value\n")
-    more = {"allow_host": "127.0.0.1", "pull": "never", "secrets": tmp_path / "secrets"}
+    more = {"allow_host": "127.0.0.1", "pull": "never", "secrets": tmp_path / "secrets", "secret": "TOKEN=build:"}
     async with worker(config_for(hub, tmp_path / "data", **more)) as task:
         line = await first_line(hub, task)
         await line.answer()
@@ -307,7 +309,7 @@ async def test_the_log_of_a_build_has_its_own_phase(builds: Line) -> None:
 async def test_the_base_of_a_build_is_pulled_with_its_own_phase(hub: FakeHub, tmp_path: Path, engine: object) -> None:
     async with running_registry() as registry:
         base = registry.add(f"base-{secrets.token_hex(4)}:v1", {"note": secrets.token_hex(20).encode()})
-        async with worker(config_for(hub, tmp_path)) as task:
+        async with worker(config_for(hub, tmp_path, allow_host="127.0.0.1")) as task:
             line = await first_line(hub, task)
             await line.answer()
             outcome = await outcome_of(line, "a", Build(dockerfile=f"FROM {base}\n"))
@@ -375,6 +377,78 @@ async def test_a_secret_in_an_error_is_masked(builds: Line) -> None:
     assert "s3cret" not in repr(builds.messages)
 
 
+async def test_a_secret_is_for_builds_of_the_sources_that_the_operator_names_alone(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, server: GitServer
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "TOKEN").write_text("s3cret-value")
+    shows = dockerfile("ARG TOKEN", "RUN echo $TOKEN | rev > /note")
+    for name in ("mine/app", "other/app"):
+        (server.folder / name).parent.mkdir()
+        commit = server.repository(name).commit({"Dockerfile": shows})
+    key = hub.store(tar({"Dockerfile": shows}))
+    (server.folder / "mine.tgz").write_bytes(tar({"Dockerfile": shows}))
+    mine, other = (f"{server.base}/{name}/app/.git" for name in ("mine", "other"))
+    refused = [
+        Build(context=other), Build(context=f"{server.base}/mine/../other/app/.git"), Build(dockerfile=shows),
+        Build(context=mine, dockerfile=shows), Build(context=f"key:{key}"), Build(context=f"{mine}#{commit}"),
+        Build(context=mine, build_args=["BASE=x"]), Build(context=f"{server.base}/files/mine.tgz"),
+    ]  # fmt: skip
+    for build in refused:
+        build.build_args = [*(build.build_args or ()), "TOKEN"]
+    more = {"secrets": tmp_path / "secrets", "secret": f"TOKEN=build:{server.base}/mine/*", "allow_host": "127.0.0.1"}
+    async with worker(config_for(hub, tmp_path / "data", **more)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        outcome = await outcome_of(line, "a", Build(context=f"{mine}#main", build_args=["TOKEN"]))
+        assert (outcome.exit_code, notes(line, "a")) == (0, ["eulav-terc3s"]), outcome.message
+        for outcome in await outcomes_of(line, refused):
+            assert outcome.kind == "error"
+            assert "the secret 'TOKEN', which this worker does not hold for it" in outcome.message or (
+                "must not have '.' or '..'" in outcome.message
+            )
+
+
+async def test_a_login_is_for_the_repositories_that_the_operator_names_with_their_own_dockerfile(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, server: GitServer
+) -> None:
+    text = dockerfile("COPY . /all", "RUN cp /all/note /note")
+    for name in ("mine/app", "private/app", "open/app"):
+        (server.folder / name).parent.mkdir()
+        server.repository(name).commit({"Dockerfile": text, "note": f"of {name}\n"})
+    outer = server.repository("outer")
+    outer.git("submodule", "--quiet", "add", f"{server.folder}/mine/app", "inner")
+    outer.git("config", "-f", ".gitmodules", "submodule.inner.url", f"{server.base}/mine/app/.git")
+    outer.commit({"Dockerfile": dockerfile("COPY inner/note /note")})
+    server.private = ("/mine/", "/private/")
+    logins = tmp_path / "logins"
+    logins.write_text(f"http://{server.login}@127.0.0.1:{server.port}\n")
+    more = {"git_credentials": logins, "git_credentials_for": f"build:{server.base}/mine/*", "allow_host": "127.0.0.1"}
+    async with worker(config_for(hub, tmp_path / "data", **more)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        for name in ("mine/app", "open/app"):
+            outcome = await outcome_of(line, name, Build(context=f"{server.base}/{name}/.git"))
+            assert (outcome.exit_code, notes(line, name)) == (0, [f"of {name}"]), outcome.message
+        builds = [
+            Build(context=f"{server.base}/private/app/.git"),
+            Build(context=f"{server.base}/mine/app/.git", dockerfile=text),
+            Build(context=f"{server.base}/outer/.git"),
+            Build(context=f"{server.base}/moved/mine/app/.git"),
+        ]
+        for outcome in await outcomes_of(line, builds):
+            assert outcome.kind == "error"
+            assert "is private or does not exist" in outcome.message
+
+
+@pytest.mark.parametrize("setting", ["secrets", "git_credentials"])
+async def test_a_worker_whose_secrets_are_bound_to_nothing_says_so_at_its_start(
+    hub: FakeHub, tmp_path: Path, engine: object, setting: str
+) -> None:
+    with pytest.raises(BadRequest, match="no build would"):
+        await run_worker(config_for(hub, tmp_path / "data", **{setting: tmp_path}))
+
+
 # -------------------------------------------------------------------------------------------------------------- rules
 
 
@@ -414,7 +488,8 @@ async def test_a_folder_given_to_the_library_is_uploaded_and_built(
     (folder / "Dockerfile").write_text(dockerfile("COPY note /note"))
     (folder / "note").write_text("from a folder\n")
     url = (await asyncio.to_thread(hub_process)).queue("folders")
-    options = ["--network", "none", "--pull", "never", "--data-dir", str(tmp_path / "data")]
+    options = ["--network", "none", "--pull", "never", "--local-images", "asman-test/*"]
+    options += ["--data-dir", str(tmp_path / "data")]
     await asyncio.to_thread(processes.worker, url, *options)
     async with asman.connect(url) as queue:
         job = await queue.submit(build={"context": folder}, command="cat /note")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiodocker import Docker
 
-from asman_shared.messages import Abort, PhaseReport, Released
+from asman_shared.definition import Build
+from asman_shared.messages import STDOUT, SYSTEM, Abort, Finished, Kept, PhaseReport, Released
 from asman_shared.states import Phase
 from asman_worker import janitor
 from asman_worker.containers.bridge_claim import BridgeClaim
 from asman_worker.containers.network import OwnNetwork, bridge_of, network_name, remove_leftovers
 from asman_worker.containers.packet_filter import PacketFilter
 from asman_worker.images.engine import close_engine, open_engine
-from devtools.asman_processes import AsmanProcesses
+from devtools.asman_processes import AsmanProcesses, asman
 from devtools.fake_hub import FakeHub, Line, job
+from devtools.ports import free_port
 from tests.integration.worker.reach import listening, networks, on_the_internet, outcome_of, rules_there, tries
 
 
@@ -157,6 +161,75 @@ async def test_rules_without_a_bridge_are_removed_when_nobody_claims_them(engine
         own._claim.close()
         await remove_leftovers(docker)
         assert chains(own.network_rules.bridge) == []
+
+
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+
+
+async def test_where_the_rules_can_not_be_set_jobs_have_no_network_and_everybody_is_told(
+    hub: FakeHub, tmp_path: Path, processes: AsmanProcesses, busybox_image: str
+) -> None:
+    port = free_port()
+    options = ["--data-dir", str(tmp_path / "data"), "--status", str(port), "--local-images", "asman-test/*"]
+    worker = processes.worker(hub.url, *options, before=WITHOUT_RIGHTS)
+    line = await hub.line()
+    assert line.register.executor == "docker, no network"
+    await line.answer()
+    with listening("0.0.0.0") as open_port:
+        script = f"ls /sys/class/net; {tries(('172.17.0.1', open_port))}"
+        await outcome_of(line, "a", busybox_image, script)
+        assert line.texts("a", STDOUT) == ["lo", "closed 172.17.0.1"]
+        assert any("have no network" in text for text in line.texts("a", SYSTEM))
+        text = f"FROM {busybox_image}\nRUN ls /sys/class/net # {open_port}\n"
+        await line.assign("b", build=Build(dockerfile=text), command="true")
+        assert (await line.expect(Finished, lambda m: m.job == job("b"))).outcome.exit_code == 0
+        assert "lo" in line.texts("b")
+        assert not any(text.startswith("eth") for text in line.texts("b"))
+    assert "jobs get no network" in worker.output()
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/healthz") as answer:
+        told = await answer.json()
+    assert "--network open" in told["notes"][0]
+    assert await asyncio.to_thread(networks, line.register.incarnation) == []
+
+
+def test_the_doctor_tells_that_jobs_would_have_no_network(tmp_path: Path, engine: object) -> None:
+    done = asman("doctor", "--data-dir", str(tmp_path), "--json", before=WITHOUT_RIGHTS)
+    found = {each["what"]: each for each in json.loads(done.stdout)["findings"]}["network"]
+    assert (found["mark"], "no network" in found["says"]) == ("warning", True)
+    assert "--cap-add=NET_ADMIN" in found["remedy"]
+
+
+async def test_a_network_without_rules_is_there_only_if_the_operator_says_open(
+    hub: FakeHub, tmp_path: Path, busybox_image: str
+) -> None:
+    with listening("0.0.0.0") as port:
+        async with on_the_internet(hub, tmp_path, network="open") as line:
+            assert line.register.executor == "docker, open network"
+            gateway = await asyncio.to_thread(gateway_of, line)
+            await outcome_of(line, "a", busybox_image, tries((gateway, port)))
+            assert line.texts("a") == [f"open {gateway}"]
+        async with on_the_internet(hub, tmp_path) as line:
+            assert line.register.executor == "docker"
+            gateway = await asyncio.to_thread(gateway_of, line)
+            await outcome_of(line, "b", busybox_image, tries((gateway, port)))
+            assert line.texts("b") == [f"closed {gateway}"]
+
+
+async def test_a_container_whose_network_has_lost_its_rules_is_given_back(
+    hub: FakeHub, tmp_path: Path, processes: AsmanProcesses, busybox_image: str
+) -> None:
+    data = ["--data-dir", str(tmp_path / "data"), "--local-images", "asman-test/*"]
+    first = processes.worker(hub.url, *data)
+    line = await hub.line()
+    await line.answer()
+    await line.assign("a", image=busybox_image, command="sleep 600")
+    await line.expect(PhaseReport, lambda m: m.phase is Phase.RUNNING)
+    first.kill()
+    processes.worker(hub.url, *data, before=WITHOUT_RIGHTS)
+    again = await hub.line()
+    assert [held.job for held in again.register.holding] == [job("a")]
+    await again.answer(keep=[Kept(job("a"), 1)])
+    await again.expect(Released, lambda m: m.job == job("a"))
 
 
 def test_a_claim_is_one_processs_until_it_lets_go() -> None:

@@ -16,9 +16,17 @@ import pytest
 from asman_shared.definition import Build
 from asman_shared.messages import SYSTEM, Abort, Finished, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from asman_worker import WorkerConfig
 from devtools.fake_hub import FakeHub, Line, job
+from devtools.ports import free_port
 from devtools.registry import Registry, running_registry
-from tests.integration.worker.conftest import config_for, first_line, worker
+from tests.integration.worker import conftest
+from tests.integration.worker.conftest import first_line, worker
+
+
+def config_for(hub: FakeHub, data_dir: Path, **more: Any) -> WorkerConfig:
+    """A worker whose operator allows the registry of these tests, which is on this machine."""
+    return conftest.config_for(hub, data_dir, **{"allow_host": "127.0.0.1", **more})
 
 
 @pytest.fixture
@@ -228,6 +236,147 @@ async def test_a_pull_that_takes_too_long_says_so_and_stops(hub: FakeHub, tmp_pa
         outcome = await outcome_of(line, "a", image=image, command="true")
         assert outcome.kind == "timed_out"
         assert outcome.message == "pulling (getting the image) took longer than its limit of 300 ms"
+
+
+# ----------------------------------------------------------------------------------------------- the owner's images
+
+
+def tag(image: str, name: str) -> None:
+    subprocess.run(["docker", "tag", image, name], check=True, capture_output=True)
+
+
+def id_of(name: str) -> str:
+    return subprocess.check_output(["docker", "inspect", "--format", "{{.Id}}", name], text=True).strip()
+
+
+async def test_an_image_of_the_machines_owner_is_not_for_jobs_under_any_of_its_names(
+    hub: FakeHub, tmp_path: Path, registry: Registry, busybox_image: str
+) -> None:
+    name = unique("private")
+    await asyncio.to_thread(tag, busybox_image, name)
+    # The owner pushed it, so that the engine knows a digest of it, too; the registry does not give it to strangers.
+    known = registry.add(unique("pushed"), {"x": secrets.token_bytes(100)})
+    await asyncio.to_thread(subprocess.run, ["docker", "pull", "-q", known], check=True, capture_output=True)
+    digest = registry.digest(known.removeprefix(f"{registry.host}/"))
+    registry.login = "me:secret"
+    names = [name, f"docker.io/library/{name}", f"index.docker.io/library/{name}", known, f"{known}@{digest}",
+             f"{known.rpartition(':')[0]}@{digest}"]  # fmt: skip
+    for policy in ("missing", "always", "never"):
+        async with worker(config_for(hub, tmp_path / policy, pull=policy, local_images="")) as task:
+            line = await first_line(hub, task)
+            await line.answer()
+            for number, image in enumerate(names):
+                outcome = await outcome_of(line, f"{number}", image=image, command="echo ran")
+                assert outcome.kind == "error", f"{policy} {image}"
+            text = f"FROM {name}\nRUN echo ran\n"
+            await line.assign("b", build=Build(dockerfile=text), command="echo ran")
+            assert (await line.expect(Finished, lambda m: m.job == job("b"))).outcome.kind == "error"
+            assert not any("ran" in each.split() for number in (*range(len(names)), "b") for each in
+                           line.texts(f"{number}"))  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "runs"), [("private-*", True), ("docker.io/library/*", True), ("other-*", False)])
+async def test_an_image_of_the_machines_owner_is_for_jobs_if_the_operator_names_it(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, pattern: str, runs: bool
+) -> None:
+    name = unique("private")
+    await asyncio.to_thread(tag, busybox_image, name)
+    async with worker(config_for(hub, tmp_path, pull="never", local_images=pattern)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        # One image: what is said of one name of it holds for all.
+        for number, image in enumerate((name, f"docker.io/library/{name}", busybox_image)):
+            outcome = await outcome_of(line, f"{number}", image=image, command="true")
+            assert (outcome.exit_code == 0) is runs, outcome.message
+
+
+async def test_what_the_worker_pulled_is_for_jobs_after_a_restart_without_asking_the_registry_again(
+    hub: FakeHub, tmp_path: Path, registry: Registry
+) -> None:
+    image = registry.add(unique("app"), {"x": secrets.token_bytes(100)})
+    digest = registry.digest(image.removeprefix(f"{registry.host}/"))
+    for policy, names in (("missing", [image]), ("never", [image, f"{image.rpartition(':')[0]}@{digest}"])):
+        async with worker(config_for(hub, tmp_path, pull=policy, local_images="")) as task:
+            line = await first_line(hub, task)
+            await line.answer()
+            for number, name in enumerate(names):
+                outcome = await outcome_of(line, f"{policy}{number}", image=name, command="true")
+                assert outcome.exit_code == 0, outcome.message
+    assert pulls(registry, image) <= 2
+
+
+async def test_a_name_that_the_owner_uses_for_another_image_stays_his_and_the_job_gets_the_registrys(
+    hub: FakeHub, tmp_path: Path, registry: Registry, busybox_image: str
+) -> None:
+    image = registry.add(unique("app"), {"note": b"the registry's\n"})
+    await asyncio.to_thread(tag, busybox_image, image)
+    before = await asyncio.to_thread(id_of, image)
+    for _ in range(2):
+        async with worker(config_for(hub, tmp_path, local_images="")) as task:
+            line = await first_line(hub, task)
+            await line.answer()
+            outcome = await outcome_of(line, "a", image=image, command="cat /note")
+            assert outcome.exit_code == 0, outcome.message
+            assert "the registry's" in line.texts("a")
+        asked = len(registry.asked)
+    assert len(registry.asked) == asked, "the second worker knows what the first one pulled"
+    assert await asyncio.to_thread(id_of, image) == before
+
+
+async def test_an_image_that_the_owner_pulled_is_for_jobs_once_the_registry_gives_it_and_is_never_removed(
+    hub: FakeHub, tmp_path: Path, registry: Registry
+) -> None:
+    image = registry.add(unique("app"), {"x": secrets.token_bytes(100)})
+    await asyncio.to_thread(subprocess.run, ["docker", "pull", "-q", image], check=True, capture_output=True)
+    asked = len(registry.asked)
+    async with worker(config_for(hub, tmp_path, local_images="")) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        assert (await outcome_of(line, "a", image=image, command="true")).exit_code == 0
+        assert len(registry.asked) > asked
+    for file, holds in (("images.json", False), ("shared-images.json", True)):
+        path = tmp_path / file
+        assert (path.exists() and await asyncio.to_thread(id_of, image) in path.read_text()) is holds
+
+
+# --------------------------------------------------------------------------------------- registries that are elsewhere
+
+
+PRIVATE_REGISTRIES = ["127.0.0.1:{port}/a/b", "localhost:{port}/a", "localhost/a", "169.254.169.254/latest/meta-data",
+                      "10.0.0.1:5000/x", "2130706433:{port}/a", "0.0.0.0:{port}/a", "0x7f.1:{port}/a",
+                      "127.1:{port}/a"]  # fmt: skip
+
+
+async def test_an_image_of_a_registry_on_the_workers_own_network_is_not_asked_for(
+    hub: FakeHub, tmp_path: Path, registry: Registry
+) -> None:
+    names = [name.format(port=registry.port) for name in PRIVATE_REGISTRIES]
+    for policy in ("missing", "always"):
+        async with worker(config_for(hub, tmp_path / policy, pull=policy, allow_host="")) as task:
+            line = await first_line(hub, task)
+            await line.answer()
+            for number, name in enumerate(names):
+                image = await outcome_of(line, f"image-{number}", image=name, command="true")
+                base = await outcome_of(line, f"base-{number}", build=Build(dockerfile=f"FROM {name}"), command="true")
+                text = f"FROM scratch\nCOPY --from={name} / /"
+                copied = await outcome_of(line, f"copied-{number}", build=Build(dockerfile=text), command="true")
+                for outcome in (image, base, copied):
+                    assert outcome.kind == "error", name
+                    assert "is not fetched for jobs" in outcome.message, outcome.message
+    assert registry.asked == []
+
+
+async def test_what_the_engine_says_of_its_network_is_not_told_to_submitters(
+    hub: FakeHub, tmp_path: Path, engine: object
+) -> None:
+    port = free_port()
+    async with worker(config_for(hub, tmp_path)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        outcome = await outcome_of(line, "a", image=f"127.0.0.1:{port}/a/b", command="true")
+    assert outcome.fault is Fault.WORKER
+    assert "its registry can't be reached, or does not answer as it should" in outcome.message
+    assert not any(word in outcome.message for word in ("dial", "tcp", "refused", "http"))
 
 
 async def test_an_image_that_was_built_here_can_not_be_named(hub: FakeHub, tmp_path: Path, engine: object) -> None:

@@ -56,6 +56,14 @@ def test_a_dockerfile_is_a_path_in_what_is_built_or_a_text_of_its_own(tmp_path: 
     assert far == {"build": {"context": "https://h/x.git", "filename": "docker/File"}}
 
 
+def test_a_dockerfile_with_a_mark_is_the_same_text_and_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Other").write_bytes(b"\xef\xbb\xbfFROM a\r\n")
+    assert given(JobOptions(dockerfile=tmp_path / "Other")) == {"build": {"dockerfile": "FROM a\n"}}
+    (tmp_path / "Other").write_bytes(b"\xff\xfeF\0")
+    with pytest.raises(BadDefinition, match="is not text in UTF-8"):
+        given(JobOptions(dockerfile=tmp_path / "Other"))
+
+
 def test_a_folder_without_a_dockerfile_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     with pytest.raises(BadDefinition, match=r"there is no file .*Dockerfile"):
         JobOptions(build=tmp_path).fields()

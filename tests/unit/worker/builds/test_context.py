@@ -11,7 +11,7 @@ import pytest
 
 from asman_shared.errors import BadDefinition
 from asman_worker.builds.archives import Bounds
-from asman_worker.builds.context import OWN_DOCKERFILE, Context, Part, Wanted, pack
+from asman_worker.builds.context import OWN_DOCKERFILE, Context, Part, Wanted, complete, pack
 
 BOUNDS = Bounds(1_000_000, 1000)
 
@@ -28,7 +28,7 @@ def packed(tmp_path: Path, files: dict[str, str], wanted: Wanted) -> tuple[Conte
     with tarfile.open(source, "w") as archive:
         for name, text in files.items():
             info = member(name)
-            info.size = len(text)
+            info.size = len(text.encode())
             archive.addfile(info, io.BytesIO(text.encode()))
     out = io.BytesIO()
     context = pack([Part(source)], wanted, BOUNDS, out)
@@ -42,14 +42,49 @@ def test_a_subfolder_is_built_alone_and_its_dockerfile_may_lie_outside(tmp_path:
     files = {"top/docker/Dockerfile": "FROM a", "top/sub/x": "1", "top/other": "2"}
     wanted = Wanted(subfolder="sub", filename="docker/Dockerfile", unwrap=True)
     context, inside = packed(tmp_path, files, wanted)
-    assert (context.dockerfile, context.text) == (OWN_DOCKERFILE, "FROM a")
-    assert inside == {"x": "1", OWN_DOCKERFILE: "FROM a"}
+    assert context.text == "FROM a"
+    assert inside == {"x": "1"}
 
 
-def test_what_dockerignore_names_is_left_out_but_never_the_dockerfile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_what_dockerignore_names_is_left_out_whatever_system_wrote_it(tmp_path: Path, mark: str, ends: str) -> None:
+    rules = mark + ends.join(["# a comment", "drop", "sub/*", "!sub/keep", ""])
+    files = {"Dockerfile": "FROM a", ".dockerignore": rules, "sub/keep": "1", "sub/x": "2", "drop": "3"}
+    context, inside = packed(tmp_path, files, Wanted())
+    assert set(inside) == {"Dockerfile", ".dockerignore", "sub/keep"}
+    assert context.ignore == rules
+
+
+def test_the_first_line_of_dockerignore_counts_although_a_mark_is_before_it(tmp_path: Path) -> None:
+    files = {"Dockerfile": "FROM a", ".dockerignore": "\ufeffdrop\n", "drop": "3"}
+    assert set(packed(tmp_path, files, Wanted())[1]) == {"Dockerfile", ".dockerignore"}
+
+
+def test_the_dockerfile_may_be_left_out_of_the_files_and_is_read_all_the_same(tmp_path: Path) -> None:
     files = {"Dockerfile": "FROM a", ".dockerignore": "*\n!keep", "keep/x": "1", "drop": "2"}
-    _, inside = packed(tmp_path, files, Wanted())
-    assert inside == {"Dockerfile": "FROM a", "keep/x": "1"}
+    context, inside = packed(tmp_path, files, Wanted())
+    assert (context.text, inside) == ("FROM a", {"keep/x": "1"})
+
+
+@pytest.mark.parametrize(
+    ("ignore", "left_out"), [("", [OWN_DOCKERFILE, ".dockerignore"]), ("x", ["x", OWN_DOCKERFILE])]
+)
+def test_what_the_worker_adds_for_the_engine_replaces_what_has_its_name(
+    tmp_path: Path, ignore: str, left_out: list[str]
+) -> None:
+    tar, fetched = tmp_path / "context.tar", tmp_path / "fetched"
+    fetched.write_text("fetched")
+    with tarfile.open(tar, "w") as archive:
+        for name in (OWN_DOCKERFILE, ".asman-added"):
+            archive.addfile(member(name, tarfile.SYMTYPE, "/etc/passwd"))
+    complete(tar, "FROM b\n", ignore, [(".asman-added/0/x", fetched)])
+    with tarfile.open(tar) as archive:
+        last = {info.name: info for info in archive}
+        assert all(info.isreg() or info.isdir() for info in last.values())
+        read = {name: archive.extractfile(info).read().decode() for name, info in last.items() if info.isreg()}  # type: ignore[union-attr]
+    assert read == {OWN_DOCKERFILE: "FROM b\n", ".dockerignore": "\n".join([*left_out, ""]),
+                    ".asman-added/0/x": "fetched"}  # fmt: skip
 
 
 def test_a_pattern_of_dockerignore_that_cannot_be_read_is_the_fault_of_the_job(tmp_path: Path) -> None:

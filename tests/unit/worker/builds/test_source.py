@@ -25,6 +25,10 @@ from asman_worker.builds.source import ArchiveSource, BlobSource, GitSource, par
         ("https://host.example/download/7", ArchiveSource("https://host.example/download/7")),
         ("git+https://host.example/x", GitSource("https://host.example/x")),
         ("https://host.example/x.git", GitSource("https://host.example/x.git")),
+        ("https://HOST.example.:443/x.git", GitSource("https://host.example/x.git")),
+        ("https://Host.example:444/x.git", GitSource("https://host.example:444/x.git")),
+        ("git+https://[::1]/x", GitSource("https://[::1]/x")),
+        ("https://GitHub.com/o/r", GitSource("https://github.com/o/r")),
     ],
 )
 def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None:
@@ -35,7 +39,9 @@ def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None
     "text",
     ["/etc", "file:///etc", "ssh://h/x", "git@github.com:o/r.git", "key:abc", "https://", "https://u:p@h/x.git",
      "x" * 5000, "https://h:port/x", "https://h:0/x", "https://a..b/x", "https://a%20b/x",
-     "https://github.com/o/r#-x", "https://github.com/o/r#a..b", "ext::sh -c x"],
+     "https://github.com/o/../x/r.git", "https://github.com/o/%2e%2E/x/r.git", "https://h/o/./r.git", "https://h/o/..",
+     "https://github.com/o\\..\\x/r.git", "https://h/o%5c..%5cx.git", "https://github.com/o/r#-x",
+     "https://github.com/o/r#a..b", "ext::sh -c x"],
 )  # fmt: skip
 def test_a_context_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadDefinition):

@@ -30,6 +30,12 @@ def test_credentials_are_read_as_docker_login_writes_them(tmp_path: Path) -> Non
     assert Credentials().of("hub.example") is None
 
 
+def test_credentials_as_windows_writes_them_mean_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_bytes(b"\xef\xbb\xbf" + b'{"auths":\r\n{"hub.example": {"username": "u", "password": "p"}}}\r\n')
+    assert Credentials(file).of("hub.example") == {"serveraddress": "hub.example", "username": "u", "password": "p"}
+
+
 @pytest.mark.parametrize("text", ["not json s3cret", "[]", '{"auths": ["s3cret"]}', '{"auths": 3}'])
 def test_a_file_of_credentials_that_can_not_be_read_is_told_without_what_is_in_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.json"

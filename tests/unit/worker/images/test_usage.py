@@ -126,6 +126,26 @@ async def test_what_is_ours_is_known_after_a_restart(tmp_path: Path) -> None:
     assert set(engine.sizes) == {"b"}
 
 
+async def test_what_was_there_before_the_pull_is_known_after_a_restart_and_never_removed(tmp_path: Path) -> None:
+    first = ImageUsage(tmp_path / "images.json")
+    first.share("theirs")
+    first.name("alpine:3", "theirs")
+    again = ImageUsage(tmp_path / "images.json", most=1, age=1)
+    assert (again.knows("theirs"), again.named("alpine:3"), again.knows("other")) == (True, "theirs", False)
+    engine = Engine(theirs=10, other=10)
+    await again.trim(docker(engine))
+    assert set(engine.sizes) == {"theirs", "other"}
+
+
+async def test_what_the_owner_removed_is_forgotten_with_its_names(tmp_path: Path) -> None:
+    images = ImageUsage(tmp_path / "images.json")
+    images.share("gone")
+    images.name("alpine:3", "gone")
+    await images.trim(docker(Engine()))
+    for each in (images, ImageUsage(tmp_path / "images.json")):
+        assert (each.knows("gone"), each.named("alpine:3")) == (False, "")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -35,6 +35,8 @@ async def test_options_are_settings(begun: list[tuple[WorkerConfig, Any]], run: 
         "worker", URL, "--name", "w", "--cpus", "2", "--tag", "a", "--tag", "b", "--executor", "process", "--network",
         "none", "--pids", "7", "--pull", "never", "--allow-image", "x*", "--deny-image", "y*", "--allow-host", "h",
         "--data-dir", str(tmp_path), "--max-jobs", "3", "--status", "9000", "--ignore-images",
+        "--local-images", "me/*", "--local-images", "ours", "--secret", "A=build:", "--secret", "B=build:https://h/x/*",
+        "--git-credentials-for", "build:https://h/y/*",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     ((config, ready),) = begun
@@ -45,6 +47,9 @@ async def test_options_are_settings(begun: list[tuple[WorkerConfig, Any]], run: 
         ("y*",),
         ("h",),
     ]
+    assert config.local_images == ("me/*", "ours")
+    assert config.secret == ("A=build:", "B=build:https://h/x/*")
+    assert config.git_credentials_for == ("build:https://h/y/*",)
     assert (config.data_dir, config.ignore_images, ready) == (tmp_path, True, None)
 
 

@@ -76,7 +76,7 @@ class Verdict(Struct, omit_defaults=True):
         ok: The container ran and exited 0.
         reason: Why the job is finished.
         exit_code: Exit code of the container, if it ran to its end.
-        message: One sentence for people, if the run did not end by itself.
+        message: One sentence for people, if the run did not end by itself or something else went wrong.
         hint: The remedy.
         fault: For reason ``Error``: the party at fault.
         outputs: Number of output files in the result.
@@ -162,8 +162,9 @@ class Outcome(Struct, omit_defaults=True):
 
     Attributes:
         kind: ``exited`` (see ``exit_code``), ``error`` (could not be run), ``timed_out`` or ``out_of_memory``.
-        exit_code: Exit code of the container.
-        message: One sentence, for anything but ``exited``.
+        exit_code: Exit code of the container; with ``error``, the run ended so, but its outputs could not be stored.
+        message: One sentence, for anything but ``exited``; with ``exited``, a trouble beside the exit code, such as
+            outputs that could not be stored, or a process that ran out of memory.
         fault: For ``error``: the party at fault.
         lines: The seq after the last log line of the attempt.
         duration: Duration of the attempt, in milliseconds.

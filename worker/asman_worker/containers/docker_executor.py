@@ -37,6 +37,8 @@ from .shared_engine import SharedEngine
 log = logging.getLogger("asman.worker.docker")
 
 _TRIES: Final = 10
+_KILLED: Final = 137
+"""Exit code of a container whose command was killed."""
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.5, 2.0)
 
 
@@ -259,13 +261,19 @@ class DockerExecutor:
             raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and the maximum is {most} (--disk)")
         if end.timed_out:
             return ended("timed_out", end.timed_out)
-        if end.out_of_memory and code != 0:
+        short_of_memory = ""
+        if end.out_of_memory:
             memory = self._confines.memory_of(spec.shape)
             may = f"the {format_size(memory)} that it may have" if memory else "it may have"
-            return ended("out_of_memory", f"it needed more memory than {may}; ask for more in requirements.memory")
+            short_of_memory = f"needed more memory than {may}; ask for more in requirements.memory"
+            if code == _KILLED:
+                return ended("out_of_memory", f"it {short_of_memory}")
         if end.error and code in (126, 127, 128):
             raise ExecutionError(f"the container could not be started: {end.error}")
-        return ended("exited")
+        # A process of the job was killed, and the command went on and chose an exit code of its own.
+        return ended(
+            "exited", f"a process of the job was killed, because it {short_of_memory}" if short_of_memory else ""
+        )
 
     @contextlib.asynccontextmanager
     async def _removed_on_failure(self, key: Key) -> AsyncIterator[None]:

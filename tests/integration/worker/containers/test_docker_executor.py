@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from asman_shared.definition import DataRef, Requirements
 from asman_shared.messages import STDERR, STDOUT, Abort, Finished, PhaseReport, Released
 from asman_shared.states import Fault, Phase
@@ -134,6 +136,25 @@ async def test_memory_is_limited_and_the_engine_is_asked_about_it(line: Line, bu
     )
     outcome = (await line.expect(Finished)).outcome
     assert outcome.kind == "out_of_memory"
+
+
+@pytest.mark.parametrize("code", [3, 0])
+async def test_a_child_that_ran_out_of_memory_leaves_the_exit_code_to_the_command_and_is_told(
+    line: Line, busybox_image: str, code: int
+) -> None:
+    hog = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"
+    await line.assign(
+        "a",
+        image=busybox_image,
+        command=["/bin/sh", "-c", f"sh -c '{hog}' || echo went on; exit {code}".replace("'\\0'", '"\\0"')],
+        requirements=Requirements(memory="32MiB"),
+    )
+    outcome = (await line.expect(Finished)).outcome
+    assert (outcome.kind, outcome.exit_code, line.texts("a", STDOUT)) == ("exited", code, ["went on"])
+    assert outcome.message == (
+        "a process of the job was killed, because it needed more memory than the 32 MiB that it may have; "
+        "ask for more in requirements.memory"
+    )
 
 
 async def test_the_last_lines_of_a_flood_are_not_lost(line: Line, busybox_image: str) -> None:

@@ -153,8 +153,9 @@ async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
 async def test_a_store_that_is_away_is_waited_for_with_the_result(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"result")
     hub.refuse_puts = 50
-    result = await Collector(blobs, most=100).collect(tmp_path, ThrottledProgress())
-    assert hub.blobs[result.outputs["x"].sha256] == b"result"
+    collected = await Collector(blobs, most=100).collect(tmp_path, ThrottledProgress())
+    assert (collected.kind, collected.message) == ("", "")
+    assert hub.blobs[collected.result.outputs["x"].sha256] == b"result"
     assert hub.puts == 51
 
 

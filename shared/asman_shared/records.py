@@ -21,6 +21,11 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 STDOUT, STDERR, SYSTEM = 0, 1, 2
 """The streams of a log line; ``SYSTEM`` lines are written by the worker about the job."""
 
+LF, CRLF, NO_END = 0, 1, 2
+"""The ends of a log line: ``\\n``, ``\\r\\n``, or none because the line goes on or its stream ended."""
+LINE_ENDS = ("\n", "\r\n", "")
+"""The bytes of each end."""
+
 
 class Message(Struct, tag_field="type", omit_defaults=True):
     """Base of all messages and their parts."""
@@ -181,11 +186,13 @@ class Outcome(Struct, omit_defaults=True):
 
 
 class LogLine(Struct, array_like=True, gc=False):
-    """One line: ``[seq, time, stream, text, phase]``.
+    """One line: ``[seq, time, stream, text, phase, end]``.
 
     ``seq`` counts from 0 over all attempts and runs of a job; where it jumps, the lines between are no longer kept.
     ``stream`` is `STDOUT`, `STDERR` or `SYSTEM`. ``text`` has no line end; one that ended in a carriage return keeps
-    it.
+    it. ``end`` is the end that was removed: 0 for a line feed, 1 for a carriage return and a line feed, 2 for none: the
+    next line of the stream goes on where this one stops, or the stream ended. So ``text`` and ``end`` of a stream's
+    lines are all that it wrote.
     """
 
     seq: Count
@@ -193,6 +200,7 @@ class LogLine(Struct, array_like=True, gc=False):
     stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
     text: str
     phase: Phase = Phase.RUNNING
+    end: Annotated[int, Meta(ge=LF, le=NO_END)] = LF
 
 
 class WorkerState(Struct, omit_defaults=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asman_shared.definition import DataRef, Requirements
-from asman_shared.messages import STDERR, STDOUT, Abort, Finished, PhaseReport, Released
+from asman_shared.limits import LOG_LINE_BYTES
+from asman_shared.messages import LINE_ENDS, STDERR, STDOUT, Abort, Finished, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from devtools.fake_hub import FakeHub, Line, job
 
@@ -162,3 +163,12 @@ async def test_the_last_lines_of_a_flood_are_not_lost(line: Line, busybox_image:
     finished = await line.expect(Finished)
     assert line.texts("a") == [*(str(number) for number in range(1, 50_001)), "end"]
     assert finished.outcome.lines == 50_001
+
+
+async def test_a_long_line_of_a_container_is_whole_with_its_end(line: Line, busybox_image: str) -> None:
+    script = "head -c 300000 /dev/zero | tr '\\0' x; printf '\\r\\nend'"
+    await line.assign("a", image=busybox_image, command=["sh", "-c", script])
+    await line.expect(Finished)
+    lines = line.lines("a")
+    assert "".join(each.text + LINE_ENDS[each.end] for each in lines) == "x" * 300_000 + "\r\nend"
+    assert len(lines) == 300_000 // LOG_LINE_BYTES + 2

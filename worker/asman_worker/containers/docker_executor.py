@@ -30,6 +30,7 @@ from .config import (
     image_of,
     is_build,
 )
+from .image_volumes import check_links
 from .log import EngineLog
 from .run import ContainerRun, End
 from .shared_engine import SharedEngine
@@ -49,6 +50,7 @@ class _Chosen:
     image: str
     digest: str
     origin: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 class DockerExecutor:
@@ -112,11 +114,11 @@ class DockerExecutor:
                 made = await self._engine.builder.ensure(
                     build, spec.fetch or _no_blobs, report, self._engine.build_limits()
                 )
-                self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin))
+                self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin, made.image.volumes))
                 return
             platform = (build.platform or "") if build is not None else ""
             image = await self._engine.images.ensure(image_of(definition), report, platform=platform)
-            self._choose(spec.key, _Chosen(image.id, image.digest))
+            self._choose(spec.key, _Chosen(image.id, image.digest, volumes=image.volumes))
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Creates, starts and follows the attempt's container.
@@ -225,9 +227,17 @@ class DockerExecutor:
         raise AssertionError("the last try returns or raises")
 
     async def _create(self, spec: AttemptSpec) -> DockerContainer:
-        config = container_config(spec, self._chosen[spec.key].image, self._confines)
+        chosen = self._chosen[spec.key]
+        container = await self._created(spec, chosen)
+        if chosen.image not in self._engine.without_links:
+            await check_links(self._engine.docker, container.id, chosen.volumes)
+            self._engine.looked_into(chosen.image)
+        return container
+
+    async def _created(self, spec: AttemptSpec, chosen: _Chosen) -> DockerContainer:
         name = container_name(self._incarnation, spec.key)
         create = self._engine.docker.containers.create
+        config = container_config(spec, chosen.image, self._confines, chosen.volumes)
         with explained("create the container"):
             try:
                 return await to_its_end(create(config, name=name))
@@ -235,6 +245,7 @@ class DockerExecutor:
                 if error.status != 409:
                     raise
             await self._delete(name)
+            config = container_config(spec, chosen.image, self._confines, chosen.volumes)
             return await to_its_end(create(config, name=name))
 
     async def _start(self, container: DockerContainer) -> None:

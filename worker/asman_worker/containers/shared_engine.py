@@ -35,6 +35,8 @@ AWAY_SECONDS: Final = 300.0
 _ASK_SECONDS: Final = 5.0
 _LEAVE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.3
+_IMAGES_KNOWN: Final = 10_000
+"""Number of images that are remembered as free of links."""
 _HOLDING: Final = frozenset({"btrfs", "zfs"})
 """Storage drivers that can limit the size of a container; with others, the worker measures it."""
 
@@ -86,6 +88,8 @@ class SharedEngine:
         self.choices = choices
         self.platform = ""
         self.info: dict[str, Any] = {}
+        # Ids of images of which no link makes a job's folders overlap; an id never means another image.
+        self.without_links: set[str] = set()
         self._ulimits: tuple[tuple[str, int], ...] = ()
         self._owner = owner
         self._folder = folder
@@ -216,6 +220,12 @@ class SharedEngine:
         """Returns the limits of one build."""
         confines = self.choices.confines
         return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
+
+    def looked_into(self, image: str) -> None:
+        """Notes that no link in an image makes a job's folders overlap."""
+        if len(self.without_links) >= _IMAGES_KNOWN:
+            self.without_links.clear()
+        self.without_links.add(image)
 
     async def wait_until_back(self, error: ExecutionError) -> bool:
         """Waits until an engine that went away is back.

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -30,6 +31,7 @@ from .config import (
     image_of,
     is_build,
 )
+from .disk_watch import outgrown
 from .image_volumes import check_links
 from .log import EngineLog
 from .run import ContainerRun, End
@@ -190,15 +192,14 @@ class DockerExecutor:
         return self._engine.confines(self._incarnation)
 
     def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec) -> ContainerRun:
-        choices = self._engine.choices
+        engine = self._engine
         return ContainerRun(
-            self._engine,
+            engine,
             container,
             lines,
             time_limit=spec.time_limit,
-            grace=choices.stop_grace,
-            outputs=spec.folder.outputs,
-            disk=choices.disk,
+            grace=engine.choices.stop_grace,
+            watch=partial(outgrown, engine.guard, engine.docker, container.id, spec.folder.outputs, spec.cache),
         )
 
     async def _image_of(self, found: dict[str, Any]) -> _Chosen:
@@ -267,9 +268,8 @@ class DockerExecutor:
 
         if end.interrupted:
             raise Interrupted("the container engine was stopped while the job ran")
-        if end.outgrown:
-            most = format_size(self._engine.choices.disk)
-            raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and the maximum is {most} (--disk)")
+        if end.outgrown is not None:
+            raise ExecutionError(end.outgrown.message, fault=end.outgrown.fault)
         if end.timed_out:
             return ended("timed_out", end.timed_out)
         short_of_memory = ""

@@ -18,6 +18,7 @@ from asman_shared.units import GIB
 from ..builds.builder import Builder, BuildLimits
 from ..builds.git_source import Repositories
 from ..builds.secrets import BuildSecrets
+from ..execution.disk_use import DiskGuard
 from ..files.address_guard import AddressGuard
 from ..images.credentials import Credentials
 from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
@@ -50,7 +51,6 @@ class EngineChoices:
         network: ``internet`` for the worker's own network, ``none``, or the name of one of the engine's networks.
         stop_grace: Time between SIGTERM and SIGKILL after a time limit has passed, in milliseconds.
         confines: Settings of every container; `SharedEngine.confines` fills in network and disk.
-        disk: Bytes that one job may write; 0 for no limit.
         pull: Policy for asking registries.
         rules: Rules for the images that may be used.
         registry_auth: File with logins for registries.
@@ -64,7 +64,6 @@ class EngineChoices:
     network: str = NO_NETWORK
     stop_grace: int = 5000
     confines: Confines = field(default_factory=lambda: Confines(incarnation="nobody"))
-    disk: int = 0
     pull: PullPolicy = "missing"
     rules: ImageRules = field(default_factory=ImageRules)
     registry_auth: Path | None = None
@@ -82,10 +81,19 @@ class SharedEngine:
         owner: Names this worker process's own images and network.
         folder: Folder for the files of running builds.
         image_usage: Records this worker's images and their last use.
+        guard: Bounds what jobs and builds write to the disk.
     """
 
-    def __init__(self, choices: EngineChoices, owner: str, folder: Path, image_usage: ImageUsage) -> None:
+    def __init__(
+        self,
+        choices: EngineChoices,
+        owner: str,
+        folder: Path,
+        image_usage: ImageUsage,
+        guard: DiskGuard,
+    ) -> None:
         self.choices = choices
+        self.guard = guard
         self.platform = ""
         self.info: dict[str, Any] = {}
         # Ids of images of which no link makes a job's folders overlap; an id never means another image.
@@ -148,6 +156,7 @@ class SharedEngine:
             repositories=Repositories(guard, most=choices.context, credentials=choices.git_credentials),
             secrets=BuildSecrets(choices.secrets),
             made=self.image_usage.own,
+            disk=self.guard,
         )
         self._docker = docker
 
@@ -212,14 +221,14 @@ class SharedEngine:
             self.choices.confines,
             incarnation=incarnation,
             network=self.network,
-            disk=self.choices.disk if holds else 0,
+            disk=self.guard.most if holds else 0,
             ulimits=self._ulimits,
         )
 
     def build_limits(self) -> BuildLimits:
         """Returns the limits of one build."""
         confines = self.choices.confines
-        return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
+        return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network, confines.pids)
 
     def looked_into(self, image: str) -> None:
         """Notes that no link in an image makes a job's folders overlap."""

@@ -20,6 +20,7 @@ from asman_shared.units import format_duration
 from ..config import WorkerConfig
 from ..execution.folders import JobFolder
 from ..execution.interface import AttemptSpec, Ended, FetchBlob, Interrupted, JobExecutor, Key
+from ..files.set_bits import strip_set_bits
 from ..hub_link.send_buffer import SendBuffer
 from .capacity import Capacity, Share
 from .log import AttemptLog
@@ -340,6 +341,9 @@ class Attempt:
             log.exception("the outputs of attempt %s could not be stored", self.label)
             why = f"the outputs could not be stored: {error}"[:500]
             collected = Collected(Result(skipped={"/outputs": why}), "error", why, Fault.WORKER)
+        finally:
+            if self._context.executor.uses_folder:
+                await asyncio.to_thread(strip_set_bits, self.folder.outputs)
         if not collected.kind:
             return Outcome(ended.kind, ended.exit_code, ended.message, result=collected.result)
         message = f"{ended.message}; {collected.message}" if ended.message else collected.message

@@ -33,7 +33,7 @@ _FEW_FILES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """What a writer takes of the disk.
+    """The part of the disk that a writer takes.
 
     Attributes:
         bytes: Its size on disk, in bytes.

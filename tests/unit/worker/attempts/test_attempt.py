@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from asman_shared.messages import Finished, Outcome, OutputFile, PhaseReport, Re
 from asman_shared.states import Fault, Phase
 from asman_worker import AttemptSpec, Ended, Reporter
 from asman_worker.attempts.agent import _bounded
-from asman_worker.attempts.attempt import _has_files, _least, _noted_gpus
+from asman_worker.attempts.attempt import Attempt, _has_files, _least, _noted_gpus
 from asman_worker.execution.folders import JobFolder
 from devtools.fake_hub import FakeHub
 from tests.unit.worker.attempts.test_agent import Scripted, finished, working
@@ -130,6 +131,25 @@ class Leaving(Scripted):
         for name, size in self.sizes.items():
             (spec.folder.outputs / name).write_bytes(name[:1].encode() * size)
         return self.ended
+
+
+async def test_set_id_bits_of_outputs_are_neither_told_nor_left_on_this_machine(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Attempt, "clear", lambda self: asyncio.sleep(0))
+
+    class Rooted(Scripted):
+        async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
+            (spec.folder.outputs / "tool").write_bytes(b"x")
+            (spec.folder.outputs / "tool").chmod(0o6755)
+            return Ended("exited", 0)
+
+    async with working(hub, tmp_path, Rooted()) as (line, _, _):
+        await line.assign("a", command="ok")
+        end = await finished(line, "a")
+        assert end.outcome.result.outputs["tool"].mode == 0o755
+        (left,) = (tmp_path / "jobs").glob("*/outputs/tool")
+        assert left.stat().st_mode & 0o7777 == 0o755
 
 
 REFUSED = "it could not be stored: the quota has no room for 900 bytes"

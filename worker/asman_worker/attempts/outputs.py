@@ -252,6 +252,8 @@ def _walk(folder: Path, found: Found, globs: Globs) -> Iterator[tuple[str, os.st
         except OSError as error:
             found.skip(prefix, f"it can't be read: {error.strerror or error}")
             continue
+        if prefix and not stats and globs.takes(prefix.removesuffix("/")):
+            found.skip(prefix, "an empty folder; only files are kept")
         for base, entry_stat in stats:
             name = f"{prefix}{base}"
             if stat.S_ISDIR(entry_stat.st_mode):

@@ -14,6 +14,7 @@ from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES, Broken, encode
 from asman_shared.definition import DataRef, Definition
 from asman_shared.encoded import Language
+from asman_shared.errors import QuotaExceeded
 from asman_shared.messages import (
     Acknowledged,
     Assign,
@@ -21,6 +22,7 @@ from asman_shared.messages import (
     BlobLinks,
     BlobTicket,
     BlobTickets,
+    Error,
     Finished,
     GetBlobs,
     Kept,
@@ -150,6 +152,7 @@ class FakeHub:
         lines: Connections on which a worker has registered.
         blobs: The stored blobs.
         mute: Whether the hub answers nothing at all.
+        quota: Bytes that the blobs may take together; None for any.
         refuse_puts: Number of uploads that are refused with a 503 before they work.
         get_statuses: Statuses that answer the next downloads, instead of the blob.
         cut_gets: Number of downloads that end halfway.
@@ -165,6 +168,7 @@ class FakeHub:
         self.blobs: dict[str, bytes] = {}
         self.asked: list[list[str]] = []
         self.mute = False
+        self.quota: int | None = None
         self.refuse_puts = 0
         self.puts = 0
         self.get_statuses: list[int] = []
@@ -236,6 +240,9 @@ class FakeHub:
                 return Pong(ref)
             case PutBlobs(ref=ref, blobs=blobs):
                 self.asked.append([sha for sha, _ in blobs])
+                missing = sum(size for sha, size in blobs if sha not in self.blobs)
+                if self.quota is not None and sum(map(len, self.blobs.values())) + missing > self.quota:
+                    return Error.of(QuotaExceeded(f"the quota has no room for {missing} bytes"), ref)
                 return BlobTickets(
                     ref,
                     [

@@ -22,9 +22,13 @@ _SENTENCES = {
 def describe(verdict: Verdict) -> str:
     """Describes how a job ended, as the end of a sentence that begins with the job."""
     if verdict.reason is Reason.SUCCESS:
-        return "succeeded"
-    failed = verdict.reason is Reason.FAILED
-    text = f"exited with code {verdict.exit_code}" if failed else _SENTENCES[verdict.reason]
+        text = "succeeded"
+    elif verdict.reason is Reason.FAILED:
+        text = f"exited with code {verdict.exit_code}"
+    elif verdict.reason is Reason.ERROR and verdict.exit_code is not None:
+        text = f"exited with code {verdict.exit_code}, but its result is not complete"
+    else:
+        text = _SENTENCES[verdict.reason]
     return f"{text}: {verdict.message}" if verdict.message else text
 
 

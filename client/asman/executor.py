@@ -87,7 +87,7 @@ def show(line: Line) -> None:
     """Prints a line of a function's output to the same stream of this process."""
     if line.stream != "system":
         stream = sys.stderr if line.stream == "stderr" else sys.stdout
-        stream.write(line.text if line.text.endswith("\r") else f"{line.text}\n")
+        stream.write(line.text + line.end)
 
 
 class Executor(futures.Executor):

@@ -30,6 +30,9 @@ class Line(Struct, frozen=True, gc=False):
         text: Without the line end; a text that ends in a carriage return is to be overwritten by the next.
         phase: The job's phase: ``pulling``, ``building``, ``running``, …
         missing: If above 0, this line stands for that many lines which are no longer kept.
+        end: The line end that the text had: a line feed, with or without a carriage return before it, or empty: the
+            next line of the stream goes on where this one stops, or the stream ended. ``text + end`` of all lines of a
+            stream is what the job wrote.
     """
 
     seq: int
@@ -38,6 +41,7 @@ class Line(Struct, frozen=True, gc=False):
     text: str
     phase: str
     missing: int = 0
+    end: str = "\n"
 
 
 def selection(
@@ -95,7 +99,9 @@ def followable(select: m.LogSelection) -> bool:
 
 def line_of(line: m.LogLine) -> Line:
     """Converts a line of the protocol to the public form."""
-    return Line(line.seq, line.time, _STREAMS.get(line.stream, "system"), line.text, _PHASES[line.phase])
+    # Workers that do not know ends yet send none for a line that ends in a carriage return.
+    end = "" if line.text.endswith("\r") else m.LINE_ENDS[line.end]
+    return Line(line.seq, line.time, _STREAMS.get(line.stream, "system"), line.text, _PHASES[line.phase], end=end)
 
 
 def _gap(since: int, until: int, time: int) -> Line:

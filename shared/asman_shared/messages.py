@@ -53,6 +53,10 @@ from .client_messages import (
 )
 from .log_records import STREAMS, Gap, LogSelection, Stream
 from .records import (
+    CRLF,
+    LF,
+    LINE_ENDS,
+    NO_END,
     STDERR,
     STDOUT,
     SYSTEM,
@@ -147,6 +151,10 @@ WorkerMessage = Register | PhaseReport | LogBatch | Finished | Released | Drain 
 HubToWorker = Registered | Assign | Abort | Acknowledged | BlobTickets | BlobLinks | Error | Ping | Pong
 
 __all__ = [
+    "CRLF",
+    "LF",
+    "LINE_ENDS",
+    "NO_END",
     "STDERR",
     "STDOUT",
     "STREAMS",

@@ -21,6 +21,11 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 STDOUT, STDERR, SYSTEM = 0, 1, 2
 """The streams of a log line; ``SYSTEM`` lines are written by the worker about the job."""
 
+LF, CRLF, NO_END = 0, 1, 2
+"""The ends of a log line: ``\\n``, ``\\r\\n``, or none because the line goes on or its stream ended."""
+LINE_ENDS = ("\n", "\r\n", "")
+"""The bytes of each end."""
+
 
 class Message(Struct, tag_field="type", omit_defaults=True):
     """Base of all messages and their parts."""
@@ -76,7 +81,7 @@ class Verdict(Struct, omit_defaults=True):
         ok: The container ran and exited 0.
         reason: Why the job is finished.
         exit_code: Exit code of the container, if it ran to its end.
-        message: One sentence for people, if the run did not end by itself.
+        message: One sentence for people, if the run did not end by itself or something else went wrong.
         hint: The remedy.
         fault: For reason ``Error``: the party at fault.
         outputs: Number of output files in the result.
@@ -162,8 +167,9 @@ class Outcome(Struct, omit_defaults=True):
 
     Attributes:
         kind: ``exited`` (see ``exit_code``), ``error`` (could not be run), ``timed_out`` or ``out_of_memory``.
-        exit_code: Exit code of the container.
-        message: One sentence, for anything but ``exited``.
+        exit_code: Exit code of the container; with ``error``, the run ended so, but its outputs could not be stored.
+        message: One sentence, for anything but ``exited``; with ``exited``, a trouble beside the exit code, such as
+            outputs that could not be stored, or a process that ran out of memory.
         fault: For ``error``: the party at fault.
         lines: The seq after the last log line of the attempt.
         duration: Duration of the attempt, in milliseconds.
@@ -180,11 +186,13 @@ class Outcome(Struct, omit_defaults=True):
 
 
 class LogLine(Struct, array_like=True, gc=False):
-    """One line: ``[seq, time, stream, text, phase]``.
+    """One line: ``[seq, time, stream, text, phase, end]``.
 
     ``seq`` counts from 0 over all attempts and runs of a job; where it jumps, the lines between are no longer kept.
     ``stream`` is `STDOUT`, `STDERR` or `SYSTEM`. ``text`` has no line end; one that ended in a carriage return keeps
-    it.
+    it. ``end`` is the end that was removed: 0 for a line feed, 1 for a carriage return and a line feed, 2 for none: the
+    next line of the stream goes on where this one stops, or the stream ended. So ``text`` and ``end`` of a stream's
+    lines are all that it wrote.
     """
 
     seq: Count
@@ -192,6 +200,7 @@ class LogLine(Struct, array_like=True, gc=False):
     stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
     text: str
     phase: Phase = Phase.RUNNING
+    end: Annotated[int, Meta(ge=LF, le=NO_END)] = LF
 
 
 class WorkerState(Struct, omit_defaults=True):

@@ -36,6 +36,9 @@ describe("the verdict's sentence", () => {
     expect(ended({ ok: true, reason: "Success", exit_code: 0, duration: 1500 })).toBe(
       "Succeeded (exit code 0) after 1.5 s on bench.",
     );
+    expect(ended({ ok: true, reason: "Success", exit_code: 0, message: "a process was killed" })).toBe(
+      "Succeeded (exit code 0) on bench. A process was killed.",
+    );
     expect(ended({ ok: false, reason: "Failed", exit_code: 3 })).toBe("Failed (exit code 3) on bench.");
     expect(ended({ ok: false, reason: "Error", message: "no such image" })).toBe("No such image.");
     expect(ended({ ok: false, reason: "SomethingNew" })).toBe("The job is finished.");

@@ -105,8 +105,11 @@ class WorkerConfig(LayeredSettings):
         max_context: Largest total size of the files of one build.
         max_log: Past this much log of one attempt only its newest part is sent, at the end; 0 for any, None for four
             times what the hub keeps.
-        disk: Largest size that one job may write; 0 for any.
-        disk_reserve: Bytes of the disk that stay free: with less, no new jobs are taken.
+        disk: Largest size that one job or build may write; 0 for any, None for half of what is free at the start
+            beyond the reserve.
+        disk_files: Largest number of files that one job may make; 0 for any.
+        disk_reserve: Bytes of the disk that stay free: with less, no new jobs are taken, and with half of them the job
+            that wrote the most is stopped.
         pids: Largest number of processes in one container.
         input_cache: Bytes of inputs that are kept for later jobs; 0 for none.
         image_cache: Bytes of images, pulled and built by this worker, that are kept for later jobs; 0 for any.
@@ -157,7 +160,8 @@ class WorkerConfig(LayeredSettings):
     max_outputs: Bytes = 100 * GIB
     max_context: Bytes = 2 * GIB
     max_log: Bytes | None = None
-    disk: Bytes = 100 * GIB
+    disk: Bytes | None = None
+    disk_files: int = Field(default=1_000_000, ge=0)
     disk_reserve: Bytes = GIB
     pids: int = Field(default=4096, ge=1)
     input_cache: Bytes = 10 * GIB

@@ -16,6 +16,7 @@ from asman_shared.errors import AsmanError, ExecutionError
 
 from .containers.shared_engine import SharedEngine
 from .files.cache import FileCache
+from .files.set_bits import strip_set_bits
 from .images.engine import LOST
 from .images.usage import ImageUsage
 
@@ -77,6 +78,7 @@ class Janitor:
         await self._part("the cache of inputs", lambda: asyncio.to_thread(self._inputs.trim))
         for folder in self._shared:
             await self._part("a job cache", partial(asyncio.to_thread, trim_folder, folder, self._most, self._age))
+            await self._part("the set-id bits in it", partial(asyncio.to_thread, strip_set_bits, folder))
         if (engine := self._engine) is not None:
             await self._part("the images", lambda: self._image_usage.trim(engine.docker))
             await self._part("the leftovers of dead workers", engine.clear_leftovers)

@@ -9,10 +9,12 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from asman_shared.address import Address
 from asman_shared.messages import Registered
+from asman_shared.units import format_size
 
 from .attempts.capacity import Capacity
 from .attempts.disk_reserve import DiskReserve
@@ -22,6 +24,7 @@ from .config import WorkerConfig
 from .containers.config import Confines
 from .containers.docker_executor import DockerExecutor
 from .containers.shared_engine import EngineChoices, SharedEngine
+from .execution.disk_use import DiskGuard, share_of_free
 from .execution.gpus import choose, discover
 from .execution.interface import JobExecutor
 from .execution.process_executor import ProcessExecutor
@@ -68,7 +71,8 @@ async def run_worker(
         homes = data.homes([_digest(target) for target in targets])
         inputs = FileCache(data.path / "inputs", most=config.input_cache, age=config.cache_age / 1000)
         image_usage = ImageUsage(data.path / "images.json", most=config.image_cache, age=config.cache_age / 1000)
-        runs = _Runs(config, data, executor, image_usage)
+        guard = disk_guard(config, data.path)
+        runs = _Runs(config, data, executor, image_usage, guard)
         capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
         asked = parts.enter_context(_signals(stop))
         service_limits = ServiceLimits(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
@@ -161,13 +165,21 @@ class _Runs:
     """The means to run the jobs: one engine for all queues, or processes."""
 
     def __init__(
-        self, config: WorkerConfig, data: DataDir, executor: JobExecutor | None, image_usage: ImageUsage
+        self,
+        config: WorkerConfig,
+        data: DataDir,
+        executor: JobExecutor | None,
+        image_usage: ImageUsage,
+        guard: DiskGuard,
     ) -> None:
+        self._guard = guard
         self._config = config
         self._given = executor
         self.engine: SharedEngine | None = None
         if executor is None and config.executor == "docker":
-            self.engine = SharedEngine(engine_choices(config), data.incarnation, data.path / "builds", image_usage)
+            self.engine = SharedEngine(
+                engine_choices(config), data.incarnation, data.path / "builds", image_usage, guard
+            )
 
     def of(self, home: Home) -> JobExecutor:
         """Returns the executor of one queue."""
@@ -177,7 +189,7 @@ class _Runs:
             return DockerExecutor(self.engine, home.incarnation)
         config = self._config
         return ProcessExecutor(
-            home.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace, disk=config.disk
+            home.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace, guard=self._guard
         )
 
     async def forget(self, incarnations: list[str]) -> None:
@@ -185,6 +197,14 @@ class _Runs:
         if self.engine is not None:
             for incarnation in incarnations:
                 await DockerExecutor(self.engine, incarnation).sweep(set())
+
+
+def disk_guard(config: WorkerConfig, folder: Path) -> DiskGuard:
+    """Makes the bounds on what jobs write; without a setting one job may write a share of what is free now."""
+    most = share_of_free(folder, config.disk_reserve) if config.disk is None else config.disk
+    if config.disk is None:
+        log.info("one job may write %s, half of what is free beyond the reserve (--disk)", format_size(most))
+    return DiskGuard(folder, most=most, files=config.disk_files, reserve=config.disk_reserve)
 
 
 def engine_choices(config: WorkerConfig) -> EngineChoices:
@@ -200,7 +220,6 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
             pids=config.pids,
             runtime=config.runtime,
         ),
-        disk=config.disk,
         pull=config.pull,
         rules=ImageRules(config.allow_image, config.deny_image),
         local_images=config.local_images,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _CANCEL_SECONDS = 10.0
 """Time limit for cancelling a job after Ctrl-C or a signal, in seconds."""
+_SKIPPED = 20
+"""Number of outputs that were not kept that are named."""
 OnInterrupt = Literal["ask", "cancel", "leave"]
 """Effect of Ctrl-C, SIGTERM and SIGHUP on the job."""
 
@@ -104,8 +107,7 @@ async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Pat
     if output is not None:
         saved = await save(result, output, quiet=terminal.quiet)
         terminal.note(f"saved {_files(len(saved))} in {output}")
-        for name, why in result.skipped.items():
-            terminal.note(f"not saved: {name}: {why}")
+    say_skipped(result, terminal)
     if terminal.json:
         value: dict[str, Any] = job_value(job, result)
         if output is not None:
@@ -113,6 +115,14 @@ async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Pat
         terminal.value(value)
     say_end(result.verdict, terminal)
     return exits.of_verdict(result.verdict)
+
+
+def say_skipped(result: JobResult, terminal: Terminal) -> None:
+    """Prints the names of files that were not kept, with the reason for each."""
+    for name, why in islice(result.skipped.items(), _SKIPPED):
+        terminal.note(f"not kept: {name}: {why}")
+    if (more := len(result.skipped) - _SKIPPED) > 0:
+        terminal.note(f"not kept: {more} more; 'asman job result --json' names them")
 
 
 async def save(result: JobResult, output: Path, *, quiet: bool = False) -> list[Path]:
@@ -127,7 +137,7 @@ def say_end(verdict: Verdict, terminal: Terminal) -> None:
 
     from ..errors import describe
 
-    if verdict.reason is Reason.FAILED:
+    if verdict.reason is Reason.FAILED or (verdict.ok and verdict.message):
         terminal.note(f"the job {describe(verdict)}")
     elif not verdict.ok:
         terminal.error(f"error: the job {describe(verdict)}")

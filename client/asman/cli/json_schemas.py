@@ -40,13 +40,18 @@ class JobValue(JobState, omit_defaults=True):
 
 
 class LineValue(Struct, omit_defaults=True):
-    """A line of a log; if ``missing`` is above 0, it stands for that many lines that are no longer kept."""
+    """A line of a log.
+
+    ``end`` is the line end that the text had, empty if the next line of the stream goes on where this one stops. If
+    ``missing`` is above 0, the line stands for that many lines that are no longer kept.
+    """
 
     seq: int
     time: int
     stream: Stream
     text: str
     phase: Phase
+    end: str = "\n"
     missing: int = 0
 
 

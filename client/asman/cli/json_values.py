@@ -61,6 +61,8 @@ def line_value(line: Line) -> dict[str, Any]:
         "text": line.text,
         "phase": line.phase,
     }
+    if line.end != "\n":
+        value["end"] = line.end
     return value | {"missing": line.missing} if line.missing else value
 
 

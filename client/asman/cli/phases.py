@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -30,14 +30,21 @@ _SENTENCES: Final = {
 
 
 class PhaseLine:
-    """The status line; it disappears when the job writes output, and returns with the next phase."""
+    """The status line; it disappears when the job writes output, and returns with the next phase.
 
-    def __init__(self, status: Status | None) -> None:
+    Args:
+        status: The line; None where there is no terminal.
+        before: Called before the line appears.
+    """
+
+    def __init__(self, status: Status | None, before: Callable[[], None] = lambda: None) -> None:
         self._status = status
+        self._before = before
 
     def say(self, text: str, progress: PhaseProgress | None = None) -> None:
         """Shows a text with a spinner, and with a bar if the progress is known."""
         if self._status is not None:
+            self._before()
             self._status.update(text if progress is None else bar(text, progress))
             self._status.start()
 
@@ -81,7 +88,7 @@ async def phase_line(job: Job, terminal: Terminal) -> AsyncIterator[PhaseLine]:
         return
     from rich.console import Console
 
-    line = PhaseLine(Console(stderr=True).status("", spinner="line"))
+    line = PhaseLine(Console(stderr=True).status("", spinner="line"), terminal.end_line)
 
     async def follow() -> None:
         async for state, progress in job.steps():

@@ -28,14 +28,17 @@ class Terminal:
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
+        self._open = False
 
     def note(self, text: str) -> None:
         """Writes a note about the progress of the command."""
         if not self.quiet:
+            self.end_line()
             _write(sys.stderr, f"{safe_text.sentence(text)}\n")
 
     def error(self, text: str) -> None:
         """Writes an error or a hint, even if notes are suppressed."""
+        self.end_line()
         _write(sys.stderr, f"{safe_text.sentence(text)}\n")
 
     def result(self, text: str) -> None:
@@ -62,25 +65,43 @@ class Terminal:
 
         _write(sys.stdout, safe_text.json(json.dumps(value, ensure_ascii=False)) + "\n")
 
-    def logs(self, lines: list[Line]) -> None:
+    def logs(self, lines: list[Line], *, exact: bool = True) -> None:
         """Writes lines of a job's log in order, each to the stream that the job wrote it to.
 
-        A stream that is not a terminal gets them as they are. On a terminal colour and carriage returns pass, and all
+        A stream that is not a terminal gets them byte for byte. On a terminal colour and carriage returns pass, and all
         other control sequences are dropped.
+
+        Args:
+            lines: The lines.
+            exact: Whether lines have their own ends. Lines that were picked out of a log are lines of their own.
         """
         on_terminal = {each: each.isatty() for each in (sys.stdout, sys.stderr)}
         to, texts = sys.stdout, list[str]()
+
+        def flush() -> None:
+            if texts:
+                text = "".join(texts)
+                (_write if on_terminal[to] else _write_bytes)(to, text)
+                if on_terminal[to]:
+                    self._open = not text.endswith(("\n", "\r"))
+
         for line in lines:
             stream = sys.stdout if line.stream == "stdout" and not self.json else sys.stderr
             if stream is not to:
-                if texts:
-                    _write(to, "".join(texts))
+                flush()
                 to, texts = stream, []
             if line.stream != "system" or not self.quiet:
                 text = safe_text.log_line(line.text) if on_terminal[stream] else line.text
-                texts.append(text if text.endswith("\r") else f"{text}\n")
-        if texts:
-            _write(to, "".join(texts))
+                end = line.end if exact or line.end else "\n"
+                texts.append(text if text.endswith("\r") else f"{text}{end}")
+        flush()
+
+    def end_line(self) -> None:
+        """Ends the last line of a log on a terminal if it is open, before something else is written there."""
+        if self._open:
+            self._open = False
+            if sys.stderr.isatty():
+                _write(sys.stderr, "\n")
 
 
 def plain() -> None:
@@ -95,6 +116,20 @@ def _write(to: TextIO, text: str) -> None:
     try:
         to.write(text)
         to.flush()
+    except BrokenPipeError:
+        raise OutputClosedError from None
+
+
+def _write_bytes(to: TextIO, text: str) -> None:
+    """Writes text as UTF-8, whatever the encoding of the stream, and without a change of its line ends."""
+    buffer = getattr(to, "buffer", None)
+    if buffer is None:
+        _write(to, text)
+        return
+    try:
+        to.flush()
+        buffer.write(text.encode("utf-8", "replace"))
+        buffer.flush()
     except BrokenPipeError:
         raise OutputClosedError from None
 

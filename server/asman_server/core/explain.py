@@ -138,6 +138,8 @@ def ended(verdict: Verdict | None) -> str:
         said = "it succeeded"
     elif verdict.reason is Reason.FAILED:
         said = f"its command exited with code {verdict.exit_code}"
+    elif verdict.reason is Reason.ERROR and verdict.exit_code is not None:
+        said = f"its command exited with code {verdict.exit_code}, but its result is not complete"
     else:
         said = f"it {_ENDED[verdict.reason]}"
     said += f": {verdict.message}" if verdict.message else ""

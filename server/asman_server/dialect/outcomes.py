@@ -17,7 +17,7 @@ from asman_shared.definition import SHA256, DataRef
 from asman_shared.definition_check import check_name, check_url_value
 from asman_shared.errors import AsmanError, BadDefinition
 from asman_shared.identity import json_bytes
-from asman_shared.messages import STDERR, STDOUT, LogLine, Outcome, OutputFile, Result
+from asman_shared.messages import LF, NO_END, STDERR, STDOUT, LogLine, Outcome, OutputFile, Result
 from asman_shared.states import Fault, Phase
 
 from .incoming import Value
@@ -67,7 +67,8 @@ def lines_of(logs: list[list[Any]], first: int, phase: Phase, now: int) -> list[
         for line in text.split("\n"):
             for at in range(0, max(len(line), 1), limits.LOG_LINE_BYTES):
                 part = line[at : at + limits.LOG_LINE_BYTES]
-                made.append(LogLine(first + len(made), int(time), stream, part, phase))
+                end = NO_END if at + limits.LOG_LINE_BYTES < len(line) else LF
+                made.append(LogLine(first + len(made), int(time), stream, part, phase, end))
     return made
 
 

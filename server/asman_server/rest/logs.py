@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from asman_shared import limits
 from asman_shared.errors import BadRequest
-from asman_shared.messages import STREAMS, Gap, LogPage, LogSelection
+from asman_shared.messages import LINE_ENDS, NO_END, STREAMS, Gap, LogPage, LogSelection
 from asman_shared.states import Phase
 
 from ..access import Right
@@ -87,6 +87,7 @@ async def _text(
     reader = hub_of(request).log_reader
     rest: LogSelection | None = select or LogSelection()
     middle = rest is not None and rest.head is not None and rest.tail is not None
+    form = TextForm(exact=rest is None or rest == LogSelection(streams=rest.streams, phases=rest.phases))
     async with existing(request, Right.READ) as shell:
         while rest is not None and most > 0:
             page = await reader.page(shell, job_of(request), since, min(most, limits.LOG_PAGE_LINES), rest)
@@ -94,21 +95,45 @@ async def _text(
                 middle = False
                 if page.lines[0].seq != since:
                     yield "[…]\n".encode()
-            yield as_text(page).encode("utf-8", "replace")
+            yield form.page(page).encode("utf-8", "replace")
             most -= len(page.lines)
             since, rest = page.next, page.rest
 
 
-def as_text(page: LogPage) -> str:
-    """Returns a page as text; a line that ends in a carriage return gets no line feed, so a terminal overwrites it."""
-    ends = {gap.until: gap for gap in page.gaps}
-    parts: list[str] = []
-    for line in page.lines:
-        for until in [until for until in ends if until <= line.seq]:
-            parts.append(_missing(ends.pop(until)))
-        parts.append(line.text if line.text.endswith("\r") else line.text + "\n")
-    parts += [_missing(gap) for gap in ends.values()]
-    return "".join(parts)
+class TextForm:
+    """Writes the pages of one log as text.
+
+    A line that ends in a carriage return gets no line feed, so that a terminal overwrites it.
+
+    Args:
+        exact: Whether lines have their own ends, so that the text of one stream is what the job wrote; otherwise each
+            is a line of the text, though its stream goes on where it stops.
+    """
+
+    def __init__(self, *, exact: bool = True) -> None:
+        self._exact = exact
+        self._open: int | None = None
+
+    def page(self, page: LogPage) -> str:
+        """Returns the next page as text."""
+        ends = {gap.until: gap for gap in page.gaps}
+        parts: list[str] = []
+        for line in page.lines:
+            for until in [until for until in ends if until <= line.seq]:
+                parts.append(self._between(None) + _missing(ends.pop(until)))
+            parts.append(self._between(line.stream) + line.text)
+            if line.text.endswith("\r"):
+                continue
+            parts.append(LINE_ENDS[line.end] if self._exact else "\n")
+            self._open = line.stream if self._exact and line.end == NO_END else None
+        parts += [self._between(None) + _missing(gap) for gap in ends.values()]
+        return "".join(parts)
+
+    def _between(self, stream: int | None) -> str:
+        """Ends a line that another stream or a note interrupts."""
+        interrupted = self._open is not None and self._open != stream
+        self._open = None
+        return "\n" if interrupted else ""
 
 
 def _missing(gap: Gap) -> str:

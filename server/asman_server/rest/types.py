@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from asman_shared import limits
 from asman_shared.definition import Definition
 from asman_shared.messages import (
+    LINE_ENDS,
     STREAMS,
     SYSTEM,
     Callbacks,
@@ -123,14 +124,19 @@ class WaitAnswer(Struct, omit_defaults=True):
     result: Result | None = None
 
 
-class LineAnswer(Struct):
-    """One line of a log; ``seq`` counts from 0 over all attempts and runs of the job."""
+class LineAnswer(Struct, omit_defaults=True):
+    """One line of a log; ``seq`` counts from 0 over all attempts and runs of the job.
+
+    ``end`` is the line end that the text had, empty if the stream's next line goes on where this one stops; left out
+    for a line feed.
+    """
 
     seq: int
     time: int
     stream: Stream
     text: str
     phase: Phase
+    end: str = "\n"
 
 
 class LogAnswer(Struct, omit_defaults=True):
@@ -267,4 +273,4 @@ class FileExistsAnswer(Struct):
 def line_answer(line: LogLine) -> LineAnswer:
     """Returns a log line in REST's form."""
     stream = STREAMS[line.stream if 0 <= line.stream <= SYSTEM else SYSTEM]
-    return LineAnswer(line.seq, line.time, stream, line.text, line.phase)
+    return LineAnswer(line.seq, line.time, stream, line.text, line.phase, LINE_ENDS[line.end])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,13 +70,20 @@ class Uploader:
         self._places = places
         self._retry_policy = retry_policy or RetryPolicy()
 
-    async def send(self, blobs: Iterable[Blob], progress: Progress | None = None, there: Progress | None = None) -> int:
+    async def send(
+        self,
+        blobs: Iterable[Blob],
+        progress: Progress | None = None,
+        there: Progress | None = None,
+        stored: Callable[[str], None] | None = None,
+    ) -> int:
         """Returns once all blobs are stored and verified.
 
         Args:
             blobs: The blobs; of two with the same bytes one is sent.
             progress: Called with the number of bytes that were sent.
             there: Called with the number of bytes that the store has already.
+            stored: Called with the sha256 of each blob that is stored and verified, also before a failure.
 
         Returns:
             The number of bytes that were sent.
@@ -92,7 +99,9 @@ class Uploader:
         try:
             async with asyncio.timeout(self._retry_policy.total) as scope:
                 for start in range(0, len(unique), limits.BLOBS_PER_REQUEST):
-                    batch = _Batch(unique[start : start + limits.BLOBS_PER_REQUEST], there or _nobody)
+                    batch = _Batch(
+                        unique[start : start + limits.BLOBS_PER_REQUEST], there or _nobody, stored or _nobody
+                    )
                     sent += await self._send(batch, progress or _nobody)
         except TimeoutError:
             if scope.expired():
@@ -202,9 +211,10 @@ class _Batch:
         waiting: The blobs that are not stored yet, by sha256.
     """
 
-    def __init__(self, blobs: list[Blob], there: Progress) -> None:
+    def __init__(self, blobs: list[Blob], there: Progress, stored: Callable[[str], None]) -> None:
         self.waiting = {blob.sha256: blob for blob in blobs}
         self._there = there
+        self._stored = stored
         self._unseen = set(self.waiting)
         self._refusals: Counter[str] = Counter()
         self._takings: Counter[tuple[str, int]] = Counter()
@@ -231,6 +241,7 @@ class _Batch:
                 self.refused(sha256, ticket.refused)
             if ticket.exists:
                 del self.waiting[sha256]
+                self._stored(sha256)
             elif not ticket.pending:
                 work += self._sendings(ticket, blob)
         return work
@@ -273,5 +284,5 @@ class _Batch:
         return [_Sending(blob, ticket, ticket.url, 0, blob.size)]
 
 
-def _nobody(_moved: int) -> None:
+def _nobody(_news: object) -> None:
     """Ignores the progress."""

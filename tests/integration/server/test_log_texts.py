@@ -6,11 +6,13 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import msgpack
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
@@ -23,7 +25,7 @@ from asman_server.queues import registry
 from asman_server.sessions import worker as worker_session
 from asman_server.sessions.worker import WorkerSession
 from asman_shared import limits
-from asman_shared.messages import STDERR, STDOUT
+from asman_shared.messages import NO_END, STDERR, STDOUT
 from asman_worker.attempts.log import AttemptLog
 from devtools.asman_processes import HubProcess, asman_command, clean_environment
 from tests.support.api import Api, opened_api
@@ -55,7 +57,7 @@ TEXTS = [
     "",
     "a last line without an end",
 ]
-AS_TEXT = "".join(text if text.endswith("\r") else text + "\n" for text in TEXTS)
+AS_TEXT = b"".join(WRITTEN).decode("utf-8", "replace")
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def lines_of(data: list[bytes]) -> list[list[Any]]:
     log.finish()
     made: list[list[Any]] = []
     while taken := log.take():
-        made += [[line.seq, line.time, line.stream, line.text] for line in taken]
+        made += [msgspec.to_builtins(line) for line in taken]
     return made
 
 
@@ -109,13 +111,45 @@ async def test_any_text_arrives_everywhere_as_it_was_written(api: Api, hub: HubP
         assert await following == "Success"
         assert seen == TEXTS, "the last line comes before the end"
     assert [line["text"] for line in (await api.get(f"/q/t/jobs/{job}/log")).json["lines"]] == TEXTS
-    assert (await api.get(f"/q/t/jobs/{job}/log", headers={"Accept": "text/plain"})).text == AS_TEXT
+    assert (await api.get(f"/q/t/jobs/{job}/log", headers={"Accept": "text/plain"})).body == AS_TEXT.encode()
     told = await events(api, job)
     assert [data["text"] for kind, data in told if kind == "log"] == TEXTS
     assert told[-1][0] == "final"
     command = [*asman_command(), "job", "logs", hub.queue("t"), job]
     run = subprocess.run(command, capture_output=True, timeout=PATIENCE, env=clean_environment(), check=True)
-    assert run.stdout.decode() == AS_TEXT
+    assert run.stdout == AS_TEXT.encode()
+    ends = [line.get("end", "\n") for line in (await api.get(f"/q/t/jobs/{job}/log")).json["lines"]]
+    assert "".join(map(add, TEXTS, ends)) == AS_TEXT
+
+
+async def test_a_worker_that_knows_no_ends_and_a_client_that_knows_none_read_lines_as_before(
+    api: Api, hub: HubProcess
+) -> None:
+    job = await api.submit("t")
+    async with plain_worker(hub.url, "t") as worker:
+        about = await worker.assigned()
+        lines = [[0, 1, 0, "one"], [1, 1, 0, "50%\r", "running"], [2, 1, 0, "cut", "running", NO_END]]
+        await worker.send({"type": "log_batch", "lines": lines, **about})
+        await worker.finish(about, lines=3)
+    page = (await api.get(f"/q/t/jobs/{job}/log")).json
+    assert [(line["text"], line.get("end")) for line in page["lines"]] == [("one", None), ("50%\r", None), ("cut", "")]
+    command = [*asman_command(), "job", "logs", hub.queue("t"), job]
+    run = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, timeout=PATIENCE, env=clean_environment(), check=True
+    )
+    assert run.stdout == b"one\n50%\rcut"
+    address = hub.queue("t").replace("http", "ws", 1) + "/client"
+    async with asyncio.timeout(PATIENCE), connect(address, subprotocols=[Subprotocol("asman.v1.json")]) as socket:
+        await socket.send(json.dumps([{"type": "hello"}, {"type": "read_log", "ref": 1, "job": job}]))
+        while True:
+            answers = [each for each in json.loads(await socket.recv()) if each["type"] == "log_page"]
+            if answers:
+                break
+    assert [line[:5] for line in answers[0]["lines"]] == [
+        [0, 1, 0, "one", "running"],
+        [1, 1, 0, "50%\r", "running"],
+        [2, 1, 0, "cut", "running"],
+    ]
 
 
 async def _follow(job: asman.Job, seen: list[str]) -> str:

@@ -16,7 +16,12 @@ def test_every_reason_has_its_sentence(reason: Reason) -> None:
     assert sentence
     assert "None" not in sentence
     verdict.message = "the details"
-    assert describe(verdict) in (f"{sentence}: the details", "succeeded")
+    assert describe(verdict) == f"{sentence}: the details"
+
+
+def test_an_error_after_the_end_of_the_command_says_its_exit_code() -> None:
+    verdict = Verdict(False, Reason.ERROR, 0, message="no room")
+    assert describe(verdict) == "exited with code 0, but its result is not complete: no room"
 
 
 def test_the_text_has_the_last_lines_and_the_message_does_not() -> None:

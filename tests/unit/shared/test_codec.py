@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("language", list(Language))
 def test_log_lines_are_arrays_on_the_wire() -> None:
     batch = LogBatch(job="0" * 64, attempt=1, lines=[LogLine(0, 5, 1, "x", Phase.PULLING)])
     plain = msgpack.unpackb(encode([batch]))
-    assert plain[0]["lines"] == [[0, 5, 1, "x", "pulling"]]
+    assert plain[0]["lines"] == [[0, 5, 1, "x", "pulling", 0]]
     assert WORKER_FRAMES.decode(encode([batch]), Language.MSGPACK) == [batch]
 
 

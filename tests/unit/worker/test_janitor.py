@@ -110,6 +110,16 @@ async def test_a_round_trims_everything_and_an_engine_that_is_away_is_left_for_t
     assert (images.trimmed, engine.cleared) == (1, 2)
 
 
+async def test_set_id_bits_in_a_job_cache_are_taken_away(tmp_path: Path) -> None:
+    images: Any = Images()
+    shared = tmp_path / "shared"
+    (shared / "bin").mkdir(parents=True)
+    (shared / "bin" / "tool").write_bytes(b"x")
+    (shared / "bin" / "tool").chmod(0o6755)
+    await Janitor(FileCache(tmp_path / "cache", most=10), images, None, [shared], most=0, age=0).round()
+    assert (shared / "bin" / "tool").stat().st_mode & 0o7777 == 0o755
+
+
 @pytest.mark.parametrize("broken", [OSError("no"), ExecutionError("no"), TypeError("no")])
 async def test_a_part_that_fails_is_logged_and_the_others_are_cleaned_up_all_the_same(
     tmp_path: Path, broken: Exception, caplog: pytest.LogCaptureFixture

@@ -115,8 +115,8 @@ export const STDOUT = 0;
 export const STDERR = 1;
 export const SYSTEM = 2;
 
-/** A log line: `[seq, time, stream, text, phase]`. Seqs count from 0 over all attempts of a run. */
-export type WireLine = [seq: number, time: number, stream: number, text: string, phase?: Phase];
+/** A log line: `[seq, time, stream, text, phase, end]`. Seqs count from 0 over all attempts of a run. */
+export type WireLine = [seq: number, time: number, stream: number, text: string, phase?: Phase, end?: number];
 
 export interface WorkerState {
   id: string;

@@ -115,7 +115,7 @@ function finishedSentence(job: Job, where: string): string {
   const said = verdict.message ? asSentence(verdict.message) : "";
   switch (verdict.reason) {
     case "Success":
-      return `Succeeded (exit code ${verdict.exit_code ?? 0})${took}${on}.`;
+      return `Succeeded (exit code ${verdict.exit_code ?? 0})${took}${on}.${said && ` ${said}`}`;
     case "Failed":
       return `Failed (exit code ${verdict.exit_code ?? "unknown"})${took}${on}.${said && ` ${said}`}`;
     case "Error":

@@ -20,10 +20,10 @@ from asman_shared.messages import (
     Held,
     HubToWorker,
     Outcome,
+    OutputFile,
     Register,
     Registered,
     Released,
-    Result,
 )
 from asman_shared.states import Fault, Phase
 from asman_shared.units import MIB
@@ -41,6 +41,10 @@ _MESSAGE_LENGTH: Final = 4000
 """Longest message of an outcome, in characters."""
 _RESULT_BYTES: Final = limits.FRAME_BYTES - limits.DEFINITION_BYTES - MIB // 4
 """Largest result, in bytes: one answer of the hub holds a job's result and its definition."""
+_NAMED: Final = 100
+"""Number of outputs that are named when they have no room in a result."""
+_SPARE_BYTES: Final = MIB // 2
+"""Room for those names and the rest of a shortened result, in bytes."""
 _INTERRUPTIONS: Final = 3
 """Number of interruptions on this worker after which an attempt ends with an error."""
 _INTERRUPTIONS_KNOWN: Final = 10_000
@@ -370,10 +374,35 @@ def _bounded(outcome: Outcome) -> Outcome:
     if len(result.outputs) + len(result.skipped) > 1000:
         size = len(msgspec.msgpack.encode(result))
         if size > _RESULT_BYTES:
-            outcome.kind = "error"
-            outcome.fault = Fault.JOB
-            outcome.message = (
-                f"it left {len(result.outputs)} files whose names alone have {size} bytes; pack them into an archive"
-            )
-            outcome.result = Result(phases=result.phases, worker=result.worker)
+            _shorten(outcome, size)
     return outcome
+
+
+def _shorten(outcome: Outcome, size: int) -> None:
+    """Drops outputs that do not fit into the result, and names the first of them.
+
+    Args:
+        outcome: The outcome; a success becomes an error, because it lacks outputs.
+        size: Size of its result, in bytes.
+    """
+    result = outcome.result
+    count = len(result.outputs)
+    why = f"it left {count} files whose names alone have {size} bytes; pack them into an archive"
+    skipped = dict(list(result.skipped.items())[:_NAMED])
+    left = _RESULT_BYTES - len(msgspec.msgpack.encode({**skipped, **dict(result.phases)})) - _SPARE_BYTES
+    kept: dict[str, OutputFile] = {}
+    for name, file in result.outputs.items():
+        left -= len(msgspec.msgpack.encode({name: file}))
+        if left < 0:
+            break
+        kept[name] = file
+    dropped = [name for name in result.outputs if name not in kept]
+    skipped |= dict.fromkeys(dropped[:_NAMED], "it has no room in the result; pack the outputs into an archive")
+    more = len(dropped) + len(result.skipped) - len(skipped)
+    if more:
+        skipped["…"] = f"{'at least ' if '…' in result.skipped else ''}{more} more were not kept"
+    result.outputs, result.skipped = kept, skipped
+    if dropped:
+        outcome.message = f"{outcome.message}; {why}" if outcome.message else why
+        if outcome.kind == "exited" and outcome.exit_code == 0:
+            outcome.kind, outcome.fault = "error", Fault.JOB

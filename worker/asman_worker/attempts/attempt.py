@@ -21,10 +21,11 @@ from asman_shared.units import format_duration
 from ..config import WorkerConfig
 from ..execution.folders import JobFolder
 from ..execution.interface import AttemptSpec, Ended, FetchBlob, Interrupted, JobExecutor, Key
+from ..files.set_bits import strip_set_bits
 from ..hub_link.send_buffer import SendBuffer
 from .capacity import Capacity, Share
 from .log import AttemptLog
-from .outputs import Collector
+from .outputs import Collected, Collector
 from .staging import Stager
 
 log = logging.getLogger("asman.worker.attempt")
@@ -261,9 +262,14 @@ class Attempt:
             self._scope = None
 
     def _limit_phase(self) -> None:
-        """Sets the timeout to the limit of the current phase; the executor applies the limit of running itself."""
+        """Sets the timeout to the limit of the current phase.
+
+        Executor and collector apply the limits of running and uploading themselves, because the end of the run must
+        survive them.
+        """
         if self._scope is not None:
-            limit = 0 if self.phase_now is Phase.RUNNING else self._limits.get(self.phase_now, 0)
+            own = self.phase_now in (Phase.RUNNING, Phase.UPLOADING)
+            limit = 0 if own else self._limits.get(self.phase_now, 0)
             self._scope.reschedule(asyncio.get_running_loop().time() + limit / 1000 if limit else None)
 
     @property
@@ -323,12 +329,30 @@ class Attempt:
         self.log.close_streams()
 
     async def _collect(self, ended: Ended) -> Outcome:
-        """Uploads the outputs, regardless of how the run ended."""
-        result = Result()
-        if self._context.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
-            self.phase(Phase.UPLOADING)
-            result = await self._context.collector.collect(self.folder.outputs, self, self._kept)
-        return Outcome(ended.kind, ended.exit_code, ended.message, result=result)
+        """Uploads the outputs, regardless of how the run ended.
+
+        The end of the run stays what it is, whatever becomes of its outputs; only a success without all of them is
+        none.
+        """
+        collected = Collected()
+        try:
+            if self._context.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
+                self.phase(Phase.UPLOADING)
+                limit = self._limits.get(Phase.UPLOADING, 0)
+                collected = await self._context.collector.collect(self.folder.outputs, self, self._kept, limit=limit)
+        except Exception as error:
+            log.exception("the outputs of attempt %s could not be stored", self.label)
+            why = f"the outputs could not be stored: {error}"[:500]
+            collected = Collected(Result(skipped={"/outputs": why}), "error", why, Fault.WORKER)
+        finally:
+            if self._context.executor.uses_folder:
+                await asyncio.to_thread(strip_set_bits, self.folder.outputs)
+        if not collected.kind:
+            return Outcome(ended.kind, ended.exit_code, ended.message, result=collected.result)
+        message = f"{ended.message}; {collected.message}" if ended.message else collected.message
+        if ended.kind == "exited" and ended.exit_code == 0:
+            return Outcome(collected.kind, 0, message, collected.fault, result=collected.result)
+        return Outcome(ended.kind, ended.exit_code, message, result=collected.result)
 
     @property
     def _kept(self) -> list[str] | None:

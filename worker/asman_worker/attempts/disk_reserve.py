@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,10 @@ _LOOK_SECONDS: Final = 5.0
 """Time between two checks while disk is short, in seconds."""
 _AMPLY: Final = 1.25
 """Multiple of the reserve that must be free before new jobs begin again, so that the state does not flap."""
+
+
+_FEW_FILES: Final = 50
+"""A file system with less than one in this number of its files left counts as short."""
 
 
 class DiskReserve:
@@ -37,7 +42,9 @@ class DiskReserve:
         """Returns the reason why no new job may begin, or an empty string."""
         left = self._left()
         self._short = left < self._reserve * (_AMPLY if self._short else 1)
-        return f"{format_size(left)} of disk are free, too little to begin a job" if self._short else ""
+        if self._short:
+            return f"{format_size(left)} of disk are free, too little to begin a job"
+        return "the disk has room for few further files, too few to begin a job" if self._few_files() else ""
 
     async def enough(self) -> None:
         """Waits until a new job may begin."""
@@ -48,3 +55,7 @@ class DiskReserve:
 
     def _left(self) -> int:
         return shutil.disk_usage(self._folder).free
+
+    def _few_files(self) -> bool:
+        found = os.statvfs(self._folder)
+        return self._reserve > 0 and found.f_files > 0 and found.f_favail * _FEW_FILES < found.f_files

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from asman_shared import limits
-from asman_shared.messages import STDERR, STDOUT, SYSTEM, LogLine
+from asman_shared.messages import LF, STDERR, STDOUT, SYSTEM, LogLine
 from asman_shared.states import Phase
 from asman_shared.units import MIB
 
-from ..execution.lines import LineSplitter
+from ..execution.lines import LineSplitter, Piece
 
 BATCH_SECONDS: Final = 0.05
 """Longest time that a line waits for others, in seconds."""
@@ -92,7 +92,8 @@ class AttemptLog:
         message that can't be encoded.
         """
         splitter = LineSplitter()
-        self._append(SYSTEM, splitter.feed(text.encode("utf-8", "replace")) + splitter.flush(), None)
+        pieces = splitter.feed(text.encode("utf-8", "replace")) + splitter.flush()
+        self._append(SYSTEM, [(piece, LF) for piece, _ in pieces], None)
 
     @property
     def clean(self) -> bool:
@@ -107,11 +108,11 @@ class AttemptLog:
             self._room.clear()
             await self._room.wait()
 
-    def _append(self, stream: int, texts: Iterable[str], when: int | None) -> None:
+    def _append(self, stream: int, pieces: Iterable[Piece], when: int | None) -> None:
         now = time.time_ns() // 1_000_000 if when is None else when
         phase = self.phase
-        for text in texts:
-            self._ring.append(LogLine(self.next, now, stream, text, phase))
+        for text, end in pieces:
+            self._ring.append(LogLine(self.next, now, stream, text, phase, end))
             self.next += 1
             self._bytes += len(text) + _LINE_OVERHEAD
             self._total += len(text)

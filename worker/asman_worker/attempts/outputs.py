@@ -11,18 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from asman_shared import limits
 from asman_shared.definition import DataRef
 from asman_shared.definition_check import check_name
-from asman_shared.errors import AsmanError, BadDefinition, Conflict, ExecutionError
+from asman_shared.errors import AsmanError, BadDefinition, Conflict
 from asman_shared.globs import Globs
 from asman_shared.messages import OutputFile, Result
-from asman_shared.states import Phase
+from asman_shared.states import Fault, Phase
 from asman_shared.transfer import Blob
 from asman_shared.transfer.source import CHUNK, FileState, file_state
-from asman_shared.units import format_size
+from asman_shared.units import format_duration, format_size
 
 from ..execution.throttled_progress import PhaseListener, ThrottledProgress
 from ..files.blobs import Blobs
@@ -31,6 +31,8 @@ _DEPTH: Final = 64
 """Deepest level of folders that is searched."""
 _SKIPPED: Final = 1000
 """Number of skipped files that a result lists."""
+_ASK_SECONDS: Final = 5.0
+"""Longest wait for the hub to say what it stored of an upload that ran out of time, in seconds."""
 
 
 class _ChangedWhileRead(OSError):
@@ -45,16 +47,41 @@ class Found:
         files: Regular files by name.
         states: The state of each file when it was hashed.
         skipped: Reason by name, for entries that are not collected.
+        unnamed: Number of further entries that are not collected.
     """
 
     files: dict[str, OutputFile] = field(default_factory=dict)
     states: dict[str, FileState] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    unnamed: int = 0
 
     def skip(self, name: str, why: str) -> None:
-        """Records an entry that is not collected; only the first thousand are kept."""
+        """Records an entry that is not collected; the first thousand are named, the others counted."""
         if len(self.skipped) < _SKIPPED:
             self.skipped[_printable(name)] = why
+        else:
+            self.unnamed += 1
+
+    def told(self) -> dict[str, str]:
+        """Returns the reason by name of what is not collected, with one entry for all that are not named."""
+        return {**self.skipped, "…": f"{self.unnamed} more were not kept"} if self.unnamed else self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The outputs of an attempt, as far as they could be stored.
+
+    Attributes:
+        result: The stored outputs, and the reason for each that is not.
+        kind: ``error`` or ``timed_out`` if outputs could not be stored, otherwise empty.
+        message: A sentence about those outputs.
+        fault: The party at fault for them.
+    """
+
+    result: Result = field(default_factory=Result)
+    kind: Literal["", "error", "timed_out"] = ""
+    message: str = ""
+    fault: Fault = Fault.JOB
 
 
 class Collector:
@@ -69,40 +96,111 @@ class Collector:
         self._blobs = blobs
         self._most = most
 
-    async def collect(self, folder: Path, report: PhaseListener, patterns: Sequence[str] | None = None) -> Result:
-        """Stores the regular files of a folder.
+    async def collect(
+        self, folder: Path, report: PhaseListener, patterns: Sequence[str] | None = None, *, limit: int = 0
+    ) -> Collected:
+        """Stores the regular files of a folder, and names those that could not be stored.
 
-        This waits while the hub is slow or away; the caller sets a timeout.
+        This waits while the hub is slow or away.
 
         Args:
             folder: An outputs folder.
             report: Receives the progress.
             patterns: Patterns of the names to collect; None for all.
-
-        Raises:
-            ExecutionError: The files can't be read, or the hub refuses them.
+            limit: Longest time that this may take, in milliseconds; 0 for no limit.
         """
-        found = await asyncio.to_thread(scan, folder, self._most, patterns)
-        files = [
-            Blob(
+        upload = _Upload(self._blobs)
+        try:
+            async with asyncio.timeout(limit / 1000 if limit else None) as scope:
+                upload.found = await asyncio.to_thread(scan, folder, self._most, patterns)
+                await upload.run(folder, report)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            return await upload.out_of_time(format_duration(limit))
+        return upload.collected()
+
+
+class _Upload:
+    """The upload of one attempt's outputs.
+
+    Attributes:
+        found: The files; None until they are known.
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.found: Found | None = None
+        self._stored: set[str] = set()
+        self._failed: dict[str, AsmanError] = {}
+
+    async def run(self, folder: Path, report: PhaseListener) -> None:
+        """Stores all files that can be stored; one that fails for good does not keep the others from it."""
+        assert self.found is not None  # noqa: S101 - the caller has set it
+        blobs = {
+            output.sha256: Blob(
                 output.sha256,
                 output.size,
                 partial(_open_file, folder, name),
                 f"the output '{name}'",
-                found.states[name],
+                self.found.states[name],
             )
-            for name, output in found.files.items()
-        ]
-        told = ThrottledProgress(report, Phase.UPLOADING, sum({blob.sha256: blob.size for blob in files}.values()))
+            for name, output in self.found.files.items()
+        }
+        told = ThrottledProgress(report, Phase.UPLOADING, sum(blob.size for blob in blobs.values()))
+        pending = [list(blobs.values())] if blobs else []
+        while pending:
+            part = pending.pop()
+            try:
+                await self._blobs.send(part, told.moved, told.moved, self._stored.add)
+            except AsmanError as error:
+                left = [blob for blob in part if blob.sha256 not in self._stored]
+                if len(left) == 1:
+                    self._failed[left[0].sha256] = error
+                elif left:
+                    # The smaller half goes first: of many files as many as possible find room.
+                    left.sort(key=lambda blob: blob.size)
+                    pending += [left[len(left) // 2 :], left[: len(left) // 2]]
+
+    async def out_of_time(self, limit: str) -> Collected:
+        """Returns what was stored of an upload that was stopped at its time limit."""
+        why = f"uploading (storing the outputs) took longer than its limit of {limit}"
+        if self.found is None:
+            result = Result(skipped={"/outputs": f"none of its files could be stored: {why}"})
+            return Collected(result, "timed_out", why)
+        left = {output.sha256 for output in self.found.files.values()} - self._stored - self._failed.keys()
         try:
-            await self._blobs.send(files, told.moved, told.moved)
-        except ExecutionError:
-            raise
-        except Conflict as error:
-            raise ExecutionError(f"the outputs could not be stored: {error.message}", fault="job") from error
-        except AsmanError as error:
-            raise ExecutionError(f"the outputs could not be stored: {error.message}", fault="hub") from error
-        return Result(outputs=found.files, skipped=found.skipped)
+            # Bytes that arrived just before the end are stored, though the hub had no time to say so.
+            async with asyncio.timeout(_ASK_SECONDS):
+                self._stored |= await self._blobs.stored(left)
+        except (AsmanError, TimeoutError):
+            pass
+        return self.collected(why)
+
+    def collected(self, late: str = "") -> Collected:
+        """Returns the stored files, and names the others with their reason.
+
+        Args:
+            late: The reason for those that were neither stored nor refused.
+        """
+        found = self.found or Found()
+        stored: dict[str, OutputFile] = {}
+        first: AsmanError | None = None
+        for name, output in found.files.items():
+            error = self._failed.get(output.sha256)
+            if output.sha256 in self._stored:
+                stored[name] = output
+                continue
+            first = first or error
+            found.skip(name, f"it could not be stored: {late if error is None else error.message}")
+        result = Result(outputs=stored, skipped=found.told())
+        lost = len(found.files) - len(stored)
+        if not lost:
+            return Collected(result)
+        why = late or (first.message if first is not None else "")
+        some = f"{lost} of {len(found.files)} outputs" if len(found.files) > 1 else "the output"
+        fault = Fault.JOB if isinstance(first, Conflict) else Fault.HUB
+        return Collected(result, "timed_out" if late else "error", f"{some} could not be stored: {why}", fault)
 
 
 def scan(folder: Path, most: int, patterns: Sequence[str] | None = None) -> Found:
@@ -154,6 +252,8 @@ def _walk(folder: Path, found: Found, globs: Globs) -> Iterator[tuple[str, os.st
         except OSError as error:
             found.skip(prefix, f"it can't be read: {error.strerror or error}")
             continue
+        if prefix and not stats and globs.takes(prefix.removesuffix("/")):
+            found.skip(prefix, "an empty folder; only files are kept")
         for base, entry_stat in stats:
             name = f"{prefix}{base}"
             if stat.S_ISDIR(entry_stat.st_mode):

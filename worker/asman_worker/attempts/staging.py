@@ -24,6 +24,8 @@ from ..execution.interface import AttemptSpec
 from ..execution.throttled_progress import PhaseListener, ThrottledProgress
 from ..files.blobs import Blobs
 
+_PROGRAMS: Final = (b"#!", b"\x7fELF")
+"""Beginnings of files that can be executed. A definition has no permissions, so the bytes alone must say that."""
 _INLINE: Final = (None, "utf8", "json", "base64")
 
 
@@ -127,7 +129,7 @@ class Stager:
         except AsmanError as error:
             fault = _fault(error, link is not None)
             raise ExecutionError(f"{item.label} can't be read: {error.message}", fault=fault) from error
-        await asyncio.to_thread(arriving.replace, item.path)
+        await asyncio.to_thread(_place, arriving, item.path)
 
 
 def _files(spec: AttemptSpec) -> Iterator[tuple[str, str, DataRef, bool]]:
@@ -157,6 +159,16 @@ def _write(path: Path, data: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with open(file, "wb", closefd=True) as out:  # noqa: PTH123 - from a descriptor
         out.write(data)
+        if data.startswith(_PROGRAMS):
+            os.fchmod(file, 0o755)
+
+
+def _place(arrived: Path, path: Path) -> None:
+    """Moves a file that was fetched to its place; the same bytes always have the same permissions."""
+    with arrived.open("rb") as file:
+        program = file.read(max(map(len, _PROGRAMS))).startswith(_PROGRAMS)
+    arrived.chmod(0o755 if program else 0o644)
+    arrived.replace(path)
 
 
 def _fault(error: AsmanError, stored: bool) -> str:

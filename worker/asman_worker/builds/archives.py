@@ -26,6 +26,8 @@ from asman_shared.units import KIB, format_size
 
 _CHUNK: Final = 256 * KIB
 _HEAD: Final = 512
+_WINDOWS: Final = 0
+"""The system of a zip's entry that was made on Windows (APPNOTE 4.4.2)."""
 _BROKEN: Final = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -147,14 +149,15 @@ def _tar(file: IO[bytes] | gzip.GzipFile) -> Iterator[Entry]:
 def _zip(file: IO[bytes]) -> Iterator[Entry]:
     with zipfile.ZipFile(file) as packed:
         for info in packed.infolist():
-            name = _clean(info.filename)
+            given = _from_windows(info.filename) if info.create_system == _WINDOWS else info.filename
+            name = _clean(given)
             mode = info.external_attr >> 16
             kind = stat.S_IFMT(mode)
             if name == "":
                 continue
             if info.flag_bits & 1:
                 raise ExecutionError(f"the archive is encrypted: '{name}'")
-            if info.is_dir():
+            if given.endswith("/"):
                 yield Entry(name, "folder", 0o755)
             elif kind == stat.S_IFLNK:
                 if info.file_size > limits.PATH_LENGTH:
@@ -167,6 +170,17 @@ def _zip(file: IO[bytes]) -> Iterator[Entry]:
                     yield Entry(name, "file", 0o755 if mode & 0o111 else 0o644, info.file_size, content=content)
             else:
                 raise ExecutionError(f"the archive holds a device or a pipe: '{name}'")
+
+
+def _from_windows(name: str) -> str:
+    """Returns a name of a zip that was made on Windows with the separators that the format demands.
+
+    Raises:
+        ExecutionError: It begins with a drive.
+    """
+    if name[1:2] == ":":
+        raise ExecutionError(f"the archive holds an absolute name: '{name[:80]}'")
+    return name.replace("\\", "/")
 
 
 def _clean(name: str) -> str:
@@ -192,21 +206,28 @@ def _clean(name: str) -> str:
 
 
 def _target(name: str, target: str) -> str:
-    """Returns the target of a link if it stays inside the archive.
+    """Returns the target of a link unless it leads out of the archive step by step.
+
+    An absolute target, such as the Python of a virtual environment, is a path in the image that is built. Nothing
+    follows it before: this process never does, and the engine's builder knows no files but the build's.
 
     Raises:
         ExecutionError: The link leads out.
     """
     depth = name.count("/")
-    if target.startswith("/") or "\0" in target:
-        raise ExecutionError(f"the archive holds a link that leads out of it: '{name}'")
+    if "\0" in target:
+        raise ExecutionError(f"the archive holds an impossible link: '{name}'")
+    if target.startswith("/"):
+        return target
     for part in target.split("/"):
         if part == "..":
             depth -= 1
         elif part not in ("", "."):
             depth += 1
         if depth < 0:
-            raise ExecutionError(f"the archive holds a link that leads out of it: '{name}'")
+            raise ExecutionError(
+                f"the archive holds a link that leads out of it: '{name}'; leave it out, for example by .dockerignore"
+            )
     return target
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.messages import STDOUT
 from asman_shared.states import Phase
 
+from ..execution.disk_use import DiskGuard
 from ..execution.interface import FetchBlob, Reporter
 from ..files.address_guard import AddressGuard
 from ..files.download import download
@@ -42,6 +43,7 @@ from .dockerfile import Base, Dockerfile, check_triggers, read
 from .git_source import Repositories
 from .secrets import BuildSecrets, Masker, split_args
 from .source import ArchiveSource, BlobSource, GitSource, Source, parse_source
+from .steps import BuildSteps
 
 LABEL_BUILD: Final = "asman.build"
 _RULES: Final = 2
@@ -66,12 +68,14 @@ class BuildLimits:
         memory: Memory of each step, in bytes; 0 for no limit.
         cpus: Cpus of each step, in thousandths; 0 for no limit.
         network: Name of the engine's network for its steps.
+        pids: Largest number of processes of each step; 0 for no limit.
     """
 
     context: int
     memory: int = 0
     cpus: int = 0
     network: str = "none"
+    pids: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ class Builder:
         repositories: Fetches git repositories.
         secrets: Secrets that builds may use.
         usage: Records the images that were made, and keeps those that a build needs.
+        disk: Bounds what the steps write.
     """
 
     def __init__(
@@ -137,7 +142,9 @@ class Builder:
         repositories: Repositories,
         secrets: BuildSecrets,
         usage: ImageUsage,
+        disk: DiskGuard,
     ) -> None:
+        self._disk = disk
         self._docker = docker
         self._images = images
         self._repository = f"{BUILT_REGISTRY}/{owner[:12]}"
@@ -357,12 +364,19 @@ class Builder:
             if text:
                 audience.tell(lambda report: report.output(STDOUT, text.encode("utf-8", "surrogatepass")))
 
-        try:
+        steps = BuildSteps(self._docker, limits.pids)
+
+        async def read() -> None:
             with tar.open("rb") as body:
                 news = stream(self._docker, "build", params, data=body, headers={"Content-Type": "application/x-tar"})
                 async with contextlib.aclosing(news):
                     async for item in news:
-                        show(masker.feed(str(item.get("stream") or "")))
+                        text = str(item.get("stream") or "")
+                        await steps.read(text)
+                        show(masker.feed(text))
+
+        try:
+            await self._within_bounds(read(), steps)
         except DockerError as error:
             said = masker.all(error.message.strip())
             fault = "worker" if error.status >= 500 and "step" not in said.lower() and not _by_job(said) else "job"
@@ -371,6 +385,26 @@ class Builder:
             raise ExecutionError(f"the engine went away while it built: {error}", fault="worker") from error
         finally:
             show(masker.rest())
+
+    async def _within_bounds(self, reading: Coroutine[Any, Any, None], steps: BuildSteps) -> None:
+        """Reads a build to its end, unless its steps write too much.
+
+        Raises:
+            ExecutionError: They did; the build was stopped.
+        """
+        with self._disk.writing() as writer:
+            build = asyncio.create_task(reading, name="build")
+            watch = asyncio.create_task(self._disk.watch(writer, steps.use), name="disk")
+            try:
+                await asyncio.wait((build, watch), return_when=asyncio.FIRST_COMPLETED)
+                if build.done():
+                    return build.result()
+                excess = watch.result()
+                raise ExecutionError(f"the build was {excess.message}", fault=excess.fault)
+            finally:
+                for task in (build, watch):
+                    task.cancel()
+                await asyncio.gather(build, watch, return_exceptions=True)
 
     async def _check_leak(self, reference: ImageReference, masker: Masker) -> None:
         """Refuses an image whose own settings would give a secret to all of its containers."""

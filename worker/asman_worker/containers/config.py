@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,15 +11,13 @@ from asman_shared.errors import ExecutionError
 from asman_shared.units import MIB, format_size, parse_size
 
 from ..execution.command import argv
-from ..execution.environment import INPUTS, job_environment
+from ..execution.environment import CACHE, INPUTS, OUTPUTS, job_environment
 from ..execution.interface import AttemptSpec, Key
+from .image_volumes import own_binds
 
 LABEL_WORKER: Final = "asman.worker"
 LABEL_JOB: Final = "asman.job"
 LABEL_ATTEMPT: Final = "asman.attempt"
-
-OUTPUTS: Final = "/outputs"
-CACHE: Final = "/job-cache"
 
 CAPABILITIES: Final = (
     "CHOWN",
@@ -86,12 +85,18 @@ def container_name(incarnation: str, key: Key) -> str:
     return f"asman-{key[0][:12]}-{key[1]}-{incarnation[:6]}"
 
 
-def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[str, Any]:
+def container_config(spec: AttemptSpec, image: str, confines: Confines, volumes: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the configuration of an attempt's container (Docker Engine API 1.41, ContainerCreate).
+
+    Args:
+        spec: The attempt.
+        image: The image's id.
+        confines: The operator's settings.
+        volumes: The volumes that the image declares.
 
     Raises:
         BadDefinition: The command can't be read.
-        ExecutionError: A config file's path can't be mounted.
+        ExecutionError: A config file's path can't be mounted, or a volume of the image would hide a job's folder.
     """
     definition = spec.definition
     env = job_environment(spec, INPUTS, OUTPUTS, CACHE)
@@ -105,7 +110,10 @@ def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[
         },
         "Tty": False,
         "OpenStdin": False,
-        "HostConfig": _host_config(spec, confines),
+        # A job is no service: a health check of the image would run beside it and write to its folders.
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGTERM",
+        "HostConfig": _host_config(spec, confines, volumes),
     }
     if (command := argv(definition.command, env)) is not None:
         config["Cmd"] = command
@@ -119,10 +127,10 @@ def container_config(spec: AttemptSpec, image: str, confines: Confines) -> dict[
     return config
 
 
-def _host_config(spec: AttemptSpec, confines: Confines) -> dict[str, Any]:
+def _host_config(spec: AttemptSpec, confines: Confines, volumes: Sequence[str]) -> dict[str, Any]:
     memory = confines.memory_of(spec.shape)
     host: dict[str, Any] = {
-        "Binds": _binds(spec, confines),
+        "Binds": _binds(spec, confines) + own_binds(spec.folder, volumes),
         "NetworkMode": confines.network,
         "NanoCpus": max(spec.shape.cpus, 10) * 1_000_000,
         "Memory": memory,

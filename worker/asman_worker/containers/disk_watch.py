@@ -1,50 +1,69 @@
-"""Measures the disk use of a running job at intervals, where the storage driver can't limit it."""
+"""Measures the disk use of a running container: what it wrote itself, its volumes, its outputs and the job cache."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 from aiodocker import Docker
 
+from ..execution.disk_use import DiskGuard, DiskUse, Excess, folder_use
 from ..images.engine import LOST
 
-_LEAST_SECONDS: Final = 1.0
-"""Shortest pause between two measurements, in seconds."""
-_SHARE: Final = 20
-"""Length of a pause, as a multiple of the time that the last measurement took."""
 
+async def outgrown(guard: DiskGuard, docker: Docker, container: str, outputs: Path, cache: Path) -> Excess:
+    """Returns the reason why a container must stop, once there is one.
 
-async def outgrown(docker: Docker, container: str, outputs: Path, most: int) -> int:
-    """Returns the size of a container and its outputs, in bytes, once together they exceed ``most`` bytes.
+    While the engine is away only the folders are measured.
 
-    Measuring many files takes long, so the pauses grow with the time that it takes. While the engine is away nothing is
-    measured.
+    Args:
+        guard: Decides.
+        docker: The engine.
+        container: The container's id.
+        outputs: The folder of its outputs.
+        cache: The folder that it shares with other jobs of its queue.
     """
-    while True:
-        began = time.monotonic()
-        size = await asyncio.to_thread(folder_size, outputs)
-        with suppress(*LOST):
-            size += int((await docker._query_json(f"containers/{container}/json?size=1")).get("SizeRw") or 0)
-        if size > most:
-            return size
-        await asyncio.sleep(max(_LEAST_SECONDS, _SHARE * (time.monotonic() - began)))
+    shared = guard.shared(cache)
+    with guard.writing() as writer:
+        await shared.begin(writer)
+        last = DiskUse()
+
+        async def measure() -> DiskUse:
+            nonlocal last
+            with suppress(*LOST):
+                last = await container_use(docker, container)
+            await shared.measure()
+            return last + await asyncio.to_thread(folder_use, outputs) + shared.share(writer)
+
+        try:
+            return await guard.watch(writer, measure)
+        finally:
+            shared.end(writer)
 
 
-def folder_size(folder: Path) -> int:
-    """Returns the disk use of a folder, in bytes, without following links or counting unreadable files; blocks."""
-    total = 0
-    pending = [folder]
-    while pending:
-        with suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    found = entry.stat(follow_symlinks=False)
-                    total += found.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-    return total
+async def container_use(docker: Docker, container: str) -> DiskUse:
+    """Returns the disk use of a container and its volumes; of its own files only the size is known.
+
+    Raises:
+        DockerError: The engine does not know the container, or is being stopped.
+        OSError: The engine is away.
+    """
+    found = await docker._query_json(f"containers/{container}/json?size=1")
+    use = DiskUse(int(found.get("SizeRw") or 0))
+    mounts: list[dict[str, Any]] = [each for each in found.get("Mounts") or () if each.get("Type") == "volume"]
+    hidden: set[str] = set()
+    for mount in mounts:
+        source = Path(str(mount.get("Source") or "/nowhere"))
+        if os.access(source, os.R_OK | os.X_OK):
+            use += await asyncio.to_thread(folder_use, source)
+        else:
+            hidden.add(str(mount.get("Name")))
+    if hidden:
+        # The engine is elsewhere, or this process may not enter its folders: it measures them, but slowly.
+        volumes = (await docker._query_json("system/df")).get("Volumes") or ()
+        sizes = [(each.get("UsageData") or {}).get("Size") or 0 for each in volumes if each.get("Name") in hidden]
+        use += DiskUse(max(0, sum(sizes)))
+    return use

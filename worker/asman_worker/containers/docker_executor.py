@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -31,6 +32,8 @@ from .config import (
     image_of,
     is_build,
 )
+from .disk_watch import outgrown
+from .image_volumes import check_links
 from .log import EngineLog
 from .run import ContainerRun, End
 from .shared_engine import OPEN, SharedEngine
@@ -39,6 +42,8 @@ log = logging.getLogger("asman.worker.docker")
 
 _TRIES: Final = 10
 _REACHES: Final = {NO_NETWORK: ", no network", OPEN: ", open network"}
+_KILLED: Final = 137
+"""Exit code of a container whose command was killed."""
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.5, 2.0)
 
 
@@ -49,6 +54,7 @@ class _Chosen:
     image: str
     digest: str
     origin: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 class DockerExecutor:
@@ -116,11 +122,11 @@ class DockerExecutor:
                 made = await self._engine.builder.ensure(
                     build, spec.fetch or _no_blobs, report, self._engine.build_limits()
                 )
-                self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin))
+                self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin, made.image.volumes))
                 return
             platform = (build.platform or "") if build is not None else ""
             image = await self._engine.images.ensure(image_of(definition), report, platform=platform)
-            self._choose(spec.key, _Chosen(image.id, image.digest))
+            self._choose(spec.key, _Chosen(image.id, image.digest, volumes=image.volumes))
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Creates, starts and follows the attempt's container.
@@ -197,15 +203,14 @@ class DockerExecutor:
         return self._engine.confines(self._incarnation)
 
     def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec) -> ContainerRun:
-        choices = self._engine.choices
+        engine = self._engine
         return ContainerRun(
-            self._engine,
+            engine,
             container,
             lines,
             time_limit=spec.time_limit,
-            grace=choices.stop_grace,
-            outputs=spec.folder.outputs,
-            disk=choices.disk,
+            grace=engine.choices.stop_grace,
+            watch=partial(outgrown, engine.guard, engine.docker, container.id, spec.folder.outputs, spec.cache),
         )
 
     async def _image_of(self, found: dict[str, Any]) -> _Chosen:
@@ -234,9 +239,17 @@ class DockerExecutor:
         raise AssertionError("the last try returns or raises")
 
     async def _create(self, spec: AttemptSpec) -> DockerContainer:
-        config = container_config(spec, self._chosen[spec.key].image, self._confines)
+        chosen = self._chosen[spec.key]
+        container = await self._created(spec, chosen)
+        if chosen.image not in self._engine.without_links:
+            await check_links(self._engine.docker, container.id, chosen.volumes)
+            self._engine.looked_into(chosen.image)
+        return container
+
+    async def _created(self, spec: AttemptSpec, chosen: _Chosen) -> DockerContainer:
         name = container_name(self._incarnation, spec.key)
         create = self._engine.docker.containers.create
+        config = container_config(spec, chosen.image, self._confines, chosen.volumes)
         with explained("create the container"):
             try:
                 return await to_its_end(create(config, name=name))
@@ -244,6 +257,7 @@ class DockerExecutor:
                 if error.status != 409:
                     raise
             await self._delete(name)
+            config = container_config(spec, chosen.image, self._confines, chosen.volumes)
             return await to_its_end(create(config, name=name))
 
     async def _start(self, container: DockerContainer) -> None:
@@ -265,18 +279,23 @@ class DockerExecutor:
 
         if end.interrupted:
             raise Interrupted("the container engine was stopped while the job ran")
-        if end.outgrown:
-            most = format_size(self._engine.choices.disk)
-            raise ExecutionError(f"stopped: it wrote {format_size(end.outgrown)}, and the maximum is {most} (--disk)")
+        if end.outgrown is not None:
+            raise ExecutionError(end.outgrown.message, fault=end.outgrown.fault)
         if end.timed_out:
             return ended("timed_out", end.timed_out)
-        if end.out_of_memory and code != 0:
+        short_of_memory = ""
+        if end.out_of_memory:
             memory = self._confines.memory_of(spec.shape)
             may = f"the {format_size(memory)} that it may have" if memory else "it may have"
-            return ended("out_of_memory", f"it needed more memory than {may}; ask for more in requirements.memory")
+            short_of_memory = f"needed more memory than {may}; ask for more in requirements.memory"
+            if code == _KILLED:
+                return ended("out_of_memory", f"it {short_of_memory}")
         if end.error and code in (126, 127, 128):
             raise ExecutionError(f"the container could not be started: {end.error}")
-        return ended("exited")
+        # A process of the job was killed, and the command went on and chose an exit code of its own.
+        return ended(
+            "exited", f"a process of the job was killed, because it {short_of_memory}" if short_of_memory else ""
+        )
 
     @contextlib.asynccontextmanager
     async def _removed_on_failure(self, key: Key) -> AsyncIterator[None]:

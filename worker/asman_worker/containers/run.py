@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from aiodocker.containers import DockerContainer
@@ -16,8 +15,8 @@ from aiodocker.exceptions import DockerError
 from asman_shared.errors import ExecutionError
 from asman_shared.units import format_duration
 
+from ..execution.disk_use import Excess
 from ..images.engine import LOST
-from .disk_watch import outgrown
 from .log import EngineLog
 from .shared_engine import AWAY_SECONDS, SharedEngine
 
@@ -35,7 +34,7 @@ class End:
         exit_code: Exit code of its process.
         timed_out: A sentence, if it reached its time limit.
         out_of_memory: Whether the engine reports that memory ran out.
-        outgrown: Number of bytes that it had written, if it wrote too many.
+        outgrown: The reason why it was stopped for what it wrote to the disk.
         error: The engine's message about a failed start.
         interrupted: True if the engine was stopped, and the container with it.
     """
@@ -43,7 +42,7 @@ class End:
     exit_code: int = 0
     timed_out: str = ""
     out_of_memory: bool = False
-    outgrown: int = 0
+    outgrown: Excess | None = None
     error: str = ""
     interrupted: bool = False
 
@@ -57,8 +56,7 @@ class ContainerRun:
         lines: Reads its log.
         time_limit: Longest run time, in milliseconds; 0 for no limit.
         grace: Time between SIGTERM and SIGKILL, in milliseconds.
-        outputs: The folder of its outputs.
-        disk: Bytes that it may write; 0 for no limit.
+        watch: Watches what it writes to the disk, and returns once it must stop.
     """
 
     def __init__(
@@ -69,16 +67,14 @@ class ContainerRun:
         *,
         time_limit: int,
         grace: int,
-        outputs: Path,
-        disk: int,
+        watch: Callable[[], Coroutine[Any, Any, Excess]],
     ) -> None:
         self._engine = engine
         self._container = container
         self._lines = lines
         self._limit = time_limit
         self._grace = grace
-        self._outputs = outputs
-        self._disk = disk
+        self._watch = watch
         self._away = False
 
     async def to_its_end(self, started: str | None) -> End:
@@ -112,12 +108,10 @@ class ContainerRun:
         """Waits for the container's end; stops it at the first limit that it exceeds."""
         limit = self._limit / 1000
         left = max(0.001, limit - _age(started)) if limit else None
-        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._ended(), name="container")]
-        if self._disk:
-            watch: Coroutine[Any, Any, int] = outgrown(
-                self._engine.docker, self._container.id, self._outputs, self._disk
-            )
-            waiting.append(asyncio.create_task(watch, name="disk"))
+        waiting: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._ended(), name="container"),
+            asyncio.create_task(self._watch(), name="disk"),
+        ]
         try:
             done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if waiting[0] in done:

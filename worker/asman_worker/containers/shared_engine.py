@@ -18,6 +18,7 @@ from asman_shared.units import GIB
 from ..builds.builder import Builder, BuildLimits
 from ..builds.git_source import Repositories
 from ..builds.secrets import BuildSecrets
+from ..execution.disk_use import DiskGuard
 from ..files.address_guard import AddressGuard
 from ..images.credentials import Credentials
 from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
@@ -37,6 +38,8 @@ AWAY_SECONDS: Final = 300.0
 _ASK_SECONDS: Final = 5.0
 _LEAVE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.3
+_IMAGES_KNOWN: Final = 10_000
+"""Number of images that are remembered as free of links."""
 _HOLDING: Final = frozenset({"btrfs", "zfs"})
 """Storage drivers that can limit the size of a container; with others, the worker measures it."""
 
@@ -51,7 +54,6 @@ class EngineChoices:
             name of one of the engine's networks.
         stop_grace: Time between SIGTERM and SIGKILL after a time limit has passed, in milliseconds.
         confines: Settings of every container; `SharedEngine.confines` fills in network and disk.
-        disk: Bytes that one job may write; 0 for no limit.
         pull: Policy for asking registries.
         rules: Rules for the images that may be used.
         local_images: Patterns of images on the engine that jobs may use although this worker did not bring them.
@@ -68,7 +70,6 @@ class EngineChoices:
     network: str = NO_NETWORK
     stop_grace: int = 5000
     confines: Confines = field(default_factory=lambda: Confines(incarnation="nobody"))
-    disk: int = 0
     pull: PullPolicy = "missing"
     rules: ImageRules = field(default_factory=ImageRules)
     local_images: tuple[str, ...] = ()
@@ -89,12 +90,23 @@ class SharedEngine:
         owner: Names this worker process's own images and network.
         folder: Folder for the files of running builds.
         image_usage: Records this worker's images and their last use.
+        guard: Bounds what jobs and builds write to the disk.
     """
 
-    def __init__(self, choices: EngineChoices, owner: str, folder: Path, image_usage: ImageUsage) -> None:
+    def __init__(
+        self,
+        choices: EngineChoices,
+        owner: str,
+        folder: Path,
+        image_usage: ImageUsage,
+        guard: DiskGuard,
+    ) -> None:
         self.choices = choices
+        self.guard = guard
         self.platform = ""
         self.info: dict[str, Any] = {}
+        # Ids of images of which no link makes a job's folders overlap; an id never means another image.
+        self.without_links: set[str] = set()
         self._ulimits: tuple[tuple[str, int], ...] = ()
         self._owner = owner
         self._folder = folder
@@ -166,6 +178,7 @@ class SharedEngine:
             repositories=repositories,
             secrets=secrets,
             usage=self.image_usage,
+            disk=self.guard,
         )
         self._docker = docker
 
@@ -251,14 +264,20 @@ class SharedEngine:
             self.choices.confines,
             incarnation=incarnation,
             network=self.network,
-            disk=self.choices.disk if holds else 0,
+            disk=self.guard.most if holds else 0,
             ulimits=self._ulimits,
         )
 
     def build_limits(self) -> BuildLimits:
         """Returns the limits of one build."""
         confines = self.choices.confines
-        return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network)
+        return BuildLimits(self.choices.context, confines.memory, confines.cpus, self.network, confines.pids)
+
+    def looked_into(self, image: str) -> None:
+        """Notes that no link in an image makes a job's folders overlap."""
+        if len(self.without_links) >= _IMAGES_KNOWN:
+            self.without_links.clear()
+        self.without_links.add(image)
 
     async def wait_until_back(self, error: ExecutionError) -> bool:
         """Waits until an engine that went away is back.

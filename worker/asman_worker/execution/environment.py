@@ -1,4 +1,4 @@
-"""The environment variables of a job's process, and the path of its inputs in a container."""
+"""The environment variables of a job's process, and the paths of its folders in a container."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from .interface import AttemptSpec
 
 INPUTS: Final = "/inputs"
 """Path of a job's inputs in its container."""
+OUTPUTS: Final = "/outputs"
+"""Path of its outputs."""
+CACHE: Final = "/job-cache"
+"""Path of the folder that jobs of its queue share."""
 
 
 def job_environment(spec: AttemptSpec, inputs: str, outputs: str, cache: str) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Ended:
     Attributes:
         kind: ``exited``, ``timed_out`` or ``out_of_memory``.
         exit_code: The exit code of the process.
-        message: One sentence; empty for ``exited``.
+        message: One sentence; for ``exited`` it is about a trouble beside the exit code, and mostly empty.
         image_digest: Digest of the image that ran.
         origin: Source of a built image, else empty.
     """

@@ -29,6 +29,7 @@ from asman_shared.units import format_duration
 
 from ..config import platform_name
 from .command import argv
+from .disk_use import DiskGuard, DiskUse, Excess, folder_use
 from .environment import job_environment
 from .folders import JobFolder
 from .interface import AttemptSpec, Ended, Key, Reporter
@@ -52,16 +53,18 @@ class ProcessExecutor:
         jobs: The folder of all job folders.
         ignore_images: Run jobs even if they name an image.
         stop_grace: Time between SIGTERM and SIGKILL after a time limit, in milliseconds.
-        disk: Maximum size of one file, in bytes; 0 for no limit.
+        guard: Bounds what jobs write to the disk: their own folders, and the folder that they share.
     """
 
     name = "process"
     uses_folder = True
     resumes = False
 
-    def __init__(self, jobs: Path, *, ignore_images: bool = False, stop_grace: int = 5000, disk: int = 0) -> None:
+    def __init__(
+        self, jobs: Path, *, ignore_images: bool = False, stop_grace: int = 5000, guard: DiskGuard | None = None
+    ) -> None:
         self._jobs = jobs
-        self._disk = disk
+        self._guard = guard or DiskGuard(jobs)
         self._ignore_images = ignore_images
         self._grace = stop_grace / 1000
 
@@ -142,7 +145,7 @@ class ProcessExecutor:
         # A job sees only the gpus granted to it; without any, it sees none.
         env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
         memory = str(max(1, spec.shape.memory // 1024)) if spec.shape.memory else "unlimited"
-        most = str(max(1, self._disk // 512)) if self._disk else "unlimited"
+        most = str(max(1, self._guard.most // 512)) if self._guard.most else "unlimited"
         words = [*_LIMITED, memory, most, *words]
         await asyncio.to_thread(os.makedirs, env["HOME"], exist_ok=True)
         try:
@@ -173,10 +176,8 @@ class ProcessExecutor:
         async with asyncio.TaskGroup() as tasks:
             drains = [_Drain(pipe, stream, report) for stream, pipe in streams.items()]
             readers = [tasks.create_task(drain.run()) for drain in drains]
-            try:
-                async with asyncio.timeout(limit or None):
-                    await process.wait()
-            except TimeoutError:
+            excess = await self._within_limits(process, spec, limit)
+            if process.returncode is None and excess is None:
                 timed_out = True
                 politely = await self._stop(process)
             _signal_group(process.pid, signal.SIGKILL)
@@ -188,6 +189,8 @@ class ProcessExecutor:
                     break
             for reader in late:
                 reader.cancel()
+        if excess is not None:
+            raise ExecutionError(excess.message, fault=excess.fault)
         code = process.returncode or 0
         code = 128 - code if code < 0 else code
         if timed_out:
@@ -195,6 +198,35 @@ class ProcessExecutor:
             message = f"stopped: running took longer than its limit of {format_duration(spec.time_limit)}"
             return Ended("timed_out", code, message + ("" if politely else more))
         return Ended("exited", code)
+
+    async def _within_limits(
+        self, process: asyncio.subprocess.Process, spec: AttemptSpec, limit: float
+    ) -> Excess | None:
+        """Waits for the end of a process or of its time; returns the reason if it was stopped for what it wrote."""
+        shared = self._guard.shared(spec.cache)
+        with self._guard.writing() as writer:
+            await shared.begin(writer)
+
+            async def measure() -> DiskUse:
+                await shared.measure()
+                return await asyncio.to_thread(folder_use, spec.folder.root) - before + shared.share(writer)
+
+            before = await asyncio.to_thread(folder_use, spec.folder.inputs)
+            watching = asyncio.create_task(self._guard.watch(writer, measure), name="disk")
+            waiting = asyncio.create_task(process.wait(), name="process")
+            try:
+                await asyncio.wait((waiting, watching), timeout=limit or None, return_when=asyncio.FIRST_COMPLETED)
+                if process.returncode is not None or not watching.done():
+                    return None
+                excess = watching.result()
+                _signal_group(process.pid, signal.SIGKILL)
+                await process.wait()
+                return excess
+            finally:
+                for task in (waiting, watching):
+                    task.cancel()
+                await asyncio.gather(waiting, watching, return_exceptions=True)
+                shared.end(writer)
 
     async def _stop(self, process: asyncio.subprocess.Process) -> bool:
         """Sends SIGTERM to the group, and SIGKILL after the grace period; returns True if SIGTERM was enough."""

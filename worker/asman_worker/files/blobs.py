@@ -170,8 +170,25 @@ class Blobs:
             await sink.discard()
         return came
 
+    async def stored(self, keys: Iterable[str]) -> set[str]:
+        """Asks once which of some blobs are stored.
+
+        Raises:
+            AsmanError: The hub can't answer now.
+        """
+        wanted = list(dict.fromkeys(keys))
+        found: set[str] = set()
+        for start in range(0, len(wanted), limits.BLOBS_PER_REQUEST):
+            links = await self._locator.links(wanted[start : start + limits.BLOBS_PER_REQUEST])
+            found.update(link.sha256 for link in links if link.url)
+        return found
+
     async def send(
-        self, files: Iterable[Blob], progress: Callable[[int], None], there: Callable[[int], None] | None = None
+        self,
+        files: Iterable[Blob],
+        progress: Callable[[int], None],
+        there: Callable[[int], None] | None = None,
+        stored: Callable[[str], None] | None = None,
     ) -> int:
         """Stores the files that the hub does not have; tries for as long as the caller waits.
 
@@ -179,6 +196,7 @@ class Blobs:
             files: The files.
             progress: Called with the number of bytes that were sent.
             there: Called with the number of bytes that the hub has already.
+            stored: Called with the sha256 of each file that is stored and verified, also before a failure.
 
         Returns:
             The number of bytes that were sent.
@@ -186,4 +204,4 @@ class Blobs:
         Raises:
             AsmanError: The hub refuses a file, or a file changed meanwhile.
         """
-        return await self._uploader.send(files, progress, there)
+        return await self._uploader.send(files, progress, there, stored)

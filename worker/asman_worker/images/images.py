@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,11 +57,13 @@ class Image:
         id: The engine's own id, which no later pull or build gives to other bytes.
         digest: The registry's digest; the id for an image without one.
         size: Size on disk, in bytes.
+        volumes: The paths that it declares as volumes, as the engine cleans them.
     """
 
     id: str
     digest: str
     size: int = 0
+    volumes: tuple[str, ...] = ()
 
 
 class Images:
@@ -322,7 +325,7 @@ def _key(reference: ImageReference, platform: str) -> str:
 
 
 def _image(found: dict[str, Any], reference: ImageReference) -> Image:
-    return Image(str(found["Id"]), _digest(found, reference), int(found.get("Size") or 0))
+    return Image(str(found["Id"]), _digest(found, reference), int(found.get("Size") or 0), _volumes(found))
 
 
 def _fits(found: dict[str, Any], platform: str) -> bool:
@@ -342,3 +345,9 @@ def _digest(found: dict[str, Any], reference: ImageReference) -> str:
             if ImageReference.parse(repository).name == reference.name:
                 return digest
     return digests[0][1] if digests else str(found["Id"])
+
+
+def _volumes(about: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the paths that an image declares as volumes, cleaned as the engine does."""
+    declared = (about.get("Config") or {}).get("Volumes") or {}
+    return tuple(sorted({posixpath.normpath(f"/{path}").replace("//", "/") for path in declared}))

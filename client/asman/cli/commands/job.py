@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import options as o
-from ..follow import finish, save, say_end
+from ..follow import finish, save, say_end, say_skipped
 from ..json_values import job_value, outputs_value
 from ..named_job import JobWords, with_job
 from ..terminal import Terminal, table
@@ -148,6 +148,7 @@ def outputs(
             rows = [(each.name, format_size(each.size), each.media_type) for each in found.outputs.values()]
             for line in table(("OUTPUT", "SIZE", "TYPE"), rows):
                 terminal.result(line)
+        say_skipped(found, terminal)
         return 0
 
     with_job(words, hub, work)

@@ -62,7 +62,7 @@ def logs(
     json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:
     """Show a job's log, with its standard error on standard error."""
-    from ...logs import selection
+    from ...logs import followable, selection
 
     terminal = Terminal()
     select = selection(
@@ -78,13 +78,16 @@ def logs(
         max_bytes=max_bytes,
     )
 
+    # What was searched for or cut out of a log is lines; all of a stream is what the job wrote.
+    exact = select is None or (select.tail is None and followable(select))
+
     async def work(job: Job) -> int:
         async for lines in job.log_parts(since, follow=follow, select=select):
             if json:
                 for line in lines:
                     terminal.line(line_value(line))
             else:
-                terminal.logs(lines)
+                terminal.logs(lines, exact=exact)
         return 0
 
     with_job(words, hub, work)

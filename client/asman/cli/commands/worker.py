@@ -55,7 +55,10 @@ def worker(
         list[str] | None, _option("--tag", help="A tag that jobs can require. Repeatable.", panel=_RESOURCES)
     ] = None,
     disk: Annotated[
-        str | None, _option("--disk", help="Maximum that one job may write to disk [100GiB].", panel=_RESOURCES)
+        str | None,
+        _option(
+            "--disk", help="Maximum that one job or build may write to disk [half of what is free].", panel=_RESOURCES
+        ),
     ] = None,
     disk_reserve: Annotated[
         str | None,

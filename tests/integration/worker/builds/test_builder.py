@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import secrets
 import subprocess
 import tarfile
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 import asman
+from asman.build_context import pack_folder
 from asman_shared.definition import Build
 from asman_shared.errors import BadRequest
 from asman_shared.messages import STDOUT, SYSTEM, Abort, Finished, LogBatch, Outcome, PhaseReport, Released
@@ -220,6 +222,46 @@ async def test_an_uploaded_folder_is_built(hub: FakeHub, builds: Line) -> None:
     assert (notes(builds, "a"), outcome.result.origin) == (["uploaded"], f"key:{key}")
     missing = await outcome_of(builds, "b", Build(context="key:" + "0" * 64))
     assert (missing.kind, missing.fault) == ("error", Fault.JOB)
+
+
+async def test_a_folder_with_a_virtual_environment_is_built_and_its_absolute_links_stay(
+    hub: FakeHub, builds: Line, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tool"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python3.11").symlink_to("/usr/bin/python3.11")
+    (folder / ".venv" / "bin" / "python").symlink_to("python3.11")
+    (folder / ".venv" / "outside").symlink_to("/etc/hostname")
+    links = "for each in bin/python bin/python3.11 outside; do readlink /app/.venv/$each; done > /note"
+    (folder / "Dockerfile").write_text(dockerfile("COPY . /app", f"RUN {links}"))
+    context, blob = pack_folder(folder)
+    with os.fdopen(blob.source(), "rb") as packed:  # type: ignore[operator]
+        assert context == f"key:{hub.store(packed.read())}"
+    outcome = await outcome_of(builds, "a", Build(context=context))
+    assert outcome.exit_code == 0, outcome.message
+    assert notes(builds, "a") == ["python3.11", "/usr/bin/python3.11", "/etc/hostname"]
+
+
+async def test_the_builder_follows_an_absolute_link_to_no_file_of_this_machine(
+    hub: FakeHub, builds: Line, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("of the host")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
+        archive.addfile(link)
+        way = tarfile.TarInfo("way")
+        way.type, way.linkname = tarfile.SYMTYPE, str(tmp_path)
+        archive.addfile(way)
+        through = tarfile.TarInfo("way/planted")
+        archive.addfile(through)
+    key = hub.store(packed.getvalue())
+    for name, path in (("a", "link"), ("b", "way/secret")):
+        text = dockerfile(f"COPY {path} /note")
+        outcome = await outcome_of(builds, name, Build(context=f"key:{key}", dockerfile=text))
+        assert "of the host" not in "".join(builds.texts(name)), outcome
+    assert not (tmp_path / "planted").exists()
 
 
 async def test_what_is_no_archive_or_is_gone_is_one_clear_sentence(builds: Line, server: GitServer) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from asman_shared.definition import DataRef, Requirements
-from asman_shared.messages import STDERR, STDOUT, Abort, Finished, PhaseReport, Released
+from asman_shared.limits import LOG_LINE_BYTES
+from asman_shared.messages import LINE_ENDS, STDERR, STDOUT, Abort, Finished, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from devtools.fake_hub import FakeHub, Line, job
 
@@ -136,8 +139,36 @@ async def test_memory_is_limited_and_the_engine_is_asked_about_it(line: Line, bu
     assert outcome.kind == "out_of_memory"
 
 
+@pytest.mark.parametrize("code", [3, 0])
+async def test_a_child_that_ran_out_of_memory_leaves_the_exit_code_to_the_command_and_is_told(
+    line: Line, busybox_image: str, code: int
+) -> None:
+    hog = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"
+    await line.assign(
+        "a",
+        image=busybox_image,
+        command=["/bin/sh", "-c", f"sh -c '{hog}' || echo went on; exit {code}".replace("'\\0'", '"\\0"')],
+        requirements=Requirements(memory="32MiB"),
+    )
+    outcome = (await line.expect(Finished)).outcome
+    assert (outcome.kind, outcome.exit_code, line.texts("a", STDOUT)) == ("exited", code, ["went on"])
+    assert outcome.message == (
+        "a process of the job was killed, because it needed more memory than the 32 MiB that it may have; "
+        "ask for more in requirements.memory"
+    )
+
+
 async def test_the_last_lines_of_a_flood_are_not_lost(line: Line, busybox_image: str) -> None:
     await line.assign("a", image=busybox_image, command="seq 1 50000; printf end")
     finished = await line.expect(Finished)
     assert line.texts("a") == [*(str(number) for number in range(1, 50_001)), "end"]
     assert finished.outcome.lines == 50_001
+
+
+async def test_a_long_line_of_a_container_is_whole_with_its_end(line: Line, busybox_image: str) -> None:
+    script = "head -c 300000 /dev/zero | tr '\\0' x; printf '\\r\\nend'"
+    await line.assign("a", image=busybox_image, command=["sh", "-c", script])
+    await line.expect(Finished)
+    lines = line.lines("a")
+    assert "".join(each.text + LINE_ENDS[each.end] for each in lines) == "x" * 300_000 + "\r\nend"
+    assert len(lines) == 300_000 // LOG_LINE_BYTES + 2

@@ -14,6 +14,7 @@ from asman_shared.definition import Build, DataRef, Requirements
 from asman_shared.messages import STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from asman_worker.containers.packet_filter import CLOSED
+from asman_worker.execution.disk_use import DiskGuard
 from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.conftest import config_for, first_line, worker
 from tests.integration.worker.reach import (
@@ -80,15 +81,87 @@ async def test_exit_137_alone_is_no_lack_of_memory(line: Line, busybox_image: st
     assert (outcome.kind, outcome.exit_code) == ("exited", 137)
 
 
-@pytest.mark.parametrize("place", ["/filling", "/outputs/filling"])
+@pytest.mark.parametrize("place", ["/filling", "/outputs/filling", "/job-cache/filling", "/volume/filling"])
 async def test_a_disk_filler_is_stopped(hub: FakeHub, tmp_path: Path, busybox_image: str, place: str) -> None:
-    async with worker(config_for(hub, tmp_path, disk="20MiB")) as task:
+    async with worker(config_for(hub, tmp_path, disk="20MiB", pull="never")) as task:
         line = await first_line(hub, task)
         await line.answer()
         filler = f"dd if=/dev/zero of={place} bs=1M count=60; sleep 600"
-        outcome = await outcome_of(line, "a", busybox_image, ["sh", "-c", filler])
+        build = Build(dockerfile="FROM asman-test/busybox\nVOLUME /volume")
+        await line.assign("a", build=build, command=["sh", "-c", filler])
+        outcome = (await line.expect(Finished)).outcome
         assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
         assert "and the maximum is 20 MiB (--disk)" in outcome.message
+
+
+async def test_a_job_that_makes_too_many_files_is_stopped(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:
+    async with worker(config_for(hub, tmp_path, disk_files=50)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        script = "for each in $(seq 60); do : > /outputs/$each; done; sleep 600"
+        outcome = await outcome_of(line, "a", busybox_image, ["sh", "-c", script])
+        assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+        assert outcome.message == "stopped: it made 60 files, and the maximum is 50 (ASMAN_WORKER_DISK_FILES)"
+
+
+async def up(line: Line, name: str) -> None:
+    """Waits until a job has said that it is up."""
+    await line.expect(LogBatch, lambda m: m.job == job(name) and any(each.text == "up" for each in m.lines))
+
+
+async def test_before_the_disk_is_full_the_job_that_wrote_the_most_is_stopped_and_the_others_go_on(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [10**12]
+    monkeypatch.setattr(DiskGuard, "_left", lambda self: left[0])
+    async with worker(config_for(hub, tmp_path, cpus=2, disk_reserve="1MiB")) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        for name, size in (("small", 1), ("large", 8)):
+            script = f"dd if=/dev/zero of=/outputs/x bs=1M count={size}; echo up; until [ -e /job-cache/go ]"
+            await line.assign(name, image=busybox_image, command=["sh", "-c", f"{script}; do sleep 0.1; done"])
+            await up(line, name)
+        left[0] = 100
+        outcome = (await line.expect(Finished, lambda m: m.job == job("large"))).outcome
+        assert (outcome.kind, outcome.fault) == ("error", Fault.WORKER)
+        assert outcome.message.startswith("stopped: it wrote 8 MiB, the most of all jobs here")
+        left[0] = 10**12
+        await outcome_of(line, "go", busybox_image, ["touch", "/job-cache/go"])
+        assert (await line.expect(Finished, lambda m: m.job == job("small"))).outcome.exit_code == 0
+
+
+async def test_a_build_step_that_fills_the_disk_is_stopped_and_leaves_nothing(
+    hub: FakeHub, tmp_path: Path, busybox_image: str
+) -> None:
+    async with worker(config_for(hub, tmp_path, disk="20MiB", pull="never")) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        fill = "RUN dd if=/dev/zero of=/a bs=1M count={0} && sleep 600 # asman-filler"
+        text = f"FROM asman-test/busybox\nRUN echo {tmp_path}\n{fill.format(60)}"
+        await line.assign("a", build=Build(dockerfile=text), command="true")
+        outcome = (await line.expect(Finished)).outcome
+        assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+        assert outcome.message.startswith("the build was stopped: it wrote ")
+        assert outcome.message.endswith("and the maximum is 20 MiB (--disk)")
+        shown = ["docker", "ps", "-a", "--no-trunc", "--format", "{{.Command}}"]
+        async with asyncio.timeout(30):
+            while "asman-filler" in await asyncio.to_thread(subprocess.check_output, shown, text=True):
+                await asyncio.sleep(0.1)
+
+
+async def test_a_fork_bomb_in_a_build_ends_at_the_bound_of_jobs(
+    hub: FakeHub, tmp_path: Path, busybox_image: str
+) -> None:
+    async with worker(config_for(hub, tmp_path, pids=64, pull="never")) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        bomb = "i=0; while [ $i -lt 3000 ]; do sleep 60 & i=$((i+1)); done; echo all"
+        text = f"FROM asman-test/busybox\nRUN echo {tmp_path}; {bomb}"
+        await line.assign("a", build=Build(dockerfile=text), command="true")
+        outcome = (await line.expect(Finished)).outcome
+        assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+        assert "all" not in line.texts("a", STDOUT)
+        assert any("fork" in text for text in line.texts("a"))
 
 
 async def test_a_log_flood_is_bounded_and_the_job_goes_on(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:

@@ -65,6 +65,12 @@ async def test_inputs_and_outputs_are_where_the_environment_says(hub: FakeHub, p
     assert hub.output(finished, "y") == b"hello"
 
 
+async def test_a_script_among_the_inputs_can_be_executed(place: Place) -> None:
+    script = "#!/bin/sh\necho ran with $1\n"
+    outcome = await place.run("a", '"$JOB_INPUTS/tool" it', inputs={"tool": DataRef(script)})
+    assert (outcome.exit_code, place.line.texts("a")) == (0, ["ran with it"])
+
+
 async def test_outputs_are_fresh_in_each_attempt(place: Place) -> None:
     await place.run("a", 'echo x > "$JOB_OUTPUTS/one"')
     await place.begin("a2", 'ls "$JOB_OUTPUTS"')

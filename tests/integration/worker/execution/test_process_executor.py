@@ -116,6 +116,19 @@ async def test_memory_is_limited(line: Line) -> None:
     assert "MemoryError" in line.texts("a", STDERR)
 
 
+@pytest.mark.parametrize("place", ["$JOB_OUTPUTS", "$JOB_CACHE", "$HOME"])
+async def test_a_disk_filler_is_stopped_though_each_file_is_small(hub: FakeHub, tmp_path: Path, place: str) -> None:
+    async with worker(config_for(hub, tmp_path / "data", executor="process", disk="20MiB")) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        fill = f"for each in 1 2 3; do head -c 9000000 /dev/zero > {place}/$each; done; sleep 600"
+        await line.assign("a", command=["sh", "-c", fill], inputs={"x": DataRef("x" * 1000)})
+        outcome = (await line.expect(Finished)).outcome
+        assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+        assert outcome.message.startswith("stopped: it wrote ")
+        assert outcome.message.endswith("and the maximum is 20 MiB (--disk)")
+
+
 async def test_no_folder_is_left_behind(line: Line, tmp_path: Path) -> None:
     await line.assign("a", command="true")
     await line.expect(Finished)

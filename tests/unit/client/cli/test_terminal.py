@@ -112,3 +112,34 @@ def test_a_command_of_several_lines_is_one_row_of_a_table() -> None:
         "1    a\\nb",
         "2    \\x1b[2Jc",
     ]
+
+
+CUT = [
+    Line(0, 0, "stdout", "{", "running", end=""),
+    Line(1, 0, "stdout", "}", "running", end="\r\n"),
+    Line(2, 0, "stdout", "ü", "running", end=""),
+]
+
+
+def test_a_pipe_gets_what_the_job_wrote_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1", newline="\r\n"))
+    Terminal().logs(CUT)
+    assert raw.getvalue() == "{}\r\nü".encode()
+
+
+def test_lines_that_were_picked_out_of_a_log_are_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().logs([CUT[0], CUT[2]], exact=False)
+    assert capsys.readouterr().out == "{\nü\n"
+
+
+def test_on_a_terminal_a_note_begins_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    terminal = Terminal()
+    terminal.logs(CUT)
+    terminal.note("first")
+    terminal.note("second")
+    assert tuple(capsys.readouterr()) == ("{}\r\nü", "\nfirst\nsecond\n")

@@ -119,6 +119,10 @@ def test_a_worker_that_is_away_is_said_with_the_time_it_has_left(world: World) -
             {"kind": "error", "message": "no such image: x", "fault": Fault.JOB},
             "it could not be run: no such image: x; fix the definition",
         ),
+        (
+            {"kind": "error", "exit_code": 0, "message": "no room", "fault": Fault.HUB},
+            "its command exited with code 0, but its result is not complete: no room; try again",
+        ),
         ({"kind": "error", "message": "disk full", "fault": Fault.WORKER}, "it could not be run: disk full; try again"),
     ],
 )

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from asman_server.rest.logs import MOST, as_text, query_of, selection_of
+from asman_server.rest.logs import MOST, TextForm, query_of, selection_of
 from asman_shared import limits
 from asman_shared.errors import BadRequest
-from asman_shared.messages import Gap, LogLine, LogPage, LogSelection
+from asman_shared.messages import CRLF, LF, NO_END, Gap, LogLine, LogPage, LogSelection
 from asman_shared.states import Phase
 
 
@@ -89,13 +89,13 @@ def test_a_whole_page_has_no_query_for_the_rest() -> None:
 
 
 def test_a_log_is_its_lines_and_a_carriage_return_stays_one() -> None:
-    assert as_text(page(None, "one", "50%\r", "")) == "one\n50%\r\n"
+    assert TextForm().page(page(None, "one", "50%\r", "")) == "one\n50%\r\n"
 
 
 def test_missing_lines_are_said_where_they_were() -> None:
     made = page(gaps=[Gap(0, 2), Gap(3, 4), Gap(6, 9)])
     made.lines = [LogLine(seq, 0, 0, f"line {seq}") for seq in (2, 4, 5)]
-    assert as_text(made).splitlines() == [
+    assert TextForm().page(made).splitlines() == [
         "[2 lines are no longer kept]",
         "line 2",
         "[1 line is no longer kept]",
@@ -103,3 +103,25 @@ def test_missing_lines_are_said_where_they_were() -> None:
         "line 5",
         "[3 lines are no longer kept]",
     ]
+
+
+def ended(*lines: tuple[int, str, int]) -> LogPage:
+    made = page()
+    made.lines = [LogLine(seq, 0, stream, text, end=end) for seq, (stream, text, end) in enumerate(lines)]
+    return made
+
+
+def test_a_line_that_was_cut_is_whole_again_over_pages() -> None:
+    form = TextForm()
+    first = form.page(ended((0, "long", NO_END), (0, "er", NO_END)))
+    assert first + form.page(ended((0, "", CRLF), (0, "last", NO_END))) == "longer\r\nlast"
+
+
+def test_another_stream_and_a_note_never_stand_behind_a_line_that_goes_on() -> None:
+    form = TextForm()
+    made = form.page(ended((0, "out", NO_END), (1, "err", LF), (0, "more", NO_END)))
+    assert made + form.page(page(gaps=[Gap(3, 4)])) == "out\nerr\nmore\n[1 line is no longer kept]\n"
+
+
+def test_lines_that_were_picked_out_are_lines_of_their_own() -> None:
+    assert TextForm(exact=False).page(ended((0, "a", NO_END), (0, "b", NO_END))) == "a\nb\n"

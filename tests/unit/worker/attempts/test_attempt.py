@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from asman_shared.codec import encode
+from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, BadRequest, Conflict, ExecutionError, NotFound, Unavailable
-from asman_shared.messages import PhaseReport
+from asman_shared.limits import DEFINITION_BYTES, FRAME_BYTES
+from asman_shared.messages import Finished, Outcome, OutputFile, PhaseReport, Result
 from asman_shared.states import Fault, Phase
 from asman_worker import AttemptSpec, Ended, Reporter
-from asman_worker.attempts.attempt import _has_files, _least, _noted_gpus
+from asman_worker.attempts.agent import _bounded
+from asman_worker.attempts.attempt import Attempt, _has_files, _least, _noted_gpus
 from asman_worker.execution.folders import JobFolder
 from devtools.fake_hub import FakeHub
 from tests.unit.worker.attempts.test_agent import Scripted, finished, working
@@ -111,3 +116,125 @@ def test_gpus_of_an_attempt_are_known_after_a_restart(tmp_path: Path) -> None:
     assert _noted_gpus(JobFolder(tmp_path)) == ()
     (tmp_path / "gpus").write_text("GPU-1\nGPU-2")
     assert _noted_gpus(JobFolder(tmp_path)) == ("GPU-1", "GPU-2")
+
+
+class Leaving(Scripted):
+    """Leaves outputs of the given sizes, in bytes by name, and ends as a test says."""
+
+    def __init__(self, sizes: dict[str, int], ended: Ended) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.ended = ended
+
+    async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
+        report.phase(Phase.RUNNING)
+        for name, size in self.sizes.items():
+            (spec.folder.outputs / name).write_bytes(name[:1].encode() * size)
+        return self.ended
+
+
+async def test_set_id_bits_of_outputs_are_neither_told_nor_left_on_this_machine(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Attempt, "clear", lambda self: asyncio.sleep(0))
+
+    class Rooted(Scripted):
+        async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
+            (spec.folder.outputs / "tool").write_bytes(b"x")
+            (spec.folder.outputs / "tool").chmod(0o6755)
+            return Ended("exited", 0)
+
+    async with working(hub, tmp_path, Rooted()) as (line, _, _):
+        await line.assign("a", command="ok")
+        end = await finished(line, "a")
+        assert end.outcome.result.outputs["tool"].mode == 0o755
+        (left,) = (tmp_path / "jobs").glob("*/outputs/tool")
+        assert left.stat().st_mode & 0o7777 == 0o755
+
+
+REFUSED = "it could not be stored: the quota has no room for 900 bytes"
+
+
+async def test_an_exit_code_stays_when_outputs_are_beyond_the_quota_and_the_others_are_kept(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.quota = 1000
+    sizes = {"a-small": 10, "big": 900, "c-small": 20, "d-small": 200}
+    async with working(hub, tmp_path, Leaving(sizes, Ended("exited", 7))) as (line, _, _):
+        await line.assign("a", command="ok")
+        end = await finished(line, "a")
+    outcome = end.outcome
+    assert (outcome.kind, outcome.exit_code) == ("exited", 7)
+    assert outcome.message == "1 of 4 outputs could not be stored: the quota has no room for 900 bytes"
+    assert {name: len(hub.output(end, name)) for name in outcome.result.outputs} == {
+        "a-small": 10,
+        "c-small": 20,
+        "d-small": 200,
+    }
+    assert outcome.result.skipped == {"big": REFUSED}
+
+
+@pytest.mark.parametrize(
+    ("ended", "kind", "message"),
+    [
+        (Ended("exited", 0), "error", "the output could not be stored: "),
+        (Ended("timed_out", 143, "too slow"), "timed_out", "too slow; the output could not be stored: "),
+        (Ended("out_of_memory", 137, "too big"), "out_of_memory", "too big; the output could not be stored: "),
+    ],
+)
+async def test_only_a_success_is_none_when_its_outputs_can_not_be_stored(
+    hub: FakeHub, tmp_path: Path, ended: Ended, kind: str, message: str
+) -> None:
+    hub.quota = 1
+    async with working(hub, tmp_path, Leaving({"x": 900}, ended)) as (line, _, _):
+        await line.assign("a", command="ok")
+        outcome = (await finished(line, "a")).outcome
+    assert (outcome.kind, outcome.exit_code) == (kind, ended.exit_code)
+    assert outcome.message.startswith(message)
+    assert (outcome.result.outputs, outcome.result.skipped) == ({}, {"x": REFUSED})
+
+
+@pytest.mark.parametrize(("code", "kind"), [(7, "exited"), (0, "timed_out")])
+async def test_an_upload_that_takes_too_long_keeps_the_exit_code_and_names_what_is_missing(
+    hub: FakeHub, tmp_path: Path, code: int, kind: str
+) -> None:
+    there = hub.store(b"t" * 30)
+    hub.open.clear()
+    executor = Leaving({"there": 30, "x": 900}, Ended("exited", code))
+    async with working(hub, tmp_path, executor, upload_limit="300ms") as (line, _, _):
+        await line.assign("a", command="ok")
+        outcome = (await finished(line, "a")).outcome
+    why = "uploading (storing the outputs) took longer than its limit of 300 ms"
+    assert (outcome.kind, outcome.exit_code) == (kind, code)
+    assert outcome.message == f"1 of 2 outputs could not be stored: {why}"
+    assert {name: file.sha256 for name, file in outcome.result.outputs.items()} == {"there": there}
+    assert outcome.result.skipped == {"x": f"it could not be stored: {why}"}
+
+
+async def test_an_unexpected_error_about_the_outputs_does_not_replace_the_exit_code(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("asman_worker.attempts.outputs.scan", fails)
+    async with working(hub, tmp_path, Leaving({"x": 1}, Ended("exited", 7))) as (line, _, _):
+        await line.assign("a", command="ok")
+        outcome = (await finished(line, "a")).outcome
+    assert (outcome.kind, outcome.exit_code) == ("exited", 7)
+    assert outcome.message == "the outputs could not be stored: [Errno 5] Input/output error"
+    assert outcome.result.skipped == {"/outputs": outcome.message}
+
+
+def test_a_result_that_is_too_large_keeps_the_exit_code_and_as_many_outputs_as_it_can() -> None:
+    names = [f"{number:05}{'n' * 900}" for number in range(5000)]
+    file = OutputFile(DataRef("f" * 64, "key"), 1, "f" * 64)
+    outcome = _bounded(Outcome("exited", 7, result=Result(outputs=dict.fromkeys(names, file))))
+    kept, skipped = outcome.result.outputs, outcome.result.skipped
+    assert (outcome.kind, outcome.exit_code) == ("exited", 7)
+    assert outcome.message.startswith("it left 5000 files whose names alone have ")
+    assert len(encode([Finished("a" * 64, 1, outcome)])) < FRAME_BYTES - DEFINITION_BYTES
+    assert list(kept) == names[: len(kept)]
+    assert len(kept) > 2000
+    assert list(skipped) == [*names[len(kept) : len(kept) + 100], "…"]
+    assert skipped["…"] == f"{5000 - len(kept) - 100} more were not kept"

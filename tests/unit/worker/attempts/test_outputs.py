@@ -48,6 +48,16 @@ def test_links_are_never_followed(tmp_path: Path) -> None:
     assert all("link" in why for why in found.skipped.values())
 
 
+def test_an_empty_folder_is_told_unless_patterns_leave_it_out(tmp_path: Path) -> None:
+    (tmp_path / "logs" / "old").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "logs" / "new.txt").write_text("x")
+    why = "an empty folder; only files are kept"
+    assert scan(tmp_path, 10**9).skipped == {"empty/": why, "logs/old/": why}
+    assert scan(tmp_path, 10**9, ["logs"]).skipped == {"logs/old/": why}
+    assert scan(tmp_path, 10**9, ["logs/*.txt"]).skipped == {}
+
+
 def test_pipes_and_sockets_are_skipped_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as listening:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 from collections.abc import Callable
@@ -130,6 +131,26 @@ async def test_a_redirect_to_the_metadata_service_is_not_followed(blobs: Blobs, 
         await runner.cleanup()
 
 
+async def test_programs_can_be_executed_and_other_files_not_whatever_way_they_come(
+    hub: FakeHub, blobs: Blobs, tmp_path: Path
+) -> None:
+    script, program, data = b"#!/bin/sh\n", b"\x7fELF\x02", b"a,b\n"
+    inputs = {
+        "inline/script": DataRef(script.decode()),
+        "inline/program": DataRef(base64.b64encode(program).decode(), "base64"),
+        "inline/data": DataRef(data.decode()),
+        "blob/script": DataRef(hub.store(script), "key"),
+        "blob/program": DataRef(hub.store(program), "key"),
+        "blob/data": DataRef(hub.store(data), "key"),
+        "blob/empty": DataRef(hub.store(b""), "key"),
+        "url/script": DataRef(f"{hub.base}/blobs/{hub.store(script)}", "url"),
+    }
+    made = spec(tmp_path, inputs=inputs)
+    await Stager(blobs, most=10**6).stage(made)
+    modes = {name: (made.folder.inputs / name).stat().st_mode & 0o777 for name in inputs}
+    assert modes == {name: 0o755 if name.endswith(("script", "program")) else 0o644 for name in inputs}
+
+
 async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
     hub: FakeHub, blobs: Blobs, tmp_path: Path
 ) -> None:
@@ -153,8 +174,9 @@ async def test_only_what_is_missing_is_sent_and_a_failed_send_asks_again(
 async def test_a_store_that_is_away_is_waited_for_with_the_result(hub: FakeHub, blobs: Blobs, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"result")
     hub.refuse_puts = 50
-    result = await Collector(blobs, most=100).collect(tmp_path, ThrottledProgress())
-    assert hub.blobs[result.outputs["x"].sha256] == b"result"
+    collected = await Collector(blobs, most=100).collect(tmp_path, ThrottledProgress())
+    assert (collected.kind, collected.message) == ("", "")
+    assert hub.blobs[collected.result.outputs["x"].sha256] == b"result"
     assert hub.puts == 51
 
 

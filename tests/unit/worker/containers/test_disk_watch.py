@@ -1,4 +1,4 @@
-"""The disk that a running job uses: all of it is counted, and nothing that its links point to."""
+"""The disk that a container uses: its own files, its volumes, its outputs and the job cache."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from aiodocker.exceptions import DockerError
 
-from asman_worker.containers import disk_watch as module
-from asman_worker.containers.disk_watch import folder_size, outgrown
+from asman_worker.containers.disk_watch import container_use, outgrown
+from asman_worker.execution import disk_use as module
+from asman_worker.execution.disk_use import DiskGuard, DiskUse, folder_use
 
 
 def written(path: Path, size: int) -> int:
@@ -18,56 +19,72 @@ def written(path: Path, size: int) -> int:
     return path.stat().st_blocks * 512
 
 
-def test_everything_in_a_folder_is_counted_at_any_depth(tmp_path: Path) -> None:
-    before = folder_size(tmp_path)
-    deep = tmp_path / "a" / "b"
-    deep.mkdir(parents=True)
-    folders = folder_size(tmp_path)
-    assert folder_size(tmp_path) - folders == 0
-    assert before == 0
-    sizes = written(tmp_path / "x", 10_000) + written(deep / "y", 50_000)
-    assert folder_size(tmp_path) == folders + sizes
-
-
-def test_links_are_not_followed_and_holes_take_no_room(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    written(outside / "large", 500_000)
-    folder = tmp_path / "outputs"
-    folder.mkdir()
-    (folder / "link").symlink_to(outside)
-    (folder / "file").symlink_to(outside / "large")
-    (folder / "loop").symlink_to(folder)
-    with (folder / "hole").open("wb") as file:
-        file.truncate(10**9)
-    assert folder_size(folder) < 100_000
-
-
-def test_a_folder_that_is_not_there_has_no_size(tmp_path: Path) -> None:
-    assert folder_size(tmp_path / "none") == 0
-
-
 class Engine:
     """An engine that says how much a container has written, one answer after the other."""
 
-    def __init__(self, *answers: int | Exception) -> None:
+    def __init__(self, *answers: int | Exception, mounts: Any = ()) -> None:
         self.answers = list(answers)
+        self.mounts = mounts
+        self.volumes: list[dict[str, Any]] = []
 
     async def _query_json(self, path: str) -> dict[str, Any]:
+        if path == "system/df":
+            return {"Volumes": self.volumes}
         assert path == "containers/c/json?size=1"
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return {"SizeRw": answer}
+        return {"SizeRw": answer, "Mounts": list(self.mounts)}
 
 
-async def test_a_job_is_looked_at_until_container_and_outputs_together_are_too_large(
+async def test_a_job_is_looked_at_until_all_that_it_wrote_is_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LEAST_SECONDS", 0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0)
     monkeypatch.setattr(module, "_SHARE", 0)
-    own = written(tmp_path / "x", 10_000)
+    outputs, cache = tmp_path / "outputs", tmp_path / "cache"
+    outputs.mkdir()
+    cache.mkdir()
+    written(cache / "from before", 500_000)
+    own = written(outputs / "x", 10_000)
     away = DockerError(500, "the engine is away")
     engine: Any = Engine(0, 5_000, away, 5_001, 10**9)
-    assert await outgrown(engine, "c", tmp_path, own + 5_000) == own + 5_001
+    excess = await outgrown(DiskGuard(tmp_path, most=own + 5_000), engine, "c", outputs, cache)
+    assert (excess.fault, "it wrote " in excess.message, "(--disk)" in excess.message) == ("job", True, True)
     assert engine.answers == [10**9]
+
+
+async def test_what_a_job_writes_to_the_cache_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(module, "_SHARE", 0)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    written(cache / "from before", 500_000)
+
+    class Writing(Engine):
+        async def _query_json(self, path: str) -> dict[str, Any]:
+            written(cache / f"new {len(self.answers)}", 40_000)
+            return await super()._query_json(path)
+
+    engine: Any = Writing(*[0] * 10)
+    excess = await outgrown(DiskGuard(tmp_path, most=100_000), engine, "c", tmp_path / "none", cache)
+    assert "it wrote 1" in excess.message
+    assert len(engine.answers) == 7
+
+
+async def test_volumes_count_where_they_are_and_otherwise_by_the_engines_word(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    size = written(tmp_path / "volume" / "x", 30_000)
+    mounts = [
+        {"Type": "volume", "Name": "here", "Source": str(tmp_path / "volume")},
+        {"Type": "volume", "Name": "far", "Source": "/no/such/folder"},
+        {"Type": "bind", "Source": "/usr"},
+    ]
+    engine: Any = Engine(7, mounts=mounts)
+    engine.volumes = [
+        {"Name": "far", "UsageData": {"Size": 1000}},
+        {"Name": "here", "UsageData": {"Size": 10**9}},
+        {"Name": "of others", "UsageData": {"Size": 10**9}},
+    ]
+    assert await container_use(engine, "c") == DiskUse(7 + size + 1000, 1)
+    assert folder_use(tmp_path / "volume") == DiskUse(size, 1)

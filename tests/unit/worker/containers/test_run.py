@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from aiodocker.exceptions import DockerError
 from asman_shared.errors import ExecutionError
 from asman_worker.containers import run as module
 from asman_worker.containers.run import ContainerRun, End, _age
+from asman_worker.execution.disk_use import Excess
 
 PATIENCE = 20
 
@@ -76,7 +76,7 @@ class Scene:
         self.engine = Engine()
         self.lines = Lines()
         parts: Any = (self.engine, self.container, self.lines)
-        limits = {"time_limit": 0, "grace": 0, "outputs": Path("/none"), "disk": 0, **more}
+        limits = {"time_limit": 0, "grace": 0, "watch": asyncio.Event().wait, **more}
         self.run = ContainerRun(*parts, **limits)
 
     async def end(self, started: str | None = None) -> End:
@@ -116,14 +116,15 @@ async def test_without_a_grace_nobody_is_asked() -> None:
     assert scene.container.signals == ["SIGKILL"]
 
 
-async def test_a_container_that_wrote_too_much_is_killed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def outgrown(*_parts: Any) -> int:
-        return 12345
+async def test_a_container_that_wrote_too_much_is_killed_at_once() -> None:
+    excess = Excess("it wrote too much")
 
-    monkeypatch.setattr(module, "outgrown", outgrown)
-    scene = Scene(disk=10, grace=10_000)
+    async def watch() -> Excess:
+        return excess
+
+    scene = Scene(watch=watch, grace=10_000)
     end = await scene.end()
-    assert (end.outgrown, end.timed_out, scene.container.signals) == (12345, "", ["SIGKILL"])
+    assert (end.outgrown, end.timed_out, scene.container.signals) == (excess, "", ["SIGKILL"])
 
 
 async def test_one_that_ended_because_its_engine_did_was_interrupted() -> None:

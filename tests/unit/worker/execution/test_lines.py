@@ -9,15 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asman_shared import limits
-from asman_worker.execution.lines import LineSplitter
+from asman_shared.messages import CRLF, LF, LINE_ENDS, NO_END
+from asman_worker.execution.lines import LineSplitter, Piece
 
 
-def split(*chunks: bytes, limit: int = limits.LOG_LINE_BYTES) -> list[str]:
+def pieces_of(*chunks: bytes, limit: int = limits.LOG_LINE_BYTES) -> list[Piece]:
     splitter = LineSplitter(limit)
-    lines: list[str] = []
+    lines: list[Piece] = []
     for chunk in chunks:
         lines += splitter.feed(chunk)
     return lines + splitter.flush()
+
+
+def split(*chunks: bytes, limit: int = limits.LOG_LINE_BYTES) -> list[str]:
+    return [text for text, _ in pieces_of(*chunks, limit=limit)]
+
+
+def joined(pieces: list[Piece]) -> str:
+    return "".join(text + LINE_ENDS[end] for text, end in pieces)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +63,9 @@ def test_an_end_of_line_cut_by_the_pipe_is_one_end() -> None:
 
 def test_lines_come_as_soon_as_they_end() -> None:
     splitter = LineSplitter()
-    assert splitter.feed(b"a\nb") == ["a"]
+    assert splitter.feed(b"a\nb") == [("a", LF)]
     assert splitter.partial
-    assert splitter.feed(b"\n") == ["b"]
+    assert splitter.feed(b"\n") == [("b", LF)]
     assert not splitter.partial
 
 
@@ -68,7 +77,7 @@ def test_a_long_line_is_cut_at_the_limit_between_characters() -> None:
 
 def test_a_line_without_an_end_does_not_grow_for_ever() -> None:
     splitter = LineSplitter(100)
-    got = [line for _ in range(1000) for line in splitter.feed(b"x" * 10)]
+    got = [line for _ in range(1000) for line, _ in splitter.feed(b"x" * 10)]
     assert sum(map(len, got)) >= 9900
     assert {len(line) for line in got} == {100}
 
@@ -87,13 +96,17 @@ def test_any_chunking_gives_the_same_lines(pieces: list[bytes], cuts: list[int],
     data = b"".join(pieces)
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     chunks = [data[a:b] for a, b in pairwise(edges)]
-    whole = split(data, limit=limit)
-    assert split(*chunks, limit=limit) == whole
-    assert split(*(data[i : i + 1] for i in range(len(data))), limit=limit) == whole
+    whole = pieces_of(data, limit=limit)
+    assert pieces_of(*chunks, limit=limit) == whole
+    assert pieces_of(*(data[i : i + 1] for i in range(len(data))), limit=limit) == whole
 
 
-@given(pieces=PIECES)
-def test_nothing_is_lost_but_line_ends(pieces: list[bytes]) -> None:
+@given(pieces=PIECES, limit=st.integers(4, 12))
+def test_texts_and_ends_are_all_that_was_written(pieces: list[bytes], limit: int) -> None:
     data = b"".join(pieces)
-    text = data.decode("utf-8", "replace")
-    assert "".join(split(data)).replace("\r", "") == text.replace("\r", "").replace("\n", "")
+    assert joined(pieces_of(data, limit=limit)) == data.decode("utf-8", "replace")
+
+
+def test_only_the_last_piece_of_a_long_line_has_an_end_and_a_last_line_may_have_none() -> None:
+    ends = [end for _, end in pieces_of(b"x" * 20 + b"\n" + b"y" * 9 + b"\r\nz\rlast", limit=8)]
+    assert ends == [NO_END, NO_END, LF, NO_END, CRLF, NO_END, NO_END]

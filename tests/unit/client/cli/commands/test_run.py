@@ -121,3 +121,29 @@ async def test_run_says_why_nobody_can_run_it(hub: FakeHub, run: Run) -> None:
     hub.on[m.Submit] = submit
     ended = await run("run", hub.url, "--", "x")
     assert "waiting: needs 2 gpus; 3 workers are connected and none has one\n" in ended.err
+
+
+async def test_run_names_what_was_not_kept_and_what_went_wrong_beside_the_exit_code(hub: FakeHub, run: Run) -> None:
+    def submit(visitor: Visitor, message: m.Submit) -> None:
+        hub._submit(visitor, message)
+        (job,) = hub.jobs
+        hub.output(job, "made.txt", b"made")
+        result = hub.jobs[job].result
+        assert result is not None
+        result.skipped = {f"{number:02}.bin": "no room" for number in range(23)}
+        hub.finish(job, 7, message="23 of 24 outputs could not be stored: no room")
+
+    hub.on[m.Submit] = submit
+    ended = await run("run", hub.url, "--", "x")
+    assert ended.code == 7
+    assert ended.err.splitlines()[1:] == [
+        *(f"not kept: {number:02}.bin: no room" for number in range(20)),
+        "not kept: 3 more; 'asman job result --json' names them",
+        "the job exited with code 7: 23 of 24 outputs could not be stored: no room",
+    ]
+
+
+async def test_a_success_with_a_trouble_says_it(hub: FakeHub, run: Run) -> None:
+    play(hub, message="a process was killed")
+    ended = await run("run", hub.url, "--", "x")
+    assert (ended.code, ended.err.splitlines()[-1]) == (0, "the job succeeded: a process was killed")

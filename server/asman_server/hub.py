@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
@@ -20,15 +21,17 @@ from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Qu
 from .blobs.named_files import NamedFiles
 from .blobs.s3_settings import S3Settings, s3_address
 from .blobs.signing import Signer, load_secret
+from .bodies import Bodies
 from .clock import Clock, wall_clock
 from .config import HubConfig
 from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
+from .disk_room import DiskRoom
 from .logs.reader import LogReader
 from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
-from .storage.database import make_engine, migrate
+from .storage.database import make_engine, migrate, sqlite_folder
 from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_writer
@@ -70,8 +73,14 @@ def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
     """Makes the blob store that the settings name."""
     settings = s3_settings(config)
     if settings is None:
-        return FolderStore(config.data_dir / "blobs", signer, clock)
+        return FolderStore(config.data_dir / "blobs", signer, clock, reserve=parse_size(config.disk_reserve))
     return S3Store(settings, clock)
+
+
+def _folders(config: HubConfig) -> list[Path]:
+    """Returns the folders of the hub's own files: those of blobs and named files, and of SQLite."""
+    database = sqlite_folder(config.database)
+    return [config.data_dir] if database is None else [config.data_dir, database]
 
 
 class Hub:
@@ -102,7 +111,10 @@ class Hub:
             Quota(parse_size(config.blob_quota) if config.blob_quota and not config.blobs else None),
             config.blob_retention_ms,
         )
-        self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
+        reserve = parse_size(config.disk_reserve)
+        self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock, reserve=reserve)
+        self.bodies = Bodies()
+        self.room = DiskRoom(_folders(config), reserve)
         self.log_reader = LogReader()
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
         self.closing = asyncio.Event()
@@ -120,6 +132,8 @@ class Hub:
             return "the hub is ending"
         if self.committer.failing is not None:
             return f"the database can't be written: {self.committer.failing}"
+        if full := self.room.full():
+            return full
         try:
             async with asyncio.timeout(READY_SECONDS), self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -151,6 +165,8 @@ class Hub:
             writer = await open_writer(writing_engine)
             await backfill_due_times(self.engine, self._policy.retention)
             self.committer = GroupCommitter(writer)
+            if sqlite_folder(self.config.database) is not None:
+                self.committer.full = self.room.full
             self.store = Store(self.engine, writer.flushed)
             self.registry = Registry(self.committer, self.store, self.clock, self._policy)
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)

@@ -16,6 +16,7 @@ One tree::
     ├── ProtocolError     the other side does not speak our protocol
     ├── ConnectionFailed  the hub can't be reached
     ├── TimedOut          a deadline that the caller set has passed
+    ├── TooSlow           the body of a request arrives too slowly
     ├── Unauthentic       bytes that are not what their name (sha256) says
     └── ExecutionError    a job could not be run (worker side; carries whose fault)
 
@@ -136,6 +137,14 @@ class TimedOut(AsmanError):
 
     code = "timed_out"
     status = 504
+    retry = True
+
+
+class TooSlow(AsmanError):
+    """The body of a request stalls or arrives too slowly."""
+
+    code = "too_slow"
+    status = 408
     retry = True
 
 

@@ -42,11 +42,13 @@ class BlobHub:
     Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`.
     """
 
-    def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, quota: Quota, folder: Path) -> None:
+    def __init__(
+        self, store: BlobStore, clock: TestClock, signer: Signer, quota: Quota, folder: Path, reserve: int = 0
+    ) -> None:
         self.clock = clock
         self.signer = signer
         self.blobs = BlobService(store, clock, quota, RETENTION)
-        self.files = NamedFiles(self.blobs, folder, clock)
+        self.files = NamedFiles(self.blobs, folder, clock, reserve=reserve)
         self.collector = Collector(self.blobs, clock, RETENTION)
         self.committer: GroupCommitter
         self.http: aiohttp.ClientSession
@@ -164,7 +166,7 @@ async def open_blob_hub(
     signer = Signer(b"secret")
     local = FolderStore(folder, signer, clock, reserve=reserve)
     store: BlobStore = local if s3 is None else S3Store(s3.settings(bucket), clock)
-    hub = BlobHub(store, clock, signer, quota or Quota(), folder / "incoming")
+    hub = BlobHub(store, clock, signer, quota or Quota(), folder / "incoming", reserve)
     engine, writer = make_engine(database), make_engine(database, pool=1)
     await migrate(engine)
     hub.committer = GroupCommitter(SqlWriter(writer))

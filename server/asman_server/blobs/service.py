@@ -157,6 +157,8 @@ class BlobService:
         recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
         direct = {key: size for key, size in absent.items() if key not in recorded}
         self.quota.need(sum(direct.values()))
+        if direct:
+            self.need_room(sum(direct.values()))
         tickets |= {key: self.store.direct(key, size) for key, size in direct.items()}
         uploads = await self._uploads(queue, recorded)
         answers = await asyncio.gather(*(self._ticket(upload, fresh) for upload, fresh in uploads))

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 
 from asman_shared.definition import DataRef
 from asman_shared.definition_check import base64_bytes
-from asman_shared.errors import AsmanError
+from asman_shared.errors import AsmanError, TooSlow
 from asman_shared.units import KIB
 
 from ..hub import Hub
@@ -47,6 +47,8 @@ def error_response(error: AsmanError) -> Response:
     response.headers.update(CORS)
     if error.retry:
         response.headers["Retry-After"] = "1"
+    if error.status == TooSlow.status:
+        response.headers["Connection"] = "close"  # or the rest of the body could go on trickling in
     return response
 
 

@@ -28,6 +28,7 @@ from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
 from .disk_room import DiskRoom
 from .logs.reader import LogReader
+from .probe import Probe
 from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
@@ -67,6 +68,21 @@ def s3_settings(config: HubConfig) -> S3Settings | None:
         # Only AWS serves bucket names as host names by default.
         path_style=bool(endpoint) if config.s3_path_style is None else config.s3_path_style,
     )
+
+
+async def tried_bucket(config: HubConfig) -> AsyncIterator[tuple[str, str, bool]]:
+    """Tries out the bucket of a hub without opening the hub.
+
+    Yields:
+        For each step its name, the reason why it failed (empty if it worked), and whether trying again can't help.
+    """
+    settings = s3_settings(config)
+    if settings is None:
+        return
+    store = S3Store(settings, wall_clock)
+    async with store.connected():
+        async for tried in store.examine():
+            yield tried.what, tried.error.message if tried.error is not None else "", tried.permanent
 
 
 def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
@@ -117,6 +133,10 @@ class Hub:
         self.room = DiskRoom(_folders(config), reserve)
         self.log_reader = LogReader()
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, config.default_image)
+        self._probes = (
+            Probe("the database", self._database_fault),
+            Probe("the storage for blobs", self.blobs.store.fault),
+        )
         self.closing = asyncio.Event()
         self.supervisor = Supervisor()
         self.engine: AsyncEngine
@@ -134,6 +154,10 @@ class Hub:
             return f"the database can't be written: {self.committer.failing}"
         if full := self.room.full():
             return full
+        wrong = await asyncio.gather(*(probe.wrong() for probe in self._probes))
+        return next(filter(None, wrong), "")
+
+    async def _database_fault(self) -> str:
         try:
             async with asyncio.timeout(READY_SECONDS), self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -191,6 +215,8 @@ class Hub:
                     yield self
                 finally:
                     self.supervisor.close()
+                    for probe in self._probes:
+                        await probe.close()
                     for task in others:
                         task.cancel()
                     await asyncio.wait(others)

@@ -12,6 +12,7 @@ One tree::
     ├── Conflict          it can't be done in the present state
     ├── Unavailable       the hub can't do it now; try again
     │   └── Overloaded        … because a bound is reached
+    ├── Misconfigured     the hub is set up wrongly; only its operator can help
     ├── QuotaExceeded     there is no room for these bytes
     ├── ProtocolError     the other side does not speak our protocol
     ├── ConnectionFailed  the hub can't be reached
@@ -108,6 +109,13 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
     status = 429
+
+
+class Misconfigured(AsmanError):
+    """The hub, or the storage behind it, is set up so that it can't do this; only its operator can help."""
+
+    code = "misconfigured"
+    status = 500
 
 
 class QuotaExceeded(AsmanError):

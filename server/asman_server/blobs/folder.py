@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -91,6 +92,19 @@ class FolderStore:
     async def open(self) -> AsyncIterator[None]:
         """Opens nothing: a folder has no connections."""
         yield
+
+    async def fault(self) -> str:
+        """Why files can't be written now."""
+        return await asyncio.to_thread(self._fault)
+
+    def _fault(self) -> str:
+        trial = self.incoming / f"trial-{secrets.token_hex(8)}.new"
+        try:
+            trial.write_bytes(b"x")
+            trial.unlink()
+        except OSError as error:
+            return f"the folder for blobs can't be written: {error.strerror}"
+        return ""
 
     def path(self, place: str) -> Path:
         """The file at a place."""

@@ -83,7 +83,7 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Answers ``GET /readyz``: whether the hub can take work now; a database that is away makes it 503."""
+    """Answers ``GET /readyz``: 200, or 503 while the database, the store of blobs or room on the disk is missing."""
     hub: Hub = request.app.state.hub
     why = await hub.unready()
     return PlainTextResponse(why, status_code=503) if why else PlainTextResponse("OK")

@@ -342,7 +342,7 @@ class QueueShell:
         self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
 
     def _do_webhook(self, effect: fx.CallWebhook) -> None:
-        self._committer.webhook(row_of(self.name, effect, self._clock()))
+        self._committer.webhook(row_of(self.name, self.short, effect, self._clock()))
 
     def _do_refused(self, effect: fx.Refused) -> None:
         _refusal(effect.reply_to)(error_for(effect.code, effect.message))

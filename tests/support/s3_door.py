@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -41,7 +42,9 @@ class S3Door:
         url = self.behind.url + request.raw_path
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,
-            session.request(request.method, URL(url, encoded=True), data=body, headers=request.headers) as a,
+            session.request(
+                request.method, URL(url, encoded=True), data=io.BytesIO(body), headers=request.headers
+            ) as a,
         ):
             headers = {k: v for k, v in a.headers.items() if k.lower() not in ("transfer-encoding", "date", "server")}
             return web.Response(status=a.status, body=await a.read(), headers=headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 import pytest
@@ -92,7 +92,12 @@ def test_a_misspelt_callback_is_refused() -> None:
         )
 
 
-def row(event: str, call: Call, namespace: str = "_", reason: Reason | None = None) -> WebhookRow:
+EVENTS: Final[tuple[Literal["queued", "finished"], ...]] = ("queued", "finished")
+
+
+def row(
+    event: Literal["queued", "finished"], call: Call, namespace: str = "_", reason: Reason | None = None
+) -> WebhookRow:
     return row_of("the-queue", "q-short", CallWebhook(event, JOB, namespace, call, reason), 5000)
 
 
@@ -116,7 +121,7 @@ def test_the_body_of_finished() -> None:
 
 
 def test_the_whole_name_of_a_queue_is_in_no_body_unless_the_submitter_wants_it() -> None:
-    for event in ("queued", "finished"):
+    for event in EVENTS:
         assert b"the-queue" not in row(event, Call("https://x.example/")).body
         wanted = row(event, Call("https://x.example/", whole_queue=True))
         assert json.loads(wanted.body)["queue"] == "the-queue"

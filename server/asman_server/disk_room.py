@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from typing import Final
 
 from asman_shared.errors import QuotaExceeded
 from asman_shared.units import MIB, format_size
+
+log = logging.getLogger("asman.hub")
 
 DISK_RESERVE: Final = 512 * MIB
 """Default of the space that stays free on the hub's disk, in bytes."""
@@ -50,7 +53,12 @@ class DiskRoom:
         now = time.monotonic()
         if self._reserve and now - self._looked >= LOOK_SECONDS:
             self._looked = now
-            self._full = next(filter(None, map(self._short, self._folders)), "")
+            full = next(filter(None, map(self._short, self._folders)), "")
+            if full and not self._full:
+                log.error("no new jobs, files and log lines are taken", extra={"reason": full})
+            elif self._full and not full:
+                log.warning("the hub's disk has room again")
+            self._full = full
         return self._full
 
     def _short(self, folder: Path) -> str:

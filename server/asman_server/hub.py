@@ -94,9 +94,10 @@ def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
 
 
 def _folders(config: HubConfig) -> list[Path]:
-    """Returns the folders of the hub's own files: those of blobs and named files, and of SQLite."""
+    """Returns the folders whose disk must have room for the hub to take work: of blobs and of SQLite, if they are."""
     database = sqlite_folder(config.database)
-    return [config.data_dir] if database is None else [config.data_dir, database]
+    blobs = [] if config.blobs else [config.data_dir / "blobs"]
+    return blobs if database is None else [*blobs, database]
 
 
 class Hub:

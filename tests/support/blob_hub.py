@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +25,7 @@ from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.messages import BlobPart, BlobTicket
+from asman_shared.units import MIB
 from devtools.ports import free_port
 
 DAY = 24 * 3_600_000
@@ -85,6 +87,8 @@ class BlobHub:
         return self.url + url if url.startswith("/") else url
 
     async def put(self, url: str, body: Any, **more: Any) -> int:
+        if isinstance(body, bytes) and len(body) > MIB:
+            body = io.BytesIO(body)
         async with self.http.put(self.absolute(url), data=body, **more) as answer:
             await answer.read()
             return answer.status

@@ -80,6 +80,9 @@ class Trial:
             try:
                 with self._storage.asking():
                     await step()
+            except (KeyError, TypeError, ValueError) as error:
+                reason = f"its answer makes no sense ({type(error).__name__}: {error})"
+                yield Tried(what, Misconfigured(f"the storage for blobs does not do what S3 does: {reason}"))
             except AsmanError as error:
                 yield Tried(what, error)
                 if error.retry or what == "bucket":

@@ -126,7 +126,9 @@ def make_engine(url: str, *, pool: int = 5) -> AsyncEngine:
 def sqlite_folder(url: str) -> Path | None:
     """Returns the folder of SQLite's file; None for Postgres, and for SQLite in memory."""
     parsed = make_url(url)
-    return Path(parsed.database).absolute().parent if _is_sqlite(parsed) and parsed.database else None
+    if not _is_sqlite(parsed) or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database)).absolute().parent
 
 
 def _is_sqlite(url: Any) -> bool:

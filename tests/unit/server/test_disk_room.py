@@ -9,6 +9,7 @@ import pytest
 
 from asman_server.config import load_config
 from asman_server.disk_room import DiskRoom, need_room
+from asman_server.storage.database import sqlite_folder
 from asman_shared.errors import BadRequest, QuotaExceeded
 from asman_shared.units import MIB
 
@@ -22,7 +23,9 @@ def test_a_disk_below_its_reserve_is_full_for_anything_new(tmp_path: Path) -> No
         need_room(tmp_path, 10, 2**62)
 
 
-def test_any_of_the_folders_counts_and_is_looked_at_again(small_disk: Path, tmp_path: Path) -> None:
+def test_any_of_the_folders_counts_and_is_looked_at_again(
+    small_disk: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     room = DiskRoom([tmp_path, small_disk], MIB // 2)
     assert room.full() == ""
     (small_disk / "filler").write_bytes(bytes(MIB * 3 // 4))
@@ -31,6 +34,8 @@ def test_any_of_the_folders_counts_and_is_looked_at_again(small_disk: Path, tmp_
     (small_disk / "filler").unlink()
     room._looked = 0
     assert room.full() == ""
+    told = [record.message for record in caplog.records]
+    assert told == ["no new jobs, files and log lines are taken", "the hub's disk has room again"]
 
 
 def test_free_space_is_not_asked_for_each_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +51,12 @@ def test_free_space_is_not_asked_for_each_submission(tmp_path: Path, monkeypatch
     for _ in range(100):
         room.full()
     assert len(asked) < 10
+
+
+def test_only_disks_of_the_hub_s_own_data_count(tmp_path: Path) -> None:
+    assert sqlite_folder(f"sqlite:///{tmp_path / 'hub.sqlite'}") == tmp_path
+    assert sqlite_folder("sqlite:///:memory:") is None
+    assert sqlite_folder("postgresql://user@host/name") is None
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from asman_shared import limits
+from asman_shared.errors import Misconfigured
+from asman_shared.units import MIB
 from tests.support.blob_hub import open_blob_hub, sha256
 from tests.support.s3 import S3Server
 from tests.support.s3_door import opened_door, refusal
+from tests.support.weed import WeedServer
 
 BODY = b"hello blob"
 KEY = sha256(BODY)
@@ -81,3 +85,51 @@ async def test_a_storage_that_repeats_what_was_announced_is_not_believed(s3: S3S
         assert await hub.send(ticket, b"hello blub") == 200
         assert "nothing was kept" in (await hub.settled(KEY, len(BODY))).refused
         assert await hub.read(KEY) is None
+
+
+async def test_a_part_of_which_the_storage_keeps_two_versions_is_sent_again_from_the_beginning(
+    weed: WeedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen at SeaweedFS, which lists a part that was sent again once more, and both in any order."""
+    part = 5 * MIB  # the least that it takes
+    monkeypatch.setattr(limits, "PART_BYTES", part)
+    body, corrupted = os.urandom(part + 10), os.urandom(part)
+    async with open_blob_hub(f"sqlite:///{tmp_path / 'db'}", tmp_path, weed, bucket=weed.new_bucket()) as hub:
+        (ticket,) = await hub.ask(body)
+        first, last = ticket.parts
+        assert await hub.send_part(ticket, first, corrupted) == 200
+        assert await hub.send_part(ticket, first, body) == 200
+        assert await hub.send_part(ticket, last, body) == 200
+        (ticket,) = await hub.ask(body)
+        assert not (ticket.exists or ticket.pending or ticket.refused)
+        assert [sent.number for sent in ticket.parts] == [1, 2]
+        assert len(hub.blobs.quota.uploads) == 1
+        await hub.upload(body)
+        assert await hub.read(sha256(body)) == body
+
+
+async def test_a_part_that_is_sent_twice_with_the_same_bytes_counts_once(
+    weed: WeedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = 5 * MIB
+    monkeypatch.setattr(limits, "PART_BYTES", part)
+    body = os.urandom(part + 10)
+    async with open_blob_hub(f"sqlite:///{tmp_path / 'db'}", tmp_path, weed, bucket=weed.new_bucket()) as hub:
+        (ticket,) = await hub.ask(body)
+        for sent in (*ticket.parts, ticket.parts[0]):
+            assert await hub.send_part(ticket, sent, body) == 200
+        assert (await hub.settled(sha256(body), len(body))).exists
+        assert await hub.read(sha256(body)) == body
+
+
+async def test_an_upload_that_its_storage_will_never_complete_is_told_to_who_waits_for_it(
+    weed: WeedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PART_BYTES", 1000)  # which is less than it takes
+    body = bytes(2500)
+    async with open_blob_hub(f"sqlite:///{tmp_path / 'db'}", tmp_path, weed, bucket=weed.new_bucket()) as hub:
+        (ticket,) = await hub.ask(body)
+        await hub.send(ticket, body)
+        with pytest.raises(Misconfigured, match="CompleteMultipartUpload") as caught:
+            await hub.settled(sha256(body), len(body))
+        assert not caught.value.retry

@@ -18,6 +18,7 @@ from tests.support.images import ensure_busybox
 from tests.support.postgres import postgres_for_session
 from tests.support.python_image import ensure_python
 from tests.support.s3 import S3Server, s3_for_session
+from tests.support.weed import WeedServer, weed_for_session
 
 if compiled.state() == "stale":
     pytest.exit("what was compiled is older than its sources: make compile, or make pure", returncode=3)
@@ -68,6 +69,19 @@ def s3(s3_server: S3Server) -> S3Server:
     """The server, which runs when the test begins; a test may kill it."""
     s3_server.start()
     return s3_server
+
+
+@pytest.fixture(scope="session")
+def weed_server() -> Iterator[WeedServer]:
+    """An S3 server of another kind; see `weed` for tests that end it."""
+    yield from weed_for_session()
+
+
+@pytest.fixture
+def weed(weed_server: WeedServer) -> WeedServer:
+    """The server of another kind, which runs when the test begins; a test may kill it."""
+    weed_server.start()
+    return weed_server
 
 
 @pytest.fixture

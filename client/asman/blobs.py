@@ -18,8 +18,8 @@ from asman_shared.transfer.sink import FileSink, MemorySink
 
 from .connection import Connection
 
-RETRY_POLICY: Final = RetryPolicy()
-"""Default policy for each transfer; the connection has its own limit for a hub that is away."""
+RETRY_POLICY: Final = RetryPolicy(patience=120.0)
+"""Default policy for each transfer, in both directions; the connection has its own limit for a hub that is away."""
 
 
 class Blobs:

@@ -15,6 +15,7 @@ from asman_shared.layered_settings import LayeredSettings, given
 from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 
 from .blobs.s3_settings import is_http_url, s3_address
+from .disk_room import DISK_RESERVE
 
 LOG_LEAST = 64 * KIB
 LOG_MOST = 4 * GIB
@@ -53,6 +54,7 @@ class HubConfig(LayeredSettings):
         blobs: ``s3://bucket/prefix`` to keep blobs in S3; empty for a folder in the data folder.
         blob_retention: Time that an unused blob is kept that no job names; empty for as long as jobs.
         blob_quota: Bytes that blobs may take in the folder, such as ``50GiB``; empty for as many as the disk has.
+        disk_reserve: Bytes of the disk that stay free: with less, no new jobs, blobs and log lines are taken.
         s3_endpoint: URL of the S3 service; empty for AWS.
         s3_public_endpoint: URL of the S3 service for clients and workers, if it differs.
         s3_region: Region of the bucket.
@@ -88,6 +90,7 @@ class HubConfig(LayeredSettings):
     blobs: str = ""
     blob_retention: str = ""
     blob_quota: str = ""
+    disk_reserve: str = format_size(DISK_RESERVE)
     s3_endpoint: str = ""
     s3_public_endpoint: str = ""
     s3_region: str = ""
@@ -136,6 +139,12 @@ class HubConfig(LayeredSettings):
     def _is_size(cls, value: str) -> str:
         if value:
             _checked(parse_size, value)
+        return value
+
+    @field_validator("disk_reserve")
+    @classmethod
+    def _is_reserve(cls, value: str) -> str:
+        _checked(parse_size, value)
         return value
 
     @field_validator("s3_endpoint", "s3_public_endpoint")

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
@@ -20,17 +21,20 @@ from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Qu
 from .blobs.named_files import NamedFiles
 from .blobs.s3_settings import S3Settings, s3_address
 from .blobs.signing import Signer, load_secret
+from .bodies import Bodies
 from .clock import Clock, wall_clock
 from .config import HubConfig
 from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
+from .disk_room import DiskRoom
 from .job_links import JobLinks
 from .logs.reader import LogReader
 from .names import short_names
+from .probe import Probe
 from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
-from .storage.database import make_engine, migrate
+from .storage.database import make_engine, migrate, sqlite_folder
 from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_writer
@@ -68,12 +72,34 @@ def s3_settings(config: HubConfig) -> S3Settings | None:
     )
 
 
+async def tried_bucket(config: HubConfig) -> AsyncIterator[tuple[str, str, bool]]:
+    """Tries out the bucket of a hub without opening the hub.
+
+    Yields:
+        For each step its name, the reason why it failed (empty if it worked), and whether trying again can't help.
+    """
+    settings = s3_settings(config)
+    if settings is None:
+        return
+    store = S3Store(settings, wall_clock)
+    async with store.connected():
+        async for tried in store.examine():
+            yield tried.what, tried.error.message if tried.error is not None else "", tried.permanent
+
+
 def _blob_store(config: HubConfig, signer: Signer, clock: Clock) -> BlobStore:
     """Makes the blob store that the settings name."""
     settings = s3_settings(config)
     if settings is None:
-        return FolderStore(config.data_dir / "blobs", signer, clock)
+        return FolderStore(config.data_dir / "blobs", signer, clock, reserve=parse_size(config.disk_reserve))
     return S3Store(settings, clock)
+
+
+def _folders(config: HubConfig) -> list[Path]:
+    """Returns the folders whose disk must have room for the hub to take work: of blobs and of SQLite, if they are."""
+    database = sqlite_folder(config.database)
+    blobs = [] if config.blobs else [config.data_dir / "blobs"]
+    return blobs if database is None else [*blobs, database]
 
 
 class Hub:
@@ -105,10 +131,17 @@ class Hub:
             Quota(parse_size(config.blob_quota) if config.blob_quota and not config.blobs else None),
             config.blob_retention_ms,
         )
-        self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock)
+        reserve = parse_size(config.disk_reserve)
+        self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock, reserve=reserve)
+        self.bodies = Bodies()
+        self.room = DiskRoom(_folders(config), reserve)
         self.log_reader = LogReader()
         self.links = JobLinks(self._secret)
         self.services = Services(self.blobs, Flusher(), clock, self.log_reader, self.links, config.default_image)
+        self._probes = (
+            Probe("the database", self._database_fault),
+            Probe("the storage for blobs", self.blobs.store.fault),
+        )
         self.closing = asyncio.Event()
         self.supervisor = Supervisor()
         self.engine: AsyncEngine
@@ -124,6 +157,12 @@ class Hub:
             return "the hub is ending"
         if self.committer.failing is not None:
             return f"the database can't be written: {self.committer.failing}"
+        if full := self.room.full():
+            return full
+        wrong = await asyncio.gather(*(probe.wrong() for probe in self._probes))
+        return next(filter(None, wrong), "")
+
+    async def _database_fault(self) -> str:
         try:
             async with asyncio.timeout(READY_SECONDS), self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -155,6 +194,8 @@ class Hub:
             writer = await open_writer(writing_engine)
             await backfill_due_times(self.engine, self._policy.retention)
             self.committer = GroupCommitter(writer)
+            if sqlite_folder(self.config.database) is not None:
+                self.committer.full = self.room.full
             self.store = Store(self.engine, writer.flushed)
             self.registry = Registry(self.committer, self.store, self.clock, self._policy, short_names=self.short_names)
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)
@@ -179,6 +220,8 @@ class Hub:
                     yield self
                 finally:
                     self.supervisor.close()
+                    for probe in self._probes:
+                        await probe.close()
                     for task in others:
                         task.cancel()
                     await asyncio.wait(others)

@@ -47,10 +47,16 @@ class Hello(Message, tag="hello"):
 
 
 class Callback(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A webhook to call, and the JSON that it gets as ``config``."""
+    """A webhook to call, and the JSON that it gets as ``config``.
+
+    Attributes:
+        whole_queue: The receiver gets the queue's whole name, which is all rights to it, instead of the short one that
+            stands in the hub's log; for https alone.
+    """
 
     url: str
     payload: Any = None
+    whole_queue: bool = False
 
 
 class Callbacks(Struct, omit_defaults=True, forbid_unknown_fields=True):

@@ -12,10 +12,12 @@ One tree::
     ├── Conflict          it can't be done in the present state
     ├── Unavailable       the hub can't do it now; try again
     │   └── Overloaded        … because a bound is reached
+    ├── Misconfigured     the hub is set up wrongly; only its operator can help
     ├── QuotaExceeded     there is no room for these bytes
     ├── ProtocolError     the other side does not speak our protocol
     ├── ConnectionFailed  the hub can't be reached
     ├── TimedOut          a deadline that the caller set has passed
+    ├── TooSlow           the body of a request arrives too slowly
     ├── Unauthentic       bytes that are not what their name (sha256) says
     └── ExecutionError    a job could not be run (worker side; carries whose fault)
 
@@ -109,6 +111,13 @@ class Overloaded(Unavailable):
     status = 429
 
 
+class Misconfigured(AsmanError):
+    """The hub, or the storage behind it, is set up so that it can't do this; only its operator can help."""
+
+    code = "misconfigured"
+    status = 500
+
+
 class QuotaExceeded(AsmanError):
     """There is no room for these bytes: the hub's quota or its disk is full."""
 
@@ -136,6 +145,14 @@ class TimedOut(AsmanError):
 
     code = "timed_out"
     status = 504
+    retry = True
+
+
+class TooSlow(AsmanError):
+    """The body of a request stalls or arrives too slowly."""
+
+    code = "too_slow"
+    status = 408
     retry = True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +25,7 @@ from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.messages import BlobPart, BlobTicket
+from asman_shared.units import MIB
 from devtools.ports import free_port
 
 DAY = 24 * 3_600_000
@@ -42,11 +44,13 @@ class BlobHub:
     Made by `open_blob_hub`; it stands for the hub of the endpoints of `rest.blobs`.
     """
 
-    def __init__(self, store: BlobStore, clock: TestClock, signer: Signer, quota: Quota, folder: Path) -> None:
+    def __init__(
+        self, store: BlobStore, clock: TestClock, signer: Signer, quota: Quota, folder: Path, reserve: int = 0
+    ) -> None:
         self.clock = clock
         self.signer = signer
         self.blobs = BlobService(store, clock, quota, RETENTION)
-        self.files = NamedFiles(self.blobs, folder, clock)
+        self.files = NamedFiles(self.blobs, folder, clock, reserve=reserve)
         self.collector = Collector(self.blobs, clock, RETENTION)
         self.committer: GroupCommitter
         self.http: aiohttp.ClientSession
@@ -83,6 +87,8 @@ class BlobHub:
         return self.url + url if url.startswith("/") else url
 
     async def put(self, url: str, body: Any, **more: Any) -> int:
+        if isinstance(body, bytes) and len(body) > MIB:
+            body = io.BytesIO(body)
         async with self.http.put(self.absolute(url), data=body, **more) as answer:
             await answer.read()
             return answer.status
@@ -164,7 +170,7 @@ async def open_blob_hub(
     signer = Signer(b"secret")
     local = FolderStore(folder, signer, clock, reserve=reserve)
     store: BlobStore = local if s3 is None else S3Store(s3.settings(bucket), clock)
-    hub = BlobHub(store, clock, signer, quota or Quota(), folder / "incoming")
+    hub = BlobHub(store, clock, signer, quota or Quota(), folder / "incoming", reserve)
     engine, writer = make_engine(database), make_engine(database, pool=1)
     await migrate(engine)
     hub.committer = GroupCommitter(SqlWriter(writer))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -20,19 +20,17 @@ from msgspec import Struct
 
 from asman_shared import limits
 from asman_shared.definition import SHA256
-from asman_shared.errors import Forbidden, NotFound, QuotaExceeded, Unauthentic
+from asman_shared.errors import Forbidden, NotFound, Unauthentic
 from asman_shared.messages import BlobPart, BlobTicket
-from asman_shared.units import MIB, format_size
 
 from ..clock import Clock
+from ..disk_room import DISK_RESERVE, need_room
 from ..storage.blob_changes import BlobRow, UploadRow
 from .multipart import MultipartUploads, part_count, part_size
 from .receiving import Received, received, sync_folder
 from .signing import Signer
 from .store import CHUNK, TICKET_SECONDS, Stray, disk_error, new_place, sha256_of
 
-DISK_RESERVE: Final = 256 * MIB
-"""Space that stays free on the disk, in bytes."""
 STRAYS_AT_ONCE: Final = 500
 """Files that are listed in one step."""
 
@@ -95,6 +93,19 @@ class FolderStore:
         """Opens nothing: a folder has no connections."""
         yield
 
+    async def fault(self) -> str:
+        """Why files can't be written now."""
+        return await asyncio.to_thread(self._fault)
+
+    def _fault(self) -> str:
+        trial = self.incoming / f"trial-{secrets.token_hex(8)}.new"
+        try:
+            trial.write_bytes(b"x")
+            trial.unlink()
+        except OSError as error:
+            return f"the folder for blobs can't be written: {error.strerror}"
+        return ""
+
     def path(self, place: str) -> Path:
         """The file at a place."""
         return self._folder / place
@@ -105,11 +116,7 @@ class FolderStore:
         Raises:
             QuotaExceeded: The disk has too little space.
         """
-        free = shutil.disk_usage(self._folder).free
-        if free - size < self._reserve:
-            raise QuotaExceeded(
-                f"the hub's disk has {format_size(free)} left, too little for {format_size(size)}; try later"
-            )
+        need_room(self._folder, size, self._reserve)
 
     # -------------------------------------------------------------------------------------------------- sending
 

@@ -17,6 +17,7 @@ from asman_shared.errors import BadRequest, Conflict, NotFound, TooLarge
 from asman_shared.units import MIB, format_size
 
 from ..clock import Clock
+from ..disk_room import need_room
 from ..storage.blob_changes import FileRow, NameFile, UseFile
 from . import BlobService
 from .receiving import received
@@ -60,12 +61,14 @@ class NamedFiles:
         service: The blob service, which keeps the bytes.
         folder: The folder for files that are being received; it is created if it is missing.
         clock: Tells the time.
+        reserve: Space that stays free on the disk of the folder, in bytes.
     """
 
-    def __init__(self, service: BlobService, folder: Path, clock: Clock) -> None:
+    def __init__(self, service: BlobService, folder: Path, clock: Clock, *, reserve: int = 0) -> None:
         self._service = service
         self._folder = folder
         self._clock = clock
+        self._reserve = reserve
 
     async def put(self, name: str, size: int, body: AsyncIterator[bytes]) -> str:
         """Stores a file under a new name and returns its sha256.
@@ -86,7 +89,7 @@ class NamedFiles:
             raise _taken(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._service.quota.receiving(size):
-            self._service.need_room(size)
+            need_room(self._folder, size, self._reserve)
             async with received(self._folder, "file", body, size) as came:
                 if came.size != size:
                     raise BadRequest(f"{size} bytes were announced, but {came.size} arrived; send it again")
@@ -111,7 +114,7 @@ class NamedFiles:
 
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._service.quota.receiving(len(body)):
-            self._service.need_room(len(body))
+            need_room(self._folder, len(body), self._reserve)
             async with received(self._folder, "made", whole(), len(body)) as came:
                 place = await self._service.store.keep(sha256, came.size, came.file)
             await self._service.store_blob(sha256, len(body), place)

@@ -14,25 +14,24 @@ import asyncio
 import base64
 import hashlib
 import logging
-import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
 
 from asman_shared import limits
-from asman_shared.errors import AsmanError, NotFound, Unauthentic, Unavailable
+from asman_shared.errors import AsmanError, Misconfigured, NotFound, Unauthentic, Unavailable
 from asman_shared.messages import BlobPart, BlobTicket
 
 from ..clock import Clock
 from ..storage.blob_changes import BlobRow, UploadRow
 from .multipart import part_count, part_size
+from .s3_errors import Storage
 from .s3_settings import S3Settings
+from .s3_trial import Trial, Tried, verifies_sha256
 from .store import CHUNK, TICKET_SECONDS, Stray, new_place, sha256_of
 
 log = logging.getLogger("asman.hub.blobs")
@@ -43,7 +42,12 @@ CONNECTIONS: Final = 32
 """Largest number of connections to the storage."""
 PAGE: Final = 500
 """Objects or parts that one request lists."""
-_GONE: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
+LOOK_SECONDS: Final = 10.0
+"""Time between two trials of a bucket that can't be used, in seconds."""
+ONLY_CLEANING: Final = frozenset({"list", "delete"})
+"""Steps of a trial without which blobs can still be sent and read."""
+FAULT_SECONDS: Final = 5.0
+"""Time in which the storage must answer to count as there, in seconds."""
 
 
 class S3Store:
@@ -60,15 +64,13 @@ class S3Store:
         self._client: Any = None
         self._public: Any = None
         self._trusted: bool | None = None
+        self._storage = Storage()
+        self._broken: dict[str, str] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Opens the connections, even if the bucket can't be used yet: the storage may start after the hub."""
-        settings = self._settings
-        async with AsyncExitStack() as stack:
-            self._client = await stack.enter_async_context(self._connect(settings.endpoint))
-            public = settings.public_endpoint or settings.endpoint
-            self._public = await stack.enter_async_context(self._connect(public))
+        async with self.connected():
             looking = asyncio.get_running_loop().create_task(self._look())
             try:
                 yield
@@ -76,13 +78,58 @@ class S3Store:
                 looking.cancel()
                 await asyncio.wait([looking])
 
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Opens the connections, and nothing more."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            self._client = await stack.enter_async_context(self._connect(settings.endpoint))
+            public = settings.public_endpoint or settings.endpoint
+            self._public = await stack.enter_async_context(self._connect(public))
+            yield
+
     async def _look(self) -> None:
-        """Checks whether the bucket can be used, and logs a warning if not."""
+        """Tries the bucket out until it can be used, and logs what is wrong with it and when that changes."""
+        told = ""
+        while True:
+            wrong = [tried async for tried in self.examine() if tried.error is not None]
+            if any(tried.permanent for tried in wrong):
+                # A storage that is started again meanwhile forgets what it was told; only what fails twice is broken.
+                before = {tried.what for tried in wrong if tried.permanent}
+                wrong = [tried async for tried in self.examine() if tried.error is not None]
+                self._broken = {t.what: t.sentence for t in wrong if t.permanent and t.what in before}
+            else:
+                self._broken = {}
+            said = next(iter(self._broken.values()), "") or next((tried.sentence for tried in wrong), "")
+            if not said:
+                if told:
+                    log.warning("the bucket for blobs can be used now")
+                return
+            if said != told:
+                told = said
+                level = logging.ERROR if self._broken else logging.WARNING
+                log.log(level, "the bucket for blobs can't be used", extra={"error": said})
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def examine(self) -> AsyncIterator[Tried]:
+        """Tries out all that a hub needs of the bucket; see `asman_server.blobs.s3_trial`."""
+        async for tried in Trial(self._client, self._storage, self._settings.bucket, self._key).run():
+            yield tried
+
+    async def fault(self) -> str:
+        """Why blobs can't be sent or read now."""
+        for what, sentence in self._broken.items():
+            if what not in ONLY_CLEANING:
+                return sentence
         try:
-            with self._asking():
-                await self._client.head_bucket(Bucket=self._settings.bucket)
+            async with asyncio.timeout(FAULT_SECONDS):
+                with self._storage.asking():
+                    await self._client.head_bucket(Bucket=self._settings.bucket)
+        except TimeoutError:
+            return f"the storage for blobs did not answer within {FAULT_SECONDS:g} s"
         except AsmanError as error:
-            log.warning("the bucket for blobs can't be used yet", extra={"error": error.message})
+            return error.message
+        return ""
 
     def _connect(self, endpoint: str) -> Any:
         settings = self._settings
@@ -104,20 +151,6 @@ class S3Store:
             ),
         )
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Turns the library's errors into `AsmanError`."""
-        try:
-            yield
-        except ClientError as error:
-            said = error.response.get("Error", {})
-            if said.get("Code") in _GONE:
-                raise NotFound("the storage does not have this object") from None
-            reason = said.get("Message") or said.get("Code") or "no reason given"
-            raise Unavailable(f"the storage for blobs refused the hub ({reason}); try again") from error
-        except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"the storage for blobs can't be reached now ({error}); try again") from error
-
     def _key(self, name: str) -> str:
         return f"{self._settings.prefix}/{name}" if self._settings.prefix else name
 
@@ -128,7 +161,7 @@ class S3Store:
         return self._clock() + TICKET_SECONDS * 1000
 
     async def _signed(self, operation: str, parameters: dict[str, Any]) -> str:
-        with self._asking():
+        with self._storage.asking():
             url: str = await self._public.generate_presigned_url(operation, Params=parameters, ExpiresIn=TICKET_SECONDS)
         return url
 
@@ -145,12 +178,19 @@ class S3Store:
 
     async def begin(self, sha256: str, size: int, *, whole: bool = False) -> tuple[str, str]:
         """Begins a multipart upload, or chooses a staging key."""
+        self._need(*(("bucket", "put") if whole or size <= limits.PART_BYTES else ("bucket", "multipart")))
         place = new_place(sha256)
         if whole or size <= limits.PART_BYTES:
             return place, ""
-        with self._asking():
+        with self._storage.asking():
             made = await self._client.create_multipart_upload(**self._at(place), ContentType="application/octet-stream")
         return place, str(made["UploadId"])
+
+    def _need(self, *steps: str) -> None:
+        """Refuses at once what the trial of the bucket has shown to be impossible."""
+        for what in steps:
+            if what in self._broken:
+                raise Misconfigured(self._broken[what])
 
     async def ticket(self, upload: UploadRow, *, fresh: bool = False) -> BlobTicket | None:
         """A ticket with presigned addresses for the missing bytes."""
@@ -199,15 +239,24 @@ class S3Store:
         return BlobTicket(sha256=upload.sha256, expires=expires, parts=parts, missing=left)
 
     async def _parts(self, upload: UploadRow) -> dict[int, tuple[str, int]]:
-        """Tag and size of each received part, by its number."""
+        """Tag and size of each received part, by its number.
+
+        Raises:
+            NotFound: The upload is over, or has two kinds of bytes for one part (some storages keep both when a part
+                is sent again), so that it must begin anew.
+        """
         found: dict[int, tuple[str, int]] = {}
         more: dict[str, Any] = {}
         while True:
-            with self._asking():
+            with self._storage.asking():
                 page = await self._client.list_parts(
                     **self._at(upload.place), UploadId=upload.store_id, MaxParts=PAGE, **more
                 )
-            found.update((part["PartNumber"], (part["ETag"], part["Size"])) for part in page.get("Parts", ()))
+            for part in page.get("Parts", ()):
+                entry = (part["ETag"], part["Size"])
+                if found.setdefault(part["PartNumber"], entry) != entry:
+                    log.info("the storage lists a part twice; its upload begins anew", extra={"blob": upload.sha256})
+                    raise NotFound(f"the storage has two versions of part {part['PartNumber']}")
             if not page.get("IsTruncated"):
                 return found
             more = {"PartNumberMarker": page["NextPartNumberMarker"]}
@@ -215,7 +264,7 @@ class S3Store:
     async def _size(self, name: str) -> int | None:
         """The size of an object, in bytes; None for a missing object."""
         try:
-            with self._asking():
+            with self._storage.asking():
                 return int((await self._client.head_object(**self._at(name)))["ContentLength"])
         except NotFound:
             return None
@@ -235,7 +284,7 @@ class S3Store:
     async def _copied(self, upload: UploadRow) -> str:
         place = new_place(upload.sha256)
         source = {"Bucket": self._settings.bucket, "Key": self._key(_staging(upload.place))}
-        with self._asking():
+        with self._storage.asking():
             await self._client.copy_object(**self._at(place), CopySource=source)
         return place
 
@@ -243,7 +292,7 @@ class S3Store:
         try:
             parts = await self._parts(upload)
             listed = [{"PartNumber": number, "ETag": tag} for number, (tag, _) in sorted(parts.items())]
-            with self._asking():
+            with self._storage.asking():
                 await self._client.complete_multipart_upload(
                     **self._at(upload.place), UploadId=upload.store_id, MultipartUpload={"Parts": listed}
                 )
@@ -263,13 +312,13 @@ class S3Store:
     async def _digest(self, place: str, *, vouched: bool) -> tuple[str, int]:
         """The sha256 and size of an object, from the storage if it is trusted, otherwise by reading the object."""
         if vouched and await self._vouches():
-            with self._asking():
+            with self._storage.asking():
                 head = await self._client.head_object(**self._at(place), ChecksumMode="ENABLED")
             if head.get("ChecksumSHA256"):
                 return base64.b64decode(head["ChecksumSHA256"]).hex(), int(head["ContentLength"])
         digest = hashlib.sha256()
         size = 0
-        with self._asking():
+        with self._storage.asking():
             answer = await self._client.get_object(**self._at(place))
             async with answer["Body"] as body:
                 async for piece in body.iter_chunks(CHUNK):
@@ -280,15 +329,9 @@ class S3Store:
     async def _vouches(self) -> bool:
         """Returns whether the storage refuses bytes with another sha256 than announced; tried out once."""
         if self._trusted is None:
-            name = f"incoming/trial-{secrets.token_hex(8)}"
-            other = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
             try:
-                await self._client.put_object(**self._at(name), Body=b"bytes", ChecksumSHA256=other)
-                await self.remove(name)
-                self._trusted = False
-            except ClientError as error:
-                self._trusted = error.response.get("Error", {}).get("Code") in ("BadDigest", "InvalidDigest")
-            except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError):
+                self._trusted = await verifies_sha256(self._client, self._settings.bucket, self._key)
+            except Unavailable:
                 return False
             log.info("checked whether the storage verifies a sha256", extra={"verifies": self._trusted})
         return self._trusted
@@ -299,7 +342,7 @@ class S3Store:
             await self.remove(_staging(upload.place))
             return
         try:
-            with self._asking():
+            with self._storage.asking():
                 await self._client.abort_multipart_upload(**self._at(upload.place), UploadId=upload.store_id)
         except NotFound:
             log.debug("an upload had ended before it was aborted")
@@ -307,7 +350,7 @@ class S3Store:
     async def keep(self, sha256: str, size: int, file: Path) -> str:
         """Sends a local file to the bucket."""
         place = new_place(sha256)
-        with self._asking(), await asyncio.to_thread(file.open, "rb") as body:
+        with self._storage.asking(), await asyncio.to_thread(file.open, "rb") as body:
             await self._client.put_object(**self._at(place), Body=body, ContentLength=size)
         return place
 
@@ -326,7 +369,7 @@ class S3Store:
 
     async def remove(self, place: str) -> None:
         """Removes an object."""
-        with self._asking():
+        with self._storage.asking():
             await self._client.delete_object(**self._at(place))
 
     async def strays(self, before: float) -> AsyncIterator[list[Stray]]:
@@ -334,7 +377,7 @@ class S3Store:
         start = self._key("")
         more: dict[str, Any] = {}
         while True:
-            with self._asking():
+            with self._storage.asking():
                 page = await self._client.list_objects_v2(
                     Bucket=self._settings.bucket, Prefix=start, MaxKeys=PAGE, **more
                 )
@@ -354,7 +397,7 @@ class S3Store:
 
     async def _multiparts(self, start: str) -> list[dict[str, Any]]:
         try:
-            with self._asking():
+            with self._storage.asking():
                 page = await self._client.list_multipart_uploads(
                     Bucket=self._settings.bucket, Prefix=start, MaxUploads=PAGE
                 )

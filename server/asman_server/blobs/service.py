@@ -74,6 +74,7 @@ class BlobService:
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._settling: dict[Key, asyncio.Task[None]] = {}
         self._refusals: OrderedDict[Key, str] = OrderedDict()
+        self._failures: OrderedDict[Key, AsmanError] = OrderedDict()
         self._stalled: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self.catalogue: Catalogue
 
@@ -157,6 +158,8 @@ class BlobService:
         recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
         direct = {key: size for key, size in absent.items() if key not in recorded}
         self.quota.need(sum(direct.values()))
+        if direct:
+            self.need_room(sum(direct.values()))
         tickets |= {key: self.store.direct(key, size) for key, size in direct.items()}
         uploads = await self._uploads(queue, recorded)
         answers = await asyncio.gather(*(self._ticket(upload, fresh) for upload, fresh in uploads))
@@ -168,6 +171,8 @@ class BlobService:
             key = (upload.queue, upload.sha256)
             if key in self._settling:
                 return BlobTicket(sha256=upload.sha256, pending=True)
+            if (failure := self._failures.pop(key, None)) is not None:
+                raise failure
             try:
                 ticket = await self.store.ticket(upload, fresh=fresh)
                 if ticket is not None and self._is_fruitless(upload, ticket):
@@ -298,6 +303,11 @@ class BlobService:
                 await self.store.abort(upload)
         except AsmanError as error:
             log.warning("an upload can't be verified now", extra={"blob": upload.sha256, "error": error.message})
+            if not error.retry:
+                # Whoever waits for the blob is told, instead of waiting for what does not help.
+                self._failures[upload.queue, upload.sha256] = error
+                while len(self._failures) > REMEMBERED_REFUSALS:
+                    self._failures.popitem(last=False)
         except Exception:
             log.exception("verifying an upload failed", extra={"blob": upload.sha256})
 

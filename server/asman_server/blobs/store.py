@@ -50,6 +50,9 @@ class BlobStore(Protocol):
     def open(self) -> AbstractAsyncContextManager[object]:
         """Opens the store's connections, if any, for the duration of the block."""
 
+    async def fault(self) -> str:
+        """Why blobs can't be stored or read now; empty if they can. Never raises."""
+
     def recorded(self, size: int) -> bool:
         """Returns whether an upload of ``size`` bytes needs a record in the catalogue; otherwise `direct` is enough."""
 

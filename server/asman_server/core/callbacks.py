@@ -12,11 +12,13 @@ class Call(Struct, frozen=True, array_like=True, gc=False):
         url: Its address.
         payload: The JSON text sent as ``config``; empty when none was given.
         known_as: The id by which the submitter knows the job, when it differs from the job's id.
+        whole_queue: The body has the queue's whole name instead of the short one.
     """
 
     url: str
     payload: bytes = b""
     known_as: str = ""
+    whole_queue: bool = False
 
 
 class Calls(Struct, frozen=True, gc=False):

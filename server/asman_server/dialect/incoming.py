@@ -12,11 +12,12 @@ from asman_shared.errors import BadRequest
 NAMESPACE: Final = "_"
 
 
-class Call(Struct):
+class Call(Struct, rename="camel"):
     """A webhook of a submission."""
 
     url: str
     payload: Any = None
+    whole_queue: bool = False
 
 
 class Callbacks(Struct):

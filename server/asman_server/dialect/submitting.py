@@ -48,7 +48,7 @@ def _callbacks(wanted: incoming.Callbacks | None) -> Callbacks | None:
 
 
 def _callback(call: incoming.Call | None) -> Callback | None:
-    return None if call is None else Callback(url=call.url, payload=call.payload)
+    return None if call is None else Callback(call.url, call.payload, call.whole_queue)
 
 
 async def submit(

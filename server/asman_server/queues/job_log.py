@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from asman_shared import limits
 from asman_shared.encoded import EncodedMessage
-from asman_shared.messages import LogLine, LogLines
+from asman_shared.messages import SYSTEM, LogLine, LogLines
 from asman_shared.units import KIB
 
 from ..storage.commit import LogChunk
@@ -30,6 +30,8 @@ CHUNK_BYTES: Final = 64 * KIB
 """Size at which a chunk is stored at once instead of by the timer; followers get lines in pieces of about this size."""
 SMALL_BYTES: Final = 8 * KIB
 """Size below which the newest chunk is rewritten with the lines after it, so that a sparse log has few chunks."""
+NOT_KEPT: Final = "from here on, lines of this log are not kept"
+"""Beginning of the line that stands for lines that could not be kept."""
 JUMP: Final = 2**32
 """Largest gap before a line, in lines. A larger seq is bogus and would use up the numbers of later runs."""
 
@@ -122,6 +124,18 @@ class JobLog:
         self._tail_bytes = 0
         for head in heads:
             self._count(head.first, head.size)
+
+    def not_kept(self, lines: list[LogLine], why: str) -> list[LogLine]:
+        """Returns what takes the place of new lines that can't be kept: one line that says so, once in a row.
+
+        The lines after it are missing from the log as any others: readers are told a gap.
+        """
+        fresh = [line for line in lines if line.seq >= self.next_seq]
+        newest = self.recent[-1] if self.recent else None
+        if not fresh or (newest is not None and newest.stream == SYSTEM and newest.text.startswith(NOT_KEPT)):
+            return []
+        first = fresh[0]
+        return [LogLine(first.seq, first.time, SYSTEM, f"{NOT_KEPT}: {why}", first.phase)]
 
     def add(self, lines: list[LogLine]) -> None:
         """Takes new lines at or past the next seq; repeated lines and lines out of order are skipped."""

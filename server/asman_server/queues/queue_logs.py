@@ -11,7 +11,7 @@ from asman_shared.messages import LogLine
 from ..core import QueueCore
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import ChunkHead, Reader, page_full
-from .job_log import JobLog
+from .job_log import JUMP, JobLog
 from .log_backlog import QUEUE_BYTES, LogBacklog
 
 FLUSH_SECONDS: Final = 0.25
@@ -83,8 +83,13 @@ class QueueLogs:
         if job is None:
             self.close(job_id)
             return None
-        job_log.add(lines)
-        job.log_next = job_log.next_seq
+        if full := self._committer.full():
+            last = lines[-1].seq
+            job_log.add(job_log.not_kept(lines, full))
+            job.log_next = max(job_log.next_seq, min(last + 1, job_log.next_seq + JUMP))
+        else:
+            job_log.add(lines)
+            job.log_next = job_log.next_seq
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._timed)
         return job_log

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from asman_shared import limits
 from asman_shared.definition import Definition
-from asman_shared.errors import AsmanError, BadRequest, NotFound, Unavailable, error_for
+from asman_shared.errors import AsmanError, BadRequest, NotFound, QuotaExceeded, Unavailable, error_for
 from asman_shared.identity import names_urls, signatures
 from asman_shared.messages import (
     Accepted,
@@ -175,6 +175,7 @@ class QueueShell:
             and then admits the job. (A coroutine for each job would cost too much.)
 
         Raises:
+            QuotaExceeded: The hub's disk is nearly full, and the submission would begin a run.
             Unavailable: The hub can't write now.
         """
         if self._committer.failing is not None:
@@ -190,6 +191,8 @@ class QueueShell:
 
     def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
         job_id = submission.job_id
+        if (full := self._committer.full()) and self._begins(submission):
+            raise QuotaExceeded(f"{full}; no new jobs are taken meanwhile: try later, or tell the hub's operator")
         self.recall.submitted(job_id)
         definition = submission.effective()
         if submission.alias:
@@ -209,6 +212,16 @@ class QueueShell:
         # An existing follower stays one until it has got the job's end, which may not be durable yet.
         if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
             self.fanout.follow(job_id, subscriber)
+
+    def _begins(self, submission: Submission) -> bool:
+        """Returns whether a submission would begin a new run, instead of joining one or getting a stored result."""
+        job = self.core.jobs.get(submission.job_id)
+        if job is None:
+            return True
+        if job.state is not State.FINISHED:
+            return False
+        verdicts = [found for found in (job.verdict, job.previous) if found is not None]
+        return submission.request.reuse != "cached" or not any(found.reason.cacheable for found in verdicts)
 
     def configure(self, retention: int, reply_to: ReplyTo) -> None:
         """Sets the queue's retention of finished jobs, in milliseconds; the answer comes when it is durable.
@@ -337,7 +350,7 @@ class QueueShell:
         self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
 
     def _do_webhook(self, effect: fx.CallWebhook) -> None:
-        self._committer.webhook(row_of(self.name, effect, self._clock()))
+        self._committer.webhook(row_of(self.name, self.short, effect, self._clock()))
 
     def _do_refused(self, effect: fx.Refused) -> None:
         _refusal(effect.reply_to)(error_for(effect.code, effect.message))

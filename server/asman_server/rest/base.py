@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 
 from asman_shared.definition import DataRef
 from asman_shared.definition_check import base64_bytes
-from asman_shared.errors import AsmanError
+from asman_shared.errors import AsmanError, TooSlow
 from asman_shared.identity import json_bytes
 from asman_shared.units import KIB
 
@@ -44,6 +44,8 @@ def error_response(error: AsmanError) -> Response:
     response.headers.update(CORS)
     if error.retry:
         response.headers["Retry-After"] = "1"
+    if error.status == TooSlow.status:
+        response.headers["Connection"] = "close"  # or the rest of the body could go on trickling in
     return response
 
 
@@ -87,7 +89,7 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Answers ``GET /readyz``: whether the hub can take work now; a database that is away makes it 503."""
+    """Answers ``GET /readyz``: 200, or 503 while the database, the store of blobs or room on the disk is missing."""
     hub: Hub = request.app.state.hub
     why = await hub.unready()
     return PlainTextResponse(why, status_code=503) if why else PlainTextResponse("OK")

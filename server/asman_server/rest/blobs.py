@@ -20,6 +20,7 @@ from ..blobs.named_files import blob_named
 from ..hub import Hub
 from .base import as_json, blob_response, hub_of
 from .hostile import BYTES, file_headers
+from .requests import streamed
 from .types import BlobAnswer, FileAnswer, FileExistsAnswer
 
 REDIRECTED_BYTES: Final = 5 * GIB
@@ -49,9 +50,9 @@ async def put_blob(request: Request) -> Response:
     service = hub_of(request).blobs
     grant = Grant.read(signed)
     if grant.name:
-        await service.local.receive_part(grant, request.stream())
+        await service.local.receive_part(grant, streamed(request))
     else:
-        await service.receive(sha256, grant.size, request.stream())
+        await service.receive(sha256, grant.size, streamed(request))
     return as_json(BlobAnswer(sha256), status=201)
 
 
@@ -80,13 +81,13 @@ async def put_file(request: Request) -> Response:
     hub, name, size = hub_of(request), _name(request), _length(request)
     sha256 = blob_named(name)
     if sha256 is None:
-        found = await hub.files.put(name, size, request.stream())
+        found = await hub.files.put(name, size, streamed(request))
         return as_json(FileAnswer(name, found), status=201)
     if isinstance(hub.blobs.store, S3Store):
         return await _send_elsewhere(hub, hub.blobs.store, sha256, size)
     if size > BLOB_BYTES:
         raise TooLarge(f"a blob may have at most {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
-    await hub.blobs.receive(sha256, size, request.stream())
+    await hub.blobs.receive(sha256, size, streamed(request))
     return as_json(FileAnswer(name, sha256), status=201)
 
 

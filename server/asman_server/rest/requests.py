@@ -21,6 +21,7 @@ from asman_shared.validation_path import misfit
 
 from ..access import Right, access
 from ..awaited import Awaited
+from ..bodies import BUFFERED, STREAMED, timely
 from ..queues.shell import QueueShell
 from ..reply_to import ReplyTo
 from .base import hub_of
@@ -82,23 +83,32 @@ async def body_of(request: Request, kind: type[T]) -> T:
 
     Raises:
         TooLarge: The body is over `BODY_BYTES`.
+        TooSlow: The body stalls or arrives too slowly.
+        Unavailable: The bodies of all requests hold too much memory now.
         BadRequest: The body can't be read; the error names the field at fault.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > BODY_BYTES:
         raise _too_large(int(announced))
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise _too_large(len(body))
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        sentence, path = misfit(error)
-        raise BadRequest(sentence, field=path or None) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+    with hub_of(request).bodies.holding() as held:
+        async for chunk in timely(request.stream(), BUFFERED):
+            held.add(len(chunk))
+            body += chunk
+            if len(body) > BODY_BYTES:
+                raise _too_large(len(body))
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError as error:
+            sentence, path = misfit(error)
+            raise BadRequest(sentence, field=path or None) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def streamed(request: Request) -> AsyncIterator[bytes]:
+    """Returns the body of a request for a reader that does not keep it in memory; raises `TooSlow` if it stalls."""
+    return timely(request.stream(), STREAMED)
 
 
 def _too_large(size: int) -> TooLarge:

@@ -123,6 +123,14 @@ def make_engine(url: str, *, pool: int = 5) -> AsyncEngine:
     return create_async_engine(parsed, pool_size=pool, max_overflow=2, pool_pre_ping=True, connect_args=bounds)
 
 
+def sqlite_folder(url: str) -> Path | None:
+    """Returns the folder of SQLite's file; None for Postgres, and for SQLite in memory."""
+    parsed = make_url(url)
+    if not _is_sqlite(parsed) or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database)).absolute().parent
+
+
 def _is_sqlite(url: Any) -> bool:
     return str(url.drivername).startswith("sqlite")
 

@@ -55,6 +55,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _NO_JOB = Job(id="", number=0, summary=Summary())
 
 
+def _not_full() -> str:
+    return ""
+
+
 class Publisher(Protocol):
     """A queue that tells its followers about durable changes."""
 
@@ -226,6 +230,7 @@ class GroupCommitter:
         job_rows: Number of job rows written.
         failures: Number of commits that failed.
         on_webhooks: Called after a commit with new webhooks.
+        full: Returns why the database should take no new jobs and log lines; empty if it may.
     """
 
     def __init__(self, writer: CommitWriter) -> None:
@@ -240,6 +245,7 @@ class GroupCommitter:
         self.job_rows = 0
         self.failures = 0
         self.on_webhooks: Callable[[], None] | None = None
+        self.full: Callable[[], str] = _not_full
 
     # -------------------------------------------------------------------------------------------- collecting changes
 

@@ -48,7 +48,13 @@ def _call(callback: Callback | None, field: str, known_as: str, *, allow_private
     if callback is None:
         return None
     _check_url(callback.url, f"{field}.url", allow_private=allow_private)
-    return Call(callback.url, _pack(callback.payload, f"{field}.payload"), known_as)
+    if callback.whole_queue and urlsplit(callback.url).scheme != "https":
+        raise BadRequest(
+            "the whole name of a queue is all rights to it and is sent over https only; without whole_queue the "
+            "receiver gets a short name",
+            field=f"{field}.whole_queue",
+        )
+    return Call(callback.url, _pack(callback.payload, f"{field}.payload"), known_as, callback.whole_queue)
 
 
 def _check_url(url: str, field: str, *, allow_private: bool) -> None:
@@ -99,11 +105,18 @@ class _Body(msgspec.Struct, rename="camel", omit_defaults=True):
     reason: str = ""
 
 
-def row_of(queue: str, effect: CallWebhook, now: int) -> WebhookRow:
-    """Makes the row of a call that is due immediately."""
-    body = _Body(
-        effect.call.known_as or effect.job.id, queue, effect.namespace, msgspec.Raw(effect.call.payload or b"{}")
-    )
+def row_of(queue: str, short: str, effect: CallWebhook, now: int) -> WebhookRow:
+    """Makes the row of a call that is due immediately.
+
+    Args:
+        queue: The queue's name, which is all rights to it.
+        short: The name that the receiver gets unless the submitter wanted the whole one.
+        effect: The call.
+        now: The current time, in epoch milliseconds.
+    """
+    call = effect.call
+    shown = queue if call.whole_queue else short
+    body = _Body(call.known_as or effect.job.id, shown, effect.namespace, msgspec.Raw(call.payload or b"{}"))
     if effect.reason is not None:
         body.state, body.reason = "Finished", effect.reason.value
     return WebhookRow(

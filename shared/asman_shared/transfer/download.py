@@ -158,8 +158,10 @@ class _Fetch:
     async def _begin(self, response: ClientResponse, *, ranged: bool) -> None:
         """Checks whether the rest follows, or everything once more."""
         start, whole = 0, response.content_length  # in answer to a range request, this is the length of the range
-        if response.status == 206:
-            found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        # Some storages send a range with status 200: what they send is as long as the range, and not the whole.
+        is_range = ranged and found is not None and whole == int(found[2]) - int(found[1]) + 1
+        if response.status == 206 or is_range:
             if not ranged or found is None:
                 await self._restart()
                 raise ConnectionFailed("the server sent a range that was not asked for")

@@ -25,6 +25,8 @@ _CONNECT_SECONDS: Final = 15.0
 _REDIRECTS: Final = 6
 _SAID_BYTES: Final = 1000
 _QUERY: Final = re.compile(r"\?[^\s'\")>]+")
+_OTHER_BYTES: Final = re.compile(r"<Code>\w*(Digest|Checksum)\w*</Code>")
+"""The way in which S3 says that other bytes arrived than were announced."""
 _STALE: Final = (401, 403, 404, 409, 410)
 _AGAIN: Final = (408, 425, 429)
 
@@ -171,10 +173,11 @@ async def check(response: ClientResponse, *, fresh: bool) -> None:
     status = response.status
     if status < 300:
         return
-    sentence = f"{response.url.host}{response.url.path} answered with HTTP status {status}{await _said(response)}"
+    text = (await response.content.read(_SAID_BYTES)).decode(errors="replace").strip()
+    sentence = f"{response.url.host}{response.url.path} answered with HTTP status {status}{_said(text)}"
     if status == 413:
         raise TooLarge(sentence)
-    if status == 422:
+    if status == 422 or (status == 400 and _OTHER_BYTES.search(text) is not None):
         raise Unauthentic(sentence)
     if status in _STALE and fresh:
         raise Stale(sentence)
@@ -183,9 +186,8 @@ async def check(response: ClientResponse, *, fresh: bool) -> None:
     raise NotFound(sentence) if status == 404 else AsmanError(sentence)
 
 
-async def _said(response: ClientResponse) -> str:
-    """Returns the answer's text in brackets: the hub's own sentence, or the beginning of a plain text."""
-    text = (await response.content.read(_SAID_BYTES)).decode(errors="replace").strip()
+def _said(text: str) -> str:
+    """Returns an answer's text in brackets: the hub's own sentence, or the beginning of a plain text."""
     try:
         said: Any = json.loads(text)
     except ValueError:

@@ -30,6 +30,8 @@ class RetryPolicy:
         total: Longest time of the whole transfer, in seconds; None for no limit.
         pending: Longest time that a store may take to verify an upload, in seconds.
         most: Longest pause between two tries, in seconds.
+        patience: Time without any byte moved before the transfer may fail for its number of tries, in seconds. A
+            storage that is started again refuses connections at once, so the tries alone would be over in moments.
     """
 
     tries: int | None = 8
@@ -38,6 +40,7 @@ class RetryPolicy:
     total: float | None = None
     pending: float = 3600.0
     most: float = 5.0
+    patience: float = 0.0
 
 
 class Retries:
@@ -52,6 +55,7 @@ class Retries:
         self._backoff = Backoff(0.1, retry_policy.most)
         self._failures = 0
         self._stale = 0
+        self._since = 0.0
 
     def moved(self) -> None:
         """Notes that bytes have moved: earlier failures do not count any more."""
@@ -71,8 +75,12 @@ class Retries:
             if self._stale >= self._retry_policy.stale:
                 raise Forbidden(error.message)
         else:
+            now = asyncio.get_running_loop().time()
+            if not self._failures:
+                self._since = now
             self._failures += 1
-            if self._retry_policy.tries is not None and self._failures >= self._retry_policy.tries:
+            tries = self._retry_policy.tries
+            if tries is not None and self._failures >= tries and now - self._since >= self._retry_policy.patience:
                 raise error
         log.info("%s; trying again", error.message)
         await asyncio.sleep(self._backoff.next())

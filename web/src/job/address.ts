@@ -6,7 +6,7 @@
  * reader accepts all of them. Only the newest form is written, with sorted keys, so that one job has one URL.
  */
 
-import type { DataRef, Definition } from "../protocol/messages";
+import type { Callback, DataRef, Definition } from "../protocol/messages";
 import { isInjected } from "./identity";
 import { parseDuration } from "./units";
 
@@ -15,11 +15,6 @@ export interface Control {
   namespace?: string;
   callbacks?: { queued?: Callback; finished?: Callback };
   maxDuration?: string;
-}
-
-export interface Callback {
-  url: string;
-  payload?: unknown;
 }
 
 /** A parameter that can't be used, and the reason. */

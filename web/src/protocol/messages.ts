@@ -227,6 +227,14 @@ export interface Hello {
   resume?: Resume;
 }
 
+/** A webhook to call. */
+export interface Callback {
+  url: string;
+  payload?: unknown;
+  /** The receiver gets the queue's whole name, over https alone. */
+  whole_queue?: boolean;
+}
+
 /** Every request with its answer; the connection adds the `ref`. */
 export interface Requests {
   submit: {
@@ -237,7 +245,7 @@ export interface Requests {
       namespace?: string;
       /** Time limit in milliseconds, in addition to the limit in the definition. */
       time_limit?: number;
-      callbacks?: { queued?: { url: string; payload?: unknown }; finished?: { url: string; payload?: unknown } };
+      callbacks?: { queued?: Callback; finished?: Callback };
     };
     answer: { type: "accepted"; answer: "queued" | "joined" | "cached"; able?: number; why?: string; job: JobState };
   };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -30,12 +31,16 @@ def doctor(
     network: Annotated[str | None, typer.Option("--network", help="Network of the containers [internet].")] = None,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Runtime of the engine, such as runsc.")] = None,
     gpus: Annotated[str | None, typer.Option("--gpus", help="GPUs for jobs [0].")] = None,
+    blobs: Annotated[
+        str | None, typer.Option("--blobs", help="s3://bucket/prefix of a hub, to try its storage out [$ASMAN_BLOBS].")
+    ] = None,
     json: o.JsonOption = False,
 ) -> None:
     """Check whether this machine can run jobs (engine, disk, GPUs, network, hub, clock), and say how to fix problems.
 
-    It takes the relevant options of 'asman worker', and the same environment. The exit code is 125 if a problem keeps
-    a worker from running jobs.
+    It takes the relevant options of 'asman worker', and the same environment. With --blobs it also tries out the
+    bucket of a hub, with the hub's own settings (ASMAN_S3_ENDPOINT, …) and small objects that it removes again. The
+    exit code is 125 if a problem keeps a worker from running jobs, or a hub from using its bucket.
     """
     require("worker")
     from asman_worker.config import load_config
@@ -50,16 +55,43 @@ def doctor(
         runtime=runtime,
         gpus=gpus,
     )
-    ok = asyncio.run(_examine(settings, Terminal(json=json)))
+    ok = asyncio.run(_examine(settings, blobs or os.environ.get("ASMAN_BLOBS", ""), Terminal(json=json)))
     raise typer.Exit(exits.OK if ok else exits.NOT_RUN)
 
 
-async def _examine(settings: WorkerConfig, terminal: Terminal) -> bool:
-    """Prints each finding as it is made; returns whether a worker can run jobs."""
+async def _findings(settings: WorkerConfig, blobs: str) -> AsyncIterator[Finding]:
     from asman_worker.doctor import examine
 
-    findings: list[Finding] = []
     async for finding in examine(settings):
+        yield finding
+    if blobs:
+        async for finding in _bucket(blobs):
+            yield finding
+
+
+async def _bucket(blobs: str) -> AsyncIterator[Finding]:
+    """Tries out the bucket of a hub."""
+    require("hub")
+    from asman_server.config import load_config
+    from asman_server.hub import tried_bucket
+    from asman_worker.doctor import Finding
+
+    remedy = "create the bucket, or give the hub's keys the rights in docs/blobs.md, or use another storage"
+    worked: list[str] = []
+    async for what, why, permanent in tried_bucket(load_config(blobs=blobs)):
+        if why:
+            hint = remedy if permanent else "start the storage, or correct --s3-endpoint (ASMAN_S3_ENDPOINT)"
+            yield Finding(f"bucket ({what})", "problem", why, hint)
+        else:
+            worked.append(what)
+    if worked:
+        yield Finding("bucket", "ok", f"these work: {', '.join(worked)}")
+
+
+async def _examine(settings: WorkerConfig, blobs: str, terminal: Terminal) -> bool:
+    """Prints each finding as it is made; returns whether a worker can run jobs."""
+    findings: list[Finding] = []
+    async for finding in _findings(settings, blobs):
         findings.append(finding)
         if not terminal.json:
             terminal.result(f"{_MARKS[finding.mark]}  {finding.what}: {finding.says}")

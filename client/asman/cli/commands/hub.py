@@ -36,6 +36,10 @@ def hub(
     blob_quota: Annotated[
         str | None, typer.Option("--blob-quota", help="Maximum size of the blobs in the folder, such as 50GiB [none].")
     ] = None,
+    disk_reserve: Annotated[
+        str | None,
+        typer.Option("--disk-reserve", help="Disk space to keep free; with less, nothing new is taken [512MiB]."),
+    ] = None,
     blob_retention: Annotated[
         str | None, typer.Option("--blob-retention", help="How long unused blobs are kept [as long as jobs].")
     ] = None,
@@ -109,6 +113,7 @@ def hub(
         longest_retention=longest_retention,
         blobs=blobs,
         blob_quota=blob_quota,
+        disk_reserve=disk_reserve,
         blob_retention=blob_retention,
         s3_endpoint=s3_endpoint,
         s3_public_endpoint=s3_public_endpoint,

@@ -63,7 +63,9 @@ async def test_queued_and_finished_are_called_once_and_signed(hub_process: Hub) 
         await made.wait_for(lambda came: len(came) == 3)
 
     queued, finished = came["/queued?x=1"], came["/finished"]
-    about = {"jobId": job.id, "queue": "hooks", "namespace": "me", "config": {"n": [1, "ü"]}}
+    short = queued.json["queue"]
+    assert short.startswith("q-"), "the whole name, which is all rights, is not told"
+    about = {"jobId": job.id, "queue": short, "namespace": "me", "config": {"n": [1, "ü"]}}
     assert queued.json == about
     assert finished.json == {**about, "state": "Finished", "reason": "Failed"}
     assert made.came[2].json == {**finished.json, "namespace": "_", "config": {}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 
 from asman_server.access import Right
+from asman_server.bodies import Bodies
 from asman_server.reply_to import ReplyTo
 from asman_server.rest import requests as module
 from asman_server.rest.requests import (
@@ -43,6 +45,7 @@ def request(query: str = "", path: dict[str, Any] | None = None, *chunks: bytes,
         "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         "path_params": path or {},
+        "app": SimpleNamespace(state=SimpleNamespace(hub=SimpleNamespace(bodies=Bodies()))),
     }
     waiting = list(chunks)
 

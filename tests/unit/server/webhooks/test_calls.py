@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from asman_server.core import Job
 from asman_server.core.callbacks import Call
 from asman_server.core.effects import CallWebhook
+from asman_server.storage.commit import WebhookRow
 from asman_server.webhooks.calls import calls_of, host_of, row_of
 from asman_shared.errors import BadRequest, TooLarge
 from asman_shared.messages import Callback, Callbacks, Submit, Summary
@@ -91,23 +92,50 @@ def test_a_misspelt_callback_is_refused() -> None:
         )
 
 
+EVENTS: Final[tuple[Literal["queued", "finished"], ...]] = ("queued", "finished")
+
+
+def row(
+    event: Literal["queued", "finished"], call: Call, namespace: str = "_", reason: Reason | None = None
+) -> WebhookRow:
+    return row_of("the-queue", "q-short", CallWebhook(event, JOB, namespace, call, reason), 5000)
+
+
 def test_the_body_of_queued() -> None:
-    row = row_of("the-queue", CallWebhook("queued", JOB, "ns", Call("https://x.example/", b'{"n":[1]}')), 5000)
-    assert json.loads(row.body) == {"jobId": JOB.id, "queue": "the-queue", "namespace": "ns", "config": {"n": [1]}}
-    assert (row.created, row.due, row.tries, row.event) == (5000, 5000, 0, "queued")
-    assert row.id != row_of("the-queue", CallWebhook("queued", JOB, "ns", Call("https://x.example/")), 5000).id
+    made = row("queued", Call("https://x.example/", b'{"n":[1]}'), "ns")
+    assert json.loads(made.body) == {"jobId": JOB.id, "queue": "q-short", "namespace": "ns", "config": {"n": [1]}}
+    assert (made.created, made.due, made.tries, made.event) == (5000, 5000, 0, "queued")
+    assert made.id != row("queued", Call("https://x.example/"), "ns").id
 
 
 def test_the_body_of_finished() -> None:
-    row = row_of("q", CallWebhook("finished", JOB, "_", Call("https://x.example/"), Reason.OUT_OF_MEMORY), 5000)
-    assert json.loads(row.body) == {
+    made = row("finished", Call("https://x.example/"), reason=Reason.OUT_OF_MEMORY)
+    assert json.loads(made.body) == {
         "jobId": JOB.id,
-        "queue": "q",
+        "queue": "q-short",
         "namespace": "_",
         "config": {},
         "state": "Finished",
         "reason": "OutOfMemory",
     }
+
+
+def test_the_whole_name_of_a_queue_is_in_no_body_unless_the_submitter_wants_it() -> None:
+    for event in EVENTS:
+        assert b"the-queue" not in row(event, Call("https://x.example/")).body
+        wanted = row(event, Call("https://x.example/", whole_queue=True))
+        assert json.loads(wanted.body)["queue"] == "the-queue"
+
+
+@pytest.mark.parametrize("which", ["queued", "finished"])
+def test_the_whole_name_of_a_queue_is_sent_over_https_only(which: str) -> None:
+    asked = Callbacks(**{which: Callback("http://x.example/", whole_queue=True)})
+    with pytest.raises(BadRequest, match="over https only") as caught:
+        calls_of(asked)
+    assert caught.value.field == f"callbacks.{which}.whole_queue"
+    made = calls_of(Callbacks(**{which: Callback("https://x.example/", whole_queue=True)}))
+    assert made is not None
+    assert getattr(made, which).whole_queue
 
 
 def test_hosts_are_counted_with_their_port() -> None:

@@ -49,6 +49,7 @@ class FakeStore:
         forged: Addresses are refused however fresh they are.
         etag: The version that downloads name.
         ranges: Whether ranges are understood.
+        range_status: The status with which a range is sent.
         length: Whether answers say how long they are.
         pending: How often an arrived blob is first reported as being verified.
         deaf: Uploads are neither read nor answered.
@@ -69,6 +70,7 @@ class FakeStore:
         self.forged = False
         self.etag: str | None = '"one"'
         self.ranges = True
+        self.range_status = 206
         self.length = True
         self.encoding = ""
         self.pending = 0
@@ -208,7 +210,7 @@ class FakeStore:
         return int(asked.removeprefix("bytes=").partition("-")[0])
 
     async def _send(self, request: web.Request, seen: Seen, data: bytes, start: int) -> web.StreamResponse:
-        response = web.StreamResponse(status=206 if start else 200)
+        response = web.StreamResponse(status=self.range_status if start else 200)
         if start:
             response.headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         if self.etag is not None:

@@ -76,6 +76,36 @@ async def test_a_broken_download_goes_on_where_it_was(store: FakeStore, http: Ht
     assert third.came < 2_500_000
 
 
+async def test_a_patient_download_outlives_more_failures_than_its_tries_and_goes_on(
+    store: FakeStore, http: Http
+) -> None:
+    store.store(BIG)
+    store.break_gets = [1_000_000]
+    store.answers = [(0, ""), *[(503, "the storage is away")] * 10]
+    sink = MemorySink()
+    patient = RetryPolicy(tries=4, most=0.001, patience=60)
+    assert await downloader(http, patient).fetch(by_key(store), sink) == len(BIG)
+    assert bytes(sink.data) == BIG
+    assert len(store.seen) == 12
+    assert store.seen[-1].came < len(BIG)
+    store.answers = [(503, "the storage is away")] * 10
+    with pytest.raises(AsmanError, match="the storage is away"):
+        await downloader(http).fetch(by_key(store), MemorySink())
+
+
+@pytest.mark.parametrize("size", [len(BIG), None])
+async def test_a_range_that_is_sent_with_status_200_is_taken_for_what_it_is(
+    store: FakeStore, http: Http, size: int | None
+) -> None:
+    store.store(BIG)
+    store.range_status = 200
+    store.break_gets = [1_000_000]
+    sink = MemorySink()
+    assert await downloader(http).fetch(by_key(store, size=size), sink) == len(BIG)
+    assert bytes(sink.data) == BIG
+    assert [seen.came < len(BIG) for seen in store.seen] == [True, True]
+
+
 async def test_a_link_is_asked_for_anew_each_time(store: FakeStore, http: Http) -> None:
     store.store(BIG)
     store.break_gets = [1_000_000]

@@ -168,6 +168,19 @@ async def test_each_status_has_its_error(
     assert (type(caught.value), caught.value.retry) == (kind, retry)
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("BadDigest", Unauthentic), ("XAmzContentChecksumMismatch", Unauthentic), ("EntityTooSmall", AsmanError)],
+)
+async def test_what_some_storages_say_with_400_is_taken_by_its_meaning(
+    http: Http, server: Server, code: str, kind: type[AsmanError]
+) -> None:
+    server.body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    with pytest.raises(AsmanError) as caught:
+        await sent(http, f"{server.url}/status/400")
+    assert type(caught.value) is kind
+
+
 async def test_an_address_that_can_not_be_renewed_is_not_there(http: Http, server: Server) -> None:
     from asman_shared.transfer.http import check
 

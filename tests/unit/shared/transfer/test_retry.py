@@ -56,6 +56,13 @@ async def test_bytes_that_moved_make_failures_count_anew() -> None:
     assert await failures(retries, Unavailable("away")) == 3
 
 
+async def test_with_patience_the_tries_are_not_enough_and_the_time_is() -> None:
+    retries = Retries(RetryPolicy(tries=2, most=0.001, patience=0.2))
+    began = asyncio.get_running_loop().time()
+    assert await failures(retries, Unavailable("away"), 100_000) > 2
+    assert asyncio.get_running_loop().time() - began >= 0.2
+
+
 async def test_without_a_bound_it_goes_on_for_as_long_as_its_caller_waits() -> None:
     assert await failures(Retries(RetryPolicy(tries=None)), Unavailable("away")) == 50
 

@@ -29,7 +29,7 @@ async def test_every_option_is_a_setting(begun: list[tuple[HubConfig, Any]], run
     given = {
         "host": "127.0.0.2", "port": 1234, "public_url": "https://h", "default_image": "alpine", "retention": "3d",
         "longest_retention": "9d", "blob_quota": "5GiB", "blob_retention": "4d", "log_limit": "2MiB", "grace": "7s",
-        "log_level": "debug", "log_format": "text",
+        "disk_reserve": "1GiB", "log_level": "debug", "log_format": "text",
     }  # fmt: skip
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     ended = await run("hub", "--data-dir", str(tmp_path), "--allow-private-webhooks", *words)

@@ -1,11 +1,11 @@
-"""Makes and checks the keys of addresses like ``/j/{id}~{key}``; see `asman_shared.job_links`."""
+"""Makes and checks the keys of addresses like ``/j/{id}~{key}``; see `asman_shared.address`."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 
-from asman_shared.job_links import job_address, job_key
+from asman_shared.address import job_address, job_key
 
 
 class JobLinks:

@@ -7,13 +7,13 @@ a queue that could be right.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from .errors import CLOSE_REASONS, BadRequest, CloseCode
-from .job_links import job_address
 
 QUEUE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 """Pattern of a queue's name, without anchors. The page's `route.ts` has the same, and a test compares them."""
@@ -153,3 +153,27 @@ def parse_address(text: str, hub: str = "") -> Address:
     if not found or "/" in after:
         raise BadRequest("this is not the URL of a queue: write it like https://hub.example/q/<queue>", field="queue")
     return Address(parse_hub(before), check_queue_name(unquote(after)))
+
+
+# ------------------------------------------------------------------------------------------------ addresses of jobs
+#
+# {hub}/j/{id}~{key} names a job of one queue, for readers without the queue's name. The key is made from a secret that
+# the hub tells to all who have the queue's name: they can make such an address, and nobody can from a job's id alone.
+
+KEY_LENGTH: Final = 32
+"""Length of a key, in hex digits: 128 bits."""
+
+
+def job_key(links: str, job: str) -> str:
+    """Returns the key in the address of a job.
+
+    Args:
+        links: The queue's secret for such keys, as in `asman_shared.messages.Welcome.links`.
+        job: The job's id.
+    """
+    return hmac.new(links.encode(), job.encode(), hashlib.sha256).hexdigest()[:KEY_LENGTH]
+
+
+def job_address(job: str, links: str) -> str:
+    """Returns the last part of a job's address: ``{id}~{key}``, or the id alone if the hub told no secret."""
+    return f"{job}~{job_key(links, job)}" if links else job

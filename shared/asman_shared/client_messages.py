@@ -224,7 +224,7 @@ class Welcome(Message, tag="welcome"):
     Changes pushed on this connection follow (``epoch``, ``seq``). ``recovered`` is true when all changes since
     `Hello.resume` follow; otherwise ask with `List`. ``default_image`` is the image for definitions that name none; a
     client puts it into the definition, so that it is part of the job's id. ``links`` makes the addresses of the queue's
-    jobs; see `asman_shared.job_links`.
+    jobs; see `asman_shared.address`.
     """
 
     protocol: int

@@ -108,7 +108,7 @@ class Registered(Message, tag="registered"):
 
     Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``. ``log_limit`` is the number of
     bytes that the hub keeps of a job's log: a worker need not send much more. ``links`` makes the addresses of the
-    queue's jobs; see `asman_shared.job_links`.
+    queue's jobs; see `asman_shared.address`.
     """
 
     protocol: int

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from asman_server.access import access
-from asman_shared.address import QUEUE_NAME, Address, check_queue_name, is_queue_name, parse_address, parse_hub
+from asman_shared.address import (
+    QUEUE_NAME,
+    Address,
+    check_queue_name,
+    is_queue_name,
+    job_address,
+    job_key,
+    parse_address,
+    parse_hub,
+)
 from asman_shared.errors import BadRequest
 
 ROUTE = Path(__file__).parents[3] / "web" / "src" / "route.ts"
@@ -52,3 +61,22 @@ def test_a_hub_needs_an_address_and_the_error_shows_no_queue(text: str) -> None:
     with pytest.raises(BadRequest, match="is not the address of a hub") as caught:
         parse_hub(text)
     assert "secret" not in caught.value.message
+
+
+JOB = "0123456789abcdef" * 4
+
+
+def test_a_key_is_the_same_in_all_languages() -> None:
+    assert job_key("links-of-a-queue", JOB) == "51abd4cf091245a9901306cdd4880d20"
+
+
+def test_a_key_is_of_one_job_of_one_queue() -> None:
+    keys = {job_key(links, job) for links in ("a", "b") for job in (JOB, "f" * 64)}
+    assert len(keys) == 4
+    assert job_address(JOB, "a") == f"{JOB}~{job_key('a', JOB)}"
+
+
+def test_a_hub_that_tells_no_secret_has_addresses_without_keys() -> None:
+    assert job_address(JOB, "") == JOB
+    assert Address("https://h", "q").job_url(JOB) == f"https://h/j/{JOB}"
+    assert Address("https://h", "q").job_url(JOB, "a") == f"https://h/j/{JOB}~{job_key('a', JOB)}"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared import limits
+from asman_shared.address import job_address
 from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError, BadRequest, ExecutionError, Unavailable
-from asman_shared.job_links import job_address
 from asman_shared.messages import Assign, Message, Outcome, PhaseReport, Result
 from asman_shared.states import Fault, Phase
 from asman_shared.units import format_duration

@@ -21,8 +21,8 @@ from .address_guard import NEVER, AddressGuard
 
 Place = TypeVar("Place", BlobLink, BlobTicket)
 
-READING: Final = RetryPolicy(most=10.0)
-"""Limits of downloads: a job waits for them, and the bytes may never arrive."""
+READING: Final = RetryPolicy(most=10.0, patience=120.0)
+"""Limits of downloads: a job waits for them as patiently as people do, and the bytes may never arrive."""
 SENDING: Final = RetryPolicy(tries=None, most=10.0)
 """Limits of uploads: results wait for a slow or absent hub until the limit of the phase."""
 

@@ -102,7 +102,9 @@ async def test_webhooks_have_exactly_the_bodies_that_are_known(api: Api, hub: Hu
         first = first_id(as_javascript(page))
         await client.submit(first, page, namespace="n", callbacks=hooks)
         (queued,) = await took.wait_for(lambda came: len(came) == 1)
-        expected = {"jobId": first, "queue": "hooks", "namespace": "n"}
+        short = queued.json["queue"]
+        assert short.startswith("q-"), "the whole name, which is all rights, is not told"
+        expected = {"jobId": first, "queue": short, "namespace": "n"}
         assert queued.json == {**expected, "config": {"x": [1]}}
         await client.submit(first, page, namespace="n", callbacks=hooks)
         job = await worker.until(lambda jobs: next(iter(jobs), ""))
@@ -110,6 +112,11 @@ async def test_webhooks_have_exactly_the_bodies_that_are_known(api: Api, hub: Hu
         await worker.finish(job, StatusCode=0)
         came = await took.wait_for(lambda came: len(came) == 2)
         assert came[1].json == {**expected, "config": {}, "state": "Finished", "reason": "Success"}
+    for scheme, status in (("http", 400), ("https", 200)):
+        wanted = {"url": f"{scheme}://example.org/", "wholeQueue": True}
+        control = {"callbacks": {"finished": wanted}}
+        answer = await api.post("/q/hooks", {"definition": {"image": scheme}, "control": control})
+        assert answer.status == status, answer.text
 
 
 async def test_every_answer_may_be_read_by_pages_of_any_origin(hub: HubProcess) -> None:

@@ -42,7 +42,8 @@ _ROOMS = os.pathsep.join(path for path in sys.path if path)
 @asynccontextmanager
 async def worker_process(hub: FakeHub, data: Path, **more: object) -> AsyncIterator[asyncio.subprocess.Process]:
     """A worker in a process of its own."""
-    flags = json.dumps({"queue": hub.url, "data_dir": str(data), "network": "none", **more})
+    usual = {"queue": hub.url, "data_dir": str(data), "network": "none", "local_images": "asman-test/*"}
+    flags = json.dumps({**usual, **more})
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _PROGRAM, flags, env={**os.environ, "PYTHONPATH": _ROOMS}
     )

@@ -45,6 +45,7 @@ async def test_every_job_ends_once_and_nothing_is_left_behind(
     workers: list[AsmanProcess] = []
     for folder in folders:
         options = ["--docker", engine_of_its_own.host, "--network", "none", "--cpus", "6", "--data-dir", str(folder)]
+        options += ["--local-images", BUSYBOX]
         workers.append(await asyncio.to_thread(processes.worker, url, *options))
     chance = random.Random(7)
     done = 0

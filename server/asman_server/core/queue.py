@@ -223,7 +223,7 @@ class QueueCore:
             worker.chooses = event.chooses
             worker.equip(info)
         state.fleet.close(worker)
-        found = reconcile(worker, info.holding, state.jobs, now)
+        found = reconcile(worker, info.holding, state.jobs, state.settled, now)
         state.out.append(fx.Resumed(worker, found.keep, found.abort))
         state.fleet.able.forget()
         state.worker_changed(worker)

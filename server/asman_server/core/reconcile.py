@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from asman_shared.messages import Held, Kept
-from asman_shared.states import Phase
+from asman_shared.states import Phase, State
 
 from .job import Job
 from .lease import Lease
@@ -22,7 +22,7 @@ class Reconciled(Struct):
     """The outcome of a reconciliation.
 
     Attributes:
-        keep: Attempts that continue.
+        keep: Attempts that continue, or whose outcome the worker must keep for now.
         abort: Attempts that the worker must stop and forget.
         lost: Jobs that the worker should hold and does not, each with whether its attempt had begun.
     """
@@ -32,11 +32,23 @@ class Reconciled(Struct):
     lost: list[tuple[Job, bool]]
 
 
-def reconcile(worker: Worker, holding: list[Held], jobs: Mapping[str, Job], now: int) -> Reconciled:
+def reconcile(
+    worker: Worker, holding: list[Held], jobs: Mapping[str, Job], settled: Container[str], now: int
+) -> Reconciled:
     """Adjusts a worker's leases to the attempts that it reports, as far as they are right.
 
     An attempt that the worker should not run is aborted, and uses its capacity until it is released. A finished
     attempt uses no capacity. An attempt that the worker should have and does not was lost on the way.
+
+    An attempt whose outcome the hub has taken, but not yet made durable, is kept: if the hub is killed now, only the
+    worker has its outcome. The worker reports it again and is told to forget it when it is durable.
+
+    Args:
+        worker: The worker.
+        holding: What it reports.
+        jobs: The queue's jobs in memory.
+        settled: Ids of the finished jobs whose state is durable.
+        now: The time, in epoch milliseconds.
     """
     made = Reconciled([], [], [])
     said = {(held.job, held.attempt): held for held in holding}
@@ -60,5 +72,14 @@ def reconcile(worker: Worker, holding: list[Held], jobs: Mapping[str, Job], now:
         elif held.done:
             worker.vacate(known)
         if not known.live:
-            made.abort.append(held)
+            job = jobs.get(held.job)
+            if job is not None and held.done and _unsettled(job, held.attempt, settled):
+                made.keep.append(Kept(held.job, held.attempt, job.log_next))
+            else:
+                made.abort.append(held)
     return made
+
+
+def _unsettled(job: Job, attempt: int, settled: Container[str]) -> bool:
+    """Whether an attempt has ended its job, and this is not durable yet."""
+    return job.state is State.FINISHED and job.attempt == attempt and job.id not in settled

@@ -304,8 +304,9 @@ class QueueShell:
             if link is not None:
                 link.acknowledge(job_id, attempt, accepted)
 
+        # A worker forgets the attempt when it hears this, so all that the hub knows of the job must be durable before.
         job = self.core.jobs.get(job_id)
-        if accepted and job is not None:
+        if job is not None:
             self._committer.answer(self.name, job, say, None)
         else:
             say()

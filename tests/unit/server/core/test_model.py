@@ -249,10 +249,17 @@ class Model:
                 hand.has[key] = Has(False, known.shape if known and not held.done else NOTHING, self.now)
             elif held.done:
                 hand.has[key].shape = NOTHING
-        keep = {key for key in said if hand.has[key].live}
+        keep = {key for key, held in said.items() if hand.has[key].live or (held.done and self.untold(*key))}
         return keep, set(said) - keep
 
     in_memory: frozenset[str] = frozenset()
+    durable: frozenset[str] = frozenset()
+
+    def untold(self, job_id: str, attempt: int) -> bool:
+        """Whether an attempt has ended its job, and a hub that is killed now would not know."""
+        job = self.jobs.get(job_id) if job_id in self.in_memory else None
+        ended = job is not None and job.state is State.FINISHED and job.attempt == attempt
+        return ended and job_id not in self.durable
 
     def back(self, job_id: str, *, charged: bool) -> None:
         job = self.jobs[job_id]
@@ -565,6 +572,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.sessions[incarnation] = self.session
         said = Register(incarnation=incarnation, name=name, holding=list(holding.values()), **info)
         self.model.in_memory = frozenset(self.core.jobs)
+        self.model.durable = frozenset(self.durable)
         keep, abort = self.model.join(self.session, said, chooses)
         told = self.send(ev.WorkerJoined(self.session, said, chooses))
         (resumed,) = [e for e in told if isinstance(e, fx.Resumed)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asman_server.core import events as ev
 from asman_server.core.reconcile import AHEAD
-from asman_shared.messages import Held
+from asman_shared.messages import Held, Outcome
 from asman_shared.states import Phase, State
 from tests.support.core_world import World, job_id
 
@@ -115,3 +116,38 @@ def test_a_worker_that_lies_about_attempts_gains_nothing() -> None:
     resumed = w.join(other, holding=[held(1), held(77, 3)])
     assert len(resumed.abort) == 2
     assert w.state(1) is State.RUNNING
+
+
+def test_an_outcome_that_is_not_durable_yet_stays_with_its_worker() -> None:
+    """If the hub is killed now, nobody else has it."""
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    w.send(ev.AttemptFinished("w".ljust(16, "."), job_id(1), 1, Outcome(kind="exited", exit_code=0)))
+    w.lose("w")
+    resumed = w.join("w", holding=[held(1, done=True)])
+    assert ([kept.job for kept in resumed.keep], resumed.abort) == ([job_id(1)], [])
+    w.submit(2)
+    assert w.assigned() == [2], "it takes no room"
+
+
+def test_an_outcome_that_is_durable_is_forgotten_by_its_worker() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    assert w.finish("w", 1)
+    resumed = w.join("w", holding=[held(1, done=True)])
+    assert (resumed.keep, [given.job for given in resumed.abort]) == ([], [job_id(1)])
+
+
+def test_an_unfinished_attempt_of_a_job_that_has_ended_is_stopped_at_once() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.phase("w", 1)
+    w.cancel(1)
+    w.lose("w")
+    resumed = w.join("w", holding=[held(1)])
+    assert (resumed.keep, [given.job for given in resumed.abort]) == ([], [job_id(1)])

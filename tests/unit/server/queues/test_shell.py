@@ -10,7 +10,9 @@ import pytest
 
 from asman_server.clock import wall_clock
 from asman_server.core import QueuePolicy
+from asman_server.core import effects as fx
 from asman_server.core import events as ev
+from asman_server.core.job import Job
 from asman_server.queues.shell import QueueShell
 from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
@@ -20,8 +22,8 @@ from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.encoded import EncodedMessage
 from asman_shared.identity import job_id
-from asman_shared.messages import Accepted, JobState, Message, Outcome, Register, Submit
-from asman_shared.states import Reason
+from asman_shared.messages import Accepted, Held, JobState, Message, Outcome, Register, Submit
+from asman_shared.states import Phase, Reason
 from tests.support.submitting import submitted
 
 PATIENCE = 20
@@ -102,3 +104,47 @@ async def test_whoever_is_answered_with_a_cached_result_follows_nothing(shell: Q
 async def test_a_submitter_that_does_not_want_to_follow_does_not(shell: QueueShell) -> None:
     await submit(shell, Follower(), follow=False)
     assert shell.fanout.followers == {}
+
+
+class Link:
+    """A worker's connection that keeps what it is told."""
+
+    session = 1
+
+    def __init__(self) -> None:
+        self.acknowledged: list[bool] = []
+        self.kept: list[str] = []
+        self.aborted: list[str] = []
+
+    def assign(self, job: Job, attempt: int, definition: Definition) -> None: ...
+
+    def abort(self, job: str, attempt: int, why: str) -> None: ...
+
+    def acknowledge(self, job: str, attempt: int, accepted: bool) -> None:
+        self.acknowledged.append(accepted)
+
+    def resumed(self, effect: fx.Resumed) -> None:
+        self.kept = [kept.job for kept in effect.keep]
+        self.aborted = [held.job for held in effect.abort]
+
+    def replaced(self) -> None: ...
+
+
+async def test_a_worker_that_comes_back_before_its_outcome_is_durable_forgets_it_only_then(shell: QueueShell) -> None:
+    """Or a hub that is killed in between has lost the outcome, and the command runs again."""
+    link, outcome = Link(), Outcome(kind="exited", exit_code=0)
+    await submit(shell, Follower())
+    await written(shell)
+    shell.join(link, Register(incarnation=WORKER, name="w", cpus=1))
+    shell.apply(ev.PhaseReported(WORKER, JOB, 1, Phase.RUNNING))
+    shell.apply(ev.AttemptFinished(WORKER, JOB, 1, outcome))
+    shell.leave(link, WORKER)
+    held = [Held(JOB, 1, Phase.RUNNING, True)]
+    shell.join(link, Register(incarnation=WORKER, name="w", cpus=1, holding=held))
+    assert (link.kept, link.aborted) == ([JOB], [])
+    shell.apply(ev.AttemptFinished(WORKER, JOB, 1, outcome))
+    assert link.acknowledged == []
+    await written(shell)
+    assert len(link.acknowledged) == 2
+    shell.join(link, Register(incarnation=WORKER, name="w", cpus=1, holding=held))
+    assert (link.kept, link.aborted) == ([], [JOB])

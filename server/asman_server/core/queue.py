@@ -16,7 +16,7 @@ from .job import Job
 from .lease import Lease
 from .policy import QueuePolicy
 from .ready import Ready
-from .reconcile import reconcile
+from .reconcile import reconcile, unsettled
 from .state import QueueState
 from .worker import Presence, Worker
 
@@ -277,6 +277,8 @@ class QueueCore:
         if worker is None:
             return
         if job is None:
+            if unsettled(self.state.jobs.get(event.job), event.attempt, self.state.settled):
+                return  # its worker must not forget the outcome yet
             why = "this attempt is no longer the live one"
             self.state.out.append(fx.Abort(worker, event.job, event.attempt, why))
             return

@@ -73,13 +73,13 @@ def reconcile(
             worker.vacate(known)
         if not known.live:
             job = jobs.get(held.job)
-            if job is not None and held.done and _unsettled(job, held.attempt, settled):
+            if job is not None and held.done and unsettled(job, held.attempt, settled):
                 made.keep.append(Kept(held.job, held.attempt, job.log_next))
             else:
                 made.abort.append(held)
     return made
 
 
-def _unsettled(job: Job, attempt: int, settled: Container[str]) -> bool:
-    """Whether an attempt has ended its job, and this is not durable yet."""
-    return job.state is State.FINISHED and job.attempt == attempt and job.id not in settled
+def unsettled(job: Job | None, attempt: int, settled: Container[str]) -> bool:
+    """Whether an attempt was the last of its job, and the job's end is not durable yet."""
+    return job is not None and job.state is State.FINISHED and job.attempt == attempt and job.id not in settled

@@ -299,7 +299,8 @@ class Model:
         if name not in self.hands:
             return
         if not self.live(name, job_id, attempt):
-            self.aborts.append((name, job_id, attempt))
+            if not self.untold(job_id, attempt):
+                self.aborts.append((name, job_id, attempt))
             return
         held = self.hands[name].has[job_id, attempt]
         if held.phase is not phase:
@@ -610,6 +611,7 @@ class QueueMachine(RuleBasedStateMachine):
     def phase(self, data: st.DataObject, lie: bool, phase: Phase) -> None:
         name, job, attempt = self.someone(data, lie=lie)
         seen = self.core.jobs.get(job)
+        self.model.in_memory, self.model.durable = frozenset(self.core.jobs), frozenset(self.durable)
         self.model.phase(name, job, attempt, phase, seen.phase if seen is not None else None)
         self.send(ev.PhaseReported(name, job, attempt, phase))
 

@@ -31,7 +31,8 @@ EXAMPLE = ROOT / "examples" / "count-words"
 PUBLIC_IMAGE = "alpine:3"
 LOG = ROOT / ".run" / "logs" / "up.log"
 _QUEUE_URL = re.compile(r"https?://[^\s/]+/q/[\w.-]+")
-_JOB_ID = re.compile(r"\b[0-9a-f]{64}\b")
+_JOB = re.compile(r"\b([0-9a-f]{64})(?:~[0-9a-f]{32})?\b")
+"""A job's id, and the key that follows it in the job's URL."""
 _HEALTHY_SECONDS = 60.0
 _REGISTRY_SECONDS = 8.0
 
@@ -174,10 +175,10 @@ def run_example(queue_url: str, containers: Containers, outputs: Path) -> None:
     words = outputs / "words.txt"
     say("The job's output file words.txt:")
     sys.stdout.write("".join(f"    {line}\n" for line in words.read_text().splitlines()))
-    found = _JOB_ID.search(told)
+    found = _JOB.search(told)
     hub, _, queue = queue_url.rpartition("/q/")
     if found:
-        say(f"Job:   {found.group()}")
+        say(f"Job:   {found.group(1)}")
         say(f"URL:   {hub}/j/{found.group()}")
     say(f"Queue: {queue_url}")
     say(f"Page:  {hub}/#?queue={queue}")

@@ -65,10 +65,10 @@ const command = ["sh", "-c", "echo counting; wc -w < $JOB_INPUTS/text.txt | tr -
 const counted = await submit({ command, inputs: { "text.txt": { value: "one two three" } } });
 console.log(`submitted ${counted}`);
 const finished = await until(counted, (seen) => seen?.state === "Finished");
-const { data } = await (await fetch(`${hub}/j/${counted}/result.json`)).json();
+const { data } = await (await fetch(`${hub}/q/${queue}/j/${counted}/result.json`)).json();
 console.log(`finished: ${finished.finishedReason}, exit code ${data.finished.result.StatusCode}`);
 for (const name of Object.keys(data.finished.result.outputs ?? {})) {
-  const output = await (await fetch(`${hub}/j/${counted}/outputs/${name}`)).text();
+  const output = await (await fetch(`${hub}/q/${queue}/j/${counted}/outputs/${name}`)).text();
   console.log(`output ${name}: ${output.trim()}`);
 }
 

@@ -74,10 +74,12 @@ async def main(hub: str, name: str) -> None:
         job = await queue.submit({"command": ["sh", "-c", script], "inputs": {"text.txt": {"value": "one two"}}})
         print(f"submitted {job}")
         finished = await queue.until(job, lambda seen: seen and seen["state"] == "Finished")
-        result = json.loads(await asyncio.to_thread(get, f"{hub}/j/{job}/result.json"))["data"]["finished"]["result"]
+        result = json.loads(await asyncio.to_thread(get, f"{hub}/q/{name}/j/{job}/result.json"))["data"]["finished"][
+            "result"
+        ]
         print(f"finished: {finished['finishedReason']}, exit code {result['StatusCode']}")
         for output in result["outputs"]:
-            body = await asyncio.to_thread(get, f"{hub}/j/{job}/outputs/{output}")
+            body = await asyncio.to_thread(get, f"{hub}/q/{name}/j/{job}/outputs/{output}")
             print(f"output {output}: {body.decode().strip()}")
 
         long = await queue.submit({"command": ["sh", "-c", f"sleep 60 # {time.time()}"]})

@@ -45,7 +45,7 @@ def test_runs_the_example_and_leaves_nothing(engine: Engine, executor: str) -> N
     assert re.search(r"^ +8 a$", done.stdout, re.MULTILINE)
     job = re.search(r"^==> Job: +([0-9a-f]{64})$", done.stdout, re.MULTILINE)
     assert job
-    assert f"http://127.0.0.1:{port}/j/{job[1]}\n" in done.stdout
+    assert re.search(rf"http://127\.0\.0\.1:{port}/j/{job[1]}~[0-9a-f]{{32}}\n", done.stdout)
     assert re.search(rf"^==> Page: +http://127\.0\.0\.1:{port}/#\?queue=\w+$", done.stdout, re.MULTILINE)
     assert not _still_listening(port)
 

@@ -181,7 +181,7 @@ async def find_job(queue: Queue, named: str) -> Job:
     from asman_shared.definition import SHA256
     from asman_shared.errors import BadRequest, NotFound
 
-    start = named.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2].lower()
+    start = named.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2].partition("~")[0].lower()
     if SHA256.fullmatch(start):
         return await queue.get(start)
     if len(start) < _SHORTEST or set(start) - set("0123456789abcdef"):

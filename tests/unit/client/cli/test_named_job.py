@@ -45,6 +45,11 @@ def test_a_job_without_any_queue_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_a_job_is_found_by_its_id_a_prefix_of_it_or_its_url(hub: FakeHub, run: Run) -> None:
     job = (await run("job", "add", hub.url, "-c", "x")).out.strip()
-    for words in ((hub.url, job), (hub.url, job[:12]), (hub.url, f"{hub.address}/j/{job}")):
+    for words in (
+        (hub.url, job),
+        (hub.url, job[:12]),
+        (hub.url, f"{hub.address}/j/{job}"),
+        (hub.url, f"{hub.address}/j/{job}~{'0f' * 16}"),
+    ):
         shown = await run("job", "show", *words)
         assert (shown.code, job in shown.out) == (0, True), shown

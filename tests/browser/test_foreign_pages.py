@@ -67,8 +67,8 @@ def up(processes: AsmanProcesses, executor: str, engine: Engine) -> Up:
 
     def start(*more: str) -> HubProcess:
         local = ["--local-port", str(free_port()), "--queue", QUEUE, "--cpus", "1"]
-        outside = ["--local-without-containers"] if executor == "process" else []
-        return processes.hub("--executor", executor, *local, *outside, *more, command="up")
+        own = ["--local-without-containers"] if executor == "process" else ["--local-images", "asman-test/*"]
+        return processes.hub("--executor", executor, *local, *own, *more, command="up")
 
     return start
 

@@ -77,7 +77,7 @@ async def test_values_files_and_images_pass_through_a_container_intact_and_edits
         wanted = {
             "number": b"42.5",
             "flag": b"true",
-            "table": '{"rows":[1,2],"name":"ä"}'.encode(),
+            "table": '{"name":"ä","rows":[1,2]}'.encode(),
             "word": "größe\n".encode(),
             "bytes": BYTES,
             "file.bin": BYTES,

@@ -55,14 +55,17 @@ def elsewhere(request: Request, url: str) -> Response:
     """Answers with a redirect to a file at an address that a stranger has named.
 
     A browser that would show it as a page gets a link instead: nobody who follows a link to this hub ends at another
-    site unnoticed.
+    site unnoticed. An address that begins with a slash is on this hub.
 
     Raises:
         NotFound: The address is not one of http or https.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or not url.isprintable():
+    here = url.startswith("/") and not url.startswith("//") and "\\" not in url
+    if not url.isprintable() or not (here or (parts.scheme in ("http", "https") and parts.netloc)):
         raise NotFound("this file is kept at an address that can't be fetched: it is not one of http or https")
+    if here:
+        return RedirectResponse(url, status_code=302)
     if request.headers.get("sec-fetch-dest", "") not in _FRAMES:
         return RedirectResponse(url, status_code=302)
     return HTMLResponse(_LEAVING.format(url=_escaped(url), host=_escaped(parts.netloc)), headers=HOSTILE)

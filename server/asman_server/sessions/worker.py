@@ -13,9 +13,9 @@ from starlette.websockets import WebSocket
 from asman_shared import limits
 from asman_shared.codec import WORKER_FRAMES
 from asman_shared.definition import Definition
-from asman_shared.definition_check import check_ref
+from asman_shared.definition_check import check_name, check_ref
 from asman_shared.encoded import Language
-from asman_shared.errors import BadRequest, CloseCode
+from asman_shared.errors import BadDefinition, BadRequest, CloseCode
 from asman_shared.messages import (
     Abort,
     Acknowledged,
@@ -160,6 +160,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
 
     def _finished(self, message: Finished) -> None:
         if message.outcome.result.outputs:
+            _leave_out_bad_names(message.outcome.result)
             _check_storable(message.outcome.result)
         self._shell.apply(ev.AttemptFinished(self._incarnation, message.job, message.attempt, message.outcome))
 
@@ -168,6 +169,23 @@ class WorkerSession(SocketSession[WorkerMessage]):
 
     def _drain(self, _message: Drain) -> None:
         self._shell.apply(ev.DrainRequested(self._incarnation))
+
+
+def _leave_out_bad_names(result: Result) -> None:
+    """Moves the outputs whose names lead out of a folder, or can't be a file's, to those that were not kept."""
+    for name in list(result.outputs):
+        try:
+            clean = check_name(name, field="outputs")
+        except BadDefinition as error:
+            clean, why = None, error.message
+        else:
+            why = "it is the same file as another output"
+        if clean != name:
+            file = result.outputs.pop(name)
+            if clean is not None and clean not in result.outputs:
+                result.outputs[clean] = file
+            elif len(result.skipped) < limits.TAGS:
+                result.skipped[name[: limits.NAME_LENGTH]] = why
 
 
 def _check_storable(result: Result) -> None:

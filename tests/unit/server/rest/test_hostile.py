@@ -67,6 +67,12 @@ def test_a_program_is_sent_on_to_an_address_that_a_stranger_named() -> None:
         assert answer.headers["location"] == "https://other.example/x?a=1&b=2"
 
 
+def test_an_address_on_this_hub_is_gone_to() -> None:
+    for dest in ("", "document"):
+        answer = elsewhere(request(sec_fetch_dest=dest), "/f/x?a=1")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/f/x?a=1")
+
+
 @pytest.mark.parametrize("dest", ["document", "iframe", "frame", "embed", "object"])
 def test_a_person_is_asked_before_leaving_for_another_site(dest: str) -> None:
     answer = elsewhere(request(sec_fetch_dest=dest), 'https://other.example/x?"<b>')
@@ -82,7 +88,9 @@ def test_a_person_is_asked_before_leaving_for_another_site(dest: str) -> None:
         "javascript:alert(1)",
         "data:text/html,x",
         "//other.example/x",
-        "/f/x",
+        "///other.example/x",
+        "/\\other.example/x",
+        "f/x",
         "file:///x",
         "https:///x",
         "",

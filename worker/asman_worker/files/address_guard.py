@@ -46,7 +46,7 @@ class AddressGuard:
         """Allows the host and port of this address from now on, at any address."""
         with contextlib.suppress(ValueError):
             parts = URL(url)
-            self._trusted.add((parts.host, parts.port))
+            self._trusted |= {(parts.host, parts.port), (parts.raw_host, parts.port)}
 
     def check(self, url: URL) -> None:
         """Checks an address as far as possible without resolving its host.
@@ -69,14 +69,15 @@ class AddressGuard:
         """Resolves an address, for a program that takes the addresses to connect to.
 
         Returns:
-            Host, port and the addresses to connect to. Only these are checked: a second lookup may give others.
+            Host, port and the addresses to connect to. Only these are checked: a second lookup may give others. The
+            host is written as it is looked up, an international one as ``xn--…``.
 
         Raises:
             ExecutionError: The worker must not fetch from the address, or its host is unknown.
         """
         parts = URL(url)
         self.check(parts)
-        host, port = parts.host or "", parts.port or 443
+        host, port = parts.raw_host or "", parts.port or 443
         try:
             found = await self.resolver().resolve(host, port)
         except OSError as error:
@@ -84,8 +85,12 @@ class AddressGuard:
         return host, port, list(dict.fromkeys(each["host"] for each in found))
 
     def _allows(self, host: str) -> bool:
-        """Whether the operator allowed a host by name."""
-        return any(fnmatchcase(host.lower(), pattern) for pattern in self._allowed)
+        """Whether the operator allowed a host by name, written in either way."""
+        forms = {host}
+        with contextlib.suppress(ValueError):
+            parts = URL.build(scheme="https", host=host)
+            forms |= {parts.host or host, parts.raw_host or host}
+        return any(fnmatchcase(form.lower(), pattern) for form in forms for pattern in self._allowed)
 
     def _judge(self, host: str, port: int | None, address: str) -> None:
         """Checks the addresses of a host."""

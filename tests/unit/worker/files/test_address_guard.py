@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.resolver import ThreadedResolver
 
 from asman_shared.address import parse_address
 from asman_shared.errors import AsmanError, ExecutionError
@@ -174,3 +175,25 @@ async def test_an_archive_that_can_not_be_had_is_said_with_whose_fault_it_is(
         await download(f"{hub.base}/blobs/{'0' * 64}", tmp_path / "x", guard, most=100)
     assert error.value.fault == fault
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_international_host_is_bound_as_it_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git is told the addresses of a name; for the same name written otherwise it would look again."""
+    asked: list[str] = []
+
+    async def resolve(_self: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, object]]:
+        asked.append(host)
+        return [{"hostname": host, "host": "93.184.215.14", "port": port, "family": 2, "proto": 0, "flags": 0}]
+
+    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+    host, port, addresses = await AddressGuard().locate("https://bücher.example/a.git")
+    assert (host, port, addresses) == ("xn--bcher-kva.example", 443, ["93.184.215.14"])
+    assert asked == ["xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize("pattern", ["bücher.example", "xn--bcher-kva.example", "*.EXAMPLE"])
+@pytest.mark.parametrize("host", ["bücher.example", "xn--bcher-kva.example"])
+def test_an_international_host_is_allowed_however_it_is_written(pattern: str, host: str) -> None:
+    AddressGuard([pattern])._judge(host, 443, "127.0.0.1")
+    with pytest.raises(ExecutionError, match="loopback"):
+        AddressGuard(["other.example"])._judge(host, 443, "127.0.0.1")

@@ -11,15 +11,17 @@ from typing import Final
 from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.definition import SHA256
-from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound
+from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, ExecutionError, Forbidden, NotFound
 from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
-from asman_shared.transfer.sink import FileSink, MemorySink
+from asman_shared.transfer.sink import FileSink, MemorySink, Sink
 
 from .connection import Connection
 
 RETRY_POLICY: Final = RetryPolicy(patience=120.0)
 """Default policy for each transfer, in both directions; the connection has its own limit for a hub that is away."""
+
+_NOT_FOLLOWED: Final = "is not fetched, because a worker has named it; download it yourself if you trust it"
 
 
 class Blobs:
@@ -38,10 +40,35 @@ class Blobs:
         places = asyncio.Semaphore(AT_ONCE)
         self._uploader = Uploader(self._locator, self._http, places, self._retry_policy)
         self._downloader = Downloader(self._http, places, self._retry_policy)
+        self._places = places
+        self._foreign: Http | None = None
 
     async def close(self) -> None:
         """Closes the HTTP connections."""
         await self._http.close()
+        if self._foreign is not None:
+            await self._foreign.close()
+
+    async def _fetch(self, wanted: Wanted, sink: Sink, progress: Progress | None = None) -> None:
+        """Fetches a blob; for an address that a stranger has named, checks where it leads.
+
+        Raises:
+            Forbidden: It leads to the network of this machine.
+            AsmanError: As `read`.
+        """
+        if not wanted.foreign:
+            await self._downloader.fetch(wanted, sink, progress)
+            return
+        if self._foreign is None:
+            from asman_shared.transfer.address_guard import AddressGuard  # it takes long to load
+
+            guard = AddressGuard(why=_NOT_FOLLOWED)
+            guard.trust(self._connection.address.hub)
+            self._foreign = Http(guard=guard.check, resolver=guard.resolver)
+        try:
+            await Downloader(self._foreign, self._places, self._retry_policy).fetch(wanted, sink, progress)
+        except ExecutionError as error:
+            raise Forbidden(error.message) from None
 
     async def store(self, blobs: Iterable[Blob], progress: Progress | None = None) -> int:
         """Stores the blobs that the hub does not have.
@@ -88,7 +115,7 @@ class Blobs:
             ConnectionFailed: The blob can't be read, after several attempts.
         """
         sink = MemorySink()
-        await self._downloader.fetch(wanted, sink)
+        await self._fetch(wanted, sink)
         return bytes(sink.data)
 
     async def save(self, wanted: Wanted, to: Path, progress: Progress | None = None, *, executable: bool) -> None:
@@ -109,7 +136,7 @@ class Blobs:
         """
         sink = FileSink(to.with_name(f".{secrets.token_hex(8)}.part"), 0o777 if executable else 0o666)
         try:
-            await self._downloader.fetch(wanted, sink, progress)
+            await self._fetch(wanted, sink, progress)
             await sink.rename(to)
         except OSError as error:
             raise about(error, to) from error
@@ -130,6 +157,20 @@ class Blobs:
             return given.pop() if given else (await self.links([key]))[key].url
 
         return Wanted(where, sha256=key, size=size)
+
+    def named_by_a_result(self, url: str, sha256: str, size: int) -> Wanted:
+        """Describes a file at an address that a worker has named; it may be on the hub or on the public internet.
+
+        Args:
+            url: The address; one that begins with a slash is on the hub.
+            sha256: Of its bytes.
+            size: In bytes.
+        """
+
+        async def where() -> str:
+            return self._locator.absolute(url)
+
+        return Wanted(where, sha256=sha256, size=size, renewable=False, foreign=True)
 
 
 def about(error: OSError, path: Path) -> OSError:

@@ -133,10 +133,7 @@ class Output:
         if ref.type != "url":
             return self._blobs.wanted(self.sha256, size=self.size, link=link)
 
-        async def where() -> str:
-            return str(ref.value)
-
-        return Wanted(where, sha256=self.sha256, size=self.size, renewable=False)
+        return self._blobs.named_by_a_result(str(ref.value), self.sha256, self.size)
 
     def _inline(self) -> bytes | None:
         """Returns the bytes if the result itself holds them."""

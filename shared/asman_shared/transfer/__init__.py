@@ -4,7 +4,8 @@ A sender asks the hub for the missing bytes, sends them, and asks again until no
 streams into a file with a temporary name and renames the file when its sha256 is right (`download`, `sink`). An
 interrupted transfer resumes: an upload by asking again, a download by requesting the remaining range. Memory holds only
 the pieces that are being transferred. Files are read, hashed and written in threads. `locator` is the interface that
-gives addresses, `http` reaches them, and `retry` decides on further tries.
+gives addresses, `http` reaches them, `address_guard` refuses those that a stranger must not have fetched, and `retry`
+decides on further tries.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Wanted:
         size: The expected size, in bytes; None if it is not known.
         most: Largest allowed size, in bytes; None for no limit.
         renewable: Whether ``link`` can give a fresh address when one is refused.
+        foreign: Whether a stranger has named the address.
     """
 
     link: Callable[[], Awaitable[str]]
@@ -39,6 +40,7 @@ class Wanted:
     size: int | None = None
     most: int | None = None
     renewable: bool = True
+    foreign: bool = False
 
 
 class Downloader:

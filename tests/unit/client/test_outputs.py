@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 import asman
 from asman_shared import messages as m
 from asman_shared.definition import DataRef
-from asman_shared.errors import BadDefinition, NotFound, Unauthentic
+from asman_shared.errors import BadDefinition, Forbidden, NotFound, Unauthentic
 
 from .fake_hub import FakeHub
 from .test_blobs import BIG, _no_waiting, finished
@@ -134,3 +135,46 @@ async def test_outputs_with_the_same_bytes_come_once(hub: FakeHub, tmp_path: Pat
     assert [os.access(tmp_path / name, os.X_OK) for name in ("a", "b", "c")] == [False, True, False]
     assert len(hub.downloads) == 2
     assert sum(moved) == 2 * len(BIG) + 5
+
+
+async def test_an_output_is_not_fetched_from_where_only_its_reader_can_reach(hub: FakeHub, tmp_path: Path) -> None:
+    """A worker names any address that it likes; it may name the hub and the public internet."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(body=b"private")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    digest = hashlib.sha256(b"private").hexdigest()
+    hub.blobs[hashlib.sha256(BIG).hexdigest()] = BIG
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(command="x")
+        key = hashlib.sha256(BIG).hexdigest()
+        (link,) = (await queue._blobs.links([key])).values()
+        files = {
+            "number": m.OutputFile(DataRef(f"http://127.0.0.1:{port}/a", "url"), 7, digest),
+            "name": m.OutputFile(DataRef(f"http://localhost:{port}/b", "url"), 7, digest),
+            "metadata": m.OutputFile(DataRef("http://169.254.169.254/latest", "url"), 7, digest),
+            "hub": m.OutputFile(DataRef(link.url, "url"), len(BIG), key),
+            "path": m.OutputFile(DataRef(link.url.removeprefix(hub.address), "url"), len(BIG), key),
+        }
+        hub.jobs[job.id].result = m.Result(files)
+        hub.finish(job.id, 0)
+        outputs = (await job.result()).outputs
+        for name in ("number", "name", "metadata"):
+            with pytest.raises(Forbidden, match="a worker has named it"):
+                await outputs[name].read_bytes()
+            with pytest.raises(Forbidden, match=f"the output '{name}' can't be read"):
+                await outputs[name].save(tmp_path / name)
+        for name in ("hub", "path"):
+            assert await outputs[name].read_bytes() == BIG
+    await runner.cleanup()
+    assert asked == []
+    assert list(tmp_path.iterdir()) == []

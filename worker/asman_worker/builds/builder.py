@@ -26,10 +26,10 @@ from asman_shared.definition import Build
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.messages import STDOUT
 from asman_shared.states import Phase
+from asman_shared.transfer.address_guard import AddressGuard
 
 from ..execution.disk_use import DiskGuard
 from ..execution.interface import FetchBlob, Reporter
-from ..files.address_guard import AddressGuard
 from ..files.download import download
 from ..images.engine import stream
 from ..images.images import Image, Images

@@ -11,8 +11,8 @@ from urllib.parse import urljoin, urlsplit
 
 from asman_shared.errors import AsmanError, BadRequest, ExecutionError
 from asman_shared.transfer import Http
+from asman_shared.transfer.address_guard import AddressGuard
 
-from ..files.address_guard import AddressGuard
 from .context import Part
 from .git import Git, GitError
 from .source import GitSource, check_ref

@@ -13,13 +13,13 @@ import aiohttp
 from aiodocker import Docker
 
 from asman_shared.errors import ExecutionError, Unavailable
+from asman_shared.transfer.address_guard import AddressGuard
 from asman_shared.units import GIB
 
 from ..builds.builder import Builder, BuildLimits
 from ..builds.git_source import Repositories
 from ..builds.secrets import BuildSecrets
 from ..execution.disk_use import DiskGuard
-from ..files.address_guard import AddressGuard
 from ..images.credentials import Credentials
 from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
 from ..images.images import Images, PullPolicy

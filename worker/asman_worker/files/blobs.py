@@ -12,12 +12,11 @@ from asman_shared.address import Address
 from asman_shared.errors import AsmanError, ExecutionError, NotFound
 from asman_shared.messages import BlobLink, BlobTicket
 from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, RetryPolicy, Uploader, Wanted
+from asman_shared.transfer.address_guard import NEVER, AddressGuard
 from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.locator import BlobRequests
 from asman_shared.transfer.retry import Retries
 from asman_shared.transfer.sink import FileSink
-
-from .address_guard import NEVER, AddressGuard
 
 Place = TypeVar("Place", BlobLink, BlobTicket)
 

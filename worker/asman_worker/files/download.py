@@ -8,9 +8,8 @@ from typing import Final
 
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.transfer import Downloader, Http, RetryPolicy, Wanted
+from asman_shared.transfer.address_guard import AddressGuard
 from asman_shared.transfer.sink import FileSink
-
-from .address_guard import AddressGuard
 
 _RETRY_POLICY: Final = RetryPolicy(tries=4)
 

@@ -23,10 +23,10 @@ from aiodocker.exceptions import DockerError
 from asman_shared.backoff import Backoff
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
 from asman_shared.states import Phase
+from asman_shared.transfer.address_guard import AddressGuard
 from asman_shared.units import format_size
 
 from ..execution.interface import Reporter
-from ..files.address_guard import AddressGuard
 from .credentials import Credentials, encoded
 from .engine import stream
 from .pull_progress import PullProgress

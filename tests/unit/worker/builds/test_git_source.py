@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from asman_shared.errors import ExecutionError
+from asman_shared.transfer.address_guard import AddressGuard
 from asman_worker.builds.git import GitError
 from asman_worker.builds.git_source import Repositories, _failure, _readings, _tree, _Visit
 from asman_worker.builds.source import GitSource
-from asman_worker.files.address_guard import AddressGuard
 from tests.support.git_server import GitServer, running_git_server
 
 

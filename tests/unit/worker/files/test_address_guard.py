@@ -16,9 +16,8 @@ from aiohttp.resolver import ThreadedResolver
 from asman_shared.address import parse_address
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.public_addresses import closed
-from asman_shared.transfer import RetryPolicy
-from asman_worker.files import address_guard
-from asman_worker.files.address_guard import AddressGuard
+from asman_shared.transfer import RetryPolicy, address_guard
+from asman_shared.transfer.address_guard import AddressGuard
 from asman_worker.files.blobs import Blobs
 from asman_worker.files.download import download
 from devtools.fake_hub import FakeHub

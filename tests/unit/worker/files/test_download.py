@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from asman_shared.errors import ExecutionError
-from asman_worker.files.address_guard import AddressGuard
+from asman_shared.transfer.address_guard import AddressGuard
 from asman_worker.files.download import download
 
 BODY = b"an archive"

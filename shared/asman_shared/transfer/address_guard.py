@@ -1,8 +1,8 @@
-"""Decides which hosts a worker may fetch from for a job: never those that only the worker can reach.
+"""Decides which hosts may be fetched from on a stranger's word: never those that only this machine can reach.
 
-A stranger's job must not read the worker's own network or the cloud's metadata service through the worker. So an
-address is allowed only if its name resolves to public addresses alone, or if the operator names the host. Names are
-resolved once, and the worker connects to the checked addresses.
+A stranger's job must not read the worker's own network or the cloud's metadata service through the worker, and a
+stranger's result not the network of whoever reads it. So an address is allowed only if its name resolves to public
+addresses alone, or if the operator names the host. Names are resolved once, and the checked addresses are connected to.
 """
 
 from __future__ import annotations
@@ -26,17 +26,24 @@ NEVER: Final = frozenset({"link-local", "multicast", "unspecified", "cloud metad
 
 
 class AddressGuard:
-    """Checks addresses before the worker connects to them; `asman_shared.transfer.Http` calls it.
+    """Checks addresses before they are connected to; `Http` calls it.
 
     Args:
         allowed: Hosts (patterns) that may be fetched from although they are private, and by plain http.
         secure: Whether all other hosts need https.
         refused: The kinds of closed addresses (`asman_shared.public_addresses.closed`) that are refused; None for all.
+        why: Ends the sentence about a refused address, where all are refused.
     """
 
     def __init__(
-        self, allowed: Sequence[str] = (), *, secure: bool = False, refused: Collection[str] | None = None
+        self,
+        allowed: Sequence[str] = (),
+        *,
+        secure: bool = False,
+        refused: Collection[str] | None = None,
+        why: str = "is not fetched for jobs (the worker's operator can allow it: --allow-host)",
     ) -> None:
+        self._why = why if refused is None else "is not fetched for jobs"
         self._allowed = tuple(pattern.lower() for pattern in allowed)
         self._secure = secure
         self._refused = refused
@@ -98,10 +105,7 @@ class AddressGuard:
             return
         kind = closed(address)
         if kind is not None and (self._refused is None or kind in self._refused):
-            raise ExecutionError(
-                f"'{host}' is at a {kind} address, and is not fetched for jobs"
-                + ("" if self._refused else " (the worker's operator can allow it: --allow-host)")
-            )
+            raise ExecutionError(f"'{host}' is at a {kind} address, and {self._why}")
 
 
 class _Judging(ThreadedResolver):

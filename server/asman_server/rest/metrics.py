@@ -61,7 +61,7 @@ def _check_reader(request: Request) -> None:
     if not is_own_program(request):
         raise Forbidden(
             "the metrics of the whole hub are only for programs on its own machine, unless its operator sets "
-            "--metrics-token; those of one queue are at /q/{queue}/metrics"
+            "ASMAN_METRICS_TOKEN; those of one queue are at /q/{queue}/metrics"
         )
 
 

@@ -56,7 +56,8 @@ def test_the_worker_can_set_the_rules_of_its_jobs_network_and_reaches_the_hub_fr
     worker, hub = services["worker"], services["hub"]
     assert worker["network_mode"] == "host"
     assert "NET_ADMIN" in worker["cap_add"]
-    port = hub["ports"][0].partition("}:")[0] + "}"
+    address, _, port = hub["ports"][0].removesuffix(":8000").partition("}:")
+    assert address.endswith(":-127.0.0.1"), "plain HTTP is for this machine alone"
     assert worker["command"][1].startswith(f"http://127.0.0.1:{port}/q/")
 
 

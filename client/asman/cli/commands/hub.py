@@ -73,10 +73,6 @@ def hub(
             help="Let a job's id alone show nothing, not even its definition and inputs [no].",
         ),
     ] = None,
-    metrics_token: Annotated[
-        str | None,
-        typer.Option("--metrics-token", help="Token that /metrics needs [none: it answers this machine alone]."),
-    ] = None,
     allow_private_webhooks: Annotated[
         bool | None,
         typer.Option(
@@ -123,7 +119,6 @@ def hub(
         grace=grace,
         public_job_ids=public_job_ids,
         private_ids=private_ids,
-        metrics_token=metrics_token,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,
         log_format=log_format,

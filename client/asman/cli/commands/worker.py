@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from asman_worker.config import WorkerConfig
 
 WORKER_QUEUE_VARIABLE: Final = "ASMAN_WORKER_QUEUE"
+QUEUE_FILE_VARIABLE: Final = "ASMAN_QUEUE_FILE"
+_FILE_BYTES: Final = 64 * 1024
+"""Largest file of queues, in bytes."""
 """Environment variable with the queues of the worker; it takes precedence over ``ASMAN_QUEUE``."""
 
 # Panels of the help page.
@@ -40,6 +43,14 @@ def worker(
         typer.Argument(
             metavar="QUEUE",
             help="Queues, each by URL or by name with --hub. Default: $ASMAN_QUEUE.",
+            show_default=False,
+        ),
+    ] = None,
+    queue_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--queue-file",
+            help="File that holds the queues, whose names then stand in no list of processes [$ASMAN_QUEUE_FILE].",
             show_default=False,
         ),
     ] = None,
@@ -190,9 +201,12 @@ def worker(
         raise BadRequest(f"--log-level must be 'debug', 'info', 'warning' or 'error', not '{log_level}'")
     if once and max_jobs not in (None, 1):
         raise BadRequest("--once means --max-jobs 1: give only one of them")
-    named = " ".join(queue or ()) or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE)
+    if queue and queue_file:
+        raise BadRequest("give the queues or --queue-file, not both")
+    named = " ".join(queue or ()) or _in_file(queue_file)
+    named = named or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE) or ""
     if not named:
-        raise BadRequest(f"no queue was named: give its URL, or set {o.QUEUE_VARIABLE}")
+        raise BadRequest(f"no queue was named: give its URL or --queue-file, or set {o.QUEUE_VARIABLE}")
     settings = load_config(
         queue=named,
         hub=hub,
@@ -250,3 +264,26 @@ def _json_writer(settings: WorkerConfig) -> Callable[[Registered], None]:
         )
 
     return write
+
+
+def _in_file(given: Path | None) -> str:
+    """Returns the queues that a file names, in one line; empty if no file is named.
+
+    Raises:
+        BadRequest: The file can't be read, or names no queue. The sentence does not show what is in it.
+    """
+    from asman_shared.errors import BadRequest
+
+    path = given or (Path(variable) if (variable := os.environ.get(QUEUE_FILE_VARIABLE)) else None)
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_FILE_BYTES + 1)
+        named = " ".join(text.decode("utf-8-sig").split())
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise BadRequest(f"the file of queues {path} can't be read: {why}") from None
+    if not named or len(text) > _FILE_BYTES:
+        raise BadRequest(f"the file {path} names no queue" if not named else f"the file {path} is too large for queues")
+    return named

@@ -90,3 +90,44 @@ async def test_each_registration_is_a_line_of_json_where_that_is_asked_for(
     begun[0][1](Registered(protocol=1, hub="h", worker="abc", time=7, keep=[], abort=[]))
     found = json.loads(capsys.readouterr().out)
     assert (found["worker"], found["name"], found["time"], found["kept"]) == ("abc", "w", 7, 0)
+
+
+@pytest.mark.parametrize(
+    "text", [URL, f"\ufeff{URL}\r\nhttp://127.0.0.1:9/q/other\r\n", f"{URL},http://127.0.0.1:9/q/other"]
+)
+@pytest.mark.parametrize("by", ["option", "variable"])
+async def test_the_names_of_queues_can_stand_in_a_file(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, by: str
+) -> None:
+    file = tmp_path / "queue"
+    file.write_bytes(text.encode())
+    if by == "variable":
+        monkeypatch.setenv("ASMAN_QUEUE_FILE", str(file))
+    ended = await run("worker", *(["--queue-file", str(file)] if by == "option" else []))
+    assert ended.code == 0, ended.err
+    assert [address.queue for address in begun[0][0].targets] == ["my-queue", "other"][: 1 + text.count("other")]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"", "names no queue"),
+        (b" \r\n", "names no queue"),
+        (b"secret-queue\xff", "not text"),
+        (b"secret-queue " * 10_000, "too large"),
+    ],
+)
+async def test_a_file_of_queues_that_can_not_be_used_is_a_sentence_that_shows_none(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    file = tmp_path / "queue"
+    if content is not None:
+        file.write_bytes(content)
+    ended = await run("worker", "--queue-file", str(file))
+    assert ended.code == 125
+    assert why in ended.err
+    assert str(file) in ended.err
+    assert "secret-queue" not in ended.err
+    assert begun == []
+    assert (await run("worker", URL, "--queue-file", str(file))).code == 125

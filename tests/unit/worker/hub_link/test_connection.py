@@ -107,7 +107,7 @@ async def test_a_silent_hub_is_given_up_and_dialled_again(hub: FakeHub) -> None:
     async with dialled(hub.url) as worker:
         line = await hub.line()
         hub.mute = True
-        await line.answer(heartbeat=20)
+        await line.answer(heartbeat=200)
         await line.expect(Ping)
         await worker.peer.losses.get()
         await hub.line()
@@ -116,7 +116,7 @@ async def test_a_silent_hub_is_given_up_and_dialled_again(hub: FakeHub) -> None:
 async def test_a_hub_that_answers_pings_is_kept(hub: FakeHub) -> None:
     async with dialled(hub.url) as worker:
         line = await hub.line()
-        await line.answer(heartbeat=20)
+        await line.answer(heartbeat=200)
         for count in range(1, 8):
             async with line._arrived:
                 await line._arrived.wait_for(

@@ -23,7 +23,7 @@ def shown() -> list[tuple[str, str]]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             if command.startswith("asman run"):
-                (job,) = re.findall(r"/j/([0-9a-f]{64})~[0-9a-f]{32}$", output, re.MULTILINE)
+                (job,) = re.findall(r"/j/([0-9a-f]{64})~…$", output, re.MULTILINE)
                 found.append((command, job))
     return found
 

@@ -95,7 +95,8 @@ async def test_an_output_is_read_from_its_job_and_validate_knows_what_is_missing
         about = await worker.assigned()
         outputs = {"o.txt": {"ref": {"type": "key", "value": key}, "size": len(body), "sha256": key}}
         await worker.finish(about, outputs=outputs)
-        for path in (f"/q/blobs/jobs/{job}/outputs/o.txt", f"/j/{job}/outputs/o.txt"):
+        link = (await api.get(f"/q/blobs/jobs/{job}")).json["link"]
+        for path in (f"/q/blobs/jobs/{job}/outputs/o.txt", f"{link}/outputs/o.txt"):
             async with api.session.get(hub.url + path) as answer:
                 assert await answer.read() == body
                 assert "o.txt" in answer.headers["Content-Disposition"]

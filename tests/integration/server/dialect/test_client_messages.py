@@ -225,8 +225,8 @@ async def test_a_result_frame_of_several_megabytes_is_normal(hub: HubProcess, ap
         body = "x" * 6_000_000
         await worker.finish(SECOND, StatusCode=0, outputs={"big.txt": {"value": body}, "small.txt": {"value": "s"}})
         await client.sees(SECOND, "Finished")
-    result = (await api.get(f"/j/{SECOND}/result.json")).json["data"]["finished"]["result"]
+    result = (await api.get(f"/q/big/j/{SECOND}/result.json")).json["data"]["finished"]["result"]
     assert result["outputs"]["small.txt"] == {"value": "s"}
     assert result["outputs"]["big.txt"]["type"] == "key"
-    assert len((await api.get(f"/j/{SECOND}/outputs/big.txt")).body) == 6_000_000
+    assert len((await api.get(f"/q/big/j/{SECOND}/outputs/big.txt")).body) == 6_000_000
     assert len(json.dumps(result)) < 10_000

@@ -92,7 +92,7 @@ async def test_a_json_client(hub: HubProcess, worker_of: WorkerOf, worker: str) 
         result = (await api.get(f"/q/{queue}/j/{job}/result.json")).json["data"]["finished"]["result"]
         assert result["StatusCode"] == 0
         assert sorted([line[0], *line[2:]] for line in result["logs"]) == [["hello"], ["oops", True]]
-        assert (await api.get(f"/j/{job}/outputs/d/out.txt")).text == "hello"
+        assert (await api.get(f"/q/{queue}/j/{job}/outputs/d/out.txt")).text == "hello"
         told = [message for message in client.heard if message["type"] == "JobStatusPayload"]
         assert {message["payload"]["step"] for message in told} <= {"Running", "docker image pull"}
 

@@ -150,7 +150,7 @@ async def test_a_result_counts_only_while_the_worker_holds_the_job(hub: HubProce
         await one.finish(job, StatusCode=2, outputs={"late": {"value": "z"}})
         await one.raw("PING")
         await one.text()
-        result = (await api.get(f"/j/{job}/result.json")).json["data"]["finished"]["result"]
+        result = (await api.get(f"/q/fence/j/{job}/result.json")).json["data"]["finished"]["result"]
     assert (result["StatusCode"], result["outputs"], result["logs"]) == (0, {"made": {"value": "y"}}, [])
 
 
@@ -264,9 +264,9 @@ async def test_logs_of_a_result_count_when_none_came_before(hub: HubProcess, api
         await worker.log(told, ["once", 7])
         await worker.finish(told, StatusCode=0, logs=[["once", 7]])
         await client.sees(told, "Finished")
-    first = (await api.get(f"/j/{silent}/result.json")).json["data"]["finished"]["result"]["logs"]
+    first = (await api.get(f"/q/logs/j/{silent}/result.json")).json["data"]["finished"]["result"]["logs"]
     assert first == [["one", 7], ["two", 7], ["oops", 8, True]]
-    second = (await api.get(f"/j/{told}/result.json")).json["data"]["finished"]["result"]["logs"]
+    second = (await api.get(f"/q/logs/j/{told}/result.json")).json["data"]["finished"]["result"]["logs"]
     assert second == [["once", 7]]
     native = (await api.get(f"/q/logs/jobs/{silent}/log")).json["lines"]
     assert [(line["phase"], line["text"]) for line in native][:2] == [("pulling", "Pulling"), ("running", "one")]
@@ -291,8 +291,8 @@ async def test_outputs_of_every_kind_are_served(hub: HubProcess, api: Api) -> No
         ("c.bin", b"\x00\x01\x02"),
         ("d/e%20f.txt", b"deep"),
     ):
-        assert (await api.get(f"/j/{job}/outputs/{name}")).body == body
-    moved = await api.get(f"/j/{job}/outputs/u", allow_redirects=False)
+        assert (await api.get(f"/q/out/j/{job}/outputs/{name}")).body == body
+    moved = await api.get(f"/q/out/j/{job}/outputs/u", allow_redirects=False)
     assert (moved.status, moved.headers["Location"]) == (302, "https://example.org/x")
     native = (await api.get(f"/q/out/jobs/{job}")).json["result"]
     assert native["outputs"]["c.bin"]["sha256"] == hashlib.sha256(b"\x00\x01\x02").hexdigest()

@@ -139,7 +139,7 @@ async def test_queues_at_work_are_those_with_running_jobs(writer: CommitWriter, 
     assert sorted(await store.queues_at_work()) == ["a", "d"]
 
 
-async def test_anywhere_prefers_a_result_and_then_the_newest(writer: CommitWriter, store: Store) -> None:
+async def test_anywhere_prefers_the_result_that_came_first(writer: CommitWriter, store: Store) -> None:
     assert await store.anywhere(job_id(1)) is None
     for queue, state, finished in (
         ("running", State.RUNNING, 0),
@@ -150,7 +150,7 @@ async def test_anywhere_prefers_a_result_and_then_the_newest(writer: CommitWrite
         await writer.commit(commit(jobs=[row(job(1, state, finished=finished), queue)]))
     found = await store.anywhere(job_id(1))
     assert found is not None
-    assert found[0] == "newer"
+    assert found[0] == "older"
 
 
 async def test_webhooks_are_read_by_when_they_are_due(writer: CommitWriter, store: Store) -> None:

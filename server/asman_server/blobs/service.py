@@ -326,12 +326,13 @@ class BlobService:
         """Adds the bytes at a place to the catalogue. If the blob is stored already, the place is cleared."""
         now = self._clock()
         row = BlobRow(sha256, size, place, now, now)
+        before = (await self.catalogue.stored([sha256])).get(sha256)
         await self.catalogue.write(StoreBlob(row), UseBlob(sha256, now), *more)
         known = (await self.catalogue.stored([sha256])).get(sha256)
-        if known is None or known.place == place:
-            self.quota.stored(size)
-        else:
+        if known is not None and known.place != place:
             await self.store.remove(place)
+        elif before is None:  # some storages complete an upload twice: it is counted once
+            self.quota.stored(size)
         # Other uploads of the blob can stop. An upload that begins now finds it stored (`begin`).
         others = await self.catalogue.uploads(None, [sha256])
         await self.end([row for row in others if not self.settling(row)])

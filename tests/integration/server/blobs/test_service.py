@@ -436,3 +436,13 @@ async def test_a_plain_name_has_a_largest_size_and_says_its_size(hub: BlobHub, m
 
 async def stream_of(body: bytes) -> AsyncIterator[bytes]:
     yield body
+
+
+async def test_an_upload_that_is_verified_twice_is_counted_once(hub: BlobHub) -> None:
+    """Some storages complete an upload a second time as if it were the first."""
+    await hub.upload(BIG)
+    (row,) = (await hub.blobs.catalogue.stored([BIG_KEY])).values()
+    counted = (hub.blobs.quota.blobs, hub.blobs.quota.bytes)
+    await hub.blobs.store_blob(BIG_KEY, len(BIG), row.place)
+    assert (hub.blobs.quota.blobs, hub.blobs.quota.bytes) == counted == (1, len(BIG))
+    assert await hub.read(BIG_KEY) == BIG

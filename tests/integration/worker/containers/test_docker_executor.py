@@ -143,7 +143,7 @@ async def test_memory_is_limited_and_the_engine_is_asked_about_it(line: Line, bu
 async def test_a_child_that_ran_out_of_memory_leaves_the_exit_code_to_the_command_and_is_told(
     line: Line, busybox_image: str, code: int
 ) -> None:
-    hog = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"
+    hog = "echo 1000 > /proc/self/oom_score_adj; x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"
     await line.assign(
         "a",
         image=busybox_image,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import aiohttp
 import pytest
@@ -17,33 +15,14 @@ from devtools.browser import TestBrowser
 from devtools.engine import Engine
 from devtools.page import detail, job_address, main_action
 from devtools.ports import free_port
+from tests.support.parent_page import served
 
 QUEUE = "queue-of-this-machine"
 
 
-@contextmanager
-def foreign_page(port: int, html: str) -> Iterator[str]:
+def foreign_page(port: int, html: str) -> AbstractContextManager[str]:
     """Serves a page of another origin for as long as the block lasts; gives its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(html.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return served({"/": ("text/html", html.encode())}, port)
 
 
 @pytest.fixture(params=["docker", "process"])

@@ -30,13 +30,19 @@ window.ready = true;
 def parent_page(metaframes: Mapping[str, Any]) -> Iterator[str]:
     """Serves such a page for as long as the block lasts; gives its address."""
     page = _PAGE.replace("DEFINITION", json.dumps({"version": "2", "metaframes": metaframes})).encode()
+    with served({"/": ("text/html", page), "/metapage.js": ("text/javascript", _MODULE.read_bytes())}) as address:
+        yield address
+
+
+@contextmanager
+def served(files: Mapping[str, tuple[str, bytes]], port: int = 0) -> Iterator[str]:
+    """Serves files, each a media type and its bytes by its path, for as long as the block lasts; gives the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            script = self.path == "/metapage.js"
-            body = _MODULE.read_bytes() if script else page if self.path == "/" else b""
+            kind, body = files.get(self.path, ("text/html", b""))
             self.send_response(200 if body else 204)
-            self.send_header("Content-Type", "text/javascript" if script else "text/html")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -44,7 +50,7 @@ def parent_page(metaframes: Mapping[str, Any]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from asman_server.blobs import S3Settings
 from devtools.ports import free_port
@@ -20,28 +23,40 @@ PATIENCE = 30.0
 BUCKETS = 1000
 
 
-class S3Server:
-    """One server; it may be killed and started again, and keeps its port and what was stored.
+class LocalS3(ABC):
+    """One server; it may be killed and started again, and keeps its address and what was stored.
 
-    It holds the parts of multipart uploads in memory, so those are lost when it ends.
+    Args:
+        program: The program.
+        package: What brings it, for the error.
     """
 
-    def __init__(self) -> None:
-        self.port = free_port()
-        self._program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
-        assert self._program is not None, "rclone is not installed; make setup installs what is missing"
-        self._folder = Path(tempfile.mkdtemp(prefix="asman-s3-", dir="/tmp"))
+    patience = PATIENCE
+    variables: Mapping[str, str] = MappingProxyType({})
+    """Its environment beside that of the tests."""
+
+    def __init__(self, program: str, package: str) -> None:
+        found = shutil.which(program, path=str(Path(sys.executable).parent)) or shutil.which(program)
+        assert found is not None, f"{package} is not installed; make setup installs what is missing"
+        self._program = found
+        self._folder = Path(tempfile.mkdtemp(prefix=f"asman-{program}-", dir="/tmp"))
         self._data = self._folder / "data"
-        for number in range(1, BUCKETS + 1):
-            # Before it starts: for a while it does not see folders that are made behind its back.
-            (self._data / f"bucket-{number}").mkdir(parents=True)
         self._log = self._folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._names = count(1)
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        """Its address."""
+
+    @abstractmethod
+    def _arguments(self) -> list[str]:
+        """What the program is started with."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Whether it can be used."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,24 +73,55 @@ class S3Server:
             return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *(str(self._program), "serve", "s3", str(self._data)),
-                    *("--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}"),
-                    *("--config", str(self._folder / "none"), "--vfs-cache-mode", "off", "--buffer-size", "1M"),
-                ],
+                [self._program, *self._arguments()],
                 cwd=self._folder,
+                env={**os.environ, **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while not self._answers():
-            assert self.running, f"the S3 server ended\n{self._log.read_text(errors='replace')}"
-            assert time.monotonic() < deadline, (
-                f"the S3 server does not answer\n{self._log.read_text(errors='replace')}"
-            )
+            said = self._log.read_text(errors="replace")[-5000:]
+            assert self.running, f"the S3 server ended\n{said}"
+            assert time.monotonic() < deadline, f"the S3 server does not answer\n{said}"
             time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(self.patience)
+
+    def settings(self, bucket: str, prefix: str = "some/prefix") -> S3Settings:
+        return S3Settings(bucket, prefix, self.url, access_key=KEY, secret_key=SECRET, path_style=True)
+
+    def remove(self) -> None:
+        """Ends it and removes all it has."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class S3Server(LocalS3):
+    """rclone's server. It holds the parts of multipart uploads in memory, so those are lost when it ends."""
+
+    def __init__(self) -> None:
+        super().__init__("rclone", "rclone")
+        self.port = free_port()
+        for number in range(1, BUCKETS + 1):
+            # Before it starts: for a while it does not see folders that are made behind its back.
+            (self._data / f"bucket-{number}").mkdir(parents=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _arguments(self) -> list[str]:
+        return [
+            *("serve", "s3", str(self._data), "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}"),
+            *("--config", str(self._folder / "none"), "--vfs-cache-mode", "off", "--buffer-size", "1M"),
+        ]
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -88,12 +134,6 @@ class S3Server:
             connection.close()
         return True
 
-    def kill(self) -> None:
-        """Ends it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(PATIENCE)
-
     def new_bucket(self) -> str:
         """A new, empty bucket."""
         return f"bucket-{next(self._names)}"
@@ -102,14 +142,6 @@ class S3Server:
         """The keys of all objects of a bucket."""
         folder = self._data / bucket
         return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-
-    def settings(self, bucket: str, prefix: str = "some/prefix") -> S3Settings:
-        return S3Settings(bucket, prefix, self.url, access_key=KEY, secret_key=SECRET, path_style=True)
-
-    def remove(self) -> None:
-        """Ends it and removes all it has."""
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def s3_for_session() -> Iterator[S3Server]:

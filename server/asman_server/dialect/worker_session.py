@@ -158,9 +158,10 @@ class DialectWorker(DialectSession):
             max_duration=_duration(said.max_job_duration),
             executor="json dialect",
         )
-        if info == self._info:
+        first = self._info is None
+        if info == self._info or not (first or self._speaks):
             return
-        first, self._id, self._info = self._info is None, said.id, info
+        self._id, self._info = said.id, info
         held = self._held()
         self._join(held)
         if first:
@@ -168,6 +169,11 @@ class DialectWorker(DialectSession):
             if held:
                 self._confirming = asyncio.get_running_loop().call_later(CONFIRM_SECONDS, self._confirmed)
             self._ask_status()
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether no newer connection has registered the same worker."""
+        return self._info is not None and self.shell.links.get(self._info.incarnation) is self
 
     def _join(self, held: dict[str, Held]) -> None:
         """Registers with the queue, which treats every attempt that is not among ``held`` as lost."""
@@ -183,7 +189,7 @@ class DialectWorker(DialectSession):
     def _confirmed(self) -> None:
         """Treats jobs that the worker did not claim again after it came back as lost."""
         self._confirming = None
-        if self._unconfirmed:
+        if self._unconfirmed and self._speaks:
             held = self._held()
             lost, self._unconfirmed = self._unconfirmed, set()
             self._join({job: one for job, one in held.items() if job not in lost})
@@ -217,7 +223,15 @@ class DialectWorker(DialectSession):
         return job if mine else None
 
     def _claim(self, change: StateChange) -> None:
+        """Claims a job.
+
+        A claim that was still unread when the worker registered on a newer connection has no effect: the worker claims
+        there what it really has. Granted here, it would give the worker a job that it may have stopped, and the
+        question for it (`_prove`) would end with this connection.
+        """
         assert self._info is not None, "registered before"  # noqa: S101
+        if not self._speaks:
+            return
         had = self._holds(change.job) is not None
         self.shell.apply(ev.Claimed(self._info.incarnation, change.job, ReplyTo(0, self._refused)))
         job = self._holds(change.job)

@@ -1,0 +1,152 @@
+"""Connections of workers of the dialect, played on the virtual clock with the hub's own sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import msgspec
+
+from asman_server.core import Job, QueuePolicy
+from asman_server.dialect.worker_session import DialectWorker
+from asman_server.sessions.client import ClientSession
+from asman_server.storage.commit import WebhookRow
+from asman_shared.codec import encode
+from asman_shared.definition import Definition
+from asman_shared.identity import job_id
+from asman_shared.messages import Hello, Submit
+from asman_shared.states import State
+from tests.simulation.database import SimDatabase
+from tests.simulation.host import QUEUE, Host
+from tests.simulation.loop import run_virtual
+from tests.simulation.network import Connection
+
+MADE = Definition(image="busybox", command=["true"])
+JOB = job_id(MADE)
+UNKNOWN = "0" * 64
+READING_SECONDS = 1.0
+"""Mean time of a question to the database, in seconds; meanwhile the session that asks reads no further message."""
+
+
+class Even(Random):
+    """Draws the same number each time: nothing in transit is lost, and every wait takes 2.3 times its mean."""
+
+    def random(self) -> float:
+        """Returns the number."""
+        return 0.9
+
+
+def _even(_name: str) -> Random:
+    return Even()
+
+
+async def _uncalled(_row: WebhookRow) -> None:
+    raise AssertionError("no job of these tests has a webhook")
+
+
+class Hub:
+    """A hub with one waiting job."""
+
+    def __init__(self) -> None:
+        self.database = SimDatabase(Even())
+        self.host = Host(_even, self.database, QueuePolicy(), 0.001, _uncalled)
+
+    async def begin(self) -> None:
+        """Starts the hub and submits the job."""
+        self.host.start()
+        client = self._connect(ClientSession, "client")
+        client.to_hub.put(encode([Hello(), Submit(ref=1, definition=MADE)]))
+        await asyncio.sleep(1)
+        assert self.job.state is State.QUEUED
+
+    @property
+    def job(self) -> Job:
+        """Returns the job as the core has it."""
+        assert self.host.registry is not None
+        return self.host.registry.queues[QUEUE].core.jobs[JOB]
+
+    def _connect(self, kind: Any, who: str) -> Connection:
+        connection = self.host.connect(kind, who)
+        assert connection is not None
+        return connection
+
+    async def worker(self) -> Connection:
+        """Connects and registers the one worker, after what was sent before has arrived."""
+        await asyncio.sleep(0.01)
+        connection = self._connect(DialectWorker, "worker")
+        say(connection, "WorkerRegistration", {"id": "w", "version": "1", "cpus": 4, "gpus": 0, "time": 0})
+        return connection
+
+
+def say(connection: Connection, kind: str, payload: Any) -> None:
+    """Sends a message to the hub."""
+    connection.to_hub.put(msgspec.json.encode({"type": kind, "payload": payload}))
+
+
+def claim(connection: Connection) -> None:
+    """Claims the job."""
+    say(connection, "StateChange", {"state": "Running", "job": JOB, "value": {"worker": "w"}})
+
+
+def keep_busy(hub: Hub, connection: Connection) -> None:
+    """Makes the session ask a slow database, so that what is sent after this stays unread for a while."""
+    hub.database.reading = READING_SECONDS
+    say(connection, "RequestJobDefinitions", {"jobIds": [UNKNOWN]})
+
+
+def test_a_claim_that_was_unread_when_the_worker_came_back_is_not_granted() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        old = await hub.worker()
+        await asyncio.sleep(1)
+        keep_busy(hub, old)
+        claim(old)
+        new = await hub.worker()
+        await asyncio.sleep(15 * READING_SECONDS)
+        assert hub.job.state is State.QUEUED, "the worker was given a job that it may have stopped"
+        claim(new)
+        await asyncio.sleep(0.1)
+        assert hub.job.state is State.RUNNING
+        assert hub.host.broken is None
+
+    run_virtual(play)
+
+
+def test_a_registration_that_was_unread_when_the_worker_came_back_does_not_take_its_place() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        old = await hub.worker()
+        await asyncio.sleep(1)
+        keep_busy(hub, old)
+        say(old, "WorkerRegistration", {"id": "w", "version": "1", "cpus": 1, "gpus": 0, "time": 0})
+        new = await hub.worker()
+        await asyncio.sleep(15 * READING_SECONDS)
+        claim(new)
+        await asyncio.sleep(0.1)
+        assert hub.job.state is State.RUNNING, "the worker's present connection was closed for an old one"
+
+    run_virtual(play)
+
+
+def test_a_result_that_was_unread_when_the_worker_came_back_counts() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        old = await hub.worker()
+        claim(old)
+        await asyncio.sleep(1)
+        assert hub.job.state is State.RUNNING
+        keep_busy(hub, old)
+        value = {"reason": "Success", "result": {"StatusCode": 0, "outputs": {}}}
+        say(old, "StateChange", {"state": "Finished", "job": JOB, "value": value})
+        await hub.worker()
+        await asyncio.sleep(15 * READING_SECONDS)
+        assert hub.job.state is State.FINISHED
+
+    run_virtual(play)

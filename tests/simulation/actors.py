@@ -70,6 +70,7 @@ class Actor:
         self.name = name
         self.connection: Connection | None = None
         self.ready = False
+        self._vanishes = False
         self._heard = 0.0
         self._ended: asyncio.Future[None]
 
@@ -87,14 +88,22 @@ class Actor:
                 except (Cut, TimeoutError):
                     pass
                 finally:
-                    if self.random.random() < 0.3:
+                    if self._vanishes:
+                        self.connection.leave()
+                    elif self.random.random() < 0.3:
                         self.connection.abandon()
                     else:
                         self.connection.sever()
                     self.connection = None
-                    self.ready = False
+                    self.ready = self._vanishes = False
                     self.left()
             await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
+
+    def vanish(self) -> None:
+        """Leaves the connection half-open: the hub reads what was sent before, and is told of no end."""
+        if self.connection is not None:
+            self._vanishes = True
+            self.connection.leave()
 
     async def _talk(self, connection: Connection) -> None:
         """Handles incoming frames, without a task for each, until the connection ends or is silent."""
@@ -200,12 +209,20 @@ class SimWorker(Actor):
         if self.connection is not None:
             self.connection.sever()
         if self.random.random() < 0.5:
-            for key in [key for key, run in self.runs.items() if run.done is None]:
-                self._drop(key)
+            self._stop_all()
         else:
             self.life += 1
             for key in list(self.runs):
                 self._drop(key)
+
+    def come_back(self) -> None:
+        """Dies and starts again with its name and its data folder, before the hub notices."""
+        self.vanish()
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        for key in [key for key, run in self.runs.items() if run.done is None]:
+            self._drop(key)
 
     def _drop(self, key: tuple[str, int]) -> None:
         run = self.runs.pop(key, None)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BELIEVE_SECONDS = 6.0
 """Time that such a worker continues a job that a whole list does not give it, in seconds."""
 PING_SECONDS = 5.0
+CURIOUS = 0.3
+"""Share of the lists after which such a worker asks for the definition of a job that is over."""
 
 
 class _Chosen:
@@ -42,6 +44,7 @@ class Chooser(Actor):
         self.runs: dict[str, _Chosen] = {}
         self.claimed: set[str] = set()
         self.jobs: dict[str, dict[str, Any]] = {}
+        self._ends_at_claim = False
 
     @property
     def id(self) -> str:
@@ -80,6 +83,16 @@ class Chooser(Actor):
         if self.random.random() < 0.5:
             self.life += 1
             self.claimed.clear()
+
+    def come_back(self) -> None:
+        """Dies when it next claims jobs and has no others, loses all, and starts again under its name, before the hub notices."""
+        self._ends_at_claim = True
+
+    def _come_back(self) -> None:
+        self._ends_at_claim = False
+        self.vanish()
+        for job in list(self.runs):
+            self._drop(job)
 
     def _drop(self, job: str) -> None:
         run = self.runs.pop(job, None)
@@ -121,12 +134,23 @@ class Chooser(Actor):
         taken = [job for job, worker in running if worker != self.id and job not in self.runs]
         room = self.cpus - sum(_cpus(self.jobs.get(job, {})) for job in self.runs)
         greedy = self.random.random() < 0.2
+        ends = self._ends_at_claim and bool(waiting) and not self.runs
+        if ends or self.random.random() < CURIOUS:
+            self._ask()
         for job in waiting:
             if _cpus(self.jobs[job]) <= room or greedy:
                 room -= _cpus(self.jobs[job])
                 self._claim(job)
         if taken and self.random.random() < 0.1:
             self._claim(self.random.choice(taken))
+        if ends:
+            self._come_back()
+
+    def _ask(self) -> None:
+        """Asks for the definition of a job that is over; the hub has to read it, and meanwhile no other message."""
+        over = [job for job, shown in self.jobs.items() if shown["state"] == "Finished"]
+        if over:
+            self.tell("RequestJobDefinitions", {"jobIds": [self.random.choice(over)]})
 
     def _claim(self, job: str) -> None:
         self.claimed.add(job)

@@ -9,3 +9,7 @@ class Cut(ConnectionError):
 
 class StuckError(AssertionError):
     """Raised when every task waits and nothing can wake one; a real program would hang here."""
+
+
+class TaskLostError(Exception):
+    """Raised in one of the hub's own tasks that is to fail."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -90,8 +91,18 @@ def _die(world: World, trouble: Trouble) -> None:
             worker.die()
 
 
+def _come_back(world: World, trouble: Trouble) -> None:
+    for worker in world.hands:
+        if worker.name == trouble.who:
+            worker.come_back()
+
+
 def _kill(world: World, _trouble: Trouble) -> None:
     world.host.kill()
+
+
+def _lose_task(world: World, trouble: Trouble) -> None:
+    world.host.lose_task(trouble.draw)
 
 
 def _start(world: World) -> None:
@@ -106,12 +117,29 @@ def _database_back(world: World) -> None:
     world.database.away = False
 
 
+def _outage(world: World, trouble: Trouble) -> None:
+    """Begins an outage: the database goes away, and then connections break; `_outage_over` restarts the hub."""
+    world.database.away = True
+    asyncio.get_running_loop().call_later(trouble.seconds / 2, _cut, world, trouble)
+
+
+def _outage_over(world: World) -> None:
+    world.host.kill()
+    world.database.away = False
+    world.host.start()
+
+
 FAULTS: Final[dict[str, Fault]] = {
     "cut": Fault(5, "half of the connections are cut", _cut),
     "stall": Fault(4, "half of the connections are silent", _stall, _flow, _a_while, calm=False),
     "die": Fault(4, "worker WHO is killed", _die, calm=False, one=True),
     "kill": Fault(4, "the hub is killed", _kill, _start, _a_restart),
     "database": Fault(3, "the database is away", _database_away, _database_back, _a_while),
+    "outage": Fault(
+        3, "the database is away, half of the connections are cut, the hub is killed", _outage, _outage_over, _a_while
+    ),
+    "return": Fault(5, "worker WHO is killed and connects again, unnoticed", _come_back, calm=False, one=True),
+    "task": Fault(1, "one of the hub's own tasks fails, and so the hub is started again", _lose_task),
 }
 """The faults in the bad time of a run. Only one fault lasts at a time, so ``end`` may undo it for all."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,14 +27,18 @@ from asman_server.sessions.worker import WorkerSession
 from asman_server.storage.commit import WebhookRow
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Reader
+from asman_server.supervisor import Supervisor
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import Language
 from asman_shared.errors import AsmanError
 from tests.simulation.database import SimDatabase
+from tests.simulation.errors import TaskLostError
 from tests.simulation.loop import virtual_clock
 from tests.simulation.network import Connection, HubEnd
 
 QUEUE = "sim"
+RESTART_SECONDS = 1.0
+"""Time until a hub that has ended by itself is started again, in seconds."""
 Kind = type[ClientSession] | type[WorkerSession] | type[DialectWorker]
 
 
@@ -61,6 +65,8 @@ class Host:
         self._call = call
         # In order of their start: a set would have another order in each process.
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._own: list[asyncio.Task[None]] = []
+        self._lost: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
         self._dialled: Counter[str] = Counter()
         self._views: QueueViews
@@ -83,7 +89,9 @@ class Host:
         return self.registry is not None
 
     def start(self) -> None:
-        """Starts a hub on the contents of the database."""
+        """Starts a hub on the contents of the database, if none runs."""
+        if self.registry is not None:
+            return
         self.starts += 1
         self._views = QueueViews(cast(Reader, self.database), virtual_clock)
         self._services = Services(cast(BlobService, None), Flusher(), virtual_clock, LogReader(), JobLinks(b""))
@@ -95,13 +103,50 @@ class Host:
         committer.on_webhooks = deliverer.wake
         reader = cast(Reader, self.database)
         retention = Retention(self.registry, reader, committer, virtual_clock, self._policy.retention)
-        self._spawn(committer.run())
-        self._spawn(deliverer.run())
-        self._spawn(retention.run())
-        self._spawn(self.registry.look_after())
+        self._lost.clear()
+        supervisor = Supervisor()
+        self._own = [
+            supervisor.start(name, self._mortal(work))
+            for name, work in (
+                ("group commit", committer.run()),
+                ("webhooks", deliverer.run()),
+                ("retention", retention.run()),
+                ("looking after queues", self.registry.look_after()),
+            )
+        ]
+        for task in self._own:
+            self._keep(task)
+        self._spawn(self._restart_after(supervisor))
+
+    async def _mortal(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work of one of the hub's own tasks, which fails after `lose_task`."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            if asyncio.current_task() in self._lost:
+                raise TaskLostError from None
+            raise
+        except Exception as error:
+            self.broken = error
+            raise
+
+    async def _restart_after(self, supervisor: Supervisor) -> None:
+        """Starts the hub again when a task of it has ended, as the service manager of a machine does."""
+        await supervisor.ended.wait()
+        asyncio.get_running_loop().call_later(RESTART_SECONDS, self.start)
+        self.kill()
+
+    def lose_task(self, draw: int) -> None:
+        """Makes one of the hub's own tasks fail."""
+        if self.registry is not None:
+            task = self._own[draw % len(self._own)]
+            self._lost.add(task)
+            task.cancel()
 
     def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        self._keep(asyncio.get_running_loop().create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks[task] = None
         task.add_done_callback(self._done)
 

@@ -6,7 +6,7 @@ Each bug is a mistake that a reasonable person might make, or a line that might 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from asman_server.core import assignments, claims, endings, submissions
@@ -26,6 +26,7 @@ from asman_server.queues.recall import Recall
 from asman_server.queues.shell import QueueShell
 from asman_server.sessions.client import ClientSession
 from asman_server.storage.group_commit import Batch, GroupCommitter
+from asman_server.supervisor import Supervisor
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import LogLines
@@ -91,8 +92,8 @@ def _no_grace_end(original: Any) -> Any:
 def _merge_views(original: Any) -> Any:
     """Trusts a reconnecting worker's list of attempts."""
 
-    def merged(worker: Worker, holding: Any, jobs: Any, now: int) -> Any:
-        found = original(worker, holding, jobs, now)
+    def merged(worker: Worker, holding: Any, jobs: Any, settled: Any, now: int) -> Any:
+        found = original(worker, holding, jobs, settled, now)
         found.abort = [held for held in found.abort if held.job in jobs and not jobs[held.job].state.over]
         return found
 
@@ -102,12 +103,12 @@ def _merge_views(original: Any) -> Any:
 def _lost_assignment(original: Any) -> Any:
     """Does not notice that an assignment never arrived."""
 
-    def blind(worker: Worker, holding: Any, jobs: Any, now: int) -> Any:
+    def blind(worker: Worker, holding: Any, jobs: Any, settled: Any, now: int) -> Any:
         said = {(h.job, h.attempt) for h in holding}
         missing = {k: v for k, v in worker.leases.items() if k not in said}
         for key in missing:
             del worker.leases[key]
-        found = original(worker, holding, jobs, now)
+        found = original(worker, holding, jobs, settled, now)
         worker.leases.update(missing)
         return found
 
@@ -509,6 +510,33 @@ def _stored_unseen(original: Any) -> Any:
     return found_stored
 
 
+def _old_connections_speak(original: Any) -> Any:
+    """Grants what a connection of the dialect asks for although its worker has a newer one."""
+    del original
+    return property(lambda self: True)
+
+
+def _undurable_outcome_dropped(original: Any) -> Any:
+    """Tells a worker that comes back to forget an outcome that is in memory alone."""
+
+    def reconcile(worker: Worker, holding: Any, jobs: Any, settled: Any, now: int) -> Any:
+        del settled
+        return original(worker, holding, jobs, jobs, now)
+
+    return reconcile
+
+
+def _end_of_a_task_unseen(original: Any) -> Any:
+    """Lets a task of the hub end without a word."""
+
+    async def watched(self: Supervisor, name: str, work: Any) -> None:
+        with suppress(Exception):
+            await work
+
+    del original
+    return watched
+
+
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "results are taken without the fence": (QueueState, "live", _no_fence),
     "attempt numbers start again with each run": (submissions, "begin", _attempt_of_any_worker),
@@ -550,5 +578,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a claim does not look for room": (claims, "refusal", _claims_without_room),
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
     "stored jobs are taken for absent": (QueueState, "found_stored", _stored_unseen),
+    "a worker's old connection claims for it": (DialectWorker, "_speaks", _old_connections_speak),
+    "an outcome in memory alone is forgotten": (queue_module, "reconcile", _undurable_outcome_dropped),
+    "the end of a task is not noticed": (Supervisor, "_watched", _end_of_a_task_unseen),
 }
 """The planted bugs by description: the object and attribute that each replaces, and the replacement."""

@@ -134,6 +134,10 @@ class Connection:
         self.to_hub.stalled = self.to_hub.abandoned = True
         self.to_actor.drop()
 
+    def leave(self) -> None:
+        """Leaves the connection half-open; what is in transit to the hub still arrives."""
+        self.to_actor.drop()
+
     def stall(self, stalled: bool) -> None:
         self.to_hub.stall(stalled)
         self.to_actor.stall(stalled)

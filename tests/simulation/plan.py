@@ -197,10 +197,14 @@ def _draw_setting(random: Random) -> Setting:
     clients = [f"c{n}" for n in range(random.randint(1, 4))]
     choosers = random.choice([1, 2]) if random.random() < 0.4 else 0
     habits = Random(random.random())
+    choosing = {f"j{n}": random.choice([1, 2, 4]) for n in range(choosers)}
+    if choosing and not packed and habits.random() < 0.4:
+        # Where no job is handed out, those that choose have more to choose from.
+        workers, choosing["j0"] = {}, 4
     slow = random.choice([0.002, 0.002, 0.3])
     return Setting(
         workers=workers,
-        choosers={f"j{n}": random.choice([1, 2, 4]) for n in range(choosers)},
+        choosers=choosing,
         clients=clients,
         watching=clients[0],
         calm=calm,

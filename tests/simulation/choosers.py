@@ -85,7 +85,10 @@ class Chooser(Actor):
             self.claimed.clear()
 
     def come_back(self) -> None:
-        """Dies when it next claims jobs and has no others, loses all, and starts again under its name, before the hub notices."""
+        """Dies when it next claims jobs and has no others.
+
+        It loses all of them, and starts again under its name before the hub notices.
+        """
         self._ends_at_claim = True
 
     def _come_back(self) -> None:

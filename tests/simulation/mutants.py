@@ -516,6 +516,16 @@ def _old_connections_speak(original: Any) -> Any:
     return property(lambda self: True)
 
 
+def _dropped_while_away(original: Any) -> Any:
+    """Drops what a worker of the dialect says while the database is away."""
+
+    async def later(self: DialectWorker, kind: str, payload: Any) -> None:
+        del self, kind, payload
+
+    del original
+    return later
+
+
 def _undurable_outcome_dropped(original: Any) -> Any:
     """Tells a worker that comes back to forget an outcome that is in memory alone."""
 
@@ -579,6 +589,7 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
     "stored jobs are taken for absent": (QueueState, "found_stored", _stored_unseen),
     "a worker's old connection claims for it": (DialectWorker, "_speaks", _old_connections_speak),
+    "what a worker says while the database is away is dropped": (DialectWorker, "_handle_later", _dropped_while_away),
     "an outcome in memory alone is forgotten": (queue_module, "reconcile", _undurable_outcome_dropped),
     "the end of a task is not noticed": (Supervisor, "_watched", _end_of_a_task_unseen),
 }

@@ -8,7 +8,9 @@ nothing changes and the worker gets a list.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import logging
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -16,7 +18,7 @@ from msgspec.structs import replace
 
 from asman_shared import limits
 from asman_shared.definition import Definition
-from asman_shared.errors import AsmanError, BadRequest, CloseCode
+from asman_shared.errors import AsmanError, BadRequest, CloseCode, Unavailable
 from asman_shared.messages import Held, LogLine, Message, Register
 from asman_shared.states import Phase, State
 from asman_shared.units import parse_duration
@@ -32,6 +34,8 @@ from . import outcomes, outgoing
 from .incoming import Logs, Registration, StateChange, Wanted
 from .live_logs import is_run_line
 from .session import DialectSession
+
+log = logging.getLogger("asman.hub.dialect")
 
 SILENCE_SECONDS: Final = 25.0
 """Longest silence of a worker before its grace begins, in seconds; it pings every 5 and registers every 10 seconds."""
@@ -54,6 +58,9 @@ ABORTED: Final = 1000
 """Largest number of stopped attempts of one worker that wait for a list without them."""
 PONG_SECONDS: Final = 4.0
 """Interval between signs of life to a worker whose messages are not being read, in seconds; it waits for 10 seconds."""
+
+AGAIN_SECONDS: Final = 1.0
+"""Pause before a message is handled again that the database or the blob store was needed for, in seconds."""
 
 _sessions = itertools.count(1)
 
@@ -133,6 +140,28 @@ class DialectWorker(DialectSession):
             self._early.append((kind, payload))
 
     async def _take(self, kind: str, payload: Any) -> None:
+        """Handles a message; while the database or the blob store is away, the worker's later messages wait.
+
+        The worker does not send a result or a request again, so neither may be dropped.
+        """
+        try:
+            await self._handle(kind, payload)
+        except Unavailable as error:
+            log.info("a worker's message waits", extra={"error": error.message, "queue": self.shell.short})
+            await self._hold_back(lambda: self._handle_later(kind, payload), PONG_SECONDS, self._sign_of_life)
+
+    async def _handle_later(self, kind: str, payload: Any) -> None:
+        while self._speaks:
+            await asyncio.sleep(AGAIN_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self._handle(kind, payload)
+                return
+
+    def _sign_of_life(self) -> None:
+        """Answers the pings that are not read meanwhile."""
+        self.send_buffer.push(framed(self.pong(), text=True))
+
+    async def _handle(self, kind: str, payload: Any) -> None:
         if kind == "StateChange" and payload.state == State.RUNNING:
             self._claim(payload)
         elif kind == "StateChange" and payload.state == State.FINISHED:
@@ -292,9 +321,7 @@ class DialectWorker(DialectSession):
             self.shell.logs.close(job)
         elif self.shell.logs.log_backlog.full:
             self.shell.logs.flush()
-            # The worker's pings are not read meanwhile, but pongs are sent all the same.
-            room = self.shell.logs.log_backlog.room
-            await self._hold_back(room, PONG_SECONDS, lambda: self.send_buffer.push(framed(self.pong(), text=True)))
+            await self._hold_back(self.shell.logs.log_backlog.room, PONG_SECONDS, self._sign_of_life)
 
     async def _define(self, wanted: Wanted) -> None:
         found: dict[str, Definition] = {}

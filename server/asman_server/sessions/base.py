@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -120,24 +120,25 @@ class SocketLifecycle(ABC):
             self.logger.debug("the connection was gone before it could be closed")
 
     async def _hold_back(
-        self, room: Callable[[], Awaitable[None]], interval: float, sign_of_life: Callable[[], None]
+        self, room: Callable[[], Coroutine[Any, Any, None]], interval: float, sign_of_life: Callable[[], None]
     ) -> None:
         """Pauses reading from this connection until there is room for its messages.
 
         Args:
-            room: Waits for room.
+            room: Waits for room; cancelled when the connection is being closed.
             interval: Time between two signs of life, in seconds.
             sign_of_life: Shows the other side that the hub is alive.
         """
-        self._held_back = True
+        before, self._held_back = self._held_back, True
+        waiting = asyncio.get_running_loop().create_task(room())
         try:
             while self._closing is None:
-                try:
-                    async with asyncio.timeout(interval):
-                        await room()
+                await asyncio.wait([waiting], timeout=interval)
+                if waiting.done():
+                    waiting.result()
                     return
-                except TimeoutError:
-                    sign_of_life()
+                sign_of_life()
         finally:
-            self._held_back = False
+            waiting.cancel()
+            self._held_back = before
             self.heard = asyncio.get_running_loop().time()

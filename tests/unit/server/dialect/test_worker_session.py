@@ -149,3 +149,46 @@ def test_a_result_that_was_unread_when_the_worker_came_back_counts() -> None:
         assert hub.state() is State.FINISHED
 
     run_virtual(play)
+
+
+def test_a_result_that_comes_while_the_database_is_away_counts_when_it_is_back() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        worker = await hub.worker()
+        claim(worker)
+        await asyncio.sleep(1)
+        hub.database.away = True
+        logs = [["a line", 1, False]]
+        value = {"reason": "Success", "result": {"StatusCode": 0, "outputs": {}, "logs": logs}}
+        say(worker, "StateChange", {"state": "Finished", "job": JOB, "value": value})
+        await asyncio.sleep(60)
+        hub.database.away = False
+        await asyncio.sleep(20)
+        assert hub.state() is State.FINISHED
+        assert hub.host.broken is None
+
+    run_virtual(play)
+
+
+def test_a_definition_that_is_asked_for_while_the_database_is_away_comes_when_it_is_back() -> None:
+    hub = Hub()
+    told: list[bytes] = []
+
+    async def play() -> None:
+        await hub.begin()
+        worker = await hub.worker()
+        worker.to_actor.listener = lambda frame: told.append(frame or b"")
+        claim(worker)
+        await asyncio.sleep(1)
+        hub.database.away = True
+        say(worker, "RequestJobDefinitions", {"jobIds": [UNKNOWN, JOB]})
+        await asyncio.sleep(60)
+        assert not any(b"BroadcastJobDefinitions" in frame for frame in told)
+        assert any(frame.startswith(b"PONG") for frame in told), "the worker would have given the hub up"
+        hub.database.away = False
+        await asyncio.sleep(20)
+        assert any(b"BroadcastJobDefinitions" in frame and b"busybox" in frame for frame in told)
+
+    run_virtual(play)

@@ -138,7 +138,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "outage": Fault(
         3, "the database is away, half of the connections are cut, the hub is killed", _outage, _outage_over, _a_while
     ),
-    "return": Fault(5, "worker WHO is killed and connects again, unnoticed", _come_back, calm=False, one=True),
+    "return": Fault(8, "worker WHO is killed and connects again, unnoticed", _come_back, calm=False, one=True),
     "task": Fault(1, "one of the hub's own tasks fails, and so the hub is started again", _lose_task),
 }
 """The faults in the bad time of a run. Only one fault lasts at a time, so ``end`` may undo it for all."""

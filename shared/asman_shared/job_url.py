@@ -35,7 +35,7 @@ _OF_THE_PAGE: Final = frozenset(
     }
 )  # fmt: skip
 _COMPONENT_SAFE: Final = "!'()*-._~"
-_VARIABLE: Final = re.compile(r"\$\{([^}]+)\}")
+_VARIABLE: Final = re.compile(r"\$\{([^{}]+)\}")
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ def decode_value(text: str, name: str) -> Any:
     for read in (unquote, str) if data.startswith("%") else (str, unquote):
         try:
             return json.loads(read(data))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     raise BadDefinition(f"'{name}' in this URL can't be read: it is not JSON", field=name)
 

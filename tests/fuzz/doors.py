@@ -1,0 +1,31 @@
+"""All doors."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from tests.fuzz.builds import Addresses, Archives, Dockerfiles, IgnoreRules
+from tests.fuzz.door import Door
+from tests.fuzz.job_urls import JobUrls
+from tests.fuzz.play import Played, play
+
+PARSERS: Final[dict[str, Callable[[], Door]]] = {
+    each.name: each for each in (Archives, Dockerfiles, IgnoreRules, Addresses, JobUrls)
+}
+"""The doors that are functions, by name."""
+DOORS: Final[dict[str, Callable[[], Door]]] = {**PARSERS}
+"""All doors by name."""
+
+
+def play_alone(name: str, seed: int, seconds: float) -> Played:
+    """Feeds a door in a process of its own."""
+    logging.disable(logging.CRITICAL)
+    return play(DOORS[name](), seed, seconds=seconds)
+
+
+def leave_interrupts_to_the_parent() -> None:
+    """Ignores Ctrl-C, which ends the parent and thereby the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.fuzz.builds import Addresses, Archives, Dockerfiles, IgnoreRules
 from tests.fuzz.door import Door
+from tests.fuzz.hub_doors import ClientMessages, DialectClients, DialectWorkers, Rest, WorkerMessages
 from tests.fuzz.job_urls import JobUrls
 from tests.fuzz.play import Played, play
 
@@ -16,7 +17,11 @@ PARSERS: Final[dict[str, Callable[[], Door]]] = {
     each.name: each for each in (Archives, Dockerfiles, IgnoreRules, Addresses, JobUrls)
 }
 """The doors that are functions, by name."""
-DOORS: Final[dict[str, Callable[[], Door]]] = {**PARSERS}
+OF_A_HUB: Final[dict[str, Callable[[], Door]]] = {
+    each.name: each for each in (ClientMessages, WorkerMessages, DialectClients, DialectWorkers, Rest)
+}
+"""The doors of a hub, by name."""
+DOORS: Final[dict[str, Callable[[], Door]]] = {**PARSERS, **OF_A_HUB}
 """All doors by name."""
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from asman_server.dialect.ids import identify
+from asman_shared.definition_check import check
 from asman_shared.errors import AsmanError
 from asman_shared.identity import job_id
 from asman_shared.job_url import encode_value, read_job_url, write_job_url
@@ -43,6 +44,7 @@ class JobUrls(Door):
         again = read_job_url(write_job_url(made.hub, definition, queue=made.queue, max_duration=made.max_duration))
         expect((again.hub, again.queue) == (made.hub, made.queue), "hub or queue became another")
         try:
+            check(definition)
             job = job_id(definition)
         except AsmanError:
             return

@@ -56,8 +56,7 @@ def play(
         keep: Whether to write the input of a fault to a file.
     """
     dice = random.Random(f"{door.name} {seed}")
-    seeds = door.seeds()
-    pool = list(seeds)
+    seeds: list[Any] = []
     count, begun = 0, time.monotonic()
     before = _peak()
     given: Any = None
@@ -66,6 +65,8 @@ def play(
         return Played(count, time.monotonic() - begun, fault, file)
 
     with door.opened():
+        seeds = door.seeds()
+        pool = list(seeds)
         try:
             while (inputs is None or count < inputs) and time.monotonic() - begun < seconds:
                 given = pool[count] if count < len(seeds) else mutate(dice.choice(pool), dice, door.words, seeds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.doors import PARSERS
+from tests.fuzz.doors import OF_A_HUB, PARSERS
 from tests.fuzz.play import play
 
 
@@ -13,3 +13,10 @@ def test_a_parser_has_no_fault(name: str) -> None:
     played = play(PARSERS[name](), 0, seconds=4, inputs=1500)
     assert not played.fault, f"{played.fault}\npython -m tests.fuzz --door {name} --replay {played.file}"
     assert played.inputs > 20
+
+
+@pytest.mark.parametrize("name", OF_A_HUB)
+def test_a_door_of_a_hub_has_no_fault(name: str) -> None:
+    played = play(OF_A_HUB[name](), 0, seconds=3, inputs=150)
+    assert not played.fault, f"{played.fault}\npython -m tests.fuzz --door {name} --replay {played.file}"
+    assert played.inputs > 10

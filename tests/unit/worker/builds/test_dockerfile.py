@@ -256,3 +256,9 @@ def test_the_time_for_a_dockerfile_is_in_proportion_to_its_length() -> None:
 def test_variables_that_are_nested_too_deeply_are_refused() -> None:
     with pytest.raises(ExecutionError, match="is not understood"):
         read("FROM " + "${a:-" * 5_000 + "x" + "}" * 5_000 + "\n", {})
+
+
+def test_a_line_that_ends_with_rare_white_space_is_not_joined_with_the_next() -> None:
+    text = written("FROM alpine\nRUN a \\\u2028\nRUN b\n")
+    assert [line for line in text.split("\n") if line.endswith("\\")] == []
+    assert "\nRUN b\n" in text

@@ -23,9 +23,10 @@ sim: ## play SEEDS=1000 simulated runs, then hunt the planted bugs
 	@.venv/bin/python -m tests.simulation --mutants --seeds 400
 
 MINUTES ?= 20
-fuzz: ## feed mutated inputs to every door for MINUTES=20 in all (SEED=n DOOR=name)
+fuzz: ## feed mutated inputs to every door for MINUTES=20 in all, then hunt the planted faults (SEED=n DOOR=name)
 	@bash scripts/setup.sh dev
 	@.venv/bin/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(DOOR),--door $(DOOR))
+	@.venv/bin/python -m tests.fuzz --mutants --minutes $(MINUTES) $(if $(DOOR),--door $(DOOR))
 
 SECONDS ?= 60
 chaos: ## kill, freeze and cut off real processes under load, on SQLite and Postgres (SECONDS=60 each, SEED=n)

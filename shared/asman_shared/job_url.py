@@ -88,7 +88,10 @@ def read_job_url(url: str) -> JobUrl:
     if len(url) > URL_BYTES:
         raise TooLarge(f"a job's URL may have at most {URL_BYTES // MIB} MiB")
     before, _, fragment = url.strip().partition("#")
-    parts = urlsplit(before)
+    try:
+        parts = urlsplit(before)
+    except ValueError:
+        raise BadRequest("the host in this URL of a job can't be read") from None
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise BadRequest("this is not the URL of a job, which looks like https://hub.example/#?job=…")
     given = _parameters(fragment.partition("?")[2])

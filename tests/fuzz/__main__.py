@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.fuzz.doors import DOORS, leave_interrupts_to_the_parent, play_alone
+from tests.fuzz.doors import DOORS, hunt, leave_interrupts_to_the_parent, play_alone
+from tests.fuzz.mutants import MUTANTS
 from tests.fuzz.play import Played, once
 
 
@@ -19,6 +20,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--door", choices=DOORS, help="this one alone")
     parser.add_argument("--seed", type=int, default=0, help="decides all mutations")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="give this input to --door, with its traceback")
+    parser.add_argument("--mutants", action="store_true", help="hunt the planted faults, in --minutes at most")
     return parser
 
 
@@ -44,13 +46,13 @@ def main() -> int:
             door.finish()
         print(f"{wanted.replay}: no fault")
         return 0
+    if wanted.mutants:
+        return _hunt_all(wanted.seed, wanted.minutes, wanted.door)
     names = [wanted.door] if wanted.door else list(DOORS)
     workers = min(os.cpu_count() or 1, len(names))
     seconds = wanted.minutes * 60 * workers / len(names)
     faults = 0
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=leave_interrupts_to_the_parent
-    ) as pool:
+    with _pool(workers) as pool:
         running = {pool.submit(play_alone, name, wanted.seed, seconds): name for name in names}
         for done in as_completed(running):
             played = done.result()
@@ -58,6 +60,26 @@ def main() -> int:
             print(_told(running[done], played), flush=True)
     print(f"{faults} of {len(names)} doors had a fault (seed {wanted.seed})")
     return 1 if faults else 0
+
+
+def _hunt_all(seed: int, minutes: float, door: str | None) -> int:
+    """Prints how many inputs each planted fault survived; returns 0 if all were found."""
+    names = [name for name, (of, *_) in MUTANTS.items() if door in (None, of)]
+    workers = min(os.cpu_count() or 1, len(names))
+    seconds = minutes * 60 * workers / len(names)
+    missed = 0
+    with _pool(workers) as pool:
+        hunted = pool.map(hunt, names, [seed] * len(names), [seconds] * len(names))
+        for name, played in zip(names, hunted, strict=True):
+            missed += not played.fault
+            found = f"{played.inputs} inputs, {played.seconds:.1f} s" if played.fault else "NOT FOUND"
+            print(f"{found:>24}  {MUTANTS[name][0]}: {name}  ({played.fault[:90]})", flush=True)
+    print(f"{len(names) - missed} of {len(names)} planted faults found")
+    return 1 if missed else 0
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=leave_interrupts_to_the_parent)
 
 
 if __name__ == "__main__":

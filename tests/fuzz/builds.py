@@ -45,7 +45,8 @@ class Archives(Door):
     name = "archives"
     form = "json"
     words = (
-        "..", "../", "/etc/x", "a/../../b", "./", "a\\b", "C:\\x", "link", "hardlink", "folder", "file", "zip", "tar",
+        "..", "../", "/etc/x", "a/../../b", "x/../../../b",
+        "./", "a\\b", "C:\\x", "link", "hardlink", "folder", "file", "zip", "tar",
         "tar.gz", "tar.bz2", "tar.xz", "pipe", "device", "sparse", ".dockerignore", "Dockerfile", "target", "\0",
     )  # fmt: skip
     _bounds = Bounds(256 * 1024, 200)

@@ -27,7 +27,7 @@ class JobUrls(Door):
     name = "job_urls"
     form = "json"
     words = (
-        "${x}", "${", "${", "}", "$", "[", '{"image":', "%", "%2", "+", "&", "=", "?", "#", "job",
+        "${x}", "${", "${", "${", "${", "}", "$", "[", '{"image":', "%", "%2", "+", "&", "=", "?", "#", "job",
         "image", "command", "env", "build", "utf8",
         "base64", "json", "url", "key", "inputs", "configFiles", "maxDuration", "requirements", "channel",
         "context", "raw",

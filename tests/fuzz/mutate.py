@@ -9,6 +9,8 @@ from typing import Any
 
 LONGEST = 200_000
 """Largest number of characters that a mutation makes."""
+DEEPEST = 250
+"""Deepest nesting of a value; the fuzzer itself copies and writes values by recursion."""
 _CHARS = "\r\n\t \\/'\"$`{}[]#:;,.*?!-=@%&0aZ\0\x0b\x85\xa0é\u2028😀"
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**53 - 1, 2**53, -(2**63), 2**64 - 1, 0.5, -1e308, 1e308,
@@ -31,6 +33,8 @@ def mutate(given: Any, dice: random.Random, words: Sequence[str], others: Sequen
             made = mutate_text(made, dice, words, [each for each in others if isinstance(each, str)])
         else:
             made = mutate_value(made, dice, words, others)
+            if _depth(made) > DEEPEST:
+                return given
     return made
 
 
@@ -68,6 +72,10 @@ def mutate_value(value: Any, dice: random.Random, words: Sequence[str], others: 
     if not places:
         return copy.deepcopy(dice.choice(_VALUES))
     box, key = dice.choice(places)
+    if words and isinstance(box[key], str) and dice.random() < 0.02:
+        word = dice.choice(words)
+        box[key] = word * (dice.choice((3_000, LONGEST // 2)) // len(word))
+        return value
     match dice.randrange(8):
         case 0:
             del box[key]
@@ -85,7 +93,7 @@ def mutate_value(value: Any, dice: random.Random, words: Sequence[str], others: 
         case 6:
             box[dice.choice([*words, str(key) + "_", ""])] = copy.deepcopy(box[key])
         case 7 if dice.random() < 0.1:
-            for _ in range(dice.choice((5, 90, 400))):
+            for _ in range(dice.choice((5, 90, 150))):
                 box[key] = [box[key]] if dice.random() < 0.5 else {"a": box[key]}
         case _:
             if isinstance(box[key], int) and not isinstance(box[key], bool):
@@ -104,3 +112,13 @@ def _places(value: Any) -> Any:
         for key in keys:
             yield box, key
             pending.append(box[key])
+
+
+def _depth(value: Any) -> int:
+    deepest, pending = 0, [(value, 0)]
+    while pending:
+        box, depth = pending.pop()
+        deepest = max(deepest, depth)
+        inner = box.values() if isinstance(box, dict) else box if isinstance(box, list) else ()
+        pending += [(each, depth + 1) for each in inner]
+    return deepest

@@ -67,24 +67,34 @@ def play(
     with door.opened():
         seeds = door.seeds()
         pool = list(seeds)
-        try:
-            while (inputs is None or count < inputs) and time.monotonic() - begun < seconds:
-                given = pool[count] if count < len(seeds) else mutate(dice.choice(pool), dice, door.words, seeds)
-                count += 1
+        while (inputs is None or count < inputs) and time.monotonic() - begun < seconds:
+            if count < len(seeds):
+                given = seeds[count]
+            else:
+                # Half begin from the corpus: what has been mutated many times is mostly refused at once.
+                given = mutate(dice.choice(pool if dice.random() < 0.5 else seeds), dice, door.words, seeds)
+            count += 1
+            try:
                 once(door, given)
-                if count > len(seeds) and dice.random() < 0.1 and _size(given) < 4_000:
-                    if len(pool) < _POOL:
-                        pool.append(given)
-                    else:
-                        pool[dice.randrange(len(seeds), _POOL)] = given
+            except Exception as error:
+                return played(_described(error), keep_input(door, given) if keep else None)
+            if count > len(seeds) and dice.random() < 0.1 and _size(given) < 4_000:
+                if len(pool) < _POOL:
+                    pool.append(given)
+                else:
+                    pool[dice.randrange(len(seeds), _POOL)] = given
+        try:
             door.finish()
-            if _peak() - before > GROWTH:
-                raise Fault(f"the process grew by {(_peak() - before) // 1024} MiB")
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            fault = f"{type(error).__name__}: {error!s:.300} ({Path(where.filename).name}:{where.lineno})"
-            return played(fault, keep_input(door, given) if keep else None)
+            return played(_described(error), keep_input(door, given) if keep else None)
+        if _peak() - before > GROWTH:
+            return played(f"the process grew by {(_peak() - before) // 1024} MiB")
     return played()
+
+
+def _described(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error!s:.300} ({Path(where.filename).name}:{where.lineno})"
 
 
 def once(door: Door, given: Any) -> None:

@@ -134,3 +134,8 @@ def test_many_openings_of_variables_take_no_time() -> None:
 def test_a_job_that_is_nested_too_deeply_is_refused() -> None:
     with pytest.raises(BadDefinition, match="can't be read"):
         decode_value(base64.b64encode(b"[" * 100_000).decode(), "job")
+
+
+def test_a_host_that_cannot_be_read_is_refused_in_words() -> None:
+    with pytest.raises(BadRequest, match="host"):
+        read_job_url(f"https://[::1/#?job={NEW}")

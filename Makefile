@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format sim chaos bench web clean setup dev constraints compile pure
+.PHONY: help run test lint format sim chaos fuzz bench web clean setup dev constraints compile pure
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,12 @@ sim: ## play SEEDS=1000 simulated runs, then hunt the planted bugs
 	@bash scripts/setup.sh dev
 	@.venv/bin/python -m tests.simulation --seeds $(SEEDS)
 	@.venv/bin/python -m tests.simulation --mutants --seeds 400
+
+MINUTES ?= 20
+fuzz: ## feed mutated inputs to every door for MINUTES=20 in all, then hunt the planted faults (SEED=n DOOR=name)
+	@bash scripts/setup.sh dev
+	@.venv/bin/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(DOOR),--door $(DOOR))
+	@.venv/bin/python -m tests.fuzz --mutants --minutes $(MINUTES) $(if $(DOOR),--door $(DOOR))
 
 SECONDS ?= 60
 chaos: ## kill, freeze and cut off real processes under load, on SQLite and Postgres (SECONDS=60 each, SEED=n)

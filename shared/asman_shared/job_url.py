@@ -35,7 +35,7 @@ _OF_THE_PAGE: Final = frozenset(
     }
 )  # fmt: skip
 _COMPONENT_SAFE: Final = "!'()*-._~"
-_VARIABLE: Final = re.compile(r"\$\{([^}]+)\}")
+_VARIABLE: Final = re.compile(r"\$\{([^{}]+)\}")
 
 
 @dataclass(slots=True)
@@ -88,7 +88,10 @@ def read_job_url(url: str) -> JobUrl:
     if len(url) > URL_BYTES:
         raise TooLarge(f"a job's URL may have at most {URL_BYTES // MIB} MiB")
     before, _, fragment = url.strip().partition("#")
-    parts = urlsplit(before)
+    try:
+        parts = urlsplit(before)
+    except ValueError:
+        raise BadRequest("the host in this URL of a job can't be read") from None
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise BadRequest("this is not the URL of a job, which looks like https://hub.example/#?job=…")
     given = _parameters(fragment.partition("?")[2])
@@ -130,7 +133,7 @@ def decode_value(text: str, name: str) -> Any:
     for read in (unquote, str) if data.startswith("%") else (str, unquote):
         try:
             return json.loads(read(data))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     raise BadDefinition(f"'{name}' in this URL can't be read: it is not JSON", field=name)
 

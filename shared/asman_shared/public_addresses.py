@@ -41,6 +41,7 @@ _NETWORKS: Final = [(kind, ipaddress.ip_network(text)) for kind, texts in _CLOSE
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _HOST: Final = re.compile(r"[^\x00-\x20\x7f\"<>\\^`{|}\s]+")
+_BRACKETS: Final = re.compile(r"\[[^\[\]]*\](:.*)?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -92,6 +93,9 @@ def malformed(url: str) -> str | None:
     try:
         host.encode("idna")
     except UnicodeError:
+        return "its host is not a host's name"
+    authority = parts.netloc.rpartition("@")[2]
+    if "[" in authority and _BRACKETS.fullmatch(authority) is None:
         return "its host is not a host's name"
     if _HOST.fullmatch(host) is None or ("%" in host and ":" not in host):
         return "its host is not a host's name"

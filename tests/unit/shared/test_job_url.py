@@ -122,3 +122,20 @@ def test_no_text_is_more_than_refused(text: str) -> None:
         value = read_job_url(f"http://h/#?{text}")
     except AsmanError:
         assert value is None
+
+
+def test_many_openings_of_variables_take_no_time() -> None:
+    job = {"image": "alpine", "command": "${" * 200_000 + "${x}"}
+    made = read_job_url(f"https://hub.example/#?job={encode_value(job)}&x=y").definition
+    assert isinstance(made.command, str)
+    assert made.command.endswith("${y")
+
+
+def test_a_job_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(BadDefinition, match="can't be read"):
+        decode_value(base64.b64encode(b"[" * 100_000).decode(), "job")
+
+
+def test_a_host_that_cannot_be_read_is_refused_in_words() -> None:
+    with pytest.raises(BadRequest, match="host"):
+        read_job_url(f"https://[::1/#?job={NEW}")

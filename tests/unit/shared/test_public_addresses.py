@@ -137,3 +137,8 @@ def test_the_input_whose_address_is_wrong_is_named_with_the_fault() -> None:
             "the value of a url ref is not an address that can be fetched: its port must be a number from 1 to 65535",
         )
     ]
+
+
+@pytest.mark.parametrize("url", ["https://a.example[2606:4700::1]/", "https://[2606:4700::1]b.example/x"])
+def test_text_around_an_address_in_brackets_is_malformed(url: str) -> None:
+    assert malformed(url) is not None

@@ -285,7 +285,8 @@ def _set(known: dict[str, str], name: str, value: str | None) -> None:
 
 
 def _text(each: Instruction) -> str:
-    return " ".join([each.keyword, *each.flags, each.rest]).rstrip()
+    # Only the space of an empty rest: a line must not end with the mark that was before other white space.
+    return " ".join([each.keyword, *each.flags, each.rest]).rstrip(" ")
 
 
 def _with_words(each: Instruction, words: list[str], listed: bool) -> Instruction:

@@ -19,12 +19,14 @@ KEYWORDS: Final = frozenset(
     ("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
      "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
 )  # fmt: skip
-_DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _DIRECTIVES: Final = frozenset({"escape", "syntax", "check"})
 _SPACE: Final = re.compile(r"[\t\v\f\r ]+")
 _BLANK: Final = "\t\v\f\r \x85\xa0"
 _HEREDOC: Final = re.compile(r"\d*<<-?[^<]+")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DEEPEST: Final = 20
+"""Deepest nesting of variables in the defaults of others that is understood."""
 _CHUNK: Final = 30_000
 """Length from which a line is written in pieces: engines take 65,535 bytes."""
 
@@ -93,7 +95,7 @@ def split(text: str) -> Lines:
             found = _DIRECTIVE.fullmatch(line.lstrip(_BLANK)) if directives else None
             if found is not None and found[1].lower() in _DIRECTIVES:
                 if found[1].lower() == "escape":
-                    escape = _escape(found[2], number)
+                    escape = _escape(found[2].rstrip(), number)
                 continue
             directives = False
             line = line.lstrip(_BLANK)
@@ -101,7 +103,8 @@ def split(text: str) -> Lines:
         if not stripped or stripped.startswith("#"):
             continue
         line, goes_on = _cut(line, escape, number)
-        held = [*(held or ()), line]
+        held = [] if held is None else held
+        held.append(line)
         if not goes_on:
             joined.append((start, "".join(held)))
             held = None
@@ -179,7 +182,7 @@ class UnknownVariable(Exception):
     """A text has a variable whose value is not known before the build, or a form that is not understood."""
 
 
-def expanded(text: str, known: Mapping[str, str], escape: str, *, certain: bool = False) -> str:
+def expanded(text: str, known: Mapping[str, str], escape: str, *, certain: bool = False, depth: int = 0) -> str:
     """Returns a word without its quotation marks, and with its variables filled in, as the engine does it.
 
     Args:
@@ -187,10 +190,13 @@ def expanded(text: str, known: Mapping[str, str], escape: str, *, certain: bool 
         known: Values of variables.
         escape: The escape character.
         certain: Whether a variable without a value is an error instead of nothing.
+        depth: Number of variables whose default this word is a part of.
 
     Raises:
         UnknownVariable: The form of a variable is not understood, or it has no value and ``certain`` is true.
     """
+    if depth > _DEEPEST:
+        raise UnknownVariable(text)
     made: list[str] = []
     at, quote = 0, ""
     while at < len(text):
@@ -208,7 +214,7 @@ def expanded(text: str, known: Mapping[str, str], escape: str, *, certain: bool 
                 made.append(letter)
             made.append(following)
         else:
-            value, at = _variable(text, at + 1, known, escape, certain)
+            value, at = _variable(text, at + 1, known, escape, certain, depth)
             made.append(value)
             continue
         at += 1
@@ -217,7 +223,7 @@ def expanded(text: str, known: Mapping[str, str], escape: str, *, certain: bool 
     return "".join(made)
 
 
-def _variable(text: str, at: int, known: Mapping[str, str], escape: str, certain: bool) -> tuple[str, int]:
+def _variable(text: str, at: int, known: Mapping[str, str], escape: str, certain: bool, outer: int) -> tuple[str, int]:
     """Reads a variable after its ``$``; returns its value and the place behind it."""
     braced = text[at : at + 1] == "{"
     name = _NAME.match(text, at + braced)
@@ -241,7 +247,7 @@ def _variable(text: str, at: int, known: Mapping[str, str], escape: str, certain
     if certain and value is None:
         raise UnknownVariable(text)
     if is_set is ("+" in form):
-        return expanded(other, known, escape, certain=certain), end
+        return expanded(other, known, escape, certain=certain, depth=outer + 1), end
     return (value or "") if is_set else "", end
 
 

@@ -110,15 +110,16 @@ def parse_source(text: str) -> Source:
         raise BadDefinition("the build's context must not have '.' or '..' in its path", field=FIELD)
     parts = parts._replace(netloc=_authority(parts.scheme, host, parts.port))
     bare = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), parts.query, ""))
-    page = None if parts.path.endswith(".git") else _PAGE.fullmatch(unquote(parts.path.rstrip("/")))
+    page = None if parts.path.endswith(".git") else _PAGE.fullmatch(parts.path.rstrip("/"))
     if not wanted and _ARCHIVE.search(parts.path):
         return ArchiveSource(urlunsplit((*parts[:4], "")))
     if page is not None and (wanted or host in _FORGES):
-        repo = urlunsplit((parts.scheme, parts.netloc, page["repo"], "", ""))
+        repo = urlunsplit((parts.scheme, parts.netloc, page["repo"].rstrip("/"), "", ""))
+        rest = unquote(page["rest"])
         if page["kind"].endswith("commit"):
-            commit, _, below = page["rest"].partition("/")
+            commit, _, below = rest.partition("/")
             return GitSource(repo, _ref(commit), below)
-        return GitSource(repo, page=page["rest"])
+        return GitSource(repo, page=rest)
     if wanted or parts.fragment or parts.path.endswith(".git") or host in _FORGES:
         ref, _, below = unquote(parts.fragment).partition(":")
         return GitSource(bare, _ref(ref) if ref else "", below.strip("/"))

@@ -245,3 +245,20 @@ def test_triggers_that_fetch_nothing_may_run(trigger: str) -> None:
 def test_triggers_that_may_fetch_something_are_refused(trigger: str) -> None:
     with pytest.raises(ExecutionError, match="the image 'a' can't be a base here, because of its trigger"):
         check_triggers(Base("a", stages=frozenset({"build"})), ["RUN fine", trigger])
+
+
+def test_the_time_for_a_dockerfile_is_in_proportion_to_its_length() -> None:
+    long = read("FROM alpine\nRUN true \\\n" + "\\\n" * 300_000 + "  done\n", {})
+    assert "".join(long.write(dict.fromkeys(long.bases, ID)).split()).endswith("RUNtruedone")
+    assert read("# syntax=a" + " " * 500_000 + "b\nFROM alpine\n", {}).bases == [Base("alpine")]
+
+
+def test_variables_that_are_nested_too_deeply_are_refused() -> None:
+    with pytest.raises(ExecutionError, match="is not understood"):
+        read("FROM " + "${a:-" * 5_000 + "x" + "}" * 5_000 + "\n", {})
+
+
+def test_a_line_that_ends_with_rare_white_space_is_not_joined_with_the_next() -> None:
+    text = written("FROM alpine\nRUN a \\\u2028\nRUN b\n")
+    assert [line for line in text.split("\n") if line.endswith("\\")] == []
+    assert "\nRUN b\n" in text

@@ -46,3 +46,10 @@ def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None
 def test_a_context_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadDefinition):
         parse_source(text)
+
+
+def test_the_address_of_a_page_leads_to_the_repository_as_it_is_written() -> None:
+    assert parse_source("https://github.com/o%23x/r/tree/main/a%20b") == GitSource(
+        "https://github.com/o%23x/r", page="main/a b"
+    )
+    assert parse_source("https://github.com/o/r//tree/main") == GitSource("https://github.com/o/r", page="main")

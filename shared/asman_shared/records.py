@@ -104,7 +104,7 @@ class JobState(Struct, omit_defaults=True):
     """The present state of a job; complete each time, so that the newest ``rev`` replaces all older ones.
 
     ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start``
-    is the seq of the run's first log line: seqs keep growing when a job runs again.
+    is the seq of the run's first log line: seqs keep growing when a job runs again. Each run has a ``queued`` of its own.
     """
 
     id: str

@@ -77,7 +77,10 @@ def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
 
 
 def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
-    """Begins a new run of a job; of the old run only the attempt number and a reusable verdict stay."""
+    """Begins a new run of a job; of the old run only the attempt number and a reusable verdict stay.
+
+    Clients tell the runs of a job apart by the time of their submission, so no two runs have the same.
+    """
     state.number += 1
     if job.verdict is not None and job.verdict.reason.cacheable:
         job.previous = job.verdict
@@ -88,7 +91,7 @@ def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
     job.log_start = job.log_next
     job.returned = job.started = job.ran = job.finished = 0
     job.worker = job.worker_name = ""
-    job.queued = now
+    job.queued = max(now, job.queued + 1)
     job.priority = event.priority
     job.run_limit = event.run_limit
     job.queue_limit = event.queue_limit

@@ -34,6 +34,17 @@ def test_a_job_that_ran_long_gets_no_exemption() -> None:
     assert w.reason(1) == "Replaced"
 
 
+def test_runs_that_begin_in_the_same_millisecond_have_different_times() -> None:
+    w = World()
+    w.submit(1, "a")
+    first = w.core.jobs[job_id(1)].queued
+    w.submit(2, "a")
+    assert w.reason(1) == "Replaced"
+    w.submit(1, "a")
+    assert w.core.jobs[job_id(1)].queued > first
+    assert w.core.jobs[job_id(1)].queued <= w.now + 1
+
+
 def test_the_default_namespace_holds_many() -> None:
     w = World()
     w.join("w", cpus=2)

@@ -64,7 +64,7 @@ class Blobs:
 
             guard = AddressGuard(why=_NOT_FOLLOWED)
             guard.trust(self._connection.address.hub)
-            self._foreign = Http(guard=guard.check, resolver=guard.resolver)
+            self._foreign = Http(guard=guard.check, resolver=guard.resolver, proxied=guard.trusts)
         try:
             await Downloader(self._foreign, self._places, self._retry_policy).fetch(wanted, sink, progress)
         except ExecutionError as error:

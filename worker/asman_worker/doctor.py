@@ -17,7 +17,9 @@ import aiohttp
 import psutil
 from aiodocker import Docker
 
-from asman_shared.errors import AsmanError, BadRequest
+from asman_shared.errors import AsmanError, BadRequest, Misconfigured
+from asman_shared.link.proxies import proxy_for, shown
+from asman_shared.link.unreachable import proxy_refuses, proxy_unreachable
 from asman_shared.units import GIB, format_size
 
 from .config import WorkerConfig
@@ -231,14 +233,32 @@ async def _hub(base: str) -> AsyncIterator[Finding]:
     began = time.time()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{base}/healthz") as answer:
+        proxy = proxy_for(base)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{base}/healthz", proxy=proxy) as answer,
+        ):
             status, date = answer.status, answer.headers.get("Date", "")
+    except Misconfigured as error:
+        yield Finding("hub", "problem", error.message, "set the variable right, or remove it")
+        return
+    except aiohttp.ClientHttpProxyError as error:
+        says = proxy_refuses(shown(str(error.request_info.real_url)), error.status)
+        yield Finding("hub", "problem", f"{base} can't be reached: {says}", "check the proxy")
+        return
+    except aiohttp.ClientProxyConnectionError as error:
+        says = proxy_unreachable(error.os_error, shown(f"http://{error.host}:{error.port}"))
+        yield Finding("hub", "problem", f"{base} can't be reached: {says}", "check the proxy")
+        return
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         remedy = "check the address, the network and proxies: this machine has to reach the hub"
         yield Finding("hub", "problem", f"{base} can't be reached: {str(error) or 'no answer in time'}", remedy)
         return
     if status != 200:
-        yield Finding("hub", "problem", f"{base} answered {status}", "is this a hub, and is it healthy?")
+        by = f"the proxy {shown(proxy)}, or behind it " if proxy is not None else ""
+        yield Finding(
+            "hub", "problem", f"{by}{base} answered with HTTP status {status}", "is this a hub, and is it healthy?"
+        )
         return
     spent = time.time() - began
     yield Finding("hub", "ok", f"{base} answers in {spent * 1000:.0f} ms")

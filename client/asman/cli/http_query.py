@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, error_for
-from asman_shared.link.unreachable import hung_up, no_hub, unreachable, wrong_status
+from asman_shared.link.proxies import proxy_for, shown
+from asman_shared.link.unreachable import hung_up, no_hub, proxy_refuses, proxy_unreachable, unreachable, wrong_status
 
 if TYPE_CHECKING:
     from ..address import Address
@@ -37,21 +39,34 @@ def ask(address: Address, path: str, query: Mapping[str, str | int | Sequence[st
     """
     url, host = f"{address.url}/{path}?{urlencode(query, doseq=True)}", address.host
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - http or https only
+    proxy = proxy_for(url)
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
+        with _opener(proxy).open(request, timeout=SECONDS) as answer:
             return _read(answer, host)
     except HTTPError as error:
         with error:
-            raise _refusal(error, host) from None
+            raise _refusal(error, host, proxy) from None
     except URLError as error:
-        why = unreachable(error.reason, host, SECONDS) if isinstance(error.reason, OSError) else str(error.reason)
-        raise ConnectionFailed(why) from error
+        raise ConnectionFailed(_why(error.reason, host, proxy)) from error
     except http.client.RemoteDisconnected as error:
         raise ConnectionFailed(hung_up(host)) from error
     except http.client.HTTPException as error:
         raise ConnectionFailed(no_hub(host)) from error
     except OSError as error:
         raise ConnectionFailed(unreachable(error, host, SECONDS)) from error
+
+
+def _why(reason: str | BaseException, host: str, proxy: str | None) -> str:
+    if not isinstance(reason, OSError):
+        return str(reason)
+    if proxy is not None and not isinstance(reason, ssl.SSLError | TimeoutError):
+        return proxy_unreachable(reason, shown(proxy))
+    return unreachable(reason, host, SECONDS)
+
+
+def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
+    """Returns what opens addresses through this proxy alone, or through none."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {}))
 
 
 def _read(answer: Any, host: str) -> dict[str, Any]:
@@ -65,7 +80,7 @@ def _read(answer: Any, host: str) -> dict[str, Any]:
     return value
 
 
-def _refusal(error: HTTPError, host: str) -> AsmanError:
+def _refusal(error: HTTPError, host: str, proxy: str | None) -> AsmanError:
     """Returns the hub's own error, or one about an answer that no hub gives."""
     try:
         value = _read(error, host)
@@ -73,4 +88,8 @@ def _refusal(error: HTTPError, host: str) -> AsmanError:
         value = {}
     if isinstance(value.get("error"), str) and isinstance(value.get("code"), str):
         return error_for(value["code"], value["error"], str(value.get("field") or "") or None)
-    return ConnectionFailed(wrong_status(error.code, host))
+    if proxy is None:
+        return ConnectionFailed(wrong_status(error.code, host))
+    if error.code == http.client.PROXY_AUTHENTICATION_REQUIRED:
+        return ConnectionFailed(proxy_refuses(shown(proxy), error.code))
+    return ConnectionFailed(f"the proxy {shown(proxy)}, or {host} behind it, answered with HTTP status {error.code}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -9,9 +11,11 @@ from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidMessage,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
     NegotiationError,
+    ProxyError,
     WebSocketException,
 )
 from websockets.typing import Subprotocol
@@ -19,7 +23,8 @@ from websockets.typing import Subprotocol
 from .. import limits
 from ..address import Address
 from ..errors import CLOSE_REASONS, AsmanError, CloseCode, ConnectionFailed, ProtocolError
-from .unreachable import hung_up, no_hub, unreachable, wrong_status
+from .proxies import proxy_for, shown
+from .unreachable import hung_up, no_hub, proxy_refuses, proxy_unreachable, unreachable, wrong_status
 
 SILENCE: Final = 2.5
 """Number of heartbeats without a message from the hub after which the connection counts as lost."""
@@ -30,8 +35,12 @@ _LASTING: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FO
 """Close codes that the hub would use for the next connection, too."""
 
 
+EYEBALLS_SECONDS: Final = 0.25
+"""Time after which the next address of a host is tried beside the one that has not answered, in seconds."""
+
+
 async def open_socket(url: str, **more: Any) -> ClientConnection:
-    """Opens a websocket that speaks msgpack.
+    """Opens a websocket that speaks msgpack, through the proxy of the environment if there is one.
 
     Args:
         url: ``Address.client_socket`` or ``Address.worker_socket``.
@@ -39,9 +48,13 @@ async def open_socket(url: str, **more: Any) -> ClientConnection:
 
     Raises:
         Exception: One of `DIAL_ERRORS`.
+        Misconfigured: The environment names a proxy that can't be used.
     """
+    if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):  # other loops may not have it
+        more.setdefault("happy_eyeballs_delay", EYEBALLS_SECONDS)
     ws = await connect(
         url,
+        proxy=proxy_for(url),
         subprotocols=[Subprotocol(limits.SUBPROTOCOL_MSGPACK)],
         compression=None,
         max_size=limits.FRAME_BYTES,
@@ -83,7 +96,28 @@ def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
             return ConnectionFailed(f"the connection to {host} broke off")
         sentence = f"the hub at {host} closed this connection: {close_reason(error)}"
         return ProtocolError(sentence) if error.rcvd.code in _LASTING else ConnectionFailed(sentence)
+    if (proxy := proxy_for(address.client_socket)) is not None:
+        sentence = _through_proxy(error, host, shown(proxy), timeout)
+        if sentence:
+            return ConnectionFailed(sentence)
     return ConnectionFailed(_sentence(error, host, timeout))
+
+
+def _through_proxy(error: Exception, host: str, proxy: str, timeout: float) -> str:
+    """Returns the sentence for an error of the way through a proxy; empty if the proxy has no part in it."""
+    match error:
+        case InvalidProxyStatus():
+            return proxy_refuses(proxy, error.response.status_code)
+        case ProxyError():
+            return f"the proxy {proxy} did not answer like a proxy: is the address of the proxy right?"
+        case TimeoutError():
+            return f"nothing answered at {host} through the proxy {proxy} within {timeout:g} seconds"
+        case ssl.SSLError():
+            return ""
+        case OSError():
+            return proxy_unreachable(error, proxy)
+        case _:
+            return ""
 
 
 def _sentence(error: Exception, host: str, timeout: float) -> str:

@@ -6,6 +6,8 @@ import socket
 import ssl
 from typing import Final
 
+_NO_TUNNEL: Final = "Tunnel connection failed: "
+"""Beginning of the message of the standard library's error about a proxy that refuses."""
 _HINTS: Final = {
     403: "this queue's key does not allow it",
     429: "the hub has too many connections",
@@ -36,6 +38,24 @@ def unreachable(error: OSError, host: str, timeout: float) -> str:
             return f"nothing listens at {host}: is the hub running?"
         case _:
             return f"{host} can't be reached: {error.strerror or error}"
+
+
+def proxy_unreachable(error: OSError, proxy: str) -> str:
+    """Returns the sentence for an error of connecting to a proxy; ``proxy`` is its host and port."""
+    if str(error).startswith(_NO_TUNNEL):
+        return proxy_refuses(proxy, str(error).removeprefix(_NO_TUNNEL).split()[0])
+    remedy = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or list the hub's host in NO_PROXY"
+    if isinstance(error, socket.gaierror):
+        return f"there is no host named '{proxy.rpartition(':')[0]}', which is to be the proxy: {remedy}"
+    refused = isinstance(error, ConnectionRefusedError) or "Errno 111" in str(error)
+    why = "nothing listens there" if refused else error.strerror or str(error)
+    return f"the proxy {proxy} can't be reached ({why}): {remedy}"
+
+
+def proxy_refuses(proxy: str, status: int | str) -> str:
+    """Returns the sentence for a proxy that answers by itself; ``proxy`` is its host and port."""
+    hint = ": it wants a name and a password, http://NAME:PASSWORD@HOST:PORT" if str(status) == "407" else ""
+    return f"the proxy {proxy} does not let this connection through (HTTP status {status}){hint}"
 
 
 def wrong_status(code: int, host: str) -> str:

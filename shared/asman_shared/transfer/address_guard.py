@@ -55,6 +55,10 @@ class AddressGuard:
             parts = URL(url)
             self._trusted |= {(parts.host, parts.port), (parts.raw_host, parts.port)}
 
+    def trusts(self, url: URL) -> bool:
+        """Whether `trust` allowed the host and port of an address."""
+        return (url.host, url.port) in self._trusted
+
     def check(self, url: URL) -> None:
         """Checks an address as far as possible without resolving its host.
 

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
+from asman_shared.link.proxies import proxy_for, shown
+from asman_shared.link.unreachable import proxy_refuses, proxy_unreachable
 from asman_shared.public_addresses import malformed
 from asman_shared.units import MIB
 
@@ -37,6 +39,8 @@ class Http:
     Args:
         guard: Checks each address before it is reached, redirects included; raises an error to refuse it.
         resolver: Makes the resolver of host names, if not the usual one. It may check the addresses that it returns.
+        proxied: Decides whether an address is reached through the proxy of the environment. A proxy resolves names
+            itself, so that ``resolver`` can't check where it connects to.
     """
 
     def __init__(
@@ -44,8 +48,10 @@ class Http:
         *,
         guard: Callable[[URL], None] | None = None,
         resolver: Callable[[], AbstractResolver] | None = None,
+        proxied: Callable[[URL], bool] | None = None,
     ) -> None:
         self._guard = guard
+        self._proxied = proxied
         self._resolver = resolver
         self._session: ClientSession | None = None
 
@@ -74,6 +80,10 @@ class Http:
         if self._guard is not None:
             self._guard(url)
 
+    def _proxy(self, url: URL) -> str | None:
+        """Returns the proxy for an address; see `proxy_for`."""
+        return proxy_for(str(url)) if self._proxied is None or self._proxied(url) else None
+
     @asynccontextmanager
     async def get(self, url: str, headers: Mapping[str, str], stall: float) -> AsyncIterator[ClientResponse]:
         """Yields a response, after redirects; network failures inside the block become errors that allow a retry.
@@ -91,7 +101,9 @@ class Http:
             for _ in range(_REDIRECTS):
                 self._check(where)
                 sent = {"Accept-Encoding": "identity", **headers}
-                async with self._open().get(where, headers=sent, allow_redirects=False, timeout=timeout) as response:
+                async with self._open().get(
+                    where, headers=sent, allow_redirects=False, timeout=timeout, proxy=self._proxy(where)
+                ) as response:
                     to = response.headers.get("Location")
                     if response.status not in (301, 302, 303, 307, 308) or to is None:
                         yield response
@@ -122,6 +134,7 @@ class Http:
                 skip_auto_headers=("Content-Type",),
                 allow_redirects=False,
                 timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=stall),
+                proxy=self._proxy(where),
             ) as response,
         ):
             await check(response, fresh=True)
@@ -147,12 +160,18 @@ def _public(text: str) -> str:
 @asynccontextmanager
 async def _network(what: str) -> AsyncIterator[None]:
     """Turns failures of the network into errors that allow a retry."""
-    from aiohttp import ClientError, InvalidURL
+    from aiohttp import ClientError, ClientHttpProxyError, ClientProxyConnectionError, InvalidURL
 
     try:
         yield
     except InvalidURL as error:
         raise BadRequest(f"'{_public(str(error))}' is not an http address") from error
+    except ClientHttpProxyError as error:
+        proxy = shown(str(error.request_info.real_url))
+        raise ConnectionFailed(f"{what} ({proxy_refuses(proxy, error.status)})") from error
+    except ClientProxyConnectionError as error:
+        proxy = shown(f"http://{error.host}:{error.port}")
+        raise ConnectionFailed(f"{what} ({proxy_unreachable(error.os_error, proxy)})") from error
     except (ClientError, TimeoutError, ConnectionError) as error:
         if isinstance(error.__cause__, AsmanError):
             raise error.__cause__ from None
@@ -175,6 +194,8 @@ async def check(response: ClientResponse, *, fresh: bool) -> None:
         return
     text = (await response.content.read(_SAID_BYTES)).decode(errors="replace").strip()
     sentence = f"{response.url.host}{response.url.path} answered with HTTP status {status}{_said(text)}"
+    if status == 407:
+        raise AsmanError(f"the proxy before {response.url.host} wants a name and a password: HTTP status 407")
     if status == 413:
         raise TooLarge(sentence)
     if status == 422 or (status == 400 and _OTHER_BYTES.search(text) is not None):

@@ -168,7 +168,7 @@ class Repositories:
         """Finds the final address of a repository and checks each redirect: git itself follows none."""
         if urlsplit(url).scheme not in ("https", "http"):
             raise ExecutionError(f"the repository '{url[:200]}' is not at an https:// address")
-        http = Http(guard=self._guard.check, resolver=self._guard.resolver)
+        http = Http(guard=self._guard.check, resolver=self._guard.resolver, proxied=self._guard.trusts)
         try:
             asked = f"{url}/info/refs?service=git-upload-pack"
             async with http.get(asked, {}, _STALL_SECONDS) as answer:

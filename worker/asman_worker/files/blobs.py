@@ -87,7 +87,7 @@ class Blobs:
         others = AddressGuard(allowed)
         others.trust(target.hub)
         self._locator = _TrustingLocator(locator, target, others)
-        self._foreign = Http(guard=others.check, resolver=others.resolver)
+        self._foreign = Http(guard=others.check, resolver=others.resolver, proxied=others.trusts)
         # Servers that jobs name may be slow or dead; they delay only each other.
         self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
         self._uploader = Uploader(self._locator, self._http, places, sending)

@@ -31,7 +31,7 @@ async def download(url: str, target: Path, guard: AddressGuard, *, most: int, wh
     async def where() -> str:
         return url
 
-    http = Http(guard=guard.check, resolver=guard.resolver)
+    http = Http(guard=guard.check, resolver=guard.resolver, proxied=guard.trusts)
     sink = FileSink(target)
     try:
         wanted = Wanted(where, most=most, renewable=False)

@@ -1,0 +1,71 @@
+"""A door with TLS before a port of this machine, with a certificate of an authority that only the test knows."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+CHUNK = 64 * 1024
+
+
+class TlsDoor(NamedTuple):
+    """A running door.
+
+    Attributes:
+        port: The port on which it listens, at ``127.0.0.1`` as ``localhost``.
+        authority: The certificate of its authority.
+    """
+
+    port: int
+    authority: Path
+
+
+def _openssl(*words: str, folder: Path) -> None:
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+def make_certificates(folder: Path) -> None:
+    """Makes an authority (``ca.pem``) and a certificate for localhost (``hub.pem``, ``hub.key``)."""
+    new = ("req", "-newkey", "rsa:2048", "-nodes", "-batch", "-keyout")
+    _openssl(*new, "ca.key", "-x509", "-days", "2", "-subj", "/CN=test authority", "-out", "ca.pem", folder=folder)
+    _openssl(*new, "hub.key", "-subj", "/CN=localhost", "-out", "hub.csr", folder=folder)
+    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    signed = ("x509", "-req", "-days", "2", "-in", "hub.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
+    _openssl(*signed, "-extfile", "names", "-out", "hub.pem", folder=folder)
+
+
+@asynccontextmanager
+async def tls_door(leads_to: int, folder: Path) -> AsyncIterator[TlsDoor]:
+    """Runs a door while the block lasts; its certificates are made in a folder."""
+    await asyncio.to_thread(make_certificates, folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "hub.pem", folder / "hub.key")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            theirs, to = await asyncio.open_connection("127.0.0.1", leads_to)
+            await asyncio.gather(_pass_on(reader, to), _pass_on(theirs, writer))
+        except OSError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield TlsDoor(server.sockets[0].getsockname()[1], folder / "ca.pem")
+    finally:
+        server.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()

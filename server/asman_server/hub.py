@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.disk.private_folder import private
+from asman_shared.supervisor import Supervisor
 from asman_shared.units import parse_duration, parse_size
 
 from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Store
@@ -38,7 +39,6 @@ from .storage.database import make_engine, migrate, sqlite_folder
 from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_writer
-from .supervisor import Supervisor
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
@@ -143,7 +143,7 @@ class Hub:
             Probe("the storage for blobs", self.blobs.store.fault),
         )
         self.closing = asyncio.Event()
-        self.supervisor = Supervisor()
+        self.supervisor = Supervisor(log, "hub")
         self.engine: AsyncEngine
         self.committer: GroupCommitter
         self.store: Store

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from asman_shared.errors import ConnectionFailed, Unavailable
+from asman_shared.supervisor import TASK_FAILED
 from asman_shared.units import MIB
 
 from .app import make_app
@@ -28,8 +29,6 @@ WEBSOCKET_BYTES = 16 * MIB
 PING_SECONDS = 20.0
 """Time between two pings of a connection, and the longest time to answer one, in seconds."""
 BACKLOG = 4096
-TASK_FAILED = 70
-"""Exit code of a hub that ended because one of its own tasks had (EX_SOFTWARE of sysexits)."""
 
 
 class _Server(uvicorn.Server):

@@ -104,7 +104,8 @@ class JobState(Struct, omit_defaults=True):
     """The present state of a job; complete each time, so that the newest ``rev`` replaces all older ones.
 
     ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start``
-    is the seq of the run's first log line: seqs keep growing when a job runs again. Each run has a ``queued`` of its own.
+    is the seq of the run's first log line: seqs keep growing when a job runs again. Each run has its
+    own ``queued``.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
@@ -27,10 +28,10 @@ from asman_server.sessions.worker import WorkerSession
 from asman_server.storage.commit import WebhookRow
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Reader
-from asman_server.supervisor import Supervisor
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import Language
 from asman_shared.errors import AsmanError
+from asman_shared.supervisor import Supervisor
 from tests.simulation.database import SimDatabase
 from tests.simulation.errors import TaskLostError
 from tests.simulation.loop import virtual_clock
@@ -104,7 +105,7 @@ class Host:
         reader = cast(Reader, self.database)
         retention = Retention(self.registry, reader, committer, virtual_clock, self._policy.retention)
         self._lost.clear()
-        supervisor = Supervisor()
+        supervisor = Supervisor(logging.getLogger("asman.hub"), "hub")
         self._own = [
             supervisor.start(name, self._mortal(work))
             for name, work in (

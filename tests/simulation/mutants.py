@@ -26,11 +26,11 @@ from asman_server.queues.recall import Recall
 from asman_server.queues.shell import QueueShell
 from asman_server.sessions.client import ClientSession
 from asman_server.storage.group_commit import Batch, GroupCommitter
-from asman_server.supervisor import Supervisor
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import LogLines
 from asman_shared.states import Phase, State
+from asman_shared.supervisor import Supervisor
 
 Undo = Callable[[], None]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from asman_shared.address import Address
 from asman_shared.messages import Registered
+from asman_shared.supervisor import TASK_FAILED, Supervisor
 from asman_shared.units import format_size
 
 from .attempts.capacity import Capacity
@@ -78,6 +79,7 @@ async def run_worker(
         service_limits = ServiceLimits(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
         parts.callback(service_limits.stop)
         disk_reserve = DiskReserve(data.path, config.disk_reserve)
+        supervisor = Supervisor(log, "worker")
         sides: list[QueueWorker] = []
         for target, home in zip(targets, homes, strict=True):
             spool = Spool(home.path / "spool")
@@ -105,27 +107,33 @@ async def run_worker(
         if config.status:
             engine = runs.engine.accepts if runs.engine is not None else None
             notes = runs.engine.notes if runs.engine is not None else list
-            status = Status(sides, capacity, service_limits, disk_reserve, engine, notes)
+            status = Status(sides, capacity, service_limits, disk_reserve, supervisor, engine, notes)
             port = await parts.enter_async_context(serving(status, config.status))
             log.info("health and metrics are on port %d", port)
         caches = [side.job_cache for side in sides]
         janitor = Janitor(inputs, image_usage, runs.engine, caches, most=config.job_cache, age=config.cache_age / 1000)
         service_limits.start()
-        async with _beside(janitor.run()):
-            return await _serve(sides, asked)
+        async with _beside(supervisor.start("janitor", janitor.run()), _drain_after(supervisor, asked)):
+            code = await _serve(sides, asked, supervisor)
+        return TASK_FAILED if supervisor.failed else code
 
 
 @contextlib.asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs a coroutine for as long as the block lasts; its error is logged."""
-    task = asyncio.create_task(work)
+async def _beside(task: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Ends a task and a coroutine with the block."""
+    working = asyncio.create_task(work)
     try:
         yield
     finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(ended, Exception):
-            log.error("cleaning up ended early: %r", ended)
+        for each in (task, working):
+            each.cancel()
+        await asyncio.gather(task, working, return_exceptions=True)
+
+
+async def _drain_after(supervisor: Supervisor, asked: Asked) -> None:
+    """Lets the worker finish its jobs and end when a task of its own has ended: only a restart heals that."""
+    await supervisor.ended.wait()
+    asked.drain.set()
 
 
 class Asked:
@@ -142,22 +150,28 @@ class Asked:
         self.drain.set()
 
 
-async def _serve(sides: list[QueueWorker], asked: Asked) -> int:
+async def _serve(sides: list[QueueWorker], asked: Asked, supervisor: Supervisor) -> int:
     """Serves all queues to the end; a hub that refuses this worker does not affect the other queues."""
-    working = [asyncio.create_task(side.run(asked.drain, asked.stop), name=side.label) for side in sides]
+    working = [asyncio.create_task(side.run(asked.drain, asked.stop, supervisor), name=side.label) for side in sides]
+    told: list[BaseException] = []
     try:
         for done in asyncio.as_completed(working):
-            with contextlib.suppress(Exception):
+            try:
                 await done
+            except Exception as failure:
+                if not all(task.done() for task in working):
+                    log.error("a queue could not be served: %s", failure)  # noqa: TRY400 - a sentence is enough
+                    told.append(failure)
     finally:
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
     failures = [error for task in working if not task.cancelled() and (error := task.exception()) is not None]
-    for error in failures if len(failures) < len(working) else failures[1:]:
-        log.error("a queue could not be served: %s", error)
+    untold = [error for error in failures if error not in told]
     if len(failures) == len(working):
-        raise failures[0]
+        raise (untold or failures)[-1]
+    for error in untold:
+        log.error("a queue could not be served: %s", error)
     return max(task.result() for task in working if task.exception() is None)
 
 

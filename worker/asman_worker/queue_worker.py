@@ -9,6 +9,7 @@ from pathlib import Path
 
 from asman_shared.address import Address
 from asman_shared.messages import Register, Registered
+from asman_shared.supervisor import Supervisor
 from asman_shared.version import __version__
 
 from .attempts.agent import Agent
@@ -93,13 +94,13 @@ class QueueWorker:
             disk_reserve,
         )
 
-    async def run(self, drain: asyncio.Event, stop: asyncio.Event) -> int:
+    async def run(self, drain: asyncio.Event, stop: asyncio.Event, supervisor: Supervisor) -> int:
         """Serves until asked to drain, and then to the end of the drain; returns the exit code."""
         await self.agent.recover()
         connecting = asyncio.create_task(self._connection.run(self.agent), name="connection")
         working = asyncio.create_task(self.agent.run_all(), name="agent")
         draining = asyncio.create_task(drain.wait(), name="drain")
-        looking = asyncio.create_task(self._look_at_disk(), name="disk")
+        looking = supervisor.start(f"the disk of {self.label}", self._look_at_disk())
         try:
             await asyncio.wait((connecting, working, draining), return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():

@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from asman_shared.errors import BadRequest, Unavailable
+from asman_shared.supervisor import Supervisor
 
 from .attempts.capacity import Capacity
 from .attempts.disk_reserve import DiskReserve
@@ -29,6 +30,7 @@ class Status:
         capacity: The machine's resources for jobs.
         service_limits: Counts the jobs.
         disk_reserve: Watches the free disk.
+        supervisor: Watches the worker's own tasks.
         engine: Returns whether the engine answers; None for no engine.
         notes: Lists conditions that the operator should know of, but with which the worker works.
     """
@@ -39,6 +41,7 @@ class Status:
         capacity: Capacity,
         service_limits: ServiceLimits,
         disk_reserve: DiskReserve,
+        supervisor: Supervisor,
         engine: Callable[[], Awaitable[bool]] | None = None,
         notes: Callable[[], list[str]] = list,
     ) -> None:
@@ -46,6 +49,7 @@ class Status:
         self._capacity = capacity
         self._service_limits = service_limits
         self._disk_reserve = disk_reserve
+        self._supervisor = supervisor
         self._engine = engine
         self.notes = notes
 
@@ -54,6 +58,8 @@ class Status:
         found = [f"{side.label}: no connection to its hub" for side in self._sides if not side.agent.connected]
         if self._engine is not None and not await self._engine():
             found.append("the container engine does not answer")
+        if failed := self._supervisor.failed:
+            found.append(f"the task '{failed}' has ended; the worker must be started again")
         if short := self._disk_reserve.short():
             found.append(f"no new jobs are taken: {short}")
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 
 from asman_server.blobs import Collector
 from asman_server.config import HubConfig
-from asman_server.main import TASK_FAILED, HubServer, serve
+from asman_server.main import HubServer, serve
 from asman_server.storage.group_commit import GroupCommitter
-from asman_server.supervisor import Supervisor
+from asman_shared.supervisor import TASK_FAILED, Supervisor
 
 PATIENCE = 30
 
@@ -28,7 +29,7 @@ async def ends() -> None:
 
 @pytest.mark.parametrize("work", [fails, ends])
 async def test_a_task_that_ends_by_itself_is_named(work: Callable[[], object]) -> None:
-    supervisor = Supervisor()
+    supervisor = Supervisor(logging.getLogger("asman.hub"), "hub")
     supervisor.start("sweeper", work())  # type: ignore[arg-type]
     async with asyncio.timeout(PATIENCE):
         await supervisor.ended.wait()
@@ -36,13 +37,13 @@ async def test_a_task_that_ends_by_itself_is_named(work: Callable[[], object]) -
 
 
 async def test_the_first_that_ended_is_the_one_that_is_named() -> None:
-    supervisor = Supervisor()
+    supervisor = Supervisor(logging.getLogger("asman.hub"), "hub")
     await asyncio.gather(supervisor.start("first", fails()), supervisor.start("second", ends()))
     assert supervisor.failed == "first"
 
 
 async def test_a_task_may_end_when_the_hub_closes_or_cancels_it() -> None:
-    supervisor = Supervisor()
+    supervisor = Supervisor(logging.getLogger("asman.hub"), "hub")
     waiting = supervisor.start("waiting", asyncio.sleep(PATIENCE))
     await asyncio.sleep(0)
     waiting.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from asman_shared.definition import Shape
 from asman_shared.errors import BadRequest, Unavailable
+from asman_shared.supervisor import Supervisor
 from asman_worker.attempts.capacity import Capacity
 from asman_worker.attempts.disk_reserve import DiskReserve
 from asman_worker.attempts.service_limits import ServiceLimits
@@ -23,12 +25,18 @@ def side(*, connected: bool = True, draining: bool = False) -> Any:
     return SimpleNamespace(label="q-12345678 on hub", digest="12345678", agent=agent)
 
 
+def watching() -> Supervisor:
+    return Supervisor(logging.getLogger("asman.worker"), "worker")
+
+
 class Scene:
     def __init__(self, tmp_path: Path, *sides: Any, reserve: int = 0) -> None:
         self.up = True
         self.capacity = Capacity(4000, 1000, ["GPU-1"])
         self.limits = ServiceLimits(asyncio.Event())
-        self.status = Status(sides, self.capacity, self.limits, DiskReserve(tmp_path, reserve), self.engine)
+        self.supervisor = watching()
+        reserved = DiskReserve(tmp_path, reserve)
+        self.status = Status(sides, self.capacity, self.limits, reserved, self.supervisor, self.engine)
 
     async def engine(self) -> bool:
         return self.up
@@ -51,6 +59,12 @@ async def test_every_problem_is_listed(tmp_path: Path) -> None:
     assert disk.startswith("no new jobs are taken: ")
 
 
+async def test_a_task_of_the_worker_that_has_ended_is_a_problem(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, side())
+    await scene.supervisor.start("janitor", asyncio.sleep(0))
+    assert await scene.status.problems() == ["the task 'janitor' has ended; the worker must be started again"]
+
+
 async def test_figures_are_those_of_now(tmp_path: Path) -> None:
     scene = Scene(tmp_path, side(), side(connected=False, draining=True))
     await scene.capacity.take(Shape(cpus=1500, memory=400, gpus=1))
@@ -64,7 +78,7 @@ async def test_figures_are_those_of_now(tmp_path: Path) -> None:
 
 async def test_without_an_engine_none_is_missed(tmp_path: Path) -> None:
     limits = ServiceLimits(asyncio.Event())
-    status = Status([], Capacity(1, 1), limits, DiskReserve(tmp_path, 0))
+    status = Status([], Capacity(1, 1), limits, DiskReserve(tmp_path, 0), watching())
     assert await status.problems() == []
     assert figures(await status.metrics())["asman_worker_engine_up"] == "1"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from asman_server.rest.base import CORS, answers, error_response, health, preflight, ref_response
-from asman_server.supervisor import Supervisor
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, BadRequest, NotFound, Overloaded
+from asman_shared.supervisor import Supervisor
 
 REQUEST = Request({"type": "http", "headers": []})
 
@@ -60,7 +61,7 @@ async def test_a_sender_that_has_gone_is_no_error_of_the_hub() -> None:
 
 async def test_health_and_preflights_are_answered() -> None:
     app = Starlette()
-    app.state.hub = SimpleNamespace(supervisor=Supervisor())
+    app.state.hub = SimpleNamespace(supervisor=Supervisor(logging.getLogger("asman.hub"), "hub"))
     assert (await health(Request({"type": "http", "headers": [], "app": app}))).body == b"OK"
     assert (await preflight(REQUEST)).status_code == 204
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import sys
@@ -19,12 +20,11 @@ from typing import Any, Final
 
 from asman_shared.errors import AsmanError
 
-from .remote_call import Outcome
+from .plain_values import NotPlain, decode, decode_error
+from .remote_call import PICKLE, PLAIN, Outcome
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
-RESULT: Final = "result.pickle"
-"""Output file with the outcomes of a job's calls."""
 PROGRAM: Final = "asman_call.zip"
 """Input file with the program that makes the calls."""
 FUNCTION: Final = "function.pickle"
@@ -56,7 +56,7 @@ class RemoteTraceback(Exception):
 
 
 class CallFailed(AsmanError):
-    """A function raised an exception that can't be recreated here; the message is the last line of its traceback."""
+    """A function raised an exception that can't be recreated here, or returned a value that is not read here."""
 
     code = "call_failed"
     status = 422
@@ -69,10 +69,12 @@ class Outcomes:
     Attributes:
         seconds: Time that the calls took together, in seconds, without the job around them.
         outcomes: One for each call, up to the first that raised.
+        trusted: Whether their bytes are pickles, of workers that are trusted.
     """
 
     seconds: float
     outcomes: list[Outcome]
+    trusted: bool
 
 
 def pack(value: Any) -> bytes:
@@ -113,32 +115,84 @@ def _is_own(name: str) -> bool:
     return bool(places) and not any(place and place.startswith(_INSTALLED) for place in places)
 
 
-def unpack(data: bytes) -> Outcomes:
+def form_of(trusted: bool) -> str:
+    """Names the form of a job's outcomes, for its program."""
+    return PICKLE if trusted else PLAIN
+
+
+def result_file(trusted: bool) -> str:
+    """Names the output file with the outcomes of a job's calls."""
+    return f"result.{form_of(trusted)}"
+
+
+def unpack(data: bytes, trusted: bool) -> Outcomes:
     """Decodes the outcomes that a job wrote.
 
+    Args:
+        data: The bytes of `result_file`.
+        trusted: Whether to unpickle, which can run code of the worker. Otherwise only plain values are read.
+
     Raises:
+        CallFailed: They are not what a job writes.
         Exception: They can't be unpickled.
     """
-    seconds, outcomes = pickle.loads(data)  # noqa: S301 - see docs/python.md: users of a queue trust its workers
-    return Outcomes(seconds, outcomes)
+    if trusted:
+        seconds, outcomes = pickle.loads(data)  # noqa: S301 - the caller trusts the workers
+        return Outcomes(seconds, outcomes, trusted)
+    try:
+        found = decode(data)
+    except NotPlain as error:
+        raise _unreadable(error) from None
+    if not _are_outcomes(found):
+        raise _unreadable("something else than outcomes")
+    seconds, outcomes = found
+    return Outcomes(seconds, outcomes, trusted)
 
 
-def value_of(outcome: Outcome) -> Any:
+def _are_outcomes(found: Any) -> bool:
+    if type(found) is not tuple or [type(part) for part in found] != [float, list]:
+        return False
+    seconds, outcomes = found
+    shaped = (type(each) is tuple and [type(part) for part in each] == [bool, bytes, str] for each in outcomes)
+    return math.isfinite(seconds) and bool(outcomes) and all(shaped)
+
+
+def _unreadable(found: object) -> CallFailed:
+    return CallFailed(f"the job's result has {found}: its worker or image changed what the function's program wrote")
+
+
+def value_of(outcome: Outcome, trusted: bool) -> Any:
     """Returns the value that a call returned.
 
     Raises:
+        CallFailed: The value is of a class that is not read from workers that are not trusted.
         BaseException: The exception that the call raised, caused by a `RemoteTraceback`.
     """
     ok, data, text = outcome
-    if ok:
-        return pickle.loads(data)  # noqa: S301
-    raise error_of(data, text) from RemoteTraceback(text)
+    if ok and trusted:
+        return pickle.loads(data)  # noqa: S301 - the caller trusts the workers
+    if ok or not (text or trusted):
+        try:
+            value = decode(data)
+        except NotPlain as error:
+            raise _unreadable(error) from None
+        if ok:
+            return value
+        if type(value) is not str:
+            raise _unreadable("something else than a name")
+        raise CallFailed(
+            f"the function returned {value}, and only plain values are read from workers: return numbers, text, bytes, "
+            "lists, dicts and the like, or, if you trust all workers of the queue, use Executor(trust_workers=True)"
+        )
+    raise error_of(data, text, trusted) from RemoteTraceback(text)
 
 
-def error_of(data: bytes, text: str) -> BaseException:
+def error_of(data: bytes, text: str, trusted: bool) -> BaseException:
     """Recreates the exception that a call raised, or makes a `CallFailed` that describes it."""
     try:
-        error = pickle.loads(data) if data else None  # noqa: S301
+        if data and not trusted:
+            return decode_error(data)
+        error = pickle.loads(data) if data else None  # noqa: S301 - the caller trusts the workers
     except Exception:
         error = None
     if isinstance(error, BaseException):
@@ -149,18 +203,22 @@ def error_of(data: bytes, text: str) -> BaseException:
 
 @cache
 def program() -> bytes:
-    """Builds the program of the job: `asman.remote_call` and cloudpickle, so that an image needs only Python."""
-    from . import remote_call
+    """Builds the program of the job: `asman.remote_call` and what it needs, so that an image needs only Python."""
+    from . import plain_values, remote_call
 
     spec = find_spec("cloudpickle")
     if spec is None or not spec.submodule_search_locations:
         raise AsmanError("the package cloudpickle is not installed here")
     files = {f"cloudpickle/{file.name}": file for file in Path(spec.submodule_search_locations[0]).glob("*.py")}
-    files["__main__.py"] = Path(remote_call.__file__)
+    sources = {name: file.read_bytes() for name, file in files.items()}
+    sources["__main__.py"] = b"import sys\n\nfrom asman_call.remote_call import main\n\nmain(*sys.argv[1:])\n"
+    sources["asman_call/__init__.py"] = b""
+    sources["asman_call/remote_call.py"] = Path(remote_call.__file__).read_bytes()
+    sources["asman_call/plain_values.py"] = Path(plain_values.__file__).read_bytes()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name), files[name].read_bytes())  # with a constant date
+        for name in sorted(sources):
+            archive.writestr(zipfile.ZipInfo(name), sources[name])  # with a constant date
     return packed.getvalue()
 
 

@@ -6,6 +6,8 @@
         for result in executor.map(simulate, range(10_000)):
             print(result)
 
+Results are read as plain values, so a worker can't run code here. ``trust_workers=True`` reads pickles, which can.
+
 Each submitted call is a job. `Executor.map` puts as many quick calls into one job as make about a second of work. A
 call may run twice if its worker is lost (see ``max_attempts``); only one result is used.
 """
@@ -96,10 +98,16 @@ class Executor(futures.Executor):
     The Python of the job must have the same minor version as this one (3.11, for example) and needs no Asman packages
     installed. Functions of an installed package are sent by name only: the image must have that package.
 
+    Everybody who has the queue's name can work for it and answer a call. So a call's result must be plain: numbers,
+    text, bytes, None, lists, tuples, dicts, sets, dates, decimals, UUIDs and paths, in each other. An exception comes
+    back if it is a built-in one with plain arguments; another becomes a `CallFailed` with the remote traceback.
+
     Args:
         queue: The queue's URL, or its name with ``hub``; the default is ``$ASMAN_QUEUE``.
         hub: The hub, if ``queue`` is a name.
         python: The Python interpreter in the image.
+        trust_workers: Whether to unpickle results, so that they may be of any class. A pickle can run any code in this
+            process: use it only if you trust everybody who has the queue's name.
         cache: Whether to return the stored result of a call that was made before. Otherwise each call runs.
         on_line: Called with each line that functions print; by default it is printed here, and None drops it.
         window: Maximum number of jobs in flight; further calls wait in this process.
@@ -120,6 +128,7 @@ class Executor(futures.Executor):
         hub: str | None = None,
         *,
         python: str = "python3",
+        trust_workers: bool = False,
         cache: bool = False,
         on_line: Callable[[Line], None] | None = show,
         window: int = WINDOW,
@@ -136,6 +145,7 @@ class Executor(futures.Executor):
         if window < 1:
             raise BadRequest(f"a window must be at least 1, not {window}", field="window")
         self._python = python
+        self._trusts = trust_workers
         self._cache = cache
         self._on_line = on_line
         self._window = window
@@ -167,7 +177,7 @@ class Executor(futures.Executor):
         if taken := names & (base.inputs or {}).keys():
             raise BadDefinition(f"an input can't be named '{min(taken)}' here", field="inputs")
         base.inputs = {**(base.inputs or {}), calls.PROGRAM: shared}
-        base.command = [self._python, "-c", calls.BOOT, calls.VERSION]
+        base.command = [self._python, "-c", calls.BOOT, calls.form_of(self._trusts), calls.VERSION]
         return base
 
     # ------------------------------------------------------------------------------------------------------- calls
@@ -179,8 +189,12 @@ class Executor(futures.Executor):
             RuntimeError: The executor was shut down.
         """
         future: Future[T] = Future()
-        self._start(future, fn, [(args, kwargs)], lambda found: cast(T, calls.value_of(found.outcomes[0])))
+        self._start(future, fn, [(args, kwargs)], self._first)
         return future
+
+    @staticmethod
+    def _first(found: Outcomes) -> Any:
+        return calls.value_of(found.outcomes[0], found.trusted)
 
     def map(
         self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 0
@@ -240,7 +254,9 @@ class Executor(futures.Executor):
                 if future.cancelled():
                     return
                 data = await self._finished(future, function, arguments)
-            value = await asyncio.to_thread(lambda: read(calls.unpack(data)))
+            value, raised = await asyncio.to_thread(_attempt, lambda: read(calls.unpack(data, self._trusts)))
+            if raised is not None:
+                raise raised
         except asyncio.CancelledError:
             if not future.cancelled():
                 future.cancel()
@@ -251,7 +267,7 @@ class Executor(futures.Executor):
                 raise
         else:
             if future.set_running_or_notify_cancel():
-                future.set_result(value)
+                future.set_result(cast(T, value))
         finally:
             future._stop = None
 
@@ -278,7 +294,7 @@ class Executor(futures.Executor):
                     for line in lines:
                         self._on_line(line)
             result = await job.result()
-            return await result.outputs[calls.RESULT].read_bytes()
+            return await result.outputs[calls.result_file(self._trusts)].read_bytes()
         except asyncio.CancelledError:
             await (await submit).cancel(timeout=CANCEL_SECONDS)
             raise
@@ -325,6 +341,14 @@ class Executor(futures.Executor):
             self._loop.stop()
 
 
+def _attempt(read: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
+    """Returns a value or the exception; an asyncio future can't hold a StopIteration."""
+    try:
+        return read(), None
+    except BaseException as error:
+        return None, error
+
+
 class _Ahead:
     """The jobs of one `Executor.map` that are in flight."""
 
@@ -360,7 +384,7 @@ class _Ahead:
                 self._pace.took(found.seconds, found.outcomes)
                 self.fill()
                 for outcome in found.outcomes:
-                    yield calls.value_of(outcome)
+                    yield calls.value_of(outcome, found.trusted)
         finally:
             for future, _ in self._waiting:
                 future.cancel()

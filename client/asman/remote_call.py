@@ -1,7 +1,7 @@
 """The program of a job of `asman.Executor`: it calls a function and writes the outcomes.
 
-This file is the ``__main__.py`` of a zip that is sent with each job, together with cloudpickle. It needs only Python,
-as Asman is not installed in the job. The other inputs of the job hold the function and the arguments of its calls.
+A zip with this module, `asman.plain_values` and cloudpickle is sent with each job. They need only Python, as Asman is
+not installed in the job. The other inputs of the job hold the function and the arguments of its calls.
 """
 
 import os
@@ -9,36 +9,52 @@ import pickle
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from .plain_values import NotPlain, encode, encode_error
 
 Outcome = tuple[bool, bytes, str]
-"""A call's outcome: whether it returned; its value or exception, pickled (empty if that fails); the traceback."""
+"""A call's outcome: whether it returned; its value or exception as bytes (empty if that fails); the traceback.
+
+A plain outcome without a traceback that did not return is one whose value is not plain; its bytes name what was found.
+"""
+PLAIN: Final = "plain"
+"""Outcomes are written as plain values, into ``result.plain``."""
+PICKLE: Final = "pickle"
+"""Outcomes are pickled, into ``result.pickle``, for a client that trusts its workers."""
 
 
-def run(inputs: str, outputs: str) -> None:
-    """Makes all calls, up to the first that raises, and writes ``result.pickle``."""
+def run(inputs: str, outputs: str, form: str) -> None:
+    """Makes all calls, up to the first that raises, and writes the file ``result`` in a form."""
     import cloudpickle
 
+    write: Callable[[Any], bytes] = cloudpickle.dumps if form == PICKLE else encode
+    write_error: Callable[[BaseException], bytes] = cloudpickle.dumps if form == PICKLE else encode_error
     began = time.perf_counter()
     outcomes: list[Outcome] = []
     try:
         function = _load(inputs, "function.pickle")
         calls = _load(inputs, "calls.pickle")
     except Exception as error:
-        outcomes.append(_raised(cloudpickle, error))
+        outcomes.append(_raised(write_error, error))
         calls = []
     for arguments, keywords in calls:
         try:
-            outcomes.append((True, cloudpickle.dumps(function(*arguments, **keywords)), ""))
+            value = function(*arguments, **keywords)
+            try:
+                outcomes.append((True, write(value), ""))
+            except NotPlain as found:
+                outcomes.append((False, encode(str(found)), ""))
+                break
         except (Exception, SystemExit) as error:
-            outcomes.append(_raised(cloudpickle, error))
+            outcomes.append(_raised(write_error, error))
             break
     took = time.perf_counter() - began
     sys.stdout.flush()
     sys.stderr.flush()
-    with Path(outputs, "result.pickle").open("wb") as file:
-        pickle.dump((took, outcomes), file)
+    Path(outputs, f"result.{form}").write_bytes((pickle.dumps if form == PICKLE else encode)((took, outcomes)))
 
 
 def _load(inputs: str, name: str) -> Any:
@@ -46,15 +62,15 @@ def _load(inputs: str, name: str) -> Any:
         return pickle.load(file)  # noqa: S301 - written by the submitter, whose code the job runs anyway
 
 
-def _raised(cloudpickle: Any, error: BaseException) -> Outcome:
+def _raised(write: Callable[[BaseException], bytes], error: BaseException) -> Outcome:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
-        return False, cloudpickle.dumps(error.with_traceback(None)), text
+        return False, write(error.with_traceback(None)), text
     except Exception:
         return False, b"", text
 
 
-def main(wanted: str) -> None:
+def main(form: str, wanted: str) -> None:
     """Checks that this Python has the minor version that pickled the function, and makes the calls."""
     here = "{}.{}".format(*sys.version_info[:2])
     if here != wanted:
@@ -65,8 +81,4 @@ def main(wanted: str) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True)
-    run(os.environ["JOB_INPUTS"], os.environ["JOB_OUTPUTS"])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    run(os.environ["JOB_INPUTS"], os.environ["JOB_OUTPUTS"], form)

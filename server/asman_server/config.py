@@ -65,6 +65,7 @@ class HubConfig(LayeredSettings):
         public_job_ids: Whether a job's id alone shows its result, its log and its outputs: those of the queue whose
             result was the first.
         private_ids: Whether a job's id alone shows nothing, not even its definition and its inputs.
+        private_names: Whether files with plain names get a random token before their name, so that it can't be guessed.
         allow_private_webhooks: Whether webhooks may call addresses outside the public internet.
         local_queue: The queue that ``local`` stands for on a person's own machine; empty for none.
         local_port: A further port on loopback at which pages look for the queue ``local``; 0 for none.
@@ -100,6 +101,7 @@ class HubConfig(LayeredSettings):
     log_limit: str = format_size(limits.LOG_BYTES)
     public_job_ids: bool = False
     private_ids: bool = False
+    private_names: bool = False
     allow_private_webhooks: bool = False
     local_queue: str = ""
     local_port: int = Field(default=0, ge=0, le=65535)

@@ -132,7 +132,8 @@ class Hub:
             config.blob_retention_ms,
         )
         reserve = parse_size(config.disk_reserve)
-        self.files = NamedFiles(self.blobs, config.data_dir / "blobs" / "incoming", clock, reserve=reserve)
+        incoming = config.data_dir / "blobs" / "incoming"
+        self.files = NamedFiles(self.blobs, incoming, clock, reserve=reserve, private=config.private_names)
         self.bodies = Bodies()
         self.room = DiskRoom(_folders(config), reserve)
         self.log_reader = LogReader()

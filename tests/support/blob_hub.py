@@ -51,6 +51,7 @@ class BlobHub:
         self.signer = signer
         self.blobs = BlobService(store, clock, quota, RETENTION)
         self.files = NamedFiles(self.blobs, folder, clock, reserve=reserve)
+        self.private_files = NamedFiles(self.blobs, folder, clock, reserve=reserve, private=True)
         self.collector = Collector(self.blobs, clock, RETENTION)
         self.committer: GroupCommitter
         self.http: aiohttp.ClientSession

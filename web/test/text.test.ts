@@ -55,7 +55,12 @@ describe("a file's kind", () => {
     expect(kindOf("x", "image/png")).toBe("image");
     expect(kindOf("x", "application/ld+json")).toBe("json");
     expect(kindOf("x", "video/mp4")).toBe("video");
-    expect(kindOf("x", "application/pdf")).toBe("pdf");
+  });
+
+  it("gives a PDF no preview, whatever its name and media type say", () => {
+    expect(kindOf("a.pdf")).toBe("other");
+    expect(kindOf("a.PDF", "text/plain")).toBe("other");
+    expect(kindOf("x", "application/pdf")).toBe("other");
   });
 });
 

@@ -6,6 +6,7 @@ The bytes are an ordinary blob that the name points to. Unused names are collect
 from __future__ import annotations
 
 import re
+import secrets
 import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from .receiving import received
 
 FILE_BYTES: Final = 64 * MIB
 """Largest size of a file with a plain name, in bytes."""
+TOKEN_BYTES: Final = 16
+"""Random bytes in front of a name that nobody can guess."""
+_PRIVATE: Final = re.compile(rf"[0-9a-f]{{{2 * TOKEN_BYTES}}}-.+", re.DOTALL)
 _BLOB: Final = re.compile(r"([0-9a-f]{64})(\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 
 
@@ -62,13 +66,26 @@ class NamedFiles:
         folder: The folder for files that are being received; it is created if it is missing.
         clock: Tells the time.
         reserve: Space that stays free on the disk of the folder, in bytes.
+        private: Whether new names begin with a random token, and only such names are found.
     """
 
-    def __init__(self, service: BlobService, folder: Path, clock: Clock, *, reserve: int = 0) -> None:
+    def __init__(
+        self, service: BlobService, folder: Path, clock: Clock, *, reserve: int = 0, private: bool = False
+    ) -> None:
         self._service = service
         self._folder = folder
         self._clock = clock
         self._reserve = reserve
+        self._private = private
+
+    def name_for(self, wanted: str) -> str:
+        """Returns the name for a new file that somebody wants to name so.
+
+        Raises:
+            BadRequest: The name is not valid, or too long with the token in front of it.
+        """
+        name = check_file_name(wanted)
+        return check_file_name(f"{secrets.token_hex(TOKEN_BYTES)}-{name}") if self._private else name
 
     async def put(self, name: str, size: int, body: AsyncIterator[bytes]) -> str:
         """Stores a file under a new name and returns its sha256.
@@ -130,7 +147,12 @@ class NamedFiles:
         named = blob_named(name)
         if named is not None:
             return named
-        row = await self._service.catalogue.file(check_file_name(name))
+        check_file_name(name)
+        if self._private and _PRIVATE.fullmatch(name) is None:
+            raise NotFound(
+                f"there is no file '{name[:80]}' here: this hub finds files by the name in the answer to their upload"
+            )
+        row = await self._service.catalogue.file(name)
         if row is None:
             raise NotFound(f"there is no file '{name[:80]}' here")
         if self._service.stale(row.used):

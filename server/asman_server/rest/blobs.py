@@ -76,11 +76,13 @@ async def put_file(request: Request) -> Response:
     """Stores bytes under their sha256, or (small ones, once) under any other plain name.
 
     If the name is a sha256, with or without a suffix, the bytes are verified. Where blobs are in S3, the answer is a
-    redirect (307) to send the bytes there; ``/f/{name}/exists`` then tells whether they were right.
+    redirect (307) to send the bytes there; ``/f/{name}/exists`` then tells whether they were right. A hub with
+    ``--private-names`` puts a random token before a plain name, and the answer has the whole name.
     """
     hub, name, size = hub_of(request), _name(request), _length(request)
     sha256 = blob_named(name)
     if sha256 is None:
+        name = hub.files.name_for(name)
         found = await hub.files.put(name, size, streamed(request))
         return as_json(FileAnswer(name, found), status=201)
     if isinstance(hub.blobs.store, S3Store):

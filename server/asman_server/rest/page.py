@@ -39,7 +39,7 @@ def policy(nonce: str, framed_by: Sequence[str] | None) -> str:
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob: http: https:",
         "media-src 'self' blob: http: https:",
-        "frame-src 'self' blob: http: https:",
+        "frame-src 'self' http: https:",
         "connect-src 'self' ws: wss: http: https:",
         "worker-src 'none'",
         "object-src 'none'",

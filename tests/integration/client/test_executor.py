@@ -181,9 +181,45 @@ def test_what_can_not_travel_is_an_error_of_its_call_alone(executor: asman.Execu
         raise Odd("strange")
 
     assert isinstance(executor.submit(lambda x: x, threading.Lock()).exception(30), TypeError)
-    assert isinstance(executor.submit(lock).exception(30), TypeError)
+    with pytest.raises(asman.CallFailed, match=r"class _thread\.lock, and only plain values"):
+        executor.submit(lock).result(30)
     with pytest.raises(asman.CallFailed, match="strange"):
         executor.submit(odd).result(30)
+    assert executor.submit(lambda: next(iter(()))).exception(30).__class__ is StopIteration
+
+
+def test_results_of_any_class_come_back_from_workers_that_are_trusted(up: str) -> None:
+    class Fruit:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    class Rotten(Exception):
+        pass
+
+    def pick(name: str) -> Fruit:
+        if name == "medlar":
+            raise Rotten(name)
+        return Fruit(name)
+
+    def lock() -> Any:
+        import threading
+
+        return threading.Lock()
+
+    with asman.Executor(up, cpus=0.5, trust_workers=True) as trusting:
+        assert trusting.submit(pick, "apple").result(30).name == "apple"
+        assert type(trusting.submit(pick, "medlar").exception(30)).__name__ == "Rotten"
+        assert isinstance(trusting.submit(lock).exception(30), TypeError)
+
+
+def test_a_class_of_ones_own_is_named_with_the_remedy_unless_workers_are_trusted(executor: asman.Executor) -> None:
+    class Fruit:
+        pass
+
+    with pytest.raises(asman.CallFailed, match=r"Fruit, .*trust_workers=True"):
+        executor.submit(Fruit).result(30)
+    with pytest.raises(asman.CallFailed, match=r"Fruit, .*trust_workers=True"):
+        list(executor.map(lambda _: Fruit(), range(3)))
 
 
 def test_after_the_end_no_more_calls_are_taken(up: str) -> None:

@@ -12,6 +12,7 @@ import cloudpickle
 import pytest
 
 from asman import calls
+from asman.plain_values import encode, encode_error
 
 PROGRAM = """
 import sys
@@ -60,3 +61,60 @@ def test_what_only_looks_like_a_module_is_no_hindrance(monkeypatch: pytest.Monke
 
     monkeypatch.setitem(sys.modules, "looks", Looks())
     assert calls.pack(len)
+
+
+ran: list[str] = []
+"""Notes of `note`."""
+
+
+def note(text: str) -> None:
+    ran.append(text)
+
+
+class Flagged:
+    """An object whose unpickling leaves a note."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return note, ("unpickled",)
+
+
+def test_a_pickle_is_not_read_unless_workers_are_trusted() -> None:
+    ran.clear()
+    value = pickle.dumps(Flagged())
+    with pytest.raises(calls.CallFailed, match="its worker or image changed"):
+        calls.unpack(value, trusted=False)
+    with pytest.raises(calls.CallFailed, match="its worker or image changed"):
+        calls.value_of((True, value, ""), trusted=False)
+    assert isinstance(calls.error_of(value, "Traceback\nOdd: strange", trusted=False), calls.CallFailed)
+    assert ran == []
+    calls.value_of((True, value, ""), trusted=True)
+    assert ran == ["unpickled"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        (1.0, []),
+        (1, [(True, b"", "")]),
+        (float("nan"), [(True, b"", "")]),
+        (1.0, [(True, b"")]),
+        (1.0, [[True, b"", ""]]),
+        (1.0, [(1, b"", "")]),
+        (1.0, [(True, "", "")]),
+    ],
+)
+def test_what_is_no_list_of_outcomes_is_refused(found: object) -> None:
+    with pytest.raises(calls.CallFailed, match="something else than outcomes"):
+        calls.unpack(encode(found), trusted=False)
+
+
+def test_a_value_in_the_place_of_a_name_is_refused() -> None:
+    with pytest.raises(calls.CallFailed, match="something else than a name"):
+        calls.value_of((False, encode([1]), ""), trusted=False)
+
+
+def test_a_built_in_exception_comes_back() -> None:
+    error = calls.error_of(encode_error(KeyError("a", 2)), "text", trusted=False)
+    assert type(error) is KeyError
+    assert error.args == ("a", 2)

@@ -58,7 +58,25 @@ def test_the_worker_can_set_the_rules_of_its_jobs_network_and_reaches_the_hub_fr
     assert "NET_ADMIN" in worker["cap_add"]
     address, _, port = hub["ports"][0].removesuffix(":8000").partition("}:")
     assert address.endswith(":-127.0.0.1"), "plain HTTP is for this machine alone"
-    assert worker["command"][1].startswith(f"http://127.0.0.1:{port}/q/")
+    assert value_of(worker, "--hub") == f"http://127.0.0.1:{port}"
+
+
+def value_of(service: dict[str, Any], flag: str) -> str:
+    """Returns what follows a flag in a service's command."""
+    command: list[str] = service["command"]
+    return command[command.index(flag) + 1]
+
+
+def test_the_queues_name_stands_in_no_command_and_no_environment(services: dict[str, Any]) -> None:
+    secrets = yaml.safe_load((ROOT / "compose.yaml").read_text())["secrets"]
+    (secret,) = services["worker"]["secrets"]
+    assert value_of(services["worker"], "--queue-file") == f"/run/secrets/{secret}"
+    file = secrets[secret]["file"]
+    assert file == "${ASMAN_QUEUE_FILE:-./asman-queue}"
+    for name, service in services.items():
+        assert not re.search(r"\$\{?ASMAN_QUEUE|/q/", str(service)), name
+    for ignored in (".gitignore", ".dockerignore"):
+        assert "asman-queue" in (ROOT / ignored).read_text(), f"{ignored} lets the queue's name into the repository"
 
 
 def test_sets_variables_that_the_hub_reads_and_that_are_right(

@@ -1,6 +1,6 @@
 /** Kinds of files, by which the page chooses a preview. */
 
-export type FileKind = "image" | "text" | "json" | "csv" | "markdown" | "html" | "audio" | "video" | "pdf" | "other";
+export type FileKind = "image" | "text" | "json" | "csv" | "markdown" | "html" | "audio" | "video" | "other";
 
 const BY_END: Readonly<Record<string, FileKind>> = {
   json: "json",
@@ -12,7 +12,7 @@ const BY_END: Readonly<Record<string, FileKind>> = {
   markdown: "markdown",
   html: "html",
   htm: "html",
-  pdf: "pdf",
+  pdf: "other",
   svg: "image",
 };
 
@@ -31,7 +31,6 @@ export function kindOf(path: string, mediaType = ""): FileKind {
   const [family, detail = ""] = mediaType.split(";", 1)[0]?.split("/") ?? [];
   if (family === "image" || family === "audio" || family === "video") return family;
   if (detail === "json" || detail.endsWith("+json")) return "json";
-  if (detail === "pdf") return "pdf";
   if (family === "text" || TEXTS.has(end)) return "text";
   return "other";
 }

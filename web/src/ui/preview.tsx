@@ -1,4 +1,7 @@
-/** A preview of a file. Files come from strangers, so they are shown but never run. */
+/**
+ * A preview of a file. Files come from strangers, so they are shown but never run. A PDF has none: it can hold scripts, and
+ * browsers show it only in frames without a sandbox.
+ */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -9,8 +12,8 @@ import { JsonTree } from "./json-tree";
 
 /** Number of bytes of a text that are shown. */
 const TEXT_BYTES = 256 * 1024;
-/** Largest file that is fetched whole for a preview, in bytes. */
-const WHOLE_BYTES = 64 * 2 ** 20;
+/** Largest picture that is shown as a preview, in bytes. */
+const PICTURE_BYTES = 64 * 2 ** 20;
 const TABLE_ROWS = 100;
 const TABLE_COLUMNS = 50;
 
@@ -38,8 +41,6 @@ function shown(kind: FileKind, source: Source) {
       return <video controls preload="metadata" src={source.href} />;
     case "image":
       return <Picture source={source} />;
-    case "pdf":
-      return <Fetched source={source} whole view={(blob) => <Pdf blob={blob} source={source} />} />;
     case "html":
       // The hub sends the file with a policy that blocks scripts and gives the frame an origin of its own.
       return (
@@ -53,19 +54,16 @@ function shown(kind: FileKind, source: Source) {
   }
 }
 
-/** Fetches the file, or only its beginning, and shows it. */
+/** Fetches the file, or only the beginning of a long one, and shows it. */
 function Fetched(props: {
   source: Source;
-  whole?: boolean;
   view: (blob: Blob, part: boolean) => preact.ComponentChild;
 }) {
   const { href, size } = props.source;
   const got = useSignal<Blob | null>(null);
   const problem = useSignal<string | null>(null);
-  const tooLarge = props.whole === true && size > WHOLE_BYTES;
-  const part = props.whole !== true && size > TEXT_BYTES;
+  const part = size > TEXT_BYTES;
   useEffect(() => {
-    if (tooLarge) return undefined;
     const stop = new AbortController();
     const headers: HeadersInit = part ? { Range: `bytes=0-${TEXT_BYTES - 1}` } : {};
     fetch(href, { headers, signal: stop.signal })
@@ -77,35 +75,18 @@ function Fetched(props: {
         if (!stop.signal.aborted) problem.value = `The file could not be fetched (${error instanceof Error ? error.message : "error"}).`;
       });
     return () => stop.abort();
-  }, [href, part, tooLarge, got, problem]);
-  if (tooLarge) return <p class="muted">The file has {sizeWords(size)}, which is too large for a preview. Download it.</p>;
+  }, [href, part, got, problem]);
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   return got.value === null ? <p class="muted">Loading…</p> : <>{props.view(got.value, part)}</>;
-}
-
-/** An object URL for a blob, revoked when the component is removed. */
-function useObjectUrl(blob: Blob, type: string): string | null {
-  const url = useSignal<string | null>(null);
-  useEffect(() => {
-    const made = URL.createObjectURL(new Blob([blob], { type }));
-    url.value = made;
-    return () => URL.revokeObjectURL(made);
-  }, [blob, type, url]);
-  return url.value;
 }
 
 function Picture({ source }: { source: Source }) {
   // In an image element even an SVG can neither run scripts nor load other files. It is shown from its own address, so
   // that it also runs nothing of this origin where a person opens it in a tab of its own.
   const broken = useSignal(false);
-  if (source.size > WHOLE_BYTES) return <p class="muted">The file has {sizeWords(source.size)}, which is too large for a preview. Download it.</p>;
+  if (source.size > PICTURE_BYTES) return <p class="muted">The file has {sizeWords(source.size)}, which is too large for a preview. Download it.</p>;
   if (broken.value) return <p class="field-problem">The browser can't display this image.</p>;
   return <img src={source.href} alt={source.path} onError={() => (broken.value = true)} />;
-}
-
-function Pdf({ blob, source }: { blob: Blob; source: Source }) {
-  const url = useObjectUrl(blob, "application/pdf");
-  return url === null ? null : <iframe class="page-frame" src={url} title={`Preview of ${source.path}`} />;
 }
 
 function Text({ kind, blob, part, source }: { kind: FileKind; blob: Blob; part: boolean; source: Source }) {

@@ -73,6 +73,14 @@ def hub(
             help="Let a job's id alone show nothing, not even its definition and inputs [no].",
         ),
     ] = None,
+    private_names: Annotated[
+        bool | None,
+        typer.Option(
+            "--private-names/--no-private-names",
+            help="Put a random token before the name of each file that is sent to /f/<name>, so that nobody guesses it"
+            " [no].",
+        ),
+    ] = None,
     allow_private_webhooks: Annotated[
         bool | None,
         typer.Option(
@@ -119,6 +127,7 @@ def hub(
         grace=grace,
         public_job_ids=public_job_ids,
         private_ids=private_ids,
+        private_names=private_names,
         allow_private_webhooks=allow_private_webhooks,
         log_level=log_level,
         log_format=log_format,

@@ -194,3 +194,19 @@ async def test_with_private_ids_an_id_alone_shows_nothing(hub_process: Callable[
         for queue in ("private", "to"):
             assert (await api.get(f"/q/{queue}/j/{job}/definition.json")).json == {"data": DEFINITION}
         assert (await api.get(f"/q/elsewhere/j/{job}/definition.json")).json == {"data": None}
+
+
+async def test_with_private_names_a_file_is_read_by_the_answered_name_alone(
+    hub_process: Callable[..., HubProcess],
+) -> None:
+    hub = await asyncio.to_thread(hub_process, "--private-names")
+    async with opened_api(hub.url) as api:
+        first, second = [await api.call("PUT", "/f/report.csv", data=b"mine %d" % n) for n in range(2)]
+        assert (first.status, second.status) == (201, 201)
+        name = first.json["name"]
+        assert name.endswith("-report.csv")
+        assert name != second.json["name"]
+        assert (await api.get(f"/f/{name}")).body == b"mine 0"
+        assert (await api.get("/f/report.csv")).status == 404
+        assert (await api.get("/f/report.csv/exists")).json == {"exists": False}
+        assert (await api.get(f"/f/{first.json['sha256']}.csv")).body == b"mine 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -122,3 +123,29 @@ async def test_a_disk_without_room_takes_neither_files_nor_bytes_in_memory(tmp_p
         with pytest.raises(QuotaExceeded):
             await hub.files.put("a.txt", 5, stream(b"hello"))
         assert (hub.blobs.quota.blobs, hub.blobs.quota.arriving) == (0, 0)
+
+
+async def test_a_private_name_is_the_wanted_one_behind_a_token_that_differs_each_time(hub: BlobHub) -> None:
+    names = [hub.private_files.name_for("report.csv") for _ in range(2)]
+    assert all(re.fullmatch(r"[0-9a-f]{32}-report\.csv", name) for name in names)
+    assert names[0] != names[1]
+    assert hub.files.name_for("report.csv") == "report.csv"
+    for name in names:
+        await hub.private_files.put(name, 5, stream(name[:5].encode()))
+        assert await hub.private_files.sha256(name) == sha256(name[:5].encode())
+    with pytest.raises(NotFound, match="the name in the answer to their upload"):
+        await hub.private_files.sha256("report.csv")
+
+
+async def test_a_file_that_has_a_name_to_guess_is_not_found_once_names_are_private(hub: BlobHub) -> None:
+    await hub.files.put("old.csv", 3, stream(b"old"))
+    assert await hub.files.sha256("old.csv") == sha256(b"old")
+    with pytest.raises(NotFound):
+        await hub.private_files.sha256("old.csv")
+    assert await hub.private_files.sha256(f"{KEY}.csv") == KEY
+
+
+@pytest.mark.parametrize("name", [".hidden", "a/b", "n" * 255, "", f"{KEY}-x"])
+async def test_a_wrong_name_is_no_private_one_either(hub: BlobHub, name: str) -> None:
+    with pytest.raises(BadRequest):
+        hub.private_files.name_for(name)

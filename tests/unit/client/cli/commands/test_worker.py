@@ -108,6 +108,16 @@ async def test_the_names_of_queues_can_stand_in_a_file(
     assert [address.queue for address in begun[0][0].targets] == ["my-queue", "other"][: 1 + text.count("other")]
 
 
+async def test_a_file_can_hold_the_bare_name_of_a_queue_of_the_hub_that_is_given(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "queue").write_text("0123456789abcdef\n")
+    ended = await run("worker", "--hub", "http://127.0.0.1:9", "--queue-file", str(tmp_path / "queue"))
+    assert ended.code == 0, ended.err
+    (target,) = begun[0][0].targets
+    assert (target.hub, target.queue) == ("http://127.0.0.1:9", "0123456789abcdef")
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

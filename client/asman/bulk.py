@@ -23,9 +23,9 @@ from contextlib import aclosing
 from itertools import count, islice
 from typing import Any, Final, TypeVar
 
-from asman_shared.backoff import Backoff
 from asman_shared.definition import Definition
 from asman_shared.errors import AsmanError, BadRequest, Unavailable
+from asman_shared.running.backoff import Backoff
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -20,11 +20,11 @@ from websockets.exceptions import ConnectionClosed
 
 from asman_shared import limits
 from asman_shared import messages as m
-from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
 from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
 from asman_shared.link.dial import SILENCE, close_reason, explain
+from asman_shared.running.backoff import Backoff
 from asman_shared.version import __version__
 
 from .address import Address

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.disk.private_folder import private
-from asman_shared.supervisor import Supervisor
+from asman_shared.running.supervisor import Supervisor
 from asman_shared.units import parse_duration, parse_size
 
 from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Store

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from asman_shared.errors import ConnectionFailed, Unavailable
-from asman_shared.supervisor import TASK_FAILED
+from asman_shared.running.supervisor import TASK_FAILED
 from asman_shared.units import MIB
 
 from .app import make_app

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
-from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.definition import Definition, Requirements
 from asman_shared.encoded import Language
@@ -41,6 +40,7 @@ from asman_shared.messages import (
     Released,
     Submit,
 )
+from asman_shared.running.backoff import Backoff
 from asman_shared.states import Phase
 from tests.simulation.errors import Cut
 from tests.simulation.network import Connection

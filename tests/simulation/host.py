@@ -31,7 +31,7 @@ from asman_server.storage.reader import Reader
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import Language
 from asman_shared.errors import AsmanError
-from asman_shared.supervisor import Supervisor
+from asman_shared.running.supervisor import Supervisor
 from tests.simulation.database import SimDatabase
 from tests.simulation.errors import TaskLostError
 from tests.simulation.loop import virtual_clock

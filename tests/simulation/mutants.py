@@ -29,8 +29,8 @@ from asman_server.storage.group_commit import Batch, GroupCommitter
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import LogLines
+from asman_shared.running.supervisor import Supervisor
 from asman_shared.states import Phase, State
-from asman_shared.supervisor import Supervisor
 
 Undo = Callable[[], None]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from asman_shared.address import Address
 from asman_shared.messages import Registered
-from asman_shared.supervisor import TASK_FAILED, Supervisor
+from asman_shared.running.supervisor import TASK_FAILED, Supervisor
 from asman_shared.units import format_size
 
 from .attempts.capacity import Capacity

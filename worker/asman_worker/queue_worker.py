@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asman_shared.address import Address
 from asman_shared.messages import Register, Registered
-from asman_shared.supervisor import Supervisor
+from asman_shared.running.supervisor import Supervisor
 from asman_shared.version import __version__
 
 from .attempts.agent import Agent

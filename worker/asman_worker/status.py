@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from asman_shared.errors import BadRequest, Unavailable
-from asman_shared.supervisor import Supervisor
+from asman_shared.running.supervisor import Supervisor
 
 from .attempts.capacity import Capacity
 from .attempts.disk_reserve import DiskReserve

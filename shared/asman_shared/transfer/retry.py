@@ -6,8 +6,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from asman_shared.backoff import Backoff
 from asman_shared.errors import AsmanError, Forbidden
+from asman_shared.running.backoff import Backoff
 
 log = logging.getLogger("asman.transfer")
 

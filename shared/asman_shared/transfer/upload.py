@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from asman_shared import limits
-from asman_shared.backoff import Backoff
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TimedOut, Unauthentic, Unavailable
 from asman_shared.messages import BlobTicket
+from asman_shared.running.backoff import Backoff
 
 from .http import Http
 from .locator import Locator

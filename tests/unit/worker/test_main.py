@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asman_shared.messages import Drain, Finished
-from asman_shared.supervisor import TASK_FAILED
+from asman_shared.running.supervisor import TASK_FAILED
 from asman_worker import load_config, run_worker
 from asman_worker.janitor import Janitor
 from asman_worker.queue_worker import QueueWorker

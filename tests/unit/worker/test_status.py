@@ -13,7 +13,7 @@ import pytest
 
 from asman_shared.definition import Shape
 from asman_shared.errors import BadRequest, Unavailable
-from asman_shared.supervisor import Supervisor
+from asman_shared.running.supervisor import Supervisor
 from asman_worker.attempts.capacity import Capacity
 from asman_worker.attempts.disk_reserve import DiskReserve
 from asman_worker.attempts.service_limits import ServiceLimits

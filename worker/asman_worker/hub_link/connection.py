@@ -14,7 +14,6 @@ from websockets.exceptions import ConnectionClosed
 
 from asman_shared import limits
 from asman_shared.address import Address
-from asman_shared.backoff import Backoff
 from asman_shared.codec import HUB_TO_WORKER_FRAMES, Broken, encode
 from asman_shared.encoded import Language
 from asman_shared.errors import (
@@ -38,6 +37,7 @@ from asman_shared.messages import (
     Register,
     Registered,
 )
+from asman_shared.running.backoff import Backoff
 
 from .send_buffer import SendBuffer
 

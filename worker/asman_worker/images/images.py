@@ -20,8 +20,8 @@ import aiohttp
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
-from asman_shared.backoff import Backoff
 from asman_shared.errors import AsmanError, BadDefinition, ExecutionError
+from asman_shared.running.backoff import Backoff
 from asman_shared.states import Phase
 from asman_shared.transfer.address_guard import AddressGuard
 from asman_shared.units import format_size

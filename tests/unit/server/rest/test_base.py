@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from asman_server.rest.base import CORS, answers, error_response, health, preflight, ref_response
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, BadRequest, NotFound, Overloaded
-from asman_shared.supervisor import Supervisor
+from asman_shared.running.supervisor import Supervisor
 
 REQUEST = Request({"type": "http", "headers": []})
 

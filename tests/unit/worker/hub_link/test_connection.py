@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asman_shared.address import parse_address
-from asman_shared.backoff import Backoff
 from asman_shared.errors import NotFound, ProtocolError, Unavailable
 from asman_shared.messages import (
     Abort,
@@ -27,6 +26,7 @@ from asman_shared.messages import (
     Registered,
     Released,
 )
+from asman_shared.running.backoff import Backoff
 from asman_worker.hub_link.connection import HubConnection
 from asman_worker.hub_link.send_buffer import SendBuffer
 from devtools.fake_hub import FakeHub, job

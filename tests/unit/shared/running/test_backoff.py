@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asman_shared.backoff import Backoff
+from asman_shared.running.backoff import Backoff
 
 
 def test_waits_grow_and_are_random_up_to_a_bound() -> None:

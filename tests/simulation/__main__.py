@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import repeat
 from pathlib import Path
+from typing import Final
 
 from build_tools import compiled
 from tests.simulation.faults import FAULTS, UnknownFaultError, weights_of
-from tests.simulation.mutants import MUTANTS, planted
+from tests.simulation.mutants import LIKELIER, MUTANTS, planted
 from tests.simulation.plan import draw_plan, read_plan, write_plan
 from tests.simulation.shrink import Broken, shrink
 from tests.simulation.shrink import play as play_one
@@ -31,6 +32,7 @@ PLANS = Path(__file__).parents[2] / ".run" / "simulation-plans"
 """Folder for shrunk plans."""
 
 Weights = dict[str, float]
+_USUAL: Final[Weights] = {name: fault.weight for name, fault in FAULTS.items()}
 Found = list[tuple[int, str]]
 
 
@@ -54,7 +56,8 @@ def play(seeds: Sequence[int], mutant: str | None = None, weights: Weights | Non
 
 def hunt(mutant: str, most: int, weights: Weights | None = None) -> tuple[int | None, str]:
     """Returns the number of seeds it took to find a planted bug, and its error; None if no seed found it."""
-    _, broken = play(range(most), mutant, weights)
+    likelier = {**_USUAL, **LIKELIER[mutant]} if mutant in LIKELIER else None
+    _, broken = play(range(most), mutant, weights or likelier)
     return (broken[0][0] + 1, broken[0][1]) if broken else (None, "")
 
 

@@ -81,6 +81,7 @@ class Actor:
     async def live(self) -> None:
         """Connects, talks until the connection ends, and starts over."""
         while True:
+            vanished = False
             self.connection = self.world.host.connect(self.kind, self.name)
             if self.connection is not None:
                 try:
@@ -88,7 +89,7 @@ class Actor:
                 except (Cut, TimeoutError):
                     pass
                 finally:
-                    if self._vanishes:
+                    if vanished := self._vanishes:
                         self.connection.leave()
                     elif self.random.random() < 0.3:
                         self.connection.abandon()
@@ -97,7 +98,10 @@ class Actor:
                     self.connection = None
                     self.ready = self._vanishes = False
                     self.left()
-            await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
+            if vanished:
+                await asyncio.sleep(0.1)
+            else:
+                await asyncio.sleep(0.1 + self.random.expovariate(1 / 0.5))
 
     def vanish(self) -> None:
         """Leaves the connection half-open: the hub reads what was sent before, and is told of no end."""

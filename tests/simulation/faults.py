@@ -65,6 +65,10 @@ def _a_while(random: Random) -> float:
     return random.choice([0.5, 5, 20])
 
 
+def _long(random: Random) -> float:
+    return random.choice([5, 20, 20])
+
+
 def _a_restart(random: Random) -> float:
     """Often short; sometimes so long that jobs end meanwhile, and all is told at once afterwards."""
     return random.choice([random.expovariate(1 / 3.0), 12.0])
@@ -118,9 +122,14 @@ def _database_back(world: World) -> None:
 
 
 def _outage(world: World, trouble: Trouble) -> None:
-    """Begins an outage: the database goes away, and then connections break; `_outage_over` restarts the hub."""
+    """Begins an outage: the database goes away, and then all connections break; `_outage_over` restarts the hub."""
     world.database.away = True
-    asyncio.get_running_loop().call_later(trouble.seconds / 2, _cut, world, trouble)
+    asyncio.get_running_loop().call_later(trouble.seconds / 2, _cut_all, world)
+
+
+def _cut_all(world: World) -> None:
+    for connection in world.host.some(1, 0):
+        connection.sever()
 
 
 def _outage_over(world: World) -> None:
@@ -136,7 +145,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "kill": Fault(4, "the hub is killed", _kill, _start, _a_restart),
     "database": Fault(3, "the database is away", _database_away, _database_back, _a_while),
     "outage": Fault(
-        3, "the database is away, half of the connections are cut, the hub is killed", _outage, _outage_over, _a_while
+        3, "the database is away, all connections are cut, the hub is killed", _outage, _outage_over, _long
     ),
     "return": Fault(8, "worker WHO is killed and connects again, unnoticed", _come_back, calm=False, one=True),
     "task": Fault(1, "one of the hub's own tasks fails, and so the hub is started again", _lose_task),

@@ -594,3 +594,10 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "the end of a task is not noticed": (Supervisor, "_watched", _end_of_a_task_unseen),
 }
 """The planted bugs by description: the object and attribute that each replaces, and the replacement."""
+
+LIKELIER: Final[dict[str, dict[str, float]]] = {
+    "a worker's old connection claims for it": {"return": 60},
+    "an outcome in memory alone is forgotten": {"outage": 40},
+    "what a worker says while the database is away is dropped": {"database": 60},
+}
+"""Weights of faults while a planted bug is hunted that needs a rare one, by its description."""

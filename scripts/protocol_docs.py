@@ -20,6 +20,7 @@ from msgspec import inspect as shape
 from asman_shared import definition, limits, log_records, messages, records, worker_messages
 from asman_shared.errors import CLOSE_REASONS, ERROR_CODES, CloseCode
 
+from .bounded import Bounds, taken_apart
 from .generated_page import write_or_check
 
 FILE: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
@@ -33,7 +34,6 @@ _DIRECTIONS: Final = (
     ("From the hub to a worker", messages.HubToWorker),
 )
 _RECORDS: Final = (definition, records, log_records, messages, worker_messages)
-_LARGEST: Final = 2**53 - 1
 
 
 def document() -> str:
@@ -89,6 +89,7 @@ def _parts(info: Any) -> Iterator[type[Any]]:
 
 
 def _structs(info: Any) -> Iterator[type[Any]]:
+    info, _ = taken_apart(info)
     if isinstance(info, shape.StructType):
         yield info.cls
     elif isinstance(info, shape.UnionType):
@@ -119,7 +120,7 @@ def _section(kind: type[Any]) -> str:
         lines.append("\n| member | type | default | |\n|---|---|---|---|\n")
     for each in info.fields:
         told = _cell(_prose(attributes.get(each.name, "")))
-        lines.append(f"| `{each.encode_name}` | {_cell(_type(each.type))} | {_default(each)} | {told} |\n")
+        lines.append(f"| `{each.encode_name}` | {_cell(in_words(each.type))} | {_default(each)} | {told} |\n")
     return "".join(lines)
 
 
@@ -175,28 +176,30 @@ def _link(kind: type[Any], member: str = "") -> str:
 # ------------------------------------------------------------------------------------------------------------ types
 
 
-def _type(info: Any) -> str:
+def in_words(info: Any) -> str:
     """Returns a type in words."""
+    info, bounds = taken_apart(info)
     match info:
         case shape.StructType():
             return _link(info.cls)
         case shape.UnionType():
-            return " or ".join(_type(each) for each in info.types if not isinstance(each, shape.NoneType))
+            return " or ".join(in_words(each) for each in info.types if not isinstance(each, shape.NoneType))
         case shape.ListType() | shape.VarTupleType():
-            bound = f" of at most {info.max_length:,}" if getattr(info, "max_length", None) else " of"
-            return f"list{bound} {_type(info.item_type)}"
+            bound = f" of at most {bounds['max_length']:,}" if bounds.get("max_length") else " of"
+            return f"list{bound} {in_words(info.item_type)}"
         case shape.TupleType():
-            return f"array of {' and '.join(_type(each) for each in info.item_types)}"
+            return f"array of {' and '.join(in_words(each) for each in info.item_types)}"
         case shape.DictType():
-            return f"map of {_type(info.key_type)} to {_type(info.value_type)}"
+            most = f"at most {bounds['max_length']:,} " if "max_length" in bounds else ""
+            return f"map of {most}{in_words(info.key_type)} to {in_words(info.value_type)}"
         case shape.EnumType():
             return _choice([each.value for each in info.cls])
         case shape.LiteralType():
             return _choice(list(info.values))
         case shape.StrType():
-            return _text(info)
+            return text_in_words(bounds)
         case shape.IntType() | shape.FloatType():
-            return _number(info)
+            return number_in_words("integer" if isinstance(info, shape.IntType) else "number", bounds)
         case shape.BoolType():
             return "boolean"
         case shape.AnyType():
@@ -208,25 +211,27 @@ def _choice(values: list[Any]) -> str:
     return "one of " + ", ".join(f"`{value}`" if isinstance(value, str) and value else '`""`' for value in values)
 
 
-def _text(info: shape.StrType) -> str:
-    if info.pattern == "^[0-9a-f]{64}$":
+def text_in_words(bounds: Bounds) -> str:
+    """Returns the range of a text in words."""
+    if bounds.get("pattern") == "^[0-9a-f]{64}$":
         return "64 hex digits"
-    if info.min_length is not None and info.max_length is not None:
-        return f"text of {info.min_length} to {info.max_length} characters"
-    if info.max_length is not None:
-        return f"text of at most {info.max_length:,} characters"
+    if "min_length" in bounds and "max_length" in bounds:
+        return f"text of {bounds['min_length']} to {bounds['max_length']:,} characters"
+    if "max_length" in bounds:
+        return f"text of at most {bounds['max_length']:,} characters"
     return "text"
 
 
-def _number(info: shape.IntType | shape.FloatType) -> str:
-    name = "integer" if isinstance(info, shape.IntType) else "number"
-    if info.gt is not None:
-        return f"{name} above {info.gt:,}, at most {info.le:,}"
-    if info.ge is None:
+def number_in_words(name: str, bounds: Bounds) -> str:
+    """Returns the range of a number in words."""
+    if "gt" in bounds:
+        return f"{name} above {bounds['gt']:,}, at most {bounds['le']:,}"
+    if "ge" not in bounds:
         return name
-    if info.le is None or info.le == _LARGEST:
-        return f"{name} from {info.ge:,}"
-    return f"{name} from {info.ge:,} to {info.le:,}"
+    least, most = ("2^53 - 1" if bounds[end] == limits.WHOLE else f"{bounds[end]:,}" for end in ("ge", "le"))
+    if bounds["ge"] == -limits.WHOLE:
+        least = "-2^53 + 1"
+    return f"{name} from {least} to {most}"
 
 
 def _default(field: shape.Field) -> str:

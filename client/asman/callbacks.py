@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from asman_shared.errors import BadRequest
+from asman_shared.errors import BadRequest, misfit
 from asman_shared.messages import Callbacks
-from asman_shared.validation_path import misfit
 
 
 def read_callbacks(callbacks: Callbacks | Mapping[str, Any] | None) -> Callbacks | None:

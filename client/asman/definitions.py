@@ -11,9 +11,8 @@ import msgspec
 
 from asman_shared.definition import Build, DataRef, Definition, Requirements
 from asman_shared.definition_check import check
-from asman_shared.errors import BadDefinition
+from asman_shared.errors import BadDefinition, misfit
 from asman_shared.transfer import Blob
-from asman_shared.validation_path import misfit
 
 from .build_context import pack_folder
 from .inputs import InputValue, name_files, prepare

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from asman_shared import limits
 from asman_shared.errors import ConnectionFailed, Unavailable
 from asman_shared.running.supervisor import TASK_FAILED
-from asman_shared.units import MIB
 
 from .app import make_app
 from .config import HubConfig
@@ -24,8 +24,6 @@ from .open_files import raise_open_files
 
 log = logging.getLogger("asman.hub")
 
-WEBSOCKET_BYTES = 16 * MIB
-"""Largest websocket message that is read, in bytes; each language has its own, smaller limit."""
 PING_SECONDS = 20.0
 """Time between two pings of a connection, and the longest time to answer one, in seconds."""
 BACKLOG = 4096
@@ -56,7 +54,7 @@ class HubServer:
                 host=config.host,
                 port=config.port,
                 ws=HubWebSocketProtocol,
-                ws_max_size=WEBSOCKET_BYTES,
+                ws_max_size=limits.WEBSOCKET_BYTES,
                 ws_per_message_deflate=False,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,

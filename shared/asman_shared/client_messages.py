@@ -6,27 +6,22 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from . import limits
+from . import limits, ranges
 from .definition import Definition
 from .log_records import Gap, LogSelection
+from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     BlobLink,
     BlobTicket,
-    Count,
     Counts,
-    JobId,
     JobState,
-    Label,
     Limits,
     LogLine,
     Message,
-    Millis,
     Need,
     Problem,
-    Ref,
     Result,
     Resume,
-    Sha256,
     Verdict,
     WorkerState,
 )
@@ -40,8 +35,8 @@ class Hello(Message, tag="hello"):
     ``resume`` asks for the changes after a position; `Welcome.recovered` tells whether that was possible.
     """
 
-    protocol: int = limits.PROTOCOL_VERSION
-    agent: Annotated[str, Meta(max_length=200)] = ""
+    protocol: ranges.Protocol = limits.PROTOCOL_VERSION
+    agent: ranges.Agent = ""
     follow: Literal["jobs", "queue"] = "jobs"
     resume: Resume | None = None
 
@@ -54,7 +49,7 @@ class Callback(Struct, omit_defaults=True, forbid_unknown_fields=True):
             stands in the hub's log; for https alone.
     """
 
-    url: str
+    url: ranges.CallbackUrl
     payload: Any = None
     whole_queue: bool = False
 
@@ -90,12 +85,12 @@ class Submit(Message, tag="submit"):
     definition: Definition
     id: JobId | None = None
     namespace: Label = "_"
-    priority: Annotated[int, Meta(ge=-limits.PRIORITY, le=limits.PRIORITY)] = 0
+    priority: ranges.Priority = 0
     reuse: Literal["cached", "never"] = "cached"
     time_limit: Millis = 0
     queue_limit: Millis = 0
     phase_limits: dict[Phase, Millis] = {}
-    max_attempts: Annotated[int, Meta(ge=1, le=100)] = limits.MAX_ATTEMPTS
+    max_attempts: ranges.Attempts = limits.MAX_ATTEMPTS
     follow: bool = True
     callbacks: Callbacks | None = None
 
@@ -129,9 +124,9 @@ class List(Message, tag="list"):
     """
 
     ref: Ref
-    states: list[State] = []
+    states: Annotated[list[State], Meta(max_length=limits.STATES_PER_LIST)] = []
     before: Count | None = None
-    limit: Annotated[int, Meta(ge=1, le=limits.LIST_PAGE)] = 100
+    limit: ranges.JobsPage = 100
 
 
 class Workers(Message, tag="workers"):
@@ -166,7 +161,7 @@ class ReadLog(Message, tag="read_log"):
     ref: Ref
     job: JobId
     since: Count = 0
-    limit: Annotated[int, Meta(ge=1, le=limits.LOG_PAGE_LINES)] = limits.LOG_BATCH_LINES
+    limit: ranges.LogPage = limits.LOG_BATCH_LINES
     select: LogSelection | None = None
 
 

@@ -12,9 +12,8 @@ import msgspec
 
 from . import limits
 from .encoded import Language
-from .errors import BadRequest, TooLarge
+from .errors import BadRequest, TooLarge, misfit
 from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
-from .validation_path import misfit
 
 M = TypeVar("M")
 

@@ -8,9 +8,11 @@ priority beside the definition.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Struct
+
+from . import limits, ranges
 
 RefType = Literal["utf8", "json", "base64", "url", "key"]
 
@@ -34,7 +36,10 @@ class DataRef(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
     value: Any
     type: RefType | None = None
-    hash: str | None = None
+    hash: ranges.Checksum | None = None
+
+
+Files = Annotated[dict[ranges.FileName, DataRef], ranges.shown(maxProperties=limits.INPUTS)]
 
 
 class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -52,22 +57,22 @@ class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=Tr
         platform: Platform such as ``linux/arm64``.
     """
 
-    context: str | None = None
-    build_context: str | None = None
-    filename: str | None = None
-    target: str | None = None
-    dockerfile: str | None = None
-    build_args: list[str] | None = None
-    platform: str | None = None
+    context: ranges.Context | None = None
+    build_context: ranges.Path | None = None
+    filename: ranges.Path | None = None
+    target: ranges.Stage | None = None
+    dockerfile: ranges.DefinitionText | None = None
+    build_args: ranges.BuildArguments | None = None
+    platform: ranges.Platform | None = None
 
 
 class Requirements(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """Resources that a worker must have free to get the job."""
 
-    cpus: float | int | None = None
-    gpus: int | None = None
-    max_duration: str | None = None
-    memory: str | None = None
+    cpus: ranges.Cpus | ranges.WholeCpus | None = None
+    gpus: ranges.Gpus | None = None
+    max_duration: ranges.UnitText | None = None
+    memory: ranges.UnitText | None = None
 
 
 class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -77,20 +82,20 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
     They decide the contents of the result, and one run serves all requests for the same id. So they are part of the id.
     """
 
-    v: str | int | None = None
-    image: str | None = None
+    v: ranges.VersionText | ranges.Version | None = None
+    image: ranges.Image | None = None
     build: Build | None = None
-    command: str | list[str] | None = None
-    entrypoint: str | list[str] | None = None
-    workdir: str | None = None
-    shm_size: str | None = None
-    env: dict[str, str] | None = None
-    inputs: dict[str, DataRef] | None = None
-    config_files: dict[str, DataRef] | None = None
-    max_duration: str | None = None
-    tags: list[str] | None = None
+    command: ranges.Argument | ranges.Arguments | None = None
+    entrypoint: ranges.Argument | ranges.Arguments | None = None
+    workdir: ranges.Path | None = None
+    shm_size: ranges.UnitText | None = None
+    env: ranges.Env | None = None
+    inputs: Files | None = None
+    config_files: Files | None = None
+    max_duration: ranges.UnitText | None = None
+    tags: ranges.Tags | None = None
     requirements: Requirements | None = None
-    outputs: list[str] | None = None
+    outputs: ranges.Patterns | None = None
 
 
 class Shape(Struct, frozen=True, cache_hash=True):

@@ -13,7 +13,7 @@ from .errors import BadDefinition
 from .public_addresses import malformed
 from .units import parse_duration, parse_size
 
-_ENV_NAME = re.compile(r"[^=\0]{1,1024}")
+_ENV_NAME = re.compile(rf"[^=\0]{{1,{limits.ENV_NAME_LENGTH}}}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
 
@@ -102,6 +102,8 @@ def check_ref(ref: DataRef, field: str) -> None:
     Raises:
         BadDefinition: The value does not fit the type.
     """
+    if ref.hash is not None:
+        _short(ref.hash, limits.NAME_LENGTH, f"{field}.hash")
     if ref.type == "json":
         return
     if not isinstance(ref.value, str):
@@ -158,6 +160,8 @@ def _bytes(text: str) -> int:
 
 
 def _check_argv(words: str | list[str] | None, field: str) -> None:
+    if isinstance(words, list) and len(words) > limits.ARGUMENTS:
+        raise BadDefinition(f"at most {limits.ARGUMENTS} arguments", field=field)
     for word in [words] if isinstance(words, str) else words or ():
         if "\0" in word:
             raise BadDefinition("an argument must not contain a NUL character", field=field)
@@ -171,6 +175,37 @@ def context_blob(definition: Definition) -> str | None:
     """Returns the sha256 of the uploaded archive that a definition is built from; None without one."""
     context = (definition.build.context or "").strip() if definition.build else ""
     return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
+
+
+def _short(text: str, most: int, field: str) -> None:
+    """Checks the length of a text, and that it has no NUL, which neither commands nor databases can hold."""
+    if len(text) > most:
+        raise BadDefinition(f"a text of {len(text)} characters is too long: at most {most} here", field=field)
+    if "\0" in text:
+        raise BadDefinition("a text here must not contain a NUL character", field=field)
+
+
+def _check_build(build: Build) -> None:
+    for name, text, most in (
+        ("context", build.context, limits.CONTEXT_LENGTH),
+        ("buildContext", build.build_context, limits.BUILD_PATH_LENGTH),
+        ("filename", build.filename, limits.BUILD_PATH_LENGTH),
+        ("target", build.target, limits.NAME_LENGTH),
+        ("dockerfile", build.dockerfile, limits.DEFINITION_BYTES),
+        ("platform", build.platform, limits.PLATFORM_LENGTH),
+    ):
+        if text is not None:
+            _short(text, most, f"definition.build.{name}")
+    if len(build.build_args or ()) > limits.ENV_ENTRIES:
+        raise BadDefinition(f"at most {limits.ENV_ENTRIES} build arguments", field="definition.build.buildArgs")
+    _check_argv(build.build_args, "definition.build.buildArgs")
+
+
+def _check_version(version: str | int) -> None:
+    if isinstance(version, str):
+        _short(version, limits.LABEL_LENGTH, "definition.v")
+    elif not -limits.WHOLE <= version <= limits.WHOLE:
+        raise BadDefinition(f"a number here is from -{limits.WHOLE} to {limits.WHOLE}", field="definition.v")
 
 
 def _only_platform(build: Build) -> bool:
@@ -191,6 +226,12 @@ def check(definition: Definition) -> Shape:
         raise BadDefinition("the image has no name", field="definition.image")
     if definition.image and any(ch.isspace() for ch in definition.image):
         raise BadDefinition("an image name must not have spaces", field="definition.image")
+    if definition.image is not None:
+        _short(definition.image, limits.IMAGE_LENGTH, "definition.image")
+    if definition.build is not None:
+        _check_build(definition.build)
+    if definition.v is not None:
+        _check_version(definition.v)
     for index, tag in enumerate(definition.tags or ()):
         if not tag or len(tag) > limits.LABEL_LENGTH:
             raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
@@ -213,13 +254,19 @@ def check(definition: Definition) -> Shape:
             )
     _check_argv(definition.command, "definition.command")
     _check_argv(definition.entrypoint, "definition.entrypoint")
-    _check_argv(definition.workdir, "definition.workdir")
+    if definition.workdir is not None:
+        _short(definition.workdir, limits.BUILD_PATH_LENGTH, "definition.workdir")
     needs = definition.requirements
     if needs is not None:
-        if needs.cpus is not None and not 0.001 <= needs.cpus <= 100_000:
-            raise BadDefinition("cpus must be a number from 0.001 to 100000", field="definition.requirements.cpus")
-        if needs.gpus is not None and not 0 <= needs.gpus <= 10_000:
-            raise BadDefinition("gpus must be a whole number from 0 to 10000", field="definition.requirements.gpus")
+        if needs.cpus is not None and not limits.LEAST_CPUS <= needs.cpus <= limits.CPUS:
+            raise BadDefinition(
+                f"cpus must be a number from {limits.LEAST_CPUS} to {limits.CPUS}",
+                field="definition.requirements.cpus",
+            )
+        if needs.gpus is not None and not 0 <= needs.gpus <= limits.GPUS:
+            raise BadDefinition(
+                f"gpus must be a whole number from 0 to {limits.GPUS}", field="definition.requirements.gpus"
+            )
     uploaded = context_blob(definition)
     if uploaded is not None and SHA256.fullmatch(uploaded) is None:
         raise BadDefinition(

@@ -27,8 +27,11 @@ Each class has its code (on the wire and in REST), its HTTP status, and whether 
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_PLACE: Final = re.compile(r"(?P<says>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 
 
 class AsmanError(Exception):
@@ -234,3 +237,15 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.FORBIDDEN: "this key does not allow it",
     CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
 }
+
+
+def misfit(error: Exception) -> tuple[str, str]:
+    """Extracts the fault and its place from a `msgspec.ValidationError` or another error of reading.
+
+    Returns:
+        The sentence, and the path within what was read (``requirements.memory``, ``jobs[0]``); empty for the whole.
+    """
+    found = _PLACE.fullmatch(str(error))
+    if found is None:
+        return str(error), ""
+    return found["says"], (found["path"] or "").lstrip(".")

@@ -19,9 +19,8 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from .definition import Build, DataRef, Definition, Requirements, is_injected_env
-from .errors import BadDefinition, BadRequest, TooLarge
+from .errors import BadDefinition, BadRequest, TooLarge, misfit
 from .units import MIB
-from .validation_path import misfit
 
 URL_BYTES: Final = 2 * MIB
 """Longest URL that is read."""

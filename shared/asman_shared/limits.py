@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from .units import KIB, MIB
+from .units import KIB, LENGTH, MIB
 
 PROTOCOL_VERSION: Final = 1
+
+WHOLE: Final = 2**53 - 1
+"""Largest whole number that every reader of JSON counts exactly (RFC 8259, section 6)."""
 
 #: The websocket subprotocols of the native language, in order of preference.
 SUBPROTOCOL_MSGPACK: Final = "asman.v1.msgpack"
@@ -14,6 +17,8 @@ SUBPROTOCOL_JSON: Final = "asman.v1.json"
 
 FRAME_BYTES: Final = 4 * MIB
 """Largest native websocket frame that either side sends, in bytes."""
+WEBSOCKET_BYTES: Final = 16 * MIB
+"""Largest websocket frame that the hub reads, in bytes; ``FRAME_BYTES`` is the limit of the native language."""
 FRAME_MESSAGES: Final = 10_000
 """Largest number of messages in one frame."""
 DEFINITION_BYTES: Final = 512 * KIB
@@ -32,6 +37,38 @@ ENV_ENTRIES: Final = 1000
 """Most environment variables of one job."""
 ARGUMENT_BYTES: Final = 128 * KIB - 1
 """Longest argument or environment entry (``NAME=value``) of a command, in UTF-8 bytes; Linux allows no longer one."""
+ARGUMENTS: Final = 100_000
+"""Most words of a command or entrypoint."""
+ENV_NAME_LENGTH: Final = 1024
+"""Longest name of an environment variable of a job."""
+IMAGE_LENGTH: Final = 1024
+"""Longest name of an image."""
+CONTEXT_LENGTH: Final = 8 * KIB
+"""Longest address of the files of a build."""
+BUILD_PATH_LENGTH: Final = 4 * KIB
+"""Longest path of a folder or Dockerfile in the files of a build, and longest working folder of a job."""
+PLATFORM_LENGTH: Final = 64
+"""Longest name of a platform, such as ``linux/arm64``."""
+UNIT_LENGTH: Final = LENGTH
+"""Longest text of a size or a duration, such as ``1h30m``."""
+LEAST_CPUS: Final = 0.001
+"""Fewest cpus that a job may ask for."""
+CPUS: Final = 100_000
+"""Most cpus of a job or worker."""
+GPUS: Final = 10_000
+"""Most gpus of a job or worker."""
+ATTEMPTS: Final = 100
+"""Most lost workers that a submission may allow."""
+STATES_PER_LIST: Final = 100
+"""Most states in one request for a list of jobs."""
+HEADER_LENGTH: Final = 64 * KIB
+"""Longest header, and longest text in the query of an address; the web server refuses a longer one."""
+HELD: Final = 100_000
+"""Most attempts that one worker has at a time."""
+SKIPPED: Final = 100_000
+"""Most files in the result of an attempt that were not kept."""
+REPORT_LENGTH: Final = 64 * KIB
+"""Longest sentence or name in a worker's report on an attempt, in characters."""
 TAGS: Final = 64
 """Most tags of a job or worker."""
 LABEL_LENGTH: Final = 128

@@ -6,14 +6,12 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from . import limits
+from .ranges import ContextLines, LogPattern, Seq
 from .states import Phase
 
 Stream = Literal["stdout", "stderr", "system"]
 STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "system")
 """The streams of a log line, by their number."""
-
-Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class Gap(Struct):
@@ -46,12 +44,12 @@ class LogSelection(Struct, omit_defaults=True):
     streams: Annotated[list[Stream], Meta(max_length=len(STREAMS))] = []
     phases: Annotated[list[Phase], Meta(max_length=len(Phase))] = []
     around: Literal["", "first_error"] = ""
-    grep: Annotated[str, Meta(max_length=limits.LOG_PATTERN_LENGTH)] = ""
+    grep: LogPattern = ""
     ignore_case: bool = False
-    context: Annotated[int, Meta(ge=0, le=limits.LOG_CONTEXT_LINES)] | None = None
+    context: ContextLines | None = None
     head: Seq | None = None
     tail: Seq | None = None
     max_bytes: Seq | None = None
     before: Seq | None = None
-    owed: Annotated[int, Meta(ge=0, le=limits.LOG_CONTEXT_LINES)] = 0
+    owed: ContextLines = 0
     standing: Seq | None = None

@@ -6,17 +6,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from . import limits
+from . import limits, ranges
 from .definition import DataRef
 from .errors import AsmanError
+from .ranges import Count, Millis, Ref
 from .states import Fault, Phase, Reason, State
-
-JobId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Label = Annotated[str, Meta(min_length=1, max_length=limits.LABEL_LENGTH)]
-Ref = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Millis = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 STDOUT, STDERR, SYSTEM = 0, 1, 2
 """The streams of a log line; ``SYSTEM`` lines are written by the worker about the job."""
@@ -137,9 +131,9 @@ class OutputFile(Struct, omit_defaults=True):
 
     ref: DataRef
     size: Count
-    sha256: str
-    media_type: str = "application/octet-stream"
-    mode: Annotated[int, Meta(ge=0, le=0o7777)] = 0o644
+    sha256: ranges.Word
+    media_type: ranges.ReportText = "application/octet-stream"
+    mode: ranges.FileMode = 0o644
 
 
 class Result(Struct, omit_defaults=True):
@@ -155,12 +149,12 @@ class Result(Struct, omit_defaults=True):
         worker: The worker's name.
     """
 
-    outputs: dict[str, OutputFile] = {}
-    skipped: dict[str, str] = {}
+    outputs: Annotated[dict[ranges.ReportText, OutputFile], Meta(max_length=limits.INPUTS)] = {}
+    skipped: Annotated[dict[ranges.ReportText, ranges.ReportText], Meta(max_length=limits.SKIPPED)] = {}
     phases: dict[Phase, Millis] = {}
-    image_digest: str = ""
-    origin: str = ""
-    worker: str = ""
+    image_digest: ranges.ReportText = ""
+    origin: ranges.ReportText = ""
+    worker: ranges.ReportText = ""
 
 
 class Outcome(Struct, omit_defaults=True):
@@ -178,8 +172,8 @@ class Outcome(Struct, omit_defaults=True):
     """
 
     kind: Literal["exited", "error", "timed_out", "out_of_memory"]
-    exit_code: Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] | None = None
-    message: str = ""
+    exit_code: ranges.ExitCode | None = None
+    message: ranges.ReportText = ""
     fault: Fault = Fault.JOB
     lines: Count = 0
     duration: Millis = 0
@@ -199,7 +193,7 @@ class LogLine(Struct, array_like=True, gc=False):
     seq: Count
     time: Millis
     stream: Annotated[int, Meta(ge=STDOUT, le=SYSTEM)]
-    text: str
+    text: ranges.LineText
     phase: Phase = Phase.RUNNING
     end: Annotated[int, Meta(ge=LF, le=NO_END)] = LF
 
@@ -242,7 +236,7 @@ class Counts(Struct, omit_defaults=True):
 class Resume(Struct):
     """The last change that a client has seen."""
 
-    epoch: str
+    epoch: ranges.Epoch
     seq: Count
 
 

@@ -26,7 +26,17 @@ _DURATION = re.compile(
     r"(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m(?!s))?"
     r"(?:(?P<s>\d{1,9}(?:\.\d{1,3})?)s)?(?:(?P<ms>\d{1,12})ms)?"
 )
+_SAMPLES = {"size": "512MiB", "duration": "1h30m"}
 _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+
+
+LENGTH: Final = 64
+"""Longest text of a size or a duration, in characters."""
+
+
+def _short(text: str, kind: str, field: str | None) -> None:
+    if len(text) > LENGTH:
+        raise BadUnit(f"a {kind} has at most {LENGTH} characters, such as {_SAMPLES[kind]}", field=field)
 
 
 def parse_size(text: str, *, field: str | None = None, least: int = 0) -> int:
@@ -42,6 +52,7 @@ def parse_size(text: str, *, field: str | None = None, least: int = 0) -> int:
     Raises:
         BadUnit: The text has no unit, can't be read, or is out of range.
     """
+    _short(text, "size", field)
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise BadUnit(f"'{text}' is not a size: write a number and a unit, such as 512MiB or 2g", field=field)
@@ -63,6 +74,7 @@ def parse_duration(text: str, *, field: str | None = None, least: int = 0) -> in
     Raises:
         BadUnit: The text has no unit, can't be read, or is out of range.
     """
+    _short(text, "duration", field)
     match = _DURATION.fullmatch(text.strip())
     parts = {k: v for k, v in match.groupdict().items() if v is not None} if match else {}
     if not parts:

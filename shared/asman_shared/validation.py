@@ -14,9 +14,8 @@ import msgspec
 from . import identity
 from .definition import Definition, Requirements
 from .definition_check import check
-from .errors import AsmanError, BadDefinition
+from .errors import AsmanError, BadDefinition, misfit
 from .messages import Problem
-from .validation_path import misfit
 
 _FILES = ("inputs", "configFiles")
 PROBLEMS = 100

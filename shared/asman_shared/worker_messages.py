@@ -6,18 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from . import limits
+from . import limits, ranges
 from .definition import Definition
-from .records import (
-    Count,
-    JobId,
-    Label,
-    Limits,
-    LogLine,
-    Message,
-    Millis,
-    Outcome,
-)
+from .ranges import Count, JobId, Label, Millis
+from .records import Limits, LogLine, Message, Outcome
 from .states import Phase
 
 
@@ -41,20 +33,20 @@ class Register(Message, tag="register"):
         holding: All attempts that it has. The hub answers which ones to keep and which to abort.
     """
 
-    incarnation: Annotated[str, Meta(min_length=16, max_length=64)]
+    incarnation: ranges.Incarnation
     name: Label
-    cpus: Annotated[float, Meta(gt=0, le=100_000)]
-    protocol: int = limits.PROTOCOL_VERSION
-    agent: Annotated[str, Meta(max_length=200)] = ""
+    cpus: ranges.WorkerCpus
+    protocol: ranges.Protocol = limits.PROTOCOL_VERSION
+    agent: ranges.Agent = ""
     memory: Count = 0
-    gpus: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    gpus: ranges.WorkerGpus = 0
     disk: Count = 0
     tags: Annotated[list[Label], Meta(max_length=limits.TAGS)] = []
-    platform: Annotated[str, Meta(max_length=64)] = ""
+    platform: ranges.Word = ""
     max_duration: Millis = 0
-    executor: Annotated[str, Meta(max_length=64)] = "docker"
+    executor: ranges.Word = "docker"
     draining: bool = False
-    holding: Annotated[list[Held], Meta(max_length=100_000)] = []
+    holding: Annotated[list[Held], Meta(max_length=limits.HELD)] = []
 
 
 class PhaseReport(Message, tag="phase"):
@@ -65,7 +57,7 @@ class PhaseReport(Message, tag="phase"):
     phase: Phase
     done: Count = 0
     total: Count = 0
-    unit: Annotated[str, Meta(max_length=16)] = ""
+    unit: ranges.Unit = ""
 
 
 class LogBatch(Message, tag="log_batch"):

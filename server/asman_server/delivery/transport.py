@@ -24,6 +24,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from asman_shared import limits
 from asman_shared.errors import CLOSE_REASONS, CloseCode
 
 from .slim import SlimEvent, SlimQueue
@@ -33,7 +34,7 @@ CLOSE_SECONDS: Final = 10.0
 """Time in which a closing connection must take its remaining data, in seconds."""
 HEAD_SECONDS: Final = 20.0
 """Time in which the request line and headers must arrive, in seconds."""
-HEAD_BYTES: Final = 64 * 1024
+HEAD_BYTES: Final = limits.HEADER_LENGTH
 """Largest size of the request line and headers, in bytes."""
 _TEXT, _BINARY = b"\x81", b"\x82"
 

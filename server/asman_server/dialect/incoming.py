@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from asman_shared import limits, ranges
 from asman_shared.errors import BadRequest
+from asman_shared.ranges import FrameText
 
 NAMESPACE: Final = "_"
+T = TypeVar("T")
+Several = Annotated[list[T], Meta(max_length=limits.WEBSOCKET_BYTES)]
+"""A list that is as long as a frame can hold."""
 
 
 class Call(Struct, rename="camel"):
     """A webhook of a submission."""
 
-    url: str
+    url: ranges.CallbackUrl
     payload: Any = None
     whole_queue: bool = False
 
@@ -30,23 +35,23 @@ class Callbacks(Struct):
 class Control(Struct, rename="camel"):
     """The settings of a submission that are not part of the job."""
 
-    namespace: str | None = None
+    namespace: ranges.Namespace | None = None
     callbacks: Callbacks | None = None
-    max_duration: str | None = None
+    max_duration: ranges.LooseDuration | None = None
 
 
 class EnqueueJob(Struct):
     """A job to submit. A run does not depend on ``debug`` and unknown members, so they are not read."""
 
     definition: Any = None
-    id: str | None = None
+    id: FrameText | None = None
     control: Control | None = None
 
 
 class Copy(Struct):
     """The queue that a job is submitted to again."""
 
-    queue: str
+    queue: FrameText
     control: Control | None = None
 
 
@@ -54,56 +59,56 @@ class Value(Struct):
     """The value of a change of any state; ``type`` is not needed to read it."""
 
     enqueued: EnqueueJob | None = None
-    worker: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    namespace: str | None = None
+    worker: FrameText | None = None
+    reason: FrameText | None = None
+    message: FrameText | None = None
+    namespace: FrameText | None = None
     result: Any = None
 
 
 class StateChange(Struct):
     """A submission, a claim, a cancel or an end."""
 
-    state: str
-    job: str
+    state: FrameText
+    job: FrameText
     value: Value = msgspec.field(default_factory=Value)
-    tag: str | None = None
+    tag: FrameText | None = None
 
 
 class Query(Struct, rename="camel"):
     """Asks for one job."""
 
-    job_id: str
+    job_id: FrameText
 
 
 class Registration(Struct, rename="camel"):
     """A worker's report of its capacity and jobs."""
 
-    id: str
-    version: str | None = None
-    cpus: float | None = None
-    gpus: int | None = None
-    max_job_duration: str | int | None = None
+    id: ranges.WorkerName
+    version: FrameText | None = None
+    cpus: ranges.LooseCpus | None = None
+    gpus: ranges.Gpus | None = None
+    max_job_duration: ranges.LooseDuration | ranges.LooseMillis | None = None
 
 
 class Logs(Struct, rename="camel"):
     """Lines of a job: each ``[text, ms]`` or ``[text, ms, true]``."""
 
-    job_id: str
-    step: str = ""
-    logs: list[list[Any]] = []
+    job_id: FrameText
+    step: FrameText = ""
+    logs: Several[Several[Any]] = []
 
 
 class Wanted(Struct, rename="camel"):
     """Definitions that a worker asks for."""
 
-    job_ids: list[str] = []
+    job_ids: Several[FrameText] = []
 
 
 class Envelope(Struct):
     """Every message."""
 
-    type: str
+    type: FrameText
     payload: msgspec.Raw = msgspec.Raw(b"null")
 
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from ..rest import base as native
 from ..rest import metrics
-from ..rest.operations import JSON, PROMETHEUS, WHOLE, Answer, Operation, Parameter
+from ..rest.operations import JSON, LABEL, PROMETHEUS, WHOLE, Answer, Operation, Parameter
 from . import incoming, rest, rest_logs, rest_queue
 
 _TAG: Final = "dialect"
@@ -68,7 +68,7 @@ def _of_queue() -> Iterator[Operation]:
         "dialect_cancel",
         _TAG,
         cancelled,
-        (Parameter("namespace", "the slot to release; `*` for all"),),
+        (Parameter("namespace", "the slot to release; `*` for all", LABEL),),
     )
     yield Operation(
         "POST", "/q/{queue}/j/{id}/{namespace}/cancel", rest.cancel, "dialect_cancel_namespace", _TAG, cancelled

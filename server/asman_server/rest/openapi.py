@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from asman_shared import limits
 from asman_shared.address import QUEUE_NAME
 
 from .. import __version__
@@ -23,6 +24,9 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "pattern": "^[0-9a-f]{64}([.]json)?$"},
     "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "queue": {"type": "string", "pattern": f"^{QUEUE_NAME}$"},
+    "path": {"type": "string", "maxLength": limits.PATH_LENGTH},
+    "name": {"type": "string", "minLength": 1, "maxLength": limits.NAME_LENGTH},
+    "namespace": {"type": "string", "minLength": 1, "maxLength": limits.LABEL_LENGTH},
 }
 _SAYS: Final = {
     "id": "the job's id",

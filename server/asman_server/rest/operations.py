@@ -55,14 +55,17 @@ class Operation(Struct, frozen=True):
     """Whether pages of other origins may read the answers."""
 
 
-WHOLE: Final = {"type": "integer", "minimum": 0}
+WHOLE: Final = {"type": "integer", "minimum": 0, "maximum": limits.WHOLE}
 FLAG: Final = {"type": "integer", "minimum": 0, "maximum": 1}
 PATTERN: Final = limits.LOG_PATTERN_LENGTH
-DURATION: Final = {"type": "string", "examples": ["30s"]}
+CONTEXT: Final = {"type": "integer", "minimum": 0, "maximum": limits.LOG_CONTEXT_LINES}
+LABEL: Final = {"type": "string", "minLength": 1, "maxLength": limits.LABEL_LENGTH}
+HEADER: Final = {"type": "string", "maxLength": limits.HEADER_LENGTH}
+DURATION: Final = {"type": "string", "minLength": 1, "maxLength": limits.UNIT_LENGTH, "examples": ["30s"]}
 JOB: Final = "/q/{queue}/jobs/{id}"
 _PAGE: Final = {200: Answer("a web page", media=("text/html",))}
 _OUTPUT: Final = {200: Answer("its bytes", media=("*/*",)), 302: Answer("where its bytes are")}
-_SIGNED: Final = (Parameter("expires", "as signed", WHOLE), Parameter("signature", "as signed"))
+_SIGNED: Final = (Parameter("expires", "as signed", WHOLE), Parameter("signature", "as signed", HEADER))
 
 OPERATIONS: Final = (
     Operation(
@@ -165,7 +168,11 @@ OPERATIONS: Final = (
         (
             Parameter("since", "the `seq` of the first line to return [the run's first]", WHOLE),
             Parameter("until", "only lines before this `seq`", WHOLE),
-            Parameter("limit", "maximum number of lines in the answer", {"type": "integer", "minimum": 1}),
+            Parameter(
+                "limit",
+                f"maximum number of lines in the answer; {limits.LOG_PAGE_LINES} as JSON, more as text",
+                {"type": "integer", "minimum": 1, "maximum": limits.WHOLE},
+            ),
             Parameter("stream", "only these", {"type": "string", "enum": list(STREAMS)}, many=True),
             Parameter("phase", "only these", {"type": "string", "enum": [p.value for p in Phase]}, many=True),
             Parameter("head", "only this many of the first lines", WHOLE),
@@ -176,10 +183,11 @@ OPERATIONS: Final = (
                 {"type": "string", "maxLength": PATTERN},
             ),
             Parameter("ignore_case", "ignore case in `grep`", FLAG),
-            Parameter("context", "number of lines to return before and after each match", WHOLE),
+            Parameter("context", "number of lines to return before and after each match", CONTEXT),
             Parameter("around", "only the lines around this", {"type": "string", "enum": ["first_error"]}),
             Parameter("max_bytes", "only this many bytes of text; with `tail`, the last of them", WHOLE),
-            *(Parameter(name, "as in `more` of the previous page", WHOLE) for name in ("before", "owed", "standing")),
+            *(Parameter(name, "as in `more` of the previous page", WHOLE) for name in ("before", "standing")),
+            Parameter("owed", "as in `more` of the previous page", CONTEXT),
         ),
     ),
     Operation(
@@ -201,8 +209,8 @@ OPERATIONS: Final = (
             204: Answer("nothing follows `Last-Event-ID`"),
         },
         (
-            Parameter("Last-Event-ID", "continue after this event", place="header"),
-            Parameter("last_event_id", "the same, for clients that can't set headers"),
+            Parameter("Last-Event-ID", "continue after this event", HEADER, place="header"),
+            Parameter("last_event_id", "the same, for clients that can't set headers", HEADER),
         ),
     ),
     Operation("GET", JOB + "/outputs/{path:path}", jobs.output, "output", "job", _OUTPUT),
@@ -213,7 +221,7 @@ OPERATIONS: Final = (
         "cancel",
         "job",
         {200: Answer("the job as it is now", t.CancelAnswer)},
-        (Parameter("namespace", "the slot to release; `*` for all"),),
+        (Parameter("namespace", "the slot to release; `*` for all", LABEL),),
     ),
     Operation(
         "GET",
@@ -239,7 +247,7 @@ OPERATIONS: Final = (
         "put_blob",
         "blob",
         {201: Answer("it is stored", t.BlobAnswer)},
-        (*_SIGNED, Parameter("for", "as signed: the upload that it belongs to")),
+        (*_SIGNED, Parameter("for", "as signed: the upload that it belongs to", HEADER)),
         bytes,
         BYTES,
     ),
@@ -286,7 +294,11 @@ OPERATIONS: Final = (
         "hub_metrics",
         "metrics",
         {200: Answer("in Prometheus' text format", media=(PROMETHEUS,))},
-        (Parameter("Authorization", "`Bearer` and the token of the hub's settings, if it has one", place="header"),),
+        (
+            Parameter(
+                "Authorization", "`Bearer` and the token of the hub's settings, if it has one", HEADER, place="header"
+            ),
+        ),
         to_pages=False,
     ),
     Operation(

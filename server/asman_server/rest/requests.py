@@ -14,10 +14,9 @@ from starlette.types import Receive
 
 from asman_shared import limits
 from asman_shared.definition import SHA256
-from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, error_for
+from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, error_for, misfit
 from asman_shared.messages import Error, JobState, Message
 from asman_shared.units import format_duration, format_size, parse_duration
-from asman_shared.validation_path import misfit
 
 from ..access import Right, access
 from ..awaited import Awaited

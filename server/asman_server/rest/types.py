@@ -6,11 +6,11 @@ value are omitted from answers. Times are epoch milliseconds, durations millisec
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from asman_shared import limits
+from asman_shared import limits, ranges
 from asman_shared.definition import Definition
 from asman_shared.messages import (
     LINE_ENDS,
@@ -61,12 +61,12 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     definition: Definition
     id: JobId | None = None
     namespace: Label = "_"
-    priority: Annotated[int, Meta(ge=-limits.PRIORITY, le=limits.PRIORITY)] = 0
+    priority: ranges.Priority = 0
     reuse: Literal["cached", "never"] = "cached"
-    time_limit: Millis | str = 0
-    queue_limit: Millis | str = 0
-    phase_limits: dict[Phase, Millis | str] = {}
-    max_attempts: Annotated[int, Meta(ge=1, le=100)] = limits.MAX_ATTEMPTS
+    time_limit: Millis | ranges.DurationText = 0
+    queue_limit: Millis | ranges.DurationText = 0
+    phase_limits: dict[Phase, Millis | ranges.DurationText] = {}
+    max_attempts: ranges.Attempts = limits.MAX_ATTEMPTS
     callbacks: Callbacks | None = None
 
 
@@ -229,7 +229,7 @@ class WorkersAnswer(Struct):
 class SettingsBody(Struct, forbid_unknown_fields=True):
     """The time to keep a queue's finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting."""
 
-    retention: Millis | str
+    retention: Millis | ranges.DurationText
 
 
 class SettingsAnswer(Struct):

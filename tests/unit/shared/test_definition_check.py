@@ -68,6 +68,25 @@ def made(**fields: Any) -> Definition:
         ({"inputs": {"x": {"value": 3}}}, "definition.inputs.x.value"),
         ({"inputs": {str(n): {"value": ""} for n in range(limits.INPUTS + 1)}}, "definition.inputs"),
         ({"configFiles": {"a//b": {"value": ""}}}, "definition.configFiles.a//b"),
+        ({"v": "x" * (limits.LABEL_LENGTH + 1)}, "definition.v"),
+        ({"v": 2**53}, "definition.v"),
+        ({"v": -(2**53)}, "definition.v"),
+        ({"image": "x" * (limits.IMAGE_LENGTH + 1)}, "definition.image"),
+        ({"image": "a\0"}, "definition.image"),
+        ({"command": ["x"] * (limits.ARGUMENTS + 1)}, "definition.command"),
+        ({"workdir": "x" * (limits.BUILD_PATH_LENGTH + 1)}, "definition.workdir"),
+        ({"shmSize": " " * limits.UNIT_LENGTH + "1"}, "definition.shmSize"),
+        ({"maxDuration": "1" * (limits.UNIT_LENGTH + 1)}, "definition.maxDuration"),
+        ({"requirements": {"cpus": float("nan")}}, "definition.requirements.cpus"),
+        ({"build": {"context": "x" * (limits.CONTEXT_LENGTH + 1)}}, "definition.build.context"),
+        ({"build": {"buildContext": "x" * (limits.BUILD_PATH_LENGTH + 1)}}, "definition.build.buildContext"),
+        ({"build": {"filename": "x" * (limits.BUILD_PATH_LENGTH + 1)}}, "definition.build.filename"),
+        ({"build": {"target": "x" * (limits.NAME_LENGTH + 1)}}, "definition.build.target"),
+        ({"build": {"dockerfile": "FROM a\0"}}, "definition.build.dockerfile"),
+        ({"build": {"buildArgs": ["a"] * (limits.ENV_ENTRIES + 1)}}, "definition.build.buildArgs"),
+        ({"build": {"buildArgs": ["a=\0"]}}, "definition.build.buildArgs"),
+        ({"build": {"platform": "a/" + "b" * limits.PLATFORM_LENGTH}}, "definition.build.platform"),
+        ({"inputs": {"a": {"value": "", "hash": "x" * (limits.NAME_LENGTH + 1)}}}, "definition.inputs.a.hash"),
     ],
 )
 def test_bad_definitions_are_refused_and_the_field_is_named(fields: dict[str, Any], field: str) -> None:
@@ -80,6 +99,9 @@ def test_bad_definitions_are_refused_and_the_field_is_named(fields: dict[str, An
 def test_the_bounds_themselves_are_allowed() -> None:
     check(made(requirements={"cpus": 0.001, "memory": "1b", "gpus": 10_000, "maxDuration": "1ms"}, shmSize="1b"))
     check(made(requirements={"cpus": 100_000, "memory": "4p", "gpus": 0, "maxDuration": "36500d"}, shmSize="4p"))
+    check(made(v=2**53 - 1, image="x" * limits.IMAGE_LENGTH, workdir="x" * limits.BUILD_PATH_LENGTH))
+    check(made(v="x" * limits.LABEL_LENGTH, command=["x"] * limits.ARGUMENTS))
+    check(made(build={"context": "x" * limits.CONTEXT_LENGTH, "buildArgs": ["a"] * limits.ENV_ENTRIES}))
     check(made(command=["x" * limits.ARGUMENT_BYTES], env={"a": "x" * (limits.ARGUMENT_BYTES - 2)}))
     check(made(inputs={"a": {"value": ""}, "a.b/c": {"value": ""}, "a-b": {"value": ""}}))
 

@@ -149,7 +149,7 @@ class Result(Struct, omit_defaults=True):
         worker: The worker's name.
     """
 
-    outputs: Annotated[dict[ranges.ReportText, OutputFile], Meta(max_length=limits.INPUTS)] = {}
+    outputs: Annotated[dict[ranges.ReportText, OutputFile], Meta(max_length=limits.OUTPUTS)] = {}
     skipped: Annotated[dict[ranges.ReportText, ranges.ReportText], Meta(max_length=limits.SKIPPED)] = {}
     phases: dict[Phase, Millis] = {}
     image_digest: ranges.ReportText = ""

@@ -516,16 +516,6 @@ def _old_connections_speak(original: Any) -> Any:
     return property(lambda self: True)
 
 
-def _dropped_while_away(original: Any) -> Any:
-    """Drops what a worker of the dialect says while the database is away."""
-
-    async def later(self: DialectWorker, kind: str, payload: Any) -> None:
-        del self, kind, payload
-
-    del original
-    return later
-
-
 def _undurable_outcome_dropped(original: Any) -> Any:
     """Tells a worker that comes back to forget an outcome that is in memory alone."""
 
@@ -589,7 +579,6 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
     "stored jobs are taken for absent": (QueueState, "found_stored", _stored_unseen),
     "a worker's old connection claims for it": (DialectWorker, "_speaks", _old_connections_speak),
-    "what a worker says while the database is away is dropped": (DialectWorker, "_handle_later", _dropped_while_away),
     "an outcome in memory alone is forgotten": (queue_module, "reconcile", _undurable_outcome_dropped),
     "the end of a task is not noticed": (Supervisor, "_watched", _end_of_a_task_unseen),
 }
@@ -598,6 +587,5 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
 LIKELIER: Final[dict[str, dict[str, float]]] = {
     "a worker's old connection claims for it": {"return": 60},
     "an outcome in memory alone is forgotten": {"outage": 40},
-    "what a worker says while the database is away is dropped": {"database": 60},
 }
 """Weights of faults while a planted bug is hunted that needs a rare one, by its description."""

@@ -22,10 +22,6 @@ _INHERITED: Final = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "no_proxy",
-    "NO_PROXY",
 )
 _SETTINGS: Final = (
     "core.hooksPath=/dev/null",
@@ -33,6 +29,7 @@ _SETTINGS: Final = (
     "core.symlinks=false",
     "gc.auto=0",
     "maintenance.auto=false",
+    "http.proxy=",  # a proxy would resolve the host by itself, and lead to an address that nobody has checked
     "protocol.allow=never",
     "protocol.https.allow=always",
     "http.followRedirects=false",

@@ -13,6 +13,7 @@ from asman_worker.builds.git import GitError
 from asman_worker.builds.git_source import Repositories, _failure, _readings, _tree, _Visit
 from asman_worker.builds.source import GitSource
 from tests.support.git_server import GitServer, running_git_server
+from tests.support.http_proxy import http_proxy
 
 
 @pytest.fixture
@@ -61,6 +62,17 @@ async def test_a_host_that_the_operator_does_not_name_is_not_asked(server: GitSe
     with pytest.raises(ExecutionError):
         await resolved(Repositories(AddressGuard(), most=10**7), tmp_path, GitSource(f"{server.base}/r/.git"))
     assert server.asked == []
+
+
+async def test_no_proxy_is_asked_for_a_repository_since_it_would_choose_the_address_itself(
+    server: GitServer, repositories: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = server.repository("r").commit({"a": "1"})
+    async with http_proxy(9) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert await resolved(repositories, tmp_path, GitSource(f"{server.base}/r/.git")) == (commit, "")
+        assert proxy.asked == []
 
 
 async def test_only_web_addresses_are_repositories(repositories: Repositories, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ FRACTION_BITS: Final = 16_384
 """Maximum size of a fraction's parts: the time to reduce one grows with the square of it."""
 _SHORT_BITS: Final = 256
 """Maximum size of an integer that is written in decimal, whose reading takes time with the square of its size."""
+_FEW_KEYS: Final = 64
+"""Number of keys of one table that may all have the same hash."""
 _LENGTH: Final = 8
 
 _AS_IS: Final = frozenset({str, float, bool, type(None)})
@@ -256,8 +258,15 @@ def _bits(*numbers: int) -> int:
     return max(number.bit_length() for number in numbers)
 
 
+def _keys(keys: list[Any]) -> list[Any]:
+    """Returns keys of which not too many have the same hash: a table takes the square of their number to find them."""
+    if len(keys) > _FEW_KEYS and 2 * len(set(map(hash, keys))) < len(keys):
+        raise NotPlain("too many keys with the same hash")
+    return keys
+
+
 def _pairs(parts: list[Any]) -> Iterable[tuple[Any, Any]]:
-    return zip(parts[::2], parts[1::2], strict=True)
+    return zip(_keys(parts[::2]), parts[1::2], strict=True)
 
 
 def _zoned(kind: type, numbers: int, parts: list[Any]) -> Any:
@@ -291,8 +300,8 @@ _MAKERS: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "int": _integer,
     "list": lambda parts: parts,
     "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
+    "set": lambda parts: set(_keys(parts)),
+    "frozenset": lambda parts: frozenset(_keys(parts)),
     "dict": lambda parts: dict(_pairs(parts)),
     "OrderedDict": lambda parts: OrderedDict(_pairs(parts)),
     "complex": lambda parts: complex(*_exact(parts, float, float)),

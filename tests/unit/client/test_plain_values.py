@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import pickle
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -141,6 +142,17 @@ def test_containers_within_each_other_are_bounded_on_both_sides() -> None:
     for depth in (DEPTH + 2, 100_000):
         with pytest.raises(NotPlain, match="within each other"):
             decode(framed('["list",' * depth + "1" + "]" * depth))
+
+
+@pytest.mark.parametrize("make", [set, frozenset, dict.fromkeys, OrderedDict.fromkeys])
+def test_keys_that_take_a_table_long_to_tell_apart_are_refused(make: Callable[[list[int]], Any]) -> None:
+    same = [number * sys.hash_info.modulus for number in range(200)]
+    with pytest.raises(NotPlain, match="the same hash"):
+        decode(encode(make(same)))
+    few = make(same[:10])
+    assert decode(encode(few)) == few
+    many = make(list(range(-5000, 5000)))
+    assert decode(encode(many)) == many
 
 
 def test_a_list_that_contains_itself_is_refused() -> None:

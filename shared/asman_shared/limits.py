@@ -65,8 +65,8 @@ HEADER_LENGTH: Final = 64 * KIB
 """Longest header, and longest text in the query of an address; the web server refuses a longer one."""
 HELD: Final = 100_000
 """Most attempts that one worker has at a time."""
-OUTPUTS: Final = 100_000
-"""Most files in the result of an attempt that were kept; the size of a message sets a lower bound for most."""
+OUTPUTS: Final = 50_000
+"""Most files in the result of an attempt that were kept; no more fit into a message with their sha256."""
 SKIPPED: Final = 100_000
 """Most files in the result of an attempt that were not kept."""
 REPORT_LENGTH: Final = 64 * KIB

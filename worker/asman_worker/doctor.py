@@ -19,7 +19,7 @@ from aiodocker import Docker
 
 from asman_shared.errors import AsmanError, BadRequest, Misconfigured
 from asman_shared.link.proxies import proxy_for, shown
-from asman_shared.link.unreachable import proxy_refuses, proxy_unreachable
+from asman_shared.transfer.http import proxy_fault
 from asman_shared.units import GIB, format_size
 
 from .config import WorkerConfig
@@ -242,17 +242,11 @@ async def _hub(base: str) -> AsyncIterator[Finding]:
     except Misconfigured as error:
         yield Finding("hub", "problem", error.message, "set the variable right, or remove it")
         return
-    except aiohttp.ClientHttpProxyError as error:
-        says = proxy_refuses(shown(str(error.request_info.real_url)), error.status)
-        yield Finding("hub", "problem", f"{base} can't be reached: {says}", "check the proxy")
-        return
-    except aiohttp.ClientProxyConnectionError as error:
-        says = proxy_unreachable(error.os_error, shown(f"http://{error.host}:{error.port}"))
-        yield Finding("hub", "problem", f"{base} can't be reached: {says}", "check the proxy")
-        return
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        remedy = "check the address, the network and proxies: this machine has to reach the hub"
-        yield Finding("hub", "problem", f"{base} can't be reached: {str(error) or 'no answer in time'}", remedy)
+        fault = proxy_fault(error)
+        says = fault or str(error) or "no answer in time"
+        elsewhere = "check the address, the network and proxies: this machine has to reach the hub"
+        yield Finding("hub", "problem", f"{base} can't be reached: {says}", "check the proxy" if fault else elsewhere)
         return
     if status != 200:
         by = f"the proxy {shown(proxy)}, or behind it " if proxy is not None else ""

@@ -7,10 +7,9 @@ import contextlib
 import hashlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from asman_shared.address import Address
 from asman_shared.messages import Registered
@@ -113,21 +112,21 @@ async def run_worker(
         caches = [side.job_cache for side in sides]
         janitor = Janitor(inputs, image_usage, runs.engine, caches, most=config.job_cache, age=config.cache_age / 1000)
         service_limits.start()
-        async with _beside(supervisor.start("janitor", janitor.run()), _drain_after(supervisor, asked)):
+        draining = asyncio.create_task(_drain_after(supervisor, asked), name="drain")
+        async with _beside(supervisor.start("janitor", janitor.run()), draining):
             code = await _serve(sides, asked, supervisor)
         return TASK_FAILED if supervisor.failed else code
 
 
 @contextlib.asynccontextmanager
-async def _beside(task: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Ends a task and a coroutine with the block."""
-    working = asyncio.create_task(work)
+async def _beside(*tasks: asyncio.Task[None]) -> AsyncIterator[None]:
+    """Ends tasks with the block."""
     try:
         yield
     finally:
-        for each in (task, working):
-            each.cancel()
-        await asyncio.gather(task, working, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _drain_after(supervisor: Supervisor, asked: Asked) -> None:

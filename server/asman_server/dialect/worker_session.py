@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -34,8 +33,6 @@ from . import outcomes, outgoing
 from .incoming import Logs, Registration, StateChange, Wanted
 from .live_logs import is_run_line
 from .session import DialectSession
-
-log = logging.getLogger("asman.hub.dialect")
 
 SILENCE_SECONDS: Final = 25.0
 """Longest silence of a worker before its grace begins, in seconds; it pings every 5 and registers every 10 seconds."""
@@ -147,7 +144,7 @@ class DialectWorker(DialectSession):
         try:
             await self._handle(kind, payload)
         except Unavailable as error:
-            log.info("a worker's message waits", extra={"error": error.message, "queue": self.shell.short})
+            self.logger.info("a worker's message waits", extra={"error": error.message, "queue": self.shell.short})
             await self._hold_back(lambda: self._handle_later(kind, payload), PONG_SECONDS, self._sign_of_life)
 
     async def _handle_later(self, kind: str, payload: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
@@ -25,6 +26,7 @@ AT_ONCE: Final = 8
 """Largest number of concurrent transfers of one client or worker."""
 _CONNECT_SECONDS: Final = 15.0
 _REDIRECTS: Final = 6
+_ORIGINS: Final = 64
 _SAID_BYTES: Final = 1000
 _QUERY: Final = re.compile(r"\?[^\s'\")>]+")
 _OTHER_BYTES: Final = re.compile(r"<Code>\w*(Digest|Checksum)\w*</Code>")
@@ -52,6 +54,7 @@ class Http:
     ) -> None:
         self._guard = guard
         self._proxied = proxied
+        self._proxy_for = lru_cache(_ORIGINS)(proxy_for)
         self._resolver = resolver
         self._session: ClientSession | None = None
 
@@ -81,8 +84,10 @@ class Http:
             self._guard(url)
 
     def _proxy(self, url: URL) -> str | None:
-        """Returns the proxy for an address; see `proxy_for`."""
-        return proxy_for(str(url)) if self._proxied is None or self._proxied(url) else None
+        """Returns the proxy for an address; see `proxy_for`, which takes a while and is asked once for each host."""
+        if self._proxied is not None and not self._proxied(url):
+            return None
+        return self._proxy_for(str(url.origin()))
 
     @asynccontextmanager
     async def get(self, url: str, headers: Mapping[str, str], stall: float) -> AsyncIterator[ClientResponse]:
@@ -157,25 +162,32 @@ def _public(text: str) -> str:
     return _QUERY.sub("?…", text)
 
 
+def proxy_fault(error: Exception) -> str:
+    """Returns the sentence about the proxy, if an error of aiohttp is about one; empty otherwise."""
+    from aiohttp import ClientHttpProxyError, ClientProxyConnectionError
+
+    match error:
+        case ClientHttpProxyError():
+            return proxy_refuses(shown(str(error.request_info.real_url)), error.status)
+        case ClientProxyConnectionError():
+            return proxy_unreachable(error.os_error, shown(f"http://{error.host}:{error.port}"))
+        case _:
+            return ""
+
+
 @asynccontextmanager
 async def _network(what: str) -> AsyncIterator[None]:
     """Turns failures of the network into errors that allow a retry."""
-    from aiohttp import ClientError, ClientHttpProxyError, ClientProxyConnectionError, InvalidURL
+    from aiohttp import ClientError, InvalidURL
 
     try:
         yield
     except InvalidURL as error:
         raise BadRequest(f"'{_public(str(error))}' is not an http address") from error
-    except ClientHttpProxyError as error:
-        proxy = shown(str(error.request_info.real_url))
-        raise ConnectionFailed(f"{what} ({proxy_refuses(proxy, error.status)})") from error
-    except ClientProxyConnectionError as error:
-        proxy = shown(f"http://{error.host}:{error.port}")
-        raise ConnectionFailed(f"{what} ({proxy_unreachable(error.os_error, proxy)})") from error
     except (ClientError, TimeoutError, ConnectionError) as error:
         if isinstance(error.__cause__, AsmanError):
             raise error.__cause__ from None
-        why = _public(str(error)) or "nothing arrived for too long"
+        why = proxy_fault(error) or _public(str(error)) or "nothing arrived for too long"
         raise ConnectionFailed(f"{what} ({why})") from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import inspect as shape
@@ -18,12 +18,16 @@ _WORDS: Final = {
 Bounds = dict[str, Any]
 
 
+def in_meta_words(schema: Mapping[str, Any] | None) -> Bounds:
+    """Returns the bounds of a JSON Schema by the names that `msgspec.Meta` gives them."""
+    return {_WORDS[name]: value for name, value in (schema or {}).items() if name in _WORDS}
+
+
 def taken_apart(info: Any) -> tuple[Any, Bounds]:
     """Returns a type without its metadata, and its bounds by the names that `msgspec.Meta` gives them."""
     shown: Bounds = {}
     if isinstance(info, shape.Metadata):
-        schema = info.extra_json_schema or {}
-        shown = {_WORDS[name]: value for name, value in schema.items() if name in _WORDS}
+        shown = in_meta_words(info.extra_json_schema)
         info = info.type
     names = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
     enforced = {name: getattr(info, name) for name in names if getattr(info, name, None) is not None}

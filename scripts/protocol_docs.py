@@ -19,8 +19,8 @@ from msgspec import inspect as shape
 
 from asman_shared import definition, limits, log_records, messages, records, worker_messages
 from asman_shared.errors import CLOSE_REASONS, ERROR_CODES, CloseCode
+from devtools.bounded import Bounds, taken_apart
 
-from .bounded import Bounds, taken_apart
 from .generated_page import write_or_check
 
 FILE: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"

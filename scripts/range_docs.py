@@ -16,8 +16,8 @@ from asman_server.rest import types as rest_types
 from asman_server.rest.operations import OPERATIONS
 from asman_shared import messages
 from asman_shared.definition import Definition
+from devtools.bounded import in_meta_words, taken_apart
 
-from .bounded import taken_apart
 from .generated_page import write_or_check
 from .protocol_docs import in_words, number_in_words, tag_of, text_in_words
 
@@ -104,8 +104,7 @@ def _schema(schema: dict[str, Any]) -> str:
     """Returns the range of a parameter in words."""
     if "enum" in schema:
         return "one of " + ", ".join(f"`{word}`" for word in schema["enum"])
-    bounds = {"minimum": "ge", "maximum": "le", "minLength": "min_length", "maxLength": "max_length"}
-    known = {bounds[name]: value for name, value in schema.items() if name in bounds}
+    known = in_meta_words(schema)
     return number_in_words("integer", known) if schema["type"] == "integer" else text_in_words(known)
 
 

@@ -11,7 +11,7 @@ from tests.fuzz.builds import Addresses, Archives, Dockerfiles, IgnoreRules
 from tests.fuzz.door import Door
 from tests.fuzz.hub_doors import ClientMessages, DialectClients, DialectWorkers, HubDoor, Rest, WorkerMessages
 from tests.fuzz.job_urls import JobUrls
-from tests.fuzz.mutants import MUTANTS, planted
+from tests.fuzz.mutants import MUTANTS, plant
 from tests.fuzz.play import Played, play
 
 PARSERS: Final[dict[str, Callable[[], Door]]] = {
@@ -44,5 +44,5 @@ def hunt(mutant: str, seed: int, seconds: float) -> Played:
     if isinstance(door, HubDoor):
         door.mutant = mutant
         return play(door, seed, seconds=seconds, keep=False)
-    with planted(mutant):
+    with plant(mutant):
         return play(door, seed, seconds=seconds, keep=False)

@@ -6,26 +6,21 @@ Each fault is a mistake that a reasonable person might make. Those of a hub are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from asman_server.dialect import session, worker_session
 from asman_server.rest import queues
 from asman_shared import codec, dockerignore, job_url
 from asman_worker.builds import archives, dockerfile, source
+from tests.support.planting import planted
 
 
-@contextmanager
-def planted(name: str) -> Iterator[None]:
-    """Replaces the function of a planted fault for the duration of a block."""
-    _, owner, attribute, make = MUTANTS[name]
-    original = getattr(owner, attribute)
-    setattr(owner, attribute, make(original))
-    try:
-        yield
-    finally:
-        setattr(owner, attribute, original)
+def plant(fault: str) -> AbstractContextManager[None]:
+    """Plants a fault of `MUTANTS` for the duration of a block."""
+    _, owner, attribute, make = MUTANTS[fault]
+    return planted(owner, attribute, make)
 
 
 def _follows_links_out(original: Any) -> Any:

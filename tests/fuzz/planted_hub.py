@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from asman.cli.main import main
-from tests.fuzz.mutants import planted
+from tests.fuzz.mutants import plant
 
 if __name__ == "__main__":
-    with planted(sys.argv[1]):
+    with plant(sys.argv[1]):
         main(sys.argv[sys.argv.index("hub") :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz.doors import OF_A_HUB, PARSERS
-from tests.fuzz.mutants import MUTANTS, planted
+from tests.fuzz.mutants import MUTANTS, plant
 from tests.fuzz.play import play
 
 
@@ -23,7 +23,7 @@ def test_a_door_of_a_hub_has_no_fault(name: str) -> None:
 
 def test_a_planted_fault_is_found() -> None:
     name = "a carriage return ends a line"
-    with planted(name):
+    with plant(name):
         played = play(PARSERS[MUTANTS[name][0]](), 0, seconds=15, keep=False)
     assert "spaces instead of carriage returns" in played.fault
     assert played.inputs > 20, "the corpus alone finds it"

@@ -16,11 +16,12 @@ from typing import Final
 
 from build_tools import compiled
 from tests.simulation.faults import FAULTS, UnknownFaultError, weights_of
-from tests.simulation.mutants import LIKELIER, MUTANTS, planted
+from tests.simulation.mutants import LIKELIER, MUTANTS
 from tests.simulation.plan import draw_plan, read_plan, write_plan
 from tests.simulation.shrink import Broken, shrink
 from tests.simulation.shrink import play as play_one
 from tests.simulation.world import World, play_plan, simulate
+from tests.support.planting import planted
 
 CHUNK = 20
 """Number of seeds that a process plays before it reports."""

@@ -5,8 +5,8 @@ Each bug is a mistake that a reasonable person might make, or a line that might 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from asman_server.core import assignments, claims, endings, submissions
@@ -33,17 +33,6 @@ from asman_shared.running.supervisor import Supervisor
 from asman_shared.states import Phase, State
 
 Undo = Callable[[], None]
-
-
-@contextmanager
-def planted(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Replaces a function for the duration of a block."""
-    original = owner.__dict__[name]
-    setattr(owner, name, make(original))
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
 
 
 def _no_fence(original: Any) -> Any:

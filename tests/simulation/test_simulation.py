@@ -16,9 +16,10 @@ from build_tools import compiled
 from tests.simulation import shrink
 from tests.simulation.__main__ import hunt, play
 from tests.simulation.faults import FAULTS, Trouble, UnknownFaultError, weights_of
-from tests.simulation.mutants import MUTANTS, planted
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import draw_plan, read_plan, write_plan
 from tests.simulation.world import simulate
+from tests.support.planting import planted
 
 SEEDS = int(os.environ.get("SEEDS", "300"))
 ALIKE = 40

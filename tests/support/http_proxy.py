@@ -7,6 +7,8 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.support.streams import join
+
 HEAD_BYTES = 64 * 1024
 
 
@@ -30,11 +32,6 @@ class HttpProxy:
         """Returns the address of the proxy, without a login."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def tunnelled(self) -> list[str]:
-        """Returns the targets of the tunnels that were asked for."""
-        return [target for method, target in self.asked if method == "CONNECT"]
-
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection."""
         try:
@@ -53,22 +50,11 @@ class HttpProxy:
                 path = "/" + target.split("/", 3)[3]
                 lines = [line for line in head.split("\r\n")[1:] if not line.lower().startswith("connection:")]
                 to.write("\r\n".join([f"{method} {path} HTTP/1.1", "Connection: close", *lines]).encode("latin-1"))
-            await asyncio.gather(_pass_on(reader, to), _pass_on(theirs, writer))
+            await join(reader, writer, theirs, to)
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(HEAD_BYTES):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
 
 
 @asynccontextmanager

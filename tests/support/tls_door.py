@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-CHUNK = 64 * 1024
+from tests.support.streams import join
 
 
 class TlsDoor(NamedTuple):
@@ -49,7 +49,7 @@ async def tls_door(leads_to: int, folder: Path) -> AsyncIterator[TlsDoor]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             theirs, to = await asyncio.open_connection("127.0.0.1", leads_to)
-            await asyncio.gather(_pass_on(reader, to), _pass_on(theirs, writer))
+            await join(reader, writer, theirs, to)
         except OSError:
             writer.close()
 
@@ -58,14 +58,3 @@ async def tls_door(leads_to: int, folder: Path) -> AsyncIterator[TlsDoor]:
         yield TlsDoor(server.sockets[0].getsockname()[1], folder / "ca.pem")
     finally:
         server.close()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(CHUNK):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()

@@ -19,42 +19,21 @@ from asman_server.rest.operations import OPERATIONS, Parameter
 from asman_shared import limits, messages
 from asman_shared.definition import Definition
 from devtools.asman_processes import HubProcess
+from devtools.bounded import taken_apart
 
 PATIENCE = 20
 JOB = "0" * 64
 NUMBERS = (-1, 0, 1, -(2**53), 2**53 - 1, 2**53, 2**63, 2**64 - 1, 2**64, 10**30)
 OTHERS: tuple[Any, ...] = (True, None, "", "\0", "a\0b", 0.5, 1e300, math.nan, math.inf, -math.inf, [], {}, "é" * 10)
-BOUNDS = {
-    "minimum": "ge",
-    "maximum": "le",
-    "minLength": "min_length",
-    "maxLength": "max_length",
-    "maxItems": "max_length",
-    "maxProperties": "max_length",
-}
 REPORTS = (messages.PhaseReport, messages.LogBatch, messages.Finished, messages.Released)
 REQUESTS = tuple(
     kind for kind in get_args(messages.ClientMessage) if kind not in (messages.Hello, messages.Ping, messages.Pong)
 )
 
 
-def bounds_of(info: Any) -> tuple[Any, dict[str, Any]]:
-    """A type without its metadata, and its bounds."""
-    found: dict[str, Any] = {}
-    if isinstance(info, shape.Metadata):
-        found = {BOUNDS[name]: value for name, value in (info.extra_json_schema or {}).items() if name in BOUNDS}
-        info = info.type
-    found |= {
-        name: getattr(info, name)
-        for name in ("gt", "ge", "le", "min_length", "max_length", "pattern")
-        if getattr(info, name, None) is not None
-    }
-    return info, found
-
-
 def sample(info: Any) -> Any:
     """A value that fits a type."""
-    info, bounds = bounds_of(info)
+    info, bounds = taken_apart(info)
     match info:
         case shape.StructType():
             made = {each.encode_name: sample(each.type) for each in info.fields if each.required}
@@ -82,7 +61,7 @@ def sample(info: Any) -> Any:
 
 def edges(info: Any) -> Iterator[tuple[Any, int | float | None]]:
     """Values at the bounds of a type and one beyond, each with the bound that it breaks (None: it breaks none)."""
-    info, bounds = bounds_of(info)
+    info, bounds = taken_apart(info)
     match info:
         case shape.UnionType():
             if len([each for each in info.types if not isinstance(each, shape.NoneType)]) == 1:
@@ -111,7 +90,7 @@ def edges(info: Any) -> Iterator[tuple[Any, int | float | None]]:
 
 def places(info: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The members of a struct at any depth that are reached through structs alone."""
-    bare, _ = bounds_of(info)
+    bare, _ = taken_apart(info)
     if isinstance(bare, shape.UnionType):
         kinds = [each for each in bare.types if not isinstance(each, shape.NoneType)]
         if len(kinds) == 1 and isinstance(kinds[0], shape.StructType):
@@ -130,7 +109,7 @@ def with_value(kind: type[Any], path: tuple[str, ...], value: Any) -> dict[str, 
     at: Any = made
     info: Any = shape.type_info(kind)
     for name in path[:-1]:
-        info, _ = bounds_of(next(each for each in info.fields if each.encode_name == name).type)
+        info, _ = taken_apart(next(each for each in info.fields if each.encode_name == name).type)
         if isinstance(info, shape.UnionType):
             info = next(each for each in info.types if isinstance(each, shape.StructType))
         inner = at.get(name)
@@ -255,7 +234,7 @@ async def test_every_member_of_a_first_message_is_held_to_its_range(hub: HubProc
 def cases_of_definitions() -> Iterator[tuple[str, Any, int | float | None]]:
     """Each member of a definition with each value at its bounds or beyond."""
     for path, info in places(shape.type_info(Definition)):
-        bare, _ = bounds_of(info)
+        bare, _ = taken_apart(info)
         kinds = bare.types if isinstance(bare, shape.UnionType) else (info,)
         for kind in kinds:
             for value, broken in edges(kind):

@@ -29,7 +29,6 @@ TESTS_OF_SCRIPTS = {
     "tests/unit/client/cli/test_docs.py": "scripts.cli_docs",
     "tests/unit/setup/test_dev.py": "scripts.dev",
     "tests/unit/setup/test_imports.py": "scripts.source_rules",
-    "tests/unit/setup/test_ranges.py": "scripts.bounded",
     "tests/unit/setup/test_registry_hosts.py": "scripts.registry_hosts",
     "tests/unit/setup/test_source_rules.py": "scripts.source_rules",
     "tests/unit/shared/test_errors.py": "scripts.range_docs",

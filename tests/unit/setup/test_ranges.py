@@ -13,7 +13,7 @@ from asman_server.dialect import operations as dialect
 from asman_server.rest import operations as rest
 from asman_shared import messages
 from asman_shared.definition import Definition
-from scripts.bounded import unbounded
+from devtools.bounded import unbounded
 
 FREE = {
     ("Validate", "definition"): "its faults are the answer; the frame is its bound",

@@ -88,6 +88,12 @@ def claim(connection: Connection) -> None:
     say(connection, "StateChange", {"state": "Running", "job": JOB, "value": {"worker": "w"}})
 
 
+def finish(connection: Connection, **more: Any) -> None:
+    """Reports that the job has succeeded; ``more`` are parts of its result."""
+    value = {"reason": "Success", "result": {"StatusCode": 0, "outputs": {}, **more}}
+    say(connection, "StateChange", {"state": "Finished", "job": JOB, "value": value})
+
+
 def keep_busy(hub: Hub, connection: Connection) -> None:
     """Makes the session ask a slow database, so that what is sent after this stays unread for a while."""
     hub.database.reading = READING_SECONDS
@@ -142,8 +148,7 @@ def test_a_result_that_was_unread_when_the_worker_came_back_counts() -> None:
         await asyncio.sleep(1)
         assert hub.state() is State.RUNNING
         keep_busy(hub, old)
-        value = {"reason": "Success", "result": {"StatusCode": 0, "outputs": {}}}
-        say(old, "StateChange", {"state": "Finished", "job": JOB, "value": value})
+        finish(old)
         await hub.worker()
         await asyncio.sleep(15 * READING_SECONDS)
         assert hub.state() is State.FINISHED
@@ -160,9 +165,7 @@ def test_a_result_that_comes_while_the_database_is_away_counts_when_it_is_back()
         claim(worker)
         await asyncio.sleep(1)
         hub.database.away = True
-        logs = [["a line", 1, False]]
-        value = {"reason": "Success", "result": {"StatusCode": 0, "outputs": {}, "logs": logs}}
-        say(worker, "StateChange", {"state": "Finished", "job": JOB, "value": value})
+        finish(worker, logs=[["a line", 1, False]])
         await asyncio.sleep(60)
         hub.database.away = False
         await asyncio.sleep(20)

@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format sim chaos fuzz bench web clean setup dev constraints compile pure
+.PHONY: help run test lint format sim chaos fuzz engines bench web site clean setup dev constraints compile pure
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +27,12 @@ fuzz: ## feed mutated inputs to every door for MINUTES=20 in all, then hunt the 
 	@bash scripts/setup.sh dev
 	@.venv/bin/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(DOOR),--door $(DOOR))
 	@.venv/bin/python -m tests.fuzz --mutants --minutes $(MINUTES) $(if $(DOOR),--door $(DOOR))
+
+ENGINES ?= toil
+engines: ## run workflow engines from the package index to their end on a hub with containers (ENGINES=toil)
+	@bash scripts/setup.sh dev
+	@bash scripts/door_clients.sh engines $(ENGINES)
+	@.venv/bin/python -m tests.engines $(ENGINES)
 
 SECONDS ?= 60
 chaos: ## kill, freeze and cut off real processes under load, on SQLite and Postgres (SECONDS=60 each, SEED=n)
@@ -53,6 +59,10 @@ format: ## put the source into the form that lint asks for
 web: ## build the page into the hub
 	@bash scripts/setup.sh run
 	@bash scripts/web.sh dev
+
+site: ## write the documentation into the hub, which serves it at /docs
+	@bash scripts/setup.sh run
+	@.venv/bin/python -m build_tools.site
 
 setup: ## install what all the others need, and nothing else
 	@bash scripts/setup.sh dev

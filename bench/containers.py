@@ -20,6 +20,8 @@ from asman_shared.messages import Abort, Finished, LogBatch, PhaseReport, Releas
 from asman_shared.states import Phase
 from asman_worker import load_config, run_worker
 from asman_worker.images.engine import close_engine, open_engine
+from bench import containers_without_engine
+from bench.containers_without_engine import run_job
 from bench.measure import Report
 from devtools.base_image import ensure
 from devtools.engine import hold
@@ -32,6 +34,7 @@ NETWORKS = ("internet", "none")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
     parser.add_argument("--jobs", type=int, default=30, help="jobs one after the other, for each figure")
+    parser.add_argument("--part", choices=["all", "engine", "oci"], default="all", help="what to measure")
 
 
 def run(wanted: argparse.Namespace) -> Report:
@@ -39,7 +42,11 @@ def run(wanted: argparse.Namespace) -> Report:
     report = Report("containers")
     with hold() as engine:
         os.environ["DOCKER_HOST"] = engine.host
-        asyncio.run(_measure(report, ensure(engine.host), wanted.jobs))
+        image = ensure(engine.host)
+        if wanted.part != "engine":
+            asyncio.run(containers_without_engine.measure(report, image, wanted.jobs))
+        if wanted.part != "oci":
+            asyncio.run(_measure(report, image, wanted.jobs))
     report.notes += [
         "Bare: create, start, wait and remove by aiodocker, one after the other, on the engine's own network or none.",
         "Asman: from the hub's assign to the worker's finished (result on disk), one job after the other;",
@@ -59,7 +66,7 @@ async def _measure(report: Report, image: str, jobs: int) -> None:
                 # In turns, so that both meet the same machine.
                 for number in range(jobs):
                     bare[network].append(await _timed(lambda n=network: _bare(docker, image, n)))  # type: ignore[misc]
-                    ours[network].append(await _timed(lambda n=number: _job(line, image, f"{n}")))  # type: ignore[misc]
+                    ours[network].append(await _timed(lambda n=number: run_job(line, image, f"{n}")))  # type: ignore[misc]
     finally:
         await close_engine(docker)
     for network in NETWORKS:
@@ -112,13 +119,6 @@ async def _started(hub: FakeHub, folder: Path, network: str, more: dict[str, Any
     choices = {"queue": hub.url, "data_dir": folder, "network": network, "pull": "never", "local_images": "*", **more}
     config = load_config(**choices)
     return asyncio.create_task(run_worker(config, stop=asyncio.Event()))
-
-
-async def _job(line: Line, image: str, name: str) -> None:
-    await line.assign(name, image=image, command="true")
-    finished = await line.expect(Finished, lambda message: message.job == job(name))
-    assert finished.outcome.exit_code == 0, finished.outcome.message
-    await line.acknowledge(finished)
 
 
 async def _at_once(report: Report, image: str) -> None:

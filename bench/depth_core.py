@@ -68,7 +68,7 @@ class Bench:
             effects = handle(end, NOW)
             finishing += perf_counter_ns() - begun
             self._held += [effect for effect in effects if isinstance(effect, fx.Assign)]
-            handle(ev.Settled(done.job.id, done.job.rev), NOW)
+            handle(ev.Settled(done.job.id, done.job.queued, done.job.rev), NOW)
         self.finish.append(finishing / CYCLES / 1000)
         self.submit.append(submitting / CYCLES / 1000)
 

@@ -70,7 +70,7 @@ async def _readers(hub: HubProcess, kind: str, many: int) -> AsyncIterator[list[
                 task.cancel()
 
 
-async def _traffic(hub: HubProcess, numbers: Iterator[int], seconds: float) -> list[float]:
+async def traffic(hub: HubProcess, numbers: Iterator[int], seconds: float) -> list[float]:
     """Submits and finishes jobs for a while; returns how long each submit waited for its answer, in milliseconds."""
     waits: list[float] = []
     until = time.monotonic() + seconds
@@ -92,7 +92,8 @@ async def _traffic(hub: HubProcess, numbers: Iterator[int], seconds: float) -> l
     return waits
 
 
-def _at(values: list[float], share: float) -> float:
+def share_of(values: list[float], share: float) -> float:
+    """Returns the value that a share of all values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
@@ -104,7 +105,7 @@ async def _measure(report: Report, wanted: argparse.Namespace) -> None:
             await fill(hub.data, numbers, {"long": wanted.jobs})
             await asyncio.to_thread(hub.start)
             async with _readers(hub, "native", wanted.clients) as native:
-                alone = await _traffic(hub, numbers, wanted.seconds)
+                alone = await traffic(hub, numbers, wanted.seconds)
                 await asyncio.sleep(0.5)
                 before = rss(hub.pid)
                 async with _readers(hub, "json", wanted.clients) as older:
@@ -112,15 +113,15 @@ async def _measure(report: Report, wanted: argparse.Namespace) -> None:
                     connected = sum(reader.received for reader in older) / wanted.clients
                     base = [(sum(one.received for one in kind)) for kind in (native, older)]
                     begun = time.monotonic()
-                    beside = await _traffic(hub, numbers, wanted.seconds)
+                    beside = await traffic(hub, numbers, wanted.seconds)
                     took = time.monotonic() - begun
                     sent = [sum(one.received for one in kind) for kind in (native, older)]
                     grown = rss(hub.pid) - before
         finally:
             await asyncio.to_thread(hub.kill)
     for name, waits in (("native clients alone", alone), (f"with {wanted.clients} JSON clients", beside)):
-        report.add(f"submit to accepted, p50, {name}", "ms", [_at(waits, 0.5)])
-        report.add(f"submit to accepted, p99, {name}", "ms", [_at(waits, 0.99)])
+        report.add(f"submit to accepted, p50, {name}", "ms", [share_of(waits, 0.5)])
+        report.add(f"submit to accepted, p99, {name}", "ms", [share_of(waits, 0.99)])
         report.add(f"jobs submitted and finished, {name}", "jobs/s", [len(waits) / wanted.seconds])
     for at, kind in enumerate(("native", "JSON")):
         rate = (sent[at] - base[at]) / took / wanted.clients / 1024

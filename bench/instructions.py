@@ -64,7 +64,7 @@ def _decide() -> Callable[[], object]:
         if held:
             done = held.pop(0)
             put(ev.AttemptFinished(INCARNATION, done.job.id, done.attempt, outcome))
-            put(ev.Settled(done.job.id, done.job.rev))
+            put(ev.Settled(done.job.id, done.job.queued, done.job.rev))
 
     put(ev.WorkerJoined(1, Register(INCARNATION, "bench", cpus=HELD, memory=2**40)))
     while core.ready.waiting < HELD:

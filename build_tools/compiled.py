@@ -44,7 +44,7 @@ _ROOMS: Final = {
     "asman_server": "meters",
     "asman_server.delivery": "broadcast fanout send_buffer",
     "asman_server.queues": "definition_cache dispatch shell submission",
-    "asman_server.storage": "group_commit",
+    "asman_server.storage": "batch group_commit",
 }
 MODULES: Final = tuple(f"{room}.{name}" for room, names in _ROOMS.items() for name in names.split())
 

@@ -16,11 +16,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from devtools.fork_server import Forked, ForkServer
 from devtools.health import healthy
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 
 _COMMAND = Path(sys.executable).with_name("asman")
 _TAIL = 60
+_OF_THE_INTERPRETER = ("PYTHON", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
+"""Beginnings of variables that a process reads when it starts or imports, so that a fork would miss them."""
+
+fork_server: ForkServer | None = None
+"""Forks the commands instead of starting an interpreter for each; None outside the tests."""
 
 
 def asman_command() -> list[str]:
@@ -58,11 +65,16 @@ class AsmanProcess:
         self.log = log
         self._before = list(before)
         self._arguments = list(arguments)
+        self._process: subprocess.Popen[bytes] | Forked | None = None
+        self.use_environment(environment)
+
+    def use_environment(self, environment: Mapping[str, str] | None = None) -> None:
+        """Gives it an environment from its next start on: this process's without settings for Asman, and more."""
         self._environment = clean_environment(environment)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._starts_anew = any(name.startswith(_OF_THE_INTERPRETER) for name in environment or ())
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | Forked:
         """Returns the present process."""
         assert self._process is not None, f"{self.name} was not started"
         return self._process
@@ -77,11 +89,22 @@ class AsmanProcess:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, seconds: float = 30) -> None:
+    def start(self, seconds: float = PATIENCE) -> None:
         """Start it; returns once it is ready, which may take at most ``seconds``."""
         assert not self.running, f"{self.name} runs already"
+        if fork_server is not None and not self._before and not self._starts_anew:
+            self._process = fork_server.start(self._arguments, self.log, self._environment)
+        else:
+            self._process = self._spawned()
+        try:
+            self.wait_ready(seconds)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603
                 [*self._before, *asman_command(), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -89,13 +112,8 @@ class AsmanProcess:
                 env=self._environment,
                 start_new_session=True,
             )
-        try:
-            self.wait_ready(seconds)
-        except BaseException:
-            self.kill()
-            raise
 
-    def wait_ready(self, seconds: float = 30) -> None:
+    def wait_ready(self, seconds: float = PATIENCE) -> None:
         """Wait until it is ready; a process without a check is ready at once."""
 
     def kill(self) -> None:
@@ -104,7 +122,7 @@ class AsmanProcess:
             self._process.kill()
             self._process.wait(10)
 
-    def terminate(self, seconds: float = 30) -> int:
+    def terminate(self, seconds: float = PATIENCE) -> int:
         """Ask it to end (SIGTERM) and return its exit code.
 
         Raises:
@@ -113,7 +131,7 @@ class AsmanProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.wait(seconds)
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Wait until it ends by itself and return its exit code."""
         try:
             return self.process.wait(seconds)
@@ -133,7 +151,7 @@ class AsmanProcess:
         """Returns the last lines of its output, for reports."""
         return "\n".join(self.output().splitlines()[-_TAIL:])
 
-    def wait_for_output(self, text: str, seconds: float = 30) -> str:
+    def wait_for_output(self, text: str, seconds: float = PATIENCE) -> str:
         """Wait until it has printed ``text``; returns the line that holds it."""
         deadline = time.monotonic() + seconds
         while True:
@@ -178,7 +196,7 @@ class HubProcess(AsmanProcess):
         """Whether ``/healthz`` answers 200 now."""
         return healthy(self.port)
 
-    def wait_ready(self, seconds: float = 30) -> None:
+    def wait_ready(self, seconds: float = PATIENCE) -> None:
         """Wait until the hub is healthy.
 
         Raises:

@@ -6,11 +6,15 @@ usage: python -m devtools.base_image [--check] [NAME]
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
+import json
+import platform
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devtools import docker_api
@@ -28,9 +32,10 @@ _FOLDERS = {
     "sys": 0o755, "tmp": 0o1777, "usr": 0o755, "usr/bin": 0o755, "usr/sbin": 0o755,
     "var": 0o755, "var/tmp": 0o1777,
 }  # fmt: skip
+_SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHANGES = (
     'CMD ["/bin/sh"]',
-    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    f"ENV PATH={_SEARCHED}",
     "LABEL asman.base=busybox-static",
 )
 
@@ -64,6 +69,34 @@ def root_tar(program: Path) -> bytes:
             add(f"bin/{name}", tarfile.SYMTYPE, 0o777, link="busybox")
         add("usr/bin/env", tarfile.SYMTYPE, 0o777, link="/bin/busybox")
     return packed.getvalue()
+
+
+def save(path: Path, name: str, layers: Sequence[bytes] = (), settings: Mapping[str, object] | None = None) -> str:
+    """Write the image as `docker save` does, with further layers and settings, and return its name.
+
+    Raises:
+        FileNotFoundError: This machine has no busybox-static.
+    """
+    program = busybox()
+    if program is None:
+        raise FileNotFoundError("no static busybox here to make an image of; install busybox-static")
+    stacked = [root_tar(program), *layers]
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "config": {"Cmd": ["/bin/sh"], "Env": [f"PATH={_SEARCHED}"], **(settings or {})},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in stacked]},
+    }
+    files = {f"{number}/layer.tar": each for number, each in enumerate(stacked)}
+    entry = {"Config": "config.json", "RepoTags": [name], "Layers": list(files)}
+    files["config.json"] = json.dumps(config).encode()
+    files["manifest.json"] = json.dumps([entry]).encode()
+    with tarfile.open(path, "w") as tar:
+        for member, content in files.items():
+            about = tarfile.TarInfo(member)
+            about.size = len(content)
+            tar.addfile(about, io.BytesIO(content))
+    return name
 
 
 def ensure(host: str, name: str = DEFAULT_NAME) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, ViewportSize, async_playwright
 
 _FLAGS = [
     "--no-sandbox",  # tests run as root
@@ -37,9 +37,17 @@ class TestBrowser:
     browser: Browser
     errors: list[str] = field(default_factory=list)
 
-    async def open(self, url: str, *, width: int = 1280, height: int = 800) -> Page:
-        """Open a URL in a new, empty profile; returns once the page has loaded."""
-        context = await self.browser.new_context(viewport={"width": width, "height": height})
+    async def open(self, url: str, *, width: int = 1280, height: int = 800, trusting: bool = False) -> Page:
+        """Open a URL in a new, empty profile; returns once the page has loaded.
+
+        Args:
+            url: The address.
+            width: Of the window, in pixels.
+            height: Of the window, in pixels.
+            trusting: Whether certificates of unknown authorities are fine.
+        """
+        size: ViewportSize = {"width": width, "height": height}
+        context = await self.browser.new_context(viewport=size, ignore_https_errors=trusting)
         page = await context.new_page()
         page.set_default_timeout(20_000)
         page.on("console", self._console)

@@ -35,6 +35,7 @@ from asman_shared.messages import (
     Register,
     Registered,
 )
+from devtools.patience import PATIENCE
 
 M = TypeVar("M", bound=Message)
 
@@ -103,7 +104,7 @@ class Line:
         def found() -> M | None:
             return next((m for m in self.messages if isinstance(m, kind) and when(m)), None)
 
-        async with asyncio.timeout(60), self._arrived:
+        async with asyncio.timeout(PATIENCE), self._arrived:
             await self._arrived.wait_for(lambda: found() is not None)
             message = found()
             assert message is not None
@@ -160,6 +161,7 @@ class FakeHub:
         held_up: Released by each transfer that waits for ``open``.
         storage: Base address of its links, if it is not this hub.
         redirects: Target of ``/redirect/{name}``.
+        named_storage: Origin that redirects name as the hub's own storage.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -178,6 +180,7 @@ class FakeHub:
         self.held_up = asyncio.Semaphore(0)
         self.storage = ""
         self.redirects: dict[str, str] = {}
+        self.named_storage = ""
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
 
@@ -216,7 +219,7 @@ class FakeHub:
 
     async def line(self) -> Line:
         """Returns the next connection that has registered."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             return await self.lines.get()
 
     def store(self, data: bytes) -> str:
@@ -290,7 +293,10 @@ class FakeHub:
         return web.Response(body=data) if data is not None else web.Response(status=404)
 
     async def _redirect(self, request: web.Request) -> web.Response:
-        return web.Response(status=302, headers={"Location": self.redirects[request.match_info["name"]]})
+        headers = {"Location": self.redirects[request.match_info["name"]]}
+        if self.named_storage:
+            headers["Asman-Storage"] = self.named_storage
+        return web.Response(status=302, headers=headers)
 
     async def _put(self, request: web.Request) -> web.Response:
         await self._gate()

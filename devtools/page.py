@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FrameLocator, Locator, Page, expect
 
 ROOT = Path(__file__).parents[1]
 QUEUE = "browser-test-queue"
@@ -40,7 +40,7 @@ def job_address(
     return f"{hub}/#?" + "&".join(f"{name}={named[name]}" for name in sorted(named))
 
 
-def row(page: Page, job_id: str) -> Locator:
+def row(page: Page | FrameLocator, job_id: str) -> Locator:
     """Returns a job's row in the table of a queue."""
     return page.locator(f'[data-testid="job-row"][data-job="{job_id}"]')
 
@@ -55,7 +55,7 @@ def main_action(page: Page) -> Locator:
     return page.get_by_test_id("main-action")
 
 
-async def connected(page: Page) -> None:
+async def connected(page: Page | FrameLocator) -> None:
     """Wait until the page talks to its hub."""
     await expect(page.get_by_test_id("connection")).to_have_text("connected")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import socket
 import time
 from collections import deque
 from random import Random
+
+from devtools.patience import PATIENCE
 
 _RANGE = range(10_100, 32_000)
 """Ports below those that Linux uses for outgoing connections, so that none of these is taken meanwhile."""
@@ -32,7 +35,14 @@ def free_port() -> int:
         claim.close()
 
 
-def wait_for_port(port: int, seconds: float = 30) -> None:
+@atexit.register
+def _release_claims() -> None:
+    """Close what holds the names, so that Python tells of no open sockets at its end."""
+    while _claims:
+        _claims.popleft().close()
+
+
+def wait_for_port(port: int, seconds: float = PATIENCE) -> None:
     """Wait until something listens on a port.
 
     Raises:

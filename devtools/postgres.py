@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 
 SUPERUSER = "asman"
-PATIENCE = 60.0
 
 
 def programs() -> Path | None:

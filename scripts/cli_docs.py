@@ -22,11 +22,11 @@ _HEAD = """# The command line
 Made from the commands themselves by `python -m scripts.cli_docs`; a test checks that it is current.
 
 One grammar: `asman NOUN VERB [QUEUE] [JOB]`, and `asman run` for the most common case. A queue is named by its URL,
-by its name and `--hub` (or `$ASMAN_HUB`), by `@name` with your own name for it (`asman queue new --as name`), or by
-`$ASMAN_QUEUE`; a job is named by its id, a prefix of its id, or its URL. Results go to standard output and everything
-else to standard error; progress bars and status lines appear only on a terminal. `--json` makes the result one JSON
-value, and `asman schema COMMAND` prints its JSON Schema. `asman --debug COMMAND` (or `ASMAN_DEBUG=1`) shows the
-traceback of an error. `asman --install-completion` sets up completion for your shell.
+by its name and `--hub` (or `$ASMAN_HUB`), by `@name` with your own name for it (`asman queue add URL --as name`), or
+by `$ASMAN_QUEUE`; a job is named by its id, a prefix of its id, or its URL. Results go to standard output and
+everything else to standard error; progress bars and status lines appear only on a terminal. `--json` makes the result
+one JSON value, and `asman schema COMMAND` prints its JSON Schema. `asman --debug COMMAND` (or `ASMAN_DEBUG=1`) shows
+the traceback of an error. `asman --install-completion` sets up completion for your shell.
 
 ## Exit codes
 

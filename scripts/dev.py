@@ -2,7 +2,12 @@
 
 usage: python -m scripts.dev
 
+The queue's name is unguessable, because any web page can send requests to a port of this machine. It is made once and
+kept in ``.asman-dev``. Jobs run in containers.
+
 Environment: ``PORT`` names the hub's port (default: 8000, or the next free one); the page's own is what Vite prints.
+``LOCAL_WITHOUT_CONTAINERS=1`` lets jobs run as plain processes of your own user, without any container, as
+``asman up --local-without-containers`` does.
 """
 
 from __future__ import annotations
@@ -17,11 +22,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from devtools.engine import ROOT
-from scripts.run import CannotRunError, choose_containers, choose_port, say
+from asman.cli.commands.up import kept_queue
+from devtools.engine import ROOT, NoEngineError
+from scripts.run import CannotRunError, Containers, choose_port, find_containers, say
+
+__all__ = ["WITHOUT_CONTAINERS", "CannotRunError", "Containers", "Restarted", "jobs_in", "newest", "worker_command"]
 
 ASMAN = Path(sys.executable).with_name("asman")
-QUEUE = "dev"
+#: Variable that allows jobs without containers.
+WITHOUT_CONTAINERS = "LOCAL_WITHOUT_CONTAINERS"
 #: Folders with the sources of each process: a change restarts it.
 HUB_PARTS = ("shared", "server", "client")
 WORKER_PARTS = ("shared", "worker", "client")
@@ -85,23 +94,51 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def jobs_in(stack: ExitStack) -> Containers:
+    """Returns how jobs run: in containers, or as plain processes if the developer asks for that.
+
+    Raises:
+        CannotRunError: There is no container engine, or no image for it.
+    """
+    if os.environ.get(WITHOUT_CONTAINERS, "") not in ("", "0"):
+        say(f"Jobs run as plain processes of your own user, without a container: {WITHOUT_CONTAINERS} says so.")
+        return Containers("process", None)
+    try:
+        return find_containers(stack)
+    except NoEngineError as error:
+        raise CannotRunError(
+            f"jobs have no container: {error}\nInstall and start Docker, or run `{WITHOUT_CONTAINERS}=1 make dev`: "
+            "jobs are then plain processes of your own user, and can do all that you can"
+        ) from error
+
+
+def worker_command(hub_url: str, data: Path, containers: Containers) -> list[str]:
+    """Returns the command of the worker, on the queue that is kept in the data folder."""
+    queue = kept_queue(data / "hub", None)
+    url = data / "worker-queue"  # a file, because the command is shown to every user of the machine
+    url.touch(mode=0o600)
+    url.write_text(f"{hub_url}/q/{queue}\n")
+    command = [str(ASMAN), "worker", "--queue-file", str(url), "--executor", containers.executor]
+    command += ["--data-dir", str(data / "worker")]
+    if containers.image:
+        command += ["--local-images", containers.image]
+    return command
+
+
 def main() -> int:
     """Run all three until Ctrl-C."""
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _end)
     try:
         with ExitStack() as stack:
-            containers = choose_containers(stack)
+            containers = jobs_in(stack)
             port = choose_port()
             hub_url = f"http://127.0.0.1:{port}"
             data = ROOT / ".asman-dev"
             hub = [str(ASMAN), "hub", "--port", str(port), "--data-dir", str(data / "hub")]
             if containers.image:
                 hub += ["--default-image", containers.image]
-            worker = [str(ASMAN), "worker", f"{hub_url}/q/{QUEUE}", "--executor", containers.executor]
-            worker += ["--data-dir", str(data / "worker")]
-            if containers.image:
-                worker += ["--local-images", containers.image]
+            worker = worker_command(hub_url, data, containers)
             parts = [Restarted("hub", hub, HUB_PARTS), Restarted("worker", worker, WORKER_PARTS)]
             for part in parts:
                 stack.callback(part.stop)
@@ -113,7 +150,8 @@ def main() -> int:
                 env={**os.environ, "ASMAN_HUB": hub_url, "PATH": f"{ASMAN.parent}:{os.environ.get('PATH', '')}"},
             )
             stack.callback(_end_page, page)
-            say(f"Hub: {hub_url}. Open the address that Vite prints, and there /q/{QUEUE}; Ctrl-C ends it.")
+            queue = kept_queue(data / "hub", None)
+            say(f"Hub: {hub_url}. Open the address that Vite prints, and there /q/{queue}; Ctrl-C ends it.")
             while page.poll() is None:
                 time.sleep(_LOOK_SECONDS)
                 for part in parts:

@@ -7,8 +7,8 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 RUN_DIR="$ROOT/.run"       # stamps, logs and the private engine: never committed, safe to delete when nothing runs
 VENV="$ROOT/.venv"
 NODE_NEEDED=20.19           # the page's build tool needs it
-# shellcheck disable=SC2034  # these two are read by the scripts that source this file
-PAGE_DIR="$ROOT/server/asman_server/page" PYTHON="$VENV/bin/python"
+# shellcheck disable=SC2034  # these are read by the scripts that source this file
+PAGE_DIR="$ROOT/server/asman_server/page" SITE_DIR="$ROOT/server/asman_server/site" PYTHON="$VENV/bin/python"
 
 cd "$ROOT"
 export PATH="$VENV/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"

@@ -5,6 +5,7 @@ usage: python -m scripts.range_docs [--check]
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any, Final, get_args
 
 from msgspec import inspect as shape
 
+from asman_server.mcp.tools import TOOLS
 from asman_server.rest import types as rest_types
 from asman_server.rest.operations import OPERATIONS
+from asman_server.tes.operations import OPERATIONS as TES
+from asman_server.tes.task import Task
 from asman_shared import messages
 from asman_shared.definition import Definition
 from devtools.bounded import in_meta_words, taken_apart
@@ -31,6 +35,9 @@ _PARTS: Final = (
     ("Messages of workers", get_args(messages.WorkerMessage)),
     ("Bodies of requests over HTTP", (rest_types.SubmitBody, rest_types.SettingsBody)),
 )
+_TASK: Final = "Tasks of TES"
+_TOOLS: Final = "Arguments of MCP tools"
+_TYPE_LINK: Final = re.compile(r"\[(`\w+`)\]\(#\w+\)")
 _ELSEWHERE: Final = (Definition,)
 """Types that have a table of their own."""
 
@@ -48,8 +55,15 @@ def _tables() -> Iterator[str]:
             prefix = "" if kind in rest_types.__dict__.values() else f"{tag_of(kind)}."
             name = "definition." if kind is Definition else prefix
             yield from _rows(shape.type_info(kind), name, top=True)
+    yield f"\n### {_TASK}\n\n| member | range |\n|---|---|\n"
+    for row in _rows(shape.type_info(Task), "", top=True):
+        yield _TYPE_LINK.sub(r"\1", row)
+    yield f"\n### {_TOOLS}\n\n| argument | range |\n|---|---|\n"
+    for tool in TOOLS.values():
+        for row in _rows(shape.type_info(tool.arguments), f"{tool.name}.", top=True):
+            yield row.replace("[`Bytes`](#bytes)", '`{"base64": "…"}`')
     yield "\n### Parameters of the query over HTTP\n\n| address | parameter | range |\n|---|---|---|\n"
-    for each in OPERATIONS:
+    for each in (*OPERATIONS, *(each for each in TES if not each.name.startswith("older_"))):
         for parameter in each.parameters:
             if parameter.place == "query":
                 yield f"| `{each.path}` | `{parameter.name}` | {_schema(parameter.schema or {})} |\n"

@@ -60,15 +60,13 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def choose_containers(stack: ExitStack) -> Containers:
-    """Get an engine and an image, or fall back to plain processes with a message."""
-    try:
-        engine = stack.enter_context(hold())
-    except NoEngineError as error:
-        why, _, log = str(error).partition("\n")
-        say(f"Jobs run as plain processes, without a container (executor 'process'): {why}.")
-        sys.stdout.write("".join(f"    {line}\n" for line in log.splitlines()))
-        return Containers("process", None)
+def find_containers(stack: ExitStack) -> Containers:
+    """Get an engine and an image.
+
+    Raises:
+        NoEngineError: There is no engine, or no image for it; further lines of the message are the engine's log.
+    """
+    engine = stack.enter_context(hold())
     os.environ["DOCKER_HOST"] = engine.host
     say(f"Container engine: {engine.host}{' (private, started for this)' if engine.private else ''}")
     if docker_api.has_image(engine.host, PUBLIC_IMAGE):
@@ -79,12 +77,22 @@ def choose_containers(stack: ExitStack) -> Containers:
         try:
             image = base_image.ensure(engine.host)
         except docker_api.EngineError as error:
-            say(f"Jobs run as plain processes: no image registry is in reach, and {error}.")
-            return Containers("process", None)
+            raise NoEngineError(f"no image registry is in reach, and {error}") from error
         say(f"No image registry is in reach: jobs run in {image}, made here from busybox-static")
         return Containers("docker", image)
     say(f"Jobs run in the public image {PUBLIC_IMAGE}")
     return Containers("docker", PUBLIC_IMAGE)
+
+
+def choose_containers(stack: ExitStack) -> Containers:
+    """Get an engine and an image, or fall back to plain processes with a message."""
+    try:
+        return find_containers(stack)
+    except NoEngineError as error:
+        why, _, log = str(error).partition("\n")
+        say(f"Jobs run as plain processes, without a container (executor 'process'): {why}.")
+        sys.stdout.write("".join(f"    {line}\n" for line in log.splitlines()))
+        return Containers("process", None)
 
 
 def choose_port() -> int:

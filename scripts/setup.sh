@@ -2,7 +2,7 @@
 # Make this machine able to run Asman; quick if it already is.
 #
 # usage: scripts/setup.sh run|dev
-#   run   for `make run`: Python packages, a container engine, the built page
+#   run   for `make run`: Python packages, a container engine, the built page and documentation
 #   dev   the same, and for `make test`: test tools, a browser, Postgres, and the hub compiled
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -46,6 +46,20 @@ setup_engine() {
   fi
 }
 
+setup_containers() {
+  # Containers without an engine (executor 'oci'): a runtime, and a static program as their first process.
+  local init
+  init="$(command -v tini-static || command -v catatonit || command -v docker-init || true)"
+  if ! command -v crun >/dev/null || ! command -v ip >/dev/null || [ -z "$init" ]; then
+    apt_install "containers without an engine" crun tini iproute2 || say "Without crun and tini the tests of executor 'oci' fail."
+  fi
+  # The same as an ordinary user: further ids, and another way to make a root.
+  if ! command -v newuidmap >/dev/null || ! command -v fuse-overlayfs >/dev/null || ! command -v bwrap >/dev/null; then
+    apt_install "containers of ordinary users" uidmap fuse-overlayfs bubblewrap ||
+      say "Without uidmap, fuse-overlayfs and bubblewrap the tests of containers of ordinary users fail."
+  fi
+}
+
 setup_compiled() {
   # The modules that every job passes through, compiled: not needed, but the hub does a third more jobs with them.
   local state
@@ -86,6 +100,20 @@ setup_browser() {
   fi
 }
 
+setup_firefox() {
+  if ! command -v firefox-esr >/dev/null && ! command -v firefox >/dev/null; then
+    apt_install "the browser tests in Firefox" firefox-esr || say "Without firefox-esr those tests fail."
+  fi
+}
+
+setup_front() {
+  # What stands before a hub: a proxy (Caddy and Traefik come in wheels), its units, and the eyes of an operator.
+  if [ ! -x /usr/sbin/nginx ] || ! command -v promtool >/dev/null || ! command -v systemd-analyze >/dev/null; then
+    apt_install "the tests of what stands before a hub" nginx-light prometheus systemd curl openssl ||
+      say "Without nginx, promtool and systemd-analyze those tests fail."
+  fi
+}
+
 setup_git() {
   if ! command -v git >/dev/null; then
     apt_install "the tests that build from a repository" git || say "Without git those tests fail."
@@ -98,25 +126,46 @@ setup_postgres() {
   fi
 }
 
+setup_site() {
+  # The documentation as a hub serves it.
+  local wanted
+  wanted="$(hash_of "$ROOT/README.md" "$ROOT/docs" "$ROOT/build_tools/site" "$ROOT/web/src/style" "$ROOT/pyproject.toml")"
+  if [ -f "$SITE_DIR/site.json" ] && stamp_is site "$wanted"; then return; fi
+  say "Writing the documentation into ${SITE_DIR#"$ROOT"/}"
+  quietly site "$PYTHON" -m build_tools.site || die "The documentation could not be written."
+  set_stamp site "$wanted"
+}
+
 setup_examples() {
   # After the page, which brings a Node.js where there is none.
-  local folder="$ROOT/examples/json-dialect" wanted
-  wanted="$(hash_of "$folder/package.json" "$folder/package-lock.json")"
-  if [ -d "$folder/node_modules" ] && stamp_is examples "$wanted"; then return; fi
-  say "Installing the JavaScript example's package into examples/json-dialect/node_modules"
-  with_retries quietly npm-examples npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error ||
-    die "The JavaScript example's package could not be installed."
-  set_stamp examples "$wanted"
+  local example folder wanted
+  for example in json-dialect metapage; do
+    folder="$ROOT/examples/$example"
+    wanted="$(hash_of "$folder/package.json" "$folder/package-lock.json")"
+    if [ -d "$folder/node_modules" ] && stamp_is "example-$example" "$wanted"; then continue; fi
+    say "Installing the packages of an example into examples/$example/node_modules"
+    with_retries quietly "npm-$example" npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error ||
+      die "The packages of examples/$example could not be installed."
+    set_stamp "example-$example" "$wanted"
+  done
 }
 
 setup_python
 setup_engine
+if [ "$LEVEL" = dev ]; then setup_containers; fi
 if [ "$LEVEL" = dev ]; then
   setup_git
+  setup_front
   setup_postgres
   setup_browser
+  setup_firefox
 fi
 setup_compiled
 bash "$ROOT/scripts/web.sh" "$LEVEL"
-if [ "$LEVEL" = dev ]; then setup_examples; fi
+setup_site
+if [ "$LEVEL" = dev ]; then
+  setup_examples
+  bash "$ROOT/scripts/door_clients.sh" mcp
+  bash "$ROOT/scripts/door_clients.sh" tes
+fi
 say "Ready."

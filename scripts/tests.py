@@ -1,6 +1,6 @@
-"""Runs all tests in two groups side by side, because both wait most of the time.
+"""Runs all tests in three groups side by side, because each waits most of the time.
 
-The output of the integration tests is shown while they run, that of the others at the end.
+The output of the hub's integration tests is shown while they run, that of the others at the end.
 
     python -m scripts.tests [arguments for pytest]
 
@@ -9,6 +9,8 @@ With arguments everything is one run of pytest.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +19,26 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = "tests/integration"
+INTEGRATION = "tests/integration"
+SHOWN = (f"{INTEGRATION}/bench", f"{INTEGRATION}/server")
+DURATIONS = ("--durations=15", "--durations-min=5")
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def others() -> list[str]:
-    """Returns all folders and files of tests except the shown ones; a new folder is included by itself."""
-    found = [path for path in (ROOT / "tests").iterdir() if path.is_dir() or path.name.startswith("test_")]
-    return sorted(str(each) for path in found if (each := path.relative_to(ROOT)) != Path(SHOWN))
+def _inside(folder: str) -> list[str]:
+    """Returns the folders and files of tests in a folder; a new one is included by itself."""
+    found = [path for path in (ROOT / folder).iterdir() if path.is_dir() or path.name.startswith("test_")]
+    return sorted(str(path.relative_to(ROOT)) for path in found if path.name != "__pycache__")
+
+
+def groups() -> dict[str, list[str]]:
+    """Returns the groups that run beside the shown one, by name."""
+    return {
+        "integration of workers, clients and commands": [each for each in _inside(INTEGRATION) if each not in SHOWN],
+        "the page's in a browser, the simulation, units, chaos": [
+            each for each in _inside("tests") if each != INTEGRATION
+        ],
+    }
 
 
 def start(*words: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
@@ -64,15 +78,19 @@ def main(words: list[str]) -> int:
     signal.signal(signal.SIGTERM, interrupt)
     if words:
         return ended(start(*words))
-    with tempfile.TemporaryFile() as output:
-        beside = start(*others(), "-p", "no:cacheprovider", output=output)
-        shown = ended(start(SHOWN))
-        print("==> pytest: the page's in a browser, the simulation, units, chaos (they ran beside)", flush=True)
-        hidden = ended(beside)
-        output.seek(0)
-        sys.stdout.buffer.write(output.read())
-        sys.stdout.flush()
-    return shown or hidden
+    with contextlib.ExitStack() as stack:
+        beside = {}
+        for name, parts in groups().items():
+            output = stack.enter_context(tempfile.TemporaryFile())
+            beside[name] = start(*parts, *DURATIONS, "-p", "no:cacheprovider", output=output), output
+        failed = ended(start(*SHOWN, *DURATIONS))
+        for name, (process, output) in beside.items():
+            failed = ended(process) or failed
+            print(f"==> pytest: {name} (they ran beside)", flush=True)
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout.buffer)
+            sys.stdout.flush()
+    return failed
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from build_tools import compiled
+from devtools import asman_processes as processes_module
+from devtools import base_image
 from devtools.asman_processes import AsmanProcesses, HubProcess, asman_processes
 from devtools.browser import TestBrowser, launched_browser
 from devtools.engine import Engine
+from devtools.fork_server import ForkServer
 from devtools.postgres import PostgresServer
 from tests.support.engine import engine_for_session
-from tests.support.images import ensure_busybox
+from tests.support.images import BUSYBOX, ensure_busybox
 from tests.support.postgres import postgres_for_session
 from tests.support.python_image import ensure_python
 from tests.support.s3 import S3Server, s3_for_session
@@ -24,6 +27,15 @@ if compiled.state() == "stale":
     pytest.exit("what was compiled is older than its sources: make compile, or make pure", returncode=3)
 
 _PROCESSES = pytest.StashKey[AsmanProcesses]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[ForkServer]:
+    """Forks the hubs and workers of all tests from one process that has imported them."""
+    processes_module.fork_server = server = ForkServer()
+    yield server
+    processes_module.fork_server = None
+    server.close()
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +48,14 @@ def engine() -> Iterator[Engine]:
 def busybox_image(engine: Engine) -> str:
     """The name of an image with a shell and the usual small programs, already in the engine."""
     return ensure_busybox(engine)
+
+
+@pytest.fixture(scope="session")
+def busybox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same image in a file, as ``docker save`` writes it, for workers without an engine."""
+    path = tmp_path_factory.mktemp("images") / "busybox.tar"
+    base_image.save(path, BUSYBOX)
+    return path
 
 
 @pytest.fixture(scope="session")

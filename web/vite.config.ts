@@ -16,7 +16,8 @@ const passOn = {
 };
 
 export default defineConfig({
-  base: "/",
+  // The hub may be served below a path of a proxy: parts of the page find each other relatively.
+  base: "./",
   // The hub puts a nonce of its own into each response; no other script of its origin runs.
   html: { cspNonce: "ASMAN-NONCE" },
   define: { __ASMAN_VERSION__: JSON.stringify(version()) },
@@ -32,6 +33,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: {
-    proxy: { "^/(q|j|b)/": passOn, "^/(healthz|metaframe.json|openapi.json)$": { target: hub } },
+    proxy: { "^/(q|j|b)/": passOn, "^/(healthz|metaframe.json|openapi.json|llms.txt|docs(/.*)?)$": { target: hub } },
   },
 });

@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from .address import Address, new_queue_name
     from .calls import CallFailed
     from .client import Queue, connect
+    from .display import Table, progress, table
     from .errors import JobFailed
     from .executor import Executor, Future
+    from .inputs import blob, url
     from .job import Job
     from .logs import Line
     from .outputs import JobResult, Output
@@ -74,9 +76,11 @@ _HOMES: Final = {
     "asman_shared.states": ("Phase", "Reason", "State"),
     "asman.address": ("Address", "new_queue_name"),
     "asman.calls": ("CallFailed",),
+    "asman.display": ("Table", "progress", "table"),
     "asman.client": ("Queue", "connect"),
     "asman.executor": ("Executor", "Future"),
     "asman.errors": ("JobFailed",),
+    "asman.inputs": ("blob", "url"),
     "asman.job": ("Job",),
     "asman.logs": ("Line",),
     "asman.outputs": ("JobResult", "Output"),
@@ -97,7 +101,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, "sync"})
+    return sorted({*__all__, "__version__", "__doc__", "__all__"})
 
 
 __all__ = [
@@ -128,13 +132,18 @@ __all__ = [
     "Queue",
     "Reason",
     "State",
+    "Table",
     "TimedOut",
     "TooLarge",
     "Unauthentic",
     "Unavailable",
     "Verdict",
     "WorkerState",
+    "blob",
     "connect",
     "new_queue_name",
+    "progress",
     "sync",
+    "table",
+    "url",
 ]

@@ -6,13 +6,22 @@ import os
 from typing import Final
 
 from asman_shared import address
-from asman_shared.address import Address, check_queue_name, is_queue_name, parse_hub
+from asman_shared.address import check_queue_name, parse_hub, trimmed
 from asman_shared.errors import BadRequest
 
-__all__ = ["Address", "check_queue_name", "is_queue_name", "new_queue_name", "parse_address", "parse_hub"]
+__all__ = ["Address", "check_queue_name", "new_queue_name", "parse_address", "parse_hub"]
 
 HUB_VARIABLE: Final = "ASMAN_HUB"
 QUEUE_VARIABLE: Final = "ASMAN_QUEUE"
+
+
+class Address(address.Address):
+    """A queue on a hub (`asman_shared.address.Address`); its `repr` leaves out the name, which grants everything."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Address(on {self.host}, {'a key' if self.is_key else 'a queue'})"
 
 
 def parse_address(text: str | None = None, hub: str | None = None) -> Address:
@@ -25,10 +34,16 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     Raises:
         BadRequest: The address can't be read, or a name came without a hub.
     """
-    given = (text or os.environ.get(QUEUE_VARIABLE) or "").strip()
+    for name, value in (("address", text), ("hub", hub)):
+        if value is not None and not isinstance(value, str):
+            from .arguments import wrong  # it loads much, for this error alone
+
+            raise wrong(name, value, "the queue's URL or name" if name == "address" else "the hub's URL")
+    given = trimmed(text or os.environ.get(QUEUE_VARIABLE) or "")
     if not given:
         raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
-    return address.parse_address(given, hub or os.environ.get(HUB_VARIABLE) or "")
+    found = address.parse_address(given, hub or os.environ.get(HUB_VARIABLE) or "")
+    return Address(found.hub, found.queue)
 
 
 def new_queue_name() -> str:

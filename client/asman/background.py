@@ -6,8 +6,15 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from concurrent.futures import CancelledError, Future
+from typing import Any, Final, TypeVar
+
+from asman_shared.errors import ConnectionFailed
+
+from .connection import CLOSED
+
+END_SECONDS: Final = 10.0
+"""Time limit for the end of the work that is under way when a loop is stopped, in seconds."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -18,12 +25,27 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._ended = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="asman", daemon=True)
         self._thread.start()
 
+    @property
+    def ended(self) -> bool:
+        """True once `stop` was called."""
+        return self._ended
+
     def start(self, work: Coroutine[Any, Any, R]) -> Future[R]:
-        """Starts a coroutine on the loop without waiting for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Starts a coroutine on the loop without waiting for it.
+
+        Raises:
+            ConnectionFailed: The loop was stopped, because its queue was closed; the coroutine is closed.
+        """
+        with self._lock:
+            if not self._ended:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise ConnectionFailed(CLOSED)
 
     def call(self, function: Callable[[], object]) -> None:
         """Schedules a function on the loop; does nothing when the loop has ended."""
@@ -31,39 +53,70 @@ class BackgroundLoop:
             self._loop.call_soon_threadsafe(function)
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Runs a coroutine on the loop and waits for its result; an interrupt here cancels the coroutine."""
+        """Runs a coroutine on the loop and waits for its result; an interrupt here cancels the coroutine.
+
+        Raises:
+            ConnectionFailed: The loop was stopped, before or meanwhile.
+        """
         future = self.start(work)
         try:
             return future.result()
+        except CancelledError:
+            if not self._ended:
+                raise
+            raise ConnectionFailed(CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
     def each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Iterates over an async iterator from this thread, one item at a time."""
+        """Iterates over an async iterator from this thread, one item at a time.
+
+        An interrupt here, such as Ctrl-C, ends the iterator, and is raised.
+        """
+        reading: asyncio.Task[Any] | None = None
+
+        async def following() -> tuple[T] | None:
+            nonlocal reading
+            reading = asyncio.current_task()
+            try:
+                return (await anext(items),)
+            except StopAsyncIteration:
+                return None
 
         async def end() -> None:
+            if reading is not None and not reading.done():  # an iterator that still runs can't be closed
+                await asyncio.wait([reading])
             close = getattr(items, "aclose", None)
             if close is not None:
                 await close()
 
         try:
-            while (found := self.run(_next(items))) is not None:
+            while (found := self.run(following())) is not None:
                 yield found[0]
         finally:
-            self.run(end())
+            with contextlib.suppress(ConnectionFailed):  # stopping the loop closes its iterators
+                self.run(end())
 
     def stop(self) -> None:
-        """Stops the loop and ends its thread."""
-        self.run(self._loop.shutdown_asyncgens())
-        self.run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Stops the loop and ends its thread; what still runs on it is cancelled. Does nothing the second time."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            last = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        try:
+            last.result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
-
-async def _next(items: AsyncIterator[T]) -> tuple[T] | None:
-    try:
-        return (await anext(items),)
-    except StopAsyncIteration:
-        return None
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=END_SECONDS)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()

@@ -10,8 +10,7 @@ from typing import Final
 
 from asman_shared import limits
 from asman_shared import messages as m
-from asman_shared.definition import SHA256
-from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, ExecutionError, Forbidden, NotFound
+from asman_shared.errors import AsmanError, ConnectionFailed, ExecutionError, Forbidden, NotFound
 from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.sink import FileSink, MemorySink, Sink
@@ -56,6 +55,7 @@ class Blobs:
             Forbidden: It leads to the network of this machine.
             AsmanError: As `read`.
         """
+        self._connection.check_open()  # a transfer would try again and again
         if not wanted.foreign:
             await self._downloader.fetch(wanted, sink, progress)
             return
@@ -63,8 +63,8 @@ class Blobs:
             from asman_shared.transfer.address_guard import AddressGuard  # it takes long to load
 
             guard = AddressGuard(why=_NOT_FOLLOWED)
-            guard.trust(self._connection.address.hub)
-            self._foreign = Http(guard=guard.check, resolver=guard.resolver, proxied=guard.trusts)
+            guard.trust_hub(self._connection.address.hub)
+            self._foreign = guard.http()
         try:
             await Downloader(self._foreign, self._places, self._retry_policy).fetch(wanted, sink, progress)
         except ExecutionError as error:
@@ -86,6 +86,7 @@ class Blobs:
             ConnectionFailed: The store can't be reached, after several attempts.
             AsmanError: The hub or the store refuses a blob.
         """
+        self._connection.check_open()
         try:
             return await self._uploader.send(blobs, progress)
         except ConnectionFailed as error:
@@ -158,13 +159,13 @@ class Blobs:
 
         return Wanted(where, sha256=key, size=size)
 
-    def named_by_a_result(self, url: str, sha256: str, size: int) -> Wanted:
+    def named_by_a_result(self, url: str, sha256: str | None, size: int | None) -> Wanted:
         """Describes a file at an address that a worker has named; it may be on the hub or on the public internet.
 
         Args:
             url: The address; one that begins with a slash is on the hub.
-            sha256: Of its bytes.
-            size: In bytes.
+            sha256: Of its bytes, if known.
+            size: In bytes, if known.
         """
 
         async def where() -> str:
@@ -183,14 +184,3 @@ def named(error: AsmanError, label: str) -> AsmanError:
     made = type(error)(f"{label} can't be read: {error.message}", field=error.field)
     made.__cause__ = error
     return made
-
-
-def check_key(key: str) -> str:
-    """Returns the name of a blob after checking it.
-
-    Raises:
-        BadRequest: It is not the name of a blob.
-    """
-    if SHA256.fullmatch(key) is None:
-        raise BadRequest("a blob's name is its sha256: 64 hex digits in lower case", field="key")
-    return key

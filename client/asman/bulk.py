@@ -24,14 +24,18 @@ from itertools import count, islice
 from typing import Any, Final, TypeVar
 
 from asman_shared.definition import Definition
-from asman_shared.errors import AsmanError, BadRequest, Unavailable
+from asman_shared.errors import AsmanError, BadRequest, Unavailable, cut
 from asman_shared.running.backoff import Backoff
+
+from .arguments import kind_of, whole, wrong
+from .definitions import Defined, definition_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-Item = Definition | Mapping[str, Any]
-"""One of many jobs: a complete definition, or a mapping of keyword arguments of `Queue.submit`."""
+Item = Definition | Mapping[str, Any] | Defined
+"""One of many jobs: a complete definition, a job whose definition is taken, or a mapping of keyword arguments of
+`Queue.submit`."""
 Items = Iterable[Item] | AsyncIterable[Item]
 
 WINDOW: Final = 1000
@@ -60,13 +64,13 @@ async def stream(
         ordered: Yield in the order of the items instead of the order of completion.
 
     Raises:
-        BadRequest: The window is too small or too large.
+        BadRequest: The window is too small or too large, or the source is one item and no list of them.
         AsmanError: The first error of ``start``, with a note that names the item. The other started items are
             cancelled.
         Exception: The error of reading the items, after the results of all items that were started before.
     """
-    if not 1 <= window <= MAX_WINDOW:
-        raise BadRequest(f"a window must be from 1 to {MAX_WINDOW:,}, not {window}", field="window")
+    whole("window", window, least=1, most=MAX_WINDOW)
+    check_source(items)
     places = asyncio.Semaphore(window)
     out: asyncio.Queue[asyncio.Task[R] | None] = asyncio.Queue()
     under_way: set[asyncio.Task[R]] = set()
@@ -107,6 +111,32 @@ async def stream(
                 each.exception()  # retrieved, so that asyncio does not log it
 
 
+def check_source(items: object) -> None:
+    """Checks that something is a source of items, and not one item.
+
+    Raises:
+        BadRequest: It can't be read item by item.
+    """
+    one = isinstance(items, str | bytes | bytearray | Mapping) or definition_of(items) is not items
+    if one or not isinstance(items, Iterable | AsyncIterable):
+        raise wrong("items", items, 'a list of items, such as [{"command": "echo hi"}]')
+
+
+def fields_of(item: object) -> dict[str, Any]:
+    """Returns the keyword arguments of `Queue.submit` that an item stands for.
+
+    Raises:
+        BadRequest: The item is nothing that can be submitted.
+    """
+    if isinstance(item, Mapping):
+        return dict(item)
+    definition = definition_of(item)
+    if not isinstance(definition, Definition):
+        says = f'pass {{"command": {item!r}}}' if isinstance(item, str) else "pass a mapping of arguments of submit"
+        raise BadRequest(cut(f"an item is {kind_of(item)}; {says}"), field="items")
+    return {"definition": definition}
+
+
 async def _one(start: Callable[[T], Coroutine[Any, Any, R]], index: int, item: T) -> R:
     try:
         return await start(item)
@@ -126,6 +156,7 @@ async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None
 
 async def from_thread(items: Iterable[T]) -> AsyncIterator[T]:
     """Iterates over a source that may block or be slow: a thread reads it, several items at a time."""
+    check_source(items)
     source = iter(items)
     while True:
         batch, over, error = await asyncio.to_thread(_next_batch, source)

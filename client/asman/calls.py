@@ -10,11 +10,13 @@ import sys
 import sysconfig
 import threading
 import zipfile
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from types import ModuleType
 from typing import Any, Final
 
@@ -225,7 +227,8 @@ def program() -> bytes:
 class Pace:
     """The number of calls to put into one job, so that a job has about a second of work.
 
-    It starts at 1 and follows the measured times. Each step grows it by a limited factor, so that one quick call among
+    It starts at 1 and follows the median of the times measured last, so that a few calls that the machine kept waiting
+    do not cut the rest into hundreds of small jobs. A step grows it by a limited factor, so that one quick call among
     slow ones does not make a job that takes hours.
 
     Args:
@@ -241,10 +244,15 @@ class Pace:
     """Maximum number of calls in one job."""
     FACTOR = 8
     """Maximum growth from one measurement to the next."""
+    MEASURED = 9
+    """Number of jobs whose times count."""
+    NEEDED = 3
+    """Number of jobs to measure before the number can have settled."""
 
     def __init__(self, fixed: int = 0) -> None:
         self._fixed = fixed
         self._size = 1
+        self._times: deque[float] = deque(maxlen=self.MEASURED)
         self.known = fixed > 0
 
     @property
@@ -254,8 +262,9 @@ class Pace:
 
     def took(self, seconds: float, calls: Sequence[Outcome]) -> None:
         """Records the time that a job took for its calls, in seconds."""
-        each = seconds / max(1, len(calls))
+        self._times.append(seconds / max(1, len(calls)))
+        each = median(self._times)
         fits = self.MOST if each <= 0 else int(self.TARGET / each)
         best = max(1, min(fits, self.MOST))
         self._size = min(best, self._size * self.FACTOR)
-        self.known = self.known or self._size == best
+        self.known = self.known or (self._size == best and len(self._times) >= self.NEEDED)

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from asman_shared import messages as m
+from asman_shared.errors import BadRequest, NotFound
 from asman_shared.states import State
 
 from .address import Address
+from .arguments import whole
 from .connection import Connection
 from .session import Push
 
@@ -81,7 +83,7 @@ class Changes:
             yield page.counts
             for job in page.jobs[:left]:
                 waiting = self._waiting.get(job.id)
-                if not (isinstance(waiting, m.JobState) and waiting.rev >= job.rev):
+                if not (isinstance(waiting, m.JobState) and waiting.version >= job.version):
                     yield job
             if left is not None and (left := left - len(page.jobs)) <= 0:
                 return
@@ -100,6 +102,22 @@ async def pages(connection: Connection, states: list[State]) -> AsyncIterator[m.
         before = page.next
 
 
+async def id_beginning_with(start: str, connection: Connection) -> str:
+    """Finds the id of the one job of a queue that begins with some digits.
+
+    Raises:
+        NotFound: There is no such job.
+        BadRequest: There are several.
+    """
+    found = [job.id async for page in pages(connection, []) for job in page.jobs if job.id.startswith(start)]
+    ids = sorted(set(found))  # a job that runs again between two pages is in both
+    if not ids:
+        raise NotFound(f"no job on this queue begins with '{start}'", field="job")
+    if len(ids) > 1:
+        raise BadRequest(f"{len(ids)} jobs begin with '{start}': give more of its id", field="job")
+    return ids[0]
+
+
 async def watch(
     address: Address, *, timeout: float, reconnect: float | None, recent: int | None = None
 ) -> AsyncIterator[Change]:
@@ -112,8 +130,11 @@ async def watch(
         recent: Number of jobs to start with, the newest ones; None for all.
 
     Raises:
+        BadRequest: ``recent`` is no number of jobs.
         AsmanError: The hub can't be reached, or was away for longer than ``reconnect`` allows.
     """
+    if recent is not None:
+        whole("recent", recent, least=0)
     changes = Changes(recent)
     connection = Connection(
         address,

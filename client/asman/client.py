@@ -9,26 +9,31 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Unpack, cast
+from typing import Any, Literal, Never, Unpack, cast
 
 import msgspec
 
 from asman_shared import messages as m
 from asman_shared.definition import DataRef, Definition
-from asman_shared.errors import BadRequest
+from asman_shared.errors import BadRequest, BadUnit
 from asman_shared.identity import job_id
-from asman_shared.states import Phase, State
+from asman_shared.keys.derived import key_addresses
+from asman_shared.limits import PRIORITY
+from asman_shared.states import Phase
 from asman_shared.transfer import Progress
 
 from .address import Address, parse_address
-from .blobs import Blobs, check_key
-from .bulk import WINDOW, Item, Items, retry_while_unavailable, stream
-from .callbacks import read_callbacks
-from .changes import Change, pages, watch
+from .arguments import check_key, job_named, known, limit, read_callbacks, read_states, seconds, shown, text, whole
+from .arguments import path as checked_path
+from .blobs import Blobs
+from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, stream
+from .changes import Change, id_beginning_with, pages, watch
 from .connection import Connection
-from .deadline import deadline, milliseconds
-from .definitions import JobFields, make
-from .inputs import blob_of
+from .deadline import deadline, milliseconds, phase_limits
+from .definitions import SUBMIT_FIELDS, Defined, JobFields, make
+from .definitions import SubmitFields as SubmitFields
+from .display import html
+from .inputs import Data, blob_of
 from .job import Job
 from .tracking import Tracker
 
@@ -41,7 +46,7 @@ class Queue:
     """
 
     def __init__(self, address: Address, *, timeout: float, reconnect: float | None) -> None:
-        self.address = address
+        self.address: Address = address
         self._timeout = timeout
         self._reconnect = reconnect
         self._connection = Connection(address, timeout=timeout, reconnect=reconnect)
@@ -50,10 +55,41 @@ class Queue:
     def __repr__(self) -> str:
         return f"Queue(on {self.address.host})"
 
+    def _repr_html_(self) -> str:
+        # The queue's name grants everything on it, and notebooks are passed on: it is not shown.
+        counts = self.counts
+        rows = (
+            ("waiting", str(counts.queued)),
+            ("running", str(counts.running)),
+            ("finished", str(counts.finished)),
+            ("workers", str(counts.workers)),
+        )
+        return html.facts(f"Queue on {html.text(self.address.host)}", rows)
+
     @property
     def url(self) -> str:
-        """The queue's URL; anyone who has it can do anything with the queue."""
+        """The queue's URL; anyone who has it can do anything with the queue, or what the key in it grants."""
         return self.address.url
+
+    def keys(self) -> dict[str, str]:
+        """Returns URLs of the queue that grant less than its own: ``read``, ``submit``, ``work`` and ``submit_read``.
+
+        They are derived from the queue's name, without asking the hub, which knows them once the queue has been used
+        by its name. Each stands wherever the queue's URL does.
+
+        Raises:
+            Forbidden: The queue was opened by a key, which makes no other keys.
+        """
+        return {kind.replace("+", "_"): address.url for kind, address in key_addresses(self.address).items()}
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """The rights of the address: ``read``, ``submit``, ``work``, and ``own`` for the queue's name alone.
+
+        Known once the connection was opened; empty for a hub that knows no keys.
+        """
+        welcome = self._connection.welcome
+        return frozenset() if welcome is None else frozenset(welcome.rights)
 
     @property
     def counts(self) -> m.Counts:
@@ -66,6 +102,8 @@ class Queue:
 
         Raises:
             ConnectionFailed: The hub can't be reached; the message says why.
+            NotFound: The hub knows no queue with the key in the address.
+            Forbidden: The key in the address grants neither to read nor to submit.
             ProtocolError: The server at this address is not a hub of this version.
         """
         await self._connection.open()
@@ -88,7 +126,7 @@ class Queue:
 
     async def submit(
         self,
-        definition: Definition | Mapping[str, Any] | None = None,
+        definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
         namespace: str = "_",
         priority: int = 0,
@@ -108,7 +146,7 @@ class Queue:
         is repeated, without doubling the job.
 
         Args:
-            definition: A complete definition, as an object or in its JSON form; ``fields`` replace parts of it.
+            definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
             reuse: ``never`` forces a new run even if there is a result.
@@ -129,28 +167,31 @@ class Queue:
             BadDefinition: The definition is wrong; the error's ``field`` names the part.
             AsmanError: The hub refused the job or can't be reached.
         """
-        made = await self.define(definition, progress=progress, **fields)
+        known(fields, JobFields.__annotations__.keys(), SUBMIT_FIELDS | {"progress"})
+        if reuse not in ("cached", "never"):
+            raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
         submit = m.Submit(
             ref=0,
-            definition=made,
-            namespace=namespace,
-            priority=priority,
+            definition=Definition(),
+            namespace=text("namespace", namespace),
+            priority=whole("priority", priority, least=-PRIORITY, most=PRIORITY),
             reuse=reuse,
             time_limit=milliseconds(timeout, field="timeout"),
             queue_limit=milliseconds(queue_timeout, field="queue_timeout"),
-            phase_limits=_phase_limits(phase_timeouts),
-            follow=follow,
+            phase_limits=phase_limits(phase_timeouts),
+            follow=bool(follow),
             callbacks=read_callbacks(callbacks),
         )
         if max_attempts is not None:
-            submit.max_attempts = max_attempts
+            submit.max_attempts = whole("max_attempts", max_attempts, least=1)
+        submit.definition = made = await self.define(definition, progress=progress, **fields)
         tracker = Tracker()
         accepted = await self._connection.request(submit, m.Accepted, tracker=tracker)
         return self._job(tracker, accepted.job, made, namespace=namespace, accepted=accepted)
 
     async def define(
         self,
-        definition: Definition | Mapping[str, Any] | None = None,
+        definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
         progress: Progress | None = None,
         **fields: Unpack[JobFields],
@@ -203,7 +244,8 @@ class Queue:
                 ...
 
         Args:
-            items: Each is a `Definition` or a mapping of `submit` arguments; they are read as the window allows.
+            items: Each is a mapping of `submit` arguments, a `Definition`, or a job whose definition is taken; they are
+                read as the window allows.
             window: Maximum number of unanswered submissions.
             **shared: Arguments of `submit` for all items; those of an item take precedence.
 
@@ -211,7 +253,8 @@ class Queue:
             AsmanError: The error of the first item that is refused; its note names the item. All jobs before it were
                 yielded.
         """
-        async with aclosing(stream(self._submitter(shared), items, window=window, ordered=True)) as jobs:
+        submit = self._submitter(shared, {"window"})
+        async with aclosing(stream(submit, items, window=window, ordered=True)) as jobs:
             async for job in jobs:
                 yield job
 
@@ -229,7 +272,7 @@ class Queue:
         Raises:
             AsmanError: As for `submit_many`. A job that fails raises nothing.
         """
-        submit = self._submitter({**shared, "follow": True})
+        submit = self._submitter({**shared, "follow": True}, {"window", "ordered"})
 
         async def run(item: Item) -> Job:
             job = await submit(item)
@@ -240,14 +283,13 @@ class Queue:
             async for job in jobs:
                 yield job
 
-    def _submitter(self, shared: SubmitFields) -> Callable[[Item], Coroutine[Any, Any, Job]]:
+    def _submitter(self, shared: SubmitFields, others: set[str]) -> Callable[[Item], Coroutine[Any, Any, Job]]:
+        known(shared, SUBMIT_FIELDS, others)
+
         async def submit(item: Item) -> Job:
-            if isinstance(item, Definition):
-                item = {"definition": item}
-            unknown = item.keys() - SUBMIT_FIELDS
-            if unknown:
-                raise BadRequest(f"unknown argument '{min(map(str, unknown))}'")
-            own = cast(SubmitFields, {**shared, **item})
+            fields = fields_of(item)
+            known(fields, SUBMIT_FIELDS)
+            own = cast(SubmitFields, {**shared, **fields})
             return await retry_while_unavailable(partial(self.submit, **own), self._reconnect)
 
         return submit
@@ -256,20 +298,23 @@ class Queue:
         """Returns a handle of a job on this queue.
 
         Args:
-            job: The job's id.
+            job: The job's id, the beginning of it that no other job of the queue has, or the job's URL.
             namespace: The slot that `Job.cancel` releases.
             timeout: In seconds.
 
         Raises:
             NotFound: There is no such job.
+            BadRequest: The text does not name a job, or several jobs begin with it.
         """
-        tracker = Tracker()
-        async with deadline(timeout, f"asking for job {job[:12]}"):
-            answer = await self._connection.request(m.Get(ref=0, job=job), m.Job, tracker=tracker)
+        named, tracker = job_named(job), Tracker()
+        text("namespace", namespace)
+        async with deadline(timeout, f"asking for job {named[:12]}"):
+            found = named if len(named) == 64 else await id_beginning_with(named, self._connection)
+            answer = await self._connection.request(m.Get(ref=0, job=found), m.Job, tracker=tracker)
         return self._job(tracker, answer.job, answer.definition, namespace=namespace)
 
     async def put_blob(
-        self, source: bytes | str | os.PathLike[str], *, progress: Progress | None = None, timeout: float | None = None
+        self, source: Data | str | os.PathLike[str], *, progress: Progress | None = None, timeout: float | None = None
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -302,8 +347,8 @@ class Queue:
             NotFound: The blob is not stored.
             AsmanError: The blob can't be read.
         """
-        async with deadline(timeout, f"reading blob {key[:12]}"):
-            return await self._blobs.read(self._blobs.wanted(check_key(key)))
+        async with deadline(timeout, f"reading blob {check_key(key)[:12]}"):
+            return await self._blobs.read(self._blobs.wanted(key))
 
     async def save_blob(
         self,
@@ -327,9 +372,9 @@ class Queue:
             OSError: The file can't be written.
             AsmanError: The blob can't be read.
         """
-        to = Path(path)
-        async with deadline(timeout, f"reading blob {key[:12]}"):
-            await self._blobs.save(self._blobs.wanted(check_key(key)), to, progress, executable=False)
+        to = checked_path("path", path)
+        async with deadline(timeout, f"reading blob {check_key(key)[:12]}"):
+            await self._blobs.save(self._blobs.wanted(key), to, progress, executable=False)
         return to
 
     async def blob_size(self, key: str, *, timeout: float | None = None) -> int:
@@ -338,12 +383,12 @@ class Queue:
         Raises:
             NotFound: The blob is not stored.
         """
-        async with deadline(timeout, f"asking for blob {key[:12]}"):
-            return (await self._blobs.links([check_key(key)]))[key].size
+        async with deadline(timeout, f"asking for blob {check_key(key)[:12]}"):
+            return (await self._blobs.links([key]))[key].size
 
     async def validate(
         self,
-        definition: Definition | Mapping[str, Any] | None = None,
+        definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
         timeout: float | None = None,
         **fields: Unpack[JobFields],
@@ -383,19 +428,26 @@ class Queue:
         Raises:
             BadRequest: The time is too short, or longer than the hub allows.
         """
-        wanted = None if retention is None else 0 if retention == 0 else milliseconds(retention, field="retention")
+        default = retention == 0 and not isinstance(retention, bool)
+        wanted = 0 if default else milliseconds(retention, field="retention")
         async with deadline(timeout, "configuring the queue"):
             return await self._connection.request(m.Configure(ref=0, retention=wanted), m.Configured)
 
-    async def jobs(self, states: Iterable[State] = ()) -> AsyncIterator[m.JobState]:
+    async def jobs(self, states: str | Iterable[str] = ()) -> AsyncIterator[m.JobState]:
         """Yields the queue's jobs, newest first.
 
         Args:
-            states: Only jobs in one of these states; all jobs when empty.
+            states: Only jobs in one of these states (`State`), or finished for one of these reasons (`Reason`), as
+                names in upper or lower case: ``"running"``, ``["Failed", "TimedOut"]``. All jobs when empty.
+
+        Raises:
+            BadRequest: There is no such state or reason; the error lists them.
         """
-        async for page in pages(self._connection, list(states)):
+        wanted, reasons = read_states(states)
+        async for page in pages(self._connection, wanted):
             for job in page.jobs:
-                yield job
+                if not reasons or job.verdict is None or job.verdict.reason in reasons:
+                    yield job
 
     async def workers(self, timeout: float | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
@@ -418,36 +470,13 @@ class Queue:
         return watch(self.address, timeout=self._timeout, reconnect=self._reconnect, recent=recent)
 
 
-class SubmitFields(JobFields, total=False):
-    """Keyword arguments of `Queue.submit`."""
-
-    definition: Definition | Mapping[str, Any] | None
-    namespace: str
-    priority: int
-    reuse: Literal["cached", "never"]
-    timeout: str | float | None
-    queue_timeout: str | float | None
-    phase_timeouts: Mapping[Phase | str, str | float] | None
-    max_attempts: int | None
-    follow: bool
-    callbacks: m.Callbacks | Mapping[str, Any] | None
-
-
-SUBMIT_FIELDS: Final = SubmitFields.__required_keys__ | SubmitFields.__optional_keys__
-"""Names of the keyword arguments of `Queue.submit` that an item of `Queue.submit_many` may have."""
-
-
-def _phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Phase, int]:
-    limits = {}
-    for name, timeout in (timeouts or {}).items():
-        if name not in tuple(Phase):
-            raise BadRequest(f"unknown phase '{name}': use one of {', '.join(Phase)}", field="phase_timeouts")
-        limits[Phase(name)] = milliseconds(timeout, field=f"phase_timeouts.{name}")
-    return limits
-
-
 def connect(
-    address: str | None = None, hub: str | None = None, *, timeout: float = 30.0, reconnect: float | None = 300.0
+    address: str | None = None,
+    hub: str | None = None,
+    *,
+    timeout: float = 30.0,
+    reconnect: float | None = 300.0,
+    **unknown: Never,
 ) -> Queue:
     """Returns a queue to open with ``async with``.
 
@@ -457,8 +486,13 @@ def connect(
         hub: The hub, if ``address`` is a name; the default is the environment variable ``ASMAN_HUB``.
         timeout: Time limit for connecting and for each answer of a connected hub, in seconds.
         reconnect: Time that the hub may be away before pending calls fail, in seconds; None for no limit.
+        **unknown: Any other argument is an error, which names the nearest one.
 
     Raises:
-        BadRequest: The address can't be parsed.
+        BadRequest: The address can't be parsed, or an argument is unknown or wrong.
     """
+    known(unknown, set(), ("address", "hub", "timeout", "reconnect"))
+    if seconds("timeout", timeout) <= 0:
+        raise BadUnit(f"timeout must be above zero, not {shown(timeout)}", field="timeout")
+    limit("reconnect", reconnect)
     return Queue(parse_address(address, hub), timeout=timeout, reconnect=reconnect)

@@ -22,7 +22,7 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
 from asman_shared.encoded import EncodedMessage, Language, frame
-from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, TooLarge
+from asman_shared.errors import AsmanError, ConnectionFailed, NotFound, ProtocolError, TooLarge
 from asman_shared.link.dial import SILENCE, close_reason, explain
 from asman_shared.running.backoff import Backoff
 from asman_shared.version import __version__
@@ -38,6 +38,8 @@ R = TypeVar("R")
 
 UNANSWERED: Final = 4096
 """Largest number of requests without an answer; further requests wait."""
+NOT_OPEN: Final = "this queue is not open: use 'async with asman.connect(…)' or await queue.open()"
+CLOSED: Final = "this queue was closed; asman.connect(…) makes another one"
 BUFFER_BYTES: Final = 1024 * 1024
 """Number of bytes waiting to be sent, beyond which senders wait."""
 AGENT: Final = f"asman-python/{__version__}"
@@ -92,6 +94,7 @@ class Connection:
         self._ws: ClientConnection | None = None
         self._slots = asyncio.Semaphore(UNANSWERED)
         self._turn = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._connected = False
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -102,14 +105,19 @@ class Connection:
     # --------------------------------------------------------------------------------------------- opening, closing
 
     async def open(self) -> None:
-        """Connects once.
+        """Connects; does nothing on a connection that is open.
 
         Raises:
-            ConnectionFailed: The hub can't be reached; the message gives the reason.
+            ConnectionFailed: The hub can't be reached, or this connection was closed; the message gives the reason.
+            NotFound: The hub knows no queue with the key in the address.
             ProtocolError: The server does not speak our protocol, or refuses this client.
         """
-        ws = self._ws = await self._dial()
-        self._task = asyncio.create_task(self._run(ws), name="asman connection")
+        async with self._opening:
+            if self.failure is not None:
+                raise self.failure
+            if self._task is None:
+                ws = self._ws = await self._dial()
+                self._task = asyncio.create_task(self._run(ws), name="asman connection")
 
     async def close(self) -> None:
         """Ends the connection; waiting calls fail. Jobs keep running."""
@@ -119,7 +127,7 @@ class Connection:
             await asyncio.wait([task])
         if self._ws is not None:
             await self._ws.close()
-        self._fail(ConnectionFailed("this connection was closed"))
+        self._fail(ConnectionFailed(CLOSED))
 
     def _fail(self, error: AsmanError) -> None:
         if self.failure is None:
@@ -129,6 +137,18 @@ class Connection:
             self.session.fail(error)
             if self._on_fail is not None:
                 self._on_fail()
+
+    def check_open(self) -> None:
+        """Checks that requests can be made, now or once the hub is back.
+
+        Raises:
+            ConnectionFailed: The connection was not opened, was closed, or has failed for good.
+            AsmanError: The error with which it has failed for good.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if self._task is None:
+            raise ConnectionFailed(NOT_OPEN)
 
     # ---------------------------------------------------------------------------------------------------- requests
 
@@ -144,7 +164,7 @@ class Connection:
 
         Raises:
             TimedOut: The hub is connected but does not answer.
-            ConnectionFailed: The hub stayed away for longer than allowed.
+            ConnectionFailed: The hub stayed away for longer than allowed, or this connection is not open.
             AsmanError: The hub answered with an error.
         """
         async with self._slots:
@@ -159,8 +179,7 @@ class Connection:
                 while self._out_bytes > BUFFER_BYTES and self.failure is None:
                     self._room.clear()
                     await self._room.wait()
-        if self.failure is not None:
-            raise self.failure
+        self.check_open()
         future = self.session.ask(message, tracker)
         try:
             self.send(message)
@@ -233,7 +252,7 @@ class Connection:
             await asyncio.sleep(backoff.next())
             try:
                 return await self._dial()
-            except ConnectionFailed as error:
+            except (ConnectionFailed, NotFound) as error:
                 why = error.message
             away = time.monotonic() - lost
             if self._reconnect is not None and away > self._reconnect:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import overload
 
-from asman_shared.errors import BadUnit, TimedOut
+from asman_shared.errors import BadRequest, BadUnit, TimedOut
+from asman_shared.states import Phase
 from asman_shared.units import parse_duration
+
+from .arguments import limit, nearest, seconds, shown, wrong
 
 
 @asynccontextmanager
@@ -20,7 +24,9 @@ async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
 
     Raises:
         TimedOut: The block took longer.
+        BadUnit: The limit is no number of seconds.
     """
+    timeout = limit("timeout", timeout)
     try:
         async with asyncio.timeout(timeout):
             yield
@@ -30,15 +36,44 @@ async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
         raise TimedOut(f"{doing} took longer than {timeout:g} seconds") from None
 
 
-def milliseconds(duration: str | float | None, *, field: str) -> int:
-    """Converts seconds, or a duration as text (``20m``), to milliseconds; 0 for None.
+@overload
+def milliseconds(duration: str | float, *, field: str) -> int: ...
+@overload
+def milliseconds(duration: str | float | None, *, field: str) -> int | None: ...
+def milliseconds(duration: str | float | None, *, field: str) -> int | None:
+    """Converts seconds, or a duration as text (``20m``), to milliseconds; None for no limit.
 
     Raises:
-        BadUnit: The duration can't be parsed or is not above zero.
+        BadUnit: The duration can't be parsed, is not above zero, or is longer than any that can be waited for.
     """
     if duration is None:
-        return 0
-    ms = parse_duration(duration, field=field) if isinstance(duration, str) else round(duration * 1000)
+        return None
+    wanted = "a number of seconds, or a text such as '20m'"
+    ms = (
+        parse_duration(duration, field=field)
+        if isinstance(duration, str)
+        else round(seconds(field, duration, wanted) * 1000)
+    )
     if ms <= 0:
-        raise BadUnit(f"a time limit must be above zero, not {duration}", field=field)
+        raise BadUnit(f"{field} must be above zero, not {shown(duration)}", field=field)
     return ms
+
+
+def phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Phase, int]:
+    """Converts the maximum times of phases to milliseconds.
+
+    Raises:
+        BadRequest: A phase is unknown.
+        BadUnit: As for `milliseconds`.
+    """
+    if timeouts is not None and not isinstance(timeouts, Mapping):
+        raise wrong("phase_timeouts", timeouts, 'a mapping such as {"pulling": "10m"}')
+    limits = {}
+    for name, timeout in (timeouts or {}).items():
+        if name not in tuple(Phase):
+            hint = nearest(str(name), Phase).rstrip("?")
+            raise BadRequest(
+                f"unknown phase {shown(name)}{hint}: use one of {', '.join(Phase)}", field="phase_timeouts"
+            )
+        limits[Phase(name)] = milliseconds(timeout, field=f"phase_timeouts.{name}")
+    return limits

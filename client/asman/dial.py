@@ -25,6 +25,8 @@ async def dial(
 
     Raises:
         ConnectionFailed: The hub can't be reached now.
+        NotFound: The hub knows no queue with the key in the address.
+        Forbidden: The key in the address opens no client's connection.
         ProtocolError: The server does not speak our protocol, or refuses this client.
     """
     try:

@@ -19,42 +19,47 @@ import secrets
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
-from itertools import islice
+from inspect import signature
 from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
 
 from msgspec.structs import replace
 
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import BadDefinition, BadRequest
-from asman_shared.limits import INLINE_BYTES, MAX_ATTEMPTS
+from asman_shared.limits import INLINE_BYTES, MAX_ATTEMPTS, PRIORITY
 from asman_shared.states import State
+from asman_shared.terminal import safe_text
 
-from . import calls, client, sync
+from . import arguments, calls, client, sync
+from .ahead import Ahead, Maps, attempt
+from .arguments import known, limit, text
 from .background import BackgroundLoop
 from .bulk import retry_while_unavailable
 from .calls import Call, Outcomes, Pace
+from .deadline import milliseconds
 from .definitions import JobFields
 from .job import Job
 from .logs import Line
+from .remote_call import ALL
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 WINDOW: Final = 256
 """Default number of jobs in flight."""
-FIRST_JOBS: Final = 8
-"""Maximum number of jobs that an `Executor.map` has in flight until the duration of its calls is known."""
-CALLS_AHEAD: Final = 20_000
-"""Maximum number of calls that an `Executor.map` has in flight, over all its jobs."""
 KEPT_SECONDS: Final = 1800.0
 """Time during which a stored function is assumed to be still stored, in seconds."""
 KEPT_FUNCTIONS: Final = 256
 """Maximum number of stored functions that an executor remembers."""
 CANCEL_SECONDS: Final = 10.0
 """Time limit for cancelling the job of a cancelled call, in seconds."""
+
+
+_OVER: Final = "this executor was shut down and accepts no more calls"
+_TOLD: Final = frozenset({"cpus", "gpus", "memory", "image", "tags", "max_duration", "shm_size", "workdir"})
+"""Options whose values a `repr` shows; others may be secret or long."""
 
 
 class Future(futures.Future[T]):
@@ -73,6 +78,14 @@ class Future(futures.Future[T]):
             return None
         return sync.Job(self._handle, self._where)
 
+    def __repr__(self) -> str:
+        state = (
+            "cancelled" if self.cancelled() else "running" if self.running() else "done" if self.done() else "waiting"
+        )
+        failed = ", failed" if state == "done" and self.exception() is not None else ""
+        job = "" if self._handle is None else f", job {self._handle.id[:12]}"
+        return f"Future({state}{failed}{job})"
+
     def running(self) -> bool:
         """Checks whether the call's job is running now."""
         return not self.done() and self._handle is not None and self._handle.state.state is State.RUNNING
@@ -89,10 +102,10 @@ def show(line: Line) -> None:
     """Prints a line of a function's output to the same stream of this process."""
     if line.stream != "system":
         stream = sys.stderr if line.stream == "stderr" else sys.stdout
-        stream.write(line.text + line.end)
+        stream.write((safe_text.log_line(line.text) if stream.isatty() else line.text) + line.end)
 
 
-class Executor(futures.Executor):
+class Executor(Maps, futures.Executor):
     """Runs functions as jobs of a queue, from any thread. Use it in ``with``, or call `shutdown`.
 
     The Python of the job must have the same minor version as this one (3.11, for example) and needs no Asman packages
@@ -139,11 +152,13 @@ class Executor(futures.Executor):
         reconnect: float | None = 300.0,
         **fields: Unpack[JobFields],
     ) -> None:
-        taken = {"command", "entrypoint", "version", "outputs"} & fields.keys()
-        if taken:
-            raise BadRequest(f"an executor sets '{min(taken)}' itself")
-        if window < 1:
-            raise BadRequest(f"a window must be at least 1, not {window}", field="window")
+        self._check(fields, signature(Executor).parameters)
+        arguments.whole("window", window, least=1)
+        arguments.whole("max_attempts", max_attempts, least=1)
+        arguments.whole("priority", priority, least=-PRIORITY, most=PRIORITY)
+        milliseconds(timeout, field="timeout")
+        text("python", python)
+        arguments.seconds("connect_timeout", connect_timeout)
         self._python = python
         self._trusts = trust_workers
         self._cache = cache
@@ -163,22 +178,40 @@ class Executor(futures.Executor):
             self._loop.stop()
             raise
 
+    def __repr__(self) -> str:
+        calls = len(self._open)
+        return f"Executor(on {self._queue.address.host}, {calls} call{'' if calls == 1 else 's'} open)"
+
+    @staticmethod
+    def _check(fields: JobFields, others: Iterable[str] = ()) -> None:
+        known(fields, JobFields.__annotations__.keys(), others)
+        taken = {"command", "entrypoint", "version", "outputs"} & fields.keys()
+        if taken:
+            raise BadRequest(f"an executor sets '{min(taken)}' itself", field=min(taken))
+
     async def _begin(self, fields: JobFields) -> Definition:
         """Connects and stores the files that all jobs share."""
         self._places = asyncio.Semaphore(self._window)
         await self._queue.open()
         try:
-            base = await self._queue.define(**fields)
+            base = await self._defined(None, fields)
             shared = await self._queue.put_blob(calls.program())
         except BaseException:
             await self._queue.close()
             raise
-        names = {calls.PROGRAM, calls.FUNCTION, calls.CALLS}
-        if taken := names & (base.inputs or {}).keys():
-            raise BadDefinition(f"an input can't be named '{min(taken)}' here", field="inputs")
         base.inputs = {**(base.inputs or {}), calls.PROGRAM: shared}
         base.command = [self._python, "-c", calls.BOOT, calls.form_of(self._trusts), calls.VERSION]
         return base
+
+    async def _defined(self, base: Definition | None, fields: JobFields) -> Definition:
+        """Stores the files that jobs share, and returns what they have in common."""
+        named = {**(fields.get("inputs") or {}), **(fields.get("config_files") or {})}
+        made = await self._queue.define(base, **fields)
+        own = {calls.PROGRAM, calls.FUNCTION, calls.CALLS}
+        taken = own & (named.keys() | ((made.inputs or {}).keys() - ((base.inputs if base else None) or {}).keys()))
+        if taken:
+            raise BadDefinition(f"an input can't be named '{min(taken)}' here", field="inputs")
+        return made
 
     # ------------------------------------------------------------------------------------------------------- calls
 
@@ -188,34 +221,65 @@ class Executor(futures.Executor):
         Raises:
             RuntimeError: The executor was shut down.
         """
+        return self._submit(self._base, fn, args, kwargs)
+
+    def _submit(
+        self, base: Definition, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[T]:
         future: Future[T] = Future()
-        self._start(future, fn, [(args, kwargs)], self._first)
+        self._start(future, fn, [(args, kwargs)], self._first, base)
         return future
 
     @staticmethod
     def _first(found: Outcomes) -> Any:
         return calls.value_of(found.outcomes[0], found.trusted)
 
-    def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 0
-    ) -> Iterator[T]:
-        """Yields ``fn`` of the items, in order, as the built-in ``map`` does; items are read as results are taken.
+    def options(self, **fields: Unpack[JobFields]) -> Options:
+        """Returns a view of this executor whose calls have other resources or files.
+
+        .. code-block:: python
+
+            large = executor.options(cpus=8, memory="32GiB")
+            future = large.submit(train, data)
 
         Args:
-            fn: The function; it is sent once.
-            *iterables: Its arguments; they may be endless.
-            timeout: Time from now in which all results must be taken, in seconds.
-            chunksize: Number of calls in one job; 0 to measure how many take about a second.
+            **fields: Arguments of its jobs, in the place of those of this executor.
 
         Raises:
-            TimeoutError: The time is over; the calls in flight are cancelled.
-            BaseException: The exception of a call; the calls in flight are cancelled.
+            AsmanError: A field is wrong, or a file can't be stored.
+            RuntimeError: The executor was shut down.
         """
-        if chunksize < 0:
-            raise BadRequest(f"chunksize must be 0 or more, not {chunksize}", field="chunksize")
+        self._check(fields)
+        if self._over:
+            raise RuntimeError(_OVER)
+        return Options(self, self._loop.run(self._defined(self._base, fields)), fields)
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        items: Iterable[Iterable[Any]],
+        timeout: float | None,
+        chunksize: int,
+        kwargs: Mapping[str, Any] | None,
+        *,
+        whole: bool,
+        base: Definition | None = None,
+    ) -> Iterator[Any]:
+        base = base or self._base
+        arguments.whole("chunksize", chunksize, least=0)
+        limit("timeout", timeout)
+        if whole:
+            base = replace(base, command=[*(base.command or ()), ALL])
+        named = dict(kwargs or {})
+        source: Iterator[Call] = ((tuple(arguments), named) for arguments in items)
         packed = calls.pack(fn)
-        source: Iterator[Call] = ((arguments, {}) for arguments in zip(*iterables, strict=False))
-        ahead = _Ahead(self, packed, source, Pace(chunksize), self._window)
+
+        def start(batch: list[Call]) -> Future[Outcomes]:
+            future: Future[Outcomes] = Future()
+            self._start(future, packed, batch, lambda found: found, base)
+            return future
+
+        ahead = Ahead(start, source, Pace(chunksize), self._window, whole=whole)
         ahead.fill()
         return ahead.results(None if timeout is None else time.monotonic() + timeout)
 
@@ -225,10 +289,11 @@ class Executor(futures.Executor):
         function: Callable[..., Any] | bytes,
         batch: list[Call],
         read: Callable[[Outcomes], T],
+        base: Definition,
     ) -> None:
         with self._lock:
             if self._over:
-                raise RuntimeError("this executor was shut down and accepts no more calls")
+                raise RuntimeError(_OVER)
             self._open.add(future)
         future.add_done_callback(self._ended)
         try:
@@ -238,13 +303,15 @@ class Executor(futures.Executor):
             future.set_exception(error)
             return
         future._where = self._loop
-        self._loop.start(self._run(future, packed, arguments, read))
+        self._loop.start(self._run(future, packed, arguments, read, base))
 
     def _ended(self, future: futures.Future[Any]) -> None:
         with self._lock:
             self._open.discard(cast(Future[Any], future))
 
-    async def _run(self, future: Future[T], function: bytes, arguments: bytes, read: Callable[[Outcomes], T]) -> None:
+    async def _run(
+        self, future: Future[T], function: bytes, arguments: bytes, read: Callable[[Outcomes], T], base: Definition
+    ) -> None:
         """Runs a call from start to end, on the loop."""
         task, loop = asyncio.current_task(), self._loop
         assert task is not None  # noqa: S101 - this is a coroutine
@@ -253,8 +320,8 @@ class Executor(futures.Executor):
             async with self._places:
                 if future.cancelled():
                     return
-                data = await self._finished(future, function, arguments)
-            value, raised = await asyncio.to_thread(_attempt, lambda: read(calls.unpack(data, self._trusts)))
+                data = await self._finished(future, function, arguments, base)
+            value, raised = await asyncio.to_thread(attempt, lambda: read(calls.unpack(data, self._trusts)))
             if raised is not None:
                 raise raised
         except asyncio.CancelledError:
@@ -271,13 +338,13 @@ class Executor(futures.Executor):
         finally:
             future._stop = None
 
-    async def _finished(self, future: Future[Any], function: bytes, arguments: bytes) -> bytes:
+    async def _finished(self, future: Future[Any], function: bytes, arguments: bytes, base: Definition) -> bytes:
         """Runs the job and returns the bytes that it wrote.
 
         Raises:
             JobFailed: The job did not succeed.
         """
-        definition = replace(self._base, v=None if self._cache else secrets.token_hex(8))
+        definition = replace(base, v=None if self._cache else secrets.token_hex(8))
         inputs = {calls.FUNCTION: await self._function(function), calls.CALLS: arguments}
         # Others may wait for the same run. A slot of its own lets this call be cancelled without cancelling theirs.
         namespace = f"call-{secrets.token_hex(8)}" if self._cache else "_"
@@ -341,50 +408,29 @@ class Executor(futures.Executor):
             self._loop.stop()
 
 
-def _attempt(read: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
-    """Returns a value or the exception; an asyncio future can't hold a StopIteration."""
-    try:
-        return read(), None
-    except BaseException as error:
-        return None, error
+class Options(Maps):
+    """A view of an `Executor` whose calls have other resources or files; made by `Executor.options`."""
 
-
-class _Ahead:
-    """The jobs of one `Executor.map` that are in flight."""
-
-    def __init__(self, executor: Executor, function: bytes, source: Iterator[Call], pace: Pace, window: int) -> None:
+    def __init__(self, executor: Executor, base: Definition, fields: JobFields) -> None:
         self._executor = executor
-        self._function = function
-        self._source = source
-        self._pace = pace
-        self._window = window
-        self._waiting: deque[tuple[Future[Outcomes], int]] = deque()
-        self._calls = 0
+        self._base = base
+        self._told = ", ".join(f"{name}={value!r}" if name in _TOLD else f"{name}=…" for name, value in fields.items())
 
-    def fill(self) -> None:
-        """Submits jobs up to the limits."""
-        most = self._window if self._pace.known else min(FIRST_JOBS, self._window)
-        while len(self._waiting) < most and self._calls < CALLS_AHEAD:
-            batch = list(islice(self._source, self._pace.size))
-            if not batch:
-                return
-            future: Future[Outcomes] = Future()
-            self._executor._start(future, self._function, batch, lambda found: found)
-            self._waiting.append((future, len(batch)))
-            self._calls += len(batch)
+    def __repr__(self) -> str:
+        return f"{self._executor!r}.options({self._told})"
 
-    def results(self, until: float | None) -> Iterator[Any]:
-        """Yields the results in order."""
-        try:
-            while self._waiting:
-                future, size = self._waiting[0]
-                found = future.result(None if until is None else max(0.0, until - time.monotonic()))
-                self._waiting.popleft()
-                self._calls -= size
-                self._pace.took(found.seconds, found.outcomes)
-                self.fill()
-                for outcome in found.outcomes:
-                    yield calls.value_of(outcome, found.trusted)
-        finally:
-            for future, _ in self._waiting:
-                future.cancel()
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Runs a call as `Executor.submit` does."""
+        return self._executor._submit(self._base, fn, args, kwargs)
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        items: Iterable[Iterable[Any]],
+        timeout: float | None,
+        chunksize: int,
+        kwargs: Mapping[str, Any] | None,
+        *,
+        whole: bool,
+    ) -> Iterator[Any]:
+        return self._executor._map(fn, items, timeout, chunksize, kwargs, whole=whole, base=self._base)

@@ -8,27 +8,103 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, singledispatch
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+import msgspec
 import rfc8785
 
 from asman_shared import limits
-from asman_shared.definition import DataRef
+from asman_shared.definition import DataRef, RefType
 from asman_shared.definition_check import check_name
-from asman_shared.errors import BadDefinition
+from asman_shared.errors import BadDefinition, BadRequest, misfit
 from asman_shared.transfer import Blob
 from asman_shared.transfer.source import CHUNK, file_state
 from asman_shared.units import KIB
+
+from .arguments import check_key, shown, text
+from .arguments import path as checked_path
 
 INLINE_TOTAL: Final = 128 * KIB
 """Maximum size of all values inside one definition, in bytes; further values become blobs."""
 SHORTER_INLINE: Final = 48
 """Size up to which a value is shorter than the name of its blob, in bytes; it is always put inside the definition."""
 
+Data = bytes | bytearray | memoryview
+"""Bytes of any kind."""
 InputValue = Any
-"""Text, bytes, a path of a file or folder, a `DataRef`, or any JSON value."""
+"""Text, bytes, a path of a file or folder, a `DataRef` or its JSON form, an output of a job, or any JSON value."""
+
+_REF_TYPES: Final = frozenset(get_args(RefType))
+_REF_MEMBERS: Final = frozenset(msgspec.structs.asdict(DataRef("")))
+
+
+@singledispatch
+def stand_in(value: InputValue, where: str) -> InputValue:
+    """Returns the value that an object of this package stands for as an input; any other value stands for itself.
+
+    The modules of such objects register them.
+
+    Args:
+        value: The object.
+        where: The field, for errors.
+
+    Raises:
+        BadDefinition: Such an object can't be an input.
+    """
+    return value
+
+
+def ref_in(value: Mapping[Any, Any], where: str) -> DataRef | None:
+    """Returns the ref that a mapping is the JSON form of; None for all other mappings, which are JSON values.
+
+    It has exactly the members ``type``, one of the known types, and ``value``; ``hash`` may be added.
+
+    Raises:
+        BadDefinition: A member of the ref is wrong, or its type is a text that is no known type.
+    """
+    kind = value.get("type")
+    if "value" not in value or not _REF_MEMBERS.issuperset(value) or not isinstance(kind, str):
+        return None
+    if kind not in _REF_TYPES:
+        raise BadDefinition(
+            f"{shown(kind)} is no type of a reference: use one of {', '.join(get_args(RefType))}; "
+            f'for a JSON file of this mapping, pass {{"type": "json", "value": <the mapping>}} ({where}.type)',
+            field=f"{where}.type",
+        )
+    try:
+        return msgspec.convert(dict(value), DataRef)
+    except msgspec.ValidationError as error:
+        sentence, path = misfit(error)
+        raise BadDefinition(f"{sentence} ({where}.{path})", field=f"{where}.{path}") from error
+
+
+def url(address: str) -> DataRef:
+    """Names a file on the web, or an output by its address, as an input; the worker fetches it.
+
+    Args:
+        address: An address that begins with ``http://`` or ``https://``.
+
+    Raises:
+        BadRequest: The text is no such address.
+    """
+    wanted = "an address that begins with http:// or https://"
+    if not text("address", address, wanted).lower().startswith(("http://", "https://")):
+        raise BadRequest(f"address is {shown(address)}; pass {wanted}", field="address")
+    return DataRef(address, "url")
+
+
+def blob(key: str) -> DataRef:
+    """Names a blob that is stored on the hub as an input.
+
+    Args:
+        key: The blob's sha256.
+
+    Raises:
+        BadRequest: The text is no sha256.
+    """
+    return DataRef(check_key(key), "key")
 
 
 @dataclass(slots=True)
@@ -55,6 +131,9 @@ class Prepared:
                 self._put_file(self._name(f"{name}/{part}" if part else name, where, absolute), file, where)
             return
         name = self._name(name, where, absolute)
+        value = stand_in(value, f"{where}.{name}")
+        if isinstance(value, Mapping):
+            value = ref_in(value, f"{where}.{name}") or value
         if isinstance(value, DataRef):
             self.refs[name] = value
         elif isinstance(value, str):
@@ -154,15 +233,17 @@ def hash_file(path: Path, where: str) -> Blob:
     return Blob(digest.hexdigest(), before.st_size, partial(_open, path), f"'{path}'", file_state(before))
 
 
-def blob_of(source: bytes | str | os.PathLike[str]) -> Blob:
+def blob_of(source: Data | str | os.PathLike[str]) -> Blob:
     """Makes a blob of bytes or of a file; this reads the file: call it in a thread.
 
     Raises:
         BadDefinition: The file can't be read.
+        BadRequest: The source is neither bytes nor a path.
     """
-    if isinstance(source, bytes):
-        return Blob(hashlib.sha256(source).hexdigest(), len(source), source, "these bytes")
-    path = Path(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)  # a copy of what may change while it is sent
+        return Blob(hashlib.sha256(data).hexdigest(), len(data), data, "these bytes")
+    path = checked_path("source", source)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BadDefinition(f"'{path}' is not a file", field="source")
@@ -193,13 +274,13 @@ def name_files(files: Mapping[str, str | os.PathLike[str]] | Iterable[str | os.P
     """Names files and folders as inputs: by the names in a mapping, otherwise by the last part of each path.
 
     Raises:
-        BadDefinition: Two of them have the same name.
+        BadDefinition: Two of them have the same name, or a path is empty, which would be the whole current folder.
     """
     if isinstance(files, Mapping):
-        return {name: Path(path) for name, path in files.items()}
+        return {name: _file(path) for name, path in files.items()}
     named: dict[str, Path] = {}
     for given in [files] if isinstance(files, str | os.PathLike) else files:
-        path = Path(given)
+        path = _file(given)
         name = path.name or path.resolve().name
         if name in ("", ".."):
             name = path.resolve().name
@@ -207,6 +288,13 @@ def name_files(files: Mapping[str, str | os.PathLike[str]] | Iterable[str | os.P
             raise BadDefinition(f"two files have the name '{name}': give one of them another name", field="inputs")
         named[name] = path
     return named
+
+
+def _file(given: str | os.PathLike[str]) -> Path:
+    try:
+        return checked_path("a path in files", given)
+    except BadRequest as error:
+        raise BadDefinition(error.message, field="definition.inputs") from None
 
 
 def _is_utf8(text: str) -> bool:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asman_shared import messages as m
-from asman_shared.errors import BadRequest
+from asman_shared.errors import BadDefinition, BadRequest
 from asman_shared.states import Reason
 
-from .blobs import Blobs, check_key
+from .arguments import check_key, text, whole
+from .arguments import path as checked_path
+from .blobs import Blobs
 from .connection import Connection
 from .deadline import deadline
+from .display import html
+from .display.html import state_words
+from .display.live import watch
+from .display.tables import command_of
 from .errors import JobFailed
+from .inputs import InputValue, stand_in
 from .logs import Line, LogReader, followable, last_lines, selection
 from .outputs import JobResult
 from .tracking import Tracker
@@ -58,16 +64,32 @@ class Job:
         self._blobs = blobs
         self._tracker = tracker
         self._first = state
-        self.id: Final = state.id
-        self.url: Final = connection.address.job_url(state.id, connection.welcome.links if connection.welcome else "")
-        self.answer = accepted.answer if accepted else ""
-        self.able = accepted.able if accepted else 0
-        self.why = accepted.why if accepted else ""
-        self.namespace = namespace
-        self.definition = definition
+        self.id: Final[str] = state.id
+        self.url: Final[str] = connection.address.job_url(
+            state.id, connection.welcome.links if connection.welcome else ""
+        )
+        self.answer: str = accepted.answer if accepted else ""
+        self.able: int = accepted.able if accepted else 0
+        self.why: str = accepted.why if accepted else ""
+        self.namespace: str = namespace
+        self.definition: Definition = definition
 
     def __repr__(self) -> str:
-        return f"Job({self.id[:12]}, {self.state.state.value})"
+        return f"Job({self.id[:12]}, {state_words(self.state)})"
+
+    def _repr_html_(self) -> str:
+        verdict, state = self.verdict, self.state
+        code = "" if verdict is None or verdict.exit_code is None else str(verdict.exit_code)
+        rows = (
+            ("state", html.badge(state)),
+            ("exit code", code),
+            ("took", "" if verdict is None else html.took(verdict.duration)),
+            ("command", f"<code>{html.text(command_of(self))}</code>"),
+            ("image", html.text(self.definition.image or "")),
+            ("message", "" if verdict is None else html.text(verdict.message)),
+            ("why it waits", "" if verdict is not None or self.able else html.text(self.why)),
+        )
+        return html.facts(f"Job {html.link(self.url, self.id[:12])}", rows)
 
     @property
     def address(self) -> Address:
@@ -76,7 +98,7 @@ class Job:
 
     async def save_blob(self, key: str, path: str | os.PathLike[str]) -> None:
         """Writes a blob of the job's definition to a file; see `Queue.save_blob`."""
-        await self._blobs.save(self._blobs.wanted(check_key(key)), Path(path), executable=False)
+        await self._blobs.save(self._blobs.wanted(check_key(key)), checked_path("path", path), executable=False)
 
     @property
     def state(self) -> m.JobState:
@@ -101,11 +123,13 @@ class Job:
             follow = m.Follow(ref=0, job=self.id)
             await self._connection.request(follow, m.Following, tracker=self._tracker)
 
-    async def wait(self, timeout: float | None = None) -> m.Verdict:
+    async def wait(self, timeout: float | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
             timeout: In seconds; None for no limit.
+            show: Whether to show the job's phases and their progress meanwhile, on a terminal or in a notebook; for
+                many jobs there is `asman.progress`.
 
         Returns:
             The verdict: the job succeeded or failed.
@@ -117,6 +141,8 @@ class Job:
         """
         async with deadline(timeout, f"waiting for job {self.id[:12]}"):
             await self._follow()
+            if show:
+                await watch(self)
             while (verdict := self._tracker.verdict) is None:
                 await self._tracker.change()
         return verdict
@@ -124,11 +150,11 @@ class Job:
     async def changes(self) -> AsyncIterator[m.JobState]:
         """Yields each newer state of the job, up to the final one; states in quick succession are merged."""
         await self._follow()
-        seen = -1
+        seen: tuple[int, int] | None = None
         while True:
             state = self.state
-            if state.rev != seen:
-                seen = state.rev
+            if state.version != seen:
+                seen = state.version
                 yield state
             elif self._tracker.verdict is not None:
                 return
@@ -138,11 +164,11 @@ class Job:
     async def steps(self) -> AsyncIterator[tuple[m.JobState, m.PhaseProgress | None]]:
         """Yields each newer state and progress of the job, at most a few times a second; ends as `changes` does."""
         await self._follow()
-        seen: tuple[int, m.PhaseProgress | None] = (-1, None)
+        seen: tuple[tuple[int, int], m.PhaseProgress | None] | None = None
         while True:
             state, progress = self.state, self._tracker.progress
-            if (state.rev, progress) != seen:
-                seen = (state.rev, progress)
+            if (state.version, progress) != seen:
+                seen = (state.version, progress)
                 yield state, progress
             elif self._tracker.verdict is not None:
                 return
@@ -230,6 +256,7 @@ class Job:
         self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
     ) -> AsyncIterator[list[Line]]:
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
+        whole("since", since, least=0)
         reader = LogReader(self._connection, self._tracker, self.id, since)
         if follow or (follow is None and select is None):
             if select is not None and not followable(select):
@@ -271,7 +298,8 @@ class Job:
         Returns:
             Whether there was anything to release.
         """
-        request = m.Cancel(ref=0, job=self.id, namespace=namespace or self.namespace)
+        slot = self.namespace if namespace is None else text("namespace", namespace)
+        request = m.Cancel(ref=0, job=self.id, namespace=slot or self.namespace)
         async with deadline(timeout, f"cancelling job {self.id[:12]}"):
             answer = await self._connection.request(request, m.Cancelled)
         if self._tracker.verdict is None:
@@ -286,3 +314,12 @@ class Job:
         """
         async with deadline(timeout, f"deleting job {self.id[:12]}"):
             await self._connection.request(m.Delete(ref=0, job=self.id), m.Deleted)
+
+
+@stand_in.register
+def _job_as_input(value: Job, where: str) -> InputValue:
+    raise BadDefinition(
+        "a job can't be an input: wait for its result with job.result(), and pass one of its outputs, "
+        'result.outputs["name"]',
+        field=where,
+    )

@@ -12,6 +12,7 @@ from asman_shared import messages as m
 from asman_shared.errors import AsmanError, BadRequest
 from asman_shared.states import Phase
 
+from .arguments import MAX_NUMBER, shown, text, whole, words_of
 from .connection import Connection
 from .tracking import Tail, Tracker
 
@@ -62,8 +63,9 @@ def selection(
     Raises:
         BadRequest: There is no such stream, phase or place, or a number is out of range.
     """
-    streams = [stream] if isinstance(stream, str) else list(stream)
-    phases = [phase] if isinstance(phase, str) else list(phase)
+    streams, phases = words_of("stream", stream), words_of("phase", phase)
+    text("grep", grep)
+    text("around", around)
     for name, words, known in (
         ("stream", streams, list(m.STREAMS)),
         ("phase", phases, list(_PHASES.values())),
@@ -71,12 +73,12 @@ def selection(
     ):
         for word in words:
             if word not in known:
-                raise BadRequest(f"unknown {name} '{word}': use one of {', '.join(known)}", field=name)
+                raise BadRequest(f"unknown {name} {shown(word)}: use one of {', '.join(known)}", field=name)
     numbers = {"until": until, "context": context, "head": head, "tail": tail, "max_bytes": max_bytes}
     for name, number in numbers.items():
-        most = limits.LOG_CONTEXT_LINES if name == "context" else 2**53 - 1
-        if number is not None and not 0 <= number <= most:
-            raise BadRequest(f"'{name}' must be from 0 to {most}, not {number}", field=name)
+        most = limits.LOG_CONTEXT_LINES if name == "context" else MAX_NUMBER
+        if number is not None:
+            whole(name, number, least=0, most=most)
     made = m.LogSelection(
         streams=[name for name in m.STREAMS if name in streams],
         phases=[Phase(name) for name in phases],

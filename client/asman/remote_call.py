@@ -26,8 +26,12 @@ PICKLE: Final = "pickle"
 """Outcomes are pickled, into ``result.pickle``, for a client that trusts its workers."""
 
 
-def run(inputs: str, outputs: str, form: str) -> None:
-    """Makes all calls, up to the first that raises, and writes the file ``result`` in a form."""
+ALL: Final = "all"
+"""All calls are made, also after one that raises."""
+
+
+def run(inputs: str, outputs: str, form: str, *, whole: bool = False) -> None:
+    """Makes all calls, up to the first that raises unless ``whole``, and writes the file ``result`` in a form."""
     import cloudpickle
 
     write: Callable[[Any], bytes] = cloudpickle.dumps if form == PICKLE else encode
@@ -47,9 +51,9 @@ def run(inputs: str, outputs: str, form: str) -> None:
                 outcomes.append((True, write(value), ""))
             except NotPlain as found:
                 outcomes.append((False, encode(str(found)), ""))
-                break
         except (Exception, SystemExit) as error:
             outcomes.append(_raised(write_error, error))
+        if not (whole or outcomes[-1][0]):
             break
     took = time.perf_counter() - began
     sys.stdout.flush()
@@ -70,7 +74,7 @@ def _raised(write: Callable[[BaseException], bytes], error: BaseException) -> Ou
         return False, b"", text
 
 
-def main(form: str, wanted: str) -> None:
+def main(form: str, wanted: str, upto: str = "") -> None:
     """Checks that this Python has the minor version that pickled the function, and makes the calls."""
     here = "{}.{}".format(*sys.version_info[:2])
     if here != wanted:
@@ -81,4 +85,4 @@ def main(form: str, wanted: str) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True)
-    run(os.environ["JOB_INPUTS"], os.environ["JOB_OUTPUTS"], form)
+    run(os.environ["JOB_INPUTS"], os.environ["JOB_OUTPUTS"], form, whole=upto == ALL)

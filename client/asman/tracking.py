@@ -88,7 +88,7 @@ class Tracker:
 
     def pushed(self, state: JobState) -> None:
         """Takes a pushed state if it is newer; a finished run stays finished, as a later run has its own handle."""
-        if self.state is not None and (state.rev <= self.state.rev or self.verdict is not None):
+        if self.state is not None and (state.version <= self.state.version or self.verdict is not None):
             return
         self.answered(state)
 

@@ -28,7 +28,7 @@ socket.on("message", (frame) => {
   const text = frame.toString();
   if (!text.startsWith("{")) return; // PONG
   const { type, payload } = JSON.parse(text);
-  if (type === "JobStatusPayload") for (const [line] of payload.logs) console.log(`log: ${line}`);
+  if (type === "JobStatusPayload") for (const [line] of payload.logs) process.stdout.write(`log: ${line}`);
   if (type !== "JobStates" && type !== "JobStateUpdates") return;
   jobs = payload.isSubset ? { ...jobs, ...payload.state.jobs } : payload.state.jobs;
   for (const each of waiting) {

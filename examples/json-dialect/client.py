@@ -46,7 +46,7 @@ class Queue:
             kind, payload = message["type"], message.get("payload")
             if kind == "JobStatusPayload":
                 for line in payload["logs"]:
-                    print(f"log: {line[0]}")
+                    print(f"log: {line[0]}", end="")  # a line has its own end
             elif kind in ("JobStates", "JobStateUpdates"):
                 told = payload["state"]["jobs"]
                 self.jobs = {**self.jobs, **told} if payload["isSubset"] else told

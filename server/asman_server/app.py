@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,30 +18,39 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
-from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
+from asman_shared.errors import AsmanError, CloseCode
 
-from .access import access
 from .dialect import operations as dialect
-from .dialect import sockets
+from .dialect import session as dialect_session
+from .dialect.as_sent import UsedIds
 from .dialect.client_session import DialectClient
 from .dialect.local import LocalGate
+from .dialect.local_workers import ContainedWorkerSession
 from .dialect.log_slices import Cursors
 from .dialect.queue_views import QueueViews
 from .dialect.worker_session import DialectWorker
+from .front import TrustedProxies, sender
 from .hub import Hub
+from .mcp import operations as mcp
+from .mcp.in_flight import InFlight
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
+from .rest.guard import guarded
 from .rest.own_machine import is_loopback
-from .sessions.base import close_reason
+from .sessions.base import unopened
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter
 from .sessions.session import language_of
 from .sessions.worker import WorkerSession
+from .tes import operations as tes
+from .tes.repeats import Repeats
+
+log = logging.getLogger("asman.hub")
 
 
 def _socket(
-    kind: type[ClientSession] | type[WorkerSession], older: sockets.Kind
+    kind: type[ClientSession] | type[WorkerSession], older: type[dialect_session.DialectSession]
 ) -> Callable[[WebSocket], Awaitable[None]]:
     """Returns the endpoint of one kind of websocket; connections without a subprotocol use the JSON dialect.
 
@@ -50,7 +61,8 @@ def _socket(
     async def endpoint(websocket: WebSocket) -> None:
         language = language_of(websocket)
         if not websocket.scope["subprotocols"]:
-            await sockets.serve(websocket, older)
+            log.debug("a connection of the dialect", extra={"address": sender(websocket)})
+            await dialect_session.serve(websocket, older)
             return
         if language is None:
             await websocket.accept()
@@ -60,32 +72,59 @@ def _socket(
             return
         hub: Hub = websocket.app.state.hub
         try:
-            granted = access(websocket.path_params["queue"])
+            granted = await hub.keys.access(websocket.path_params["queue"])
             async with hub.registry.using(granted.queue) as shell:
+                log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
                 session = kind(websocket, language, granted, shell, hub.services)
                 await session.run()
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)
-            code = CloseCode.BAD_QUEUE if error.field == "queue" else CloseCode.OVERLOADED
-            await websocket.close(code, close_reason(error.message or CLOSE_REASONS[code]))
+            await websocket.close(*unopened(error))
 
     return endpoint
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404 and (place := _without_slash(request)):
+        return Response(status_code=307, headers={**rest.CORS, "Location": place})
     sentence = {
         404: "there is nothing at this address",
         405: "method not allowed here",
     }.get(status, "an error in the hub; it was logged")
     code = {404: "not_found", 405: "bad_request"}.get(status, "internal")
-    return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=rest.CORS)
+    headers = {**rest.CORS, "Allow": _allowed(request)} if status == 405 else rest.CORS
+    return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=headers)
+
+
+def _without_slash(request: Request) -> str:
+    """Returns the way from an address with a slash too many to the one that is meant; empty if there is none.
+
+    It is relative: behind a proxy, the hub knows neither the scheme nor the beginning of its address. And pages of
+    other origins are let go this way, as Starlette's own redirects do not.
+    """
+    path = str(request.scope["path"])
+    meant = path.removesuffix("/")
+    if meant == path or not meant or meant.endswith("/"):
+        return ""
+    routes = (route for route in request.app.routes if isinstance(route, Route) and not isinstance(route, _Preflight))
+    if all(route.matches({**request.scope, "path": meant})[0] is Match.NONE for route in routes):
+        return ""
+    query = request.url.query
+    return f"../{quote(meant.rpartition('/')[2])}{f'?{query}' if query else ''}"
+
+
+def _allowed(request: Request) -> str:
+    """Returns the methods of an address, which a refused request is told (RFC 9110, 15.5.6)."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({"OPTIONS"}.union(*found)))
 
 
 def _sockets() -> dict[str, Callable[[WebSocket], Awaitable[None]]]:
     """The websockets of a queue."""
     client = _socket(ClientSession, DialectClient)
-    return {"client": client, "browser": client, "worker": _socket(WorkerSession, DialectWorker)}
+    return {"client": client, "browser": client, "worker": _socket(ContainedWorkerSession, DialectWorker)}
 
 
 def _gates(hub: Hub) -> list[Middleware]:
@@ -114,25 +153,36 @@ class _Preflight(Route):
 
 
 def make_app(hub: Hub) -> Starlette:
-    """Returns the application of a hub, which opens and closes with the hub."""
+    """Returns the application of a hub, which must be open while the application runs."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with hub.open():
-            app.state.hub = hub
-            app.state.views = QueueViews(hub.store, hub.clock)
-            app.state.cursors = Cursors()
-            app.state.openapi = cache(partial(openapi.document, [*native.OPERATIONS, *dialect.OPERATIONS]))
-            yield
+        app.state.hub = hub
+        app.state.views = QueueViews(hub.store, hub.clock, UsedIds(hub.engine, hub.committer))
+        app.state.cursors = Cursors()
+        app.state.mcp = InFlight()
+        app.state.tes = Repeats(asyncio.get_running_loop().time)
+        operations = [*native.OPERATIONS, *mcp.OPERATIONS, *tes.OPERATIONS, *dialect.OPERATIONS]
+        app.state.openapi = cache(partial(openapi.document, operations))
+        yield
 
-    return Starlette(
+    made = Starlette(
         routes=[
             _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
             *native.routes(),
-            Route(openapi.PATH, rest.answers(openapi.openapi), methods=["GET"]),
+            Route(openapi.PATH, rest.answers(guarded("openapi", openapi.openapi)), methods=["GET"]),
+            *mcp.routes(),
+            *tes.routes(),
             *dialect.routes(),
+            *native.last_routes(),
         ],
-        middleware=[*_gates(hub), Middleware(WebSocketRouter, sockets=_sockets())],
+        middleware=[
+            Middleware(TrustedProxies, trusted=hub.config.trusted_proxies),
+            *_gates(hub),
+            Middleware(WebSocketRouter, sockets=_sockets()),
+        ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
     )
+    made.router.redirect_slashes = False
+    return made

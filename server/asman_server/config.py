@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from asman_shared import limits
 from asman_shared.errors import BadRequest
-from asman_shared.layered_settings import LayeredSettings, given
+from asman_shared.layered_settings import LayeredSettings, NamedPath, check_settings_file, checked, given, not_fitting
 from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 
 from .blobs.s3_settings import is_http_url, s3_address
 from .disk_room import DISK_RESERVE
+from .front import parse_trusted
 
 LOG_LEAST = 64 * KIB
 LOG_MOST = 4 * GIB
@@ -25,15 +27,8 @@ LOG_MOST = 4 * GIB
 BLOB_RETENTION_LEAST = 60_000
 """Shortest time that an unused blob is kept, in milliseconds."""
 
-T = TypeVar("T")
-
-
-def _checked(read: Callable[[str], T], value: str) -> T:
-    """Reads a setting; turns an unreadable value into pydantic's kind of error."""
-    try:
-        return read(value)
-    except BadRequest as error:
-        raise ValueError(error.message) from error
+SHUTDOWN_MOST = 86_400.0
+"""Longest time that the hub tries to end connections politely, in seconds."""
 
 
 class HubConfig(LayeredSettings):
@@ -42,7 +37,11 @@ class HubConfig(LayeredSettings):
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 for any free one.
+        tls_cert: File with the hub's certificate and those that lead to its authority; absent to speak plain HTTP.
+        tls_key: File with the key of the certificate.
         public_url: The hub's URL for others, if it is behind a proxy.
+        trusted_proxies: Addresses and networks of the proxies whose ``X-Forwarded-`` headers count, or ``none``; empty
+            to believe the sender's address and the scheme of those on this machine alone.
         data_dir: Folder for the database, the blobs and the hub's secret.
         database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
         default_image: Image that clients use for jobs that don't name one; empty for none.
@@ -68,6 +67,7 @@ class HubConfig(LayeredSettings):
         private_names: Whether files with plain names get a random token before their name, so that it can't be guessed.
         allow_private_webhooks: Whether webhooks may call addresses outside the public internet.
         local_queue: The queue that ``local`` stands for on a person's own machine; empty for none.
+        local_without_containers: Whether workers without containers may serve the queue that ``local`` stands for.
         local_port: A further port on loopback at which pages look for the queue ``local``; 0 for none.
         allow_origin: Origins whose pages may use the hub of this machine, such as ``https://example.org``.
         metrics_token: Token that ``/metrics`` needs; empty to answer it to programs on this machine alone.
@@ -75,12 +75,16 @@ class HubConfig(LayeredSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix="ASMAN_", extra="ignore")
+    other_tables: ClassVar[frozenset[str]] = frozenset({"worker"})
     file: ClassVar[Path | None] = None
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=limits.PORT)
+    tls_cert: NamedPath | None = None
+    tls_key: NamedPath | None = Field(default=None, validate_default=True)
     public_url: str = ""
-    data_dir: Path = Path(".asman")
+    trusted_proxies: str = ""
+    data_dir: NamedPath = Path(".asman")
     database_url: str = ""
     default_image: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -104,35 +108,60 @@ class HubConfig(LayeredSettings):
     private_names: bool = False
     allow_private_webhooks: bool = False
     local_queue: str = ""
-    local_port: int = Field(default=0, ge=0, le=65535)
+    local_without_containers: bool = False
+    local_port: int = Field(default=0, ge=0, le=limits.PORT)
     allow_origin: tuple[str, ...] = ()
     metrics_token: SecretStr = SecretStr("")
-    shutdown_timeout: float = Field(default=10.0, ge=0)
+    shutdown_timeout: float = Field(default=10.0, ge=0, le=SHUTDOWN_MOST)
+
+    @field_validator("tls_key")
+    @classmethod
+    def _is_pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("a certificate and its key belong together: give --tls-cert and --tls-key")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_proxies(cls, value: str) -> str:
+        parse_trusted(value)
+        return value
 
     @field_validator("grace", "retention", "longest_retention")
     @classmethod
     def _is_duration(cls, value: str) -> str:
-        _checked(parse_duration, value)
+        checked(parse_duration, value)
         return value
 
     @field_validator("log_limit")
     @classmethod
     def _is_log_limit(cls, value: str) -> str:
-        if not LOG_LEAST <= _checked(parse_size, value) <= LOG_MOST:
+        if not LOG_LEAST <= checked(parse_size, value) <= LOG_MOST:
             raise ValueError(f"a job's log may have from {format_size(LOG_LEAST)} to {format_size(LOG_MOST)}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        try:
+            driver = make_url(value).drivername if value else ""
+        except ArgumentError:
+            driver = "no URL"
+        if driver.partition("+")[0] not in ("", "sqlite", "postgresql", "postgres"):
+            raise ValueError("a database is postgresql://user:password@host/name, or a file: sqlite:///path")
         return value
 
     @field_validator("blobs")
     @classmethod
     def _is_s3(cls, value: str) -> str:
         if value:
-            _checked(s3_address, value)
+            checked(s3_address, value)
         return value
 
     @field_validator("blob_retention")
     @classmethod
     def _is_long_enough(cls, value: str) -> str:
-        if value and _checked(parse_duration, value) < BLOB_RETENTION_LEAST:
+        if value and checked(parse_duration, value) < BLOB_RETENTION_LEAST:
             raise ValueError("blobs are kept for 1m at least: between being asked about and being named by a job")
         return value
 
@@ -140,13 +169,13 @@ class HubConfig(LayeredSettings):
     @classmethod
     def _is_size(cls, value: str) -> str:
         if value:
-            _checked(parse_size, value)
+            checked(parse_size, value)
         return value
 
     @field_validator("disk_reserve")
     @classmethod
     def _is_reserve(cls, value: str) -> str:
-        _checked(parse_size, value)
+        checked(parse_size, value)
         return value
 
     @field_validator("s3_endpoint", "s3_public_endpoint")
@@ -183,8 +212,7 @@ def load_config(*, config: Path | None = None, **flags: Any) -> HubConfig:
         BadRequest: A setting can't be read; the error names it and where it came from.
     """
     path = config or LayeredSettings.settings_file()
-    if path is not None and not path.is_file():
-        raise BadRequest(f"the configuration file {path} does not exist", field="config")
+    check_settings_file(path)
     chosen = type("HubConfigFromFile", (HubConfig,), {"file": path, "__annotations__": {}, "__module__": __name__})
     try:
         made: HubConfig = chosen(**given(flags))
@@ -192,7 +220,7 @@ def load_config(*, config: Path | None = None, **flags: Any) -> HubConfig:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise BadRequest(
-            f"the setting '{name}' (--{name.replace('_', '-')} or ASMAN_{name.upper()}) is wrong: {first['msg']}",
+            f"the setting '{name}' (--{name.replace('_', '-')} or ASMAN_{name.upper()}) is wrong: {not_fitting(error)}",
             field=name,
         ) from None
     except ValueError as error:

@@ -28,14 +28,19 @@ from .config import HubConfig
 from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
 from .disk_room import DiskRoom
+from .front import Certificate
 from .job_links import JobLinks
+from .keys import Keys
+from .keys.store import KeyStore
 from .logs.reader import LogReader
+from .migrations.schema import refuse_newer
 from .names import short_names
 from .probe import Probe
 from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
-from .storage.database import make_engine, migrate, sqlite_folder
+from .sole_hub import PostgresLock, sole_hub
+from .storage.database import make_engine, migrate, own_sqlite, sqlite_folder
 from .storage.group_commit import GroupCommitter
 from .storage.reader import Store
 from .storage.sqlite.buffered_writer import open_writer
@@ -102,17 +107,28 @@ def _folders(config: HubConfig) -> list[Path]:
     return blobs if database is None else [*blobs, database]
 
 
+def _certificate(config: HubConfig, clock: Clock) -> Certificate | None:
+    """Loads the hub's own certificate; None for a hub that speaks plain HTTP."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return Certificate(config.tls_cert, config.tls_key, clock)
+
+
 class Hub:
     """All parts of one hub. Use it as an async context manager: the hub is open inside.
 
     Args:
         config: The settings.
         clock: Returns the current time.
+
+    Raises:
+        Misconfigured: The certificate can't be used.
     """
 
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
         self.config = config
         self.clock = clock
+        self.certificate = _certificate(config, clock)
         self._policy = QueuePolicy(
             grace=parse_duration(config.grace),
             retention=parse_duration(config.retention),
@@ -121,7 +137,7 @@ class Hub:
             private_webhooks=config.allow_private_webhooks,
         )
         if open_to_others := private(config.data_dir, marks=("secret",)):
-            log.warning("the hub's files are not its own alone", extra={"reason": open_to_others})
+            log.error("the hub's files are not its own alone", extra={"reason": open_to_others})
         self._secret = load_secret(config.data_dir / "secret")
         self.signer = Signer(self._secret)
         self.short_names = short_names(self._secret)
@@ -148,6 +164,7 @@ class Hub:
         self.engine: AsyncEngine
         self.committer: GroupCommitter
         self.store: Store
+        self.keys: Keys
         self.registry: Registry
 
     async def unready(self) -> str:
@@ -187,10 +204,22 @@ class Hub:
 
         At the end, connections are told to reconnect later, the last commit is written and the write buffer is flushed,
         and then the database is closed.
+
+        Raises:
+            Misconfigured: A newer hub has written the database.
+            Unavailable: The database can't be opened, or another hub uses it or the data folder.
         """
+        async with sole_hub(self.config.data_dir, self.config.database) as lock, self._opened(lock):
+            yield self
+
+    @asynccontextmanager
+    async def _opened(self, lock: PostgresLock | None) -> AsyncIterator[None]:
+        if open_to_others := own_sqlite(self.config.database):
+            log.error("the hub's database is not its own alone", extra={"reason": open_to_others})
         self.engine = make_engine(self.config.database)
         writing_engine = make_engine(self.config.database, pool=1)
         try:
+            await refuse_newer(self.engine)
             await migrate(self.engine)
             writer = await open_writer(writing_engine)
             await backfill_due_times(self.engine, self._policy.retention)
@@ -198,7 +227,11 @@ class Hub:
             if sqlite_folder(self.config.database) is not None:
                 self.committer.full = self.room.full
             self.store = Store(self.engine, writer.flushed)
-            self.registry = Registry(self.committer, self.store, self.clock, self._policy, short_names=self.short_names)
+            self.keys = Keys(self._secret, KeyStore(self.engine), self.committer, self.clock)
+            await self.keys.make_again(self.engine)
+            self.registry = Registry(
+                self.committer, self.store, self.clock, self._policy, short_names=self.short_names, keys=self.keys
+            )
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)
             catalogue = Catalogue(self.engine, self.committer)
             collector = Collector(self.blobs, self.clock, self.config.blob_retention_ms)
@@ -208,17 +241,25 @@ class Hub:
                 self.committer.on_webhooks = deliverer.wake
                 start = self.supervisor.start
                 writing = start("group commit", self.committer.run())
-                others = [start("registry", self.registry.look_after())]
+                others = [
+                    start("registry", self.registry.look_after()),
+                    start("storage for blobs", self.blobs.store.look_after(), may_end=True),
+                ]
+                if self.certificate is not None:
+                    others.append(start("certificate", self.certificate.look_after()))
+                if lock is not None:
+                    others.append(start("lock on the database", lock.keep()))
                 try:
                     await self.blobs.adopt()
                     others += [
                         start("webhooks", deliverer.run()),
                         start("retention", retention.run()),
                         start("blob collection", collector.run()),
+                        start("keys", self.keys.look_after()),
                         start("write buffer", writer.keep_flushing()),
                     ]
                     log.info("hub open", extra={"database": self.engine.url.get_backend_name()})
-                    yield self
+                    yield
                 finally:
                     self.supervisor.close()
                     for probe in self._probes:

@@ -8,6 +8,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from asman_shared.terminal import safe_text
+from asman_shared.terminal.log_format import SafeFormatter
+
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -25,7 +28,7 @@ class JsonLines(logging.Formatter):
         line.update((k, v) for k, v in record.__dict__.items() if k not in _STANDARD and k != "color_message")
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return safe_text.json(json.dumps(line, default=str, ensure_ascii=False))
 
 
 def set_up_logging(level: str, form: Literal["json", "text"]) -> None:
@@ -37,7 +40,7 @@ def set_up_logging(level: str, form: Literal["json", "text"]) -> None:
     if form == "json":
         handler.setFormatter(JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

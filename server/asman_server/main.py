@@ -6,12 +6,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import uvicorn
 
 from asman_shared import limits
 from asman_shared.errors import ConnectionFailed, Unavailable
+from asman_shared.running.full_outputs import give_up_full_outputs
 from asman_shared.running.supervisor import TASK_FAILED
 
 from .app import make_app
@@ -43,11 +44,16 @@ class HubServer:
 
     Args:
         config: The settings.
+
+    Raises:
+        Misconfigured: The certificate can't be used.
     """
 
     def __init__(self, config: HubConfig) -> None:
         self.config = config
         self.hub = Hub(config)
+        certificate = self.hub.certificate
+        self._scheme = "http" if certificate is None else "https"
         self._server = _Server(
             uvicorn.Config(
                 make_app(self.hub),
@@ -60,6 +66,8 @@ class HubServer:
                 ws_ping_timeout=PING_SECONDS,
                 http=HubHttpProtocol,
                 lifespan="on",
+                proxy_headers=False,
+                ssl_context_factory=None if certificate is None else (lambda _config, _default: certificate.context),
                 access_log=False,
                 log_config=None,
                 server_header=False,
@@ -67,6 +75,7 @@ class HubServer:
             )
         )
         self._serving: asyncio.Task[None] | None = None
+        self._open = AsyncExitStack()
         self._port = config.port
         self._local_port = 0
 
@@ -78,7 +87,7 @@ class HubServer:
         host = self.config.host
         if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
             host = "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     @property
     def local_address(self) -> str:
@@ -96,7 +105,7 @@ class HubServer:
 
         Raises:
             ConnectionFailed: The port is taken or the address is not this machine's.
-            Unavailable: The database can't be opened.
+            Unavailable: The database can't be opened, or another hub uses it or the data folder.
         """
         listeners = [_listen(self.config.host, self.config.port)]
         self._port = listeners[0].getsockname()[1]
@@ -106,6 +115,12 @@ class HubServer:
                 self._local_port = self.config.local_port
             except ConnectionFailed as error:
                 log.warning("the port for the queue 'local' can't be used", extra={"error": error.message})
+        try:
+            await self._open.enter_async_context(self.hub.open())
+        except BaseException:
+            for listener in listeners:
+                listener.close()
+            raise
         self._serving = asyncio.get_running_loop().create_task(self._server.serve(listeners))
         while not self._server.started:
             done, _ = await asyncio.wait([self._serving], timeout=0.01)
@@ -118,8 +133,11 @@ class HubServer:
         """Ends connections politely, writes the remaining changes and closes, within the shutdown timeout."""
         self.hub.closing.set()
         self._server.should_exit = True
-        if self._serving is not None:
-            await self._serving
+        try:
+            if self._serving is not None:
+                await self._serving
+        finally:
+            await self._open.aclose()
 
     async def wait(self) -> None:
         """Returns when the server has ended, or when a task of the hub has, without which it only seems to work."""
@@ -161,14 +179,23 @@ async def serve(config: HubConfig, stop: asyncio.Event, on_ready: Callable[[str]
         on_ready: Called with the hub's address once it listens.
     """
     server = HubServer(config)
-    await server.start()
-    if on_ready is not None:
-        on_ready(server.address)
-    stopping = asyncio.get_running_loop().create_task(stop.wait())
-    ended = asyncio.get_running_loop().create_task(server.wait())
-    await asyncio.wait([stopping, ended], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    await server.stop()
+    loop = asyncio.get_running_loop()
+    stopping = loop.create_task(stop.wait())
+    starting = loop.create_task(server.start())
+    try:
+        await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():  # it waits for a database, or for another hub to go
+            starting.cancel()
+            await asyncio.wait([starting])
+            return 0
+        starting.result()
+        if on_ready is not None:
+            on_ready(server.address)
+        ended = loop.create_task(server.wait())
+        await asyncio.wait([stopping, ended], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        await server.stop()
     await ended
     return TASK_FAILED if server.hub.supervisor.failed else 0
 
@@ -189,6 +216,7 @@ def run_hub(config: HubConfig, on_ready: Callable[[str], None] | None = None) ->
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        give_up_full_outputs((signal.SIGTERM, signal.SIGINT))
         return await serve(config, stop, on_ready)
 
     return uvloop.run(main())

@@ -9,8 +9,11 @@ from msgspec import Struct
 from asman_shared.messages import Message
 
 
-class ReplyTo(Struct, gc=False):
-    """The recipient of an answer: it gets a message, or the error instead."""
+class ReplyTo(Struct):
+    """The recipient of an answer: it gets a message, or the error instead.
+
+    The collector has to see it: a session whose answer waits for a commit is in a cycle with the committer.
+    """
 
     ref: int
     say: Callable[[Message], None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -19,6 +20,21 @@ QUEUE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 """Pattern of a queue's name, without anchors. The page's `route.ts` has the same, and a test compares them."""
 
 _QUEUE_NAME: Final = re.compile(QUEUE_NAME)
+OLDER_NAME: Final = (
+    r"[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff]"
+    r"(?:[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff ._@+~,()!'&=-]{0,126}[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff._@+~,()!'&=-])?"
+)
+"""Pattern of names in addresses, without anchors: those of queues, and those that links of earlier services have. The
+page's `route.ts` has the same, and a test compares them."""
+_OLDER_NAME: Final = re.compile(OLDER_NAME)
+QUEUE_KEY: Final = r"~[a-z2-7]{52}"
+"""Pattern of a key to a queue, without anchors: no name begins with ``~``. The page's `route.ts` has the same, and a
+test compares them."""
+_QUEUE_KEY: Final = re.compile(QUEUE_KEY)
+ASCII_SPACE: Final = " \t\n\v\f\r"
+"""White space around and between addresses, which is no part of them. Other blanks, such as U+00A0 and U+3000, are: an
+older name may begin and end with them, and the hub takes them from a path as they are. The page's `route.ts` has the
+same rule."""
 _TO_HTTP: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _SOCKETS: Final = ("/client", "/worker")
 """Last parts of the addresses of a queue's websockets."""
@@ -32,11 +48,17 @@ class Address:
 
     Attributes:
         hub: The hub's base address, ``http(s)://host[:port][/prefix]`` without a slash at its end.
-        queue: The queue's name. It is a secret: anyone who has it can use the queue.
+        queue: The queue's name, or a key to it (`asman_shared.keys.derived`). It is a secret: anyone who has it can use
+            the queue, or do what the key grants.
     """
 
     hub: str
     queue: str
+
+    @property
+    def is_key(self) -> bool:
+        """Whether the address has a key in the place of the queue's name."""
+        return is_queue_key(self.queue)
 
     @property
     def url(self) -> str:
@@ -62,11 +84,6 @@ class Address:
     def host(self) -> str:
         """Host and port of the hub, for sentences."""
         return urlsplit(self.hub).netloc
-
-    @property
-    def digest(self) -> str:
-        """A short hash that names the queue in logs, file names and metrics without revealing it."""
-        return hashlib.sha256(self.queue.encode()).hexdigest()[:8]
 
     def job_url(self, job: str, links: str = "") -> str:
         """The URL of a job; with the secret that the hub told (``links``), one that needs no name of a queue."""
@@ -99,6 +116,55 @@ def check_queue_name(name: str) -> str:
     return name
 
 
+def queue_named(name: str) -> str:
+    """Returns the queue that a name stands for: itself, or, for a name that only earlier services took, its alias.
+
+    Links of those services have names with spaces, ``@``, ``+`` or umlauts. Such a name stands for the queue
+    ``old-<32 hex digits>``, everywhere and always the same: the digits begin the sha256 of the name in UTF-8 (NFC). The
+    alias is as hard to guess as the name. The page's `route.ts` has the same rule.
+
+    Raises:
+        BadRequest: The name is not valid.
+    """
+    if is_queue_name(name):
+        return name
+    if _OLDER_NAME.fullmatch(name) is None:
+        return check_queue_name(name)
+    older = unicodedata.normalize("NFC", name)
+    return f"old-{hashlib.sha256(older.encode()).hexdigest()[:32]}"
+
+
+def is_queue_key(text: str) -> bool:
+    """Whether a text has the form of a key to a queue; only a hub knows whether it is one."""
+    return _QUEUE_KEY.fullmatch(text) is not None
+
+
+def queue_or_key(text: str) -> str:
+    """Returns the queue that a name stands for (`queue_named`), or a key to a queue as it is.
+
+    Raises:
+        BadRequest: The text is neither.
+    """
+    if is_queue_key(text):
+        return text
+    if text.startswith("~"):
+        raise BadRequest(
+            "this is not the key of a queue, which has '~' and then 52 letters and digits: copy the whole address",
+            field="queue",
+        )
+    return queue_named(text)
+
+
+def trimmed(text: str) -> str:
+    """Returns an address without the white space around it, which is that of ASCII alone."""
+    return text.strip(ASCII_SPACE)
+
+
+def words_of(text: str, separators: str = ASCII_SPACE) -> list[str]:
+    """Returns the addresses in a list of them, which white space of ASCII or other separators divide."""
+    return [word for word in re.split(f"[{re.escape(separators)}]", text) if word]
+
+
 def parse_hub(text: str) -> str:
     """Reads the base address of a hub: ``https://host``, ``ws://host:8000/``, ``host:8000``.
 
@@ -108,7 +174,7 @@ def parse_hub(text: str) -> str:
     Raises:
         BadRequest: The text is not an address.
     """
-    given = text.strip()
+    given = trimmed(text)
     try:
         parts = urlsplit(given if "://" in given else f"http://{given}")
         port_is_valid = parts.port is None or parts.port > 0
@@ -129,15 +195,15 @@ def parse_address(text: str, hub: str = "") -> Address:
 
     Args:
         text: ``https://hub.example/q/<queue>`` (also http, ws, wss, with a path before ``/q/``, or the address of one
-            of the queue's websockets), or the bare name.
+            of the queue's websockets), or the bare name. A key may stand in the place of the name.
         hub: The address of the hub, for a bare name.
 
     Raises:
         BadRequest: The text can't be read, or a bare name was given without a hub.
     """
-    given = text.strip()
+    given = trimmed(text)
     if "/" not in given and ":" not in given:
-        name = check_queue_name(given)
+        name = queue_or_key(given)
         if not hub:
             raise BadRequest(
                 "a queue's name alone does not say which hub it is on: give its whole URL "
@@ -152,7 +218,7 @@ def parse_address(text: str, hub: str = "") -> Address:
     before, found, after = path.rpartition("/q/")
     if not found or "/" in after:
         raise BadRequest("this is not the URL of a queue: write it like https://hub.example/q/<queue>", field="queue")
-    return Address(parse_hub(before), check_queue_name(unquote(after)))
+    return Address(parse_hub(before), queue_or_key(unquote(after)))
 
 
 # ------------------------------------------------------------------------------------------------ addresses of jobs

@@ -73,9 +73,10 @@ class Submit(Message, tag="submit"):
         id: Expected id of the definition; a different one is refused.
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
         reuse: ``never`` forces a new run although a cached result exists.
-        time_limit: Longest run time in milliseconds, besides the definition's own limit.
-        queue_limit: Longest time in the queue in milliseconds; then the job ends as TimedOut.
-        phase_limits: Longest times of phases in milliseconds, besides the worker's own limits.
+        time_limit: Longest run time in milliseconds, besides the definition's own limit; left out for none.
+        queue_limit: Longest time in the queue in milliseconds, after which the job ends as TimedOut; left out for none.
+        phase_limits: Longest times of phases in milliseconds, besides the worker's own limits. A phase that is left out
+            has none.
         max_attempts: Number of lost workers after which the job fails.
         follow: Whether the hub pushes the job's changes to this connection from now on.
         callbacks: Webhooks to call; they belong to the submission, not to the job's id.
@@ -87,9 +88,9 @@ class Submit(Message, tag="submit"):
     namespace: Label = "_"
     priority: ranges.Priority = 0
     reuse: Literal["cached", "never"] = "cached"
-    time_limit: Millis = 0
-    queue_limit: Millis = 0
-    phase_limits: dict[Phase, Millis] = {}
+    time_limit: ranges.TimeLimit | None = None
+    queue_limit: ranges.TimeLimit | None = None
+    phase_limits: dict[Phase, ranges.TimeLimit] = {}
     max_attempts: ranges.Attempts = limits.MAX_ATTEMPTS
     follow: bool = True
     callbacks: Callbacks | None = None
@@ -219,7 +220,8 @@ class Welcome(Message, tag="welcome"):
     Changes pushed on this connection follow (``epoch``, ``seq``). ``recovered`` is true when all changes since
     `Hello.resume` follow; otherwise ask with `List`. ``default_image`` is the image for definitions that name none; a
     client puts it into the definition, so that it is part of the job's id. ``links`` makes the addresses of the queue's
-    jobs; see `asman_shared.address`.
+    jobs; see `asman_shared.address`. ``rights`` are those of the key in the address: ``read``, ``submit``, ``work`` and
+    ``own``, which the queue's name alone grants.
     """
 
     protocol: int
@@ -233,6 +235,7 @@ class Welcome(Message, tag="welcome"):
     limits: Limits = field(default_factory=Limits)
     counts: Counts = field(default_factory=Counts)
     links: str = ""
+    rights: list[str] = []
 
 
 class Accepted(Message, tag="accepted"):
@@ -268,12 +271,17 @@ class Deleted(Message, tag="deleted"):
 
 
 class Job(Message, tag="job"):
-    """The answer to `Get`."""
+    """The answer to `Get`.
+
+    ``partial`` is true when the key shows only a part of the definition: image, command and the names of environment
+    variables.
+    """
 
     ref: Ref
     job: JobState
     definition: Definition
     result: Result | None = None
+    partial: bool = False
 
 
 class JobPage(Message, tag="jobs"):

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from . import limits
+from . import half_characters, limits
 from .encoded import Language
 from .errors import BadRequest, TooLarge, misfit
 from .messages import ClientMessage, HubToClient, HubToWorker, Message, WorkerMessage
@@ -20,17 +20,25 @@ M = TypeVar("M")
 SENTENCE: Final = 300
 """Largest number of received characters that an error repeats."""
 
+_MSGPACK: Final = Language.MSGPACK
+_JSON: Final = Language.JSON
+"""The languages by names of this module, because each frame would look the members of the enum up again."""
+
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
+
+
+_WIDTHS: Final = {0xDC: 2, 0xDD: 4}
 
 
 def _array_size(data: bytes) -> int:
     """Returns the number of elements that a msgpack array declares; 0 for anything else, which the decoder refuses."""
     if not data:
         return 0
-    if data[0] >> 4 == 9:
-        return data[0] & 0x0F
-    width = {0xDC: 2, 0xDD: 4}.get(data[0], 0)
+    first = data[0]
+    if first >> 4 == 9:
+        return first & 0x0F
+    width = _WIDTHS.get(first, 0)
     return int.from_bytes(data[1 : 1 + width], "big")
 
 
@@ -66,10 +74,8 @@ class FrameDecoder(Generic[M]):
     """
 
     def __init__(self, union: Any) -> None:
-        self._whole: dict[Language, Any] = {
-            Language.MSGPACK: msgspec.msgpack.Decoder(list[union]),
-            Language.JSON: msgspec.json.Decoder(list[union]),
-        }
+        self._whole_msgpack: Any = msgspec.msgpack.Decoder(list[union]).decode
+        self._whole_json: Any = msgspec.json.Decoder(list[union]).decode
         self._raw: dict[Language, Any] = {
             Language.MSGPACK: msgspec.msgpack.Decoder(list[msgspec.Raw]),
             Language.JSON: msgspec.json.Decoder(list[msgspec.Raw]),
@@ -94,18 +100,23 @@ class FrameDecoder(Generic[M]):
         """
         if len(data) > limits.FRAME_BYTES:
             raise TooLarge(f"a frame has {len(data)} bytes; the maximum is {limits.FRAME_BYTES}")
-        if language is Language.MSGPACK:
-            _check_count(_array_size(data))
-        if language is Language.JSON and data.lstrip()[:1] == b"{":
-            data = b"[" + data + b"]"
+        messages: list[M | Broken]
         try:
-            messages: list[M | Broken] = self._whole[language].decode(data)
+            if language is _MSGPACK:
+                _check_count(_array_size(data))
+                messages = self._whole_msgpack(data)
+            else:
+                if data.lstrip()[:1] == b"{":
+                    data = b"[" + data + b"]"
+                messages = self._whole_json(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             messages = self._decode_each(data, language)
         _check_count(len(messages))
         return messages
 
     def _decode_each(self, data: bytes, language: Language) -> list[M | Broken]:
+        if language is _JSON:
+            data = half_characters.in_bytes(data)
         try:
             raws: list[msgspec.Raw] = self._raw[language].decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -118,6 +129,8 @@ class FrameDecoder(Generic[M]):
             message: M = self._one[language].decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             sentence, path = misfit(error)
+            if language is _JSON and isinstance(error, UnicodeDecodeError):
+                path = half_characters.place(bytes(raw)) or ""
             field = path[:SENTENCE] or None
             if len(sentence) > SENTENCE:
                 sentence = sentence[: SENTENCE - 1] + "…"

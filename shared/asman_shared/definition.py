@@ -21,6 +21,10 @@ INJECTED_ENV: Final = frozenset({"channel", "CHANNEL", "readonly", "edit", "pare
 INJECTED_PREFIXES: Final = ("mp-", "mp_")
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+OWN_TAGS: Final = "asman:"
+"""Beginning of the tags that workers give themselves, which lists of workers leave out."""
+VOLUMES_TAG: Final = "asman:volumes"
+"""Tag of workers that run jobs with volumes, steps and files for standard streams."""
 UPLOADED: Final = "key:"
 """Prefix of a build's context that is an uploaded archive."""
 
@@ -66,6 +70,28 @@ class Build(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=Tr
     platform: ranges.Platform | None = None
 
 
+class Step(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """A further command of a job, which runs in a container of its own when the one before has succeeded.
+
+    The steps of a job share its inputs and volumes, and no other files.
+
+    Attributes:
+        image: The image; the job's own if omitted.
+        command: As the job's own; likewise ``entrypoint``, ``workdir``, ``env``, ``stdin``, ``stdout`` and ``stderr``.
+        ignore_failure: Whether the job goes on, and may succeed, when this command fails.
+    """
+
+    image: ranges.Image | None = None
+    command: ranges.Argument | ranges.Arguments | None = None
+    entrypoint: ranges.Argument | ranges.Arguments | None = None
+    workdir: ranges.Path | None = None
+    env: ranges.Env | None = None
+    stdin: ranges.Path | None = None
+    stdout: ranges.Path | None = None
+    stderr: ranges.Path | None = None
+    ignore_failure: bool = False
+
+
 class Requirements(Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """Resources that a worker must have free to get the job."""
 
@@ -80,6 +106,12 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
 
     ``outputs`` are patterns (`asman_shared.globs`) of the files below ``/outputs`` that are kept; without any, all are.
     They decide the contents of the result, and one run serves all requests for the same id. So they are part of the id.
+
+    ``volumes`` are folders of the container, by their absolute paths, that begin empty but for the config files in them
+    and are shared by all ``steps``. They take the place of ``/outputs``: the files in them that ``outputs`` names, by
+    their paths without the first slash, are kept, and without any none is. ``stdin``, ``stdout`` and ``stderr`` are
+    files in the container that the command reads and writes; the two last are in a volume. The log has the end of what
+    is written to them. Only workers that have `VOLUMES_TAG` get jobs with any of these.
     """
 
     v: ranges.VersionText | ranges.Version | None = None
@@ -96,6 +128,22 @@ class Definition(Struct, rename="camel", omit_defaults=True, forbid_unknown_fiel
     tags: ranges.Tags | None = None
     requirements: Requirements | None = None
     outputs: ranges.Patterns | None = None
+    volumes: ranges.Volumes | None = None
+    stdin: ranges.Path | None = None
+    stdout: ranges.Path | None = None
+    stderr: ranges.Path | None = None
+    ignore_failure: bool = False
+    steps: Annotated[list[Step], ranges.shown(maxItems=limits.STEPS)] | None = None
+
+    @property
+    def needs_volumes(self) -> bool:
+        """Whether only a worker with `VOLUMES_TAG` can run it."""
+        return bool(self.volumes or self.stdin or self.stdout or self.stderr or self.ignore_failure or self.steps)
+
+
+def is_bare(definition: Definition) -> bool:
+    """Whether a definition is an image and a command and nothing else, so that most checks have nothing to look at."""
+    return definition == Definition(image=definition.image, command=definition.command)
 
 
 class Shape(Struct, frozen=True, cache_hash=True):
@@ -128,12 +176,15 @@ def is_injected_env(name: str) -> bool:
 
 __all__ = [
     "DEFAULT_SHAPE",
+    "OWN_TAGS",
     "SHA256",
     "UPLOADED",
+    "VOLUMES_TAG",
     "Build",
     "DataRef",
     "Definition",
     "Requirements",
     "Shape",
+    "Step",
     "is_injected_env",
 ]

@@ -5,14 +5,39 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Final
 
 from . import limits
-from .definition import DEFAULT_SHAPE, SHA256, UPLOADED, Build, DataRef, Definition, Requirements, Shape
+from .definition import (
+    DEFAULT_SHAPE,
+    SHA256,
+    UPLOADED,
+    VOLUMES_TAG,
+    Build,
+    DataRef,
+    Definition,
+    Requirements,
+    Shape,
+    Step,
+)
 from .errors import BadDefinition
+from .places.urls import OUTPUT_LENGTH, check_reached, is_place, output_of, place_of
 from .public_addresses import malformed
 from .units import parse_duration, parse_size
 
+INPUTS: Final = "/inputs"
+"""The folder of inputs in the container."""
+OUTPUTS: Final = "/outputs"
+"""The folder of outputs."""
+CACHE: Final = "/job-cache"
+"""The folder that jobs of a queue share."""
+_RESERVED: Final = (INPUTS, OUTPUTS, CACHE, "/proc", "/sys", "/dev")
+"""Folders in the container that are the worker's or the kernel's: no config file can be put over or into them."""
+_INPUTS: Final = "definition.inputs"
+_CONFIG_FILES: Final = "definition.configFiles"
 _ENV_NAME = re.compile(rf"[^=\0]{{1,{limits.ENV_NAME_LENGTH}}}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 
@@ -23,10 +48,15 @@ def shape_of(definition: Definition) -> Shape:
     Raises:
         BadUnit: A size or duration is unclear.
     """
+    return _shape_of(definition, definition.needs_volumes)
+
+
+def _shape_of(definition: Definition, own_volumes: bool) -> Shape:
     needs = definition.requirements
     build = definition.build
-    if needs is None and not definition.tags and definition.max_duration is None and build is None:
+    if needs is None and build is None and not own_volumes and not definition.tags and definition.max_duration is None:
         return DEFAULT_SHAPE
+    own_tags = (VOLUMES_TAG,) if own_volumes else ()
     needs = needs or Requirements()
     durations = [
         parse_duration(text, field=f"definition.{where}", least=1)
@@ -40,7 +70,7 @@ def shape_of(definition: Definition) -> Shape:
         cpus=1000 if needs.cpus is None else round(needs.cpus * 1000),
         memory=0 if needs.memory is None else parse_size(needs.memory, field="definition.requirements.memory", least=1),
         gpus=needs.gpus or 0,
-        tags=frozenset(definition.tags or ()),
+        tags=frozenset((*(definition.tags or ()), *own_tags)),
         platform=(build.platform or "") if build else "",
         duration=min(durations) if durations else 0,
     )
@@ -96,6 +126,22 @@ def base64_bytes(text: object, field: str) -> bytes:
         raise BadDefinition("the value of a base64 ref is not base64", field=field) from None
 
 
+def _check_depth(value: object, field: str) -> None:
+    """Checks the nesting of a JSON value, level by level, because every writer of it later descends by itself."""
+    level = [value]
+    for _ in range(limits.VALUE_DEPTH):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return
+    raise BadDefinition(f"values may be nested at most {limits.VALUE_DEPTH} levels deep", field=field)
+
+
 def check_ref(ref: DataRef, field: str) -> None:
     """Checks that a ref has bytes, or may name a place that has them.
 
@@ -105,6 +151,7 @@ def check_ref(ref: DataRef, field: str) -> None:
     if ref.hash is not None:
         _short(ref.hash, limits.NAME_LENGTH, f"{field}.hash")
     if ref.type == "json":
+        _check_depth(ref.value, f"{field}.value")
         return
     if not isinstance(ref.value, str):
         raise BadDefinition(f"the value of a {ref.type or 'utf8'} ref must be text", field=f"{field}.value")
@@ -119,12 +166,15 @@ def check_ref(ref: DataRef, field: str) -> None:
 
 
 def check_url_value(value: str, field: str) -> None:
-    """Checks the value of a url ref: an address, or one on the hub if it begins with a slash.
+    """Checks the value of a url ref: an address, one on the hub if it begins with a slash, or a place of workers.
 
     Raises:
         BadDefinition: It can't be an address.
     """
-    if not value.startswith(("http://", "https://", "/")):
+    if is_place(value):
+        place_of(value, field)
+        return
+    if not value.startswith(("http://", "https://", "/")) or value.startswith("//"):
         raise BadDefinition("the value of a url ref must start with https:// or http://", field=field)
     # The host that follows is the hub's own.
     why = malformed(f"http://hub{value}" if value.startswith("/") else value)
@@ -132,26 +182,91 @@ def check_url_value(value: str, field: str) -> None:
         raise BadDefinition(f"the value of a url ref is not an address that can be fetched: {why}", field=field)
 
 
-def _check_files(refs: dict[str, DataRef] | None, field: str, *, absolute: bool) -> None:
-    if not refs:
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A file of a definition: the map that holds it, its name there, and the words for it in a sentence."""
+
+    map: str
+    name: str
+
+    @property
+    def field(self) -> str:
+        return f"{self.map}.{self.name}" if len(self.name) <= 80 else self.map
+
+    def __str__(self) -> str:
+        return f"{'input' if self.map == _INPUTS else 'config file'} '{self.name[:80]}'"
+
+
+def in_inputs(name: str) -> str:
+    """Returns the name of a config file in the folder of inputs; an absolute path that is elsewhere stays."""
+    return name.removeprefix(f"{INPUTS}/")
+
+
+def volume_of(path: str, volumes: Iterable[str] | None) -> str:
+    """Returns the outermost of a job's volumes that is, or holds, an absolute path; empty if there is none."""
+    return min((each for each in volumes or () if path == each or path.startswith(f"{each}/")), key=len, default="")
+
+
+def is_reserved(path: str) -> bool:
+    """Whether no config file can be put at an absolute path in the container; false for a relative one.
+
+    In a volume it can.
+    """
+    parted = ":" in path and path.startswith("/")  # an engine separates the parts of a mount by colons
+    return parted or path == "/" or any(path == folder or path.startswith(f"{folder}/") for folder in _RESERVED)
+
+
+def _check_files(definition: Definition) -> None:
+    """Checks the names and refs of inputs and config files, and that each has a place of its own.
+
+    Inputs, config files with a relative name and those under ``/inputs`` lie in one folder.
+    """
+    if not definition.inputs and not definition.config_files:
         return
-    if len(refs) > limits.INPUTS:
-        raise BadDefinition(f"at most {limits.INPUTS} files; pack more into an archive", field=field)
-    known: dict[str, str] = {}
-    for name, ref in refs.items():
-        where = f"{field}.{name}" if len(name) <= 80 else field
-        clean = check_name(name, field=where, absolute=absolute)
-        if clean in known:
-            raise BadDefinition(f"'{name[:80]}' and '{known[clean][:80]}' are the same file", field=where)
-        known[clean] = name
-        check_ref(ref, where)
-    for clean, name in known.items():
+    known: dict[str, _Named] = {}
+    for field, refs in ((_INPUTS, definition.inputs), (_CONFIG_FILES, definition.config_files)):
+        if refs is not None and len(refs) > limits.INPUTS:
+            raise BadDefinition(f"at most {limits.INPUTS} files; pack more into an archive", field=field)
+        for name, ref in (refs or {}).items():
+            file = _Named(field, name)
+            clean = check_name(name, field=file.field, absolute=field == _CONFIG_FILES)
+            if field == _CONFIG_FILES:
+                clean = check_name(in_inputs(clean), field=file.field, absolute=True)
+            if clean == INPUTS:
+                raise BadDefinition(f"the {file} can't be the folder of all inputs", field=file.field)
+            if is_reserved(clean) and not volume_of(clean, definition.volumes):
+                raise BadDefinition(f"the {file} can't be put there; choose another path", field=file.field)
+            if clean in known:
+                raise BadDefinition(f"the {file} and the {known[clean]} are the same file", field=file.field)
+            known[clean] = file
+            check_ref(ref, file.field)
+            if ref.type == "url" and is_place(ref.value):
+                if field == _INPUTS:
+                    raise BadDefinition(
+                        "only config files may be at such a place, not inputs", field=f"{file.field}.value"
+                    )
+                check_reached(ref.value, definition.tags, file.field)
+    for clean, file in known.items():
         folder = clean.rpartition("/")[0]
         while folder:
             if folder in known:
-                where = f"{field}.{name}" if len(name) <= 80 else field
-                raise BadDefinition(f"'{known[folder][:80]}' can't be a file and the folder of this one", field=where)
+                raise BadDefinition(
+                    f"the {known[folder]} can't be a file and the folder of the {file}", field=file.field
+                )
             folder = folder.rpartition("/")[0]
+
+
+def _check_outputs(definition: Definition) -> None:
+    patterns = definition.outputs or ()
+    if len(patterns) > limits.OUTPUT_PATTERNS:
+        raise BadDefinition(f"at most {limits.OUTPUT_PATTERNS} patterns of outputs", field="definition.outputs")
+    for index, entry in enumerate(patterns):
+        field = f"definition.outputs.{index}"
+        pattern, url = output_of(entry)
+        check_name(pattern, field=field)
+        if url:
+            _short(entry, OUTPUT_LENGTH, field)
+            check_reached(url, definition.tags, field)
 
 
 def _bytes(text: str) -> int:
@@ -159,21 +274,36 @@ def _bytes(text: str) -> int:
     return len(text) if 4 * len(text) <= limits.ARGUMENT_BYTES else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _check_argv(words: str | list[str] | None, field: str) -> None:
-    if isinstance(words, list) and len(words) > limits.ARGUMENTS:
-        raise BadDefinition(f"at most {limits.ARGUMENTS} arguments", field=field)
-    for word in [words] if isinstance(words, str) else words or ():
-        if "\0" in word:
-            raise BadDefinition("an argument must not contain a NUL character", field=field)
-        if _bytes(word) > limits.ARGUMENT_BYTES:
-            raise BadDefinition(
-                f"an argument has at most {limits.ARGUMENT_BYTES} bytes: put longer text into an input", field=field
-            )
+def _check_argv(words: str | list[str] | None, place: str, name: str) -> None:
+    """Checks a text or a list of arguments in the field ``name`` of the place."""
+    if words is None:
+        return
+    if isinstance(words, str):
+        _check_argument(words, place, name)
+        return
+    if len(words) > limits.ARGUMENTS:
+        raise BadDefinition(f"at most {limits.ARGUMENTS} arguments", field=f"{place}.{name}")
+    for word in words:
+        _check_argument(word, place, name)
+
+
+def _check_argument(word: str, place: str, name: str) -> None:
+    if "\0" in word:
+        raise BadDefinition("an argument must not contain a NUL character", field=f"{place}.{name}")
+    if _bytes(word) > limits.ARGUMENT_BYTES:
+        raise BadDefinition(
+            f"an argument has at most {limits.ARGUMENT_BYTES} bytes: put longer text into an input",
+            field=f"{place}.{name}",
+        )
 
 
 def context_blob(definition: Definition) -> str | None:
     """Returns the sha256 of the uploaded archive that a definition is built from; None without one."""
-    context = (definition.build.context or "").strip() if definition.build else ""
+    return _uploaded(definition.build) if definition.build else None
+
+
+def _uploaded(build: Build) -> str | None:
+    context = (build.context or "").strip()
     return context.removeprefix(UPLOADED) if context.startswith(UPLOADED) else None
 
 
@@ -198,7 +328,102 @@ def _check_build(build: Build) -> None:
             _short(text, most, f"definition.build.{name}")
     if len(build.build_args or ()) > limits.ENV_ENTRIES:
         raise BadDefinition(f"at most {limits.ENV_ENTRIES} build arguments", field="definition.build.buildArgs")
-    _check_argv(build.build_args, "definition.build.buildArgs")
+    _check_argv(build.build_args, "definition.build", "buildArgs")
+    uploaded = _uploaded(build)
+    if uploaded is not None and SHA256.fullmatch(uploaded) is None:
+        raise BadDefinition(
+            f"after '{UPLOADED}' must come the sha256 of an uploaded archive, 64 lowercase hex digits",
+            field="definition.build.context",
+        )
+    if build.platform and _PLATFORM.fullmatch(build.platform) is None:
+        raise BadDefinition("a platform must look like linux/arm64", field="definition.build.platform")
+
+
+def _check_volumes(definition: Definition) -> None:
+    """Checks that each volume can be mounted, and that no file is in its place."""
+    volumes = definition.volumes or ()
+    if len(volumes) > limits.VOLUMES:
+        raise BadDefinition(f"at most {limits.VOLUMES} volumes", field="definition.volumes")
+    files = {check_name(name, field="definition.configFiles", absolute=True) for name in definition.config_files or ()}
+    for index, path in enumerate(volumes):
+        field = f"definition.volumes.{index}"
+        if not path.startswith("/") or check_name(path, field=field, absolute=True) != path:
+            raise BadDefinition("a volume is an absolute path without '.' parts, such as /data", field=field)
+        if is_reserved(path) and path != OUTPUTS and not path.startswith(f"{OUTPUTS}/"):
+            raise BadDefinition(f"the volume '{path[:80]}' can't be there; choose another path", field=field)
+        if path in volumes[:index]:
+            raise BadDefinition(f"the volume '{path[:80]}' is given twice", field=field)
+        folder = path
+        while folder:
+            if folder in files:
+                raise BadDefinition(f"the volume '{path[:80]}' can't be where a config file is", field=field)
+            folder = folder.rpartition("/")[0]
+
+
+def _check_streams(part: Definition | Step, volumes: list[str] | None, place: str) -> None:
+    """Checks the files that take the place of a command's standard streams."""
+    for name in ("stdin", "stdout", "stderr"):
+        path = getattr(part, name)
+        if path is None:
+            continue
+        field = f"{place}.{name}"
+        if not path.startswith("/") or check_name(path, field=field, absolute=True) != path:
+            raise BadDefinition(f"{name} is the absolute path of a file in the container", field=field)
+        if name != "stdin" and volume_of(path, volumes) in ("", path):
+            raise BadDefinition(f"{name} must be a file in one of the job's volumes", field=field)
+    if (part.stdin or part.stdout or part.stderr) and not part.command and not part.entrypoint:
+        raise BadDefinition(
+            "name the command: it is run by a shell, which opens stdin, stdout and stderr", field=f"{place}.command"
+        )
+
+
+def _check_steps(definition: Definition) -> None:
+    if len(definition.steps or ()) > limits.STEPS:
+        raise BadDefinition(f"at most {limits.STEPS} steps", field="definition.steps")
+    for index, step in enumerate(definition.steps or ()):
+        place = f"definition.steps.{index}"
+        _check_command(step, place)
+        _check_streams(step, definition.volumes, place)
+
+
+def _check_command(part: Definition | Step, place: str) -> None:
+    """Checks a command with its image, environment and folder."""
+    _check_image(part.image, place)
+    env, workdir = part.env, part.workdir
+    if env:
+        _check_env(env, place)
+    _check_argv(part.command, place, "command")
+    _check_argv(part.entrypoint, place, "entrypoint")
+    if workdir is not None:
+        _short(workdir, limits.BUILD_PATH_LENGTH, f"{place}.workdir")
+
+
+def _check_image(image: str | None, place: str) -> None:
+    if image is None:
+        return
+    if not image.strip():
+        raise BadDefinition("the image has no name", field=f"{place}.image")
+    if len(image.split()) > 1 or image[0].isspace() or image[-1].isspace():
+        raise BadDefinition("an image name must not have spaces", field=f"{place}.image")
+    if len(image) > limits.IMAGE_LENGTH or "\0" in image:
+        _short(image, limits.IMAGE_LENGTH, f"{place}.image")
+
+
+def _check_env(env: dict[str, str], place: str) -> None:
+    if len(env) > limits.ENV_ENTRIES:
+        raise BadDefinition(f"at most {limits.ENV_ENTRIES} environment variables", field=f"{place}.env")
+    for name, value in env.items():
+        if _ENV_NAME.fullmatch(name) is None or "\0" in value:
+            raise BadDefinition(
+                "an environment name must not be empty or contain '=', and neither it nor its value may contain a NUL",
+                field=f"{place}.env",
+            )
+        if _bytes(f"{name}={value}") > limits.ARGUMENT_BYTES:
+            raise BadDefinition(
+                f"an environment name and its value have together at most {limits.ARGUMENT_BYTES - 1} bytes: "
+                "put longer text into an input",
+                field=f"{place}.env",
+            )
 
 
 def _check_version(version: str | int) -> None:
@@ -213,76 +438,60 @@ def _only_platform(build: Build) -> bool:
     return build == Build(platform=build.platform)
 
 
-def check(definition: Definition) -> Shape:
+def _check_tags(tags: list[str]) -> None:
+    for index, tag in enumerate(tags):
+        if not tag or len(tag) > limits.LABEL_LENGTH:
+            raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
+    if len(tags) > limits.TAGS:
+        raise BadDefinition(f"at most {limits.TAGS} tags", field="definition.tags")
+
+
+def _check_requirements(needs: Requirements) -> None:
+    if needs.cpus is not None and not limits.LEAST_CPUS <= needs.cpus <= limits.CPUS:
+        raise BadDefinition(
+            f"cpus must be a number from {limits.LEAST_CPUS} to {limits.CPUS}", field="definition.requirements.cpus"
+        )
+    if needs.gpus is not None and not 0 <= needs.gpus <= limits.GPUS:
+        raise BadDefinition(
+            f"gpus must be a whole number from 0 to {limits.GPUS}", field="definition.requirements.gpus"
+        )
+
+
+def check(definition: Definition, *, bare: bool = False) -> Shape:
     """Checks everything that depends on the definition alone, and returns its shape.
+
+    Args:
+        definition: The definition.
+        bare: Whether it `is_bare`, if that is known already; then there is less to look at.
 
     Raises:
         BadDefinition: A field is wrong; the error names it.
         BadUnit: A size or duration is unclear.
     """
-    if definition.image is not None and definition.build is not None and not _only_platform(definition.build):
+    if bare:
+        _check_image(definition.image, "definition")
+        _check_argv(definition.command, "definition", "command")
+        return DEFAULT_SHAPE
+    build, needs = definition.build, definition.requirements
+    if build is not None and definition.image is not None and not _only_platform(build):
         raise BadDefinition("give either an image or a build, not both", field="definition.build")
-    if definition.image is not None and not definition.image.strip():
-        raise BadDefinition("the image has no name", field="definition.image")
-    if definition.image and any(ch.isspace() for ch in definition.image):
-        raise BadDefinition("an image name must not have spaces", field="definition.image")
-    if definition.image is not None:
-        _short(definition.image, limits.IMAGE_LENGTH, "definition.image")
-    if definition.build is not None:
-        _check_build(definition.build)
+    _check_command(definition, "definition")
+    if build is not None:
+        _check_build(build)
     if definition.v is not None:
         _check_version(definition.v)
-    for index, tag in enumerate(definition.tags or ()):
-        if not tag or len(tag) > limits.LABEL_LENGTH:
-            raise BadDefinition(f"a tag has 1 to {limits.LABEL_LENGTH} characters", field=f"definition.tags.{index}")
-    if len(definition.tags or ()) > limits.TAGS:
-        raise BadDefinition(f"at most {limits.TAGS} tags", field="definition.tags")
-    env = definition.env or {}
-    if len(env) > limits.ENV_ENTRIES:
-        raise BadDefinition(f"at most {limits.ENV_ENTRIES} environment variables", field="definition.env")
-    for name, value in env.items():
-        if _ENV_NAME.fullmatch(name) is None or "\0" in value:
-            raise BadDefinition(
-                "an environment name must not be empty or contain '=', and neither it nor its value may contain a NUL",
-                field="definition.env",
-            )
-        if _bytes(f"{name}={value}") > limits.ARGUMENT_BYTES:
-            raise BadDefinition(
-                f"an environment name and its value have together at most {limits.ARGUMENT_BYTES - 1} bytes: "
-                "put longer text into an input",
-                field="definition.env",
-            )
-    _check_argv(definition.command, "definition.command")
-    _check_argv(definition.entrypoint, "definition.entrypoint")
-    if definition.workdir is not None:
-        _short(definition.workdir, limits.BUILD_PATH_LENGTH, "definition.workdir")
-    needs = definition.requirements
+    if definition.tags:
+        _check_tags(definition.tags)
     if needs is not None:
-        if needs.cpus is not None and not limits.LEAST_CPUS <= needs.cpus <= limits.CPUS:
-            raise BadDefinition(
-                f"cpus must be a number from {limits.LEAST_CPUS} to {limits.CPUS}",
-                field="definition.requirements.cpus",
-            )
-        if needs.gpus is not None and not 0 <= needs.gpus <= limits.GPUS:
-            raise BadDefinition(
-                f"gpus must be a whole number from 0 to {limits.GPUS}", field="definition.requirements.gpus"
-            )
-    uploaded = context_blob(definition)
-    if uploaded is not None and SHA256.fullmatch(uploaded) is None:
-        raise BadDefinition(
-            f"after '{UPLOADED}' must come the sha256 of an uploaded archive, 64 lowercase hex digits",
-            field="definition.build.context",
-        )
+        _check_requirements(needs)
     if definition.shm_size is not None:
         parse_size(definition.shm_size, field="definition.shmSize", least=1)
-    platform = definition.build.platform if definition.build else None
-    if platform and _PLATFORM.fullmatch(platform) is None:
-        raise BadDefinition("a platform must look like linux/arm64", field="definition.build.platform")
-    patterns = definition.outputs or ()
-    if len(patterns) > limits.OUTPUT_PATTERNS:
-        raise BadDefinition(f"at most {limits.OUTPUT_PATTERNS} patterns of outputs", field="definition.outputs")
-    for index, pattern in enumerate(patterns):
-        check_name(pattern, field=f"definition.outputs.{index}")
-    _check_files(definition.inputs, "definition.inputs", absolute=False)
-    _check_files(definition.config_files, "definition.configFiles", absolute=True)
-    return shape_of(definition)
+    if definition.outputs:
+        _check_outputs(definition)
+    own_volumes = definition.needs_volumes
+    if own_volumes:
+        _check_volumes(definition)
+        _check_streams(definition, definition.volumes, "definition")
+        _check_steps(definition)
+    _check_files(definition)
+    return _shape_of(definition, own_volumes)

@@ -31,6 +31,10 @@ import re
 from enum import IntEnum
 from typing import ClassVar, Final
 
+from . import half_characters
+
+SENTENCE_LENGTH: Final = 500
+"""Number of characters that are kept of a sentence that quotes what was sent."""
 _PLACE: Final = re.compile(r"(?P<says>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 
 
@@ -219,6 +223,7 @@ class CloseCode(IntEnum):
     OVERLOADED = 4006
     FORBIDDEN = 4007
     BAD_QUEUE = 4008
+    UNKNOWN_KEY = 4009
 
 
 #: The sentence of each of our own close codes.
@@ -236,16 +241,25 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.OVERLOADED: "too many connections; try again later",
     CloseCode.FORBIDDEN: "this key does not allow it",
     CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
+    CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check the address, or use the queue by its name once",
 }
+
+
+def cut(sentence: str, most: int = SENTENCE_LENGTH) -> str:
+    """Returns a sentence with at most ``most`` characters: a reader may quote all of a text that does not fit."""
+    return sentence if len(sentence) <= most else sentence[: most - 1] + "…"
 
 
 def misfit(error: Exception) -> tuple[str, str]:
     """Extracts the fault and its place from a `msgspec.ValidationError` or another error of reading.
 
     Returns:
-        The sentence, and the path within what was read (``requirements.memory``, ``jobs[0]``); empty for the whole.
+        The sentence, which is `cut`, and the path within what was read (``requirements.memory``, ``jobs[0]``); empty
+        for the whole.
     """
+    if isinstance(error, UnicodeDecodeError) and half_characters.is_half(error):
+        return half_characters.SAYS, ""
     found = _PLACE.fullmatch(str(error))
     if found is None:
-        return str(error), ""
-    return found["says"], (found["path"] or "").lstrip(".")
+        return cut(str(error)), ""
+    return cut(found["says"]), (found["path"] or "").lstrip(".")

@@ -14,16 +14,20 @@ import msgspec
 import rfc8785
 
 from . import limits
-from .definition import DataRef, Definition, is_injected_env
+from .definition import DataRef, Definition, Step, is_injected_env
 from .errors import BadDefinition, TooLarge
+from .places.urls import is_place
 
 _sorted = msgspec.json.Encoder(order="sorted").encode
 _SAFE_INT = 2**53 - 1
 _PRESIGNED = "/presignedurl/"
+#: Addresses in this bucket are signed in their queries; existing clients leave these out of ids.
+_SIGNED_BUCKET = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com"
 #: Fields that count whenever they are not null, even when they are empty.
 _PLAIN = ("v", "image", "command", "entrypoint", "workdir", "shm_size", "max_duration", "tags")
 #: What a file takes in a definition besides its name: ``"":{"type":"key","value":"<64 digits>"},``.
 _KEY_REF_BYTES = 96
+_STREAMS = ("stdin", "stdout", "stderr")
 _WIRE_NAMES = {"shm_size": "shmSize", "max_duration": "maxDuration"}
 
 
@@ -32,10 +36,23 @@ def _members(part: msgspec.Struct | None) -> dict[str, Any]:
     return {} if part is None else dict(msgspec.to_builtins(part))
 
 
+def bare_url(url: str) -> str:
+    """Returns the part of an address that identifies the bytes, as existing clients find it; the rest signs it.
+
+    That is all before ``/presignedurl/``, and in one bucket all before the query or fragment.
+    """
+    if is_place(url):
+        return url  # nothing in it is a signature
+    bare = url.partition(_PRESIGNED)[0]
+    if url.startswith(_SIGNED_BUCKET):
+        bare = bare.partition("#")[0].partition("?")[0]
+    return bare
+
+
 def _canonical_ref(ref: DataRef) -> dict[str, Any]:
     value = ref.value
     if ref.type == "url" and isinstance(value, str):
-        value = value.partition(_PRESIGNED)[0]
+        value = bare_url(value)
     return {"value": value} if ref.type is None else {"type": ref.type, "value": value}
 
 
@@ -60,7 +77,29 @@ def canonical_object(definition: Definition) -> dict[str, Any]:
         made["configFiles"] = {k: _canonical_ref(r) for k, r in definition.config_files.items()}
     if definition.outputs:
         made["outputs"] = definition.outputs
+    return made | _parts(definition)
+
+
+def _parts(definition: Definition) -> dict[str, Any]:
+    """Returns the members that only jobs with volumes, steps or files for standard streams have."""
+    if not definition.needs_volumes:
+        return {}
+    made: dict[str, Any] = {name: getattr(definition, name) for name in _STREAMS if getattr(definition, name)}
+    if definition.volumes:
+        made["volumes"] = definition.volumes
+    if definition.ignore_failure:
+        made["ignoreFailure"] = True
+    if definition.steps:
+        made["steps"] = [_members(_effective_step(step)) for step in definition.steps]
     return made
+
+
+def _effective_step(step: Step) -> Step:
+    """Returns a step without the variables that never reach a container."""
+    if step.env is None or not (any(map(is_injected_env, step.env)) or not step.env):
+        return step
+    env = {k: v for k, v in step.env.items() if not is_injected_env(k)}
+    return msgspec.structs.replace(step, env=env or None)
 
 
 def _is_plain(definition: Definition) -> bool:
@@ -95,7 +134,13 @@ def canonical_bytes(made: dict[str, Any], *, plain: bool = False) -> bytes:
             return body
         return rfc8785.dumps(made)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        raise BadDefinition(f"the definition can't be written as JSON: {error}", field="definition") from error
+        raise BadDefinition(f"the definition can't be written as JSON: {_short(error)}", field="definition") from error
+
+
+def _short(error: Exception) -> str:
+    """Returns an error's words, the end first: they may begin with a number of thousands of digits."""
+    text = str(error)
+    return text if len(text) <= 200 else f"…{text[-100:]}"
 
 
 def json_bytes(value: object) -> bytes:
@@ -117,14 +162,20 @@ def _is_simple(definition: Definition) -> bool:
         and definition.build is None
         and definition.requirements is None
         and definition.v is None
+        and not definition.ignore_failure
+        and definition.volumes is None
+        and definition.steps is None
+        and definition.stdin is None
+        and definition.stdout is None
+        and definition.stderr is None
         and (definition.outputs is None or bool(definition.outputs))
         and (definition.env is None or (bool(definition.env) and not any(map(is_injected_env, definition.env))))
     )
 
 
-def _canonical(definition: Definition) -> bytes:
+def _canonical(definition: Definition, *, bare: bool) -> bytes:
     """Returns the RFC 8785 bytes of a definition, in one fast step for most definitions."""
-    if _is_simple(definition):
+    if bare or _is_simple(definition):
         try:
             body = _sorted(definition)
         except UnicodeEncodeError:
@@ -135,14 +186,18 @@ def _canonical(definition: Definition) -> bytes:
     return canonical_bytes(canonical_object(definition), plain=_is_plain(definition))
 
 
-def job_id(definition: Definition) -> str:
+def job_id(definition: Definition, *, bare: bool = False) -> str:
     """Returns the id of a job: 64 lowercase hex digits.
+
+    Args:
+        definition: The definition.
+        bare: Whether it `is_bare`, if that is known already; then its id is found faster.
 
     Raises:
         BadDefinition: The definition can't be written as JSON.
         TooLarge: The definition is over `limits.DEFINITION_BYTES`.
     """
-    body = _canonical(definition)
+    body = _canonical(definition, bare=bare)
     if len(body) > limits.DEFINITION_BYTES:
         raise TooLarge(
             f"the definition has {len(body)} bytes; the maximum is {limits.DEFINITION_BYTES}; {_advice(definition)}",
@@ -183,8 +238,8 @@ def signatures(definition: Definition) -> Signatures:
     found: Signatures = {}
     for place, refs in (("inputs", definition.inputs), ("configFiles", definition.config_files)):
         for name, ref in (refs or {}).items():
-            if ref.type == "url" and isinstance(ref.value, str) and _PRESIGNED in ref.value:
-                found[f"{place}/{name}"] = ref.value[ref.value.index(_PRESIGNED) :]
+            if ref.type == "url" and isinstance(ref.value, str) and (end := ref.value[len(bare_url(ref.value)) :]):
+                found[f"{place}/{name}"] = end
     return found
 
 
@@ -209,7 +264,7 @@ def signed(definition: Definition, ends: Signatures) -> Definition:
 def _signed(ref: DataRef, end: str) -> DataRef:
     if ref.type != "url" or not isinstance(ref.value, str):
         return ref
-    value = ref.value.partition(_PRESIGNED)[0] + end
+    value = bare_url(ref.value) + end
     return ref if value == ref.value else DataRef(value, "url")
 
 
@@ -218,5 +273,7 @@ def effective(definition: Definition) -> Definition:
     env = definition.env
     if env and any(is_injected_env(k) for k in env):
         env = {k: v for k, v in env.items() if not is_injected_env(k)}
-        return msgspec.structs.replace(definition, env=env or None)
+        definition = msgspec.structs.replace(definition, env=env or None)
+    if definition.steps:
+        definition = msgspec.structs.replace(definition, steps=[_effective_step(step) for step in definition.steps])
     return definition

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from .address import trimmed
 from .definition import Build, DataRef, Definition, Requirements, is_injected_env
 from .errors import BadDefinition, BadRequest, TooLarge, misfit
 from .units import MIB
@@ -86,7 +87,7 @@ def read_job_url(url: str) -> JobUrl:
     """
     if len(url) > URL_BYTES:
         raise TooLarge(f"a job's URL may have at most {URL_BYTES // MIB} MiB")
-    before, _, fragment = url.strip().partition("#")
+    before, _, fragment = trimmed(url).partition("#")
     try:
         parts = urlsplit(before)
     except ValueError:

@@ -21,7 +21,7 @@ WEBSOCKET_BYTES: Final = 16 * MIB
 """Largest websocket frame that the hub reads, in bytes; ``FRAME_BYTES`` is the limit of the native language."""
 FRAME_MESSAGES: Final = 10_000
 """Largest number of messages in one frame."""
-DEFINITION_BYTES: Final = 512 * KIB
+DEFINITION_BYTES: Final = MIB
 """Largest canonical job definition; bigger inputs are blobs."""
 INLINE_BYTES: Final = 4 * KIB
 """Largest value that travels inside a message instead of as a blob."""
@@ -29,6 +29,8 @@ NAME_LENGTH: Final = 255
 """Longest single part of an input or output name, in UTF-8 bytes; as file systems have it."""
 PATH_LENGTH: Final = 1024
 """Longest input or output name in UTF-8 bytes, subfolders included."""
+VALUE_DEPTH: Final = 100
+"""Most lists and objects within each other in the value of a json ref."""
 INPUTS: Final = 10_000
 """Most inputs, config files or outputs of one job."""
 OUTPUT_PATTERNS: Final = 100
@@ -55,6 +57,10 @@ LEAST_CPUS: Final = 0.001
 """Fewest cpus that a job may ask for."""
 CPUS: Final = 100_000
 """Most cpus of a job or worker."""
+PORT: Final = 65_535
+"""Greatest port."""
+PROCESSES: Final = 2**22
+"""Most processes in one container; Linux counts no further."""
 GPUS: Final = 10_000
 """Most gpus of a job or worker."""
 ATTEMPTS: Final = 100
@@ -71,6 +77,10 @@ SKIPPED: Final = 100_000
 """Most files in the result of an attempt that were not kept."""
 REPORT_LENGTH: Final = 64 * KIB
 """Longest sentence or name in a worker's report on an attempt, in characters."""
+VOLUMES: Final = 100
+"""Most folders of a job's containers that begin empty."""
+STEPS: Final = 64
+"""Most steps of a job besides its first command."""
 TAGS: Final = 64
 """Most tags of a job or worker."""
 LABEL_LENGTH: Final = 128
@@ -115,3 +125,9 @@ CALLBACK_PAYLOAD_BYTES: Final = 16 * KIB
 """Largest payload that a submission gives to a webhook, as JSON."""
 CALLBACKS_PER_JOB_BYTES: Final = 256 * KIB
 """Most that one unfinished job remembers of the webhooks to be called at its end."""
+WAIT_SECONDS: Final = 600
+"""Longest wait that one call of a tool may ask for, in seconds."""
+TOOL_TEXT_BYTES: Final = 256 * KIB
+"""Most text of a log or of output files in one answer of a tool; clients refuse messages over 1 MiB."""
+TOOL_CONTENT_BYTES: Final = 512 * KIB
+"""Largest file that is sent as a resource instead of as a link."""

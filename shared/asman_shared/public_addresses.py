@@ -11,6 +11,9 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+STORAGE: Final = "Asman-Storage"
+"""Header of a hub's redirect to one of its files: the origin of the hub's storage, which may be private."""
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Networks of IANA's special-purpose registries (RFC 6890) that strangers must not name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -19,6 +19,10 @@ LF, CRLF, NO_END = 0, 1, 2
 """The ends of a log line: ``\\n``, ``\\r\\n``, or none because the line goes on or its stream ended."""
 LINE_ENDS = ("\n", "\r\n", "")
 """The bytes of each end."""
+
+
+_OF_NOTHING: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The sha256 of an empty file."""
 
 
 class Message(Struct, tag_field="type", omit_defaults=True):
@@ -95,11 +99,12 @@ class Verdict(Struct, omit_defaults=True):
 
 
 class JobState(Struct, omit_defaults=True):
-    """The present state of a job; complete each time, so that the newest ``rev`` replaces all older ones.
+    """The present state of a job; complete each time, so that the newest one replaces all older ones.
 
-    ``summary`` comes in lists and with the first change of a run, and is left out of the later changes. ``log_start``
-    is the seq of the run's first log line: seqs keep growing when a job runs again. Each run has its
-    own ``queued``.
+    Of two states, that of the later ``queued`` is newer; of the same ``queued``, that of the greater ``rev``. Each run
+    has its own ``queued``. ``rev`` grows with each change, and begins again with a job that was removed and submitted
+    anew. ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
+    ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again.
     """
 
     id: str
@@ -117,14 +122,19 @@ class JobState(Struct, omit_defaults=True):
     verdict: Verdict | None = None
     summary: Summary | None = None
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """The place of this state among all states of the job; the greatest is the newest."""
+        return self.queued, self.rev
+
 
 class OutputFile(Struct, omit_defaults=True):
     """One file from ``/outputs``.
 
     Attributes:
         ref: Reference to its bytes (usually ``{type: key, value: sha256}``).
-        size: Size in bytes.
-        sha256: The sha256 of its bytes.
+        size: Size in bytes; 0 for a file whose size is not known, see `known_size`.
+        sha256: The sha256 of its bytes; empty if it is not known.
         media_type: Media type, guessed from the name.
         mode: Permission bits.
     """
@@ -134,6 +144,30 @@ class OutputFile(Struct, omit_defaults=True):
     sha256: ranges.Word
     media_type: ranges.ReportText = "application/octet-stream"
     mode: ranges.FileMode = 0o644
+
+    @property
+    def known_size(self) -> int | None:
+        """The size in bytes; None if nobody knows it: a worker may name a file whose bytes it never had."""
+        known = self.size or self.sha256 == _OF_NOTHING or self.ref.type not in ("key", "url")
+        return self.size if known else None
+
+
+class StepEnd(Struct, omit_defaults=True):
+    """The end of one of the commands of a job with steps.
+
+    Attributes:
+        exit_code: Exit code of its container.
+        started: Time at which its container started, in epoch milliseconds.
+        finished: Time at which it ended, likewise.
+        first: Seq of its first log line.
+        next: Seq after its last log line.
+    """
+
+    exit_code: ranges.ExitCode
+    started: Millis
+    finished: Millis
+    first: Count
+    next: Count
 
 
 class Result(Struct, omit_defaults=True):
@@ -147,6 +181,7 @@ class Result(Struct, omit_defaults=True):
         origin: Source of that image, if the worker built it: ``https://…@<commit>``, ``sha256:…`` of an
             archive, or ``key:…`` of an uploaded one.
         worker: The worker's name.
+        steps: The ends of the commands that ran, if the job has `Definition.steps`.
     """
 
     outputs: Annotated[dict[ranges.ReportText, OutputFile], Meta(max_length=limits.OUTPUTS)] = {}
@@ -155,6 +190,7 @@ class Result(Struct, omit_defaults=True):
     image_digest: ranges.ReportText = ""
     origin: ranges.ReportText = ""
     worker: ranges.ReportText = ""
+    steps: Annotated[list[StepEnd], Meta(max_length=limits.STEPS + 1)] = []
 
 
 class Outcome(Struct, omit_defaults=True):

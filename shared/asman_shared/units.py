@@ -20,11 +20,12 @@ SIZE_MAX: Final = 4 * 1024**5
 DURATION_MAX: Final = 36_500 * 86_400_000
 """Longest duration that any text may name, in milliseconds."""
 
-_SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,6})?) ?(?P<unit>b|[kmgtp](?:i?b)?)", re.IGNORECASE)
+_SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,6})?) ?(?P<unit>b|[kmgtp](?:i?b)?)", re.ASCII | re.IGNORECASE)
 _POWERS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(
     r"(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m(?!s))?"
-    r"(?:(?P<s>\d{1,9}(?:\.\d{1,3})?)s)?(?:(?P<ms>\d{1,12})ms)?"
+    r"(?:(?P<s>\d{1,9}(?:\.\d{1,3})?)s)?(?:(?P<ms>\d{1,12})ms)?",
+    re.ASCII,
 )
 _SAMPLES = {"size": "512MiB", "duration": "1h30m"}
 _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}

@@ -29,6 +29,7 @@ class Register(Message, tag="register"):
         incarnation: A random id, made once per worker process, or once per data folder if the worker can find its
             containers again after a restart; never a host name.
         cpus: Number of cpus for jobs; likewise ``memory`` in bytes, and ``gpus``.
+        tags: The names that jobs can require: the operator's, and those that the worker gives itself.
         max_duration: The longest job that it takes, in milliseconds; 0 for any.
         holding: All attempts that it has. The hub answers which ones to keep and which to abort.
     """
@@ -41,7 +42,7 @@ class Register(Message, tag="register"):
     memory: Count = 0
     gpus: ranges.WorkerGpus = 0
     disk: Count = 0
-    tags: Annotated[list[Label], Meta(max_length=limits.TAGS)] = []
+    tags: Annotated[list[Label], Meta(max_length=2 * limits.TAGS)] = []
     platform: ranges.Word = ""
     max_duration: Millis = 0
     executor: ranges.Word = "docker"
@@ -100,7 +101,7 @@ class Registered(Message, tag="registered"):
 
     Every attempt in `Register.holding` is in exactly one of ``keep`` and ``abort``. ``log_limit`` is the number of
     bytes that the hub keeps of a job's log: a worker need not send much more. ``links`` makes the addresses of the
-    queue's jobs; see `asman_shared.address`.
+    queue's jobs; see `asman_shared.address`. It is left out for a key that does not read.
     """
 
     protocol: int
@@ -119,7 +120,8 @@ class Assign(Message, tag="assign"):
     """Tells the worker to run an attempt.
 
     ``time_limit`` is the limit of phase running, in milliseconds (0: the worker's own maximum). ``phase_limits`` has
-    the limits of other phases; ``log_next`` is the seq of its first log line.
+    the limits of other phases; ``log_next`` is the seq of its first log line. ``address`` is the last part of the job's
+    URL, told to a worker whose key does not open those of all jobs (`Registered.links`).
     """
 
     job: str
@@ -128,6 +130,7 @@ class Assign(Message, tag="assign"):
     time_limit: int = 0
     log_next: int = 0
     phase_limits: dict[Phase, Millis] = {}
+    address: str = ""
 
 
 class Abort(Message, tag="abort"):

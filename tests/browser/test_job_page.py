@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import wave
 from pathlib import Path
@@ -93,7 +94,7 @@ async def test_outputs_of_every_kind_have_a_preview_and_nothing_in_them_runs(
     await expect(outputs.filter(has_text="table.csv").get_by_role("cell", name="first")).to_be_visible()
     await expect(outputs.filter(has_text="data.json").locator(".json-tree")).to_contain_text("deep")
     frame = page.frame_locator("iframe[title='Preview of read.md']")
-    await expect(frame.get_by_role("heading", name="Heading")).to_be_visible()
+    await expect(frame.get_by_role("heading", name="Heading")).to_be_visible(timeout=60_000)
 
     async with page.expect_download() as download:
         await page.evaluate("delete window.showSaveFilePicker")
@@ -341,6 +342,35 @@ async def test_a_long_text_goes_to_the_hub_by_itself_and_can_still_be_edited(
 
 
 @pytest.mark.usefixtures("process_worker")
+async def test_a_file_that_is_no_text_or_is_large_is_never_edited_and_stays_as_it_is(
+    browser: TestBrowser, hub: HubProcess, tmp_path: Path
+) -> None:
+    files = {"noise.bin": os.urandom(20_000), "large.txt": b"x" * 3_000_000, "nul.txt": b"a\0b" * 4000}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    job = {"command": "sh -c 'cd $JOB_INPUTS; sha256sum *'"}
+    page = await browser.open(job_address(hub.url, job))
+    await connected(page)
+    await page.get_by_label("Files to add").set_input_files([tmp_path / name for name in files])
+    await expect(page.get_by_test_id("input")).to_have_count(len(files))
+    await expect(page.get_by_test_id("input").filter(has_text="large.txt")).to_contain_text("2.9 MiB")
+    for name, says in (
+        ("noise.bin", "not text in UTF-8"),
+        ("nul.txt", "not text in UTF-8"),
+        ("large.txt", "has more than the 256 KiB that can be edited here"),
+    ):
+        await page.get_by_role("button", name=f"Edit {name}").click()
+        row = page.get_by_test_id("input").filter(has_text=name)
+        await expect(row.locator(".field-problem")).to_contain_text(says)
+        await expect(page.get_by_role("textbox", name=f"Text of {name}")).to_have_count(0)
+        await page.get_by_role("button", name=f"Close {name}").click()
+    await main_action(page).click()
+    await expect(detail(page)).to_have_attribute("data-reason", "Success")
+    await said_at_last(page, *(f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in sorted(files.items())))
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
 async def test_stop(browser: TestBrowser, hub: HubProcess, tmp_path: Path) -> None:
     page = await browser.open(job_address(hub.url, {"command": looping_command(tmp_path / "never")}))
     await main_action(page).click()
@@ -395,6 +425,7 @@ async def _counted_to_its_end(page: Page) -> None:
 async def test_what_is_wanted_while_the_hub_is_away_is_kept_and_done(browser: TestBrowser, hub: HubProcess) -> None:
     page = await browser.open(job_address(hub.url, {"command": "echo kept"}))
     await connected(page)
+    await expect(main_action(page)).to_be_visible()  # a part of the page that the hub has to send first
     await asyncio.to_thread(hub.kill)
     await expect(page.get_by_test_id("connection")).to_have_text("reconnecting")
     await main_action(page).click()
@@ -411,7 +442,7 @@ async def test_bad_parameters_say_which_and_why_with_a_way_back(browser: TestBro
     await notice.get_by_role("button", name="Continue without it").click()
     await expect(page.get_by_text("Enter an image, a command, or both")).to_be_visible()
 
-    page = await browser.open(f"{hub.url}/#?job=e30%3D&queue=not%20a%20queue")
+    page = await browser.open(f"{hub.url}/#?job=e30%3D&queue=not%2Fa%2Fqueue")
     await expect(page.get_by_role("alert")).to_contain_text("is not a queue name")
     await page.get_by_label("Queue name or URL").fill(QUEUE)
     await page.get_by_role("button", name="Open the job").click()

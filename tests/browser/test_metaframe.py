@@ -6,6 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
+import aiohttp
 import pytest
 from playwright.async_api import FrameLocator, Page, expect
 
@@ -13,7 +14,7 @@ from devtools.asman_processes import AsmanProcesses, HubProcess
 from devtools.browser import TestBrowser
 from devtools.engine import Engine
 from devtools.page import QUEUE, job_address, page_json
-from tests.support.parent_page import parent_page
+from tests.support.parent_page import parent_page, served
 
 BYTES = bytes(range(256)) * 64
 PNG = base64.b64decode(
@@ -113,11 +114,14 @@ async def test_a_piped_job_replaces_the_definition_and_its_result_is_piped_out(
         job = {"command": "sh -c 'echo second; echo odd >&2; echo kept > $JOB_OUTPUTS/out.txt'"}
         await page.evaluate("job => metapage.setInputs({ frame: { job } })", job)
         await page.wait_for_function(
-            "() => metapage.getState().metaframes.outputs.frame?.['job/result.json']?.stdout === 'second\\n'"
+            "() => metapage.getState().metaframes.outputs.frame?.['job/result.json']?.stdout?.[0]?.[0] === 'second\\n'"
         )
         outputs = await page.evaluate("metapage.getState().metaframes.outputs.frame")
         result = outputs["job/result.json"]
-        assert (result["stderr"], result["statusCode"], result["isTimedOut"]) == ("odd\n", 0, False)
+        assert (result["statusCode"], result["isTimedOut"]) == (0, False)
+        ((out, out_time),), ((odd, odd_time, is_stderr),) = result["stdout"], result["stderr"]
+        assert (out, odd, is_stderr) == ("second\n", "odd\n", True)
+        assert abs(out_time - odd_time) < 600_000, "both are times in milliseconds"
         assert result["url"].startswith(f"{hub.url}/j/")
         kept = outputs["out.txt"]
         assert kept.startswith("data:text/plain;file=true;name=out.txt")
@@ -127,9 +131,90 @@ async def test_a_piped_job_replaces_the_definition_and_its_result_is_piped_out(
         # Outputs are keyed by the job: another job's files do not stay.
         await page.evaluate("metapage.setInputs({ frame: { job: { command: 'echo third' } } })")
         await page.wait_for_function(
-            "() => metapage.getState().metaframes.outputs.frame?.['job/result.json']?.stdout === 'third\\n'"
+            "() => metapage.getState().metaframes.outputs.frame?.['job/result.json']?.stdout?.[0]?.[0] === 'third\\n'"
         )
         assert "out.txt" not in await page.evaluate("metapage.getState().metaframes.outputs.frame")
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_the_texts_of_a_piped_result_are_what_the_job_wrote_byte_for_byte(
+    browser: TestBrowser, hub: HubProcess
+) -> None:
+    out = "10%\r20%\r\x1b[31mred\x1b[0m\r\n\nä, no newline at end"
+    command = f"echo {base64.b64encode(out.encode()).decode()} | base64 -d; printf err >&2"
+    frame = job_address(hub.url, {"command": ["sh", "-c", command]}, autostart="true", allowsetjob="true")
+    with parent_page({"frame": {"url": frame}}) as address:
+        page = await browser.open(address)
+        await page.wait_for_function("() => window.metapage?.getState().metaframes.outputs.frame?.['job/result.json']")
+        result = await page.evaluate("metapage.getState().metaframes.outputs.frame['job/result.json']")
+        assert "".join(text for text, _ in result["stdout"]) == out
+        assert [[text, *flag] for text, _, *flag in result["stderr"]] == [["err", True]]
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
+@pytest.mark.parametrize("before", [(), ("frame",)], ids=["parent first", "frame first"])
+async def test_a_frame_waits_for_its_first_values_and_runs_once(
+    browser: TestBrowser, hub: HubProcess, before: tuple[str, ...]
+) -> None:
+    frame = job_address(hub.url, {"command": "sh -c 'cat $JOB_INPUTS/word'"}, autostart="true")
+    with parent_page({"frame": {"url": frame}}, before) as address:
+        page = await browser.open(address)
+        waits = inside(page, "frame").get_by_text("starts by itself with the first values")
+        if before:
+            # The first request of the frame was heard by nobody; a repeated one is.
+            await expect(waits).to_be_visible()
+            await page.evaluate("begin()")
+        await page.wait_for_function("window.ready === true && metapage.getMetaframe('frame')._loaded")
+        await expect(waits).to_be_visible()
+        await page.evaluate("metapage.setInputs({ frame: { word: 'late' } })")
+        await finished(page, "frame")
+        await expect(inside(page, "frame").get_by_test_id("log-text")).to_have_text(["late"])
+    async with aiohttp.ClientSession() as http, http.get(f"{hub.queue(QUEUE)}/jobs") as answer:
+        assert len((await answer.json())["jobs"]) == 1
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_a_frame_whose_job_needs_no_values_starts_without_them(browser: TestBrowser, hub: HubProcess) -> None:
+    with parent_page({"frame": {"url": job_address(hub.url, {"command": "echo alone"}, autostart="true")}}) as address:
+        page = await browser.open(address)
+        await finished(page, "frame")
+        await expect(inside(page, "frame").get_by_test_id("log-text")).to_have_text(["alone"])
+    assert browser.errors == []
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_a_frame_of_a_page_that_pipes_nothing_starts_whatever_its_job_reads(
+    browser: TestBrowser, hub: HubProcess
+) -> None:
+    frame = job_address(
+        hub.url, {"command": "sh -c 'cd $JOB_INPUTS; sh a.sh'"}, {"a.sh": "echo alone"}, autostart="true"
+    )
+    with served({"/": ("text/html", f'<iframe src="{frame}" width="600" height="400"></iframe>'.encode())}) as address:
+        page = await browser.open(address)
+        shown = page.frame_locator("iframe")
+        await expect(shown.get_by_test_id("job-detail")).to_have_attribute("data-reason", "Success", timeout=60_000)
+        await expect(shown.get_by_test_id("log-text")).to_have_text(["alone"])
+
+
+@pytest.mark.usefixtures("process_worker")
+async def test_an_output_is_piped_on_as_an_address_that_a_page_of_another_origin_can_fetch(
+    browser: TestBrowser, hub: HubProcess
+) -> None:
+    command = "sh -c 'head -c 100000 /dev/zero > $JOB_OUTPUTS/big.bin'"
+    with parent_page({"frame": {"url": job_address(hub.url, {"command": command}, autostart="true")}}) as address:
+        page = await browser.open(address)
+        await page.wait_for_function("window.ready === true")
+        await finished(page, "frame")
+        await page.wait_for_function("() => metapage.getState().metaframes.outputs.frame?.['big.bin'] !== undefined")
+        piped = await page.evaluate("metapage.getState().metaframes.outputs.frame['big.bin']")
+        assert piped == {"type": "url", "value": f"{hub.url}/f/{hashlib.sha256(bytes(100_000)).hexdigest()}"}
+        size = await page.evaluate(
+            "url => fetch(url).then(answer => answer.blob()).then(blob => blob.size)", piped["value"]
+        )
+        assert size == 100_000
     assert browser.errors == []
 
 

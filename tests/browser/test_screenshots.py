@@ -79,6 +79,15 @@ async def take(page: Page, folder: Path, name: str) -> None:
     await page.emulate_media(color_scheme="light")
 
 
+async def _picture_of_a_link(browser: TestBrowser, link: str, folder: Path) -> None:
+    """Pictures of the page that whoever has a job's link sees."""
+    page = await browser.open(link, width=WIDE[0], height=WIDE[1])
+    await expect(page.get_by_test_id("linked-job")).to_have_attribute("data-reason", "Success")
+    await expect(page.locator(".preview img")).to_be_visible()
+    await lines_come(page, 7)
+    await take(page, folder, "linked")
+
+
 @pytest.mark.usefixtures("process_worker")
 async def test_pictures_of_each_state(browser: TestBrowser, hub: HubProcess, folder: Path, tmp_path: Path) -> None:
     page = await browser.open(hub.url, width=WIDE[0], height=WIDE[1])
@@ -108,6 +117,8 @@ async def test_pictures_of_each_state(browser: TestBrowser, hub: HubProcess, fol
     await page.get_by_role("button", name="Share").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
     await take(page, folder, "share")
+    way = page.get_by_role("dialog").locator(".way", has=page.get_by_text("This result to read", exact=True))
+    await _picture_of_a_link(browser, await way.locator("code").inner_text(), folder)
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.keyboard.press("?")

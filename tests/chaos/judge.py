@@ -129,7 +129,8 @@ async def _what_is_wrong(queue: asman.Queue, state: JobState, runs: Runs) -> str
     lines = [line async for line in job.logs(follow=False)]
     if [line.seq for line in lines] != list(range(len(lines))) or any(line.missing for line in lines):
         return f"has a log with gaps: {[line.seq for line in lines]}"
-    texts = [line.text for line in lines if attempt_of(line.text.split(" ", 1)[-1]) == state.attempt]
+    own = [line for line in lines if line.stream != "system"]
+    texts = [line.text for line in own if attempt_of(line.text.split(" ", 1)[-1]) == state.attempt]
     if [text.split(" ")[0] for text in texts] != ["began", "ended"]:
         return f"has a log that says {texts}"
     return ""

@@ -41,7 +41,8 @@ def report(plays: list[Played], console: Console) -> None:
         for column in ("times", "median", "worst"):
             table.add_column(column, justify="right")
         for name, times in sorted(each.times.items()):
-            table.add_row(name, str(len(times)), f"{median(times):.2f}", f"{max(times):.2f}")
+            figures = (f"{median(times):.2f}", f"{max(times):.2f}") if times else ("", "")
+            table.add_row(name, str(len(times)), *figures)
         console.print(table)
     for each in plays:
         for code, count in sorted(each.refused.items()):

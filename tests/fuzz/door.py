@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+from tests.fuzz.mutate import mutate
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -23,12 +26,14 @@ class Door:
         form: The form of its inputs: a text, or a JSON value that is mutated by its structure.
         words: Pieces that mutations put in.
         seconds: Largest CPU time for an input, in seconds, besides a hundred-thousandth for each character.
+        inputs: Number of inputs that were made of the one that was given last.
     """
 
     name = ""
     form: Literal["text", "json"] = "text"
     words: tuple[str, ...] = ()
     seconds = 1.0
+    inputs = 1
 
     def check(self, given: Any) -> None:
         """Gives an input to the door.
@@ -49,6 +54,17 @@ class Door:
     def seeds(self) -> list[Any]:
         """Returns the inputs of the corpus, in the order of their files' names."""
         return [self.load(path) for path in sorted((CORPUS / self.name).iterdir())]
+
+    def another(self, dice: random.Random, pool: Sequence[Any], seeds: Sequence[Any]) -> Any:
+        """Returns a new input.
+
+        Args:
+            dice: Makes all choices.
+            pool: Inputs that may be mutated, those of the corpus among them.
+            seeds: The inputs of the corpus.
+        """
+        # Half begin from the corpus: what has been mutated many times is mostly refused at once.
+        return mutate(dice.choice(pool if dice.random() < 0.5 else seeds), dice, self.words, seeds)
 
     def load(self, path: Path) -> Any:
         """Reads an input from a file."""

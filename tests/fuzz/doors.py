@@ -12,14 +12,17 @@ from tests.fuzz.door import Door
 from tests.fuzz.hub_doors import ClientMessages, DialectClients, DialectWorkers, HubDoor, Rest, WorkerMessages
 from tests.fuzz.job_urls import JobUrls
 from tests.fuzz.mutants import MUTANTS, plant
+from tests.fuzz.openapi_door import OpenApi
 from tests.fuzz.play import Played, play
+from tests.fuzz.tes_tasks import TesTasks
 
 PARSERS: Final[dict[str, Callable[[], Door]]] = {
     each.name: each for each in (Archives, Dockerfiles, IgnoreRules, Addresses, JobUrls)
 }
 """The doors that are functions, by name."""
 OF_A_HUB: Final[dict[str, Callable[[], Door]]] = {
-    each.name: each for each in (ClientMessages, WorkerMessages, DialectClients, DialectWorkers, Rest)
+    each.name: each
+    for each in (ClientMessages, WorkerMessages, DialectClients, DialectWorkers, Rest, TesTasks, OpenApi)
 }
 """The doors of a hub, by name."""
 DOORS: Final[dict[str, Callable[[], Door]]] = {**PARSERS, **OF_A_HUB}

@@ -25,11 +25,10 @@ from websockets.typing import Subprotocol
 
 from asman_shared.errors import CloseCode
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from tests.fuzz.builds import expect
 from tests.fuzz.door import Door, Fault
 
-PATIENCE: Final = 20.0
-"""Longest wait for an answer, in seconds."""
 MARGIN: Final = 192 * 1024 * 1024
 """Bytes by which a hub may grow over a run."""
 _ROUND: Final = 50
@@ -321,7 +320,7 @@ class Rest(HubDoor):
         if status >= 400 and body.startswith(b"{"):
             told = json.loads(body)
             expect(
-                bool(told.get("message") or told.get("error") or "exists" in told),
+                bool(told.get("message") or told.get("error") or told.get("msg") or "exists" in told),
                 f"a refusal says nothing: {body[:200]!r}",
             )
 

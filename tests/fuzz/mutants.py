@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from asman_server.dialect import session, worker_session
 from asman_server.rest import queues
+from asman_server.tes import translation
 from asman_shared import codec, dockerignore, job_url
 from asman_worker.builds import archives, dockerfile, source
 from tests.support.planting import planted
@@ -91,6 +92,17 @@ def _reads_any_number(original: Any) -> Any:
     return number
 
 
+def _tells_none_as_null(original: Any) -> Any:
+    """Tells that there are no finished jobs by a null, where the document has a number."""
+
+    async def totals(hub: Any, name: str) -> Any:
+        found = await original(hub, name)
+        found.finished = found.finished or None
+        return found
+
+    return totals
+
+
 def _expects_what_is_submitted(original: Any) -> Any:
     """Takes it for granted that a submission has something to submit."""
 
@@ -101,6 +113,15 @@ def _expects_what_is_submitted(original: Any) -> Any:
         return kind, payload
 
     return hear
+
+
+def _takes_any_number_of_gpus(original: Any) -> Any:
+    """Reads a number of gpus without looking whether it is one."""
+
+    def requirements(resources: Any, gpus: str | None) -> Any:
+        return original(resources, None if gpus is None else str(int(gpus)))
+
+    return requirements
 
 
 MUTANTS: Final[dict[str, tuple[str, Any, str, Callable[[Any], Any]]]] = {
@@ -119,5 +140,12 @@ MUTANTS: Final[dict[str, tuple[str, Any, str, Callable[[Any], Any]]]] = {
         _reads_any_duration,
     ),
     "a number that can't be read is a 500": ("rest", queues, "number", _reads_any_number),
+    "a number of gpus that can't be read is a 500": (
+        "tes_tasks",
+        translation,
+        "_requirements",
+        _takes_any_number_of_gpus,
+    ),
+    "no finished jobs are a null": ("openapi", queues, "totals", _tells_none_as_null),
 }
 """The planted faults by description: the door, the object and attribute that each replaces, and the replacement."""

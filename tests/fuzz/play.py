@@ -9,14 +9,13 @@ import resource
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.fuzz.door import Door, Fault
-from tests.fuzz.mutate import mutate
 
 FOUND = Path(__file__).parents[2] / ".run" / "fuzz"
 """Folder for inputs that show a fault."""
@@ -44,7 +43,13 @@ class Played:
 
 
 def play(
-    door: Door, seed: int, *, seconds: float = float("inf"), inputs: int | None = None, keep: bool = True
+    door: Door,
+    seed: int,
+    *,
+    seconds: float = float("inf"),
+    inputs: int | None = None,
+    keep: bool = True,
+    enough: Callable[[], bool] = bool,
 ) -> Played:
     """Feeds a door until the time or the number of inputs is over, or it has a fault.
 
@@ -54,10 +59,11 @@ def play(
         seconds: The time, in seconds.
         inputs: The number of inputs, those of the corpus included; None for any.
         keep: Whether to write the input of a fault to a file.
+        enough: Returns true where no more inputs are needed.
     """
     dice = random.Random(f"{door.name} {seed}")
     seeds: list[Any] = []
-    count, begun = 0, time.monotonic()
+    turn, count, begun = 0, 0, time.monotonic()
     before = _peak()
     given: Any = None
 
@@ -67,18 +73,16 @@ def play(
     with door.opened():
         seeds = door.seeds()
         pool = list(seeds)
-        while (inputs is None or count < inputs) and time.monotonic() - begun < seconds:
-            if count < len(seeds):
-                given = seeds[count]
-            else:
-                # Half begin from the corpus: what has been mutated many times is mostly refused at once.
-                given = mutate(dice.choice(pool if dice.random() < 0.5 else seeds), dice, door.words, seeds)
-            count += 1
+        while (inputs is None or count < inputs) and time.monotonic() - begun < seconds and not enough():
+            given = seeds[turn] if turn < len(seeds) else door.another(dice, pool, seeds)
+            turn += 1
             try:
                 once(door, given)
             except Exception as error:
+                count += door.inputs
                 return played(_described(error), keep_input(door, given) if keep else None)
-            if count > len(seeds) and dice.random() < 0.1 and _size(given) < 4_000:
+            count += door.inputs
+            if turn > len(seeds) and dice.random() < 0.1 and _size(given) < 4_000:
                 if len(pool) < _POOL:
                     pool.append(given)
                 else:

@@ -15,12 +15,13 @@ import pytest
 from devtools import base_image, docker_api
 from devtools.asman_processes import HubProcess, asman_processes, clean_environment
 from devtools.engine import Engine
+from tests.support.notebook import run_notebook
 from tests.support.python_image import ensure_python
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "docs"
 _FENCE = re.compile(r"^```([a-z ]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SECONDS = 90
+_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def test_a_script_does_what_stands_beside_it(example: Example, environment: dict
     assert fits(ended.stdout, example.output), ended.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/http.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/http.md", "docs/inputs.md", "docs/ci.md"])
 def test_the_commands_of_a_page_do_what_stands_below_them(
     page: str, hub: HubProcess, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -132,6 +133,41 @@ def _split(part: str) -> tuple[str, str]:
         if subprocess.run(["bash", "-n", "-c", command], capture_output=True).returncode == 0:
             return command, "\n".join(lines[count:])
     return part, ""
+
+
+def test_the_cells_of_a_notebook_show_what_stands_below_them(environment: dict[str, str], tmp_path: Path) -> None:
+    blocks = [each for each in examples("docs/notebooks.md") if each.kind == "python"]
+    assert len(blocks) >= 5
+    shown = run_notebook([each.text for each in blocks], environment, tmp_path)
+    for block, outputs in zip(blocks, shown, strict=True):
+        text = "\n".join(output.plain for output in outputs)
+        assert fits(text, block.output or ""), f"{block.text}\nshowed:\n{text}\nand not:\n{block.output}"
+
+
+def test_the_tests_of_a_page_pass(environment: dict[str, str], tmp_path: Path) -> None:
+    for each in examples("docs/pytest.md"):
+        if each.kind == "python":
+            name = re.match(r"# (\w+\.py)\n", each.text)
+            assert name, "the first line of an example names its file"
+            (tmp_path / name[1]).write_text(each.text)
+    commands = [each.text for each in examples("docs/pytest.md") if each.kind == "console"]
+    assert len(commands) >= 2
+    for block in commands:
+        command, output = _split(block.removeprefix("$ "))
+        ended = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=_SECONDS
+        )
+        assert fits(ended.stdout, output), ended.stdout + ended.stderr
+    del environment["ASMAN_QUEUE"]
+    without = subprocess.run(
+        ["pytest", "-q", "test_tool.py"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=_SECONDS,
+    )
+    assert "2 skipped" in without.stdout
 
 
 def test_a_worker_is_shared_by_the_command_of_the_readme(

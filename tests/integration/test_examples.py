@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,6 +68,37 @@ def test_the_client_in_plain_msgpack_submits_follows_the_log_and_prints_the_outc
             r"finished: Success, exit code 0\noutputs: words\.txt\n",
             ran.stdout,
         ), ran.stdout
+
+
+def native(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(NATIVE), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, env=clean_environment(), check=False)
+
+
+def test_the_client_in_plain_msgpack_says_how_to_call_it_and_that_a_hub_is_away() -> None:
+    bare = native()
+    assert (bare.returncode, bare.stderr) == (2, "usage: python client.py http://localhost:8000/q/my-queue\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for address in (f"http://127.0.0.1:{port}/q/away", "no-address"):
+        away = native(address)
+        assert (away.returncode, away.stdout) == (1, "")
+        assert re.fullmatch(r"error: no hub answers at this address, or no worker in time: .+\n", away.stderr), (
+            away.stderr
+        )
+
+
+def test_the_client_in_plain_msgpack_prints_why_a_job_did_not_succeed(
+    hub_process: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    up = hub_process("--executor", "process", "--queue", "scripted", "--local-port", "0", command="up")
+    failing = tmp_path / "client.py"
+    failing.write_text(NATIVE.read_text().replace('{"command": ["sh", "-c", SCRIPT]', '{"image": "no/image"'))
+    command = [sys.executable, str(failing), up.queue("scripted")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=90, env=clean_environment(), check=False)
+    assert ran.returncode == 1, ran.stderr
+    assert "finished: Error, exit code None\n" in ran.stdout
+    assert "image" in ran.stdout.partition("exit code None\n")[2]
 
 
 def test_the_client_in_plain_msgpack_needs_nothing_of_asmans() -> None:

@@ -59,7 +59,7 @@ class Images:
 def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """All three, from the same bases and with the layers that they share."""
     source = tmp_path_factory.mktemp("source")
-    for part in (*PARTS, "web"):
+    for part in (*PARTS, "web", "docs"):
         place = ROOT / part
         if place.is_dir():
             shutil.copytree(place, source / part, ignore=shutil.ignore_patterns(*NOT_SENT))
@@ -224,4 +224,6 @@ async def test_the_hubs_image_serves_page_and_queues_without_being_root_and_a_wo
         assert set(status.partition("CapEff:\t")[2].partition("\n")[0]) == {"0"}
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(f"{base}/", timeout=20).read())
         assert b"<script" in page
+        docs = await asyncio.to_thread(lambda: urllib.request.urlopen(f"{base}/docs/worker.md", timeout=20).read())
+        assert docs.startswith(b"# The worker")
         assert await health(hub) == "healthy"

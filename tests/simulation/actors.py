@@ -244,6 +244,8 @@ class SimWorker(Actor):
         elif isinstance(message, Assign):
             key = (message.job, message.attempt)
             assert self.ready, "an assignment before the registration was answered"
+            same = [other for (job, _), other in self.runs.items() if job == message.job and other.done is None]
+            assert not same or key in self.runs, "a job is given to the worker that runs it already"
             if key not in self.runs:
                 run = self.runs[key] = _Run(message)
                 run.task = asyncio.get_running_loop().create_task(self._work(key, run))
@@ -345,6 +347,9 @@ class SimClient(Actor):
         self.lines: dict[str, int] = {}
         self.followed: set[str] = set()
         self.following: set[str] = set()
+        self._followed_before: set[str] = set()
+        self._two_follows: set[str] = set()
+        self._newest: dict[str, tuple[int, int]] = {}
         self._pauses: dict[tuple[str, str], Backoff] = {}
         self._retrying: set[tuple[str, str]] = set()
         self._impatient: set[str] = set()
@@ -356,6 +361,9 @@ class SimClient(Actor):
         self.refs.clear()
         self.followed.clear()
         self.following.clear()
+        self._followed_before.clear()
+        self._two_follows.clear()
+        self._newest.clear()
         if self.random.random() < 0.5:
             # Like a new client, which reads every log from its start.
             self.lines.clear()
@@ -425,6 +433,8 @@ class SimClient(Actor):
                 assert verdict is not None, "a cached answer without a verdict"
                 assert verdict.reason.cacheable, "a failure was cached like a result"
             self.world.judge.acknowledged(job, message.job)
+            if message.answer != "cached":
+                self._newer(message.job)
             self._told(message.job)
             if self.eager and job in self.wanted and job not in self._impatient:
                 self._impatient.add(job)
@@ -442,6 +452,7 @@ class SimClient(Actor):
                     self.following.add(job)
         elif isinstance(message, Cancelled):
             self.cancelling.pop(self._answered(message.ref, "cancel"), None)
+            self._newer(message.job)
             self._told(message.job)
         elif isinstance(message, Deleted):
             self.deleting.discard(self._answered(message.ref, "delete"))
@@ -451,6 +462,7 @@ class SimClient(Actor):
             self._seq = message.seq
             if message.job.state.over:
                 self._all_lines_first(message.job)
+            self._newer(message.job)
             self._told(message.job)
         elif isinstance(message, LogLines):
             self._log(message)
@@ -461,7 +473,15 @@ class SimClient(Actor):
         if message.job not in self.followed and message.job not in self.following:
             return
         known = self.lines.get(message.job, 0)
+        if message.job in self._two_follows and ("follow", message.job) in self.refs.values():
+            # Until the new follow is answered, the last lines of the earlier one on this connection may come, too.
+            self.lines[message.job] = message.lines[-1].seq + 1
+            return
         for line in message.lines:
+            if line.seq < known and message.job in self._two_follows:
+                # The last lines of an earlier follow on this connection came first, and now those of the new one.
+                self._two_follows.discard(message.job)
+                known = line.seq
             assert line.seq >= known, "a line came twice"
             assert line.seq == known or message.gap is not None, "a line is missing and nothing says so"
             known = line.seq + 1
@@ -471,7 +491,13 @@ class SimClient(Actor):
         asked = self.refs.pop(message.ref if message.ref is not None else -1, None)
         assert asked is not None, f"an error about nothing: {message}"
         what, job = asked
-        assert message.code in ("unavailable", "not_found"), message
+        if message.code == "bad_request":
+            assert job in self.world.database.refused, message
+            if what == "submit":
+                self.wanted.pop(job, None)
+                return
+        else:
+            assert message.code in ("unavailable", "not_found"), message
         if message.code == "not_found":
             self.cancelling.pop(job, None)
             self.deleting.discard(job)
@@ -488,6 +514,9 @@ class SimClient(Actor):
         """Follows a log, at once or when some of its lines have been written."""
         if self.ready and job in self.wanted and job not in self.followed:
             self.followed.add(job)
+            if job in self._followed_before:
+                self._two_follows.add(job)
+            self._followed_before.add(job)
             self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
 
     def _submit_again(self, job: str) -> None:
@@ -508,12 +537,33 @@ class SimClient(Actor):
             self._delete(job)
 
     def _all_lines_first(self, state: JobState) -> None:
-        """Checks that a follower of a log has all its stored lines when it hears that the job is finished."""
+        """Checks that a follower of a log has all its stored lines when it hears that the job is finished.
+
+        Lines of a newer run, whose begin removed those of this run, don't count.
+        """
         if self.watching or state.id not in self.following or state.verdict is None:
             return
-        stored = [c.last + 1 for key, c in self.world.database.chunks.items() if key[1] == state.id]
+        if state.id in self.world.database.refused:
+            return
+        row = self.world.database.rows.get(("sim", state.id))
+        if row is None or self.world.database.job_now("sim", state.id).queued != state.queued:
+            return
+        chunks = [chunk for key, chunk in self.world.database.chunks.items() if key[1] == state.id]
+        stored = [chunk.last + 1 for chunk in chunks if chunk.first < state.verdict.lines]
         known = self.lines.get(state.id, 0)
         assert known >= min(state.verdict.lines, max(stored, default=0)), "finished came before the last line"
+
+    def _newer(self, state: JobState) -> None:
+        """Checks that nothing older is told of a job than before on this connection, a removed job's states included.
+
+        Two answers are not checked: that to a follow tells the end that ended the following, and a cached one the
+        result that is reused; the job may have been run again by then. The end of a run waits for the last line of a
+        log that is followed, so an answer about the same run may come first.
+        """
+        newest = self._newest.get(state.id, state.version)
+        waited = state.state.over and state.id in self._followed_before and state.queued == newest[0]
+        assert state.version >= newest or waited, "an older state of a job was told after a newer one"
+        self._newest[state.id] = max(newest, state.version)
 
     def _told(self, state: JobState) -> None:
         self.world.judge.told(self.name, state)

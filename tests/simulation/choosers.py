@@ -14,9 +14,13 @@ from tests.simulation.actors import Actor
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-BELIEVE_SECONDS = 6.0
-"""Time that such a worker continues a job that a whole list does not give it, in seconds."""
+BELIEVE_SECONDS = (1.0, 6.0)
+"""Times that such workers continue a job that a whole list does not give them, in seconds; each has one of them."""
 PING_SECONDS = 5.0
+ANSWERING = 0.8
+"""Share of such workers that answer status requests."""
+EAGER = 0.5
+"""Share of the runs that write a line at once."""
 CURIOUS = 0.3
 """Share of the lists after which such a worker asks for the definition of a job that is over."""
 
@@ -45,6 +49,9 @@ class Chooser(Actor):
         self.claimed: set[str] = set()
         self.jobs: dict[str, dict[str, Any]] = {}
         self._ends_at_claim = False
+        self._answers = self.random.random() < ANSWERING
+        self._believes = self.random.choice(BELIEVE_SECONDS)
+        self._known: dict[str, Definition] = {}
 
     @property
     def id(self) -> str:
@@ -115,6 +122,8 @@ class Chooser(Actor):
         elif message["type"] == "JobStateUpdates":
             self.jobs.update(payload["state"]["jobs"])
             self._choose()
+        elif message["type"] == "StatusRequest" and self._answers:
+            self.tell("WorkerStatusResponse", {})
         elif message["type"] == "BroadcastJobDefinitions":
             for job, definition in payload["definitions"].items():
                 self._start(job, msgspec.convert(definition, Definition))
@@ -128,7 +137,7 @@ class Chooser(Actor):
         for job, run in list(self.runs.items()):
             shown = self.jobs.get(job, {})
             mine = shown.get("state") == "Running" and shown.get("worker") == self.id
-            if not mine and now - run.since >= BELIEVE_SECONDS:
+            if not mine and now - run.since >= self._believes:
                 self._drop(job)
 
     def _choose(self) -> None:
@@ -159,14 +168,20 @@ class Chooser(Actor):
         self.claimed.add(job)
         self.runs[job] = _Chosen(asyncio.get_running_loop().time())
         self.change("Running", job, worker=self.id)
-        self.tell("RequestJobDefinitions", {"jobIds": [job]})
+        if job in self._known:
+            self._start(job, self._known[job])
+        else:
+            self.tell("RequestJobDefinitions", {"jobIds": [job]})
 
     def _start(self, job: str, definition: Definition) -> None:
+        self._known[job] = definition
         run = self.runs.get(job)
         if run is not None and run.task is None:
             run.task = asyncio.get_running_loop().create_task(self._work(job, self.world.kind_of(definition)))
 
     async def _work(self, job: str, kind: str) -> None:
+        if self.random.random() < EAGER:
+            self.tell("JobStatusLogs", {"jobId": job, "step": "Running", "logs": [[f"{self.id}:begun", 1]]})
         await asyncio.sleep(self.random.expovariate(1 / 0.5))
         if kind == "poison":
             self.die()

@@ -1,15 +1,18 @@
-"""A database that keeps everything it committed; the seed makes it slow, unreachable or full."""
+"""A database that keeps everything it committed; the seed makes it slow or unreachable, or has it refuse some rows."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 import msgspec
 
 from asman_server.core import Job
-from asman_server.storage.commit import Commit, JobRow, Key, LogChunk, QueueRow, WebhookRow
+from asman_server.storage import row_kinds
+from asman_server.storage.commit import Commit, JobRow, Key, LogChunk, QueueRow, Unwritable, WebhookRow
 from asman_server.storage.reader import ChunkHead, Unfinished
 from asman_server.storage.row_kinds import ALIASES, DEFINITIONS, JOBS, LOG_CHUNKS, RESULTS, SIGNATURES
 from asman_shared.definition import Definition
@@ -22,6 +25,8 @@ _job = msgspec.msgpack.Decoder(Job).decode
 _definition = msgspec.msgpack.Decoder(Definition).decode
 _lines = msgspec.msgpack.Decoder(list[LogLine]).decode
 
+REFUSED_SHARE = 6
+"""One of this many rows is refused while the database refuses rows."""
 _UNFINISHED = frozenset(state.value for state in State if not state.over)
 
 
@@ -31,6 +36,8 @@ class SimDatabase:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.away = False
+        self.refusing: int | None = None
+        self.refused: set[str] = set()
         self.slow = 0.002
         self.reading = 0.002
         self.commits = 0
@@ -45,6 +52,8 @@ class SimDatabase:
         self._read_jobs: dict[Key, tuple[JobRow, Job]] = {}
         self.on_row: Callable[[JobRow], None] = _unseen
         self.on_forget: Callable[[JobRow], None] = _unseen
+        self.on_unstored: Callable[[str], None] = _unseen
+        self.on_lines: Callable[[LogChunk], None] = _unseen
 
     async def commit(self, commit: Commit) -> None:
         """Commits like `asman_server.storage.commit.CommitWriter`; sometimes the answer is lost after the commit."""
@@ -53,17 +62,30 @@ class SimDatabase:
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away and self.random.random() < 0.8:
             raise Unavailable("the database is away")
+        if self.refusing is not None:
+            self._refuse(copied, self.refusing)
         self._apply(copied)
         self.commits += 1
         await asyncio.sleep(self.random.expovariate(1 / self.slow))
         if self.away:
             raise Unavailable("the connection broke after the commit")
 
+    def _refuse(self, commit: Commit, draw: int) -> None:
+        """Refuses a commit for some of its rows; the contents of a row decide, so it is refused again."""
+        rows = [(row[kind.about], repr(row)) for kind in row_kinds.KINDS for row in kind.rows(commit.puts)]
+        rows += [(json.loads(call.body)["jobId"], f"{call.url} {call.body!r}") for call in commit.webhooks]
+        found = {job for job, row in rows if (zlib.crc32(row.encode()) ^ draw) % REFUSED_SHARE == 0}
+        self.refused |= found
+        if found:
+            raise Unwritable(f"{len(found)} rows hold what no column can")
+
     def _apply(self, commit: Commit) -> None:
         for key in commit.forget:
             row = self.rows.pop(key, None)
             if row is not None:
                 self.on_forget(row)
+            elif key[1] in self.refused:
+                self.on_unstored(key[1])
             self.results.pop(key, None)
             self.ends.pop(key, None)
         for queue, job in [*commit.forget, *commit.clear]:
@@ -82,6 +104,7 @@ class SimDatabase:
             self.results[queue, job] = body
         for stored in LOG_CHUNKS.rows(commit.puts):
             self.chunks[stored.queue, stored.job, stored.first] = stored
+            self.on_lines(stored)
         for dropped in commit.drop_chunks:
             self.chunks.pop(dropped, None)
         for call in commit.webhooks:
@@ -203,5 +226,5 @@ def _due(call: WebhookRow) -> tuple[int, int]:
     return call.due, call.created
 
 
-def _unseen(_row: JobRow) -> None:
-    """Ignores a row."""
+def _unseen(_row: JobRow | LogChunk | str) -> None:
+    """Ignores a row, or an id."""

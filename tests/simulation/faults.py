@@ -121,6 +121,14 @@ def _database_back(world: World) -> None:
     world.database.away = False
 
 
+def _refuse_rows(world: World, trouble: Trouble) -> None:
+    world.database.refusing = trouble.draw
+
+
+def _refuse_none(world: World) -> None:
+    world.database.refusing = None
+
+
 def _outage(world: World, trouble: Trouble) -> None:
     """Begins an outage: the database goes away, and then all connections break; `_outage_over` restarts the hub."""
     world.database.away = True
@@ -148,6 +156,7 @@ FAULTS: Final[dict[str, Fault]] = {
         3, "the database is away, all connections are cut, the hub is killed", _outage, _outage_over, _long
     ),
     "return": Fault(8, "worker WHO is killed and connects again, unnoticed", _come_back, calm=False, one=True),
+    "row": Fault(2, "the database refuses some rows", _refuse_rows, _refuse_none, _a_while),
     "task": Fault(1, "one of the hub's own tasks fails, and so the hub is started again", _lose_task),
 }
 """The faults in the bad time of a run. Only one fault lasts at a time, so ``end`` may undo it for all."""

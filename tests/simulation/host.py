@@ -185,7 +185,8 @@ class Host:
             async with registry.using(QUEUE) as shell:
                 if issubclass(kind, DialectWorker):
                     async with views.using(shell) as view:
-                        hub = cast(Hub, SimpleNamespace(clock=virtual_clock, files=SimpleNamespace(keep=_keep)))
+                        parts = {"files": SimpleNamespace(keep=_keep), "config": SimpleNamespace(private_ids=False)}
+                        hub = cast(Hub, SimpleNamespace(clock=virtual_clock, **parts))
                         await kind(websocket, access(QUEUE), view, views, hub).run()
                 else:
                     await kind(websocket, Language.MSGPACK, access(QUEUE), shell, self._services).run()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from asman_server.storage.commit import JobRow, WebhookRow
+from asman_server.storage.commit import JobRow, LogChunk, WebhookRow
 from asman_server.webhooks.sender import NotDelivered
 from asman_shared.messages import JobState
-from asman_shared.states import Reason, State
+from asman_shared.states import Fault, Reason, State
 from tests.simulation.loop import virtual_clock
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ class Judge:
         self.acked: set[str] = set()
         self.deleted: set[str] = set()
         self.forced: set[str] = set()
-        self.released: set[str] = set()
-        self.events = 0
         self.hooked: dict[str, set[str]] = {}
         self.calls: dict[str, set[str]] = defaultdict(set)
         self._durable: set[str] = set()
@@ -56,9 +54,18 @@ class Judge:
         """Notes that a job's state has become durable."""
         self._durable.add(row.id)
 
+    def lines_stored(self, chunk: LogChunk) -> None:
+        """Checks that lines are stored with an attempt to whom they belong: the next hub counts on from there."""
+        row = self.world.database.rows.get((chunk.queue, chunk.job))
+        begun = row is not None and self.world.database.job_now(chunk.queue, chunk.job).attempt > 0
+        assert begun, "lines were stored of a job that never ran, as far as the store knows"
+
     def forgotten(self, row: JobRow) -> None:
         """Checks that a job was removed for good only on request or at the end of its retention."""
         if row.id in self.world.deletes:
+            return
+        if row.id in self.world.database.refused:  # it could not be stored, and then not even its end
+            self.world.deletes.add(row.id)
             return
         assert row.state == State.FINISHED.value, "an unfinished job was forgotten"
         assert row.finished + self.world.retention <= virtual_clock(), "a job was forgotten before its time"
@@ -71,14 +78,13 @@ class Judge:
         if not self.world.healed and self.world.random.random() < 0.3:
             raise NotDelivered("nobody is there")
         job = json.loads(row.body)["jobId"]
-        if job not in self._durable and job not in self.world.deletes:
+        if job not in self._durable and job not in self.world.deletes | self.world.database.refused:
             # An error that is raised here would count as a failed try.
             self.world.host.broken = AssertionError("a webhook told of a job that is not durable")
         self.calls[job].add(row.event)
 
     def told(self, _client: str, state: JobState) -> None:
         """Checks a state that a client was told."""
-        self.events += 1
         row = self.world.database.rows.get(("sim", state.id))
         if state.id not in self.deleted and state.state is not State.REMOVED and state.id not in self.world.deletes:
             assert row is not None, "a client was told of a job that is not durable"
@@ -107,12 +113,18 @@ class Judge:
         jobs = world.database.jobs_now("sim")
         for job_id in self.acked - world.deletes:
             job = jobs.get(job_id)
+            refused = job_id in world.database.refused
+            if refused and job is None:
+                continue
             assert job is not None, "an acknowledged job is gone"
             assert job.state is State.FINISHED, f"an acknowledged job never ended: {job}"
             assert job.verdict is not None
             poison = job.summary.image == "poison"
             # The hub stops an attempt ahead of the commit, which a crash may undo: that looks like a loss.
             stopped = job.summary.image == "stuck" or job_id in world.cancels or job_id in world.slotted
+            if refused and job.verdict.reason is Reason.ERROR:
+                assert job.verdict.fault is Fault.HUB, "a job that could not be stored ended as somebody else's fault"
+                continue
             if world.calm and not world.poisoned and not poison and not stopped and not world.choosers:
                 assert job.losses == 0, "an attempt was charged although no worker was lost"
             allowed = {Reason.SUCCESS, Reason.FAILED, Reason.WORKER_LOST}
@@ -126,6 +138,8 @@ class Judge:
                 mine = said.endswith(f"/{job.attempt}") or said == f"chosen by {job.worker_name}"
                 assert mine, "the accepted result is another attempt's"
         for job_id, answers in self.hooked.items():
+            if job_id in world.database.refused:
+                continue
             assert "finished" in self.calls[job_id], "a webhook was never called at the end of its job"
             assert "queued" not in answers or "queued" in self.calls[job_id], "a webhook was never called for a new run"
         assert not world.database.calls, "webhooks are left that nobody calls"

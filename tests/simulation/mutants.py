@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
+
 from asman_server.core import assignments, claims, endings, submissions
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
@@ -18,6 +20,7 @@ from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
 from asman_server.core.state import QueueState
 from asman_server.core.worker import Worker
+from asman_server.dialect.unproved import UnprovedClaims
 from asman_server.dialect.worker_session import DialectWorker
 from asman_server.logs import follow as follow_module
 from asman_server.logs.follow import LogFollow
@@ -25,9 +28,14 @@ from asman_server.queues.job_log import JobLog
 from asman_server.queues.recall import Recall
 from asman_server.queues.shell import QueueShell
 from asman_server.sessions.client import ClientSession
-from asman_server.storage.group_commit import Batch, GroupCommitter
+from asman_server.storage import group_commit as group_commit_module
+from asman_server.storage.batch import Batch
+from asman_server.storage.commit import Commit, Unwritable
+from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.row_kinds import LOG_CHUNKS
 from asman_server.webhooks.deliver import Deliverer
 from asman_shared.encoded import EncodedMessage
+from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLines
 from asman_shared.running.supervisor import Supervisor
 from asman_shared.states import Phase, State
@@ -518,12 +526,92 @@ def _undurable_outcome_dropped(original: Any) -> Any:
 def _end_of_a_task_unseen(original: Any) -> Any:
     """Lets a task of the hub end without a word."""
 
-    async def watched(self: Supervisor, name: str, work: Any) -> None:
+    async def watched(_self: Supervisor, _name: str, work: Any, _may_end: bool) -> None:
         with suppress(Exception):
             await work
 
     del original
     return watched
+
+
+def _removed_attempts_are_forgotten(original: Any) -> Any:
+    """Begins the attempt numbers of a removed job again, although a worker may still speak of them."""
+
+    def note_removed(_self: QueueState, _job_id: str, _attempt: int) -> None:
+        return None
+
+    del original
+    return note_removed
+
+
+def _refused_rows_are_written_again(original: Any) -> Any:
+    """Takes a database that refuses a row for one that is away."""
+
+    async def salvage(*_: Any) -> Any:
+        raise Unavailable("try again")
+
+    del original
+    return salvage
+
+
+def _lines_first(original: Any) -> Any:
+    """Writes the lines of a divided commit before the jobs that they belong to."""
+
+    async def salvage(write: Any, commit: Any, callers: Any) -> Any:
+        without = msgspec.structs.replace(commit, puts={**commit.puts, LOG_CHUNKS: {}})
+        if lines := commit.puts.get(LOG_CHUNKS):
+            with suppress(Unwritable):
+                await write(Commit({LOG_CHUNKS: lines}))
+        return await original(write, without, callers)
+
+    return salvage
+
+
+def _removals_told_late(original: Any) -> Any:
+    """Tells of removals after all answers of their commit."""
+
+    def release(self: GroupCommitter, batch: Batch, states: Any, said: Any) -> None:
+        removals, batch.forget = batch.forget, {}
+        original(self, batch, states, said)
+        for publisher, job in removals.values():
+            publisher.publish([(state_of(job, summary=False), False)])
+
+    return release
+
+
+def _removals_go_with_refused_rows(original: Any) -> Any:
+    """Drops the removals of a commit of which the database refuses a part, and tells them as done."""
+
+    async def salvage(write: Any, commit: Commit, callers: Any) -> Any:
+        return await original(write, msgspec.structs.replace(commit, forget=[]), callers)
+
+    return salvage
+
+
+def _refused_states_are_told(original: Any) -> Any:
+    """Tells of a state that the database refuses as if it were durable."""
+
+    def give_up(_self: GroupCommitter, _batch: Batch, _refused: Any, _states: Any, said: Any) -> Any:
+        return said
+
+    del original
+    return give_up
+
+
+def _refused_ends_stay(original: Any) -> Any:
+    """Puts nothing in the place of a result that can't be stored, so that nobody hears of the end."""
+
+    def give_up(state: QueueState, job: Any, now: int, why: str) -> None:
+        if job.state is not State.FINISHED:
+            original(state, job, now, why)
+
+    return give_up
+
+
+def _all_is_proof(original: Any) -> Any:
+    """Takes all that a worker sends about a claimed job as proof that it runs, however old it is."""
+    del original
+    return lambda _self, _claim: True
 
 
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
@@ -568,7 +656,15 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "what a worker does not claim again is not missed": (DialectWorker, "_confirmed", _never_missed),
     "stored jobs are taken for absent": (QueueState, "found_stored", _stored_unseen),
     "a worker's old connection claims for it": (DialectWorker, "_speaks", _old_connections_speak),
+    "what a worker sent before it read its claim's grant is proof": (UnprovedClaims, "_is_proof", _all_is_proof),
     "an outcome in memory alone is forgotten": (queue_module, "reconcile", _undurable_outcome_dropped),
+    "attempt numbers start again when a job is removed": (QueueState, "note_removed", _removed_attempts_are_forgotten),
+    "a refused row is written again and again": (group_commit_module, "salvage", _refused_rows_are_written_again),
+    "lines are written before their job": (group_commit_module, "salvage", _lines_first),
+    "a removal goes with a refused row": (group_commit_module, "salvage", _removals_go_with_refused_rows),
+    "a removal is told after the job that comes after it": (GroupCommitter, "_release", _removals_told_late),
+    "a refused state is told all the same": (GroupCommitter, "_give_up", _refused_states_are_told),
+    "nothing takes the place of a refused result": (endings, "give_up", _refused_ends_stay),
     "the end of a task is not noticed": (Supervisor, "_watched", _end_of_a_task_unseen),
 }
 """The planted bugs by description: the object and attribute that each replaces, and the replacement."""
@@ -576,5 +672,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
 LIKELIER: Final[dict[str, dict[str, float]]] = {
     "a worker's old connection claims for it": {"return": 60},
     "an outcome in memory alone is forgotten": {"outage": 40},
+    "what a worker sent before it read its claim's grant is proof": {"outage": 40},
+    "a refused row is written again and again": {"row": 20},
+    "a removal goes with a refused row": {"row": 40},
 }
 """Weights of faults while a planted bug is hunted that needs a rare one, by its description."""

@@ -243,7 +243,10 @@ def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
         elif draw < 0.8 and known:
             wishes.append(Stop(at, client, random.choice(known), random.choice(["_", "*", "a", "b"])))
         elif draw < 0.85 and known:
-            wishes.append(Remove(at, client, random.choice(known)))
+            gone = random.choice(known)
+            wishes.append(Remove(at, client, gone))
+            if random.random() < 0.5:  # somebody starts again from nothing
+                wishes.append(_draw_want(random, at + random.expovariate(1 / 0.5), client, gone))
         elif known:
             wishes.append(_draw_want(random, at, client, random.choice(known)))
     return wishes

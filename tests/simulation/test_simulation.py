@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 
 from build_tools import compiled
 from tests.simulation import shrink
-from tests.simulation.__main__ import hunt, play
+from tests.simulation.__main__ import fingerprint, hunt, play
 from tests.simulation.faults import FAULTS, Trouble, UnknownFaultError, weights_of
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import draw_plan, read_plan, write_plan
@@ -53,6 +56,19 @@ def test_what_is_compiled_does_the_same_at_every_event() -> None:
     ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert [int(count) for count in ran.stdout.split()] == [simulate(seed).handled for seed in range(ALIKE)]
+
+
+def test_a_compiled_run_has_played_the_same_sources() -> None:
+    if compiled.lacking() and os.geteuid() != 0:
+        pytest.skip(f"{compiled.lacking()} is missing here")
+    told = []
+    for form in ("--compiled", "--sources"):
+        words = [sys.executable, "-m", "tests.simulation", form, "--seeds", "2"]
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        told += re.findall(r"(compiled|from source), sources ([0-9a-f]{12})\)", ran.stdout)
+        assert ran.returncode == 0, ran.stderr[-2000:]
+    assert [form for form, _ in told] == ["compiled", "from source"]
+    assert len({digits for _, digits in told}) == 1
 
 
 @pytest.mark.timeout(600)
@@ -101,3 +117,23 @@ def test_a_run_does_not_depend_on_the_hashes_of_this_process() -> None:
     ]
     assert ran[0].returncode == 0, ran[0].stderr[-2000:]
     assert ran[0].stdout == ran[1].stdout
+
+
+def test_the_fingerprint_of_what_was_played_follows_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint()
+    package, module = (types.ModuleType(f"asman_server.core.{name}") for name in ("more", "more.another"))
+    package.__path__ = [str(tmp_path)]
+    module.__file__ = "/somewhere/else.so"  # as compiled modules may have it
+    (tmp_path / "__init__.py").touch()
+    source = tmp_path / "another.py"
+    source.write_text("VALUE = 1\n")
+    for each in (package, module):
+        monkeypatch.setitem(sys.modules, each.__name__, each)
+    one = fingerprint()
+    source.write_text("VALUE = 2\n")
+    assert len({before, one, fingerprint()}) == 3
+    for each in (package, module):
+        monkeypatch.delitem(sys.modules, each.__name__)
+    assert fingerprint() == before

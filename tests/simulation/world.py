@@ -62,6 +62,8 @@ class World:
         self.judge = Judge(self)
         self.database.on_row = self.judge.committed
         self.database.on_forget = self.judge.forgotten
+        self.database.on_lines = self.judge.lines_stored
+        self.database.on_unstored = lambda job: self.deletes.add(job)
         self.host = Host(plan.stream, self.database, policy, setting.delay, self.judge.call)
         self.host.on_broken = self._hub_failed
         self.workers = [SimWorker(self, name, cpus) for name, cpus in setting.workers.items()]

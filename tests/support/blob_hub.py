@@ -26,12 +26,12 @@ from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.messages import BlobPart, BlobTicket
 from asman_shared.units import MIB
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 
 DAY = 24 * 3_600_000
 RETENTION = 7 * DAY
 QUEUE = "blob-tests"
-PATIENCE = 60.0
 
 
 def sha256(body: bytes) -> str:

@@ -100,7 +100,8 @@ class World:
         self.send(ev.AttemptFinished(name.ljust(16, "."), job_id(number), self._attempt(number, attempt), outcome))
         (ack,) = self.effects(fx.Acknowledge)
         told = self.last
-        self.send(ev.Settled(job_id(number), self.core.jobs[job_id(number)].rev))
+        job = self.core.jobs[job_id(number)]
+        self.send(ev.Settled(job.id, job.queued, job.rev))
         self.last = told
         return bool(ack.accepted)
 

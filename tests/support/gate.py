@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from devtools.patience import PATIENCE
+
 
 class Gate:
     """Lets so many bytes pass in one direction, and holds up what comes then until it is opened.
@@ -42,7 +44,7 @@ class Gate:
 
     async def reached(self) -> None:
         """Returns once something is held up."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await self._reached.wait()
 
     def open(self) -> None:

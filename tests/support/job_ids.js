@@ -5,7 +5,12 @@ const { createHash } = require("node:crypto");
 
 const INJECTED = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"]);
 const sha256 = (text) => createHash("sha256").update(text, "utf8").digest("hex");
-const cut = (ref) => (ref.type === "url" && typeof ref.value === "string" ? ref.value.split("/presignedurl/")[0] : ref.value);
+const BUCKET = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com";
+function cut({ type, value }) {
+  if (type !== "url" || typeof value !== "string") return value;
+  const before = value.split("/presignedurl/")[0];
+  return value.startsWith(BUCKET) ? before.replace(/[?#].*$/s, "") : before;
+}
 const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 

@@ -12,9 +12,9 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from asman_server.dialect.ids import identify
+from devtools.patience import PATIENCE
 
 Message = dict[str, Any]
-PATIENCE = 20
 
 
 def now() -> int:
@@ -116,6 +116,13 @@ class JsonClient(Speaker):
         await self.send("QueryJobStates")
         told: dict[str, Message] = (await self.next("JobStates"))["state"]["jobs"]
         return told
+
+    async def asked(self, job: str) -> Message | None:
+        """The job as the hub shows it when it is asked for it alone; None if it shows none."""
+        self._waiting = [message for message in self._waiting if message["type"] != "JobStateUpdates"]
+        await self.send("QueryJob", {"jobId": job})
+        told: dict[str, Message] = (await self.next("JobStateUpdates"))["state"]["jobs"]
+        return told.get(job)
 
     async def end(self, job: str, reason: str, **more: Any) -> None:
         await self.change("Finished", job, reason=reason, **more)

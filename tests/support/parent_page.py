@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,20 +18,34 @@ _PAGE = """<!doctype html><meta charset="utf-8"><title>parent</title>
 <style>iframe { width: 640px; height: 480px }</style><body><script type="module">
 import { Metapage } from "/metapage.js";
 const definition = DEFINITION;
-window.metapage = new Metapage();
-await metapage.setDefinition(definition);
-for (const id of Object.keys(definition.metaframes)) {
-  document.body.append(await metapage.getMetaframe(id).iframe);
-}
-window.ready = true;
-</script></body>"""
+const early = [...document.querySelectorAll("iframe")];
+window.begin = async () => {
+  window.metapage = new Metapage();
+  await metapage.setDefinition(definition);
+  for (const id of Object.keys(definition.metaframes)) {
+    const client = metapage.getMetaframe(id);
+    const there = early.find(frame => frame.name === id);
+    if (there) client._iframe = there;
+    else document.body.append(await client.iframe);
+  }
+  window.ready = true;
+};
+if (early.length === 0) await begin();
+</script>FRAMES</body>"""
 
 
 @contextmanager
-def parent_page(metaframes: Mapping[str, Any]) -> Iterator[str]:
-    """Serves such a page for as long as the block lasts; gives its address."""
-    page = _PAGE.replace("DEFINITION", json.dumps({"version": "2", "metaframes": metaframes})).encode()
-    with served({"/": ("text/html", page), "/metapage.js": ("text/javascript", _MODULE.read_bytes())}) as address:
+def parent_page(metaframes: Mapping[str, Any], before: Collection[str] = ()) -> Iterator[str]:
+    """Serves such a page for as long as the block lasts; gives its address.
+
+    Args:
+        metaframes: The frames by their names, as in a metapage's definition.
+        before: The names of those that load before their parent, which then begins with ``window.begin()``.
+    """
+    frames = "".join(f'<iframe name="{each}" src="{escape(metaframes[each]["url"])}"></iframe>' for each in before)
+    page = _PAGE.replace("DEFINITION", json.dumps({"version": "2", "metaframes": metaframes})).replace("FRAMES", frames)
+    files = {"/": ("text/html", page.encode()), "/metapage.js": ("text/javascript", _MODULE.read_bytes())}
+    with served(files) as address:
         yield address
 
 

@@ -11,8 +11,10 @@ import msgpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from asman_shared import limits
+from devtools.patience import PATIENCE
+
 Message = dict[str, Any]
-PATIENCE = 20
 
 
 class PlainWorker:
@@ -74,7 +76,8 @@ class PlainWorker:
 async def plain_worker(hub_url: str, queue: str, **more: Any) -> AsyncIterator[PlainWorker]:
     """A registered worker that leaves when the block ends."""
     address = f"{hub_url.replace('http', 'ws')}/q/{queue}/worker"
-    async with connect(address, subprotocols=[Subprotocol("asman.v1.msgpack")], compression=None) as socket:
+    spoken = [Subprotocol("asman.v1.msgpack")]
+    async with connect(address, subprotocols=spoken, compression=None, max_size=limits.FRAME_BYTES) as socket:
         worker = PlainWorker(socket)
         first = {"type": "register", "incarnation": "plain-worker-0001", "name": "plain", "cpus": 1, **more}
         await worker.send(first)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from devtools import docker_api
@@ -32,7 +32,13 @@ _ALSO = (
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 
 
-def ensure_python(engine: Engine, name: str, programs: Iterable[str] = (), folders: Iterable[Path] = ()) -> str:
+def ensure_python(
+    engine: Engine,
+    name: str,
+    programs: Iterable[str] = (),
+    folders: Iterable[Path] = (),
+    more: Callable[[tarfile.TarFile], None] = lambda _tar: None,
+) -> str:
     """Makes the image unless the engine has it.
 
     Args:
@@ -40,6 +46,7 @@ def ensure_python(engine: Engine, name: str, programs: Iterable[str] = (), folde
         name: ``repository:tag``.
         programs: More programs of this machine to put in, with their libraries.
         folders: More folders of this machine to put in.
+        more: Puts in what else there is to be.
     """
     if docker_api.has_image(engine.host, name):
         return name
@@ -58,6 +65,7 @@ def ensure_python(engine: Engine, name: str, programs: Iterable[str] = (), folde
             tar.add(program.resolve(), f"usr/bin/{program.name}")
         for folder in folders:
             tar.add(folder, str(folder).lstrip("/"))
+        more(tar)
         add_libraries(tar, [*binaries, *found])
         for link in ("usr/local/bin/python", "usr/local/bin/python3"):
             entry = tarfile.TarInfo(link)

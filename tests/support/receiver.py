@@ -10,9 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
-
-PATIENCE = 30.0
 
 
 @dataclass

@@ -17,8 +17,7 @@ from asman_server.storage.row_kinds import RESULT_BLOBS, RESULTS
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState, LogLine, Summary
 from asman_shared.states import Phase, State
-
-PATIENCE = 30.0
+from devtools.patience import PATIENCE
 
 
 def job_id(number: int) -> str:
@@ -50,18 +49,24 @@ def commit(**parts: Any) -> Commit:
 
 
 class Followers:
-    """A publisher that keeps what it is told."""
+    """A publisher that keeps what it is told.
+
+    ``given_up`` holds id, revision, and whether it ended a run or can't be stored at all, of each refused job."""
 
     name = "q"
 
     def __init__(self) -> None:
         self.told: list[tuple[str, int]] = []
+        self.given_up: list[tuple[str, int, bool, bool]] = []
 
     def due(self, made: Job) -> int:
         return made.wait_until
 
     def publish(self, changes: list[tuple[JobState, bool]]) -> None:
         self.told += [(state.id, state.rev) for state, _ in changes]
+
+    def not_stored(self, made: JobState, _why: str, _calls: list[WebhookRow], *, ended: bool, whole: bool) -> None:
+        self.given_up.append((made.id, made.rev, ended, whole))
 
 
 class Ask:

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from asman_server.blobs import S3Settings
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 
 KEY, SECRET = "asman-key", "asman-secret"
-PATIENCE = 30.0
 BUCKETS = 1000
 
 

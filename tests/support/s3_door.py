@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ class S3Door:
         self.behind = behind
         self.url = ""
         self._answer = answer
+        self._transports: set[asyncio.Transport] = set()
 
     def settings(self, bucket: str, prefix: str = "some/prefix") -> S3Settings:
         made = self.behind.settings(bucket, prefix)
@@ -33,9 +35,17 @@ class S3Door:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answers a request itself if the test wants that, and hands it on otherwise."""
+        if request.transport is not None:
+            self._transports.add(request.transport)
         body = await request.read()
         answered = await self._answer(request, body)
         return answered if answered is not None else await self.pass_on(request, body)
+
+    async def cut_off(self) -> None:
+        """Ends all connections, also those whose peer takes no more of what was written before they were closed."""
+        for transport in self._transports:
+            transport.abort()
+        await asyncio.sleep(0)
 
     async def pass_on(self, request: web.Request, body: bytes) -> web.Response:
         """What the server behind the door answers."""
@@ -71,3 +81,4 @@ async def opened_door(behind: S3Server, answer: Answer) -> AsyncIterator[S3Door]
         yield made
     finally:
         await runner.cleanup()
+        await made.cut_off()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asman_server.access import access
 from asman_server.delivery.fanout import Follower
 from asman_server.queues.shell import QueueShell
 from asman_server.reply_to import ReplyTo
@@ -9,6 +10,6 @@ from asman_shared.messages import Submit
 
 
 async def submitted(shell: QueueShell, request: Submit, reply_to: ReplyTo, follower: Follower | None = None) -> None:
-    waiting = shell.submit(shell.submission(request), reply_to, follower)
+    waiting = shell.submit(shell.submission(request, access(shell.name)), reply_to, follower)
     if waiting is not None:
         await waiting

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devtools.asman_processes import asman_command, clean_environment
-
-PATIENCE = 60.0
+from devtools.patience import PATIENCE
 
 
 class OnTerminal:

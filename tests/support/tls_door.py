@@ -29,14 +29,21 @@ def _openssl(*words: str, folder: Path) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
+_NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-batch", "-keyout")
+
+
 def make_certificates(folder: Path) -> None:
     """Makes an authority (``ca.pem``) and a certificate for localhost (``hub.pem``, ``hub.key``)."""
-    new = ("req", "-newkey", "rsa:2048", "-nodes", "-batch", "-keyout")
-    _openssl(*new, "ca.key", "-x509", "-days", "2", "-subj", "/CN=test authority", "-out", "ca.pem", folder=folder)
-    _openssl(*new, "hub.key", "-subj", "/CN=localhost", "-out", "hub.csr", folder=folder)
-    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
-    signed = ("x509", "-req", "-days", "2", "-in", "hub.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
-    _openssl(*signed, "-extfile", "names", "-out", "hub.pem", folder=folder)
+    _openssl(*_NEW, "ca.key", "-x509", "-days", "2", "-subj", "/CN=test authority", "-out", "ca.pem", folder=folder)
+    make_certificate(folder, "hub", 2)
+
+
+def make_certificate(folder: Path, name: str, days: int) -> None:
+    """Makes a certificate for localhost (``NAME.pem``, ``NAME.key``) by the authority in a folder."""
+    _openssl(*_NEW, f"{name}.key", "-subj", "/CN=localhost", "-out", f"{name}.csr", folder=folder)
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    asked = ("x509", "-req", "-days", str(days), "-in", f"{name}.csr", "-extfile", "names", "-out", f"{name}.pem")
+    _openssl(*asked, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", folder=folder)
 
 
 @asynccontextmanager

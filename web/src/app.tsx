@@ -2,7 +2,8 @@
 
 import { Component, type ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
-import { type QueueAddress, type Route, socketUrl } from "./route";
+import { type QueueAddress, queueUrl, type Route, socketUrl, startHref } from "./route";
+import { rememberQueue } from "./state/my-queues";
 import { startClock } from "./state/clock";
 import { Session } from "./state/session";
 import { Header } from "./ui/header";
@@ -17,7 +18,7 @@ import { Notice } from "./ui/notice";
 const JobPage = lazy(() => import("./ui/job-page").then((part) => part.JobPage));
 const QueuePage = lazy(() => import("./ui/queue-page").then((part) => part.QueuePage));
 const StartPage = lazy(() => import("./ui/start-page").then((part) => part.StartPage));
-const LostJobPage = lazy(() => import("./ui/start-page").then((part) => part.LostJobPage));
+const LinkedJobPage = lazy(() => import("./ui/linked-job-page").then((part) => part.LinkedJobPage));
 const NoQueuePage = lazy(() => import("./ui/start-page").then((part) => part.NoQueuePage));
 
 export function App() {
@@ -35,8 +36,8 @@ function Pages({ route }: { route: Route }) {
   switch (route.page) {
     case "start":
       return <StartPage problem={route.problem} />;
-    case "lost-job":
-      return <LostJobPage job={route.job} path={route.path} />;
+    case "linked-job":
+      return <LinkedJobPage key={route.path} job={route.job} keyed={route.keyed} path={route.path} />;
     case "no-queue":
       return <NoQueuePage params={route.params} problem={route.problem} />;
     case "queue":
@@ -44,7 +45,7 @@ function Pages({ route }: { route: Route }) {
     case "job":
       return <OfQueue key={`job ${route.queue.hub} ${route.queue.name}`} queue={route.queue} given={{ params: route.params }} />;
     case "result":
-      return <OfQueue key={`job ${route.queue.hub} ${route.queue.name}`} queue={route.queue} given={{ id: route.job }} />;
+      return <OfQueue key={`job ${route.queue.hub} ${route.queue.name}`} queue={route.queue} given={{ id: route.job, line: route.line }} />;
   }
 }
 
@@ -53,6 +54,7 @@ function OfQueue({ queue, given }: { queue: QueueAddress; given: JobPageProps["g
   const [session] = useState(() => new Session({ url: socketUrl(queue), follow: given === null ? "queue" : "jobs" }));
   useEffect(() => {
     session.start();
+    if (!embedded) rememberQueue(queueUrl(queue));
     const nudge = () => {
       if (document.hidden) return;
       session.nudge();
@@ -95,7 +97,7 @@ class Boundary extends Component<{ children: ComponentChildren }, { error: strin
           <button type="button" class="quiet" onClick={() => location.reload()}>
             Reload the page
           </button>
-          <a href="/">Start page</a>
+          <a href={startHref}>Start page</a>
         </Notice>
       </main>
     );

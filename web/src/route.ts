@@ -6,10 +6,18 @@
  */
 
 import { plain, rawParams } from "./job/address";
+import { sha256Text } from "./job/identity";
+
+/** The path below which a proxy serves this hub, such as `/asman`; empty at the root of a host. Scripts lie below it. */
+export const basePath: string = basePathOf(import.meta.url);
+
+/** The start page. */
+export const startHref = `${basePath}/`;
 
 export interface QueueAddress {
-  /** `https://host` of the hub. */
+  /** `https://host` of the hub, and the path below which a proxy serves it, if there is one. */
   hub: string;
+  /** The queue's name, or a key to it. */
   name: string;
 }
 
@@ -23,37 +31,83 @@ export type Route =
   /** The same, but without a valid queue. */
   | { page: "no-queue"; params: Params; problem: string | null }
   /** A job that is named by its id, to show its result. */
-  | { page: "result"; queue: QueueAddress; job: string }
-  /** A job that is named by its id, but without a queue. */
-  | { page: "lost-job"; job: string; path: string };
+  | { page: "result"; queue: QueueAddress; job: string; line?: number }
+  /** A job that is named without a queue: by its id, and by the key to it alone if the link has one. */
+  | { page: "linked-job"; job: string; keyed: boolean; path: string };
+
+/** The path that a script of the built page has before `/assets/`. */
+export function basePathOf(script: string): string {
+  const [, path = ""] = /^https?:\/\/[^/]+(\/.*)?\/assets\/[^/]*$/.exec(script) ?? [];
+  return path;
+}
+
+/** The URL of the hub that served this page. */
+export function ownHub(): string {
+  return location.origin + basePath;
+}
 
 const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** Names that links of earlier services have: with spaces, `@`, `+` or letters of any script. */
+const OLDER_NAME =
+  /^[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff](?:[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff ._@+~,()!'&=-]{0,126}[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff._@+~,()!'&=-])?$/;
+/** A key to a queue, which grants less than its name. */
+const QUEUE_KEY = /^~[a-z2-7]{52}$/;
 /** A job's id, and the key that may follow it. */
-const JOB_ID = /^([0-9a-f]{64})(?:~[0-9a-f]{32})?$/;
+const JOB_ID = /^([0-9a-f]{64})(~[0-9a-f]{32})?$/;
 
 /** URL of the hub on the reader's own machine, which serves the queue `local`. */
 const LOCAL_HUB = "http://localhost:8000";
-/** Origins on the reader's own machine. */
-const HERE = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
+const HERE = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(\/.*)?$/;
+
+/** Whether a hub is on the reader's own machine. */
+export function isHere(hub: string): boolean {
+  return HERE.test(hub);
+}
 
 /** Parameters that only the page of one job has. */
 const OF_A_JOB = ["job", "inputs", "autostart", "allowsetjob", "resolverefs", "definition", "control", "maxJobDuration"];
 
-/** Parses a queue's name or URL (`https://host/<queue>`, `https://host/q/<queue>`); null if the text is neither. */
+/**
+ * Parses a queue's name or URL (`https://host/<queue>`, `https://host/q/<queue>`, `https://host/path/q/<queue>`); null if
+ * the text is neither.
+ */
 export function parseQueue(text: string, hub: string): QueueAddress | null {
-  const trimmed = text.trim();
+  const given = trimmed(text);
   // The queue `local` is on the reader's own machine, even if another hub served the page.
-  if (trimmed === "local" && !HERE.test(hub)) return { hub: LOCAL_HUB, name: "local" };
-  if (QUEUE_NAME.test(trimmed)) return { hub, name: trimmed };
+  if (given === "local" && !isHere(hub)) return { hub: LOCAL_HUB, name: "local" };
+  const named = queueNamed(given);
+  if (named !== null) return { hub, name: named };
   let url: URL;
   try {
-    url = new URL(trimmed);
+    url = new URL(given);
   } catch {
     return null;
   }
   if (url.protocol !== "http:" && url.protocol !== "https:") return null;
-  const name = plain(/^\/(?:q\/)?([^/]+)\/?$/.exec(url.pathname)?.[1] ?? "");
-  return QUEUE_NAME.test(name) ? { hub: url.origin, name } : null;
+  const [, below = "", last = ""] = /^((?:\/[^/]+)*)\/q\/([^/]+)\/?$/.exec(url.pathname) ?? [];
+  const whole = `${url.origin}${url.pathname}`;
+  const [path, rest] =
+    last !== "" ? [below, last] : hub !== url.origin && whole.startsWith(`${hub}/`) ? [hub.slice(url.origin.length), whole.slice(hub.length + 1)] : ["", url.pathname.slice(1)];
+  const name = queueNamed(plain(/^([^/]+)\/?$/.exec(rest)?.[1] ?? ""));
+  return name === null ? null : { hub: url.origin + path, name };
+}
+
+/** White space around an address; other blanks, such as U+00A0 and U+FEFF, may be part of an older name. */
+const ASCII_SPACE = " \t\n\v\f\r";
+
+/** Returns a text without the white space of ASCII around it; `trim` also drops what belongs to a name. */
+function trimmed(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && ASCII_SPACE.includes(text.charAt(from))) from += 1;
+  while (to > from && ASCII_SPACE.includes(text.charAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
+/** Returns the queue that a name stands for: the name itself, a key, or the alias of an older name; null for no name. */
+export function queueNamed(name: string): string | null {
+  if (QUEUE_NAME.test(name) || QUEUE_KEY.test(name)) return name;
+  return OLDER_NAME.test(name) ? `old-${sha256Text(name.normalize("NFC")).slice(0, 32)}` : null;
 }
 
 /**
@@ -61,8 +115,8 @@ export function parseQueue(text: string, hub: string): QueueAddress | null {
  *
  * @param embedded Whether the page is in a frame of another page; then it always shows one job.
  */
-export function parseRoute(location: { origin: string; pathname: string; hash: string }, embedded = false): Route {
-  const hub = location.origin;
+export function parseRoute(location: { origin: string; pathname: string; hash: string }, embedded = false, base = basePath): Route {
+  const hub = location.origin + base;
   const params = rawParams(location.hash);
   const value = (name: string) => plain(params.get(name) ?? "");
   const overrides = value("ignoreQueueOverride") !== "true" && value("queueOverride") !== "";
@@ -70,20 +124,20 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
   const queue = named === "" ? null : parseQueue(named, hub);
   const problem = named !== "" && queue === null ? badQueue(named) : null;
 
-  const [, kind, rest = ""] = /^\/(q|j)\/(.*)$/.exec(location.pathname) ?? [];
+  const [, kind, rest = ""] = /^\/(q|j)\/(.*)$/.exec(location.pathname.startsWith(`${base}/`) ? location.pathname.slice(base.length) : "") ?? [];
   if (kind === "q") {
     const name = plain(rest.replace(/\/$/, ""));
-    const here = parseQueue(name, hub);
+    const here = name === trimmed(name) ? parseQueue(name, hub) : null;
     return here === null ? { page: "start", problem: badQueue(name) } : { page: "queue", queue: here };
   }
   if (kind === "j") {
     const named = rest.replace(/\/$/, "");
-    const job = JOB_ID.exec(named)?.[1];
+    const [, job, key] = JOB_ID.exec(named) ?? [];
     if (job === undefined) {
       return { page: "start", problem: `“${short(named)}” is not a job id. A job id has 64 hexadecimal digits. Check the link.` };
     }
     if (problem !== null) return { page: "start", problem };
-    return queue === null ? { page: "lost-job", job, path: `/j/${named}` } : { page: "result", queue, job };
+    return queue === null ? { page: "linked-job", job, keyed: key !== undefined, path: `${base}/j/${named}` } : { page: "result", queue, job, ...lineOf(value("line")) };
   }
   if (embedded || OF_A_JOB.some((name) => params.has(name))) {
     return queue === null ? { page: "no-queue", params, problem } : { page: "job", queue, params };
@@ -94,17 +148,31 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
 /** The value of the `queue` parameter for a queue. */
 export function queueParam(queue: QueueAddress): string {
   if (queue.hub === LOCAL_HUB && queue.name === "local") return "local";
-  return queue.hub === location.origin ? queue.name : encodeURIComponent(queueUrl(queue));
+  return queue.hub === ownHub() ? queue.name : encodeURIComponent(queueUrl(queue));
 }
 
 /** The link to a queue's page. */
 export function queueHref(queue: QueueAddress): string {
-  return queue.hub === location.origin ? `/q/${queue.name}` : `/#?queue=${queueParam(queue)}`;
+  return queue.hub === ownHub() ? `${basePath}/q/${queue.name}` : `${startHref}#?queue=${queueParam(queue)}`;
 }
 
 /** The link to a job's page, which shows this job and its result. */
 export function jobHref(queue: QueueAddress, job: string): string {
-  return `/j/${job}#?queue=${queueParam(queue)}`;
+  return `${basePath}/j/${job}#?queue=${queueParam(queue)}`;
+}
+
+/** The link to one line of a job's log, by the number that is shown beside it. */
+export function lineHref(queue: QueueAddress, job: string, line: number): string {
+  return `${jobHref(queue, job)}&line=${line}`;
+}
+
+function lineOf(text: string): { line?: number } {
+  return /^[1-9]\d{0,14}$/.test(text) ? { line: Number(text) } : {};
+}
+
+/** The address of a file of a job, below an address of the job. */
+export function fileHref(job: string, kind: "inputs" | "outputs", path: string): string {
+  return `${job}/${kind}/${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 /** The queue's URL, as workers and the command line take it. */
@@ -117,7 +185,7 @@ export function socketUrl(queue: QueueAddress): string {
 }
 
 export function outputHref(queue: QueueAddress, job: string, path: string): string {
-  return `${queueUrl(queue)}/jobs/${job}/outputs/${path.split("/").map(encodeURIComponent).join("/")}`;
+  return fileHref(`${queueUrl(queue)}/jobs/${job}`, "outputs", path);
 }
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";

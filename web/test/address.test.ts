@@ -74,4 +74,31 @@ describe("a job's address", () => {
     expect(problems.find(({ name }) => name === "inputs")?.why).toMatch(/texts by file name, but contains a list/);
     expect(() => readJson(btoa("nope"))).toThrow(/no JSON/);
   });
+
+  it("reads time limits, and reports zero and what is no limit as it stands in the URL", () => {
+    const read = (maxJobDuration: string, maxDuration?: unknown) => {
+      const control = maxDuration === undefined ? "" : `&control=${writeJson({ maxDuration })}`;
+      const { timeLimits, problems } = readParams(rawParams(`#?maxJobDuration=${maxJobDuration}${control}`));
+      return [timeLimits, problems.map(({ name, why, stops }) => `${name} ${why} ${stops}`)];
+    };
+    expect(read("20m", "1.5s")).toEqual([[1_200_000, 1500], []]);
+    expect(read("", null)).toEqual([[], []]);
+    const zero = (shown: string) => `${shown} is no time limit, which has at least 1 ms; leave it out for no limit true`;
+    expect(read("0s", "0m0s")).toEqual([[], [`maxJobDuration ${zero("“0s”")}`, `control its maxDuration: ${zero("“0m0s”")}`]]);
+    expect(read("1h", "")).toEqual([[3_600_000], [`control its maxDuration: ${zero("an empty text")}`]]);
+    expect(read("1h", "soon")[1]).toEqual([expect.stringContaining("“soon” is not a duration")]);
+    expect(read("1h", 20)[1]).toEqual([expect.stringContaining("it must be a text")]);
+  });
+
+  it("takes limits, durations and variables in every form that older links have", () => {
+    const limits = (text: string) => readParams(rawParams(`#?maxJobDuration=${encodeURIComponent(text)}`)).timeLimits;
+    for (const text of ["10 min", "10m", "600000", "10 Minutes", "9m 60 secs"]) expect(limits(text)).toEqual([600_000]);
+    for (const text of ["20", "soon", "5 parsecs", "-5m", "1h30", "5000 constructor"]) expect(limits(text)).toEqual([]);
+    const older = { env: { N: 1, B: false, T: "x" }, maxDuration: "2 hours", requirements: { maxDuration: 600_000 } };
+    expect(readParams(rawParams(`#?job=${writeJson(older)}`)).job).toEqual({
+      env: { N: "1", B: "false", T: "x" },
+      maxDuration: "7200000ms",
+      requirements: { maxDuration: "600000ms" },
+    });
+  });
 });

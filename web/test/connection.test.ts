@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "./eventually";
 import { WebSocket as NodeSocket } from "ws";
 import { Backoff } from "../src/protocol/backoff";
 import { decodeFrame, encodeFrame } from "../src/protocol/codec";
@@ -59,7 +60,7 @@ describe("a connection", () => {
     });
   }
 
-  const welcomed = (n: number) => vi.waitFor(() => expect(welcomes.length).toBe(n));
+  const welcomed = (n: number) => eventually(() => expect(welcomes.length).toBe(n));
   const peer = () => [...hub.peers][0];
 
   it("says hello for the whole queue, without a resume at first", async () => {
@@ -73,14 +74,14 @@ describe("a connection", () => {
     connection.open();
     await welcomed(1);
     hub.add({ id: "a", rev: 1, state: "Queued" });
-    await vi.waitFor(() => expect(pushes.filter((push) => push.type === "changed").length).toBe(1));
+    await eventually(() => expect(pushes.filter((push) => push.type === "changed").length).toBe(1));
     hub.drop();
     hub.add({ id: "b", rev: 1, state: "Queued" });
     hub.add({ id: "c", rev: 1, state: "Queued" });
     await welcomed(2);
     expect(welcomes[1]?.recovered).toBe(true);
     expect(peer()?.hello["resume"]).toEqual({ epoch: "epoch-1", seq: 1 });
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(pushes.flatMap((push) => (push.type === "changed" ? [push.job.id] : []))).toEqual(["a", "b", "c"]),
     );
     hub.drop();
@@ -143,7 +144,7 @@ describe("a connection", () => {
     await welcomed(1);
     const one = peer();
     if (one !== undefined) hub.send(one, { type: "ping", ref: 7 });
-    await vi.waitFor(() => expect(one?.received).toContainEqual({ type: "pong", ref: 7 }));
+    await eventually(() => expect(one?.received).toContainEqual({ type: "pong", ref: 7 }));
     const answer = hub.answer.bind(hub);
     hub.answer = (who, message) => {
       if (who !== one) answer(who, message);
@@ -152,15 +153,15 @@ describe("a connection", () => {
   });
 
   it("gives up with a sentence when reconnecting can't help", async () => {
-    connection = make(hub.url.replace("/q/test/", "/q/a%20b/"));
+    connection = make(hub.url.replace("/q/test/", "/q/a%23b/"));
     connection.open();
-    await vi.waitFor(() => expect(statuses.at(-1)).toMatchObject({ kind: "closed" }));
+    await eventually(() => expect(statuses.at(-1)).toMatchObject({ kind: "closed" }));
     expect(statuses.at(-1)).toMatchObject({ why: expect.stringContaining("not a queue name") });
   });
 
   it("keeps trying while there is no hub", async () => {
     connection = make("ws://127.0.0.1:9/q/test/client");
     connection.open();
-    await vi.waitFor(() => expect(statuses).toContainEqual({ kind: "waiting", failures: 3, retryAt: expect.any(Number) }));
+    await eventually(() => expect(statuses).toContainEqual({ kind: "waiting", failures: 3, retryAt: expect.any(Number) }));
   });
 });

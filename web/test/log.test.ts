@@ -4,6 +4,7 @@ import { HEADING, LINE, LogLayout, columnsOf, rowsOf } from "../src/log/layout";
 import { LogSearch } from "../src/log/search";
 import type { Phase, WireLine } from "../src/protocol/messages";
 import { JobLog } from "../src/log/job-log";
+import { OLD_CHARACTERS, OLD_LINES } from "../src/log/overwritten";
 
 const lines = (from: number, to: number, phase: Phase = "running"): WireLine[] =>
   Array.from({ length: to - from }, (_, n) => [from + n, 0, 0, `line ${from + n}`, phase]);
@@ -92,6 +93,69 @@ describe("the log of a job", () => {
     log.add([line(6, "b\r")]);
     expect(texts(log).at(-1)).toBe("b\r");
     expect(log.hole()).toBeNull();
+  });
+
+  it("begins a new line after an empty one that ended a line with a carriage return", () => {
+    const log = new JobLog();
+    log.add([line(0, "10 %\r"), line(1, ""), line(2, "next")]);
+    expect(texts(log)).toEqual(["10 %\r", "next"]);
+  });
+
+  it("keeps what a job wrote to each stream, byte for byte: ends, colours, overwritten lines, and nothing of a build", () => {
+    const log = new JobLog();
+    log.add([
+      [0, 1, 1, "Pulling layer abc", "pulling", 0],
+      [1, 2, 1, "Step 1/2\r", "building", 2],
+      [2, 3, 2, "started", "running", 0],
+      [3, 4, 0, "10%\r", "running", 2],
+      [4, 5, 0, "20%\r", "running", 2],
+      [5, 6, 0, "", "running", 0],
+      [6, 7, 0, "\u001b[31mred\u001b[0m", "running", 1],
+      [7, 8, 0, "a\rb\r", "running", 2],
+      [8, 9, 0, "cut in ", "running", 2],
+      [9, 10, 1, "err", "running", 0],
+      [10, 11, 0, "two, no newline at end", "running", 2],
+    ]);
+    expect([...log.written(0)]).toEqual([
+      ["10%\r", 4],
+      ["20%\r\n", 6],
+      ["\u001b[31mred\u001b[0m\r\n", 7],
+      ["a\rb\r", 8],
+      ["cut in ", 9],
+      ["two, no newline at end", 11],
+    ]);
+    expect([...log.written(1)]).toEqual([["err\n", 10]]);
+    log.reset();
+    expect([...log.written(0)]).toEqual([]);
+  });
+
+  it("keeps overwritten lines in their order also when lines before them come late", () => {
+    const log = new JobLog();
+    log.add([line(0, "a\r"), line(1, "b\r")]);
+    log.add([line(4, "e\r"), line(5, "f")]);
+    log.add([line(2, "c\r"), line(3, "d\r")]);
+    expect([...log.written(0)].map(([text]) => text).join("")).toBe("a\rb\rc\rd\re\rf\n");
+  });
+
+  it("keeps overwritten lines only up to a bound, the newest of them", () => {
+    const log = new JobLog();
+    const count = 3 * OLD_LINES;
+    log.add(Array.from({ length: count }, (_, n) => line(n, `${n}\r`)));
+    const kept = [...log.written(0)];
+    expect(log.length).toBe(1);
+    expect(kept.length).toBeLessThanOrEqual(OLD_LINES + 1);
+    expect(kept.length).toBeGreaterThan(OLD_LINES / 2);
+    expect([kept[0]?.[0], kept.at(-1)?.[0]]).toEqual([`${count - kept.length}\r`, `${count - 1}\r`]);
+
+    const long = "x".repeat(OLD_CHARACTERS / 16);
+    log.add(Array.from({ length: 64 }, (_, n) => line(count + n, `${long}\r`)));
+    expect([...log.written(0)].reduce((sum, [text]) => sum + text.length, 0)).toBeLessThanOrEqual(OLD_CHARACTERS + long.length + 1);
+  });
+
+  it("drops overwritten lines with the oldest lines", () => {
+    const log = new JobLog(10);
+    log.add([line(0, "a\r"), line(1, "b"), ...lines(2, 12)]);
+    expect([...log.written(0)].map(([text]) => text)).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11].map((n) => `line ${n}\n`));
   });
 
   it("carries colours over the end of a line, separately for each stream", () => {

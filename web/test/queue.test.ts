@@ -63,6 +63,15 @@ describe("the store of a queue", () => {
     expect(store.order.value).toEqual(["b"]);
   });
 
+  it("takes a later run for newer, though its revisions begin again after a removal", () => {
+    const store = new QueueStore();
+    store.apply([changed(job("a", 7))]);
+    store.apply([changed(job("a", 1, { queued: 101, state: "Running" }))]);
+    expect(store.job("a")?.value).toMatchObject({ rev: 1, queued: 101, state: "Running" });
+    store.apply([changed(job("a", 8))]);
+    expect(store.job("a")?.value).toMatchObject({ rev: 1, queued: 101 });
+  });
+
   it("replaces everything, even by a smaller rev, and keeps the signals of remaining jobs", () => {
     const store = new QueueStore();
     store.replace([job("a", 9)], null);

@@ -4,6 +4,8 @@ import { parseDuration } from "../src/job/units";
 import { Samples } from "../src/state/samples";
 import { readCsv } from "../src/text/csv";
 import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, shellWord } from "../src/text/snippets";
+import { visibleParts } from "../src/text/visible";
+import { asLines } from "../src/text/what-runs";
 import { kindOf } from "../src/ui/file-kinds";
 
 /** Splits a text into words with a real shell. */
@@ -19,7 +21,7 @@ describe("snippets", () => {
   it("express the whole job, or say that they can't", () => {
     const job = { image: "alpine:3", command: "sh -c 'echo hi'", env: { A: "b c" }, requirements: { cpus: 2, memory: "1g" }, tags: ["lab"] };
     expect(words(cliSnippet("https://h/q/x", job))).toEqual(
-      ["asman", "job", "add", "https://h/q/x", "--wait", "-i", "alpine:3", "-c", "sh -c 'echo hi'", "-e", "A=b c", "--cpus", "2", "-m", "1g", "--tag", "lab"],
+      ["ASMAN_QUEUE=https://h/q/x", "asman", "job", "add", "--wait", "-i", "alpine:3", "-c", "sh -c 'echo hi'", "-e", "A=b c", "--cpus", "2", "-m", "1g", "--tag", "lab"],
     );
     expect(cliSaysAll(job)).toBe(true);
     expect(cliSaysAll({ ...job, build: { context: "x" } })).toBe(false);
@@ -84,5 +86,97 @@ describe("samples of a queue", () => {
     for (let n = 0; n < 700; n++) samples.take({ time: n * 1000, queued: 0, running: 0, finished: n }, []);
     expect(samples.times).toHaveLength(600);
     expect(samples.rate).toHaveLength(600);
+  });
+});
+
+describe("a text of a stranger", () => {
+  const seen = (text: string) => visibleParts(text).map((part) => (part.mark ? `[${part.text}]` : part.text)).join("");
+
+  it("shows no hidden character as nothing, and none that moves others", () => {
+    expect(seen("echo\u202e \u200bdaB\u0007\u00a0\ud800")).toBe("echo[U+202E] [U+200B]daB[U+0007][U+00A0][U+D800]");
+    expect(seen("a\tb\r\nc")).toBe("a[\\t]b[\\r][\\n]\nc");
+    expect(seen("U+202E \\n ä 😀 名前")).toBe("U+202E \\n ä 😀 名前");
+  });
+
+  it("pushes nothing out of sight by many blanks", () => {
+    expect(seen(`a${" ".repeat(5000)}b${"\n".repeat(900)}c`)).toBe("a[space × 5000]b[\\n × 900]\nc");
+    expect(seen(`a${" ".repeat(16)}b`)).toBe(`a${" ".repeat(16)}b`);
+  });
+});
+
+describe("what a job runs", () => {
+  const said = (definition: object, image = "") => asLines(definition, image).map(({ label, texts, note }) => `${label}: ${texts.join(" | ") || note}`);
+
+  it("names image, entrypoint and command, the image that the hub adds, and what is left to the image", () => {
+    expect(said({ image: "alpine:3", entrypoint: ["sh", "-c"], command: ["a b", "c"] })).toEqual([
+      "Image: alpine:3",
+      "Entrypoint: sh -c",
+      "Command: 'a b' c",
+    ]);
+    expect(said({ command: "id" }, "debian:12")).toEqual([
+      "Image: debian:12",
+      "Entrypoint: the image’s own, if it has one",
+      "Command: id",
+    ]);
+    expect(said({ command: "id" })[0]).toContain("the worker’s machine itself");
+    expect(said({ image: "alpine:3" })[2]).toBe("Command: the image’s own");
+  });
+
+  it("names every step, stream and volume, and a member that nobody has thought of", () => {
+    const steps = [{ image: "evil/x", command: ["sh", "-c", "a"], stdout: "/data/log" }, { env: { A: "1" }, new: true }];
+    expect(said({ image: "alpine", command: "b", stdin: "/data/in", volumes: ["/data"], steps, gadget: { a: 1 } })).toEqual([
+      "Image: alpine",
+      "Entrypoint: the image’s own, if it has one",
+      "Command: b",
+      "Standard input: /data/in",
+      "Volumes: /data",
+      "Step 2: after the one before has ended, in a container of its own",
+      "Image: evil/x",
+      "Entrypoint: the image’s own, if it has one",
+      "Command: sh -c a",
+      "Standard output: /data/log",
+      "Step 3: after the one before has ended, in a container of its own",
+      "Image: the job’s own",
+      "Entrypoint: the image’s own, if it has one",
+      "Command: the image’s own",
+      "Variables: A=1",
+      "new: true",
+      'gadget: {"a":1}',
+    ]);
+    expect(said({ command: "b", steps: ["x", null] }, "debian").filter((line) => line.startsWith("Unknown"))).toEqual(["Unknown: x", "Unknown: null"]);
+  });
+
+  it("says of the image’s own entrypoint and command only what an engine does", () => {
+    expect(said({ image: "a", entrypoint: [], command: "id" }).slice(1)).toEqual(["Entrypoint: none, and not the image’s own", "Command: id"]);
+    expect(said({ image: "a", entrypoint: [] })[2]).toBe("Command: the image’s own");
+    expect(said({ image: "a", entrypoint: "sh" })[2]).toBe("Command: none");
+    expect(said({ image: "a", entrypoint: " ", command: "\n" }).slice(1)).toEqual([
+      "Entrypoint: the image’s own, if it has one",
+      "Command: the image’s own",
+    ]);
+  });
+
+  it("shows a build as the build that it is", () => {
+    expect(said({ build: { context: "https://git.example/a.git#main", dockerfile: "FROM b\nRUN c", buildArgs: ["X=1"] }, command: "d" }, "debian:12")).toEqual([
+      "Build of: https://git.example/a.git#main",
+      "Dockerfile: FROM b\nRUN c",
+      "Build arguments: X=1",
+      "Entrypoint: the image’s own, if it has one",
+      "Command: d",
+    ]);
+  });
+
+  it("names variables and files, which can change the meaning of a command", () => {
+    const job = { image: "a", workdir: "/w", env: { PATH: "/inputs", "A\nB": "1" }, configFiles: { "/bin/sh": { value: "x" } }, inputs: { data: { value: "y" } } };
+    expect(said(job).slice(3)).toEqual(["Working directory: /w", "Variables: PATH=/inputs | A\nB=1", "Files: /bin/sh | data"]);
+  });
+
+  it("shows values of any type, since a link can hold any", () => {
+    expect(said({ image: { a: 1 }, command: [1, null], env: { A: 2 } } as object)).toEqual([
+      'Image: {"a":1}',
+      "Entrypoint: the image’s own, if it has one",
+      "Command: 1 null",
+      "Variables: A=2",
+    ]);
   });
 });

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import psutil
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from asman_shared import limits
-from asman_shared.address import Address, parse_address
+from asman_shared.address import ASCII_SPACE, Address, parse_address, words_of
 from asman_shared.errors import AsmanError, BadRequest
-from asman_shared.layered_settings import LayeredSettings, given
-from asman_shared.units import GIB, parse_duration, parse_size
+from asman_shared.layered_settings import LayeredSettings, NamedPath, check_settings_file, checked, given, not_fitting
+from asman_shared.units import DURATION_MAX, GIB, SIZE_MAX, parse_duration, parse_size
 
 
 def _millis(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    return checked(parse_duration, value) if isinstance(value, str) else value
 
 
 def _bytes(value: Any) -> Any:
-    return parse_size(value) if isinstance(value, str) else value
+    return checked(parse_size, value) if isinstance(value, str) else value
 
 
 def _words(value: Any) -> Any:
@@ -35,8 +35,8 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Millis = Annotated[int, BeforeValidator(_millis), Field(ge=0)]
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+Millis = Annotated[int, BeforeValidator(_millis), Field(ge=0, le=DURATION_MAX)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=SIZE_MAX)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -74,12 +74,15 @@ class WorkerConfig(LayeredSettings):
         tags: Names that jobs can require.
         max_duration: Longest run of a job; 0 for no limit.
         data_dir: Folder for unsent results and for job files.
-        executor: ``docker``, or ``process`` (no container: jobs are this user's own processes).
+        executor: ``docker``, ``oci`` (containers without an engine), ``bubblewrap`` (the same with weaker limits, where
+            nothing may be set up), ``auto`` (``docker`` where an engine answers, else ``oci``), or ``process`` (no
+            container: jobs are this user's own processes).
         docker: The engine's address, such as ``unix:///var/run/docker.sock``; empty to discover it.
         network: The network of the containers: ``internet`` (a network of the worker's own that leads nowhere else, and
             none where that can't be ensured), ``open`` (the same without rules: jobs may reach this host and its
             networks), ``none``, or one of the engine's by name.
-        runtime: The engine's runtime by name, such as ``runsc``; empty for its default.
+        runtime: The engine's runtime by name, such as ``runsc``; empty for its default. With ``oci``, ``crun`` or
+            ``runc``, by name or path; empty for the first of them that works.
         pull: Time to ask registries for an image: if it is ``missing``, ``always``, or ``never``.
         registry_auth: Sign-ins at registries, a file as ``docker login`` writes it.
         git_credentials: Sign-ins at git servers, a file as ``git credential-store`` writes it.
@@ -90,7 +93,15 @@ class WorkerConfig(LayeredSettings):
         deny_image: Patterns of images that may not be used.
         local_images: Patterns of images on the engine that jobs may use although this worker neither pulled nor built
             them; none for no others.
+        oci_image: With ``oci``: images in files of this machine, as a path or ``NAME=PATH`` (an OCI layout, or what
+            ``docker save`` writes).
         allow_host: Patterns of private hosts from which jobs may fetch inputs and builds.
+        shared_folder: Folders of this machine that jobs may read, as ``PATH``, or read and write, as ``PATH:rw``.
+        s3_bucket: S3 buckets that jobs may read, as ``BUCKET``, or read and write, as ``BUCKET:rw``.
+        s3_endpoint: URL of the S3 service; empty for AWS's own.
+        s3_region: Region of the S3 service.
+        s3_access_key: This worker's access key, with ``s3_secret_key``. Both empty for AWS's own variables and roles.
+        s3_secret_key: See ``s3_access_key``.
         ignore_images: With ``process``: run a job although it names an image that can't be used.
         stop_grace: Time between SIGTERM and SIGKILL.
         drain_timeout: Time that running jobs have after SIGTERM; 0 for no limit.
@@ -127,31 +138,38 @@ class WorkerConfig(LayeredSettings):
     queue: str = ""
     hub: str = Field(default="", validation_alias=AliasChoices("hub", "ASMAN_WORKER_HUB", "ASMAN_HUB"))
     name: str = Field(default_factory=_name, min_length=1, max_length=limits.LABEL_LENGTH)
-    cpus: float = Field(default_factory=_cpus, gt=0, le=100_000)
+    cpus: float = Field(default_factory=_cpus, ge=limits.LEAST_CPUS, le=limits.CPUS)
     memory: Bytes = Field(default_factory=lambda: int(psutil.virtual_memory().total))
     gpus: Annotated[str, BeforeValidator(_text)] = "0"
     tags: Words = ()
     max_duration: Millis = 0
-    data_dir: Path = Field(default_factory=_data_dir)
-    executor: Literal["docker", "process"] = "docker"
+    data_dir: NamedPath = Field(default_factory=_data_dir)
+    executor: Literal["docker", "oci", "bubblewrap", "auto", "process"] = "docker"
     docker: str = ""
     network: str = "internet"
     runtime: str = ""
     pull: Literal["missing", "always", "never"] = "missing"
-    registry_auth: Path | None = None
-    git_credentials: Path | None = None
+    registry_auth: NamedPath | None = None
+    git_credentials: NamedPath | None = None
     git_credentials_for: Words = ()
-    secrets: Path | None = None
+    secrets: NamedPath | None = None
     secret: Words = ()
     allow_image: Words = ()
     deny_image: Words = ()
     local_images: Words = ()
+    oci_image: Words = ()
     allow_host: Words = ()
+    shared_folder: Words = ()
+    s3_bucket: Words = ()
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
     ignore_images: bool = False
     stop_grace: Millis = 5000
     drain_timeout: Millis = 0
     exit_when_idle: Millis = 0
-    max_jobs: int = Field(default=0, ge=0)
+    max_jobs: int = Field(default=0, ge=0, le=limits.WHOLE)
     staging_limit: Millis = 3_600_000
     pull_limit: Millis = 3_600_000
     build_limit: Millis = 3_600_000
@@ -161,9 +179,9 @@ class WorkerConfig(LayeredSettings):
     max_context: Bytes = 2 * GIB
     max_log: Bytes | None = None
     disk: Bytes | None = None
-    disk_files: int = Field(default=1_000_000, ge=0)
+    disk_files: int = Field(default=1_000_000, ge=0, le=limits.WHOLE)
     disk_reserve: Bytes = GIB
-    pids: int = Field(default=4096, ge=1)
+    pids: int = Field(default=4096, ge=1, le=limits.PROCESSES)
     input_cache: Bytes = 10 * GIB
     image_cache: Bytes = 50 * GIB
     job_cache: Bytes = 20 * GIB
@@ -177,7 +195,7 @@ class WorkerConfig(LayeredSettings):
         Raises:
             BadRequest: The queues can't be read, or there are none or too many.
         """
-        named = [parse_address(word, self.hub) for word in self.queue.replace(",", " ").split()]
+        named = [parse_address(word, self.hub) for word in words_of(self.queue, f"{ASCII_SPACE},")]
         found = list(dict.fromkeys(named))
         if not found:
             raise BadRequest("no queue was named: give its URL", field="queue")
@@ -193,14 +211,13 @@ def load_config(**flags: Any) -> WorkerConfig:
         BadRequest: A setting or the settings file can't be read; the error names it.
     """
     path = WorkerConfig.settings_file()
-    if path is not None and not path.is_file():
-        raise BadRequest(f"the configuration file {path} does not exist", field="config")
+    check_settings_file(path)
     try:
         config = WorkerConfig(**given(flags))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"the worker's setting {field}: {first['msg']}", field=field) from None
+        raise BadRequest(f"the worker's setting {field}: {not_fitting(error)}", field=field) from None
     except AsmanError as error:
         raise BadRequest(f"a setting of the worker: {error.message}", field=error.field) from None
     except (OSError, TypeError, ValueError) as error:

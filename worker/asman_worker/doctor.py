@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,7 +28,17 @@ from .containers.config import LABEL_WORKER
 from .containers.network import LABEL_NETWORK, REMEDY, OwnNetwork, leftovers
 from .containers.shared_engine import INTERNET, OPEN
 from .execution.gpus import choose, discover
-from .images.engine import LOST, close_engine, open_engine
+from .files.tree import remove_tree
+from .images.engine import ANSWER_SECONDS, LOST, close_engine, open_engine
+from .oci.cgroups import PARENT
+from .oci.choice import WITHOUT_ENGINE, choose_executor
+from .oci.host import BUBBLEWRAP
+from .oci.host import REMEDY as OCI_REMEDY
+from .oci.monitor_starter import MonitorStarter
+from .oci.network import OwnBridge
+from .oci.rootless.bubblewrap import INSTALL as INSTALL_BUBBLEWRAP
+from .oci.rootless.kept_files import Files, open_files
+from .oci.runtime import INSTALL, Runtime, choose_runtime
 
 Mark = Literal["ok", "warning", "problem"]
 
@@ -35,6 +46,7 @@ _LEAST_DISK: Final = 5 * GIB
 _CLOCK_SECONDS: Final = 30.0
 _SECONDS: Final = 15.0
 _SEEN: Final = "folder seen by the engine"
+_WITHOUT_ENGINE: Final = "containers without an engine"
 _OLDEST_API: Final = (1, 41)
 
 
@@ -60,11 +72,18 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
     yield _data_folder(config)
     yield _disk(config)
     yield _gpus(config)
-    if config.executor == "docker":
+    kind, _ = await choose_executor(config)
+    if kind == "docker":
         async for finding in _engine(config):
             yield finding
-    else:
+    elif kind == "process":
         yield Finding("executor", "warning", "jobs run without containers, as this user", "use --executor docker")
+    tried: dict[str, Runtime | str] = {}
+    for each in WITHOUT_ENGINE:
+        tried[each] = await _tried(config, each, used=kind == each)
+        async for finding in _without_engine(config, each, tried[each], used=kind == each):
+            yield finding
+    yield await _executors(config, tried)
     yield _git()
     for target in config.targets if config.queue else ():
         async for finding in _hub(target.hub):
@@ -129,7 +148,8 @@ async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
             yield Finding("engine", "problem", f"{said} is too old", "update it: Docker 20.10 or newer")
         else:
             yield Finding("engine", "ok", said)
-        info = dict(await docker.system.info())
+        async with asyncio.timeout(ANSWER_SECONDS):
+            info = dict(await docker.system.info())
         yield _runtime(config, info)
         yield _limits(info)
         yield await _shared_folder(docker, config)
@@ -140,9 +160,72 @@ async def _engine(config: WorkerConfig) -> AsyncIterator[Finding]:
             says = "jobs can reach this host and its private networks (--network open)"
             yield Finding("network", "warning", says, "leave --network out if they should reach the internet alone")
     except LOST as error:
-        yield Finding("engine", "problem", f"it went away: {error}", "look at the engine's log")
+        why = str(error) or "it does not answer any more"
+        yield Finding("engine", "problem", f"it went away: {why}", "look at the engine's log, or start it again")
     finally:
         await close_engine(docker)
+
+
+async def _tried(config: WorkerConfig, kind: str, *, used: bool) -> Runtime | str:
+    """Runs a container without an engine; returns what runs it, or the reason why nothing does."""
+    folder = config.data_dir.expanduser().absolute() / f"probe-{secrets.token_hex(4)}"
+    starter, files, light = MonitorStarter(), Files(), kind == BUBBLEWRAP
+    group = f"/{PARENT}/doctor-{secrets.token_hex(4)}"
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, mode=0o700)
+        files = await asyncio.to_thread(partial(open_files, light=light))
+        return await choose_runtime(config.runtime if used else "", folder, group, starter, files, light=light)
+    except AsmanError as error:
+        return error.message
+    except OSError:
+        return f"{folder.parent} can't be written"
+    finally:
+        await asyncio.to_thread(starter.close)
+        await asyncio.to_thread(files.close)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_tree, folder)
+
+
+async def _executors(config: WorkerConfig, tried: dict[str, Runtime | str]) -> Finding:
+    """Lists the executors that this machine can do, each with its isolation."""
+    can = ["process (no isolation: jobs run as this user)"]
+    for kind, runtime in tried.items():
+        if isinstance(runtime, Runtime):
+            can.insert(-1, f"{kind} ({runtime.isolation})")
+    with contextlib.suppress(AsmanError):
+        docker, version = await open_engine(config.docker)
+        await close_engine(docker)
+        can.insert(0, f"docker (containers of the engine {version.get('Version', '?')})")
+    return Finding("executors", "ok", f"this machine can do {', '.join(can)}")
+
+
+async def _without_engine(
+    config: WorkerConfig, kind: str, runtime: Runtime | str, *, used: bool
+) -> AsyncIterator[Finding]:
+    """Tells whether this machine can run containers without an engine, and what they lack."""
+    what = _WITHOUT_ENGINE if kind != BUBBLEWRAP else "containers by bubblewrap"
+    if isinstance(runtime, str):
+        if used:
+            remedy = f"{INSTALL}; or use --executor docker" if kind != BUBBLEWRAP else INSTALL_BUBBLEWRAP
+            yield Finding(what, "problem", runtime, remedy)
+        else:
+            yield Finding(what, "ok", f"not used, and not possible as it is: {runtime}")
+        return
+    more = "" if used else f" (--executor {kind})"
+    programs = runtime.name if runtime.light else f"{runtime.name} and {runtime.init.name}"
+    yield Finding(what, "ok", f"{programs} run them{more}; {runtime.isolation}")
+    for note in runtime.notes() if used else ():
+        says, _, remedy = note.rpartition("; ")
+        yield Finding(what, "warning", says, remedy)
+    if used and config.network == INTERNET:
+        bridge = OwnBridge(f"doctor{secrets.token_hex(6)}")
+        await bridge.open({})
+        await bridge.close()
+        if bridge.usable:
+            yield Finding("network", "ok", "jobs can reach the internet, but not this host or its networks")
+        else:
+            says = f"jobs get no network, because the rules that keep them from this host can't be set: {bridge.why}"
+            yield Finding("network", "warning", says, OCI_REMEDY)
 
 
 def _runtime(config: WorkerConfig, info: dict[str, Any]) -> Finding:

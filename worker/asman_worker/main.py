@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
-from asman_shared.address import Address
+from asman_shared.errors import BadRequest, Unavailable
 from asman_shared.messages import Registered
+from asman_shared.running.full_outputs import give_up_full_outputs
 from asman_shared.running.supervisor import TASK_FAILED, Supervisor
 from asman_shared.units import format_size
 
@@ -30,9 +31,17 @@ from .execution.interface import JobExecutor
 from .execution.process_executor import ProcessExecutor
 from .files.cache import FileCache
 from .files.data_dir import DataDir, Home
+from .files.places import Places
+from .files.s3_buckets import S3Buckets
+from .files.shared_folders import SharedFolders
+from .images.engine_health import EngineHealth
 from .images.rules import ImageRules
 from .images.usage import ImageUsage
 from .janitor import Janitor
+from .oci.choice import WITHOUT_ENGINE, choose_executor
+from .oci.executor import OciExecutor
+from .oci.host import OciHost
+from .oci.image_store import ImageStore
 from .queue_worker import QueueWorker
 from .status import Status, serving
 
@@ -68,23 +77,36 @@ async def run_worker(
     gpus = choose(config.gpus, discover())
     async with AsyncExitStack() as parts:
         data = parts.enter_context(DataDir.take(config.data_dir.expanduser().absolute()))
-        homes = data.homes([_digest(target) for target in targets])
+        homes = data.homes(targets)
         inputs = FileCache(data.path / "inputs", most=config.input_cache, age=config.cache_age / 1000)
         image_usage = ImageUsage(data.path / "images.json", most=config.image_cache, age=config.cache_age / 1000)
         guard = disk_guard(config, data.path)
-        runs = _Runs(config, data, executor, image_usage, guard)
+        kind, engine_missing = await choose_executor(config) if executor is None else (config.executor, "")
+        if kind in WITHOUT_ENGINE and gpus:
+            raise BadRequest(
+                f"the executor {kind} gives no gpus to jobs yet: use --executor docker for them", field="gpus"
+            )
+        places = _places(config, kind)
+        parts.push_async_callback(places.buckets.close)
+        runs = _Runs(config, kind, data, executor, image_usage, guard)
         capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
         asked = parts.enter_context(_signals(stop))
         service_limits = ServiceLimits(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
         parts.callback(service_limits.stop)
-        disk_reserve = DiskReserve(data.path, config.disk_reserve)
+        health = EngineHealth(runs.engine.answers) if runs.engine is not None else None
+        disk_reserve = DiskReserve(data.path, config.disk_reserve, health.problem if health is not None else str)
         supervisor = Supervisor(log, "worker")
         sides: list[QueueWorker] = []
         for target, home in zip(targets, homes, strict=True):
             spool = Spool(home.path / "spool")
             parts.push_async_callback(spool.close)
             own = runs.of(home)
-            platform = await own.open()
+            try:
+                platform = await own.open()
+            except Unavailable as error:
+                if not engine_missing:
+                    raise
+                raise Unavailable(f"{engine_missing}; and without an engine: {error.message}") from error
             parts.push_async_callback(own.close)
             side = QueueWorker(
                 config,
@@ -96,26 +118,61 @@ async def run_worker(
                 capacity,
                 service_limits,
                 on_ready,
-                cache=data.path,
+                short=data.short_name(target.queue),
+                job_cache=data.job_cache(target.queue),
                 inputs=inputs,
                 disk_reserve=disk_reserve,
+                places=places,
             )
             sides.append(side)
-            log.info("worker %s serves queue %s with %s from %s", config.name, target.digest, own.name, home.path)
+            log.info("worker %s serves queue %s with %s from %s", config.name, side.short, own.name, home.path)
         await runs.forget(data.strangers(homes))
         if config.status:
             engine = runs.engine.accepts if runs.engine is not None else None
-            notes = runs.engine.notes if runs.engine is not None else list
+            notes = runs.notes
             status = Status(sides, capacity, service_limits, disk_reserve, supervisor, engine, notes)
             port = await parts.enter_async_context(serving(status, config.status))
             log.info("health and metrics are on port %d", port)
         caches = [side.job_cache for side in sides]
-        janitor = Janitor(inputs, image_usage, runs.engine, caches, most=config.job_cache, age=config.cache_age / 1000)
+        janitor = Janitor(
+            inputs, image_usage, runs.engine, caches, runs.oci, most=config.job_cache, age=config.cache_age / 1000
+        )
         service_limits.start()
         draining = asyncio.create_task(_drain_after(supervisor, asked), name="drain")
-        async with _beside(supervisor.start("janitor", janitor.run()), draining):
+        beside = [supervisor.start("janitor", janitor.run()), draining]
+        if health is not None:
+            beside.append(supervisor.start("engine health", health.watch(partial(_introduce_again, sides))))
+        async with _beside(*beside):
             code = await _serve(sides, asked, supervisor)
         return TASK_FAILED if supervisor.failed else code
+
+
+def _places(config: WorkerConfig, kind: str) -> Places:
+    """Makes what jobs may use besides the hub.
+
+    Raises:
+        BadRequest: A folder or bucket can't be used so.
+    """
+    if kind in ("process", "bubblewrap") and (config.shared_folder or config.s3_bucket):
+        raise BadRequest(
+            f"the executor {kind} gives jobs no shared folders and buckets: use --executor docker or oci",
+            field="executor",
+        )
+    return Places(
+        SharedFolders.of(config.shared_folder, config.data_dir),
+        S3Buckets(
+            S3Buckets.named(config.s3_bucket),
+            endpoint=config.s3_endpoint,
+            region=config.s3_region,
+            access_key=config.s3_access_key,
+            secret_key=config.s3_secret_key.get_secret_value(),
+        ),
+    )
+
+
+def _introduce_again(sides: list[QueueWorker]) -> None:
+    for side in sides:
+        side.introduce_again()
 
 
 @contextlib.asynccontextmanager
@@ -175,11 +232,12 @@ async def _serve(sides: list[QueueWorker], asked: Asked, supervisor: Supervisor)
 
 
 class _Runs:
-    """The means to run the jobs: one engine for all queues, or processes."""
+    """The means to run the jobs: one engine for all queues, containers without one, or processes."""
 
     def __init__(
         self,
         config: WorkerConfig,
+        kind: str,
         data: DataDir,
         executor: JobExecutor | None,
         image_usage: ImageUsage,
@@ -189,7 +247,10 @@ class _Runs:
         self._config = config
         self._given = executor
         self.engine: SharedEngine | None = None
-        if executor is None and config.executor == "docker":
+        self.oci: OciHost | None = None
+        if executor is None and kind in WITHOUT_ENGINE:
+            self.oci = oci_host(config, data, guard, kind)
+        if executor is None and kind == "docker":
             self.engine = SharedEngine(
                 engine_choices(config), data.incarnation, data.path / "builds", image_usage, guard
             )
@@ -200,16 +261,37 @@ class _Runs:
             return self._given
         if self.engine is not None:
             return DockerExecutor(self.engine, home.incarnation)
+        if self.oci is not None:
+            return OciExecutor(self.oci, home.incarnation)
         config = self._config
         return ProcessExecutor(
             home.folder("jobs"), ignore_images=config.ignore_images, stop_grace=config.stop_grace, guard=self._guard
         )
+
+    def notes(self) -> list[str]:
+        """Lists conditions that the operator should know of, but with which the worker works."""
+        means = self.engine or self.oci
+        return means.notes() if means is not None else []
 
     async def forget(self, incarnations: list[str]) -> None:
         """Removes attempts of queues that this worker does not serve any more: no hub could take their results."""
         if self.engine is not None:
             for incarnation in incarnations:
                 await DockerExecutor(self.engine, incarnation).sweep(set())
+        elif self.oci is not None:
+            for incarnation in incarnations:
+                await OciExecutor(self.oci, incarnation).sweep(set())
+
+
+def oci_host(config: WorkerConfig, data: DataDir, guard: DiskGuard, kind: str) -> OciHost:
+    """Makes what is needed for containers without an engine; workers with the same data folder share their images."""
+    store = ImageStore(
+        config.data_dir.expanduser().absolute() / "oci-images",
+        most=config.image_cache,
+        age=config.cache_age / 1000,
+        reserve=config.disk_reserve,
+    )
+    return OciHost(engine_choices(config), data.incarnation, data.path / "oci", store, config.oci_image, guard, kind)
 
 
 def disk_guard(config: WorkerConfig, folder: Path) -> DiskGuard:
@@ -246,11 +328,6 @@ def engine_choices(config: WorkerConfig) -> EngineChoices:
     )
 
 
-def _digest(target: Address) -> str:
-    """Returns a short name of a queue and its hub that reveals neither."""
-    return hashlib.sha256(f"{target.hub}\n{target.queue}".encode()).hexdigest()[:16]
-
-
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event | None) -> Iterator[Asked]:
     """Listens to the process's signals unless the caller has an event for that."""
@@ -262,6 +339,7 @@ def _signals(stop: asyncio.Event | None) -> Iterator[Asked]:
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
         loop.add_signal_handler(number, asked.signalled)
+    give_up_full_outputs(numbers)
     try:
         yield asked
     finally:

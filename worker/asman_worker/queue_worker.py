@@ -25,6 +25,7 @@ from .execution.interface import JobExecutor
 from .files.cache import FileCache
 from .files.cached_blobs import CachedBlobs
 from .files.data_dir import Home
+from .files.places import Places
 from .hub_link.connection import HubConnection
 from .hub_link.send_buffer import SendBuffer
 
@@ -47,6 +48,7 @@ class QueueWorker:
         cache: The folder with the ``/job-cache`` of each queue.
         inputs: The cache of inputs, shared by all queues.
         disk_reserve: Watches the free disk of the machine.
+        places: The places outside of the hub that jobs may use.
     """
 
     def __init__(
@@ -61,23 +63,25 @@ class QueueWorker:
         service_limits: ServiceLimits,
         on_ready: Callable[[Registered], None] | None,
         *,
-        cache: Path,
+        short: str,
+        job_cache: Path,
         inputs: FileCache,
         disk_reserve: DiskReserve,
+        places: Places,
     ) -> None:
         send_buffer = SendBuffer()
-        self.digest = target.digest
-        self.label = f"queue {target.digest}"
+        self.short = short
+        self.label = f"queue {short}"
         self._drain_seconds = config.drain_timeout / 1000
-        self._connection = HubConnection(target, send_buffer)
+        self._connection = HubConnection(target, send_buffer, short)
         self._blobs = CachedBlobs(self._connection, target, inputs, allowed=config.allow_host)
-        self.job_cache = _job_cache(cache, target.digest)
+        self.job_cache = job_cache
         context = AttemptContext(
             config=config,
             executor=executor,
             send_buffer=send_buffer,
-            stager=Stager(self._blobs, most=config.max_input),
-            collector=Collector(self._blobs, most=config.max_outputs),
+            stager=Stager(self._blobs, most=config.max_input, places=places),
+            collector=Collector(self._blobs, most=config.max_outputs, places=places),
             jobs=home.folder("jobs"),
             cache=self.job_cache,
             url=target.hub,
@@ -88,7 +92,7 @@ class QueueWorker:
         self.agent = Agent(
             context,
             spool,
-            _introduction(config, home, executor, platform, gpus),
+            _introduction(config, home, executor, platform, gpus, places.tags),
             on_ready,
             service_limits,
             disk_reserve,
@@ -117,11 +121,15 @@ class QueueWorker:
             await self._blobs.close()
 
     async def _look_at_disk(self) -> None:
-        """Reconnects once enough disk is free again: the new registration tells the hub that jobs are accepted."""
+        """Reconnects once nothing is short any more: the new registration tells the hub that jobs are accepted."""
         while True:
             await self.agent.short_of_disk()
-            log.info("%s: enough disk is free again", self.label)
+            log.info("%s: jobs are taken again", self.label)
             await self._connection.renew()
+
+    def introduce_again(self) -> None:
+        """Registers again soon, which tells the hub whether jobs are accepted now."""
+        self._connection.renew_soon()
 
     async def _drain(self, stop: asyncio.Event, connecting: asyncio.Task[None]) -> int:
         """Finishes running jobs, unless asked to stop or out of time; returns the exit code."""
@@ -147,15 +155,9 @@ class QueueWorker:
         await self._blobs.fetch(links[sha256].url, target, sha256=sha256, most=most)
 
 
-def _job_cache(root: Path, queue: str) -> Path:
-    """The folder that jobs of a queue share; any user of any image may write there."""
-    cache = root / "cache" / queue
-    cache.mkdir(parents=True, exist_ok=True)
-    cache.chmod(0o777)
-    return cache
-
-
-def _introduction(config: WorkerConfig, home: Home, executor: JobExecutor, platform: str, gpus: int) -> Register:
+def _introduction(
+    config: WorkerConfig, home: Home, executor: JobExecutor, platform: str, gpus: int, tags: list[str]
+) -> Register:
     return Register(
         incarnation=home.incarnation,
         name=config.name,
@@ -163,7 +165,7 @@ def _introduction(config: WorkerConfig, home: Home, executor: JobExecutor, platf
         agent=f"asman-worker/{__version__}",
         memory=config.memory,
         gpus=gpus,
-        tags=list(config.tags),
+        tags=[*config.tags, *executor.own_tags, *tags],
         platform=platform,
         max_duration=config.max_duration,
         executor=executor.name,

@@ -86,11 +86,11 @@ class Status:
         yield "# HELP asman_worker_connected Whether the worker is connected to the hub of a queue."
         yield "# TYPE asman_worker_connected gauge"
         for side in self._sides:
-            yield f'asman_worker_connected{{queue="{side.digest}"}} {int(side.agent.connected)}'
+            yield f'asman_worker_connected{{queue="{side.short}"}} {int(side.agent.connected)}'
         yield "# HELP asman_worker_draining Whether the worker takes no more jobs of a queue."
         yield "# TYPE asman_worker_draining gauge"
         for side in self._sides:
-            yield f'asman_worker_draining{{queue="{side.digest}"}} {int(side.agent.draining)}'
+            yield f'asman_worker_draining{{queue="{side.short}"}} {int(side.agent.draining)}'
 
 
 def _gauge(name: str, what: str, value: float) -> Iterator[str]:

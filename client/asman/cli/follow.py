@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from . import exits
 from .json_values import job_value
+from .named_job import reads
 from .phases import phase_line
 from .stop_signals import Stopped
-from .terminal import Terminal, progress
+from .terminal import OutputClosedError, Terminal, ask_yes_or_no, progress
 
 if TYPE_CHECKING:
     from asman_shared.definition import Definition
@@ -47,12 +49,27 @@ async def submit(
     own: dict[str, Any] = {**policy, **fields, "definition": definition}
     with progress("uploading", total, quiet=terminal.quiet) as moved:
         job = await queue.submit(progress=moved, **own)
-    terminal.note(f"{_ANSWERS[job.answer]} {job.url}")
+    terminal.note(f"{_ANSWERS[job.answer]} {link_of(job)}")
+    if job.answer == "cached" and job.verdict is not None and not job.verdict.ok:
+        terminal.note("this result is a failure; to run the job again, add --reuse never")
     if job.verdict is None and not job.able:
         terminal.note(f"waiting: {job.why or 'no connected worker can run it'}")
+        known = queue.counts
+        if reads(queue) and not (known.queued or known.running or known.finished or known.workers):
+            terminal.note(NEW_HERE)
     return job
 
 
+def link_of(job: Job) -> str:
+    """Returns the job's address; on a terminal it also names the queue, so that a browser shows the job live.
+
+    Elsewhere, as in the logs of CI systems, it leads to the result alone: a queue's name is all rights to it.
+    """
+    return f"{job.url}#?queue={job.address.queue}" if sys.stderr.isatty() else job.url
+
+
+NEW_HERE: Final = "this queue is new and has no workers: check its name"
+"""Note about a queue that exists only because a job was submitted to it, as with a mistyped name."""
 _ANSWERS = {
     "queued": "queued:",
     "joined": "joined an existing run:",
@@ -98,15 +115,26 @@ async def follow(
             task.uncancel()
         await _interrupted(job, terminal, on_interrupt, ask=stopped.signal is None)
         return stopped.code(exits.CANCELLED)
+    except OutputClosedError:
+        with suppress(OutputClosedError):  # standard error may have had the same reader
+            if job.verdict is None:
+                terminal.note(f"the job keeps running: {link_of(job)}")
+        raise
     return await finish(job, result, terminal, output=output)
 
 
 async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Path | None) -> int:
     """Saves a finished job's outputs and prints how it ended; returns the exit code."""
+    from asman_shared.errors import AsmanError
+
     saved: list[Path] = []
+    problem: AsmanError | None = None
     if output is not None:
-        saved = await save(result, output, quiet=terminal.quiet)
-        terminal.note(f"saved {_files(len(saved))} in {output}")
+        try:
+            saved = await save(result, output, quiet=terminal.quiet)
+            terminal.note(f"saved {_files(len(saved))} in {output}")
+        except AsmanError as error:
+            problem = error
     say_skipped(result, terminal)
     if terminal.json:
         value: dict[str, Any] = job_value(job, result)
@@ -114,13 +142,17 @@ async def finish(job: Job, result: JobResult, terminal: Terminal, *, output: Pat
             value["saved"] = [str(path) for path in saved]
         terminal.value(value)
     say_end(result.verdict, terminal)
-    return exits.of_verdict(result.verdict)
+    code = exits.of_verdict(result.verdict)
+    if problem is not None:
+        terminal.error(f"error: {problem.message}; the outputs that could be read are in {output}")
+    return code or (exits.OK if problem is None else exits.NOT_RUN)
 
 
 def say_skipped(result: JobResult, terminal: Terminal) -> None:
     """Prints the names of files that were not kept, with the reason for each."""
     for name, why in islice(result.skipped.items(), _SKIPPED):
-        terminal.note(f"not kept: {name}: {why}")
+        # One line each, whatever the name holds: a second one could look like another message.
+        terminal.note(f"not kept: {name}: {why}".replace("\n", "\\n"))
     if (more := len(result.skipped) - _SKIPPED) > 0:
         terminal.note(f"not kept: {more} more; 'asman job result --json' names them")
 
@@ -154,7 +186,7 @@ async def _interrupted(job: Job, terminal: Terminal, choice: OnInterrupt, *, ask
         return
     cancel = choice == "cancel" or (choice == "ask" and await _wants_cancel(job, ask=ask))
     if not cancel:
-        terminal.note(f"the job keeps running: {job.url}")
+        terminal.note(f"the job keeps running: {link_of(job)}")
         return
     released = await job.cancel(timeout=_CANCEL_SECONDS)
     terminal.note("cancelled" if released else "there was nothing left to cancel")
@@ -164,7 +196,4 @@ async def _wants_cancel(job: Job, *, ask: bool) -> bool:
     """Asks whether to cancel; where nobody can be asked, only a run that this command started is cancelled."""
     if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
         return job.answer == "queued"
-    sys.stderr.write("\ncancel the job? [Y/n] (n leaves it running) ")
-    sys.stderr.flush()
-    answer = await asyncio.to_thread(sys.stdin.readline)
-    return answer.strip().lower() not in ("n", "no")
+    return await asyncio.to_thread(ask_yes_or_no, "\ncancel the job? [Y/n] (n leaves it running) ", default=True)

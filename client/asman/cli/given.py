@@ -73,19 +73,21 @@ def parse(data: bytes) -> Any:
 
 def queue_of(found: JobUrl) -> str | None:
     """Finds the queue in a job's URL, in the form of a command line; None if the URL names none."""
+    from urllib.parse import quote
+
+    from asman_shared.address import trimmed
     from asman_shared.job_url import LOCAL
 
-    from ..address import is_queue_name
-
-    if not found.queue:
+    queue = trimmed(found.queue)
+    if not queue:
         return None
-    if found.queue == LOCAL:
+    if queue == LOCAL:
         return f"{LOCAL_HUB}/q/{LOCAL}"
-    if is_queue_name(found.queue):
-        return f"{found.hub}/q/{found.queue}"
-    if "/q/" in found.queue:
-        return found.queue
-    hub, _, name = found.queue.rstrip("/").rpartition("/")
+    if "/" not in queue:
+        return f"{found.hub}/q/{quote(queue)}"
+    if "/q/" in queue:
+        return queue
+    hub, _, name = queue.rstrip("/").rpartition("/")
     return f"{hub}/q/{name}"
 
 

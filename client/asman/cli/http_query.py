@@ -12,6 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, error_for
+from asman_shared.link.eyeballs import connect_first
 from asman_shared.link.proxies import proxy_for, shown
 from asman_shared.link.unreachable import hung_up, no_hub, proxy_refuses, proxy_unreachable, unreachable, wrong_status
 
@@ -66,7 +67,34 @@ def _why(reason: str | BaseException, host: str, proxy: str | None) -> str:
 
 def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
     """Returns what opens addresses through this proxy alone, or through none."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {}))
+    proxies = urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {})
+    return urllib.request.build_opener(proxies, _Http, _Https)
+
+
+class _Plain(http.client.HTTPConnection):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._create_connection = connect_first
+
+
+class _Secure(http.client.HTTPSConnection):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._create_connection = connect_first
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Opens http addresses of hosts of which some addresses may not answer."""
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Plain, request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Opens https addresses of hosts of which some addresses may not answer."""
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Secure, request)
 
 
 def _read(answer: Any, host: str) -> dict[str, Any]:

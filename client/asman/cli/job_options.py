@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_type_hints
 
 import typer
 
+from asman_shared import limits
+
 from . import options as o
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ PhaseTimeoutOption = Annotated[
 ]
 AttemptsOption = Annotated[
     int | None,
-    typer.Option("--max-attempts", min=1, max=100, help="Give up after losing this many workers [3].",
+    typer.Option("--max-attempts", min=1, max=limits.ATTEMPTS, help="Give up after losing this many workers [3].",
                  show_default=False),
 ]  # fmt: skip
 
@@ -152,6 +154,16 @@ def _phases(given: list[str] | None) -> dict[Any, Any]:
             raise BadRequest(f"--phase-timeout must look like pulling=10m, not '{text}'")
         limits[name] = duration
     return limits
+
+
+def check_runs(fields: JobFields, definition: object = None) -> None:
+    """Checks that a command line says what to run, before anything is stored or queued.
+
+    Raises:
+        UsageError: There is no command, no image and no definition.
+    """
+    if definition is None and not any(fields.get(name) for name in ("command", "image", "build")):
+        raise o.UsageError("there is nothing to run: give a command, an image (-i), or a complete job")
 
 
 def takes_job_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ from asman_shared.states import Phase
 
 
 class OutputValue(Struct):
-    """An output file: its size in bytes, its sha256 and its URL."""
+    """An output file: its size in bytes (0 if nobody knows it), its sha256 (empty likewise) and its URL."""
 
     size: int
     sha256: str
@@ -110,6 +110,15 @@ class Status(Struct):
     workers: list[WorkerState]
 
 
+class QueueKeys(Struct):
+    """URLs of a queue that grant less than its own."""
+
+    read: str
+    submit: str
+    work: str
+    submit_read: str
+
+
 class Retention(Struct):
     """The time for which finished jobs are kept, in milliseconds, and whether it is the queue's own setting."""
 
@@ -185,28 +194,81 @@ class Examined(Struct):
     findings: list[FindingValue]
 
 
+class BackupValue(Struct):
+    """A whole backup: its name, the number of its blobs, its size in bytes, and the number of blobs that were lost."""
+
+    backup: str
+    blobs: int
+    bytes: int
+    lost: int
+
+
+class RestoredValue(Struct):
+    """A backup in a data folder, and the folder with the data that was there; ``folder`` is empty for a check."""
+
+    backup: str
+    blobs: int
+    folder: str
+    replaced: str
+
+
+class CheckedValue(Struct):
+    """The findings about a store.
+
+    ``faults`` lists the first 1000 of ``fault_count``. ``rows`` counts the rows of each table, ``blobs`` and ``bytes``
+    the stored blobs. No faults are the blobs that nothing names (``unnamed``), those that definitions wait for
+    (``awaited``), and the objects beside the catalogue (``strays``).
+    """
+
+    ok: bool
+    faults: list[str]
+    fault_count: int
+    schema: str
+    rows: dict[str, int]
+    blobs: int
+    bytes: int
+    unnamed: int
+    awaited: int
+    strays: int
+
+
+class MovedValue(Struct):
+    """A move: the rows in the new database, the blobs in the new place and their bytes, 0 if they stay; the faults."""
+
+    rows: int
+    blobs: int
+    bytes: int
+    faults: int
+
+
 SHAPES: Final[dict[str, Any]] = {
     "up": Up,
     "hub": HubValue,
     "worker": WorkerValue,
     "doctor": Examined,
+    "backup": BackupValue,
+    "restore": RestoredValue,
+    "check": CheckedValue,
+    "move": MovedValue,
     "run": JobValue,
     "job add": JobValue,
     "job copy": JobValue,
     "job show": JobValue,
     "job wait": JobValue,
     "job result": JobValue,
-    "job cancel": JobValue,
+    "job cancel": JobValue | list[JobValue],
     "job list": list[JobState],
     "job outputs": dict[str, OutputValue],
     "job logs": LineValue,
     "job summary": SummaryValue,
     "job explain": Explanation,
-    "job delete": Deleted,
+    "job delete": Deleted | list[Deleted],
     "job url": Link,
     "queue new": NewQueue,
+    "queue add": KnownQueue,
     "queue list": list[KnownQueue],
     "queue status": Status,
+    "queue keys": QueueKeys,
     "queue retention": Retention,
     "queue watch": Change,
     "blob put": Stored,

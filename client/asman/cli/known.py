@@ -129,4 +129,7 @@ def named(name: str) -> str:
     for each in known_queues():
         if each["name"] == name:
             return str(each["url"])
-    raise NotFound(f"you have no queue named '{name}': 'asman queue list' lists them, 'asman queue new --as' names one")
+    raise NotFound(
+        f"you have no queue named '{name}': 'asman queue list' lists them, and 'asman queue add URL --as {name}' "
+        "adds one"
+    )

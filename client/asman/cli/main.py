@@ -6,7 +6,9 @@ import os
 import sys
 from typing import NoReturn
 
-from . import exits, pages, safe_text, terminal
+from asman_shared.terminal import safe_text
+
+from . import exits, pages, terminal
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 """Environment variable with the effect of ``--debug``."""
@@ -51,8 +53,11 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _run(words: list[str], command: list[str] | None) -> int:
+    from asman_shared.terminal.log_format import make_last_resort_safe
+
     from .tree import command_tree  # typer is slow to import
 
+    make_last_resort_safe()
     result = command_tree().main(args=words, prog_name="asman", obj=command)
     return result if isinstance(result, int) else exits.OK
 

@@ -1,8 +1,9 @@
-"""Finding of the job that a command line names."""
+"""Finding of the job, or of the jobs, that a command line names."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from . import options as o
 
 if TYPE_CHECKING:
+    from ..client import Queue
     from ..job import Job
 
 JobWords = Annotated[
@@ -32,9 +34,65 @@ def with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[
 
     async def find_and_work() -> int:
         async with o.open_queue(queue, hub) as opened:
-            return await work(await o.find_job(opened, named))
+            check_reads(opened)
+            return await work(await opened.get(named))
 
     raise typer.Exit(asyncio.run(find_and_work()))
+
+
+def reads(queue: Queue) -> bool:
+    """Whether the address of a queue lets its holder see jobs; a hub that knows no keys tells no rights."""
+    return not queue.rights or "read" in queue.rights
+
+
+def check_reads(queue: Queue) -> None:
+    """Checks that jobs of the queue can be shown.
+
+    Raises:
+        Forbidden: The address has a key that does not read.
+    """
+    from asman_shared.errors import Forbidden
+
+    if not reads(queue):
+        raise Forbidden(
+            "this key submits but does not read: it is not told states, results and logs of jobs. Use the key to "
+            "submit and read"
+        )
+
+
+def split_jobs(words: list[str]) -> tuple[str | None, list[str]]:
+    """Returns the queue that a command line names, if it does, and its jobs.
+
+    The first of several words is the queue, unless it has the form of a job and the queue is known without it.
+    """
+    if len(words) > 1 and not (os.environ.get(o.QUEUE_VARIABLE) and o.is_job(words[0])):
+        return words[0], words[1:]
+    return None, words
+
+
+async def handle(queue: Queue, named: str) -> Job:
+    """Returns a handle for cancelling or deleting a job; the whole id of a job is taken without reading the job.
+
+    Raises:
+        NotFound: There is no such job; only the hub's answer to the later request says it for a whole id.
+        BadRequest: The text does not name a job, or several jobs match it.
+        Forbidden: The text is only a prefix, and the address has a key that does not read.
+    """
+    from asman_shared.definition import SHA256, Definition
+    from asman_shared.errors import Forbidden
+    from asman_shared.messages import JobState
+    from asman_shared.states import State
+
+    from ..arguments import job_named
+    from ..job import Job
+    from ..tracking import Tracker
+
+    start = job_named(named)
+    if SHA256.fullmatch(start) is None:
+        if not reads(queue):
+            raise Forbidden(f"this key does not read, so it can't look for '{named}': give the job's whole id")
+        return await queue.get(start)
+    return Job(queue._connection, queue._blobs, Tracker(), JobState(start, 0, State.QUEUED), Definition())
 
 
 def split_input(words: list[str]) -> tuple[str | None, bool]:

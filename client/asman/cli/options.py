@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from asman_shared import limits
+
 if TYPE_CHECKING:
     from ..address import Address
     from ..client import Queue
-    from ..job import Job
 
+NOBODY_HERE: Final = "this queue has no jobs and no workers: is its name right?"
+"""Note about a queue that exists only because somebody asked for it, as with a mistyped name."""
 QUEUE_VARIABLE: Final = "ASMAN_QUEUE"
 """Environment variable with the default queue."""
-_SHORTEST: Final = 4
-"""Minimum number of digits in the prefix of a job's id."""
 
 QueueArgument = Annotated[
     str | None,
@@ -38,15 +39,25 @@ ImageOption = Annotated[
 ]
 FileOption = Annotated[
     list[str] | None,
-    typer.Option("--file", "-f", help="File or folder to put below /inputs, as PATH or NAME=PATH. Repeatable."),
+    typer.Option(
+        "--file",
+        "-f",
+        help="File or folder to put below $JOB_INPUTS (/inputs in a container), as PATH or NAME=PATH. Repeatable.",
+    ),
 ]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option("--env", "-e", help="Environment variable: NAME=VALUE, or NAME to copy it from here. Repeatable."),
 ]
-CpusOption = Annotated[float | None, typer.Option("--cpus", help="CPUs that the job needs.", show_default=False)]
+CpusOption = Annotated[
+    float | None,
+    typer.Option("--cpus", min=limits.LEAST_CPUS, max=limits.CPUS, help="CPUs that the job needs.", show_default=False),
+]
 MemoryOption = Annotated[str | None, typer.Option("--memory", "-m", help="Memory that the job needs: 512MiB, 2g, …")]
-GpusOption = Annotated[int | None, typer.Option("--gpus", help="GPUs that the job needs.", show_default=False)]
+GpusOption = Annotated[
+    int | None,
+    typer.Option("--gpus", min=0, max=limits.GPUS, help="GPUs that the job needs.", show_default=False),
+]
 TagOption = Annotated[list[str] | None, typer.Option("--tag", help="Tag that the worker must have. Repeatable.")]
 TimeoutOption = Annotated[
     str | None, typer.Option("--timeout", help="Maximum run time: 90s, 20m, 1h30m.", show_default=False)
@@ -65,12 +76,27 @@ KeepOption = Annotated[
 NamespaceOption = Annotated[
     str, typer.Option("--namespace", help="Slot that holds one job at a time; a newer job replaces the older.")
 ]
-PriorityOption = Annotated[int, typer.Option("--priority", min=-100, max=100, help="Higher priorities run first.")]
+PriorityOption = Annotated[
+    int, typer.Option("--priority", min=-limits.PRIORITY, max=limits.PRIORITY, help="Higher priorities run first.")
+]
 ReuseOption = Annotated[
     str, typer.Option("--reuse", help="'never' runs the job even if there is a result.", metavar="cached|never")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write no notes to standard error.")]
+
+
+class UsageError(typer.BadParameter):
+    """The command line as a whole is invalid; the exit code says so."""
+
+    def format_message(self) -> str:
+        """Returns the sentence alone, as no single option is to blame."""
+        return self.message
+
+
+def with_queue(url: str, command: str) -> str:
+    """Returns a command line for a queue by its variable, because all users of a machine can read its arguments."""
+    return f"{QUEUE_VARIABLE}={url} {command}"
 
 
 def find_queue(queue: str | None, hub: str | None) -> Address:
@@ -171,24 +197,14 @@ def read_env(given: list[str] | None) -> dict[str, str]:
     return env
 
 
-async def find_job(queue: Queue, named: str) -> Job:
-    """Finds the job that a command line names by its id, by a prefix of its id, or by its URL.
+def is_job(word: str) -> bool:
+    """Whether a word has the form of a job, which is an id, its beginning, or a URL with one."""
+    from asman_shared.errors import BadRequest
 
-    Raises:
-        NotFound: There is no such job.
-        BadRequest: The text does not name a job, or several jobs match it.
-    """
-    from asman_shared.definition import SHA256
-    from asman_shared.errors import BadRequest, NotFound
+    from ..arguments import job_named
 
-    start = named.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2].partition("~")[0].lower()
-    if SHA256.fullmatch(start):
-        return await queue.get(start)
-    if len(start) < _SHORTEST or set(start) - set("0123456789abcdef"):
-        raise BadRequest(f"'{named}' is not a job: give its id, at least the first {_SHORTEST} digits, or its URL")
-    found = [job.id async for job in queue.jobs() if job.id.startswith(start)]
-    if not found:
-        raise NotFound(f"no job on this queue begins with '{start}'")
-    if len(found) > 1:
-        raise BadRequest(f"{len(found)} jobs begin with '{start}': give more of its id")
-    return await queue.get(found[0])
+    try:
+        job_named(word)
+    except BadRequest:
+        return False
+    return "/" not in word or "/j/" in word

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from asman_shared.terminal import safe_text
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.status import Status
@@ -58,16 +60,18 @@ def bar(text: str, progress: PhaseProgress) -> RenderableType:
     """Draws a text, a bar and its numbers on one line."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
+    from rich.text import Text
 
     line = Table.grid(padding=(0, 1))
-    line.add_row(text, ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH), amount(progress))
+    drawn = ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH)
+    line.add_row(Text(text), drawn, Text(amount(progress)))
     return line
 
 
 def amount(progress: PhaseProgress) -> str:
     """Formats progress: ``12.5 MiB of 40 MiB``, ``3 of 8 layers``."""
     if progress.unit != "bytes":
-        return f"{progress.done} of {progress.total} {progress.unit}".rstrip()
+        return f"{progress.done} of {progress.total} {safe_text.word(progress.unit)}".rstrip()
     from asman_shared.units import format_size
 
     return f"{format_size(progress.done)} of {format_size(progress.total)}"

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from asman_shared.running.full_outputs import give_up_full_outputs
+
 from . import exits
 from .terminal import Terminal
 
@@ -44,9 +46,14 @@ def stop_signals() -> Iterator[Stopped]:
         except (NotImplementedError, RuntimeError, ValueError):  # not the main thread, or a loop without signals
             continue
         held.append(number)
+    interrupted = signal.getsignal(signal.SIGINT)
+    if held:
+        give_up_full_outputs((*held, *((signal.SIGINT,) if callable(interrupted) else ())))
     try:
         yield stopped
     finally:
+        if held:
+            signal.signal(signal.SIGINT, interrupted)
         for number in held:
             loop.remove_signal_handler(number)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import safe_text
+from asman_shared.terminal import safe_text
 
 if TYPE_CHECKING:
     from ..logs import Line
@@ -132,6 +132,17 @@ def _write_bytes(to: TextIO, text: str) -> None:
         buffer.flush()
     except BrokenPipeError:
         raise OutputClosedError from None
+
+
+def ask_yes_or_no(question: str, *, default: bool) -> bool:
+    """Asks a person on the terminal until the answer is yes or no; Enter, and the end of the input, are ``default``."""
+    while True:
+        _write(sys.stderr, question)
+        answer = sys.stdin.readline().strip().lower()
+        if answer in ("y", "yes", "n", "no"):
+            return answer in ("y", "yes")
+        if not answer:
+            return default
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
+from typer.models import TyperPath
 
 from . import pages
 from .command_table import ABOUT, TREE, Command, Noun
@@ -85,7 +86,22 @@ def _command(name: str, command: Command) -> Any:
     function = getattr(import_module(f"asman.cli.commands.{command.module}"), command.function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
-    return typer.main.get_command(app)
+    made = typer.main.get_command(app)
+    for parameter in made.params:
+        if isinstance(parameter.type, TyperPath):
+            parameter.type.convert = _not_empty(parameter.type.convert)  # type: ignore[method-assign]
+    return made
+
+
+def _not_empty(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the conversion of a path that refuses an empty text, which would mean the current folder."""
+
+    def checked(value: Any, parameter: Any, context: Any) -> Any:
+        if value == "":
+            raise typer.BadParameter("give a path, not an empty text", ctx=context, param=parameter)
+        return convert(value, parameter, context)
+
+    return checked
 
 
 def _version(wanted: bool) -> None:

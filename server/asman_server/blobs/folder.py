@@ -93,6 +93,9 @@ class FolderStore:
         """Opens nothing: a folder has no connections."""
         yield
 
+    async def look_after(self) -> None:
+        """Looks for nothing: `fault` tries the folder each time."""
+
     async def fault(self) -> str:
         """Why files can't be written now."""
         return await asyncio.to_thread(self._fault)

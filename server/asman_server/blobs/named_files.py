@@ -31,6 +31,29 @@ _PRIVATE: Final = re.compile(rf"[0-9a-f]{{{2 * TOKEN_BYTES}}}-.+", re.DOTALL)
 _BLOB: Final = re.compile(r"([0-9a-f]{64})(\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 
 
+_PLANE: Final = 0x10000
+"""Number of characters that every reader of such an expression can name."""
+UNSEEN: Final = frozenset({"Cc", "Cs", "Cf", "Zl", "Zp"})
+"""Unicode categories of characters that no name has: those that control what surrounds them, and halves of others."""
+
+
+def name_pattern() -> str:
+    """Returns the form of plain names as a regular expression, as JSON Schema has them.
+
+    Halves of characters, which are in no text of JSON, are left out: tools drop an expression with them.
+    """
+    ranges: list[list[int]] = []
+    for point in range(_PLANE):
+        if unicodedata.category(chr(point)) not in UNSEEN - {"Cs"}:
+            continue
+        if ranges and ranges[-1][1] == point - 1:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    never = "".join(rf"\u{first:04x}-\u{last:04x}" for first, last in ranges)
+    return rf"^[^./\\{never}][^/\\{never}]*$"
+
+
 def blob_named(name: str) -> str | None:
     """The sha256 in a name like ``<sha256>`` or ``<sha256>.<suffix>``; None for any other name."""
     found = _BLOB.fullmatch(name)
@@ -49,7 +72,7 @@ def check_file_name(name: str) -> str:
         raise BadRequest("the name of a file must not begin with a dot", field="name")
     if "/" in name or "\\" in name:
         raise BadRequest("the name of a file must not have slashes; use one plain name", field="name")
-    if any(unicodedata.category(letter) in ("Cc", "Cs", "Cf", "Zl", "Zp") for letter in name):
+    if any(unicodedata.category(letter) in UNSEEN for letter in name):
         raise BadRequest("the name of a file must not have control characters", field="name")
     if SHA256.fullmatch(name[:64]):
         raise BadRequest(

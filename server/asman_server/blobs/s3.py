@@ -19,9 +19,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-
 from asman_shared import limits
 from asman_shared.errors import AsmanError, Misconfigured, NotFound, Unauthentic, Unavailable
 from asman_shared.messages import BlobPart, BlobTicket
@@ -29,6 +26,7 @@ from asman_shared.messages import BlobPart, BlobTicket
 from ..clock import Clock
 from ..storage.blob_changes import BlobRow, UploadRow
 from .multipart import part_count, part_size
+from .s3_client import s3_client
 from .s3_errors import Storage
 from .s3_settings import S3Settings
 from .s3_trial import Trial, Tried, verifies_sha256
@@ -36,10 +34,6 @@ from .store import CHUNK, TICKET_SECONDS, Stray, new_place, sha256_of
 
 log = logging.getLogger("asman.hub.blobs")
 
-TIMEOUT_SECONDS: Final = 60
-"""Time limit for a response of the storage, in seconds."""
-CONNECTIONS: Final = 32
-"""Largest number of connections to the storage."""
 PAGE: Final = 500
 """Objects or parts that one request lists."""
 LOOK_SECONDS: Final = 10.0
@@ -71,24 +65,19 @@ class S3Store:
     async def open(self) -> AsyncIterator[None]:
         """Opens the connections, even if the bucket can't be used yet: the storage may start after the hub."""
         async with self.connected():
-            looking = asyncio.get_running_loop().create_task(self._look())
-            try:
-                yield
-            finally:
-                looking.cancel()
-                await asyncio.wait([looking])
+            yield
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Opens the connections, and nothing more."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            self._client = await stack.enter_async_context(self._connect(settings.endpoint))
+            self._client = await stack.enter_async_context(s3_client(settings, settings.endpoint))
             public = settings.public_endpoint or settings.endpoint
-            self._public = await stack.enter_async_context(self._connect(public))
+            self._public = await stack.enter_async_context(s3_client(settings, public))
             yield
 
-    async def _look(self) -> None:
+    async def look_after(self) -> None:
         """Tries the bucket out until it can be used, and logs what is wrong with it and when that changes."""
         told = ""
         while True:
@@ -130,26 +119,6 @@ class S3Store:
         except AsmanError as error:
             return error.message
         return ""
-
-    def _connect(self, endpoint: str) -> Any:
-        settings = self._settings
-        return get_session().create_client(
-            "s3",
-            endpoint_url=endpoint or None,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key or None,
-            aws_secret_access_key=settings.secret_key or None,
-            config=AioConfig(
-                signature_version="s3v4",
-                s3={"addressing_style": "path" if settings.path_style else "virtual"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                max_pool_connections=CONNECTIONS,
-                connect_timeout=TIMEOUT_SECONDS,
-                read_timeout=TIMEOUT_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 3},
-            ),
-        )
 
     def _key(self, name: str) -> str:
         return f"{self._settings.prefix}/{name}" if self._settings.prefix else name
@@ -364,6 +333,19 @@ class S3Store:
             **({"ResponseContentDisposition": disposition} if disposition else {}),
         }
         return await self._signed("get_object", parameters)
+
+    async def read(self, row: BlobRow) -> bytes:
+        """The bytes of a blob that is known to be small.
+
+        Raises:
+            NotFound: The storage does not have it.
+            Unavailable: The storage can't be reached now.
+        """
+        with self._storage.asking():
+            answer = await self._client.get_object(**self._at(row.place))
+            async with answer["Body"] as body:
+                found: bytes = await body.read()
+        return found
 
     # ------------------------------------------------------------------------------------------------- cleaning
 

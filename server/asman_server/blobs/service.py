@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from asman_shared.errors import AsmanError, BadRequest, NotFound, TooLarge, Unauthentic
+from asman_shared.errors import AsmanError, BadRequest, NotFound, TooLarge, Unauthentic, Unavailable
 from asman_shared.messages import BlobLink, BlobTicket
 from asman_shared.units import format_size
 
@@ -44,6 +44,8 @@ VERIFIED_AT_ONCE: Final = 8
 """Largest number of uploads that are verified at the same time."""
 PATIENCE: Final = 0.5
 """Time that an answer waits for verification before it reports it as pending, in seconds."""
+READER_PATIENCE: Final = 20.0
+"""Time that a reader, who can't be told that it is pending, waits for verification, in seconds."""
 ASKED_AT_ONCE: Final = 16
 """Largest number of concurrent questions to the store about uploads."""
 REMEMBERED_REFUSALS: Final = 10_000
@@ -316,11 +318,11 @@ class BlobService:
         while len(self._refusals) > REMEMBERED_REFUSALS:
             self._refusals.popitem(last=False)
 
-    async def _settled(self, keys: Collection[Key]) -> None:
-        """Waits up to `PATIENCE` for running verifications of some uploads."""
+    async def _settled(self, keys: Collection[Key], patience: float | None = None) -> None:
+        """Waits up to `PATIENCE`, or another time in seconds, for running verifications of some uploads."""
         tasks = [self._settling[key] for key in keys if key in self._settling]
         if tasks:
-            await asyncio.wait(tasks, timeout=PATIENCE)
+            await asyncio.wait(tasks, timeout=PATIENCE if patience is None else patience)
 
     async def store_blob(self, sha256: str, size: int, place: str, *more: BlobChange) -> None:
         """Adds the bytes at a place to the catalogue. If the blob is stored already, the place is cleared."""
@@ -388,6 +390,26 @@ class BlobService:
         await self._settled([(upload.queue, upload.sha256) for upload in uploads])
         return found | await self.used([upload.sha256 for upload in uploads])
 
+    async def arrived(self, queue: str, keys: Collection[str]) -> dict[str, BlobRow]:
+        """Finds the stored ones of some blobs for a reader, and waits for those that are being verified.
+
+        Raises:
+            Unavailable: A verification takes too long: the blob is neither stored nor missing.
+        """
+        found = await self.look_up(queue, keys)
+        verifying = self._verifying(queue, [key for key in keys if key not in found])
+        if not verifying:
+            return found
+        await self._settled(verifying, READER_PATIENCE)
+        found |= await self.used([sha256 for _, sha256 in verifying])
+        for _, sha256 in self._verifying(queue, [key for key in keys if key not in found]):
+            raise Unavailable(f"the blob {sha256[:12]}… has arrived and is being verified; ask again soon")
+        return found
+
+    def _verifying(self, queue: str, keys: Collection[str]) -> list[Key]:
+        """The running verifications of some blobs, of the queue or over plain HTTP."""
+        return [(of, key) for key in keys for of in dict.fromkeys((queue, "")) if (of, key) in self._settling]
+
     async def _complete(self, upload: UploadRow) -> None:
         async with self._asking:
             try:
@@ -400,9 +422,9 @@ class BlobService:
         """A link for reading each sha256, with an empty url for a missing blob.
 
         Raises:
-            Unavailable: The database or the store can't be used now.
+            Unavailable: The database or the store can't be used now, or a verification takes too long.
         """
-        found = await self.look_up(queue, dict.fromkeys(keys))
+        found = await self.arrived(queue, dict.fromkeys(keys))
         expires = self._clock() + TICKET_SECONDS * 1000
         links: list[BlobLink] = []
         for key in keys:
@@ -432,18 +454,18 @@ class BlobService:
         return path
 
     async def row(self, sha256: str) -> BlobRow:
-        """The catalogue's row of a stored blob.
+        """The catalogue's row of a stored blob. A blob that is being verified is waited for.
 
         Raises:
             NotFound: The blob is not stored.
-            Unavailable: The database or the store can't be used now.
+            Unavailable: The database or the store can't be used now, or the verification takes too long.
         """
-        found = (await self.look_up("", [sha256])).get(sha256)
+        found = (await self.arrived("", [sha256])).get(sha256)
         if found is None:
             raise NotFound(f"the blob {sha256[:12]}… is not stored here")
         return found
 
     async def missing(self, queue: str, keys: Sequence[str]) -> list[str]:
-        """The missing ones of some blobs."""
+        """The missing ones of some blobs; those that are being verified have arrived."""
         found = await self.look_up(queue, keys)
-        return [key for key in keys if key not in found]
+        return [key for key in keys if key not in found and not self._verifying(queue, [key])]

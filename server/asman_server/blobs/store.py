@@ -50,6 +50,9 @@ class BlobStore(Protocol):
     def open(self) -> AbstractAsyncContextManager[object]:
         """Opens the store's connections, if any, for the duration of the block."""
 
+    async def look_after(self) -> None:
+        """Looks for what can't be healed by trying again, logs it, and returns once there is nothing to look for."""
+
     async def fault(self) -> str:
         """Why blobs can't be stored or read now; empty if they can. Never raises."""
 

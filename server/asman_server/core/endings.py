@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from asman_shared.messages import Outcome, Verdict
-from asman_shared.states import Phase, Reason, State
+from asman_shared.states import Fault, Phase, Reason, State
 
 from . import assignments, webhooks
 from . import effects as fx
@@ -51,10 +51,20 @@ def finish(state: QueueState, job: Job, verdict: Verdict, now: int) -> None:
     state.out.extend(webhooks.ended(job))
 
 
-def stop(state: QueueState, job: Job, reason: Reason, now: int, message: str = "") -> None:
+def stop(state: QueueState, job: Job, reason: Reason, now: int, message: str = "", fault: Fault | None = None) -> None:
     """Ends a run by the hub's decision: its worker is told to stop, and no report of it counts any more."""
     assignments.revoke(state, job, WHY_ABORTED.get(reason, message))
-    finish(state, job, Verdict(ok=False, reason=reason, message=message, lines=job.log_next), now)
+    finish(state, job, Verdict(ok=False, reason=reason, message=message, fault=fault, lines=job.log_next), now)
+
+
+def give_up(state: QueueState, job: Job, now: int, why: str) -> None:
+    """Ends a run whose state can't be stored with a verdict in the place of all that its worker or client said."""
+    if job.state is not State.FINISHED:
+        stop(state, job, Reason.ERROR, now, why, Fault.HUB)
+        return
+    job.verdict = Verdict(ok=False, reason=Reason.ERROR, fault=Fault.HUB, message=why, lines=job.log_next)
+    job.worker_name = ""
+    state.changed(job)
 
 
 def requeue(state: QueueState, job: Job, now: int, *, lost: bool) -> None:
@@ -96,9 +106,18 @@ def forget(state: QueueState, job: Job) -> None:
     state.jobs.pop(job.id, None)
     state.settled.pop(job.id, None)
     state.finished -= 1
+    state.last_removed = max(state.last_removed, job.queued)
     job.state = State.REMOVED
     job.rev += 1
     state.out.append(fx.Forget(job))
+
+
+def remove(state: QueueState, job: Job, now: int, why: str = "") -> None:
+    """Removes a job for good on request, and stops it first if it has not ended."""
+    if job.state is not State.FINISHED:
+        stop(state, job, Reason.DELETED, now, why)
+    state.note_removed(job.id, max(job.attempt, job.floor))
+    forget(state, job)
 
 
 def check_workers(state: QueueState, now: int) -> None:

@@ -57,10 +57,37 @@ class Recalled(Event):
 
 
 class Settled(Event):
-    """A finished job's state ``rev`` is durable: the job may leave memory from now on."""
+    """A finished job's state is durable: the job may leave memory from now on.
+
+    Attributes:
+        job: Its id.
+        run: ``queued`` in that state. A job that was deleted and submitted again counts its states from the beginning.
+        rev: ``rev`` in that state.
+    """
 
     job: str
+    run: int
     rev: int
+
+
+class NotStored(Event):
+    """The store refuses a state of a job for good, which nobody was told of.
+
+    Attributes:
+        job: Its id.
+        run: ``queued`` in that state.
+        rev: ``rev`` in that state.
+        ended: Whether that state was the first after the end of a run.
+        why: The reason, in a sentence for people.
+        whole: Whether the store refuses everything about the job.
+    """
+
+    job: str
+    run: int
+    rev: int
+    ended: bool
+    why: str
+    whole: bool = False
 
 
 class WorkerJoined(Event):

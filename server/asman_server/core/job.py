@@ -22,7 +22,8 @@ class Job(Struct, gc=False, omit_defaults=True):
         number: Its place in the order of queueing; every new run in the queue gets a higher one.
         rev: Grows with every change.
         attempt: The fencing token: grows with every assignment, over all runs, and never falls.
-        floor: An attempt number that a worker holds from before a crash; the next attempt gets a higher one.
+        floor: An attempt number that a worker may still speak of, from before a crash or before the job was removed;
+            the next attempt gets a higher one.
         losses: Workers lost in this run.
         worker: Incarnation of the worker that has the current attempt.
         worker_name: Name of that worker, for people.

@@ -16,7 +16,7 @@ from .job import Job
 from .lease import Lease
 from .policy import QueuePolicy
 from .ready import Ready
-from .reconcile import reconcile, unsettled
+from .reconcile import AHEAD, reconcile, unsettled
 from .state import QueueState
 from .worker import Presence, Worker
 
@@ -43,6 +43,7 @@ class QueueCore:
             ev.AttemptFinished: self._attempt_finished,
             ev.AttemptReleased: self._attempt_released,
             ev.Settled: self._settled,
+            ev.NotStored: self._not_stored,
             ev.Tick: self._tick,
             ev.Due: self._due,
             ev.Configured: self._configured,
@@ -53,6 +54,14 @@ class QueueCore:
         self._handlers[type(event)](event, now)
         assignments.settle(self.state, now)
         return self.state.take_effects()
+
+    def unload(self) -> None:
+        """Frees what the queue remembers beside its jobs; for a queue that leaves memory.
+
+        A queue is part of reference cycles, and a garbage collector that counts objects does not see the strings in
+        them: queues that come and go would fill the memory before it runs.
+        """
+        self.state.removed.clear()
 
     # ---------------------------------------------------------------------------------------------------- reads
 
@@ -138,7 +147,8 @@ class QueueCore:
     def restore(self, jobs: list[Job], now: int, *, finished: int, number: int, retention: int = 0) -> None:
         """Takes over the unfinished jobs of the store when the hub starts.
 
-        Running jobs stay with their workers, which have the grace from now on to come back.
+        Running jobs stay with their workers, which have the grace from now on to come back. Effects come with the next
+        event.
 
         Args:
             jobs: The unfinished jobs.
@@ -149,10 +159,14 @@ class QueueCore:
         """
         state = self.state
         state.restored(finished=finished, number=number, retention=retention)
+        replaced: list[tuple[Job, str]] = []
         for job in sorted(jobs, key=lambda j: j.number):
             state.jobs[job.id] = job
             for namespace in job.holders:
                 if namespace != submissions.DEFAULT_NAMESPACE:
+                    older = state.slots.get(namespace)
+                    if older is not None:  # its end was refused by the store, and the hub crashed right after
+                        replaced.append((state.jobs[older], namespace))
                     state.slots[namespace] = job.id
             if job.state is State.QUEUED:
                 state.ready.push(job)
@@ -164,6 +178,8 @@ class QueueCore:
                 worker = self._absent(job, now)
             lease = Lease(job.id, job.attempt, job.shape, now, phase=job.phase or Phase.ASSIGNED)
             worker.hold(lease)
+        for job, namespace in replaced:
+            submissions.release(state, job, namespace, Reason.REPLACED, now)
 
     def _absent(self, job: Job, now: int) -> Worker:
         """Adds a worker that is known only from a job that it had when the hub stopped."""
@@ -194,9 +210,7 @@ class QueueCore:
         if job is None:
             self._refuse_unknown(event.reply_to, event.job)
             return
-        if job.state is not State.FINISHED:
-            endings.stop(state, job, Reason.DELETED, now)
-        endings.forget(state, job)
+        endings.remove(state, job, now)
         state.out.append(fx.DeleteAnswer(event.reply_to, event.job))
 
     def _refuse_unknown(self, reply_to: Any, job: str) -> None:
@@ -224,6 +238,9 @@ class QueueCore:
             worker.equip(info)
         state.fleet.close(worker)
         found = reconcile(worker, info.holding, state.jobs, state.settled, now)
+        for held in found.abort:
+            if held.job not in state.jobs and held.attempt <= AHEAD:
+                state.note_removed(held.job, held.attempt)
         state.out.append(fx.Resumed(worker, found.keep, found.abort))
         state.fleet.able.forget()
         state.worker_changed(worker)
@@ -320,8 +337,22 @@ class QueueCore:
 
     def _settled(self, event: ev.Settled, now: int) -> None:
         job = self.state.jobs.get(event.job)
-        if job is not None and job.state is State.FINISHED and job.rev == event.rev:
+        if job is not None and job.state is State.FINISHED and (job.queued, job.rev) == (event.run, event.rev):
             self.state.remember(job)
+
+    def _not_stored(self, event: ev.NotStored, now: int) -> None:
+        """Ends the job, or removes it; a newer state that may be stored yet is left alone."""
+        state = self.state
+        job = state.jobs.get(event.job)
+        if job is None or job.queued != event.run:
+            return
+        if event.whole:
+            endings.remove(state, job, now, event.why)
+        elif job.state is State.FINISHED and not event.ended:
+            if job.rev == event.rev:  # the store keeps its end as it was
+                state.leave(job)
+        elif job.state is State.FINISHED or job.rev == event.rev:
+            endings.give_up(state, job, now, event.why)
 
     def _recalled(self, event: ev.Recalled, now: int) -> None:
         state = self.state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Final
 
 from asman_shared.states import State
 
@@ -15,6 +16,9 @@ from .policy import QueuePolicy
 from .ready import Ready
 from .waits import Waits
 from .worker import Worker
+
+REMOVED_KEPT: Final = 10_000
+"""Number of removed jobs whose attempt numbers are remembered."""
 
 
 class QueueState:
@@ -40,6 +44,9 @@ class QueueState:
         complete: Every job of the queue is in memory. When false, an unknown id may be a finished job in the store,
             and the shell must look there and send `Recalled` before it asks about that id.
         left: Ids of the jobs that left memory since the queue was loaded, and of those that the shell found stored.
+        removed: The last attempt number of each job that was removed on request, oldest first. Its worker may still
+            speak of that attempt, so the numbers of a new job with that id go on from there.
+        last_removed: The latest time at which a run of a removed job was queued; runs of a new job are later.
         settled: Finished jobs in memory whose state is durable, oldest first. These may leave memory.
         returned: Jobs that came back to the queue during the event at hand and were not offered yet.
         out: Effects of the event at hand.
@@ -59,6 +66,8 @@ class QueueState:
         self.finished = 0
         self.complete = True
         self.left = IdFilter()
+        self.removed: OrderedDict[str, int] = OrderedDict()
+        self.last_removed = 0
         self.settled: OrderedDict[str, None] = OrderedDict()
         self.returned: list[Job] = []
         self.out: list[fx.Effect] = []
@@ -96,10 +105,23 @@ class QueueState:
         settled.pop(job.id, None)
         settled[job.id] = None
         while len(settled) > max(self.policy.finished_kept, 1):
-            old, _ = settled.popitem(last=False)
-            del self.jobs[old]
-            self.left.add(old)
-            self.complete = False
+            self.leave(self.jobs[next(iter(settled))])
+
+    def note_removed(self, job_id: str, attempt: int) -> None:
+        """Notes an attempt number that a new job with this id must not use; see ``removed``."""
+        if not attempt:
+            return
+        known = self.removed.pop(job_id, 0)
+        self.removed[job_id] = max(known, attempt)
+        if len(self.removed) > REMOVED_KEPT:
+            self.removed.popitem(last=False)
+
+    def leave(self, job: Job) -> None:
+        """Takes a finished job out of memory; it stays in the store."""
+        self.settled.pop(job.id, None)
+        del self.jobs[job.id]
+        self.left.add(job.id)
+        self.complete = False
 
     # ---------------------------------------------------------------------------------------------------- reads
 

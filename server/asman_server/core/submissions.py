@@ -51,7 +51,15 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         state.out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
         return
     if job is None:
-        job = Job(id=event.job, number=0, summary=event.summary, shape=event.shape)
+        floor = state.removed.pop(event.job, 0)
+        job = Job(
+            id=event.job,
+            number=0,
+            summary=event.summary,
+            shape=event.shape,
+            floor=floor,
+            queued=state.last_removed,
+        )
         state.jobs[event.job] = job
     else:
         state.finished -= 1

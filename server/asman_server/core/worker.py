@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from asman_shared.definition import Shape
+from asman_shared.definition import OWN_TAGS, Shape
 from asman_shared.messages import Register, WorkerState
 
 from .lease import Lease
@@ -140,7 +140,7 @@ class Worker:
             cpus=info.cpus,
             memory=info.memory,
             gpus=info.gpus,
-            tags=info.tags,
+            tags=[tag for tag in info.tags if not tag.startswith(OWN_TAGS)],
             platform=info.platform,
             max_duration=info.max_duration,
             executor=info.executor,

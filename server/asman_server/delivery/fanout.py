@@ -102,10 +102,13 @@ class Fanout:
         encoded = EncodedMessage(Changed(seq=self.seq, job=state), key=None if first else state.id)
         self._window.append((self.seq, encoded))
         self.broadcast.send(encoded)
-        for watcher in list(self.watchers):
-            watcher.changed(encoded, state)
-        for follower in list(self.followers.get(state.id, ())):
-            follower.changed(encoded, state)
+        if self.watchers:
+            for watcher in list(self.watchers):
+                watcher.changed(encoded, state)
+        followers = self.followers.get(state.id)
+        if followers:
+            for follower in list(followers):
+                follower.changed(encoded, state)
 
     def progress(self, encoded: EncodedMessage, job_id: str) -> None:
         """Sends the progress of a job to its followers."""

@@ -32,6 +32,8 @@ from .slim import SlimEvent, SlimQueue
 EXTENSION = "asman.writer"
 CLOSE_SECONDS: Final = 10.0
 """Time in which a closing connection must take its remaining data, in seconds."""
+LINGER_SECONDS: Final = 1.0
+"""Time without data after which the socket of a peer that sent what can't be read is closed, in seconds."""
 HEAD_SECONDS: Final = 20.0
 """Time in which the request line and headers must arrive, in seconds."""
 HEAD_BYTES: Final = limits.HEADER_LENGTH
@@ -105,6 +107,9 @@ def _nothing() -> None:
 
 class HubWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's websocket protocol with a `FrameWriter` in the scope's extensions."""
+
+    _linger: asyncio.TimerHandle | None = None
+    """Closes the socket once the peer pauses; set while what it sends is read and dropped."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -184,11 +189,33 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_close(event)
         self._cut_off_later()
 
+    def data_received(self, data: bytes) -> None:
+        """Takes data; what follows a broken message is dropped."""
+        if self._linger is None:
+            super().data_received(data)
+        else:
+            self._close_soon()
+
     def handle_parser_exception(self) -> None:
-        """Handles a peer that breaks the protocol or sends too large a message."""
+        """Handles a peer that breaks the protocol or sends too large a message.
+
+        The rest of what it sends is read and dropped until it pauses: a socket that is closed with unread data is
+        reset, and the peer may then lose the close frame, which says what was wrong.
+        """
         self.writer.on_stop()
-        super().handle_parser_exception()
+        closed = self.conn.close_sent
+        code, reason = (CloseCode.BAD_FRAME, "") if closed is None else (closed.code, closed.reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.stop_keepalive()
+        self._close_soon()
         self._cut_off_later()
+
+    def _close_soon(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+        self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:
         """Closes the connection because the hub stops."""
@@ -196,8 +223,10 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the writer when the connection has ended."""
+        """Stops the writer and the timers when the connection has ended."""
         self.writer.on_stop()
+        if self._linger is not None:
+            self._linger.cancel()
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
@@ -250,6 +279,8 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection on without leaving a cycle for the garbage collector, which runs seldom."""
+        if self.transport.is_closing():
+            return
         super().handle_websocket_upgrade()
         self.parser = None  # type: ignore[assignment]
 
@@ -259,9 +290,23 @@ class HubHttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """Ends the deadline when the head is complete."""
+        """Ends the deadline when the head is complete, and refuses a large one that came in one piece."""
         self._stop_waiting()
-        super().on_headers_complete()
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEAD_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large")
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a piece of the body, but not of a request that was refused."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends a request, but not one that was refused."""
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the deadline when the connection has ended."""

@@ -6,39 +6,55 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-from asman_shared.errors import AsmanError, BadDefinition, NotFound
+from asman_shared import limits
+from asman_shared.errors import AsmanError, BadDefinition, BadRequest, Forbidden, NotFound, cut
 from asman_shared.messages import Accepted, Cancelled, Error, JobState, Message
 from asman_shared.states import State
+from asman_shared.units import KIB
 
-from ..access import Right
+from ..access.table import DIALECT_CLIENT_MESSAGES, open_socket
 from ..awaited import Awaited
 from ..core import events as ev
 from ..reply_to import ReplyTo
 from . import outgoing
-from .ids import identify
-from .incoming import NAMESPACE, Query, StateChange
-from .queue_view import is_listed
+from .as_sent import Names
+from .ids import identify, is_of_both
+from .incoming import NAMESPACE, Query, StateChange, Unread, placed
 from .session import DialectSession
 from .submitting import submit
 
 OWN_KEYS: Final = 1000
 """Largest number of other ids of jobs that are remembered for one client; the oldest is forgotten first."""
+OWN_UNLISTED: Final = 1000
+"""Largest number of queued jobs beyond the bound of lists that one client is shown; the oldest is forgotten first."""
+REFUSED: Final = 100
+"""Largest number of refused submissions that stay in the lists of their sender; the oldest leaves first."""
+REFUSED_BYTES: Final = 128 * KIB
+"""Largest size of these submissions in a list, in bytes."""
 LIST_PAUSE: Final = 1.0
 """Shortest time between two whole lists that one client requests, in seconds; earlier requests wait."""
 
 
 class DialectClient(DialectSession):
-    """One client on one queue. A job that the client knows by a first-generation id is shown under that id, too."""
+    """One client on one queue. A job that the client knows by a first-generation id is shown under that id, too.
+
+    A client that names jobs by ids of one generation alone is shown no others, where a job has such an id.
+    """
+
+    needs = DIALECT_CLIENT_MESSAGES
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._own: dict[str, str] = {}
+        self._unlisted: dict[str, bytes] = {}
+        self._refused: dict[str, bytes] = {}
         self._asked: asyncio.TimerHandle | None = None
         self._asked_at = 0.0
         self._workers_due = False
+        self._named: set[Names] = set()
 
     async def _serve(self) -> None:
-        self.access.need(Right.READ)
+        open_socket(self.access, "dialect client")
         self.send_buffer.push(self.view.workers_frame())
         self.send_buffer.push(self.whole())
         self.view.enter(self)
@@ -49,7 +65,7 @@ class DialectClient(DialectSession):
                 self._asked.cancel()
             self.view.leave(self)
 
-    async def take(self, kind: str, payload: Any) -> None:
+    async def take(self, kind: str, payload: Any, text: bytes) -> None:
         """Carries out a message; a message of an unknown type has no effect."""
         if kind == "StateChange":
             await self._change(payload)
@@ -58,16 +74,27 @@ class DialectClient(DialectSession):
         elif kind == "QueryJobStates":
             self._ask_for_list()
 
+    def refused(self, kind: str, payload: Any, error: Forbidden) -> None:
+        """Shows a submission that the key does not allow as a job that ended with an error."""
+        super().refused(kind, payload, error)
+        if isinstance(payload, StateChange) and payload.state == State.QUEUED:
+            self._refuse(payload.job, error.message)
+
+    def unread(self, found: Unread, error: BadRequest) -> None:
+        """Shows a submission that can't be read as a job that ended with an error."""
+        super().unread(found, error)
+        if found.type == "StateChange" and found.state == State.QUEUED:
+            self._refuse(found.job, placed(error))
+
     # ------------------------------------------------------------------------------------------------- requests
 
     async def _change(self, change: StateChange) -> None:
-        self.access.need(Right.SUBMIT)
         if change.state == State.QUEUED:
             await self._submit(change)
-        elif change.state == State.FINISHED and change.value.reason == "Cancelled":
-            await self._cancel(change)
-        elif change.state == State.FINISHED and change.value.reason == "Deleted":
-            await self._delete(change)
+        elif change.state == State.FINISHED and change.value.reason in ("Cancelled", "Deleted"):
+            if self._refused.pop(change.job, None) is not None:
+                self._ask_for_list()
+            await (self._cancel if change.value.reason == "Cancelled" else self._delete)(change)
 
     async def _submit(self, change: StateChange) -> None:
         enqueue = change.value.enqueued
@@ -78,17 +105,38 @@ class DialectClient(DialectSession):
 
             def answered(message: Message) -> None:
                 if isinstance(message, Accepted):
+                    self._refused.pop(found.key, None)
+                    if message.answer == "queued":
+                        self._show_queued(found.key, message.job)
                     self._show(found.key, message.job)
                 elif isinstance(message, Error) and not message.retry:
                     self._refuse(found.key, message.message)
 
-            await submit(self.shell, self.hub, self.aliases, found, enqueue.control, ReplyTo(0, answered))
+            if found.alias or Names.OWN not in self._named:
+                surely = not found.alias and not is_of_both(enqueue.definition, found.job)
+                self._name(found.key, found.job, surely=surely)
+            self.views.submitted(self.shell.name, found, enqueue.debug)
+            await submit(self.shell, self.access, self.hub, self.views, found, enqueue.control, ReplyTo(0, answered))
         except AsmanError as error:
             # A hub that can't store the job sends no answer: the client repeats the submission until the job is listed.
             if not error.retry:
                 self._refuse(change.job, error.message)
             return
         self._know(found.key, found.job)
+
+    def _name(self, key: str, job: str, *, surely: bool) -> None:
+        """Notes that the client has named a job by an id, which may show the generation of all ids that it knows.
+
+        Args:
+            key: The id.
+            job: The job's own id.
+            surely: If ``key`` is that, whether the older rule would have given another one.
+        """
+        self._named.add(Names.FIRST if key != job else Names.OWN if surely else Names.ALL)
+        if Names.FIRST in self._named:
+            self.names = Names.FIRST if len(self._named) == 1 else Names.ALL
+        elif Names.OWN in self._named:
+            self.names = Names.OWN
 
     def _know(self, key: str, job: str) -> None:
         """Shows a job under this id, too, from now on."""
@@ -100,30 +148,61 @@ class DialectClient(DialectSession):
             del self._own[next(iter(self._own))]
 
     def _show(self, key: str, state: JobState) -> None:
-        """Shows a job's state to this client, and to all connections for a while."""
+        """Shows a job's state to this client, and to all connections for a while.
+
+        A queued job for which the lists have no room is in the lists of this client alone.
+        """
         self.view.pin(state)
-        body = self.view.body(state.id) or outgoing.encode(outgoing.job_of(self.shell.core, state))
-        members = [outgoing.member(each, body) for each in dict.fromkeys((key, state.id))]
+        body = self.view.body(state.id)
+        if body is None:
+            body = self.view.encoded(state)
+            if state.state is State.QUEUED:
+                self._unlisted.pop(state.id, None)
+                self._unlisted[state.id] = body
+                if len(self._unlisted) > OWN_UNLISTED:
+                    del self._unlisted[next(iter(self._unlisted))]
+        self._show_body(key, state.id, body)
+
+    def _show_queued(self, key: str, state: JobState) -> None:
+        """Shows a job that was just submitted as queued, if a free worker has it already.
+
+        Clients follow a job from its state Queued on. The answer to a submission comes before all else of it.
+        """
+        if state.state is not State.QUEUED:
+            self._show_body(key, state.id, self.view.encoded(outgoing.as_queued(state)))
+
+    def _show_body(self, key: str, job: str, body: bytes) -> None:
+        keys = dict.fromkeys((key, job) if self.names is Names.ALL else (key,))
+        members = [outgoing.member(each, body) for each in keys]
         self.send_buffer.push(outgoing.jobs_frame(b",".join(members), subset=True))
 
     def _refuse(self, key: str, sentence: str) -> None:
         """Shows a submission that can't run as a job that ended with an error, to its sender alone.
 
-        The dialect has no message for errors.
+        The dialect has no message for errors. The job stays in the sender's lists, because what is absent from a list
+        is gone, and its client would send it again. A key that is too long to be an id of any job is not sent back.
         """
+        if len(key) > limits.LABEL_LENGTH:
+            return
+        sentence = cut(sentence)
         now = self.hub.clock()
+        logs: list[outgoing.Log] = [(sentence + "\n", now, True)]
         value = outgoing.FinishedValue(
             time=now,
             reason="Error",
             type="Finished",
             message=sentence,
-            result=outgoing.RunResult(error=sentence, outputs={}),
+            result=outgoing.RunResult(is_timed_out=False, error=sentence, logs=logs, outputs={}),
         )
         job = outgoing.ListedJob(
             queued_time=now, time=now, state=State.FINISHED, worker="", finished_reason="Error", finished=value
         )
-        shown = outgoing.encode({key: job})
-        self.send_buffer.push(outgoing.jobs_frame(shown[1:-1], subset=True))
+        shown = outgoing.encode({key: job})[1:-1]
+        self.send_buffer.push(outgoing.jobs_frame(shown, subset=True))
+        self._refused.pop(key, None)
+        self._refused[key] = shown
+        while len(self._refused) > REFUSED or sum(map(len, self._refused.values())) > REFUSED_BYTES:
+            del self._refused[next(iter(self._refused))]
 
     async def _cancel(self, change: StateChange) -> None:
         job = await self._job(change.job)
@@ -152,8 +231,10 @@ class DialectClient(DialectSession):
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
             return
         state = await self.shell.durable(job)
-        if is_listed(state):
+        if outgoing.is_listed(state):
+            self._name(query.job_id, job.id, surely=False)
             self._know(query.job_id, job.id)
+            await self.views.known_as(self.shell.name, job.id, query.job_id)
             self._show(query.job_id, state)
         else:
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
@@ -182,14 +263,18 @@ class DialectClient(DialectSession):
     # ------------------------------------------------------------------------------------------ calls of the queue view
 
     def whole(self) -> bytes:
-        """Returns the whole list; a job that this client knows by another id is listed under both."""
-        if not self._own:
-            return self.view.whole()
-        more = self._under_own_keys(self._own.items())
-        if not more:
-            return self.view.whole()
-        joined = self.view.joined()
-        return outgoing.jobs_frame(joined + b"," + more if joined else more, subset=False)
+        """Returns the whole list; a job that this client knows by another id is listed under both.
+
+        Jobs of this client that lists have no room for, and what the hub refused of it, are listed, too.
+        """
+        known = set(self._own.values()) if self.names is Names.FIRST else ()
+        unlisted = ((job, body) for job, body in self._unlisted.items() if job not in known)
+        more = [outgoing.member(job, body) for job, body in unlisted if self.view.body(job) is None]
+        more += [self._under_own_keys(self._own.items())]
+        more += [body for key, body in self._refused.items() if self.view.body(key) is None and key not in self._own]
+        if not any(more):
+            return self.view.whole(self.names)
+        return outgoing.jobs_frame(b",".join(filter(None, [self.view.joined(self.names), *more])), subset=False)
 
     def subset(self, jobs: Iterable[str], frame: bytes | None = None) -> bytes:
         """Sends some jobs; a job that this client knows by another id is sent under both."""
@@ -197,10 +282,26 @@ class DialectClient(DialectSession):
         more = self._under_own_keys((key, job) for key, job in self._own.items() if job in wanted)
         if not more:
             return super().subset(list(wanted), frame)
-        return outgoing.jobs_frame(self.view.members_of(wanted) + b"," + more, subset=True)
+        return outgoing.jobs_frame(
+            b",".join(filter(None, [self.view.members_of(wanted, self.names), more])), subset=True
+        )
 
     def _under_own_keys(self, own: Iterable[tuple[str, str]]) -> bytes:
-        return b",".join(outgoing.member(key, body) for key, job in own if (body := self.view.body(job)) is not None)
+        others = ((key, job) for key, job in own if key not in self.view.aliases(job))
+        shown = ((key, self.view.body(job) or self._unlisted.get(job)) for key, job in others)
+        return b",".join(outgoing.member(key, body) for key, body in shown if body is not None)
+
+    def changed(self, frame: bytes, jobs: Any) -> None:
+        """Sends changed jobs, which are listed now."""
+        for job in jobs if self._unlisted else ():
+            self._unlisted.pop(job, None)
+        super().changed(frame, jobs)
+
+    def vanished(self, job: str) -> None:
+        """Handles a job that is not listed any more; only a whole list tells its client."""
+        super().vanished(job)
+        if self._unlisted.pop(job, None) is not None:
+            self._ask_for_list()
 
     def workers(self, frame: bytes) -> None:
         """Sends the changed list of workers."""
@@ -218,12 +319,13 @@ class DialectClient(DialectSession):
         """Sends lines of a job; a slow reader fetches them later."""
         if self.send_buffer.congested:
             return
-        self.send_buffer.push(frame)
-        for key, own in self._own.items():
-            if own == job:
-                self.send_buffer.push(
-                    outgoing.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines})
-                )
+        aliases = self.view.aliases(job)
+        shown = self.names.of(job, aliases)
+        if job in shown:
+            self.send_buffer.push(frame)
+        keys = [key for key, own in self._own.items() if own == job]
+        for key in dict.fromkeys((*keys, *(each for each in shown if each != job))):
+            self.send_buffer.push(outgoing.text_frame("JobStatusPayload", {"jobId": key, "step": step, "logs": lines}))
 
 
 def _ignore(_message: Message) -> None:

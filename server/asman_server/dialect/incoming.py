@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from asman_shared import limits, ranges
-from asman_shared.errors import BadRequest
+from asman_shared import half_characters, limits, ranges
+from asman_shared.address import OLDER_NAME, QUEUE_KEY
+from asman_shared.errors import BadRequest, misfit
 from asman_shared.ranges import FrameText
+from asman_shared.states import State
 
 NAMESPACE: Final = "_"
 T = TypeVar("T")
@@ -37,21 +41,22 @@ class Control(Struct, rename="camel"):
 
     namespace: ranges.Namespace | None = None
     callbacks: Callbacks | None = None
-    max_duration: ranges.LooseDuration | None = None
+    max_duration: ranges.LooseLimit | ranges.LooseMillis | None = None
 
 
 class EnqueueJob(Struct):
-    """A job to submit. A run does not depend on ``debug`` and unknown members, so they are not read."""
+    """A job to submit. A run does not depend on ``debug``, which lists show, nor on unknown members."""
 
-    definition: Any = None
+    definition: Annotated[Any, ranges.shown(type="object")] = None
     id: FrameText | None = None
     control: Control | None = None
+    debug: Any = None
 
 
 class Copy(Struct):
     """The queue that a job is submitted to again."""
 
-    queue: FrameText
+    queue: Annotated[FrameText, ranges.shown(pattern=f"^({QUEUE_KEY}|{OLDER_NAME})$")]
     control: Control | None = None
 
 
@@ -72,7 +77,7 @@ class StateChange(Struct):
     state: FrameText
     job: FrameText
     value: Value = msgspec.field(default_factory=Value)
-    tag: FrameText | None = None
+    tag: Any = None
 
 
 class Query(Struct, rename="camel"):
@@ -82,27 +87,31 @@ class Query(Struct, rename="camel"):
 
 
 class Registration(Struct, rename="camel"):
-    """A worker's report of its capacity and jobs."""
+    """A worker's report of its capacity and jobs; numbers may be texts, as a script reads them from its environment.
+
+    ``executor`` is ``process`` for a worker that runs jobs without containers. No earlier worker has this member.
+    """
 
     id: ranges.WorkerName
-    version: FrameText | None = None
+    version: Any = None
     cpus: ranges.LooseCpus | None = None
     gpus: ranges.Gpus | None = None
     max_job_duration: ranges.LooseDuration | ranges.LooseMillis | None = None
+    executor: Any = None
 
 
 class Logs(Struct, rename="camel"):
-    """Lines of a job: each ``[text, ms]`` or ``[text, ms, true]``."""
+    """Lines of a job: each ``[text, ms]`` or ``[text, ms, true]``; what is something else costs itself alone."""
 
     job_id: FrameText
-    step: FrameText = ""
-    logs: Several[Several[Any]] = []
+    step: Any = ""
+    logs: Several[Any] | None = None
 
 
 class Wanted(Struct, rename="camel"):
     """Definitions that a worker asks for."""
 
-    job_ids: Several[FrameText] = []
+    job_ids: Several[Any] | None = None
 
 
 class Envelope(Struct):
@@ -116,7 +125,7 @@ _envelope: Final = msgspec.json.Decoder(Envelope).decode
 _PAYLOADS: Final[dict[str, Any]] = {
     "StateChange": msgspec.json.Decoder(StateChange).decode,
     "QueryJob": msgspec.json.Decoder(Query).decode,
-    "WorkerRegistration": msgspec.json.Decoder(Registration).decode,
+    "WorkerRegistration": msgspec.json.Decoder(Registration, strict=False).decode,
     "JobStatusLogs": msgspec.json.Decoder(Logs).decode,
     "RequestJobDefinitions": msgspec.json.Decoder(Wanted).decode,
 }
@@ -125,12 +134,119 @@ _PAYLOADS: Final[dict[str, Any]] = {
 def hear(text: bytes) -> tuple[str, Any]:
     """A message's type and its payload; the payload is None where the dialect has none.
 
+    Logs and ends of runs, which their worker sends once, are read as far as they can be: half a character becomes
+    U+FFFD, and a value that is nested too deeply is cut at a depth at which no output may have it.
+
     Raises:
-        BadRequest: The message can't be read; the dialect has no answer for that, and the session continues.
+        BadRequest: The message can't be read; the error names the member at fault.
     """
     try:
-        envelope = _envelope(text)
-        decode = _PAYLOADS.get(envelope.type)
-        return envelope.type, decode(envelope.payload) if decode is not None else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(str(error)) from None
+        try:
+            return _decoded(text)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = _mended(text)
+            if found is None:
+                raise
+            return found
+    except RecursionError:
+        raise BadRequest(f"values may be nested at most {limits.VALUE_DEPTH} levels deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        at = half_characters.place(text) if not isinstance(error, msgspec.ValidationError) else None
+        sentence, path = misfit(error) if at is None else (half_characters.SAYS, at)
+        raise BadRequest(sentence, field=path.removeprefix("payload.") or None) from None
+
+
+def _decoded(text: bytes) -> tuple[str, Any]:
+    envelope = _envelope(text)
+    decode = _PAYLOADS.get(envelope.type)
+    return envelope.type, decode(envelope.payload) if decode is not None else None
+
+
+def _mended(text: bytes) -> tuple[str, Any] | None:
+    """Returns logs or an end of a run without the parts that kept them from being read; None if that is no help."""
+    text = half_characters.replaced(text)
+    try:
+        kind, payload = _decoded(text)
+    except RecursionError:
+        try:
+            kind, payload = _decoded(_without_depths(text, _CUT_DEPTH))
+        except (msgspec.DecodeError, RecursionError):
+            return None
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return None
+    ended = isinstance(payload, StateChange) and payload.state == State.FINISHED
+    return (kind, payload) if ended or isinstance(payload, Logs) else None
+
+
+class _Change(Struct):
+    state: str = ""
+    job: str = ""
+
+
+class _Outer(Struct):
+    type: str = ""
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def placed(error: BadRequest) -> str:
+    """Returns the sentence of an error of reading, after the member at fault if there is one."""
+    return f"{error.field}: {error.message}" if error.field else error.message
+
+
+class Unread(Struct, frozen=True):
+    """Parts of a message that can't be read.
+
+    Attributes:
+        type: The message's type; empty if it has none.
+        state: The state, if it is a change of one.
+        job: The job that changes.
+    """
+
+    type: str = ""
+    state: str = ""
+    job: str = ""
+
+
+def unread(text: bytes) -> Unread:
+    """Reads as much of an unreadable message as its sender needs to be answered."""
+    text = half_characters.in_bytes(text)
+    try:
+        try:
+            found = msgspec.json.decode(text, type=_Outer)
+        except RecursionError:
+            found = msgspec.json.decode(_without_depths(text, _SHOWN_DEPTH), type=_Outer)
+        change = msgspec.json.decode(found.payload, type=_Change) if found.type == "StateChange" else _Change()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Unread()
+    return Unread(found.type, change.state, change.job)
+
+
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]+|[\]}]+', re.DOTALL)
+_TOKENS: Final = 200_000
+"""Most tokens of a message that are looked at for its depths; a message with more is not answered."""
+_SHOWN_DEPTH: Final = 3
+"""Depth of a change's value: the members that say which change it is are above."""
+
+_CUT_DEPTH: Final = limits.VALUE_DEPTH + 20
+"""Depth at which an end of a run is cut: an output's value that is nested so deeply is refused by itself."""
+
+
+def _without_depths(text: bytes, shown: int) -> bytes:
+    """Returns a JSON document with null for each value that is deeper than ``shown``."""
+    kept: list[bytes] = []
+    depth = start = 0
+    for token in islice(_TOKEN.finditer(text), _TOKENS):
+        many = token.end() - token.start()
+        if token[0][:1] in b"[{":
+            if depth <= shown < depth + many:
+                kept += [text[start : token.start() + shown - depth], b"null"]
+            depth += many
+        elif token[0][:1] in b"]}":
+            if depth - many <= shown < depth:
+                start = token.start() + depth - shown
+            depth -= many
+    return b"".join([*kept, text[start:]]) if depth <= shown else b""

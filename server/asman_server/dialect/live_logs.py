@@ -7,12 +7,15 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Final
 
+from asman_shared import limits
 from asman_shared.encoded import EncodedMessage
 from asman_shared.errors import AsmanError
-from asman_shared.messages import STDERR, SYSTEM, LogLine, LogLines
+from asman_shared.messages import LINE_ENDS, STDERR, SYSTEM, LogLine, LogLines
 from asman_shared.states import Phase
 
+from ..core import Job
 from ..queues.job_log import JobLog
+from ..queues.queue_logs import QueueLogs
 from ..queues.shell import QueueShell
 from .outgoing import Log
 
@@ -45,9 +48,29 @@ def step_of(line: LogLine) -> str:
     return _STEPS[line.phase] if is_build_line(line) or is_run_line(line) else ""
 
 
+async def has_run_lines(logs: QueueLogs, job: Job) -> bool:
+    """Whether the present run of a job wrote any line that is still kept.
+
+    Raises:
+        Unavailable: The database can't be read now.
+    """
+    since = job.log_start
+    while True:
+        lines, at_end = await logs.read(job.id, since, limits.LOG_BATCH_LINES)
+        if any(is_run_line(line) for line in lines):
+            return True
+        if at_end or not lines:
+            return False
+        since = lines[-1].seq + 1
+
+
 def log_of(line: LogLine) -> Log:
-    """A line as the dialect writes it."""
-    return (line.text, line.time, True) if line.stream == STDERR else (line.text, line.time)
+    """A line as the dialect writes it: with its end, because clients join texts without anything between them.
+
+    A line that ended in a carriage return has it in its text, and no other end, even if its worker knew no ends.
+    """
+    text = line.text if line.text.endswith("\r") else line.text + LINE_ENDS[line.end]
+    return (text, line.time, True) if line.stream == STDERR else (text, line.time)
 
 
 class LiveLogs:

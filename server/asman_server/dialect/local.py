@@ -26,13 +26,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..hub import LOCAL
 from ..rest.own_machine import host_name, is_loopback
 
-BY_ID: Final = ("f", "j")
-"""First parts of addresses that continue with a hash, which can be guessed."""
+BY_ID: Final = ("f", "j", "upload", "download")
+"""First parts of addresses that continue with a hash or a name, which can be guessed."""
 SIGNED: Final = "b"
 """First part of addresses that are signed, so that nobody can guess them."""
 MAY_USE_LOCAL: Final = "asman.may_use_local"
 """Key in a request's scope: whether the request may copy a job to ``local``."""
-_SOCKETS: Final = ("client", "browser", "worker", "metrics")
+_SOCKETS: Final = ("client", "browser", "worker", "metrics", "status")
 
 
 class LocalGate:

@@ -19,7 +19,7 @@ from asman_shared.states import State
 
 from ..queues.shell import QueueShell
 from .live_logs import is_build_line, is_run_line, log_of
-from .outgoing import Log
+from .outgoing import Log, sentence_of
 
 Kind = Literal["build", "run"]
 
@@ -40,7 +40,7 @@ class Slice(Struct, rename="camel"):
     Attributes:
         data: The lines, in order.
         slice_start: The cursor of the first line; larger than the requested one when lines are no longer kept.
-        next_cursor: The ``since`` of the next slice.
+        next_cursor: The ``since`` of the next slice; the requested one when there are no lines from it on.
         is_final: The job is finished and has no further lines.
     """
 
@@ -76,6 +76,9 @@ class Cursors:
 async def read_slice(shell: QueueShell, cursors: Cursors, job_id: str, kind: Kind, since: int) -> Slice:
     """Returns the lines of a kind from a cursor on.
 
+    The log of a run that failed before it wrote a line is the sentence that says why. A reader beyond the end of the
+    log is told no lines and the cursor that it asked for, until the log has a line with this number.
+
     Raises:
         NotFound: The queue has no such job.
         Unavailable: The database can't be read now.
@@ -109,6 +112,11 @@ async def read_slice(shell: QueueShell, cursors: Cursors, job_id: str, kind: Kin
             seq = line.seq + 1
         if not lines:
             break
-    cursors.remember((*run, found.next_cursor), seq)
     found.is_final = state.state is State.FINISHED and job.state is State.FINISHED
+    sentence = sentence_of(state) if found.is_final and kind == "run" and since == cursor == 0 else None
+    if sentence is not None:
+        found.data.append(sentence)
+        found.next_cursor = 1
+    if cursor == found.next_cursor:  # a cursor beyond the end has no place yet
+        cursors.remember((*run, cursor), seq)
     return found

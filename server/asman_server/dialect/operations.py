@@ -7,14 +7,25 @@ from typing import Final
 
 from starlette.routing import Route
 
+from asman_shared.address import OLDER_NAME, QUEUE_KEY
+from asman_shared.errors import QuotaExceeded
+
 from ..rest import base as native
 from ..rest import metrics
-from ..rest.operations import JSON, LABEL, PROMETHEUS, WHOLE, Answer, Operation, Parameter
+from ..rest.guard import guarded
+from ..rest.operations import FILE, JSON, LABEL, PROMETHEUS, RANGE, WHOLE, Answer, Operation, Parameter
 from . import incoming, rest, rest_logs, rest_queue
 
 _TAG: Final = "dialect"
 _HTML: Final = "text/html"
-_FILE: Final = {200: Answer("its bytes", media=("*/*",)), 302: Answer("where its bytes are")}
+_EITHER_ID: Final = {"id": {"type": "string", "pattern": "^[0-9a-f]{64}(~[^/]*|[.]json)?$"}}
+"""A job's id, which the key of the job's URL or a suffix may follow."""
+_OTHERS: Final = {
+    "queue": {"type": "string", "pattern": f"^({QUEUE_KEY}|(?!(assets|b|download|f|j|q|upload)$){OLDER_NAME})$"}
+}
+"""A queue whose name is not the beginning of other addresses."""
+_LABEL_OR_NONE: Final = {**LABEL, "minLength": 0}
+_RANGE: Final = (RANGE,)
 _SINCE: Final = (Parameter("since", "the cursor of the first line wanted", WHOLE),)
 
 
@@ -30,8 +41,8 @@ def _of_job(prefix: str, name: str) -> Iterator[Operation]:
         ("/result.json", rest.result, "result", _json("the job with its result"), ()),
         ("/results.json", rest.result, "results", _json("the same"), ()),
         ("/namespaces.json", rest.namespaces, "namespaces", _json("namespaces"), ()),
-        ("/inputs/{path:path}", rest.input_file, "input", _FILE, ()),
-        ("/outputs/{path:path}", rest.output_file, "output", _FILE, ()),
+        ("/inputs/{path:path}", rest.input_file, "input", FILE, _RANGE),
+        ("/outputs/{path:path}", rest.output_file, "output", FILE, _RANGE),
         ("/build-logs.json", rest_logs.build_logs, "build_logs", _json("lines"), _SINCE),
         ("/run-logs.json", rest_logs.run_logs, "run_logs", _json("lines"), _SINCE),
         (
@@ -42,9 +53,17 @@ def _of_job(prefix: str, name: str) -> Iterator[Operation]:
             (),
         ),
     ):
-        yield Operation("GET", prefix + path, endpoint, f"{name}_{what}", _TAG, answers, parameters)
+        yield Operation("GET", prefix + path, endpoint, f"{name}_{what}", _TAG, answers, parameters, shapes=_EITHER_ID)
     yield Operation(
-        "POST", prefix + "/copy", rest.copy, f"{name}_copy", _TAG, _json("it is submitted"), body=incoming.Copy
+        "POST",
+        prefix + "/copy",
+        rest.copy,
+        f"{name}_copy",
+        _TAG,
+        _json("it is submitted"),
+        body=incoming.Copy,
+        errors=(QuotaExceeded,),
+        shapes=_EITHER_ID,
     )
 
 
@@ -59,6 +78,7 @@ def _of_queue() -> Iterator[Operation]:
             _TAG,
             _json("it is submitted"),
             body=incoming.EnqueueJob,
+            errors=(QuotaExceeded,),
         )
     cancelled = _json("cancelled, or already finished")
     yield Operation(
@@ -68,12 +88,28 @@ def _of_queue() -> Iterator[Operation]:
         "dialect_cancel",
         _TAG,
         cancelled,
-        (Parameter("namespace", "the slot to release; `*` for all", LABEL),),
+        (Parameter("namespace", "the slot to release; `*` for all; empty for the usual one", _LABEL_OR_NONE),),
+        shapes=_EITHER_ID,
     )
     yield Operation(
-        "POST", "/q/{queue}/j/{id}/{namespace}/cancel", rest.cancel, "dialect_cancel_namespace", _TAG, cancelled
+        "POST",
+        "/q/{queue}/j/{id}/{namespace}/cancel",
+        rest.cancel,
+        "dialect_cancel_namespace",
+        _TAG,
+        cancelled,
+        shapes=_EITHER_ID,
     )
     yield Operation("GET", "/q/{queue}/status", rest_queue.status, "status", _TAG, _json("the status"))
+    yield Operation(
+        "GET",
+        "/{queue}/status",
+        rest_queue.status,
+        "dialect_status",
+        _TAG,
+        _json("as /q/{queue}/status"),
+        shapes=_OTHERS,
+    )
     yield Operation(
         "GET",
         "/{queue}/metrics",
@@ -81,18 +117,23 @@ def _of_queue() -> Iterator[Operation]:
         "dialect_metrics",
         "metrics",
         {200: Answer("as /q/{queue}/metrics", media=(PROMETHEUS,))},
+        shapes=_OTHERS,
     )
 
 
 OPERATIONS: Final = (
+    Operation("GET", "/upload/{name}", rest.upload, "dialect_upload", _TAG, _json("where to PUT a file")),
+    Operation("GET", "/download/{name}", rest.download, "dialect_download", _TAG, _json("where a file is")),
     *_of_job("/j/{id}", "dialect"),
     *_of_job("/q/{queue}/j/{id}", "dialect_queue"),
     *_of_queue(),
 )
+"""In the order in which they are tried: ``/upload/metrics`` is the address of a file."""
 
 
 def routes() -> list[Route]:
     """The routes of the table."""
     return [
-        Route(each.path, native.answers(each.endpoint), methods=[each.method], name=each.name) for each in OPERATIONS
+        Route(each.path, native.answers(guarded(each.name, each.endpoint)), methods=[each.method], name=each.name)
+        for each in OPERATIONS
     ]

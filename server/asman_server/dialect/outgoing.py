@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from asman_shared.definition import DEFAULT_SHAPE, Definition, Shape
-from asman_shared.messages import JobState, Verdict
+from asman_shared.messages import JobState, Summary, Verdict
 from asman_shared.states import Reason, State
 from asman_shared.units import GIB, KIB, MIB
 
@@ -17,6 +19,7 @@ from .. import __version__
 from ..core import QueueCore
 from ..core.worker import Presence
 from ..delivery.transport import framed
+from .as_sent import NOTHING, AsSent
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -51,11 +54,11 @@ class Requirements(Struct, rename="camel", omit_defaults=True):
 class RunResult(Struct, rename={"status_code": "StatusCode", "is_timed_out": "isTimedOut"}, omit_defaults=True):
     """The result of a run."""
 
+    is_timed_out: bool
     status_code: int | UnsetType = UNSET
     logs: list[Log] | UnsetType = UNSET
     duration: int | UnsetType = UNSET
     error: str | UnsetType = UNSET
-    is_timed_out: bool | UnsetType = UNSET
     outputs: dict[str, dict[str, Any]] | UnsetType = UNSET
 
 
@@ -71,7 +74,10 @@ class FinishedValue(Struct, omit_defaults=True):
 
 
 class ListedJob(Struct, rename="camel", omit_defaults=True):
-    """A job as lists show it: ``Job`` of the dialect."""
+    """A job as lists show it: ``Job`` of the dialect.
+
+    ``finished`` is never in a list: a client fetches the result only if it is absent.
+    """
 
     queued_time: int
     time: int
@@ -82,6 +88,7 @@ class ListedJob(Struct, rename="camel", omit_defaults=True):
     namespaces: list[str] | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
     requirements: Requirements | UnsetType = UNSET
+    debug: bool | UnsetType = UNSET
 
 
 class ListedWorker(Struct, rename="camel"):
@@ -118,13 +125,19 @@ def size_text(size: int) -> str:
     return f"{size}b"
 
 
-def requirements_of(shape: Shape) -> Requirements | UnsetType:
-    """Returns the requirements that a worker checks before it claims a job; none when any worker will do."""
-    if shape == DEFAULT_SHAPE:
+def requirements_of(shape: Shape, *, cpus_sent: bool = False) -> Requirements | UnsetType:
+    """Returns the requirements that a worker checks before it claims a job; none when any worker will do.
+
+    Args:
+        shape: The resources that the job needs.
+        cpus_sent: The definition gives the number of cpus, even if it is that of most jobs.
+    """
+    if shape == DEFAULT_SHAPE and not cpus_sent:
         return UNSET
     cpus = shape.cpus / 1000
+    usual = shape.cpus == DEFAULT_SHAPE.cpus and not cpus_sent
     found = Requirements(
-        cpus=UNSET if shape.cpus == DEFAULT_SHAPE.cpus else int(cpus) if cpus.is_integer() else cpus,
+        cpus=UNSET if usual else int(cpus) if cpus.is_integer() else cpus,
         gpus=shape.gpus or UNSET,
         max_duration=duration_text(shape.duration) if shape.duration else UNSET,
         memory=size_text(shape.memory) if shape.memory else UNSET,
@@ -137,26 +150,36 @@ def incarnation_of(worker: str) -> str:
     return hashlib.sha256(b"a worker of the JSON dialect: " + worker.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def worker_id(incarnation: str, name: str) -> str:
-    """Returns the dialect's id of a worker: the id that it chose, or the short name of a native worker.
+def worker_id(incarnation: str, name: str, present: Container[str] = ()) -> str:
+    """Returns the dialect's id of a worker: the id that it chose, or the name of a native worker.
 
-    It depends on the incarnation alone, because nothing else is known of a worker between a restart of the hub and the
-    worker's return.
+    The name is all that is known of the worker of a finished job. A native worker with the id of a worker of the
+    dialect is named by its incarnation while both are there, because the other would take its jobs for its own.
+
+    Args:
+        incarnation: The core's id of the worker.
+        name: The worker's name.
+        present: The incarnations of the queue's workers.
     """
-    return name if incarnation == incarnation_of(name) else incarnation[:8]
+    own = incarnation_of(name)
+    return name if name and (incarnation == own or own not in present) else incarnation[:8]
 
 
 def worker_of(core: QueueCore, state: JobState) -> str:
     """Returns the id of the worker that has or had a job, if it is known."""
     job = core.jobs.get(state.id)
     if job is not None and job.worker and job.attempt == state.attempt:
-        return worker_id(job.worker, job.worker_name)
+        return worker_id(job.worker, job.worker_name, core.workers)
     return state.worker
+
+
+def _verdict(state: JobState) -> Verdict:
+    return state.verdict or Verdict(ok=False, reason=Reason.ERROR)
 
 
 def finished_value(state: JobState) -> FinishedValue:
     """Returns the end of a finished job, without its result."""
-    verdict = state.verdict or Verdict(ok=False, reason=Reason.ERROR)
+    verdict = _verdict(state)
     return FinishedValue(
         time=state.finished,
         reason=REASONS[verdict.reason],
@@ -166,7 +189,20 @@ def finished_value(state: JobState) -> FinishedValue:
     )
 
 
-def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str]) -> ListedJob:
+def sentence_of(state: JobState) -> Log | None:
+    """Returns why a run ended without having begun, as the line of its log that stands for it if it wrote none.
+
+    Pages and scripts of the dialect show a job's log, and nothing else of a run that failed: an image that is missing,
+    an input that can't be had, a build that failed.
+    """
+    verdict = state.verdict
+    if state.state is not State.FINISHED or verdict is None or not verdict.message:
+        return None
+    early = verdict.reason is Reason.ERROR or (verdict.reason is Reason.TIMED_OUT and verdict.exit_code is None)
+    return (verdict.message + "\n", state.finished, True) if early else None
+
+
+def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str], sent: AsSent = NOTHING) -> ListedJob:
     """A job as lists show it.
 
     Args:
@@ -174,6 +210,7 @@ def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str
         worker: The dialect's id of the worker that has the job.
         shape: The resources that the job needs, if known.
         tags: Tags of the definition.
+        sent: Other parts of its submission.
     """
     made = ListedJob(
         queued_time=state.queued,
@@ -182,20 +219,31 @@ def listed_job(state: JobState, worker: str, shape: Shape | None, tags: list[str
         worker="" if state.state is State.QUEUED else worker,
         namespaces=state.namespaces,
         tags=tags or UNSET,
-        requirements=UNSET if shape is None else requirements_of(shape),
+        requirements=UNSET if shape is None else requirements_of(shape, cpus_sent=sent.cpus),
+        debug=sent.debug,
     )
     if state.state is State.FINISHED:
-        made.finished = finished_value(state)
-        made.finished_reason = made.finished.reason
+        made.finished_reason = REASONS[_verdict(state).reason]
     return made
 
 
-def job_of(core: QueueCore | None, state: JobState) -> ListedJob:
+def as_queued(state: JobState) -> JobState:
+    """Returns a job's state as it was when the present run was submitted."""
+    return replace(state, state=State.QUEUED, phase=None, started=0, finished=0, worker="", verdict=None)
+
+
+def job_of(core: QueueCore | None, state: JobState, sent: AsSent = NOTHING) -> ListedJob:
     """A job of a queue as lists show it; ``core`` has the resources that a job in memory needs."""
     job = core.jobs.get(state.id) if core is not None else None
     if job is not None and core is not None:
-        return listed_job(state, worker_of(core, state), job.shape, list(job.summary.tags))
-    return listed_job(state, state.worker, None, list(state.summary.tags) if state.summary is not None else [])
+        return listed_job(state, worker_of(core, state), job.shape, list(job.summary.tags), sent)
+    summary = state.summary or Summary()
+    return listed_job(state, state.worker, _shape(summary), list(summary.tags), sent)
+
+
+def _shape(summary: Summary) -> Shape:
+    """Returns the resources of a job that is not in memory, as far as its summary has them."""
+    return Shape(cpus=round(summary.cpus * 1000), memory=summary.memory, gpus=summary.gpus)
 
 
 def workers_of(core: QueueCore, now: int, most: int) -> list[ListedWorker]:
@@ -204,7 +252,7 @@ def workers_of(core: QueueCore, now: int, most: int) -> list[ListedWorker]:
     return [
         ListedWorker(
             version=worker.info.agent or __version__,
-            id=worker_id(worker.incarnation, worker.info.name),
+            id=worker_id(worker.incarnation, worker.info.name, core.workers),
             cpus=int(worker.info.cpus) if float(worker.info.cpus).is_integer() else worker.info.cpus,
             gpus=worker.info.gpus,
             time=now,
@@ -230,3 +278,16 @@ def jobs_frame(jobs: bytes, *, subset: bool) -> bytes:
 def member(key: str, job: bytes) -> bytes:
     """A member of the object in `jobs_frame`."""
     return b'"%b":%b' % (key.encode(), job)
+
+
+def looks(state: JobState) -> tuple[object, ...]:
+    """Returns the parts of a job's state that lists show; phases, such as those of a build, are not among them."""
+    times = (state.queued, state.started, state.finished)
+    return state.state, state.attempt, times, state.worker, state.namespaces, state.verdict
+
+
+def is_listed(state: JobState) -> bool:
+    """Whether the dialect lists a job: cancelled, replaced, deleted and lost jobs are absent."""
+    if state.state is State.FINISHED:
+        return state.verdict is None or state.verdict.reason in LISTED
+    return state.state is not State.REMOVED

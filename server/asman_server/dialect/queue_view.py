@@ -32,14 +32,15 @@ from ..core.job_state import state_of
 from ..queues.shell import QueueShell
 from ..storage.reader import Reader
 from . import outgoing
-from .live_logs import LiveLogs
+from .as_sent import Names, Submissions
+from .live_logs import RUNNING, LiveLogs, has_run_lines
 
 log = logging.getLogger("asman.hub.dialect")
 
 LISTED_JOBS: Final = 20_000
 """Largest number of listed jobs: the running ones, the next ones, and the newest finished ones."""
 FINISHED_JOBS: Final = 1000
-"""Number of finished jobs on a list, besides those of the last minute."""
+"""Number of finished jobs on a list, besides those of the last minute. Queued jobs leave room for so many."""
 FINISHED_AT_LEAST: Final = 60_000
 """Shortest time that a finished job is listed, in milliseconds."""
 FINISHED_SUCCESS: Final = 600_000
@@ -64,12 +65,13 @@ class Member(Protocol):
     """A socket of the queue."""
 
     works: bool
+    names: Names
 
     def listed(self) -> None:
         """Sends the whole list."""
 
     def changed(self, frame: bytes, jobs: Iterable[str]) -> None:
-        """Sends changed jobs; ``frame`` has their new states."""
+        """Sends changed jobs; ``frame`` has their new states, for clients or for workers."""
 
     def vanished(self, job: str) -> None:
         """Notes that a job is no longer listed."""
@@ -85,11 +87,12 @@ class Member(Protocol):
 
 
 class Entry(Struct):
-    """A listed job; ``body`` is encoded when it is first needed."""
+    """A listed job; ``body`` is encoded when it is first needed, and ``aliases`` are the job's other ids then."""
 
     state: JobState
     until: int
     body: bytes = b""
+    aliases: tuple[str, ...] = ()
 
 
 class QueueView:
@@ -101,10 +104,12 @@ class QueueView:
         shell: The queue, which must be kept in use meanwhile.
         store: Reads the durable state.
         clock: Returns the current time, in milliseconds.
+        submissions: Has the parts of submissions that only lists show.
     """
 
-    def __init__(self, shell: QueueShell, store: Reader, clock: Clock) -> None:
+    def __init__(self, shell: QueueShell, store: Reader, clock: Clock, submissions: Submissions) -> None:
         self.shell = shell
+        self._submissions = submissions
         self.members: dict[Member, None] = {}
         self._store = store
         self._clock = clock
@@ -112,8 +117,8 @@ class QueueView:
         self._unfinished = 0
         self._gone: set[str] | None = None
         self._dirty: dict[str, None] = {}
-        self._joined: bytes | None = None
-        self._list: bytes | None = None
+        self._joined: dict[Names, bytes] = {}
+        self._lists: dict[Names, bytes] = {}
         self._last_list = 0.0
         self._next_update = 0.0
         self._list_timer: asyncio.TimerHandle | None = None
@@ -189,6 +194,7 @@ class QueueView:
                 if len(page) < PAGE:
                     break
                 before = page[-1].number
+            await self._submissions.load(self.shell.name, [job.id for job in found])
             for job in found:
                 if job.id not in self._gone:
                     self._put(state_of(job))
@@ -229,6 +235,9 @@ class QueueView:
             self._logs.follow(state.id)
         elif state.state.over:
             self._logs.leave(state.id)
+            sentence = outgoing.sentence_of(state)
+            if sentence is not None and self.clients:
+                self.beside(self._tell_sentence(state.id, sentence))
         self._refill()
 
     def announce(self, encoded: EncodedMessage) -> None:
@@ -246,31 +255,48 @@ class QueueView:
         if known is not None and known.state.rev >= state.rev:
             known.until = max(known.until, until)
             return
-        if not is_listed(state):
+        if not outgoing.is_listed(state):
             self._drop(state.id, known)
             return
-        if state.state is State.QUEUED and known is None and not until and self._unfinished >= LISTED_JOBS:
+        if known is not None and outgoing.looks(known.state) == outgoing.looks(state):
+            known.state, known.until = state, max(known.until, until)
+            return
+        if known is None and not state.state.over and not self._has_room(state.state):
             return
         if len(self._entries) >= 2 * LISTED_JOBS:
             self._expire()
         self._unfinished += (not state.state.over) - (known is not None and not known.state.state.over)
         self._entries[state.id] = Entry(state, max(until, _until(state)))
-        self._joined = self._list = None
+        self._altered()
         self._dirty[state.id] = None
         self._arm_update()
+
+    def _has_room(self, state: State) -> bool:
+        """Whether another unfinished job can be listed; a running one takes the place of a queued one if it must."""
+        if state is State.QUEUED:
+            return self._unfinished < listed_unfinished()
+        if self._unfinished < LISTED_JOBS:
+            return True
+        queued = (job for job, entry in reversed(self._entries.items()) if entry.state.state is State.QUEUED)
+        last = next(queued, None)
+        if last is not None:
+            del self._entries[last]
+            self._unfinished -= 1
+            self._dirty.pop(last, None)
+        return last is not None
 
     def _drop(self, job: str, known: Entry | None) -> None:
         if known is not None:
             del self._entries[job]
             self._unfinished -= not known.state.state.over
-            self._joined = self._list = None
+            self._altered()
             self._dirty.pop(job, None)
             self._arm_list(self._gap())
         for member in list(self.members):
             member.vanished(job)
 
     def pin(self, state: JobState) -> None:
-        """Lists a job for a while because a client asked about it."""
+        """Lists a job for a while because a client asked about it, unless it is queued and the list is full."""
         self._put(state, self._clock() + FINISHED_SUCCESS)
 
     # ------------------------------------------------------------------------------------------------------------ lists
@@ -281,30 +307,58 @@ class QueueView:
         if entry is None:
             return None
         if not entry.body:
-            entry.body = outgoing.encode(outgoing.job_of(self.shell.core, entry.state))
+            entry.body = self.encoded(entry.state)
+            entry.aliases = self._submissions.of(self.shell.name, job).aliases
         return entry.body
 
-    def whole(self) -> bytes:
-        """The whole list as a frame, the same bytes for everyone until something changes."""
-        if self._list is None:
-            self._list = outgoing.jobs_frame(self.joined(), subset=False)
-        return self._list
+    def aliases(self, job: str) -> tuple[str, ...]:
+        """The first-generation ids under which clients see a listed job, too."""
+        return self._entries[job].aliases if self.body(job) is not None else ()
 
-    def joined(self) -> bytes:
-        """The members of the whole list, for sockets that add to it."""
-        if self._joined is None:
-            self._joined = self.members_of(self._entries)
-        return self._joined
+    def encoded(self, state: JobState) -> bytes:
+        """A state of a job as JSON."""
+        sent = self._submissions.of(self.shell.name, state.id)
+        return outgoing.encode(outgoing.job_of(self.shell.core, state, sent))
+
+    def look_again(self, job: str) -> None:
+        """Shows a job in another way from now on, though its state is the same."""
+        entry = self._entries.get(job)
+        if entry is not None:
+            entry.body = b""
+            self._altered()
+            self._dirty[job] = None
+            self._arm_update()
+
+    def _altered(self) -> None:
+        self._joined.clear()
+        self._lists.clear()
+
+    def whole(self, names: Names = Names.ALL) -> bytes:
+        """The whole list as a frame, the same bytes for all until something changes, if no job has several ids."""
+        if names not in self._lists:
+            whole = self._lists.get(Names.ALL) or outgoing.jobs_frame(self.joined(), subset=False)
+            several = names is not Names.ALL and any(entry.aliases for entry in self._entries.values())
+            self._lists[Names.ALL] = whole
+            self._lists[names] = outgoing.jobs_frame(self.joined(names), subset=False) if several else whole
+        return self._lists[names]
+
+    def joined(self, names: Names = Names.ALL) -> bytes:
+        """The members of the whole list, for clients that add to it."""
+        if names not in self._joined:
+            if len(self._entries) > LISTED_JOBS:
+                self._expire()
+            self._joined[names] = self.members_of(self._entries, names)
+        return self._joined[names]
 
     def whole_but(self, bodies: Mapping[str, bytes]) -> bytes:
-        """The whole list as a frame, with some jobs replaced for one socket."""
-        others = self.members_of(job for job in self._entries if job not in bodies)
+        """The whole list as a frame, with some jobs replaced for one worker."""
+        others = self.members_of((job for job in self._entries if job not in bodies), Names.OWN)
         return outgoing.jobs_frame(_with(others, bodies), subset=False)
 
-    def subset(self, jobs: Iterable[str], bodies: Mapping[str, bytes] | None = None) -> bytes:
-        """A frame with the current states of these jobs, some of them replaced for one socket."""
+    def subset(self, jobs: Iterable[str], bodies: Mapping[str, bytes] | None = None, names: Names = Names.ALL) -> bytes:
+        """A frame with the current states of these jobs, some of them replaced for one worker; see `whole`."""
         shown = bodies or {}
-        others = self.members_of(job for job in jobs if job not in shown)
+        others = self.members_of((job for job in jobs if job not in shown), names)
         return outgoing.jobs_frame(_with(others, shown), subset=True)
 
     def shows(self, job: str, attempt: int) -> bool:
@@ -312,9 +366,12 @@ class QueueView:
         entry = self._entries.get(job)
         return entry is not None and entry.state.state is State.RUNNING and entry.state.attempt == attempt
 
-    def members_of(self, jobs: Iterable[str]) -> bytes:
-        """These jobs as members of a JSON object; jobs that are not listed are left out."""
-        return b",".join(outgoing.member(job, body) for job in jobs if (body := self.body(job)) is not None)
+    def members_of(self, jobs: Iterable[str], names: Names = Names.ALL) -> bytes:
+        """These jobs as members of a JSON object, under these of their ids; unlisted jobs are left out."""
+        shown = ((job, body) for job in jobs if (body := self.body(job)) is not None)
+        return b",".join(
+            outgoing.member(key, body) for job, body in shown for key in names.of(job, self._entries[job].aliases)
+        )
 
     def workers_frame(self) -> bytes:
         """The workers as a frame."""
@@ -334,14 +391,16 @@ class QueueView:
         jobs, self._dirty = list(self._dirty), {}
         if jobs:
             frame = self.subset(jobs)
+            several = any(self.aliases(job) for job in jobs)
+            frames = {names: self.subset(jobs, names=names) if several else frame for names in Names}
             cost = len(frame) * len(self.members) / LIST_BYTES_PER_SECOND
             self._next_update = asyncio.get_running_loop().time() + max(UPDATE_SECONDS, min(cost, LIST_SECONDS))
             for member in list(self.members):
-                member.changed(frame, jobs)
+                member.changed(frames[member.names], jobs)
 
     def _gap(self) -> float:
         """Time until a whole list may be sent ahead of schedule, in seconds."""
-        size = len(self._list) if self._list is not None else 256 * len(self._entries)
+        size = len(self._lists.get(Names.ALL, b"")) or 256 * len(self._entries)
         pause = max(LIST_SOONEST, size * len(self.members) / LIST_BYTES_PER_SECOND)
         since = asyncio.get_running_loop().time() - self._last_list
         return max(0.0, min(pause, LIST_SECONDS) - since)
@@ -369,18 +428,19 @@ class QueueView:
         finished = [(job, entry) for job, entry in self._entries.items() if entry.state.state.over]
         gone = [job for job, entry in finished if entry.until < now]
         kept = len(finished) - len(gone)
-        if kept > FINISHED_JOBS:
+        room = max(0, LISTED_JOBS - self._unfinished)
+        most = min(FINISHED_JOBS, room)
+        if kept > most:
             over = set(gone)
             oldest = heapq.nsmallest(kept, (f for f in finished if f[0] not in over), key=lambda f: f[1].state.finished)
-            room = max(FINISHED_JOBS, LISTED_JOBS - self._unfinished)
-            for job, entry in oldest[: kept - FINISHED_JOBS]:
+            for job, entry in oldest[: kept - most]:
                 if now - entry.state.finished > FINISHED_AT_LEAST or kept > room:
                     gone.append(job)
                     kept -= 1
         for job in gone:
             del self._entries[job]
         if gone:
-            self._joined = self._list = None
+            self._altered()
 
     def _tell_workers(self) -> None:
         self._workers_timer = None
@@ -400,6 +460,16 @@ class QueueView:
         for member in list(self.members):
             member.logs(job, step, lines, frame)
 
+    async def _tell_sentence(self, job_id: str, sentence: outgoing.Log) -> None:
+        """Tells why a run failed, in the place of the log that it did not write."""
+        try:
+            silent = not await has_run_lines(self.shell.logs, await self.shell.job(job_id))
+        except AsmanError as error:
+            log.info("a log can't be read now", extra={"error": error.message})
+            return
+        if silent:
+            self._told_lines(job_id, RUNNING, [sentence])
+
     def forget_cache(self, job: str, namespace: str) -> None:
         """Tells the workers that a result was deleted."""
         frame = outgoing.text_frame("ClearJobCache", {"jobId": job, "namespace": namespace})
@@ -411,11 +481,9 @@ def _with(members: bytes, bodies: Mapping[str, bytes]) -> bytes:
     return b",".join([*([members] if members else []), *(outgoing.member(job, body) for job, body in bodies.items())])
 
 
-def is_listed(state: JobState) -> bool:
-    """Whether the dialect lists a job: cancelled, replaced, deleted and lost jobs are absent."""
-    if state.state is State.FINISHED:
-        return state.verdict is None or state.verdict.reason in outgoing.LISTED
-    return state.state is not State.REMOVED
+def listed_unfinished() -> int:
+    """Returns the largest number of unfinished jobs on a list with queued jobs."""
+    return LISTED_JOBS - min(FINISHED_JOBS, LISTED_JOBS // 20)
 
 
 def _until(state: JobState) -> int:

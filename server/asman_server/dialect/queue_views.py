@@ -6,13 +6,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from asman_shared.definition import SHA256
+from asman_shared.errors import NotFound
 
 from ..clock import Clock
 from ..queues.shell import QueueShell
 from ..storage.reader import Reader
+from .as_sent import Submissions, UsedIds
+from .ids import Identified
 from .queue_view import QueueView
 
 ALIASES: Final = 100_000
@@ -41,12 +44,15 @@ class Aliases:
         """Returns the id of the job that ``key`` means; ``key`` itself when it is not an alias.
 
         Raises:
+            NotFound: The key can't be the id of a job, so the database is not asked.
             Unavailable: The database can't be read now.
         """
+        if SHA256.fullmatch(key) is None:
+            raise NotFound("a job id is a sha256 in 64 lowercase hex digits")
         if shell is not None and key in shell.core.jobs:
             return key
         known = self._known.get(key)
-        if known is None and SHA256.fullmatch(key):
+        if known is None:
             known = await self._store.unaliased(key)
             if known is not None:
                 self.remember(key, known)
@@ -59,15 +65,35 @@ class QueueViews:
     Args:
         store: Reads the durable state.
         clock: Returns the current time, in milliseconds.
+        used: The stored ids of older clients that lists have; None for a hub that does not store them.
     """
 
-    def __init__(self, store: Reader, clock: Clock) -> None:
+    def __init__(self, store: Reader, clock: Clock, used: UsedIds | None = None) -> None:
         self.aliases = Aliases(store)
+        self.submissions = Submissions(used)
         self._store = store
         self._clock = clock
         self._views: dict[QueueShell, QueueView] = {}
         self._opening: dict[QueueShell, asyncio.Task[QueueView]] = {}
         self._users: dict[QueueShell, int] = {}
+
+    def submitted(self, queue: str, found: Identified, debug: Any) -> None:
+        """Remembers what a submission said besides its job, before the job is shown."""
+        if self.submissions.remember(queue, found.job, found.definition, debug, found.alias):
+            self._look_again(queue, found.job)
+
+    async def known_as(self, queue: str, job: str, key: str) -> None:
+        """Lists a job of a queue also under the id by which a client just asked for it, from now on."""
+        if key != job:
+            if self.submissions.known_as(queue, job, key):
+                self._look_again(queue, job)
+            await self.submissions.prepare(queue, job)
+            self.submissions.store(queue, job, key)
+
+    def _look_again(self, queue: str, job: str) -> None:
+        for shell, view in self._views.items():
+            if shell.name == queue:
+                view.look_again(job)
 
     def get(self, shell: QueueShell) -> QueueView | None:
         """Returns the view of a queue, if there is one now."""
@@ -101,7 +127,7 @@ class QueueViews:
         return await asyncio.shield(opening)
 
     async def _open(self, shell: QueueShell) -> QueueView:
-        view = QueueView(shell, self._store, self._clock)
+        view = QueueView(shell, self._store, self._clock, self.submissions)
         try:
             await view.open()
         finally:

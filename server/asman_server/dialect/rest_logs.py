@@ -69,8 +69,8 @@ async def _slice(request: Request, kind: Kind) -> Response:
 async def stream(request: Request) -> Response:
     """Streams the job's history and then everything new, as server-sent events.
 
-    ``state``: the job's state; ``build-log`` and ``run-log``: new lines, and the cursor after them; ``final``: the
-    job's end, after the last line.
+    ``state``: each state of the job once, Queued before every Running; ``build-log`` and ``run-log``: new lines, and
+    the cursor after them; ``final``: the job's end, after the last line.
     """
     found = await found_job(request)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -84,13 +84,15 @@ async def _stream(request: Request, queue: str, job_id: str) -> AsyncGenerator[b
         await watch.follow_log()
         run = watch.job.number
         at: dict[Kind, int] = dict.fromkeys(KINDS, 0)
-        told = -1
+        told: tuple[State, int] | None = None
         while True:
             state = watch.state
             if watch.job.number != run:
-                run, at = watch.job.number, dict.fromkeys(KINDS, 0)
-            if not state.state.over and state.rev > told:
-                told = state.rev
+                run, at, told = watch.job.number, dict.fromkeys(KINDS, 0), None
+            if not state.state.over and told != (state.state, state.attempt):
+                if state.state is State.RUNNING and (told is None or told[0] is State.RUNNING):
+                    yield _event("state", Where(State.QUEUED))
+                told = state.state, state.attempt
                 yield _event("state", Where(state.state))
             for kind in KINDS if state.state is not State.REMOVED else ():
                 async for part in _lines(shell, cursors, job_id, kind, at):

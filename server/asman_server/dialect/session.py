@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asman_shared.errors import AsmanError, BadRequest, CloseCode
+from asman_shared.errors import AsmanError, BadRequest, CloseCode, Forbidden, NotFound
+from asman_shared.states import State
 
-from ..access import Access
+from ..access import Access, Right
+from ..access.table import ANY, Needs
 from ..delivery.transport import EXTENSION, framed
 from ..hub import Hub
-from ..sessions.base import SocketLifecycle
-from .incoming import hear
+from ..sessions.base import SocketLifecycle, unopened
+from .as_sent import Names
+from .incoming import Unread, hear, unread
 from .queue_view import QueueView
 from .queue_views import QueueViews
 from .send_buffer import TextSendBuffer
@@ -34,12 +38,15 @@ class DialectSession(SocketLifecycle):
     """
 
     works = False
+    names = Names.ALL
+    needs: Mapping[str, Needs]
 
     def __init__(self, websocket: WebSocket, access: Access, view: QueueView, views: QueueViews, hub: Hub) -> None:
         super().__init__(websocket, None)
         self.access = access
         self.view = view
         self.shell = view.shell
+        self.views = views
         self.aliases = views.aliases
         self.hub = hub
         self._missed: dict[str, None] = {}
@@ -57,20 +64,54 @@ class DialectSession(SocketLifecycle):
     async def _close_for(self, error: AsmanError) -> None:
         await self._close(CloseCode.FORBIDDEN, error.message)
 
+    async def sees(self, job_id: str, worker: str) -> bool:
+        """Returns whether the definition of a job may be shown here.
+
+        A worker that may not read sees what it may claim and what it holds. With ``--private-ids``, an id shows nothing
+        by itself, so the job must be one of this queue.
+
+        Args:
+            job_id: Id of the job.
+            worker: The incarnation of this connection's worker.
+
+        Raises:
+            Unavailable: The database can't be read now.
+        """
+        if Right.READ not in self.access.rights:
+            job = self.shell.core.jobs.get(job_id)
+            return job is not None and (job.state is State.QUEUED or (not job.state.over and job.worker == worker))
+        if self.hub.config.private_ids:
+            try:
+                await self.shell.job(job_id)
+            except NotFound:
+                return False
+        return True
+
     async def each(self) -> None:
-        """Handles every message until the connection ends. Unreadable messages are skipped, as the dialect expects."""
+        """Handles every message until the connection ends."""
         while True:
             text = await self._text()
             if text == b"PING":
                 self.send_buffer.push(framed(self.pong(), text=True))
             elif text.startswith(b"{"):
-                try:
-                    kind, payload = hear(text)
-                    await self.take(kind, payload)
-                except BadRequest as error:
-                    log.debug("a message was skipped", extra={"error": error.message})
-                except AsmanError as error:
-                    log.info("a message had no effect", extra={"error": error.message, "queue": self.shell.short})
+                await self.said(text)
+
+    async def said(self, text: bytes) -> None:
+        """Handles a message."""
+        try:
+            kind, payload = hear(text)
+        except BadRequest as error:
+            self.unread(unread(text), error)
+            return
+        try:
+            self.access.need_all(self.needs.get(kind, ANY))
+            await self.take(kind, payload, text)
+        except Forbidden as error:
+            self.refused(kind, payload, error)
+        except BadRequest as error:
+            log.debug("a message was skipped", extra={"error": error.message})
+        except AsmanError as error:
+            log.info("a message had no effect", extra={"error": error.message, "queue": self.shell.short})
 
     async def _text(self) -> bytes:
         event: dict[str, Any] = dict(await self._websocket.receive())
@@ -84,18 +125,33 @@ class DialectSession(SocketLifecycle):
         """Returns the answer to a ping."""
         return b"PONG"
 
-    async def take(self, kind: str, payload: Any) -> None:
-        """Handles a message."""
+    def refused(self, kind: str, payload: Any, error: Forbidden) -> None:
+        """Handles a message that the key in the address does not allow."""
+        log.info("a message was refused", extra={"error": error.message, "queue": self.shell.short})
+
+    async def take(self, kind: str, payload: Any, text: bytes) -> None:
+        """Carries out a message; ``text`` is the message as it came."""
+
+    def unread(self, found: Unread, error: BadRequest) -> None:
+        """Handles a message that can't be read; it is skipped, as the dialect expects, if it can't be answered.
+
+        Args:
+            found: The parts of it that can be read.
+            error: The fault, and the member at fault.
+        """
+        log.debug(
+            "a message was skipped", extra={"type": found.type[:80], "error": error.message, "member": error.field}
+        )
 
     # ---------------------------------------------------------------------------------------- calls of the queue view
 
     def whole(self) -> bytes:
         """Returns the whole list as this connection sees it."""
-        return self.view.whole()
+        return self.view.whole(self.names)
 
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
         """Returns some jobs as this connection sees them; ``frame`` shows them as most connections do."""
-        return frame or self.view.subset(jobs)
+        return frame or self.view.subset(jobs, names=self.names)
 
     def listed(self) -> None:
         """Sends a whole list; a slow reader gets it after reading all that was sent before."""
@@ -132,3 +188,16 @@ class DialectSession(SocketLifecycle):
 
     def forget_cache(self, frame: bytes) -> None:
         """Handles the deletion of a job's result."""
+
+
+async def serve(websocket: WebSocket, kind: type[DialectSession]) -> None:
+    """Serves a socket until it ends. Messages that arrive while the queue is loaded wait, so nothing is lost."""
+    hub: Hub = websocket.app.state.hub
+    views: QueueViews = websocket.app.state.views
+    try:
+        granted = await hub.keys.access(websocket.path_params["queue"])
+        async with hub.registry.using(granted.queue) as shell, views.using(shell) as view:
+            await kind(websocket, granted, view, views, hub).run()
+    except AsmanError as error:
+        await websocket.accept()
+        await websocket.close(*unopened(error))

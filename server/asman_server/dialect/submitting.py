@@ -8,15 +8,16 @@ from asman_shared import limits
 from asman_shared.definition import SHA256, DataRef, Definition
 from asman_shared.errors import BadDefinition
 from asman_shared.messages import Callback, Callbacks, Submit
-from asman_shared.units import parse_duration
 
+from ..access import Access
 from ..blobs.named_files import NamedFiles
 from ..hub import Hub
 from ..queues.shell import QueueShell
+from ..queues.submission import time_limit
 from ..reply_to import ReplyTo
 from . import incoming
-from .ids import Identified
-from .queue_views import Aliases
+from .ids import Identified, duration
+from .queue_views import QueueViews
 
 
 def native(found: Identified, control: incoming.Control | None) -> Submit:
@@ -24,7 +25,7 @@ def native(found: Identified, control: incoming.Control | None) -> Submit:
 
     Raises:
         BadDefinition: The namespace is not valid.
-        BadUnit: The longest duration can't be read.
+        BadUnit: The longest duration can't be read, or is zero.
     """
     control = control or incoming.Control()
     namespace = control.namespace or incoming.NAMESPACE
@@ -35,7 +36,7 @@ def native(found: Identified, control: incoming.Control | None) -> Submit:
         ref=0,
         definition=found.definition,
         namespace=namespace,
-        time_limit=parse_duration(limit, field="control.maxDuration") if limit else 0,
+        time_limit=None if limit is None else time_limit(duration(limit), "control.maxDuration"),
         follow=False,
         callbacks=_callbacks(control.callbacks),
     )
@@ -53,8 +54,9 @@ def _callback(call: incoming.Call | None) -> Callback | None:
 
 async def submit(
     shell: QueueShell,
+    access: Access,
     hub: Hub,
-    aliases: Aliases,
+    views: QueueViews,
     found: Identified,
     control: incoming.Control | None,
     reply_to: ReplyTo,
@@ -63,17 +65,21 @@ async def submit(
 
     Raises:
         BadRequest: The submission is not valid.
+        Forbidden: The key does not grant all that is asked for.
         NotFound: A file that the definition names is not stored.
         Unavailable: The hub can't write now.
     """
     message = native(found, control)
     message.definition = await _by_sha256(hub.files, found.definition)
-    submission = shell.submission(message, alias=found.alias, known_id=found.job)
+    submission = shell.submission(message, access, alias=found.alias, known_id=found.job)
+    if found.alias:
+        await views.submissions.prepare(shell.name, found.job)
     waiting = shell.submit(submission, reply_to)
     if waiting is not None:
         await waiting
-    if found.alias:
-        aliases.remember(found.alias, found.job)
+    if found.alias:  # in the same commit as the job
+        views.submissions.store(shell.name, found.job, found.alias)
+        views.aliases.remember(found.alias, found.job)
 
 
 async def _by_sha256(files: NamedFiles, definition: Definition) -> Definition:

@@ -10,29 +10,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from asman_shared import limits
-from asman_shared.definition import Definition
-from asman_shared.errors import AsmanError, BadRequest, CloseCode, Unavailable
+from asman_shared.definition import SHA256, Definition
+from asman_shared.errors import AsmanError, BadRequest, CloseCode, Forbidden, Unavailable
 from asman_shared.messages import Held, LogLine, Message, Register
 from asman_shared.states import Phase, State
-from asman_shared.units import parse_duration
+from asman_shared.units import format_size, parse_duration
 
-from ..access import Right
+from ..access.table import DIALECT_WORKER_MESSAGES, open_socket
 from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
 from ..delivery.transport import framed
 from ..reply_to import ReplyTo
+from ..sessions.base import Closed
 from . import outcomes, outgoing
-from .incoming import Logs, Registration, StateChange, Wanted
-from .live_logs import is_run_line
+from .as_sent import Names
+from .ids import duration
+from .incoming import Logs, Registration, StateChange, Unread, Wanted, placed
+from .local_workers import check_contained
+from .own_files import OwnFiles, Ref, Stored
+from .result_logs import not_streamed
 from .session import DialectSession
+from .unproved import UnprovedClaims
 
 SILENCE_SECONDS: Final = 25.0
 """Longest silence of a worker before its grace begins, in seconds; it pings every 5 and registers every 10 seconds."""
@@ -40,7 +47,9 @@ CONFIRM_SECONDS: Final = 30.0
 """Time limit for a worker that came back to claim its jobs again, in seconds; unclaimed jobs count as lost. It is also
 the longest silence about a claimed job before the worker is made to connect again, once."""
 EARLY_MESSAGES: Final = 100
-"""Largest number of messages before the registration; they are handled after it."""
+"""Largest number of messages before the registration; they are handled after it. More of them close the connection."""
+EARLY_BYTES: Final = limits.WEBSOCKET_BYTES
+"""Largest size of these messages together, in bytes: any single message fits."""
 FIRST_LIST_SECONDS: Final = 1.0
 """Time from the connection of a worker to its first list, in seconds, so that its claims come first."""
 LIST_PAUSE: Final = 0.25
@@ -53,9 +62,13 @@ DEFINITIONS_BYTES: Final = 1024 * 1024
 """Size of definitions after which an answer is sent and the next one begins, in bytes."""
 ABORTED: Final = 1000
 """Largest number of stopped attempts of one worker that wait for a list without them."""
+RESULT_LINES: Final = 1_000_000
+"""Largest number of lines of a result's log that are compared with the streamed ones; further ones are dropped."""
 PONG_SECONDS: Final = 4.0
 """Interval between signs of life to a worker whose messages are not being read, in seconds; it waits for 10 seconds."""
 
+PROVE_SECONDS: Final = 1.0
+"""Interval between two looks at claims about whose runs nothing is proved yet, in seconds."""
 AGAIN_SECONDS: Final = 1.0
 """Pause before a message is handled again that the database or the blob store was needed for, in seconds."""
 
@@ -66,23 +79,29 @@ class DialectWorker(DialectSession):
     """One worker on one queue."""
 
     works = True
+    names = Names.OWN
+    needs = DIALECT_WORKER_MESSAGES
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.session = -next(_sessions)
+        # The headers of a connection are forgotten once it is accepted.
+        self._host = dict(self._websocket.scope.get("headers", ())).get(b"host", b"").decode("latin-1")
         self._info: Register | None = None
         self._id = ""
-        self._early: list[tuple[str, Any]] = []
+        self._early: list[bytes] = []
+        self._early_bytes = 0
         self._unconfirmed: set[str] = set()
-        self._unproved: dict[str, float] = {}
+        self._unproved = UnprovedClaims()
         self._aborted: dict[str, None] = {}
+        self._log_starts: dict[tuple[str, int], int] = {}
         self._watchdog: asyncio.TimerHandle | None = None
         self._confirming: asyncio.TimerHandle | None = None
         self._proving: asyncio.TimerHandle | None = None
         self._listing: asyncio.TimerHandle | None = None
 
     async def _serve(self) -> None:
-        self.access.need(Right.WORK)
+        open_socket(self.access, "dialect worker")
         self._listing = asyncio.get_running_loop().call_later(FIRST_LIST_SECONDS, self._begin)
         self._watch()
         try:
@@ -106,9 +125,13 @@ class DialectWorker(DialectSession):
         self.listed()
         self._ask_status()
 
-    def _ask_status(self) -> None:
-        if self._info is not None and self in self.view.members:
-            self.send_buffer.push(outgoing.text_frame("StatusRequest", UNSET))
+    def _ask_status(self) -> bool:
+        """Asks the worker for a sign that it has read all that was sent before; returns whether that was possible."""
+        if self._info is None or self not in self.view.members:
+            return False
+        self._unproved.sent()
+        self.send_buffer.push(outgoing.text_frame("StatusRequest", UNSET))
+        return True
 
     def _watch(self) -> None:
         """Closes the connection when the worker is silent."""
@@ -124,17 +147,23 @@ class DialectWorker(DialectSession):
         """Returns the answer to a ping; it names the worker, to show whether the hub knows it."""
         return f"PONG {self._id or 'unknown'}".encode("utf-8", "replace")
 
-    async def take(self, kind: str, payload: Any) -> None:
-        """Handles a message; messages before the registration wait."""
+    async def take(self, kind: str, payload: Any, text: bytes) -> None:
+        """Handles a message; messages before the registration wait, as they came, because values take more memory."""
         if kind == "WorkerRegistration":
             self._register(payload)
             early, self._early = self._early, []
             for each in early:
-                await self._take(*each)
+                await self.said(each)
         elif self._info is not None:
             await self._take(kind, payload)
-        elif len(self._early) < EARLY_MESSAGES:
-            self._early.append((kind, payload))
+        else:
+            self._early_bytes += len(text)
+            if len(self._early) == EARLY_MESSAGES or self._early_bytes > EARLY_BYTES:
+                raise Closed(
+                    CloseCode.PROTOCOL,
+                    f"a worker registers first: at most {EARLY_MESSAGES} messages and {format_size(EARLY_BYTES)} wait",
+                )
+            self._early.append(text)
 
     async def _take(self, kind: str, payload: Any) -> None:
         """Handles a message; while the database or the blob store is away, the worker's later messages wait.
@@ -167,19 +196,40 @@ class DialectWorker(DialectSession):
             await self._log(payload)
         elif kind == "RequestJobDefinitions":
             await self._define(payload)
+        elif kind == "WorkerStatusResponse":
+            self._unproved.answered()
+
+    def unread(self, found: Unread, error: BadRequest) -> None:
+        """Closes the connection of a worker that can't register, and ends a run whose end can't be read.
+
+        The claims of the one would wait for nothing, and the other sends the end once only.
+        """
+        super().unread(found, error)
+        why = placed(error)
+        if found.type == "WorkerRegistration":
+            raise Closed(CloseCode.PROTOCOL, why)
+        ended = found.type == "StateChange" and found.state == State.FINISHED
+        job = self._holds(found.job) if ended and self._info is not None else None
+        if job is not None and self._info is not None:
+            outcome = outcomes.unreadable(why, job.log_next)
+            self.shell.apply(ev.AttemptFinished(self._info.incarnation, job.id, job.attempt, outcome))
 
     # ------------------------------------------------------------------------------------------------- registering
 
     def _register(self, said: Registration) -> None:
         if not 0 < len(said.id) <= limits.LABEL_LENGTH:
-            raise BadRequest(f"the id of a worker has 1 to {limits.LABEL_LENGTH} characters")
+            raise Closed(CloseCode.PROTOCOL, f"the id of a worker has 1 to {limits.LABEL_LENGTH} characters")
         if self._id not in ("", said.id):
-            raise BadRequest("a connection belongs to one worker")
+            raise Closed(CloseCode.PROTOCOL, "a connection belongs to one worker, whose id doesn't change")
+        try:
+            check_contained(self.hub, self.access.queue, said.executor)
+        except Forbidden as error:
+            raise Closed(CloseCode.FORBIDDEN, error.message) from None
         info = Register(
             incarnation=outgoing.incarnation_of(said.id),
             name=said.id,
             cpus=min(max(said.cpus if said.cpus is not None else 1, 0.001), 100_000),
-            agent=(said.version or "")[:200],
+            agent=str(said.version)[:200] if isinstance(said.version, str | int | float) else "",
             gpus=min(max(said.gpus or 0, 0), 10_000),
             max_duration=_duration(said.max_job_duration),
             executor="json dialect",
@@ -221,21 +271,17 @@ class DialectWorker(DialectSession):
             self._join({job: one for job, one in held.items() if job not in lost})
 
     def _prove(self) -> None:
-        """Makes a worker connect again, and so claim its real jobs, if it has sent nothing about a claimed job.
-
-        The worker may have stopped a job because of a list that was in flight when its claim was granted. It never
-        reports that.
-        """
+        """Makes a worker connect again, and so claim its real jobs, if nothing proves that it runs a claimed job."""
         loop = asyncio.get_running_loop()
-        held = self._held()
-        self._unproved = {job: since for job, since in self._unproved.items() if job in held}
-        oldest = min(self._unproved.values(), default=None)
-        left = oldest + CONFIRM_SECONDS - loop.time() if oldest is not None else 0.0
-        if oldest is not None and left <= 0 and not self._held_back:
-            self._proving = None
+        self._proving = None
+        self._unproved.keep(self._held())
+        if not self._unproved:
+            return
+        self._unproved.ask(self._ask_status)
+        if loop.time() - self._unproved.oldest() >= CONFIRM_SECONDS and not self._held_back:
             self.close_soon(CloseCode.RESTART)
             return
-        self._proving = loop.call_later(max(left, 1.0), self._prove) if oldest is not None else None
+        self._proving = loop.call_later(PROVE_SECONDS, self._prove)
 
     # -------------------------------------------------------------------------------------- messages of the worker
 
@@ -263,11 +309,19 @@ class DialectWorker(DialectSession):
         job = self._holds(change.job)
         if job is not None and not had:
             self._aborted.pop(job.id, None)
+            self._log_begins(job)
             loop = asyncio.get_running_loop()
-            self._unproved[job.id] = loop.time()
+            self._unproved.granted(job.id, loop.time())
             if self._proving is None:
-                self._proving = loop.call_later(CONFIRM_SECONDS, self._prove)
+                self._proving = loop.call_later(PROVE_SECONDS, self._prove)
             self.shell.apply(ev.PhaseReported(self._info.incarnation, job.id, job.attempt, Phase.RUNNING))
+
+    def _log_begins(self, job: Job) -> None:
+        """Notes the place in a job's log after which its new attempt writes, if an earlier attempt has written."""
+        live = {(one.job, one.attempt) for one in self._held().values()}
+        self._log_starts = {key: seq for key, seq in self._log_starts.items() if key in live}
+        if job.log_next > job.log_start:
+            self._log_starts[job.id, job.attempt] = job.log_next
 
     def _refused(self, _message: Message) -> None:
         self._list_soon()
@@ -280,51 +334,69 @@ class DialectWorker(DialectSession):
             return
         attempt = job.attempt
         logs = outcomes.result_logs(change.value)
-        if logs and not await self._has_run_lines(job):
-            await self._add(job.id, attempt, logs, Phase.RUNNING)
-        outcome = await outcomes.outcome_of(change.value, job.log_next, self.hub.files.keep)
+        if logs:  # the result repeats what was streamed
+            since = self._log_starts.get((job.id, attempt), job.log_start)
+            lines: list[LogLine] = []
+            for part in outcomes.lines_of(logs, Phase.RUNNING, self.hub.clock()):
+                lines += part[: RESULT_LINES - len(lines)]
+                await asyncio.sleep(0)
+            missing = await not_streamed(self.shell.logs, job.id, since, lines)
+            cuts = range(0, len(missing), outcomes.SLICE_STEPS)
+            await self._add(job.id, attempt, (missing[at : at + outcomes.SLICE_STEPS] for at in cuts))
+        outcome = await outcomes.outcome_of(change.value, job.log_next, self.hub.files.keep, self._own_files)
         incarnation = self._info.incarnation
         if outcome is None:
             self.shell.apply(ev.AttemptReleased(incarnation, job.id, attempt, lost=True))
         else:
             self.shell.apply(ev.AttemptFinished(incarnation, job.id, attempt, outcome))
 
-    async def _has_run_lines(self, job: Job) -> bool:
-        """Whether log lines of this attempt came before its result, which then repeats them."""
-        since = job.log_start
-        while True:
-            lines, at_end = await self.shell.logs.read(job.id, since, limits.LOG_BATCH_LINES)
-            if any(is_run_line(line) for line in lines):
-                return True
-            if at_end or not lines:
-                return False
-            since = lines[-1].seq + 1
+    async def _own_files(self, refs: Collection[Ref]) -> Mapping[Ref, Stored]:
+        """Finds the hub's files in refs; the worker writes the hub's address as it knows it."""
+        return await OwnFiles(self.hub, self._host).find(refs)
 
     async def _log(self, said: Logs) -> None:
         job = self._holds(said.job_id)
         if job is None:
             return
         assert self._info is not None, "registered before"  # noqa: S101
-        self._unproved.pop(job.id, None)
+        self._unproved.heard(job.id)
         attempt, phase = job.attempt, outcomes.phase_of(said.step)
         self.shell.apply(ev.PhaseReported(self._info.incarnation, job.id, attempt, phase))
-        await self._add(job.id, attempt, said.logs, phase)
+        await self._add(job.id, attempt, outcomes.lines_of(said.logs or [], phase, self.hub.clock()))
 
-    async def _add(self, job: str, attempt: int, logs: list[list[Any]], phase: Phase) -> None:
+    async def _add(self, job: str, attempt: int, slices: Iterable[list[LogLine]]) -> None:
+        """Stores a log slice by slice; the worker's later messages wait, and other connections are served meanwhile."""
+        loop = asyncio.get_running_loop()
+        told = loop.time()
+        for lines in slices:
+            if lines and not await self._add_slice(job, attempt, lines):
+                return
+            await asyncio.sleep(0)
+            if loop.time() - told >= PONG_SECONDS:
+                self._sign_of_life()
+                self.heard = told = loop.time()
+
+    async def _add_slice(self, job: str, attempt: int, lines: list[LogLine]) -> bool:
+        """Stores lines; returns whether the attempt is still the worker's."""
         assert self._info is not None, "registered before"  # noqa: S101
         opened = await self.shell.logs.open(job)
-        lines: list[LogLine] = outcomes.lines_of(logs, opened.next_seq, phase, self.hub.clock())
+        outcomes.number(lines, opened.next_seq)
         if await self.shell.logs.add(self._info.incarnation, job, attempt, lines) is None:
             self.shell.logs.close(job)
-        elif self.shell.logs.log_backlog.full:
+            return False
+        if self.shell.logs.log_backlog.full:
             self.shell.logs.flush()
             await self._hold_back(self.shell.logs.log_backlog.room, PONG_SECONDS, self._sign_of_life)
+        return True
 
     async def _define(self, wanted: Wanted) -> None:
         found: dict[str, Definition] = {}
-        size = 0
-        for key in wanted.job_ids[:ASKED]:
-            definition = await self.shell.definition(await self.aliases.job(key, self.shell))
+        size, worker = 0, self._info.incarnation if self._info is not None else ""
+        for key in (wanted.job_ids or [])[:ASKED]:
+            if not isinstance(key, str) or SHA256.fullmatch(key) is None:
+                continue
+            job_id = await self.aliases.job(key, self.shell)
+            definition = await self.shell.definition(job_id) if await self.sees(job_id, worker) else None
             if definition is None:
                 continue
             found[key] = definition
@@ -397,13 +469,13 @@ class DialectWorker(DialectSession):
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
         """Returns some jobs; see `whole`."""
         ahead = {job: body for job, body in self._ahead().items() if job in jobs}
-        return self.view.subset(jobs, ahead) if ahead else super().subset(jobs, frame)
+        return self.view.subset(jobs, ahead, self.names) if ahead else super().subset(jobs, frame)
 
     def _ahead(self) -> dict[str, bytes]:
         """Returns the present state of the worker's jobs that the queue view does not show as its own."""
         core = self.shell.core
         ahead = [one for one in self._held().values() if not self.view.shows(one.job, one.attempt)]
-        return {one.job: outgoing.encode(outgoing.job_of(core, state_of(core.jobs[one.job]))) for one in ahead}
+        return {one.job: self.view.encoded(state_of(core.jobs[one.job])) for one in ahead}
 
     def _list_soon(self) -> None:
         """Sends a whole list soon; only a list makes a worker stop a job."""
@@ -419,11 +491,9 @@ class DialectWorker(DialectSession):
         self.send_buffer.push(frame)
 
 
-def _duration(text: str | int | None) -> int:
+def _duration(given: str | int | None) -> int:
     """Returns the longest duration of a job that a worker takes, in milliseconds; 0 for any, or if it can't be read."""
-    if isinstance(text, int):
-        return max(text, 0)
     try:
-        return parse_duration(text) if text else 0
+        return parse_duration(str(duration(given))) if given else 0
     except AsmanError:
         return 0

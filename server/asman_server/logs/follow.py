@@ -98,6 +98,13 @@ class LogFollow:
         if self._catching_up is None:
             self._catch_up()
 
+    def cut_short(self) -> None:
+        """Sends the end of the job now: another run has begun, and the rest of this one's log is gone."""
+        if self._last is not None:
+            self._send_buffer.push(self._last)
+        self.stop()
+        self._over(self._job)
+
     def stop(self) -> None:
         """Stops following; nothing more is sent."""
         self._stopped = True

@@ -31,6 +31,9 @@ LOOKUPS_BEFORE_INDEX: Final = 20
 PAGE: Final = 2000
 """Number of ids read together."""
 
+Removal = tuple[int, int]
+"""A removal of a job: the time at which the job was submitted, and its last revision."""
+
 
 class Recall:
     """Reads the jobs of one queue back from the store.
@@ -47,7 +50,7 @@ class Recall:
         self._core = core
         self._store = store
         self._apply = apply
-        self._forgetting: set[str] = set()
+        self._forgetting: dict[str, Removal] = {}
         self._removals = 0
         self._missing: set[str] = set()
         self._looking: list[set[str]] = []
@@ -91,7 +94,7 @@ class Recall:
         if len(self._missing) > KNOWN_MISSING:
             self._missing.clear()
         # A job submitted meanwhile may have ended, and left memory, since the store was read.
-        known = {job.id for job in found} | self._forgetting | submitted
+        known = {job.id for job in found} | self._forgetting.keys() | submitted
         self._missing.update(i for i in asked if i not in known and i not in self._core.jobs)
 
     async def away(self, ids: list[str]) -> list[Job]:
@@ -150,11 +153,12 @@ class Recall:
         for submitted in self._looking:
             submitted.add(job_id)
 
-    def forgetting(self, job_id: str) -> None:
+    def forgetting(self, job_id: str, removal: Removal) -> None:
         """Notes that a job is being removed from the store."""
-        self._forgetting.add(job_id)
+        self._forgetting[job_id] = removal
 
-    def forgotten(self, job_id: str) -> None:
-        """Notes that the removal of a job is durable."""
+    def forgotten(self, job_id: str, removal: Removal) -> None:
+        """Notes that a removal of a job is durable; a later one of a new job with this id may not be."""
         self._removals += 1
-        self._forgetting.discard(job_id)
+        if self._forgetting.get(job_id) == removal:
+            del self._forgetting[job_id]

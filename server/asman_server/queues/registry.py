@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from asman_shared.errors import Overloaded, Unavailable
 
@@ -29,6 +29,19 @@ SWEEP_SECONDS: Final = 60.0
 """Time between two sweeps that unload idle queues, in seconds."""
 
 
+class KeyKeeper(Protocol):
+    """Makes the keys to queues work; see `asman_server.keys.Keys`."""
+
+    async def loaded(self, queue: str) -> None:
+        """Notes that a queue is in memory."""
+
+    def keep(self, queue: str) -> None:
+        """Notes that a run begins in a queue, or that it is configured."""
+
+    def unloaded(self, queue: str) -> None:
+        """Notes that a queue has left memory."""
+
+
 class Registry:
     """The queues of one hub that are in memory.
 
@@ -39,6 +52,7 @@ class Registry:
         policy: The operator's settings.
         observer: Called with a queue's core after each event, for simulations.
         short_names: Names queues in logs and metrics.
+        keys: Makes the keys to queues work; None for a hub without keys.
     """
 
     def __init__(
@@ -49,6 +63,7 @@ class Registry:
         policy: QueuePolicy,
         observer: Observer | None = None,
         short_names: ShortNames = UNKEYED,
+        keys: KeyKeeper | None = None,
     ) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
@@ -59,6 +74,7 @@ class Registry:
         self._policy = policy
         self._observer = observer
         self._short_names = short_names
+        self._keys = keys
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
 
     async def look_after(self) -> None:
@@ -114,9 +130,16 @@ class Registry:
                 self._short_names,
             )
             shell.meter.whole = self.meter
-            await shell.load()
+            if self._keys is not None:
+                await self._keys.loaded(name)
+                shell.on_kept = self._keys.keep
+            await shell.load()  # the last that can fail, since a loaded queue has a timer
             self.queues[name] = shell
             return shell
+        except BaseException:
+            if self._keys is not None:
+                self._keys.unloaded(name)
+            raise
         finally:
             del self._loading[name]
 
@@ -144,7 +167,10 @@ class Registry:
         """Removes a queue from memory if it is idle; all its state is in the store."""
         if shell.idle and not self._committer.holds(shell.name) and self.queues.get(shell.name) is shell:
             shell.stop_timers()
+            shell.core.unload()
             del self.queues[shell.name]
+            if self._keys is not None:
+                self._keys.unloaded(shell.name)
 
     def _unload_idle(self) -> None:
         for shell in list(self.queues.values()):

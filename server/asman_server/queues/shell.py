@@ -34,6 +34,7 @@ from asman_shared.messages import (
 from asman_shared.states import State
 from asman_shared.units import format_duration
 
+from ..access import Access
 from ..awaited import Awaited
 from ..clock import Clock
 from ..core import Job, QueueCore, QueuePolicy
@@ -44,11 +45,10 @@ from ..delivery.fanout import Fanout, Follower
 from ..meters import JobMeter
 from ..names import UNKEYED, ShortNames
 from ..reply_to import ReplyTo
-from ..storage.blob_changes import blobs_of_definition
-from ..storage.commit import QueueRow
+from ..storage.commit import QueueRow, WebhookRow
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader, pack_definition
-from ..webhooks.calls import row_of
+from ..webhooks.calls import given_up, row_of
 from .dispatch import Dispatcher, WorkerLink
 from .log_backlog import LogBacklog
 from .progress import ProgressNews
@@ -63,6 +63,7 @@ RESTORED_AT_ONCE = 2000
 """Number of jobs that are loaded before the event loop gets a turn."""
 INSTANT_END_SHARE: Final = 0.5
 """Share of recent jobs that ended immediately, above which a commit waits briefly for the next job's end."""
+KEPT_MS: Final = 60_000  # between two calls of `QueueShell.on_kept` while runs begin
 TICK = 1.0
 """Time between two ticks of the core while it has anything that depends on time, in seconds."""
 
@@ -101,6 +102,8 @@ class QueueShell:
         self.meter = JobMeter()
         self.links: dict[str, WorkerLink] = {}
         self.connections = 0
+        self.on_kept: Callable[[str], None] | None = None  # called while runs begin, or when the queue is configured
+        self._kept = 0  # when a run last did
         self._committer = committer
         self._observer = observer
         self._store = store
@@ -109,6 +112,7 @@ class QueueShell:
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
         self._halted = False
+        self._given_up: dict[str, int] = {}  # by job, the run of which a state was refused
 
     async def load(self) -> None:
         """Loads the queue from the store."""
@@ -119,7 +123,7 @@ class QueueShell:
                 part, self._clock(), finished=found.finished, number=found.number, retention=found.retention
             )
             await asyncio.sleep(0)
-        self._arm()
+        self.apply(ev.Tick())
 
     @property
     def idle(self) -> bool:
@@ -154,11 +158,10 @@ class QueueShell:
         self._tick = None
         self.apply(ev.Tick())
 
-    def submission(self, request: Submit, *, alias: str = "", known_id: str = "") -> Submission:
-        """Checks and identifies a request under this queue's policy; see `Submission.of`."""
-        return Submission.of(
-            request, private_webhooks=self.core.policy.private_webhooks, alias=alias, known_id=known_id
-        )
+    def submission(self, request: Submit, access: Access, *, alias: str = "", known_id: str = "") -> Submission:
+        """Checks and identifies a request under this queue's policy and the rights of a key; see `Submission.of`."""
+        private = self.core.policy.private_webhooks
+        return Submission.of(request, access, private_webhooks=private, alias=alias, known_id=known_id)
 
     def submit(
         self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None = None
@@ -197,12 +200,14 @@ class QueueShell:
         definition = submission.effective()
         if submission.alias:
             self._committer.alias(submission.alias, job_id)
+        if submission.note:
+            self._committer.note(self.name, job_id, submission.note)
         known = self.core.jobs.get(job_id)
-        naming = names_urls(definition)
+        naming = not submission.bare and names_urls(definition)
         if known is None or known.state is State.FINISHED or naming:
             body = pack_definition(definition)
             if known is None:  # a known job's definition is stored for as long as the job is
-                self._committer.define(job_id, body, blobs_of_definition(definition))
+                self._committer.define(job_id, body, submission.blobs())
             self._dispatcher.definitions.remember(job_id, definition, len(body))
         if naming:  # the newest signatures are the ones that work
             ends = signatures(definition)
@@ -278,7 +283,10 @@ class QueueShell:
         if job.state is State.FINISHED:
             self.logs.finished(job.id)
             self._dispatcher.definitions.drop(job.id)
-        self._committer.changed(self, job, first=effect.first)
+        if effect.first and job.queued - self._kept >= KEPT_MS and self.on_kept is not None:
+            self._kept = job.queued
+            self.on_kept(self.name)
+        self._committer.changed(self, job, first=effect.first, ended=effect.ended)
 
     def _do_result(self, effect: fx.StoreResult) -> None:
         outcome: Outcome = effect.outcome
@@ -293,7 +301,7 @@ class QueueShell:
 
     def _do_forget(self, effect: fx.Forget) -> None:
         self.logs.forget(effect.job.id)
-        self.recall.forgetting(effect.job.id)
+        self.recall.forgetting(effect.job.id, (effect.job.queued, effect.job.rev))
         self._committer.forget(self, effect.job)
 
     def _do_acknowledge(self, effect: fx.Acknowledge) -> None:
@@ -346,12 +354,14 @@ class QueueShell:
 
     def _do_settings(self, effect: fx.SaveSettings) -> None:
         reply_to: ReplyTo = effect.reply_to
+        if self.on_kept is not None:
+            self.on_kept(self.name)
         self._committer.configure(QueueRow(self.name, effect.own, self._clock(), effect.retention))
         answer = Configured(ref=reply_to.ref, retention=effect.retention, own=bool(effect.own))
         self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
 
     def _do_webhook(self, effect: fx.CallWebhook) -> None:
-        self._committer.webhook(row_of(self.name, self.short, effect, self._clock()))
+        self._committer.webhook(row_of(self.name, self.short, effect, self._clock()), effect.job.id)
 
     def _do_refused(self, effect: fx.Refused) -> None:
         _refusal(effect.reply_to)(error_for(effect.code, effect.message))
@@ -362,12 +372,25 @@ class QueueShell:
         """Sends durable changes to followers; called by the group commit."""
         for state, first in changes:
             self.fanout.job(state, first=first)
+            if self._given_up.get(state.id) == state.queued:  # an earlier run's removal says nothing of this one
+                del self._given_up[state.id]
             if state.state is State.REMOVED:
-                self.recall.forgotten(state.id)
+                self.recall.forgotten(state.id, (state.queued, state.rev))
             if state.state.over:
                 self._settle(state.id)
-                self.apply(ev.Settled(state.id, state.rev))
+                self.apply(ev.Settled(state.id, state.queued, state.rev))
         self.fanout.totals()
+
+    def not_stored(self, job: JobState, why: str, calls: list[WebhookRow], *, ended: bool, whole: bool) -> None:
+        """Ends a job that the database refuses, or removes it when its end is refused, too; see `GroupCommitter`."""
+        kept = self.core.jobs.get(job.id)
+        rev = kept.rev if kept is not None else 0
+        again = self._given_up.get(job.id) == job.queued
+        self.apply(ev.NotStored(job.id, job.queued, job.rev, ended, why, whole or again))
+        if kept is not None and kept.rev != rev:
+            self._given_up[job.id] = job.queued
+        for call in calls:
+            self._committer.webhook(given_up(call) if ended else call, job.id)
 
     def _settle(self, job_id: str) -> None:
         """Removes the followers of a finished job, once they have got its last change."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Awaitable, Callable
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from asman_shared.definition import DataRef
 from asman_shared.definition_check import base64_bytes
-from asman_shared.errors import AsmanError, TooSlow
+from asman_shared.errors import AsmanError, BadRequest, TooSlow
 from asman_shared.identity import json_bytes
+from asman_shared.public_addresses import STORAGE
 from asman_shared.units import KIB
 
 from ..hub import Hub
@@ -40,8 +43,13 @@ def hub_of(request: Request) -> Hub:
 def error_response(error: AsmanError) -> Response:
     """Returns an error as an HTTP response; see `asman_server.rest.types.Problems`."""
     body = Problems(error.message, error.code, error.field or "", error.retry)
-    response = as_json(body, status=error.status)
+    response = with_headers_of(error, as_json(body, status=error.status))
     response.headers.update(CORS)
+    return response
+
+
+def with_headers_of(error: AsmanError, response: Response) -> Response:
+    """Returns a response about an error, whatever its form, with the headers that go with the error."""
     if error.retry:
         response.headers["Retry-After"] = "1"
     if error.status == TooSlow.status:
@@ -95,6 +103,11 @@ async def ready(request: Request) -> Response:
     return PlainTextResponse(why, status_code=503) if why else PlainTextResponse("OK")
 
 
+def unfinished(name: str) -> str:
+    """Returns the sentence about an output of a job that is not finished, or runs again."""
+    return f"this job is not finished, so it has no output '{name[:200]}' yet; wait for its end"
+
+
 async def ref_response(request: Request, ref: DataRef, name: str, media_type: str | None = None) -> Response:
     """Returns the bytes that a ref stands for, under a file's name, or the way to them.
 
@@ -110,17 +123,45 @@ async def ref_response(request: Request, ref: DataRef, name: str, media_type: st
         return await blob_response(hub_of(request), str(ref.value), kind, disposition)
     if ref.type == "base64":
         body = base64_bytes(ref.value, "ref.value")
-    elif ref.type == "json":
+    elif ref.type == "json" or not isinstance(ref.value, str):
         body = json_bytes(ref.value)
     else:
-        body = str(ref.value).encode()
+        body = ref.value.encode()
     return Response(body, headers=file_headers(kind, disposition))
 
 
 class _BlobFile(FileResponse):
-    """A file response with larger chunks, because each chunk costs a step in a thread."""
+    """A file response with larger chunks, because each chunk costs a step in a thread.
+
+    A range that can't be answered is refused in the form of every error, which pages of other origins may read, too.
+    """
 
     chunk_size = 256 * KIB
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the response."""
+        refused = False
+
+        async def sending(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and (status := message["status"]) in _NO_RANGES:
+                refused = True
+                response = as_json(Problems(_NO_RANGES[status], BadRequest.code, "Range"), status)
+                response.headers.update(CORS)
+                if size := Headers(raw=message["headers"]).get("content-range"):
+                    response.headers["Content-Range"] = size
+                await response(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await super().__call__(scope, receive, sending)
+
+
+_NO_RANGES: Final = {
+    400: "'Range' can't be read: write bytes=0-99, bytes=100- or bytes=-100",
+    416: "the file has no byte of this range",
+}
+"""Sentences for the statuses with which `FileResponse` refuses a range."""
 
 
 async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "inline") -> Response:
@@ -132,8 +173,15 @@ async def blob_response(hub: Hub, sha256: str, kind: str, disposition: str = "in
     path = await hub.blobs.file(sha256)
     if path is None:
         row = await hub.blobs.row(sha256)
-        return RedirectResponse(await hub.blobs.store.link(row, shown_as(kind), disposition), status_code=302)
+        link = await hub.blobs.store.link(row, shown_as(kind), disposition)
+        return RedirectResponse(link, status_code=302, headers=_storage(link))
     return _BlobFile(path, headers={**file_headers(kind, disposition), "ETag": f'"{sha256}"'})
+
+
+def _storage(link: str) -> dict[str, str]:
+    """Returns the header that tells workers and clients, which trust the hub, that its storage is at this origin."""
+    parts = urlsplit(link)
+    return {STORAGE: f"{parts.scheme}://{parts.netloc}"} if parts.netloc else {}
 
 
 async def preflight(_request: Request) -> Response:
@@ -150,4 +198,6 @@ __all__ = [
     "hub_of",
     "preflight",
     "ref_response",
+    "unfinished",
+    "with_headers_of",
 ]

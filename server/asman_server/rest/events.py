@@ -37,7 +37,9 @@ HEARTBEAT: Final = 15.0
 """Time without events after which a comment is sent, in seconds."""
 RETRY_MS: Final = 1000
 """Time that a reader is asked to wait before it reconnects, in milliseconds."""
-_ID: Final = re.compile(r"(\d{1,15})\.(\d{1,15})\.(\d{1,15})")
+EVENT_ID: Final = "([0-9]{1,15})[.]([0-9]{1,15})[.]([0-9]{1,15})"
+"""The form of an event's id."""
+_ID: Final = re.compile(EVENT_ID)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -59,17 +61,22 @@ class Reset(Struct):
 
 
 def place_of(request: Request) -> Place | None:
-    """Reads the position to resume at from the header ``Last-Event-ID`` or the query ``last_event_id``.
+    """Reads the position to resume at from the header ``Last-Event-ID`` or, without it, the query ``last_event_id``.
 
     Raises:
-        BadRequest: The id is not one that this address gives.
+        BadRequest: An id is not one that this address gives.
     """
-    text = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    query, header = request.query_params.get("last_event_id", ""), request.headers.get("last-event-id", "")
+    by_query, by_header = _place(query, "last_event_id"), _place(header, "Last-Event-ID")
+    return by_header or by_query
+
+
+def _place(text: str, field: str) -> Place | None:
     if not text:
         return None
     found = _ID.fullmatch(text)
     if found is None:
-        raise BadRequest("the id of the last event is not from this address", field="Last-Event-ID")
+        raise BadRequest("the id of the last event is not from this address", field=field)
     return Place(*map(int, found.groups()))
 
 

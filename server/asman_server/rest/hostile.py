@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from asman_shared.errors import NotFound
+from asman_shared.errors import Forbidden, NotFound
 
 HOSTILE: Final = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
@@ -55,20 +55,37 @@ def elsewhere(request: Request, url: str) -> Response:
     """Answers with a redirect to a file at an address that a stranger has named.
 
     A browser that would show it as a page gets a link instead: nobody who follows a link to this hub ends at another
-    site unnoticed. An address that begins with a slash is on this hub.
+    site unnoticed. A page of this hub that loads it, as a picture or by a script, is refused: the address may be one
+    that only its viewer can reach. An address that begins with a slash is on this hub.
 
     Raises:
         NotFound: The address is not one of http or https.
+        Forbidden: A page of this hub loads a file from another host.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise NotFound("this file is kept at an address that can't be read") from None
     here = url.startswith("/") and not url.startswith("//") and "\\" not in url
-    if not url.isprintable() or not (here or (parts.scheme in ("http", "https") and parts.netloc)):
+    of_web = parts.scheme in ("http", "https") and parts.netloc != ""
+    if not url.isprintable() or not (here or of_web):
         raise NotFound("this file is kept at an address that can't be fetched: it is not one of http or https")
-    if here:
+    if here or parts.netloc == request.headers.get("host"):
         return RedirectResponse(url, status_code=302)
-    if request.headers.get("sec-fetch-dest", "") not in _FRAMES:
+    if not _shows_pages(request):
+        if request.headers.get("sec-fetch-site") == "same-origin":
+            raise Forbidden(
+                f"this file is not kept on the hub, but at '{parts.netloc[:200]}', an address that a stranger chose. "
+                "No page of the hub loads it; follow its link instead"
+            )
         return RedirectResponse(url, status_code=302)
     return HTMLResponse(_LEAVING.format(url=_escaped(url), host=_escaped(parts.netloc)), headers=HOSTILE)
+
+
+def _shows_pages(request: Request) -> bool:
+    """Whether a browser will show the answer as a page. To a hub without TLS it sends no ``Sec-Fetch-Dest``."""
+    dest = request.headers.get("sec-fetch-dest")
+    return dest in _FRAMES if dest is not None else "text/html" in request.headers.get("accept", "")
 
 
 _LEAVING: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Asman</title>

@@ -10,9 +10,11 @@ from asman_shared.messages import Cancelled, Deleted
 from asman_shared.states import State
 
 from ..access import Right
+from ..access.shown import shown
 from ..core import events as ev
 from ..queues.inquiry import explain_job
-from .base import as_json, hub_of, ref_response
+from .base import as_json, hub_of, ref_response, unfinished
+from .guard import access_of
 from .queues import wait_for
 from .requests import WAIT_DEFAULT, ask, duration, existing, job_of, label
 from .types import (
@@ -25,7 +27,10 @@ from .types import (
 
 
 async def get(request: Request) -> Response:
-    """Returns a job with its definition, and its result when it is finished."""
+    """Returns a job with its definition, and its result when it is finished.
+
+    A key that can't submit gets a part of the definition: image, command and the names of environment variables.
+    """
     async with existing(request, Right.READ) as shell:
         job = await shell.job(job_of(request))
         state = await shell.durable(job)
@@ -33,8 +38,9 @@ async def get(request: Request) -> Response:
         if definition is None:
             raise NotFound(f"the definition of job {job.id[:12]}… is no longer kept")
         result = await shell.result(job.id) if state.state is State.FINISHED else None
-    link = hub_of(request).links.path(shell.name, job.id)
-    return as_json(JobAnswer(state, definition, result, link))
+    access = access_of(request)
+    link = hub_of(request).links.path(shell.name, job.id, whole=access.sees_definitions)
+    return as_json(JobAnswer(state, shown(definition, access), result, link, partial=not access.sees_definitions))
 
 
 async def wait(request: Request) -> Response:
@@ -51,7 +57,9 @@ async def output(request: Request) -> Response:
     name = str(request.path_params["path"])
     async with existing(request, Right.READ) as shell:
         job = await shell.job(job_of(request))
-        await shell.durable(job)
+        state = await shell.durable(job)
+        if state.state is not State.FINISHED:
+            raise NotFound(unfinished(name))  # what an earlier run left is not of this one
         result = await shell.result(job.id)
     file = result.outputs.get(name) if result is not None else None
     if file is None:

@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,7 +44,8 @@ SHAPES_SHOWN: Final = 20
 async def hub_metrics(request: Request) -> Response:
     """Returns the metrics of the whole hub, for Prometheus: to this machine, or to who sends the token."""
     _check_reader(request)
-    return _answer(HubCollector(hub_of(request)))
+    hub = hub_of(request)
+    return _answer(HubCollector(hub, ready=not await hub.unready()), ProcessCollector(registry=None))
 
 
 def _check_reader(request: Request) -> None:
@@ -74,27 +76,31 @@ async def queue_metrics(request: Request) -> Response:
     return _answer(QueueCollector(hub.short_names(name), counts, shell))
 
 
-def _answer(collector: HubCollector | QueueCollector) -> Response:
+def _answer(*collectors: Collector) -> Response:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
+    for collector in collectors:
+        registry.register(collector)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class HubCollector:
+class HubCollector(Collector):
     """Collector of the metrics of the whole hub.
 
     Args:
         hub: An open hub.
+        ready: Whether it can take work.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, *, ready: bool) -> None:
         self._hub = hub
+        self._ready = ready
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metrics with their present values."""
         hub = self._hub
         shells = list(hub.registry.queues.values())
         counts = [shell.counts() for shell in shells]
+        yield _gauge("asman_ready", "1 while the hub can take work, as /readyz tells.", int(self._ready))
         yield _gauge("asman_queues", "Queues in memory.", len(shells))
         yield _gauge("asman_jobs_queued", "Waiting jobs of the queues in memory.", sum(c.queued for c in counts))
         yield _gauge("asman_jobs_running", "Running jobs.", sum(c.running for c in counts))
@@ -115,10 +121,19 @@ class HubCollector:
         yield _histogram("asman_commit_seconds", "How long one transaction takes.", hub.committer.seconds)
         yield _counter("asman_commit_jobs", "Job rows written.", hub.committer.job_rows)
         yield _counter("asman_commit_failures", "Transactions that failed.", hub.committer.failures)
+        refused = "Jobs and other parts of transactions that the database refused for good."
+        yield _counter("asman_commit_refused", refused, hub.committer.refused)
         yield _gauge(
             "asman_database_failing", "1 while the database can't be written.", int(bool(hub.committer.failing))
         )
+        if hub.certificate is not None:
+            ends = "End of the hub's certificate, in seconds since 1970."
+            yield _gauge("asman_certificate_expiry_timestamp_seconds", ends, hub.certificate.expires)
+            failing = "1 while the files of the certificate can't be used and an earlier one is."
+            yield _gauge("asman_certificate_failing", failing, int(bool(hub.certificate.failing)))
         quota = hub.blobs.quota
+        if quota.limit is not None:
+            yield _gauge("asman_blob_quota_bytes", "Largest size of all blobs, in bytes.", quota.limit)
         yield _gauge("asman_blobs", "Blobs stored.", quota.blobs)
         yield _gauge("asman_blob_bytes", "Bytes of blobs stored.", quota.bytes)
         yield _gauge("asman_uploads", "Uploads in progress that are recorded.", len(quota.uploads))
@@ -134,7 +149,7 @@ def _business(queue: tuple[QueueShell, Counts]) -> int:
     return counts.queued + counts.running + counts.workers
 
 
-class QueueCollector:
+class QueueCollector(Collector):
     """Collector of the metrics of one queue.
 
     Args:

@@ -7,26 +7,30 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from starlette.routing import Route
 
-from asman_shared import limits
+from asman_shared import limits, ranges
+from asman_shared.errors import AsmanError, Conflict, NotFound, QuotaExceeded, Unauthentic
 from asman_shared.messages import STREAMS
 from asman_shared.states import Phase, State
 
-from . import base, blobs, events, jobs, logs, metrics, page, queues, schemas, webhooks
+from . import base, blobs, events, jobs, logs, metrics, page, queues, schemas, site, webhooks
 from . import types as t
+from .guard import guarded
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
+RANGES: Final = "multipart/byteranges"
 PROMETHEUS: Final = "text/plain; version=1.0.0; charset=utf-8"
 
 
 class Answer(Struct, frozen=True):
-    """One kind of answer: its meaning, the type of its JSON body, and its other media types."""
+    """One kind of answer: its meaning, the type of its JSON body, its other media types, and its headers by name."""
 
     says: str
     body: type | None = None
     media: tuple[str, ...] = ()
+    headers: dict[str, str] = {}
 
 
 class Parameter(Struct, frozen=True):
@@ -53,6 +57,10 @@ class Operation(Struct, frozen=True):
     body_media: str = JSON
     to_pages: bool = True
     """Whether pages of other origins may read the answers."""
+    errors: tuple[type[AsmanError], ...] = ()
+    """Errors that it answers, besides those that all operations of its kind do (`documented_answers`)."""
+    shapes: dict[str, dict[str, Any]] = {}
+    """Schemas of parts of its path, where they are not those of other paths."""
 
 
 WHOLE: Final = {"type": "integer", "minimum": 0, "maximum": limits.WHOLE}
@@ -61,11 +69,41 @@ PATTERN: Final = limits.LOG_PATTERN_LENGTH
 CONTEXT: Final = {"type": "integer", "minimum": 0, "maximum": limits.LOG_CONTEXT_LINES}
 LABEL: Final = {"type": "string", "minLength": 1, "maxLength": limits.LABEL_LENGTH}
 HEADER: Final = {"type": "string", "maxLength": limits.HEADER_LENGTH}
-DURATION: Final = {"type": "string", "minLength": 1, "maxLength": limits.UNIT_LENGTH, "examples": ["30s"]}
+SIGNATURE: Final = {"type": "string", "maxLength": 43, "pattern": "^[A-Za-z0-9_-]{43}$"}
+DURATION: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": limits.UNIT_LENGTH,
+    "pattern": ranges.DURATION_PATTERN,
+    "examples": ["30s"],
+}
+EVENT: Final = {"type": "string", "maxLength": limits.UNIT_LENGTH, "pattern": f"^({events.EVENT_ID})?$"}
 JOB: Final = "/q/{queue}/jobs/{id}"
 _PAGE: Final = {200: Answer("a web page", media=("text/html",))}
-_OUTPUT: Final = {200: Answer("its bytes", media=("*/*",)), 302: Answer("where its bytes are")}
-_SIGNED: Final = (Parameter("expires", "as signed", WHOLE), Parameter("signature", "as signed", HEADER))
+_PLACE: Final = {"Location": "the address"}
+_ELSEWHERE: Final = Answer("where its bytes are", headers=_PLACE)
+_NO_RANGE: Final = Answer(
+    "the file has no byte of the range asked for", t.Problems, headers={"Content-Range": "its size"}
+)
+FILE: Final = {
+    200: Answer("its bytes", media=("*/*",)),
+    206: Answer("the range asked for", media=("*/*",)),
+    302: _ELSEWHERE,
+    416: _NO_RANGE,
+}
+"""Answers with a file of somebody else, whose media type may be any."""
+RANGE: Final = Parameter(
+    "Range", "return only these bytes", {"type": "string", "maxLength": limits.HEADER_LENGTH}, "header"
+)
+_CACHED: Final = {"ETag": "its sha256, quoted", "Cache-Control": "it never changes"}
+_TAGGED: Final = {"ETag": "its sha256, quoted", "Cache-Control": "how long it may be kept"}
+_SIGNED: Final = (Parameter("expires", "as signed", WHOLE), Parameter("signature", "as signed", SIGNATURE))
+
+
+def _site(says: str, media: str) -> dict[int, Answer]:
+    """Answers with a file of the documentation."""
+    return {200: Answer(says, media=(media,), headers=_TAGGED), 304: Answer("it has not changed", headers=_TAGGED)}
+
 
 OPERATIONS: Final = (
     Operation(
@@ -75,12 +113,13 @@ OPERATIONS: Final = (
         "submit",
         "queue",
         {
-            200: Answer("an existing run was joined, or there is a result", t.SubmitAnswer),
-            201: Answer("a new run was queued", t.SubmitAnswer),
-            202: Answer("with `wait`: it is not finished yet", t.SubmitAnswer),
+            200: Answer("an existing run was joined, or there is a result", t.SubmitAnswer, headers=_PLACE),
+            201: Answer("a new run was queued", t.SubmitAnswer, headers=_PLACE),
+            202: Answer("with `wait`: it is not finished yet", t.SubmitAnswer, headers=_PLACE),
         },
         (Parameter("wait", "maximum time to wait for its end", DURATION),),
         t.SubmitBody,
+        errors=(QuotaExceeded,),
     ),
     Operation(
         "GET",
@@ -209,11 +248,11 @@ OPERATIONS: Final = (
             204: Answer("nothing follows `Last-Event-ID`"),
         },
         (
-            Parameter("Last-Event-ID", "continue after this event", HEADER, place="header"),
-            Parameter("last_event_id", "the same, for clients that can't set headers", HEADER),
+            Parameter("Last-Event-ID", "continue after this event", EVENT, place="header"),
+            Parameter("last_event_id", "the same, for clients that can't set headers", EVENT),
         ),
     ),
-    Operation("GET", JOB + "/outputs/{path:path}", jobs.output, "output", "job", _OUTPUT),
+    Operation("GET", JOB + "/outputs/{path:path}", jobs.output, "output", "job", FILE, (RANGE,)),
     Operation(
         "POST",
         JOB + "/cancel",
@@ -237,8 +276,12 @@ OPERATIONS: Final = (
         blobs.get_blob,
         "get_blob",
         "blob",
-        {200: Answer("its bytes", media=(BYTES,)), 206: Answer("the range asked for", media=(BYTES,))},
-        _SIGNED,
+        {
+            200: Answer("its bytes", media=(BYTES,), headers={"ETag": "its sha256, quoted"}),
+            206: Answer("the range asked for", media=(BYTES, RANGES), headers={"ETag": "its sha256, quoted"}),
+            416: _NO_RANGE,
+        },
+        (*_SIGNED, RANGE),
     ),
     Operation(
         "PUT",
@@ -250,6 +293,7 @@ OPERATIONS: Final = (
         (*_SIGNED, Parameter("for", "as signed: the upload that it belongs to", HEADER)),
         bytes,
         BYTES,
+        errors=(Conflict, Unauthentic, QuotaExceeded),
     ),
     Operation(
         "GET",
@@ -258,11 +302,11 @@ OPERATIONS: Final = (
         "get_file",
         "file",
         {
-            200: Answer("its bytes", media=("*/*",)),
-            206: Answer("the range asked for", media=("*/*",)),
-            302: Answer("where its bytes are"),
-            304: Answer("not modified: `If-None-Match` names it"),
+            **FILE,
+            200: Answer("its bytes", media=("*/*",), headers=_CACHED),
+            304: Answer("not modified: `If-None-Match` names it", headers=_CACHED),
         },
+        (RANGE, Parameter("If-None-Match", "the `ETag` of what the client has", HEADER, "header")),
     ),
     Operation(
         "PUT",
@@ -273,11 +317,12 @@ OPERATIONS: Final = (
         {
             200: Answer("it was already stored", t.FileAnswer),
             201: Answer("it is stored", t.FileAnswer),
-            307: Answer("where to send it"),
+            307: Answer("where to send it", headers=_PLACE),
         },
         (),
         bytes,
         BYTES,
+        errors=(Conflict, Unauthentic, QuotaExceeded),
     ),
     Operation(
         "GET",
@@ -346,17 +391,39 @@ OPERATIONS: Final = (
         page.metaframe,
         "job_metaframe",
         "page",
-        {200: Answer("the metaframe definition, version 2", media=(JSON,))},
+        {200: Answer("the metaframe definition, version 2, the same for every id", media=(JSON,))},
+        shapes={"id": {"type": "string"}},
     ),
     Operation(
         "GET", "/assets/{path:path}", page.asset, "asset", "page", {200: Answer("a part of the page", media=("*/*",))}
     ),
+    Operation(
+        "GET",
+        "/llms.txt",
+        site.llms,
+        "llms",
+        "page",
+        _site("the pages of the documentation", TEXT),
+        errors=(NotFound,),
+    ),
+    Operation("GET", "/docs", site.front, "docs", "page", _site("its first page", "text/html"), errors=(NotFound,)),
+    Operation("GET", "/docs/{path:path}", site.page, "docs_page", "page", _site("a page or a picture of it", "*/*")),
 )
+
+_LAST: Final = ("docs_page",)
+"""Names of the addresses that are tried last: ``/docs/status`` is an older address of the queue ``docs``."""
 
 
 def routes() -> list[Route]:
-    """Returns the routes of the table."""
-    return [
-        Route(each.path, base.answers(each.endpoint, to_pages=each.to_pages), methods=[each.method], name=each.name)
-        for each in OPERATIONS
-    ]
+    """Returns the routes of the table, but those of `last_routes`."""
+    return [_route(each) for each in OPERATIONS if each.name not in _LAST]
+
+
+def last_routes() -> list[Route]:
+    """Returns the routes of the table that are tried after those of other tables."""
+    return [_route(each) for each in OPERATIONS if each.name in _LAST]
+
+
+def _route(each: Operation) -> Route:
+    answers = base.answers(guarded(each.name, each.endpoint), to_pages=each.to_pages)
+    return Route(each.path, answers, methods=[each.method], name=each.name)

@@ -21,6 +21,8 @@ NONCE: Final = "ASMAN-NONCE"
 SERVES_LOCAL: Final = '<meta name="asman-serves-local">'
 """Tells the page that this hub serves the queue ``local``, so that no job runs without a click on Run."""
 _HEAD: Final = "<head>"
+_ASSETS: Final = '"./assets/'
+"""Opens the addresses of the page's parts, which are relative, as a proxy may serve the hub below a path."""
 
 
 def policy(nonce: str, framed_by: Sequence[str] | None) -> str:
@@ -107,6 +109,11 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Asma
 command line: <code>asman --help</code>.</p></html>"""
 
 
+def built() -> bool:
+    """Returns whether this package holds the page: a clone holds it once it was built."""
+    return (FOLDER / "index.html").is_file()
+
+
 def page(request: Request) -> Response:
     """Returns the page; its script reads the address and shows the queue or the job.
 
@@ -121,7 +128,8 @@ def page(request: Request) -> Response:
         return HTMLResponse(_NOT_BUILT, headers=headers)
     if config.local_queue:
         html = html.replace(_HEAD, _HEAD + SERVES_LOCAL, 1)
-    return HTMLResponse(html.replace(NONCE, nonce), headers=headers)
+    up = "../" * (request.scope.get("raw_path", b"/").count(b"/") - 1)  # an encoded slash divides nothing
+    return HTMLResponse(html.replace(_ASSETS, f'"{up or "./"}assets/').replace(NONCE, nonce), headers=headers)
 
 
 def _ancestors(origins: Sequence[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,8 +18,10 @@ from ..core.job_state import state_of
 from ..hub import Hub
 from ..queues.inquiry import validate
 from ..queues.shell import QueueShell
+from ..queues.submission import time_limit
 from ..queues.watch import JobWatch
 from .base import as_json, hub_of
+from .guard import access_of
 from .requests import ask, body_of, choices, duration, granted, number, while_wanted
 from .types import (
     JobsAnswer,
@@ -35,27 +39,29 @@ from .types import (
 async def submit(request: Request) -> Response:
     """Runs a job, joins the run that exists, or answers with its cached result.
 
-    With ``wait`` the answer comes when the job is finished, or (202) when the given time is up.
+    With ``wait`` the answer comes when the job is finished, or (202) when the given time is up. A key that does not
+    read gets neither its result nor the link to it.
     """
-    name = granted(request, Right.SUBMIT)
+    access = access_of(request)
+    name, reads = access.queue, Right.READ in access.rights
     hub = hub_of(request)
     wait = duration(request, "wait", 0)
     body = await body_of(request, SubmitBody)
     message = _message(body, hub.config.default_image)
     async with hub.registry.using(name, linger=True) as shell:
-        submission = shell.submission(message)
+        submission = shell.submission(message, access)
         accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
-        link = hub.links.path(name, accepted.job.id)
+        link = hub.links.path(name, accepted.job.id, whole=access.sees_definitions) if reads else ""
         answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why, link=link)
         if wait and not answer.job.state.over:
             answer.job = await wait_for(request, shell, answer.job.id, wait)
-        if answer.job.state is State.FINISHED:
+        if reads and answer.job.state is State.FINISHED:
             answer.result = await shell.result(answer.job.id)
     status = 201 if answer.answer == "queued" else 200
     if wait:
         status = status if answer.job.state.over else 202
     response = as_json(answer, status)
-    response.headers["Location"] = f"/q/{name}/jobs/{answer.job.id}"
+    response.headers["Location"] = f"/q/{quote(request.path_params['queue'])}/jobs/{answer.job.id}"
     return response
 
 
@@ -67,9 +73,9 @@ def _message(body: SubmitBody, default_image: str) -> Submit:
         namespace=body.namespace,
         priority=body.priority,
         reuse=body.reuse,
-        time_limit=_limit(body.time_limit, "time_limit"),
-        queue_limit=_limit(body.queue_limit, "queue_limit"),
-        phase_limits={phase: _limit(given, f"phase_limits.{phase}") for phase, given in body.phase_limits.items()},
+        time_limit=None if body.time_limit is None else time_limit(body.time_limit, "time_limit"),
+        queue_limit=None if body.queue_limit is None else time_limit(body.queue_limit, "queue_limit"),
+        phase_limits={phase: time_limit(given, f"phase_limits.{phase}") for phase, given in body.phase_limits.items()},
         max_attempts=body.max_attempts,
         callbacks=body.callbacks,
         follow=False,
@@ -82,10 +88,6 @@ def _imaged(body: SubmitBody, default_image: str) -> Definition:
     if definition.image is None and definition.build is None and body.id is None:
         definition.image = default_image or None
     return definition
-
-
-def _limit(given: int | str, field: str) -> int:
-    return parse_duration(given, field=field) if isinstance(given, str) else given
 
 
 async def wait_for(request: Request, shell: QueueShell, job_id: str, wait: int) -> JobState:
@@ -147,9 +149,10 @@ async def settings(request: Request) -> Response:
 
 async def configure(request: Request) -> Response:
     """Sets the time for which the queue keeps its finished jobs, including those that it already has."""
-    name = granted(request, Right.SUBMIT)
+    name = granted(request, Right.OWN)
     body = await body_of(request, SettingsBody)
-    retention = _limit(body.retention, "retention")
+    given = body.retention
+    retention = parse_duration(given, field="retention", least=1) if isinstance(given, str) else given
     async with hub_of(request).registry.using(name) as shell:
         found = await ask(lambda reply_to: shell.configure(retention, reply_to), Configured)
     return as_json(SettingsAnswer(found.retention, found.own))

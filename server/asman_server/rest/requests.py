@@ -12,18 +12,19 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.types import Receive
 
-from asman_shared import limits
+from asman_shared import half_characters, limits
 from asman_shared.definition import SHA256
 from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, error_for, misfit
 from asman_shared.messages import Error, JobState, Message
 from asman_shared.units import format_duration, format_size, parse_duration
 
-from ..access import Right, access
+from ..access import Right
 from ..awaited import Awaited
 from ..bodies import BUFFERED, STREAMED, timely
 from ..queues.shell import QueueShell
 from ..reply_to import ReplyTo
 from .base import hub_of
+from .guard import access_of
 
 BODY_BYTES: Final = limits.FRAME_BYTES
 """Largest body of a request, in bytes."""
@@ -38,13 +39,12 @@ T = TypeVar("T")
 
 
 def granted(request: Request, right: Right) -> str:
-    """Returns the queue that a request names, if its key grants the right.
+    """Returns the queue that a guarded request names, if its key grants the right.
 
     Raises:
-        BadRequest: The name can't be the name of a queue.
         Forbidden: The key does not grant the right.
     """
-    found = access(str(request.path_params["queue"]))
+    found = access_of(request)
     found.need(right)
     return found.queue
 
@@ -96,13 +96,20 @@ async def body_of(request: Request, kind: type[T]) -> T:
             body += chunk
             if len(body) > BODY_BYTES:
                 raise _too_large(len(body))
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError as error:
-            sentence, path = misfit(error)
-            raise BadRequest(sentence, field=path or None) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f"the body is not JSON: {error}") from None
+        return _decoded(bytes(body), kind)
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        sentence, path = misfit(error)
+        raise BadRequest(sentence, field=path or None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        at = half_characters.place(body)
+        if at is not None:
+            raise BadRequest(half_characters.SAYS, field=at or None) from None
+        raise BadRequest(f"the body is not JSON: {error}") from None
 
 
 def streamed(request: Request) -> AsyncIterator[bytes]:
@@ -152,7 +159,15 @@ def label(request: Request, name: str, default: str) -> str:
     Raises:
         BadRequest: The label is empty or too long.
     """
-    text = request.query_params.get(name, default)
+    return check_label(request.query_params.get(name, default), name)
+
+
+def check_label(text: str, name: str) -> str:
+    """Returns a label that a request names.
+
+    Raises:
+        BadRequest: The label is empty or too long.
+    """
     if not 0 < len(text) <= limits.LABEL_LENGTH:
         raise BadRequest(f"'{name}' has 1 to {limits.LABEL_LENGTH} characters", field=name)
     return text

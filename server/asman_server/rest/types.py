@@ -51,9 +51,12 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
         priority: The job's priority; a higher one runs first.
         reuse: ``never`` forces a new run although a cached result exists.
-        time_limit: Longest time to run, besides the definition's own limit: ``"20m"``, or milliseconds.
-        queue_limit: Longest time to wait before the job ends as TimedOut: ``"20m"``, or milliseconds.
-        phase_limits: Longest times of phases, besides the worker's own limits: ``"20m"``, or milliseconds.
+        time_limit: Longest time to run, besides the definition's own limit: ``"20m"``, or milliseconds; left out for
+            none.
+        queue_limit: Longest time to wait before the job ends as TimedOut: ``"20m"``, or milliseconds; left out for
+            none.
+        phase_limits: Longest times of phases, besides the worker's own limits: ``"20m"``, or milliseconds. A phase
+            that is left out has none.
         max_attempts: Number of lost workers after which the job is given up.
         callbacks: Webhooks to call.
     """
@@ -63,9 +66,9 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     namespace: Label = "_"
     priority: ranges.Priority = 0
     reuse: Literal["cached", "never"] = "cached"
-    time_limit: Millis | ranges.DurationText = 0
-    queue_limit: Millis | ranges.DurationText = 0
-    phase_limits: dict[Phase, Millis | ranges.DurationText] = {}
+    time_limit: ranges.TimeLimit | ranges.LimitText | None = None
+    queue_limit: ranges.TimeLimit | ranges.LimitText | None = None
+    phase_limits: dict[Phase, ranges.TimeLimit | ranges.LimitText] = {}
     max_attempts: ranges.Attempts = limits.MAX_ATTEMPTS
     callbacks: Callbacks | None = None
 
@@ -91,12 +94,16 @@ class SubmitAnswer(Struct, omit_defaults=True):
 
 
 class JobAnswer(Struct, omit_defaults=True):
-    """A job with its definition, its result when it is finished, and its path for readers without the queue's name."""
+    """A job with its definition, its result when it is finished, and its path for readers without the queue's name.
+
+    ``partial`` is true when the key shows only a part of the definition.
+    """
 
     job: JobState
     definition: Definition
     result: Result | None = None
     link: str = ""
+    partial: bool = False
 
 
 class Totals(Struct):
@@ -229,7 +236,7 @@ class WorkersAnswer(Struct):
 class SettingsBody(Struct, forbid_unknown_fields=True):
     """The time to keep a queue's finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting."""
 
-    retention: Millis | ranges.DurationText
+    retention: Millis | ranges.LimitText
 
 
 class SettingsAnswer(Struct):

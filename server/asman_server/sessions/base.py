@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, NotFound
 
 CLOSE_SECONDS: Final = 5.0
 """Longest time that sending a close may take, in seconds."""
@@ -22,6 +22,14 @@ REASON_BYTES: Final = 123
 def close_reason(text: str) -> str:
     """Returns as much of a sentence as fits into a close frame."""
     return text.encode()[:REASON_BYTES].decode(errors="ignore")
+
+
+def unopened(error: AsmanError) -> tuple[CloseCode, str]:
+    """Returns the code and the reason with which a websocket is closed that can't be served."""
+    code = CloseCode.OVERLOADED
+    if error.field == "queue":
+        code = CloseCode.UNKNOWN_KEY if isinstance(error, NotFound) else CloseCode.BAD_QUEUE
+    return code, close_reason(error.message or CLOSE_REASONS[code])
 
 
 class Closed(Exception):

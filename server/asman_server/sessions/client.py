@@ -14,9 +14,12 @@ from asman_shared.codec import CLIENT_FRAMES, Broken
 from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.errors import AsmanError, NotFound
 from asman_shared.messages import (
+    Accepted,
     Cancel,
+    Cancelled,
     ClientMessage,
     Configure,
+    Counts,
     Delete,
     Explain,
     Follow,
@@ -28,6 +31,7 @@ from asman_shared.messages import (
     JobPage,
     JobState,
     List,
+    Message,
     Ping,
     Pong,
     PutBlobs,
@@ -44,6 +48,8 @@ from asman_shared.states import State
 
 from .. import __version__
 from ..access import Access, Right
+from ..access.shown import shown
+from ..access.table import CLIENT_MESSAGES, PARTS, Needs, needs_of, open_socket
 from ..core import events as ev
 from ..core.job_state import state_of
 from ..logs.follow import LogFollow
@@ -57,26 +63,12 @@ from .session import SocketSession
 
 log = logging.getLogger("asman.hub.session")
 
-NEEDS: Final[dict[type, Right]] = {
-    Submit: Right.SUBMIT,
-    Submission: Right.SUBMIT,
-    Cancel: Right.SUBMIT,
-    Delete: Right.SUBMIT,
-    PutBlobs: Right.SUBMIT,
-    Get: Right.READ,
-    List: Right.READ,
-    Workers: Right.READ,
-    Follow: Right.READ,
-    ReadLog: Right.READ,
-    Summarise: Right.READ,
-    Explain: Right.READ,
-    Validate: Right.SUBMIT,
-    Configure: Right.SUBMIT,
-    GetBlobs: Right.READ,
-}
+NEEDS: Final[dict[type, Needs]] = {**needs_of(ClientMessage, CLIENT_MESSAGES), Submission: CLIENT_MESSAGES["submit"]}
 
 
 Incoming = ClientMessage | Broken | Submission
+_ABOUT_RUN: Final = (Accepted, Cancelled, Job)
+"""Answers that tell the state of a job's run."""
 
 
 class ClientSession(SocketSession[ClientMessage]):
@@ -103,7 +95,9 @@ class ClientSession(SocketSession[ClientMessage]):
         self._clock = services.clock
         self._reader = services.log_reader
         self._default_image = services.default_image
-        self._link_secret = services.links.of_queue(shell.name)
+        self._reads = Right.READ in access.rights
+        links = services.links
+        self._link_secret = links.of_queue(shell.name, whole=access.sees_definitions) if self._reads else ""
         self._logs: dict[str, LogFollow] = {}
         self._followed: set[str] = set()
         self._whole = False
@@ -111,6 +105,9 @@ class ClientSession(SocketSession[ClientMessage]):
 
     async def _serve(self) -> None:
         hello, rest = await self.first(Hello)
+        open_socket(self.access, "client")  # not before, so that the other side can read why
+        if hello.follow == "queue":
+            self.access.need_all(PARTS["hello.follow=queue"])
         self._welcome(hello)
         try:
             async with asyncio.TaskGroup() as self._tasks:
@@ -141,12 +138,12 @@ class ClientSession(SocketSession[ClientMessage]):
                 time=self._clock(),
                 recovered=missed is not None and whole,
                 default_image=self._default_image,
-                counts=shell.counts(),
+                counts=shell.counts() if self._reads else Counts(),
                 links=self._link_secret,
+                rights=sorted(self.access.rights),
             )
         )
         if whole:
-            self.access.need(Right.READ)
             for encoded in missed or ():
                 self.send_buffer.push(encoded)
             self.send_buffer.join(shell.fanout.broadcast)
@@ -164,13 +161,31 @@ class ClientSession(SocketSession[ClientMessage]):
         by ``seq`` and needs every change in its place, so the broadcast group sends it.
         """
         follow = None
+        if self._logs:
+            self._run_begins(state)
+            if state.state.over:
+                follow = self._logs.get(state.id)
         if state.state.over:
             self._followed.discard(state.id)
-            follow = self._logs.get(state.id)
         if follow is not None:
             follow.finish(state, None if self._whole else encoded)
         elif not self._whole:
             self.send_buffer.push(encoded)
+
+    def _run_begins(self, state: JobState) -> None:
+        """Sends what is held back of an earlier run of a job, before anything is told of a later one.
+
+        A client takes what comes last for the newest.
+        """
+        follow = self._logs.get(state.id)
+        if follow is not None and follow.ended is not None and follow.ended.queued != state.queued:
+            follow.cut_short()
+
+    def _tell(self, message: Message) -> None:
+        """Answers a request about a job, after what is held back of an earlier run of it."""
+        if self._logs and isinstance(message, _ABOUT_RUN):
+            self._run_begins(message.job)
+        self.say(message)
 
     def announce(self, encoded: EncodedMessage) -> None:
         """Sends the progress of a job that this client follows."""
@@ -191,7 +206,7 @@ class ClientSession(SocketSession[ClientMessage]):
             made: Incoming = message
             if isinstance(message, Submit):
                 try:
-                    made = self._shell.submission(message)
+                    made = self._shell.submission(message, self.access)
                 except (AsmanError, msgspec.MsgspecError):
                     made = message
             checked.append(made)
@@ -201,31 +216,37 @@ class ClientSession(SocketSession[ClientMessage]):
             log.info("jobs can't be looked up ahead", extra={"error": error.message})
         return checked
 
-    def _submit(self, message: Submit) -> Awaitable[None] | None:
-        return self._submit_checked(self._shell.submission(message))
-
-    def _submit_checked(self, submission: Submission) -> Awaitable[None] | None:
+    def _submit(self, message: Submit | Submission) -> Awaitable[None] | None:
+        submission = self._shell.submission(message, self.access) if isinstance(message, Submit) else message
         request = submission.request
-        waiting = self._shell.submit(submission, ReplyTo(request.ref, self.say), self)
+        waiting = self._shell.submit(submission, ReplyTo(request.ref, self._tell), self)
         if request.follow:
             self._followed.add(submission.job_id)
         return waiting
 
     async def _cancel(self, message: Cancel) -> None:
         await self._shell.job(message.job)
-        self._shell.apply(ev.CancelRequested(message.job, message.namespace, ReplyTo(message.ref, self.say)))
+        self._shell.apply(ev.CancelRequested(message.job, message.namespace, ReplyTo(message.ref, self._tell)))
 
     async def _delete(self, message: Delete) -> None:
         await self._shell.job(message.job)
         self._shell.apply(ev.DeleteRequested(message.job, ReplyTo(message.ref, self.say)))
 
     async def _get(self, message: Get) -> None:
-        state = await self._shell.durable(await self._shell.job(message.job))
-        definition = await self._shell.definition(message.job)
+        shell, job_id = self._shell, message.job
+        job = await shell.job(job_id)
+        definition = await shell.definition(job_id)
         if definition is None:
-            raise NotFound(f"the definition of job {message.job[:12]}… is no longer kept")
-        result = await self._shell.result(message.job) if state.state is State.FINISHED else None
-        self.say(Job(ref=message.ref, job=state, definition=definition, result=result))
+            raise NotFound(f"the definition of job {job_id[:12]}… is no longer kept")
+        state, result = await shell.durable(job), None
+        while state.state is State.FINISHED:
+            result = await shell.result(job_id)
+            present = await shell.durable(await shell.job(job_id))
+            if present.version == state.version:
+                break
+            state, result = present, None  # it changed while the store was read, and followers were told
+        part, whole = shown(definition, self.access), self.access.sees_definitions
+        self._tell(Job(ref=message.ref, job=state, definition=part, result=result, partial=not whole))
 
     async def _list(self, message: List) -> None:
         jobs, following = await self._shell.page(message.states, message.before, message.limit)
@@ -288,6 +309,7 @@ class ClientSession(SocketSession[ClientMessage]):
         if message.retention is None:
             self.say(self._shell.configured(message.ref))
         else:
+            self.access.need_all(PARTS["configure.retention"])
             self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
 
 
@@ -297,7 +319,7 @@ def _ignore(_session: ClientSession, _message: Any) -> None:
 
 _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]] = {
     Submit: ClientSession._submit,
-    Submission: ClientSession._submit_checked,
+    Submission: ClientSession._submit,
     Cancel: ClientSession._cancel,
     Delete: ClientSession._delete,
     Get: ClientSession._get,

@@ -13,10 +13,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asman_shared import limits
 from asman_shared.codec import Broken, FrameDecoder
 from asman_shared.encoded import EncodedMessage, Language
-from asman_shared.errors import AsmanError, CloseCode, ProtocolError, TooLarge
+from asman_shared.errors import AsmanError, CloseCode, Forbidden, ProtocolError, TooLarge
 from asman_shared.messages import BlobLinks, BlobTickets, Error, GetBlobs, Message, Ping, Pong, PutBlobs
 
-from ..access import Access, Right
+from ..access import Access
+from ..access.table import Needs
 from ..blobs.service import BlobService
 from ..delivery.send_buffer import Flusher, SendBuffer
 from ..delivery.transport import EXTENSION
@@ -51,7 +52,7 @@ class SocketSession(SocketLifecycle, Generic[M]):
         access: The rights that its key grants.
         flusher: The hub's flusher.
         decoder: The decoder of incoming frames.
-        needs: The right that each message needs.
+        needs: The rights that each message needs.
         blobs: The hub's blob service.
     """
 
@@ -62,14 +63,14 @@ class SocketSession(SocketLifecycle, Generic[M]):
         access: Access,
         flusher: Flusher,
         decoder: FrameDecoder[M],
-        needs: Mapping[type, Right],
+        needs: Mapping[type, Needs],
         blobs: BlobService,
     ) -> None:
         super().__init__(websocket, language.value)
         self.access = access
         self.language = language
         self._decoder = decoder
-        self._needs = needs
+        self._refused = {kind: rights for kind, rights in needs.items() if not rights <= access.rights}
         self._blobs = blobs
         self._beside: set[asyncio.Task[None]] = set()
         writer = websocket.scope["extensions"][EXTENSION]
@@ -116,7 +117,8 @@ class SocketSession(SocketLifecycle, Generic[M]):
 
     async def _close_for(self, error: AsmanError) -> None:
         self.refuse(error, None)
-        await self._close(CloseCode.PROTOCOL, error.message)
+        code = CloseCode.FORBIDDEN if isinstance(error, Forbidden) else CloseCode.PROTOCOL
+        await self._close(code, error.message)
 
     async def _ended(self) -> None:
         for task in self._beside:
@@ -182,9 +184,8 @@ class SocketSession(SocketLifecycle, Generic[M]):
                     self.refuse(message.error, message.ref)
                     continue
                 try:
-                    right = self._needs.get(type(message))
-                    if right is not None:
-                        self.access.need(right)
+                    if self._refused and (needed := self._refused.get(type(message))) is not None:
+                        self.access.need_all(needed)
                     waiting = take(message)
                     if waiting is not None:
                         await waiting

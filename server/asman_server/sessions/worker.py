@@ -37,6 +37,7 @@ from asman_shared.messages import (
 
 from .. import __version__
 from ..access import Access, Right
+from ..access.table import WORKER_MESSAGES, needs_of, open_socket
 from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
@@ -53,6 +54,7 @@ SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
 """Interval between pings to a worker whose messages are not being read, in seconds."""
 
 _sessions = itertools.count(1)
+NEEDS: Final = needs_of(WorkerMessage, WORKER_MESSAGES)
 
 
 class WorkerSession(SocketSession[WorkerMessage]):
@@ -66,17 +68,19 @@ class WorkerSession(SocketSession[WorkerMessage]):
         shell: QueueShell,
         services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, {}, services.blobs)
+        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, NEEDS, services.blobs)
         self.session = next(_sessions)
         self._shell = shell
         self._clock = services.clock
-        self._link_secret = services.links.of_queue(shell.name)
+        self._job_links = services.links
+        reads = Right.READ in access.rights
+        self._link_secret = self._job_links.of_queue(shell.name, whole=access.sees_definitions) if reads else ""
         self._incarnation = ""
         self._watchdog: asyncio.TimerHandle | None = None
 
     async def _serve(self) -> None:
-        self.access.need(Right.WORK)
         info, rest = await self.first(Register)
+        open_socket(self.access, "worker")  # not before, so that the other side can read why
         self._incarnation = info.incarnation
         self._watch()
         self._shell.join(self, info)
@@ -113,6 +117,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
                 time_limit=job.run_limit,
                 log_next=job.log_next,
                 phase_limits=job.phase_limits or {},
+                address="" if self._link_secret else self._job_links.address(self._shell.name, job.id),
             )
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from asman_shared.errors import BadRequest
+
 from .blob_changes import BlobChange
-from .row_kinds import Puts
+from .row_kinds import FIRST_RESULTS, JOBS, RESULTS, Puts
 
 Key = tuple[str, str]
 """(queue, job id)."""
@@ -23,6 +25,9 @@ class JobRow(NamedTuple):
     finished: int
     record: bytes
     due: int = 0
+
+
+_FINISHED: Final = JobRow._fields.index("finished")
 
 
 class LogChunk(NamedTuple):
@@ -74,6 +79,15 @@ class QueueRow(Struct, gc=False):
     kept: int
 
 
+class KeyRow(NamedTuple):
+    """A key to a queue, in `asman_server.storage.tables.queue_keys`."""
+
+    hash: str
+    queue: str
+    kind: str
+    used: int
+
+
 class Commit(Struct):
     """Everything that one transaction writes.
 
@@ -89,6 +103,9 @@ class Commit(Struct):
         webhooks_later: (id, tries, due) of webhooks to try again later.
         webhooks_done: Ids of webhooks to remove.
         queues: Configurations to store or replace. Finished jobs of the queue get a new due time.
+        keys: Keys to queues to store, in the place of those with the same hash.
+        forget_keys: (queue, time) of queues whose keys are removed, unless they have jobs or a configuration, or were
+            used since that time.
         blobs: Changes to the blob catalogue, in this order.
     """
 
@@ -101,7 +118,17 @@ class Commit(Struct):
     webhooks_done: list[str] = []
     forget_queues: list[str] = []
     queues: list[QueueRow] = []
+    keys: list[KeyRow] = []
+    forget_keys: list[tuple[str, int]] = []
     blobs: list[BlobChange] = []
+
+    def __post_init__(self) -> None:
+        """Adds when each result was accepted. A result whose job runs again in the same commit was seen by nobody."""
+        jobs = self.puts.get(JOBS) or {}
+        accepted = {key: jobs[key][_FINISHED] for key in self.puts.get(RESULTS) or () if key in jobs}
+        first = {key: (*key, at) for key, at in accepted.items() if at}
+        if first:
+            self.puts = {**self.puts, FIRST_RESULTS: {**first, **self.puts.get(FIRST_RESULTS, {})}}
 
     @property
     def only_puts(self) -> bool:
@@ -115,8 +142,14 @@ class Commit(Struct):
             or self.webhooks_done
             or self.forget_queues
             or self.queues
+            or self.keys
+            or self.forget_keys
             or self.blobs
         )
+
+
+class Unwritable(BadRequest):
+    """The database refuses the contents of a commit, and will refuse them again."""
 
 
 class CommitWriter(Protocol):
@@ -128,4 +161,5 @@ class CommitWriter(Protocol):
         Raises:
             Unavailable: The database can't be written now. The commit may have been written all the same (if the
                 connection broke after it). Writing it again does no harm.
+            Unwritable: The database works, and refuses something in the commit. Nothing of it was written.
         """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +19,20 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from asman_shared.errors import Unavailable
+from asman_shared.disk.private_folder import OTHERS
+from asman_shared.errors import Misconfigured, Unavailable
+
+from .commit import Unwritable
+
+log = logging.getLogger("asman.hub.database")
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 OPEN_TIMEOUT = 30.0
 """Time limit for opening and migrating a database, in seconds."""
 CONNECT_TIMEOUT = 10.0
 """Time limit for a new connection to Postgres, in seconds."""
+STARTING_PAUSE = 0.25
+"""Pause before a new try to reach a Postgres that is starting, in seconds."""
 STATEMENT_TIMEOUT = 60.0
 """Time limit for one statement of Postgres, in seconds. After it the database counts as unavailable."""
 LOCKED_PAUSE = 0.05
@@ -53,6 +62,10 @@ SQLAlchemy wraps the drivers' errors of statements, but not all errors of connec
 """
 
 
+class Unreadable(Misconfigured):
+    """A stored row can't be read: it is damaged, or of another version."""
+
+
 def reason_of(error: BaseException) -> str:
     """The message of a driver's error, in one line."""
     if isinstance(error, TimeoutError):
@@ -61,12 +74,37 @@ def reason_of(error: BaseException) -> str:
     return said.splitlines()[0].rpartition(">: ")[2] if said else type(error).__name__
 
 
+REFUSALS: Final = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.IntegrityError, asyncpg.DataError)
+"""Errors of drivers that refuse a value: a text or a number that a column can't hold."""
+REFUSING_STATES: Final = ("22", "23", "54")
+"""Classes of Postgres' SQLSTATE that say so: data exceptions, broken constraints, and program limits."""
+
+
+def refuses(error: BaseException) -> bool:
+    """Returns whether an error says that the database works, and refuses a value that it will always refuse."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, REFUSALS) or str(getattr(seen, "sqlstate", ""))[:2] in REFUSING_STATES:
+            return True
+        seen = getattr(seen, "orig", None) or seen.__cause__
+    return False
+
+
+@contextmanager
+def writable() -> Iterator[None]:
+    """Turns errors of a commit into `Unwritable` if the database refuses its contents, and else `Unavailable`."""
+    try:
+        yield
+    except (*DATABASE_ERRORS, *REFUSALS) as error:
+        raise (Unwritable if refuses(error) else Unavailable)(reason_of(error)) from error
+
+
 @contextmanager
 def unavailable(sentence: str) -> Iterator[None]:
     """Turns errors of the database into `Unavailable`; ``{}`` in the sentence becomes the error's message."""
     try:
         yield
-    except DATABASE_ERRORS as error:
+    except (*DATABASE_ERRORS, *REFUSALS) as error:
         raise Unavailable(sentence.replace("{}", reason_of(error))) from error
 
 
@@ -125,10 +163,42 @@ def make_engine(url: str, *, pool: int = 5) -> AsyncEngine:
 
 def sqlite_folder(url: str) -> Path | None:
     """Returns the folder of SQLite's file; None for Postgres, and for SQLite in memory."""
+    file = sqlite_file(url)
+    return None if file is None else file.parent
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Returns SQLite's file, without links on the way; None for Postgres, and for SQLite in memory."""
     parsed = make_url(url)
     if not _is_sqlite(parsed) or parsed.database in (None, "", ":memory:"):
         return None
-    return Path(str(parsed.database)).absolute().parent
+    return Path(str(parsed.database)).resolve()
+
+
+def own_sqlite(url: str) -> str:
+    """Makes SQLite's file, or takes one that exists, and closes it and its logs to other users.
+
+    SQLite gives the logs that it makes later the permissions of the file. Nothing is done for another database, and for
+    a file that can't be made: opening it says why.
+
+    Returns:
+        The reason why others may read the file all the same; empty if they may not.
+    """
+    file = sqlite_file(url)
+    if file is None:
+        return ""
+    with suppress(OSError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for end in ("", "-wal", "-shm", "-journal"):
+        each = file.with_name(file.name + end)
+        try:
+            if each.stat().st_mode & OTHERS:
+                each.chmod(0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return f"other users may read {each}: {error.strerror}; make it the hub's own user's, and 'chmod 600' it"
+    return ""
 
 
 def _is_sqlite(url: Any) -> bool:
@@ -146,6 +216,39 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     alembic.command.upgrade(config, "head")
+
+
+async def wait_until_there(engine: AsyncEngine) -> None:
+    """Waits for a Postgres that is still starting, as it does where a hub and its database are started together.
+
+    Raises:
+        Unavailable: It can't be reached within `OPEN_TIMEOUT`, or refuses the connection.
+    """
+    if _is_sqlite(engine.url):
+        return
+    with unavailable(f"the database {engine.url!r} can't be opened: {{}}"):
+        until = asyncio.get_running_loop().time() + OPEN_TIMEOUT
+        said = False
+        while True:
+            try:
+                async with engine.connect():
+                    return
+            except DATABASE_ERRORS as error:
+                if not _starting(error) or asyncio.get_running_loop().time() > until:
+                    raise
+                if not said:
+                    log.warning("waiting for the database", extra={"reason": reason_of(error)})
+                said = True
+            await asyncio.sleep(STARTING_PAUSE)
+
+
+def _starting(error: BaseException | None) -> bool:
+    """Returns whether an error is that of a Postgres that does not listen yet, or not to anybody."""
+    while error is not None:
+        if isinstance(error, ConnectionError | TimeoutError | asyncpg.CannotConnectNowError):
+            return True
+        error = getattr(error, "orig", None) or error.__cause__
+    return False
 
 
 async def migrate(engine: AsyncEngine) -> None:

@@ -4,6 +4,9 @@ Answers to clients and promises to workers wait here until the commit that holds
 is being written, the next batch collects changes; a job that changes ten times meanwhile is written once. When the
 database fails, the waiting answers are refused with `Unavailable`, the changes stay in the batch, and writing is
 retried until it works. So nothing is lost, and nothing is promised before it is durable.
+
+A database that works but refuses a row refuses it for ever. The rest of its batch is written without it (`salvage`),
+and its queue hears of the job that could not be stored.
 """
 
 from __future__ import annotations
@@ -11,36 +14,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Set
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.identity import Signatures
 from asman_shared.messages import JobState, Result, Summary
+from asman_shared.states import State
 
 from ..awaited import Awaited
 from ..core import Job
 from ..core.job_state import state_of
 from ..meters import COMMIT_BUCKETS, Histogram
-from . import row_kinds
 from .as_result import as_result
+from .batch import Answer, Batch, Publisher, commit_of
 from .blob_changes import BlobChange, blobs_of_result
-from .commit import Commit, CommitWriter, JobRow, Key, LogChunk, QueueRow, WebhookRow
+from .commit import CommitWriter, Key, KeyRow, LogChunk, QueueRow, Unwritable, WebhookRow
 from .row_kinds import (
     ALIASES,
     DEFINITION_BLOBS,
     DEFINITIONS,
-    JOBS,
     LOG_CHUNKS,
+    NOTES,
     RESULT_BLOBS,
     RESULTS,
     SIGNATURES,
-    Puts,
     Row,
     RowKind,
 )
+from .salvage import About, Part, Refused, salvage
 
 log = logging.getLogger("asman.hub.group_commit")
 
@@ -59,165 +63,6 @@ def _not_full() -> str:
     return ""
 
 
-class Publisher(Protocol):
-    """A queue that tells its followers about durable changes."""
-
-    name: str
-
-    def due(self, job: Job) -> int:
-        """Time of the next timed step for a job, in epoch milliseconds; 0 for none."""
-
-    def publish(self, changes: list[tuple[JobState, bool]]) -> None:
-        """Tells followers about changes; each comes with whether it begins a run."""
-
-
-class _Answer:
-    """An answer that is given after a commit, with the job as committed, or refused."""
-
-    __slots__ = ("job", "key", "refuse", "say")
-
-    def __init__(
-        self, key: Key, job: Job, say: Callable[[JobState], None], refuse: Callable[[AsmanError], None] | None
-    ) -> None:
-        self.key = key
-        self.job = job
-        self.say = say
-        self.refuse = refuse
-
-
-class Batch:
-    """The contents of the next transaction, and the answers and changes that wait for it.
-
-    The rows of jobs are made by `commit` from ``dirty``; all other rows stand in ``puts``.
-    """
-
-    __slots__ = (
-        "answers",
-        "blobs",
-        "clear",
-        "dirty",
-        "done",
-        "drop_chunks",
-        "forget",
-        "forget_queues",
-        "patient",
-        "puts",
-        "queues",
-        "settings",
-        "webhooks",
-        "webhooks_done",
-        "webhooks_later",
-    )
-
-    def __init__(self) -> None:
-        self.dirty: dict[Key, tuple[Publisher, Job, bool]] = {}
-        self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
-        self.forget: dict[Key, tuple[Publisher, Job]] = {}
-        self.clear: dict[Key, None] = {}
-        self.drop_chunks: list[tuple[str, str, int]] = []
-        self.webhooks: list[WebhookRow] = []
-        self.webhooks_later: dict[str, tuple[int, int]] = {}
-        self.webhooks_done: dict[str, None] = {}
-        self.settings: dict[str, QueueRow] = {}
-        self.forget_queues: dict[str, None] = {}
-        self.blobs: list[BlobChange] = []
-        self.answers: list[_Answer] = []
-        self.done: list[Callable[[], None]] = []
-        self.queues: set[str] = set()
-        self.patient = False
-
-    @property
-    def writes(self) -> bool:
-        """Returns whether there is anything to write, besides answers to give."""
-        return bool(
-            self.dirty
-            or self.forget
-            or any(self.puts.values())
-            or self.clear
-            or self.drop_chunks
-            or self.webhooks
-            or self.webhooks_later
-            or self.webhooks_done
-            or self.settings
-            or self.forget_queues
-            or self.blobs
-        )
-
-    def put(self, kind: RowKind, row: Row) -> None:
-        """Adds a row in the place of an older one with the same key."""
-        self.puts[kind][row[: kind.width]] = row
-
-    def put_parts(self, kind: RowKind, key: Key, rows: list[Row]) -> None:
-        """Adds all parts of a row in the place of its older parts."""
-        self.puts[kind][key] = rows
-
-    def commit(self) -> Commit:
-        """Returns the contents of the batch as they are now."""
-        puts = self.puts.copy()
-        puts[JOBS] = {
-            key: JobRow(key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job))
-            for key, (publisher, job, _) in self.dirty.items()
-        }
-        return Commit(
-            puts=puts,
-            forget=list(self.forget),
-            clear=list(self.clear),
-            drop_chunks=self.drop_chunks,
-            webhooks=self.webhooks,
-            webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
-            webhooks_done=list(self.webhooks_done),
-            forget_queues=list(self.forget_queues),
-            queues=list(self.settings.values()),
-            blobs=self.blobs,
-        )
-
-    def drop_rows(self, kind: RowKind, jobs: Set[Key]) -> None:
-        """Removes the rows of a kind that belong to some jobs."""
-        rows = self.puts[kind]
-        if kind.width == 2:
-            for key in jobs:
-                rows.pop(key, None)
-        elif rows:
-            self.puts[kind] = {key: row for key, row in rows.items() if key[:2] not in jobs}
-
-    def drop_log(self, jobs: Set[Key]) -> None:
-        """Removes all changes to the logs of some jobs."""
-        self.drop_rows(LOG_CHUNKS, jobs)
-        self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in jobs]
-
-    def drop_jobs(self, jobs: Set[Key]) -> None:
-        """Removes the rows that belong to some jobs, and all changes to their logs."""
-        for kind in row_kinds.KINDS:
-            if kind.of_job:
-                self.drop_rows(kind, jobs)
-        self.drop_log(jobs)
-
-    def absorb(self, newer: Batch) -> None:
-        """Takes over a newer batch, because this one could not be written."""
-        for key, (publisher, job, first) in newer.dirty.items():
-            was_first = self.dirty[key][2] if key in self.dirty else False
-            self.dirty[key] = (publisher, job, first or was_first)
-        for key, forgotten in newer.forget.items():
-            self.forget[key] = forgotten
-            if key not in newer.dirty:
-                self.dirty.pop(key, None)
-        self.drop_jobs(newer.forget.keys())
-        self.drop_log(newer.clear.keys())
-        for kind, rows in newer.puts.items():
-            self.puts[kind] = self.puts[kind] | rows
-        self.clear |= newer.clear
-        self.drop_chunks = self.drop_chunks + newer.drop_chunks
-        self.webhooks += newer.webhooks
-        self.webhooks_later |= newer.webhooks_later
-        self.webhooks_done |= newer.webhooks_done
-        self.settings |= newer.settings
-        self.forget_queues |= newer.forget_queues
-        self.blobs += newer.blobs
-        self.answers += newer.answers
-        self.done += newer.done
-        self.queues |= newer.queues
-
-
 class GroupCommitter:
     """Collects the changes of all queues in batches and commits them one after the other.
 
@@ -229,6 +74,7 @@ class GroupCommitter:
         seconds: Durations of the successful commits, in seconds.
         job_rows: Number of job rows written.
         failures: Number of commits that failed.
+        refused: Number of jobs and other parts of commits that the database refused for good.
         on_webhooks: Called after a commit with new webhooks.
         full: Returns why the database should take no new jobs and log lines; empty if it may.
     """
@@ -244,16 +90,26 @@ class GroupCommitter:
         self.seconds = Histogram(COMMIT_BUCKETS)
         self.job_rows = 0
         self.failures = 0
+        self.refused = 0
         self.on_webhooks: Callable[[], None] | None = None
         self.full: Callable[[], str] = _not_full
 
     # -------------------------------------------------------------------------------------------- collecting changes
 
-    def changed(self, publisher: Publisher, job: Job, *, first: bool) -> None:
-        """Writes a job's newest state and publishes it afterwards."""
+    def changed(self, publisher: Publisher, job: Job, *, first: bool, ended: bool = False) -> None:
+        """Writes a job's newest state and publishes it afterwards.
+
+        Args:
+            publisher: Its queue.
+            job: The job.
+            first: Whether this change begins a run.
+            ended: Whether it ends a run.
+        """
         key = (publisher.name, job.id)
         known = self._next.dirty.get(key)
-        self._next.dirty[key] = (publisher, job, first or (known is not None and known[2]))
+        if known is not None:
+            first, ended = first or known[2], ended or known[3]
+        self._next.dirty[key] = publisher, job, first, ended
         self._next.queues.add(publisher.name)
         self._wake.set()
 
@@ -265,6 +121,10 @@ class GroupCommitter:
     def sign(self, queue: str, job_id: str, ends: Signatures) -> None:
         """Writes the signatures of a job's addresses, in the place of those of an older submission."""
         self.put(SIGNATURES, (queue, job_id, msgspec.msgpack.encode(ends)))
+
+    def note(self, queue: str, job_id: str, body: bytes) -> None:
+        """Writes what a door keeps about a job, in the place of what it kept of an older submission."""
+        self.put(NOTES, (queue, job_id, body))
 
     def define(self, job_id: str, body: bytes, blobs: list[str]) -> None:
         """Writes a definition and the blobs that it names, with the jobs that need it."""
@@ -314,9 +174,10 @@ class GroupCommitter:
         self._next.drop_chunks.append((queue, job_id, first))
         self._wake.set()
 
-    def webhook(self, row: WebhookRow) -> None:
+    def webhook(self, row: WebhookRow, job_id: str) -> None:
         """Writes a webhook to call in the same commit as its job, and calls `on_webhooks` afterwards."""
         self._next.webhooks.append(row)
+        self._next.callers[row.id] = (row.queue, job_id)
         self._wake.set()
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
@@ -340,6 +201,16 @@ class GroupCommitter:
     def forget_queue(self, queue: str) -> None:
         """Removes a queue's configuration, unless the queue has jobs by then."""
         self._next.forget_queues[queue] = None
+        self._wake.set()
+
+    def key(self, row: KeyRow) -> None:
+        """Writes a key to a queue, with the jobs of the same commit."""
+        self._next.keys[row.hash] = row
+        self._wake.set()
+
+    def forget_keys(self, queue: str, before: int) -> None:
+        """Removes the keys to a queue, unless it has jobs or a configuration by then, or was used since ``before``."""
+        self._next.forget_keys[queue] = before
         self._wake.set()
 
     def afterwards(self, queue: str, say: Callable[[], None], refuse: Callable[[AsmanError], None] | None) -> None:
@@ -377,7 +248,7 @@ class GroupCommitter:
 
         If the commit fails, ``refuse`` is called instead. Without ``refuse``, the answer waits until a commit works.
         """
-        self._next.answers.append(_Answer((queue, job.id), job, say, refuse))
+        self._next.answers.append(Answer((queue, job.id), job, say, refuse))
         self._next.queues.add(queue)
         self._wake.set()
 
@@ -401,10 +272,14 @@ class GroupCommitter:
                 await self._moment()
             batch, self._next = self._next, Batch()
             self._written = batch
-            states = {key: state_of(job) for key, (_, job, _) in batch.dirty.items()}
-            said = [states.get(a.key) or state_of(a.job) for a in batch.answers]
+            states = {key: state_of(job) for key, (_, job, _, _) in batch.dirty.items()}
+            said = [
+                state_of(a.job) if a.job.state is State.REMOVED else states.get(a.key) or state_of(a.job)
+                for a in batch.answers
+            ]
             self._writing = batch.writes
-            failure = await self._commit(batch) if batch.writes else None
+            refused: list[Refused] = []
+            failure = await self._commit(batch, refused) if batch.writes else None
             self._writing = False
             if failure is not None:
                 self._failed(batch, failure.message)
@@ -417,21 +292,105 @@ class GroupCommitter:
                 log.warning("the database works again")
                 self.failing = None
             pause = RETRY_FIRST
+            if refused:
+                said = self._give_up(batch, refused, states, said)
             self._release(batch, states, said)
             self._written = Batch()
             if self._closing and not self._wake.is_set():
                 return
 
-    async def _commit(self, batch: Batch) -> AsmanError | None:
-        """Writes a batch, and measures that; returns the error if that fails."""
+    async def _commit(self, batch: Batch, refused: list[Refused]) -> AsmanError | None:
+        """Writes a batch, and measures that; returns the error if that fails.
+
+        Parts that the database refuses are added to ``refused``, and the rest is written.
+        """
         began = time.perf_counter()
-        failure = await as_result(self._writer.commit(batch.commit()))
+        commit = commit_of(batch, refused)
+        failure = await as_result(self._writer.commit(commit))
+        if isinstance(failure, Unwritable):
+            found = await as_result(salvage(self._writer.commit, commit, batch.callers))
+            if isinstance(found, list):
+                refused += found
+                failure = None
+            else:
+                failure = found
         if failure is not None:
             self.failures += 1
             return failure
         self.seconds.observe(time.perf_counter() - began)
         self.job_rows += len(batch.dirty)
         return None
+
+    def _give_up(
+        self, batch: Batch, refused: list[Refused], states: dict[Key, JobState], said: list[JobState]
+    ) -> list[JobState]:
+        """Takes the refused parts out of a batch, refuses what waits for them, and tells their queues.
+
+        Returns:
+            The states for the answers that are left.
+        """
+        lost = {each.part.key: each for each in refused if each.part.about is About.JOB}
+        for each in [each for each in refused if each.part.about is About.LOG and each.part.key in lost]:
+            self._lines_again(each.part)
+            refused.remove(each)
+        self.refused += len(refused)
+        other = [each for each in refused if each.part.about in (About.QUEUE, About.BLOBS)]
+        stay = {each.part.key: each for each in refused if each.part.about is About.REMOVAL}
+        for key in stay:
+            del batch.forget[key]
+        for each in refused:
+            about = {"about": each.part.about.value, "job": each.part.key[1][:12], "error": each.reason}
+            log.error("the database refuses a part of a commit, which is given up", extra=about)
+        kept, states_kept, told = [], [], []
+        for answer, state in zip(batch.answers, said, strict=True):
+            found = lost.get(answer.key) or stay.get(answer.key) or (other[0] if other and not answer.key[1] else None)
+            if found is None:
+                kept.append(answer)
+                states_kept.append(state)
+            else:
+                told.append((answer, found))
+        batch.answers = kept
+        ahead = [answer for answer in self._next.answers if answer.key in lost and answer.refuse is not None]
+        self._next.answers = [answer for answer in self._next.answers if answer not in ahead]
+        told += [(answer, lost[answer.key]) for answer in ahead]
+        gone = {key: batch.dirty.pop(key) for key in lost if key in batch.dirty}
+        whole = {each.part.key[1] for each in refused if each.part.about is About.DEFINITION}
+        for key, (publisher, _, first, ended) in gone.items():
+            part, reason = lost[key]
+            self._after(part, key)
+            why, calls = _not_stored(reason), part.commit.webhooks
+            publisher.not_stored(states[key], why, calls, ended=ended, whole=key[1] in whole)
+            newer = self._next.dirty.get(key)
+            if first and newer is not None:
+                self.changed(newer[0], newer[1], first=True)
+        for answer, found in told:
+            if answer.refuse is not None:
+                answer.refuse(Unwritable(_not_stored(found.reason)))
+            else:
+                self._next.answers.append(answer)
+        self._wake.set()
+        return states_kept
+
+    def _lines_again(self, part: Part) -> None:
+        """Writes lines of a refused job with what takes the job's place, unless they are of an earlier run by then."""
+        batch = self._next
+        if part.key in batch.forget or part.key in batch.clear:
+            return
+        for chunk in part.commit.puts.get(LOG_CHUNKS, {}).values():
+            if isinstance(chunk, LogChunk) and chunk[: LOG_CHUNKS.width] not in batch.puts[LOG_CHUNKS]:
+                batch.put(LOG_CHUNKS, chunk)
+        batch.drop_chunks += part.commit.drop_chunks
+
+    def _after(self, part: Part, key: Key) -> None:
+        """Does with the next commit what a refused part should have done beside its rows."""
+        batch = self._next
+        if key in batch.forget:
+            return
+        if part.commit.clear:
+            batch.clear[key] = None
+        if RESULTS in part.commit.puts and key not in batch.puts[RESULTS]:
+            batch.put(RESULTS, (*key, _encode(Result())))
+            batch.put_parts(RESULT_BLOBS, key, [])
 
     async def _moment(self) -> None:
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
@@ -454,17 +413,25 @@ class GroupCommitter:
                 answer.refuse(refused)
 
     def _release(self, batch: Batch, states: dict[Key, JobState], said: list[JobState]) -> None:
-        """Gives the answers that waited for this commit, then publishes the changes of each queue."""
+        """Gives the answers that waited for this commit, then publishes the changes of each queue.
+
+        The removal of a job is published before an answer about a later job with its id: what clients are told of a
+        job is ever newer.
+        """
         for done in batch.done:
             done()
         if batch.webhooks and self.on_webhooks is not None:
             self.on_webhooks()
+        removals = batch.forget
         for answer, state in zip(batch.answers, said, strict=True):
+            if removals and answer.key in removals and state.queued > removals[answer.key][1].queued:
+                publisher, job = removals.pop(answer.key)
+                publisher.publish([(state_of(job, summary=False), False)])
             answer.say(state)
         changes_of: dict[Publisher, list[tuple[JobState, bool]]] = {}
-        for publisher, job in batch.forget.values():
+        for publisher, job in removals.values():
             changes_of.setdefault(publisher, []).append((state_of(job, summary=False), False))
-        for key, (publisher, _, first) in batch.dirty.items():
+        for key, (publisher, _, first, _) in batch.dirty.items():
             changes_of.setdefault(publisher, []).append((states[key], first))
         for publisher, changes in changes_of.items():
             publisher.publish(changes)
@@ -482,3 +449,7 @@ class GroupCommitter:
         """Asks `run` to write the last batch and return."""
         self._closing = True
         self._wake.set()
+
+
+def _not_stored(reason: str) -> str:
+    return f"the hub's database can't store what this job holds ({reason}); tell the hub's operator"

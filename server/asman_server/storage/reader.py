@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -19,8 +20,21 @@ from asman_shared.states import State
 from ..core import Job
 from ..core.sharing import Shared
 from .commit import WebhookRow
-from .database import unavailable
-from .tables import aliases, definitions, jobs, log_chunks, queues, results, signatures, webhooks
+from .database import Unreadable, unavailable
+from .tables import (
+    aliases,
+    definitions,
+    door_notes,
+    first_results,
+    jobs,
+    log_chunks,
+    queues,
+    results,
+    signatures,
+    webhooks,
+)
+
+log = logging.getLogger("asman.hub.storage")
 
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
@@ -153,7 +167,14 @@ class Store:
         await self._flushed(ids)
         with unavailable("the hub can't read its database now ({}); try again"):
             async with self._engine.connect() as connection:
-                yield connection
+                try:
+                    yield connection
+                except msgspec.MsgspecError as error:
+                    log.exception("a stored row can't be read", extra={"ids": [each[:12] for each in (ids or ())[:5]]})
+                    raise Unreadable(
+                        f"the hub can't read what it has stored of this ({error}): the row is damaged, or of another "
+                        "version; run the job again, or tell the hub's operator"
+                    ) from error
 
     async def unfinished(self, queue: str) -> Unfinished:
         """Every unfinished job of a queue, with the end of its log."""
@@ -263,22 +284,48 @@ class Store:
         async with self._reading() as connection:
             return [_decode_job(row[0]) for row in await connection.execute(query)]
 
+    async def note(self, queue: str, job_id: str) -> bytes | None:
+        """Returns the note of a door about a job."""
+        query = select(door_notes.c.body).where(door_notes.c.queue == queue, door_notes.c.id == job_id)
+        async with self._reading([job_id]) as connection:
+            found: bytes | None = await connection.scalar(query)
+        return found
+
+    async def noted_page(self, queue: str, before: int | None, limit: int) -> list[tuple[Job, bytes]]:
+        """Jobs of a queue that a door keeps something about, with that, newest first; as `page`."""
+        conditions: list[ColumnElement[bool]] = [jobs.c.queue == queue]
+        if before is not None:
+            conditions.append(jobs.c.number < before)
+        mine = and_(door_notes.c.queue == jobs.c.queue, door_notes.c.id == jobs.c.id)
+        query = select(jobs.c.record, door_notes.c.body).join_from(jobs, door_notes, mine).where(*conditions)
+        query = query.order_by(jobs.c.number.desc()).limit(limit)
+        async with self._reading() as connection:
+            return [(_decode_job(record), body) for record, body in await connection.execute(query)]
+
     async def queues_of(self, job_id: str) -> list[str]:
         """The queues that have a job of this id, in no order."""
         async with self._reading([job_id]) as connection:
             return list(await connection.scalars(select(jobs.c.queue).where(jobs.c.id == job_id)))
 
     async def anywhere(self, job_id: str) -> tuple[str, Job] | None:
-        """A job by its id in any queue: that whose result is the oldest, or any where none has a result."""
+        """A job by its id in any queue: that whose first result was accepted first, or any where none has a result."""
+        first = first_results.c
         query = (
             select(jobs.c.queue, jobs.c.record)
+            .outerjoin_from(jobs, first_results, and_(first.queue == jobs.c.queue, first.id == jobs.c.id))
             .where(jobs.c.id == job_id)
-            .order_by((jobs.c.state == State.FINISHED.value).desc(), jobs.c.finished, jobs.c.number)
+            .order_by(
+                first.at.is_(None),
+                first.at,
+                (jobs.c.state == State.FINISHED.value).desc(),
+                jobs.c.finished,
+                jobs.c.number,
+            )
             .limit(1)
         )
         async with self._reading([job_id]) as connection:
             row = (await connection.execute(query)).first()
-        return None if row is None else (row[0], _decode_job(row[1]))
+            return None if row is None else (row[0], _decode_job(row[1]))
 
     async def unaliased(self, alias: str) -> str | None:
         """The id of the definition that an alias stands for."""
@@ -290,7 +337,7 @@ class Store:
         """A definition by its id, without the signatures of its addresses."""
         async with self._reading([job_id]) as connection:
             body = await connection.scalar(select(definitions.c.body).where(definitions.c.id == job_id))
-        return None if body is None else unsigned(_decode_definition(body))
+            return None if body is None else unsigned(_decode_definition(body))
 
     async def definitions(self, ids: Sequence[str]) -> dict[str, Definition]:
         """Definitions by their ids, without the signatures of their addresses; missing ones are left out."""
@@ -317,12 +364,22 @@ class Store:
         return found
 
     async def result(self, queue: str, job_id: str) -> Result | None:
-        """The accepted result of a job."""
+        """The accepted result of a job; None if its outputs are those of an earlier run than the one that has ended.
+
+        A run that was cancelled or whose worker was lost leaves the result of the run before it, which counts again
+        where that run's verdict does.
+        """
+        mine = and_(jobs.c.queue == results.c.queue, jobs.c.id == results.c.id)
+        query = select(results.c.body, jobs.c.record).outerjoin_from(results, jobs, mine)
         async with self._reading([job_id]) as connection:
-            body = await connection.scalar(
-                select(results.c.body).where(results.c.queue == queue, results.c.id == job_id)
-            )
-        return None if body is None else _decode_result(body)
+            found = (
+                await connection.execute(query.where(results.c.queue == queue, results.c.id == job_id))
+            ).one_or_none()
+            if found is None:
+                return None
+            result = _decode_result(found.body)
+            verdict = _decode_job(found.record).verdict if found.record is not None else None
+        return result if verdict is None or not result.outputs or verdict.outputs == len(result.outputs) else None
 
     async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:
         """Stored log lines from seq ``since`` on: at most ``limit``, and about `limits.LOG_PAGE_BYTES` of text.

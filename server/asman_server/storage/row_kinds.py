@@ -105,6 +105,9 @@ RESULTS: Final = RowKind(tables.results, about="id")
 RESULT_BLOBS: Final = RowKind(tables.result_blobs, about="id", weight=0, parts_of=RESULTS)
 LOG_CHUNKS: Final = RowKind(tables.log_chunks, about="job")
 SIGNATURES: Final = RowKind(tables.signatures, about="id", since=2)
+FIRST_RESULTS: Final = RowKind(tables.first_results, about="id", replaces=False, weight=0, since=3)
+NOTES: Final = RowKind(tables.door_notes, about="id", since=4)
+"""`commit.Commit` makes these rows."""
 
 KINDS: tuple[RowKind, ...] = (
     DEFINITIONS,
@@ -115,6 +118,8 @@ KINDS: tuple[RowKind, ...] = (
     RESULT_BLOBS,
     LOG_CHUNKS,
     SIGNATURES,
+    FIRST_RESULTS,
+    NOTES,
 )
 """All kinds, in the order in which they are written and stand in an entry of the write-ahead table. Parts follow the
 kind that they are parts of. Use it as ``row_kinds.KINDS``, so that tests can add a kind."""

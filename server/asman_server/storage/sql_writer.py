@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Executable, Table, and_, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Connection, Executable, Exists, Table, and_, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.states import State
@@ -15,7 +15,7 @@ from asman_shared.states import State
 from . import row_kinds, tables
 from .blob_statements import BlobStatements
 from .commit import Commit
-from .database import unavailable
+from .database import writable
 from .row_kinds import Puts
 from .upserts import Upsert, upsert
 
@@ -57,11 +57,19 @@ class SqlWriter:
             tables.queues.c.queue == bindparam("q"),
             ~select(tables.jobs.c.id).where(tables.jobs.c.queue == tables.queues.c.queue).exists(),
         )
+        keys = tables.queue_keys
+        self._put_keys = Upsert(dialect, keys, ("hash",), ("used",))
+        self._drop_keys = delete(keys).where(
+            keys.c.queue == bindparam("q"),
+            ~select(tables.jobs.c.id).where(tables.jobs.c.queue == keys.c.queue).exists(),
+            ~select(tables.queues.c.queue).where(tables.queues.c.queue == keys.c.queue).exists(),
+            ~_used_since(bindparam("b")),
+        )
         self._blobs = BlobStatements(lambda table, keys, values: upsert(dialect, table, keys, values))
 
     async def commit(self, commit: Commit) -> None:
         """Writes all of a commit or nothing; see `asman_server.storage.commit.CommitWriter`."""
-        with unavailable("{}"):
+        with writable():
             async with self._engine.begin() as connection:
                 await connection.run_sync(self.write, commit)
 
@@ -87,6 +95,7 @@ class SqlWriter:
     def write(self, connection: Connection, commit: Commit) -> None:
         """Writes a commit in a connection's transaction."""
         _run(connection, self._drop_queue, [{"q": queue} for queue in commit.forget_queues])
+        _run(connection, self._drop_keys, [{"q": queue, "b": before} for queue, before in commit.forget_keys])
         forgotten = _keys(commit.forget)
         for drop in self._drop_of_job:
             _run(connection, drop, forgotten)
@@ -97,8 +106,15 @@ class SqlWriter:
         _run(connection, self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
         _run(connection, self._drop_webhook, [{"k0": webhook} for webhook in commit.webhooks_done])
         self._put_queues.rows(connection, [(row.queue, row.retention, row.touched) for row in commit.queues])
+        self._put_keys.rows(connection, commit.keys)
         _run(connection, self._set_due, [{"q": row.queue, "k": row.kept} for row in commit.queues])
         self._blobs.write(connection, commit.blobs)
+
+
+def _used_since(before: BindParameter[Any]) -> Exists:
+    """Whether any key to the queue of a row was used since a time."""
+    other = tables.queue_keys.alias()
+    return select(other.c.hash).where(other.c.queue == tables.queue_keys.c.queue, other.c.used >= before).exists()
 
 
 def _run(connection: Connection, statement: Executable, rows: list[dict[str, Any]]) -> None:

@@ -70,6 +70,15 @@ signatures = Table(
 )
 """`asman_shared.identity.Signatures` in msgpack: what the newest submission of a job signed its addresses with."""
 
+door_notes = Table(
+    "door_notes",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The notes of doors of the hub about jobs, besides their definitions: each in a form of its own, the newest alone."""
+
 results = Table(
     "results",
     metadata,
@@ -78,6 +87,15 @@ results = Table(
     Column("body", LargeBinary, nullable=False),
 )
 """`asman_shared.messages.Result` in msgpack, for each job whose result was accepted."""
+
+first_results = Table(
+    "first_results",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+"""Time at which the first result of each job was accepted, in epoch milliseconds. A new run of the job keeps it."""
 
 log_chunks = Table(
     "log_chunks",
@@ -164,6 +182,19 @@ files = Table(
     Index("files_by_use", "used"),
 )
 """Plain names (not a sha256) of blobs, given over HTTP. Each name is given once."""
+
+queue_keys = Table(
+    "queue_keys",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("queue", String(128), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Index("queue_keys_by_queue", "queue", "kind"),
+    Index("queue_keys_by_use", "used", "queue"),
+)
+"""Keys to queues: the keyed hash of each, its `asman_shared.keys.derived.KeyKind`, and the last use of its queue that
+was noted, in epoch milliseconds."""
 
 daybook = Table(
     "daybook",

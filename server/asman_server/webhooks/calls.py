@@ -8,10 +8,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from asman_shared import limits
 from asman_shared.errors import BadRequest, TooLarge
 from asman_shared.messages import Callback, Callbacks
+from asman_shared.states import Reason
 
 from ..core.callbacks import Call, Calls
 from ..core.effects import CallWebhook
@@ -130,6 +132,14 @@ def row_of(queue: str, short: str, effect: CallWebhook, now: int) -> WebhookRow:
         tries=0,
         due=now,
     )
+
+
+def given_up(row: WebhookRow) -> WebhookRow:
+    """Returns a call that tells of the end of a run as one of a run that could not be stored."""
+    body = msgspec.json.decode(row.body, type=_Body)
+    if row.event == "finished":
+        body.reason = Reason.ERROR.value
+    return replace(row, body=_encode(body))
 
 
 def host_of(url: str) -> str:

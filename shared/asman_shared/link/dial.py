@@ -22,7 +22,8 @@ from websockets.typing import Subprotocol
 
 from .. import limits
 from ..address import Address
-from ..errors import CLOSE_REASONS, AsmanError, CloseCode, ConnectionFailed, ProtocolError
+from ..errors import CLOSE_REASONS, AsmanError, CloseCode, ConnectionFailed, NotFound, ProtocolError
+from .eyeballs import EYEBALLS_SECONDS
 from .proxies import proxy_for, shown
 from .unreachable import hung_up, no_hub, proxy_refuses, proxy_unreachable, unreachable, wrong_status
 
@@ -33,10 +34,6 @@ DIAL_ERRORS: Final = (OSError, EOFError, WebSocketException)
 
 _LASTING: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FORBIDDEN, CloseCode.BAD_QUEUE})
 """Close codes that the hub would use for the next connection, too."""
-
-
-EYEBALLS_SECONDS: Final = 0.25
-"""Time after which the next address of a host is tried beside the one that has not answered, in seconds."""
 
 
 async def open_socket(url: str, **more: Any) -> ClientConnection:
@@ -88,12 +85,15 @@ def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
         timeout: Time limit of the hub's answer, in seconds.
 
     Returns:
-        A `ProtocolError` if dialling again would end in the same way, a `ConnectionFailed` otherwise.
+        A `ProtocolError` if dialling again would end in the same way, a `NotFound` if the hub knows no queue with the
+        key in the address, a `ConnectionFailed` otherwise.
     """
     host = address.host
     if isinstance(error, ConnectionClosed):
         if error.rcvd is None:
             return ConnectionFailed(f"the connection to {host} broke off")
+        if error.rcvd.code == CloseCode.UNKNOWN_KEY:
+            return NotFound(f"the hub at {host} does not know this key: {close_reason(error)}", field="queue")
         sentence = f"the hub at {host} closed this connection: {close_reason(error)}"
         return ProtocolError(sentence) if error.rcvd.code in _LASTING else ConnectionFailed(sentence)
     if (proxy := proxy_for(address.client_socket)) is not None:

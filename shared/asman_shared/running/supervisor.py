@@ -30,22 +30,28 @@ class Supervisor:
         self.ended = asyncio.Event()
         self._closing = False
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Starts a task that is to run until it is cancelled or `close` was called."""
-        return asyncio.get_running_loop().create_task(self._watched(name, work), name=name)
+    def start(self, name: str, work: Coroutine[Any, Any, None], *, may_end: bool = False) -> asyncio.Task[None]:
+        """Starts a task that is to run until it is cancelled or `close` was called.
+
+        Args:
+            name: Its name, for the message.
+            work: The task.
+            may_end: Whether it may also end by itself, when it has nothing left to do; it may never fail.
+        """
+        return asyncio.get_running_loop().create_task(self._watched(name, work, may_end), name=name)
 
     def close(self) -> None:
         """From now on tasks may end."""
         self._closing = True
 
-    async def _watched(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, name: str, work: Coroutine[Any, Any, None], may_end: bool) -> None:
         try:
             await work
         except Exception:
             self._tell("has failed", name)
             self._log.exception("the failure of the task", extra={"task": name})
         else:
-            if self._closing:
+            if self._closing or may_end:
                 return
             self._tell("has ended", name)
         self.failed = self.failed or name

@@ -8,21 +8,29 @@ addresses alone, or if the operator names the host. Names are resolved once, and
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from asman_shared.errors import ExecutionError
-from asman_shared.public_addresses import closed
+from asman_shared.public_addresses import STORAGE, closed
+
+from .http import Http
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
 
 NEVER: Final = frozenset({"link-local", "multicast", "unspecified", "cloud metadata"})
 """Kinds of addresses that no hub and no storage has; some of them serve a cloud's metadata."""
+_OF_MACHINE: Final = re.compile(r"/*(metrics|healthz|readyz|(q/+)?local)(/|$)", re.IGNORECASE)
+"""Paths of a hub that tell a program on the hub's machine more than others; a worker may be such a program."""
 
 
 class AddressGuard:
@@ -30,7 +38,7 @@ class AddressGuard:
 
     Args:
         allowed: Hosts (patterns) that may be fetched from although they are private, and by plain http.
-        secure: Whether all other hosts need https.
+        secure: Whether all other hosts need https, except those that are trusted.
         refused: The kinds of closed addresses (`asman_shared.public_addresses.closed`) that are refused; None for all.
         why: Ends the sentence about a refused address, where all are refused.
     """
@@ -48,12 +56,39 @@ class AddressGuard:
         self._secure = secure
         self._refused = refused
         self._trusted: set[tuple[str | None, int | None]] = set()
+        self._hubs: dict[tuple[str | None, int | None], str] = {}
+
+    def with_hub(self, url: str) -> AddressGuard:
+        """Returns a guard with the same rules that also allows a hub; see `trust_hub`."""
+        made = AddressGuard(self._allowed, secure=self._secure, refused=self._refused)
+        made._why, made._trusted, made._hubs = self._why, set(self._trusted), dict(self._hubs)
+        if url:
+            made.trust_hub(url)
+        return made
 
     def trust(self, url: str) -> None:
         """Allows the host and port of this address from now on, at any address."""
+        self._trusted |= _places(url)
+
+    def trust_hub(self, url: str) -> None:
+        """Allows a hub, and from now on the storage that this hub itself names in a redirect to one of its files."""
         with contextlib.suppress(ValueError):
-            parts = URL(url)
-            self._trusted |= {(parts.host, parts.port), (parts.raw_host, parts.port)}
+            self._hubs.update(dict.fromkeys(_places(url), URL(url).path.rstrip("/")))
+        self.trust(url)
+
+    def redirected(self, response: ClientResponse, to: URL) -> None:
+        """Notes the storage of a hub, if a redirect says that it leads there.
+
+        A hub also redirects to addresses that strangers have named. Only to its own files does it add `STORAGE`.
+        """
+        url = response.url
+        named = response.headers.get(STORAGE)
+        if named is not None and (url.host, url.port) in self._hubs and (to.host, to.port) in _places(named):
+            self.trust(named)
+
+    def http(self) -> Http:
+        """Returns a client that fetches what this guard allows."""
+        return Http(guard=self.check, resolver=self.resolver, proxied=self.trusts, redirected=self.redirected)
 
     def trusts(self, url: URL) -> bool:
         """Whether `trust` allowed the host and port of an address."""
@@ -66,8 +101,15 @@ class AddressGuard:
             ExecutionError: The worker must not fetch from the address.
         """
         host = url.host or ""
-        if self._secure and url.scheme != "https" and not (url.scheme == "http" and self._allows(host)):
-            raise ExecutionError(f"'{_shown(url)}' is not fetched: only https:// is")
+        base = self._hubs.get((url.host, url.port))
+        if base is not None and _OF_MACHINE.match(url.path.removeprefix(base)):
+            raise ExecutionError(f"'{_shown(url)}' is not fetched: this part of the hub is for its own machine")
+        known = url.scheme == "http" and (self.trusts(url) or self._allows(host))
+        if self._secure and url.scheme != "https" and not known:
+            raise ExecutionError(
+                f"'{_shown(url)}' is not fetched: only https:// is, and http:// from the job's own hub and hosts that "
+                "--allow-host of the worker names"
+            )
         with contextlib.suppress(ValueError):
             ip_address(host.partition("%")[0])
             self._judge(host, url.port, host)
@@ -112,6 +154,15 @@ class AddressGuard:
             raise ExecutionError(f"'{host}' is at a {kind} address, and {self._why}")
 
 
+def _places(url: str) -> set[tuple[str | None, int | None]]:
+    """Host and port of an address, the host in both of its forms; none of one that can't be read."""
+    try:
+        parts = URL(url)
+        return {(parts.host, parts.port), (parts.raw_host, parts.port)}
+    except ValueError:
+        return set()
+
+
 class _Judging(ThreadedResolver):
     def __init__(self, guard: AddressGuard) -> None:
         super().__init__()
@@ -128,4 +179,5 @@ class _Judging(ThreadedResolver):
 
 def _shown(url: URL) -> str:
     """Returns an address without its possibly secret parts."""
-    return f"{url.scheme}://{url.host or ''}{url.path}"[:200]
+    port = "" if url.explicit_port is None else f":{url.explicit_port}"
+    return f"{url.scheme}://{url.host or ''}{port}{url.path}"[:200]

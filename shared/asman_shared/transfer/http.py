@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from asman_shared import limits
 from asman_shared.errors import AsmanError, BadRequest, ConnectionFailed, NotFound, TooLarge, Unauthentic, Unavailable
 from asman_shared.link.proxies import proxy_for, shown
 from asman_shared.link.unreachable import proxy_refuses, proxy_unreachable
@@ -43,6 +44,7 @@ class Http:
         resolver: Makes the resolver of host names, if not the usual one. It may check the addresses that it returns.
         proxied: Decides whether an address is reached through the proxy of the environment. A proxy resolves names
             itself, so that ``resolver`` can't check where it connects to.
+        redirected: Called with each redirect and the address to which it leads, before that is checked.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class Http:
         guard: Callable[[URL], None] | None = None,
         resolver: Callable[[], AbstractResolver] | None = None,
         proxied: Callable[[URL], bool] | None = None,
+        redirected: Callable[[ClientResponse, URL], None] | None = None,
     ) -> None:
         self._guard = guard
         self._proxied = proxied
+        self._redirected = redirected
         self._proxy_for = lru_cache(_ORIGINS)(proxy_for)
         self._resolver = resolver
         self._session: ClientSession | None = None
@@ -90,22 +94,27 @@ class Http:
         return self._proxy_for(str(url.origin()))
 
     @asynccontextmanager
-    async def get(self, url: str, headers: Mapping[str, str], stall: float) -> AsyncIterator[ClientResponse]:
+    async def get(
+        self, url: str, headers: Mapping[str, str], stall: float, *, secret: Mapping[str, str] | None = None
+    ) -> AsyncIterator[ClientResponse]:
         """Yields a response, after redirects; network failures inside the block become errors that allow a retry.
 
         Args:
             url: The absolute address.
             headers: Headers to send.
             stall: Longest time without any bytes, in seconds.
+            secret: Headers that only the host and port of the address itself gets, and no host that it redirects to.
         """
         from aiohttp import ClientTimeout
 
         timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=stall)
-        where = _parse(url)
+        first = where = _parse(url)
         async with _network("the download broke off"):
             for _ in range(_REDIRECTS):
                 self._check(where)
                 sent = {"Accept-Encoding": "identity", **headers}
+                if secret is not None and where.origin() == first.origin():
+                    sent.update(secret)
                 async with self._open().get(
                     where, headers=sent, allow_redirects=False, timeout=timeout, proxy=self._proxy(where)
                 ) as response:
@@ -114,6 +123,8 @@ class Http:
                         yield response
                         return
                     where = response.url.join(_parse(to))
+                    if self._redirected is not None:
+                        self._redirected(response, where)
         raise BadRequest(f"{where.host} redirects without end")
 
     async def put(
@@ -175,6 +186,12 @@ def proxy_fault(error: Exception) -> str:
             return ""
 
 
+_SMALL_BODIES: Final = (
+    f"; a proxy before it takes only smaller bodies, and has to let {limits.PART_BYTES // MIB} MiB pass (nginx: "
+    "client_max_body_size 64m)"
+)
+
+
 @asynccontextmanager
 async def _network(what: str) -> AsyncIterator[None]:
     """Turns failures of the network into errors that allow a retry."""
@@ -205,11 +222,13 @@ async def check(response: ClientResponse, *, fresh: bool) -> None:
     if status < 300:
         return
     text = (await response.content.read(_SAID_BYTES)).decode(errors="replace").strip()
-    sentence = f"{response.url.host}{response.url.path} answered with HTTP status {status}{_said(text)}"
+    port = "" if response.url.explicit_port is None else f":{response.url.explicit_port}"
+    sentence = f"{response.url.host}{port}{response.url.path} answered with HTTP status {status}{_said(text)}"
     if status == 407:
         raise AsmanError(f"the proxy before {response.url.host} wants a name and a password: HTTP status 407")
     if status == 413:
-        raise TooLarge(sentence)
+        # A hub says its own limit; what says nothing, or a page of HTML, is a proxy.
+        raise TooLarge(sentence if _of_hub(text) is not None else sentence + _SMALL_BODIES)
     if status == 422 or (status == 400 and _OTHER_BYTES.search(text) is not None):
         raise Unauthentic(sentence)
     if status in _STALE and fresh:
@@ -221,13 +240,16 @@ async def check(response: ClientResponse, *, fresh: bool) -> None:
 
 def _said(text: str) -> str:
     """Returns an answer's text in brackets: the hub's own sentence, or the beginning of a plain text."""
-    try:
-        said: Any = json.loads(text)
-    except ValueError:
-        said = None
-    if isinstance(said, dict) and isinstance(said.get("error"), str):
-        text = said["error"]
-    text = " ".join(text.split())
+    text = " ".join((_of_hub(text) or text).split())
     if not text or text.startswith("<"):
         return ""
     return f" ({text[:300]})"
+
+
+def _of_hub(text: str) -> str | None:
+    """Returns the sentence of a hub's error; None if it is none."""
+    try:
+        said: Any = json.loads(text)
+    except ValueError:
+        return None
+    return said["error"] if isinstance(said, dict) and isinstance(said.get("error"), str) else None

@@ -114,6 +114,75 @@ def test_map_gives_what_came_before_an_exception(executor: asman.Executor) -> No
     assert found == list(range(7))
 
 
+def _tenth(number: int, *, of: int = 10) -> float:
+    if number % 4 == 3:
+        raise ValueError(number)
+    return number / of
+
+
+@pytest.mark.parametrize("chunksize", [0, 5])
+def test_exceptions_come_in_the_place_of_their_results_where_that_is_asked_for(
+    executor: asman.Executor, chunksize: int
+) -> None:
+    found = list(executor.map(_tenth, range(12), chunksize=chunksize, kwargs={"of": 2}, return_exceptions=True))
+    assert [each for each in found if not isinstance(each, Exception)] == [n / 2 for n in range(12) if n % 4 != 3]
+    assert [each.args for each in found if isinstance(each, ValueError)] == [(3,), (7,), (11,)]
+    assert isinstance(found[3], ValueError)
+    assert isinstance(found[3].__cause__, RemoteTraceback)
+
+
+def test_starmap_takes_the_arguments_of_each_call_from_one_item(executor: asman.Executor) -> None:
+    assert list(executor.starmap(pow, [(2, 5), (3, 2), (10, 3)], chunksize=2)) == [32, 9, 1000]
+    assert list(executor.starmap(int, [["11"], ["z1"]], kwargs={"base": 36})) == [37, 1261]
+
+
+def test_the_error_of_a_job_stands_for_each_of_its_calls(executor: asman.Executor) -> None:
+    def die(number: int) -> int:
+        import os
+
+        if number >= 2:
+            os._exit(9)
+        return number
+
+    found = list(executor.map(die, range(4), chunksize=2, return_exceptions=True))
+    assert found[:2] == [0, 1]
+    assert [type(each) for each in found[2:]] == [asman.JobFailed] * 2
+
+
+def test_some_calls_have_resources_and_files_of_their_own(up: str, executor: asman.Executor) -> None:
+    def look() -> str:
+        import os
+        from pathlib import Path
+
+        return Path(os.environ["JOB_INPUTS"], "note").read_text() + os.environ.get("WORD", "")
+
+    own = executor.options(cpus=0.25, inputs={"note": "read me "}, env={"WORD": "now"})
+    future = own.submit(look)
+    assert future.result(60) == "read me now"
+    assert future.job is not None
+    assert future.job.definition.requirements is not None
+    assert future.job.definition.requirements.cpus == 0.25
+    assert list(own.map(abs, [-1, 2])) == list(own.starmap(abs, [(-1,), (2,)])) == [1, 2]
+    usual = executor.submit(len, "abc")
+    assert usual.result(60) == 3
+    assert usual.job is not None
+    assert "note" not in (usual.job.definition.inputs or {})
+    wrong: dict[str, Any]
+    for wrong, says in (
+        ({"command": "x"}, "sets 'command' itself"),
+        ({"cpu": 1}, "unknown argument 'cpu'; did you mean 'cpus'"),
+        ({"inputs": {"calls.pickle": "x"}}, "can't be named 'calls.pickle'"),
+    ):
+        with pytest.raises(asman.AsmanError, match=says):
+            executor.options(**wrong)
+
+
+def test_a_view_is_shown_with_its_resources_and_without_what_may_be_secret(executor: asman.Executor) -> None:
+    view = executor.options(cpus=1, memory="64MiB", env={"TOKEN": "very-secret"})
+    assert repr(view).startswith("Executor(on 127.0.0.1:")
+    assert repr(view).endswith(".options(cpus=1, memory='64MiB', env=…)")
+
+
 def test_large_functions_and_values_travel_as_blobs(executor: asman.Executor) -> None:
     table = bytes(range(256)) * 4000
 

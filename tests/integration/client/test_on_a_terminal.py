@@ -40,6 +40,9 @@ def test_a_run_shows_its_transfers_and_phases_and_gives_way_to_output(up: str, t
     piped = asman("run", up, "-o", str(tmp_path / "again"), *words[:2], *words[4:])
     assert piped.stdout == "done with it\n"
     assert "loading" not in piped.stderr
+    live = f"#?queue={up.rpartition('/')[2]}"
+    assert live in running.shown, "the link shows the job live"
+    assert live not in piped.stderr, "logs of others hold no queue's name"
     assert "\x1b" not in piped.stderr
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 
 import pytest
 
+from asman import connect as asman_connect
 from asman_shared import limits
 from devtools.asman_processes import asman_command, clean_environment
+from devtools.patience import PATIENCE
 
-PATIENCE = 60
 MUCH = 3 * limits.LOG_LINE_BYTES + 5
 
 
@@ -61,3 +63,23 @@ async def test_a_cached_result_is_the_same_bytes(up: str) -> None:
 async def test_bytes_that_are_not_utf_8_become_one_sign_each_and_nothing_else_changes(up: str) -> None:
     out, _ = await run(up, "import sys; sys.stdout.buffer.write(b'a\\xff\\xfeb')")
     assert out == "a\ufffd\ufffdb".encode()
+
+
+async def test_a_reader_that_goes_away_is_told_that_the_job_keeps_running(up: str) -> None:
+    command = await asyncio.create_subprocess_exec(
+        *asman_command(), "run", up, "-e", "LEFT=1", "--", "sh", "-c", "while :; do echo x; sleep 0.1; done",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
+    )  # fmt: skip
+    assert command.stdout is not None
+    assert command.stderr is not None
+    assert await asyncio.wait_for(command.stdout.readline(), PATIENCE) == b"x\n"
+    transport = command._transport.get_pipe_transport(1)  # type: ignore[attr-defined] # there is no public way
+    transport.close()
+    err = (await asyncio.wait_for(command.stderr.read(), PATIENCE)).decode()
+    assert await command.wait() == 141
+    found = re.search(r"the job keeps running: \S+/j/([0-9a-f]{64})", err)
+    assert found is not None, err
+    async with asman_connect(up) as queue:
+        job = await queue.get(found[1])
+        assert job.verdict is None
+        await job.cancel()

@@ -6,14 +6,17 @@ import asyncio
 import re
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from asman import connect as asman_connect
 from asman_shared.states import Reason
 from devtools.asman_processes import asman_command, clean_environment
-
-PATIENCE = 60
+from devtools.patience import PATIENCE
 
 
 def with_usual_signals() -> None:
@@ -85,3 +88,42 @@ async def test_a_command_whose_hub_does_not_answer_ends_by_a_signal_with_a_sente
     await writer.wait_closed()
     silent.close()
     await silent.wait_closed()
+
+
+@pytest.mark.parametrize("command", ["up", "hub", "worker", "watch"])
+def test_sigterm_ends_a_command_whose_reader_is_gone(up: str, command: str, tmp_path: Path) -> None:
+    words, begun = {
+        "up": (("up", "--port", "0", "--executor", "process"), "Ctrl-C stops it"),
+        "hub": (("hub", "--port", "0"), "hub listening"),
+        "worker": (("worker", up, "--executor", "process"), "registered"),
+        "watch": (("queue", "watch", up, "--json"), "{"),
+    }[command]
+    data = () if command == "watch" else ("--data-dir", str(tmp_path / "data"))
+    with subprocess.Popen(
+        [*asman_command(), *words, *data],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=clean_environment(), preexec_fn=with_usual_signals,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        try:
+            with ends_after(running, PATIENCE):
+                for line in running.stdout:
+                    if begun in line:
+                        break
+                running.stdout.close()
+            running.send_signal(signal.SIGTERM)
+            running.wait(PATIENCE)
+        finally:
+            running.kill()
+        assert running.returncode in (0, 143, -signal.SIGTERM)
+
+
+@contextmanager
+def ends_after(running: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Ends a process whose output is being read if that takes too long."""
+    timer = threading.Timer(seconds, running.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

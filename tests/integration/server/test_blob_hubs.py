@@ -16,13 +16,13 @@ import pytest
 
 from asman_shared import limits
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from tests.support.api import opened_api
 from tests.support.plain_worker import PlainWorker, plain_worker
 from tests.support.s3 import S3Server
 
 BIG = os.urandom(limits.PART_BYTES * 2 + 100)
 KEY = hashlib.sha256(BIG).hexdigest()
-PATIENCE = 60
 
 
 @pytest.fixture(params=["folder", "s3"])

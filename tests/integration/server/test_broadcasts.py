@@ -17,8 +17,8 @@ from websockets.typing import Subprotocol
 
 from asman_server.config import HubConfig
 from asman_server.main import HubServer
+from devtools.patience import PATIENCE
 
-PATIENCE = 60
 JOBS = 40
 MSGPACK, JSON = Subprotocol("asman.v1.msgpack"), Subprotocol("asman.v1.json")
 

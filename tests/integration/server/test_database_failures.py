@@ -28,9 +28,10 @@ from asman_shared.errors import BadRequest, Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from devtools.postgres import PostgresServer
 from tests.support.ready_worker import ready_worker
-from tests.support.rows import PATIENCE, Ask, Followers, chunk, job, webhook
+from tests.support.rows import Ask, Followers, chunk, job, webhook
 
 
 class Trouble(Protocol):
@@ -161,7 +162,7 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
     await trouble.begin()
     stored, patient = asyncio.Event(), asyncio.Event()
     committer.lines(chunk(1, 0, ["x" * 2**20]), stored.set)
-    committer.webhook(webhook("w"))
+    committer.webhook(webhook("w"), first.id)
     committer.changed(followers, second, first=True)
     refused = await Ask(committer, second).get()
     assert isinstance(refused, Unavailable)
@@ -173,7 +174,7 @@ async def test_while_the_database_fails_nothing_is_promised_and_nothing_is_lost(
         committer.changed(followers, made, first=False)
     assert isinstance(await Ask(committer, first).get(), Unavailable)
     for n in range(100):  # also while a try is under way
-        committer.webhook(webhook(f"w{n}"))
+        committer.webhook(webhook(f"w{n}"), first.id)
         committer.lines(chunk(2, n, [str(n)]), lambda: None)
         await asyncio.sleep(0.005)
     if how in ("stop", "kill", "freeze", "close"):

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 
@@ -27,7 +28,7 @@ async def readiness(api: Api) -> tuple[int, str]:
 async def asked(hub: HubProcess, message: dict[str, Any]) -> dict[str, Any]:
     """The first answer to a request over a client's websocket."""
     address = hub.url.replace("http", "ws", 1) + "/q/full/client"
-    async with connect(address, subprotocols=[Subprotocol("asman.v1.msgpack")]) as client, asyncio.timeout(30):
+    async with connect(address, subprotocols=[Subprotocol("asman.v1.msgpack")]) as client, asyncio.timeout(PATIENCE):
         await client.send(msgpack.packb([{"type": "hello"}, {**message, "ref": 7}]))
         while True:
             frame = await client.recv()

@@ -23,8 +23,8 @@ from websockets.typing import Subprotocol
 from asman_shared import limits
 from asman_shared.errors import CLOSE_REASONS, CloseCode
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 
-PATIENCE = 30
 MARGIN = 48 * 1024 * 1024
 """Bytes by which a hub may be larger than before: allocators keep some, and its caches are warm."""
 MSGPACK, JSON = "asman.v1.msgpack", "asman.v1.json"
@@ -379,7 +379,7 @@ async def test_http_requests_without_end_are_refused(hub: HubProcess) -> None:
 # ------------------------------------------------------------------------------------------------------------ names
 
 
-async def test_ten_thousand_unknown_queue_names_leave_nothing_behind(hub: HubProcess) -> None:
+async def test_thousands_of_unknown_queue_names_leave_nothing_behind(hub: HubProcess) -> None:
     async def visit(first: int, count: int) -> None:
         for number in range(first, first + count):
             async with greeted(hub, f"unknown-{number}"):
@@ -394,10 +394,10 @@ async def test_ten_thousand_unknown_queue_names_leave_nothing_behind(hub: HubPro
         await asyncio.gather(*(visit(n * 100, 50) for n in range(10)), ask(session, 0, 500))
         before = memory(hub)
         await asyncio.gather(
-            *(visit(1_000_000 + n * 1000, 500) for n in range(10)),
-            *(ask(session, 1_000_000 + n * 1000, 500) for n in range(10)),
+            *(visit(1_000_000 + n * 1000, 150) for n in range(10)),
+            *(ask(session, 1_000_000 + n * 1000, 150) for n in range(10)),
         )
-        await settles(hub, before, 16 * 1024 * 1024)
+        await settles(hub, before, 8 * 1024 * 1024)
         assert await metric(hub, "asman_queues") == 1, "queues that nobody uses are in memory"
 
 

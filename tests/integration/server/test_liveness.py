@@ -16,8 +16,8 @@ from asman_server.config import HubConfig
 from asman_server.main import HubServer
 from asman_shared import limits
 from asman_shared.errors import CloseCode
+from devtools.patience import PATIENCE
 
-PATIENCE = 30
 MSGPACK = Subprotocol("asman.v1.msgpack")
 REGISTER = {"type": "register", "incarnation": "0123456789abcdef", "name": "w", "cpus": 1}
 

@@ -15,12 +15,12 @@ import asman
 from asman_shared.messages import LogBatch, LogLine
 from asman_shared.units import MIB
 from devtools.asman_processes import HubProcess, asman_command, clean_environment
+from devtools.patience import PATIENCE
 from tests.support.api import opened_api
 from tests.support.plain_worker import Message, PlainWorker, plain_worker
 
 LINES = 100_000
 BATCH = 1000
-PATIENCE = 90
 
 
 def text(seq: int) -> str:

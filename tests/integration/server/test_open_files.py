@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 
-PATIENCE = 60
 ROOM = 10
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, get_args
 
@@ -16,107 +15,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from asman_server.rest.operations import OPERATIONS, Parameter
-from asman_shared import limits, messages
+from asman_shared import half_characters, limits, messages
 from asman_shared.definition import Definition
 from devtools.asman_processes import HubProcess
 from devtools.bounded import taken_apart
+from devtools.patience import PATIENCE
+from tests.support.ranges import OTHERS, carried, edges, places, with_value
+from tests.support.unharmed import unharmed
 
-PATIENCE = 20
-JOB = "0" * 64
-NUMBERS = (-1, 0, 1, -(2**53), 2**53 - 1, 2**53, 2**63, 2**64 - 1, 2**64, 10**30)
-OTHERS: tuple[Any, ...] = (True, None, "", "\0", "a\0b", 0.5, 1e300, math.nan, math.inf, -math.inf, [], {}, "é" * 10)
+HALF = "half a \ud800 character"
 REPORTS = (messages.PhaseReport, messages.LogBatch, messages.Finished, messages.Released)
 REQUESTS = tuple(
     kind for kind in get_args(messages.ClientMessage) if kind not in (messages.Hello, messages.Ping, messages.Pong)
 )
-
-
-def sample(info: Any) -> Any:
-    """A value that fits a type."""
-    info, bounds = taken_apart(info)
-    match info:
-        case shape.StructType():
-            made = {each.encode_name: sample(each.type) for each in info.fields if each.required}
-            return list(made.values()) if info.array_like else made
-        case shape.UnionType():
-            return sample(info.types[0])
-        case shape.StrType():
-            return JOB if "pattern" in bounds else "x" * max(1, bounds.get("min_length", 0))
-        case shape.IntType() | shape.FloatType():
-            return max(1, bounds.get("ge", 0))
-        case shape.ListType():
-            return []
-        case shape.DictType():
-            return {}
-        case shape.TupleType():
-            return [sample(each) for each in info.item_types]
-        case shape.EnumType():
-            return next(iter(info.cls)).value
-        case shape.LiteralType():
-            return info.values[0]
-        case shape.BoolType():
-            return True
-    return "x"
-
-
-def edges(info: Any) -> Iterator[tuple[Any, int | float | None]]:
-    """Values at the bounds of a type and one beyond, each with the bound that it breaks (None: it breaks none)."""
-    info, bounds = taken_apart(info)
-    match info:
-        case shape.UnionType():
-            if len([each for each in info.types if not isinstance(each, shape.NoneType)]) == 1:
-                yield from edges(next(each for each in info.types if not isinstance(each, shape.NoneType)))
-        case shape.IntType() | shape.FloatType():
-            for end, beyond in (("ge", -1), ("le", 1)):
-                if end in bounds:
-                    yield bounds[end], None
-                    yield bounds[end] + beyond, bounds[end]
-            for number in NUMBERS:
-                if "le" in bounds and number > bounds["le"]:
-                    yield number, bounds["le"]
-        case shape.StrType() if "pattern" not in bounds:
-            if bounds.get("min_length", 0):
-                yield "x" * (bounds["min_length"] - 1), bounds["min_length"]
-            if bounds.get("max_length", limits.FRAME_BYTES) < limits.FRAME_BYTES:
-                yield "x" * bounds["max_length"], None
-                yield "x" * (bounds["max_length"] + 1), bounds["max_length"]
-        case shape.ListType() if "max_length" in bounds:
-            item = sample(info.item_type)
-            yield [item] * (bounds["max_length"] + 1), bounds["max_length"]
-        case shape.DictType() if "max_length" in bounds:
-            item = sample(info.value_type)
-            yield {f"n{number}": item for number in range(bounds["max_length"] + 1)}, bounds["max_length"]
-
-
-def places(info: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The members of a struct at any depth that are reached through structs alone."""
-    bare, _ = taken_apart(info)
-    if isinstance(bare, shape.UnionType):
-        kinds = [each for each in bare.types if not isinstance(each, shape.NoneType)]
-        if len(kinds) == 1 and isinstance(kinds[0], shape.StructType):
-            bare = kinds[0]
-    if isinstance(bare, shape.StructType) and not bare.array_like:
-        for each in bare.fields:
-            if bare.cls is not Definition or not path:
-                yield from places(each.type, (*path, each.encode_name))
-    if path:
-        yield path, info
-
-
-def with_value(kind: type[Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """A message that fits, but for one member."""
-    made: dict[str, Any] = {"type": kind.__struct_config__.tag, **sample(shape.type_info(kind))}
-    at: Any = made
-    info: Any = shape.type_info(kind)
-    for name in path[:-1]:
-        info, _ = taken_apart(next(each for each in info.fields if each.encode_name == name).type)
-        if isinstance(info, shape.UnionType):
-            info = next(each for each in info.types if isinstance(each, shape.StructType))
-        inner = at.get(name)
-        at[name] = inner if isinstance(inner, dict) else sample(info)
-        at = at[name]
-    at[path[-1]] = value
-    return made
 
 
 class Wire:
@@ -147,14 +58,8 @@ class Wire:
 
 @pytest.fixture
 async def hub(hub_process: Callable[..., HubProcess]) -> AsyncIterator[HubProcess]:
-    """A hub that must be well and take a job when the test is over."""
-    started = await asyncio.to_thread(hub_process)
-    yield started
-    async with aiohttp.ClientSession(started.url) as session:
-        async with session.get("/healthz") as answer:
-            assert answer.status == 200, await answer.text()
-        async with session.post("/q/afterwards/jobs", json={"definition": {"image": "a"}}) as answer:
-            assert answer.status == 201, await answer.text()
+    async with unharmed(hub_process) as started:
+        yield started
 
 
 async def opened(hub: HubProcess, path: str, first: dict[str, Any], *, binary: bool) -> Wire:
@@ -166,16 +71,9 @@ async def opened(hub: HubProcess, path: str, first: dict[str, Any], *, binary: b
     return wire
 
 
-def carried(value: Any, *, binary: bool) -> bool:
-    """Whether the language has this value: msgpack has no huge integers, and JSON no numbers that are not finite."""
-    if isinstance(value, float):
-        return binary or math.isfinite(value)
-    return not binary or not isinstance(value, int) or -(2**63) <= value < 2**64
-
-
 async def feed(wire: Wire, kinds: tuple[type[Any], ...]) -> int:
     """Feeds every member of these messages; returns the number of refused values."""
-    refused = 0
+    refused = halves = 0
     for kind in kinds:
         for path, info in places(shape.type_info(kind)):
             if path[0] == "definition" or path == ("ref",):
@@ -195,6 +93,13 @@ async def feed(wire: Wire, kinds: tuple[type[Any], ...]) -> int:
             for value in OTHERS:
                 if carried(value, binary=wire.binary):
                     await wire.told(with_value(kind, path, value))
+            if not wire.binary:
+                errors = await wire.told(with_value(kind, path, HALF))
+                assert errors, (kind, path)
+                if errors[0]["message"] == half_characters.SAYS:
+                    halves += 1
+                    assert errors[0]["field"] == ".".join(path)
+    assert bool(halves) is not wire.binary
     return refused
 
 

@@ -15,9 +15,9 @@ from asman_server.config import HubConfig
 from asman_server.main import HubServer
 from asman_server.rest import requests
 from asman_shared.units import MIB
+from devtools.patience import PATIENCE
 from tests.support.api import opened_api
 
-PATIENCE = 30
 NAME = "a" * 64
 BUFFERING = [
     ("POST", "/q/slow/jobs"),
@@ -25,6 +25,9 @@ BUFFERING = [
     ("PUT", "/q/slow/settings"),
     ("POST", "/q/slow"),
     ("POST", f"/j/{NAME}/copy"),
+    ("POST", "/q/slow/mcp"),
+    ("POST", "/mcp"),
+    ("POST", "/q/slow/ga4gh/tes/v1/tasks"),
 ]
 STREAMING = [("PUT", f"/f/{NAME}"), ("PUT", "/f/plain.txt")]
 

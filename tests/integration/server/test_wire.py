@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 
 Message = dict[str, Any]
-PATIENCE = 20
 
 
 class Wire:
@@ -128,14 +128,19 @@ async def test_every_request_gets_exactly_one_answer_and_errors_name_the_field(
         {"type": "get", "ref": 5, "job": "short"},
         {"type": "dance", "ref": 6},
         {"type": "ping", "ref": 7},
+        {"type": "submit", "ref": 8, "definition": {"image": "a"}, "time_limit": 0},
+        {"type": "submit", "ref": 9, "definition": {"image": "a"}, "phase_limits": {"pulling": 0}},
     )
-    errors = {n: await client.next(type="error", ref=n) for n in (1, 2, 3, 4, 5, 6)}
+    errors = {n: await client.next(type="error", ref=n) for n in (1, 2, 3, 4, 5, 6, 8, 9)}
     assert errors[1]["field"] == "definition.requirements.memory"
     assert "512MiB" in errors[1]["message"]
     assert errors[2]["field"] == "definition.inputs.../x"
     assert errors[3]["field"] == "id"
     assert errors[4]["code"] == "not_found"
     assert errors[5]["field"] == "job"
+    assert errors[8]["field"] == "time_limit"
+    assert "leave it out for no limit" in errors[8]["message"]
+    assert errors[9]["field"] == "phase_limits.pulling"
     assert await client.next(type="pong", ref=7)
     assert client.waiting == []
 
@@ -164,7 +169,7 @@ async def test_a_wrong_first_message_gets_a_close_code_that_says_so(
 
 async def test_bad_queue_names_and_unknown_languages_are_told(hub_process: Callable[..., HubProcess]) -> None:
     hub = await asyncio.to_thread(hub_process)
-    for path, offered, code in (("/q/a%20b/client", "asman.v1.json", 4008), ("/q/x/client", "soap", 4000)):
+    for path, offered, code in (("/q/a%23b/client", "asman.v1.json", 4008), ("/q/x/client", "soap", 4000)):
         address = f"{hub.url.replace('http', 'ws')}{path}"
         async with connect(address, subprotocols=[Subprotocol(offered)]) as socket:
             with pytest.raises(ConnectionClosed) as caught:

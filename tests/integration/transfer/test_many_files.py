@@ -33,7 +33,7 @@ def test_more_files_than_a_definition_can_name_are_refused_with_the_way_out(
     hub = hub_process()
     (tmp_path / "in").mkdir()
     for number in range(limits.INPUTS):
-        (tmp_path / "in" / f"{number:04}").write_text(f"{number:060}\n")
+        (tmp_path / "in" / f"{number:030}").write_text(f"{number:060}\n")
     ran = asman("job", "add", hub.queue("many"), "-f", "in", "-c", "true", folder=tmp_path)
     assert ran.returncode not in (0, 1)
     assert "its 10000 files alone take about 1" in ran.stderr

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from devtools.asman_processes import AsmanProcesses, HubProcess, asman_command, asman_processes, clean_environment
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 from tests.support.blob_hub import sha256
 from tests.support.http_proxy import HttpProxy, http_proxy
 from tests.support.tls_door import tls_door
 
-PATIENCE = 90
 QUEUE = "http://hub.test/q/proxies"
 """A queue whose hub only a proxy can find."""
 BODY = os.urandom(200_000)

@@ -31,6 +31,10 @@ def test_a_machine_that_can_work_is_told_so(
     told = findings(hub.queue("abc"), "--data-dir", str(tmp_path))
     assert {what: finding["mark"] for what, finding in told.items() if finding["mark"] != "ok"} == {}
     assert {"data folder", "disk", "gpus", "engine", "limits", "network", "hub", "clock", "git"} <= set(told)
+    can = told["executors"]["says"]
+    assert can.startswith("this machine can do docker (containers of the engine ")
+    assert "oci (memory, cpus and processes are limited by control groups of version" in can
+    assert "bubblewrap (" not in can  # it is for users who are not root
     assert told["folder seen by the engine"]["says"] == f"the engine sees {tmp_path}"
     assert list(tmp_path.glob("probe-*")) == []
 
@@ -49,6 +53,30 @@ def test_each_problem_comes_with_a_remedy(tmp_path: Path, engine: object) -> Non
     assert words.returncode == 125
     assert "problem  hub: " in words.stdout
     assert "         → check the address" in words.stdout
+
+
+def test_a_machine_that_can_run_containers_without_an_engine_is_told_so(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/q/none"
+    told = findings(nobody, "--data-dir", str(tmp_path), "--executor", "oci", "--network", "none", code=125)
+    found = told["containers without an engine"]
+    assert found["mark"] == "ok"
+    assert "run them; memory, cpus and processes are limited by control groups of version" in found["says"]
+    assert "engine" not in told
+    assert told["hub"]["mark"] == "problem"
+    assert list(tmp_path.iterdir()) == []
+    connected = findings(nobody, "--data-dir", str(tmp_path), "--executor", "oci", code=125)
+    assert connected["network"]["says"] == "jobs can reach the internet, but not this host or its networks"
+
+
+def test_a_machine_without_a_runtime_is_told_what_to_install(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/q/none"
+    told = findings(nobody, "--data-dir", str(tmp_path), "--executor", "oci", "--runtime", "no-such-runtime", code=125)
+    found = told["containers without an engine"]
+    assert found["mark"] == "problem"
+    assert found["says"] == (
+        "the runtime 'no-such-runtime' is not installed: install crun (or runc) and tini (or catatonit)"
+    )
+    assert "install crun" in found["remedy"]
 
 
 async def test_an_engine_that_has_another_folder_at_that_path_is_noticed(

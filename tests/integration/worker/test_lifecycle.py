@@ -11,9 +11,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from asman_shared.definition import VOLUMES_TAG
 from asman_shared.messages import (
     STDOUT,
     Acknowledged,
@@ -27,9 +29,11 @@ from asman_shared.messages import (
 )
 from asman_shared.states import Phase
 from asman_worker import run_worker
+from asman_worker.oci.cgroups import PARENT, Layout
 from devtools.fake_hub import FakeHub, Line, job
+from devtools.patience import PATIENCE
 
-from .conftest import config_for, first_line, worker
+from .conftest import config_for, first_line, means_of, worker
 
 _PROGRAM = """
 import asyncio, json, sys
@@ -37,6 +41,12 @@ from asman_worker import load_config, run_worker
 sys.exit(asyncio.run(run_worker(load_config(**json.loads(sys.argv[1])))))
 """
 _ROOMS = os.pathsep.join(path for path in sys.path if path)
+
+
+@pytest.fixture(params=["docker", "oci"])
+def means(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of executors; `oci.test_ordinary_users` has the lives of workers of ordinary users."""
+    return means_of(request.param, request)
 
 
 @asynccontextmanager
@@ -56,14 +66,23 @@ async def worker_process(hub: FakeHub, data: Path, **more: object) -> AsyncItera
 
 
 def containers(incarnation: str) -> list[str]:
-    """The engine's containers of one worker."""
+    """The containers of one worker, those of the engine and those without one."""
     found = subprocess.run(
         ["docker", "ps", "-aq", "--no-trunc", "--filter", f"label=asman.worker={incarnation}"],
         check=True,
         capture_output=True,
         text=True,
     )
-    return found.stdout.split()
+    return found.stdout.split() + list(Layout.find().members(f"/{PARENT}/{incarnation[:16]}"))
+
+
+def end_containers(incarnation: str) -> None:
+    """Ends what a worker left running."""
+    for container in containers(incarnation):
+        if container.startswith("asman-"):
+            Layout.find().clear(f"/{PARENT}/{incarnation[:16]}/{container}")
+        else:
+            subprocess.run(["docker", "rm", "-f", container], check=True, capture_output=True)
 
 
 async def running(line: Line, name: str) -> PhaseReport:
@@ -76,13 +95,15 @@ async def says(line: Line, name: str, text: str) -> None:
 
 async def gone(incarnation: str, folder: Path) -> None:
     """Waits until a worker's containers and job folders are gone."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while await asyncio.to_thread(containers, incarnation) or any(folder.iterdir()):
             await asyncio.sleep(0.05)
 
 
-async def test_nothing_is_left_behind_by_a_job(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:
-    async with worker(config_for(hub, tmp_path)) as task:
+async def test_nothing_is_left_behind_by_a_job(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
+) -> None:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         await line.assign("a", image=busybox_image, command="mkdir -p /outputs/d && chmod 0 /outputs/d /outputs")
@@ -90,8 +111,10 @@ async def test_nothing_is_left_behind_by_a_job(hub: FakeHub, tmp_path: Path, bus
         await gone(line.register.incarnation, tmp_path / "jobs")
 
 
-async def test_a_lost_connection_does_not_touch_the_job(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:
-    async with worker(config_for(hub, tmp_path)) as task:
+async def test_a_lost_connection_does_not_touch_the_job(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
+) -> None:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         await line.assign(
@@ -113,9 +136,9 @@ async def test_a_lost_connection_does_not_touch_the_job(hub: FakeHub, tmp_path: 
 
 
 async def test_what_the_hub_does_not_keep_is_killed_and_released(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
 ) -> None:
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         await line.assign("a", image=busybox_image, command="sleep 1000")
@@ -128,9 +151,9 @@ async def test_what_the_hub_does_not_keep_is_killed_and_released(
 
 
 async def test_a_result_is_said_again_until_it_is_acknowledged(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
 ) -> None:
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         await line.assign("a", image=busybox_image, command="echo x")
@@ -149,12 +172,12 @@ async def test_a_result_is_said_again_until_it_is_acknowledged(
 
 
 async def test_a_worker_that_is_killed_finds_its_container_again_and_no_line_is_lost_or_doubled(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
 ) -> None:
     command = (
         "seq 1 1000; until [ -e /job-cache/go ]; do sleep 0.05; done; seq 1001 2000; echo out > /outputs/o; exit 4"
     )
-    async with worker_process(hub, tmp_path) as process:
+    async with worker_process(hub, tmp_path, **means) as process:
         line = await hub.line()
         await line.answer()
         await line.assign("a", image=busybox_image, command=command, log_next=5)
@@ -164,7 +187,7 @@ async def test_a_worker_that_is_killed_finds_its_container_again_and_no_line_is_
     before = line.lines("a")
     held = containers(line.register.incarnation)
     assert len(held) == 1
-    async with worker_process(hub, tmp_path):
+    async with worker_process(hub, tmp_path, **means):
         again = await hub.line()
         assert again.register.incarnation == line.register.incarnation
         assert [(held.job, held.attempt, held.done) for held in again.register.holding] == [(job("a"), 1, False)]
@@ -182,15 +205,45 @@ async def test_a_worker_that_is_killed_finds_its_container_again_and_no_line_is_
         await gone(line.register.incarnation, tmp_path / "jobs")
 
 
-async def test_a_result_survives_the_workers_death(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:
-    async with worker_process(hub, tmp_path) as process:
+async def test_a_worker_that_is_killed_with_ten_containers_finds_all_of_them_again(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
+) -> None:
+    names = [f"ten-{number}" for number in range(10)]
+    command = "echo $NUMBER begins; echo up; until [ -e /job-cache/go ]; do sleep 0.1; done; echo $NUMBER; exit $NUMBER"
+    async with worker_process(hub, tmp_path, cpus=10, **means) as process:
+        line = await hub.line()
+        await line.answer()
+        for number, name in enumerate(names):
+            await line.assign(name, image=busybox_image, command=["sh", "-c", command], env={"NUMBER": str(number)})
+        for name in names:
+            await says(line, name, "up")
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    assert len(containers(line.register.incarnation)) == 10
+    next((tmp_path / "cache").iterdir()).joinpath("go").touch()
+    async with worker_process(hub, tmp_path, cpus=10, **means):
+        again = await hub.line()
+        assert {held.job for held in again.register.holding} == {job(name) for name in names}
+        await again.answer([Kept(job(name), 1, 2) for name in names])
+        for number, name in enumerate(names):
+            finished = await again.expect(Finished, lambda m, name=name: m.job == job(name))  # type: ignore[misc]
+            assert (finished.outcome.kind, finished.outcome.exit_code) == ("exited", number)
+            assert (finished.outcome.lines, again.texts(name)[-1]) == (3, str(number))
+            await again.acknowledge(finished)
+        await gone(line.register.incarnation, tmp_path / "jobs")
+
+
+async def test_a_result_survives_the_workers_death(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
+) -> None:
+    async with worker_process(hub, tmp_path, **means) as process:
         line = await hub.line()
         await line.answer()
         await line.assign("a", image=busybox_image, command="exit 6")
         first = await line.expect(Finished)
         process.send_signal(signal.SIGKILL)
         await process.wait()
-    async with worker_process(hub, tmp_path):
+    async with worker_process(hub, tmp_path, **means):
         again = await hub.line()
         assert [(held.job, held.done) for held in again.register.holding] == [(job("a"), True)]
         await again.answer([Kept(job("a"), 1)])
@@ -198,14 +251,14 @@ async def test_a_result_survives_the_workers_death(hub: FakeHub, tmp_path: Path,
 
 
 async def test_two_workers_on_one_host_never_share_and_never_touch_each_other(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
 ) -> None:
-    async with worker_process(hub, tmp_path) as first_process:
+    async with worker_process(hub, tmp_path, **means) as first_process:
         first = await hub.line()
         await first.answer()
         await first.assign("a", image=busybox_image, command="sleep 1000")
         await running(first, "a")
-        async with worker_process(hub, tmp_path):
+        async with worker_process(hub, tmp_path, **means):
             second = await hub.line()
             assert second.register.incarnation != first.register.incarnation
             assert second.register.holding == []
@@ -215,21 +268,20 @@ async def test_two_workers_on_one_host_never_share_and_never_touch_each_other(
             assert len(containers(first.register.incarnation)) == len(containers(second.register.incarnation)) == 1
             first_process.send_signal(signal.SIGKILL)
             await first_process.wait()
-            async with worker_process(hub, tmp_path):
+            async with worker_process(hub, tmp_path, **means):
                 third = await hub.line()
                 assert third.register.incarnation == first.register.incarnation
                 await third.answer([])
                 await third.expect(Released)
                 assert len(containers(second.register.incarnation)) == 1
         for incarnation in (first.register.incarnation, second.register.incarnation):
-            for container in containers(incarnation):
-                subprocess.run(["docker", "rm", "-f", container], check=True, capture_output=True)
+            end_containers(incarnation)
 
 
 async def test_sigterm_drains_and_the_last_result_is_acknowledged_before_the_exit(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
 ) -> None:
-    async with worker_process(hub, tmp_path) as process:
+    async with worker_process(hub, tmp_path, **means) as process:
         line = await hub.line()
         await line.answer()
         await line.assign(
@@ -247,9 +299,9 @@ async def test_sigterm_drains_and_the_last_result_is_acknowledged_before_the_exi
 
 
 async def test_a_second_sigterm_stops_at_once_and_leaves_no_container_alone(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
 ) -> None:
-    async with worker_process(hub, tmp_path) as process:
+    async with worker_process(hub, tmp_path, **means) as process:
         line = await hub.line()
         await line.answer()
         await line.assign("a", image=busybox_image, command="sleep 1000")
@@ -262,9 +314,11 @@ async def test_a_second_sigterm_stops_at_once_and_leaves_no_container_alone(
         await gone(line.register.incarnation, tmp_path / "jobs")
 
 
-async def test_a_drain_that_takes_too_long_ends(hub: FakeHub, tmp_path: Path, busybox_image: str) -> None:
+async def test_a_drain_that_takes_too_long_ends(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
+) -> None:
     stop = asyncio.Event()
-    task = asyncio.create_task(run_worker(config_for(hub, tmp_path, drain_timeout="200ms"), stop=stop))
+    task = asyncio.create_task(run_worker(config_for(hub, tmp_path, drain_timeout="200ms", **means), stop=stop))
     line = await first_line(hub, task)
     await line.answer()
     await line.assign("a", image=busybox_image, command="sleep 1000")
@@ -285,7 +339,7 @@ async def test_the_first_message_of_each_connection_says_what_is_held(
         assert (register.cpus, register.memory, register.tags, register.max_duration) == (
             3.5,
             2**31,
-            ["a", "b"],
+            ["a", "b", VOLUMES_TAG],
             1_200_000,
         )
         assert register.platform.startswith("linux/")
@@ -293,5 +347,5 @@ async def test_the_first_message_of_each_connection_says_what_is_held(
 
 async def test_without_an_engine_the_worker_says_what_to_do(hub: FakeHub, tmp_path: Path) -> None:
     config = config_for(hub, tmp_path, docker=f"unix://{tmp_path}/no.sock")
-    with pytest.raises(Exception, match="start it, name another with --docker"):
+    with pytest.raises(Exception, match="start it, or start it again if it hangs, name another with --docker"):
         await run_worker(config, stop=asyncio.Event())

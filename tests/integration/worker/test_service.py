@@ -22,6 +22,7 @@ from asman_worker.images.engine import close_engine, open_engine
 from asman_worker.images.usage import ImageUsage
 from devtools import base_image
 from devtools.fake_hub import FakeHub, Line, fake_hub, job
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 from devtools.registry import running_registry
 from tests.support.images import BUSYBOX
@@ -257,8 +258,10 @@ async def test_health_and_metrics_tell_what_is_and_never_a_queues_name(
         for expected in ("asman_worker_jobs 1", "asman_worker_engine_up 1", "asman_worker_jobs_begun_total 1"):
             assert expected in text.splitlines()
         assert "a-queue-for-tests" not in text
+        assert 'asman_worker_connected{queue="q-' in text
+        assert hashlib.sha256(b"a-queue-for-tests").hexdigest()[:8] not in text
         await hub.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (await get("/healthz"))[0] != 503:
                 await asyncio.sleep(0.05)
         await hub.start()

@@ -339,7 +339,10 @@ class FakeHub:
         visitor.say(m.BlobTickets(message.ref, tickets))
 
     def _get_blobs(self, visitor: Visitor, message: m.GetBlobs) -> None:
-        links = [m.BlobLink(key, f"{self.blob_url}/{key}" if key in self.blobs else "") for key in message.keys]
+        links = [
+            m.BlobLink(key, f"{self.blob_url}/{key}", len(self.blobs[key])) if key in self.blobs else m.BlobLink(key)
+            for key in message.keys
+        ]
         visitor.say(m.BlobLinks(message.ref, links))
 
 

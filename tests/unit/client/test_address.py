@@ -40,12 +40,12 @@ def test_a_name_needs_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     "text",
     [
         "",
-        "a b",
+        "a#b",
         "x" * 129,
         "https://hub.example/abc",
         "https://hub.example/q/",
         "https://hub.example/q/a/b",
-        "https://hub.example/q/a%20b",
+        "https://hub.example/q/a%20",
         "ftp://hub.example/q/abc",
         "https:///q/abc",
         "http://host:99999/q/abc",
@@ -97,3 +97,11 @@ def test_an_address_without_a_hub_never_takes_the_queue_of_the_environment(
             read(text)
         assert "secretname" not in str(caught.value)
         assert "abc" not in str(caught.value)
+
+
+def test_an_address_is_shown_without_the_name_that_grants_everything() -> None:
+    address = parse_address("https://hub.example/q/very-secret")
+    assert "secret" not in repr(address) + repr([address]) + repr(Address("https://hub.example", "very-secret"))
+    assert "hub.example" in repr(address)
+    assert address.url == str(address) == "https://hub.example/q/very-secret"
+    assert len({address, parse_address("very-secret", "hub.example:443")}) == 2

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from asman.background import BackgroundLoop
+from asman_shared.errors import ConnectionFailed
 
 
 @pytest.fixture
@@ -83,3 +88,53 @@ def test_a_stopped_loop_has_no_thread_and_ignores_calls() -> None:
     loop.stop()
     assert not thread.is_alive()
     loop.call(lambda: pytest.fail("called after the end"))
+
+
+def test_an_interrupt_in_a_loop_over_items_is_a_keyboard_interrupt(loop: BackgroundLoop) -> None:
+    closed = threading.Event()
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            yield 1
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)  # as one that ends its own tasks does
+            closed.set()
+
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        for item in loop.each(items()):
+            found.append(item)
+    assert found == [1]
+    assert closed.is_set()
+
+
+def test_a_stopped_loop_refuses_work_and_closes_its_coroutine() -> None:
+    async def work() -> None:
+        """Does nothing."""
+
+    loop = BackgroundLoop()
+    loop.stop()
+    loop.stop()
+    for run in (loop.run, loop.start):
+        coroutine = work()
+        with pytest.raises(ConnectionFailed, match="closed"):
+            run(coroutine)
+        assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def test_what_runs_on_a_loop_ends_when_it_is_stopped() -> None:
+    loop = BackgroundLoop()
+    begun = threading.Event()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(lambda: loop.run(work()))
+        begun.wait()
+        loop.stop()
+        with pytest.raises(ConnectionFailed, match="closed"):
+            waits.result()

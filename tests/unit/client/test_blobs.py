@@ -96,10 +96,10 @@ async def test_a_file_that_changes_meanwhile_is_never_taken_for_what_it_was(hub:
 async def test_files_whose_names_alone_are_too_much_are_refused_before_anything_is_sent(
     hub: FakeHub, tmp_path: Path
 ) -> None:
-    for number in range(6000):
-        (tmp_path / f"{number:04}").write_bytes(b"x" * 1000 + b"%d" % number)
+    for number in range(9000):
+        (tmp_path / f"{number:04}-with-a-longer-name").write_bytes(b"x" * 1000 + b"%d" % number)
     async with asman.connect(hub.url) as queue:
-        with pytest.raises(asman.TooLarge, match=r"its 6000 files alone take about \d+: pack them into one archive"):
+        with pytest.raises(asman.TooLarge, match=r"its 9000 files alone take about \d+: pack them into one archive"):
             await queue.submit(command="x", inputs={"d": tmp_path})
     assert hub.all_of(m.PutBlobs) == []
 

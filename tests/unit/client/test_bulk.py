@@ -11,7 +11,7 @@ import pytest
 import asman
 import asman.sync
 from asman.bulk import HOP_ITEMS, MAX_WINDOW, from_thread, stream
-from asman.client import SUBMIT_FIELDS
+from asman.definitions import SUBMIT_FIELDS
 from asman_shared import messages as m
 from asman_shared.errors import BadDefinition, BadRequest, Overloaded
 from asman_shared.states import State

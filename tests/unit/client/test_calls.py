@@ -13,6 +13,7 @@ import pytest
 
 from asman import calls
 from asman.plain_values import encode, encode_error
+from asman.remote_call import Outcome
 
 PROGRAM = """
 import sys
@@ -118,3 +119,43 @@ def test_a_built_in_exception_comes_back() -> None:
     error = calls.error_of(encode_error(KeyError("a", 2)), "text", trusted=False)
     assert type(error) is KeyError
     assert error.args == ("a", 2)
+
+
+SUCCESS: list[Outcome] = [(True, b"", "")]
+"""The outcome of one call."""
+
+
+def paced(*times: float) -> calls.Pace:
+    """A pace after jobs whose calls took these times each, in seconds."""
+    pace = calls.Pace()
+    for each in times:
+        pace.took(each * pace.size, SUCCESS * pace.size)
+    return pace
+
+
+def test_a_job_gets_about_a_second_of_calls() -> None:
+    assert paced(0.01, 0.01, 0.01, 0.01).size == 100
+    assert paced(3.0, 3.0, 3.0).size == 1
+
+
+def test_a_call_that_the_machine_kept_waiting_does_not_make_jobs_small() -> None:
+    assert paced(0.5).size == 2
+    assert not paced(0.5).known, "one slow call is no reason to submit hundreds of small jobs"
+    assert paced(0.5, 0.001, 0.001, 0.001, 0.001).size == 1000
+    assert paced(0.001, 0.001, 0.001, 0.001, 0.5).size == 1000
+
+
+def test_a_quick_call_among_slow_ones_does_not_make_a_job_of_hours() -> None:
+    assert paced(0.0001).size == calls.Pace.FACTOR
+    assert paced(2.0, 2.0, 0.0001).size == 1
+
+
+def test_calls_that_become_slow_get_jobs_of_their_own() -> None:
+    assert paced(*[0.001] * 9, *[2.0] * 5).size == 1
+
+
+def test_a_fixed_number_of_calls_stays() -> None:
+    pace = calls.Pace(7)
+    assert pace.known
+    pace.took(70.0, SUCCESS * 7)
+    assert pace.size == 7

@@ -19,6 +19,8 @@ from asman_shared.link.dial import explain
 
 from .fake_hub import FakeHub
 
+PATIENCE = 30
+"""Time limit of a call that must not hang, in seconds."""
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -167,3 +169,44 @@ async def test_the_connection_says_who_it_is(hub: FakeHub) -> None:
     async with asman.connect(hub.url):
         (hello,) = await hub.saw(m.Hello)
     assert hello == m.Hello(agent=f"asman-python/{asman.__version__}", follow="jobs", resume=None)
+
+
+async def test_a_call_on_a_queue_that_is_not_open_says_how_to_open_it(hub: FakeHub) -> None:
+    queue = asman.connect(hub.url)
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: queue.submit(command="x"),
+        lambda: queue.get("a" * 64),
+        lambda: queue.workers(),
+        lambda: queue.configure(),
+        lambda: queue.validate(command="x"),
+        lambda: queue.put_blob(b"x"),
+        lambda: queue.get_blob("a" * 64),
+        lambda: anext(aiter(queue.jobs())),
+        lambda: anext(aiter(queue.submit_many([{"command": "x"}]))),
+    ]
+    for call in calls:
+        with pytest.raises(ConnectionFailed, match=r"not open: use 'async with asman\.connect"):
+            await asyncio.wait_for(call(), PATIENCE)
+    await queue.open()
+    job = await queue.submit(command="x")
+    await queue.close()
+    for call in [*calls, job.wait, job.cancel, queue.open]:
+        with pytest.raises(ConnectionFailed, match="was closed"):
+            await asyncio.wait_for(call(), PATIENCE)
+
+
+async def test_opening_twice_makes_one_connection_and_a_failure_can_be_tried_again(hub: FakeHub) -> None:
+    queue = asman.connect(hub.url)
+    address = hub.url
+    await asyncio.gather(queue.open(), queue.open())
+    await queue.open()
+    assert (await queue.submit(command="x")).answer == "queued"
+    await queue.close()
+    await hub.stop()
+    away = asman.connect(address)
+    for _ in range(2):
+        with pytest.raises(ConnectionFailed):
+            await away.open()
+    with pytest.raises(ConnectionFailed, match="not open"):
+        await away.submit(command="x")
+    await away.close()

@@ -24,7 +24,7 @@ async def test_a_timeout_of_the_block_itself_stays_what_it_is() -> None:
 
 
 def test_durations_are_seconds_or_text() -> None:
-    assert milliseconds(None, field="timeout") == 0
+    assert milliseconds(None, field="timeout") is None
     assert milliseconds(1.5, field="timeout") == 1500
     assert milliseconds("20m", field="timeout") == 1_200_000
     for wrong in (0, -1, 0.0001, "20", "soon"):

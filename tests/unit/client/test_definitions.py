@@ -9,7 +9,7 @@ import pytest
 
 from asman.definitions import JobFields, make, read
 from asman_shared.definition import DataRef, Definition, Requirements
-from asman_shared.errors import BadDefinition
+from asman_shared.errors import BadDefinition, BadRequest
 
 
 def test_fields_replace_parts_and_add_to_environment_inputs_and_requirements(tmp_path: Path) -> None:
@@ -32,11 +32,58 @@ def test_fields_replace_parts_and_add_to_environment_inputs_and_requirements(tmp
     assert base.requirements == Requirements(cpus=2, memory="1g")
 
 
-@pytest.mark.parametrize(("value", "kind"), [(3, "an int"), (None, "a NoneType"), (2.5, "a float")])
-def test_an_environment_variable_is_a_string(value: Any, kind: str) -> None:
-    with pytest.raises(BadDefinition, match=f"variable SEED is {kind}; pass a string") as caught:
-        make(None, cast(JobFields, {"command": "x", "env": {"SEED": value}}))
-    assert caught.value.field == "definition.env.SEED"
+def test_numbers_in_the_environment_become_text() -> None:
+    made, _ = make(None, {"command": "x", "env": {"SEED": 3, "ALPHA": 0.25, "NAME": "a"}})
+    assert made.env == {"SEED": "3", "ALPHA": "0.25", "NAME": "a"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said", "named"),
+    [
+        ("env", {"SEED": None}, "the environment variable SEED is None; pass a string or a number", "env.SEED"),
+        ("env", {"SEED": True}, "the environment variable SEED is a bool; pass a string or a number", "env.SEED"),
+        ("env", ["A=1"], "env is a list; pass a mapping of names to values", "env"),
+        ("gpus", "A100", "gpus is a str; pass a whole number", "requirements.gpus"),
+        ("gpus", 1.5, "gpus is a float; pass a whole number", "requirements.gpus"),
+        ("cpus", "two", "cpus is a str; pass a number", "requirements.cpus"),
+        ("cpus", True, "cpus is a bool; pass a number", "requirements.cpus"),
+        ("memory", 1.5, "memory is a float; pass a string such as '2GiB', or a number of bytes", "requirements.memory"),
+        ("tags", "fast", "tags is a str; pass a list of strings", "tags"),
+        ("outputs", ["a", 3], "outputs[1] is an int; pass a string", "outputs.1"),
+        ("command", ["echo", 3], "command[1] is an int; pass a string", "command.1"),
+        ("command", 3, "command is an int; pass a list of strings", "command"),
+        ("image", b"alpine", "image is a bytes; pass a string", "image"),
+        ("max_duration", 60, "max_duration is an int; pass a string such as '20m'", "maxDuration"),
+        ("build", "folder", "build is a str; pass a Build, or a mapping with its fields", "build"),
+        ("inputs", ["a.txt"], "inputs is a list; pass a mapping of names to values", "inputs"),
+        ("inputs", {1: "x"}, "a name in inputs is an int; pass a string", "inputs"),
+        ("config_files", ["a"], "config_files is a list; pass a mapping of names to values", "configFiles"),
+        ("files", 5, "files is an int; pass a list of paths, or a mapping of names to paths", "inputs"),
+        ("files", b"a.txt", "files is a bytes; pass a list of paths", "inputs"),
+        ("files", {"a": None}, "a path in files is None; pass a string or a Path", "inputs"),
+        ("files", [b"/tmp"], "a path in files is a bytes; pass a string or a Path", "inputs"),
+        ("cpus", 10**400, "cpus is far out of range", "requirements.cpus"),
+        ("gpus", 10**4000, "gpus is far out of range", "requirements.gpus"),
+        ("memory", 10**4000, "memory is far out of range", "requirements.memory"),
+        ("env", {"A": 10**4000}, "the environment variable A is far out of range", "env.A"),
+        ("version", -(10**4000), "version is far out of range", "v"),
+        ("version", 1.5, "version is a float; pass a string or a whole number", "v"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_named(field: str, value: Any, said: str, named: str) -> None:
+    with pytest.raises(BadDefinition) as caught:
+        make(None, cast(JobFields, {"command": "x", field: value}))
+    assert caught.value.message.startswith(said)
+    assert caught.value.field == f"definition.{named}"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("memroy", "memory"), ("comand", "command"), ("input", "inputs"), ("zzz", "")]
+)
+def test_an_unknown_argument_is_refused_with_the_nearest_one(name: str, near: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        make(None, cast(JobFields, {name: 1}))
+    assert caught.value.message == f"unknown argument '{name}'" + (f"; did you mean '{near}'?" if near else "")
 
 
 def test_an_unknown_or_wrong_field_is_named() -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
+import asman
 from asman.definitions import make
 from asman.inputs import INLINE_TOTAL, name_files, prepare
 from asman_shared import limits
 from asman_shared.definition import Build, DataRef, Definition
-from asman_shared.errors import BadDefinition, BadUnit
+from asman_shared.errors import BadDefinition, BadRequest, BadUnit
 from asman_shared.identity import job_id
 
 
@@ -30,6 +34,57 @@ def test_small_values_travel_inside() -> None:
         "e": DataRef(7, "json"),
         "f": DataRef("k", "utf8"),
     }
+
+
+KEY = hashlib.sha256(b"x").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "url", "value": "https://files.example/a"},
+        {"type": "key", "value": KEY},
+        {"type": "utf8", "value": "text"},
+        {"type": "base64", "value": "AA=="},
+        {"type": "json", "value": {"type": "url", "value": 1}},
+        {"type": "url", "value": "https://files.example/a", "hash": "ab"},
+        MappingProxyType({"type": "key", "value": KEY}),
+    ],
+)
+def test_the_json_form_of_a_ref_is_that_ref(given: Mapping[str, Any]) -> None:
+    wanted = DataRef(given["value"], given["type"], given.get("hash"))
+    definition, blobs = make(None, {"image": "a", "inputs": {"n": given}, "config_files": {"/etc/n": given}})
+    assert definition.inputs == {"n": wanted}
+    assert definition.config_files == {"/etc/n": wanted}
+    assert blobs == {}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": 3, "value": 3},
+        {"type": "url"},
+        {"value": "https://files.example/a"},
+        {"type": ["url"], "value": "x"},
+        {"type": None, "value": "x"},
+        {"type": "url", "value": "https://files.example/a", "more": 1},
+        [{"type": "url", "value": "https://files.example/a"}],
+    ],
+)
+def test_any_other_mapping_is_a_json_value(given: Any) -> None:
+    assert refs(n=given) == {"n": DataRef(given, "json")}
+
+
+def test_a_wrong_ref_in_its_json_form_is_refused_where_it_stands() -> None:
+    for given, field in (
+        ({"type": "key", "value": "enter"}, "definition.inputs.n.value"),
+        ({"type": "url", "value": "files.example"}, "definition.inputs.n.value"),
+        ({"type": "utf8", "value": 1}, "definition.inputs.n.value"),
+        ({"type": "utf8", "value": "x", "hash": 1}, "definition.inputs.n.hash"),
+    ):
+        with pytest.raises(BadDefinition) as caught:
+            make(None, {"image": "a", "inputs": {"n": given}})
+        assert caught.value.field == field
 
 
 @pytest.mark.parametrize("size", [limits.INLINE_BYTES, limits.INLINE_BYTES + 1])
@@ -138,9 +193,9 @@ def test_a_build_and_absolute_config_files() -> None:
 @pytest.mark.parametrize(
     ("definition", "fields", "kind", "field"),
     [
-        ({"imagee": "x"}, {}, BadDefinition, "definition"),
+        ({"imagee": "x"}, {}, BadDefinition, "definition.imagee"),
         ({"env": {"A": 1}}, {}, BadDefinition, "definition.env[...]"),
-        (None, {"env": {"A": 1}}, BadDefinition, "definition.env.A"),
+        (None, {"env": {"A": None}}, BadDefinition, "definition.env.A"),
         (None, {"memory": "2"}, BadUnit, "definition.requirements.memory"),
         (None, {"cpus": 0}, BadDefinition, "definition.requirements.cpus"),
         (None, {"image": "a b"}, BadDefinition, "definition.image"),
@@ -186,3 +241,32 @@ def test_names_in_unicode_stay_as_they_are_and_others_are_refused(tmp_path: Path
 def test_hostile_names_are_no_names_of_inputs(name: str) -> None:
     with pytest.raises(BadDefinition, match="the name '"):
         prepare({name: "x"}, where="inputs")
+
+
+def test_an_empty_path_never_means_the_current_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("x")
+    for files in ("", [""], ("secret", ""), {"a": ""}):
+        with pytest.raises(BadDefinition, match=r"files is empty.*'\.' for the current folder") as caught:
+            make(None, {"files": files})
+        assert caught.value.field == "definition.inputs"
+    made, _ = make(None, {"files": "."})
+    assert list(made.inputs or ()) == [f"{tmp_path.name}/secret"]
+
+
+def test_a_ref_of_an_unknown_type_is_told_the_way_out() -> None:
+    with pytest.raises(
+        BadDefinition, match=r"""'URL'.*utf8, json, base64, url, key.*"type": "json", "value":"""
+    ) as caught:
+        prepare({"n": {"type": "URL", "value": "https://files.example/a"}}, where="definition.inputs")
+    assert caught.value.field == "definition.inputs.n.type"
+    wrapped = {"n": {"type": "json", "value": {"type": "circle", "value": 3}}}
+    assert prepare(wrapped, where="definition.inputs").refs["n"].value == {"type": "circle", "value": 3}
+
+
+def test_references_are_made_by_their_kind() -> None:
+    assert asman.url("https://files.example/a") == DataRef("https://files.example/a", "url")
+    assert asman.blob("a" * 64) == DataRef("a" * 64, "key")
+    for make_ref, odd in ((asman.url, "files.example"), (asman.url, 3), (asman.blob, "a"), (asman.blob, None)):
+        with pytest.raises(BadRequest):
+            make_ref(odd)  # type: ignore[arg-type]

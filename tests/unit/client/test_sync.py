@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +15,7 @@ import pytest
 
 import asman.sync
 from asman_shared import messages as m
+from asman_shared.definition import DataRef
 from asman_shared.states import State
 
 from .fake_hub import FakeHub
@@ -58,6 +62,32 @@ async def test_a_job_without_await(hub: FakeHub, tmp_path: Path) -> None:
     assert threads() == []
 
 
+async def test_an_output_and_the_json_form_of_a_ref_are_inputs_without_await_too(hub: FakeHub) -> None:
+    def work() -> None:
+        with asman.sync.connect(hub.url) as queue:
+            job = queue.submit(command="x")
+            result = job.result()
+            address = {"type": "url", "value": "https://files.example/a"}
+            queue.submit(command="y", inputs={"n": result.outputs["out"], "address": address})
+            values: list[object] = [job, result, result.outputs]
+            for value in values:
+                with pytest.raises(asman.BadDefinition, match=r'result\.outputs\["name"\]'):
+                    queue.submit(command="y", inputs={"n": value})
+
+    async def play() -> None:
+        await hub.saw(m.Submit)
+        job = next(iter(hub.jobs))
+        hub.output(job, "out", b"x" * 10_000)
+        hub.finish(job, 0)
+
+    await asyncio.gather(elsewhere(work), play())
+    assert hub.all_of(m.Submit)[-1].definition.inputs == {
+        "n": DataRef(hashlib.sha256(b"x" * 10_000).hexdigest(), "key"),
+        "address": DataRef("https://files.example/a", "url"),
+    }
+    assert hub.all_of(m.GetBlobs) == []
+
+
 async def test_errors_come_through_and_nothing_is_left(hub: FakeHub) -> None:
     def work() -> None:
         with asman.sync.connect(hub.url) as queue:
@@ -77,4 +107,48 @@ async def test_errors_come_through_and_nothing_is_left(hub: FakeHub) -> None:
     await hub.stop()
     with pytest.raises(asman.ConnectionFailed):
         await elsewhere(lambda: asman.sync.connect(hub.url))
+    assert threads() == []
+
+
+async def test_after_the_end_every_call_says_that_the_queue_was_closed(hub: FakeHub) -> None:
+    def work() -> None:
+        with asman.sync.connect(hub.url) as queue:
+            job = queue.submit(command="x")
+            queue.open()  # as a notebook may do
+            changes = queue.changes()
+            next(iter(changes))
+        calls: list[Callable[[], object]] = [
+            lambda: queue.submit(command="x"),
+            lambda: list(queue.jobs()),
+            lambda: list(queue.submit_many([{"command": "x"}])),
+            lambda: list(changes),
+            lambda: list(job.logs()),
+            queue.workers,
+            queue.open,
+            queue.configure,
+            job.wait,
+            job.result,
+            job.cancel,
+        ]
+        for call in calls:
+            with pytest.raises(asman.ConnectionFailed, match="this queue was closed"):
+                call()
+        queue.close()
+        assert (job.id, queue.url) == (job.id, hub.url)
+
+    await elsewhere(work)
+    gc.collect()  # a coroutine that nobody awaits would be told here
+    assert threads() == []
+
+
+async def test_a_call_that_waits_while_its_queue_is_closed_ends_with_that(hub: FakeHub) -> None:
+    def work() -> None:
+        with asman.sync.connect(hub.url) as queue, ThreadPoolExecutor(1) as pool:
+            job = queue.submit(command="x")
+            waits = pool.submit(lambda: list(job.changes()))
+            queue.close()
+            with pytest.raises(asman.ConnectionFailed, match="this queue was closed"):
+                waits.result()
+
+    await elsewhere(work)
     assert threads() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from asman.tracking import TAIL_BYTES, TAIL_LINES, Tail, Tracker
 from asman_shared import messages as m
@@ -25,6 +26,16 @@ def test_an_answer_replaces_any_state_but_a_push_only_an_older_one() -> None:
     assert tracker.state == state(5, State.RUNNING)
     tracker.answered(state(2))
     assert tracker.state == state(2)
+
+
+def test_a_later_run_is_newer_though_its_revisions_begin_again() -> None:
+    tracker = Tracker()
+    tracker.answered(replace(state(5, State.RUNNING), queued=100))
+    tracker.pushed(replace(state(1), queued=101))
+    assert tracker.state is not None
+    assert tracker.state.version == (101, 1)
+    tracker.pushed(replace(state(6), queued=100))
+    assert tracker.state.version == (101, 1)
 
 
 def test_a_job_that_was_removed_has_a_verdict_that_says_so() -> None:

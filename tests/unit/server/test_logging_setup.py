@@ -46,6 +46,16 @@ def test_a_line_says_when_who_what_and_all_that_came_with_it() -> None:
     assert line == {"level": "warning", "logger": "asman.hub", "message": "it is\nlate", "job": "a", "count": 3}
 
 
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_steers_a_terminal(form: Any) -> None:
+    set_up_logging("info", form)
+    (handler,) = logging.getLogger().handlers
+    shown = handler.format(record("job %s", "a\x1b[2J\x9b2J\x7f\r\nforged", name_of_it="\x1b]0;t\x07\x9c"))
+    assert shown.isprintable()
+    assert "forged" in shown
+
+
 def test_what_is_no_json_is_written_as_text() -> None:
     assert written(record("x", thing={1}.__class__))["thing"] == "<class 'set'>"
 

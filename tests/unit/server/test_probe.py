@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from asman_server.probe import Probe
-
-PATIENCE = 30
+from devtools.patience import PATIENCE
 
 
 class Asked:

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 
 from asman_server.blobs import Collector
+from asman_server.blobs.s3 import S3Store
 from asman_server.config import HubConfig
 from asman_server.main import HubServer, serve
 from asman_server.storage.group_commit import GroupCommitter
 from asman_shared.running.supervisor import TASK_FAILED
-
-PATIENCE = 30
+from devtools.patience import PATIENCE
 
 
 async def test_a_hub_whose_task_failed_is_unhealthy_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +46,19 @@ async def test_a_hub_whose_writer_died_ends_with_an_exit_code(tmp_path: Path, mo
     async with asyncio.timeout(PATIENCE):
         code = await serve(HubConfig(data_dir=tmp_path, port=0, local_port=0), asyncio.Event())
     assert code == TASK_FAILED
+
+
+async def test_a_hub_whose_look_at_its_bucket_fails_ends_with_an_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_self: S3Store) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(S3Store, "examine", breaks)
+    bucket = {"blobs": "s3://any", "s3_endpoint": "http://127.0.0.1:9", "s3_access_key": "a", "s3_secret_key": "b"}
+    config = HubConfig.model_validate({"data_dir": tmp_path, "port": 0, "local_port": 0, **bucket})
+    async with asyncio.timeout(PATIENCE):
+        assert await serve(config, asyncio.Event()) == TASK_FAILED
 
 
 async def test_a_hub_that_is_told_to_end_ends_with_0(tmp_path: Path) -> None:

@@ -26,7 +26,13 @@ def services() -> dict[str, Any]:
 
 
 def test_has_the_services_of_the_design(services: dict[str, Any]) -> None:
-    assert set(services) == {"hub", "worker", "postgres", "nats", "s3"}
+    assert set(services) == {"hub", "worker", "postgres", "s3"}
+
+
+def test_starts_nothing_that_the_hub_does_not_use_by_default(services: dict[str, Any]) -> None:
+    assert {name for name, service in services.items() if "profiles" not in service} == {"hub", "worker"}
+    assert services["postgres"]["profiles"] == ["postgres"]
+    assert services["s3"]["profiles"] == ["s3"]
 
 
 def test_builds_targets_of_the_dockerfile_and_pins_the_rest(services: dict[str, Any]) -> None:
@@ -87,6 +93,11 @@ def test_sets_variables_that_the_hub_reads_and_that_are_right(
         assert name.removeprefix("ASMAN_").lower() in HubConfig.model_fields, name
         monkeypatch.setenv(name, re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value))
     assert s3_settings(load_config()) is None
+    assert load_config().database_url == ""
+    monkeypatch.setenv("ASMAN_DATABASE_URL", "postgresql://asman:asman@postgres/asman")
+    assert load_config().database_url == "postgresql://asman:asman@postgres/asman"
+    postgres = services["postgres"]["environment"]
+    assert (postgres["POSTGRES_USER"], postgres["POSTGRES_DB"]) == ("asman", "asman")
     monkeypatch.setenv("ASMAN_BLOBS", "s3://asman")
     made = s3_settings(load_config())
     assert made is not None

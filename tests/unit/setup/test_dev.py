@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from scripts.dev import Restarted, newest
+from scripts.dev import (
+    WITHOUT_CONTAINERS,
+    CannotRunError,
+    Containers,
+    Restarted,
+    jobs_in,
+    newest,
+    worker_command,
+)
 
 
 @pytest.fixture
@@ -59,3 +68,35 @@ def test_only_python_files_of_its_own_parts_count(source: Path, tmp_path: Path) 
     assert newest(("part",), tmp_path) == 1000
     assert newest(("nothing",), tmp_path) == 0
     assert source.exists()
+
+
+def test_without_an_engine_jobs_do_not_run_unless_the_developer_asks_for_plain_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    monkeypatch.delenv(WITHOUT_CONTAINERS, raising=False)
+    with ExitStack() as stack:
+        with pytest.raises(CannotRunError, match=f"start Docker, or run `{WITHOUT_CONTAINERS}=1 make dev`"):
+            jobs_in(stack)
+        monkeypatch.setenv(WITHOUT_CONTAINERS, "0")
+        with pytest.raises(CannotRunError):
+            jobs_in(stack)
+        monkeypatch.setenv(WITHOUT_CONTAINERS, "1")
+        assert jobs_in(stack) == Containers("process", None)
+
+
+def test_its_queue_can_not_be_guessed_and_is_the_same_the_next_time(tmp_path: Path) -> None:
+    command = worker_command("http://127.0.0.1:1", tmp_path, Containers("docker", None))
+    file = Path(command[command.index("--queue-file") + 1])
+    url = file.read_text().strip()
+    queue = url.removeprefix("http://127.0.0.1:1/q/")
+    assert len(queue) >= 20
+    assert "/" not in queue
+    assert queue not in " ".join(command)
+    assert file.stat().st_mode & 0o077 == 0
+    worker_command("http://127.0.0.1:1", tmp_path, Containers("docker", None))
+    assert file.read_text().strip() == url
+    other = tmp_path / "other"
+    other.mkdir()
+    worker_command("http://127.0.0.1:1", other, Containers("docker", None))
+    assert (other / "worker-queue").read_text().strip() != url

@@ -27,10 +27,12 @@ FORBIDDEN = {
 #: The tests that may import a script: those of the script itself, and this one for the list of packages.
 TESTS_OF_SCRIPTS = {
     "tests/unit/client/cli/test_docs.py": "scripts.cli_docs",
+    "tests/unit/client/test_sync_mirrors.py": "scripts.sync_client",
     "tests/unit/setup/test_dev.py": "scripts.dev",
     "tests/unit/setup/test_imports.py": "scripts.source_rules",
     "tests/unit/setup/test_registry_hosts.py": "scripts.registry_hosts",
     "tests/unit/setup/test_source_rules.py": "scripts.source_rules",
+    "tests/unit/server/access/test_table.py": "scripts.rights_docs",
     "tests/unit/shared/test_errors.py": "scripts.range_docs",
     "tests/unit/shared/test_protocol_docs.py": "scripts.protocol_docs",
 }

@@ -35,7 +35,7 @@ def _all_of(manifest: dict[str, Any], part: str, seen: set[str]) -> set[str]:
     return files
 
 
-@pytest.mark.parametrize("kind", ["job-page", "queue-page", "start-page"])
+@pytest.mark.parametrize("kind", ["job-page", "queue-page", "start-page", "linked-job-page"])
 def test_the_first_load_of_a_page_is_at_most_60_kib(kind: str) -> None:
     manifest = _manifest()
     wanted = ["index.html", f"src/ui/{kind}.tsx"]

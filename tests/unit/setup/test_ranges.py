@@ -10,7 +10,9 @@ from msgspec import inspect as shape
 
 from asman_server.dialect import incoming
 from asman_server.dialect import operations as dialect
+from asman_server.mcp.tools import TOOLS
 from asman_server.rest import operations as rest
+from asman_server.tes import operations as tes
 from asman_shared import messages
 from asman_shared.definition import Definition
 from devtools.bounded import unbounded
@@ -21,12 +23,13 @@ FREE = {
 }
 """Members that may hold any object."""
 
-OPERATIONS = (*rest.OPERATIONS, *dialect.OPERATIONS)
+OPERATIONS = (*rest.OPERATIONS, *tes.OPERATIONS, *dialect.OPERATIONS)
 BODIES = {each.body for each in OPERATIONS if each.body is not None and each.body is not bytes}
 TYPES: set[type[Any]] = {
     *get_args(messages.ClientMessage),
     *get_args(messages.WorkerMessage),
     *BODIES,
+    *(tool.arguments for tool in TOOLS.values()),
     Definition,
     incoming.StateChange,
     incoming.Query,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asman_shared import limits
+from asman_shared import half_characters, limits
 from asman_shared.codec import CLIENT_FRAMES, WORKER_FRAMES, Broken, encode
 from asman_shared.encoded import Language
 from asman_shared.errors import BadRequest, TooLarge
@@ -48,6 +48,30 @@ def test_one_bad_message_harms_neither_its_neighbours_nor_its_ref(language: Lang
 
 def test_people_may_type_a_single_json_message() -> None:
     assert CLIENT_FRAMES.decode(b' {"type":"ping","ref":1}', Language.JSON) == [Ping(ref=1)]
+
+
+def test_half_a_character_harms_its_own_message_alone_and_is_told_with_its_place() -> None:
+    frame = (
+        rb'[{"type":"submit","ref":1,"definition":{"image":"a","env":{"A":"\ud800"}}},'
+        rb'{"type":"get","ref":2,"job":"\udc00x"},'
+        rb'{"type":"ping","ref":3,"other":"\ud800"},'
+        rb'{"type":"submit","ref":4,"definition":{"image":"\ud83d\ude00 \\ud800"}}]'
+    )
+    image, job, ping, whole = CLIENT_FRAMES.decode(frame, Language.JSON)
+    assert isinstance(image, Broken)
+    assert isinstance(job, Broken)
+    assert (image.ref, image.error.field, job.ref, job.error.field) == (1, "definition.env.A", 2, "job")
+    assert image.error.message == job.error.message == half_characters.SAYS
+    assert ping == Ping(ref=3)
+    assert isinstance(whole, Submit)
+    assert whole.definition.image == "😀 \\ud800"
+
+
+def test_half_a_character_in_msgpack_is_told_in_the_same_words() -> None:
+    packed = msgpack.packb([{"type": "get", "ref": 1, "job": "\ud800"}], unicode_errors="surrogatepass")
+    (broken,) = CLIENT_FRAMES.decode(packed, Language.MSGPACK)
+    assert isinstance(broken, Broken)
+    assert (broken.ref, broken.error.message) == (1, half_characters.SAYS)
 
 
 @both

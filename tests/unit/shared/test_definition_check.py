@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from asman_shared import limits
-from asman_shared.definition import Definition, Shape
+from asman_shared.definition import DataRef, Definition, Shape
 from asman_shared.definition_check import check, check_name
-from asman_shared.errors import BadRequest
+from asman_shared.errors import BadDefinition, BadRequest
 
 
 def made(**fields: Any) -> Definition:
@@ -96,6 +96,42 @@ def test_bad_definitions_are_refused_and_the_field_is_named(fields: dict[str, An
     assert caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("inputs", "config_files", "field"),
+    [
+        (["a"], ["a"], "configFiles.a"),
+        (["a"], ["/inputs/a"], "configFiles./inputs/a"),
+        (["./a"], ["/./inputs/a"], "configFiles././inputs/a"),
+        (["a"], ["a/b"], "configFiles.a/b"),
+        (["a"], ["/inputs/a/b"], "configFiles./inputs/a/b"),
+        (["a/b/c"], ["a"], "inputs.a/b/c"),
+        (["a/b/c"], ["/inputs/a/b"], "inputs.a/b/c"),
+        ([], ["a", "/inputs/a"], "configFiles./inputs/a"),
+        ([], ["/inputs/a/b", "a"], "configFiles./inputs/a/b"),
+    ],
+)
+def test_inputs_and_config_files_that_would_be_one_file_are_refused_with_both_names(
+    inputs: list[str], config_files: list[str], field: str
+) -> None:
+    ref = {"value": ""}
+    with pytest.raises(BadDefinition) as caught:
+        check(made(inputs=dict.fromkeys(inputs, ref), configFiles=dict.fromkeys(config_files, ref)))
+    assert caught.value.field == f"definition.{field}"
+    for name in (*inputs, *config_files):
+        assert f"'{name}'" in caught.value.message
+
+
+def test_the_folder_of_all_inputs_is_no_config_file() -> None:
+    with pytest.raises(BadDefinition, match="the folder of all inputs"):
+        check(made(configFiles={"/inputs": {"value": ""}}))
+
+
+def test_names_that_are_alike_and_have_places_of_their_own_are_allowed() -> None:
+    ref = {"value": ""}
+    alike = dict.fromkeys(("b", "/a", "/inputs/c", "inputs/a", "/inputs-a", "ab/c", "/inputs/inputs/b"), ref)
+    check(made(inputs={"a": ref, "d/e": ref}, configFiles=alike))
+
+
 def test_the_bounds_themselves_are_allowed() -> None:
     check(made(requirements={"cpus": 0.001, "memory": "1b", "gpus": 10_000, "maxDuration": "1ms"}, shmSize="1b"))
     check(made(requirements={"cpus": 100_000, "memory": "4p", "gpus": 0, "maxDuration": "36500d"}, shmSize="4p"))
@@ -138,3 +174,32 @@ def test_absolute_names_only_where_they_are_meant() -> None:
     assert check_name("/etc/app.toml", field="f", absolute=True) == "/etc/app.toml"
     with pytest.raises(BadRequest):
         check_name("/etc/../x", field="f", absolute=True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/outputs", "/outputs/x", "/job-cache", "/proc/x", "/sys", "/dev/null", "/a:rw", "/./dev/x"]
+)
+def test_a_config_file_over_what_is_the_workers_or_the_kernels_is_refused_before_it_is_queued(path: str) -> None:
+    with pytest.raises(BadDefinition, match="can't be put there") as refused:
+        check(Definition(config_files={path: DataRef("x", "utf8")}))
+    assert refused.value.field == f"definition.configFiles.{path}"
+
+
+def test_a_config_file_with_a_name_like_a_reserved_one_is_fine() -> None:
+    check(Definition(config_files=dict.fromkeys(["/outputs.conf", "/etc/dev/x", "dev/x", "a:b"], DataRef("x", "utf8"))))
+
+
+def test_a_json_value_is_nested_as_deeply_as_every_reader_can_follow() -> None:
+    check(Definition(inputs={"f": DataRef(nested(limits.VALUE_DEPTH), "json")}))
+    for levels in (limits.VALUE_DEPTH + 1, 965, 5000):
+        with pytest.raises(BadDefinition, match="nested at most 100 levels deep") as refused:
+            check(Definition(inputs={"f": DataRef(nested(levels), "json")}))
+        assert refused.value.field == "definition.inputs.f.value"
+
+
+def nested(levels: int) -> Any:
+    """Lists and objects within each other, also deeper than a decoder goes."""
+    value: Any = "x"
+    for level in range(levels):
+        value = {"y": value} if level % 2 else [1, value]
+    return value

@@ -8,7 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asman_shared.errors import CLOSE_REASONS, ERROR_CODES, AsmanError, CloseCode, NotFound, error_for, misfit
+from asman_shared.errors import (
+    CLOSE_REASONS,
+    ERROR_CODES,
+    SENTENCE_LENGTH,
+    AsmanError,
+    CloseCode,
+    NotFound,
+    error_for,
+    misfit,
+)
 from asman_shared.messages import Submit
 from scripts import range_docs
 
@@ -59,6 +68,13 @@ def test_the_sentence_and_the_place(more: dict[str, object], says: str, path: st
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.convert({"type": "submit", "ref": 1, "definition": {}, **more}, Submit)
     assert misfit(caught.value) == (says, path)
+
+
+def test_a_sentence_that_quotes_a_long_text_is_cut_and_keeps_its_place() -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert({"type": "submit", "ref": 1, "definition": {}, "phase_limits": {"x" * 100_000: 1}}, Submit)
+    says, path = misfit(caught.value)
+    assert (len(says), says[-1], path) == (SENTENCE_LENGTH, "…", "phase_limits")
 
 
 def test_what_is_wrong_as_a_whole_has_no_place() -> None:

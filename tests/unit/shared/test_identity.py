@@ -52,6 +52,21 @@ def test_a_presigned_query_does_not_enter_the_id_but_is_kept_to_fetch_with() -> 
     assert kept["f"].value.endswith("sig=1")
 
 
+def test_in_one_bucket_the_query_and_the_fragment_are_a_signature() -> None:
+    bucket = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com"
+
+    def of(url: str) -> Definition:
+        return Definition(image="a", inputs={"f": DataRef(type="url", value=url)})
+
+    signed_one = of(f"{bucket}/x?sig=1#part")
+    assert job_id(signed_one) == job_id(of(f"{bucket}/x"))
+    assert job_id(of("https://h/x?sig=1")) != job_id(of("https://h/x"))
+    assert unsigned(signed_one) == of(f"{bucket}/x")
+    assert signatures(signed_one) == {"inputs/f": "?sig=1#part"}
+    assert signed(unsigned(signed_one), {"inputs/f": "?sig=2"}) == of(f"{bucket}/x?sig=2")
+    assert effective(signed_one).inputs == signed_one.inputs
+
+
 def test_what_is_not_in_the_id_does_not_reach_the_container() -> None:
     definition = Definition(image="a", env={"channel": "x", "mp-y": "1", "keep": "me"})
     assert job_id(definition) == job_id(Definition(image="a", env={"keep": "me"}))

@@ -139,6 +139,12 @@ def test_the_input_whose_address_is_wrong_is_named_with_the_fault() -> None:
     ]
 
 
+@pytest.mark.parametrize("value", ["//[x", "//other.example/x", "//", "///f/x"])
+def test_an_address_on_the_hub_begins_with_one_slash(value: str) -> None:
+    _, problems = inspect({"image": "a", "inputs": {"x": {"type": "url", "value": value}}})
+    assert [problem.field for problem in problems] == ["definition.inputs.x.value"]
+
+
 @pytest.mark.parametrize("url", ["https://a.example[2606:4700::1]/", "https://[2606:4700::1]b.example/x"])
 def test_text_around_an_address_in_brackets_is_malformed(url: str) -> None:
     assert malformed(url) is not None

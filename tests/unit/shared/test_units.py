@@ -16,7 +16,7 @@ def test_sizes_are_powers_of_1024(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["2", "", "g", "-1g", "2gg", "1e3m", "2 g b", "one", "9" * 20 + "g"])
+@pytest.mark.parametrize("text", ["2", "", "g", "-1g", "2gg", "1e3m", "2 g b", "one", "9" * 20 + "g", "\u0663g"])
 def test_an_unclear_size_is_refused_and_the_field_is_named(text: str) -> None:
     with pytest.raises(BadUnit, match="is not a size") as caught:
         parse_size(text, field="definition.requirements.memory")
@@ -31,7 +31,7 @@ def test_durations(text: str, ms: int) -> None:
     assert parse_duration(text) == ms
 
 
-@pytest.mark.parametrize("text", ["20", "", "m", "-5m", "30m1h", "5m5m", "1.5h", "soon"])
+@pytest.mark.parametrize("text", ["20", "", "m", "-5m", "30m1h", "5m5m", "1.5h", "soon", "\u0663s"])
 def test_an_unclear_duration_is_refused(text: str) -> None:
     with pytest.raises(BadUnit, match="is not a duration"):
         parse_duration(text)

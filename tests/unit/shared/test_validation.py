@@ -47,6 +47,8 @@ def test_every_fault_is_told_with_its_field() -> None:
 def test_faults_between_fields_are_found_when_each_is_right_by_itself() -> None:
     _, problems = inspect({"image": "a", "build": {"context": "c"}})
     assert [problem.field for problem in problems] == ["definition.build"]
+    _, problems = inspect({"inputs": {"a": {"value": ""}}, "configFiles": {"/inputs/a": {"value": ""}}})
+    assert [problem.field for problem in problems] == ["definition.configFiles./inputs/a"]
 
 
 def test_what_can_not_be_hashed_is_a_problem() -> None:

@@ -29,7 +29,6 @@ def test_a_queue_is_a_url_or_a_name_on_a_hub(queue: str, hub: str, base: str, na
     target = parse_address(queue, hub)
     assert (target.hub, target.queue) == (base, name)
     assert target.worker_socket == base.replace("http", "ws", 1) + f"/q/{name}/worker"
-    assert name not in target.digest
     assert target.absolute("/blobs/x?y") == f"{base}/blobs/x?y"
     assert target.absolute("https://s3/x") == "https://s3/x"
 
@@ -39,9 +38,9 @@ def test_a_queue_is_a_url_or_a_name_on_a_hub(queue: str, hub: str, base: str, na
     [
         ("", ""),
         ("abc", ""),
-        ("a b", "http://h"),
+        ("-a", "http://h"),
         ("http://h/", ""),
-        ("http://h/q/a%20b", ""),
+        ("http://h/q/%20a", ""),
         ("ftp://h/q/a", ""),
         ("a/b", "http://h"),
         ("abc", "ftp://h"),
@@ -67,10 +66,19 @@ def test_flag_then_environment_then_file_then_default(tmp_path: Path, monkeypatc
     assert config.executor == "docker"
 
 
+def test_a_list_of_queues_is_divided_by_white_space_of_ascii_and_commas_alone() -> None:
+    config = load_config(queue="\u00a0foo\n\tb, http://h/q/c\u3000d", hub="http://hub")
+    assert config.targets == [
+        parse_address("http://hub/q/%C2%A0foo"),
+        Address("http://hub", "b"),
+        parse_address("http://h/q/c%E3%80%80d"),
+    ]
+
+
 def test_a_file_that_is_named_but_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (tmp_path / "none.toml", tmp_path):
+    for path, why in ((tmp_path / "none.toml", "does not exist"), (tmp_path, "is a folder")):
         monkeypatch.setenv("ASMAN_CONFIG", str(path))
-        with pytest.raises(BadRequest, match=f"the configuration file {path} does not exist") as error:
+        with pytest.raises(BadRequest, match=f"the configuration file {path} {why}") as error:
             load_config()
         assert error.value.field == "config"
 
@@ -82,6 +90,16 @@ def test_a_file_that_is_no_settings_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("ASMAN_CONFIG", str(file))
     with pytest.raises(BadRequest, match="can't be read"):
         load_config()
+
+
+def test_a_setting_of_the_table_that_there_is_not_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "asman.toml"
+    file.write_text("port = 1111\n[worker]\ncpuss = 3\n")
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    with pytest.raises(BadRequest, match=r"has an unknown setting 'cpuss'; did you mean 'cpus'\?") as error:
+        load_config()
+    assert str(file) in error.value.message
+    assert "[worker]" in error.value.message
 
 
 def test_a_settings_file_as_windows_writes_it_means_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +134,27 @@ def test_defaults_come_from_the_machine() -> None:
     assert config.cpus >= 1
     assert config.memory > 2**28
     assert config.name
+
+
+@pytest.mark.parametrize("text", ["[wroker]\ncpus = 3\n", "port = 1\n[wroker]\n[worker]\ncpus = 3\n"])
+def test_a_mistyped_table_is_refused_and_the_right_one_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    file = tmp_path / "asman.toml"
+    file.write_text(text)
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    with pytest.raises(BadRequest) as error:
+        load_config()
+    assert error.value.message.endswith(f"the file {file} has an unknown setting 'wroker'; did you mean 'worker'?")
+
+
+def test_a_mistyped_variable_of_the_worker_is_warned_about_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ASMAN_WORKER_CPU", "ASMAN_WROKER_TAGS", "ASMAN_PORTT", "ASMAN_WORKER_MEMORY", "ASMAN_WORKER_MOOD"):
+        monkeypatch.setenv(name, "1GiB")
+    load_config()
+    assert [each for each in caplog.messages if "did you mean" in each] == [
+        "the environment variable ASMAN_WORKER_CPU is no setting; did you mean ASMAN_WORKER_CPUS?",
+        "the environment variable ASMAN_WROKER_TAGS is no setting; did you mean ASMAN_WORKER_TAGS?",
+    ]

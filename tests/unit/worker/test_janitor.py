@@ -11,7 +11,8 @@ import pytest
 
 from asman_shared.errors import ExecutionError
 from asman_worker.files.cache import FileCache
-from asman_worker.janitor import Janitor, trim_folder
+from asman_worker.files.trim import trim_folder
+from asman_worker.janitor import Janitor
 
 
 def test_a_job_cache_is_bounded_by_size_and_age_and_its_links_are_not_followed(tmp_path: Path) -> None:

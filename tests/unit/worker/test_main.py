@@ -14,8 +14,7 @@ from asman_worker import load_config, run_worker
 from asman_worker.janitor import Janitor
 from asman_worker.queue_worker import QueueWorker
 from devtools.fake_hub import fake_hub, job
-
-PATIENCE = 60
+from devtools.patience import PATIENCE
 
 
 @pytest.mark.parametrize(("owner", "name"), [(Janitor, "round"), (QueueWorker, "_look_at_disk")])

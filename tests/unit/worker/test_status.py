@@ -22,7 +22,7 @@ from asman_worker.status import Status, _place, serving
 
 def side(*, connected: bool = True, draining: bool = False) -> Any:
     agent = SimpleNamespace(connected=connected, draining=draining)
-    return SimpleNamespace(label="q-12345678 on hub", digest="12345678", agent=agent)
+    return SimpleNamespace(label="q-12345678 on hub", short="q-12345678", agent=agent)
 
 
 def watching() -> Supervisor:
@@ -93,7 +93,7 @@ async def test_health_and_figures_are_read_over_http(tmp_path: Path) -> None:
                 assert (await answer.json())["ok"] is up
         async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
             assert answer.content_type == "text/plain"
-            assert 'asman_worker_connected{queue="12345678"} 1' in await answer.text()
+            assert 'asman_worker_connected{queue="q-12345678"} 1' in await answer.text()
 
 
 async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:

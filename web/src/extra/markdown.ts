@@ -9,6 +9,15 @@ pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size:
 pre { padding: 8px 10px; overflow: auto; border: 1px solid #8884; border-radius: 6px }
 table { border-collapse: collapse } td, th { padding: 3px 10px; border: 1px solid #8886 } img { max-width: 100% }`;
 
+/** What the page may load: nothing but what the text itself contains. Pictures at addresses are not loaded. */
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:";
+/** Elements that make a browser connect or go somewhere though the policy lets nothing load. */
+const LEADING = "link, meta, base";
+
+/** Renders a text as a page that asks no other machine for anything until a person follows a link. */
 export function pageOf(text: string): string {
-  return `<!doctype html><meta charset="utf-8"><style>${STYLE}</style>${marked.parse(text, { async: false, gfm: true })}`;
+  const found = new DOMParser().parseFromString(marked.parse(text, { async: false, gfm: true }), "text/html");
+  for (const element of found.querySelectorAll(LEADING)) element.remove();
+  const policy = `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`;
+  return `<!doctype html><meta charset="utf-8">${policy}<style>${STYLE}</style>${found.body.innerHTML}`;
 }

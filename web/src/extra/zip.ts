@@ -6,7 +6,10 @@ import { saveBlob } from "../files/download";
 export interface ZipEntry {
   path: string;
   href: string;
-  size: number;
+  /** In bytes, if known. */
+  size: number | undefined;
+  /** The media type to ask for, where the address has several. */
+  accept?: string;
 }
 
 interface SaveTo {
@@ -40,9 +43,9 @@ export async function saveZip(name: string, files: readonly ZipEntry[], onProgre
 
 /** Fetches the files one after another, each when the archive reaches it. */
 async function* each(files: readonly ZipEntry[]) {
-  for (const { path, href, size } of files) {
-    const input = await fetch(href);
+  for (const { path, href, size, accept } of files) {
+    const input = await fetch(href, accept === undefined ? {} : { headers: { Accept: accept } });
     if (!input.ok) throw new Error(`${path} could not be fetched (HTTP status ${input.status}), so no archive was written. Try again.`);
-    yield { name: path, input, size };
+    yield size === undefined ? { name: path, input } : { name: path, input, size };
   }
 }

@@ -8,7 +8,7 @@
 
 import type { Callback, DataRef, Definition } from "../protocol/messages";
 import { isInjected } from "./identity";
-import { parseDuration } from "./units";
+import { inNewForm, timeLimit } from "./units";
 
 /** Options of a submission that are not part of the definition. */
 export interface Control {
@@ -21,6 +21,8 @@ export interface Control {
 export interface BadParam {
   name: string;
   why: string;
+  /** Whether a job would run without a limit that the URL asks for, so that it must not run. */
+  stops?: boolean;
 }
 
 /** The parameters of a URL that describe a job. */
@@ -33,6 +35,8 @@ export interface JobParams {
   env: Readonly<Record<string, string>>;
   control: Control | null;
   maxJobDuration: string;
+  /** The limits that the URL sets on a run, in milliseconds; the shortest counts. */
+  timeLimits: readonly number[];
   autostart: boolean;
   allowSetJob: boolean;
   resolveRefs: boolean;
@@ -137,21 +141,42 @@ export function readParams(raw: ReadonlyMap<string, string>): JobParams {
   };
   const env: Record<string, string> = {};
   for (const [name, text] of raw) if (!OWN.has(name) && !isInjected(name)) env[name] = plain(text);
+  const control = json("control", isObject, "submission options") as Control | null;
   const maxJobDuration = plain(raw.get("maxJobDuration") ?? "");
-  if (maxJobDuration !== "" && parseDuration(maxJobDuration) === null) {
-    problems.push({ name: "maxJobDuration", why: `“${maxJobDuration}” is not a duration; write it as 90s, 20m or 1h30m` });
-  }
+  const timeLimits: number[] = [];
+  const limit = (name: string, given: unknown, says: string) => {
+    try {
+      timeLimits.push(timeLimit(given));
+    } catch (error) {
+      problems.push({ name, why: says + (error as Error).message, stops: true });
+    }
+  };
+  if (maxJobDuration !== "") limit("maxJobDuration", maxJobDuration, "");
+  if ((control?.maxDuration ?? null) !== null) limit("control", control?.maxDuration, "its maxDuration: ");
+  const job = json("job", isObject, "a job definition");
   return {
-    job: json("job", isObject, "a job definition") as Definition | null,
+    job: job === null ? null : inNewForms(job),
     files: json("inputs", isTexts, "texts by file name") ?? {},
     env,
-    control: json("control", isObject, "submission options") as Control | null,
+    control,
     maxJobDuration,
+    timeLimits,
     autostart: flag("autostart"),
     allowSetJob: flag("allowsetjob"),
     resolveRefs: flag("resolverefs"),
     problems,
   };
+}
+
+/** Returns a definition without the forms of older links: durations in words, numbers and flags in `env`. */
+function inNewForms(job: Readonly<Record<string, unknown>>): Definition {
+  const made: Record<string, unknown> = { ...job };
+  if (made.maxDuration !== undefined) made.maxDuration = inNewForm(made.maxDuration);
+  if (isObject(made.requirements) && made.requirements.maxDuration !== undefined)
+    made.requirements = { ...made.requirements, maxDuration: inNewForm(made.requirements.maxDuration) };
+  const text = (value: unknown) => (typeof value === "number" || typeof value === "boolean" ? String(value) : value);
+  if (isObject(made.env)) made.env = Object.fromEntries(Object.entries(made.env).map(([name, one]) => [name, text(one)]));
+  return made as Definition;
 }
 
 /** Replaces the definition and the text files in the parameters; all other parameters stay. */

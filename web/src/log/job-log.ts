@@ -8,6 +8,7 @@
 
 import { type Signal, signal } from "@preact/signals";
 import { PLAIN, type Style, styleAfter } from "./ansi";
+import { type OldLine, Overwritten } from "./overwritten";
 import type { Phase, WireLine } from "../protocol/messages";
 
 export interface Line {
@@ -33,6 +34,11 @@ export interface Hole {
 export const KEPT_LINES = 1_000_000;
 
 const PHASES: readonly Phase[] = ["assigned", "staging", "pulling", "building", "running", "uploading"];
+/** The ends that were removed from the lines' texts, by the number of the wire. */
+const LINE_ENDS: readonly string[] = ["\n", "\r\n", ""];
+const NO_END = 2;
+/** Phases in which nothing that is written is the job's own. */
+const BEFORE_RUN: ReadonlySet<Phase> = new Set(["assigned", "staging", "pulling", "building"]);
 /** Most lines inserted by one call, as the number of arguments of a call is limited. */
 const SPLICE = 10_000;
 
@@ -46,8 +52,10 @@ export class JobLog {
   #texts: string[] = [];
   #times: number[] = [];
   #seqs: number[] = [];
-  /** Stream and phase, packed into one number. */
+  /** Stream, end and phase, packed into one number. */
   #kinds: number[] = [];
+  /** The lines that later ones overwrote: the view has no place for them, but a stream consists of them, too. */
+  readonly #overwritten = new Overwritten();
   #holes: Hole[] = [];
   /** The style at the start of a line, by seq, where it is not plain. */
   #styles = new Map<number, Style>();
@@ -80,6 +88,18 @@ export class JobLog {
     };
   }
 
+  /** The index of the first line with this seq or a later one; `length` if there is none. */
+  find(seq: number): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#seqs[middle] as number) < seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   text(at: number): string {
     return this.#texts[at] as string;
   }
@@ -93,7 +113,25 @@ export class JobLog {
   }
 
   phaseAt(at: number): Phase {
-    return PHASES[(this.#kinds[at] as number) >> 2] ?? "running";
+    return PHASES[(this.#kinds[at] as number) >> 4] ?? "running";
+  }
+
+  /**
+   * Yields what the job itself wrote to a stream, without what was written for its image: each text with its end, and
+   * its time. The texts, joined, are what it wrote, byte for byte, as far as the lines are here.
+   */
+  *written(stream: number): Generator<readonly [text: string, time: number]> {
+    let old = 0;
+    for (let at = 0; at <= this.length; at++) {
+      const seq = at < this.length ? (this.#seqs[at] as number) : Number.MAX_SAFE_INTEGER;
+      for (; old < this.#overwritten.length && this.#overwritten.at(old).seq < seq; old++) {
+        const line = this.#overwritten.at(old);
+        if (isOfRun(line.kind, stream)) yield [line.text, line.time];
+      }
+      if (at < this.length && isOfRun(this.#kinds[at] as number, stream)) {
+        yield [this.text(at) + (LINE_ENDS[endOf(this.#kinds[at] as number)] as string), this.time(at)];
+      }
+    }
   }
 
   /** Drops all lines, for a new run of the job that begins at this seq. */
@@ -103,6 +141,7 @@ export class JobLog {
     this.#seqs = [];
     this.#kinds = [];
     this.#holes = [];
+    this.#overwritten.clear();
     this.#styles.clear();
     this.#ends = [PLAIN, PLAIN, PLAIN];
     this.edits += 1;
@@ -155,16 +194,22 @@ export class JobLog {
     this.#changed();
   }
 
-  #append([seq, time, stream, text, phase]: WireLine, contiguous: boolean): void {
-    const kind = kindOf(stream, phase);
+  #append(line: WireLine, contiguous: boolean): void {
+    const [seq, time, stream, text] = line;
+    const kind = kindOf(line);
     const last = this.length - 1;
     const start = this.#ends[stream] ?? PLAIN;
     this.#ends[stream] = styleAfter(text, start);
-    if (contiguous && last >= 0 && this.#kinds[last] === kind && this.#texts[last]?.endsWith("\r")) {
+    if (contiguous && last >= 0 && this.#isOpen(last, kind)) {
       this.#styles.delete(this.#seqs[last] as number);
-      if (text !== "") this.#texts[last] = text;
+      // An empty line overwrites nothing: it only ends the line, whose text then ends in a carriage return and its end.
+      if (text !== "") {
+        this.#overwritten.add(this.#old(last));
+        this.#texts[last] = text;
+      }
       this.#seqs[last] = seq;
       this.#times[last] = time;
+      this.#kinds[last] = kind;
     } else {
       this.#texts.push(text);
       this.#times.push(time);
@@ -172,6 +217,16 @@ export class JobLog {
       this.#kinds.push(kind);
     }
     if (start !== PLAIN) this.#styles.set(seq, start);
+  }
+
+  /** Whether the line at an index ended in a carriage return, so that the next one of its stream and phase overwrites it. */
+  #isOpen(at: number, next: number): boolean {
+    const kind = this.#kinds[at] as number;
+    return withoutEnd(kind) === withoutEnd(next) && endOf(kind) === NO_END && this.text(at).endsWith("\r");
+  }
+
+  #old(at: number): OldLine {
+    return { seq: this.#seqs[at] as number, time: this.time(at), text: this.text(at), kind: this.#kinds[at] as number };
   }
 
   /** Inserts lines into the holes where they belong, and ignores duplicates. */
@@ -196,7 +251,7 @@ export class JobLog {
       this.#texts.splice(at, 0, ...part.map((line) => line[3]));
       this.#times.splice(at, 0, ...part.map((line) => line[1]));
       this.#seqs.splice(at, 0, ...part.map((line) => line[0]));
-      this.#kinds.splice(at, 0, ...part.map((line) => kindOf(line[2], line[4])));
+      this.#kinds.splice(at, 0, ...part.map(kindOf));
     }
   }
 
@@ -209,6 +264,7 @@ export class JobLog {
     this.#seqs = this.#seqs.slice(cut);
     this.#kinds = this.#kinds.slice(cut);
     const first = this.#seqs[0] as number;
+    this.#overwritten.dropBefore(first);
     for (const seq of this.#styles.keys()) if (seq < first) this.#styles.delete(seq);
     const kept = this.#holes.filter((hole) => hole.at > cut).map((hole) => ({ ...hole, at: hole.at - cut }));
     this.#holes = [{ at: 0, from, to: first, kind: "left" }, ...kept];
@@ -219,8 +275,22 @@ export class JobLog {
   }
 }
 
-function kindOf(stream: number, phase: Phase | undefined): number {
-  return (stream & 3) | (Math.max(0, PHASES.indexOf(phase ?? "running")) << 2);
+function kindOf([, , stream, text, phase, end = 0]: WireLine): number {
+  // A carriage return that stays in the text is the line's end, also where an older hub named no end.
+  const removed = text.endsWith("\r") ? NO_END : end & 3;
+  return (stream & 3) | (removed << 2) | (Math.max(0, PHASES.indexOf(phase ?? "running")) << 4);
+}
+
+function endOf(kind: number): number {
+  return (kind >> 2) & 3;
+}
+
+function withoutEnd(kind: number): number {
+  return kind & ~0b1100;
+}
+
+function isOfRun(kind: number, stream: number): boolean {
+  return (kind & 3) === stream && !BEFORE_RUN.has(PHASES[kind >> 4] ?? "running");
 }
 
 /** The parts of a hole that remain around the lines inserted into it. */

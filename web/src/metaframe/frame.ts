@@ -4,8 +4,8 @@
  */
 
 import { effect, untracked } from "@preact/signals";
-import { Metaframe } from "@metapages/metapage";
-import { plainText } from "../log/ansi";
+import { JsonRpcMethodsFromChild, Metaframe, MetaframeLoadingState } from "@metapages/metapage";
+import { keptAt } from "../files/elsewhere";
 import { STDERR, STDOUT } from "../protocol/messages";
 import type { DataRef, OutputFile } from "../protocol/messages";
 import { resultUrl } from "../job/identity";
@@ -15,6 +15,8 @@ import type { JobFiles } from "../state/job-files";
 import type { Job } from "../state/job";
 import type { OpenJob } from "../state/session";
 import { sentence } from "../protocol/errors";
+import { needsValues } from "./expected";
+import { askUntilAnswered } from "./handshake";
 import { definitionOf, fileUrl, inputName, refOf } from "./values";
 
 export interface Joined {
@@ -23,8 +25,12 @@ export interface Joined {
   queue: QueueAddress;
 }
 
-/** Longest wait for a parent page to answer, in milliseconds; an ordinary page with a frame never does. */
+/** Time that a click on Run waits for a parent page to answer, in milliseconds; an ordinary page never does. */
 const PATIENCE_MS = 1500;
+/** Time that a start without a click waits for it, in milliseconds; a parent that pipes values names its frames. */
+const NAMED_PATIENCE_MS = 10_000;
+/** Time that such a start waits for values after the answer, in milliseconds; a job that needs values waits on. */
+const FIRST_VALUES_MS = 3000;
 
 /** Connects to the parent page; returns a function that disconnects. */
 export function joinParent(joined: Joined): () => void {
@@ -33,7 +39,7 @@ export function joinParent(joined: Joined): () => void {
   // Values are received unconverted, as `refOf` makes refs of every form in one place.
   frame.isInputOutputBlobSerialization = false;
 
-  // The job must not run before the first inputs are known: it would be a different job.
+  // A click must not run the job before the parent could tell its inputs: it would be a different job.
   editor.uploading.value += 1;
   let waits = true;
   const begin = () => {
@@ -41,26 +47,51 @@ export function joinParent(joined: Joined): () => void {
     waits = false;
   };
   const timer = setTimeout(begin, PATIENCE_MS);
+  const start = () => void (editor.awaitsValues.value = false);
+  const startWithoutValues = () => {
+    if (!needsValues(editor.raw.peek().get("definition"), editor.definition.peek())) start();
+  };
+  const named = frame.id !== "";
+  let patience = named ? setTimeout(startWithoutValues, NAMED_PATIENCE_MS) : setTimeout(start, PATIENCE_MS);
   const inputs = takeInputs(frame, joined);
-  frame.onInputs(() => void inputs.take());
+  const take = async () => {
+    if (await inputs.take()) start();
+  };
+  frame.onInputs(() => void take());
+  const answered = askUntilAnswered({
+    isConnected: () => frame.isConnected(),
+    ask: () => {
+      // Before its page has loaded, the frame does not listen to an answer.
+      if (frame._state === MetaframeLoadingState.WaitingForPageLoad) return;
+      frame.sendRpc(JsonRpcMethodsFromChild.SetupIframeClientRequest, { version: Metaframe.version });
+    },
+  });
   void frame.connected().then(async () => {
-    await inputs.take();
+    clearTimeout(patience);
+    await take();
     begin();
+    patience = setTimeout(startWithoutValues, FIRST_VALUES_MS);
   });
   const stop = sendOutputs(frame, joined);
   return () => {
     clearTimeout(timer);
+    clearTimeout(patience);
+    answered();
     begin();
     stop();
     frame.dispose();
   };
 }
 
-/** Turns all values piped in so far into inputs; unchanged values are not uploaded again. */
+/**
+ * Turns all values piped in so far into inputs; unchanged values are not uploaded again.
+ *
+ * `take` tells whether there are values, and all of them can be used.
+ */
 function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
   const known = new Map<string, { value: unknown; ref: DataRef | null }>();
   let turn = 0;
-  const take = async (): Promise<void> => {
+  const take = async (): Promise<boolean> => {
     turn += 1;
     const mine = turn;
     const piped = { ...frame.getInputs() } as Record<string, unknown>;
@@ -77,8 +108,10 @@ function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
         if (ref !== null) refs[name] = ref;
       }
       if (mine === turn && JSON.stringify(refs) !== JSON.stringify(editor.piped.peek())) editor.piped.value = refs;
+      return mine === turn && Object.values(piped).some((value) => value !== undefined && value !== null);
     } catch (error) {
       jobFiles.problem.value = `The values piped in could not be used: ${sentence(error)}`;
+      return false;
     } finally {
       editor.uploading.value -= 1;
     }
@@ -104,7 +137,7 @@ function sendOutputs(frame: Metaframe, { editor, queue }: Joined): () => void {
     const result = open?.result.value ?? null;
     if (open === null || job === null || job.state !== "Finished" || result === null || editor.id.value !== job.id) return;
     const { allowSetJob, resolveRefs } = editor.params.value;
-    if (allowSetJob && open.log.next.value < (job.verdict?.lines ?? 0) && !open.endAsked) return;
+    if (allowSetJob && !isWhole(open, job)) return;
     const run = `${job.id} ${job.queued} ${resolveRefs}`;
     if (sent === run) return;
     sent = run;
@@ -136,8 +169,9 @@ async function valuesOf(
 ): Promise<Record<string, unknown>> {
   const values: Record<string, unknown> = {};
   for (const [path, file] of Object.entries(files)) {
-    if (!whole) {
-      values[path] = file.ref;
+    // A file at an address that the worker chose is piped out as this address, so that the parent decides about it.
+    if (!whole || keptAt(file.ref, queue.hub) !== null) {
+      values[path] = pipedRef(file.ref, queue.hub);
       continue;
     }
     const answer = await fetch(outputHref(queue, job, path));
@@ -147,12 +181,25 @@ async function valuesOf(
   return values;
 }
 
+/** Returns a ref that means the same to a frame of another origin: a key, which only the hub knows, as an address. */
+function pipedRef(ref: DataRef, hub: string): DataRef {
+  if (ref.type === "key") return { type: "url", value: `${hub}/f/${String(ref.value)}` };
+  if (ref.type !== "url" || !URL.canParse(String(ref.value), hub)) return ref;
+  return { ...ref, value: new URL(String(ref.value), hub).href };
+}
+
+/** Whether all lines of the job's log are here that can be had. */
+function isWhole(open: OpenJob, job: Job): boolean {
+  const arrived = open.log.next.value >= (job.verdict?.lines ?? 0) || open.endAsked;
+  return open.log.version.value >= 0 && arrived && open.log.hole() === null;
+}
+
+/** A line of the log in `job/result.json`: its text and end, as written, its time, and `true` if it is of standard error. */
+type PipedLine = [text: string, ms: number] | [text: string, ms: number, isStderr: true];
+
 function resultOf(open: OpenJob, job: Job, queue: QueueAddress, links: string) {
-  const text = (stream: number) => {
-    let all = "";
-    for (let at = 0; at < open.log.length; at++) if (open.log.streamAt(at) === stream) all += `${plainText(open.log.text(at))}\n`;
-    return all;
-  };
+  const text = (stream: number): PipedLine[] =>
+    Array.from(open.log.written(stream), ([text, time]) => (stream === STDERR ? [text, time, true] : [text, time]));
   const verdict = job.verdict;
   return {
     stdout: text(STDOUT),

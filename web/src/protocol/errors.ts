@@ -39,6 +39,7 @@ const FINAL: Readonly<Record<number, string>> = {
   4001: "This page and the hub have different versions. Reload the page.",
   4007: "This link does not allow you to watch the queue. Ask for another link.",
   4008: "This is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link.",
+  4009: "The hub knows no queue with the key of this link. Check the link.",
 };
 
 /** The sentence for a final close code; undefined when reconnecting may help. */

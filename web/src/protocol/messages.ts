@@ -22,6 +22,9 @@ export type Reason =
   | "WorkerLost"
   | "Deleted";
 
+/** What a key allows; only the queue's name allows all. */
+export type Right = "read" | "submit" | "work" | "own";
+
 export interface DataRef {
   value: unknown;
   type?: "utf8" | "json" | "base64" | "url" | "key";
@@ -51,6 +54,26 @@ export interface Definition {
   maxDuration?: string;
   tags?: string[];
   requirements?: { cpus?: number; gpus?: number; maxDuration?: string; memory?: string };
+  outputs?: string[];
+  volumes?: string[];
+  stdin?: string;
+  stdout?: string;
+  stderr?: string;
+  ignoreFailure?: boolean;
+  steps?: Step[];
+}
+
+/** A further command of a job, in a container of its own. */
+export interface Step {
+  image?: string;
+  command?: string | string[];
+  entrypoint?: string | string[];
+  workdir?: string;
+  env?: Record<string, string>;
+  stdin?: string;
+  stdout?: string;
+  stderr?: string;
+  ignoreFailure?: boolean;
 }
 
 /** The parts of a definition that a list shows. */
@@ -76,7 +99,7 @@ export interface Verdict {
   duration?: number;
 }
 
-/** The current state of a job. It is complete except for `summary`; the highest `rev` replaces all lower ones. */
+/** The current state of a job. It is complete except for `summary`; the newest replaces all others, see `newer`. */
 export interface JobState {
   id: string;
   rev: number;
@@ -272,6 +295,10 @@ export interface Requests {
     answer: { type: "following"; active: boolean; job?: JobState | null };
   };
   unfollow: { ask: { job: string }; answer: { type: "following"; active: boolean; job?: JobState | null } };
+  summarise: {
+    ask: { job: string };
+    answer: { type: "job_summary"; job: JobState; error_seq?: number | null };
+  };
   read_log: {
     ask: { job: string; since?: number; limit?: number };
     answer: { type: "log_page"; lines: WireLine[]; next: number; final?: boolean };
@@ -300,6 +327,8 @@ export interface Welcome {
   counts?: Counts;
   /** The queue's secret for URLs of results that need no name of a queue. */
   links?: string;
+  /** The rights of the name or key in the page's address; left out by hubs that know no keys. */
+  rights?: Right[];
 }
 
 export interface Changed {

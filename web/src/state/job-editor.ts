@@ -8,7 +8,6 @@
 import { batch, computed, effect, type ReadonlySignal, type Signal, signal, untracked } from "@preact/signals";
 import { asParams, effective, type JobParams, readParams, withJob } from "../job/address";
 import { jobId } from "../job/identity";
-import { parseDuration } from "../job/units";
 import { RequestError, sentence } from "../protocol/errors";
 import type { Answer, DataRef, Definition, Validated } from "../protocol/messages";
 import { isOver } from "./job";
@@ -33,6 +32,8 @@ export interface JobEditorOptions {
   settle?: number;
   /** Whether a job runs only after a click that was made while it was shown, whatever the URL says. */
   clickToRun?: boolean;
+  /** Whether the page is embedded in another, which may pipe values in before a job starts by itself. */
+  embedded?: boolean;
 }
 
 /** Default pause in typing after which an edit is evaluated, in milliseconds. */
@@ -69,6 +70,8 @@ export class JobEditor {
   readonly future: Signal<readonly Params[]> = signal([]);
   /** Number of inputs that are not ready; a run waits for them. */
   readonly uploading: Signal<number> = signal(0);
+  /** Whether no job starts by itself yet, since the first values may still be piped in. */
+  readonly awaitsValues: Signal<boolean>;
 
   readonly #options: JobEditorOptions;
   readonly #session: Session;
@@ -81,6 +84,7 @@ export class JobEditor {
   constructor(options: JobEditorOptions) {
     this.#options = options;
     this.#session = options.session;
+    this.awaitsValues = signal(options.embedded === true);
   }
 
   /** Starts to follow the job. */
@@ -242,7 +246,7 @@ export class JobEditor {
   #checkSoon(definition: Definition, online: boolean): void {
     clearTimeout(this.#checking);
     this.validated.value = null;
-    if (!online || untracked(() => this.blank.value)) return;
+    if (!online || !this.#session.may("submit") || untracked(() => this.blank.value)) return;
     this.#checking = setTimeout(() => void this.#check(definition), this.#options.settle ?? SETTLE_MS);
   }
 
@@ -259,7 +263,7 @@ export class JobEditor {
     const { autostart } = this.params.value;
     const id = this.id.value;
     const ready = this.fixed.value === null && !this.blank.value && this.open.value?.id === id;
-    if (!autostart || this.#options.clickToRun || !ready || this.#started === id) return;
+    if (!autostart || !this.#session.may("submit") || this.#options.clickToRun || this.awaitsValues.value || !ready || this.#started === id) return;
     const known = this.open.value;
     if (known === null || (!known.unknown.value && known.job.value === null)) return;
     this.#started = id;
@@ -291,18 +295,19 @@ export class JobEditor {
   }
 
   async #submit(again: boolean): Promise<void> {
+    const bad = this.params.peek().problems.find(({ stops }) => stops);
+    if (bad !== undefined) throw new Error(`The job was not started, as ${bad.name} in the link can't be used: ${bad.why}.`);
     const image = this.#session.defaultImage.peek();
     const definition = this.definition.peek();
     if (!definition.image && !definition.build && image !== "" && this.fixed.peek() === null) {
       this.edit("", (draft) => ({ ...draft, job: { ...draft.job, image } }));
     }
-    const { control, maxJobDuration } = this.params.peek();
-    const limits = [maxJobDuration, control?.maxDuration ?? ""].map(parseDuration).filter((ms) => ms !== null);
+    const { control, timeLimits } = this.params.peek();
     const namespace = control?.namespace || this.#options.namespace;
     const answer = await this.#session.submit(this.definition.peek(), {
       reuse: again ? "never" : "cached",
       ...(namespace ? { namespace } : {}),
-      ...(limits.length > 0 ? { time_limit: Math.min(...limits) } : {}),
+      ...(timeLimits.length > 0 ? { time_limit: Math.min(...timeLimits) } : {}),
       ...(control?.callbacks ? { callbacks: control.callbacks } : {}),
     });
     clearTimeout(this.#looking);

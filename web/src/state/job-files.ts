@@ -28,6 +28,8 @@ export interface Upload {
 export const TEXT_BYTES = 8 * 1024;
 /** Largest total of texts in the URL, in bytes. */
 const TEXTS_BYTES = 64 * 1024;
+/** Largest text that is edited here, in bytes. */
+export const EDITED_BYTES = 256 * 1024;
 /** Most files of one job. */
 const MOST_FILES = 10_000;
 /** Number of concurrent uploads. */
@@ -38,6 +40,8 @@ export class JobFiles {
   readonly problem: Signal<string | null> = signal(null);
   /** Texts that this page uploaded or fetched, by sha256, so that editing them needs no download. */
   readonly texts = new Map<string, string>();
+  /** Sizes of files on the hub in bytes, by sha256, as far as they are known. */
+  readonly sizes: Signal<ReadonlyMap<string, number>> = signal(new Map());
   #running = 0;
   readonly #waiting: Upload[] = [];
 
@@ -89,18 +93,27 @@ export class JobFiles {
     });
   }
 
-  /** Fetches the text of a file from the hub. */
+  /** Fetches a file from the hub to edit it. Only what is text as it stands is edited: all else would be changed by that. */
   async read(sha256: string): Promise<string> {
     const known = this.texts.get(sha256);
     if (known !== undefined) return known;
     const { links } = await this.session.ask("get_blobs", { keys: [sha256] });
-    const url = links[0]?.url;
-    if (!url) throw new Error("The hub no longer has this file. Add it again.");
-    const answer = await fetch(new URL(url, this.hub));
+    const link = links[0];
+    if (!link?.url) throw new Error("The hub no longer has this file. Add it again.");
+    const bytes = link.size ?? 0;
+    this.#noteSize(sha256, bytes);
+    if (bytes > EDITED_BYTES)
+      throw new Error(`This file has more than the ${EDITED_BYTES / 1024} KiB that can be edited here. To change it, add a file of the same name.`);
+    const answer = await fetch(new URL(link.url, this.hub));
     if (!answer.ok) throw new Error(`The file could not be fetched (HTTP status ${answer.status}).`);
-    const text = await answer.text();
+    const text = textOf(await answer.arrayBuffer());
+    if (text === null) throw new Error("This file is not text in UTF-8, so it can't be edited here. To change it, add a file of the same name.");
     this.texts.set(sha256, text);
     return text;
+  }
+
+  #noteSize(sha256: string, bytes: number): void {
+    if (this.sizes.peek().get(sha256) !== bytes) this.sizes.value = new Map(this.sizes.peek()).set(sha256, bytes);
   }
 
   cancel(one: Upload): void {
@@ -143,6 +156,7 @@ export class JobFiles {
       try {
         const ref = await this.store(blob, (now) => (progress.value = now), stop);
         if (text !== undefined) this.texts.set(String(ref.value), text);
+        this.#noteSize(String(ref.value), blob.size);
         if (!stop.signal.aborted) {
           this.editor.edit(`file ${name}`, ({ job, files }) => {
             const left = { ...files };
@@ -169,13 +183,17 @@ export class JobFiles {
 
   /** The text of a short file; null when the file is long or not text. */
   async #asText(blob: Blob): Promise<string | null> {
-    if (blob.size > TEXT_BYTES) return null;
-    try {
-      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await blob.arrayBuffer());
-      return text.includes("\0") ? null : text;
-    } catch {
-      return null;
-    }
+    return blob.size > TEXT_BYTES ? null : textOf(await blob.arrayBuffer());
+  }
+}
+
+/** The text that some bytes are in UTF-8; null when they are not text. */
+function textOf(bytes: ArrayBuffer): string | null {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return text.includes("\0") ? null : text;
+  } catch {
+    return null;
   }
 }
 

@@ -19,6 +19,12 @@ export interface Job {
   readonly summary: Summary | null;
 }
 
+/** Whether a state is newer than another one: a later run's, or a later one of the same run. */
+export function newer(one: JobState, other: Job): boolean {
+  const queued = one.queued ?? 0;
+  return queued === other.queued ? one.rev > other.rev : queued > other.queued;
+}
+
 /** Converts a message to a job; the previous summary is kept when the message has none. */
 export function jobFrom(wire: JobState, before?: Job): Job {
   return {

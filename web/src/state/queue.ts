@@ -7,7 +7,7 @@
 
 import { batch, type Signal, signal } from "@preact/signals";
 import type { Counts, JobState, Push, WorkerState } from "../protocol/messages";
-import { type Job, jobFrom } from "./job";
+import { type Job, jobFrom, newer } from "./job";
 
 /** Most jobs in the list; the table says when there are more. */
 export const KEPT = 50_000;
@@ -73,7 +73,7 @@ export class QueueStore {
       this.#jobs.set(wire.id, made);
       return made;
     }
-    if (wire.rev > known.value.rev) known.value = jobFrom(wire, known.value);
+    if (newer(wire, known.value)) known.value = jobFrom(wire, known.value);
     else if (known.value.summary === null && wire.summary) known.value = { ...known.value, summary: wire.summary };
     return known;
   }
@@ -132,7 +132,7 @@ export class QueueStore {
 
   #changed(wire: JobState, fresh: string[], gone: Set<string>): void {
     const known = this.#jobs.get(wire.id);
-    if (known !== undefined && wire.rev <= known.value.rev) return;
+    if (known !== undefined && !newer(wire, known.value)) return;
     if (known === undefined && wire.id !== this.pinned && !this.#belongs(wire)) return;
     const queuedBefore = known?.value.queued;
     const job = this.learn(wire).value;

@@ -16,6 +16,7 @@ import type {
   Push,
   RequestType,
   Result,
+  Right,
   Welcome,
 } from "../protocol/messages";
 import { hubNow, setHubTime } from "./clock";
@@ -84,6 +85,8 @@ export class Session {
   readonly defaultImage: Signal<string> = signal("");
   /** The queue's secret for URLs of results that need no name of a queue; empty until the hub has told it. */
   readonly links: Signal<string> = signal("");
+  /** The rights of the page's address; null until the hub has told them, and for a hub that knows no keys. */
+  readonly rights: Signal<ReadonlySet<Right> | null> = signal(null);
   /** Whether the hub is connected. */
   readonly online: ReadonlySignal<boolean> = computed(() => this.status.value.kind === "open");
 
@@ -113,6 +116,11 @@ export class Session {
       ...(options.socket === undefined ? {} : { socket: options.socket }),
       ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
     });
+  }
+
+  /** Whether the page's address allows something, as far as is known. */
+  may(right: Right): boolean {
+    return this.rights.value?.has(right) ?? true;
   }
 
   start(): void {
@@ -146,10 +154,11 @@ export class Session {
 
   /** Submits a job: it runs, joins the existing run, or is answered with the existing result. */
   async submit(definition: Definition, how: Omit<Ask<"submit">, "definition" | "follow"> = {}): Promise<Answer<"submit">> {
-    const answer = await this.#connection.request("submit", { ...how, definition, follow: false });
+    const answer = await this.#connection.request("submit", { ...how, definition, follow: !this.may("read") });
     this.#took(answer.job);
     const open = this.opened.peek();
-    // The page of a queue receives all changes; the page of one job must follow the run that it started.
+    // The page of a queue receives all changes; the page of one job must follow the run that it started. Who may not
+    // read gets the job's changes alone.
     if (open !== null && open.id === answer.job.id && this.#follows === "jobs") void this.#follow(open);
     return answer;
   }
@@ -244,11 +253,12 @@ export class Session {
     setHubTime(welcome.time);
     this.defaultImage.value = welcome.default_image ?? "";
     this.links.value = welcome.links ?? "";
+    this.rights.value = welcome.rights === undefined ? null : new Set(welcome.rights);
     this.#asked.clear();
     if (welcome.counts !== undefined) this.store.setCounts(welcome.counts);
     const whole = this.#follows === "queue" && (welcome.recovered !== true || !this.store.listed.peek());
     const open = this.opened.peek();
-    const tasks: Promise<unknown>[] = [this.#loadWorkers(life)];
+    const tasks: Promise<unknown>[] = this.may("read") ? [this.#loadWorkers(life)] : [];
     if (whole) tasks.push(this.#loadJobs(life));
     if (open !== null) tasks.push(this.#follow(open));
     try {
@@ -278,6 +288,7 @@ export class Session {
 
   /** Requests the job, and its log from the next expected line. */
   async #follow(open: OpenJob): Promise<void> {
+    if (!this.may("read")) return void (open.unknown.value = open.job.peek() === null);
     try {
       await Promise.all([this.#followLog(open, open.log.next.peek()), this.#get(open)]);
       open.problem.value = null;

@@ -7,8 +7,13 @@ export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
+/** A command line for a queue by its variable, because all users of a machine can read its arguments. */
+export function withQueue(queueUrl: string, command: string): string {
+  return `ASMAN_QUEUE=${shellWord(queueUrl)} ${command}`;
+}
+
 export function cliSnippet(queueUrl: string, definition: Definition): string {
-  const words = ["asman", "job", "add", queueUrl, "--wait"];
+  const words = ["asman", "job", "add", "--wait"];
   if (definition.image) words.push("-i", definition.image);
   if (typeof definition.command === "string") words.push("-c", definition.command);
   for (const [name, value] of Object.entries(definition.env ?? {})) words.push("-e", `${name}=${value}`);
@@ -18,7 +23,7 @@ export function cliSnippet(queueUrl: string, definition: Definition): string {
   if (gpus !== undefined) words.push("--gpus", String(gpus));
   for (const tag of definition.tags ?? []) words.push("--tag", tag);
   if (definition.maxDuration) words.push("--timeout", definition.maxDuration);
-  return words.map(shellWord).join(" ");
+  return withQueue(queueUrl, words.map(shellWord).join(" "));
 }
 
 /** Whether the command line can express the whole definition. */

@@ -23,6 +23,12 @@ export const PHASE_NOUNS: Readonly<Record<Phase, string>> = {
   uploading: "Outputs",
 };
 
+/** The name of a build's context; an uploaded folder is known by its hash alone, of which few digits tell it from others. */
+export function buildWords(context: string): string {
+  const uploaded = /^key:([0-9a-f]{8})[0-9a-f]{56}$/.exec(context);
+  return uploaded === null ? context : `an uploaded folder (${uploaded[1]})`;
+}
+
 const REASON_WORDS: Readonly<Record<Reason, string>> = {
   Success: "Success",
   Failed: "Failed",

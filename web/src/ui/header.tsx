@@ -1,6 +1,6 @@
 /** The header of every page of a queue: its name, the connection, and its counts. */
 
-import { queueHref, type QueueAddress, queueUrl } from "../route";
+import { queueHref, type QueueAddress, queueUrl, startHref } from "../route";
 import { now } from "../state/clock";
 import type { Session } from "../state/session";
 import { count, shortQueue } from "../text/format";
@@ -12,7 +12,7 @@ export function Header({ session, queue, counts }: { session: Session; queue: Qu
   return (
     <header class={counts ? "top" : "top single"}>
       <div class="top-row">
-        <a class="wordmark" href="/" aria-label="Asman, start page">
+        <a class="wordmark" href={startHref} aria-label="Asman, start page">
           Asman
         </a>
         <span class="queue-name">
@@ -72,7 +72,7 @@ function Trouble({ session }: { session: Session }) {
     return (
       <div class="trouble" role="alert">
         <span>{status.why}</span>
-        <a href="/">Start page</a>
+        <a href={startHref}>Start page</a>
       </div>
     );
   }

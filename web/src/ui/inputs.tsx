@@ -170,7 +170,8 @@ function NewText({ taken, onName }: { taken: string[]; onName: (name: string | n
 
 function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen: (open: boolean) => void }) {
   const { item, jobFiles, open } = props;
-  const [words, bytes] = about(item);
+  const [words, known] = about(item);
+  const bytes = known ?? (item.ref?.type === "key" ? (jobFiles.sizes.value.get(String(item.ref.value)) ?? null) : null);
   const editable = item.piped !== true && (item.text !== undefined || item.ref?.type === "key" || isUtf8(item.ref));
   return (
     <li data-testid="input" data-name={item.name}>

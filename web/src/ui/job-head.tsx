@@ -7,8 +7,9 @@ import type { JobEditor, JobAction } from "../state/job-editor";
 import { isOver, type Job, summaryOf } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { plural, shortId } from "../text/format";
-import { asSentence, faultWords, verdictSentence } from "../text/words";
+import { asSentence, buildWords, faultWords, verdictSentence } from "../text/words";
 import { CopyButton } from "./copy";
+import { NotifyToggle } from "./end-notice";
 import { RunTime } from "./run-time";
 import { useKeys } from "./keys";
 import { embedded } from "./navigation";
@@ -16,7 +17,10 @@ import { Notice } from "./notice";
 import { lazy } from "./lazy";
 import { StateMark } from "./state-mark";
 import { Timeline } from "./timeline";
+import { Visible } from "./visible";
+import { WhatRuns } from "./what-runs";
 
+const AddWorker = lazy(() => import("./add-worker").then((part) => part.AddWorker));
 const Share = lazy(() => import("./share").then((part) => part.Share));
 
 /** Interval between requests for the reason why a job waits, in milliseconds. */
@@ -27,21 +31,25 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
   const job = open?.job.value ?? null;
   const summary = summaryOf(editor.definition.value);
   const known = editor.fixed.value === null || open?.definition.value !== null;
-  const title = summary.command || (summary.build && `Build of ${summary.build}`) || summary.image || "New job";
+  const title = summary.command || (summary.build && `Build of ${buildWords(summary.build)}`) || summary.image || "New job";
   const sharing = useSignal(false);
-  const image = summary.image || summary.build;
+  const image = summary.image || buildWords(summary.build ?? "");
   useKeys([{ key: "s", says: "Share the job", act: () => (sharing.value = true) }]);
   return (
     <div class="job-head">
       <div class="job-title">
-        <h1 class={editor.blank.value ? "job-command none" : "job-command"}>{known ? title : `Job ${shortId(editor.id.value)}`}</h1>
+        <h1 class={editor.blank.value ? "job-command none" : "job-command"}>
+          {known ? <Visible text={title} /> : `Job ${shortId(editor.id.value)}`}
+        </h1>
         <div class="actions">
+          <NotifyToggle job={job} />
           <button type="button" class="quiet" onClick={() => (sharing.value = true)}>
             Share
           </button>
-          <MainAction editor={editor} job={job} />
+          {session.may("submit") && <MainAction editor={editor} job={job} />}
         </div>
       </div>
+      {known && !editor.blank.value && <Shown editor={editor} job={job} defaultImage={session.defaultImage.value} />}
       <div class="job-line">
         {job === null ? <NoState editor={editor} open={open} /> : <StateMark job={job} />}
         {job !== null && job.started > 0 && (
@@ -50,7 +58,11 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
           </span>
         )}
         {job?.verdict?.exit_code !== undefined && job.verdict.exit_code !== null && <span>exit code {job.verdict.exit_code}</span>}
-        {image && title !== image && <code class="job-image">{image}</code>}
+        {image && title !== image && (
+          <code class="job-image">
+            <Visible text={image} />
+          </code>
+        )}
         {!editor.blank.value && (
           <span class="job-id">
             <code title={editor.id.value}>{shortId(editor.id.value)}</code>
@@ -60,13 +72,27 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
           </span>
         )}
       </div>
-      {job !== null && open !== null && <Verdict session={session} open={open} job={job} />}
+      {job !== null && open !== null && <Verdict session={session} queue={queue} open={open} job={job} />}
       {editor.problem.value !== null && <Notice kind="error">{editor.problem.value}</Notice>}
       <Pending editor={editor} online={session.online.value} />
-      {job === null && <Readiness editor={editor} />}
+      {job === null && <Readiness session={session} editor={editor} queue={queue} />}
       {job !== null && open !== null && !embedded && <Timeline open={open} job={job} />}
-      {sharing.value && <Share editor={editor} queue={queue} onClose={() => (sharing.value = false)} />}
+      {sharing.value && <Share session={session} editor={editor} queue={queue} onClose={() => (sharing.value = false)} />}
     </div>
+  );
+}
+
+/** All that Run will run; for a job that runs or has run, only when a person opens it. */
+function Shown({ editor, job, defaultImage }: { editor: JobEditor; job: Job | null; defaultImage: string }) {
+  // The hub adds its default image to a job of the URL alone, when it is submitted.
+  const added = editor.fixed.value === null ? defaultImage : "";
+  const lines = <WhatRuns definition={editor.definition.value} defaultImage={added} />;
+  if (job === null) return lines;
+  return (
+    <details class="more">
+      <summary>Image and command</summary>
+      {lines}
+    </details>
   );
 }
 
@@ -139,7 +165,7 @@ function Pending({ editor, online }: { editor: JobEditor; online: boolean }) {
 }
 
 /** The hub's assessment of a job that has not run: its problems, or the workers that can run it. */
-function Readiness({ editor }: { editor: JobEditor }) {
+function Readiness({ session, editor, queue }: { session: Session; editor: JobEditor; queue: QueueAddress }) {
   const found = editor.validated.value;
   if (found === null || editor.blank.value) return null;
   const problems = found.problems ?? [];
@@ -153,10 +179,15 @@ function Readiness({ editor }: { editor: JobEditor }) {
   const missing = found.missing_blobs?.length ?? 0;
   if (missing > 0) return <Notice kind="error">{`The hub does not have ${plural(missing, "input file")} of this job. Add ${missing === 1 ? "it" : "them"} again under Inputs.`}</Notice>;
   if ((found.able ?? 0) > 0) return <p class="muted">{plural(found.able ?? 0, "worker")} can run this job.</p>;
-  return <p class="warn-text">{`The job would wait: ${found.why || "no connected worker can run it"}.`}</p>;
+  return (
+    <>
+      <p class="warn-text">{`The job would wait: ${found.why || "no connected worker can run it"}.`}</p>
+      <AddWorker session={session} queue={queue} />
+    </>
+  );
 }
 
-function Verdict({ session, open, job }: { session: Session; open: OpenJob; job: Job }) {
+function Verdict({ session, queue, open, job }: { session: Session; queue: QueueAddress; open: OpenJob; job: Job }) {
   const waiting = job.state === "Queued";
   const online = session.online.value;
   useEffect(() => {
@@ -172,10 +203,13 @@ function Verdict({ session, open, job }: { session: Session; open: OpenJob; job:
   const verdict = job.verdict;
   const why = waiting ? open.explanation.value : null;
   return (
+    <>
     <p class="verdict" data-testid="verdict">
       {why === null ? verdictSentence(job, where, 1) : asSentence(why.sentence)}
       {verdict?.reason === "Error" && ` ${faultWords(verdict.fault)}`}
       {verdict?.hint && <span class="hint"> {asSentence(verdict.hint)}</span>}
     </p>
+      {why !== null && (why.able ?? 0) === 0 && <AddWorker session={session} queue={queue} />}
+    </>
   );
 }

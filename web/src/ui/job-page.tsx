@@ -3,27 +3,34 @@
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { writeHash } from "../job/address";
-import { type Params, type QueueAddress, queueHref, queueParam } from "../route";
+import { lineHref, outputHref, type Params, type QueueAddress, queueHref, queueParam, queueUrl, startHref } from "../route";
+import { sentence } from "../protocol/errors";
 import { JobEditor } from "../state/job-editor";
 import { JobFiles } from "../state/job-files";
 import type { Job } from "../state/job";
 import type { OpenJob, Session } from "../state/session";
 import { shortId } from "../text/format";
-import { stateWords } from "../text/words";
+import { stateWords, tone } from "../text/words";
 import { droppedFiles } from "../files/dropped";
-import { Inputs } from "./inputs";
 import { JobHead } from "./job-head";
-import { LogView } from "./log-view";
+import { lazy } from "./lazy";
+import type { LogOffers } from "./log-view";
+import { useEndNotice } from "./end-notice";
+import { showIcon } from "./icon";
 import { clickToRun, embedded, follow, rewrite, route } from "./navigation";
 import { Notice } from "./notice";
-import { Outputs } from "./outputs";
-import { Settings } from "./settings";
+
+const loadLog = () => import("./log-view").then((part) => part.LogView);
+const LogView = lazy(loadLog);
+const Inputs = lazy(() => import("./inputs").then((part) => part.Inputs));
+const Outputs = lazy(() => import("./outputs").then((part) => part.Outputs));
+const Settings = lazy(() => import("./settings").then((part) => part.Settings));
 
 export interface JobPageProps {
   session: Session;
   queue: QueueAddress;
   /** The parameters of a URL that contains the definition, or the id of a job that the URL names. */
-  given: { params: Params } | { id: string };
+  given: { params: Params } | { id: string; line?: number | undefined };
 }
 
 /** Namespace of an embedded page, in which a newer job of the page replaces the older one. */
@@ -35,12 +42,14 @@ export function JobPage({ session, queue, given }: JobPageProps) {
       session,
       namespace: NAMESPACE,
       clickToRun,
-      write: (params, push) => rewrite(`/${writeHash(withQueue(params, queue))}`, push),
+      embedded,
+      write: (params, push) => rewrite(`${startHref}${writeHash(withQueue(params, queue))}`, push),
     });
     take(made, given, queue);
     return made;
   }, [session, queue.hub, queue.name]);
   const jobFiles = useMemo(() => new JobFiles(editor, session, queue.hub), [editor, session, queue.hub]);
+  useEffect(() => void loadLog().catch(() => undefined), []); // while the page connects; a failure is shown in its place
   useEffect(() => {
     editor.start();
     return () => editor.stop();
@@ -57,10 +66,13 @@ export function JobPage({ session, queue, given }: JobPageProps) {
   useSignalEffect(() => {
     const job = editor.open.value?.job.value ?? null;
     document.title = `${job === null ? "Job" : stateWords(job)} · ${shortId(editor.id.value)} · Asman`;
+    showIcon(job === null ? null : tone(job));
   });
+  useEffect(() => () => showIcon(null), []);
 
   const open = editor.open.value;
   const job = open?.job.value ?? null;
+  useEndNotice(job, editor);
   const back = queueHref(queue);
   return (
     <div
@@ -89,11 +101,19 @@ export function JobPage({ session, queue, given }: JobPageProps) {
       <JobHead session={session} queue={queue} editor={editor} />
       <div class="columns">
         <div class="column">
-          <Results queue={queue} editor={editor} open={open} job={job} online={session.online.value} />
+          {session.may("read") && <Results session={session} queue={queue} editor={editor} open={open} job={job} line={lineOf(given)} />}
         </div>
         <div class="column">
-          <Inputs editor={editor} jobFiles={jobFiles} />
-          <Settings editor={editor} defaultImage={session.defaultImage.value} />
+          {session.may("submit") ? (
+            <>
+              <Inputs editor={editor} jobFiles={jobFiles} />
+              <Settings editor={editor} defaultImage={session.defaultImage.value} />
+            </>
+          ) : (
+            <p class="muted">
+              This link does not let you run jobs.
+            </p>
+          )}
         </div>
       </div>
     </div>
@@ -138,9 +158,14 @@ function useFrame(editor: JobEditor, jobFiles: JobFiles, queue: QueueAddress): v
     if (!embedded) return undefined;
     let leave = () => undefined as void;
     let gone = false;
-    void import("../metaframe/frame").then(({ joinParent }) => {
-      if (!gone) leave = joinParent({ editor, jobFiles, queue });
-    });
+    void import("../metaframe/frame").then(
+      ({ joinParent }) => {
+        if (!gone) leave = joinParent({ editor, jobFiles, queue });
+      },
+      (error: unknown) => {
+        editor.problem.value = `Values can't be piped in or out, as a part of the page could not be loaded: ${sentence(error)}`;
+      },
+    );
     return () => {
       gone = true;
       leave();
@@ -148,28 +173,48 @@ function useFrame(editor: JobEditor, jobFiles: JobFiles, queue: QueueAddress): v
   }, [editor, jobFiles, queue.hub, queue.name]);
 }
 
-function Results(props: { queue: QueueAddress; editor: JobEditor; open: OpenJob | null; job: Job | null; online: boolean }) {
-  const { queue, editor, open, job } = props;
+function lineOf(given: JobPageProps["given"]): number | null {
+  return ("id" in given ? given.line : undefined) ?? null;
+}
+
+function Results(props: { session: Session; queue: QueueAddress; editor: JobEditor; open: OpenJob | null; job: Job | null; line: number | null }) {
+  const { session, queue, editor, open, job } = props;
   if (open === null || job === null) {
     return (
       <section aria-labelledby="log-title">
         <h2 id="log-title">Log</h2>
-        <p class="empty placeholder">{placeholder(editor, open, props.online)}</p>
+        <p class="empty placeholder">{placeholder(editor, open, session.online.value)}</p>
       </section>
     );
   }
   return (
     <>
-      <LogView key={open.id} queue={queue} open={open} job={job} />
-      <Outputs queue={queue} open={open} job={job} />
+      <LogView key={open.id} log={open.log} offers={offersOf(session, queue, open.id)} job={job} endAsked={open.endAsked} line={props.line} />
+      {job.state === "Finished" && (
+        <Outputs hub={queue.hub} job={job} result={open.result.value} href={(path) => outputHref(queue, job.id, path)} />
+      )}
     </>
   );
+}
+
+function offersOf(session: Session, queue: QueueAddress, job: string): LogOffers {
+  return {
+    lineHref: (line) => lineHref(queue, job, line),
+    firstError: async () => (await session.ask("summarise", { job })).error_seq ?? null,
+    wholeText: async () => {
+      const answer = await fetch(`${queueUrl(queue)}/jobs/${job}/log`, { headers: { Accept: "text/plain" } });
+      if (!answer.ok) throw new Error(answer.statusText);
+      return await answer.text();
+    },
+  };
 }
 
 function placeholder(editor: JobEditor, open: OpenJob | null, online: boolean): string {
   if (editor.blank.value) return "Enter an image, a command, or both in the settings.";
   if (!online) return "The job appears when the page is connected to the hub.";
   if (open === null || !open.unknown.value) return "Loading the job…";
+  if (editor.params.value.autostart && editor.awaitsValues.value)
+    return "The job starts by itself with the first values that the page around it pipes in. Run starts it now.";
   return editor.fixed.value === null
     ? "This job has not run in this queue. Its log and outputs appear here when it runs."
     : "This queue has no such job. The job was deleted, its result is no longer kept, or the link is wrong.";
@@ -193,7 +238,7 @@ function BadParams({ editor }: { editor: JobEditor }) {
   const drop = () => {
     const params = new Map(editor.raw.value);
     for (const name of names.value) params.delete(name);
-    rewrite(`/${writeHash(params)}`, true);
+    rewrite(`${startHref}${writeHash(params)}`, true);
   };
   return (
     <Notice kind="error">
@@ -207,7 +252,7 @@ function BadParams({ editor }: { editor: JobEditor }) {
       <button type="button" onClick={drop}>
         Continue without {problems.length === 1 ? "it" : "them"}
       </button>
-      <a href="/">Start page</a>
+      <a href={startHref}>Start page</a>
     </Notice>
   );
 }

@@ -8,10 +8,12 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { sentence } from "../protocol/errors";
 import type { State } from "../protocol/messages";
 import { jobHref, type QueueAddress } from "../route";
-import { isOver, type Job, runTime } from "../state/job";
+import { type Job, runTime } from "../state/job";
 import { KEPT } from "../state/queue";
 import type { Session } from "../state/session";
 import { clock, count, fullTime, plural, shortId } from "../text/format";
+import { buildWords } from "../text/words";
+import { ChosenJobs } from "./chosen-jobs";
 import { useKeys } from "./keys";
 import { follow, go } from "./navigation";
 import { Notice } from "./notice";
@@ -20,8 +22,11 @@ import { StateMark } from "./state-mark";
 
 /** Rows drawn above and below the visible ones. */
 const OVER = 12;
-/** Most jobs that one click cancels, to limit the effect of a mistake. */
-const MOST_AT_ONCE = 500;
+
+/** Space between a row that the keys lead to and the edge of the window, in pixels. */
+const EDGE = 90;
+/** Most frames until a row is drawn after a scroll. */
+const FRAMES = 30;
 
 type Filter = "all" | State | "bad";
 type Sort = "newest" | "oldest" | "longest";
@@ -77,17 +82,6 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
   useKeys([{ key: "/", says: "Filter jobs", act: () => field.current?.focus() }]);
 
   const listed = ids.value;
-  const stoppable = listed.filter((id) => chosen.value.has(id) && stops(store.job(id)?.peek()));
-  const cancelAll = async () => {
-    problem.value = null;
-    const some = stoppable.slice(0, MOST_AT_ONCE);
-    const ends = await Promise.allSettled(some.map((id) => session.cancel(id)));
-    const failed = ends.find((end) => end.status === "rejected");
-    if (failed !== undefined) problem.value = `Some jobs could not be cancelled: ${sentence(failed.reason)}`;
-    const done = new Set(some.filter((_, n) => ends[n]?.status === "fulfilled"));
-    chosen.value = new Set([...chosen.peek()].filter((id) => !done.has(id)));
-  };
-
   return (
     <section aria-labelledby="jobs-title" class="jobs-section">
       <div class="section-head">
@@ -122,17 +116,17 @@ export function JobTable({ session, queue }: { session: Session; queue: QueueAdd
         </div>
       </div>
       {problem.value !== null && <Notice kind="error">{problem.value}</Notice>}
-      {chosen.value.size > 0 && (
-        <div class="chosen" role="status">
-          <span>{plural(chosen.value.size, "job")} selected</span>
-          <button type="button" class="danger" disabled={stoppable.length === 0 || !session.online.value} onClick={() => void cancelAll()}>
-            Cancel {plural(Math.min(stoppable.length, MOST_AT_ONCE), "job")}
-          </button>
-          <button type="button" class="quiet" onClick={() => (chosen.value = new Set())}>
-            Clear selection
-          </button>
-        </div>
-      )}
+      <ChosenJobs
+        session={session}
+        queue={queue}
+        ids={listed.filter((id) => chosen.value.has(id))}
+        total={chosen.value.size}
+        onDone={(ids) => {
+          const done = new Set(ids);
+          chosen.value = new Set([...chosen.peek()].filter((id) => !done.has(id)));
+        }}
+        onClear={() => (chosen.value = new Set())}
+      />
       {listed.length === 0 ? (
         <p class="empty">{emptySentence(session, plain.value)}</p>
       ) : (
@@ -185,6 +179,28 @@ function Rows(props: {
   }, [sight]);
 
   const { from, to, height } = sight.value;
+  /** Moves the focus to the link of the next or the previous row, from which Enter opens the job. */
+  const move = (step: number) => {
+    const { ids } = newest.current;
+    const row = document.activeElement?.closest<HTMLElement>(".job-row");
+    const at = row === null || row === undefined ? -1 : ids.indexOf(row.dataset["job"] ?? "");
+    const next = at < 0 ? (step > 0 ? from + (from > 0 ? OVER : 0) : -1) : at + step;
+    const id = ids[next];
+    if (id === undefined || box.current === null) return;
+    const top = box.current.getBoundingClientRect().top + next * height;
+    if (top < EDGE) window.scrollBy(0, top - EDGE);
+    else if (top + height > window.innerHeight - EDGE) window.scrollBy(0, top + height - window.innerHeight + EDGE);
+    focusRow(box.current, id, FRAMES);
+  };
+  useKeys([
+    { key: "j", says: "Go to the next job; Enter opens it", act: () => move(1) },
+    { key: "k", says: "Go to the previous job", act: () => move(-1) },
+    {
+      key: "x",
+      says: "Select the job",
+      act: () => document.activeElement?.closest(".job-row")?.querySelector<HTMLInputElement>('input[type="checkbox"]')?.click(),
+    },
+  ]);
   const choose = (id: string, on: boolean) => {
     const next = new Set(chosen);
     if (on) next.add(id);
@@ -197,12 +213,14 @@ function Rows(props: {
       <div role="rowgroup">
         <div class="jobs-head" role="row" aria-rowindex={1}>
           <span role="columnheader" class="c-choose">
-            <input
-              type="checkbox"
-              aria-label="Select all listed jobs"
-              checked={all}
-              onChange={() => props.onChoose(all ? new Set() : new Set(ids))}
-            />
+            {session.may("submit") && (
+              <input
+                type="checkbox"
+                aria-label="Select all listed jobs"
+                checked={all}
+                onChange={() => props.onChoose(all ? new Set() : new Set(ids))}
+              />
+            )}
           </span>
           {["State", "Job", "Worker", "Queued", "Finished", "Run time", "Exit"].map((name) => (
             <span key={name} role="columnheader" class={`c-${name.toLowerCase().replace(" ", "-")}`}>
@@ -230,6 +248,13 @@ function Rows(props: {
   );
 }
 
+/** Focuses a row's link once it is drawn, within some frames. */
+function focusRow(box: HTMLElement, id: string, frames: number): void {
+  const link = box.querySelector<HTMLElement>(`[data-job="${id}"] .c-job a`);
+  if (link !== null) link.focus({ preventScroll: true });
+  else if (frames > 0) requestAnimationFrame(() => focusRow(box, id, frames - 1));
+}
+
 function JobRow(props: {
   id: string;
   index: number;
@@ -248,7 +273,7 @@ function JobRow(props: {
   if (job === undefined) return null;
   const href = jobHref(queue, id);
   const command = job.summary?.command ?? "";
-  const image = job.summary?.image || (job.summary?.build ? `build of ${job.summary.build}` : "");
+  const image = job.summary?.image || (job.summary?.build ? `build of ${buildWords(job.summary.build)}` : "");
   const name = command || image || shortId(id);
   const open = (event: MouseEvent) => {
     // The whole row reacts to the mouse, the link to the keyboard. Selecting text is not a click.
@@ -269,12 +294,14 @@ function JobRow(props: {
       onClick={open}
     >
       <span role="cell" class="c-choose">
-        <input
-          type="checkbox"
-          aria-label={`Select ${name.slice(0, 60)}`}
-          checked={props.chosen}
-          onChange={(event) => props.onChoose(event.currentTarget.checked)}
-        />
+        {session.may("submit") && (
+          <input
+            type="checkbox"
+            aria-label={`Select ${name.slice(0, 60)}`}
+            checked={props.chosen}
+            onChange={(event) => props.onChoose(event.currentTarget.checked)}
+          />
+        )}
       </span>
       <span role="cell" class="c-state">
         <StateMark job={job} />
@@ -329,10 +356,6 @@ function matches(job: Job | undefined, filter: Filter, words: string, workerName
   return texts.some((text) => text !== undefined && text.toLowerCase().includes(words));
 }
 
-function stops(job: Job | undefined): boolean {
-  return job !== undefined && !isOver(job);
-}
-
 function ranFor(job: Job | undefined): number {
   return job === undefined ? -1 : (runTime(job, Date.now()) ?? -1);
 }
@@ -340,7 +363,7 @@ function ranFor(job: Job | undefined): number {
 function emptySentence(session: Session, plain: boolean): string {
   const { store } = session;
   if (!plain && store.order.value.length > 0) return "No job matches the filter.";
-  if (store.listed.value) return "No jobs yet. Run one above, or from the command line.";
+  if (store.listed.value) return session.may("submit") ? "No jobs yet. Run one above, or from the command line." : "No jobs yet.";
   return session.online.value ? "Loading the jobs…" : "Jobs appear when the page is connected to the hub.";
 }
 

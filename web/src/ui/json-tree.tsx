@@ -1,7 +1,7 @@
 /** A tree view of JSON. Closed branches are not drawn, and long lists are drawn in pieces. */
 
 import { useSignal } from "@preact/signals";
-import { count } from "../text/format";
+import { count, plural } from "../text/format";
 
 /** Number of entries drawn at first, and more on each click. */
 const PIECE = 100;
@@ -36,9 +36,7 @@ function Branch({ name, value, depth }: { name?: string | undefined; value: obje
       <summary>
         {name !== undefined && <span class="json-name">{name}: </span>}
         <span class="muted">
-          {left}
-          {count(entries.length)}
-          {right}
+          {`${left}${entries.length === 0 ? "" : "…"}${right} ${counted(entries.length, left === "[")}`}
         </span>
       </summary>
       {open.value && entries.slice(0, shown.value).map(([key, each]) => <Node key={key} name={key} value={each} depth={depth + 1} />)}
@@ -49,4 +47,9 @@ function Branch({ name, value, depth }: { name?: string | undefined; value: obje
       )}
     </details>
   );
+}
+
+/** The number of entries in words, which nobody takes for one of them. */
+function counted(entries: number, list: boolean): string {
+  return list ? plural(entries, "item") : plural(entries, "key");
 }

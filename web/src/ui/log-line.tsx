@@ -6,13 +6,22 @@ import { LINE } from "../log/layout";
 import { STDERR, SYSTEM } from "../protocol/messages";
 import type { Line } from "../log/job-log";
 import { fullTime } from "../text/format";
+import { stay } from "./navigation";
 
 const LINK = /https?:\/\/[^\s<>"'`)\]}]+[^\s<>"'`)\]}.,;:!?]/g;
 /** Most characters drawn of one line; a longer line can be copied or downloaded. */
 const MOST_LETTERS = 20_000;
 
-export function LineView(props: { line: Line; at: number; times: boolean; pattern: RegExp | null; current: boolean }) {
-  const { line, at, times, pattern, current } = props;
+export function LineView(props: {
+  line: Line;
+  at: number;
+  times: boolean;
+  pattern: RegExp | null;
+  current: boolean;
+  /** The link to the line; null where there is none. */
+  href: string | null;
+}) {
+  const { line, at, times, pattern, current, href } = props;
   const kind = line.stream === STDERR ? "err" : line.stream === SYSTEM ? "sys" : "out";
   const long = line.text.length > MOST_LETTERS;
   const pieces = spans(long ? line.text.slice(0, MOST_LETTERS) : line.text, line.style);
@@ -26,7 +35,12 @@ export function LineView(props: { line: Line; at: number; times: boolean; patter
       title={times ? undefined : fullTime(line.time)}
       style={{ minHeight: `${LINE}px` }}
     >
-      <span class="seq" aria-hidden="true" data-n={line.seq + 1} />
+      {href === null ? (
+        <span class="seq" aria-hidden="true" data-n={line.seq + 1} />
+      ) : (
+        // Not for the keyboard and screen readers: each line would be one more stop.
+        <a class="seq" aria-hidden="true" tabIndex={-1} title="Link to this line" data-n={line.seq + 1} href={href} onClick={(event) => stay(event, href)} />
+      )}
       {times && (
         <time class="when" data-time={timeOfDay(line.time)} aria-hidden="true" />
       )}

@@ -8,16 +8,17 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { type Group, LINE, LogLayout, type Row } from "../log/layout";
 import { plainText } from "../log/ansi";
 import { LogSearch } from "../log/search";
-import { type QueueAddress, queueUrl } from "../route";
+import { type AttemptStart, Attempts } from "../log/attempts";
+import { sentence } from "../protocol/errors";
 import { isOver, type Job } from "../state/job";
 import type { Hole, JobLog } from "../log/job-log";
 import { remembered } from "../state/remembered";
-import type { OpenJob } from "../state/session";
 import { count, duration, plural, shortId } from "../text/format";
 import { PHASE_NOUNS } from "../text/words";
 import { CopyButton } from "./copy";
 import { saveText } from "../files/download";
 import { useKeys } from "./keys";
+import { embedded } from "./navigation";
 import { LineView } from "./log-line";
 
 /** Distance from the end within which the view counts as being at the end, in pixels. */
@@ -32,19 +33,45 @@ const MOST_PIXELS = 15_000_000;
 const wrap = remembered("log.wrap", true);
 const times = remembered("log.times", false);
 
-export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJob; job: Job }) {
-  const { log } = open;
+/** What a page offers beside the lines of a log. */
+export interface LogOffers {
+  /** The link to a line, by the number that is shown beside it; null where lines have no links. */
+  lineHref: ((line: number) => string) | null;
+  /** Asks for the seq of the first line that looks like an error; null where nobody can be asked. */
+  firstError: (() => Promise<number | null>) | null;
+  /** Fetches the whole log as text; null if nothing has more of it than the page. */
+  wholeText: (() => Promise<string>) | null;
+}
+
+export interface LogViewProps {
+  log: JobLog;
+  offers: LogOffers;
+  job: Job;
+  /** Whether the hub answered that it has no more of the log. */
+  endAsked: boolean;
+  /** The number of the line that the URL names; null for none. */
+  line: number | null;
+}
+
+export function LogView({ log, offers, job, endAsked, line }: LogViewProps) {
   const layout = useMemo(() => new LogLayout(log), [log]);
   const search = useMemo(() => new LogSearch(log), [log]);
   const folds = useSignal<ReadonlyMap<number, boolean>>(new Map());
   const view = useSignal({ top: 0, height: 320, columns: 100 });
-  const following = useSignal(true);
+  const following = useSignal(line === null);
+  /** The seq of the line to show next; null once it is shown. */
+  const wanted = useSignal<number | null>(line === null ? null : line - 1);
+  const marked = useSignal(line === null ? -1 : line - 1);
+  const note = useSignal<string | null>(null);
+  const attempts = useMemo(() => new Attempts(log), [log]);
   const current = useSignal(-1);
   const seen = useRef(0);
   const rested = useRef(0); // scroll position of the box when it last moved
   const box = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const version = log.version.value;
+
+  const owed = job.state === "Finished" ? (job.verdict?.lines ?? 0) - log.next.value : 0;
 
   const isFolded = (group: Group) => folds.value.get(group.index) ?? foldedByItself(group, layout.groups, job);
   layout.update(wrap.value ? view.value.columns : 0, isFolded);
@@ -113,33 +140,70 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
     const found = search.found.value;
     if (found.length === 0) return;
     current.value = (n + found.length) % found.length;
-    const at = found[current.value] as number;
+    showLine(found[current.value] as number);
+  };
+  const showLine = (at: number) => {
     const group = layout.groupOf(at);
     if (group !== undefined && isFolded(group)) {
       folds.value = new Map(folds.value).set(group.index, false);
       layout.update(wrap.value ? view.value.columns : 0, (other) => other.index !== group.index && isFolded(other));
     }
     following.value = false;
-    const wanted = Math.max(0, (layout.topOf(at) ?? 0) + PAD - room / 2);
+    const height = layout.height + 2 * PAD;
+    const whole = Math.min(height, MOST_PIXELS);
+    const by = whole > room ? (height - room) / (whole - room) : 1;
     const element = box.current;
     if (element === null) return;
-    element.scrollTop = wanted / scale;
+    element.scrollTop = Math.max(0, (layout.topOf(at) ?? 0) + PAD - room / 2) / by;
     view.value = { ...view.value, top: element.scrollTop };
+  };
+  const showSeq = (seq: number) => {
+    following.value = false;
+    marked.value = seq;
+    wanted.value = seq;
+  };
+  // The URL may name another line of the same log: a click on its number, or the back button.
+  useEffect(() => {
+    if (line !== null && line - 1 !== marked.peek()) showSeq(line - 1);
+  }, [line]);
+  useLayoutEffect(() => {
+    const seq = wanted.value;
+    if (seq === null || (log.next.peek() <= seq && !isOver(job))) return;
+    const at = log.find(seq);
+    if (at >= log.length) {
+      if (owed <= 0 && log.length > 0) note.value = `The log has no line ${count(seq + 1)}.`;
+      return;
+    }
+    // The height is known once the box has been measured.
+    if (box.current !== null && box.current.clientHeight !== room) return;
+    wanted.value = null;
+    showLine(at);
+  });
+  const firstError = () => {
+    note.value = null;
+    offers.firstError?.().then(
+      (seq) => {
+        if (seq === null) note.value = "No line of this log looks like an error.";
+        else showSeq(seq);
+      },
+      (error: unknown) => (note.value = sentence(error)),
+    );
   };
   const next = (step: number) => {
     if (current.value >= 0) goTo(current.value + step);
     else goTo(firstInSight(search.found.value, rows));
   };
 
+  const failed = offers.firstError !== null && job.state === "Finished" && job.verdict?.ok === false;
   useKeys([
     { key: "/", says: "Search in the log", act: () => field.current?.focus() },
     { key: "f", says: "Follow the end of the log", act: toEnd },
     { key: "w", says: "Wrap long lines", act: () => (wrap.value = !wrap.value) },
+    ...(failed ? [{ key: "e", says: "Go to the first error in the log", act: firstError }] : []),
     { key: "t", says: "Show the time of each line", act: () => (times.value = !times.value) },
   ]);
 
   const here = search.found.value[current.value];
-  const owed = job.state === "Finished" ? (job.verdict?.lines ?? 0) - log.next.value : 0;
   const fresh = log.next.value - seen.current;
   return (
     <section aria-labelledby="log-title" class="log-section">
@@ -149,6 +213,11 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
         </h2>
         <SearchField search={search} field={field} current={current.value} onWords={() => (current.value = -1)} onNext={next} />
         <div class="log-tools">
+          {failed && (
+            <button type="button" class="quiet" onClick={firstError}>
+              First error
+            </button>
+          )}
           <Toggle on={wrap.value} onClick={() => (wrap.value = !wrap.value)}>
             Wrap
           </Toggle>
@@ -158,7 +227,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
           <CopyButton text={() => wholeText(log)} label="Copy the log">
             Copy
           </CopyButton>
-          <button type="button" class="quiet" onClick={() => void download(queue, job, log)}>
+          <button type="button" class="quiet" onClick={() => void download(job, log, offers)}>
             Download
           </button>
           <Toggle on={following.value} onClick={following.value ? pause : toEnd}>
@@ -166,6 +235,12 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
           </Toggle>
         </div>
       </div>
+      {job.attempt > 1 && <AttemptLinks starts={attempts.starts()} last={job.attempt} first={job.logStart} onShow={showSeq} />}
+      {note.value !== null && (
+        <p class="log-note" role="status">
+          {note.value}
+        </p>
+      )}
       <div class="log-frame">
         <div
           class={`log${wrap.value ? " wrap" : ""}${times.value ? " timed" : ""}`}
@@ -194,6 +269,8 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
                   log={log}
                   pattern={search.pattern}
                   here={here}
+                  marked={marked.value}
+                  lineHref={offers.lineHref}
                   onFold={(group, folded) => (folds.value = new Map(folds.value).set(group.index, folded))}
                 />
               ))}
@@ -209,7 +286,7 @@ export function LogView({ queue, open, job }: { queue: QueueAddress; open: OpenJ
       </div>
       {owed > 0 && (
         <p class="log-note">
-          {open.endAsked ? `The last ${plural(owed, "line is", "lines are")} no longer kept.` : `Waiting for ${plural(owed, "more line")}…`}
+          {endAsked ? `The last ${plural(owed, "line is", "lines are")} no longer kept.` : `Waiting for ${plural(owed, "more line")}…`}
         </p>
       )}
     </section>
@@ -270,6 +347,22 @@ function SearchField(props: {
   );
 }
 
+/** Links to the attempts of the run whose beginning is in the log. */
+function AttemptLinks(props: { starts: readonly AttemptStart[]; last: number; first: number; onShow: (seq: number) => void }) {
+  const { starts, last, first } = props;
+  const known = [{ attempt: 1, seq: first }, ...starts];
+  return (
+    <p class="attempts" data-testid="attempts">
+      <span class="muted">{plural(last, "attempt")}, one log:</span>{" "}
+      {known.map(({ attempt, seq }) => (
+        <button key={attempt} type="button" class="quiet" onClick={() => props.onShow(seq)}>
+          {`Attempt ${attempt}${attempt < last ? " (lost with its worker)" : ""}`}
+        </button>
+      ))}
+    </p>
+  );
+}
+
 function Toggle({ on, onClick, children }: { on: boolean; onClick: () => void; children: string }) {
   return (
     <button type="button" class="quiet" aria-pressed={on} onClick={onClick}>
@@ -283,12 +376,25 @@ function RowView(props: {
   log: JobLog;
   pattern: RegExp | null;
   here: number | undefined;
+  /** The seq of the line that the URL names, or that was asked for; -1 for none. */
+  marked: number;
+  lineHref: LogOffers["lineHref"];
   onFold: (group: Group, folded: boolean) => void;
 }) {
   const { row, log } = props;
   if (row.kind === "hole") return <HoleView hole={row.hole} />;
   if (row.kind === "line") {
-    return <LineView line={log.line(row.at)} at={row.at} times={times.value} pattern={props.pattern} current={row.at === props.here} />;
+    const line = log.line(row.at);
+    return (
+      <LineView
+        line={line}
+        at={row.at}
+        times={times.value}
+        pattern={props.pattern}
+        current={row.at === props.here || line.seq === props.marked}
+        href={embedded ? null : (props.lineHref?.(line.seq + 1) ?? null)}
+      />
+    );
   }
   const { group, folded } = row;
   const took = log.time(group.to - 1) - log.time(group.from);
@@ -353,14 +459,7 @@ function wholeText(log: JobLog): string {
 }
 
 /** Downloads the hub's log, or the page's copy if the hub can't be reached. */
-async function download(queue: QueueAddress, job: Job, log: JobLog): Promise<void> {
-  let text: string;
-  try {
-    const answer = await fetch(`${queueUrl(queue)}/jobs/${job.id}/log`, { headers: { Accept: "text/plain" } });
-    if (!answer.ok) throw new Error(answer.statusText);
-    text = await answer.text();
-  } catch {
-    text = wholeText(log);
-  }
-  saveText(`${shortId(job.id)}.log`, text);
+async function download(job: Job, log: JobLog, offers: LogOffers): Promise<void> {
+  const text = await (offers.wholeText?.() ?? Promise.resolve(null)).catch(() => null);
+  saveText(`${shortId(job.id)}.log`, text ?? wholeText(log));
 }

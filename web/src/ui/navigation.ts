@@ -6,11 +6,14 @@ import { parseRoute, type Route } from "../route";
 /** Whether this page is in a frame of another page. */
 export const embedded: boolean = inFrame();
 
+/** Whether this hub has a queue of its machine, with a worker, which it serves under the name `local`. */
+export const servesLocal: boolean = document.querySelector('meta[name="asman-serves-local"]') !== null;
+
 /**
  * Whether no job runs here without a click on Run: the hub serves the queue `local`, which every page in the visitor's
  * browser can name, and no page that the hub's operator allows has embedded this one.
  */
-export const clickToRun: boolean = !embedded && document.querySelector('meta[name="asman-serves-local"]') !== null;
+export const clickToRun: boolean = !embedded && servesLocal;
 
 export const route = signal<Route>(parseRoute(location, embedded));
 
@@ -59,6 +62,13 @@ export function rewrite(href: string, push: boolean): void {
   else history.replaceState(history.state, "", href);
   moved(null);
   window.dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
+/** Handles a click on a link to a place on this page, which is not scrolled to its top. */
+export function stay(event: MouseEvent, href: string): void {
+  if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  rewrite(href, true);
 }
 
 /** Handles a click on a link, unless the click opens another tab or window. */

@@ -19,7 +19,8 @@ const TABLE_COLUMNS = 50;
 
 export interface Source {
   path: string;
-  size: number;
+  /** In bytes; null when it is not known. */
+  size: number | null;
   mediaType?: string | undefined;
   href: string;
 }
@@ -62,29 +63,33 @@ function Fetched(props: {
   const { href, size } = props.source;
   const got = useSignal<Blob | null>(null);
   const problem = useSignal<string | null>(null);
-  const part = size > TEXT_BYTES;
+  const whole = size !== null && size <= TEXT_BYTES;
+  const part = useSignal(false);
   useEffect(() => {
     const stop = new AbortController();
-    const headers: HeadersInit = part ? { Range: `bytes=0-${TEXT_BYTES - 1}` } : {};
+    const headers: HeadersInit = whole ? {} : { Range: `bytes=0-${TEXT_BYTES - 1}` };
     fetch(href, { headers, signal: stop.signal })
       .then(async (answer) => {
-        if (!answer.ok) throw new Error(`HTTP status ${answer.status}`);
-        got.value = await answer.blob();
+        const empty = answer.status === 416 && size === null; // an empty file has no first byte
+        if (!answer.ok && !empty) throw new Error(`HTTP status ${answer.status}`);
+        const blob = empty ? new Blob([]) : await answer.blob();
+        part.value = size === null ? blob.size >= TEXT_BYTES : !whole;
+        got.value = blob;
       })
       .catch((error: unknown) => {
         if (!stop.signal.aborted) problem.value = `The file could not be fetched (${error instanceof Error ? error.message : "error"}).`;
       });
     return () => stop.abort();
-  }, [href, part, got, problem]);
+  }, [href, size, whole, part, got, problem]);
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
-  return got.value === null ? <p class="muted">Loading…</p> : <>{props.view(got.value, part)}</>;
+  return got.value === null ? <p class="muted">Loading…</p> : <>{props.view(got.value, part.value)}</>;
 }
 
 function Picture({ source }: { source: Source }) {
   // In an image element even an SVG can neither run scripts nor load other files. It is shown from its own address, so
   // that it also runs nothing of this origin where a person opens it in a tab of its own.
   const broken = useSignal(false);
-  if (source.size > PICTURE_BYTES) return <p class="muted">The file has {sizeWords(source.size)}, which is too large for a preview. Download it.</p>;
+  if (source.size !== null && source.size > PICTURE_BYTES) return <p class="muted">The file has {sizeWords(source.size)}, which is too large for a preview. Download it.</p>;
   if (broken.value) return <p class="field-problem">The browser can't display this image.</p>;
   return <img src={source.href} alt={source.path} onError={() => (broken.value = true)} />;
 }
@@ -95,7 +100,7 @@ function Text({ kind, blob, part, source }: { kind: FileKind; blob: Blob; part: 
     void blob.slice(0, TEXT_BYTES).text().then((read) => (text.value = read));
   }, [blob, text]);
   if (text.value === null) return null;
-  const rest = part && <p class="muted small">The first {sizeWords(TEXT_BYTES)} of {sizeWords(source.size)}.</p>;
+  const rest = part && <p class="muted small">The first {sizeWords(TEXT_BYTES)}{source.size !== null && ` of ${sizeWords(source.size)}`}.</p>;
   if (kind === "json" && !part) {
     try {
       return <JsonTree value={JSON.parse(text.value) as unknown} />;
@@ -117,6 +122,7 @@ function Table({ text, rest }: { text: string; rest: preact.ComponentChild }) {
   const rows = readCsv(text, TABLE_ROWS + 1);
   const [head = [], ...body] = rows;
   const columns = head.length;
+  const numeric = head.map((_, at) => body.length > 0 && body.every((row) => isNumber(row[at] ?? "")));
   return (
     <>
       <div class="sheet" tabIndex={0} role="region" aria-label="The first rows of the table">
@@ -124,7 +130,7 @@ function Table({ text, rest }: { text: string; rest: preact.ComponentChild }) {
           <thead>
             <tr>
               {head.slice(0, TABLE_COLUMNS).map((cell, at) => (
-                <th key={at} scope="col">
+                <th key={at} scope="col" class={numeric[at] ? "num" : ""}>
                   {cell}
                 </th>
               ))}
@@ -134,7 +140,7 @@ function Table({ text, rest }: { text: string; rest: preact.ComponentChild }) {
             {body.map((row, n) => (
               <tr key={n}>
                 {row.slice(0, TABLE_COLUMNS).map((cell, at) => (
-                  <td key={at} class={/^-?[\d.,]+(e[+-]?\d+)?$/i.test(cell) ? "num" : ""}>
+                  <td key={at} class={numeric[at] ? "num" : ""}>
                     {cell}
                   </td>
                 ))}
@@ -150,6 +156,10 @@ function Table({ text, rest }: { text: string; rest: preact.ComponentChild }) {
       {rest}
     </>
   );
+}
+
+function isNumber(cell: string): boolean {
+  return /^-?[\d.,]+(e[+-]?\d+)?$/i.test(cell);
 }
 
 function Markdown({ text, source, rest }: { text: string; source: Source; rest: preact.ComponentChild }) {

@@ -1,10 +1,12 @@
-/** The dialog with ways to share a job: its URL, its result, commands, and an embedded frame. */
+/** The dialogs with ways to share a job and its queue: addresses that grant what they say, commands, an embedded frame. */
 
 import { resultUrl } from "../job/identity";
-import { jobHref, type QueueAddress, queueParam, queueUrl } from "../route";
+import { jobHref, ownHub, type QueueAddress, queueHref, queueParam, queueUrl } from "../route";
 import { withJob, writeHash } from "../job/address";
 import type { JobEditor } from "../state/job-editor";
-import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet } from "../text/snippets";
+import type { Session } from "../state/session";
+import { type Shares, sharesOf } from "../state/shares";
+import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet, withQueue } from "../text/snippets";
 import { Command } from "./copy";
 import { Dialog } from "./dialog";
 
@@ -12,28 +14,72 @@ import { Dialog } from "./dialog";
 export function jobAddress(editor: JobEditor, queue: QueueAddress): string {
   const { job, files } = editor.params.value;
   const params = new Map(withJob(editor.raw.value, job ?? {}, files)).set("queue", queueParam(queue));
-  return `${location.origin}/${writeHash(params)}`;
+  return `${ownHub()}/${writeHash(params)}`;
 }
 
-export function Share({ editor, queue, onClose }: { editor: JobEditor; queue: QueueAddress; onClose: () => void }) {
-  const address = jobAddress(editor, queue);
+export function Share(props: { session: Session; editor: JobEditor; queue: QueueAddress; onClose: () => void }) {
+  const { session, editor, queue } = props;
+  const shares = sharesOf(queue, session.rights.value);
+  const { use } = shares;
   const definition = editor.definition.value;
   const links = editor.links;
   const known = editor.open.value?.job.value ?? null;
+  const address = use === null ? "" : jobAddress(editor, use);
   return (
-    <Dialog title="Share" wide onClose={onClose}>
-      <p class="notice warn">Anyone who has one of these can use the queue, unless it says otherwise: see its jobs and run new ones.</p>
-      <Way title="The job, ready to run" text={address} />
-      {known !== null && <Way title="This result" text={new URL(jobHref(queue, editor.id.value), location.href).href} />}
-      {known !== null && links !== "" && (
-        <Way title="This result, for people who may not use the queue" text={resultUrl(queue.hub, editor.id.value, links)} />
+    <Dialog title="Share" wide onClose={props.onClose}>
+      <Grants shares={shares} />
+      {use !== null && <Way title="The job, ready to run" text={address} />}
+      {known !== null && links !== "" && <Way title="This result to read" text={resultUrl(queue.hub, editor.id.value, links)} />}
+      {known !== null && (
+        <Way title="This result in its queue" text={new URL(jobHref(shares.watch ?? queue, editor.id.value), location.href).href} />
       )}
-      {cliSaysAll(definition) && <Way title="Command line" text={cliSnippet(queueUrl(queue), definition)} />}
-      <Way title="curl" text={curlSnippet(queueUrl(queue), definition)} />
-      <Way title="Python" text={pythonSnippet(queueUrl(queue), definition)} />
-      <Way title="Embedded in another page" text={frameSnippet(address)} />
+      <QueueWays shares={shares} />
+      {use !== null && (
+        <>
+          {cliSaysAll(definition) && <Way title="Command line" text={cliSnippet(queueUrl(use), definition)} />}
+          <Way title="curl" text={curlSnippet(queueUrl(use), definition)} />
+          <Way title="Python" text={pythonSnippet(queueUrl(use), definition)} />
+          <Way title="Embedded in another page" text={frameSnippet(address)} />
+        </>
+      )}
     </Dialog>
   );
+}
+
+/** The dialog with ways to share a queue. */
+export function ShareQueue({ session, queue, onClose }: { session: Session; queue: QueueAddress; onClose: () => void }) {
+  const shares = sharesOf(queue, session.rights.value);
+  return (
+    <Dialog title="Share this queue" wide onClose={onClose}>
+      <Grants shares={shares} />
+      <QueueWays shares={shares} />
+    </Dialog>
+  );
+}
+
+function Grants({ shares }: { shares: Shares }) {
+  return (
+    <p class="notice warn">
+      {shares.limited
+        ? "Each of these grants what it says, and no more, to anyone who has it. A queue's own name, as in “Copy URL”, grants everything."
+        : "Anyone who has one of these can use the queue, unless it says otherwise: see its jobs and run new ones."}
+    </p>
+  );
+}
+
+function QueueWays({ shares }: { shares: Shares }) {
+  const { watch, use, work } = shares;
+  return (
+    <>
+      {watch !== null && <Way title="This queue to watch" text={pageUrl(watch)} />}
+      {use !== null && <Way title="This queue to use" text={pageUrl(use)} />}
+      {work !== null && <Way title="A worker for it" text={withQueue(queueUrl(work), "asman worker")} />}
+    </>
+  );
+}
+
+function pageUrl(queue: QueueAddress): string {
+  return new URL(queueHref(queue), location.href).href;
 }
 
 function Way({ title, text }: { title: string; text: string }) {

@@ -3,11 +3,16 @@
 import { useEffect, useState } from "preact/hooks";
 import { effective, readParams, withJob, writeHash } from "../job/address";
 import type { Definition } from "../protocol/messages";
-import { jobHref, newQueueName, type Params, parseQueue, queueHref, queueParam, queueUrl } from "../route";
-import { shortId } from "../text/format";
+import { basePath, isHere, jobHref, newQueueName, ownHub, type Params, parseQueue, queueHref, queueParam, queueUrl, startHref } from "../route";
+import { forgetQueue, myQueues } from "../state/my-queues";
+import { shortQueue } from "../text/format";
 import { Command } from "./copy";
-import { follow, go } from "./navigation";
+import { follow, go, servesLocal } from "./navigation";
 import { Notice } from "./notice";
+import { withQueue } from "../text/snippets";
+
+/** Whether the reader's own machine has a queue here: only it may use that under the name `local`. */
+const ownQueue = servesLocal && isHere(ownHub());
 
 export function StartPage({ problem }: { problem: string | null }) {
   const [made, setMade] = useState<string | null>(null);
@@ -23,6 +28,8 @@ export function StartPage({ problem }: { problem: string | null }) {
       </p>
       {problem !== null && <Notice kind="error">{problem}</Notice>}
       <Examples />
+      {ownQueue && <OwnQueue />}
+      <MyQueues />
       <section aria-labelledby="open-title">
         <h2 id="open-title">Open a queue</h2>
         <QueueField label="Queue name or URL" action="Open" onQueue={(queue) => go(queueHref(queue))} />
@@ -38,7 +45,54 @@ export function StartPage({ problem }: { problem: string | null }) {
           <NewQueue name={made} />
         )}
       </section>
+      <p>
+        <a href={`${basePath}/docs`}>Documentation</a>
+      </p>
     </main>
+  );
+}
+
+/** The way to the queue of `asman up`, which has a worker. */
+function OwnQueue() {
+  const href = `${startHref}#?queue=local`;
+  return (
+    <section aria-labelledby="own-title">
+      <h2 id="own-title">This machine's queue</h2>
+      <p>
+        This hub has a queue with a worker of its own: <a href={href} onClick={(event) => follow(event, href)}>open it</a>.
+      </p>
+    </section>
+  );
+}
+
+/** The queues that were opened in this browser. */
+function MyQueues({ job }: { job?: string }) {
+  const known = myQueues.value.flatMap((url) => {
+    const queue = parseQueue(url, ownHub());
+    return queue === null ? [] : [{ url, queue }];
+  });
+  if (known.length === 0) return null;
+  return (
+    <section aria-labelledby="mine-title" data-testid="my-queues">
+      <h2 id="mine-title">{job === undefined ? "My queues" : "Look in one of my queues"}</h2>
+      <ul class="my-queues">
+        {known.map(({ url, queue }) => {
+          const href = job === undefined ? queueHref(queue) : jobHref(queue, job);
+          return (
+            <li key={url}>
+              <a href={href} onClick={(event) => follow(event, href)} title={url}>
+                {shortQueue(queue.name)}
+              </a>{" "}
+              {queue.hub !== ownHub() && <span class="muted">at {queue.hub.replace(/^https?:\/\//, "")}</span>}
+              <button type="button" class="quiet" aria-label={`Forget ${shortQueue(queue.name)}`} onClick={() => forgetQueue(url)}>
+                Forget
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+      <p class="small muted">This browser remembers the queues that were opened in it. Forgetting one deletes nothing of the queue.</p>
+    </section>
   );
 }
 
@@ -50,19 +104,18 @@ interface Example {
 }
 
 const COUNT = `# How often each word occurs in text.txt
-tr -s ' ' '\\n' < /inputs/text.txt | sort | uniq -c | sort -rn | tee /outputs/words.txt
+tr -s ' ' '\\n' < "$JOB_INPUTS/text.txt" | sort | uniq -c | sort -rn | tee "$JOB_OUTPUTS/words.txt"
 `;
 
 const PICTURE = `# A picture, drawn by awk
-mkdir -p /outputs
 awk 'BEGIN {
   print "<svg xmlns=\\"http://www.w3.org/2000/svg\\" viewBox=\\"0 0 200 200\\">"
   for (i = 0; i < 60; i++) {
-    a = i * 0.42; r = 4 + i * 1.4
-    printf "<circle cx=\\"%.1f\\" cy=\\"%.1f\\" r=\\"%.1f\\" fill=\\"hsl(%d 70%% 55%%)\\"/>", 100 + r * cos(a), 100 + r * sin(a), 2 + i / 12, i * 6
+    r = 4 + i * 1.4
+    printf "<circle cx=\\"%.1f\\" cy=\\"100\\" r=\\"%.1f\\" fill=\\"hsl(%d 70%% 55%%)\\" transform=\\"rotate(%d 100 100)\\"/>", 100 + r, 2 + i / 12, i * 6, i * 24
   }
   print "</svg>"
-}' > /outputs/spiral.svg
+}' > "$JOB_OUTPUTS/spiral.svg"
 echo drawn
 `;
 
@@ -76,26 +129,29 @@ const EXAMPLES: readonly Example[] = [
   {
     title: "Count words",
     says: "A script and a text file as inputs, a table as output. Edit one of them and run the job again.",
-    job: { image: "alpine:3", command: "sh /inputs/count.sh" },
+    job: { image: "alpine:3", command: "sh $JOB_INPUTS/count.sh" },
     files: { "count.sh": COUNT, "text.txt": "a queue is a URL and a job is a URL and a worker is one command\n" },
   },
   {
     title: "Draw a picture",
     says: "An image file as output, shown when the job is finished.",
-    job: { image: "alpine:3", command: "sh /inputs/draw.sh" },
+    job: { image: "alpine:3", command: "sh $JOB_INPUTS/draw.sh" },
     files: { "draw.sh": PICTURE },
   },
 ];
 
-/** Links to example jobs, all in one new queue. */
+/** Links to example jobs, all in the queue of this machine if there is one, else in one new queue. */
 function Examples() {
-  const [queue] = useState(newQueueName);
+  const [made] = useState(newQueueName);
+  const queue = ownQueue ? "local" : made;
   return (
     <section aria-labelledby="examples-title">
       <h2 id="examples-title">Try an example</h2>
       <ul class="examples">
         {EXAMPLES.map(({ title, says, job, files }) => {
-          const href = `/${writeHash(withJob(new Map([["queue", queue]]), job, files))}`;
+          // This machine's worker may run plain processes; where it runs containers, its hub has a default image.
+          const { image: _image, ...plain } = job;
+          const href = `${startHref}${writeHash(withJob(new Map([["queue", queue]]), ownQueue ? plain : job, files))}`;
           return (
             <li key={title}>
               <a href={href} onClick={(event) => follow(event, href)}>
@@ -106,7 +162,11 @@ function Examples() {
           );
         })}
       </ul>
-      <p class="small muted">Each example opens in a new queue, which has no worker yet. To connect one, open “All jobs” on that page.</p>
+      <p class="small muted">
+        {ownQueue
+          ? "Each example opens in the queue of this machine, whose worker runs it."
+          : "Each example opens in a new queue, which has no worker yet. The page of the job says how to connect one."}
+      </p>
     </section>
   );
 }
@@ -120,7 +180,7 @@ export function NoQueuePage({ params, problem }: { params: Params; problem: stri
   const open = (queue: { hub: string; name: string }) => {
     const named = new Map(params).set("queue", queueParam(queue));
     named.delete("queueOverride");
-    go(`/${writeHash(named)}`);
+    go(`${startHref}${writeHash(named)}`);
   };
   return (
     <main class="page start" data-testid="no-queue">
@@ -129,7 +189,7 @@ export function NoQueuePage({ params, problem }: { params: Params; problem: stri
         {problem ?? "This URL contains a job but names no queue to run it in. Name a queue, or create a new one."}
       </Notice>
       <QueueField label="Queue name or URL" action="Open the job" onQueue={open} />
-      <button type="button" class="start-new" onClick={() => open({ hub: location.origin, name: newQueueName() })}>
+      <button type="button" class="start-new" onClick={() => open({ hub: ownHub(), name: newQueueName() })}>
         Open it in a new queue
       </button>
       <section aria-labelledby="held-title">
@@ -143,7 +203,7 @@ export function NoQueuePage({ params, problem }: { params: Params; problem: stri
 }
 
 function NewQueue({ name }: { name: string }) {
-  const queue = { hub: location.origin, name };
+  const queue = { hub: ownHub(), name };
   const href = queueHref(queue);
   return (
     <>
@@ -154,11 +214,11 @@ function NewQueue({ name }: { name: string }) {
         </li>
         <li>
           Connect a worker, on a machine that can reach this hub:
-          <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
+          <Command text={withQueue(queueUrl(queue), "asman worker")} label="Copy the command that adds a worker" />
         </li>
         <li>
           Run a job:
-          <Command text={`asman run ${queueUrl(queue)} -- echo hello`} label="Copy the command that runs a job" />
+          <Command text={withQueue(queueUrl(queue), "asman run -- echo hello")} label="Copy the command that runs a job" />
         </li>
       </ol>
       <button type="button" class="primary" onClick={() => go(href)}>
@@ -168,24 +228,13 @@ function NewQueue({ name }: { name: string }) {
   );
 }
 
-/** The page for a link that names a job but not its queue. */
-export function LostJobPage({ job, path }: { job: string; path: string }) {
-  useEffect(() => {
-    document.title = `Job ${shortId(job)} · Asman`;
-  }, [job]);
+/** Ways to a job in its queue, for who may use the queue. */
+export function InItsQueue({ job }: { job: string }) {
   return (
-    <main class="page start" data-testid="lost-job">
-      <h1>
-        Job <code>{shortId(job)}</code>
-      </h1>
-      <Notice kind="info">
-        <span>
-          This link names a job but not its queue, so the job can't be shown live. Name the queue, or read the stored
-          result: <a href={`${path}/result.json`}>result.json</a>.
-        </span>
-      </Notice>
+    <>
       <QueueField label="Queue name or URL" action="Show the job" onQueue={(queue) => go(jobHref(queue, job))} />
-    </main>
+      <MyQueues job={job} />
+    </>
   );
 }
 
@@ -194,7 +243,8 @@ function QueueField(props: { label: string; action: string; onQueue: (queue: { h
   const [problem, setProblem] = useState<string | null>(null);
   const open = (event: SubmitEvent) => {
     event.preventDefault();
-    const queue = parseQueue(text, location.origin);
+    const typed = new FormData(event.currentTarget as HTMLFormElement).get("queue"); // newer than what was drawn last
+    const queue = parseQueue(String(typed ?? ""), ownHub());
     if (queue !== null) props.onQueue(queue);
     else setProblem("A queue name has 1 to 128 letters, digits, dots, “_” or “-”. You can also paste the queue's URL.");
   };

@@ -7,7 +7,7 @@ import { jobHref, type QueueAddress, queueUrl } from "../route";
 import type { Session } from "../state/session";
 import { shortId } from "../text/format";
 import { asSentence } from "../text/words";
-import { curlSnippet, pythonSnippet, shellWord } from "../text/snippets";
+import { curlSnippet, pythonSnippet, shellWord, withQueue } from "../text/snippets";
 import { Command } from "./copy";
 import { follow } from "./navigation";
 import { Notice } from "./notice";
@@ -27,7 +27,10 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
-    if (command.trim() === "" && image.trim() === "") {
+    // What stands in the fields, which may be newer than what was drawn last.
+    const fields = new FormData(event.currentTarget as HTMLFormElement);
+    const [image, command] = ["image", "command"].map((name) => String(fields.get(name) ?? "").trim());
+    if (!command && !image) {
       setProblem("Enter a command, an image, or both.");
       return;
     }
@@ -35,8 +38,8 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
     setProblem(null);
     setAnswer(null);
     const definition: Definition = {
-      ...(image.trim() === "" ? {} : { image: image.trim() }),
-      ...(command.trim() === "" ? {} : { command: command.trim() }),
+      ...(image ? { image } : {}),
+      ...(command ? { command } : {}),
     };
     try {
       setAnswer(await session.submit(definition));
@@ -84,7 +87,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
       <details class="more">
         <summary>From the shell, Python or another program</summary>
         <div class="ways">
-          <Command text={`asman run ${queueUrl(queue)}${image ? ` -i ${shellWord(image)}` : ""} -- echo hello`} label="Copy the command that runs a job" />
+          <Command text={withQueue(queueUrl(queue), `asman run${image ? ` -i ${shellWord(image)}` : ""} -- echo hello`)} label="Copy the command that runs a job" />
           <Command text={curlSnippet(queueUrl(queue), drawn)} label="Copy the curl command" />
           <Command text={pythonSnippet(queueUrl(queue), drawn)} label="Copy the Python program" />
         </div>

@@ -4,8 +4,9 @@ import { now } from "../state/clock";
 import { type Job, waitTime } from "../state/job";
 import { type OpenJob, progressOf } from "../state/session";
 import type { Phase, PhaseProgress } from "../protocol/messages";
-import { clock, duration, fullTime, size, ticking } from "../text/format";
+import { duration, size, ticking } from "../text/format";
 import { PHASE_WORDS } from "../text/words";
+import { Moment } from "./moment";
 
 interface Stretch {
   name: string;
@@ -83,18 +84,4 @@ function stretchesOf(open: OpenJob, job: Job): Stretch[] {
     });
   }
   return found;
-}
-
-function Moment({ name, time }: { name: string; time: number }) {
-  if (time === 0) return null;
-  return (
-    <div class="moment">
-      <dt>{name}</dt>
-      <dd>
-        <time dateTime={new Date(time).toISOString()} title={fullTime(time)}>
-          {clock(time, Date.now())}
-        </time>
-      </dd>
-    </div>
-  );
 }

@@ -3,8 +3,10 @@
 import { type QueueAddress, queueUrl } from "../route";
 import type { WorkerState } from "../protocol/messages";
 import type { Session } from "../state/session";
+import { sharesOf } from "../state/shares";
 import { clock, count, size } from "../text/format";
 import { Command } from "./copy";
+import { withQueue } from "../text/snippets";
 
 const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
 const STATE_WORDS = { ready: "Ready", draining: "Draining", away: "Away", gone: "Gone" } as const;
@@ -17,11 +19,12 @@ const STATE_HINTS = {
 
 export function WorkerTable({ session, queue }: { session: Session; queue: QueueAddress }) {
   const workers = session.store.workers.value;
+  const { work } = sharesOf(queue, session.rights.value);
   return (
     <section aria-labelledby="workers-title">
       <h2 id="workers-title">Workers</h2>
       {workers.length === 0 ? (
-        <NoWorkers session={session} queue={queue} />
+        <NoWorkers session={session} work={work} />
       ) : (
         <table class="workers" role="table">
           <thead role="rowgroup">
@@ -40,23 +43,24 @@ export function WorkerTable({ session, queue }: { session: Session; queue: Queue
           </tbody>
         </table>
       )}
-      {workers.length > 0 && (
+      {workers.length > 0 && work !== null && (
         <details class="more">
           <summary>Add a worker</summary>
-          <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
+          <Command text={withQueue(queueUrl(work), "asman worker")} label="Copy the command that adds a worker" />
         </details>
       )}
     </section>
   );
 }
 
-function NoWorkers({ session, queue }: { session: Session; queue: QueueAddress }) {
+function NoWorkers({ session, work }: { session: Session; work: QueueAddress | null }) {
   if (!session.online.value) return <p class="empty">Workers appear when the page is connected to the hub.</p>;
   if (!session.store.listed.value) return <p class="empty">Loading the workers…</p>;
+  if (work === null) return <p class="empty">No worker is connected, so jobs wait.</p>;
   return (
     <div class="empty">
       <p>No worker is connected, so jobs wait. To connect one, run this on a machine that can reach this hub:</p>
-      <Command text={`asman worker ${queueUrl(queue)}`} label="Copy the command that adds a worker" />
+      <Command text={withQueue(queueUrl(work), "asman worker")} label="Copy the command that adds a worker" />
     </div>
   );
 }

@@ -163,6 +163,10 @@ class Attempt:
         """Adds a line of the worker's own."""
         self.log.say(text)
 
+    def close_streams(self) -> None:
+        """Ends unfinished lines."""
+        self.log.close_streams()
+
     async def room(self) -> None:
         """Waits while the hub is slower than the job."""
         await self.log.room()
@@ -305,24 +309,31 @@ class Attempt:
             folder=self.folder if context.executor.uses_folder else JobFolder(context.jobs),
             cache=context.cache,
             time_limit=self._limits[Phase.RUNNING],
-            url=f"{context.url}/j/{job_address(assign.job, context.links)}",
+            url=f"{context.url}/j/{assign.address or job_address(assign.job, context.links)}",
             gpus=self._share.gpus,
             fetch=context.fetch,
         )
+        context.collector.check(definition)
         if self.resumed:
+            if context.executor.uses_folder:
+                context.stager.mount(spec)  # for the containers of later steps
             ended = await context.executor.resume(spec, self)
         else:
+            if assign.attempt > 1:
+                self.say(f"attempt {assign.attempt} begins")  # readers tell attempts apart by this line
             if context.executor.uses_folder:
                 await self._prepare(spec)
             ended = await context.executor.run(spec, self)
         self.log.close_streams()
         self.image_digest, self.origin = ended.image_digest, ended.origin
         self._give_back()
-        return await self._collect(ended)
+        outcome = await self._collect(ended)
+        outcome.result.steps = list(ended.steps)
+        return outcome
 
     async def _prepare(self, spec: AttemptSpec) -> None:
         """Stages the files and prepares the image."""
-        spec.mounts.update(await self._context.stager.stage(spec, self))
+        await self._context.stager.stage(spec, self)
         if spec.gpus:
             (spec.folder.root / _GPUS).write_text("\n".join(spec.gpus))
         await self._context.executor.prepare(spec, self)
@@ -336,7 +347,8 @@ class Attempt:
         """
         collected = Collected()
         try:
-            if self._context.executor.uses_folder and await asyncio.to_thread(_has_files, self.folder.outputs):
+            keeps = self._context.executor.uses_folder and self._keeps
+            if keeps and await asyncio.to_thread(_has_files, self.folder.outputs):
                 self.phase(Phase.UPLOADING)
                 limit = self._limits.get(Phase.UPLOADING, 0)
                 collected = await self._context.collector.collect(self.folder.outputs, self, self._kept, limit=limit)
@@ -353,6 +365,12 @@ class Attempt:
         if ended.kind == "exited" and ended.exit_code == 0:
             return Outcome(collected.kind, 0, message, collected.fault, result=collected.result)
         return Outcome(ended.kind, ended.exit_code, message, result=collected.result)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether the job has outputs: one with volumes has only those that it names."""
+        definition = self.assign.definition if self.assign else None
+        return definition is None or not definition.volumes or bool(definition.outputs)
 
     @property
     def _kept(self) -> list[str] | None:

@@ -1,10 +1,11 @@
-"""Watches the free disk of this machine: a worker with too little of it takes no new jobs."""
+"""Watches what new jobs need of this machine: a worker with too little free disk, or another lack, takes none."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +27,13 @@ class DiskReserve:
     Args:
         folder: The folder of job files.
         reserve: Bytes that must be free before a job begins; 0 for no reserve.
+        lack: Returns another reason why no new job may begin, or an empty string.
     """
 
-    def __init__(self, folder: Path, reserve: int) -> None:
+    def __init__(self, folder: Path, reserve: int, lack: Callable[[], str] = str) -> None:
         self._folder = folder
         self._reserve = reserve
+        self._lack = lack
         self._short = False
 
     @property
@@ -44,7 +47,9 @@ class DiskReserve:
         self._short = left < self._reserve * (_AMPLY if self._short else 1)
         if self._short:
             return f"{format_size(left)} of disk are free, too little to begin a job"
-        return "the disk has room for few further files, too few to begin a job" if self._few_files() else ""
+        if self._few_files():
+            return "the disk has room for few further files, too few to begin a job"
+        return self._lack()
 
     async def enough(self) -> None:
         """Waits until a new job may begin."""

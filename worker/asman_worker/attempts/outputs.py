@@ -13,10 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from asman_shared import limits
-from asman_shared.definition import DataRef
+from asman_shared.definition import DataRef, Definition
 from asman_shared.definition_check import check_name
-from asman_shared.errors import AsmanError, BadDefinition, Conflict
+from asman_shared.errors import AsmanError, BadDefinition, Conflict, ExecutionError
 from asman_shared.globs import Globs
 from asman_shared.messages import OutputFile, Result
 from asman_shared.states import Fault, Phase
@@ -26,6 +28,8 @@ from asman_shared.units import format_duration, format_size
 
 from ..execution.throttled_progress import PhaseListener, ThrottledProgress
 from ..files.blobs import Blobs
+from ..files.places import Places
+from .destinations import Destinations, check_destinations
 
 _DEPTH: Final = 64
 """Deepest level of folders that is searched."""
@@ -90,11 +94,21 @@ class Collector:
     Args:
         blobs: Stores the files.
         most: Maximum size of all outputs of one job, in bytes.
+        places: The places outside of the hub that this worker writes to.
     """
 
-    def __init__(self, blobs: Blobs, *, most: int) -> None:
+    def __init__(self, blobs: Blobs, *, most: int, places: Places | None = None) -> None:
         self._blobs = blobs
         self._most = most
+        self._places = places or Places()
+
+    def check(self, definition: Definition) -> None:
+        """Refuses a job with outputs for places that this worker can't write to.
+
+        Raises:
+            ExecutionError: There is one.
+        """
+        check_destinations(definition, self._places)
 
     async def collect(
         self, folder: Path, report: PhaseListener, patterns: Sequence[str] | None = None, *, limit: int = 0
@@ -106,13 +120,13 @@ class Collector:
         Args:
             folder: An outputs folder.
             report: Receives the progress.
-            patterns: Patterns of the names to collect; None for all.
+            patterns: Patterns of the names to collect, with the URLs that the files are written to; None for all.
             limit: Longest time that this may take, in milliseconds; 0 for no limit.
         """
-        upload = _Upload(self._blobs)
+        upload = _Upload(self._blobs, Destinations(patterns, self._places))
         try:
             async with asyncio.timeout(limit / 1000 if limit else None) as scope:
-                upload.found = await asyncio.to_thread(scan, folder, self._most, patterns)
+                upload.found = await asyncio.to_thread(scan, folder, self._most, upload.destinations.patterns)
                 await upload.run(folder, report)
         except TimeoutError:
             if not scope.expired():
@@ -126,10 +140,12 @@ class _Upload:
 
     Attributes:
         found: The files; None until they are known.
+        destinations: The places for files that are not, or not only, kept by the hub.
     """
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, destinations: Destinations) -> None:
         self._blobs = blobs
+        self.destinations = destinations
         self.found: Found | None = None
         self._stored: set[str] = set()
         self._failed: dict[str, AsmanError] = {}
@@ -146,6 +162,7 @@ class _Upload:
                 self.found.states[name],
             )
             for name, output in self.found.files.items()
+            if self.destinations.keeps(name)
         }
         told = ThrottledProgress(report, Phase.UPLOADING, sum(blob.size for blob in blobs.values()))
         pending = [list(blobs.values())] if blobs else []
@@ -161,6 +178,8 @@ class _Upload:
                     # The smaller half goes first: of many files as many as possible find room.
                     left.sort(key=lambda blob: blob.size)
                     pending += [left[len(left) // 2 :], left[: len(left) // 2]]
+        files = self.found.files
+        await self.destinations.write(files, partial(_open_file, folder), lambda name: files[name].size)
 
     async def out_of_time(self, limit: str) -> Collected:
         """Returns what was stored of an upload that was stopped at its time limit."""
@@ -168,7 +187,8 @@ class _Upload:
         if self.found is None:
             result = Result(skipped={"/outputs": f"none of its files could be stored: {why}"})
             return Collected(result, "timed_out", why)
-        left = {output.sha256 for output in self.found.files.values()} - self._stored - self._failed.keys()
+        kept = {output.sha256 for name, output in self.found.files.items() if self.destinations.keeps(name)}
+        left = kept - self._stored - self._failed.keys()
         try:
             # Bytes that arrived just before the end are stored, though the hub had no time to say so.
             async with asyncio.timeout(_ASK_SECONDS):
@@ -186,20 +206,36 @@ class _Upload:
         found = self.found or Found()
         stored: dict[str, OutputFile] = {}
         first: AsmanError | None = None
+        lost = 0
+        places = self.destinations
+        unwritten = set(places.left(found.files))
         for name, output in found.files.items():
-            error = self._failed.get(output.sha256)
-            if output.sha256 in self._stored:
-                stored[name] = output
-                continue
-            first = first or error
-            found.skip(name, f"it could not be stored: {late if error is None else error.message}")
+            whys = [
+                f"it could not be written to {url}: {each.message}" for url, each in places.failed.get(name, {}).items()
+            ]
+            first = first or next(iter(places.failed.get(name, {}).values()), None)
+            if name in unwritten:
+                whys.append(f"it could not be written: {late}")
+            if written := places.written.get(name):
+                stored[name] = replace(output, ref=DataRef(written[0], type="url"))
+            if places.keeps(name):
+                if output.sha256 in self._stored:
+                    stored[name] = output
+                else:
+                    error = self._failed.get(output.sha256)
+                    first = first or error
+                    whys.append(f"it could not be stored: {late if error is None else error.message}")
+            if whys:
+                lost += 1
+                found.skip(name, "; ".join(whys))
         result = Result(outputs=stored, skipped=found.told())
-        lost = len(found.files) - len(stored)
         if not lost:
             return Collected(result)
         why = late or (first.message if first is not None else "")
         some = f"{lost} of {len(found.files)} outputs" if len(found.files) > 1 else "the output"
         fault = Fault.JOB if isinstance(first, Conflict) else Fault.HUB
+        if isinstance(first, ExecutionError):
+            fault = Fault(first.fault)
         return Collected(result, "timed_out" if late else "error", f"{some} could not be stored: {why}", fault)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
@@ -32,6 +33,7 @@ from ..execution.disk_use import DiskGuard
 from ..execution.interface import FetchBlob, Reporter
 from ..files.download import download
 from ..images.engine import stream
+from ..images.engine_words import LOGGED, logged, told
 from ..images.images import Image, Images
 from ..images.reference import BUILT_REGISTRY, ImageReference
 from ..images.rules import ImageRules
@@ -47,6 +49,8 @@ from .steps import BuildSteps
 
 LABEL_BUILD: Final = "asman.build"
 _RULES: Final = 2
+log = logging.getLogger("asman.worker.builds")
+
 _ABOUT_THE_JOB: Final = (
     "dockerfile",
     "returned a non-zero code",
@@ -104,6 +108,7 @@ class _Plan:
     secrets: tuple[str, ...]
     archive: Path
     rules: list[list[str]]
+    guard: AddressGuard
 
     @property
     def key(self) -> str:
@@ -156,8 +161,17 @@ class Builder:
         self._usage = usage
         self._builds: SharedWork[str, Image] = SharedWork()
 
-    async def ensure(self, build: Build, fetch: FetchBlob, report: Reporter, limits: BuildLimits) -> Built:
+    async def ensure(
+        self, build: Build, fetch: FetchBlob, report: Reporter, limits: BuildLimits, *, hub: str = ""
+    ) -> Built:
         """Finds the image of a build, or makes it in phase ``building``.
+
+        Args:
+            build: The build.
+            fetch: Downloads a blob of the job's queue.
+            report: Receives phases and output.
+            limits: Bounds of the build.
+            hub: An address on the job's hub: what is stored there may be fetched, also if the hub is private.
 
         Raises:
             BadDefinition: The build can't be read.
@@ -165,7 +179,7 @@ class Builder:
         """
         report.phase(Phase.BUILDING)
         async with self._scratch() as folder:
-            plan = await self._plan(build, folder, limits)
+            plan = await self._plan(build, folder, limits, self._guard.with_hub(hub))
             if plan.commit:
                 report.say(f"{plan.source} is at commit {plan.commit}")
             reference = ImageReference.parse(f"{self._repository}:{plan.key}")
@@ -189,7 +203,7 @@ class Builder:
 
     # ------------------------------------------------------------------------------------------ what to build
 
-    async def _plan(self, build: Build, folder: Path, limits: BuildLimits) -> _Plan:
+    async def _plan(self, build: Build, folder: Path, limits: BuildLimits, guard: AddressGuard) -> _Plan:
         """Fixes the source of a build: resolves a ref, hashes an archive."""
         source = parse_source(build.context) if build.context and build.context.strip() else None
         if source is None and not build.dockerfile:
@@ -209,11 +223,11 @@ class Builder:
                 origin = f"{source.url}@{commit}"
             case ArchiveSource(url=url):
                 # An address does not identify its bytes, so they are fetched before the key is known.
-                origin = f"sha256:{await download(url, archive, self._guard, most=limits.context)}"
+                origin = f"sha256:{await download(url, archive, guard, most=limits.context)}"
             case BlobSource(sha256=sha256):
                 origin = f"key:{sha256}"
         rules = [sorted(self._rules.allow), sorted(self._rules.deny), sorted(self._images.local)]
-        return _Plan(build, source, commit, origin, subfolder, args, tuple(secrets), archive, rules)
+        return _Plan(build, source, commit, origin, subfolder, args, tuple(secrets), archive, rules, guard)
 
     # ------------------------------------------------------------------------------------------------- building
 
@@ -228,7 +242,7 @@ class Builder:
             ids = await self._bring_bases(plan, dockerfile, audience)
             audience.tell(lambda report: report.phase(Phase.BUILDING))
             with self._held(ids.values()):
-                added = await self._bring_added(dockerfile, folder, audience, limits)
+                added = await self._bring_added(dockerfile, folder, audience, limits, plan.guard)
                 await asyncio.to_thread(complete, tar, dockerfile.write(ids), context.ignore, added)
                 secrets = {name: self._secrets.get(name) for name in plan.secrets}
                 masker = Masker(secrets)
@@ -261,7 +275,7 @@ class Builder:
                     plan.archive.rename(archive)
                     return [Part(archive)]
                 # The attempt that began this build has gone, and so have the files that it fetched.
-                came = await download(url, archive, self._guard, most=limits.context)
+                came = await download(url, archive, plan.guard, most=limits.context)
                 if plan.origin != f"sha256:{came}":
                     raise ExecutionError("the archive at the build's address changed while it was fetched; try again")
                 return [Part(archive)]
@@ -303,7 +317,7 @@ class Builder:
         return ids
 
     async def _bring_added(
-        self, dockerfile: Dockerfile, folder: Path, audience: Audience, limits: BuildLimits
+        self, dockerfile: Dockerfile, folder: Path, audience: Audience, limits: BuildLimits, guard: AddressGuard
     ) -> list[tuple[str, Path]]:
         """Fetches the files that the Dockerfile adds from addresses; the engine would fetch them from its own network.
 
@@ -314,7 +328,7 @@ class Builder:
         left = limits.context
         for number, added in enumerate(dockerfile.added):
             place = folder / f"added-{number}"
-            await download(added.url, place, self._guard, most=left, what="a file that the Dockerfile adds")
+            await download(added.url, place, guard, most=left, what="a file that the Dockerfile adds")
             left -= place.stat().st_size
             found.append((added.path, place))
             audience.tell(lambda report, url=added.url: report.say(f"fetched {url}"))  # type: ignore[misc]
@@ -380,9 +394,14 @@ class Builder:
         except DockerError as error:
             said = masker.all(error.message.strip())
             fault = "worker" if error.status >= 500 and "step" not in said.lower() and not _by_job(said) else "job"
-            raise ExecutionError(f"the build failed: {said}", fault=fault) from error
+            log.warning("the build %s failed%s: the engine says %s", reference, steps.place, logged(said))
+            why = told(said)
+            raise ExecutionError(
+                f"the build failed: {why}" if why else f"the build failed{steps.place}: {LOGGED}", fault=fault
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ExecutionError(f"the engine went away while it built: {error}", fault="worker") from error
+            log.warning("the build %s failed%s: the engine went away: %s", reference, steps.place, error)
+            raise ExecutionError(f"the build failed{steps.place}: the engine went away", fault="worker") from error
         finally:
             show(masker.rest())
 
@@ -438,6 +457,9 @@ class _AudienceReport:
     def output(self, stream: int, chunk: bytes, when: int | None = None) -> None:
         """Forwards the call to all reporters."""
         self._audience.tell(lambda report: report.output(stream, chunk, when))
+
+    def close_streams(self) -> None:
+        """Does nothing: there are only whole lines."""
 
     async def room(self) -> None:
         """Returns at once, because this output is short."""

@@ -25,7 +25,8 @@ _ADDRESSES: Final = 100
 _SCHEMES: Final = ("http://", "https://")
 _ADDRESS: Final = re.compile(r"(?i)https?://")
 _STAGE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,9}")
+"""The number of a stage; the engine takes one that is too long for it for the name of an image."""
 _FILE: Final = re.compile(r"[A-Za-z0-9_+@%,=~][A-Za-z0-9._+@%,=~-]*")
 
 
@@ -224,7 +225,8 @@ class _Reading:
 
     def _copy(self, each: Instruction) -> None:
         others, name = _source(each)
-        if name is None or _is_stage(name, self._stages | {self._name} - {""}):
+        # The name of the present stage is an image's until the stage ends.
+        if name is None or _is_stage(name, self._stages):
             self._plain(each)
             return
         base = self._need(each, name, "", begins=False)

@@ -23,6 +23,8 @@ _DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _DIRECTIVES: Final = frozenset({"escape", "syntax", "check"})
 _SPACE: Final = re.compile(r"[\t\v\f\r ]+")
 _BLANK: Final = "\t\v\f\r \x85\xa0"
+_PARTS_OF_SPACE: Final = ("\udc85", "\udca0")
+"""Bytes that are not UTF-8, and that the engine takes for white space."""
 _HEREDOC: Final = re.compile(r"\d*<<-?[^<]+")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEEPEST: Final = 20
@@ -153,7 +155,13 @@ def instruction(line: str, number: int, escape: str) -> Instruction:
         rest = behind[0] if behind else ""
         if flag == "--":
             break
+        if not flag.isascii():
+            # The engine reads flags byte by byte: a part of a letter may end one, and another may follow.
+            raise made.refused("a flag has a letter that is not ASCII")
         flags.append(flag)
+    if rest[:1].isspace() or rest[:1] in _PARTS_OF_SPACE:
+        # The engine looks for flags behind it.
+        raise made.refused("it has white space other than spaces and tabs before its first word")
     made = Instruction(number, keyword, tuple(flags), rest)
     if keyword == "RUN":
         for flag in flags:
@@ -171,7 +179,9 @@ def written(text: str, escape: str) -> str:
     while len(text) > _CHUNK:
         at = _CHUNK
         # A line of a continuation must not be taken for a comment or be empty, and no other mark may end it.
-        while at < len(text) and (text[at - 1] in (escape, " ", "\t") or text[at] in f"#{_BLANK}"):
+        while at < len(text) and (
+            text[at - 1] in (escape, " ", "\t") or text[at] in f"#{_BLANK}" or text[at].isspace()
+        ):
             at += 1
         pieces.append(text[:at])
         text = text[at:]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ from typing import Final
 
 from asman_shared.errors import ExecutionError
 from asman_shared.units import MIB, format_size
+
+log = logging.getLogger("asman.worker.builds")
 
 _OUTPUT: Final = 16 * MIB
 _ERRORS: Final = 64 * 1024
@@ -56,15 +60,15 @@ class Git:
     Args:
         folder: The bare repository; empty before `begin`.
         most: Largest size of the folder, in bytes.
-        credentials: A file of ``git credential-store``, for private repositories.
+        credentials: A file of ``git credential-store``, for private repositories. Git gets a copy in the folder,
+            without a byte order mark and with plain line ends, and so never changes the file itself.
     """
 
     def __init__(self, folder: Path, *, most: int, credentials: Path | None = None) -> None:
         self._folder = folder
         self._most = most
         self._settings = [*_SETTINGS, "credential.helper="]
-        if credentials is not None:
-            self._settings.append(f"credential.helper=store --file={credentials}")
+        self._credentials = credentials
 
     def allow_http(self) -> None:
         """Allows plain http, for a host that the operator named."""
@@ -107,8 +111,10 @@ class Git:
             "GIT_LFS_SKIP_SMUDGE": "1",
             "LC_ALL": "C",
         }
-        options = [part for setting in self._settings for part in ("-c", setting)]
-        place = [f"--git-dir={self._folder}"] if words[0] != "init" else []
+        begun = words[0] != "init"
+        settings = [*self._settings, *(await asyncio.to_thread(self._logins) if begun else ())]
+        options = [part for setting in settings for part in ("-c", setting)]
+        place = [f"--git-dir={self._folder}"] if begun else []
         with contextlib.ExitStack() as files:
             into = files.enter_context(output.open("wb")) if output is not None else asyncio.subprocess.PIPE
             process = await asyncio.create_subprocess_exec(
@@ -122,6 +128,21 @@ class Git:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
+
+    def _logins(self) -> list[str]:
+        """Copies the present logins into the folder; returns the setting that leads git to them."""
+        if self._credentials is None:
+            return []
+        try:
+            lines = self._credentials.read_bytes().decode("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            log.warning("the logins for git in %s can't be read: %s", self._credentials, why)
+            return []
+        copy = self._folder / "logins"
+        copy.touch(mode=0o600)
+        copy.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return [f"credential.helper=store --file={shlex.quote(str(copy))}"]
 
     async def _finish(self, process: asyncio.subprocess.Process, output: Path | None) -> str:
         """Reads both streams up to a limit, and watches the folder's size meanwhile."""

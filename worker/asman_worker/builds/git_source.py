@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from asman_shared.errors import AsmanError, BadRequest, ExecutionError
+from asman_shared.errors import AsmanError, BadDefinition, BadRequest, ExecutionError
 from asman_shared.transfer import Http
 from asman_shared.transfer.address_guard import AddressGuard
 
+from ..images.rules import ImageRules
 from .context import Part
 from .git import Git, GitError
-from .source import GitSource, check_ref
+from .source import GitSource, check_ref, parse_source
 from .source_patterns import SourcePattern, any_names
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -50,14 +51,22 @@ class Repositories:
         most: Largest size of one repository, and of its files, in bytes.
         credentials: A file of ``git credential-store``.
         private: The repositories that the credentials are for, as ``build:PATTERN``.
+        rules: The operator's rules, for where a repository's address leads and for submodules.
 
     Raises:
         BadRequest: A pattern can't be read, or there are credentials without patterns or patterns without credentials.
     """
 
     def __init__(
-        self, guard: AddressGuard, *, most: int, credentials: Path | None = None, private: Sequence[str] = ()
+        self,
+        guard: AddressGuard,
+        *,
+        most: int,
+        credentials: Path | None = None,
+        private: Sequence[str] = (),
+        rules: ImageRules | None = None,
     ) -> None:
+        self._rules = rules or ImageRules()
         self._guard = guard
         self._most = most
         self._credentials = credentials
@@ -127,6 +136,8 @@ class Repositories:
     async def _fetch(self, visit: _Visit, found: list[Part]) -> None:
         if visit.depth > _DEPTH or len(found) >= _SUBMODULES:
             raise ExecutionError(f"the repository has more than {_SUBMODULES} submodules, or deeper than {_DEPTH}")
+        if visit.depth and self._rules.strict:
+            self._rules.check_submodule(_plain(visit.url))
         number = len(found)
         real, git = await self._open(visit.url, visit.folder / f"repository-{number}", signed=visit.signed)
         archive = visit.folder / f"files-{number}.tar"
@@ -154,6 +165,8 @@ class Repositories:
         """
         asked = url
         url, judged = await self._located(url)
+        if url != asked and self._rules.strict:
+            self._rules.check_build(_plain(url))
         host, port, addresses = judged
         signed = signed and all(any_names(self._private, each) for each in (asked, url))
         git = Git(folder, most=self._most, credentials=self._credentials if signed else None)
@@ -183,6 +196,18 @@ class Repositories:
         if found:
             url = moved
         return url, await self._guard.locate(url)
+
+
+def _plain(url: str) -> str:
+    """Returns an address that a server or a repository named in the form that rules are written for.
+
+    Raises:
+        ExecutionError: It is not written plainly.
+    """
+    try:
+        return str(parse_source(f"git+{url}"))
+    except BadDefinition as error:
+        raise ExecutionError(f"the repository '{url[:200]}': {error.message}") from None
 
 
 def _readings(page: str) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,8 @@ FIELD: Final = "definition.build.context"
 _LENGTH: Final = 4096
 _FORGES: Final = frozenset({"github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "gitea.com", "sr.ht"})
 _ARCHIVE: Final = re.compile(r"\.(tar|tgz|tbz2|txz|zip|tar\.(gz|bz2|xz))$|/(archive|tarball|zipball)/", re.IGNORECASE)
+_NEEDLESS: Final = re.compile(r"%(?:2[dDeE]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9aA]|5[fF]|7[eE])")
+"""Escapes of characters that stand for themselves; rules of the operator are for addresses as they are written."""
 _PAGE: Final = re.compile(r"(?P<repo>/.+?)/(?:-/)?(?P<kind>tree|commit|src/branch|src/commit|src)/(?P<rest>.+)")
 _REF: Final = re.compile(r"(?!-)(?!.*(\.\.|@\{|//))[^\x00-\x20~^:?*\[\\\x7f]{1,255}(?<!\.lock)(?<![/.])")
 
@@ -101,8 +103,10 @@ def parse_source(text: str) -> Source:
         raise BadDefinition(f"the build's context is not a valid address: {why}", field=FIELD)
     if parts.username or parts.password:
         raise BadDefinition(
-            "a build's context must not hold a name or password: everyone who sees the job would see it; "
-            "the worker holds credentials for private repositories",
+            "a build's context must not hold a name, a password or a token: everyone who sees the job could use it. "
+            "Leave it out; for a private repository, whoever runs the worker gives the worker the login "
+            "(--git-credentials FILE) for this source (--git-credentials-for "
+            f"'build:https://{_authority(parts.scheme, host, parts.port)}{_owner(parts.path)}/*')",
             field=FIELD,
         )
     if any(part in (".", "..") for part in unquote(parts.path).replace("\\", "/").split("/")):
@@ -111,6 +115,13 @@ def parse_source(text: str) -> Source:
     parts = parts._replace(netloc=_authority(parts.scheme, host, parts.port))
     bare = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), parts.query, ""))
     page = None if parts.path.endswith(".git") else _PAGE.fullmatch(parts.path.rstrip("/"))
+    named = parts.path if page is None else page["repo"].rstrip("/")
+    if "//" in named or _NEEDLESS.search(named):
+        raise BadDefinition(
+            "the build's context must be written plainly: no empty parts in its path, and no letters, digits, '-', "
+            "'.', '_' or '~' as %XX",
+            field=FIELD,
+        )
     if not wanted and _ARCHIVE.search(parts.path):
         return ArchiveSource(urlunsplit((*parts[:4], "")))
     if page is not None and (wanted or host in _FORGES):
@@ -124,6 +135,12 @@ def parse_source(text: str) -> Source:
         ref, _, below = unquote(parts.fragment).partition(":")
         return GitSource(bare, _ref(ref) if ref else "", below.strip("/"))
     return ArchiveSource(urlunsplit((*parts[:4], "")))
+
+
+def _owner(path: str) -> str:
+    """Returns the part of a repository's path that names its owner, for a sentence."""
+    first = path.strip("/").partition("/")[0]
+    return f"/{first}" if re.fullmatch(r"[\w.-]{1,80}", first) else "/owner"
 
 
 def _authority(scheme: str, host: str, port: int | None) -> str:

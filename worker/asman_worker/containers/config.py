@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from asman_shared.definition import Definition, Shape
+from asman_shared.definition_check import is_reserved, volume_of
 from asman_shared.errors import ExecutionError
 from asman_shared.units import MIB, format_size, parse_size
 
@@ -14,6 +16,7 @@ from ..execution.command import argv
 from ..execution.environment import CACHE, INPUTS, OUTPUTS, job_environment
 from ..execution.interface import AttemptSpec, Key
 from .image_volumes import own_binds
+from .streams import redirected
 
 LABEL_WORKER: Final = "asman.worker"
 LABEL_JOB: Final = "asman.job"
@@ -36,8 +39,8 @@ NO_NETWORK: Final = "none"
 
 _LEAST_MEMORY: Final = 6 * MIB
 _LEAST_SHARE: Final = 64 * MIB
-_RESERVED: Final = (INPUTS, OUTPUTS, CACHE, "/proc", "/sys", "/dev")
-_HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+"""The hosts file of a container without a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,15 @@ class Confines:
         return max(share, min(self.memory, _LEAST_SHARE))
 
 
-def container_name(incarnation: str, key: Key) -> str:
-    """Returns the name of an attempt's container, unique among all workers of an engine."""
-    return f"asman-{key[0][:12]}-{key[1]}-{incarnation[:6]}"
+def container_name(incarnation: str, key: Key, step: int = 0) -> str:
+    """Returns the name of an attempt's container, unique among all workers of an engine.
+
+    Args:
+        incarnation: The worker's incarnation.
+        key: The attempt.
+        step: Number of the command, for a job with steps.
+    """
+    return f"asman-{key[0][:12]}-{key[1]}-{incarnation[:6]}{f'-step{step}' if step else ''}"
 
 
 def container_config(spec: AttemptSpec, image: str, confines: Confines, volumes: Sequence[str] = ()) -> dict[str, Any]:
@@ -100,6 +109,9 @@ def container_config(spec: AttemptSpec, image: str, confines: Confines, volumes:
     """
     definition = spec.definition
     env = job_environment(spec, INPUTS, OUTPUTS, CACHE)
+    if spec.gpus:
+        # A container's gpus are numbered anew from 0. A job may choose among its own.
+        env.setdefault("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(len(spec.gpus)))))
     config: dict[str, Any] = {
         "Image": image,
         "Env": [f"{name}={value}" for name, value in env.items()],
@@ -115,9 +127,12 @@ def container_config(spec: AttemptSpec, image: str, confines: Confines, volumes:
         "StopSignal": "SIGTERM",
         "HostConfig": _host_config(spec, confines, volumes),
     }
-    if (command := argv(definition.command, env)) is not None:
+    command, entrypoint = argv(definition.command, env), argv(definition.entrypoint, env)
+    if shell := redirected(definition, entrypoint, command):
+        entrypoint, command = shell[:1], shell[1:]
+    if command is not None:
         config["Cmd"] = command
-    if (entrypoint := argv(definition.entrypoint, env)) is not None:
+    if entrypoint is not None:
         config["Entrypoint"] = entrypoint
     if definition.workdir:
         config["WorkingDir"] = definition.workdir
@@ -130,7 +145,7 @@ def container_config(spec: AttemptSpec, image: str, confines: Confines, volumes:
 def _host_config(spec: AttemptSpec, confines: Confines, volumes: Sequence[str]) -> dict[str, Any]:
     memory = confines.memory_of(spec.shape)
     host: dict[str, Any] = {
-        "Binds": _binds(spec, confines) + own_binds(spec.folder, volumes),
+        "Binds": binds(spec, confines) + own_binds(spec.folder, written(spec), volumes),
         "NetworkMode": confines.network,
         "NanoCpus": max(spec.shape.cpus, 10) * 1_000_000,
         "Memory": memory,
@@ -175,23 +190,42 @@ def shared_memory(spec: AttemptSpec, memory: int) -> int:
     return wanted
 
 
-def _binds(spec: AttemptSpec, confines: Confines) -> list[str]:
-    """Returns the mounts of host folders and files; ``z`` lets an SELinux host share them."""
-    binds = [
+def binds(spec: AttemptSpec, confines: Confines) -> list[str]:
+    """Returns the mounts of host folders and files; ``z`` lets an SELinux host share them.
+
+    Raises:
+        ExecutionError: A config file's path can't be mounted.
+    """
+    made = [
         f"{spec.folder.inputs}:{INPUTS}:ro,z",
-        f"{spec.folder.outputs}:{OUTPUTS}:z",
+        *(f"{source}:{target}:z" for target, source in written(spec).items()),
         f"{spec.cache}:{CACHE}:z",
     ]
     if confines.network == NO_NETWORK and "/etc/hosts" not in spec.mounts:
         # Without a network the engine writes no hosts file, and `localhost` would not resolve.
         hosts = spec.folder.root / "hosts"
-        hosts.write_text(_HOSTS)
-        binds.append(f"{hosts}:/etc/hosts:ro,z")
+        hosts.write_text(HOSTS)
+        hosts.chmod(0o644)
+        made.append(f"{hosts}:/etc/hosts:ro,z")
     for target, source in spec.mounts.items():
-        if ":" in target or target == "/" or any(target == path or target.startswith(path + "/") for path in _RESERVED):
+        if is_reserved(target):
             raise ExecutionError(f"the config file '{target}' can't be put there; choose another path")
-        binds.append(f"{source}:{target}:ro,z")
-    return binds
+        made.append(f"{source}:{target}:ro,z")
+    # Without ``z``: the operator's folders keep their labels.
+    made += [f"{folder}:{target}:{'rw' if writable else 'ro'}" for target, (folder, writable) in spec.shared.items()]
+    return made
+
+
+def written(spec: AttemptSpec) -> dict[str, Path]:
+    """Returns the folders whose contents outlive a job's containers: their places on this machine by their path there.
+
+    With volumes these are the outermost ones, and ``/outputs`` is not mounted besides: through it, a command could put
+    a link in the place of a folder that is mounted for the next one.
+    """
+    volumes = spec.definition.volumes
+    if not volumes:
+        return {OUTPUTS: spec.folder.outputs}
+    return {path: spec.folder.volume(path) for path in volumes if volume_of(path, volumes) == path}
 
 
 def is_build(definition: Definition) -> bool:

@@ -4,55 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from aiodocker import Docker
 
-from ..execution.disk_use import DiskGuard, DiskUse, Excess, folder_use
+from ..execution.disk_use import DiskGuard, DiskUse, Excess, folder_use, layer_files
 from ..images.engine import LOST
 
+Watch = Callable[[str], Coroutine[Any, Any, Excess]]
 
-async def outgrown(guard: DiskGuard, docker: Docker, container: str, outputs: Path, cache: Path) -> Excess:
-    """Returns the reason why a container must stop, once there is one.
 
-    While the engine is away only the folders are measured.
+@asynccontextmanager
+async def watching(guard: DiskGuard, docker: Docker, outputs: Path, cache: Path) -> AsyncIterator[Watch]:
+    """Measures a container from before its start to the end of the block.
 
     Args:
         guard: Decides.
         docker: The engine.
-        container: The container's id.
         outputs: The folder of its outputs.
         cache: The folder that it shares with other jobs of its queue.
+
+    Yields:
+        A function that takes the container's id and returns the reason why it must stop, once there is one. While the
+        engine is away only the folders are measured.
     """
     shared = guard.shared(cache)
     with guard.writing() as writer:
-        await shared.begin(writer)
-        last = DiskUse()
+        async with shared.charging(writer):
+            last = DiskUse()
 
-        async def measure() -> DiskUse:
-            nonlocal last
-            with suppress(*LOST):
-                last = await container_use(docker, container)
-            await shared.measure()
-            return last + await asyncio.to_thread(folder_use, outputs) + shared.share(writer)
+            async def outgrown(container: str) -> Excess:
+                async def measure() -> DiskUse:
+                    nonlocal last
+                    with suppress(*LOST):
+                        last = await container_use(docker, container)
+                    await shared.measure()
+                    return last + await asyncio.to_thread(folder_use, outputs) + shared.share(writer)
 
-        try:
-            return await guard.watch(writer, measure)
-        finally:
-            shared.end(writer)
+                return await guard.watch(writer, measure)
+
+            yield outgrown
 
 
 async def container_use(docker: Docker, container: str) -> DiskUse:
-    """Returns the disk use of a container and its volumes; of its own files only the size is known.
+    """Returns the disk use of a container and its volumes; its own files are counted as far as `layer_files` can.
 
     Raises:
         DockerError: The engine does not know the container, or is being stopped.
         OSError: The engine is away.
     """
     found = await docker._query_json(f"containers/{container}/json?size=1")
-    use = DiskUse(int(found.get("SizeRw") or 0))
+    use = DiskUse(int(found.get("SizeRw") or 0), await asyncio.to_thread(layer_files, found))
     mounts: list[dict[str, Any]] = [each for each in found.get("Mounts") or () if each.get("Type") == "volume"]
     hidden: set[str] = set()
     for mount in mounts:

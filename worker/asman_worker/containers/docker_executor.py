@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
-from asman_shared.definition import Definition
+from asman_shared.definition import VOLUMES_TAG, Definition
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
-from asman_shared.units import format_size
 
+from ..execution.container_end import End, removed_on_failure
 from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
-from ..images.engine import LOST, explained, short, to_its_end
+from ..images.engine import CALL, LOST, explained, refused, to_its_end
+from ..images.engine_words import LOGGED, logged, told
 from .config import (
     LABEL_ATTEMPT,
     LABEL_JOB,
@@ -32,18 +35,18 @@ from .config import (
     image_of,
     is_build,
 )
-from .disk_watch import outgrown
+from .disk_watch import Watch, watching
 from .image_volumes import check_links
 from .log import EngineLog
-from .run import ContainerRun, End
+from .run import ContainerRun
 from .shared_engine import OPEN, SharedEngine
+from .steps import Course, commands_of
+from .streams import log_ends
 
 log = logging.getLogger("asman.worker.docker")
 
 _TRIES: Final = 10
 _REACHES: Final = {NO_NETWORK: ", no network", OPEN: ", open network"}
-_KILLED: Final = 137
-"""Exit code of a container whose command was killed."""
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.5, 2.0)
 
 
@@ -67,11 +70,12 @@ class DockerExecutor:
 
     uses_folder = True
     resumes = True
+    own_tags: tuple[str, ...] = (VOLUMES_TAG,)
 
     def __init__(self, engine: SharedEngine, incarnation: str) -> None:
         self._engine = engine
         self._incarnation = incarnation
-        self._chosen: dict[Key, _Chosen] = {}
+        self._chosen: dict[Key, list[_Chosen]] = {}
 
     @property
     def name(self) -> str:
@@ -114,22 +118,30 @@ class DockerExecutor:
         return await self._prepare(spec, report)
 
     async def _prepare(self, spec: AttemptSpec, report: Reporter) -> None:
+        """Fixes the image of each command; each is brought once, and kept while others are."""
+        found: dict[str | None, _Chosen] = {}
+        for command in commands_of(spec):
+            if (name := command.definition.image) not in found:
+                found[name] = await self._brought(command, report)
+                self._choose(spec.key, list(found.values()))
+        self._choose(spec.key, [found[each.definition.image] for each in commands_of(spec)])
+
+    async def _brought(self, spec: AttemptSpec, report: Reporter) -> _Chosen:
         definition = spec.definition
         build = definition.build
         with explained("get the image"):
             if build is not None and is_build(definition):
                 await self._engine.ensure_network_rules()
                 made = await self._engine.builder.ensure(
-                    build, spec.fetch or _no_blobs, report, self._engine.build_limits()
+                    build, spec.fetch or _no_blobs, report, self._engine.build_limits(), hub=spec.url
                 )
-                self._choose(spec.key, _Chosen(made.image.id, made.image.digest, made.origin, made.image.volumes))
-                return
+                return _Chosen(made.image.id, made.image.digest, made.origin, made.image.volumes)
             platform = (build.platform or "") if build is not None else ""
             image = await self._engine.images.ensure(image_of(definition), report, platform=platform)
-            self._choose(spec.key, _Chosen(image.id, image.digest, volumes=image.volumes))
+            return _Chosen(image.id, image.digest, volumes=image.volumes)
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
-        """Creates, starts and follows the attempt's container.
+        """Creates, starts and follows the attempt's container, or one for each command of a job with steps.
 
         Raises:
             ExecutionError: The container could not be created or started, or wrote too much.
@@ -137,10 +149,49 @@ class DockerExecutor:
         """
         if self._engine.lacks_network:
             report.say("this worker's jobs have no network, because it can't keep them from its own private networks")
-        async with self._removed_on_failure(spec.key):
-            container, lines = await self._begin(spec, report)
-            report.phase(Phase.RUNNING)
-            return self._to_result(spec, await self._run(container, lines, spec).to_its_end(None))
+        async with removed_on_failure(partial(self.remove, spec.key)):
+            return await self._run_from(spec, report, Course.begin(report.next_line))
+
+    async def _run_from(self, spec: AttemptSpec, report: Reporter, course: Course) -> Ended:
+        """Runs the commands of a job from one on, each in a container of its own."""
+        commands = commands_of(spec)
+        while True:
+            command = replace(commands[course.step], time_limit=course.left(spec.time_limit))
+            if len(commands) > 1:
+                course.note(spec)
+            async with contextlib.AsyncExitStack() as running:
+                container, lines, watch = await self._begin(command, report, running)
+                report.phase(Phase.RUNNING)
+                ended = await self._followed(container, lines, command, watch, report)
+            if len(commands) == 1:
+                return ended
+            if not await self._goes_on(commands, course, ended, report):
+                return _last(commands, course, ended)
+
+    async def _goes_on(self, commands: list[AttemptSpec], course: Course, ended: Ended, report: Reporter) -> bool:
+        """Notes the end of a command, and removes its container if another one is to run; returns whether."""
+        command = commands[course.step]
+        report.close_streams()
+        if not course.ended(ended, report.next_line, ignored=command.definition.ignore_failure):
+            return False
+        if course.step == len(commands):
+            return False
+        await self._delete(container_name(self._incarnation, command.key, command.step))
+        return True
+
+    async def _followed(
+        self,
+        container: DockerContainer,
+        lines: EngineLog,
+        command: AttemptSpec,
+        watch: Watch,
+        report: Reporter,
+        started: str | None = None,
+    ) -> Ended:
+        """Follows a command to its end, and puts what it wrote to files in the place of its streams into the log."""
+        end = await self._run(container, lines, command, watch).to_its_end(started)
+        await log_ends(command.definition, command.folder, report)
+        return self._to_result(command, end)
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Follows a container that an earlier process started.
@@ -149,15 +200,28 @@ class DockerExecutor:
             ExecutionError: The container does not exist any more.
             Interrupted: The engine was stopped while the container ran, or its network has lost its rules.
         """
-        async with self._removed_on_failure(spec.key):
+        commands = commands_of(spec)
+        async with removed_on_failure(partial(self.remove, spec.key)):
+            course = _course(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
+            ended = await self._resumed(commands[course.step], report)
+            if len(commands) == 1:
+                return ended
+            if not await self._goes_on(commands, course, ended, report):
+                return _last(commands, course, ended)
+            await self.prepare(spec, report)
+            return await self._run_from(spec, report, course)
+
+    async def _resumed(self, spec: AttemptSpec, report: Reporter) -> Ended:
+        """Follows the container of one command to its end."""
+        async with self._watching(spec) as watch:
             with explained("find the container from before the restart"):
-                name = container_name(self._incarnation, spec.key)
+                name = container_name(self._incarnation, spec.key, spec.step)
                 container = await self._engine.docker.containers.get(name)
                 found = await container.show()
             state = found["State"]
             if self._engine.lost(str(found.get("HostConfig", {}).get("NetworkMode", ""))):
                 raise Interrupted("the rules of the container's network can't be set any more")
-            self._choose(spec.key, await self._image_of(found))
+            self._choose(spec.key, [await self._image_of(found)] * (spec.step + 1))
             lines = EngineLog(self._engine.docker, container.id, report, spec.folder.root / "checkpoint")
             lines.load()
             if state["Status"] == "created":
@@ -165,20 +229,28 @@ class DockerExecutor:
                 await self._start(container)
                 state = {}
             report.phase(Phase.RUNNING)
-            return self._to_result(spec, await self._run(container, lines, spec).to_its_end(state.get("StartedAt")))
+            return await self._followed(container, lines, spec, watch, report, state.get("StartedAt"))
 
     async def remove(self, key: Key) -> None:
         """Kills and removes the attempt's container, if there is one."""
-        await self._delete(container_name(self._incarnation, key))
-        if (chosen := self._chosen.pop(key, None)) is not None:
-            self._engine.image_usage.let_go(chosen.image)
+        chosen = self._chosen.pop(key, [])
+        for step in range(len(chosen)):
+            await self._delete(container_name(self._incarnation, key, step))
+        for each in chosen:
+            self._engine.image_usage.let_go(each.image)
+        if not chosen:
+            await self._remove_left(key)
+
+    async def _remove_left(self, key: Key) -> None:
+        """Removes the containers of an attempt that an earlier process ran; it may have been at any step."""
+        with contextlib.suppress(*LOST):
+            for container in await self._containers(f"{LABEL_JOB}={key[0]}", f"{LABEL_ATTEMPT}={key[1]}"):
+                await self._delete(container.id)
 
     async def sweep(self, known: set[Key]) -> set[Key]:
         """Removes this worker's containers except those in ``known``; returns the ones of ``known`` that exist."""
         found: set[Key] = set()
-        label = f"{LABEL_WORKER}={self._incarnation}"
-        containers = await self._engine.docker.containers.list(all=True, filters=f'{{"label": ["{label}"]}}')
-        for container in containers:
+        for container in await self._containers():
             labels: dict[str, str] = container["Labels"]
             number = labels.get(LABEL_ATTEMPT, "")
             key = (labels.get(LABEL_JOB, ""), int(number) if number.isdigit() else -1)
@@ -191,18 +263,29 @@ class DockerExecutor:
 
     # ------------------------------------------------------------------------------------------------- the parts
 
-    def _choose(self, key: Key, chosen: _Chosen) -> None:
-        """Fixes the image of an attempt, and keeps it from being cleaned up until the attempt is removed."""
-        if (before := self._chosen.get(key)) is not None:
-            self._engine.image_usage.let_go(before.image)
+    async def _containers(self, *labels: str) -> list[DockerContainer]:
+        """Returns the containers of this worker that have some labels."""
+        wanted = {"label": [f"{LABEL_WORKER}={self._incarnation}", *labels]}
+        found: list[DockerContainer] = await self._engine.docker.containers.list(all=True, filters=json.dumps(wanted))
+        return found
+
+    def _choose(self, key: Key, chosen: list[_Chosen]) -> None:
+        """Fixes the images of an attempt, and keeps them from being cleaned up until the attempt is removed."""
+        before = self._chosen.get(key, [])
         self._chosen[key] = chosen
-        self._engine.image_usage.hold(chosen.image)
+        for each in chosen:
+            self._engine.image_usage.hold(each.image)
+        for each in before:
+            self._engine.image_usage.let_go(each.image)
 
     @property
     def _confines(self) -> Confines:
         return self._engine.confines(self._incarnation)
 
-    def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec) -> ContainerRun:
+    def _watching(self, spec: AttemptSpec) -> contextlib.AbstractAsyncContextManager[Watch]:
+        return watching(self._engine.guard, self._engine.docker, spec.folder.outputs, spec.cache)
+
+    def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec, watch: Watch) -> ContainerRun:
         engine = self._engine
         return ContainerRun(
             engine,
@@ -210,7 +293,7 @@ class DockerExecutor:
             lines,
             time_limit=spec.time_limit,
             grace=engine.choices.stop_grace,
-            watch=partial(outgrown, engine.guard, engine.docker, container.id, spec.folder.outputs, spec.cache),
+            watch=partial(watch, container.id),
         )
 
     async def _image_of(self, found: dict[str, Any]) -> _Chosen:
@@ -223,23 +306,28 @@ class DockerExecutor:
         digests = about.get("RepoDigests") or []
         return _Chosen(image, str(digests[0]).partition("@")[2] if digests else image)
 
-    async def _begin(self, spec: AttemptSpec, report: Reporter) -> tuple[DockerContainer, EngineLog]:
-        """Creates and starts a container; tries again if the engine went away meanwhile."""
+    async def _begin(
+        self, spec: AttemptSpec, report: Reporter, running: contextlib.AsyncExitStack
+    ) -> tuple[DockerContainer, EngineLog, Watch]:
+        """Creates a container and starts it, measured until ``running`` ends; tries again if the engine went away."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with _meanwhile(self._engine.ensure_network_rules()):
                     container = await self._create(spec)
                 lines = EngineLog(self._engine.docker, container.id, report, spec.folder.root / "checkpoint")
                 lines.begin()
-                await self._start(container)
-                return container, lines
+                async with contextlib.AsyncExitStack() as begun:
+                    watch = await begun.enter_async_context(self._watching(spec))
+                    await self._start(container)
+                    running.push_async_exit(begun.pop_all())
+                return container, lines, watch
             except ExecutionError as error:
                 if not tries_left or not await self._engine.wait_until_back(error):
                     raise
         raise AssertionError("the last try returns or raises")
 
     async def _create(self, spec: AttemptSpec) -> DockerContainer:
-        chosen = self._chosen[spec.key]
+        chosen = self._chosen[spec.key][spec.step]
         container = await self._created(spec, chosen)
         if chosen.image not in self._engine.without_links:
             await check_links(self._engine.docker, container.id, chosen.volumes)
@@ -247,7 +335,7 @@ class DockerExecutor:
         return container
 
     async def _created(self, spec: AttemptSpec, chosen: _Chosen) -> DockerContainer:
-        name = container_name(self._incarnation, spec.key)
+        name = container_name(self._incarnation, spec.key, spec.step)
         create = self._engine.docker.containers.create
         config = container_config(spec, chosen.image, self._confines, chosen.volumes)
         with explained("create the container"):
@@ -263,50 +351,20 @@ class DockerExecutor:
     async def _start(self, container: DockerContainer) -> None:
         try:
             await container.start()
-        except DockerError as error:
-            fault = "job" if error.status in (400, 404) else "worker"
-            raise ExecutionError(f"the container could not be started: {short(error)}", fault=fault) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ExecutionError(f"the engine went away at the start: {error}", fault="worker") from error
+        except (DockerError, aiohttp.ClientError, OSError) as error:
+            raise refused("the container could not be started", error) from error
 
     def _to_result(self, spec: AttemptSpec, end: End) -> Ended:
         """Translates the end of a container into the result of the run."""
-        chosen = self._chosen.get(spec.key, _Chosen("", ""))
-        code = end.exit_code
-
-        def ended(kind: Any, message: str = "") -> Ended:
-            return Ended(kind, code, message, chosen.digest, chosen.origin)
-
+        chosen = self._chosen[spec.key][spec.step] if spec.key in self._chosen else _Chosen("", "")
         if end.interrupted:
             raise Interrupted("the container engine was stopped while the job ran")
         if end.outgrown is not None:
             raise ExecutionError(end.outgrown.message, fault=end.outgrown.fault)
-        if end.timed_out:
-            return ended("timed_out", end.timed_out)
-        short_of_memory = ""
-        if end.out_of_memory:
-            memory = self._confines.memory_of(spec.shape)
-            may = f"the {format_size(memory)} that it may have" if memory else "it may have"
-            short_of_memory = f"needed more memory than {may}; ask for more in requirements.memory"
-            if code == _KILLED:
-                return ended("out_of_memory", f"it {short_of_memory}")
-        if end.error and code in (126, 127, 128):
-            raise ExecutionError(f"the container could not be started: {end.error}")
-        # A process of the job was killed, and the command went on and chose an exit code of its own.
-        return ended(
-            "exited", f"a process of the job was killed, because it {short_of_memory}" if short_of_memory else ""
-        )
-
-    @contextlib.asynccontextmanager
-    async def _removed_on_failure(self, key: Key) -> AsyncIterator[None]:
-        """Kills and removes the container when the block is cancelled or fails."""
-        try:
-            yield
-        except BaseException as error:
-            await self.remove(key)
-            if isinstance(error, BaseExceptionGroup):
-                raise error.exceptions[0] from error
-            raise
+        if end.error and not end.timed_out and end.exit_code in (126, 127, 128):
+            log.warning("the container could not be started: the engine says %s", logged(end.error))
+            raise ExecutionError(f"the container could not be started: {told(end.error) or LOGGED}")
+        return end.result(self._confines.memory_of(spec.shape), chosen.digest, chosen.origin)
 
     async def _delete(self, container: str) -> None:
         """Removes a container by id or name, running or not; tries again while the engine is busy with it."""
@@ -314,7 +372,7 @@ class DockerExecutor:
         for wait in _DELETE_PAUSES:
             await asyncio.sleep(wait)
             try:
-                await self._engine.docker.containers.container(container).delete(force=True, v=True)
+                await self._engine.docker.containers.container(container).delete(timeout=CALL, force=True, v=True)
             except DockerError as error:
                 if error.status == 404:
                     return
@@ -324,6 +382,26 @@ class DockerExecutor:
             else:
                 return
         log.warning("container %s could not be removed: %s", container, problem)
+
+
+def _course(spec: AttemptSpec, report: Reporter) -> Course:
+    """Returns the course that an earlier process noted.
+
+    Raises:
+        ExecutionError: It can't be read.
+    """
+    try:
+        course = Course.load(spec)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ExecutionError(f"the steps that ran before the restart are not known: {error}", fault="worker") from error
+    report.start_at(course.line)
+    return course
+
+
+def _last(commands: list[AttemptSpec], course: Course, ended: Ended) -> Ended:
+    """Returns the end of a job by the end of the last of its commands that ran."""
+    ignored = ended.kind == "exited" and commands[course.step - 1].definition.ignore_failure
+    return replace(ended, exit_code=0 if ignored else ended.exit_code, steps=tuple(course.ends))
 
 
 @contextlib.asynccontextmanager

@@ -12,8 +12,9 @@ import base64
 import json
 import logging
 import posixpath
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,32 +29,48 @@ from ..images.engine import explained
 
 log = logging.getLogger("asman.worker.image_volumes")
 
-_OURS: Final = (INPUTS, OUTPUTS, CACHE)
+OURS: Final = (INPUTS, OUTPUTS, CACHE)
+"""The folders of a job."""
+_SYSTEM: Final = re.compile(
+    r"/|/proc(?:/.*)?|/dev(?:/(?:console|full|null|ptmx|pts|random|tty|urandom|zero))?", re.DOTALL
+)
+"""Paths at which no container with a volume can start."""
 _PATIENCE: Final = aiohttp.ClientTimeout(total=60)
 _GO_SYMLINK: Final = 1 << 27
 """The bit of a link in a file mode of Go's ``os`` package, which the engine's API uses."""
 
 
-def own_binds(folder: JobFolder, volumes: Iterable[str]) -> list[str]:
-    """Returns a mount of the job's own folder for each volume inside ``/inputs`` and ``/outputs``.
+def own_binds(folder: JobFolder, written: Mapping[str, Path], volumes: Iterable[str]) -> list[str]:
+    """Returns a mount of the job's own folder for each volume inside ``/inputs``, ``/outputs`` and the job's volumes.
 
     The folders are created. It must be called before the container starts, while only this process can write to them.
+
+    Args:
+        folder: The attempt's folders.
+        written: The folders that outlive the container, by their path in it.
+        volumes: The volumes that the image declares.
 
     Raises:
         ExecutionError: A volume's path can't be mounted so.
     """
     binds: list[str] = []
     for volume in volumes:
+        if _SYSTEM.fullmatch(volume):
+            raise ExecutionError(
+                f"the image declares a volume at '{volume}', where a container has its own system, so it can't start: "
+                "remove that VOLUME from the image's Dockerfile"
+            )
         if volume.startswith(f"{CACHE}/"):
             # Other jobs write to this folder while this one starts: a link of theirs would be mounted here.
             raise _refused(volume, f"is inside {CACHE}, which all jobs of the queue share")
+        inside = next((path for path in written if volume.startswith(f"{path}/")), "")
         if ":" in volume:
-            if volume.startswith((f"{INPUTS}/", f"{OUTPUTS}/")):
+            if inside or volume.startswith(f"{INPUTS}/"):
                 raise _refused(volume, "has a ':' in its path")
         elif volume.startswith(f"{INPUTS}/"):
             binds.append(f"{_made(folder.inputs, volume, INPUTS, 0o755)}:{volume}:ro,z")
-        elif volume.startswith(f"{OUTPUTS}/"):
-            binds.append(f"{_made(folder.outputs, volume, OUTPUTS, 0o777)}:{volume}:z")
+        elif inside:
+            binds.append(f"{_made(written[inside], volume, inside, 0o777)}:{volume}:z")
     return binds
 
 
@@ -84,7 +101,7 @@ async def check_links(docker: Docker, container: str, volumes: tuple[str, ...]) 
     Raises:
         ExecutionError: The mounts would hide each other, or the engine fails.
     """
-    asked = {path for place in (*_OURS, *volumes) for path in _prefixes(place)}
+    asked = {path for place in (*OURS, *volumes) for path in _prefixes(place)}
     with explained("look into the image"):
         found = await asyncio.gather(*(_link(docker, container, path) for path in asked))
     if None in found:
@@ -96,12 +113,24 @@ async def check_links(docker: Docker, container: str, volumes: tuple[str, ...]) 
             f"the volumes that the image declares ({', '.join(volumes)[:500]}) can't be mounted beside the job's "
             "folders: remove VOLUME from the image's Dockerfile"
         )
-    links = {path: target for path, target in zip(asked, found, strict=True) if target}
+    check_overlaps({path: target for path, target in zip(asked, found, strict=True) if target}, volumes)
+
+
+def check_overlaps(links: dict[str, str], volumes: Iterable[str]) -> None:
+    """Refuses links by which one of our folders is another folder of ours or a volume.
+
+    Args:
+        links: The links on the way to our folders and to the volumes, each with its final target.
+        volumes: The volumes that the image declares.
+
+    Raises:
+        ExecutionError: The mounts would hide each other.
+    """
     if not links:
         return
-    real = {place: resolved(place, links) for place in (*_OURS, *volumes)}
-    for ours in _OURS:
-        for other in (*_OURS, *volumes):
+    real = {place: resolved(place, links) for place in (*OURS, *volumes)}
+    for ours in OURS:
+        for other in (*OURS, *volumes):
             if other != ours and not _inside(other, ours) and _overlap(real[ours], real[other]):
                 raise ExecutionError(
                     f"the image has a link by which {ours} and {other} are the same folder, so files in one of them "

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -29,13 +27,13 @@ from aiodocker.exceptions import DockerError
 from asman_shared.messages import STDERR, STDOUT
 
 from ..execution.interface import Reporter
+from ..execution.log_checkpoint import LogCheckpoint
 
 log = logging.getLogger("asman.worker.engine_log")
 
 _STAMP: Final = len("2026-01-02T03:04:05.000000000+00:00 ")
 _SECOND: Final = len("2026-01-02T03:04:05")
 _QUIET_SECONDS: Final = 5.0
-_CHECKPOINT_SECONDS: Final = 5.0
 _OVERLAP_SECONDS: Final = 2
 _LAST_TRIES: Final = 5
 _PAUSE_SECONDS: Final = 0.5
@@ -56,23 +54,17 @@ class EngineLog:
         self._docker = docker
         self._container = container
         self._report = report
-        self._checkpoint = checkpoint
+        self._checkpoint = LogCheckpoint(checkpoint, report)
         self._seen: dict[int, tuple[bytes, int]] = {}
         self._second = (b"", 0)
-        self._candidate: tuple[float, int, dict[int, tuple[bytes, int]]] | None = None
 
     def begin(self) -> None:
         """Records that the container's first line is the next one."""
-        self._save(self._report.next_line, {})
+        self._checkpoint.save([])
 
     def load(self) -> None:
         """Restores the position that an earlier process recorded."""
-        try:
-            seq, seen = json.loads(self._checkpoint.read_bytes())
-        except (OSError, ValueError):
-            return
-        self._seen = {int(stream): (str(stamp).encode(), int(count)) for stream, stamp, count in seen}
-        self._report.start_at(int(seq))
+        self._seen = self._checkpoint.load(_seen) or self._seen
 
     async def follow(self, ended: asyncio.Event) -> None:
         """Reports output until the log ends.
@@ -133,7 +125,7 @@ class EngineLog:
                         before, count = self._seen.get(stream, (b"", 0))
                         self._seen[stream] = (stamp, count + 1 if stamp == before else 1)
                         self._report.output(stream, data, self._millis(stamp))
-                    self._note()
+                    self._checkpoint.note(self._marks)
                     await self._report.room()
             finally:
                 response.close()
@@ -144,26 +136,13 @@ class EngineLog:
             self._second = (second, _seconds(second) * 1000)
         return self._second[1] + int(fraction[:3])
 
-    # ---------------------------------------------------------------------------------------------- checkpoints
+    def _marks(self) -> list[tuple[int, str, int]]:
+        """Returns the position in each stream."""
+        return [(stream, stamp.decode(), count) for stream, (stamp, count) in self._seen.items()]
 
-    def _note(self) -> None:
-        """Records a position once all lines before it were sent some time ago."""
-        now = time.monotonic()
-        held = self._candidate
-        if held is not None and now - held[0] > _CHECKPOINT_SECONDS and self._report.sent_line >= held[1]:
-            self._save(*held[1:])
-            held = self._candidate = None
-        if held is None and self._report.clean:
-            self._candidate = (now, self._report.next_line, dict(self._seen))
 
-    def _save(self, seq: int, seen: dict[int, tuple[bytes, int]]) -> None:
-        fresh = self._checkpoint.with_suffix(".new")
-        try:
-            marks = [(stream, stamp.decode(), count) for stream, (stamp, count) in seen.items()]
-            fresh.write_text(json.dumps([seq, marks]))
-            fresh.replace(self._checkpoint)
-        except OSError as error:
-            log.warning("the log's position can't be saved: %s", error)
+def _seen(marks: Any) -> dict[int, tuple[bytes, int]]:
+    return {int(stream): (str(stamp).encode(), int(count)) for stream, stamp, count in marks}
 
 
 async def _next_chunk(content: aiohttp.StreamReader, ended: asyncio.Event) -> bytes | None:

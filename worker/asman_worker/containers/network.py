@@ -22,11 +22,12 @@ from typing import Any, Final
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
-from asman_shared.errors import ExecutionError, Unavailable
+from asman_shared.errors import Unavailable
 
 from ..images.engine import LOST
 from .bridge_claim import BridgeClaim, here
 from .config import NO_NETWORK
+from .network_look import NetworkLook
 from .packet_filter import CLOSED, PacketFilter, Refused
 
 log = logging.getLogger("asman.worker.network")
@@ -83,8 +84,7 @@ class OwnNetwork:
         self.network_rules = NetworkRules(network_name(owner), self._bridge, False, chosen_open=chosen_open)
         self._filter: PacketFilter | None = None
         self._standing: list[str] = []
-        self._looking = asyncio.Lock()
-        self._looked = 0
+        self._looks = NetworkLook(self._look, (DockerError, Refused))
         self._claim: BridgeClaim | None = None
 
     async def open(self) -> NetworkRules:
@@ -131,25 +131,12 @@ class OwnNetwork:
         return self.network_rules
 
     async def hold(self) -> None:
-        """Checks the network and its rules, and sets them up again if they changed.
-
-        A call during a check waits for the next check, which all waiting calls share.
+        """Checks the network and its rules, and sets them up again if they changed; see `NetworkLook.hold`.
 
         Raises:
             ExecutionError: The rules can't be set up again, so no container may start.
         """
-        wanted = self._looked + (2 if self._looking.locked() else 1)
-        async with self._looking:
-            if self._looked >= wanted:
-                return
-            try:
-                await self._look()
-            except (DockerError, Refused) as error:
-                raise ExecutionError(
-                    f"the containers' network or its rules were removed, and can't be set up again: {error}",
-                    fault="worker",
-                ) from error
-            self._looked += 1
+        await self._looks.hold()
 
     async def _look(self) -> None:
         if self.network_rules.chosen_open:
@@ -172,7 +159,7 @@ class OwnNetwork:
                 "the engine has another network than this process, which is in a container or on another machine"
             )
         self._filter = PacketFilter.find()
-        await self._filter.put_up(self._bridge, _resolvers(Path("/etc/resolv.conf")))
+        await self._filter.put_up(self._bridge, resolvers(Path("/etc/resolv.conf")))
         self._standing = await self._filter.standing(self._bridge)
 
     async def close(self) -> None:
@@ -274,7 +261,7 @@ def _exists(bridge: str) -> bool:
     return Path("/sys/class/net", bridge).exists()
 
 
-def _resolvers(path: Path) -> list[IPv4Address]:
+def resolvers(path: Path) -> list[IPv4Address]:
     """Returns this host's name servers on private networks, which containers ask through the engine."""
     found: list[IPv4Address] = []
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,10 +12,10 @@ from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
 from asman_shared.errors import ExecutionError
-from asman_shared.units import format_duration
 
+from ..execution.container_end import End, Limits
 from ..execution.disk_use import Excess
-from ..images.engine import LOST
+from ..images.engine import CALL, LOST, refused
 from .log import EngineLog
 from .shared_engine import AWAY_SECONDS, SharedEngine
 
@@ -24,27 +23,6 @@ log = logging.getLogger("asman.worker.run")
 
 _ASK_AGAIN_SECONDS: Final = 0.5
 _KILLS: Final = 60
-
-
-@dataclass(slots=True)
-class End:
-    """The end of a container, as the engine and this process saw it.
-
-    Attributes:
-        exit_code: Exit code of its process.
-        timed_out: A sentence, if it reached its time limit.
-        out_of_memory: Whether the engine reports that memory ran out.
-        outgrown: The reason why it was stopped for what it wrote to the disk.
-        error: The engine's message about a failed start.
-        interrupted: True if the engine was stopped, and the container with it.
-    """
-
-    exit_code: int = 0
-    timed_out: str = ""
-    out_of_memory: bool = False
-    outgrown: Excess | None = None
-    error: str = ""
-    interrupted: bool = False
 
 
 class ContainerRun:
@@ -72,9 +50,7 @@ class ContainerRun:
         self._engine = engine
         self._container = container
         self._lines = lines
-        self._limit = time_limit
-        self._grace = grace
-        self._watch = watch
+        self._limits = Limits(time_limit, grace, watch)
         self._away = False
 
     async def to_its_end(self, started: str | None) -> End:
@@ -91,7 +67,7 @@ class ContainerRun:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lines.follow(ended))
             try:
-                await self._within_limits(started, end)
+                await self._limits.hold(end, self._ended(), self._stop, _age(started))
                 # An engine that is being stopped stops its containers first, and reports only that they have ended.
                 if not (end.timed_out or end.outgrown) and not await self._engine.accepts():
                     self._away = True
@@ -103,32 +79,6 @@ class ContainerRun:
         end.error = str(state.get("Error") or "")
         end.interrupted = self._away and not end.timed_out and not self._engine.info.get("LiveRestoreEnabled")
         return end
-
-    async def _within_limits(self, started: str | None, end: End) -> None:
-        """Waits for the container's end; stops it at the first limit that it exceeds."""
-        limit = self._limit / 1000
-        left = max(0.001, limit - _age(started)) if limit else None
-        waiting: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._ended(), name="container"),
-            asyncio.create_task(self._watch(), name="disk"),
-        ]
-        try:
-            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if waiting[0] in done:
-                waiting[0].result()
-                return
-            if done:
-                end.outgrown = waiting[1].result()
-                await self._stop(0)
-                return
-            politely = await self._stop(self._grace)
-            end.timed_out = f"stopped: running took longer than its limit of {format_duration(self._limit)}" + (
-                "" if politely else f", and it ignored SIGTERM for {format_duration(self._grace)}"
-            )
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _ended(self) -> None:
         """Waits until the container has ended, even if the engine restarts."""
@@ -158,7 +108,7 @@ class ContainerRun:
                 if isinstance(error, DockerError) and error.status == 404:
                     raise ExecutionError("the container was removed while it ran", fault="worker") from error
                 if loop.time() > deadline:
-                    raise ExecutionError(f"the engine went away: {error}", fault="worker") from error
+                    raise refused("the container can't be followed any more", error, fault="worker") from error
                 self._away = True
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
@@ -174,7 +124,7 @@ class ContainerRun:
     async def _signal(self, name: str, seconds: float) -> bool:
         """Sends a signal, and waits for the end with a time limit; returns whether the container ended."""
         try:
-            await self._container.kill(signal=name)
+            await self._container.kill(signal=name, timeout=CALL)
         except LOST as error:
             log.debug("sending %s to %s failed: %s", name, self._container.id[:12], error)
         waiting = asyncio.create_task(self._ended())

@@ -21,7 +21,7 @@ from ..builds.git_source import Repositories
 from ..builds.secrets import BuildSecrets
 from ..execution.disk_use import DiskGuard
 from ..images.credentials import Credentials
-from ..images.engine import LOST, close_engine, cut_off, is_podman, open_engine, own_ulimits
+from ..images.engine import ANSWER_SECONDS, LOST, ask, close_engine, cut_off, is_podman, open_engine, own_ulimits
 from ..images.images import Images, PullPolicy
 from ..images.rules import ImageRules
 from ..images.usage import ImageUsage
@@ -142,6 +142,7 @@ class SharedEngine:
             most=choices.context,
             credentials=choices.git_credentials,
             private=choices.git_credentials_for,
+            rules=choices.rules,
         )
         docker, version = await open_engine(choices.url)
         try:
@@ -318,3 +319,11 @@ class SharedEngine:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
         return True
+
+    async def answers(self) -> bool:
+        """Whether the engine answers soon; one that hangs takes connections and may say its version all the same."""
+        with contextlib.suppress(*LOST, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await ask(self.docker)
+                return True
+        return False

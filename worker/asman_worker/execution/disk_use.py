@@ -6,29 +6,35 @@ Each job and each build is a writer. It measures itself at intervals and asks `D
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from asman_shared.units import format_size
+
+from ..files.tree import walking
 
 log = logging.getLogger("asman.worker.disk_use")
 
 _LOOK_SECONDS: Final = 1.0
 """Time between two looks at what is left, and the shortest one between two measurements, in seconds."""
 _SHARE: Final = 20
-"""Shortest time between two measurements, as a multiple of the time that the last one took."""
+"""Shortest time between two measurements, as a multiple of the processor time that the last one took."""
+_LONGEST_PAUSE: Final = 20.0
+"""Longest pause after a measurement that only waited long, for an engine or a busy machine, in seconds."""
 _MAKING_ROOM_SECONDS: Final = 10.0
 """Time for the files of a stopped writer to be removed before the next is stopped, in seconds."""
 _FEW_FILES: Final = 100
 """A file system with less than one in this number of its files left counts as short."""
+
+_INIT: Final = ("sbin/docker-init", "run/podman-init")
+"""Places in a container where engines mount its first process, without telling so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,15 @@ class DiskUse:
     Attributes:
         bytes: Its size on disk, in bytes.
         files: Its number of files, folders and links, as far as they can be counted.
+        cost: Processor time of this process that measuring it took, in seconds.
     """
 
     bytes: int = 0
     files: int = 0
+    cost: float = field(default=0.0, compare=False)
 
     def __add__(self, other: DiskUse) -> DiskUse:
-        return DiskUse(self.bytes + other.bytes, self.files + other.files)
+        return DiskUse(self.bytes + other.bytes, self.files + other.files, self.cost + other.cost)
 
     def __sub__(self, other: DiskUse) -> DiskUse:
         return DiskUse(self.bytes - other.bytes, self.files - other.files)
@@ -76,18 +84,47 @@ class Writer:
 
 def folder_use(folder: Path) -> DiskUse:
     """Returns the disk use of what is in a folder, without following links or counting unreadable files; blocks."""
+    began = time.thread_time()
     size = files = 0
-    pending = [folder]
-    while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    found = entry.stat(follow_symlinks=False)
-                    files += 1
-                    size += found.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-    return DiskUse(size, files)
+    with walking(folder) as entries:
+        for entry in entries:
+            if not entry.left:
+                files += 1
+                size += entry.stat.st_blocks * 512
+    return DiskUse(size, files, time.thread_time() - began)
+
+
+def pause_after(use: DiskUse, waited: float) -> float:
+    """Returns the time until the next measurement, in seconds.
+
+    Measuring many files costs much, and is then done seldom. Waiting is cheap: on a busy machine a small folder is
+    still measured often, so that whoever fills the disk is noticed.
+
+    Args:
+        use: What was measured, with its cost.
+        waited: Time that it took in all, in seconds.
+    """
+    return max(_SHARE * use.cost, min(_SHARE * waited, _LONGEST_PAUSE))
+
+
+def layer_files(found: Mapping[str, Any]) -> int:
+    """Counts the files in a container's own layer; blocks.
+
+    It takes an engine on this machine that keeps the layer in a folder (``overlay2``), and the right to read it, as
+    root has. Elsewhere the result is 0.
+
+    Args:
+        found: The engine's description of the container. The places of its mounts are not its own files.
+    """
+    data = (found.get("GraphDriver") or {}).get("Data") or {}
+    upper = Path(str(data.get("UpperDir") or "/nowhere"))
+    if not os.access(upper, os.R_OK | os.X_OK):
+        return 0
+    mounted = [str(mount.get("Destination") or "/").lstrip("/") for mount in found.get("Mounts") or ()]
+    places: set[Path] = set()
+    for place in map(Path, (*mounted, *_INIT)):
+        places.update(part for part in (place, *place.parents) if part.parts)
+    return max(0, folder_use(upper).files - sum(os.path.lexists(upper / place) for place in places))
 
 
 class SharedFolder:
@@ -98,25 +135,31 @@ class SharedFolder:
 
     Args:
         folder: The folder.
+        look: Measures it; blocks.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, look: Callable[[Path], DiskUse] = folder_use) -> None:
         self._folder = folder
+        self._look = look
         self._writers: dict[Writer, DiskUse] = {}
         self._last: DiskUse | None = None
         self._turn = asyncio.Lock()
         self._again = 0.0
 
-    async def begin(self, writer: Writer) -> None:
-        """Charges a writer from now on."""
+    @asynccontextmanager
+    async def charging(self, writer: Writer) -> AsyncIterator[None]:
+        """Charges a writer for as long as the block lasts.
+
+        The block has to begin before the writer writes: what is there when it begins is not charged.
+        """
         await self.measure(force=True)
         self._writers[writer] = DiskUse()
-
-    def end(self, writer: Writer) -> None:
-        """Charges a writer no more."""
-        self._writers.pop(writer, None)
-        if not self._writers:
-            self._last = None
+        try:
+            yield
+        finally:
+            self._writers.pop(writer, None)
+            if not self._writers:
+                self._last = None
 
     def share(self, writer: Writer) -> DiskUse:
         """Returns what a writer is charged."""
@@ -129,8 +172,8 @@ class SharedFolder:
             began = time.monotonic()
             if began < self._again and not (force and self._last is None):
                 return
-            now = await asyncio.to_thread(folder_use, self._folder)
-            self._again = time.monotonic() + _SHARE * (time.monotonic() - began)
+            now = await asyncio.to_thread(self._look, self._folder)
+            self._again = time.monotonic() + _SHARE * now.cost
             if self._last is not None and self._writers:
                 gained = now - self._last
                 each = DiskUse(gained.bytes // len(self._writers), gained.files // len(self._writers))
@@ -147,11 +190,15 @@ class DiskGuard:
         most: Bytes that one writer may write; 0 for any.
         files: Files that one writer may make; 0 for any.
         reserve: Bytes of the disk that stay free. When half of them are used, the largest writer is stopped.
+
+    Attributes:
+        look: Measures a folder; blocks. Whoever reaches more files than this process sets another.
     """
 
     def __init__(self, folder: Path, *, most: int = 0, files: int = 0, reserve: int = 0) -> None:
         self.most = most
         self.files = files
+        self.look: Callable[[Path], DiskUse] = folder_use
         self._folder = folder
         self._reserve = reserve
         self._writers: set[Writer] = set()
@@ -170,12 +217,12 @@ class DiskGuard:
 
     def shared(self, folder: Path) -> SharedFolder:
         """Returns the one measurement of a folder that several jobs write to."""
-        return self._shared.setdefault(folder, SharedFolder(folder))
+        return self._shared.setdefault(folder, SharedFolder(folder, self.look))
 
     async def watch(self, writer: Writer, measure: Callable[[], Awaitable[DiskUse]]) -> Excess:
         """Measures a writer until it must stop; returns the reason.
 
-        Measuring many files takes long, so the pauses grow with the time that it takes.
+        The pauses grow with the cost of measuring; see `pause_after`.
         """
         if not (self.most or self.files or self._reserve):
             await asyncio.Event().wait()
@@ -185,7 +232,7 @@ class DiskGuard:
             if began >= again:
                 writer.use = await measure()
                 ended = time.monotonic()
-                again = ended + _SHARE * (ended - began)
+                again = ended + pause_after(writer.use, ended - began)
             if (excess := self.excess(writer)) is not None:
                 return excess
             await asyncio.sleep(_LOOK_SECONDS)

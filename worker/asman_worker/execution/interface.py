@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from asman_shared.definition import Definition, Shape
+from asman_shared.messages import StepEnd
 from asman_shared.states import Phase
 
 from .folders import JobFolder
@@ -30,10 +31,13 @@ class AttemptSpec:
         folder: The attempt's files; created and staged if the executor uses folders.
         cache: The folder that jobs of this queue share.
         mounts: Config files by their absolute path in the container.
+        shared: Folders that the operator shares, by their path in the container: the folder, and whether it is
+            writable there.
         time_limit: Longest run, in milliseconds; 0 for no limit.
         url: The job's own address on the hub.
         gpus: The ids of the gpus that the attempt has to itself while it runs.
         fetch: Downloads a blob of the job's queue.
+        step: Number of the command that is meant, where an executor runs the steps of a job.
     """
 
     job: str
@@ -43,10 +47,12 @@ class AttemptSpec:
     folder: JobFolder
     cache: Path
     mounts: dict[str, Path] = field(default_factory=dict)
+    shared: dict[str, tuple[str, bool]] = field(default_factory=dict)
     time_limit: int = 0
     url: str = ""
     gpus: tuple[str, ...] = ()
     fetch: FetchBlob | None = None
+    step: int = 0
 
     @property
     def key(self) -> Key:
@@ -64,6 +70,7 @@ class Ended:
         message: One sentence; for ``exited`` it is about a trouble beside the exit code, and mostly empty.
         image_digest: Digest of the image that ran.
         origin: Source of a built image, else empty.
+        steps: The ends of the commands of a job with steps, as far as they ran.
     """
 
     kind: Literal["exited", "timed_out", "out_of_memory"] = "exited"
@@ -71,6 +78,7 @@ class Ended:
     message: str = ""
     image_digest: str = ""
     origin: str = ""
+    steps: tuple[StepEnd, ...] = ()
 
 
 class Interrupted(Exception):
@@ -98,6 +106,10 @@ class Reporter(Protocol):
 
     def say(self, text: str) -> None:
         """Adds a line of the worker's own to the log of the job."""
+        ...
+
+    def close_streams(self) -> None:
+        """Ends unfinished lines: what follows is written by another command."""
         ...
 
     async def room(self) -> None:
@@ -132,11 +144,13 @@ class JobExecutor(Protocol):
             usual one.
         uses_folder: True if jobs have files: inputs are staged, the run is prepared and outputs are collected.
             If false, only `run` is called, which suits simulations and benchmarks.
+        own_tags: Tags that tell of abilities that not every executor has.
         resumes: True if a run continues after this process ends and can be resumed by the next one.
     """
 
     uses_folder: bool
     resumes: bool
+    own_tags: tuple[str, ...]
 
     @property
     def name(self) -> str:

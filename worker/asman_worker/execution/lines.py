@@ -78,10 +78,12 @@ class LineSplitter:
         return lines
 
     def _add(self, lines: list[Piece], line: str, end: int) -> None:
+        if end == NO_END:
+            line += "\r"
         if len(line) > self._limit // 4 and len(line.encode("utf-8", "replace")) > self._limit:
             *cut, line = _cut(line, self._limit)
             lines.extend((piece, NO_END) for piece in cut)
-        lines.append((f"{line}\r" if end == NO_END else line, end))
+        lines.append((line, end))
 
 
 def _cut(text: str, limit: int) -> list[str]:

@@ -13,22 +13,24 @@ import errno
 import json
 import logging
 import os
+import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
 from asman_shared.definition import Definition
+from asman_shared.disk.own_files import usual_umask
 from asman_shared.errors import ExecutionError
 from asman_shared.messages import STDERR, STDOUT
 from asman_shared.states import Phase
-from asman_shared.units import format_duration
 
 from ..config import platform_name
 from .command import argv
+from .container_end import out_of_time
 from .disk_use import DiskGuard, DiskUse, Excess, folder_use
 from .environment import job_environment
 from .folders import JobFolder
@@ -40,10 +42,18 @@ _CHUNK: Final = 64 * 1024
 """Bytes read from a pipe at once."""
 _PIPE_SECONDS: Final = 5.0
 """Longest wait for more output of processes that outlive their group, in seconds."""
+_GONE_SECONDS: Final = 5.0
+"""Longest wait for killed processes to be gone, in seconds; one that waits for a disk may take longer."""
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """Variables of the worker that a job inherits; no others, as they may hold secrets."""
+_PLACES: Final = re.compile(r"(?<![\w.}/-])/(?:inputs|outputs)(?![\w-])")
+"""The folders of a job's files in a container, as a command names them."""
 _LIMITED: Final = ("/bin/sh", "-c", 'ulimit -c 0; ulimit -f "$1" && ulimit -v "$0" && shift && exec "$@"')
 """Shell command that sets limits and runs the job: memory in KiB, one file in blocks of 512 bytes, no core files."""
+
+
+Watch = Callable[[], Coroutine[Any, Any, Excess]]
+"""Returns the reason why a job must stop for what it wrote, once there is one."""
 
 
 class ProcessExecutor:
@@ -59,6 +69,7 @@ class ProcessExecutor:
     name = "process"
     uses_folder = True
     resumes = False
+    own_tags: tuple[str, ...] = ()
 
     def __init__(
         self, jobs: Path, *, ignore_images: bool = False, stop_grace: int = 5000, guard: DiskGuard | None = None
@@ -88,6 +99,8 @@ class ProcessExecutor:
                 "leave the image out, or start the worker with --ignore-images",
                 fault="worker",
             )
+        if definition.needs_volumes:
+            raise ExecutionError("this worker runs plain processes, without volumes and steps", fault="worker")
         if not definition.command and not definition.entrypoint:
             raise ExecutionError("the job has no command, and without an image there is no other to run")
 
@@ -100,18 +113,20 @@ class ProcessExecutor:
         Raises:
             ExecutionError: The command can't be started.
         """
-        async with contextlib.AsyncExitStack() as pipes:
-            out, err = [await pipes.enter_async_context(_pipe()) for _ in range(2)]
+        async with contextlib.AsyncExitStack() as parts:
+            out, err = [await parts.enter_async_context(_pipe()) for _ in range(2)]
+            watch = await parts.enter_async_context(self._watching(spec))
             process = await self._start(spec, out.writer, err.writer)
             out.hand_over()
             err.hand_over()
             report.phase(Phase.RUNNING)
             try:
-                return await self._follow(process, spec, report, {STDOUT: out.reader, STDERR: err.reader})
+                return await self._follow(process, spec, report, {STDOUT: out.reader, STDERR: err.reader}, watch)
             finally:
                 _signal_group(process.pid, signal.SIGKILL)
                 if process.returncode is None:
                     await process.wait()
+                await _group_gone(process.pid)
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Refuses to resume: processes end with their worker.
@@ -157,6 +172,7 @@ class ProcessExecutor:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                umask=usual_umask(),
             )
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
@@ -170,13 +186,14 @@ class ProcessExecutor:
         spec: AttemptSpec,
         report: Reporter,
         streams: dict[int, asyncio.StreamReader],
+        watch: Watch,
     ) -> Ended:
         limit = spec.time_limit / 1000
         timed_out = politely = False
         async with asyncio.TaskGroup() as tasks:
             drains = [_Drain(pipe, stream, report) for stream, pipe in streams.items()]
             readers = [tasks.create_task(drain.run()) for drain in drains]
-            excess = await self._within_limits(process, spec, limit)
+            excess = await self._within_limits(process, limit, watch)
             if process.returncode is None and excess is None:
                 timed_out = True
                 politely = await self._stop(process)
@@ -194,39 +211,39 @@ class ProcessExecutor:
         code = process.returncode or 0
         code = 128 - code if code < 0 else code
         if timed_out:
-            more = f", and it ignored SIGTERM for {format_duration(self._grace * 1000)}"
-            message = f"stopped: running took longer than its limit of {format_duration(spec.time_limit)}"
-            return Ended("timed_out", code, message + ("" if politely else more))
-        return Ended("exited", code)
+            return Ended("timed_out", code, out_of_time(spec.time_limit, round(self._grace * 1000), politely=politely))
+        return Ended("exited", code, _places_hint(spec.definition) if code else "")
 
-    async def _within_limits(
-        self, process: asyncio.subprocess.Process, spec: AttemptSpec, limit: float
-    ) -> Excess | None:
-        """Waits for the end of a process or of its time; returns the reason if it was stopped for what it wrote."""
+    @contextlib.asynccontextmanager
+    async def _watching(self, spec: AttemptSpec) -> AsyncIterator[Watch]:
+        """Measures what a job writes, from before its start to the end of the block."""
         shared = self._guard.shared(spec.cache)
+        before = await asyncio.to_thread(folder_use, spec.folder.inputs)
         with self._guard.writing() as writer:
-            await shared.begin(writer)
+            async with shared.charging(writer):
 
-            async def measure() -> DiskUse:
-                await shared.measure()
-                return await asyncio.to_thread(folder_use, spec.folder.root) - before + shared.share(writer)
+                async def measure() -> DiskUse:
+                    await shared.measure()
+                    return await asyncio.to_thread(folder_use, spec.folder.root) - before + shared.share(writer)
 
-            before = await asyncio.to_thread(folder_use, spec.folder.inputs)
-            watching = asyncio.create_task(self._guard.watch(writer, measure), name="disk")
-            waiting = asyncio.create_task(process.wait(), name="process")
-            try:
-                await asyncio.wait((waiting, watching), timeout=limit or None, return_when=asyncio.FIRST_COMPLETED)
-                if process.returncode is not None or not watching.done():
-                    return None
-                excess = watching.result()
-                _signal_group(process.pid, signal.SIGKILL)
-                await process.wait()
-                return excess
-            finally:
-                for task in (waiting, watching):
-                    task.cancel()
-                await asyncio.gather(waiting, watching, return_exceptions=True)
-                shared.end(writer)
+                yield lambda: self._guard.watch(writer, measure)
+
+    async def _within_limits(self, process: asyncio.subprocess.Process, limit: float, watch: Watch) -> Excess | None:
+        """Waits for the end of a process or of its time; returns the reason if it was stopped for what it wrote."""
+        watching = asyncio.create_task(watch(), name="disk")
+        waiting = asyncio.create_task(process.wait(), name="process")
+        try:
+            await asyncio.wait((waiting, watching), timeout=limit or None, return_when=asyncio.FIRST_COMPLETED)
+            if process.returncode is not None or not watching.done():
+                return None
+            excess = watching.result()
+            _signal_group(process.pid, signal.SIGKILL)
+            await process.wait()
+            return excess
+        finally:
+            for task in (waiting, watching):
+                task.cancel()
+            await asyncio.gather(waiting, watching, return_exceptions=True)
 
     async def _stop(self, process: asyncio.subprocess.Process) -> bool:
         """Sends SIGTERM to the group, and SIGKILL after the grace period; returns True if SIGTERM was enough."""
@@ -293,9 +310,54 @@ class _Drain:
             self.idle = True
 
 
+def _places_hint(definition: Definition) -> str:
+    """Returns where a failed job's files are, if its command looks for them where containers have them.
+
+    A host that has such folders of its own is no exception: they are not the job's.
+    """
+    for words in (definition.entrypoint, definition.command):
+        text = words if isinstance(words, str) else " ".join(words or ())
+        if _PLACES.search(text):
+            return "this worker runs jobs without containers: their files are in $JOB_INPUTS and $JOB_OUTPUTS"
+    return ""
+
+
 def _signal_group(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+async def _group_gone(group: int) -> None:
+    """Waits until no process of a killed group runs, since the kernel ends all but the first one in its own time.
+
+    Processes that ended and that nobody has collected don't count.
+    """
+    pause = 0.001
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_SECONDS):
+            while _any_left(group) and await asyncio.to_thread(_any_runs, group):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 0.1)
+
+
+def _any_left(group: int) -> bool:
+    """Returns True if the kernel knows a process of the group, running or not yet collected."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _any_runs(group: int) -> bool:
+    """Returns True if a process of the group runs."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) == group and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                return True
+    return False
 
 
 def _record_group(folder: JobFolder, pid: int) -> None:

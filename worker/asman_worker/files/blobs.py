@@ -85,9 +85,9 @@ class Blobs:
         self._downloader = Downloader(self._http, places, reading)
         # Jobs may name other jobs' outputs on the hub; nothing else private is fetched for them.
         others = AddressGuard(allowed)
-        others.trust(target.hub)
+        others.trust_hub(target.hub)
         self._locator = _TrustingLocator(locator, target, others)
-        self._foreign = Http(guard=others.check, resolver=others.resolver, proxied=others.trusts)
+        self._foreign = others.http()
         # Servers that jobs name may be slow or dead; they delay only each other.
         self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
         self._uploader = Uploader(self._locator, self._http, places, sending)

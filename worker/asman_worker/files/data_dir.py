@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import hmac
 import logging
 import os
 import secrets
@@ -11,12 +13,14 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
+from asman_shared.address import Address
 from asman_shared.disk.private_folder import private
 from asman_shared.errors import Unavailable
 
 log = logging.getLogger("asman.worker.datadir")
 
 _MOST_WORKERS = 1000
+_SECRET_BYTES = 32
 
 
 class Home:
@@ -46,9 +50,10 @@ class DataDir(Home):
     (``flock``) ends with the process, in any way.
     """
 
-    def __init__(self, path: Path, lock: int, incarnation: str) -> None:
+    def __init__(self, path: Path, lock: int, incarnation: str, secret: bytes) -> None:
         super().__init__(path, incarnation)
         self._lock: int | None = lock
+        self._secret = secret
 
     @classmethod
     def take(cls, root: Path) -> DataDir:
@@ -71,23 +76,43 @@ class DataDir(Home):
             except OSError:
                 os.close(lock)
                 continue
-            return cls(path, lock, _incarnation(path))
+            return cls(path, lock, _incarnation(path), _secret(path))
         raise Unavailable(f"{_MOST_WORKERS} workers use {root} already")
 
-    def homes(self, queues: Sequence[str]) -> list[Home]:
+    def short_name(self, queue: str) -> str:
+        """Returns the name by which logs, metrics and folders show a queue; nobody can check a guess by it."""
+        return f"q-{self._keyed('queue', queue)[:8]}"
+
+    def homes(self, targets: Sequence[Address]) -> list[Home]:
         """Returns a folder for each queue; the same queues always get the same folders.
 
         Args:
-            queues: Digests of the queues. A single queue gets the folder itself.
+            targets: The queues. A single queue gets the folder itself.
         """
-        if len(queues) == 1:
+        if len(targets) == 1:
             return [self]
         made: list[Home] = []
-        for digest in queues:
-            path = self.path / "queues" / digest
+        for target in targets:
+            named = f"{target.hub}\n{target.queue}"
+            path = self._known("queues", named, 16) or self.path / "queues" / self._keyed("home", named)[:16]
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             made.append(Home(path, _incarnation(path)))
         return made
+
+    def job_cache(self, queue: str) -> Path:
+        """Returns the folder that jobs of a queue share; any user of any image may write there."""
+        path = self._known("cache", queue, 8) or self.path / "cache" / self._keyed("queue", queue)[:8]
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o777)
+        return path
+
+    def _keyed(self, use: str, text: str) -> str:
+        return hmac.new(self._secret, f"asman worker {use} v1\n{text}".encode(), hashlib.sha256).hexdigest()
+
+    def _known(self, folder: str, text: str, length: int) -> Path | None:
+        """Returns the folder that an older version made for a queue, whose name had no key; None if there is none."""
+        path = self.path / folder / hashlib.sha256(text.encode()).hexdigest()[:length]
+        return path if path.is_dir() else None
 
     def strangers(self, homes: Sequence[Home]) -> list[str]:
         """Returns the incarnations of queues that were served from this folder before and are not served now."""
@@ -131,10 +156,30 @@ def _incarnation(path: Path) -> str:
     except FileNotFoundError:
         pass
     made = secrets.token_hex(16)
-    fresh = path / "incarnation.new"
-    with fresh.open("w") as out:
-        out.write(made)
+    _write(file, made.encode())
+    return made
+
+
+def _secret(path: Path) -> bytes:
+    """Returns the folder's secret, which is made at first use and keys the short names of queues."""
+    file = path / "secret"
+    try:
+        found = file.read_bytes()
+        if len(found) == _SECRET_BYTES:
+            return found
+        log.warning("the secret in %s is unreadable; queues get other short names", path)
+    except FileNotFoundError:
+        pass
+    made = secrets.token_bytes(_SECRET_BYTES)
+    _write(file, made)
+    return made
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Writes a file for its owner alone; after a crash it is either missing or whole."""
+    fresh = file.with_name(f"{file.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(data)
         out.flush()
         os.fsync(out.fileno())
     fresh.replace(file)
-    return made

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from asman_shared.errors import AsmanError, ExecutionError
-from asman_shared.transfer import Downloader, Http, RetryPolicy, Wanted
+from asman_shared.transfer import Downloader, RetryPolicy, Wanted
 from asman_shared.transfer.address_guard import AddressGuard
 from asman_shared.transfer.sink import FileSink
 
@@ -31,7 +31,7 @@ async def download(url: str, target: Path, guard: AddressGuard, *, most: int, wh
     async def where() -> str:
         return url
 
-    http = Http(guard=guard.check, resolver=guard.resolver, proxied=guard.trusts)
+    http = guard.http()
     sink = FileSink(target)
     try:
         wanted = Wanted(where, most=most, renewable=False)

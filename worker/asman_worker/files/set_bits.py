@@ -12,9 +12,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from .tree import walking
+
 log = logging.getLogger("asman.worker.set_bits")
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
 
@@ -27,21 +28,14 @@ def strip_set_bits(folder: Path) -> int:
         The number of files that were changed or removed.
     """
     changed = 0
-    pending: list[tuple[str, ...]] = [()]
-    while pending:
-        parts = pending.pop()
-        # A folder that can't be opened has just gone, or was swapped for a link.
-        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
-            at = _open(folder, parts)
-            opened.callback(os.close, at)
-            for entry in list(opened.enter_context(os.scandir(at))):
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_ISDIR(mode):
-                    pending.append((*parts, entry.name))
-                elif stat.S_ISREG(mode) and mode & _SET_ID:
-                    changed += _strip(at, entry.name)
-                elif stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
-                    os.unlink(entry.name, dir_fd=at)
+    with walking(folder) as entries:
+        for entry in entries:
+            mode = entry.stat.st_mode
+            if stat.S_ISREG(mode) and mode & _SET_ID:
+                changed += _strip(entry.at, entry.name)
+            elif stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.name, dir_fd=entry.at)
                     changed += 1
     if changed:
         log.info("took set-id bits or devices from %d files below %s", changed, folder)
@@ -61,15 +55,3 @@ def _strip(at: int, name: str) -> bool:
         finally:
             os.close(file)
     return False
-
-
-def _open(folder: Path, parts: tuple[str, ...]) -> int:
-    """Opens a folder below another one, part by part, so that no link is followed."""
-    at = os.open(folder, _FOLDER)
-    for part in parts:
-        try:
-            inner = os.open(part, _FOLDER, dir_fd=at)
-        finally:
-            os.close(at)
-        at = inner
-    return at

@@ -20,6 +20,7 @@ from asman_shared.errors import (
     AsmanError,
     CloseCode,
     ConnectionFailed,
+    NotFound,
     ProtocolError,
     Unavailable,
     error_for,
@@ -77,14 +78,22 @@ class HubConnection:
     Args:
         target: The queue.
         send_buffer: The messages to send; it is opened and closed with each registration.
+        short: The queue's name in the log.
         backoff: The waits between two tries.
         stable: Time after which a connection counts as good and the waits start over, in seconds.
     """
 
     def __init__(
-        self, target: Address, send_buffer: SendBuffer, *, backoff: Backoff | None = None, stable: float = 2.0
+        self,
+        target: Address,
+        send_buffer: SendBuffer,
+        short: str,
+        *,
+        backoff: Backoff | None = None,
+        stable: float = 2.0,
     ) -> None:
         self.target = target
+        self._short = short
         self.send_buffer = send_buffer
         self._backoff = backoff or Backoff(0.2, 15.0)
         self._stable = stable
@@ -111,7 +120,7 @@ class HubConnection:
             began = loop.time()
             try:
                 await self._connect_once(peer)
-            except ConnectionFailed as error:
+            except (ConnectionFailed, NotFound) as error:
                 self._complain(error.message)
             if loop.time() - began > self._stable:
                 self._backoff.reset()
@@ -123,9 +132,13 @@ class HubConnection:
 
     async def renew(self) -> None:
         """Connects and registers again, to repeat the worker's introduction; returns once that is done."""
+        self.renew_soon()
+        await self._renewed.wait()
+
+    def renew_soon(self) -> None:
+        """Begins to connect and register again."""
         self._renewed.clear()
         self._renewing.set()
-        await self._renewed.wait()
 
     async def flushed(self, timeout: float) -> None:
         """Waits until all messages in the send buffer are sent, at most ``timeout`` seconds."""
@@ -169,6 +182,7 @@ class HubConnection:
 
         Raises:
             ConnectionFailed: The connection could not be made, or was lost.
+            NotFound: The hub does not know the key in the queue's address yet.
             ProtocolError: The hub refuses this worker for good.
         """
         try:
@@ -194,7 +208,7 @@ class HubConnection:
         await socket_.send(encode([peer.introduce()]))
         answer, rest = await self._opening(socket_)
         self._heard = asyncio.get_running_loop().time()
-        log.info("registered at %s, queue %s, as worker %s", self.target.hub, self.target.digest, answer.worker)
+        log.info("registered at %s, queue %s, as worker %s", self.target.hub, self._short, answer.worker)
         self._said = ""
         try:
             self.send_buffer.open()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import aiohttp
 from aiodocker import Docker
@@ -17,8 +18,16 @@ from aiodocker.jsonstream import json_stream_stream
 
 from asman_shared.errors import ExecutionError, Unavailable
 
+from .engine_words import LOGGED, blames_job, logged, told
+
+log = logging.getLogger("asman.worker.engine")
+
 T = TypeVar("T")
 
+ANSWER_SECONDS: Final = 20.0
+"""Longest time that an engine may take to say its version before it counts as not answering, in seconds."""
+CALL: Final = aiohttp.ClientTimeout(total=120, sock_connect=10)
+"""Time limits of a call that is answered at once, in seconds; reading logs and waiting for a container have none."""
 _LEAVING: Final = (
     "context canceled",
     "connection is closing",
@@ -50,13 +59,25 @@ async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
             "or choose --executor process"
         ) from error
     try:
-        return engine, await engine.version()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return engine, await ask(engine)
     except (*LOST, TimeoutError) as error:
         await close_engine(engine)
+        why = str(error) or f"nothing came within {ANSWER_SECONDS:g} s"
         raise Unavailable(
-            f"the container engine does not answer ({error}): start it, name another with --docker, "
-            "or choose --executor process"
+            f"the container engine does not answer ({why}): start it, or start it again if it hangs, name another with "
+            "--docker, or choose --executor process"
         ) from error
+
+
+async def ask(engine: Docker) -> dict[str, Any]:
+    """Returns an engine's answer about its version, after it has answered about its containers, too.
+
+    An engine that hangs often goes on to say its version.
+    """
+    version = await engine.version()
+    await engine.containers.list(limit=1)
+    return version
 
 
 def is_podman(version: dict[str, Any]) -> bool:
@@ -96,9 +117,10 @@ def _connect(url: str) -> Docker:
             raise ValueError("no socket of an engine was found")
         url = f"unix://{found}"
     if not url.startswith("unix://"):
-        return Docker(url)
+        return Docker(url, timeout=CALL)
     # With a connector of our own, aiodocker needs a host name that stands for the socket.
-    return Docker("unix://localhost", connector=aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0))
+    connector = aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0)
+    return Docker("unix://localhost", connector=connector, timeout=CALL)
 
 
 def _sockets() -> Iterator[Path]:
@@ -111,13 +133,23 @@ def _sockets() -> Iterator[Path]:
     yield Path("/run/podman/podman.sock")
 
 
-def short(error: DockerError) -> str:
-    """Returns the useful end of the engine's message, such as ``exec: "foo": executable file not found in $PATH``."""
-    text = error.message.strip().removesuffix(": unknown")
-    for marker in ("exec: ", "starting container process caused: "):
-        if marker in text:
-            return text[text.index(marker) :]
-    return text
+def refused(what: str, error: Exception, *, fault: Literal["job", "worker"] | None = None) -> ExecutionError:
+    """Makes the error of an engine that refused something or went away; its whole text goes to the log alone.
+
+    Args:
+        what: The thing that could not be done, as a sentence.
+        error: The engine's error.
+        fault: Who is to blame; by default the job for what the engine calls a bad request or says of the
+            job's own texts, else the worker.
+    """
+    if isinstance(error, DockerError):
+        log.warning("%s: the engine says (%d) %s", what, error.status, logged(error.message))
+        blamed: Literal["job", "worker"] = "worker"
+        if error.status in (400, 404) or blames_job(error.message):
+            blamed = "job"
+        return ExecutionError(f"{what}: {told(error.message) or LOGGED}", fault=fault or blamed)
+    log.warning("%s: the engine went away: %s", what, error)
+    return ExecutionError(f"{what}: the engine went away", fault=fault or "worker")
 
 
 async def to_its_end(creating: Coroutine[Any, Any, T]) -> T:
@@ -166,8 +198,5 @@ def explained(what: str) -> Iterator[None]:
     """Turns the engine's errors into errors that name the failed action and the fault."""
     try:
         yield
-    except DockerError as error:
-        fault = "job" if error.status in (400, 404) else "worker"
-        raise ExecutionError(f"the engine could not {what}: {short(error)}", fault=fault) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise ExecutionError(f"the engine could not {what}: {error}", fault="worker") from error
+    except (DockerError, aiohttp.ClientError, OSError) as error:
+        raise refused(f"the engine could not {what}", error) from error

@@ -66,6 +66,24 @@ class Image:
     volumes: tuple[str, ...] = ()
 
 
+def never_pulled(reference: ImageReference, platform: str, allows: str) -> ExecutionError:
+    """Returns the error about an image of a worker that pulls none.
+
+    It is the same for an image that the machine's owner has: what is there is the owner's business.
+
+    Args:
+        reference: The image.
+        platform: The platform that the job names; empty for none.
+        allows: The option by which the operator allows an image that is there.
+    """
+    wanted = f" for {platform}" if platform else ""
+    return ExecutionError(
+        f"image '{reference.familiar}'{wanted} is not on this worker, which pulls no images (--pull never), or its "
+        f"operator has not allowed it ({allows})",
+        fault="worker",
+    )
+
+
 class Images:
     """The images of one engine.
 
@@ -116,14 +134,8 @@ class Images:
         if self._policy != "always" and (found := await self._usable(reference, platform)) is not None:
             return found
         if self._policy == "never":
-            # The same sentence for an image that the machine's owner has: what is there is the owner's business.
-            wanted = f" for {platform}" if platform else ""
-            raise ExecutionError(
-                f"image '{reference.familiar}'{wanted} is not on this worker, which pulls no images (--pull never), or "
-                "its operator has not allowed it (--local-images)",
-                fault="worker",
-            )
-        await self._check_registry(reference)
+            raise never_pulled(reference, platform, "--local-images")
+        await check_registry(self._guard, reference)
         return await self._pulls.join(
             (str(reference), platform), report, lambda audience: self._pull(reference, platform, audience)
         )
@@ -136,24 +148,6 @@ class Images:
         """
         found = await self._inspect(str(reference))
         return _image(found, reference) if found is not None and _fits(found, platform) else None
-
-    async def _check_registry(self, reference: ImageReference) -> None:
-        """Checks the registry's address: the engine would connect to it from its own network.
-
-        Raises:
-            ExecutionError: The registry is not on the open internet, and the operator has not allowed it.
-        """
-        if reference.registry == DEFAULT_REGISTRY:
-            return
-        try:
-            await self._guard.locate(f"https://{reference.registry}")
-        except ExecutionError as error:
-            why, fault = error.message, error.fault
-        except ValueError:
-            why, fault = "its registry is not a host name", "job"
-        else:
-            return
-        raise ExecutionError(f"image '{reference.familiar}' could not be pulled: {why}", fault=fault)
 
     async def triggers(self, image: Image) -> list[str]:
         """Returns the instructions that run in every build that begins from an image (``ONBUILD``).
@@ -222,7 +216,7 @@ class Images:
             except (DockerError, aiohttp.ClientError, OSError) as error:
                 why = error.message.strip() if isinstance(error, DockerError) else str(error)
                 if not tries_left or _PASSING.search(why) is None:
-                    raise _failure(reference, platform, why) from error
+                    raise pull_failure(reference, platform, why) from error
                 log.info("pulling %s failed (%s); trying again", reference.familiar, why)
             await asyncio.sleep(0.2 + pauses.next())
         found = await self.find(wanted, platform)
@@ -267,7 +261,10 @@ class Images:
         try:
             auth = self._credentials.of(reference.registry)
         except AsmanError as error:
-            raise ExecutionError(error.message, fault="worker") from error
+            log.warning("%s", error.message)  # it names a file of this machine
+            raise ExecutionError(
+                "the worker can't read its logins of registries (--registry-auth); its log says why", fault="worker"
+            ) from error
         return {"X-Registry-Auth": encoded(auth)} if auth is not None else {}
 
     async def _pull_once(self, reference: ImageReference, platform: str, audience: Audience) -> PullProgress:
@@ -288,7 +285,30 @@ class Images:
         return progress
 
 
-def _failure(reference: ImageReference, platform: str, why: str) -> ExecutionError:
+async def check_registry(guard: AddressGuard, reference: ImageReference) -> None:
+    """Checks the registry's address: whoever pulls would connect to it from the worker's own network.
+
+    Args:
+        guard: Checks the address.
+        reference: The image.
+
+    Raises:
+        ExecutionError: The registry is not on the open internet, and the operator has not allowed it.
+    """
+    if reference.registry == DEFAULT_REGISTRY:
+        return
+    try:
+        await guard.locate(f"https://{reference.registry}")
+    except ExecutionError as error:
+        why, fault = error.message, error.fault
+    except ValueError:
+        why, fault = "its registry is not a host name", "job"
+    else:
+        return
+    raise ExecutionError(f"image '{reference.familiar}' could not be pulled: {why}", fault=fault)
+
+
+def pull_failure(reference: ImageReference, platform: str, why: str) -> ExecutionError:
     """Makes the error of a failed pull and assigns the fault: a registry out of reach is not the job's fault.
 
     The engine's words are for the worker's log alone: they tell of the network that the engine is in.

@@ -13,11 +13,22 @@ DEFAULT_REGISTRY: Final = "docker.io"
 BUILT_REGISTRY: Final = "asman.built"
 """Registry name of images that a worker built; it does not exist, so no job can name or pull them."""
 
+_DEFAULT_NAMES: Final = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
 _LENGTH: Final = 512
 _PART: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _REGISTRY: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def _one_form(registry: str) -> str:
+    """Returns a registry's name in its only form: in small letters, without the port that https has by itself.
+
+    Rules of the operator are for names, so one registry must not have several.
+    """
+    name = registry.lower()
+    host = name.removesuffix(":443")
+    return host if "." in host else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,8 @@ class ImageReference:
             raise bad("a tag has letters, digits, '_', '.' and '-', at most 128")
         if not all(_PART.fullmatch(part) for part in path.split("/")):
             raise bad("a repository has lowercase letters and digits, joined by '.', '_', '-' and '/'")
-        if registry in ("index.docker.io", DEFAULT_REGISTRY):
+        registry = _one_form(registry)
+        if registry in _DEFAULT_NAMES:
             registry = DEFAULT_REGISTRY
             path = path if "/" in path else f"library/{path}"
         return cls(registry, path, tag or ("" if digest else "latest"), digest)
@@ -91,4 +103,7 @@ class ImageReference:
         A pattern without a tag matches every tag; ``*`` also matches slashes.
         """
         short = self.name.removeprefix(f"{DEFAULT_REGISTRY}/library/").removeprefix(f"{DEFAULT_REGISTRY}/")
-        return any(fnmatchcase(text, pattern) for text in (str(self), self.familiar, self.name, short))
+        registry, slash, rest = pattern.partition("/")
+        plain = f"{_one_form(registry)}/{rest}" if slash else pattern
+        names = (str(self), self.familiar, self.name, short)
+        return any(fnmatchcase(name, form) for name in names for form in {pattern, plain})

@@ -46,6 +46,14 @@ class ImageRules:
             allowed=any(reference.matches(pattern) for pattern in self.allow),
         )
 
+    def check_submodule(self, source: str) -> None:
+        """Checks whether a repository may be a part of an allowed one, by the rules of what is denied.
+
+        Raises:
+            ExecutionError: It is not allowed here.
+        """
+        self._judge(f"'build:{source}'", denied=self._denies(f"build:{source}"), allowed=True)
+
     def check_build(self, source: str) -> None:
         """Checks whether a build is allowed, by its source.
 
@@ -55,9 +63,13 @@ class ImageRules:
         name = f"build:{source}"
         self._judge(
             f"'{name}'",
-            denied=any(fnmatchcase(name, pattern) for pattern in self.deny),
+            denied=self._denies(name),
             allowed=any(fnmatchcase(name, pattern) for pattern in self.allow),
         )
+
+    def _denies(self, name: str) -> bool:
+        """Whether a build's name is denied; in letters of any case, which many servers take for the same."""
+        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.deny)
 
     def _judge(self, what: str, *, denied: bool, allowed: bool) -> None:
         if denied:

@@ -26,7 +26,9 @@ def doctor(
     queue: o.QueueArgument = None,
     hub: o.HubOption = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data folder of the worker.")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", help="docker or process [docker].")] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="docker, oci, bubblewrap, auto or process [docker].")
+    ] = None,
     docker: Annotated[str | None, typer.Option("--docker", help="Address of the engine.")] = None,
     network: Annotated[str | None, typer.Option("--network", help="Network of the containers [internet].")] = None,
     runtime: Annotated[str | None, typer.Option("--runtime", help="Runtime of the engine, such as runsc.")] = None,

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from asman_shared import limits
+
 from ..extras import require
 from ..terminal import Terminal
 
 
 def hub(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="Port to listen on [8000].")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", min=0, max=limits.PORT, help="Port to listen on [8000].")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Folder for the database and the blobs [.asman].")
     ] = None,
@@ -21,7 +25,27 @@ def hub(
         str | None, typer.Option("--database-url", help="postgresql://… or sqlite:///… [in the data folder].")
     ] = None,
     public_url: Annotated[
-        str | None, typer.Option("--public-url", help="URL of this hub for others, if it is behind a proxy.")
+        str | None,
+        typer.Option("--public-url", help="URL of this hub for others, if it is behind a proxy; may have a path."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert",
+            help="File with the certificate to speak https with, and those that lead to its authority (PEM); it is "
+            "loaded again when it changes [plain http].",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", help="File with the key of the certificate (PEM).")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None,
+        typer.Option(
+            "--trusted-proxies",
+            help="Addresses and networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix count, such as "
+            "10.0.0.7,172.16.0.0/12; 'none' for nobody [-For and -Proto of this machine's own].",
+        ),
     ] = None,
     default_image: Annotated[
         str | None, typer.Option("--default-image", help="Image for jobs that don't name one [none].")
@@ -91,7 +115,8 @@ def hub(
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error [info].")] = None,
     log_format: Annotated[str | None, typer.Option("--log-format", help="json or text [json].")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="A TOML file with the same option names [$ASMAN_CONFIG].")
+        Path | None,
+        typer.Option("--config", help="TOML file with the same names, with _ for - [$ASMAN_CONFIG]."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write the hub's address as JSON once it is ready.")] = False,
 ) -> None:
@@ -104,6 +129,7 @@ def hub(
     require("hub")
     from asman_server.config import load_config
     from asman_server.main import run_hub
+    from asman_shared.disk.own_files import own_files
 
     settings = load_config(
         config=config,
@@ -112,6 +138,9 @@ def hub(
         data_dir=data_dir,
         database_url=database_url,
         public_url=public_url,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        trusted_proxies=trusted_proxies,
         default_image=default_image,
         retention=retention,
         longest_retention=longest_retention,
@@ -133,4 +162,5 @@ def hub(
         log_format=log_format,
     )
     terminal = Terminal(json=json)
-    raise typer.Exit(run_hub(settings, (lambda address: terminal.value({"hub": address})) if json else None))
+    with own_files():
+        raise typer.Exit(run_hub(settings, (lambda address: terminal.value({"hub": address})) if json else None))

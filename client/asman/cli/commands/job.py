@@ -22,40 +22,23 @@ WaitTimeout = Annotated[
 
 
 def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Show a job's state, its definition, and how it ended."""
+    """Show a job's state and times, its definition, and how it ended."""
     import msgspec
+
+    from ..job_facts import facts_of, lines_of
 
     terminal = Terminal(json=json)
 
     async def work(job: Job) -> int:
         result = await job.result(check=False) if job.verdict is not None else None
-        value = {**job_value(job, result), "definition": msgspec.to_builtins(job.definition)}
         if json:
-            terminal.value(value)
+            terminal.value({**job_value(job, result), "definition": msgspec.to_builtins(job.definition)})
         else:
-            for name, text in _facts(value):
-                terminal.result(f"{name:>10}  {text}")
+            for line in lines_of(facts_of(job, result)):
+                terminal.result(line)
         return 0
 
     with_job(words, hub, work)
-
-
-def _facts(value: dict[str, object]) -> list[tuple[str, str]]:
-    """Lists the facts about a job for people, the most important ones first."""
-    from asman_shared.units import format_duration
-
-    facts = [("job", str(value["id"])), ("url", str(value["url"])), ("state", str(value["state"]))]
-    definition, verdict = value.get("definition"), value.get("verdict")
-    facts += [(k, str(definition[k])) for k in ("image", "command") if isinstance(definition, dict) and k in definition]
-    if isinstance(verdict, dict):
-        facts.append(("reason", str(verdict["reason"])))
-        facts += [(k, str(verdict[k])) for k in ("exit_code", "message", "hint") if verdict.get(k) not in (None, "")]
-        facts.append(("took", format_duration(verdict.get("duration", 0))))
-    if value.get("worker"):
-        facts.append(("worker", str(value["worker"])))
-    outputs = value.get("outputs")
-    facts += [("output", name) for name in outputs] if isinstance(outputs, dict) else []
-    return facts
 
 
 def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
@@ -82,7 +65,7 @@ def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, 
     from .. import exits
 
     terminal = Terminal(json=json)
-    seconds = milliseconds(timeout, field="timeout") / 1000 or None
+    seconds = None if timeout is None else milliseconds(timeout, field="timeout") / 1000
 
     async def work(job: Job) -> int:
         verdict = await job.wait(seconds)
@@ -104,16 +87,17 @@ def result(
 ) -> None:
     """Wait until a job is finished, show its result, and exit with its exit code."""
     from ...deadline import milliseconds
+    from ..job_facts import facts_of, lines_of
 
     o.check_output(output)
-    seconds = milliseconds(timeout, field="timeout") / 1000 or None
+    seconds = None if timeout is None else milliseconds(timeout, field="timeout") / 1000
     terminal = Terminal(json=json, quiet=quiet)
 
     async def work(job: Job) -> int:
         found = await job.result(seconds, check=False)
         if not json:
-            for name, text in _facts(job_value(job, found)):
-                terminal.result(f"{name:>10}  {text}")
+            for line in lines_of(facts_of(job, found)):
+                terminal.result(line)
         return await finish(job, found, terminal, output=output)
 
     with_job(words, hub, work)
@@ -129,7 +113,7 @@ def outputs(
     json: o.JsonOption = False,
 ) -> None:
     """List a finished job's outputs, save them all (-o), or write one to standard output (--name)."""
-    from asman_shared.units import format_size
+    from ..job_facts import size_of
 
     o.check_output(output)
     terminal = Terminal(json=json)
@@ -145,45 +129,10 @@ def outputs(
         if json:
             terminal.value(outputs_value(job, found))
         elif output is None:
-            rows = [(each.name, format_size(each.size), each.media_type) for each in found.outputs.values()]
+            rows = [(each.name, size_of(each), each.media_type) for each in found.outputs.values()]
             for line in table(("OUTPUT", "SIZE", "TYPE"), rows):
                 terminal.result(line)
         say_skipped(found, terminal)
-        return 0
-
-    with_job(words, hub, work)
-
-
-def cancel(
-    words: JobWords,
-    hub: o.HubOption = None,
-    namespace: Annotated[str, typer.Option("--namespace", help="The slot to release; '*' for all.")] = "_",
-    json: o.JsonOption = False,
-) -> None:
-    """Cancel a job; it keeps running if somebody else submitted it too."""
-    terminal = Terminal(json=json)
-
-    async def work(job: Job) -> int:
-        released = await job.cancel(namespace)
-        if json:
-            terminal.value({**job_value(job), "released": released})
-        else:
-            terminal.note("cancelled" if released else "there was nothing to cancel")
-        return 0
-
-    with_job(words, hub, work)
-
-
-def delete(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Stop a job if it is running, and delete it and its result."""
-    terminal = Terminal(json=json)
-
-    async def work(job: Job) -> int:
-        await job.delete()
-        if json:
-            terminal.value({"id": job.id, "deleted": True})
-        else:
-            terminal.note("deleted")
         return 0
 
     with_job(words, hub, work)

@@ -9,7 +9,7 @@ import typer
 
 from .. import options as o
 from ..follow import follow, submit
-from ..job_options import JobOptions, takes_job_options
+from ..job_options import JobOptions, check_runs, takes_job_options
 from ..json_values import job_value
 from ..named_job import split_input
 from ..stop_signals import Stopped, stoppable
@@ -57,6 +57,8 @@ def add(
         policy = cast(Any, {**policy, **of_input, **options.explicit_policy()})
         if o.only_of_environment(ctx, "image") and (definition.get("image") or definition.get("build")):
             fields["image"] = None
+
+    check_runs(fields, definition)
 
     async def work(stopped: Stopped) -> int:
         async with o.open_queue(queue, hub) as opened:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asman_shared import limits
+
 from .. import options as o
 from ..json_values import line_value
 from ..named_job import JobWords, with_job
@@ -22,17 +24,25 @@ def logs(
         bool,
         typer.Option("--follow", help="Show new lines until the job is finished; allows --tail, --stream and --phase."),
     ] = False,
-    since: Annotated[int, typer.Option("--since", min=0, help="Number of the first line to show.")] = 0,
+    since: Annotated[
+        int, typer.Option("--since", min=0, max=limits.WHOLE, help="Number of the first line to show.")
+    ] = 0,
     until: Annotated[
-        int | None, typer.Option("--until", min=0, help="Only lines before this number.", show_default=False)
+        int | None,
+        typer.Option("--until", min=0, max=limits.WHOLE, help="Only lines before this number.", show_default=False),
     ] = None,
     head: Annotated[
-        int | None, typer.Option("--head", min=0, help="Only this many of the first lines.", show_default=False)
+        int | None,
+        typer.Option("--head", min=0, max=limits.WHOLE, help="Only this many of the first lines.", show_default=False),
     ] = None,
     tail: Annotated[
         int | None,
         typer.Option(
-            "--tail", min=0, help="Only this many of the last lines; with --head, both parts.", show_default=False
+            "--tail",
+            min=0,
+            max=limits.WHOLE,
+            help="Only this many of the last lines; with --head, both parts.",
+            show_default=False,
         ),
     ] = None,
     grep: Annotated[
@@ -43,7 +53,12 @@ def logs(
     context: Annotated[
         int | None,
         typer.Option(
-            "--context", "-C", min=0, max=100, help="Number of lines to show around each match.", show_default=False
+            "--context",
+            "-C",
+            min=0,
+            max=limits.LOG_CONTEXT_LINES,
+            help="Number of lines to show around each match.",
+            show_default=False,
         ),
     ] = None,
     stream: Annotated[
@@ -57,7 +72,8 @@ def logs(
         typer.Option("--around", help="'first-error': only the lines around the first error.", show_default=False),
     ] = "",
     max_bytes: Annotated[
-        int | None, typer.Option("--max-bytes", min=0, help="Only this many bytes of text.", show_default=False)
+        int | None,
+        typer.Option("--max-bytes", min=0, max=limits.WHOLE, help="Only this many bytes of text.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:

@@ -33,14 +33,42 @@ def new(
     address = Address(parse_hub(hub), new_queue_name())
     known.remember(address.url, called)
     terminal = Terminal(json=json)
-    worker = f"asman worker {address.url}"
+    worker = o.with_queue(address.url, "asman worker")
     if json:
         terminal.value({"queue": address.queue, "url": address.url, "page": address.page, "worker": worker})
         return
     terminal.result(address.url)
     terminal.note(f"\nanyone who has this URL can use the queue. Share a machine:\n\n  {worker}\n")
-    terminal.note(f"run something:\n\n  asman run {f'@{called}' if called else address.url} -- echo hello\n")
+    # Most workers run containers, and most hubs name no image.
+    words = "-i alpine -- echo hello"
+    run = f"asman run @{called} {words}" if called else o.with_queue(address.url, f"asman run {words}")
+    terminal.note(f"run something:\n\n  {run}\n")
     terminal.note(f"watch it:\n\n  {address.page}")
+
+
+def add(
+    queue: Annotated[str, typer.Argument(metavar="URL", help="The queue's URL, or its name with --hub.")],
+    called: Annotated[str, typer.Option("--as", metavar="NAME", help="Your name for it: @NAME stands for its URL.")],
+    hub: o.HubOption = None,
+    json: o.JsonOption = False,
+) -> None:
+    """Give a queue's URL, or that of a key to it, a short name of your own; it stays on this machine.
+
+    A queue of yours that had the name loses it.
+    """
+    from .. import known
+
+    known.check_name(called)
+    address = o.find_queue(queue, hub)
+    before = next((each["url"] for each in known.known_queues() if each["name"] == called), address.url)
+    known.remember(address.url, called)
+    terminal = Terminal(json=json)
+    if json:
+        terminal.value(next(each for each in known.known_queues() if each["url"] == address.url))
+        return
+    terminal.note(f"@{called} is a queue on {address.host}")
+    if before != address.url:
+        terminal.note(f"another queue had this name before: {before}")
 
 
 def list_queues(
@@ -94,6 +122,29 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
     terminal.result(f"{counts['queued']} queued, {counts['running']} running, {counts['finished']} finished")
     for line in table(("WORKER", "STATE", "JOBS", "CPUS", "GPUS", "PLATFORM", "EXECUTOR"), [_row(w) for w in workers]):
         terminal.result(line)
+    if not workers and not any(counts[name] for name in ("queued", "running", "finished")):
+        terminal.note(o.NOBODY_HERE)
+
+
+def keys(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
+    """Print URLs of a queue that grant less than its own: to read, to submit, to work, to submit and read.
+
+    They are derived from the queue's name without asking the hub. Each stands wherever the queue's URL does, and the
+    name can't be found out from it. The hub knows them once the queue has been used by its name.
+    """
+    from asman_shared.keys.derived import key_addresses
+
+    terminal = Terminal(json=json)
+    made = {kind.replace("+", "_"): address.url for kind, address in key_addresses(o.find_queue(queue, hub)).items()}
+    if json:
+        terminal.value(made)
+        return
+    for line in table(("GRANTS", "URL"), [(_GRANTS[kind], url) for kind, url in made.items()]):
+        terminal.result(line)
+
+
+_GRANTS = {"read": "read", "submit": "submit", "work": "work", "submit_read": "submit and read"}
+"""Names of the keys for people."""
 
 
 def retention(

@@ -7,8 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from asman_shared.terminal import safe_text
+
 from .. import options as o
-from .. import safe_text
 from ..terminal import Terminal
 
 if TYPE_CHECKING:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from .. import options as o
 from ..follow import OnInterrupt, follow, submit
-from ..job_options import JobOptions, takes_job_options
+from ..job_options import JobOptions, check_runs, takes_job_options
+from ..named_job import reads
 from ..stop_signals import Stopped, stoppable
 from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from asman_shared.definition import Definition
+
+    from ...client import Queue
 
 OnInterruptOption = Annotated[
     str,
@@ -57,6 +62,8 @@ def run(
     """
     from asman_shared.errors import BadRequest
 
+    if ctx.obj is None:
+        _check_queue(words or [], hub)
     queue, command = _words(words or [], ctx.obj)
     if on_interrupt not in ("ask", "cancel", "leave"):
         raise BadRequest(f"--on-interrupt must be 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
@@ -72,8 +79,11 @@ def run(
         if o.only_of_environment(ctx, "image") and (definition.image or definition.build):
             fields["image"] = None
 
+    check_runs(fields, definition)
+
     async def work(stopped: Stopped) -> int:
         async with o.open_queue(queue, hub) as opened:
+            _check_shows(opened)
             job = await submit(opened, terminal, fields, policy, definition)
             choice = cast(OnInterrupt, on_interrupt)
             return await follow(job, terminal, stopped, output=output, on_interrupt=choice)
@@ -88,6 +98,36 @@ def _from_url(url: str) -> tuple[Definition, str | None, Any]:
 
     found = read_job_url(url)
     return found.definition, queue_of(found), policy_of(found)
+
+
+def _check_shows(queue: Queue) -> None:
+    """Checks, before a job is submitted, that this command can show it.
+
+    Raises:
+        Forbidden: The address has a key that does not read.
+    """
+    from asman_shared.errors import Forbidden
+
+    if "submit" in queue.rights and not reads(queue):
+        raise Forbidden(
+            "this key submits but does not read, and 'asman run' shows a job: use 'asman job add', or the key to "
+            "submit and read"
+        )
+
+
+def _check_queue(words: list[str], hub: str | None) -> None:
+    """Checks that the first word is not the command, as it is when '--' was forgotten.
+
+    Raises:
+        UsageError: It can't be a queue.
+    """
+    first = words[0] if words else ""
+    is_queue = first.startswith("@") or any(sign in first for sign in ("/q/", "://", "#"))
+    if first and os.environ.get(o.QUEUE_VARIABLE) and not hub and not is_queue:
+        raise o.UsageError(
+            f"'{first}' is not the address of a queue; if '{first}' is the command, write: "
+            f"asman run -- {shlex.join(words)}"
+        )
 
 
 def _words(before: list[str], behind: list[str] | None) -> tuple[str | None, list[str]]:

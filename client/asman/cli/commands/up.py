@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from asman_shared import limits
+from asman_shared.running.full_outputs import give_up_full_outputs
+
+from ...address import Address
 from .. import exits
 from ..extras import require
-from ..terminal import Terminal
+from ..options import with_queue
+from ..own_address import address_for_others
+from ..terminal import OutputClosedError, Terminal
 
 if TYPE_CHECKING:
     from asman_server.config import HubConfig
     from asman_server.main import HubServer
     from asman_worker.config import WorkerConfig
-
-    from ...address import Address
 
 DEFAULT_IMAGE: Final = "alpine:3"
 """Image for jobs that don't name one, unless the hub's settings name another."""
@@ -28,7 +32,9 @@ DEFAULT_IMAGE: Final = "alpine:3"
 
 def up(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="Port to listen on [8000].")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", min=0, max=limits.PORT, help="Port to listen on [8000].")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder for all data [.asman].")] = None,
     queue: Annotated[
         str | None, typer.Option("--queue", help="Name of the queue [an unguessable one, kept in the data folder].")
@@ -37,16 +43,19 @@ def up(
         str,
         typer.Option(
             "--executor",
-            metavar="docker|process|auto",
-            help="docker (auto is the same); process: no container, jobs run as your own user.",
+            metavar="docker|oci|bubblewrap|auto|process",
+            help="docker; oci: containers without an engine; bubblewrap: the same where nothing may be set up, "
+            "with weaker limits; auto: oci where no engine answers; process: no container, jobs run as your own user.",
         ),
     ] = "docker",
     network: Annotated[
         str | None, typer.Option("--network", help="Network of the containers, as in 'asman worker' [internet].")
     ] = None,
-    cpus: Annotated[float | None, typer.Option("--cpus", help="CPUs for jobs [all].")] = None,
+    cpus: Annotated[
+        float | None, typer.Option("--cpus", min=limits.LEAST_CPUS, max=limits.CPUS, help="CPUs for jobs [all].")
+    ] = None,
     memory: Annotated[str | None, typer.Option("--memory", help="Memory for jobs: 8GiB [all].")] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs for jobs [0].")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", min=0, max=limits.GPUS, help="GPUs for jobs [0].")] = None,
     default_image: Annotated[
         str | None, typer.Option("--default-image", help="Image for jobs that don't name one [alpine:3].")
     ] = None,
@@ -58,7 +67,12 @@ def up(
     ] = None,
     local_port: Annotated[
         int,
-        typer.Option("--local-port", help="Port where pages on this machine look for the queue 'local'; 0 for none."),
+        typer.Option(
+            "--local-port",
+            min=0,
+            max=limits.PORT,
+            help="Port where pages on this machine look for the queue 'local'; 0 for none.",
+        ),
     ] = 8000,
     allow_origin: Annotated[
         list[str] | None,
@@ -72,7 +86,7 @@ def up(
         bool,
         typer.Option(
             "--local-without-containers",
-            help="Serve the queue 'local' with --executor process, too: its jobs run as your own user [no].",
+            help="Serve the queue 'local' with workers of --executor process, too: its jobs run as your own user [no].",
         ),
     ] = False,
     drain_timeout: Annotated[
@@ -86,14 +100,16 @@ def up(
     The hub's data and the queue's name stay in the data folder, and the next 'asman up' uses them again.
 
     Pages on this machine find the queue under the name 'local', which they can guess; with --executor process, which
-    holds jobs by nothing, they do so only with --local-without-containers.
+    holds jobs by nothing, they do so only with --local-without-containers. Without it, a hub with 'local' refuses other
+    workers with --executor process, too.
     """
     require("hub", "worker")
     from asman_server.config import load_config
+    from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest
 
-    if executor not in ("docker", "process", "auto"):
-        raise BadRequest(f"--executor must be 'docker', 'process' or 'auto', not '{executor}'")
+    if executor not in ("docker", "oci", "bubblewrap", "auto", "process"):
+        raise BadRequest(f"--executor must be 'docker', 'oci', 'bubblewrap', 'auto' or 'process', not '{executor}'")
     config = load_config(
         host=host,
         port=port,
@@ -103,6 +119,8 @@ def up(
         log_format="text",
         public_job_ids=True,
     )
+    if config.tls_cert is not None:
+        raise BadRequest("'asman up' speaks plain HTTP: for a certificate run 'asman hub' and 'asman worker'")
     worker = {
         "network": network,
         "local_images": tuple(local_images) if local_images else None,
@@ -111,12 +129,17 @@ def up(
         "gpus": gpus,
         "drain_timeout": drain_timeout,
     }
-    name = kept_queue(config.data_dir, queue)
     if executor == "process" and not local_without_containers:
         local_port = 0
-    local = {"local_queue": name if local_port else "", "local_port": local_port}
-    config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})
-    raise typer.Exit(asyncio.run(_up(config, name, executor, worker, Terminal(json=json))))
+    with own_files():
+        name = kept_queue(config.data_dir, queue)
+        local = {
+            "local_queue": name if local_port else "",
+            "local_port": local_port,
+            "local_without_containers": local_without_containers,
+        }
+        config = config.model_copy(update={**local, "allow_origin": origins(allow_origin or [])})
+        raise typer.Exit(asyncio.run(_up(config, name, executor, worker, Terminal(json=json))))
 
 
 def origins(given: list[str]) -> tuple[str, ...]:
@@ -142,15 +165,17 @@ def kept_queue(data_dir: Path, wanted: str | None) -> str:
 
     Raises:
         BadRequest: The name is not a valid queue name.
-        OSError: The data folder can't be used.
+        Unavailable: The data folder can't be used.
     """
+    from asman_shared.disk.private_folder import private
+
     from ...address import check_queue_name, new_queue_name
 
-    data_dir.mkdir(parents=True, exist_ok=True)
+    private(data_dir, marks=("secret",))  # as the hub does, which warns if others may enter it
     file = data_dir / "queue"
     if wanted is None:
         if file.exists():
-            return check_queue_name(file.read_text().strip())
+            return check_queue_name(file.read_text(encoding="utf-8-sig").strip())
         wanted = new_queue_name()
     name = check_queue_name(wanted)
     file.touch(mode=0o600)
@@ -162,12 +187,9 @@ async def _up(config: HubConfig, queue: str, executor: str, worker: dict[str, An
     from asman_server.logging_setup import set_up_logging
     from asman_server.main import HubServer
 
-    from ...address import Address
-
     set_up_logging(config.log_level, config.log_format)
-    if executor == "auto":
-        executor = "docker"  # jobs never run outside a container without being told to
-    image = (config.default_image or DEFAULT_IMAGE) if executor == "docker" else ""
+    # Jobs never run outside a container without being told to.
+    image = (config.default_image or DEFAULT_IMAGE) if executor != "process" else ""
     server = HubServer(config.model_copy(update={"default_image": image}))
     await server.start()
     try:
@@ -224,13 +246,15 @@ class _LocalWorker:
         def signalled() -> None:
             if self._stop.is_set():
                 self._at_once.set()
-            else:
-                self._terminal.note("stopping; interrupt again to stop running jobs at once")
+                return
             self._stop.set()
+            with suppress(OutputClosedError):  # whoever read it may be gone: an ssh that broke, a `head`
+                self._terminal.note("stopping; interrupt again to stop running jobs at once")
 
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
             loop.add_signal_handler(number, signalled)
+        give_up_full_outputs(numbers)
         try:
             yield
         finally:
@@ -239,6 +263,8 @@ class _LocalWorker:
 
     def _announce(self) -> None:
         """Prints the addresses and some commands to try, the first time that the worker is connected."""
+        from asman_server.rest.page import built
+
         if self._announced:
             return
         self._announced = True
@@ -257,13 +283,28 @@ class _LocalWorker:
             )
             return
         terminal.result(f"queue  {address.url}")
-        terminal.result(f"page   {address.page}")
+        if built():
+            terminal.result(f"page   {address.page}")
+        else:
+            terminal.note("the page was not built: 'make web' in the clone builds it")
         if local and self._server.found_by_pages:
             terminal.result(f"local  {local}")
         elif local:
             terminal.note(
                 f"port {self._server.config.local_port} is in use: pages that use the queue 'local' won't find this hub"
             )
-        terminal.note(f"\nrun something:\n\n  asman run {address.url} -- echo hello\n")
-        terminal.note(f"share another machine that can reach this one:\n\n  asman worker {address.url}\n")
+        terminal.note(f"\nrun something:\n\n  {with_queue(address.url, 'asman run -- echo hello')}\n")
+        terminal.note(self._share())
         terminal.note("Ctrl-C stops it.")
+
+    def _share(self) -> str:
+        """Says how another machine can work for the queue, with an address that means this machine there, too."""
+        config, address = self._server.config, self._address
+        hub = config.public_url or address_for_others(config.host, address.hub)
+        if hub is None:
+            return (
+                "other machines can't reach it at this address: start it with --host 0.0.0.0 to share them, and give\n"
+                "the queue's URL only to those whom you trust with this machine\n"
+            )
+        share = with_queue(Address(hub.rstrip("/"), address.queue).url, "asman worker")
+        return f"share another machine that can reach this one:\n\n  {share}\n"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from asman_shared import limits
+
 from .. import options as o
 from ..extras import require
 from ..terminal import Terminal
@@ -33,8 +35,17 @@ _LIFE: Final = "Lifetime of the worker"
 _DISK: Final = "Disk"
 
 
-def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, metavar=metavar)
+def _option(
+    *names: str,
+    help: str,
+    panel: str,
+    metavar: str | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    return typer.Option(
+        *names, help=help, rich_help_panel=panel, show_default=False, metavar=metavar, min=least, max=most
+    )
 
 
 def worker(
@@ -56,7 +67,10 @@ def worker(
     ] = None,
     hub: o.HubOption = None,
     name: Annotated[str | None, typer.Option("--name", help="The worker's name in lists [the host's name].")] = None,
-    cpus: Annotated[float | None, _option("--cpus", help="CPUs for jobs [all].", panel=_RESOURCES)] = None,
+    cpus: Annotated[
+        float | None,
+        _option("--cpus", least=limits.LEAST_CPUS, most=limits.CPUS, help="CPUs for jobs [all].", panel=_RESOURCES),
+    ] = None,
     memory: Annotated[str | None, _option("--memory", help="Memory for jobs: 8GiB [all].", panel=_RESOURCES)] = None,
     gpus: Annotated[
         str | None,
@@ -83,7 +97,12 @@ def worker(
     ] = None,
     executor: Annotated[
         str | None,
-        _option("--executor", help="docker, or process: no container, your own user [docker].", panel=_SANDBOX),
+        _option(
+            "--executor",
+            help="docker; oci: containers without an engine; bubblewrap: the same where nothing may be set up, "
+            "with weaker limits; auto: oci where no engine answers; process: no container, your own user [docker].",
+            panel=_SANDBOX,
+        ),
     ] = None,
     docker: Annotated[
         str | None, _option("--docker", help="Address of the engine: unix:///var/run/docker.sock, …", panel=_SANDBOX)
@@ -97,10 +116,18 @@ def worker(
         ),
     ] = None,
     runtime: Annotated[
-        str | None, _option("--runtime", help="Runtime of the engine, such as runsc.", panel=_SANDBOX)
+        str | None,
+        _option("--runtime", help="Runtime of the engine, such as runsc; with oci, crun or runc.", panel=_SANDBOX),
     ] = None,
     pids: Annotated[
-        int | None, _option("--pids", help="Maximum number of processes in a container [4096].", panel=_SANDBOX)
+        int | None,
+        _option(
+            "--pids",
+            least=1,
+            most=limits.PROCESSES,
+            help="Maximum number of processes in a container [4096].",
+            panel=_SANDBOX,
+        ),
     ] = None,
     ignore_images: Annotated[
         bool | None,
@@ -115,11 +142,44 @@ def worker(
     deny_image: Annotated[
         list[str] | None, _option("--deny-image", help="Refuse images like this. Repeatable.", panel=_IMAGES)
     ] = None,
+    shared_folder: Annotated[
+        list[str] | None,
+        _option(
+            "--shared-folder",
+            metavar="PATH[:rw]",
+            help="Folder of this machine that jobs may read, with :rw also write. Repeatable [none].",
+            panel=_SANDBOX,
+        ),
+    ] = None,
+    s3_bucket: Annotated[
+        list[str] | None,
+        _option(
+            "--s3-bucket",
+            metavar="BUCKET[:rw]",
+            help="S3 bucket that jobs may read by this worker, with :rw also write. Repeatable [none].",
+            panel=_SANDBOX,
+        ),
+    ] = None,
+    s3_endpoint: Annotated[
+        str | None, _option("--s3-endpoint", help="URL of the S3 service [AWS's own].", panel=_SANDBOX)
+    ] = None,
+    s3_region: Annotated[
+        str | None, _option("--s3-region", help="Region of the S3 service [us-east-1].", panel=_SANDBOX)
+    ] = None,
     local_images: Annotated[
         list[str] | None,
         _option(
             "--local-images",
             help="Images of this machine's own that jobs may use, too: 'me/*'. Repeatable [none].",
+            panel=_IMAGES,
+        ),
+    ] = None,
+    oci_image: Annotated[
+        list[str] | None,
+        _option(
+            "--oci-image",
+            metavar="[NAME=]PATH",
+            help="Without an engine (oci, bubblewrap): images in a file (OCI layout, or of 'docker save'). Repeatable.",
             panel=_IMAGES,
         ),
     ] = None,
@@ -161,7 +221,9 @@ def worker(
     exit_when_idle: Annotated[
         str | None, _option("--exit-when-idle", help="Exit after this time without a job: 5m.", panel=_LIFE)
     ] = None,
-    max_jobs: Annotated[int | None, _option("--max-jobs", help="Exit after this many jobs.", panel=_LIFE)] = None,
+    max_jobs: Annotated[
+        int | None, _option("--max-jobs", least=0, most=limits.WHOLE, help="Exit after this many jobs.", panel=_LIFE)
+    ] = None,
     once: Annotated[bool, _option("--once", help="Exit after one job.", panel=_LIFE)] = False,
     status: Annotated[
         str | None, _option("--status", help="Port for /healthz and /metrics [none].", panel=_LIFE)
@@ -193,6 +255,7 @@ def worker(
     brackets. After SIGTERM, the worker finishes its running jobs and takes no new ones; a second SIGTERM stops it.
     """
     require("worker")
+    from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest
     from asman_worker.config import load_config
     from asman_worker.main import run_worker
@@ -224,10 +287,15 @@ def worker(
         runtime=runtime,
         pids=pids,
         ignore_images=ignore_images,
+        shared_folder=tuple(shared_folder) if shared_folder else None,
+        s3_bucket=tuple(s3_bucket) if s3_bucket else None,
+        s3_endpoint=s3_endpoint,
+        s3_region=s3_region,
         pull=pull,
         allow_image=tuple(allow_image) if allow_image else None,
         deny_image=tuple(deny_image) if deny_image else None,
         local_images=tuple(local_images) if local_images else None,
+        oci_image=tuple(oci_image) if oci_image else None,
         allow_host=tuple(allow_host) if allow_host else None,
         registry_auth=registry_auth,
         git_credentials=git_credentials,
@@ -244,8 +312,18 @@ def worker(
         job_cache=job_cache,
         cache_age=cache_age,
     )
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
-    raise typer.Exit(asyncio.run(run_worker(settings, on_ready=_json_writer(settings) if json else None)))
+    set_up_logging(log_level)
+    with own_files():
+        raise typer.Exit(asyncio.run(run_worker(settings, on_ready=_json_writer(settings) if json else None)))
+
+
+def set_up_logging(level: str) -> None:
+    """Sends the worker's log to standard error, in a form in which no job, registry or hub can steer a terminal."""
+    from asman_shared.terminal.log_format import SafeFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def _json_writer(settings: WorkerConfig) -> Callable[[Registered], None]:
@@ -272,6 +350,7 @@ def _in_file(given: Path | None) -> str:
     Raises:
         BadRequest: The file can't be read, or names no queue. The sentence does not show what is in it.
     """
+    from asman_shared.address import words_of
     from asman_shared.errors import BadRequest
 
     path = given or (Path(variable) if (variable := os.environ.get(QUEUE_FILE_VARIABLE)) else None)
@@ -280,7 +359,7 @@ def _in_file(given: Path | None) -> str:
     try:
         with path.open("rb") as file:
             text = file.read(_FILE_BYTES + 1)
-        named = " ".join(text.decode("utf-8-sig").split())
+        named = " ".join(words_of(text.decode("utf-8-sig")))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise BadRequest(f"the file of queues {path} can't be read: {why}") from None

@@ -22,7 +22,7 @@ from asman_shared.units import KIB, MIB
 
 from .. import row_kinds
 from ..commit import Commit
-from ..database import unavailable
+from ..database import unavailable, writable
 from ..sql_writer import SqlWriter
 from ..tables import daybook
 from ..upserts import Upsert
@@ -102,7 +102,7 @@ class BufferedWriter:
 
     async def commit(self, commit: Commit) -> None:
         """Writes all of a commit or nothing; see `asman_server.storage.commit.CommitWriter`."""
-        with unavailable("{}"):
+        with writable():
             await self.connection.run(lambda: self._commit(commit), self._keep_pace)
         self._added.set()
         self._checkpoints.begin()
@@ -140,8 +140,9 @@ class BufferedWriter:
         """Writes all buffered rows to their tables, and a commit after them."""
 
         def write(connection: Connection) -> None:
-            for puts in self._buffer.all():
-                self._writer.put(connection, puts)
+            with unavailable("the write buffer can't be flushed: {}"):  # which is no fault of the commit
+                for puts in self._buffer.all():
+                    self._writer.put(connection, puts)
             if commit is not None:
                 self._writer.write(connection, commit)
             connection.execute(delete(daybook))

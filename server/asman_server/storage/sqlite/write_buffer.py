@@ -73,7 +73,7 @@ def decode_entry(body: bytes) -> Puts:
             puts[kind].update(kind.puts(rows))
     except (msgspec.MsgspecError, ValueError) as error:
         raise Unavailable(f"the write buffer of the database can't be read: {error}") from error
-    return puts
+    return Commit(puts).puts  # with the rows that commits add by themselves and an older hub did not
 
 
 _encode = msgspec.msgpack.Encoder().encode

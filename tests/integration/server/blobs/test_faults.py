@@ -14,12 +14,12 @@ from asman_server.blobs import S3Store
 from asman_server.clock import wall_clock
 from asman_shared.errors import Misconfigured
 from devtools.asman_processes import HubProcess, asman_command, clean_environment
+from devtools.patience import PATIENCE
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
 from tests.support.s3 import S3Server
 from tests.support.s3_door import opened_door, refusal
 
-PATIENCE = 60
 KEY = "a" * 64
 NO_BUCKET = "the bucket for blobs does not exist; the hub's operator must create it"
 
@@ -106,10 +106,12 @@ async def test_a_storage_that_does_not_list_parts_is_found_and_large_blobs_are_r
         failed = await examined(store)
         assert list(failed) == ["multipart"]
         assert "refuses the hub's ListParts (501: A header" in failed["multipart"]
-        async with store.open():
+        async with store.open(), asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(store.look_after())
             async with asyncio.timeout(PATIENCE):
                 while not (why := await store.fault()):
                     await asyncio.sleep(0.02)
+            looking.cancel()
             assert "ListParts" in why
             with pytest.raises(Misconfigured, match="ListParts") as caught:
                 await store.begin(KEY, 100_000_000)

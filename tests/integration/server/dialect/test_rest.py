@@ -66,8 +66,9 @@ async def test_definition_and_result(api: Api, hub: HubProcess) -> None:
     assert set(data["finished"]) == {"type", "time", "reason", "worker", "result"}
     assert data["finished"]["result"] == {
         "StatusCode": 3,
-        "logs": [["one", 3], ["two", 4, True], ["three", 6]],
+        "logs": [["one\n", 3], ["two\n", 4, True], ["three\n", 6]],
         "duration": 5,
+        "isTimedOut": False,
         "outputs": {"o/made.txt": {"value": "made"}},
     }
 
@@ -167,16 +168,28 @@ async def test_no_other_key_opens_a_job(closed_hub: HubProcess, key: str) -> Non
         assert (await api.get(f"/j/{job}{key}/result.json")).json == {"data": None}
 
 
-async def test_with_public_ids_the_queue_whose_result_was_the_first_keeps_its_place(api: Api, hub: HubProcess) -> None:
+async def test_with_public_ids_the_queue_whose_result_was_the_first_keeps_its_place(
+    hub_process: Callable[..., HubProcess],
+) -> None:
     """A stranger with a queue and a worker of his own can't put other outputs behind a published address."""
-    job = await finished(api, hub, "published")
-    assert await enqueue(api, "stranger") == job
-    async with plain_worker(hub.url, "stranger", tags=["t"]) as worker:
-        about = await worker.assigned()
-        outputs = {"o/made.txt": {"ref": {"value": "another"}, "size": 7, "sha256": ""}}
-        await worker.finish(about, outputs=outputs)
-    assert (await api.get(f"/q/stranger/j/{job}/outputs/o/made.txt")).body == b"another"
-    assert (await api.get(f"/j/{job}/outputs/o/made.txt")).body == b"made"
+    hub = await asyncio.to_thread(hub_process, "--public-job-ids")  # where no other test has run the same job
+    async with opened_api(hub.url) as api:
+        job = await finished(api, hub, "published")
+        assert await enqueue(api, "stranger") == job
+        async with plain_worker(hub.url, "stranger", tags=["t"]) as worker:
+            about = await worker.assigned()
+            outputs = {"o/made.txt": {"ref": {"value": "another"}, "size": 7, "sha256": ""}}
+            await worker.finish(about, outputs=outputs)
+        assert (await api.get(f"/q/stranger/j/{job}/outputs/o/made.txt")).body == b"another"
+        assert (await api.get(f"/j/{job}/outputs/o/made.txt")).body == b"made"
+        assert (await api.post("/q/published/jobs", {"definition": DEFINITION, "reuse": "never"})).status == 201
+        async with plain_worker(hub.url, "published", tags=["t"]) as worker:
+            about = await worker.assigned()
+            outputs = {"o/made.txt": {"ref": {"value": "made again"}, "size": 10, "sha256": ""}}
+            await worker.finish(about, outputs=outputs)
+        assert (await api.get(f"/j/{job}/outputs/o/made.txt")).body == b"made again", (
+            "its own new run takes no place away"
+        )
 
 
 async def test_with_private_ids_an_id_alone_shows_nothing(hub_process: Callable[..., HubProcess]) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+import asman
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from tests.support.api import Api
 from tests.support.json_dialect import JsonClient, JsonWorker, json_client, json_worker
 from tests.support.plain_worker import plain_worker
@@ -103,7 +105,7 @@ async def test_the_first_claim_gets_the_job_and_the_second_worker_a_list_in_whic
         assert told["state"]["jobs"][job]["state"] == "Running"
         await two.finish(job, StatusCode=1)
         await one.finish(job, StatusCode=0)
-        assert (await client.sees(job, "Finished"))["finished"]["worker"] == "a"
+        assert (await client.sees(job, "Finished"))["worker"] == "a"
 
 
 async def test_two_jobs_claimed_at_once_on_one_cpu_are_one(hub: HubProcess, api: Api) -> None:
@@ -191,7 +193,7 @@ async def test_a_job_goes_on_over_a_restart_of_the_hub_under_its_workers_own_id(
             await worker.has(job)
             await worker.claim(job)
             await worker.finish(job, StatusCode=0)
-            assert (await client.sees(job, "Finished"))["finished"]["worker"] == "steady"
+            assert (await client.sees(job, "Finished"))["worker"] == "steady"
 
 
 async def test_a_worker_that_finishes_late_after_losing_the_job_changes_nothing(
@@ -265,11 +267,46 @@ async def test_logs_of_a_result_count_when_none_came_before(hub: HubProcess, api
         await worker.finish(told, StatusCode=0, logs=[["once", 7]])
         await client.sees(told, "Finished")
     first = (await api.get(f"/q/logs/j/{silent}/result.json")).json["data"]["finished"]["result"]["logs"]
-    assert first == [["one", 7], ["two", 7], ["oops", 8, True]]
+    assert first == [["one\n", 7], ["two\n", 7], ["oops", 8, True]]
     second = (await api.get(f"/q/logs/j/{told}/result.json")).json["data"]["finished"]["result"]["logs"]
     assert second == [["once", 7]]
     native = (await api.get(f"/q/logs/jobs/{silent}/log")).json["lines"]
     assert [(line["phase"], line["text"]) for line in native][:2] == [("pulling", "Pulling"), ("running", "one")]
+
+
+async def test_a_worker_that_was_away_completes_its_log_with_its_result(hub: HubProcess, api: Api) -> None:
+    written = [["one\n", 5], ["same\n", 6], ["same\n", 7, True], ["same\n", 8], ["last", 9]]
+    async with json_client(hub.url, "rest-of-log") as client:
+        async with json_worker(hub.url, "rest-of-log") as worker:
+            job = await running(client, worker)
+            await worker.log(job, *written[:2])
+            await client.next("JobStatusPayload")
+        async with json_worker(hub.url, "rest-of-log") as worker:
+            await worker.claim(job)
+            await worker.has(job)
+            await worker.finish(job, StatusCode=0, logs=written)
+            await client.sees(job, "Finished")
+        told = [one["payload"]["logs"] for one in client.heard if one["type"] == "JobStatusPayload"]
+    result = (await api.get(f"/q/rest-of-log/j/{job}/result.json")).json["data"]["finished"]["result"]
+    assert result["logs"] == written
+    assert [line for lines in told for line in lines] == written
+    assert (await api.get(f"/q/rest-of-log/j/{job}/run-logs.json")).json["data"] == written
+
+
+async def test_the_log_of_a_second_attempt_is_not_taken_for_that_of_the_first(hub: HubProcess, api: Api) -> None:
+    async with json_client(hub.url, "two-logs") as client, json_worker(hub.url, "two-logs") as worker:
+        job = await running(client, worker)
+        await worker.log(job, ["one\n", 5], ["two\n", 5])
+        await client.next("JobStatusPayload")
+        await worker.finish(job, "WorkerLost")
+        await worker.sees(job, "Queued")
+        await worker.claim(job)
+        await worker.has(job)
+        await worker.log(job, ["one\n", 6])
+        await worker.finish(job, StatusCode=0, logs=[["one\n", 6], ["two\n", 6]])
+        await client.sees(job, "Finished")
+    result = (await api.get(f"/q/two-logs/j/{job}/result.json")).json["data"]["finished"]["result"]
+    assert result["logs"] == [["one\n", 5], ["two\n", 5], ["one\n", 6], ["two\n", 6]]
 
 
 async def test_outputs_of_every_kind_are_served(hub: HubProcess, api: Api) -> None:
@@ -299,6 +336,58 @@ async def test_outputs_of_every_kind_are_served(hub: HubProcess, api: Api) -> No
     assert set(native["skipped"]) == {"../bad"}
 
 
+async def test_odd_outputs_are_the_same_bytes_to_native_clients_and_those_of_the_dialect(
+    hub: HubProcess, api: Api
+) -> None:
+    sent = {
+        "object": {"type": "utf8", "value": {"a": 1}},
+        "null": {"type": "utf8", "value": None},
+        "true": {"value": True},
+        "broken": {"type": "base64", "value": "AA\r\nEC\n"},
+        "url-safe": {"type": "base64", "value": "-_-_"},
+        "hashes": {"type": "base64", "value": "###"},
+    }
+    expected = {"object": b'{"a":1}', "null": b"null", "true": b"true", "broken": b"\x00\x01\x02"}
+    async with json_client(hub.url, "odd") as client, json_worker(hub.url, "odd") as worker:
+        job = await running(client, worker)
+        await worker.finish(job, StatusCode=0, outputs=sent)
+        await client.sees(job, "Finished")
+    native = (await api.get(f"/q/odd/jobs/{job}")).json["result"]
+    assert set(native["outputs"]) == set(expected)
+    assert set(native["skipped"]) == {"url-safe", "hashes"}
+    for name, body in expected.items():
+        assert (await api.get(f"/q/odd/j/{job}/outputs/{name}")).body == body
+        assert (await api.get(f"/q/odd/jobs/{job}/outputs/{name}")).body == body
+        assert native["outputs"][name]["sha256"] == hashlib.sha256(body).hexdigest()
+    async with asman.connect(f"{hub.url}/q/odd") as queue:
+        result = await (await queue.get(job)).result(timeout=PATIENCE)
+        assert {name: await result.outputs[name].read_bytes() for name in expected} == expected
+
+
+@pytest.mark.parametrize("bad", ["a long type", "a long member", "a long name", "many"])
+async def test_a_result_with_a_long_bad_output_can_be_read_at_every_address(
+    hub: HubProcess, api: Api, bad: str
+) -> None:
+    queue, long = f"long-bad-{bad.replace(' ', '-')}", "x" * 100_000
+    sent: dict[str, dict[str, object]] = {
+        "a long type": {"bad": {"type": long, "value": "x"}},
+        "a long member": {"bad": {"value": "x", long: 1}},
+        "a long name": {f"bad{long}": "x"},
+        "many": {f"{number}/../{long[:9000]}": "x" for number in range(300)},
+    }
+    async with json_client(hub.url, queue) as client, json_worker(hub.url, queue) as worker:
+        job = await running(client, worker)
+        await worker.finish(job, StatusCode=3, outputs={**sent[bad], "good.txt": "good"})
+        await client.sees(job, "Finished")
+    result = (await api.get(f"/q/{queue}/j/{job}/result.json")).json["data"]["finished"]["result"]
+    assert (result["StatusCode"], list(result["outputs"])) == (3, ["good.txt"])
+    native = (await api.get(f"/q/{queue}/jobs/{job}")).json["result"]
+    assert list(native["outputs"]) == ["good.txt"]
+    assert native["skipped"]
+    assert (await api.get(f"/q/{queue}/j/{job}/outputs/good.txt")).body == b"good"
+    assert (await api.get(f"/q/{queue}/jobs/{job}/outputs/good.txt")).body == b"good"
+
+
 async def test_the_hub_ends_a_run_that_its_worker_lets_go_on_for_too_long(hub: HubProcess, api: Api) -> None:
     async with json_client(hub.url, "limit") as client, json_worker(hub.url, "limit") as worker:
         job = await running(client, worker, maxDuration="20m")
@@ -323,3 +412,31 @@ async def test_a_native_worker_and_a_json_worker_share_a_queue(hub: HubProcess) 
         await worker.finish(left)
         for job in jobs:
             await client.sees(job, "Finished")
+
+
+@pytest.mark.parametrize("depth", [110, 1_000, 100_000])
+async def test_a_run_ends_however_deeply_its_result_is_nested(hub: HubProcess, api: Api, depth: int) -> None:
+    queue = f"deep-result-{depth}"
+    async with json_client(hub.url, queue) as client, json_worker(hub.url, queue) as worker:
+        job = await running(client, worker)
+        outputs = '{"deep.json":{"type":"json","value":' + "[" * depth + "]" * depth + "}}"
+        value = '{"reason":"Success","result":{"StatusCode":0,"logs":[],"outputs":' + outputs + "}}"
+        payload = '{"tag":"","state":"Finished","job":"' + job + '","value":' + value + "}"
+        await worker.raw('{"type":"StateChange","payload":' + payload + "}")
+        shown = await client.sees(job, "Finished")
+    answer = (await api.get(f"/q/{queue}/jobs/{job}")).json
+    assert shown["finishedReason"] == "Success"
+    assert "nested at most 100 levels deep" in answer["result"]["skipped"]["deep.json"]
+
+
+async def test_half_a_character_costs_neither_lines_nor_exit_code_nor_outputs(hub: HubProcess, api: Api) -> None:
+    async with json_client(hub.url, "halves") as client, json_worker(hub.url, "halves") as worker:
+        job = await running(client, worker)
+        await worker.log(job, ["one\n", 1], ["cut \ud83d\n", 2], ["three\n", 3])
+        outputs = {"good.txt": "good", "cut.txt": "an emoji \ud83d", "bad": {"type": 5, "value": "x"}}
+        await worker.finish(job, StatusCode=3, outputs=outputs)
+        await client.sees(job, "Finished")
+    result = (await api.get(f"/q/halves/j/{job}/result.json")).json["data"]["finished"]["result"]
+    assert [line[0] for line in result["logs"]] == ["one\n", "cut \ufffd\n", "three\n"]
+    assert (result["StatusCode"], set(result["outputs"])) == (3, {"good.txt", "cut.txt"})
+    assert (await api.get(f"/q/halves/jobs/{job}/outputs/cut.txt")).body == "an emoji \ufffd".encode()

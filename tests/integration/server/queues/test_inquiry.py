@@ -11,12 +11,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 
 
 async def answer(socket: ClientConnection, **request: Any) -> dict[str, Any]:
     """Asks and returns the answer."""
     await socket.send(json.dumps(request))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             for message in json.loads(await socket.recv()):
                 if message.get("ref") == request["ref"]:

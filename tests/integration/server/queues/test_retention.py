@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from asman_server.access import access
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.registry import Registry
@@ -24,7 +25,7 @@ from asman_shared.definition import Definition
 from asman_shared.errors import BadRequest
 from asman_shared.messages import Configured, Message, Submit
 from asman_shared.states import State
-from tests.support.rows import PATIENCE
+from devtools.patience import PATIENCE
 
 DAY = 86_400_000
 KEPT = 7 * DAY
@@ -61,7 +62,9 @@ class Hub:
 
     async def submit(self, shell: QueueShell, command: str, **more: Any) -> str:
         wish = Submit(ref=1, definition=Definition(image="a", command=command), **more)
-        answer: Any = await self.ask(shell, lambda origin: shell.submit(shell.submission(wish), origin))
+        answer: Any = await self.ask(
+            shell, lambda origin: shell.submit(shell.submission(wish, access(shell.name)), origin)
+        )
         return str(answer.job.id)
 
     async def look(self) -> None:

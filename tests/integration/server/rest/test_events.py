@@ -17,10 +17,9 @@ from asman_server.config import HubConfig
 from asman_server.main import HubServer
 from asman_server.rest import events as rest_events
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from tests.support.api import Api, opened_api
 from tests.support.plain_worker import plain_worker
-
-PATIENCE = 20
 
 
 @dataclass

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from tests.support.api import Api
 from tests.support.plain_worker import plain_worker
 
@@ -96,7 +97,7 @@ async def test_whoever_stops_listening_is_forgotten(api: Api, what: str) -> None
     writer.write(f"GET /q/left/jobs/{job}/{what} HTTP/1.1\r\nHost: hub\r\n\r\n".encode())
     await writer.drain()
     short = await api.short_name("left")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while f'asman_queue_connections{{queue="{short}"}} 1.0' not in (await api.get("/q/left/metrics")).text:
             await asyncio.sleep(0.01)
         writer.close()
@@ -108,7 +109,7 @@ async def test_whoever_stops_listening_is_forgotten(api: Api, what: str) -> None
 async def test_a_hub_that_stops_lets_those_who_wait_go_with_what_it_knows(api: Api, hub: HubProcess) -> None:
     job = await api.submit("stop")
     waiting = asyncio.create_task(api.get(f"/q/stop/jobs/{job}/wait?timeout=5m"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while metric((await api.get("/metrics")).text, "asman_connections", kind="client") < 1:
             await asyncio.sleep(0.01)
     assert await asyncio.to_thread(hub.terminate) == 0
@@ -136,3 +137,50 @@ async def test_explain_says_what_is_missing(api: Api, hub: HubProcess) -> None:
         found = (await api.get(f"/q/e/jobs/{job}/explain")).json
     assert found["sentence"] == "1 worker online, none can run it: it needs 2 gpus; no worker has more than 1"
     assert (found["waiting_for"], found["workers"], found["position"]) == ("gpus", 1, 0)
+
+
+async def test_a_run_that_came_to_nothing_does_not_show_the_outputs_of_the_run_before_it(
+    api: Api, hub: HubProcess
+) -> None:
+    wish = {"definition": {"image": "again"}, "reuse": "never"}
+    outputs = {"o.txt": {"ref": {"value": "made it"}, "size": 7, "sha256": "x"}}
+    async with plain_worker(hub.url, "again") as worker:
+        job = (await api.post("/q/again/jobs", wish)).json["job"]["id"]
+        await worker.finish(await worker.assigned(), outputs=outputs)
+        for end in ("cancelled", "without outputs"):
+            assert (await api.post("/q/again/jobs", wish)).status == 201
+            about = await worker.assigned()
+            if end == "cancelled":
+                assert (await api.post(f"/q/again/jobs/{job}/cancel", {})).json["released"]
+            await worker.finish(about, 7)
+            shown = (await api.get(f"/q/again/jobs/{job}")).json
+            assert shown["job"]["verdict"]["ok"] is False
+            assert "outputs" not in (shown.get("result") or {})
+            assert (await api.get(f"/q/again/jobs/{job}/outputs/o.txt")).status == 404
+            assert (await api.get(f"/q/again/j/{job}/outputs/o.txt")).status == 404
+            dialect = (await api.get(f"/q/again/j/{job}/result.json")).json["data"]
+            assert dialect is None or not dialect["finished"]["result"].get("outputs")
+            if end == "cancelled":
+                # The verdict of the run before counts again for who accepts a cached one, and so does its result.
+                cached = await api.post("/q/again/jobs", {**wish, "reuse": "cached"})
+                assert cached.json["answer"] == "cached"
+                assert list(cached.json["result"]["outputs"]) == ["o.txt"]
+
+
+async def test_while_a_job_runs_again_no_address_serves_what_the_run_before_it_left(api: Api, hub: HubProcess) -> None:
+    wish = {"definition": {"image": "rerun"}, "reuse": "never"}
+    paths = ("/q/rerun/jobs/{job}/outputs/o.txt", "/q/rerun/j/{job}/outputs/o.txt")
+    async with plain_worker(hub.url, "rerun") as worker:
+        for body in ("first", "second"):
+            job = (await api.post("/q/rerun/jobs", wish)).json["job"]["id"]
+            for state in ("queued", "running"):
+                if state == "running":
+                    about = await worker.assigned()
+                    await worker.phase(about)
+                for path in paths:
+                    answer = await api.get(path.format(job=job))
+                    assert (answer.status, "is not finished" in answer.json["error"]) == (404, True)
+                assert (await api.get(f"/q/rerun/j/{job}/result.json")).json == {"data": None}
+            await worker.finish(about, outputs={"o.txt": {"ref": {"value": body}, "size": len(body), "sha256": "x"}})
+            for path in paths:
+                assert (await api.get(path.format(job=job))).text == body

@@ -65,6 +65,10 @@ GARBAGE: list[tuple[bytes, str]] = [
     (b'{"definition": {"image": "a"}, "namespace": "*"}', "namespace"),
     (b'{"definition": {"image": "a"}, "priority": 1000}', "priority"),
     (b'{"definition": {"image": "a"}, "time_limit": "20"}', "time_limit"),
+    (b'{"definition": {"image": "a"}, "time_limit": 0}', "time_limit"),
+    (b'{"definition": {"image": "a"}, "time_limit": ""}', "time_limit"),
+    (b'{"definition": {"image": "a"}, "queue_limit": "0s"}', "queue_limit"),
+    (b'{"definition": {"image": "a"}, "phase_limits": {"pulling": 0}}', "phase_limits.pulling"),
     (b'{"definition": {"image": "a"}, "id": "' + b"0" * 64 + b'"}', "id"),
     (b'{"definition": {"image": "a", "requirements": {"memory": "2"}}}', "definition.requirements.memory"),
 ]
@@ -114,14 +118,14 @@ async def test_a_huge_body_is_refused_however_it_is_sent(api: Api) -> None:
         assert answer.status == 413
         assert answer.json["code"] == "too_large"
         assert "4 MiB" in answer.json["error"]
-    long = json.dumps({"definition": {"image": "a", "command": ["x" * 100_000] * 6}}).encode()
-    answer = await api.post("/q/h/jobs", data=long)
+    long = json.dumps({"definition": {"image": "a", "command": ["x" * 100_000] * 11}}).encode()
+    answer = await api.post("/q/h/jobs", data=io.BytesIO(long))
     assert (answer.status, answer.json["field"]) == (413, "definition")
     assert (await api.get("/q/h/status")).json["counts"]["queued"] == 0
 
 
 async def test_names_that_are_none_methods_that_are_not_taken_and_addresses_that_are_not_there(api: Api) -> None:
-    assert (await api.get("/q/a%20b/status")).json["field"] == "queue"
+    assert (await api.get("/q/a%23b/status")).json["field"] == "queue"
     for method, path, status, code in (
         ("GET", "/nothing", 404, "not_found"),
         ("PATCH", "/metrics", 405, "bad_request"),

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.storage.commit import CommitWriter
+from asman_server.storage.commit import CommitWriter, Unwritable
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
 from asman_shared.messages import JobState
-from tests.support.rows import PATIENCE, Ask, Followers, commit, job, row
+from devtools.patience import PATIENCE
+from tests.support.rows import Ask, Followers, chunk, commit, job, row, webhook
 
 
 async def test_readers_see_what_is_committed_while_a_commit_is_under_way(
@@ -67,3 +69,30 @@ async def test_what_changes_while_a_commit_is_written_is_in_the_next(committer: 
     assert (await store.jobs("q", [made.id]))[0].rev == 50
     assert followers.told[-1] == (made.id, 50)
     assert len(followers.told) < 50, "ten changes are one write"
+
+
+async def test_a_value_that_no_column_takes_is_told_apart_from_a_database_that_is_away(writer: CommitWriter) -> None:
+    bad = replace(webhook("w"), url="half a pair: \ud800")
+    with pytest.raises(Unwritable):
+        await writer.commit(commit(jobs=[row(job(1))], webhooks=[bad]))
+    await writer.commit(commit(jobs=[row(job(1))]))
+
+
+async def test_a_row_that_the_database_refuses_holds_up_nothing_else(committer: GroupCommitter, store: Store) -> None:
+    followers = Followers()
+    good, called, undefined = job(1), job(2), job(3)
+    for made in (good, called, undefined):
+        committer.changed(followers, made, first=True)
+    committer.webhook(replace(webhook("w"), url="half a pair: \ud800"), called.id)
+    committer.alias("half a pair: \ud800", undefined.id)
+    written = asyncio.Event()
+    committer.lines(chunk(1, 0, ["x"])._replace(job="half a pair: \ud800"), written.set)
+    asked = [Ask(committer, made) for made in (good, called, undefined)]
+    assert isinstance(await asked[0].get(), JobState)
+    assert isinstance(await asked[1].get(), JobState), "only its webhook is lost"
+    assert isinstance(await asked[2].get(), Unwritable)
+    assert written.is_set()
+    assert [made.id for made in await store.jobs("q", [good.id, called.id, undefined.id])] == [good.id, called.id]
+    assert await store.webhooks(10, (), ()) == []
+    assert followers.given_up == [(undefined.id, undefined.rev, False, True)]
+    assert committer.failing is None

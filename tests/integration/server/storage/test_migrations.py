@@ -25,6 +25,7 @@ from asman_server.storage.tables import metadata
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import OutputFile, Result
+from asman_shared.states import State
 from devtools.ports import free_port
 from tests.support.rows import commit, job, row, webhook
 
@@ -119,6 +120,39 @@ async def test_what_rows_of_before_name_is_noted_by_the_migration(empty: AsyncEn
     }
     assert blobs_of_definition(definition) == keys[:2]
     assert blobs_of_result(Result(outputs=outputs)) == [keys[2]]
+
+
+async def test_results_of_before_keep_their_place_while_their_job_runs_again(empty: AsyncEngine) -> None:
+    def stored(queue: str, number: int, state: State, finished: int) -> dict[str, Any]:
+        return row(job(number, state, finished=finished), queue)._asdict()
+
+    body = msgspec.msgpack.encode(Result())
+    async with empty.begin() as connection:
+        await connection.run_sync(lambda c: move(c, "0007"))
+        found = MetaData()
+        await connection.run_sync(found.reflect)
+        await connection.execute(
+            found.tables["jobs"].insert(),
+            [
+                stored("running", 1, State.RUNNING, 0),
+                stored("running", 2, State.RUNNING, 0),
+                stored("done", 2, State.FINISHED, 10),
+                stored("none", 3, State.RUNNING, 0),
+            ],
+        )
+        await connection.execute(
+            found.tables["results"].insert(),
+            [{"queue": q, "id": job(n).id, "body": body} for q, n in (("running", 1), ("running", 2), ("done", 2))],
+        )
+    await migrate(empty)
+    writer, store = SqlWriter(empty), Store(empty)
+    later = job(1, State.FINISHED, finished=2**45)
+    await writer.commit(commit(jobs=[row(later, "stranger")], results=[("stranger", later.id, body)]))
+    places = [await store.anywhere(job(number).id) for number in (1, 2, 3)]
+    assert [place[0] for place in places if place is not None] == ["running", "done", "none"]
+    async with empty.connect() as connection:
+        after = await connection.run_sync(contents)
+    assert {r["id"] for r in after["first_results"]} == {job(1).id, job(2).id}
 
 
 async def test_the_migrations_end_in_the_tables(engine: AsyncEngine) -> None:

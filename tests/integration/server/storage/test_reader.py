@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -9,13 +11,14 @@ from asman_server.storage.commit import CommitWriter
 from asman_server.storage.reader import ChunkHead, Store, pack_definition
 from asman_shared import limits
 from asman_shared.definition import DataRef, Definition
+from asman_shared.errors import Misconfigured
 from asman_shared.messages import OutputFile, Result, Verdict
 from asman_shared.states import Phase, Reason, State
 from tests.support.rows import chunk, commit, job, job_id, row, webhook
 
 
 async def test_every_table_is_read_back_as_it_was_written(writer: CommitWriter, store: Store) -> None:
-    verdict = Verdict(ok=True, reason=Reason.SUCCESS, exit_code=0, lines=3)
+    verdict = Verdict(ok=True, reason=Reason.SUCCESS, exit_code=0, outputs=1, lines=3)
     made = job(1, State.FINISHED, finished=2**45, attempt=3, verdict=verdict)
     definition = Definition(image="a", command=["echo", "ü\n☃"], env={"A": ""})
     file = OutputFile(ref=DataRef("0" * 64, "key"), size=1, sha256="0" * 64)
@@ -38,6 +41,21 @@ async def test_every_table_is_read_back_as_it_was_written(writer: CommitWriter, 
     assert await store.jobs("other", [made.id]) == []
     assert await store.result("other", made.id) is None
     assert await store.lines("other", made.id, 0, 10) == []
+
+
+async def test_a_row_that_cant_be_read_is_told_in_a_sentence(writer: CommitWriter, store: Store) -> None:
+    one, two = job(1), job(2)
+    await writer.commit(
+        commit(
+            definitions=[(one.id, b"\xc1"), (two.id, pack_definition(Definition(image="a")))],
+            jobs=[row(one)],
+            results=[("q", one.id, msgspec.msgpack.encode({"outputs": 7}))],
+        )
+    )
+    for reading in (store.result("q", one.id), store.definition(one.id), store.definitions([one.id, two.id])):
+        with pytest.raises(Misconfigured, match=r"can't read what it has stored.*run the job again"):
+            await reading
+    assert await store.definition(two.id) == Definition(image="a")
 
 
 async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(writer: CommitWriter, store: Store) -> None:
@@ -151,6 +169,31 @@ async def test_anywhere_prefers_the_result_that_came_first(writer: CommitWriter,
     found = await store.anywhere(job_id(1))
     assert found is not None
     assert found[0] == "older"
+
+
+async def test_the_queue_whose_result_was_accepted_first_keeps_its_place_until_it_deletes_the_job(
+    writer: CommitWriter, store: Store
+) -> None:
+    result = msgspec.msgpack.encode(Result())
+
+    async def put(queue: str, state: State, finished: int = 0, results: tuple[Any, ...] = ()) -> str:
+        made = row(job(1, state, finished=finished), queue)
+        await writer.commit(commit(jobs=[made], results=[(queue, job_id(1), result) for _ in results]))
+        return await place()
+
+    async def place() -> str:
+        found = await store.anywhere(job_id(1))
+        return found[0] if found is not None else ""
+
+    assert await put("stranger", State.RUNNING) == "stranger"
+    assert await put("first", State.FINISHED, 10, ("a",)) == "first"
+    assert await put("stranger", State.FINISHED, 20, ("a",)) == "first"
+    assert await put("first", State.RUNNING) == "first", "while it runs again"
+    assert await put("first", State.FINISHED, 30, ("b",)) == "first", "after it has run again"
+    assert await put("stranger", State.FINISHED, 40, ("b",)) == "first"
+    await writer.commit(commit(forget=[("first", job_id(1))]))
+    assert await place() == "stranger", "who deletes the job gives up the place"
+    assert await put("first", State.FINISHED, 50, ("c",)) == "stranger"
 
 
 async def test_webhooks_are_read_by_when_they_are_due(writer: CommitWriter, store: Store) -> None:

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.storage.commit import CommitWriter, LogChunk, WebhookRow
+from asman_server.storage.commit import CommitWriter, LogChunk, Unwritable, WebhookRow
 from asman_server.storage.reader import Store, pack_definition, pack_lines
 from asman_shared.definition import Definition
-from asman_shared.errors import Unavailable
 from asman_shared.messages import LogLine, Result
 from asman_shared.states import State
 from tests.support.rows import chunk, commit, job, job_id, row, webhook
@@ -118,7 +117,7 @@ async def test_an_alias_is_written_once_and_never_changes_its_meaning(writer: Co
 
 async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, writer: CommitWriter, store: Store) -> None:
     broken: Any = WebhookRow("w", "q", None, "h", "u", b"", 0, 0, 0)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unwritable):
         await writer.commit(commit(jobs=[row(job(1))], definitions=[(job_id(1), b"x")], webhooks=[broken]))
     assert await store.jobs("q", [job_id(1)]) == []
     await writer.commit(commit(jobs=[row(job(2))]))

@@ -17,6 +17,7 @@ from aiohttp import web
 import asman
 from asman_shared.errors import BadRequest
 from devtools.asman_processes import HubProcess
+from devtools.patience import PATIENCE
 from devtools.ports import free_port
 from tests.support.ready_worker import ready_worker
 from tests.support.receiver import Delivery, Receiver, receiver, take
@@ -253,7 +254,7 @@ async def test_a_slow_receiver_delays_no_job_and_no_other_receiver(hub_process: 
             await queue.submit(image="a", command=str(n), callbacks={"queued": {"url": slow.url(f"/{n}")}})
             for n in range(100)
         ]
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(job.wait() for job in jobs))
             await queue.submit(image="b", callbacks={"queued": {"url": quick.url()}})
             await quick.wait_for(lambda came: len(came) == 1)

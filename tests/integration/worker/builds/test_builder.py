@@ -25,6 +25,7 @@ from asman_shared.states import Fault, Phase
 from asman_worker import run_worker
 from devtools.asman_processes import AsmanProcesses, HubProcess
 from devtools.fake_hub import FakeHub, Line, job
+from devtools.patience import PATIENCE
 from devtools.registry import running_registry
 from tests.integration.worker.conftest import config_for, first_line, worker
 from tests.support.git_server import GitServer, running_git_server
@@ -80,8 +81,9 @@ def tar(files: Mapping[str, str], mode: str = "w:gz") -> bytes:
     with tarfile.open(fileobj=packed, mode=mode) as archive:  # type: ignore[call-overload]
         for name, text in files.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(text.encode())
-            archive.addfile(entry, io.BytesIO(text.encode()))
+            data = text.encode("utf-8", "surrogateescape")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
     return packed.getvalue()
 
 
@@ -148,7 +150,7 @@ NO_REPOSITORIES = [
     ("{base}/app/.git#main:nowhere", "there is no folder 'nowhere'"),
     ("{base}/app/.git#" + "0" * 40, "has no commit"),
     ("{base}/away/app/.git", "link-local address"),
-    ("http://user:pass@127.0.0.1/app.git", "must not hold a name or password"),
+    ("http://user:pass@127.0.0.1/app.git", "must not hold a name, a password or a token"),
     ("ssh://git@127.0.0.1/app.git", "must be an https:// address"),
     ("file:///etc", "must be an https:// address"),
     ("{base}/app/.git#--upload-pack=touch /tmp/x", "is not a branch"),
@@ -339,6 +341,36 @@ async def test_a_build_that_can_not_be_is_one_clear_sentence(hub: FakeHub, build
         assert "\n" not in outcome.message
 
 
+async def test_a_step_of_a_build_has_the_bound_on_processes_and_one_on_files(
+    hub: FakeHub, tmp_path: Path, busybox_image: str
+) -> None:
+    pids = "$(cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null)"
+    bounded = f'i=0; until [ "{pids}" = 64 ]; do i=$((i+1)); [ $i -lt 100 ] || exit 9; sleep 0.1; done; exit 7'
+    files = "mkdir /many; for each in $(seq 300); do : > /many/$each; done; sleep 600"
+    async with worker(config_for(hub, tmp_path, pids=64, disk_files=200)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        outcome = await outcome_of(line, "a", Build(dockerfile=f"FROM asman-test/busybox\nRUN {bounded}"))
+        assert "returned a non-zero code: 7" in outcome.message
+        outcome = await outcome_of(line, "b", Build(dockerfile=f"FROM asman-test/busybox\nRUN {files}"))
+        assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+        assert outcome.message == (
+            "the build was stopped: it made 301 files, and the maximum is 200 (ASMAN_WORKER_DISK_FILES)"
+        )
+
+
+async def test_what_the_engine_says_of_its_machine_is_not_told_to_who_builds(
+    builds: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The engine can't make a folder where a file is, and names the place on its disk.
+    text = dockerfile("RUN touch /file", "WORKDIR /file/folder")
+    outcome = await outcome_of(builds, "a", Build(dockerfile=text))
+    assert outcome.kind == "error"
+    assert outcome.message == "the build failed at step 4/5: the engine's words are in the worker's log"
+    assert "the engine says" in caplog.text
+    assert "/file/folder" in caplog.text
+
+
 async def test_the_log_of_a_build_has_its_own_phase(builds: Line) -> None:
     text = dockerfile("RUN echo from the build && echo ok > /note")
     outcome = await outcome_of(builds, "a", Build(dockerfile=text))
@@ -368,7 +400,7 @@ async def test_a_build_is_cancelled_and_leaves_no_container(builds: Line, hub: F
     await builds.send(Abort(job("a"), 1))
     await builds.expect(Released)
     command = ["docker", "ps", "-q", "--filter", "status=running", "--filter", f"label={mark}"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (await asyncio.to_thread(subprocess.check_output, command)).split():
             await asyncio.sleep(0.1)
 
@@ -464,7 +496,9 @@ async def test_a_login_is_for_the_repositories_that_the_operator_names_with_thei
     outer.commit({"Dockerfile": dockerfile("COPY inner/note /note")})
     server.private = ("/mine/", "/private/")
     logins = tmp_path / "logins"
-    logins.write_text(f"http://{server.login}@127.0.0.1:{server.port}\n")
+    # As an editor of Windows writes it: with a byte order mark and other line ends.
+    written = f"\ufeffhttp://{server.login}@127.0.0.1:{server.port}\r\nhttp://other:login@other.example\r\n".encode()
+    logins.write_bytes(written)
     more = {"git_credentials": logins, "git_credentials_for": f"build:{server.base}/mine/*", "allow_host": "127.0.0.1"}
     async with worker(config_for(hub, tmp_path / "data", **more)) as task:
         line = await first_line(hub, task)
@@ -481,6 +515,7 @@ async def test_a_login_is_for_the_repositories_that_the_operator_names_with_thei
         for outcome in await outcomes_of(line, builds):
             assert outcome.kind == "error"
             assert "is private or does not exist" in outcome.message
+    assert logins.read_bytes() == written
 
 
 @pytest.mark.parametrize("setting", ["secrets", "git_credentials"])

@@ -189,6 +189,36 @@ async def test_no_way_of_writing_it_passes_by_the_operators_rules(
         assert (await outcome_of(line, "fine", f"FROM {BASE}")).exit_code == 0
 
 
+# An engine reads flags byte by byte, and takes this one, which is a part of letters such as à, for white space.
+OTHER_SPACE = b"\xa0"
+OWNERS = ("asman-owners", "99999999999999999999")
+OTHERS = [
+    b"FROM scratch AS asman-owners\nCOPY --from=asman-owners /etc/passwd /x\n",
+    b"FROM scratch\nCOPY --from=99999999999999999999 /etc/passwd /x\n",
+    b"FROM scratch\nCOPY " + OTHER_SPACE + b"--from=asman-owners /etc/passwd /x\n",
+    b"FROM scratch\nCOPY --chown=0 " + OTHER_SPACE + b"--from=asman-owners /etc/passwd /x\n",
+    b"FROM scratch\nCOPY --chown=0" + OTHER_SPACE + b"--from=asman-owners /etc/passwd /x\n",
+]
+
+
+async def test_nothing_that_an_engine_takes_for_an_image_is_a_stage_or_a_path_here(
+    hub: FakeHub, tmp_path: Path, busybox_image: str
+) -> None:
+    """The owner's images stay out of reach for `COPY --from`, however its value is written."""
+    try:
+        for name in OWNERS:
+            await asyncio.to_thread(subprocess.run, ["docker", "tag", busybox_image, name], check=True)
+        async with builds_of(hub, tmp_path, pull="never", local_images="asman-test/none") as line:
+            for number, text in enumerate(OTHERS):
+                key = hub.store(tar({"Dockerfile": text.decode("utf-8", "surrogateescape")}))
+                await line.assign(f"{number}", build=Build(context=f"key:{key}"), command="true")
+                outcome = (await line.expect(Finished, lambda m, n=f"{number}": m.job == job(n))).outcome  # type: ignore[misc]
+                assert outcome.kind == "error", text
+                assert "not on this worker" in outcome.message or "can't be used" in outcome.message, outcome.message
+    finally:
+        await asyncio.to_thread(subprocess.run, ["docker", "rmi", *OWNERS], check=True, capture_output=True)
+
+
 async def test_a_dockerfile_as_windows_writes_it_means_what_it_means_to_docker(
     hub: FakeHub, tmp_path: Path, busybox_image: str
 ) -> None:

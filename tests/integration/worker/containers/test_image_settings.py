@@ -80,6 +80,26 @@ async def test_a_volume_at_the_job_cache_changes_nothing_and_one_inside_it_is_re
 
 
 @pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        ("WORKDIR /inputs/none", "the container could not be started: mkdir /inputs/none: read-only file system"),
+        ("USER nobody-here", "unable to find user nobody-here: no matching entries in passwd file"),
+        ("VOLUME /proc", "declares a volume at '/proc', where a container has its own system"),
+        ("WORKDIR /bin/busybox", "Cannot mkdir: /bin/busybox is not a directory"),
+    ],
+)
+async def test_settings_with_which_nothing_can_start_are_the_jobs_fault_and_named(
+    line: Line, step: str, why: str
+) -> None:
+    assert why in (await refused(line, "a", image(step))).message
+
+
+async def test_a_working_directory_in_the_inputs_is_a_folder_of_theirs(line: Line) -> None:
+    made = await ran(line, "a", image("WORKDIR /inputs/folder"), "cat file", inputs={"folder/file": DataRef("here\n")})
+    assert (made.outcome.exit_code, line.texts("a", STDOUT)[-1]) == (0, "here")
+
+
+@pytest.mark.parametrize(
     "steps",
     [
         ("RUN ln -s /outputs /data", "VOLUME /data/x"),

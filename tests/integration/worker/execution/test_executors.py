@@ -1,8 +1,8 @@
-"""What every executor promises, tried on each of them: docker, and plain processes."""
+"""What every executor promises, tried on each of them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pytest
 from asman_shared.definition import DataRef, Requirements
 from asman_shared.messages import STDERR, STDOUT, Abort, Finished, LogBatch, Outcome, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from asman_worker.files.tree import remove_tree
 from devtools.fake_hub import FakeHub, Line, job
-from tests.integration.worker.conftest import config_for, first_line, worker
+from tests.integration.worker.conftest import WITHOUT_ENGINE, config_for, first_line, means_of, worker
+from tests.support.images import BUSYBOX
 
 
 class Place:
@@ -40,16 +42,15 @@ class Place:
         await self.line.expect(LogBatch, lambda m: m.job == job(name) and any(each.text == "up" for each in m.lines))
 
 
-@pytest.fixture(params=["docker", "process"])
-async def place(
-    hub: FakeHub, tmp_path: Path, busybox_image: str, request: pytest.FixtureRequest
-) -> AsyncIterator[Place]:
-    executor = request.param
-    config = config_for(hub, tmp_path / "data", executor=executor, stop_grace="300ms", disk="50MiB")
+@pytest.fixture(params=["docker", *WITHOUT_ENGINE, "process"])
+async def place(hub: FakeHub, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    bare = request.param == "process"
+    more = {"executor": "process"} if bare else means_of(request.param, request)
+    config = config_for(hub, tmp_path / "data", stop_grace="300ms", disk="50MiB", **more)
     async with worker(config) as task:
         line = await first_line(hub, task)
         await line.answer()
-        yield Place(line, busybox_image if executor == "docker" else None)
+        yield Place(line, None if bare else BUSYBOX)
 
 
 async def test_the_exit_code_and_both_streams_are_told(place: Place) -> None:
@@ -137,8 +138,9 @@ async def test_an_abort_ends_the_leaving_of_outputs_and_nothing_is_left(
 
 
 def phases(line: Line) -> list[Phase]:
-    """Those that were told, each once."""
-    return list(dict.fromkeys(m.phase for m in line.messages if isinstance(m, PhaseReport)))
+    """Those that were told, each once, but for that of an image in a file, which is unpacked for its first job."""
+    told = dict.fromkeys(m.phase for m in line.messages if isinstance(m, PhaseReport))
+    return [phase for phase in told if phase is not Phase.PULLING]
 
 
 def left_of_jobs(data: Path) -> list[Path]:
@@ -163,6 +165,36 @@ async def test_a_bound_of_disk_holds(place: Place) -> None:
     filler = 'dd if=/dev/zero of="$JOB_OUTPUTS/filling" bs=1M count=100 && sleep 600'
     outcome = await place.run("a", ["sh", "-c", filler])
     assert outcome.kind == "error" or outcome.exit_code != 0
+
+
+DEEP = (
+    'cd "$JOB_OUTPUTS"; levels=$(for i in $(seq 100); do printf deep/; done); '
+    'for i in $(seq 20); do mkdir -p "$levels" && cd -P "$levels" || exit 1; done'
+)
+"""Makes more folders in each other than Python may recurse, with a path longer than a system call takes."""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Path]:
+    """The folder of all attempts' folders; emptied at the end, because pytest can't remove such deep ones."""
+    yield tmp_path / "data" / "jobs"
+    remove_tree(tmp_path / "data" / "jobs")
+
+
+async def test_a_bound_of_disk_holds_below_any_number_of_folders(jobs: Path, place: Place) -> None:
+    filler = "for i in 1 2 3; do dd if=/dev/zero of=filling-$i bs=1M count=30; done; sleep 600"
+    outcome = await place.run("a", ["sh", "-c", f"{DEEP}; {filler}"])
+    assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+    assert "and the maximum is 50 MiB (--disk)" in outcome.message
+
+
+async def test_more_folders_in_each_other_than_python_may_recurse_are_removed(jobs: Path, place: Place) -> None:
+    await place.begin("a", ["sh", "-c", f"{DEEP}; echo up; sleep 600"])
+    await place.up("a")
+    await place.line.send(Abort(job("a"), 1))
+    await place.line.expect(Released)
+    assert [path.name for path in jobs.iterdir()] == []
+    assert (await place.run("b", "true")).exit_code == 0
 
 
 async def test_many_run_at_once(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from asman_shared.definition import DataRef, Requirements
 from asman_shared.messages import STDERR, STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from asman_worker.execution.disk_use import SharedFolder
 from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.conftest import config_for, first_line, worker
 
@@ -47,6 +49,27 @@ async def test_a_program_that_is_not_there_is_a_clear_word(line: Line) -> None:
     outcome = (await line.expect(Finished)).outcome
     assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
     assert outcome.message == "'no-such-program-here' can't be started: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "command", ["cat /inputs/words", ["cat", "/inputs/words"], "sh -c 'echo 1 >/outputs/n; exit 1'"]
+)
+async def test_a_failed_job_that_looks_for_its_files_in_a_container_is_told_where_they_are(
+    line: Line, command: str | list[str]
+) -> None:
+    await line.assign("a", command=command)
+    outcome = (await line.expect(Finished)).outcome
+    assert outcome.exit_code != 0
+    assert (
+        outcome.message == "this worker runs jobs without containers: their files are in $JOB_INPUTS and $JOB_OUTPUTS"
+    )
+
+
+@pytest.mark.parametrize("command", ["cat $JOB_INPUTS/words", "cat /srv/inputs/words", "cat /inputs-of-mine/words"])
+async def test_other_failures_have_no_such_word(line: Line, command: str) -> None:
+    await line.assign("a", command=command)
+    outcome = (await line.expect(Finished)).outcome
+    assert (outcome.exit_code, outcome.message) == (1, "")
 
 
 async def test_the_workers_environment_stays_with_the_worker(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +150,24 @@ async def test_a_disk_filler_is_stopped_though_each_file_is_small(hub: FakeHub, 
         assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
         assert outcome.message.startswith("stopped: it wrote ")
         assert outcome.message.endswith("and the maximum is 20 MiB (--disk)")
+
+
+async def test_a_disk_filler_that_is_faster_than_the_first_measurement_is_stopped(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = SharedFolder.measure
+
+    async def late(self: SharedFolder, *, force: bool = False) -> None:
+        await asyncio.sleep(0.5)
+        await measure(self, force=force)
+
+    monkeypatch.setattr(SharedFolder, "measure", late)
+    async with worker(config_for(hub, tmp_path / "data", executor="process", disk="20MiB")) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        fill = "for each in 1 2 3; do head -c 9000000 /dev/zero > $JOB_CACHE/$each; done; sleep 600"
+        await line.assign("a", command=["sh", "-c", fill])
+        assert (await line.expect(Finished)).outcome.message.startswith("stopped: it wrote ")
 
 
 async def test_no_folder_is_left_behind(line: Line, tmp_path: Path) -> None:

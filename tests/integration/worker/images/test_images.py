@@ -52,10 +52,10 @@ def pulls(registry: Registry, name: str) -> int:
 
 
 async def test_a_missing_image_is_pulled_in_its_own_phase_and_its_digest_is_told(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
     image = registry.add(unique("app"), {"note": b"from the registry\n" + secrets.token_hex().encode()})
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="cat /note")
@@ -71,11 +71,11 @@ async def test_a_missing_image_is_pulled_in_its_own_phase_and_its_digest_is_told
 
 
 async def test_a_pull_shared_by_jobs_is_one_pull_and_its_progress_is_numbers(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
     image = registry.add(unique("app"), {"big": secrets.token_bytes(3_000_000)})
     registry.open.clear()
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         for name in "abc":
@@ -93,11 +93,11 @@ async def test_a_pull_shared_by_jobs_is_one_pull_and_its_progress_is_numbers(
 
 
 async def test_one_who_leaves_does_not_end_the_pull_of_the_others_and_the_last_one_does(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
     image = registry.add(unique("app"), {"x": secrets.token_bytes(1000)})
     registry.open.clear()
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         for name in "ab":
@@ -120,11 +120,11 @@ async def test_one_who_leaves_does_not_end_the_pull_of_the_others_and_the_last_o
 
 
 async def test_policy_always_asks_the_registry_and_takes_what_is_new(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
     name = unique("app")
     image = registry.add(name, {"note": b"old\n"})
-    async with worker(config_for(hub, tmp_path, pull="always")) as task:
+    async with worker(config_for(hub, tmp_path, pull="always", **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         await outcome_of(line, "a", image=image, command="cat /note")
@@ -135,9 +135,11 @@ async def test_policy_always_asks_the_registry_and_takes_what_is_new(
         assert pulls(registry, image) == 2
 
 
-async def test_policy_never_refuses_what_is_not_there(hub: FakeHub, tmp_path: Path, registry: Registry) -> None:
+async def test_policy_never_refuses_what_is_not_there(
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
+) -> None:
     image = registry.add(unique("app"), {"x": secrets.token_bytes(1000)})
-    async with worker(config_for(hub, tmp_path, pull="never")) as task:
+    async with worker(config_for(hub, tmp_path, pull="never", **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="true")
@@ -147,9 +149,9 @@ async def test_policy_never_refuses_what_is_not_there(hub: FakeHub, tmp_path: Pa
 
 
 async def test_a_name_that_no_registry_knows_is_the_jobs_fault(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=f"{registry.host}/there/is-none:v1", command="true")
@@ -158,21 +160,24 @@ async def test_a_name_that_no_registry_knows_is_the_jobs_fault(
 
 
 async def test_a_registry_that_fails_for_a_moment_is_asked_again(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
     image = registry.add(unique("app"), {"x": secrets.token_bytes(1000)})
     registry.fail = 1
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="true")
         assert outcome.exit_code == 0, outcome.message
 
 
-async def test_a_private_image_needs_a_worker_that_may(hub: FakeHub, tmp_path: Path, registry: Registry) -> None:
+@pytest.mark.parametrize("means", ["docker", "oci"], indirect=True)
+async def test_a_private_image_needs_a_worker_that_may(
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
+) -> None:
     registry.login = "me:s3cret-password"
     image = registry.add(unique("app"), {"x": secrets.token_bytes(1000)})
-    async with worker(config_for(hub, tmp_path / "one")) as task:
+    async with worker(config_for(hub, tmp_path / "one", **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="true")
@@ -180,7 +185,7 @@ async def test_a_private_image_needs_a_worker_that_may(hub: FakeHub, tmp_path: P
         assert "--registry-auth" in outcome.message
     auth = tmp_path / "auth.json"
     auth.write_text(json.dumps({"auths": {registry.host: {"auth": base64.b64encode(b"me:s3cret-password").decode()}}}))
-    async with worker(config_for(hub, tmp_path / "two", registry_auth=auth)) as task:
+    async with worker(config_for(hub, tmp_path / "two", registry_auth=auth, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="env")
@@ -188,9 +193,11 @@ async def test_a_private_image_needs_a_worker_that_may(hub: FakeHub, tmp_path: P
         assert "s3cret" not in " ".join(line.texts("a"))
 
 
-async def test_the_platform_that_a_job_asks_for_is_pulled(hub: FakeHub, tmp_path: Path, registry: Registry) -> None:
+async def test_the_platform_that_a_job_asks_for_is_pulled(
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
+) -> None:
     image = registry.add_for(unique("app"), {"amd64": {"note": b"amd64\n"}, "arm64": {"note": b"arm64\n"}})
-    async with worker(config_for(hub, tmp_path)) as task:
+    async with worker(config_for(hub, tmp_path, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         native = await outcome_of(line, "a", image=image, command="cat /note")
@@ -214,10 +221,10 @@ async def test_the_platform_that_a_job_asks_for_is_pulled(hub: FakeHub, tmp_path
     ],
 )
 async def test_images_are_used_as_the_operator_says(
-    hub: FakeHub, tmp_path: Path, registry: Registry, rules: dict[str, str], refused: bool
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any], rules: dict[str, str], refused: bool
 ) -> None:
     image = registry.add(unique("app"), {"x": secrets.token_bytes(1000)})
-    async with worker(config_for(hub, tmp_path, **rules)) as task:
+    async with worker(config_for(hub, tmp_path, **rules, **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="true")
@@ -227,10 +234,12 @@ async def test_images_are_used_as_the_operator_says(
             assert registry.asked == []
 
 
-async def test_a_pull_that_takes_too_long_says_so_and_stops(hub: FakeHub, tmp_path: Path, registry: Registry) -> None:
+async def test_a_pull_that_takes_too_long_says_so_and_stops(
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
+) -> None:
     image = registry.add(unique("app"), {"x": secrets.token_bytes(1000)})
     registry.open.clear()
-    async with worker(config_for(hub, tmp_path, pull_limit="300ms")) as task:
+    async with worker(config_for(hub, tmp_path, pull_limit="300ms", **means)) as task:
         line = await first_line(hub, task)
         await line.answer()
         outcome = await outcome_of(line, "a", image=image, command="true")
@@ -291,12 +300,12 @@ async def test_an_image_of_the_machines_owner_is_for_jobs_if_the_operator_names_
 
 
 async def test_what_the_worker_pulled_is_for_jobs_after_a_restart_without_asking_the_registry_again(
-    hub: FakeHub, tmp_path: Path, registry: Registry
+    hub: FakeHub, tmp_path: Path, registry: Registry, means: dict[str, Any]
 ) -> None:
     image = registry.add(unique("app"), {"x": secrets.token_bytes(100)})
     digest = registry.digest(image.removeprefix(f"{registry.host}/"))
     for policy, names in (("missing", [image]), ("never", [image, f"{image.rpartition(':')[0]}@{digest}"])):
-        async with worker(config_for(hub, tmp_path, pull=policy, local_images="")) as task:
+        async with worker(config_for(hub, tmp_path, pull=policy, local_images="", **means)) as task:
             line = await first_line(hub, task)
             await line.answer()
             for number, name in enumerate(names):
@@ -363,6 +372,22 @@ async def test_an_image_of_a_registry_on_the_workers_own_network_is_not_asked_fo
                 for outcome in (image, base, copied):
                     assert outcome.kind == "error", name
                     assert "is not fetched for jobs" in outcome.message, outcome.message
+    assert registry.asked == []
+
+
+async def test_without_an_engine_such_a_registry_is_not_asked_either(
+    hub: FakeHub, tmp_path: Path, registry: Registry, busybox_archive: Path
+) -> None:
+    more = {"executor": "oci", "oci_image": str(busybox_archive), "allow_host": ""}
+    for policy in ("missing", "always"):
+        async with worker(config_for(hub, tmp_path / policy, pull=policy, **more)) as task:
+            line = await first_line(hub, task)
+            await line.answer()
+            for number, name in enumerate(PRIVATE_REGISTRIES):
+                named = name.format(port=registry.port)
+                outcome = await outcome_of(line, f"image-{number}", image=named, command="true")
+                assert outcome.kind == "error", name
+                assert "is not fetched for jobs" in outcome.message, outcome.message
     assert registry.asked == []
 
 

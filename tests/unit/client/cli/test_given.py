@@ -21,6 +21,9 @@ def link(**more: Any) -> JobUrl:
     [
         ("", None),
         ("lab", "https://hub.example/q/lab"),
+        ("a b", "https://hub.example/q/a%20b"),
+        (" lab\n", "https://hub.example/q/lab"),
+        ("\u00a0lab", "https://hub.example/q/%C2%A0lab"),
         ("local", f"{LOCAL_HUB}/q/local"),
         ("https://other.example/q/lab", "https://other.example/q/lab"),
         ("https://other.example/lab/", "https://other.example/q/lab"),

@@ -96,5 +96,6 @@ def test_everything_public_can_be_reached() -> None:
     for name in asman.__all__:
         assert getattr(asman, name) is not None
         assert name in dir(asman)
+    assert {name for name in dir(asman) if not name.startswith("__")} == set(asman.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = asman.nope

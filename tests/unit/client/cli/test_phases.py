@@ -32,6 +32,16 @@ def test_amounts_are_bytes_as_people_write_them_or_counts() -> None:
     assert amount(progress(3, 8, "")) == "3 of 8"
 
 
+def test_a_unit_that_a_worker_names_steers_no_terminal() -> None:
+    console = Console(width=100, color_system=None, force_terminal=True)
+    with console.capture() as shown:
+        for unit in ("\x1b[2J\x1b]0;x\x07", "[/b]", "[blink]"):
+            console.print(bar("pulling", progress(3, 8, unit)))
+    assert "\x1b[2J" not in shown.get()
+    assert "\x07" not in shown.get()
+    assert "3 of 8 [/b]" in shown.get()
+
+
 def test_text_bar_and_numbers_are_one_line() -> None:
     console = Console(width=100, color_system=None)
     with console.capture() as shown:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asman.cli.terminal import OutputClosedError, Terminal, plain, progress, table
+from asman.cli.terminal import OutputClosedError, Terminal, ask_yes_or_no, plain, progress, table
 from asman.logs import Line
 
 
@@ -143,3 +143,19 @@ def test_on_a_terminal_a_note_begins_on_a_line_of_its_own(
     terminal.note("first")
     terminal.note("second")
     assert tuple(capsys.readouterr()) == ("{}\r\nü", "\nfirst\nsecond\n")
+
+
+def test_an_answer_that_is_neither_yes_nor_no_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for typed, default, means in (
+        ("what\nN\n", True, False),
+        ("quit\nye\nYES\n", False, True),
+        ("\n", True, True),
+        ("\n", False, False),
+        ("maybe", True, True),
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        assert ask_yes_or_no("cancel the job? ", default=default) is means
+        asked = capsys.readouterr().err.count("cancel the job? ")
+        assert asked == typed.count("\n") + (not typed.endswith("\n")) * 2

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 from asman.cli.command_table import TREE, Command, Noun
+from asman.cli.main import main
 from asman.cli.tree import command_tree
 
 COMMANDS = [
@@ -48,3 +49,23 @@ def test_commands_can_be_replaced_and_taken_out() -> None:
     assert commands["schema"] is commands["doctor"]
     del commands["schema"]
     assert "schema" not in commands
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hub", "--data-dir", ""],
+        ["hub", "--config="],
+        ["up", "--data-dir="],
+        ["worker", "http://localhost:1/q/x", "--data-directory", ""],
+        ["worker", "http://localhost:1/q/x", "--secrets="],
+        ["run", "--output=", "true"],
+    ],
+)
+def test_an_empty_path_is_not_taken_for_the_current_folder(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "give a path, not an empty text" in capsys.readouterr().err

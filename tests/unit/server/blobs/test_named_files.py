@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asman_server.blobs.named_files import FILE_BYTES, blob_named, check_file_name
+from asman_server.blobs.named_files import FILE_BYTES, blob_named, check_file_name, name_pattern
 from asman_shared import limits
 from asman_shared.errors import BadRequest, Conflict, NotFound, QuotaExceeded, TooLarge
 from tests.support.blob_hub import BlobHub, open_blob_hub, sha256
@@ -71,6 +71,17 @@ def test_other_names_are_refused_with_what_is_wrong(name: str, words: str) -> No
     with pytest.raises(BadRequest, match=words) as caught:
         check_file_name(name)
     assert caught.value.field == "name"
+
+
+def test_the_form_in_the_interface_s_description_is_what_is_checked() -> None:
+    form = re.compile(name_pattern())
+    for point in [*range(0xD800), *range(0xE000, 0x10000)]:  # those between are in no text of JSON
+        for name in (chr(point), f"a{chr(point)}b"):
+            try:
+                taken = check_file_name(name) == name
+            except BadRequest:
+                taken = False
+            assert (form.match(name) is not None) is taken, hex(point)
 
 
 async def test_a_file_is_found_by_its_name_and_by_its_sha256(hub: BlobHub) -> None:

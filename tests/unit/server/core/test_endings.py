@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from asman_server.core import QueuePolicy
+import pytest
+
+from asman_server.core import Job, QueuePolicy
 from asman_server.core import effects as fx
 from asman_server.core import events as ev
-from asman_shared.states import Phase, State
+from asman_server.core import state as state_module
+from asman_shared.messages import Held, Outcome, Summary
+from asman_shared.states import Fault, Phase, Reason, State
 from tests.support.core_world import World, job_id
 
 
@@ -44,6 +48,55 @@ def test_delete_stops_and_forgets() -> None:
     assert w.effects(fx.Forget)
     w.release("w", 1, attempt=1)
     assert w.submit(1) == "queued"
+
+
+def test_a_job_that_is_deleted_and_submitted_again_at_once_is_a_later_one() -> None:
+    w = World()
+    w.submit(1)
+    before = w.core.jobs[job_id(1)].queued
+    w.delete(1)
+    w.submit(1)
+    again = w.core.jobs[job_id(1)]
+    assert (again.queued, again.rev) == (before + 1, 1)
+
+
+def test_what_a_worker_says_late_of_a_deleted_job_does_not_touch_a_new_one_with_its_id() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.delete(1)
+    w.phase("w", 1, attempt=1)
+    assert w.aborted() == [1], "it is told a second time, and so answers twice"
+    w.submit(1)
+    w.release("w", 1, attempt=1)
+    assert w.assigned() == [1]
+    assert w.core.jobs[job_id(1)].attempt == 2
+    w.release("w", 1, attempt=1)
+    assert w.running() == {1}
+    assert not w.finish("w", 1, attempt=1)
+    assert w.state(1) is State.RUNNING
+
+
+def test_what_a_worker_brings_back_of_an_unknown_job_does_not_touch_a_new_one_with_its_id() -> None:
+    w = World()
+    w.join("w", holding=[Held(job_id(1), 3)])
+    w.release("w", 1, attempt=3)
+    w.submit(1)
+    assert w.core.jobs[job_id(1)].attempt == 4
+    w.release("w", 1, attempt=3)
+    assert w.running() == {1}
+
+
+def test_the_attempts_of_removed_jobs_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "REMOVED_KEPT", 3)
+    w = World()
+    w.join("w", cpus=10)
+    for number in range(1, 6):
+        w.submit(number)
+        w.delete(number)
+    assert list(w.core.state.removed) == [job_id(3), job_id(4), job_id(5)]
+    w.submit(4)
+    assert list(w.core.state.removed) == [job_id(3), job_id(5)], "the new job remembers it from now on"
 
 
 def test_the_queue_limit_ends_a_job_that_waits_too_long() -> None:
@@ -212,3 +265,107 @@ def test_a_draining_worker_that_is_cut_off_has_its_grace_and_costs_nothing() -> 
     w.wait(30_000)
     assert w.assigned() == [1]
     assert w.core.jobs[job_id(1)].losses == 0
+
+
+# ------------------------------------------------------------------------------------------- what can't be stored
+
+
+def _not_stored(w: World, number: int, *, ended: bool, whole: bool = False) -> None:
+    job = w.core.jobs[job_id(number)]
+    w.send(ev.NotStored(job.id, job.queued, job.rev, ended, "the text holds a NUL", whole))
+
+
+def _report(w: World, name: str, number: int) -> None:
+    """A worker reports a result, which is not durable yet."""
+    w.send(ev.AttemptFinished(name.ljust(16, "."), job_id(number), 1, Outcome(kind="exited", exit_code=0)))
+
+
+def test_a_result_that_cant_be_stored_becomes_an_error_of_the_hub() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    _report(w, "w", 1)
+    _not_stored(w, 1, ended=True)
+    verdict = w.core.jobs[job_id(1)].verdict
+    assert verdict is not None
+    assert (verdict.ok, verdict.reason, verdict.fault, verdict.message) == (
+        False,
+        Reason.ERROR,
+        Fault.HUB,
+        "the text holds a NUL",
+    )
+    assert w.effects(fx.Changed), "and that is written"
+    assert w.submit(1) == "queued", "which is not answered from the cache"
+
+
+def test_a_running_job_that_cant_be_stored_is_stopped() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.submit(2)
+    _not_stored(w, 1, ended=False)
+    assert w.aborted() == [1]
+    assert w.reason(1) == "Error"
+    w.release("w", 1, attempt=1)
+    assert w.assigned() == [2]
+
+
+def test_a_job_that_has_changed_since_is_left_alone() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    job = w.core.jobs[job_id(1)]
+    event = ev.NotStored(job.id, job.queued, job.rev, False, "no column can hold it")
+    w.phase("w", 1)
+    w.send(event)
+    assert w.state(1) is State.RUNNING, "its newer state may be stored"
+    assert not w.last
+
+
+def test_a_stored_end_survives_a_later_change_that_cant_be_stored() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.finish("w", 1)
+    assert w.submit(1, "other") == "cached"
+    _not_stored(w, 1, ended=False)
+    assert job_id(1) not in w.core.jobs, "it is read from the store again"
+    assert w.core.may_be_stored(job_id(1))
+    assert w.core.finished == 1
+
+
+def test_a_job_without_a_definition_in_the_store_is_removed() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    _not_stored(w, 1, ended=False, whole=True)
+    assert w.aborted() == [1]
+    assert job_id(1) not in w.core.jobs
+    assert w.effects(fx.Forget)
+    assert w.core.finished == 0
+
+
+def test_a_new_run_is_not_ended_for_the_last_one() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    _report(w, "w", 1)
+    job = w.core.jobs[job_id(1)]
+    event = ev.NotStored(job.id, job.queued, job.rev, True, "no column can hold it")
+    w.submit(1, reuse="never")
+    w.send(event)
+    assert w.state(1) is State.RUNNING
+
+
+def test_of_two_stored_jobs_in_one_namespace_the_older_is_released() -> None:
+    """The end of the older could not be stored, and the hub was killed before anything took its place."""
+    w = World()
+    older, newer = (
+        Job(id=job_id(n), number=n, summary=Summary(), queued=n, holders=("mine",), lane="mine") for n in (1, 2)
+    )
+    w.core.restore([newer, older], w.now, finished=0, number=2)
+    w.wait(0)
+    assert w.reason(1) == "Replaced"
+    assert w.state(2) is State.QUEUED
+    assert w.core.slots == {"mine": job_id(2)}
+    assert w.effects(fx.Changed), "and that is written"

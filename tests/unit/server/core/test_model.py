@@ -652,7 +652,8 @@ class QueueMachine(RuleBasedStateMachine):
             job = data.draw(st.sampled_from(over))
             if not late:
                 self.durable.add(job)
-            self.send(ev.Settled(job, self.core.jobs[job].rev - late))
+            seen = self.core.jobs[job]
+            self.send(ev.Settled(job, seen.queued, seen.rev - late))
 
     @rule(retention=st.sampled_from([0, 5_000, 60_000]))
     def configured(self, retention: int) -> None:

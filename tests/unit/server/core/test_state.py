@@ -46,9 +46,35 @@ def test_a_finished_job_that_runs_again_may_not_leave_memory_before_that_is_dura
     w = World(QueuePolicy(finished_kept=1))
     w.submit(1, "a")
     w.submit(2, "a")
-    w.send(ev.Settled(job_id(1), w.core.jobs[job_id(1)].rev))
+    settle(w, 1)
     w.submit(1, "a")
     w.submit(3, "a")
     assert w.reason(1) == "Replaced"
-    w.send(ev.Settled(job_id(2), w.core.jobs[job_id(2)].rev))
+    settle(w, 2)
     assert job_id(1) in w.core.jobs
+
+
+def test_the_end_of_a_job_that_was_removed_makes_no_end_of_a_new_one_durable() -> None:
+    """The new one counts its states from the beginning, so both may have the same number."""
+    w = World(QueuePolicy(finished_kept=1))
+    w.submit(1, "a")
+    w.submit(2, "a")
+    assert w.reason(1) == "Replaced"
+    removed = w.core.jobs[job_id(1)]
+    assert removed.state is State.FINISHED
+    w.send(ev.DeleteRequested(job_id(1), "me"))
+    w.wait(1)
+    w.submit(1, "b")
+    w.submit(3, "b")
+    assert w.reason(1) == "Replaced"
+    new = w.core.jobs[job_id(1)]
+    assert new.queued != removed.queued
+    w.send(ev.Settled(new.id, removed.queued, new.rev))
+    assert new.id not in w.core.state.settled
+    w.send(ev.Settled(new.id, new.queued, new.rev))
+    assert new.id in w.core.state.settled
+
+
+def settle(w: World, number: int) -> None:
+    job = w.core.jobs[job_id(number)]
+    w.send(ev.Settled(job.id, job.queued, job.rev))

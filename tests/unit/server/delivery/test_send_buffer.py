@@ -14,6 +14,7 @@ from asman_server.delivery import send_buffer as module
 from asman_server.delivery.send_buffer import BOUND, Flusher, SendBuffer
 from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Ping
+from devtools.patience import PATIENCE
 
 
 class Wire:
@@ -158,7 +159,7 @@ async def test_a_slow_client_is_let_go_once_and_its_memory_is_freed() -> None:
     for _ in range(3):
         bench.send_buffer.push(big)
     assert (bench.overflows, bench.flusher.overflows, bench.send_buffer.waiting) == (1, 1, 0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiter
     bench.wire.drain()
     await turn()
@@ -189,7 +190,7 @@ async def test_drained_returns_when_all_has_left_and_there_is_room() -> None:
     assert bench.wire.frames == [[1]]
     assert not waiter.done(), "it has left, and the socket is full again"
     bench.wire.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiter
 
 
@@ -201,7 +202,7 @@ async def test_a_waiter_that_was_cancelled_harms_nobody() -> None:
     gone.cancel()
     await turn()
     bench.wire.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await stays
 
 
@@ -212,7 +213,7 @@ async def test_a_connection_that_has_gone_keeps_nothing() -> None:
     bench.wire.open = False
     waiter = asyncio.ensure_future(bench.send_buffer.drained())
     bench.flusher.flush()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiter
     bench.push(2)
     assert bench.send_buffer.waiting == 0
@@ -226,7 +227,7 @@ async def test_after_close_nothing_is_taken_and_nobody_waits() -> None:
     waiter = asyncio.ensure_future(bench.send_buffer.drained())
     await turn()
     bench.send_buffer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiter
     bench.push(2)
     bench.wire.drain()

@@ -24,8 +24,7 @@ from asman_server.delivery.transport import framed
 from asman_server.main import HubServer
 from asman_server.sessions import session
 from asman_shared.errors import CloseCode
-
-PATIENCE = 30
+from devtools.patience import PATIENCE
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65_535, 65_536, 65_537, 300_000])
@@ -89,6 +88,11 @@ def say(connection: socket.socket, *messages: Any) -> None:
     connection.sendall(head + b"\0\0\0\0" + payload)
 
 
+def _frame(messages: list[Any]) -> bytes:
+    payload = json.dumps(messages).encode()
+    return b"\x81\xff" + len(payload).to_bytes(8, "big") + b"\0\0\0\0" + payload
+
+
 async def test_a_reader_that_never_reads_is_cut_off_when_it_was_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +112,40 @@ async def test_a_reader_that_never_reads_is_cut_off_when_it_was_closed(
         assert registry.queues == {}, "its session goes with it"
 
 
-def _frame(messages: list[Any]) -> bytes:
-    payload = json.dumps(messages).encode()
-    return b"\x81\xff" + len(payload).to_bytes(8, "big") + b"\0\0\0\0" + payload
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        (b"\x82\xff" + (2**40).to_bytes(8, "big") + bytes(4), CloseCode.TOO_BIG),
+        (b"\xff\xff" + (2**40).to_bytes(8, "big") + bytes(4), CloseCode.BAD_FRAME),
+        (_frame([]).replace(b"[]", b"\xff\xff"), CloseCode.BAD_TEXT),
+    ],
+)
+async def test_who_is_still_sending_what_cant_be_read_gets_the_close_frame(
+    tmp_path: Path, head: bytes, code: CloseCode
+) -> None:
+    async with served(tmp_path) as server, deaf(server) as client:
+        say(client, {"type": "hello"})
+        await asyncio.to_thread(client.sendall, head)
+        for _ in range(40):  # more than the buffers of both sockets hold
+            await asyncio.to_thread(client.sendall, _frame([0] * 300_000))
+        got = b""
+        while piece := await asyncio.to_thread(client.recv, 65536):
+            got += piece
+        assert code.to_bytes(2, "big") in got[got.rindex(b"\x88") :][:4]
+        client.close()
+        await gone(server)
+
+
+async def test_who_never_stops_sending_what_cant_be_read_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.2)
+    async with served(tmp_path) as server, deaf(server) as client:
+        await asyncio.to_thread(client.sendall, b"\xff" * 100)
+        with pytest.raises(ConnectionError):
+            while True:
+                await asyncio.to_thread(client.sendall, bytes(1_000_000))
+        await gone(server)
 
 
 async def test_half_open_connections_are_found_by_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,4 +204,36 @@ async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
         async with asyncio.timeout(PATIENCE):
             assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
         await gone(server)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "more", [b"Content-Length: 5\r\n\r\nbytes", b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"]
+)
+async def test_a_large_head_that_comes_in_one_piece_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    monkeypatch.setattr(transport, "HEAD_BYTES", 1_000)
+    async with served(tmp_path) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
+        writer.write(b"POST /q/a/validate HTTP/1.1\r\nHost: h\r\nA: " + b"b" * 1_000 + b"\r\n" + more)
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+        assert (
+            answer == b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        await gone(server)
+        writer.close()
+
+
+async def test_a_large_body_in_one_piece_with_its_head_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "HEAD_BYTES", 1_000)
+    body = b'{"definition": {"image": "' + b"a" * 2_000 + b'"}}'
+    async with served(tmp_path) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
+        writer.write(b"POST /q/a/validate HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         writer.close()

@@ -36,6 +36,7 @@ WEBSOCKET_LATER = {"request", "response", "scope"}
 """Attributes that ``handle_connect`` sets."""
 WEBSOCKET_METHODS = {
     "connection_lost": ["exc"],
+    "data_received": ["data"],
     "handle_close": ["event"],
     "handle_connect": ["event"],
     "handle_parser_exception": [],
@@ -46,23 +47,29 @@ WEBSOCKET_METHODS = {
     "send": ["message"],
     "send_receive_event_to_app": [],
     "shutdown": [],
+    "stop_keepalive": [],
 }
 HTTP_ATTRIBUTES = {"loop", "parser", "transport"}
+"""Attributes that an instance has from its making on."""
+HTTP_LATER = {"headers", "url"}
+"""Attributes that ``on_message_begin`` sets."""
 HTTP_METHODS = {
     "connection_lost": ["exc"],
     "connection_made": ["transport"],
     "data_received": ["data"],
     "handle_websocket_upgrade": [],
+    "on_body": ["body"],
     "on_headers_complete": [],
     "on_message_begin": [],
+    "on_message_complete": [],
 }
 CALLED_FROM_OUTSIDE = {
     "connection_lost", "connection_made", "data_received", "pause_writing", "resume_writing",  # asyncio
-    "on_headers_complete", "on_message_begin",  # httptools
+    "on_body", "on_headers_complete", "on_message_begin", "on_message_complete",  # httptools
     "shutdown",  # uvicorn's server
 }  # fmt: skip
 """Overridden methods that no method of the same class calls."""
-CONNECTION_NAMES = {"data_to_send", "send_close", "state"}
+CONNECTION_NAMES = {"close_sent", "data_to_send", "send_close", "state"}
 """Names that the transport uses of websockets' `ServerProtocol`, which is public."""
 
 
@@ -129,12 +136,22 @@ def test_no_attribute_of_uvicorns_websocket_protocol_is_gone(loop: asyncio.Abstr
     assert protocol.conn.state is State.CONNECTING
 
 
-def test_connecting_sets_what_the_transport_forgets_later() -> None:
-    source = ast.parse(textwrap.dedent(inspect.getsource(WebSocketsSansIOProtocol.handle_connect)))
-    stored = {
+def stored(method: Any) -> set[str]:
+    """The names of the attributes that a method sets."""
+    source = ast.parse(textwrap.dedent(inspect.getsource(method)))
+    return {
         node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     }
-    assert stored >= WEBSOCKET_LATER, f"handle_connect of uvicorn sets {sorted(stored)}: change the transport"
+
+
+def test_connecting_sets_what_the_transport_forgets_later() -> None:
+    found = stored(WebSocketsSansIOProtocol.handle_connect)
+    assert found >= WEBSOCKET_LATER, f"handle_connect of uvicorn sets {sorted(found)}: change the transport"
+
+
+def test_a_request_begins_with_what_the_transport_measures() -> None:
+    found = stored(HttpToolsProtocol.on_message_begin)
+    assert found >= HTTP_LATER, f"on_message_begin of uvicorn sets {sorted(found)}: change the transport"
 
 
 def test_no_attribute_of_uvicorns_http_protocol_is_gone(loop: asyncio.AbstractEventLoop) -> None:
@@ -164,7 +181,7 @@ def test_the_small_stand_ins_have_all_that_uvicorn_calls(name: str, loop: asynci
 def test_the_lists_above_name_all_that_the_transport_uses() -> None:
     websocket = inherited(transport.HubWebSocketProtocol) | used(transport.FrameWriter, "protocol", "self._protocol")
     assert websocket == WEBSOCKET_ATTRIBUTES | WEBSOCKET_LATER | WEBSOCKET_METHODS.keys()
-    assert inherited(transport.HubHttpProtocol) == HTTP_ATTRIBUTES | HTTP_METHODS.keys()
+    assert inherited(transport.HubHttpProtocol) == HTTP_ATTRIBUTES | HTTP_LATER | HTTP_METHODS.keys()
     connection = used(transport.HubWebSocketProtocol, "self.conn") | used(transport.FrameWriter, "protocol.conn")
     assert connection == CONNECTION_NAMES
 

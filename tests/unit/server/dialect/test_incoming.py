@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from asman_server.dialect.incoming import EnqueueJob, Logs, Query, Registration, StateChange, Wanted, hear
-from asman_shared.errors import BadRequest
+from asman_server.dialect.ids import as_javascript
+from asman_server.dialect.incoming import (
+    EnqueueJob,
+    Logs,
+    Query,
+    Registration,
+    StateChange,
+    Unread,
+    Wanted,
+    hear,
+    unread,
+)
+from asman_shared.errors import BadDefinition, BadRequest
 
 
 def heard(kind: str, payload: Any) -> Any:
@@ -70,7 +81,7 @@ def test_a_type_without_a_payload_of_ours_is_told_alone(kind: str) -> None:
         b'{"type": "QueryJob"}',
         b'{"type": "QueryJob", "payload": {"jobId": 5}}',
         b'{"type": "StateChange", "payload": {"state": "Queued"}}',
-        b'{"type": "JobStatusLogs", "payload": {"jobId": "a", "logs": [5]}}',
+        b'{"type": "JobStatusLogs", "payload": {"jobId": "a", "logs": 5}}',
         b'\xff{"type": "x"}',
         b"[" * 200_000,
     ],
@@ -78,3 +89,61 @@ def test_a_type_without_a_payload_of_ours_is_told_alone(kind: str) -> None:
 def test_what_can_not_be_read_is_refused(text: bytes) -> None:
     with pytest.raises(BadRequest):
         hear(text)
+
+
+def change(state: str, job: str, value: str) -> bytes:
+    """A change whose value is written as it is given."""
+    head = json.dumps({"type": "StateChange", "more": ["[{", {"a": ['\\"]']}]})
+    payload = json.dumps({"tag": "", "state": state, "job": job, "last": []})
+    return f'{head[:-1]},"payload":{payload[:-1]},"value":{value}}}}}'.encode()
+
+
+@pytest.mark.parametrize("depth", [1_000, 5_000, 1_000_000])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":[', "]}]")])
+def test_a_change_that_is_nested_too_deeply_is_known_by_its_outer_parts(depth: int, opens: str, closes: str) -> None:
+    depth = depth if opens == "[" else min(depth, 50_000)
+    text = change("Queued", "a [ job", opens * depth + "1" + closes * depth)
+    with pytest.raises(BadRequest, match="nested at most 100 levels"):
+        hear(text)
+    assert unread(text) == Unread("StateChange", "Queued", "a [ job")
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "]" * 5, "[" * 2000 + "}" * 1998, '"'])
+def test_a_change_that_is_no_json_is_known_by_nothing(value: str) -> None:
+    assert unread(change("Queued", "a", value)) == Unread()
+
+
+def ended(outputs: str, **more: Any) -> bytes:
+    """An end of a run, whose outputs are written as they are given."""
+    value = json.dumps({"reason": "Success", "result": {"StatusCode": 3, **more, "outputs": "OUTPUTS"}})
+    payload = json.dumps({"state": "Finished", "job": "a", "value": "VALUE"})
+    value = value.replace('"OUTPUTS"', outputs)
+    return b'{"type":"StateChange","payload":' + payload.replace('"VALUE"', value).encode() + b"}"
+
+
+def test_half_a_character_costs_an_end_of_a_run_and_its_logs_no_more_than_itself() -> None:
+    _, end = hear(ended(r'{"cut \ud83d": {"value": "\ude00 \\ud83d \ud83d\ude00"}, "good": "x"}'))
+    assert end.value.result["StatusCode"] == 3
+    assert end.value.result["outputs"] == {"cut �": {"value": "� \\ud83d 😀"}, "good": "x"}
+    _, logs = hear(rb'{"type":"JobStatusLogs","payload":{"jobId":"a","logs":[["one\n",1],["cut \ud83d",2]]}}')
+    assert logs == Logs("a", "", [["one\n", 1], ["cut �", 2]])
+
+
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+def test_a_value_that_is_nested_too_deeply_costs_an_end_of_a_run_no_more_than_itself(depth: int) -> None:
+    deep = "[" * depth + r'"\ud83d"' + "]" * depth
+    _, end = hear(ended('{"deep": {"type": "json", "value": ' + deep + '}, "good": "x"}'))
+    assert end.value.result["StatusCode"] == 3
+    assert end.value.result["outputs"]["good"] == "x"
+    with pytest.raises(BadDefinition, match="nested at most 100 levels"):
+        as_javascript(end.value.result["outputs"]["deep"])
+
+
+def test_half_a_character_in_any_other_message_is_still_refused() -> None:
+    for text in (
+        rb'{"type":"StateChange","payload":{"state":"Queued","job":"a","value":{"message":"\ud83d"}}}',
+        rb'{"type":"QueryJob","payload":{"jobId":"\ud83d"}}',
+        rb'{"type":"WorkerRegistration","payload":{"id":"\ud83d"}}',
+    ):
+        with pytest.raises(BadRequest, match="half a character"):
+            hear(text)

@@ -11,7 +11,7 @@ import pytest
 from asman_server.dialect import live_logs as module
 from asman_server.dialect.live_logs import LiveLogs, is_build_line, is_run_line, log_of, step_of
 from asman_server.queues.shell import QueueShell
-from asman_shared.messages import STDERR, STDOUT, SYSTEM, LogLine
+from asman_shared.messages import CRLF, LF, NO_END, STDERR, STDOUT, SYSTEM, LogLine
 from asman_shared.states import Phase
 from tests.support.log_harness import JOB, LogHarness
 
@@ -32,8 +32,23 @@ def test_a_line_is_of_the_build_or_of_the_run_and_the_hubs_own_words_after_it_ar
 
 
 def test_standard_error_is_marked() -> None:
-    assert log_of(line(stream=STDERR)) == ("x", 7, True)
-    assert log_of(line()) == ("x", 7)
+    assert log_of(line(stream=STDERR)) == ("x\n", 7, True)
+    assert log_of(line()) == ("x\n", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "told"),
+    [
+        ("a", LF, "a\n"),
+        ("a", CRLF, "a\r\n"),
+        ("a", NO_END, "a"),
+        ("50 %\r", NO_END, "50 %\r"),
+        ("50 %\r", LF, "50 %\r"),
+        ("", LF, "\n"),
+    ],
+)
+def test_a_line_is_told_with_its_end(text: str, end: int, told: str) -> None:
+    assert log_of(LogLine(0, 7, STDOUT, text, Phase.RUNNING, end)) == (told, 7)
 
 
 class Scene:
@@ -65,9 +80,9 @@ async def test_lines_are_told_by_step_and_those_of_no_step_are_not(scene: Scene)
         line(0, phase=Phase.PULLING), line(1), line(2, stream=STDERR), line(3, stream=SYSTEM), line(4, text="end")
     )
     assert [(step, [log[0] for log in logs]) for _, step, logs in scene.told] == [
-        ("docker image pull", ["x"]),
-        ("Running", ["x", "x"]),
-        ("Running", ["end"]),
+        ("docker image pull", ["x\n"]),
+        ("Running", ["x\n", "x\n"]),
+        ("Running", ["end\n"]),
     ]
     assert {job for job, _, _ in scene.told} == {JOB}
 

@@ -54,6 +54,7 @@ async def ask(
         ("/local/client", "/secret/client"),
         ("/local/worker", "/secret/worker"),
         ("/local/metrics", "/secret/metrics"),
+        ("/local/status", "/secret/status"),
         ("/q/local/j/0/local/cancel", "/q/secret/j/0/local/cancel"),
         ("/q/other/client", "/q/other/client"),
         ("/local", "/local"),

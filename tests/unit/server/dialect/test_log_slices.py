@@ -50,7 +50,7 @@ async def scene() -> Scene:
 
 
 def texts(found: Slice) -> list[str]:
-    return [log[0] for log in found.data]
+    return [log[0].removesuffix("\n") for log in found.data]
 
 
 async def test_each_kind_has_its_own_lines_and_counts_them_from_nought(scene: Scene) -> None:
@@ -77,6 +77,15 @@ async def test_asking_beyond_the_end_gives_nothing_and_stays_there(scene: Scene)
     await scene.add(R)
     found = await scene.read("run", 5)
     assert (texts(found), found.slice_start, found.next_cursor) == ([], 5, 5)
+
+
+async def test_a_reader_beyond_the_end_changes_nothing_for_the_readers_after_it(scene: Scene) -> None:
+    await scene.add(*[R] * 10)
+    await scene.read("run", 20)
+    await scene.add(*[R] * 15, first=10)
+    found = await scene.read("run", 20)
+    assert texts(found) == [f"running {seq}" for seq in range(20, 25)]
+    assert (found.slice_start, found.next_cursor) == (20, 25)
 
 
 async def test_a_slice_ends_before_lines_that_are_no_longer_kept_and_the_next_one_shows_it(scene: Scene) -> None:

@@ -76,6 +76,8 @@ def test_only_what_is_not_usual_is_required(shape: Shape, told: dict[str, Any]) 
 
 def test_a_job_that_any_worker_can_run_requires_nothing() -> None:
     assert requirements_of(Shape()) is UNSET
+    assert shown(requirements_of(Shape(), cpus_sent=True)) == {"cpus": 1}
+    assert shown(requirements_of(Shape(gpus=1), cpus_sent=True)) == {"cpus": 1, "gpus": 1}
     assert requirements_of(Shape(tags=frozenset({"a"}))) is UNSET
 
 
@@ -85,9 +87,11 @@ def test_every_reason_has_a_word_and_a_run_that_ended_by_itself_is_a_success() -
     assert set(Reason) - LISTED == {Reason.CANCELLED, Reason.REPLACED, Reason.WORKER_LOST, Reason.DELETED}
 
 
-def test_a_worker_is_known_by_its_own_name_only_if_it_named_itself() -> None:
+def test_a_worker_is_known_by_its_name_unless_that_is_the_id_of_another() -> None:
     assert worker_id(incarnation_of("mine"), "mine") == "mine"
-    assert worker_id("0123456789abcdef", "mine") == "01234567"
+    assert worker_id("0123456789abcdef", "mine") == "mine"
+    assert worker_id("0123456789abcdef", "mine", {incarnation_of("mine")}) == "01234567"
+    assert worker_id("0123456789abcdef", "") == "01234567"
     assert incarnation_of("mine") != incarnation_of("mine ")
     assert len(incarnation_of("\ud800")) == 32
 
@@ -106,7 +110,8 @@ def test_a_finished_job_says_how_and_when_it_ended() -> None:
     made = state(State.FINISHED, started=7, finished=9, worker="w", verdict=Verdict(ok=False, reason=Reason.TIMED_OUT))
     told = shown(listed_job(made, "w", None, []))
     assert (told["time"], told["finishedReason"]) == (9, "TimedOut")
-    assert told["finished"] == {"time": 9, "reason": "TimedOut", "type": "Finished", "worker": "w"}
+    assert "finished" not in told, "with it, pages do not fetch the result"
+    assert shown(finished_value(made)) == {"time": 9, "reason": "TimedOut", "type": "Finished", "worker": "w"}
 
 
 def test_an_end_without_a_verdict_is_an_error() -> None:
@@ -118,9 +123,9 @@ def test_a_job_in_memory_is_told_with_its_requirements_and_the_worker_that_has_i
     w.join("host", cpus=4)
     w.submit(1, shape=Shape(cpus=2000))
     made = state_of(w.core.jobs[job_id(1)])
-    assert worker_of(w.core, made) == "host...."
+    assert worker_of(w.core, made) == "host"
     told = shown(job_of(w.core, made))
-    assert (told["worker"], told["requirements"]) == ("host....", {"cpus": 2})
+    assert (told["worker"], told["requirements"]) == ("host", {"cpus": 2})
 
 
 def test_a_job_that_is_only_stored_is_told_by_its_summary() -> None:
@@ -137,7 +142,7 @@ def test_workers_that_are_connected_are_listed_up_to_a_bound() -> None:
     w.drain("b")
     w.lose("c")
     told = [shown(worker) for worker in workers_of(w.core, 99, 10)]
-    assert [worker["id"] for worker in told] == ["a.......", "b......."]
+    assert [worker["id"] for worker in told] == ["a", "b"]
     assert (told[0]["cpus"], told[0]["maxJobDuration"], told[0]["time"]) == (1.5, "1m", 99)
     assert (told[1]["cpus"], told[1]["maxJobDuration"]) == (2, "")
     assert len(workers_of(w.core, 99, 1)) == 1

@@ -14,6 +14,7 @@ import pytest
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.dialect import queue_view as board_module
+from asman_server.dialect.as_sent import Names
 from asman_server.dialect.queue_view import QueueView
 from asman_server.dialect.queue_views import QueueViews
 from asman_server.queues.registry import Registry
@@ -36,6 +37,7 @@ class Member:
 
     def __init__(self, view: QueueView, *, works: bool = False) -> None:
         self.works = works
+        self.names = Names.OWN if works else Names.ALL
         self.lists: list[bytes] = []
         self.subsets: list[bytes] = []
         self.gone: list[str] = []

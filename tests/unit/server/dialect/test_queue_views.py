@@ -11,6 +11,7 @@ from asman_server.dialect import queue_views as module
 from asman_server.dialect.queue_views import Aliases
 from asman_server.queues.shell import QueueShell
 from asman_server.storage.reader import Reader
+from asman_shared.errors import NotFound
 
 OLD, JOB = "ab" * 32, "cd" * 32
 
@@ -32,8 +33,15 @@ def aliases(stored: Any) -> Aliases:
 async def test_an_id_that_nobody_else_uses_stands_for_itself() -> None:
     stored = Stored()
     assert await aliases(stored).job(JOB) == JOB
-    assert await aliases(stored).job("no id at all") == "no id at all"
-    assert stored.asked == [JOB], "only what can be an id is asked about"
+    assert stored.asked == [JOB]
+
+
+@pytest.mark.parametrize("key", ["", "no id at all", "\0", JOB[:-1], f"{JOB}\n", JOB.upper(), f"{JOB[:-1]}\0"])
+async def test_the_store_is_not_asked_for_what_can_be_no_id(key: str) -> None:
+    stored = Stored()
+    with pytest.raises(NotFound, match="64 lowercase hex digits"):
+        await aliases(stored).job(key)
+    assert stored.asked == []
 
 
 async def test_a_stored_alias_is_asked_for_once() -> None:

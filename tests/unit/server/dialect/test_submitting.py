@@ -20,7 +20,7 @@ FOUND = Identified(MADE, "ab" * 32, "ab" * 32)
 def test_without_settings_it_is_in_the_common_namespace_and_not_followed() -> None:
     for control in (None, Control()):
         made = native(FOUND, control)
-        assert (made.definition, made.namespace, made.time_limit) == (MADE, "_", 0)
+        assert (made.definition, made.namespace, made.time_limit) == (MADE, "_", None)
         assert (made.follow, made.callbacks) == (False, None)
 
 
@@ -43,9 +43,13 @@ def test_a_namespace_has_its_length() -> None:
     assert caught.value.field == "control.namespace"
 
 
-def test_a_duration_that_can_not_be_read_is_named() -> None:
-    with pytest.raises(BadUnit) as caught:
-        native(FOUND, Control(max_duration="soon"))
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [("soon", "not a duration"), ("0s", "leave it out for no limit"), ("", "leave it out for no limit")],
+)
+def test_a_duration_that_can_not_be_read_or_is_zero_is_named(wrong: str, says: str) -> None:
+    with pytest.raises(BadUnit, match=says) as caught:
+        native(FOUND, Control(max_duration=wrong))
     assert caught.value.field == "control.maxDuration"
 
 

@@ -7,15 +7,17 @@ from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 
 from asman_server.core import QueuePolicy
-from asman_server.dialect.worker_session import DialectWorker
+from asman_server.dialect.worker_session import CONFIRM_SECONDS, DialectWorker
+from asman_server.queues.queue_logs import QueueLogs
 from asman_server.sessions.client import ClientSession
 from asman_server.storage.commit import WebhookRow
 from asman_shared.codec import encode
 from asman_shared.definition import Definition
 from asman_shared.identity import job_id
-from asman_shared.messages import Hello, Submit
+from asman_shared.messages import Hello, LogLine, Submit
 from asman_shared.states import State
 from tests.simulation.database import SimDatabase
 from tests.simulation.host import QUEUE, Host
@@ -156,6 +158,90 @@ def test_a_result_that_was_unread_when_the_worker_came_back_counts() -> None:
     run_virtual(play)
 
 
+def answering(connection: Connection) -> None:
+    """Makes the worker answer status requests, as those of the dialect do."""
+
+    def hear(frame: bytes | None) -> None:
+        if frame is not None and b"StatusRequest" in frame:
+            say(connection, "WorkerStatusResponse", {})
+
+    connection.to_actor.listener = hear
+
+
+def test_a_worker_that_stopped_a_job_while_its_claim_and_lines_were_unread_is_found_out() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        worker = await hub.worker()
+        answering(worker)
+        await asyncio.sleep(2)
+        keep_busy(hub, worker)
+        claim(worker)
+        log_line(worker)
+        await asyncio.sleep(15 * READING_SECONDS)
+        assert hub.state() is State.RUNNING
+        await alive(worker, CONFIRM_SECONDS + 5)
+        assert worker.to_hub.cut, "a worker that may have stopped its job was not asked for it"
+        back = await hub.worker()
+        await alive(back, CONFIRM_SECONDS + 5)
+        assert hub.state() is State.QUEUED, "a job that its worker had stopped stayed with it"
+
+    run_virtual(play)
+
+
+def test_lines_that_were_sent_after_a_list_with_the_job_are_proof_that_it_runs() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        worker = await hub.worker()
+        answering(worker)
+        await asyncio.sleep(2)
+        claim(worker)
+        await asyncio.sleep(5)
+        log_line(worker)
+        await alive(worker, 3 * CONFIRM_SECONDS)
+        assert not worker.to_hub.cut
+        assert hub.state() is State.RUNNING
+
+    run_virtual(play)
+
+
+def test_a_worker_that_answers_no_status_request_is_made_to_claim_its_job_again_once() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        worker = await hub.worker()
+        await asyncio.sleep(2)
+        claim(worker)
+        await asyncio.sleep(5)
+        log_line(worker)
+        await alive(worker, CONFIRM_SECONDS)
+        assert worker.to_hub.cut
+        back = await hub.worker()
+        claim(back)
+        await alive(back, 3 * CONFIRM_SECONDS)
+        assert not back.to_hub.cut
+        assert hub.state() is State.RUNNING
+
+    run_virtual(play)
+
+
+async def alive(connection: Connection, seconds: float) -> None:
+    """Waits, while the worker pings as often as those of the dialect do."""
+    for _ in range(round(seconds / 5)):
+        if not connection.to_hub.cut:
+            connection.to_hub.put(b"PING")
+        await asyncio.sleep(5)
+
+
+def log_line(connection: Connection) -> None:
+    """Sends a line of the job's log."""
+    say(connection, "JobStatusLogs", {"jobId": JOB, "step": "", "logs": [["a line", 1]]})
+
+
 def test_a_result_that_comes_while_the_database_is_away_counts_when_it_is_back() -> None:
     hub = Hub()
 
@@ -193,5 +279,42 @@ def test_a_definition_that_is_asked_for_while_the_database_is_away_comes_when_it
         hub.database.away = False
         await asyncio.sleep(20)
         assert any(b"BroadcastJobDefinitions" in frame and b"busybox" in frame for frame in told)
+
+    run_virtual(play)
+
+
+def test_a_log_of_one_frame_is_stored_in_slices_between_which_others_are_served_and_the_end_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub()
+    sizes: list[int] = []
+    served: list[int] = []
+    add = QueueLogs.add
+
+    async def counted(self: QueueLogs, incarnation: str, job: str, attempt: int, lines: list[LogLine]) -> Any:
+        sizes.append(len(lines))
+        asyncio.get_running_loop().call_soon(lambda: served.append(len(sizes)))
+        return await add(self, incarnation, job, attempt, lines)
+
+    monkeypatch.setattr(QueueLogs, "add", counted)
+
+    async def play() -> None:
+        await hub.begin()
+        worker = await hub.worker()
+        claim(worker)
+        await asyncio.sleep(1)
+        text = "".join(f"{number}\n" for number in range(20_500))
+        say(worker, "JobStatusLogs", {"jobId": JOB, "step": "", "logs": [[text, 1]]})
+        finish(worker)
+        await asyncio.sleep(20)
+        assert hub.state() is State.FINISHED
+        assert hub.host.registry is not None
+        shell = hub.host.registry.queues[QUEUE]
+        assert shell.core.jobs[JOB].log_next == 20_500
+        lines, _ = await shell.logs.read(JOB, 0, 30_000)
+        assert [line.text for line in lines] == [str(line.seq) for line in lines]
+        assert sum(sizes) == 20_500
+        assert max(sizes) <= 1000
+        assert served == list(range(1, len(sizes) + 1))
 
     run_virtual(play)

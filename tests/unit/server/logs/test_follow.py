@@ -18,9 +18,8 @@ from asman_server.logs.follow import LogFollow
 from asman_server.queues.shell import QueueShell
 from asman_shared.encoded import EncodedMessage, Language
 from asman_shared.messages import Changed, Outcome
+from devtools.patience import PATIENCE
 from tests.support.log_harness import JOB, WORKER, LogHarness, line
-
-PATIENCE = 5
 
 
 class Wire:
@@ -265,6 +264,24 @@ async def test_the_end_waits_for_a_catching_up_that_is_under_way(scene: Scene) -
     follow = await scene.follow()
     scene.end(follow)
     await scene.until(0, "end")
+
+
+async def test_a_run_that_is_cut_short_by_a_later_one_is_ended_at_once_and_once(scene: Scene) -> None:
+    follow = await scene.follow()
+    await scene.rest()
+    scene.wire.room = False
+    await scene.harness.add(line(0), line(1))
+    scene.end(follow)
+    await scene.rest()
+    follow.cut_short()
+    assert scene.over == [JOB]
+    scene.wire.room = True
+    scene.wire.on_drain()
+    await scene.until("end")
+    await scene.store()
+    await scene.rest()
+    assert scene.wire.said == ["end"]
+    assert scene.harness.logs.open_logs == {}
 
 
 async def test_one_that_watches_the_whole_queue_is_told_the_end_by_others(scene: Scene) -> None:

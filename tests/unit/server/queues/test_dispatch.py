@@ -16,10 +16,10 @@ from asman_server.storage.reader import Store
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.states import Fault, Reason
+from devtools.patience import PATIENCE
 from tests.support.core_world import World, job_id
 
 WORKER = "w".ljust(16, ".")
-PATIENCE = 20
 
 
 class Stored(Store):

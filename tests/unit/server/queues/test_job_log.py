@@ -13,6 +13,7 @@ from asman_server.queues.job_log import JUMP, JobLog
 from asman_shared import limits
 from asman_shared.encoded import EncodedMessage
 from asman_shared.messages import LogLines, Outcome
+from devtools.patience import PATIENCE
 from tests.support.log_harness import JOB, WORKER, LogHarness, line
 
 
@@ -323,7 +324,7 @@ async def test_what_waits_for_the_store_is_counted_and_what_is_removed_is_not(ha
 async def test_lines_are_handed_over_by_the_clock(harness: LogHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asman_server.queues.queue_logs.FLUSH_SECONDS", 0.0)
     await harness.add(line(0))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not harness.chunks.waiting:
             await asyncio.sleep(0)
 

@@ -9,9 +9,8 @@ import pytest
 from asman_server.queues import queue_logs as module
 from asman_server.queues.log_backlog import LogBacklog
 from asman_server.queues.queue_logs import QueueLogs
+from devtools.patience import PATIENCE
 from tests.support.log_harness import JOB, LogHarness, line
-
-PATIENCE = 5
 
 
 async def waits(doing: asyncio.Future[None]) -> bool:

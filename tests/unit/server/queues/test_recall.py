@@ -21,9 +21,8 @@ from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.identity import job_id
 from asman_shared.messages import Message, Submit
+from devtools.patience import PATIENCE
 from tests.support.submitting import submitted
-
-PATIENCE = 20
 
 
 class Asked(Store):
@@ -182,3 +181,19 @@ async def test_what_is_remembered_as_absent_is_bounded(scene: Any, monkeypatch: 
     for start in range(0, 100, 5):
         await shell.recall.ahead([f"{number:064x}" for number in range(start, start + 5)])
         assert len(shell.recall._missing) <= 15
+
+
+async def test_the_end_of_one_removal_does_not_end_a_later_one_of_a_new_job_with_the_id(scene: Any) -> None:
+    """The database may still hold a row of the job until its second removal is durable."""
+    shell, committer, store = scene
+    await end(shell, committer, 7)
+    await end(shell, committer, 8)
+    assert job_id(definition(7)) not in shell.core.jobs, "it is in the store alone"
+    shell.recall.forgetting(job_id(definition(7)), (1, 5))
+    shell.recall.forgetting(job_id(definition(7)), (2, 3))
+    shell.recall.forgotten(job_id(definition(7)), (1, 5))
+    asked = store.asked
+    assert await shell.recall.job(job_id(definition(7))) is None
+    assert store.asked == asked
+    shell.recall.forgotten(job_id(definition(7)), (2, 3))
+    assert await shell.recall.job(job_id(definition(7))) is not None, "in this test the row was never removed"

@@ -17,11 +17,11 @@ from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store, Unfinished
 from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition, Shape
+from asman_shared.errors import Unavailable
 from asman_shared.messages import Message, Register, Submit, Summary
+from devtools.patience import PATIENCE
 from tests.support.rows import Followers, job
 from tests.support.submitting import submitted
-
-PATIENCE = 10
 
 
 class Parts:
@@ -86,6 +86,40 @@ async def test_a_queue_that_nobody_uses_leaves_memory_while_others_are_written(p
     async with parts.registry.using("busy"):
         pass
     assert list(parts.registry.queues) == ["busy"], "what is not written yet is only in memory"
+    await parts.engine.dispose()
+
+
+class KeysAway:
+    """Keys that can't be read from the database."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    async def loaded(self, _queue: str) -> None:
+        raise Unavailable("the database is away")
+
+    def keep(self, queue: str) -> None:
+        raise AssertionError(queue)
+
+    def unloaded(self, queue: str) -> None:
+        self.forgotten.append(queue)
+
+
+async def test_a_queue_whose_keys_can_not_be_read_is_not_begun(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or its timer would go on beside the queue that is loaded at the next try."""
+    asked: list[str] = []
+
+    async def unfinished(queue: str) -> Unfinished:
+        asked.append(queue)
+        return Unfinished([], 0, 0)
+
+    monkeypatch.setattr(parts.store, "unfinished", unfinished)
+    keys = KeysAway()
+    registry = Registry(parts.committer, parts.store, wall_clock, QueuePolicy(), keys=keys)
+    with pytest.raises(Unavailable):
+        async with registry.using("q"):
+            pass
+    assert (asked, registry.queues, keys.forgotten) == ([], {}, ["q"])
     await parts.engine.dispose()
 
 

@@ -13,6 +13,7 @@ from asman_server.core import QueuePolicy
 from asman_server.core import effects as fx
 from asman_server.core import events as ev
 from asman_server.core.job import Job
+from asman_server.core.job_state import state_of
 from asman_server.queues.shell import QueueShell
 from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
@@ -24,9 +25,9 @@ from asman_shared.encoded import EncodedMessage
 from asman_shared.identity import job_id
 from asman_shared.messages import Accepted, Held, JobState, Message, Outcome, Register, Submit
 from asman_shared.states import Phase, Reason
+from devtools.patience import PATIENCE
 from tests.support.submitting import submitted
 
-PATIENCE = 20
 WORKER = "worker-000000000"
 MADE = Definition(image="a", command="b")
 JOB = job_id(MADE)
@@ -104,6 +105,35 @@ async def test_whoever_is_answered_with_a_cached_result_follows_nothing(shell: Q
 async def test_a_submitter_that_does_not_want_to_follow_does_not(shell: QueueShell) -> None:
     await submit(shell, Follower(), follow=False)
     assert shell.fanout.followers == {}
+
+
+async def test_the_removal_of_an_earlier_run_does_not_make_a_refused_one_durable(
+    shell: QueueShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The removal and the next run share a commit, of which the database takes the removal alone."""
+    follower = Follower()
+    await submit(shell, follower)
+    shell.apply(ev.WorkerJoined(1, Register(incarnation=WORKER, name="w", cpus=1)))
+    shell.apply(ev.AttemptFinished(WORKER, JOB, 1, Outcome(kind="exited", exit_code=0)))
+    await written(shell)
+    earlier = shell.core.jobs[JOB]
+    shell.apply(ev.DeleteRequested(JOB, ReplyTo(2, lambda _message: None)))
+    removed = state_of(earlier, summary=False)
+    await asyncio.sleep(0.002)  # runs differ by the time of their submission
+    await submit(shell, follower)
+    run = shell.core.jobs[JOB]
+    assert run.queued != removed.queued
+    shell.apply(ev.AttemptFinished(WORKER, JOB, run.attempt, Outcome(kind="exited", exit_code=0)))
+
+    shell.not_stored(state_of(run), "no column can hold it", [], ended=True, whole=False)
+    assert run.verdict is not None
+    assert run.verdict.reason is Reason.ERROR
+    shell.publish([(removed, False)])
+    forgotten: list[int] = []
+    monkeypatch.setattr(shell._committer, "forget", lambda _queue, job: forgotten.append(job.queued))
+    shell.not_stored(state_of(run), "no column can hold that either", [], ended=False, whole=False)
+    assert JOB not in shell.core.jobs
+    assert forgotten == [run.queued], "a run that was never stored was taken for one that is in the store"
 
 
 class Link:

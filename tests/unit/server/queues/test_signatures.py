@@ -23,9 +23,9 @@ from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import DataRef, Definition
 from asman_shared.identity import job_id
 from asman_shared.messages import Message, Outcome, Register, Submit
+from devtools.patience import PATIENCE
 from tests.support.submitting import submitted
 
-PATIENCE = 20
 WORKER = "worker-000000000"
 ADDRESS = "https://data.example/a.txt"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from asman_server.queues.submission import Submission
+from asman_server.queues.submission import Submission, time_limit
 from asman_shared.definition import Definition, Requirements
-from asman_shared.errors import BadDefinition, BadRequest
+from asman_shared.errors import BadDefinition, BadRequest, BadUnit
 from asman_shared.identity import job_id
 from asman_shared.messages import Callback, Callbacks, Submit
 from asman_shared.states import Phase
@@ -55,27 +55,60 @@ def test_the_phase_of_the_hub_has_the_hubs_limit() -> None:
 @pytest.mark.parametrize(
     ("request_limit", "own", "phase", "effective"),
     [
-        (0, None, 0, 0),
-        (5000, None, 0, 5000),
-        (0, "7s", 0, 7000),
-        (0, None, 9000, 9000),
+        (None, None, None, 0),
+        (5000, None, None, 5000),
+        (None, "7s", None, 7000),
+        (None, None, 9000, 9000),
         (5000, "7s", 9000, 5000),
         (8000, "7s", 9000, 7000),
         (8000, "7s", 6000, 6000),
     ],
 )
 def test_the_shortest_limit_of_the_run_that_anybody_gave_counts(
-    request_limit: int, own: str | None, phase: int, effective: int
+    request_limit: int | None, own: str | None, phase: int | None, effective: int
 ) -> None:
     definition = Definition(image="a", requirements=Requirements(max_duration=own) if own else None)
-    found = event(definition, time_limit=request_limit, phase_limits={Phase.RUNNING: phase})
+    phases = {} if phase is None else {Phase.RUNNING: phase}
+    found = event(definition, time_limit=request_limit, phase_limits=phases)
     assert found.run_limit == effective
 
 
-def test_limits_of_no_time_at_all_are_none() -> None:
-    found = event(phase_limits={Phase.PULLING: 100, Phase.STAGING: 0})
-    assert found.phase_limits == {Phase.PULLING: 100}
-    assert event().phase_limits is None
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"time_limit": 0}, "time_limit"),
+        ({"queue_limit": 0}, "queue_limit"),
+        ({"phase_limits": {Phase.PULLING: 100, Phase.STAGING: 0}}, "phase_limits.staging"),
+    ],
+)
+def test_zero_is_no_time_limit_and_the_remedy_is_told(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(
+        BadUnit, match="0 is no time limit, which has at least 1 ms: leave it out for no limit"
+    ) as caught:
+        of(**wrong)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**53])
+def test_a_time_limit_has_its_range(wrong: int) -> None:
+    with pytest.raises(BadUnit, match="a time limit has 1 to ") as caught:
+        of(queue_limit=wrong)
+    assert caught.value.field == "queue_limit"
+    assert event(queue_limit=2**53 - 1).queue_limit == 2**53 - 1
+
+
+def test_the_refusal_of_a_time_limit_is_short_and_shows_an_empty_text_as_one() -> None:
+    with pytest.raises(BadUnit) as caught:
+        time_limit(10**4000, "time_limit")
+    assert len(caught.value.message) < 200
+    with pytest.raises(BadUnit, match=r"^an empty text is no time limit"):
+        time_limit(" ", "time_limit")
+
+
+def test_a_time_limit_that_is_left_out_is_none() -> None:
+    found = event()
+    assert (found.run_limit, found.queue_limit, found.phase_limits) == (0, 0, None)
+    assert event(phase_limits={Phase.PULLING: 100}).phase_limits == {Phase.PULLING: 100}
 
 
 def test_everything_that_was_asked_for_is_in_the_event() -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from asman_server.rest.hostile import BYTES, elsewhere, file_headers, shown_as
-from asman_shared.errors import NotFound
+from asman_shared.errors import Forbidden, NotFound
 
 
 def request(**headers: str) -> Request:
@@ -67,10 +67,37 @@ def test_a_program_is_sent_on_to_an_address_that_a_stranger_named() -> None:
         assert answer.headers["location"] == "https://other.example/x?a=1&b=2"
 
 
-def test_an_address_on_this_hub_is_gone_to() -> None:
-    for dest in ("", "document"):
-        answer = elsewhere(request(sec_fetch_dest=dest), "/f/x?a=1")
-        assert (answer.status_code, answer.headers["location"]) == (302, "/f/x?a=1")
+@pytest.mark.parametrize("dest", ["", "empty", "image", "video", "audio"])
+def test_a_page_of_this_hub_loads_nothing_from_where_a_stranger_says(dest: str) -> None:
+    own = request(sec_fetch_dest=dest, sec_fetch_site="same-origin", host="hub.example")
+    with pytest.raises(Forbidden, match=r"'127\.0\.0\.1:631'"):
+        elsewhere(own, "http://127.0.0.1:631/x")
+    # A page of another origin and a program are sent on.
+    for other in (request(sec_fetch_dest=dest, sec_fetch_site="cross-site"), request()):
+        assert elsewhere(other, "http://127.0.0.1:631/x").status_code == 302
+
+
+@pytest.mark.parametrize("url", ["/f/x?a=1", "https://hub.example:8443/f/x?a=1"])
+def test_an_address_on_this_hub_is_gone_to(url: str) -> None:
+    for dest in ("", "document", "image"):
+        own = request(sec_fetch_dest=dest, sec_fetch_site="same-origin", host="hub.example:8443")
+        answer = elsewhere(own, url)
+        assert (answer.status_code, answer.headers["location"]) == (302, url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://hub.example.other.example/x", "https://hub.example\\@other.example/x", "https://hub.example:1/x"]
+)
+def test_no_other_address_looks_like_one_on_this_hub(url: str) -> None:
+    with pytest.raises(Forbidden):
+        elsewhere(request(sec_fetch_site="same-origin", host="hub.example"), url)
+
+
+@pytest.mark.parametrize("url", ["//[x", "http://[x", "//other.example/x", "//", "javascript:alert(1)", "http://h/\n"])
+def test_an_address_that_can_not_be_read_is_not_found(url: str) -> None:
+    for dest in ("", "document", "image"):
+        with pytest.raises(NotFound):
+            elsewhere(request(sec_fetch_dest=dest), url)
 
 
 @pytest.mark.parametrize("dest", ["document", "iframe", "frame", "embed", "object"])
@@ -80,6 +107,13 @@ def test_a_person_is_asked_before_leaving_for_another_site(dest: str) -> None:
     assert "location" not in answer.headers
     assert answer.headers["content-security-policy"].startswith("sandbox;")
     assert b'href="https://other.example/x?&quot;&lt;b&gt;"' in bytes(answer.body)
+
+
+def test_a_person_is_asked_on_a_hub_without_tls_too_where_browsers_do_not_say_what_they_want() -> None:
+    navigation = request(accept="text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+    assert elsewhere(navigation, "https://other.example/x").status_code == 200
+    for accept in ("*/*", "image/avif,image/webp,*/*;q=0.8"):
+        assert elsewhere(request(accept=accept), "https://other.example/x").status_code == 302
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from asman_server.rest.page import NONCE, SERVES_LOCAL, asset, metaframe, show
 from asman_shared.errors import NotFound
 
 
-def request(path: str = "", *, local: str = "", origins: tuple[str, ...] = ()) -> Request:
+def request(path: str = "", *, local: str = "", origins: tuple[str, ...] = (), raw: bytes = b"/") -> Request:
     hub = SimpleNamespace(config=HubConfig(local_queue=local, allow_origin=origins))
     app = SimpleNamespace(state=SimpleNamespace(hub=hub))
-    return Request({"type": "http", "headers": [], "path_params": {"path": path}, "app": app})
+    return Request({"type": "http", "raw_path": raw, "headers": [], "path_params": {"path": path}, "app": app})
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (made / "assets" / "sub").mkdir(parents=True)
     (made / "assets" / "a.js").write_text("1")
     (made / "assets" / "sub" / "b.css").write_text("x")
-    (made / "index.html").write_text(f'<html><head><script nonce="{NONCE}" src="/assets/a.js"></script></head></html>')
+    (made / "index.html").write_text(f'<html><head><script nonce="{NONCE}" src="./assets/a.js"></script></head></html>')
     (tmp_path / "secret.js").write_text("secret")
     (made / "assets-other").mkdir()
     (made / "assets-other" / "c.js").write_text("other")
@@ -83,13 +83,27 @@ async def test_the_page_runs_its_own_scripts_alone() -> None:
         rules = dict(rule.split(" ", 1) for rule in response.headers["content-security-policy"].split("; "))
         found = re.fullmatch(r"'nonce-([\w-]{20,})'", rules["script-src"])
         assert found
-        assert f'<script nonce="{found[1]}" src="/assets/a.js">'.encode() in bytes(response.body)
+        assert f'<script nonce="{found[1]}" src="./assets/a.js">'.encode() in bytes(response.body)
         assert rules["worker-src"] == rules["object-src"] == rules["base-uri"] == "'none'"
         nonces.add(found[1])
     assert len(nonces) == 20
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b"/", "./assets/a.js"),
+        (b"/q/lab", "../assets/a.js"),
+        (b"/q/lab/", "../../assets/a.js"),
+        (b"/q/a%2Fb", "../assets/a.js"),
+        (b"/j/" + b"a" * 64, "../assets/a.js"),
+    ],
+)
+async def test_its_parts_are_found_from_each_address_also_below_a_path_of_a_proxy(raw: bytes, found: str) -> None:
+    assert f'src="{found}"'.encode() in bytes((await show(request(raw=raw))).body)
 
 
 async def test_any_page_may_embed_it_where_no_queue_can_be_guessed() -> None:

@@ -12,10 +12,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 
-from asman_server.access import Right
+from asman_server.access import Access, Right
 from asman_server.bodies import Bodies
 from asman_server.reply_to import ReplyTo
 from asman_server.rest import requests as module
+from asman_server.rest.guard import ACCESS
 from asman_server.rest.requests import (
     BODY_BYTES,
     WAIT_LONGEST,
@@ -30,11 +31,10 @@ from asman_server.rest.requests import (
     while_wanted,
 )
 from asman_shared import limits
-from asman_shared.errors import BadRequest, Conflict, NotFound, TooLarge, Unavailable
+from asman_shared.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge, Unavailable
 from asman_shared.messages import Cancelled, Deleted, Error, JobState, Message
 from asman_shared.states import State
-
-PATIENCE = 20
+from devtools.patience import PATIENCE
 
 
 def request(query: str = "", path: dict[str, Any] | None = None, *chunks: bytes, **headers: str) -> Request:
@@ -62,13 +62,13 @@ class Body(Struct, forbid_unknown_fields=True):
 
 
 @pytest.mark.parametrize("right", list(Right))
-def test_the_queue_in_the_path_is_granted(right: Right) -> None:
-    assert granted(request(path={"queue": "my-queue"}), right) == "my-queue"
-
-
-def test_what_can_not_be_a_queue_is_refused() -> None:
-    with pytest.raises(BadRequest):
-        granted(request(path={"queue": "a b"}), Right.READ)
+def test_the_queue_is_granted_that_the_guard_has_found(right: Right) -> None:
+    asked = request(path={"queue": "~a-key"})
+    asked.scope[ACCESS] = Access("my-queue", frozenset({right}))
+    assert granted(asked, right) == "my-queue"
+    for other in set(Right) - {right}:
+        with pytest.raises(Forbidden, match=f"'{other}'"):
+            granted(asked, other)
 
 
 def test_a_job_is_named_by_its_whole_id() -> None:
@@ -132,6 +132,7 @@ async def test_a_body_is_read_from_its_pieces() -> None:
         (b'{"size":"3"}', "size"),
         (b'{"size":3,"names":["a",5]}', "names[1]"),
         (b'{"size":3,"more":1}', None),
+        (rb'{"size":3,"names":["a","\ud800"]}', "names[1]"),
         (b"{", None),
         (b"", None),
         (b"\xff", None),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asman_server.storage.commit import QueueRow
+from asman_server.storage.commit import KeyRow, QueueRow
 from tests.support.rows import commit, job, row, webhook
 
 
@@ -26,6 +26,8 @@ def test_a_commit_of_rows_alone_only_puts() -> None:
         {"webhooks_done": ["a"]},
         {"forget_queues": ["q"]},
         {"queues": [QueueRow("q", 0, 0, 0)]},
+        {"keys": [KeyRow("5a", "q", "read", 1)]},
+        {"forget_keys": [("q", 1)]},
         {"blobs": [object()]},
     ],
     ids=lambda more: next(iter(more)),

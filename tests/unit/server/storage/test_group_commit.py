@@ -12,15 +12,17 @@ import pytest
 
 from asman_server.core import Job
 from asman_server.storage import group_commit as module
+from asman_server.storage.batch import Batch
 from asman_server.storage.blob_changes import DropBlob, UseBlob
-from asman_server.storage.commit import Commit
-from asman_server.storage.group_commit import Batch, GroupCommitter
+from asman_server.storage.commit import Commit, Unwritable
+from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.row_kinds import DEFINITION_BLOBS, DEFINITIONS, JOBS, LOG_CHUNKS, RESULT_BLOBS, RESULTS
 from asman_shared.definition import DataRef
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.messages import JobState, OutputFile, Result
 from asman_shared.states import State
-from tests.support.rows import PATIENCE, Ask, Followers, chunk, job, job_id, webhook
+from devtools.patience import PATIENCE
+from tests.support.rows import Ask, Followers, chunk, job, job_id, webhook
 
 
 class ScriptedLedger:
@@ -30,12 +32,17 @@ class ScriptedLedger:
         self.begun: asyncio.Queue[Commit] = asyncio.Queue()
         self._ends: asyncio.Queue[str | None] = asyncio.Queue()
         self.written: list[Commit] = []
+        self.refused: set[str] = set()
+        self.kept: set[str] = set()
 
     async def commit(self, commit: Commit) -> None:
         self.begun.put_nowait(commit)
         error = await self._ends.get()
         if error is not None:
             raise Unavailable(error)
+        named = [key[-1] for kind in (JOBS, DEFINITIONS) for key in commit.puts.get(kind, ())]
+        if self.refused.intersection(named) or self.kept.intersection(key[1] for key in commit.forget):
+            raise Unwritable("no column can hold this")
         self.written.append(commit)
 
     async def next(self) -> Commit:
@@ -344,7 +351,7 @@ async def test_webhooks_are_written_and_told_once() -> None:
         done: list[str] = []
         harness.committer.on_webhooks = lambda: woken.append(1)
         row = webhook("a")
-        harness.committer.webhook(row)
+        harness.committer.webhook(row, job_id(1))
         harness.committer.webhook_later(webhook("b"), 2, 99, lambda: done.append("b"))
         harness.committer.webhook_done(webhook("c"), lambda: done.append("c"))
         commit = await harness.writer.next()
@@ -400,7 +407,7 @@ def test_absorb(older: dict[str, int], newer: dict[str, int], wanted: dict[str, 
         made = Batch()
         publisher: Any = Followers()
         if of.get("dirty"):
-            made.dirty["q", job_id(1)] = (publisher, job(1), False)
+            made.dirty["q", job_id(1)] = (publisher, job(1), False, False)
         if of.get("forget"):
             made.forget["q", job_id(1)] = (publisher, job(1))
         return made
@@ -473,3 +480,202 @@ async def test_commits_are_timed_and_failures_counted() -> None:
             1,
             1,
         )
+
+
+# ------------------------------------------------------------------------------------- what the database refuses
+
+
+async def _succeed_until_quiet(harness: Harness) -> None:
+    """Lets every commit succeed that the database does not refuse."""
+    for _ in range(30):
+        harness.writer.succeed()
+    await harness.quiet()
+
+
+async def test_one_job_that_the_database_refuses_holds_up_no_other() -> None:
+    async with open_harness() as harness:
+        jobs = [job(n) for n in range(1, 10)]
+        harness.writer.refused = {jobs[4].id}
+        for made in jobs:
+            harness.change(made, first=True)
+        asked = [Ask(harness.committer, made) for made in jobs]
+        await _succeed_until_quiet(harness)
+        said = [await ask.get() for ask in asked]
+        assert [isinstance(answer, JobState) for answer in said] == [n != 4 for n in range(9)]
+        assert isinstance(said[4], Unwritable)
+        assert "no column can hold this" in said[4].message
+        assert not said[4].retry
+        stored = {key for commit in harness.writer.written for key in states(commit)}
+        assert stored == {made.id for made in jobs} - {jobs[4].id}
+        assert {key for key, _ in harness.followers.told} == stored, "nobody is told of what is not durable"
+        assert harness.followers.given_up == [(jobs[4].id, 1, False, False)]
+        assert harness.committer.failing is None, "the database works"
+        assert harness.committer.refused == 1
+
+
+async def test_a_removal_is_durable_though_what_was_submitted_after_it_is_refused() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.writer.refused = {made.id}
+        made.state = State.REMOVED
+        harness.committer.forget(harness.followers, made)
+        removed = Ask(harness.committer, made)
+        harness.committer.define(made.id, b"what no column can hold", [])
+        await _succeed_until_quiet(harness)
+        assert isinstance(await removed.get(), JobState)
+        assert [commit.forget for commit in harness.writer.written] == [[("q", made.id)]]
+        assert [told for told, *_ in harness.followers.told] == [made.id]
+
+
+async def test_a_removal_is_told_before_any_answer_about_a_later_job_with_the_id() -> None:
+    async with open_harness() as harness:
+        told: list[str] = []
+        removed, later = job(1), job(1)
+        removed.queued, removed.rev, removed.state = 5, 7, State.REMOVED
+        later.queued = 6
+        answers = harness.committer.answer
+        harness.followers.publish = lambda changes: told.extend(f"{s.state.value} {s.queued}" for s, _ in changes)  # type: ignore[method-assign]
+        answers("q", removed, lambda state: told.append(f"answer {state.queued}"), None)
+        harness.committer.forget(harness.followers, removed)
+        harness.change(later, first=True)
+        answers("q", later, lambda state: told.append(f"answer {state.queued}"), None)
+        answers("q", later, lambda state: told.append(f"answer {state.queued}"), None)
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
+        assert told == ["answer 5", "Removed 5", "answer 6", "answer 6", "Queued 6"]
+
+
+async def test_a_removal_that_the_database_refuses_is_not_told_as_done_and_holds_up_no_other() -> None:
+    async with open_harness() as harness:
+        made, other = job(1), job(2)
+        harness.writer.kept = {made.id}
+        harness.committer.forget(harness.followers, made)
+        harness.committer.forget(harness.followers, other)
+        asked = [Ask(harness.committer, each) for each in (made, other)]
+        await _succeed_until_quiet(harness)
+        assert isinstance(await asked[0].get(), Unwritable)
+        assert isinstance(await asked[1].get(), JobState)
+        assert [told for told, *_ in harness.followers.told] == [other.id]
+        assert harness.committer.refused == 1
+
+
+async def test_an_answer_that_tells_of_a_refused_state_is_refused_too() -> None:
+    async with open_harness() as harness:
+        made = job(1)
+        harness.writer.refused = {made.id}
+        harness.change(made, first=True)
+        await harness.writer.next()
+        later = Ask(harness.committer, made)  # while the commit is under way
+        await _succeed_until_quiet(harness)
+        assert isinstance(await later.get(), Unwritable)
+
+
+async def test_a_worker_hears_of_its_result_once_what_took_its_place_is_durable() -> None:
+    async with open_harness() as harness:
+        made, heard = job(1), asyncio.Event()
+        harness.writer.refused = {made.id}
+        harness.change(made)
+        harness.committer.answer("q", made, lambda _state: heard.set(), None)
+        given_up = harness.followers.not_stored
+
+        def replace(*about: Any, **more: Any) -> None:
+            given_up(*about, **more)
+            assert not heard.is_set()
+            harness.writer.refused.clear()
+            harness.change(made)
+
+        harness.followers.not_stored = replace  # type: ignore[method-assign]
+        await _succeed_until_quiet(harness)
+        assert heard.is_set()
+        assert states(harness.writer.written[-1]) == {made.id: ("Queued", 2)}
+
+
+async def test_a_job_that_cant_be_encoded_holds_up_no_other() -> None:
+    async with open_harness() as harness:
+        good, bad = job(1), job(2, worker_name="half a pair: \ud800")
+        harness.change(good, first=True)
+        harness.change(bad, first=True)
+        asked = [Ask(harness.committer, made) for made in (good, bad)]
+        await _succeed_until_quiet(harness)
+        assert isinstance(await asked[0].get(), JobState)
+        assert isinstance(await asked[1].get(), Unwritable)
+        assert harness.followers.given_up == [(bad.id, 1, False, False)]
+
+
+async def test_lines_of_a_refused_job_are_written_with_what_takes_its_place() -> None:
+    """Without it, the next hub would take the job for one that never ran, and use their numbers again."""
+    async with open_harness() as harness:
+        made, done = job(1, attempt=1), list[str]()
+        harness.writer.refused = {made.id}
+        given_up = harness.followers.not_stored
+
+        def replace(*about: Any, **more: Any) -> None:
+            given_up(*about, **more)
+            harness.writer.refused.clear()
+            harness.change(made)
+
+        harness.followers.not_stored = replace  # type: ignore[method-assign]
+        harness.change(made)
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: done.append("a"))
+        await _succeed_until_quiet(harness)
+        (written,) = [commit for commit in harness.writer.written if states(commit)]
+        assert [one.first for one in LOG_CHUNKS.rows(written.puts)] == [0]
+        assert [commit for commit in harness.writer.written if LOG_CHUNKS.rows(commit.puts)] == [written]
+        assert harness.committer.refused == 1
+        assert done == ["a"]
+
+
+@pytest.mark.parametrize("meanwhile", ["grown", "cleared", "forgotten"])
+async def test_newer_lines_stand_in_the_place_of_those_of_a_refused_job(meanwhile: str) -> None:
+    async with open_harness() as harness:
+        made = job(1, attempt=1)
+        harness.writer.refused = {made.id}
+        harness.change(made)
+        harness.committer.lines(chunk(1, 0, ["a"]), lambda: None)
+        await harness.writer.next()  # under way
+        if meanwhile == "grown":
+            harness.committer.lines(chunk(1, 0, ["a", "b"]), lambda: None)
+        elif meanwhile == "cleared":
+            harness.committer.clear_log("q", made.id)
+        else:
+            harness.committer.forget(harness.followers, made)
+        await _succeed_until_quiet(harness)
+        found = [(one.first, one.last) for commit in harness.writer.written for one in LOG_CHUNKS.rows(commit.puts)]
+        assert found == ([(0, 1)] if meanwhile == "grown" else [])
+
+
+async def test_lines_of_a_job_that_cant_be_encoded_wait_for_what_takes_its_place() -> None:
+    async with open_harness() as harness:
+        bad = job(2, worker_name="half a pair: \ud800")
+        harness.change(bad)
+        harness.committer.lines(chunk(2, 0, ["a"]), lambda: None)
+        harness.committer.lines(chunk(1, 0, ["b"]), lambda: None)
+        given_up = harness.followers.not_stored
+
+        def replace(*about: Any, **more: Any) -> None:
+            given_up(*about, **more)
+            bad.worker_name = "whole"
+            harness.change(bad)
+
+        harness.followers.not_stored = replace  # type: ignore[method-assign]
+        await _succeed_until_quiet(harness)
+        with_lines = [{one.job for one in LOG_CHUNKS.rows(commit.puts)} for commit in harness.writer.written]
+        assert with_lines[:2] == [{job_id(1)}, {job_id(2)}]
+        assert states(harness.writer.written[1]).keys() == {bad.id}
+
+
+async def test_a_database_that_goes_away_meanwhile_is_tried_again() -> None:
+    async with open_harness() as harness:
+        good, bad = job(1), job(2)
+        harness.writer.refused = {bad.id}
+        for made in (good, bad):
+            harness.change(made, first=True)
+        asked = [Ask(harness.committer, made) for made in (good, bad)]
+        harness.writer.succeed()  # refused as a whole
+        harness.writer.succeed()  # refused again, in one part
+        harness.writer.fail()
+        assert [type(await ask.get()) for ask in asked] == [Unavailable] * 2
+        await _succeed_until_quiet(harness)
+        assert {key for commit in harness.writer.written for key in states(commit)} == {good.id}
+        assert harness.followers.given_up == [(bad.id, 1, False, False)]

@@ -17,7 +17,8 @@ from asman_server.storage.row_kinds import JOBS, RowKind
 from asman_server.storage.sqlite import buffered_writer, write_buffer
 from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
 from asman_shared.errors import Unavailable
-from tests.support.rows import PATIENCE, Followers, commit, job, row
+from devtools.patience import PATIENCE
+from tests.support.rows import Followers, commit, job, row
 
 notes = Table(
     "notes",

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from asman_server.storage.writer_thread import WriterThread
-from tests.support.rows import PATIENCE
+from devtools.patience import PATIENCE
 
 
 async def test_one_thing_is_done_after_the_other_in_a_thread_of_its_own() -> None:

@@ -12,15 +12,14 @@ from websockets.typing import Subprotocol
 
 from asman_shared import limits
 from asman_shared.link.dial import open_socket
-
-PATIENCE = 5.0
-"""Shorter than the time that a system takes to give up an address."""
+from devtools.patience import PATIENCE
+from devtools.ports import free_port
 
 
 def silent_port(address: str) -> tuple[int, list[socket.socket]]:
     """Returns a port that takes no connection and refuses none, and the sockets that make it so."""
     listening = socket.socket()
-    listening.bind((address, 0))
+    listening.bind((address, free_port()))  # which no outgoing connection takes at the other address
     listening.listen(0)
     port = listening.getsockname()[1]
     held = [listening]

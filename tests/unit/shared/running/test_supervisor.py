@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from asman_shared.running.supervisor import Supervisor
-
-PATIENCE = 30
+from devtools.patience import PATIENCE
 
 
 async def fails() -> None:
@@ -28,6 +27,14 @@ async def test_a_task_that_ends_by_itself_is_named(work: Callable[[], object]) -
     async with asyncio.timeout(PATIENCE):
         await supervisor.ended.wait()
     assert supervisor.failed == "sweeper"
+
+
+async def test_a_task_that_may_end_is_named_only_if_it_fails() -> None:
+    supervisor = Supervisor(logging.getLogger("asman.hub"), "hub")
+    await supervisor.start("looks once", ends(), may_end=True)
+    assert (supervisor.failed, supervisor.ended.is_set()) == ("", False)
+    await supervisor.start("looks twice", fails(), may_end=True)
+    assert (supervisor.failed, supervisor.ended.is_set()) == ("looks twice", True)
 
 
 async def test_the_first_that_ended_is_the_one_that_is_named() -> None:

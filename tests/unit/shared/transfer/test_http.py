@@ -169,6 +169,20 @@ async def test_each_status_has_its_error(
 
 
 @pytest.mark.parametrize(
+    ("body", "of_proxy"),
+    [("", True), ("<html>413 Request Entity Too Large</html>", True), ('{"error":"at most 1 MiB","code":"x"}', False)],
+)
+async def test_a_proxy_that_takes_only_small_bodies_is_named_with_the_remedy(
+    http: Http, server: Server, body: str, of_proxy: bool
+) -> None:
+    server.body = body.encode()
+    with pytest.raises(TooLarge) as caught:
+        await sent(http, f"{server.url}/status/413")
+    assert ("client_max_body_size" in caught.value.message) is of_proxy
+    assert ("at most 1 MiB" in caught.value.message) is not of_proxy
+
+
+@pytest.mark.parametrize(
     ("code", "kind"),
     [("BadDigest", Unauthentic), ("XAmzContentChecksumMismatch", Unauthentic), ("EntityTooSmall", AsmanError)],
 )

@@ -23,6 +23,7 @@ class Scripted:
     name = "scripted"
     uses_folder = True
     resumes = False
+    own_tags: tuple[str, ...] = ()
 
     def __init__(self, *, uses_folder: bool = True) -> None:
         self.uses_folder = uses_folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from asman_worker.attempts.service_limits import ServiceLimits
+from devtools.patience import PATIENCE
 
 
 async def test_the_last_allowed_job_drains_the_worker_and_no_more_begin() -> None:
@@ -28,7 +29,7 @@ async def test_a_job_that_survived_a_restart_does_not_count_as_begun() -> None:
 async def test_idle_time_drains_the_worker() -> None:
     drain = asyncio.Event()
     ServiceLimits(drain, idle=0.01).start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await drain.wait()
 
 
@@ -40,5 +41,5 @@ async def test_idle_time_begins_when_the_last_job_is_let_go() -> None:
     await asyncio.sleep(0.05)
     assert not drain.is_set()
     limits.let_go()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await drain.wait()

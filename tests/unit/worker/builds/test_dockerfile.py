@@ -64,7 +64,7 @@ WAYS = [
     f'FROM scratch\nCOPY --from={IMAGE} ["/a", "/b"]',
     f"FROM scratch AS later\nCOPY --from={IMAGE} / /\nFROM scratch AS tool\n",
     "FROM hub.example/private/tool:1 AS hub.example\nFROM scratch",
-    f"FROM scratch AS a\nFROM {IMAGE} AS b\nCOPY --from=b / /",
+    f"FROM scratch AS a\nFROM {IMAGE} AS b\nFROM scratch\nCOPY --from=b / /",
     f"FROM scratch\nONBUILD RUN x\nFROM {IMAGE}",
 ]
 
@@ -91,6 +91,9 @@ def test_a_stage_counts_from_its_end_on_and_only_by_its_own_name() -> None:
     assert [base.image for base in read("FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b", {}).bases] == ["b"]
     assert [base.image for base in read("FROM SCRATCH", {}).bases] == ["SCRATCH"]
     assert [base.image for base in read("FROM 0", {}).bases] == ["0"]
+    assert [base.image for base in read("FROM scratch AS a\nCOPY --from=A / /", {}).bases] == ["A"]
+    # A number that is too long for the engine is no stage's.
+    assert [base.image for base in read(f"FROM scratch\nCOPY --from={2**64} / /", {}).bases] == [f"{2**64}"]
 
 
 REFUSED = [
@@ -114,6 +117,13 @@ REFUSED = [
     ("FROM a\nADD --from=b / /", "ADD takes no --from"),
     ('FROM a\nCOPY --from="b" / /', "quotation marks"),
     ("FROM a\nCOPY --fr\\om=b / /", "quotation marks"),
+    ("FROM a\nCOPY --chown=0\u00a0--from=b / /", "not ASCII"),
+    ("FROM a\nCOPY --chown=0\u00e0--from=b / /", "not ASCII"),
+    ("FROM a\nCOPY --chown=0\udca0--from=b / /", "not ASCII"),
+    ("FROM a\nCOPY \udca0--from=b / /", "white space"),
+    ("FROM a\nCOPY --chown=0 \udc85--from=b / /", "white space"),
+    ("FROM a\nCOPY \u2003--from=b / /", "white space"),
+    ("FROM a\nONBUILD COPY \udca0--from=b / /", "white space"),
     ("FROM a\nRUN --mount=type=bind,from=b x", "BuildKit"),
     ("FROM a\nRUN --network=host x", "BuildKit"),
     ("FROM a\nRUN --security=insecure x", "BuildKit"),
@@ -238,7 +248,8 @@ def test_triggers_that_fetch_nothing_may_run(trigger: str) -> None:
         "ADD http://169.254.169.254/x /", "add\thttps://h.example/x /", "ADD $X /", "ADD h$X /", "ADD 'http'://x/y /",
         'ADD "ht"tp://x/y /', "ADD ht\\tp://x/y /", 'ADD ["http://x/y", "/"]', "ADD ${X:-y} /", "ADD a $X /",
         "COPY --from=private/image / /", "COPY --from=$X / /", "RUN --mount=type=bind,from=x y", "FROM x",
-        "ONBUILD RUN x",
+        "ONBUILD RUN x", f"COPY --from={2**64} / /", "COPY --chown=0\udca0--from=b / /",
+        "COPY \u00a0\udca0--from=b / /",
         "RUN x\nADD http://x/y /", "NONSENSE x", "ADD http://x/\\\ny /",
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from asman_shared.transfer.address_guard import AddressGuard
 from asman_worker.builds.git import GitError
 from asman_worker.builds.git_source import Repositories, _failure, _readings, _tree, _Visit
 from asman_worker.builds.source import GitSource
+from asman_worker.images.rules import ImageRules
 from tests.support.git_server import GitServer, running_git_server
 from tests.support.http_proxy import http_proxy
 
@@ -62,6 +63,29 @@ async def test_a_host_that_the_operator_does_not_name_is_not_asked(server: GitSe
     with pytest.raises(ExecutionError):
         await resolved(Repositories(AddressGuard(), most=10**7), tmp_path, GitSource(f"{server.base}/r/.git"))
     assert server.asked == []
+
+
+async def test_where_an_address_leads_and_what_a_repository_brings_are_judged_too(
+    server: GitServer, tmp_path: Path
+) -> None:
+    inner = server.repository("inner")
+    part = inner.commit({"a": "1"})
+    outer = server.repository("outer")
+    outer.commit({".gitmodules": f'[submodule "x"]\n\tpath = x\n\turl = {server.base}/inner/.git\n'})
+    outer.git("update-index", "--add", "--cacheinfo", f"160000,{part},x")
+    outer.git("commit", "-m", "a submodule")
+    commit = outer.git("rev-parse", "HEAD").strip()
+    denied = ImageRules(deny=[f"build:{server.base}/inner/*"])
+    for number, (rules, fits) in enumerate(((ImageRules(), True), (denied, False))):
+        made = Repositories(AddressGuard(["127.0.0.1"]), most=10_000_000, rules=rules)
+        (folder := tmp_path / f"fetched-{number}").mkdir()
+        if fits:
+            assert len(await made.fetch(f"{server.base}/outer/.git", commit, folder)) == 2
+            continue
+        with pytest.raises(ExecutionError, match="deny-image"):
+            await made.fetch(f"{server.base}/outer/.git", commit, folder)
+        with pytest.raises(ExecutionError, match="deny-image"):
+            await made.resolve(GitSource(f"{server.base}/moved/inner/.git", "main"), tmp_path / "asked")
 
 
 async def test_no_proxy_is_asked_for_a_repository_since_it_would_choose_the_address_itself(

@@ -39,7 +39,8 @@ def test_a_context_is_read_as_people_write_it(text: str, source: object) -> None
     "text",
     ["/etc", "file:///etc", "ssh://h/x", "git@github.com:o/r.git", "key:abc", "https://", "https://u:p@h/x.git",
      "x" * 5000, "https://h:port/x", "https://h:0/x", "https://a..b/x", "https://a%20b/x",
-     "https://github.com/o/../x/r.git", "https://github.com/o/%2e%2E/x/r.git", "https://h/o/./r.git", "https://h/o/..",
+     "https://github.com/o/../x/r.git", "https://github.com/o/%2e%2E/x/r.git", "https://h/o/./r.git", "https://github.com//o/r",
+     "https://github.com/%6f/r", "https://github.com/o/r%2Dx", "https://github.com/o/%41", "https://h/o/..",
      "https://github.com/o\\..\\x/r.git", "https://h/o%5c..%5cx.git", "https://github.com/o/r#-x",
      "https://github.com/o/r#a..b", "ext::sh -c x"],
 )  # fmt: skip
@@ -53,3 +54,15 @@ def test_the_address_of_a_page_leads_to_the_repository_as_it_is_written() -> Non
         "https://github.com/o%23x/r", page="main/a b"
     )
     assert parse_source("https://github.com/o/r//tree/main") == GitSource("https://github.com/o/r", page="main")
+
+
+@pytest.mark.parametrize("login", ["t0ken", "t0ken:x-oauth-basic", "x-access-token:t0ken", "name:t0ken", ":t0ken"])
+def test_an_address_with_a_token_is_refused_with_the_way_that_works_and_without_the_token(login: str) -> None:
+    with pytest.raises(BadDefinition) as refused:
+        parse_source(f"https://{login}@github.com/owner-1/repo.git#main")
+    said = refused.value.message
+    assert "must not hold a name, a password or a token" in said
+    assert "--git-credentials FILE" in said
+    assert "--git-credentials-for 'build:https://github.com/owner-1/*'" in said
+    assert "t0ken" not in said
+    assert str(parse_source("https://github.com/owner-1/repo.git#main")) == "https://github.com/owner-1/repo.git"

@@ -147,6 +147,22 @@ def test_the_operators_choices_are_in_every_container(tmp_path: Path) -> None:
     assert not {"Runtime", "StorageOpt", "DeviceRequests"} & set(host(tmp_path))
 
 
+def test_the_gpus_of_a_container_are_numbered_from_0_whichever_they_are(tmp_path: Path) -> None:
+    def visible(number: int, gpus: tuple[str, ...], **more: Any) -> tuple[list[str], list[str]]:
+        made = container_config(spec(tmp_path / str(number), gpus=gpus, **more), "alpine", Confines("w"))
+        named = [each for each in made["Env"] if each.startswith("CUDA_VISIBLE_DEVICES=")]
+        return named, made.get("Cmd", [])
+
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+    assert visible(0, ("GPU-7",))[0] == ["CUDA_VISIBLE_DEVICES=0"]
+    assert visible(1, ("3", "GPU-1"), command="x $CUDA_VISIBLE_DEVICES") == (
+        ["CUDA_VISIBLE_DEVICES=0,1"], ["x", "0,1"],
+    )  # fmt: skip
+    assert visible(2, ())[0] == [], "the image's own setting means nothing where there is no gpu"
+    assert visible(3, ("3", "GPU-1"), env={"CUDA_VISIBLE_DEVICES": "1"})[0] == ["CUDA_VISIBLE_DEVICES=1"]
+
+
 def test_a_command_with_an_open_quote_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadDefinition):
         container_config(spec(tmp_path, command="echo 'x"), "a", Confines("w"))
@@ -158,3 +174,27 @@ def test_an_image_is_named_or_built() -> None:
     assert is_build(Definition(build=Build(dockerfile="FROM a")))
     with pytest.raises(ExecutionError, match="names no image"):
         image_of(Definition())
+
+
+def test_volumes_take_the_place_of_the_outputs_and_only_the_outermost_are_mounted(tmp_path: Path) -> None:
+    binds = host(tmp_path, volumes=["/v/in", "/v", "/outputs/own"])["Binds"]
+    root = tmp_path / "a-1"
+    assert [bind for bind in binds if "/outputs" in bind] == [
+        f"{root}/outputs/v:/v:z",
+        f"{root}/outputs/outputs/own:/outputs/own:z",
+    ]
+
+
+def test_a_shell_opens_the_files_of_standard_streams_whatever_the_entrypoint(tmp_path: Path) -> None:
+    made = container_config(
+        spec(tmp_path, stdin="/v/it's", stderr="/v/e", command=["a", "b"], entrypoint=["c"], volumes=["/v"]),
+        "x",
+        Confines("w"),
+    )
+    script = """exec "$@" < '/v/it'"'"'s' 2> /v/e"""
+    assert (made["Entrypoint"], made["Cmd"]) == (["/bin/sh"], ["-c", script, "sh", "c", "a", "b"])
+
+
+def test_the_containers_of_steps_have_names_of_their_own() -> None:
+    assert container_name("incarnation", ("ab", 2)) == "asman-ab-2-incarn"
+    assert container_name("incarnation", ("ab", 2), 3) == "asman-ab-2-incarn-step3"

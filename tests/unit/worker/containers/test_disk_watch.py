@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiodocker.exceptions import DockerError
 
-from asman_worker.containers.disk_watch import container_use, outgrown
+from asman_worker.containers.disk_watch import container_use, watching
 from asman_worker.execution import disk_use as module
 from asman_worker.execution.disk_use import DiskGuard, DiskUse, folder_use
 
@@ -49,7 +49,8 @@ async def test_a_job_is_looked_at_until_all_that_it_wrote_is_too_much(
     own = written(outputs / "x", 10_000)
     away = DockerError(500, "the engine is away")
     engine: Any = Engine(0, 5_000, away, 5_001, 10**9)
-    excess = await outgrown(DiskGuard(tmp_path, most=own + 5_000), engine, "c", outputs, cache)
+    async with watching(DiskGuard(tmp_path, most=own + 5_000), engine, outputs, cache) as watch:
+        excess = await watch("c")
     assert (excess.fault, "it wrote " in excess.message, "(--disk)" in excess.message) == ("job", True, True)
     assert engine.answers == [10**9]
 
@@ -67,9 +68,22 @@ async def test_what_a_job_writes_to_the_cache_counts(tmp_path: Path, monkeypatch
             return await super()._query_json(path)
 
     engine: Any = Writing(*[0] * 10)
-    excess = await outgrown(DiskGuard(tmp_path, most=100_000), engine, "c", tmp_path / "none", cache)
+    async with watching(DiskGuard(tmp_path, most=100_000), engine, tmp_path / "none", cache) as watch:
+        excess = await watch("c")
     assert "it wrote 1" in excess.message
     assert len(engine.answers) == 7
+
+
+async def test_what_a_job_writes_before_it_is_measured_for_the_first_time_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SHARE", 0)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    engine: Any = Engine(0)
+    async with watching(DiskGuard(tmp_path, most=100_000), engine, tmp_path / "none", cache) as watch:
+        written(cache / "at once", 500_000)  # as soon as the container starts
+        assert "it wrote " in (await watch("c")).message
 
 
 async def test_volumes_count_where_they_are_and_otherwise_by_the_engines_word(tmp_path: Path) -> None:

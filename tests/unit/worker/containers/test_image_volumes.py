@@ -20,7 +20,11 @@ def folder(tmp_path: Path) -> JobFolder:
 
 def test_a_volume_inside_our_folders_is_the_jobs_own_and_others_stay_the_engines(folder: JobFolder) -> None:
     (folder.inputs / "file").write_text("x")
-    binds = own_binds(folder, ["/outputs", "/outputs/a/b", "/inputs/file", "/inputs/new", "/outputs2/x", "/data:x"])
+    binds = own_binds(
+        folder,
+        {"/outputs": folder.outputs},
+        ["/outputs", "/outputs/a/b", "/inputs/file", "/inputs/new", "/outputs2/x", "/data:x", "/dev/shm", "/sys"],
+    )
     assert binds == [
         f"{folder.outputs}/a/b:/outputs/a/b:z",
         f"{folder.inputs}/file:/inputs/file:ro,z",
@@ -38,13 +42,17 @@ def test_a_volume_inside_our_folders_is_the_jobs_own_and_others_stay_the_engines
         ("/inputs/file/x", "is inside the file /inputs/file"),
         ("/outputs/link/x", "is inside the file /outputs/link"),
         ("/outputs/link", "is a link"),
+        ("/", "can't start"),
+        ("/dev", "can't start"),
+        ("/dev/null", "can't start"),
+        ("/proc/self", "can't start"),
     ],
 )
 def test_what_can_not_be_mounted_safely_is_refused(folder: JobFolder, tmp_path: Path, volume: str, why: str) -> None:
     (folder.inputs / "file").write_text("x")
     (folder.outputs / "link").symlink_to(tmp_path)
     with pytest.raises(ExecutionError, match=why):
-        own_binds(folder, [volume])
+        own_binds(folder, {"/outputs": folder.outputs}, [volume])
     assert not (tmp_path / "x").exists()
 
 

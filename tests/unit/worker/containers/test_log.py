@@ -105,6 +105,8 @@ class Report:
 
     def say(self, text: str) -> None: ...
 
+    def close_streams(self) -> None: ...
+
     async def room(self) -> None: ...
 
     def start_at(self, seq: int) -> None:
@@ -160,7 +162,7 @@ async def test_times_are_read_as_engines_write_them(
 async def test_a_later_process_goes_on_from_the_checkpoint(
     tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asman_worker.containers.log._CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("asman_worker.execution.log_checkpoint._SECONDS", -1.0)
     checkpoint = tmp_path / "checkpoint"
     engine, report = Engine(before), Report()
     lines = EngineLog(cast(Docker, engine), "c" * 64, report, checkpoint)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asman_worker.containers import packet_filter as module
-from asman_worker.containers.packet_filter import CLOSED, PacketFilter, Refused, _script
+from asman_worker.containers.packet_filter import CLOSED, PacketFilter, Refused, _own_script, _own_translation, _script
+from devtools.patience import PATIENCE
 
 BRIDGE = "asman-0a1b2c3d"
 CHAIN = "ASMAN-0A1B2C3D"
@@ -105,6 +108,37 @@ def test_rules_that_are_there_are_not_added_again() -> None:
     assert again[-1] == "COMMIT"
 
 
+def test_a_bridge_of_no_engine_has_the_same_walls_and_nobody_begins_a_connection_to_it() -> None:
+    resolver = IPv4Address("10.0.0.53")
+    script = list(_own_script(BRIDGE, [resolver], []))
+    for closed in ("10.1.2.3", "169.254.169.254", "127.0.0.1", "168.63.129.16", "255.255.255.255"):
+        assert verdict(script, CHAIN, closed) == "REJECT"
+    assert verdict(script, CHAIN, "1.1.1.1") == "ACCEPT"
+    assert verdict(script, f"{CHAIN}-IN", "1.1.1.1") == "REJECT"
+    assert verdict(script, f"{CHAIN}-TO", "1.1.1.1") == "DROP"
+    for chain in (CHAIN, f"{CHAIN}-IN"):
+        assert verdict(script, chain, "10.0.0.53", port=53, protocol="udp") == "ACCEPT"
+        assert verdict(script, chain, "10.0.0.53", port=80) == "REJECT"
+    jumps = {line for line in script if line.startswith("-I")}
+    assert jumps == {
+        f"-I FORWARD -i {BRIDGE} -j {CHAIN}",
+        f"-I FORWARD -o {BRIDGE} -j {CHAIN}-TO",
+        f"-I INPUT -i {BRIDGE} -j {CHAIN}-IN",
+    }
+    assert not any("DOCKER" in line for line in script)
+    again = list(_own_script(BRIDGE, [resolver], {jump.replace("-I", "-A", 1) for jump in jumps}))
+    assert not [line for line in again if line.startswith("-I")]
+
+
+def test_addresses_of_such_a_bridge_are_translated_once() -> None:
+    wanted = f"-A POSTROUTING -s 10.192.0.0/22 ! -o {BRIDGE} -j MASQUERADE"
+    assert list(_own_translation(BRIDGE, "10.192.0.0/22", [])) == ["*nat", wanted, "COMMIT"]
+    assert list(_own_translation(BRIDGE, "10.192.0.0/22", [wanted])) == []
+    other = wanted.replace("10.192.0.0", "10.192.4.0")
+    replaced = ["*nat", other.replace("-A", "-D", 1), wanted, "COMMIT"]
+    assert list(_own_translation(BRIDGE, "10.192.0.0/22", [other])) == replaced
+
+
 async def test_rules_are_put_up_in_one_step_that_leaves_others_alone(program: Program) -> None:
     await packets(program).put_up(BRIDGE, [])
     assert program.lines() == list(_script(BRIDGE, [], READY))
@@ -175,3 +209,26 @@ def test_a_machine_without_the_program_is_said(monkeypatch: pytest.MonkeyPatch, 
 
 def test_every_closed_network_is_one() -> None:
     assert all(IPv4Network(closed) for closed in CLOSED)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_look_that_is_cancelled_as_the_program_ends_is_over(
+    program: Program, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    started: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*words: str, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*words, **options))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    look = asyncio.create_task(packets(program).standing(BRIDGE))
+    async with asyncio.timeout(PATIENCE):
+        while not started or started[0].returncode is None:
+            await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    look.cancel()
+    await asyncio.wait([look])
+    assert look.cancelled() or look.exception() is None

@@ -6,15 +6,16 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import aiohttp
 import pytest
 from aiodocker.exceptions import DockerError
 
 from asman_shared.errors import ExecutionError
 from asman_worker.containers import run as module
-from asman_worker.containers.run import ContainerRun, End, _age
+from asman_worker.containers.run import ContainerRun, _age
+from asman_worker.execution.container_end import End
 from asman_worker.execution.disk_use import Excess
-
-PATIENCE = 20
+from devtools.patience import PATIENCE
 
 
 class Container:
@@ -44,7 +45,8 @@ class Container:
             raise self.errors.pop(0)
         return {"State": {**self.state, "Running": not self.ended.is_set()}}
 
-    async def kill(self, *, signal: str) -> None:
+    async def kill(self, *, signal: str, timeout: aiohttp.ClientTimeout) -> None:
+        assert timeout.total is not None, "a call to an engine that hangs would never end"
         self.signals.append(signal)
         if signal == "SIGKILL" or self.polite:
             self.end(137 if signal == "SIGKILL" else 143)
@@ -176,7 +178,7 @@ async def test_an_engine_that_stays_away_is_not_waited_for_for_ever(monkeypatch:
 async def test_a_container_that_can_not_be_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KILLS", 2)
 
-    async def kill(*, signal: str) -> None:
+    async def kill(*, signal: str, timeout: aiohttp.ClientTimeout) -> None:
         raise DockerError(500, f"no {signal}")
 
     scene = Scene(time_limit=10)

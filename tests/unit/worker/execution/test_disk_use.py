@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from asman_shared.units import GIB, MIB
 from asman_worker.execution import disk_use as module
-from asman_worker.execution.disk_use import DiskGuard, DiskUse, SharedFolder, Writer, folder_use, share_of_free
+from asman_worker.execution.disk_use import (
+    DiskGuard,
+    DiskUse,
+    SharedFolder,
+    Writer,
+    folder_use,
+    pause_after,
+    share_of_free,
+)
 
 
 def written(path: Path, size: int) -> int:
@@ -52,17 +61,17 @@ async def test_a_shared_folder_charges_what_it_gains_in_equal_parts_to_those_who
     monkeypatch.setattr(module, "_SHARE", 0)
     shared, one, other = SharedFolder(tmp_path), Writer(), Writer()
     written(tmp_path / "before", 100_000)
-    await shared.begin(one)
-    first = written(tmp_path / "alone", 40_960)
-    await shared.begin(other)
-    both = written(tmp_path / "together", 81_920)
-    await shared.measure()
-    assert shared.share(one) == DiskUse(first + both // 2, 1)
-    assert shared.share(other) == DiskUse(both // 2, 0)
-    shared.end(one)
-    (tmp_path / "together").unlink()
-    await shared.measure()
-    assert shared.share(other) == DiskUse(0, 0)
+    async with AsyncExitStack() as later:
+        async with shared.charging(one):
+            first = written(tmp_path / "alone", 40_960)
+            await later.enter_async_context(shared.charging(other))
+            both = written(tmp_path / "together", 81_920)
+            await shared.measure()
+            assert shared.share(one) == DiskUse(first + both // 2, 1)
+            assert shared.share(other) == DiskUse(both // 2, 0)
+        (tmp_path / "together").unlink()
+        await shared.measure()
+        assert shared.share(other) == DiskUse(0, 0)
 
 
 def test_a_writer_over_a_bound_must_stop(tmp_path: Path) -> None:
@@ -125,3 +134,19 @@ def test_without_a_setting_a_job_may_write_half_of_what_is_free_beyond_the_reser
     monkeypatch.setattr("asman_worker.execution.disk_use.shutil.disk_usage", lambda folder: Usage)
     assert share_of_free(tmp_path, GIB) == 4 * GIB
     assert share_of_free(tmp_path, 10 * GIB) == 1, "none would stand for any"
+
+
+def test_what_costs_much_is_measured_seldom_and_what_only_waits_is_measured_soon_again() -> None:
+    assert pause_after(DiskUse(cost=0.001), 0.001) == pytest.approx(0.02)
+    assert pause_after(DiskUse(cost=5.0), 6.0) == 100.0
+    assert pause_after(DiskUse(cost=0.001), 30.0) == 20.0
+    assert pause_after(DiskUse(), 0.5) == 10.0
+
+
+def test_measuring_a_folder_tells_its_cost_and_sums_add_it(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / str(number)).touch()
+    found = folder_use(tmp_path)
+    assert found.cost > 0
+    assert (found + found).cost == 2 * found.cost
+    assert found == DiskUse(found.bytes, 200)

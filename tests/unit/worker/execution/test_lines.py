@@ -82,6 +82,12 @@ def test_a_line_without_an_end_does_not_grow_for_ever() -> None:
     assert {len(line) for line in got} == {100}
 
 
+def test_a_carriage_return_does_not_make_a_line_longer_than_the_limit() -> None:
+    """A hub keeps no longer lines: it would cut a character off."""
+    made = pieces_of(b"abcd\rabc\rabcd\r\n", limit=4)
+    assert made == [("abcd", NO_END), ("\r", NO_END), ("abc\r", NO_END), ("abcd", CRLF)]
+
+
 def test_a_line_of_exactly_the_limit_is_one() -> None:
     assert split(b"x" * 8 + b"\n" + b"y" * 8, limit=8) == ["x" * 8, "y" * 8]
 

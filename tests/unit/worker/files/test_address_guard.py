@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from asman_shared.address import parse_address
 from asman_shared.errors import AsmanError, ExecutionError
@@ -25,11 +26,12 @@ from tests.unit.worker.attempts.test_staging import Locator
 
 
 @asynccontextmanager
-async def serving(text: str = "secret", to: str = "") -> AsyncIterator[str]:
+async def serving(text: str = "secret", to: str = "", storage: str = "") -> AsyncIterator[str]:
     """A server on loopback that answers with a text, or with a redirect; gives its address."""
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=302, headers={"Location": to}) if to else web.Response(text=text)
+        headers = {"Asman-Storage": storage} if storage else {}
+        return web.Response(status=302, headers={"Location": to, **headers}) if to else web.Response(text=text)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -126,6 +128,39 @@ async def test_the_storage_that_the_hub_names_may_be_private_and_others_may_not(
             await blobs.fetch(f"{hub.base}/redirect/away", tmp_path / "z", most=100)
 
 
+async def test_a_redirect_opens_the_storage_only_if_the_hub_itself_says_that_it_leads_there(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    async with serving("stored") as storage, serving("not stored") as other, blobs_of(hub) as blobs:
+        origin = storage.removesuffix("/x")
+        # A stranger's server may say the same of itself, and the hub of another address than the one it leads to.
+        async with serving(to=other, storage=other) as stranger, blobs_of(hub, "localhost") as fooled:
+            with pytest.raises(ExecutionError, match="loopback"):
+                await fooled.fetch(stranger.replace("127.0.0.1", "localhost"), tmp_path / "a", most=100)
+        hub.redirects = {"out": storage, "away": other}
+        hub.named_storage = origin
+        with pytest.raises(ExecutionError, match="loopback"):
+            await blobs.fetch(f"{hub.base}/redirect/away", tmp_path / "b", most=100)
+        await blobs.fetch(f"{hub.base}/redirect/out", tmp_path / "c", most=100)
+        assert (tmp_path / "c").read_bytes() == b"stored"
+        with pytest.raises(ExecutionError, match="loopback"):
+            await blobs.fetch(f"{hub.base}/redirect/away", tmp_path / "d", most=100)
+
+
+async def test_a_build_comes_by_http_from_the_hub_of_its_job_and_from_no_other_host(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    sha = hub.store(b"a context")
+    shared = AddressGuard(secure=True)
+    own = shared.with_hub(f"{hub.base}/q/any/j/job")
+    assert await download(f"{hub.base}/blobs/{sha}", tmp_path / "x", own, most=100) == sha
+    async with serving() as other:
+        for guard, url in ((own, other), (shared, f"{hub.base}/blobs/{sha}")):
+            with pytest.raises(ExecutionError, match=r"is not fetched: only https:// is") as error:
+                await download(url, tmp_path / "y", guard, most=100)
+            assert url in error.value.message, "with the port"
+
+
 async def test_every_step_of_a_redirect_is_judged(tmp_path: Path) -> None:
     async with serving(to="https://10.0.0.1/x") as url:
         guard = AddressGuard(["127.0.0.1"])
@@ -196,3 +231,14 @@ def test_an_international_host_is_allowed_however_it_is_written(pattern: str, ho
     AddressGuard([pattern])._judge(host, 443, "127.0.0.1")
     with pytest.raises(ExecutionError, match="loopback"):
         AddressGuard(["other.example"])._judge(host, 443, "127.0.0.1")
+
+
+@pytest.mark.parametrize("hub", ["http://127.0.0.1:8000", "http://127.0.0.1:8000/asman"])
+def test_what_a_hub_tells_its_own_machine_is_not_fetched_for_jobs(hub: str) -> None:
+    guard = AddressGuard()
+    guard.trust_hub(hub)
+    for path in ("metrics", "healthz", "readyz", "q/local/jobs", "local", "local/x", "%6detrics", "Metrics", "/local"):
+        with pytest.raises(ExecutionError, match="for its own machine"):
+            guard.check(URL(f"{hub}/{path}"))
+    for path in ("f/x", "q/locals/jobs", "q/my-queue/jobs/1/outputs/metrics", "b/metrics", "j/1/inputs/local", ""):
+        guard.check(URL(f"{hub}/{path}"))

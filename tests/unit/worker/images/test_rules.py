@@ -39,6 +39,35 @@ def test_what_is_denied_is_refused_whatever_is_allowed() -> None:
     assert not image_ok(rules, "alpine:3.19")
 
 
+@pytest.mark.parametrize(
+    ("denied", "names"),
+    [
+        ("ghcr.io/*", ["ghcr.io/a/b", "GHCR.io/a/b", "ghcr.io:443/a/b", "Ghcr.IO:443/a/b:1"]),
+        ("GHCR.io/*", ["ghcr.io/a/b", "ghcr.io:443/a/b"]),
+        ("ghcr.io:443/a/*", ["ghcr.io/a/b", "GHCR.IO/a/b"]),
+        (
+            "alpine",
+            ["alpine", "docker.io:443/library/alpine", "Docker.io/alpine", "registry-1.docker.io/library/alpine"],
+        ),
+    ],
+)
+def test_a_registry_has_one_name_for_rules_however_it_is_written(denied: str, names: list[str]) -> None:
+    for name in names:
+        assert not image_ok(ImageRules(deny=[denied]), name), name
+        assert image_ok(ImageRules(allow=[denied]), name), name
+    assert image_ok(ImageRules(deny=[denied]), "quay.io/a/b")
+    assert image_ok(ImageRules(deny=["localhost:443/*"]), "localhost/a")
+
+
+def test_a_denied_build_is_denied_in_letters_of_any_case_and_as_a_part_of_another() -> None:
+    rules = ImageRules(allow=["build:https://github.com/me/*"], deny=["build:https://github.com/Evil/*"])
+    for name in ("https://github.com/evil/x", "https://github.com/EVIL/x"):
+        assert not build_ok(rules, name)
+        with pytest.raises(ExecutionError, match="deny-image"):
+            rules.check_submodule(name)
+    rules.check_submodule("https://github.com/you/part")
+
+
 def test_of_images_those_that_are_allowed_are_enough() -> None:
     rules = ImageRules(allow=["hub.example/*"])
     assert image_ok(rules, "hub.example/a/b:1")

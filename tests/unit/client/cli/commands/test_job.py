@@ -16,7 +16,7 @@ async def test_the_nouns_of_a_job(hub: FakeHub, run: Run, tmp_path: Path) -> Non
     job = (await run("job", "add", hub.url, "-i", "alpine", "-c", "x")).out.strip()
     shown = await run("job", "show", hub.url, job[:8])
     assert f"job  {job}" in shown.out
-    assert "exit_code  3" in shown.out
+    assert "exit code  3" in shown.out
     assert json.loads((await run("job", "show", hub.url, job, "--json")).out)["definition"]["image"] == "alpine"
     logs = await run("job", "logs", hub.url, f"{hub.address}/j/{job}")
     assert (logs.out, logs.err, logs.code) == ("one\n", "two\n", 0)

@@ -127,7 +127,7 @@ async def test_a_folder_is_packed_sent_and_built(hub: FakeHub, run: Run, tmp_pat
     ],
 )
 async def test_wrong_options_are_told_in_a_sentence(hub: FakeHub, run: Run, words: list[str], says: str) -> None:
-    for command in (["run", hub.url, *words, "--", "x"], ["job", "add", hub.url, *words]):
+    for command in (["run", hub.url, *words, "--", "x"], ["job", "add", hub.url, "-c", "x", *words]):
         ended = await run(*command)
         assert ended.code == 125
         assert says in ended.err

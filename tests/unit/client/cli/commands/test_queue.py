@@ -13,7 +13,7 @@ from tests.unit.client.fake_hub import FakeHub, Visitor
 
 async def test_the_queues_that_were_used_are_known_and_secret(hub: FakeHub, run: Run, tmp_path: Path) -> None:
     made = json.loads((await run("queue", "new", "--hub", hub.address, "--as", "lab", "--json")).out)
-    assert made["worker"] == f"asman worker {made['url']}"
+    assert made["worker"] == f"ASMAN_QUEUE={made['url']} asman worker"
     file = tmp_path / "settings" / "queues.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     await run("job", "list", hub.url)
@@ -33,8 +33,11 @@ async def test_queue_new_and_status(hub: FakeHub, run: Run) -> None:
     made = await run("queue", "new", "--hub", hub.address)
     url = made.out.strip()
     assert url.startswith(f"{hub.address}/q/")
-    assert f"asman worker {url}" in made.err
+    assert f"  ASMAN_QUEUE={url} asman worker\n" in made.err
+    assert f"  ASMAN_QUEUE={url} asman run -i alpine -- echo hello\n" in made.err
     assert json.loads((await run("queue", "new", "--json")).out)["url"].startswith("http://localhost:8000/q/")
+    nobody = await run("queue", "status", hub.url)
+    assert nobody.err == "this queue has no jobs and no workers: is its name right?\n"
     hub.workers = [m.WorkerState("w1", 1, "ready", name="laptop", cpus=4, executor="docker")]
     status = await run("queue", "status", hub.url)
     assert status.out.splitlines()[0] == "0 queued, 0 running, 0 finished"
@@ -56,3 +59,18 @@ async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:
     wrong = await run("queue", "retention", hub.url, "--set", "soon")
     assert wrong.code != 0
     assert "'soon' is not a duration" in wrong.err
+
+
+async def test_queue_add_gives_the_address_of_a_colleague_a_short_name(hub: FakeHub, run: Run) -> None:
+    ended = await run("queue", "add", hub.url, "--as", "lab")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.startswith("@lab is a queue on ")
+    assert (await run("queue", "status", "@lab")).code == 0
+    other = "http://hub.example/q/~" + "a" * 52
+    ended = await run("queue", "add", other, "--as", "lab")
+    assert f"another queue had this name before: {hub.url}" in ended.err
+    listed = json.loads((await run("queue", "list", "--json")).out)
+    assert {each["url"]: each["name"] for each in listed} == {other: "lab", hub.url: ""}
+    for words in (("hub.example", "--as", "x"), (other, "--as", "a b"), (other, "--as", "")):
+        assert (await run("queue", "add", *words)).code == 125
+    assert (await run("queue", "add", other)).code == 2

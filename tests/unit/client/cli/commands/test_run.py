@@ -35,6 +35,15 @@ async def test_run_again_is_cached_and_says_so(hub: FakeHub, run: Run, tmp_path:
     assert (tmp_path / "out" / "made.txt").read_text() == "made"
 
 
+async def test_a_failure_from_the_cache_says_how_to_run_it_again(hub: FakeHub, run: Run) -> None:
+    play(hub, 3)
+    first = await run("run", hub.url, "--", "x")
+    assert "--reuse never" not in first.err
+    ended = await run("run", hub.url, "--", "x")
+    assert ended.code == 3
+    assert ended.err.splitlines()[1] == "this result is a failure; to run the job again, add --reuse never"
+
+
 async def test_run_takes_the_queue_from_the_environment(
     hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +152,60 @@ async def test_run_names_what_was_not_kept_and_what_went_wrong_beside_the_exit_c
     ]
 
 
+async def test_a_name_of_an_output_makes_no_line_of_its_own(hub: FakeHub, run: Run) -> None:
+    def submit(visitor: Visitor, message: m.Submit) -> None:
+        hub._submit(visitor, message)
+        (job,) = hub.jobs
+        hub.output(job, "made.txt", b"made")
+        result = hub.jobs[job].result
+        assert result is not None
+        result.skipped = {"two\nlines": "the name 'two\nlines' has a \x1b[2Jcontrol character"}
+        hub.finish(job, 7)
+
+    hub.on[m.Submit] = submit
+    ended = await run("run", hub.url, "--", "x")
+    assert ended.err.splitlines()[1:] == [
+        "not kept: two\\nlines: the name 'two\\nlines' has a \\x1b[2Jcontrol character",
+        "the job exited with code 7",
+    ]
+
+
 async def test_a_success_with_a_trouble_says_it(hub: FakeHub, run: Run) -> None:
     play(hub, message="a process was killed")
     ended = await run("run", hub.url, "--", "x")
     assert (ended.code, ended.err.splitlines()[-1]) == (0, "the job succeeded: a process was killed")
+
+
+async def test_a_forgotten_dash_is_named_if_the_queue_is_known(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASMAN_QUEUE", hub.url)
+    for words in ("echo", "hi"), ("/bin/echo", "a b"), ("nothing",):
+        ended = await run("run", *words)
+        text = " ".join(f"'{word}'" if " " in word else word for word in words)
+        assert (ended.code, hub.jobs) == (2, {})
+        assert f"if '{words[0]}' is the command, write: asman run -- {text}" in " ".join(ended.err.split())
+
+
+@pytest.mark.parametrize("words", [("run",), ("job", "add"), ("run", "-e", "A=1", "--cpus", "2"), ("run", "--")])
+async def test_nothing_to_run_is_a_usage_error_before_anything_is_queued(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ASMAN_QUEUE", hub.url)
+    ended = await run(*words)
+    assert (ended.code, "there is nothing to run" in ended.err) == (2, True)
+    assert not hub.seen
+
+
+async def test_a_queue_that_nobody_else_uses_is_told_while_the_job_waits(hub: FakeHub, run: Run) -> None:
+    def submit(visitor: Visitor, message: m.Submit) -> None:
+        hub._submit(Visitor(hub, visitor.ws), message)
+        (job,) = hub.jobs
+        visitor.say(m.Accepted(message.ref, "queued", hub.jobs[job].state, able=0, why="no worker is connected"))
+
+    hub.on[m.Submit] = submit
+    ended = await run("job", "add", hub.url, "-c", "x")
+    assert ended.err.splitlines()[1:] == [
+        "waiting: no worker is connected",
+        "this queue is new and has no workers: check its name",
+    ]

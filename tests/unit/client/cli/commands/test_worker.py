@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asman_worker.main
+from asman.cli.commands.worker import set_up_logging
+from asman_shared.address import queue_named
 from asman_shared.messages import Registered
 from asman_worker.config import WorkerConfig
 from tests.unit.client.cli.running import Run
@@ -118,6 +121,15 @@ async def test_a_file_can_hold_the_bare_name_of_a_queue_of_the_hub_that_is_given
     assert (target.hub, target.queue) == ("http://127.0.0.1:9", "0123456789abcdef")
 
 
+async def test_an_older_name_in_a_file_keeps_its_blanks_that_are_not_ascii(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "queue").write_text(f"{URL}\n\u00a0lab\u3000a\n", encoding="utf-8")
+    ended = await run("worker", "--hub", "http://127.0.0.1:9", "--queue-file", str(tmp_path / "queue"))
+    assert ended.code == 0, ended.err
+    assert [target.queue for target in begun[0][0].targets] == ["my-queue", queue_named("\u00a0lab\u3000a")]
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -141,3 +153,14 @@ async def test_a_file_of_queues_that_can_not_be_used_is_a_sentence_that_shows_no
     assert "secret-queue" not in ended.err
     assert begun == []
     assert (await run("worker", URL, "--queue-file", str(file))).code == 125
+
+
+def test_the_log_of_a_worker_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    set_up_logging("info")
+    (handler,) = root.handlers
+    record = logging.LogRecord("asman.worker", logging.INFO, "", 0, "pulling %s", ("a\x1b[2J\r\nforged",), None)
+    assert handler.format(record).isprintable()
+    assert handler.format(record).endswith(r"INFO    pulling a\x1b[2J\r\nforged")

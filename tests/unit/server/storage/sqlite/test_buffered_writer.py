@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server.core import Job
 from asman_server.storage import tables
-from asman_server.storage.commit import Commit, LogChunk
+from asman_server.storage.commit import Commit, LogChunk, Unwritable
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.reader import Store, pack_definition
 from asman_server.storage.row_kinds import Puts
@@ -30,7 +30,8 @@ from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Result
 from asman_shared.states import State
-from tests.support.rows import PATIENCE, chunk, commit, job, row, webhook
+from devtools.patience import PATIENCE
+from tests.support.rows import chunk, commit, job, row, webhook
 
 KEPT = ("jobs", "definitions", "results", "log_chunks", "definition_blobs", "result_blobs", "aliases")
 
@@ -243,7 +244,7 @@ async def test_a_failed_commit_is_not_in_the_write_buffer_and_the_next_one_is(
     engine: AsyncEngine, writer: BufferedWriter
 ) -> None:
     async with refusing(engine, "daybook"):
-        with pytest.raises(Unavailable, match="the disk is gone"):
+        with pytest.raises(Unwritable, match="the disk is gone"):
             await writer.commit(commit(jobs=[row(job(1))]))
     assert await count(engine, "daybook") == 0
     await writer.commit(commit(jobs=[row(job(2))]))

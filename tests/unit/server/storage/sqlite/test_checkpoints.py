@@ -11,8 +11,7 @@ from typing import Any
 from asman_server.storage.database import SQLITE_CHECKPOINT_PAGES, make_engine
 from asman_server.storage.sqlite.checkpoints import Checkpoints
 from asman_server.storage.sqlite.connection import SqliteConnection
-
-PATIENCE = 20
+from devtools.patience import PATIENCE
 
 
 class Counted(Checkpoints):

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from asman_server.core import Job
+from asman_server.storage import row_kinds
 from asman_server.storage.commit import LogChunk
-from asman_server.storage.row_kinds import DEFINITIONS, JOBS, LOG_CHUNKS, RESULTS
+from asman_server.storage.row_kinds import DEFINITIONS, FIRST_RESULTS, JOBS, LOG_CHUNKS, RESULTS
 from asman_server.storage.sqlite.write_buffer import (
     CHUNK_BYTES,
     WriteBuffer,
@@ -136,6 +137,15 @@ def test_an_entry_is_read_back_as_it_was_written() -> None:
     read = decode_entry(encode_entry(made.puts))
     for kind in (JOBS, LOG_CHUNKS, RESULTS):
         assert [tuple(each) for each in kind.rows(read)] == [tuple(each) for each in kind.rows(made.puts)]
+
+
+def test_an_entry_of_a_hub_that_did_not_note_first_results_has_them_when_it_is_read() -> None:
+    done = job(1, State.FINISHED, finished=10)
+    made = commit(jobs=[row(done), row(job(2))], results=[("q", done.id, b"r")])
+    made.puts.pop(FIRST_RESULTS)
+    _, *arrays = msgspec.msgpack.decode(encode_entry(made.puts))
+    older = [FIRST_RESULTS.since - 1, *arrays[: row_kinds.KINDS.index(FIRST_RESULTS)]]
+    assert FIRST_RESULTS.rows(decode_entry(msgspec.msgpack.encode(older))) == [("q", done.id, 10)]
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"\xc0", b"\x91\xa1a"])

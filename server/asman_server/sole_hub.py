@@ -1,0 +1,243 @@
+"""Keeps a second hub away from the data of a running one.
+
+Two hubs on one data folder or one database would each hold the same queues in memory: a job would run twice, and both
+results would be accepted. A lock on a file keeps a second hub from a data folder and from a SQLite database, and an
+advisory lock of a session keeps it from a Postgres database. The kernel or the database drops them when a hub ends, in
+any way. They guard against mistakes, not against a hub that is frozen for long and comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from asman_shared.errors import Unavailable
+
+from .storage.database import DATABASE_ERRORS, make_engine, reason_of, sqlite_file, wait_until_there
+
+log = logging.getLogger("asman.hub")
+
+WAIT_SECONDS: Final = 4.0
+"""Time that a hub waits for another to go, in seconds: one that is being restarted may still write its last commit."""
+_PAUSE: Final = 0.1
+_LOOK_SECONDS: Final = 2.0
+"""Time between two looks at the lock in Postgres, in seconds."""
+_SAID_MOST: Final = 200
+_APPLICATION: Final = "asman hub, "
+HUB_LOCK: Final = 0x61736D
+"""First half of the key of the advisory lock; the second is the schema, as one database may have several."""
+
+_TAKE: Final = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
+_HELD: Final = (
+    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()"
+    " AND classid = $1 AND objid = (hashtext(current_schema())::bigint & 4294967295)::oid"
+)
+_HOLDER: Final = (
+    "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
+    " AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND l.classid = $1 AND l.objid = (hashtext(current_schema())::bigint & 4294967295)::oid"
+)
+
+
+def _own_name() -> str:
+    """Returns the name under which a lock shows this process."""
+    return f"process {os.getpid()} on {socket.gethostname()[:40]}"
+
+
+def _taken(holder: str, what: str, remedy: str) -> Unavailable:
+    who = f"another hub ({holder})" if holder else "another hub"
+    return Unavailable(f"{who} uses {what}, and two would run the same jobs twice: end it first, or {remedy}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Opens a file to lock.
+
+    Raises:
+        Unavailable: The file can't be opened.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Unavailable(f"the hub can't write to {path}: {error.strerror}; choose another folder") from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@asynccontextmanager
+async def _sole_hub_of_file(path: Path, what: str, remedy: str) -> AsyncIterator[None]:
+    """Holds a lock on a file while the block runs.
+
+    Args:
+        path: The file, which is made and stays.
+        what: The thing that the lock stands for, for the error.
+        remedy: What else to do than to end the other hub, for the error.
+
+    Raises:
+        Unavailable: Another process holds it and does not end in time, or the file can't be written.
+    """
+    with _opened(path) as file:
+        for tries_left in reversed(range(int(WAIT_SECONDS / _PAUSE))):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not tries_left:
+                    raise _taken(_printable(os.pread(file, _SAID_MOST, 0)), what, remedy) from None
+            except OSError as error:
+                # Some network file systems have no locks; a hub there works as it did, without this guard.
+                log.warning("a second hub can't be kept away", extra={"file": str(path), "error": error.strerror})
+                break
+            await asyncio.sleep(_PAUSE)
+        with suppress(OSError):
+            os.fchmod(file, 0o600)  # whoever may open it may lock it
+            os.ftruncate(file, 0)
+            os.pwrite(file, _own_name().encode(), 0)
+        yield
+
+
+def _printable(said: bytes) -> str:
+    text = said.decode("utf-8", "replace").strip()
+    return text if text.isprintable() else ""
+
+
+@asynccontextmanager
+async def sole_hub(data_dir: Path, database: str) -> AsyncIterator[PostgresLock | None]:
+    """Keeps other hubs away from a data folder and a database while the block runs.
+
+    Args:
+        data_dir: The folder.
+        database: The database's URL.
+
+    Yields:
+        The lock on the database, to be looked after; None for SQLite, which has a lock that needs none.
+
+    Raises:
+        Unavailable: Another hub is there, or the database can't be reached.
+    """
+    folder = _sole_hub_of_file(data_dir / "lock", f"the data folder {data_dir}", "choose another with --data-dir")
+    async with folder, sole_hub_of_database(database) as lock:
+        yield lock
+
+
+@asynccontextmanager
+async def sole_hub_of_database(database: str) -> AsyncIterator[PostgresLock | None]:
+    """Keeps other hubs away from a database while the block runs; see `sole_hub`."""
+    file = sqlite_file(database)
+    async with AsyncExitStack() as held:
+        if file is not None:
+            beside = file.with_name(f"{file.name}.lock")
+            guard = _sole_hub_of_file(beside, f"the database {file}", "choose another with --database-url")
+            await held.enter_async_context(guard)
+        if make_url(database).drivername.startswith("sqlite"):
+            yield None
+            return
+        lock = PostgresLock(database)
+        held.push_async_callback(lock.close)
+        await lock.take()
+        yield lock
+
+
+class PostgresLock:
+    """The lock of a hub on its database in Postgres, held by a connection that does nothing else.
+
+    Args:
+        url: The database's URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: AsyncEngine | None = None
+        self._connection: AsyncConnection | None = None
+        self._guarded = True
+
+    async def take(self) -> None:
+        """Takes the lock.
+
+        Raises:
+            Unavailable: Another hub holds it and does not end in time, or the database can't be reached.
+        """
+        try:
+            for tries_left in reversed(range(int(WAIT_SECONDS / _PAUSE))):
+                if await self._try():
+                    return
+                if not tries_left:
+                    break
+                await asyncio.sleep(_PAUSE)
+            holder = await self._holder()
+        except DATABASE_ERRORS as error:
+            raise Unavailable(f"the database can't be opened: {reason_of(error)}") from error
+        raise _taken(holder, "this database", "use another database")
+
+    async def keep(self) -> None:
+        """Looks after the lock until it is cancelled; takes it again after the connection was lost.
+
+        Raises:
+            Unavailable: Another hub has the lock, so this one has to end.
+        """
+        while self._guarded:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                if not (await self._ask(_HELD) or await self._try()):
+                    raise _taken(await self._holder(), "this database now", "use another database")
+            except DATABASE_ERRORS as error:
+                log.debug("the lock on the database can't be looked after", extra={"error": reason_of(error)})
+                await self.close()
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """Gives the lock back, if it is held; never waits for a database that does not answer."""
+        connection, self._connection = self._connection, None
+        engine, self._engine = self._engine, None
+        if connection is not None:
+            with suppress(*DATABASE_ERRORS):
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                driver.terminate()
+                await connection.invalidate()
+                await connection.close()
+        if engine is not None:
+            await engine.dispose(close=False)
+
+    async def _try(self) -> bool:
+        await self._driver()
+        if not self._guarded:
+            return True
+        return bool(await self._ask(_TAKE))
+
+    async def _connect(self) -> None:
+        await self.close()
+        self._engine = make_engine(self._url, pool=1)
+        await wait_until_there(self._engine)
+        self._connection = await self._engine.connect()
+        driver = await self._driver()
+        # A pooler answers with a process number of its own. A lock of its session would stay with the pooler.
+        if driver.get_server_pid() != await driver.fetchval("SELECT pg_backend_pid()"):
+            log.warning("the database is behind a pooler of connections, so a second hub can't be kept away")
+            self._guarded = False
+        await driver.execute(f"SET application_name = '{_APPLICATION}{_own_name()}'")
+
+    async def _driver(self) -> Any:
+        if self._connection is None:
+            await self._connect()
+        assert self._connection is not None  # noqa: S101 - it was made
+        return (await self._connection.get_raw_connection()).driver_connection
+
+    async def _holder(self) -> str:
+        said = str(await self._ask(_HOLDER) or "")[:_SAID_MOST]
+        return _printable(said.removeprefix(_APPLICATION).encode())
+
+    async def _ask(self, statement: str) -> Any:
+        return await (await self._driver()).fetchval(statement, HUB_LOCK)

@@ -1,0 +1,238 @@
+"""The contents of the next transaction, and all that waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from typing import Final, Protocol
+
+import msgspec
+
+from asman_shared.errors import AsmanError
+from asman_shared.messages import JobState
+
+from ..core import Job
+from . import row_kinds
+from .blob_changes import BlobChange
+from .commit import Commit, JobRow, Key, KeyRow, QueueRow, WebhookRow
+from .row_kinds import JOBS, LOG_CHUNKS, Puts, Row, RowKind
+from .salvage import About, Part, Refused
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_tuple: Final = tuple.__new__
+"""Makes a row without the function of a named tuple, which runs as Python for each job."""
+
+
+class Publisher(Protocol):
+    """A queue that tells its followers about durable changes."""
+
+    name: str
+
+    def due(self, job: Job) -> int:
+        """Time of the next timed step for a job, in epoch milliseconds; 0 for none."""
+
+    def publish(self, changes: list[tuple[JobState, bool]]) -> None:
+        """Tells followers about changes; each comes with whether it begins a run."""
+
+    def not_stored(self, job: JobState, why: str, calls: list[WebhookRow], *, ended: bool, whole: bool) -> None:
+        """Ends or removes a job that the database refuses.
+
+        Args:
+            job: The refused state.
+            why: The reason, in a sentence for people.
+            calls: The webhooks that tell of the refused state, which were not stored either.
+            ended: Whether that state was the first after the end of a run.
+            whole: Whether no state of the job can be stored, because its definition can't.
+        """
+
+
+class Answer:
+    """An answer that is given after a commit, with the job as committed, or refused."""
+
+    __slots__ = ("job", "key", "refuse", "say")
+
+    def __init__(
+        self, key: Key, job: Job, say: Callable[[JobState], None], refuse: Callable[[AsmanError], None] | None
+    ) -> None:
+        self.key = key
+        self.job = job
+        self.say = say
+        self.refuse = refuse
+
+
+class Batch:
+    """The contents of the next transaction, and the answers and changes that wait for it.
+
+    The rows of jobs are made by `commit` from ``dirty``; all other rows stand in ``puts``.
+    """
+
+    __slots__ = (
+        "answers",
+        "blobs",
+        "callers",
+        "clear",
+        "dirty",
+        "done",
+        "drop_chunks",
+        "forget",
+        "forget_keys",
+        "forget_queues",
+        "keys",
+        "patient",
+        "puts",
+        "queues",
+        "settings",
+        "webhooks",
+        "webhooks_done",
+        "webhooks_later",
+    )
+
+    def __init__(self) -> None:
+        self.dirty: dict[Key, tuple[Publisher, Job, bool, bool]] = {}
+        self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
+        self.forget: dict[Key, tuple[Publisher, Job]] = {}
+        self.clear: dict[Key, None] = {}
+        self.drop_chunks: list[tuple[str, str, int]] = []
+        self.webhooks: list[WebhookRow] = []
+        self.callers: dict[str, Key] = {}
+        self.webhooks_later: dict[str, tuple[int, int]] = {}
+        self.webhooks_done: dict[str, None] = {}
+        self.settings: dict[str, QueueRow] = {}
+        self.forget_queues: dict[str, None] = {}
+        self.keys: dict[str, KeyRow] = {}
+        self.forget_keys: dict[str, int] = {}
+        self.blobs: list[BlobChange] = []
+        self.answers: list[Answer] = []
+        self.done: list[Callable[[], None]] = []
+        self.queues: set[str] = set()
+        self.patient = False
+
+    @property
+    def writes(self) -> bool:
+        """Returns whether there is anything to write, besides answers to give."""
+        return bool(
+            self.dirty
+            or self.forget
+            or any(self.puts.values())
+            or self.clear
+            or self.drop_chunks
+            or self.webhooks
+            or self.webhooks_later
+            or self.webhooks_done
+            or self.settings
+            or self.forget_queues
+            or self.keys
+            or self.forget_keys
+            or self.blobs
+        )
+
+    def put(self, kind: RowKind, row: Row) -> None:
+        """Adds a row in the place of an older one with the same key."""
+        self.puts[kind][row[: kind.width]] = row
+
+    def put_parts(self, kind: RowKind, key: Key, rows: list[Row]) -> None:
+        """Adds all parts of a row in the place of its older parts."""
+        self.puts[kind][key] = rows
+
+    def commit(self, without: Set[Key] = frozenset()) -> Commit:
+        """Returns the contents of the batch as they are now, without the states and lines of some jobs."""
+        puts = self.puts.copy()
+        if without:
+            puts[LOG_CHUNKS] = {key: chunk for key, chunk in puts[LOG_CHUNKS].items() if key[:2] not in without}
+        puts[JOBS] = {
+            key: _tuple(
+                JobRow,
+                (key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job)),
+            )
+            for key, (publisher, job, _, _) in self.dirty.items()
+            if key not in without
+        }
+        return Commit(
+            puts=puts,
+            forget=list(self.forget),
+            clear=list(self.clear),
+            drop_chunks=self.drop_chunks,
+            webhooks=self.webhooks,
+            webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
+            webhooks_done=list(self.webhooks_done),
+            forget_queues=list(self.forget_queues),
+            queues=list(self.settings.values()),
+            keys=list(self.keys.values()),
+            forget_keys=list(self.forget_keys.items()),
+            blobs=self.blobs,
+        )
+
+    def drop_rows(self, kind: RowKind, jobs: Set[Key]) -> None:
+        """Removes the rows of a kind that belong to some jobs."""
+        rows = self.puts[kind]
+        if kind.width == 2:
+            for key in jobs:
+                rows.pop(key, None)
+        elif rows:
+            self.puts[kind] = {key: row for key, row in rows.items() if key[:2] not in jobs}
+
+    def drop_log(self, jobs: Set[Key]) -> None:
+        """Removes all changes to the logs of some jobs."""
+        self.drop_rows(LOG_CHUNKS, jobs)
+        self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in jobs]
+
+    def drop_jobs(self, jobs: Set[Key]) -> None:
+        """Removes the rows that belong to some jobs, and all changes to their logs."""
+        for kind in row_kinds.KINDS:
+            if kind.of_job:
+                self.drop_rows(kind, jobs)
+        self.drop_log(jobs)
+
+    def absorb(self, newer: Batch) -> None:
+        """Takes over a newer batch, because this one could not be written."""
+        for key, (publisher, job, first, ended) in newer.dirty.items():
+            known = self.dirty.get(key)
+            self.dirty[key] = (
+                publisher,
+                job,
+                first or (known is not None and known[2]),
+                ended or (known is not None and known[3]),
+            )
+        for key, forgotten in newer.forget.items():
+            self.forget[key] = forgotten
+            if key not in newer.dirty:
+                self.dirty.pop(key, None)
+        self.drop_jobs(newer.forget.keys())
+        self.drop_log(newer.clear.keys())
+        for kind, rows in newer.puts.items():
+            self.puts[kind] = self.puts[kind] | rows
+        self.clear |= newer.clear
+        self.drop_chunks = self.drop_chunks + newer.drop_chunks
+        self.webhooks += newer.webhooks
+        self.callers |= newer.callers
+        self.webhooks_later |= newer.webhooks_later
+        self.webhooks_done |= newer.webhooks_done
+        self.settings |= newer.settings
+        self.forget_queues |= newer.forget_queues
+        self.keys |= newer.keys
+        self.forget_keys |= newer.forget_keys
+        self.blobs += newer.blobs
+        self.answers += newer.answers
+        self.done += newer.done
+        self.queues |= newer.queues
+
+
+def commit_of(batch: Batch, refused: list[Refused]) -> Commit:
+    """Returns the contents of a batch.
+
+    Jobs that can't even be encoded are left out with their lines, and added to ``refused``.
+    """
+    try:
+        return batch.commit()
+    except (UnicodeError, OverflowError):
+        broken: dict[Key, str] = {}
+        for key, (_, job, _, _) in batch.dirty.items():
+            try:
+                _encode(job)
+            except (UnicodeError, OverflowError) as error:
+                broken[key] = str(error)
+        for key, reason in broken.items():
+            chunks = {at: chunk for at, chunk in batch.puts[LOG_CHUNKS].items() if at[:2] == key}
+            refused.append(Refused(Part(About.JOB, key, Commit({})), reason))
+            if chunks:
+                refused.append(Refused(Part(About.LOG, key, Commit({LOG_CHUNKS: chunks})), reason))
+        return batch.commit(broken.keys())

@@ -1,0 +1,40 @@
+/**
+ * Where the attempts of a run begin in its log.
+ *
+ * The worker of a later attempt writes a line of its own at its beginning. Lines are read once, as they arrive.
+ */
+
+import { SYSTEM } from "../protocol/messages";
+import type { JobLog } from "./job-log";
+
+const BEGINS = /^attempt (\d{1,6}) begins$/;
+
+export interface AttemptStart {
+  readonly attempt: number;
+  /** The seq of its first line. */
+  readonly seq: number;
+}
+
+export class Attempts {
+  #found: AttemptStart[] = [];
+  #known = 0;
+  #edits = -1;
+
+  constructor(private readonly log: JobLog) {}
+
+  /** The attempts after the first one of which the log has the beginning, oldest first. */
+  starts(): readonly AttemptStart[] {
+    const { log } = this;
+    if (this.#edits !== log.edits) {
+      this.#edits = log.edits;
+      this.#known = 0;
+      this.#found = [];
+    }
+    for (; this.#known < log.length; this.#known++) {
+      if (log.streamAt(this.#known) !== SYSTEM) continue;
+      const attempt = Number(BEGINS.exec(log.text(this.#known))?.[1] ?? 0);
+      if (attempt > 1) this.#found = [...this.#found, { attempt, seq: log.line(this.#known).seq }];
+    }
+    return this.#found;
+  }
+}

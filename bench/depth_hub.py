@@ -44,7 +44,6 @@ NOW = 1_700_000_000_000
 
 def _rows(queue: str, numbers: Iterator[int], jobs: int) -> Iterator[Commit]:
     """Commits that put jobs into a queue, as the group commit would have written them."""
-    encode = msgspec.msgpack.encode
     rows: list[JobRow] = []
     definitions: list[tuple[str, bytes]] = []
     for place in range(1, jobs + 1):
@@ -59,7 +58,7 @@ def _rows(queue: str, numbers: Iterator[int], jobs: int) -> Iterator[Commit]:
             holders=("_",),
             queued=NOW + place // 20,
         )
-        rows.append(JobRow(queue, job.id, place, job.state.value, 0, encode(job)))
+        rows.append(JobRow(queue, job.id, place, job.state.value, 0, job.pack()))
         definitions.append((job.id, pack_definition(definition(number))))
         if len(rows) == CHUNK or place == jobs:
             yield Commit({DEFINITIONS: DEFINITIONS.puts(definitions), JOBS: JOBS.puts(rows)})

@@ -21,7 +21,6 @@ from asman_shared.identity import Signatures
 from asman_shared.messages import LogLine, Result
 from asman_shared.states import State
 
-_job = msgspec.msgpack.Decoder(Job).decode
 _definition = msgspec.msgpack.Decoder(Definition).decode
 _lines = msgspec.msgpack.Decoder(list[LogLine]).decode
 
@@ -127,7 +126,7 @@ class SimDatabase:
         row = self.rows[key]
         known = self._read_jobs.get(key)
         if known is None or known[0] is not row:
-            known = self._read_jobs[key] = row, _job(row.record)
+            known = self._read_jobs[key] = row, Job.unpack(row.record)
         return known[1]
 
     def jobs_now(self, queue: str) -> dict[str, Job]:
@@ -146,7 +145,7 @@ class SimDatabase:
     async def unfinished(self, queue: str) -> Unfinished:
         await self._read()
         found = [row for row in self.rows.values() if row.queue == queue]
-        live = sorted((_job(row.record) for row in found if row.state in _UNFINISHED), key=lambda j: j.number)
+        live = sorted((Job.unpack(row.record) for row in found if row.state in _UNFINISHED), key=lambda j: j.number)
         for job in live:
             if job.attempt:
                 ends = [c.last + 1 for key, c in self.chunks.items() if key[:2] == (queue, job.id)]
@@ -171,7 +170,7 @@ class SimDatabase:
 
     async def jobs(self, queue: str, ids: Sequence[str]) -> list[Job]:
         await self._read()
-        return [_job(self.rows[queue, job_id].record) for job_id in ids if (queue, job_id) in self.rows]
+        return [Job.unpack(self.rows[queue, job_id].record) for job_id in ids if (queue, job_id) in self.rows]
 
     async def ids(self, queue: str, after: str, limit: int) -> list[str]:
         await self._read()
@@ -216,7 +215,7 @@ class SimDatabase:
 
     async def page(self, queue: str, states: Sequence[State], before: int | None, limit: int) -> list[Job]:
         await self._read()
-        jobs = [_job(row.record) for row in self.rows.values() if row.queue == queue]
+        jobs = [Job.unpack(row.record) for row in self.rows.values() if row.queue == queue]
         found = sorted(jobs, key=lambda j: -j.number)
         wanted = [j for j in found if (not states or j.state in states) and (before is None or j.number < before)]
         return wanted[:limit]

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from asman_server.core import Job
 from asman_server.storage import row_kinds
 from asman_server.storage.commit import Commit, JobRow, LogChunk, WebhookRow
@@ -29,7 +27,7 @@ def job(number: int, state: State = State.QUEUED, **more: Any) -> Job:
 
 
 def row(made: Job, queue: str = "q") -> JobRow:
-    return JobRow(queue, made.id, made.number, made.state.value, made.finished, msgspec.msgpack.encode(made))
+    return JobRow(queue, made.id, made.number, made.state.value, made.finished, made.pack())
 
 
 def chunk(number: int, first: int, texts: Sequence[str], queue: str = "q") -> LogChunk:

@@ -1,10 +1,14 @@
-"""Events: everything that can happen to a queue."""
+"""Events: everything that can happen to a queue.
+
+They are plain classes for the same reason as the `effects`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import Shape
 from asman_shared.messages import Outcome, Register, Summary
@@ -14,48 +18,95 @@ from .callbacks import Calls
 from .job import Job
 
 
-class Event(Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Event:
     """Base of all events. ``reply_to`` is opaque to the core and is returned in the answer."""
 
+    __slots__ = ()
 
+
+@mypyc_attr(acyclic=True)
 class Submitted(Event):
     """A client submits a job; fields as in `asman_shared.messages.Submit`."""
 
-    job: str
-    shape: Shape
-    summary: Summary
-    reply_to: Any = None
-    namespace: str = "_"
-    priority: int = 0
-    reuse: Literal["cached", "never"] = "cached"
-    run_limit: int = 0
-    queue_limit: int = 0
-    phase_limits: dict[Phase, int] | None = None
-    max_attempts: int = 3
-    calls: Calls | None = None
+    __slots__ = (
+        "calls",
+        "job",
+        "max_attempts",
+        "namespace",
+        "phase_limits",
+        "priority",
+        "queue_limit",
+        "reply_to",
+        "reuse",
+        "run_limit",
+        "shape",
+        "summary",
+    )
+
+    def __init__(
+        self,
+        job: str,
+        shape: Shape,
+        summary: Summary,
+        reply_to: Any = None,
+        namespace: str = "_",
+        priority: int = 0,
+        reuse: Literal["cached", "never"] = "cached",
+        run_limit: int = 0,
+        queue_limit: int = 0,
+        phase_limits: dict[Phase, int] | None = None,
+        max_attempts: int = 3,
+        calls: Calls | None = None,
+    ) -> None:
+        self.job = job
+        self.shape = shape
+        self.summary = summary
+        self.reply_to = reply_to
+        self.namespace = namespace
+        self.priority = priority
+        self.reuse: Literal["cached", "never"] = reuse
+        self.run_limit = run_limit
+        self.queue_limit = queue_limit
+        self.phase_limits = phase_limits
+        self.max_attempts = max_attempts
+        self.calls = calls
 
 
+@mypyc_attr(acyclic=True)
 class CancelRequested(Event):
     """A namespace releases a job; ``*`` stands for all namespaces."""
 
-    job: str
-    namespace: str = "_"
-    reply_to: Any = None
+    __slots__ = ("job", "namespace", "reply_to")
+
+    def __init__(self, job: str, namespace: str = "_", reply_to: Any = None) -> None:
+        self.job = job
+        self.namespace = namespace
+        self.reply_to = reply_to
 
 
+@mypyc_attr(acyclic=True)
 class DeleteRequested(Event):
     """A client deletes a job and its result."""
 
-    job: str
-    reply_to: Any = None
+    __slots__ = ("job", "reply_to")
+
+    def __init__(self, job: str, reply_to: Any = None) -> None:
+        self.job = job
+        self.reply_to = reply_to
 
 
+@mypyc_attr(acyclic=True)
 class Recalled(Event):
     """The shell has read a finished job from the store that had left memory."""
 
-    job: Job
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
 
 
+@mypyc_attr(acyclic=True)
 class Settled(Event):
     """A finished job's state is durable: the job may leave memory from now on.
 
@@ -65,11 +116,15 @@ class Settled(Event):
         rev: ``rev`` in that state.
     """
 
-    job: str
-    run: int
-    rev: int
+    __slots__ = ("job", "rev", "run")
+
+    def __init__(self, job: str, run: int, rev: int) -> None:
+        self.job = job
+        self.run = run
+        self.rev = rev
 
 
+@mypyc_attr(acyclic=True)
 class NotStored(Event):
     """The store refuses a state of a job for good, which nobody was told of.
 
@@ -82,80 +137,115 @@ class NotStored(Event):
         whole: Whether the store refuses everything about the job.
     """
 
-    job: str
-    run: int
-    rev: int
-    ended: bool
-    why: str
-    whole: bool = False
+    __slots__ = ("ended", "job", "rev", "run", "whole", "why")
+
+    def __init__(self, job: str, run: int, rev: int, ended: bool, why: str, whole: bool = False) -> None:
+        self.job = job
+        self.run = run
+        self.rev = rev
+        self.ended = ended
+        self.why = why
+        self.whole = whole
 
 
+@mypyc_attr(acyclic=True)
 class WorkerJoined(Event):
     """A worker registers, on a new connection or again on the same one.
 
     ``chooses`` says that it picks its jobs from the queue itself (`Claimed`) and is never assigned any.
     """
 
-    session: int
-    info: Register
-    chooses: bool = False
+    __slots__ = ("chooses", "info", "session")
+
+    def __init__(self, session: int, info: Register, chooses: bool = False) -> None:
+        self.session = session
+        self.info = info
+        self.chooses = chooses
 
 
+@mypyc_attr(acyclic=True)
 class WorkerLost(Event):
     """A worker's connection ended."""
 
-    incarnation: str
-    session: int
+    __slots__ = ("incarnation", "session")
+
+    def __init__(self, incarnation: str, session: int) -> None:
+        self.incarnation = incarnation
+        self.session = session
 
 
+@mypyc_attr(acyclic=True)
 class Claimed(Event):
     """A worker that chooses its jobs itself claims one."""
 
-    incarnation: str
-    job: str
-    reply_to: Any = None
+    __slots__ = ("incarnation", "job", "reply_to")
+
+    def __init__(self, incarnation: str, job: str, reply_to: Any = None) -> None:
+        self.incarnation = incarnation
+        self.job = job
+        self.reply_to = reply_to
 
 
+@mypyc_attr(acyclic=True)
 class DrainRequested(Event):
     """A worker begins to drain: it takes no more jobs."""
 
-    incarnation: str
+    __slots__ = ("incarnation",)
+
+    def __init__(self, incarnation: str) -> None:
+        self.incarnation = incarnation
 
 
+@mypyc_attr(acyclic=True)
 class PhaseReported(Event):
     """A worker reports the phase of an attempt."""
 
-    incarnation: str
-    job: str
-    attempt: int
-    phase: Phase
+    __slots__ = ("attempt", "incarnation", "job", "phase")
+
+    def __init__(self, incarnation: str, job: str, attempt: int, phase: Phase) -> None:
+        self.incarnation = incarnation
+        self.job = job
+        self.attempt = attempt
+        self.phase = phase
 
 
+@mypyc_attr(acyclic=True)
 class AttemptFinished(Event):
     """A worker reports the outcome of an attempt."""
 
-    incarnation: str
-    job: str
-    attempt: int
-    outcome: Outcome
+    __slots__ = ("attempt", "incarnation", "job", "outcome")
+
+    def __init__(self, incarnation: str, job: str, attempt: int, outcome: Outcome) -> None:
+        self.incarnation = incarnation
+        self.job = job
+        self.attempt = attempt
+        self.outcome = outcome
 
 
+@mypyc_attr(acyclic=True)
 class AttemptReleased(Event):
     """A worker has let go of an attempt, after an abort or on its own.
 
     ``lost`` says that the attempt had begun and came to nothing, which costs the job one of its attempts.
     """
 
-    incarnation: str
-    job: str
-    attempt: int
-    lost: bool = False
+    __slots__ = ("attempt", "incarnation", "job", "lost")
+
+    def __init__(self, incarnation: str, job: str, attempt: int, lost: bool = False) -> None:
+        self.incarnation = incarnation
+        self.job = job
+        self.attempt = attempt
+        self.lost = lost
 
 
+@mypyc_attr(acyclic=True)
 class Tick(Event):
     """Time has passed."""
 
+    __slots__ = ()
 
+
+@mypyc_attr(acyclic=True)
 class Due(Event):
     """Some jobs are due: their waiting time or retention may have passed. The core checks that; see `QueueCore.due`.
 
@@ -164,12 +254,19 @@ class Due(Event):
         stored: Those of them that are only in the store, as read from it.
     """
 
-    jobs: list[str]
-    stored: list[Job] = []
+    __slots__ = ("jobs", "stored")
+
+    def __init__(self, jobs: list[str], stored: Sequence[Job] = ()) -> None:
+        self.jobs = jobs
+        self.stored = list(stored)
 
 
+@mypyc_attr(acyclic=True)
 class Configured(Event):
     """A client sets the retention of finished jobs, in milliseconds; 0 follows the hub."""
 
-    retention: int
-    reply_to: Any = None
+    __slots__ = ("reply_to", "retention")
+
+    def __init__(self, retention: int, reply_to: Any = None) -> None:
+        self.retention = retention
+        self.reply_to = reply_to

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Final
+
+import msgspec
+from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import Shape
 from asman_shared.messages import Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
+from .job_record import PLAIN, JobRecord
 
-RECORD_VERSION = 1
-"""The version written with each stored job."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(JobRecord).decode
 
 
-class Job(Struct, gc=False, omit_defaults=True):
-    """A job, kept in memory while it is not finished and stored as this same record.
+@mypyc_attr(acyclic=True)
+class Job:
+    """A job, kept in memory while it is not finished and stored as a `JobRecord`.
 
     Attributes:
         id: Hash of the definition.
@@ -38,40 +43,201 @@ class Job(Struct, gc=False, omit_defaults=True):
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
         hooks: Webhooks to call at the end of the run; None when there are none.
-        v: `RECORD_VERSION` of the stored record.
     """
 
-    id: str
-    number: int
-    summary: Summary
-    shape: Shape = Shape()
-    rev: int = 0
-    state: State = State.QUEUED
-    phase: Phase | None = None
-    attempt: int = 0
-    floor: int = 0
-    losses: int = 0
-    max_attempts: int = 3
-    worker: str = ""
-    worker_name: str = ""
-    holders: tuple[str, ...] = ()
-    lane: str = "_"
-    priority: int = 0
-    queued: int = 0
-    returned: int = 0
-    started: int = 0
-    ran: int = 0
-    finished: int = 0
-    run_limit: int = 0
-    queue_limit: int = 0
-    phase_limits: dict[Phase, int] | None = None
-    log_start: int = 0
-    log_next: int = 0
-    forced: bool = False
-    verdict: Verdict | None = None
-    previous: Verdict | None = None
-    hooks: list[Hook] | None = None
-    v: int = RECORD_VERSION
+    __slots__ = (
+        "attempt",
+        "finished",
+        "floor",
+        "forced",
+        "holders",
+        "hooks",
+        "id",
+        "lane",
+        "log_next",
+        "log_start",
+        "losses",
+        "max_attempts",
+        "number",
+        "phase",
+        "phase_limits",
+        "previous",
+        "priority",
+        "queue_limit",
+        "queued",
+        "ran",
+        "returned",
+        "rev",
+        "run_limit",
+        "shape",
+        "started",
+        "state",
+        "summary",
+        "verdict",
+        "worker",
+        "worker_name",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        number: int,
+        summary: Summary,
+        shape: Shape = PLAIN,
+        rev: int = 0,
+        state: State = State.QUEUED,
+        phase: Phase | None = None,
+        attempt: int = 0,
+        floor: int = 0,
+        losses: int = 0,
+        max_attempts: int = 3,
+        worker: str = "",
+        worker_name: str = "",
+        holders: tuple[str, ...] = (),
+        lane: str = "_",
+        priority: int = 0,
+        queued: int = 0,
+        returned: int = 0,
+        started: int = 0,
+        ran: int = 0,
+        finished: int = 0,
+        run_limit: int = 0,
+        queue_limit: int = 0,
+        phase_limits: dict[Phase, int] | None = None,
+        log_start: int = 0,
+        log_next: int = 0,
+        forced: bool = False,
+        verdict: Verdict | None = None,
+        previous: Verdict | None = None,
+        hooks: list[Hook] | None = None,
+    ) -> None:
+        self.id = id
+        self.number = number
+        self.summary = summary
+        self.shape = shape
+        self.rev = rev
+        self.state = state
+        self.phase = phase
+        self.attempt = attempt
+        self.floor = floor
+        self.losses = losses
+        self.max_attempts = max_attempts
+        self.worker = worker
+        self.worker_name = worker_name
+        self.holders = holders
+        self.lane = lane
+        self.priority = priority
+        self.queued = queued
+        self.returned = returned
+        self.started = started
+        self.ran = ran
+        self.finished = finished
+        self.run_limit = run_limit
+        self.queue_limit = queue_limit
+        self.phase_limits = phase_limits
+        self.log_start = log_start
+        self.log_next = log_next
+        self.forced = forced
+        self.verdict = verdict
+        self.previous = previous
+        self.hooks = hooks
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self.record() == other.record()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.record())
+
+    @staticmethod
+    def of(record: JobRecord) -> Job:
+        """Returns the job of a record."""
+        return Job(
+            record.id,
+            record.number,
+            record.summary,
+            record.shape,
+            record.rev,
+            record.state,
+            record.phase,
+            record.attempt,
+            record.floor,
+            record.losses,
+            record.max_attempts,
+            record.worker,
+            record.worker_name,
+            record.holders,
+            record.lane,
+            record.priority,
+            record.queued,
+            record.returned,
+            record.started,
+            record.ran,
+            record.finished,
+            record.run_limit,
+            record.queue_limit,
+            record.phase_limits,
+            record.log_start,
+            record.log_next,
+            record.forced,
+            record.verdict,
+            record.previous,
+            record.hooks,
+        )
+
+    def record(self) -> JobRecord:
+        """Returns the job as it is stored now."""
+        return JobRecord(
+            self.id,
+            self.number,
+            self.summary,
+            self.shape,
+            self.rev,
+            self.state,
+            self.phase,
+            self.attempt,
+            self.floor,
+            self.losses,
+            self.max_attempts,
+            self.worker,
+            self.worker_name,
+            self.holders,
+            self.lane,
+            self.priority,
+            self.queued,
+            self.returned,
+            self.started,
+            self.ran,
+            self.finished,
+            self.run_limit,
+            self.queue_limit,
+            self.phase_limits,
+            self.log_start,
+            self.log_next,
+            self.forced,
+            self.verdict,
+            self.previous,
+            self.hooks,
+        )
+
+    def pack(self) -> bytes:
+        """Returns the encoded record.
+
+        Raises:
+            OverflowError: A number in it has no encoding.
+            UnicodeError: A text in it has none.
+        """
+        return _encode(self.record())
+
+    @staticmethod
+    def unpack(record: bytes) -> Job:
+        """Returns the job of an encoded record.
+
+        Raises:
+            msgspec.MsgspecError: It is none.
+        """
+        return Job.of(_decode(record))
 
     @property
     def wait_until(self) -> int:

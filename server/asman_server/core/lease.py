@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import Shape
 from asman_shared.states import Phase
 
 
-class Lease(Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Lease:
     """One attempt that a worker holds. Its capacity is in use until the worker has let go of it.
 
     Attributes:
@@ -17,9 +18,21 @@ class Lease(Struct, gc=False):
         phase: The phase that was reported last.
     """
 
-    job: str
-    attempt: int
-    shape: Shape
-    since: int
-    live: bool = True
-    phase: Phase = Phase.ASSIGNED
+    __slots__ = ("attempt", "job", "live", "phase", "shape", "since")
+
+    def __init__(
+        self,
+        job: str,
+        attempt: int,
+        shape: Shape,
+        since: int,
+        *,
+        live: bool = True,
+        phase: Phase = Phase.ASSIGNED,
+    ) -> None:
+        self.job = job
+        self.attempt = attempt
+        self.shape = shape
+        self.since = since
+        self.live = live
+        self.phase = phase

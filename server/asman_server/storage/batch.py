@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import Final, Protocol
 
-import msgspec
-
 from asman_shared.errors import AsmanError
 from asman_shared.messages import JobState
 
@@ -17,7 +15,6 @@ from .commit import Commit, JobRow, Key, KeyRow, QueueRow, WebhookRow
 from .row_kinds import JOBS, LOG_CHUNKS, Puts, Row, RowKind
 from .salvage import About, Part, Refused
 
-_encode: Final = msgspec.msgpack.Encoder().encode
 _tuple: Final = tuple.__new__
 """Makes a row without the function of a named tuple, which runs as Python for each job."""
 
@@ -141,7 +138,7 @@ class Batch:
         puts[JOBS] = {
             key: _tuple(
                 JobRow,
-                (key[0], job.id, job.number, job.state.value, job.finished, _encode(job), publisher.due(job)),
+                (key[0], job.id, job.number, job.state.value, job.finished, job.pack(), publisher.due(job)),
             )
             for key, (publisher, job, _, _) in self.dirty.items()
             if key not in without
@@ -227,7 +224,7 @@ def commit_of(batch: Batch, refused: list[Refused]) -> Commit:
         broken: dict[Key, str] = {}
         for key, (_, job, _, _) in batch.dirty.items():
             try:
-                _encode(job)
+                job.pack()
             except (UnicodeError, OverflowError) as error:
                 broken[key] = str(error)
         for key, reason in broken.items():

@@ -36,7 +36,6 @@ from .tables import (
 
 log = logging.getLogger("asman.hub.storage")
 
-_decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_definition = msgspec.msgpack.Decoder(Definition).decode
 _decode_signatures = msgspec.msgpack.Decoder(Signatures).decode
 _decode_result = msgspec.msgpack.Decoder(Result).decode
@@ -188,7 +187,7 @@ class Store:
                 rows = await connection.stream(query)
                 async for part in rows.partitions(ROWS_AT_ONCE):
                     for row in part:
-                        job = _decode_job(row[0])
+                        job = Job.unpack(row[0])
                         shared.slim(job)
                         found.append(job)
             found.sort(key=_number)
@@ -245,7 +244,7 @@ class Store:
         async with self._reading(ids) as connection:
             for part in _slices(ids):
                 rows = await connection.execute(select(jobs.c.record).where(jobs.c.queue == queue, jobs.c.id.in_(part)))
-                found.extend(_decode_job(row[0]) for row in rows)
+                found.extend(Job.unpack(row[0]) for row in rows)
         return found
 
     async def ids(self, queue: str, after: str, limit: int) -> list[str]:
@@ -282,7 +281,7 @@ class Store:
             conditions.append(jobs.c.number < before)
         query = select(jobs.c.record).where(*conditions).order_by(jobs.c.number.desc()).limit(limit)
         async with self._reading() as connection:
-            return [_decode_job(row[0]) for row in await connection.execute(query)]
+            return [Job.unpack(row[0]) for row in await connection.execute(query)]
 
     async def note(self, queue: str, job_id: str) -> bytes | None:
         """Returns the note of a door about a job."""
@@ -300,7 +299,7 @@ class Store:
         query = select(jobs.c.record, door_notes.c.body).join_from(jobs, door_notes, mine).where(*conditions)
         query = query.order_by(jobs.c.number.desc()).limit(limit)
         async with self._reading() as connection:
-            return [(_decode_job(record), body) for record, body in await connection.execute(query)]
+            return [(Job.unpack(record), body) for record, body in await connection.execute(query)]
 
     async def queues_of(self, job_id: str) -> list[str]:
         """The queues that have a job of this id, in no order."""
@@ -325,7 +324,7 @@ class Store:
         )
         async with self._reading([job_id]) as connection:
             row = (await connection.execute(query)).first()
-            return None if row is None else (row[0], _decode_job(row[1]))
+            return None if row is None else (row[0], Job.unpack(row[1]))
 
     async def unaliased(self, alias: str) -> str | None:
         """The id of the definition that an alias stands for."""
@@ -378,7 +377,7 @@ class Store:
             if found is None:
                 return None
             result = _decode_result(found.body)
-            verdict = _decode_job(found.record).verdict if found.record is not None else None
+            verdict = Job.unpack(found.record).verdict if found.record is not None else None
         return result if verdict is None or not result.outputs or verdict.outputs == len(result.outputs) else None
 
     async def lines(self, queue: str, job_id: str, since: int, limit: int) -> list[LogLine]:

@@ -17,7 +17,6 @@ from ..core import Job
 from ..storage import tables
 from ..storage.sqlite.write_buffer import decode_entry
 
-_job = msgspec.msgpack.Decoder(Job).decode
 _definition = msgspec.msgpack.Decoder(Definition).decode
 _signatures = msgspec.msgpack.Decoder(Signatures).decode
 _result = msgspec.msgpack.Decoder(Result).decode
@@ -28,7 +27,7 @@ Look = Callable[[Row[Any]], Iterator[str]]
 
 
 def _look_at_job(row: Row[Any]) -> Iterator[str]:
-    job = _job(row.record)
+    job = Job.unpack(row.record)
     if (job.id, job.number, job.state.value, job.finished) != (row.id, row.number, row.state, row.finished):
         yield "its record says something else than its columns"
     if not row.has_definition:

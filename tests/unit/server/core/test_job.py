@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from asman_server.core.job import RECORD_VERSION, Job
-from asman_shared.messages import Summary
-from asman_shared.states import Phase, State
+from asman_server.core.callbacks import Call, Hook
+from asman_server.core.job import Job
+from asman_server.core.job_record import RECORD_VERSION, JobRecord
+from asman_shared.definition import Shape
+from asman_shared.messages import Summary, Verdict
+from asman_shared.states import Phase, Reason, State
 
 
 def test_a_job_without_a_limit_may_wait_for_ever() -> None:
@@ -32,5 +35,38 @@ def test_a_job_is_the_same_after_it_was_stored() -> None:
         holders=("one",),
         phase_limits={Phase.PULLING: 10},
     )
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(job), type=Job) == job
-    assert job.v == RECORD_VERSION
+    assert Job.unpack(job.pack()).record() == job.record()
+    assert job.record().v == RECORD_VERSION
+
+
+def test_no_field_of_a_job_is_left_out_of_its_record_or_mixed_up_with_another() -> None:
+    """Every field has a value of its own, which no other has and which is not its default."""
+    values = {
+        "id": "a",
+        "summary": Summary(image="i"),
+        "shape": Shape(cpus=5),
+        "state": State.FINISHED,
+        "phase": Phase.PULLING,
+        "worker": "incarnation",
+        "worker_name": "name",
+        "holders": ("one", "two"),
+        "lane": "one",
+        "phase_limits": {Phase.RUNNING: 10},
+        "forced": True,
+        "verdict": Verdict(ok=True, reason=Reason.SUCCESS),
+        "previous": Verdict(ok=False, reason=Reason.FAILED),
+        "hooks": [Hook("one", Call("https://a.example"))],
+    }
+    names = [name for name in JobRecord.__struct_fields__ if name != "v"]
+    values |= {name: 100 + at for at, name in enumerate(names) if name not in values}
+    record = JobRecord(**values)  # type: ignore[arg-type]
+    job = Job(**values)  # type: ignore[arg-type]
+    assert {name: getattr(job, name) for name in names} == values
+    assert job.record() == record
+    again = Job.unpack(job.pack())
+    assert {name: getattr(again, name) for name in names} == values
+
+
+def test_a_record_leaves_out_what_a_job_does_not_say() -> None:
+    kept = msgspec.msgpack.decode(Job(id="a", number=1, summary=Summary()).pack())
+    assert sorted(kept) == ["id", "number", "summary"]

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -410,7 +409,7 @@ class QueueMachine(RuleBasedStateMachine):
         for effect in effects:
             if isinstance(effect, fx.Changed) and effect.job.state is not State.REMOVED:
                 self.durable.discard(effect.job.id)
-                self.stored[effect.job.id] = msgspec.msgpack.encode(effect.job)
+                self.stored[effect.job.id] = effect.job.pack()
         assert sorted(aborted) == sorted(self.model.aborts)
         self.model.aborts.clear()
         self.compare()
@@ -420,7 +419,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Reads a job that has left memory back, as the shell does before a client's request."""
         job = job_id(number)
         if job not in self.core.jobs and job in self.stored and self.core.may_be_stored(job):
-            self.send(ev.Recalled(msgspec.msgpack.decode(self.stored[job], type=Job)))
+            self.send(ev.Recalled(Job.unpack(self.stored[job])))
         return job
 
     def compare(self) -> None:
@@ -437,7 +436,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert wanted.state is State.FINISHED, "an unfinished job has left memory"
                 assert job in self.durable, "a job has left memory before it was durable"
                 assert core.may_be_stored(job)
-                seen = msgspec.msgpack.decode(self.stored[job], type=Job)
+                seen = Job.unpack(self.stored[job])
             self.compare_job(seen, wanted)
             assert seen.attempt >= self.attempts.get(job, 0), "an attempt number fell"
             self.attempts[job] = seen.attempt
@@ -667,7 +666,7 @@ class QueueMachine(RuleBasedStateMachine):
         asked = data.draw(st.lists(jobs_, max_size=4, unique=True))
         named = [job_id(number) for number in asked]
         away = [job for job in named if job in self.stored and job not in self.core.jobs]
-        stored = [msgspec.msgpack.decode(self.stored[job], type=Job) for job in away]
+        stored = [Job.unpack(self.stored[job]) for job in away]
         for job in named:
             run = self.model.jobs.get(job)
             if run and run.state is State.FINISHED and self.model.now - run.finished >= self.model.retention:
@@ -679,7 +678,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.stored)
     @rule()
     def hub_restarts(self) -> None:
-        found = [msgspec.msgpack.decode(row, type=Job) for row in self.stored.values()]
+        found = [Job.unpack(row) for row in self.stored.values()]
         open_ = [job for job in found if not job.state.over]
         self.durable = set(self.stored)
         retention = self.core.retention

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from asman_server.core import Job, QueuePolicy
@@ -133,11 +132,11 @@ def test_what_waits_survives_in_the_stored_record_and_costs_others_nothing() -> 
     world = World()
     world.submit(1, "a", calls=BOTH)
     world.submit(2, "b")
-    stored = msgspec.msgpack.encode(world.core.jobs[job_id(1)])
-    plain = msgspec.msgpack.encode(world.core.jobs[job_id(2)])
+    stored = world.core.jobs[job_id(1)].pack()
+    plain = world.core.jobs[job_id(2)].pack()
     assert b"hooks" not in plain
     again = World()
-    again.core.restore([msgspec.msgpack.decode(stored, type=Job)], again.now, finished=0, number=1)
+    again.core.restore([Job.unpack(stored)], again.now, finished=0, number=1)
     again.cancel(1, "a")
     assert called(again) == [("finished", "a", "Cancelled")]
 

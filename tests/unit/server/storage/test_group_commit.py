@@ -91,7 +91,7 @@ async def open_harness() -> AsyncIterator[Harness]:
 
 
 def states(commit: Commit) -> dict[str, tuple[str, int]]:
-    decoded = [(row, msgspec.msgpack.decode(row.record, type=Job)) for row in JOBS.rows(commit.puts)]
+    decoded = [(row, Job.unpack(row.record)) for row in JOBS.rows(commit.puts)]
     return {row.id: (row.state, made.rev) for row, made in decoded}
 
 

@@ -65,7 +65,7 @@ def test_a_divided_partition_is_flushed_by_whole_ids_in_order_before_newer_rows(
     assert buffer.holds([near(0).id])
     assert not buffer.holds([near(1).id])
     last = buffer.batch(99)
-    assert [msgspec.msgpack.decode(one.record, type=Job).rev for one in JOBS.rows(last)] == [2, 2]
+    assert [Job.unpack(one.record).rev for one in JOBS.rows(last)] == [2, 2]
     buffer.flushed()
     assert not buffer
     assert buffer.bytes == 0
@@ -99,7 +99,7 @@ def test_of_rows_that_are_replaced_the_newest_is_flushed_and_of_others_the_first
         made.rev = rev
         buffer.note(commit(jobs=[row(made)], definitions=[(made.id, bytes([rev]))]).puts, 10)
     batch = buffer.batch(99)
-    assert msgspec.msgpack.decode(JOBS.rows(batch)[0].record, type=Job).rev == 2
+    assert Job.unpack(JOBS.rows(batch)[0].record).rev == 2
     assert DEFINITIONS.rows(batch) == [(made.id, b"\1")]
 
 

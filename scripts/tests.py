@@ -1,8 +1,8 @@
-"""Runs all tests in three groups side by side, because each waits most of the time.
+"""Runs all tests in four groups side by side, because each waits most of the time.
 
-The output of the hub's integration tests is shown while they run, that of the others at the end. A few tests that
-failed run once more when all groups have ended, with the machine to themselves: one that passes then had too little of
-it. Its name is printed, and it no longer counts as failed.
+The output of the hub's integration tests but its doors is shown while they run, that of the others at the end. A few
+tests that failed run once more when all groups have ended, with the machine to themselves: one that passes then had too
+little of it. Its name is printed, and it no longer counts as failed.
 
     python -m scripts.tests [arguments for pytest]
 
@@ -26,7 +26,8 @@ from scripts import failed_tests
 
 ROOT = Path(__file__).resolve().parents[1]
 INTEGRATION = "tests/integration"
-SHOWN = (f"{INTEGRATION}/bench", f"{INTEGRATION}/server")
+HUB = f"{INTEGRATION}/server"
+DOORS = tuple(f"{HUB}/{door}" for door in ("dialect", "keys", "mcp", "rest", "tes"))
 DURATIONS = ("--durations=15", "--durations-min=5")
 MOST_AGAIN: Final = 12
 """Most failed tests that run a second time; more of them are no accident."""
@@ -43,12 +44,19 @@ def _inside(folder: str) -> list[str]:
 
 def groups() -> dict[str, list[str]]:
     """Returns the groups that run beside the shown one, by name."""
+    apart = (f"{INTEGRATION}/bench", HUB)
     return {
-        "integration of workers, clients and commands": [each for each in _inside(INTEGRATION) if each not in SHOWN],
+        "the hub's doors for other programs": list(DOORS),
+        "integration of workers, clients and commands": [each for each in _inside(INTEGRATION) if each not in apart],
         "the page's in a browser, the simulation, units, chaos": [
             each for each in _inside("tests") if each != INTEGRATION
         ],
     }
+
+
+def shown() -> list[str]:
+    """Returns the group whose output is shown while it runs."""
+    return [f"{INTEGRATION}/bench", *(each for each in _inside(HUB) if each not in DOORS)]
 
 
 def start(*words: str, output: IO[bytes] | None = None, failures: Path | None = None) -> subprocess.Popen[bytes]:
@@ -122,8 +130,8 @@ def main(words: list[str]) -> int:
             failures = folder / str(len(beside))
             runner = start(*parts, *DURATIONS, "-p", "no:cacheprovider", output=output, failures=failures)
             beside[name] = runner, output, failures
-        shown = folder / "shown"
-        results = [(ended(start(*SHOWN, *DURATIONS, failures=shown)), shown)]
+        first = folder / "shown"
+        results = [(ended(start(*shown(), *DURATIONS, failures=first)), first)]
         for name, (process, output, failures) in beside.items():
             results.append((ended(process), failures))
             print(f"==> pytest: {name} (they ran beside)", flush=True)

@@ -38,7 +38,7 @@ SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX")
 _ROOMS: Final = {
     "asman_shared": "definition_check encoded identity states",
     "asman_server.core": (
-        "able assignments effects endings events fleet id_filter job job_state lease queue ready sharing state"
+        "able assignments effects endings events fleet id_filter job job_state queue ready sharing state"
         " submissions verdicts waits webhooks worker"
     ),
     "asman_server": "meters",

@@ -224,6 +224,7 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4007
     BAD_QUEUE = 4008
     UNKNOWN_KEY = 4009
+    TOO_SLOW = 4010
 
 
 #: The sentence of each of our own close codes.
@@ -242,6 +243,7 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.FORBIDDEN: "this key does not allow it",
     CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
     CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check the address, or use the queue by its name once",
+    CloseCode.TOO_SLOW: "a message took too long to arrive: send it faster, or in smaller messages",
 }
 
 

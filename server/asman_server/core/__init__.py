@@ -10,9 +10,8 @@ May import: the hub's root helpers; nothing that does I/O, logs, reads a clock o
 from . import effects, events
 from .job import Job
 from .job_record import JobRecord
-from .lease import Lease
 from .policy import QueuePolicy
 from .queue import QueueCore
-from .worker import Worker
+from .worker import Lease, Worker
 
 __all__ = ["Job", "JobRecord", "Lease", "QueueCore", "QueuePolicy", "Worker", "effects", "events"]

@@ -6,9 +6,8 @@ from asman_shared.states import Phase, State
 
 from . import effects as fx
 from .job import Job
-from .lease import Lease
 from .state import QueueState
-from .worker import Worker
+from .worker import Lease, Worker
 
 
 def offer(state: QueueState, job: Job, now: int) -> None:

@@ -13,12 +13,11 @@ from . import effects as fx
 from . import events as ev
 from .fleet import Fleet
 from .job import Job
-from .lease import Lease
 from .policy import QueuePolicy
 from .ready import Ready
 from .reconcile import AHEAD, reconcile, unsettled
 from .state import QueueState
-from .worker import Presence, Worker
+from .worker import Lease, Presence, Worker
 
 
 class QueueCore:

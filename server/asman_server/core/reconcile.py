@@ -11,8 +11,7 @@ from asman_shared.messages import Held, Kept
 from asman_shared.states import Phase, State
 
 from .job import Job
-from .lease import Lease
-from .worker import NO_SHAPE, Worker
+from .worker import NO_SHAPE, Lease, Worker
 
 AHEAD: Final = 1000
 """Most attempts that lost commits can have held; a worker that claims a higher number made it up."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from asman_shared.definition import OWN_TAGS, Shape
 from asman_shared.messages import Register, WorkerState
-
-from .lease import Lease
+from asman_shared.states import Phase
 
 NO_SHAPE: Final = Shape(cpus=0)
 """The shape of an attempt whose container has ended or never existed."""
@@ -21,6 +22,36 @@ class Presence(StrEnum):
     DRAINING = "draining"
     AWAY = "away"
     GONE = "gone"
+
+
+@mypyc_attr(acyclic=True)
+class Lease:
+    """One attempt that a worker holds. Its capacity is in use until the worker has let go of it.
+
+    Attributes:
+        live: Whether it is the job's current attempt. A lease that is not live only waits for the worker's `Released`.
+        since: Time at which its phase began, in epoch milliseconds.
+        phase: The phase that was reported last.
+    """
+
+    __slots__ = ("attempt", "job", "live", "phase", "shape", "since")
+
+    def __init__(
+        self,
+        job: str,
+        attempt: int,
+        shape: Shape,
+        since: int,
+        *,
+        live: bool = True,
+        phase: Phase = Phase.ASSIGNED,
+    ) -> None:
+        self.job = job
+        self.attempt = attempt
+        self.shape = shape
+        self.since = since
+        self.live = live
+        self.phase = phase
 
 
 class Worker:

@@ -5,8 +5,9 @@ writes a finished frame without a coroutine, a task or another encoding, refuses
 and reports whether the socket has room. A server's frames are unmasked (RFC 6455, 5.1), so one byte string serves every
 subscriber.
 
-A stalled peer can't keep a connection. A closed connection whose peer does not read the remaining data is cut off after
-`CLOSE_SECONDS`; one that does not complete the head of its request, after `HEAD_SECONDS`.
+A stalled peer can't keep a connection, nor much memory (`unfinished`). A closed connection whose peer does not read the
+remaining data is cut off after `CLOSE_SECONDS`; one that does not complete the head of its request, after
+`HEAD_SECONDS`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from websockets.protocol import State
 from asman_shared import limits
 from asman_shared.errors import CLOSE_REASONS, CloseCode
 
+from . import unfinished
 from .slim import SlimEvent, SlimQueue
+from .unfinished import Unfinished
 
 EXTENSION = "asman.writer"
 CLOSE_SECONDS: Final = 10.0
@@ -110,6 +113,14 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
 
     _linger: asyncio.TimerHandle | None = None
     """Closes the socket once the peer pauses; set while what it sends is read and dropped."""
+    _deadline: asyncio.TimerHandle | None = None
+    """Looks again whether the message that is arriving takes too long."""
+    _begun = 0.0
+    """When the present message began to arrive, by the event loop's clock."""
+    _held = 0
+    """Bytes that the present message holds in memory."""
+    unfinished = Unfinished()
+    """Counts what all connections of this process hold."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -182,6 +193,50 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+        self._begun = self.loop.time()
+
+    def _weigh(self) -> None:
+        """Counts what the present message holds, and ends the connection if that is too much."""
+        pieces = len(self.frames)
+        arrived = self.conn.current_size or 0 if pieces else 0
+        held = unfinished.weight(len(self.conn.reader.buffer), arrived, pieces)
+        let_in = self.unfinished.change(self._held, held)
+        self._held = held
+        if self.close_sent or not held:
+            self._let_go()
+        elif pieces > unfinished.PIECES:
+            self._give_up(CloseCode.TOO_BIG, f"a message has at most {unfinished.PIECES} pieces")
+        elif not let_in:
+            self._give_up(CloseCode.OVERLOADED, "too many messages are arriving at this hub at once; try again later")
+        elif self._deadline is None:
+            self._begun = self.loop.time()
+            self._deadline = self.loop.call_later(unfinished.GRACE_SECONDS, self._look_at_pace)
+
+    def _look_at_pace(self) -> None:
+        """Ends the connection of a peer whose message takes too long, unless the hub does not read it."""
+        self._deadline = None
+        now = self.loop.time()
+        if self.read_paused:
+            self._begun = now
+        left = self._begun + unfinished.allowed_seconds(self._held) - now
+        if left <= 0:
+            self._give_up(CloseCode.TOO_SLOW, CLOSE_REASONS[CloseCode.TOO_SLOW])
+        else:
+            self._deadline = self.loop.call_later(left, self._look_at_pace)
+
+    def _give_up(self, code: int, reason: str) -> None:
+        self.conn.send_close(code, reason)
+        self.frames = []
+        self.conn.reader.buffer.clear()
+        self._let_go()
+        self.handle_parser_exception()
+
+    def _let_go(self) -> None:
+        self.unfinished.change(self._held, 0)
+        self._held = 0
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def handle_close(self, event: Frame) -> None:
         """Handles the close frame of the peer."""
@@ -191,10 +246,12 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes data; what follows a broken message is dropped."""
-        if self._linger is None:
-            super().data_received(data)
-        else:
+        if self._linger is not None:
             self._close_soon()
+            return
+        super().data_received(data)
+        if self.conn.reader.buffer or self.frames or self._held:
+            self._weigh()
 
     def handle_parser_exception(self) -> None:
         """Handles a peer that breaks the protocol or sends too large a message.
@@ -227,6 +284,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self.writer.on_stop()
         if self._linger is not None:
             self._linger.cancel()
+        self._let_go()
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:

@@ -9,8 +9,7 @@ import pytest
 from asman_server.core import able as able_module
 from asman_server.core import effects as fx
 from asman_server.core.able import Able
-from asman_server.core.lease import Lease
-from asman_server.core.worker import Presence, Worker
+from asman_server.core.worker import Lease, Presence, Worker
 from asman_shared.definition import Shape
 from asman_shared.messages import Register
 from tests.support.core_world import World

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from asman_server.core.lease import Lease
-from asman_server.core.worker import Presence, Worker
+from asman_server.core.worker import Lease, Presence, Worker
 from asman_shared.definition import Shape
 from asman_shared.messages import Register
 

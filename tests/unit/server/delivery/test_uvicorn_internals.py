@@ -69,7 +69,7 @@ CALLED_FROM_OUTSIDE = {
     "shutdown",  # uvicorn's server
 }  # fmt: skip
 """Overridden methods that no method of the same class calls."""
-CONNECTION_NAMES = {"close_sent", "data_to_send", "send_close", "state"}
+CONNECTION_NAMES = {"current_size", "reader", "close_sent", "data_to_send", "send_close", "state"}
 """Names that the transport uses of websockets' `ServerProtocol`, which is public."""
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from asman_server.core.lease import Lease
-from asman_server.core.worker import Worker
+from asman_server.core.worker import Lease, Worker
 from asman_server.rest.metrics import room_for, shape_label
 from asman_shared.definition import Shape
 from asman_shared.messages import Register

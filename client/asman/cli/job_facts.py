@@ -60,7 +60,7 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
     if worker:
         yield "worker", worker if worker == state.worker or not state.worker else f"{worker} ({state.worker})"
     if state.attempt > 1:
-        yield "attempt", str(state.attempt)
+        yield "attempts", f"{state.attempt} in all runs of the job"
     if state.priority:
         yield "priority", str(state.priority)
     slots = [each for each in state.namespaces if each != "_"]

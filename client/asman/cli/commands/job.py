@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import options as o
+from ..attempts import losses_told
 from ..follow import finish, save, say_end, say_skipped
 from ..json_values import job_value, outputs_value
 from ..named_job import JobWords, with_job
@@ -68,7 +69,8 @@ def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, 
     seconds = None if timeout is None else milliseconds(timeout, field="timeout") / 1000
 
     async def work(job: Job) -> int:
-        verdict = await job.wait(seconds)
+        async with losses_told(job, terminal.note):
+            verdict = await job.wait(seconds)
         if json:
             terminal.value(job_value(job))
         say_end(verdict, terminal)
@@ -94,7 +96,8 @@ def result(
     terminal = Terminal(json=json, quiet=quiet)
 
     async def work(job: Job) -> int:
-        found = await job.result(seconds, check=False)
+        async with losses_told(job, terminal.note):
+            found = await job.result(seconds, check=False)
         if not json:
             for line in lines_of(facts_of(job, found)):
                 terminal.result(line)

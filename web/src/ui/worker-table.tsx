@@ -1,18 +1,17 @@
 /** The table of a queue's workers, with their total and used resources. */
 
-import { type QueueAddress, queueUrl } from "../route";
+import type { QueueAddress } from "../route";
 import type { WorkerState } from "../protocol/messages";
 import type { Session } from "../state/session";
 import { sharesOf } from "../state/shares";
 import { clock, count, size } from "../text/format";
-import { Command } from "./copy";
-import { withQueue } from "../text/snippets";
+import { WorkerCommand } from "./worker-command";
 
 const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
 const STATE_WORDS = { ready: "Ready", draining: "Draining", away: "Away", gone: "Gone" } as const;
 const STATE_HINTS = {
   ready: "Connected and accepting jobs",
-  draining: "Finishing its current jobs; accepts no new ones",
+  draining: "Accepts no new jobs: it is leaving, or paused (disk full, engine without an answer)",
   away: "Connection lost; its jobs stay assigned to it for a short time",
   gone: "No longer connected",
 } as const;
@@ -46,7 +45,7 @@ export function WorkerTable({ session, queue }: { session: Session; queue: Queue
       {workers.length > 0 && work !== null && (
         <details class="more">
           <summary>Add a worker</summary>
-          <Command text={withQueue(queueUrl(work), "asman worker")} label="Copy the command that adds a worker" />
+          <WorkerCommand work={work} before="Run this" />
         </details>
       )}
     </section>
@@ -59,8 +58,8 @@ function NoWorkers({ session, work }: { session: Session; work: QueueAddress | n
   if (work === null) return <p class="empty">No worker is connected, so jobs wait.</p>;
   return (
     <div class="empty">
-      <p>No worker is connected, so jobs wait. To connect one, run this on a machine that can reach this hub:</p>
-      <Command text={withQueue(queueUrl(work), "asman worker")} label="Copy the command that adds a worker" />
+      <p>No worker is connected, so jobs wait.</p>
+      <WorkerCommand work={work} before="To connect one, run this" />
     </div>
   );
 }

@@ -30,6 +30,8 @@ from .containers.shared_engine import INTERNET, OPEN
 from .execution.gpus import choose, discover
 from .files.tree import remove_tree
 from .images.engine import ANSWER_SECONDS, LOST, close_engine, open_engine
+from .neighbours import REMEDY as REMEDY_OF_NEIGHBOURS
+from .neighbours import machine, offers, twice
 from .oci.cgroups import PARENT
 from .oci.choice import WITHOUT_ENGINE, choose_executor
 from .oci.host import BUBBLEWRAP
@@ -72,6 +74,7 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
     yield _data_folder(config)
     yield _disk(config)
     yield _gpus(config)
+    yield _neighbours()
     kind, _ = await choose_executor(config)
     if kind == "docker":
         async for finding in _engine(config):
@@ -127,6 +130,18 @@ def _gpus(config: WorkerConfig) -> Finding:
     if here and not chosen:
         return Finding("gpus", "ok", f"{len(here)} found, none given to jobs (--gpus all)")
     return Finding("gpus", "ok", f"{len(chosen)} of {len(here)} are given to jobs")
+
+
+def _neighbours() -> Finding:
+    """Checks what the workers that run on this machine now offer together."""
+    running = offers()
+    if found := twice(running, machine()):
+        return Finding("workers", "warning", found, REMEDY_OF_NEIGHBOURS)
+    if not running:
+        return Finding("workers", "ok", "no other worker is seen on this machine")
+    memory = format_size(sum(each.memory for each in running))
+    seen = "1 worker runs" if len(running) == 1 else f"{len(running)} workers run"
+    return Finding("workers", "ok", f"{seen} on this machine, with {memory} of its {format_size(machine().memory)}")
 
 
 def _git() -> Finding:

@@ -5,6 +5,7 @@ import type { WorkerState } from "../protocol/messages";
 import type { Session } from "../state/session";
 import { sharesOf } from "../state/shares";
 import { clock, count, size } from "../text/format";
+import { asSentence } from "../text/words";
 import { WorkerCommand } from "./worker-command";
 
 const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
@@ -66,6 +67,8 @@ function NoWorkers({ session, work }: { session: Session; work: QueueAddress | n
 
 function WorkerRow({ worker }: { worker: WorkerState }) {
   const { cpus = 0, used_cpus = 0, memory = 0, used_memory = 0, gpus = 0, used_gpus = 0 } = worker;
+  // A worker puts remarks about itself, such as memory that it shares with others, behind the name of its program.
+  const [program = "", remark = ""] = (worker.agent ?? "").split(/ \((.*)/s);
   const about = [worker.platform, worker.executor, ...(worker.tags ?? [])].filter(Boolean).join(" · ");
   return (
     <tr role="row" data-testid="worker-row" data-worker={worker.id} data-state={worker.state}>
@@ -94,7 +97,8 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
         {worker.since ? clock(worker.since, Date.now()) : "–"}
       </td>
       <td role="cell" data-label="Version" class="muted w-version">
-        {worker.agent || "–"}
+        {program || "–"}
+        {remark !== "" && <span class="warn-text"> {asSentence(remark.replace(/\)$/, ""))}</span>}
       </td>
     </tr>
   );

@@ -263,3 +263,42 @@ def misfit(error: Exception) -> tuple[str, str]:
     if found is None:
         return cut(str(error)), ""
     return cut(found["says"]), (found["path"] or "").lstrip(".")
+
+
+_KINDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+}
+"""Words of `msgspec` for kinds of values, and those for people."""
+_COUNTED: Final = {"str": "characters", "array": "items", "object": "members"}
+_OTHER_KIND: Final = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`")
+_OUT_OF_RANGE: Final = re.compile(
+    r"Expected `(?P<kinds>[^`]+)` (?:(?P<length>of length) )?(?P<side>>=|<=|>|<) (?P<bound>\S+)"
+)
+_OTHER_FORM: Final = re.compile(r"Expected `[^`]+` matching regex '(?P<form>.*)'", re.DOTALL)
+_MEMBER: Final = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+_OTHER_WORD: Final = re.compile(r"Invalid (?:enum )?value (?P<value>.*)", re.DOTALL)
+_SIDES: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def plainly(sentence: str) -> str:
+    """Puts a fault as `misfit` extracts it, which has the words of a library, into those of a person."""
+    if found := _OTHER_KIND.fullmatch(sentence):
+        wanted = [_KINDS.get(kind, kind) for kind in found["wanted"].split(" | ")]
+        return f"it must be {' or '.join(wanted)}, and is {_KINDS.get(found['given'], found['given'])}"
+    if found := _OUT_OF_RANGE.fullmatch(sentence):
+        most = f"{_SIDES[found['side']]} {found['bound']}"
+        kind = next((kind for kind in found["kinds"].split(" | ") if kind in _COUNTED), "")
+        return f"it must have {most} {_COUNTED.get(kind, 'items')}" if found["length"] else f"it must be {most}"
+    if found := _OTHER_FORM.fullmatch(sentence):
+        return f"it does not have the form {found['form']}"
+    if found := _MEMBER.fullmatch(sentence):
+        return f"'{found['name']}' is missing" if found["what"].startswith("missing") else f"unknown '{found['name']}'"
+    if found := _OTHER_WORD.fullmatch(sentence):
+        return f"{found['value']} is none of its values"
+    return sentence

@@ -38,7 +38,7 @@ TREE: Final[dict[str, Command | Noun]] = {
     "move": Command("move", "move", "Move a hub's store to another database or place of blobs."),
     "schema": Command("schema", "schema", "Print the JSON Schema of --json output."),
     "job": Noun(
-        "Submit, show, follow, cancel and delete jobs.",
+        "Submit, show, follow, retry, cancel and delete jobs.",
         {
             "add": Command("job_add", "add", "Submit a job; with --wait, wait until it is finished."),
             "list": Command("job_list", "list_jobs", "List a queue's jobs, newest first."),
@@ -51,6 +51,7 @@ TREE: Final[dict[str, Command | Noun]] = {
             "outputs": Command("job", "outputs", "List, save or print the outputs of a finished job."),
             "cancel": Command("job_end", "cancel", "Cancel jobs; one keeps running if somebody else submitted it too."),
             "delete": Command("job_end", "delete", "Stop jobs that are running, and delete them and their results."),
+            "retry": Command("job_retry", "retry", "Run jobs again that did not succeed."),
             "url": Command("job_url", "url", "Print a URL that contains the whole job."),
             "copy": Command("job_copy", "copy", "Copy a job with its files to another queue."),
         },

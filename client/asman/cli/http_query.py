@@ -6,7 +6,8 @@ import http.client
 import json
 import ssl
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
@@ -38,12 +39,57 @@ def ask(address: Address, path: str, query: Mapping[str, str | int | Sequence[st
         ProtocolError: The server at this address is not a hub.
         AsmanError: The error that the hub answered with.
     """
-    url, host = f"{address.url}/{path}?{urlencode(query, doseq=True)}", address.host
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - http or https only
+    return fetch(f"{address.url}/{path}?{urlencode(query, doseq=True)}", address.host)
+
+
+def fetch(url: str, host: str) -> dict[str, Any]:
+    """Returns the JSON object at an address of a hub.
+
+    Args:
+        url: The address.
+        host: Its host, for sentences.
+
+    Raises:
+        AsmanError: As for `ask`.
+    """
+    with _opened(url, host, "application/json") as answer:
+        return _read(answer, host)
+
+
+def first_events(url: str, host: str, count: int, seconds: float) -> list[tuple[str, Any]]:
+    """Returns the first server-sent events at an address of a hub, each with its kind and its JSON value.
+
+    Args:
+        url: The address.
+        host: Its host, for sentences.
+        count: The number of events to wait for.
+        seconds: Time to wait for the next one; a reader that gets none has those that came.
+
+    Raises:
+        AsmanError: As for `ask`.
+    """
+    found: list[tuple[str, Any]] = []
+    kind = ""
+    with _opened(url, host, "text/event-stream", seconds) as answer:
+        try:
+            while len(found) < count and (line := answer.readline(MOST_BYTES)):
+                name, _, text = line.decode("utf-8", "replace").rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = text
+                elif name == "data":
+                    found.append((kind, json.loads(text)))
+        except (TimeoutError, ValueError):
+            pass
+    return found
+
+
+@contextmanager
+def _opened(url: str, host: str, accept: str, seconds: float = SECONDS) -> Iterator[Any]:
+    request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310 - http or https only
     proxy = proxy_for(url)
     try:
-        with _opener(proxy).open(request, timeout=SECONDS) as answer:
-            return _read(answer, host)
+        with _opener(proxy).open(request, timeout=seconds) as answer:
+            yield answer
     except HTTPError as error:
         with error:
             raise _refusal(error, host, proxy) from None

@@ -27,6 +27,7 @@ from .config import WorkerConfig
 from .containers.config import LABEL_WORKER
 from .containers.network import LABEL_NETWORK, REMEDY, OwnNetwork, leftovers
 from .containers.shared_engine import INTERNET, OPEN
+from .execution import job_paths
 from .execution.gpus import choose, discover
 from .files.tree import remove_tree
 from .images.engine import ANSWER_SECONDS, LOST, close_engine, open_engine
@@ -81,6 +82,7 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
             yield finding
     elif kind == "process":
         yield Finding("executor", "warning", "jobs run without containers, as this user", "use --executor docker")
+        yield await _job_folders(config)
     tried: dict[str, Runtime | str] = {}
     for each in WITHOUT_ENGINE:
         tried[each] = await _tried(config, each, used=kind == each)
@@ -93,6 +95,22 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
             yield finding
     if not config.queue:
         yield Finding("hub", "warning", "no queue was named, so no hub was checked", "name the queue's URL")
+
+
+async def _job_folders(config: WorkerConfig) -> Finding:
+    """Checks whether processes can have their folders where a container has them."""
+    folder = config.data_dir.expanduser().absolute() / f"probe-{secrets.token_hex(4)}"
+    try:
+        why = await asyncio.to_thread(job_paths.try_out, folder)
+    except OSError as error:
+        why = str(error)
+    finally:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_tree, folder)
+    if not why:
+        return Finding("folders of jobs", "ok", "jobs that name /inputs and /outputs have them there")
+    says = f"jobs have no /inputs and /outputs, only $JOB_INPUTS and $JOB_OUTPUTS: {why}"
+    return Finding("folders of jobs", "warning", says, "allow mount or user namespaces, or name the variables in jobs")
 
 
 def _data_folder(config: WorkerConfig) -> Finding:

@@ -6,22 +6,28 @@ command's line in lists; the docstring of its function has the rest.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 
-class Command(NamedTuple):
+class Command:
     """A command: a function of a module in `commands`, and its description in a few words."""
 
-    module: str
-    function: str
-    says: str
+    __slots__ = ("function", "module", "says")
+
+    def __init__(self, module: str, function: str, says: str) -> None:
+        self.module = module
+        self.function = function
+        self.says = says
 
 
-class Noun(NamedTuple):
+class Noun:
     """A group of commands with a common first word."""
 
-    says: str
-    commands: dict[str, Command]
+    __slots__ = ("commands", "says")
+
+    def __init__(self, says: str, commands: dict[str, Command]) -> None:
+        self.says = says
+        self.commands = commands
 
 
 ABOUT: Final = "Compute queues for everyone: a job is a URL, a queue is a URL, a worker is one command."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
+import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +16,6 @@ from urllib.parse import urlencode
 
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, error_for
 from asman_shared.link.eyeballs import connect_first
-from asman_shared.link.proxies import proxy_for, shown
-from asman_shared.link.unreachable import hung_up, no_hub, proxy_refuses, proxy_unreachable, unreachable, wrong_status
 
 if TYPE_CHECKING:
     from ..address import Address
@@ -86,29 +86,49 @@ def first_events(url: str, host: str, count: int, seconds: float) -> list[tuple[
 @contextmanager
 def _opened(url: str, host: str, accept: str, seconds: float = SECONDS) -> Iterator[Any]:
     request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310 - http or https only
-    proxy = proxy_for(url)
+    proxy = _proxy_for(url)
     try:
         with _opener(proxy).open(request, timeout=seconds) as answer:
             yield answer
     except HTTPError as error:
         with error:
             raise _refusal(error, host, proxy) from None
-    except URLError as error:
-        raise ConnectionFailed(_why(error.reason, host, proxy)) from error
-    except http.client.RemoteDisconnected as error:
-        raise ConnectionFailed(hung_up(host)) from error
-    except http.client.HTTPException as error:
-        raise ConnectionFailed(no_hub(host)) from error
-    except OSError as error:
-        raise ConnectionFailed(unreachable(error, host, SECONDS)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionFailed(_why(error, host, proxy)) from error
 
 
-def _why(reason: str | BaseException, host: str, proxy: str | None) -> str:
-    if not isinstance(reason, OSError):
-        return str(reason)
-    if proxy is not None and not isinstance(reason, ssl.SSLError | TimeoutError):
-        return proxy_unreachable(reason, shown(proxy))
-    return unreachable(reason, host, SECONDS)
+def _why(error: OSError | http.client.HTTPException, host: str, proxy: str | None) -> str:
+    """Returns the sentence about a failed request; its words are imported for it alone."""
+    from asman_shared.link.unreachable import hung_up, no_hub, proxy_unreachable, unreachable
+
+    match error:
+        case URLError(reason=OSError() as reason):
+            if proxy is not None and not isinstance(reason, ssl.SSLError | TimeoutError):
+                return proxy_unreachable(reason, _shown(proxy))
+            return unreachable(reason, host, SECONDS)
+        case URLError():
+            return str(error.reason)
+        case http.client.RemoteDisconnected():
+            return hung_up(host)
+        case http.client.HTTPException():
+            return no_hub(host)
+        case _:
+            return unreachable(error, host, SECONDS)
+
+
+def _proxy_for(url: str) -> str | None:
+    """Returns the proxy for an address; most machines have none, which is found out without importing anything."""
+    if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from asman_shared.link.proxies import proxy_for
+
+    return proxy_for(url)
+
+
+def _shown(proxy: str) -> str:
+    from asman_shared.link.proxies import shown
+
+    return shown(proxy)
 
 
 def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
@@ -150,6 +170,8 @@ def _read(answer: Any, host: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
+        from asman_shared.link.unreachable import no_hub
+
         raise ProtocolError(no_hub(host))
     return value
 
@@ -162,8 +184,10 @@ def _refusal(error: HTTPError, host: str, proxy: str | None) -> AsmanError:
         value = {}
     if isinstance(value.get("error"), str) and isinstance(value.get("code"), str):
         return error_for(value["code"], value["error"], str(value.get("field") or "") or None)
+    from asman_shared.link.unreachable import proxy_refuses, wrong_status
+
     if proxy is None:
         return ConnectionFailed(wrong_status(error.code, host))
     if error.code == http.client.PROXY_AUTHENTICATION_REQUIRED:
-        return ConnectionFailed(proxy_refuses(shown(proxy), error.code))
-    return ConnectionFailed(f"the proxy {shown(proxy)}, or {host} behind it, answered with HTTP status {error.code}")
+        return ConnectionFailed(proxy_refuses(_shown(proxy), error.code))
+    return ConnectionFailed(f"the proxy {_shown(proxy)}, or {host} behind it, answered with HTTP status {error.code}")

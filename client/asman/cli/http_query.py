@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import ssl
 import sys
 import urllib.request
@@ -15,7 +16,6 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from asman_shared.errors import AsmanError, ConnectionFailed, ProtocolError, error_for
-from asman_shared.link.eyeballs import connect_first
 
 if TYPE_CHECKING:
     from ..address import Address
@@ -137,16 +137,25 @@ def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(proxies, _Http, _Https)
 
 
+def _connect(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
+    """Returns a socket to a host, of whose addresses some may not answer; one that is an address has no other."""
+    if ":" in address[0] or address[0].replace(".", "").isdecimal():
+        return socket.create_connection(address, timeout, source)
+    from asman_shared.link.eyeballs import connect_first
+
+    return connect_first(address, timeout, source)
+
+
 class _Plain(http.client.HTTPConnection):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._create_connection = connect_first
+        self._create_connection = _connect
 
 
 class _Secure(http.client.HTTPSConnection):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._create_connection = connect_first
+        self._create_connection = _connect
 
 
 class _Http(urllib.request.HTTPHandler):

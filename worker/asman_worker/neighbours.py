@@ -139,10 +139,11 @@ class Neighbours:
         """Looks again and again.
 
         Args:
-            tell: Called with the problem when it came, went or changed.
+            tell: Called with the problem when it came, and with an empty text when it went. Other numbers alone are not
+                told: each call makes this worker register again, and workers may come and go all day.
         """
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            before = self._told
-            if (found := self.look()) != before:
+            before = bool(self._told)
+            if bool(found := self.look()) is not before:
                 tell(found)

@@ -72,7 +72,7 @@ async def test_a_problem_is_logged_once_and_told_when_it_comes_and_goes(
     monkeypatch.setattr(neighbours, "machine", lambda: HAS)
     monkeypatch.setattr(neighbours, "LOOK_SECONDS", 0)
     mine, other = offer(24), offer(24, pid=77)
-    now = [mine]
+    views = iter([[mine], *[[mine, other]] * 6, *[[mine, other, other]] * 6])
     told: list[str] = []
     done = asyncio.Event()
 
@@ -80,11 +80,9 @@ async def test_a_problem_is_logged_once_and_told_when_it_comes_and_goes(
         told.append(problem)
         if not problem:
             done.set()
-        now[:] = [mine]
 
-    own_view = Neighbours(mine, lambda: now)
+    own_view = Neighbours(mine, lambda: next(views, [mine]))
     assert own_view.look() == ""
-    now.append(other)
     with caplog.at_level(logging.INFO, "asman.worker.neighbours"):
         watching = asyncio.create_task(own_view.watch(tell))
         await done.wait()

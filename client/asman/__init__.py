@@ -19,8 +19,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from asman_shared.version import __version__ as __version__
-
 if TYPE_CHECKING:
     from asman_shared.definition import Build, DataRef, Definition
     from asman_shared.errors import (
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     )
     from asman_shared.messages import JobState, Verdict, WorkerState
     from asman_shared.states import Phase, Reason, State
+    from asman_shared.version import __version__ as __version__
 
     from . import sync
     from .address import Address, new_queue_name
@@ -74,6 +73,7 @@ _HOMES: Final = {
     ),
     "asman_shared.messages": ("JobState", "Verdict", "WorkerState"),
     "asman_shared.states": ("Phase", "Reason", "State"),
+    "asman_shared.version": ("__version__",),
     "asman.address": ("Address", "new_queue_name"),
     "asman.calls": ("CallFailed",),
     "asman.display": ("Table", "progress", "table"),

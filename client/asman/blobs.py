@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from asman_shared import messages as m
 from asman_shared.errors import AsmanError, ConnectionFailed, ExecutionError, Forbidden, NotFound
 from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, RetryPolicy, Uploader, Wanted
 from asman_shared.transfer.http import AT_ONCE
+from asman_shared.transfer.retry import UNKNOWN_TRIES
 from asman_shared.transfer.sink import FileSink, MemorySink, Sink
 
 from .connection import Connection
@@ -66,7 +68,8 @@ class Blobs:
             guard.trust_hub(self._connection.address.hub)
             self._foreign = guard.http()
         try:
-            await Downloader(self._foreign, self._places, self._retry_policy).fetch(wanted, sink, progress)
+            policy = replace(self._retry_policy, unknown=UNKNOWN_TRIES)
+            await Downloader(self._foreign, self._places, policy).fetch(wanted, sink, progress)
         except ExecutionError as error:
             raise Forbidden(error.message) from None
 

@@ -57,14 +57,7 @@ class Queue:
 
     def _repr_html_(self) -> str:
         # The queue's name grants everything on it, and notebooks are passed on: it is not shown.
-        counts = self.counts
-        rows = (
-            ("waiting", str(counts.queued)),
-            ("running", str(counts.running)),
-            ("finished", str(counts.finished)),
-            ("workers", str(counts.workers)),
-        )
-        return html.facts(f"Queue on {html.text(self.address.host)}", rows)
+        return html.queue(self.address.host, self._connection.welcome)
 
     @property
     def url(self) -> str:

@@ -40,9 +40,10 @@ class JobFields(TypedDict, total=False):
         entrypoint: Replaces the entrypoint of the image.
         workdir: Working directory in the container.
         env: Environment variables; a number becomes text.
-        inputs: Files below ``/inputs`` by name: text, bytes, a path of a file or folder, a `DataRef` or its JSON form,
-            an `Output` of a finished job, or a JSON value.
-        files: Files and folders to put below ``/inputs`` under the last part of their paths, or by name in a mapping.
+        inputs: Files below ``$JOB_INPUTS`` (``/inputs``) by name: text, bytes, a path of a file or folder, a `DataRef`
+            or its JSON form, an `Output` of a finished job, or a JSON value.
+        files: Files and folders to put below ``$JOB_INPUTS`` under the last part of their paths, or by name in a
+            mapping.
         config_files: As ``inputs``; a file with an absolute name is mounted at that path.
         cpus: Number of CPUs that a worker must have free.
         gpus: Number of GPUs that a worker must have free.

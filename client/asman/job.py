@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +90,8 @@ class Job:
             ("message", "" if verdict is None else html.text(verdict.message)),
             ("why it waits", "" if verdict is not None or self.able else html.text(self.why)),
         )
-        return html.facts(f"Job {html.link(self.url, self.id[:12])}", rows)
+        facts = html.facts(f"Job {html.link(self.url, self.id[:12])}", rows)
+        return facts if verdict is not None else f"<div>{facts}{html.as_of(time.time(), html.AGAIN)}</div>"
 
     @property
     def address(self) -> Address:

@@ -7,30 +7,25 @@ a queue that could be right.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
 from .errors import CLOSE_REASONS, BadRequest, CloseCode
 
+# Patterns are compiled at their first use: that of older names takes as long as the start of a program.
 QUEUE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 """Pattern of a queue's name, without anchors. The page's `route.ts` has the same, and a test compares them."""
-
-_QUEUE_NAME: Final = re.compile(QUEUE_NAME)
 OLDER_NAME: Final = (
     r"[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff]"
     r"(?:[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff ._@+~,()!'&=-]{0,126}[A-Za-z0-9\u00a0-\ud7ff\ue000-\uffff._@+~,()!'&=-])?"
 )
 """Pattern of names in addresses, without anchors: those of queues, and those that links of earlier services have. The
 page's `route.ts` has the same, and a test compares them."""
-_OLDER_NAME: Final = re.compile(OLDER_NAME)
 QUEUE_KEY: Final = r"~[a-z2-7]{52}"
 """Pattern of a key to a queue, without anchors: no name begins with ``~``. The page's `route.ts` has the same, and a
 test compares them."""
-_QUEUE_KEY: Final = re.compile(QUEUE_KEY)
 ASCII_SPACE: Final = " \t\n\v\f\r"
 """White space around and between addresses, which is no part of them. Other blanks, such as U+00A0 and U+3000, are: an
 older name may begin and end with them, and the hub takes them from a path as they are. The page's `route.ts` has the
@@ -42,9 +37,8 @@ _SHOWN: Final = 40
 """Number of characters of a wrong name that an error shows."""
 
 
-@dataclass(frozen=True, slots=True)
 class Address:
-    """A queue on a hub.
+    """A queue on a hub: a value, which never changes. It is written out, as a dataclass takes a millisecond to make.
 
     Attributes:
         hub: The hub's base address, ``http(s)://host[:port][/prefix]`` without a slash at its end.
@@ -52,8 +46,31 @@ class Address:
             the queue, or do what the key grants.
     """
 
+    __slots__ = ("hub", "queue")
+
     hub: str
     queue: str
+
+    def __init__(self, hub: str, queue: str) -> None:
+        object.__setattr__(self, "hub", hub)
+        object.__setattr__(self, "queue", queue)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an address never changes, nor does its {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__ or not isinstance(other, Address):
+            return NotImplemented
+        return (self.hub, self.queue) == (other.hub, other.queue)
+
+    def __hash__(self) -> int:
+        return hash((self.hub, self.queue))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(hub={self.hub!r}, queue={self.queue!r})"
+
+    def __reduce__(self) -> tuple[type[Address], tuple[str, str]]:
+        return self.__class__, (self.hub, self.queue)
 
     @property
     def is_key(self) -> bool:
@@ -101,7 +118,7 @@ class Address:
 
 def is_queue_name(name: str) -> bool:
     """Whether a text is a valid name of a queue."""
-    return _QUEUE_NAME.fullmatch(name) is not None
+    return re.fullmatch(QUEUE_NAME, name) is not None
 
 
 def check_queue_name(name: str) -> str:
@@ -128,7 +145,7 @@ def queue_named(name: str) -> str:
     """
     if is_queue_name(name):
         return name
-    if _OLDER_NAME.fullmatch(name) is None:
+    if re.fullmatch(OLDER_NAME, name) is None:
         return check_queue_name(name)
     older = unicodedata.normalize("NFC", name)
     return f"old-{hashlib.sha256(older.encode()).hexdigest()[:32]}"
@@ -136,7 +153,7 @@ def queue_named(name: str) -> str:
 
 def is_queue_key(text: str) -> bool:
     """Whether a text has the form of a key to a queue; only a hub knows whether it is one."""
-    return _QUEUE_KEY.fullmatch(text) is not None
+    return re.fullmatch(QUEUE_KEY, text) is not None
 
 
 def queue_or_key(text: str) -> str:
@@ -237,6 +254,8 @@ def job_key(links: str, job: str) -> str:
         links: The queue's secret for such keys, as in `asman_shared.messages.Welcome.links`.
         job: The job's id.
     """
+    import hmac  # most programs make no such address
+
     return hmac.new(links.encode(), job.encode(), hashlib.sha256).hexdigest()[:KEY_LENGTH]
 
 

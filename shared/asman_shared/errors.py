@@ -31,11 +31,9 @@ import re
 from enum import IntEnum
 from typing import ClassVar, Final
 
-from . import half_characters
-
 SENTENCE_LENGTH: Final = 500
 """Number of characters that are kept of a sentence that quotes what was sent."""
-_PLACE: Final = re.compile(r"(?P<says>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
+_PLACE: Final = r"(?s)(?P<says>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?"
 
 
 class AsmanError(Exception):
@@ -259,9 +257,50 @@ def misfit(error: Exception) -> tuple[str, str]:
         The sentence, which is `cut`, and the path within what was read (``requirements.memory``, ``jobs[0]``); empty
         for the whole.
     """
-    if isinstance(error, UnicodeDecodeError) and half_characters.is_half(error):
-        return half_characters.SAYS, ""
-    found = _PLACE.fullmatch(str(error))
+    if isinstance(error, UnicodeDecodeError):
+        from . import half_characters  # most programs never see one
+
+        if half_characters.is_half(error):
+            return half_characters.SAYS, ""
+    found = re.fullmatch(_PLACE, str(error))
     if found is None:
         return cut(str(error)), ""
     return cut(found["says"]), (found["path"] or "").lstrip(".")
+
+
+_KINDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+}
+"""Words of `msgspec` for kinds of values, and those for people. The patterns of its sentences are compiled at their
+first use: most programs see none."""
+_COUNTED: Final = {"str": "characters", "array": "items", "object": "members"}
+_OTHER_KIND: Final = r"Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`"
+_OUT_OF_RANGE: Final = r"Expected `(?P<kinds>[^`]+)` (?:(?P<length>of length) )?(?P<side>>=|<=|>|<) (?P<bound>\S+)"
+_OTHER_FORM: Final = r"(?s)Expected `[^`]+` matching regex '(?P<form>.*)'"
+_MEMBER: Final = r"(?s)Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`"
+_OTHER_WORD: Final = r"(?s)Invalid (?:enum )?value (?P<value>.*)"
+_SIDES: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def plainly(sentence: str) -> str:
+    """Puts a fault as `misfit` extracts it, which has the words of a library, into those of a person."""
+    if found := re.fullmatch(_OTHER_KIND, sentence):
+        wanted = [_KINDS.get(kind, kind) for kind in found["wanted"].split(" | ")]
+        return f"it must be {' or '.join(wanted)}, and is {_KINDS.get(found['given'], found['given'])}"
+    if found := re.fullmatch(_OUT_OF_RANGE, sentence):
+        most = f"{_SIDES[found['side']]} {found['bound']}"
+        kind = next((kind for kind in found["kinds"].split(" | ") if kind in _COUNTED), "")
+        return f"it must have {most} {_COUNTED.get(kind, 'items')}" if found["length"] else f"it must be {most}"
+    if found := re.fullmatch(_OTHER_FORM, sentence):
+        return f"it does not have the form {found['form']}"
+    if found := re.fullmatch(_MEMBER, sentence):
+        return f"'{found['name']}' is missing" if found["what"].startswith("missing") else f"unknown '{found['name']}'"
+    if found := re.fullmatch(_OTHER_WORD, sentence):
+        return f"{found['value']} is none of its values"
+    return sentence

@@ -14,11 +14,12 @@ SAYS: Final = "a text has half a character (a lone surrogate, such as \\ud800), 
 
 PATH_LENGTH: Final = 250
 """Number of characters that are kept of a path, which has names of any length."""
-_ESCAPE: Final = re.compile(
+_ESCAPE: Final = (
     rb"(?P<before>(?<!\\)(?:\\\\)*+)\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
-"""An escape of a half character or of a pair; an even number of backslashes before it are themselves."""
+"""An escape of a half character or of a pair; an even number of backslashes before it are themselves. Compiled at its
+first use."""
 
 
 def _written(found: re.Match[bytes]) -> bytes:
@@ -28,7 +29,7 @@ def _written(found: re.Match[bytes]) -> bytes:
 
 def in_bytes(data: bytes) -> bytes:
     """Returns a JSON document with each half character as the bytes that UTF-8 does not allow."""
-    return _ESCAPE.sub(_written, data)
+    return re.sub(_ESCAPE, _written, data)
 
 
 def _replaced(found: re.Match[bytes]) -> bytes:
@@ -37,7 +38,7 @@ def _replaced(found: re.Match[bytes]) -> bytes:
 
 def replaced(data: bytes) -> bytes:
     """Returns a JSON document with U+FFFD for each half character, and for bytes that are not UTF-8."""
-    return _ESCAPE.sub(_replaced, data).decode("utf-8", "replace").encode()
+    return re.sub(_ESCAPE, _replaced, data).decode("utf-8", "replace").encode()
 
 
 def is_half(error: UnicodeDecodeError) -> bool:

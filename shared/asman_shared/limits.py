@@ -85,6 +85,8 @@ TAGS: Final = 64
 """Most tags of a job or worker."""
 LABEL_LENGTH: Final = 128
 """Longest queue name, namespace, tag or worker name."""
+AGENT_LENGTH: Final = 200
+"""Longest name and version of a client's or worker's program, with remarks in brackets."""
 NAMESPACES_PER_JOB: Final = 1000
 """Most namespaces that may hold one job at a time."""
 LOG_LINE_BYTES: Final = 64 * KIB

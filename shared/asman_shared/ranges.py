@@ -36,7 +36,7 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 """The length refuses the line feed that a pattern allows at the end of a text."""
 Label = Annotated[str, Meta(min_length=1, max_length=limits.LABEL_LENGTH)]
 Incarnation = Annotated[str, Meta(min_length=16, max_length=64)]
-Agent = Annotated[str, Meta(max_length=200)]
+Agent = Annotated[str, Meta(max_length=limits.AGENT_LENGTH)]
 Epoch = Annotated[str, Meta(max_length=limits.NAME_LENGTH)]
 Word = Annotated[str, Meta(max_length=64)]
 Unit = Annotated[str, Meta(max_length=16)]

@@ -20,12 +20,12 @@ SIZE_MAX: Final = 4 * 1024**5
 DURATION_MAX: Final = 36_500 * 86_400_000
 """Longest duration that any text may name, in milliseconds."""
 
-_SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,6})?) ?(?P<unit>b|[kmgtp](?:i?b)?)", re.ASCII | re.IGNORECASE)
+# Patterns are compiled at their first use.
+_SIZE = r"(?ai)(?P<number>\d{1,15}(?:\.\d{1,6})?) ?(?P<unit>b|[kmgtp](?:i?b)?)"
 _POWERS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = re.compile(
-    r"(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m(?!s))?"
-    r"(?:(?P<s>\d{1,9}(?:\.\d{1,3})?)s)?(?:(?P<ms>\d{1,12})ms)?",
-    re.ASCII,
+_DURATION = (
+    r"(?a)(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m(?!s))?"
+    r"(?:(?P<s>\d{1,9}(?:\.\d{1,3})?)s)?(?:(?P<ms>\d{1,12})ms)?"
 )
 _SAMPLES = {"size": "512MiB", "duration": "1h30m"}
 _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -54,7 +54,7 @@ def parse_size(text: str, *, field: str | None = None, least: int = 0) -> int:
         BadUnit: The text has no unit, can't be read, or is out of range.
     """
     _short(text, "size", field)
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip())
     if match is None:
         raise BadUnit(f"'{text}' is not a size: write a number and a unit, such as 512MiB or 2g", field=field)
     power = _POWERS[match["unit"][0].lower()]
@@ -76,7 +76,7 @@ def parse_duration(text: str, *, field: str | None = None, least: int = 0) -> in
         BadUnit: The text has no unit, can't be read, or is out of range.
     """
     _short(text, "duration", field)
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip())
     parts = {k: v for k, v in match.groupdict().items() if v is not None} if match else {}
     if not parts:
         raise BadUnit(f"'{text}' is not a duration: write numbers with units, such as 90s, 20m or 1h30m", field=field)

@@ -14,7 +14,7 @@ import msgspec
 from . import identity
 from .definition import Definition, Requirements
 from .definition_check import check
-from .errors import AsmanError, BadDefinition, misfit
+from .errors import AsmanError, BadDefinition, misfit, plainly
 from .messages import Problem
 
 _FILES = ("inputs", "configFiles")
@@ -77,7 +77,7 @@ def _read(value: dict[str, Any]) -> Definition:
         sentence, path = misfit(error)
         inner = path.replace("[...]", f".{_only_key(value)}") or next(iter(value), "")
         where = f"definition.{inner}".rstrip(".")
-        raise BadDefinition(sentence[:1].lower() + sentence[1:], field=where) from None
+        raise BadDefinition(plainly(sentence), field=where) from None
 
 
 def _names(kind: type[msgspec.Struct]) -> set[str]:

@@ -29,6 +29,9 @@ describe("the verdict's sentence", () => {
   it("gives the reason why a job waits", () => {
     expect(verdictSentence(job({}), "", 0)).toContain("no worker is connected");
     expect(verdictSentence(job({}), "", 2)).toContain("is waiting for a worker");
+    // Attempts are counted over all runs, so a number above 1 tells of no loss.
+    expect(verdictSentence(job({ attempt: 3 }), "", 2)).toBe("The job is waiting for a worker with enough free resources.");
+    expect(verdictSentence(job({ state: "Running", phase: "pulling", attempt: 3 }), "vm", 2)).toBe("The image is being pulled on vm.");
   });
 
   it("describes the outcome", () => {

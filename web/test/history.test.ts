@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Attempts } from "../src/log/attempts";
+import { Attempts, attemptsOf } from "../src/log/attempts";
 import { JobLog } from "../src/log/job-log";
 import { type Run, seriesOf } from "../src/state/history";
 import type { WireLine } from "../src/protocol/messages";
@@ -64,6 +64,15 @@ describe("the attempts of a run", () => {
     expect(attempts.starts()).toEqual([{ attempt: 2, seq: 1 }]);
     log.reset(3);
     expect(attempts.starts()).toEqual([]);
+  });
+
+  it("are numbered within their run, and its first one is no later one", () => {
+    expect(attemptsOf([], 0)).toEqual([{ attempt: 1, seq: 0 }]);
+    expect(attemptsOf([{ attempt: 6, seq: 9 }], 9)).toEqual([{ attempt: 1, seq: 9 }]);
+    expect(attemptsOf([{ attempt: 5, seq: 3 }, { attempt: 6, seq: 9 }, { attempt: 7, seq: 20 }], 9)).toEqual([
+      { attempt: 1, seq: 9 },
+      { attempt: 2, seq: 20 },
+    ]);
   });
 
   it("finds lines by their seq, or the next one", () => {

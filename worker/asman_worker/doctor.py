@@ -27,9 +27,12 @@ from .config import WorkerConfig
 from .containers.config import LABEL_WORKER
 from .containers.network import LABEL_NETWORK, REMEDY, OwnNetwork, leftovers
 from .containers.shared_engine import INTERNET, OPEN
+from .execution import job_paths
 from .execution.gpus import choose, discover
 from .files.tree import remove_tree
 from .images.engine import ANSWER_SECONDS, LOST, close_engine, open_engine
+from .neighbours import REMEDY as REMEDY_OF_NEIGHBOURS
+from .neighbours import machine, offers, twice
 from .oci.cgroups import PARENT
 from .oci.choice import WITHOUT_ENGINE, choose_executor
 from .oci.host import BUBBLEWRAP
@@ -72,12 +75,14 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
     yield _data_folder(config)
     yield _disk(config)
     yield _gpus(config)
+    yield _neighbours()
     kind, _ = await choose_executor(config)
     if kind == "docker":
         async for finding in _engine(config):
             yield finding
     elif kind == "process":
         yield Finding("executor", "warning", "jobs run without containers, as this user", "use --executor docker")
+        yield await _job_folders(config)
     tried: dict[str, Runtime | str] = {}
     for each in WITHOUT_ENGINE:
         tried[each] = await _tried(config, each, used=kind == each)
@@ -90,6 +95,22 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
             yield finding
     if not config.queue:
         yield Finding("hub", "warning", "no queue was named, so no hub was checked", "name the queue's URL")
+
+
+async def _job_folders(config: WorkerConfig) -> Finding:
+    """Checks whether processes can have their folders where a container has them."""
+    folder = config.data_dir.expanduser().absolute() / f"probe-{secrets.token_hex(4)}"
+    try:
+        why = await asyncio.to_thread(job_paths.try_out, folder)
+    except OSError as error:
+        why = str(error)
+    finally:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_tree, folder)
+    if not why:
+        return Finding("folders of jobs", "ok", "jobs that name /inputs and /outputs have them there")
+    says = f"jobs have no /inputs and /outputs, only $JOB_INPUTS and $JOB_OUTPUTS: {why}"
+    return Finding("folders of jobs", "warning", says, "allow mount or user namespaces, or name the variables in jobs")
 
 
 def _data_folder(config: WorkerConfig) -> Finding:
@@ -127,6 +148,18 @@ def _gpus(config: WorkerConfig) -> Finding:
     if here and not chosen:
         return Finding("gpus", "ok", f"{len(here)} found, none given to jobs (--gpus all)")
     return Finding("gpus", "ok", f"{len(chosen)} of {len(here)} are given to jobs")
+
+
+def _neighbours() -> Finding:
+    """Checks what the workers that run on this machine now offer together."""
+    running = offers()
+    if found := twice(running, machine()):
+        return Finding("workers", "warning", found, REMEDY_OF_NEIGHBOURS)
+    if not running:
+        return Finding("workers", "ok", "no other worker is seen on this machine")
+    memory = format_size(sum(each.memory for each in running))
+    seen = "1 worker runs" if len(running) == 1 else f"{len(running)} workers run"
+    return Finding("workers", "ok", f"{seen} on this machine, with {memory} of its {format_size(machine().memory)}")
 
 
 def _git() -> Finding:

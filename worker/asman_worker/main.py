@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -38,6 +39,7 @@ from .images.engine_health import EngineHealth
 from .images.rules import ImageRules
 from .images.usage import ImageUsage
 from .janitor import Janitor
+from .neighbours import Neighbours, Offer
 from .oci.choice import WITHOUT_ENGINE, choose_executor
 from .oci.executor import OciExecutor
 from .oci.host import OciHost
@@ -90,6 +92,8 @@ async def run_worker(
         parts.push_async_callback(places.buckets.close)
         runs = _Runs(config, kind, data, executor, image_usage, guard)
         capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
+        neighbours = Neighbours(Offer(os.getpid(), config.memory, round(config.cpus * 1000), len(gpus)))
+        parts.enter_context(neighbours.announced())
         asked = parts.enter_context(_signals(stop))
         service_limits = ServiceLimits(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)
         parts.callback(service_limits.stop)
@@ -129,7 +133,10 @@ async def run_worker(
         await runs.forget(data.strangers(homes))
         if config.status:
             engine = runs.engine.accepts if runs.engine is not None else None
-            notes = runs.notes
+
+            def notes() -> list[str]:
+                return [*runs.notes(), *filter(None, [neighbours.problem()])]
+
             status = Status(sides, capacity, service_limits, disk_reserve, supervisor, engine, notes)
             port = await parts.enter_async_context(serving(status, config.status))
             log.info("health and metrics are on port %d", port)
@@ -140,6 +147,13 @@ async def run_worker(
         service_limits.start()
         draining = asyncio.create_task(_drain_after(supervisor, asked), name="drain")
         beside = [supervisor.start("janitor", janitor.run()), draining]
+
+        def told(problem: str) -> None:
+            _remark(sides, problem)
+            _introduce_again(sides)
+
+        _remark(sides, neighbours.look())
+        beside.append(supervisor.start("neighbours", neighbours.watch(told)))
         if health is not None:
             beside.append(supervisor.start("engine health", health.watch(partial(_introduce_again, sides))))
         async with _beside(*beside):
@@ -168,6 +182,11 @@ def _places(config: WorkerConfig, kind: str) -> Places:
             secret_key=config.s3_secret_key.get_secret_value(),
         ),
     )
+
+
+def _remark(sides: list[QueueWorker], problem: str) -> None:
+    for side in sides:
+        side.remark(problem)
 
 
 def _introduce_again(sides: list[QueueWorker]) -> None:

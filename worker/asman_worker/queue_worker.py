@@ -127,6 +127,10 @@ class QueueWorker:
             log.info("%s: jobs are taken again", self.label)
             await self._connection.renew()
 
+    def remark(self, text: str) -> None:
+        """Sets a remark about this worker, which lists of workers show from its next registration on."""
+        self.agent.remark(text)
+
     def introduce_again(self) -> None:
         """Registers again soon, which tells the hub whether jobs are accepted now."""
         self._connection.renew_soon()

@@ -6,22 +6,28 @@ command's line in lists; the docstring of its function has the rest.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 
-class Command(NamedTuple):
+class Command:
     """A command: a function of a module in `commands`, and its description in a few words."""
 
-    module: str
-    function: str
-    says: str
+    __slots__ = ("function", "module", "says")
+
+    def __init__(self, module: str, function: str, says: str) -> None:
+        self.module = module
+        self.function = function
+        self.says = says
 
 
-class Noun(NamedTuple):
+class Noun:
     """A group of commands with a common first word."""
 
-    says: str
-    commands: dict[str, Command]
+    __slots__ = ("commands", "says")
+
+    def __init__(self, says: str, commands: dict[str, Command]) -> None:
+        self.says = says
+        self.commands = commands
 
 
 ABOUT: Final = "Compute queues for everyone: a job is a URL, a queue is a URL, a worker is one command."
@@ -38,7 +44,7 @@ TREE: Final[dict[str, Command | Noun]] = {
     "move": Command("move", "move", "Move a hub's store to another database or place of blobs."),
     "schema": Command("schema", "schema", "Print the JSON Schema of --json output."),
     "job": Noun(
-        "Submit, show, follow, cancel and delete jobs.",
+        "Submit, show, follow, retry, cancel and delete jobs.",
         {
             "add": Command("job_add", "add", "Submit a job; with --wait, wait until it is finished."),
             "list": Command("job_list", "list_jobs", "List a queue's jobs, newest first."),
@@ -51,6 +57,7 @@ TREE: Final[dict[str, Command | Noun]] = {
             "outputs": Command("job", "outputs", "List, save or print the outputs of a finished job."),
             "cancel": Command("job_end", "cancel", "Cancel jobs; one keeps running if somebody else submitted it too."),
             "delete": Command("job_end", "delete", "Stop jobs that are running, and delete them and their results."),
+            "retry": Command("job_retry", "retry", "Run jobs again that did not succeed."),
             "url": Command("job_url", "url", "Print a URL that contains the whole job."),
             "copy": Command("job_copy", "copy", "Copy a job with its files to another queue."),
         },

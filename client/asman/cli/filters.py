@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asman_shared.states import Reason, State
 
 
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """The jobs that a list shows; made by `of`."""
 
-    states: list[State]
-    reasons: frozenset[Reason]
-    image: str
-    grep: str
-    tags: frozenset[str]
-    worker: str
-    namespace: str
-    since: int
+    __slots__ = ("grep", "image", "namespace", "reasons", "since", "states", "tags", "worker")
+
+    def __init__(
+        self,
+        states: list[State],
+        reasons: frozenset[Reason],
+        image: str,
+        grep: str,
+        tags: frozenset[str],
+        worker: str,
+        namespace: str,
+        since: int,
+    ) -> None:
+        self.states = states
+        self.reasons = reasons
+        self.image = image
+        self.grep = grep
+        self.tags = tags
+        self.worker = worker
+        self.namespace = namespace
+        self.since = since
 
     @classmethod
     def of(

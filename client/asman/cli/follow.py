@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from . import exits
+from .attempts import losses_told, without_heading
 from .json_values import job_value
 from .named_job import reads
 from .phases import phase_line
@@ -105,9 +106,15 @@ async def follow(
     """
     try:
         async with phase_line(job, terminal) as phases:
-            async for lines in job.log_parts():
+
+            def tell(text: str) -> None:
                 phases.clear()
-                terminal.logs(lines)
+                terminal.note(text)
+
+            async with losses_told(job, tell):
+                async for lines in job.log_parts():
+                    phases.clear()
+                    terminal.logs(without_heading(lines, job.state.log_start))
         result = await job.result(check=False)
     except asyncio.CancelledError:
         task = asyncio.current_task()

@@ -34,7 +34,7 @@ def lines_of(facts: Iterator[Fact]) -> Iterator[str]:
 def facts_of(job: Job, result: JobResult | None) -> Iterator[Fact]:
     """Lists how a job stands, what it runs, and what came of it; what is not set is left out."""
     yield from ended_facts(job, result)
-    yield from _definition(job.definition)
+    yield from definition_facts(job.definition)
     if result is not None:
         yield from _outputs(result)
 
@@ -60,7 +60,7 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
     if worker:
         yield "worker", worker if worker == state.worker or not state.worker else f"{worker} ({state.worker})"
     if state.attempt > 1:
-        yield "attempt", str(state.attempt)
+        yield "attempts", f"{state.attempt} in all runs of the job"
     if state.priority:
         yield "priority", str(state.priority)
     slots = [each for each in state.namespaces if each != "_"]
@@ -86,7 +86,8 @@ def local_time(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
-def _definition(definition: Definition) -> Iterator[Fact]:
+def definition_facts(definition: Definition) -> Iterator[Fact]:
+    """Lists what a definition runs; what is not set is left out."""
     if definition.image is not None:
         yield "image", definition.image
     if (build := definition.build) is not None:
@@ -104,8 +105,8 @@ def _definition(definition: Definition) -> Iterator[Fact]:
         yield from _command(step)
     if definition.volumes:
         yield "volumes", ", ".join(definition.volumes)
-    yield from _listed("input", [_input(name, ref) for name, ref in (definition.inputs or {}).items()])
-    yield from _listed("config file", [_input(name, ref) for name, ref in (definition.config_files or {}).items()])
+    yield from listed_facts("input", [_input(name, ref) for name, ref in (definition.inputs or {}).items()])
+    yield from listed_facts("config file", [_input(name, ref) for name, ref in (definition.config_files or {}).items()])
     asked = _resources(definition)
     if asked:
         yield "asks for", ", ".join(asked)
@@ -121,7 +122,7 @@ def _command(part: Definition | Step) -> Iterator[Fact]:
             yield name, words if isinstance(words, str) else shlex.join(words)
     if part.workdir is not None:
         yield "workdir", part.workdir
-    yield from _listed("env", [f"{name}={_short(value)}" for name, value in (part.env or {}).items()])
+    yield from listed_facts("env", [f"{name}={_short(value)}" for name, value in (part.env or {}).items()])
     for stream in ("stdin", "stdout", "stderr"):
         if (path := getattr(part, stream)) is not None:
             yield stream, path
@@ -157,8 +158,8 @@ def _short(value: object) -> str:
 
 
 def _outputs(result: JobResult) -> Iterator[Fact]:
-    yield from _listed("output", [f"{each.name}  {size_of(each)}" for each in result.outputs.values()])
-    yield from _listed("not kept", [f"{name}: {why}" for name, why in _sorted(result.skipped)])
+    yield from listed_facts("output", [f"{each.name}  {size_of(each)}" for each in result.outputs.values()])
+    yield from listed_facts("not kept", [f"{name}: {why}" for name, why in _sorted(result.skipped)])
     if result.image_digest:
         yield "ran image", result.image_digest
 
@@ -167,7 +168,8 @@ def _sorted(skipped: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(skipped.items())
 
 
-def _listed(name: str, values: list[str]) -> Iterator[Fact]:
+def listed_facts(name: str, values: list[str]) -> Iterator[Fact]:
+    """Lists values of one name, and counts those beyond `SHOWN`."""
     for value in values[:SHOWN]:
         yield name, value
     if len(values) > SHOWN:

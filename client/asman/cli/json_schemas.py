@@ -257,6 +257,7 @@ SHAPES: Final[dict[str, Any]] = {
     "job wait": JobValue,
     "job result": JobValue,
     "job cancel": JobValue | list[JobValue],
+    "job retry": JobValue | list[JobValue],
     "job list": list[JobState],
     "job outputs": dict[str, OutputValue],
     "job logs": LineValue,

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import NoReturn
 
-from asman_shared.terminal import safe_text
-
 from . import exits, pages, terminal
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
@@ -26,7 +24,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     terminal.plain()
     try:
         if (page := pages.asked(words)) is not None:
-            terminal.Terminal().result(page.rstrip("\n"))
+            terminal.page(page)
             raise SystemExit(exits.OK)
         code = _run([word for word in before if word != "--debug"], command)
     except SystemExit:
@@ -53,11 +51,8 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _run(words: list[str], command: list[str] | None) -> int:
-    from asman_shared.terminal.log_format import make_last_resort_safe
-
     from .tree import command_tree  # typer is slow to import
 
-    make_last_resort_safe()
     result = command_tree().main(args=words, prog_name="asman", obj=command)
     return result if isinstance(result, int) else exits.OK
 
@@ -72,6 +67,7 @@ def _close_output() -> int:
 def _report(error: Exception) -> int:
     """Prints an error as a sentence, with a hint if a remedy is known; returns the exit code."""
     from asman_shared.errors import AsmanError
+    from asman_shared.terminal import safe_text
 
     if isinstance(error, AsmanError):
         sentence, hint, code = error.message, getattr(error, "hint", "") or _hint(error), exits.of_error(error)

@@ -30,7 +30,7 @@ def with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[
 
     if len(words) > 2:
         raise BadRequest(f"unexpected argument '{words[2]}': give a queue and a job")
-    queue, named = (None, words[0]) if len(words) == 1 else (words[0], words[1])
+    queue, named = (queue_of(words[0]), words[0]) if len(words) == 1 else (words[0], words[1])
 
     async def find_and_work() -> int:
         async with o.open_queue(queue, hub) as opened:
@@ -38,6 +38,18 @@ def with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[
             return await work(await opened.get(named))
 
     raise typer.Exit(asyncio.run(find_and_work()))
+
+
+def queue_of(job: str) -> str | None:
+    """Returns the queue that a job's URL names, as ``asman run`` prints it on a terminal; None for any other text."""
+    from .linked_job import queue_in
+
+    return queue_in(job) if "/j/" in job else None
+
+
+def names_no_queue(job: str) -> bool:
+    """Whether neither a job's URL nor the environment names its queue."""
+    return queue_of(job) is None and not os.environ.get(o.QUEUE_VARIABLE)
 
 
 def reads(queue: Queue) -> bool:

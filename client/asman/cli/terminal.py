@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
-
-from asman_shared.terminal import safe_text
 
 if TYPE_CHECKING:
     from ..logs import Line
+
+
+def _safe() -> ModuleType:
+    """Returns the module that makes text of other people safe, which a page of help does not need."""
+    from asman_shared.terminal import safe_text
+
+    return safe_text
 
 
 class OutputClosedError(Exception):
@@ -34,16 +40,16 @@ class Terminal:
         """Writes a note about the progress of the command."""
         if not self.quiet:
             self.end_line()
-            _write(sys.stderr, f"{safe_text.sentence(text)}\n")
+            _write(sys.stderr, f"{_safe().sentence(text)}\n")
 
     def error(self, text: str) -> None:
         """Writes an error or a hint, even if notes are suppressed."""
         self.end_line()
-        _write(sys.stderr, f"{safe_text.sentence(text)}\n")
+        _write(sys.stderr, f"{_safe().sentence(text)}\n")
 
     def result(self, text: str) -> None:
         """Writes lines of the result, for people."""
-        _write(sys.stdout, f"{safe_text.sentence(text)}\n")
+        _write(sys.stdout, f"{_safe().sentence(text)}\n")
 
     def data(self, data: bytes) -> None:
         """Writes bytes of the result unchanged."""
@@ -57,13 +63,13 @@ class Terminal:
         """Writes the result as JSON."""
         import json
 
-        _write(sys.stdout, safe_text.json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+        _write(sys.stdout, _safe().json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
     def line(self, value: Any) -> None:
         """Writes one of several JSON values, on a line of its own."""
         import json
 
-        _write(sys.stdout, safe_text.json(json.dumps(value, ensure_ascii=False)) + "\n")
+        _write(sys.stdout, _safe().json(json.dumps(value, ensure_ascii=False)) + "\n")
 
     def logs(self, lines: list[Line], *, exact: bool = True) -> None:
         """Writes lines of a job's log in order, each to the stream that the job wrote it to.
@@ -91,7 +97,7 @@ class Terminal:
                 flush()
                 to, texts = stream, []
             if line.stream != "system" or not self.quiet:
-                text = safe_text.log_line(line.text) if on_terminal[stream] else line.text
+                text = _safe().log_line(line.text) if on_terminal[stream] else line.text
                 end = line.end if exact or line.end else "\n"
                 texts.append(text if text.endswith("\r") else f"{text}{end}")
         flush()
@@ -102,6 +108,11 @@ class Terminal:
             self._open = False
             if sys.stderr.isatty():
                 _write(sys.stderr, "\n")
+
+
+def page(text: str) -> None:
+    """Writes a page of this program's own to standard output."""
+    _write(sys.stdout, text)
 
 
 def plain() -> None:
@@ -171,7 +182,7 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Any]:
 
 def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Formats a table as lines, with two spaces between columns, so that people and ``awk`` can both read it."""
-    rows = [tuple(map(safe_text.word, row)) for row in rows]
+    rows = [tuple(map(_safe().word, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any, Final
@@ -84,6 +85,10 @@ def _group(app: typer.Typer, commands: dict[str, Any]) -> TyperGroup:
 
 def _command(name: str, command: Command) -> Any:
     function = getattr(import_module(f"asman.cli.commands.{command.module}"), command.function)
+    if "logging" in sys.modules:  # a command that needs nothing that logs starts faster without it
+        from asman_shared.terminal.log_format import make_last_resort_safe
+
+        make_last_resort_safe()
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
     made = typer.main.get_command(app)

@@ -6,6 +6,7 @@ All text that a job or a worker chose is escaped, and no script, style sheet or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,6 +20,8 @@ LONGEST: Final = 200
 """Most characters of one text."""
 MOST_ROWS: Final = 100
 """Most rows of one table; a last row says how many more there are."""
+AGAIN: Final = "; show it again for the newest state"
+"""Note below what has not ended."""
 _COLOURS: Final = {"good": "#2da44e", "bad": "#d1242f", "warn": "#bf6a02", "active": "#1f6feb", "quiet": "#8a8f98"}
 _WARN: Final = frozenset({Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.WORKER_LOST})
 
@@ -89,6 +92,32 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
         if value
     )
     return f"<div><strong>{title}</strong><table>{made}</table></div>"
+
+
+def as_of(moment: float, note: str) -> str:
+    """Returns the line below what changes: the time that it is of, and what a reader has to know of it.
+
+    Args:
+        moment: In seconds since the epoch; shown in this machine's zone.
+        note: Words for the reader.
+    """
+    at = datetime.fromtimestamp(moment, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return f'<div style="color:{_COLOURS["quiet"]}">as of {text(at)}{text(note)}</div>'
+
+
+def queue(host: str, welcome: m.Welcome | None) -> str:
+    """Returns the numbers of a queue, as the hub told them when the connection was opened."""
+    if welcome is None:
+        return f"<div><strong>Queue on {text(host)}</strong>, not connected</div>"
+    counts = welcome.counts
+    rows = (
+        ("waiting", str(counts.queued)),
+        ("running", str(counts.running)),
+        ("finished", str(counts.finished)),
+        ("workers", str(counts.workers)),
+    )
+    when = as_of(welcome.time / 1000, ", when this connection was opened; connect again for newer numbers")
+    return f"<div>{facts(f'Queue on {text(host)}', rows)}{when}</div>"
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -47,7 +48,9 @@ class Table:
     def _repr_html_(self) -> str:
         if not self._items:
             return "<p>no jobs</p>"
-        return html.grid(_HEADS, (_html_cells(each) for each in self._items), len(self._items))
+        grid = html.grid(_HEADS, (_html_cells(each) for each in self._items), len(self._items))
+        changing = any(state is not None and state.verdict is None for state in map(_state_of, self._items))
+        return f"<div>{grid}{html.as_of(time.time(), html.AGAIN)}</div>" if changing else grid
 
 
 def table(items: Iterable[Any]) -> Table:

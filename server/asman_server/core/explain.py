@@ -86,6 +86,9 @@ def position(ready: Ready, job: Job) -> tuple[int, bool]:
 
 def _waiting(core: QueueCore, job: Job, ready: list[Worker], made: Explanation, why: str) -> tuple[Need, str]:
     if not made.able:
+        closed = (worker for worker in core.workers.values() if worker.presence is Presence.DRAINING)
+        if any(not worker.lacks(job.shape) for worker in closed):
+            return "worker", why
         lack = Counter(worker.lacks(job.shape) for worker in ready).most_common(1)
         need: Need = next((known for known in _LACKS if lack and known == lack[0][0]), "worker")
         return need, why

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from .certificate import Certificate
-from .own_address import address_of, sender
+from .outward import address_for_others
+from .own_address import address_of, is_own_machine, sender
 from .proxies import PREFIX, TrustedProxies, parse_trusted
 
-__all__ = ["PREFIX", "Certificate", "TrustedProxies", "address_of", "parse_trusted", "sender"]
+__all__ = [
+    "PREFIX",
+    "Certificate",
+    "TrustedProxies",
+    "address_for_others",
+    "address_of",
+    "is_own_machine",
+    "parse_trusted",
+    "sender",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from starlette.requests import HTTPConnection
 
 from .proxies import PREFIX
@@ -17,6 +19,14 @@ def address_of(connection: HTTPConnection, public_url: str) -> str:
     if public_url:
         return public_url.rstrip("/")
     return f"{connection.url.scheme}://{connection.url.netloc}{connection.scope.get(PREFIX, '')}"
+
+
+def is_own_machine(host: str) -> bool:
+    """Returns whether an address or a name means each machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def sender(connection: HTTPConnection) -> str:

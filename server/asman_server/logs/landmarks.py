@@ -1,7 +1,7 @@
 r"""Recognises errors and build steps in the text of log lines.
 
-A line looks like an error when it has one of the words below, in upper or lower case, and no phrase that denies it
-("0 errors", "warning: …"). In a log without such a line, the first line on standard error is taken as the first error.
+A line looks like an error when it has one of the words below beside what denies one ("0 errors", "error-free.txt",
+"warning: …"). In a log without such a line, the first line on standard error is taken as the first error.
 This is a guess; docs/logs.md describes it as one.
 """
 
@@ -17,15 +17,25 @@ from .patterns import Pattern
 
 _ERROR: Final = Pattern(
     r"\b[A-Z]\w*(?:Error|Exception)\b"
-    r"|(?i:\b(?:error|exception|fatal|panic|panicked|traceback|failed|failure|aborted|killed)\b"
-    r"|segmentation fault|core dumped|out of memory|no such file|not found|permission denied"
-    r"|undefined reference|no space left)"
+    r"|(?i:\b(?:error|exception|fatal|panic|panicked|traceback|failed|failure|aborted|killed|[1-9]\d* errors)\b"
+    r"|segmentation fault|illegal instruction|core dumped|out of memory|no space left"
+    r"|no such file|not found|cannot find|can't (?:locate|open|find)|could not|permission denied|connection refused"
+    r"|undefined reference)"
+    r"|\bFAIL\b|^\s*not ok\b|^npm ERR!|^E: |^! [A-Z]|^[EF]\d{4} \d\d:\d\d|^g?make(?:\[\d+\])?: \*\*\* "
 )
-_NO_ERROR: Final = Pattern(
-    r"\b(?:no|0|zero|without)\s+(?:\w+\s+)?(?:errors?|exceptions?|failures?|failed)\b"
-    r"|\b(?:errors?|exceptions?|failures?|failed)\s*[=:]\s*(?:0|none|null|false|no)\b"
-    r"|\bwarn(?:ing)?\b",
-    ignore_case=True,
+_WORDS: Final = r"(?:errors?|exceptions?|failures?|failed|fatal)"
+_DENIED: Final = Pattern(
+    # Counts and values that say that there is none, and measured ones: "0 errors", "error: None", "error: 0.25".
+    rf"(?i:(?:^|[^.\w=:])(?:no|0|zero|without(?: an?| any)?)\s+(?:\w+\s+)?{_WORDS}\b"
+    rf'|\b{_WORDS}\b"?\s*[=:]\s*(?:(?:none|null|<?nil>?|false|no)\s*(?:$|[,;)\]}}|])'
+    r"|0\s*(?:$|[,;.)\]}|]\D|[,;.)\]}|]$|\s\w+\s*[=:])|\d*\.\d+)"
+    rf"|\bnon-?(?:fatal|error)\b|\b(?:squared|absolute|relative|standard|rounding) errors?\b"
+    # Names of files, options and packages: "error-free.txt", "src/error.rs", "--fail-on-error".
+    rf"|[\w./\\-]*\b{_WORDS}(?:[-/\\]\w[\w./\\-]*|\.[a-z]{{1,4}}\b)|(?:\w-|--|[/\\]){_WORDS}\b"
+    # Whatever follows the word of a warning, and lines of tools that look for something and may do without.
+    r"|\w*warn(?:ing)?\b.*|^checking .*|^-- .*)|\b[A-Z]\w*(?:Error|Exception)-\w"
+    # The names of tests that passed or begin, and commands that a shell shows before it runs them.
+    r"|^.*\b(?:PASSED|SKIPPED|XFAIL)\b|^\s*(?:--- PASS|=== RUN|ok \d+|[✓✔√])\s?.*|^test .* \.\.\. ok$|^\++ .*"
 )
 _CLASSIC: Final = re.compile(r"Step \d{1,5}/\d{1,5} : ")
 _BUILDKIT: Final = re.compile(r"#(\d{1,5}) (\[[^\]]{0,200}\d/\d{1,5}\] .*)")
@@ -36,8 +46,8 @@ _STEPS: Final = 2000
 
 
 def looks_like_error(text: str) -> bool:
-    """Returns whether a line has the words of an error."""
-    return _ERROR.found(text) and not _NO_ERROR.found(text)
+    """Returns whether a line has the words of an error beside those that deny one."""
+    return _ERROR.found(text) and _ERROR.found(_DENIED.without(text))
 
 
 class FirstError:

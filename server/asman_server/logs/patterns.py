@@ -56,7 +56,12 @@ class Pattern:
                 field="grep",
             )
         self._search = compiled.search
+        self._sub = compiled.sub
 
     def found(self, text: str) -> bool:
         """Returns whether a line matches the pattern."""
         return self._search(text) is not None
+
+    def without(self, text: str) -> str:
+        """Returns a line with a space in the place of each match."""
+        return str(self._sub(" ", text))

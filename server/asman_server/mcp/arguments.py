@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from asman_shared import limits, ranges
-from asman_shared.errors import BadRequest, misfit
+from asman_shared.errors import BadRequest, misfit, plainly
 from asman_shared.states import State
 
 WAIT_DEFAULT: Final = 45
@@ -210,7 +210,7 @@ def read(arguments: object, kind: type[T]) -> T:
             sentence = f"there is no argument '{unknown[1]}'; this tool has {', '.join(kind.__struct_fields__)}"
         elif missing is not None and not path:
             sentence = f"the argument '{missing[1]}' is missing"
-        raise BadRequest(sentence, field=path or None) from None
+        raise BadRequest(plainly(sentence), field=path or None) from None
 
 
 __all__ = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from asman_shared import limits, ranges
@@ -15,6 +17,7 @@ from asman_shared.states import Phase, State
 from . import base, blobs, events, jobs, logs, metrics, page, queues, schemas, site, webhooks
 from . import types as t
 from .guard import guarded
+from .requests import check_query
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
 JSON: Final = "application/json"
@@ -424,6 +427,24 @@ def last_routes() -> list[Route]:
     return [_route(each) for each in OPERATIONS if each.name in _LAST]
 
 
+_ANY_QUERY: Final = ("output",)
+"""Names of the addresses below a queue that take any query: those of files, to which pages add one against caches."""
+
+
+def _checked(each: Operation) -> base.Endpoint:
+    """Returns an operation's endpoint, which refuses parameters that it does not have if it is one of a queue's."""
+    if not each.path.startswith("/q/") or each.name in _ANY_QUERY:
+        return each.endpoint
+    known = {parameter.name: parameter.many for parameter in each.parameters if parameter.place == "query"}
+
+    async def checking(request: Request) -> Response:
+        check_query(request, known)
+        return await each.endpoint(request)
+
+    checking.__doc__ = each.endpoint.__doc__
+    return checking
+
+
 def _route(each: Operation) -> Route:
-    answers = base.answers(guarded(each.name, each.endpoint), to_pages=each.to_pages)
+    answers = base.answers(guarded(each.name, _checked(each)), to_pages=each.to_pages)
     return Route(each.path, answers, methods=[each.method], name=each.name)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import mimetypes
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from asman_shared.errors import NotFound
 
+from ..config import HubConfig
+from ..front import address_for_others, address_of, is_own_machine, sender
 from .base import hub_of
 
 FOLDER = Path(__file__).parents[1] / "page"
@@ -20,6 +24,8 @@ NONCE: Final = "ASMAN-NONCE"
 """Stands in the built page where each response has a nonce of its own (``html.cspNonce`` in ``web/vite.config.ts``)."""
 SERVES_LOCAL: Final = '<meta name="asman-serves-local">'
 """Tells the page that this hub serves the queue ``local``, so that no job runs without a click on Run."""
+FOR_WORKERS: Final = '<meta name="asman-for-workers" content="{}">'
+"""Tells the page the hub's address for workers on other machines, where the page's own address isn't it."""
 _HEAD: Final = "<head>"
 _ASSETS: Final = '"./assets/'
 """Opens the addresses of the page's parts, which are relative, as a proxy may serve the hub below a path."""
@@ -123,13 +129,28 @@ def page(request: Request) -> Response:
     nonce = secrets.token_urlsafe(16)
     headers = page_headers(nonce, _ancestors(config.allow_origin) if config.local_queue else None)
     try:
-        html = (FOLDER / "index.html").read_text()
+        text = (FOLDER / "index.html").read_text()
     except FileNotFoundError:
         return HTMLResponse(_NOT_BUILT, headers=headers)
-    if config.local_queue:
-        html = html.replace(_HEAD, _HEAD + SERVES_LOCAL, 1)
+    told = SERVES_LOCAL if config.local_queue else ""
+    if hub := _for_workers(request, config):
+        told += FOR_WORKERS.format(html.escape(hub))
+    text = text.replace(_HEAD, _HEAD + told, 1)
     up = "../" * (request.scope.get("raw_path", b"/").count(b"/") - 1)  # an encoded slash divides nothing
-    return HTMLResponse(html.replace(_ASSETS, f'"{up or "./"}assets/').replace(NONCE, nonce), headers=headers)
+    return HTMLResponse(text.replace(_ASSETS, f'"{up or "./"}assets/').replace(NONCE, nonce), headers=headers)
+
+
+def _for_workers(request: Request, config: HubConfig) -> str:
+    """Returns the hub's address for other machines if it is known and the visitor's may be no good there."""
+    if config.public_url:
+        return config.public_url.rstrip("/")
+    url = request.url
+    if url.scheme != "http" or not is_own_machine(url.hostname or ""):
+        return ""  # the visitor's own way here; a certificate also knows no other name
+    if not is_own_machine(sender(request)) or config.port not in (0, url.port):
+        return ""  # a tunnel, or the port of a container: this machine's addresses are not those of the visitor's
+    found = address_for_others(config.host, address_of(request, ""))
+    return found if found is not None and not is_own_machine(urlsplit(found).hostname or "") else ""
 
 
 def _ancestors(origins: Sequence[str]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -14,7 +16,7 @@ from starlette.types import Receive
 
 from asman_shared import half_characters, limits
 from asman_shared.definition import SHA256
-from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, error_for, misfit
+from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, cut, error_for, misfit, plainly
 from asman_shared.messages import Error, JobState, Message
 from asman_shared.units import format_duration, format_size, parse_duration
 
@@ -30,10 +32,14 @@ BODY_BYTES: Final = limits.FRAME_BYTES
 """Largest body of a request, in bytes."""
 ANSWER_SECONDS: Final = 30.0
 """Longest time that the queue may take to answer durably, in seconds."""
+NAME_SHOWN: Final = 80
+"""Most characters of an unknown parameter's name that an error repeats."""
 WAIT_LONGEST: Final = 10 * 60_000
 """Longest wait that one request may ask for, in milliseconds."""
 WAIT_DEFAULT: Final = 30_000
 """Default wait, in milliseconds."""
+
+_AT_BYTE: Final = re.compile(r"\(byte (\d+)\)$")
 
 T = TypeVar("T")
 
@@ -104,12 +110,26 @@ def _decoded(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         sentence, path = misfit(error)
-        raise BadRequest(sentence, field=path or None) from None
+        raise BadRequest(plainly(sentence), field=path or None) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         at = half_characters.place(body)
         if at is not None:
             raise BadRequest(half_characters.SAYS, field=at or None) from None
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        raise BadRequest(_not_json(error, body)) from None
+
+
+def _not_json(error: Exception, body: bytes) -> str:
+    """Says where a body stops to be JSON."""
+    if not body.strip():
+        return "the body is empty; it must be JSON"
+    if isinstance(error, RecursionError):
+        return "the body is nested too deeply"
+    found = _AT_BYTE.search(str(error))
+    return (
+        f"the body is not JSON: it can't be read from byte {found[1]} on"
+        if found
+        else ("the body is not JSON: it ends too early")
+    )
 
 
 def streamed(request: Request) -> AsyncIterator[bytes]:
@@ -187,6 +207,30 @@ def choices(request: Request, name: str, known: Iterable[str]) -> list[str]:
                 raise BadRequest(f"'{name}' is one of {', '.join(by_word.values())}", field=name)
             found.append(by_word[word.lower()])
     return found
+
+
+def check_query(request: Request, known: Mapping[str, bool]) -> None:
+    """Checks the names of a query's parameters.
+
+    Args:
+        request: The request.
+        known: The parameters of its address, each with whether it may be repeated.
+
+    Raises:
+        BadRequest: One is unknown, or stands there twice and may not; the error names it.
+    """
+    given = request.query_params.multi_items()
+    names = [name for name, _ in given]
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, sorted(known), 1)
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            hint = f"did you mean '{near[0]}'?" if near else takes
+            raise BadRequest(
+                cut(f"this address has no parameter '{name[:NAME_SHOWN]}'; {hint}"), field=name[:NAME_SHOWN]
+            )
+        if not known[name] and names.count(name) > 1:
+            raise BadRequest(f"'{name}' stands in the query more than once", field=name)
 
 
 async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -> T:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from asman_shared import limits, ranges
-from asman_shared.errors import BadRequest, misfit
+from asman_shared.errors import BadRequest, misfit, plainly
 
 SERVER_OWNED: Final = ("id", "state", "logs", "creation_time")
 """Members of a task that only a server sets."""
@@ -167,6 +167,6 @@ def read(body: dict[str, Any]) -> Task:
         return msgspec.convert(body, Task)
     except msgspec.ValidationError as error:
         sentence, path = misfit(error)
-        raise BadRequest(sentence, field=path or None) from None
+        raise BadRequest(plainly(sentence), field=path or None) from None
     except RecursionError:
         raise BadRequest("the task is nested too deeply") from None

@@ -67,8 +67,8 @@ def _check_url(url: str, field: str, *, allow_private: bool) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadRequest(f"this is not a URL: {error}", field=field) from None
+    except ValueError:
+        raise BadRequest("this is not a URL: its host or its port can't be read", field=field) from None
     if any(ch <= " " or ch == "\x7f" or ch == "\\" for ch in url):
         raise BadRequest("a URL must not have spaces, backslashes or control characters", field=field)
     if parts.scheme not in ("http", "https") or not host or len(host) > HOST_LENGTH:

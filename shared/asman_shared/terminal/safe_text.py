@@ -13,7 +13,8 @@ _WORD: Final = {code: f"\\x{code:02x}" for code in _CONTROLS} | {9: "\\t", 10: "
 _TEXT: Final = {code: shown for code, shown in _WORD.items() if code not in (9, 10)}
 _JSON: Final = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)} | _SHOWN
 
-_LOG = re.compile(
+# Compiled at its first use.
+_LOG: Final = (
     r"(?P<kept>\x1b\[[0-9;:]*m|[\t\r\n])"  # colour, tab, carriage return
     r"|(?:\x1b[PX^_\]]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # strings: titles, links, clipboards
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # all other sequences that move, erase or ask
@@ -39,4 +40,4 @@ def json(text: str) -> str:
 
 def log_line(text: str) -> str:
     """Keeps colour, tabs and carriage returns of a log's line, and drops all other control sequences."""
-    return _LOG.sub(lambda found: found["kept"] or "", text)
+    return re.sub(_LOG, lambda found: found["kept"] or "", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -16,7 +17,7 @@ from asman_shared.link.unreachable import proxy_refuses, proxy_unreachable
 from asman_shared.public_addresses import malformed
 from asman_shared.units import MIB
 
-from .retry import Stale
+from .retry import Stale, UnknownHost
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -32,6 +33,8 @@ _SAID_BYTES: Final = 1000
 _QUERY: Final = re.compile(r"\?[^\s'\")>]+")
 _OTHER_BYTES: Final = re.compile(r"<Code>\w*(Digest|Checksum)\w*</Code>")
 """The way in which S3 says that other bytes arrived than were announced."""
+_NO_SUCH_NAME: Final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+"""Errors of the resolver that stay; others, such as ``EAI_AGAIN``, may pass."""
 _STALE: Final = (401, 403, 404, 409, 410)
 _AGAIN: Final = (408, 425, 429)
 
@@ -195,12 +198,17 @@ _SMALL_BODIES: Final = (
 @asynccontextmanager
 async def _network(what: str) -> AsyncIterator[None]:
     """Turns failures of the network into errors that allow a retry."""
-    from aiohttp import ClientError, InvalidURL
+    from aiohttp import ClientConnectorDNSError, ClientError, InvalidURL
 
     try:
         yield
     except InvalidURL as error:
         raise BadRequest(f"'{_public(str(error))}' is not an http address") from error
+    except ClientConnectorDNSError as error:
+        if error.os_error.errno in _NO_SUCH_NAME:
+            raise UnknownHost(f"there is no host named '{error.host}'") from error
+        why = error.os_error.strerror or "the resolver does not answer"
+        raise ConnectionFailed(f"the name '{error.host}' can't be looked up now ({why})") from error
     except (ClientError, TimeoutError, ConnectionError) as error:
         if isinstance(error.__cause__, AsmanError):
             raise error.__cause__ from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
-from asman_shared.errors import AsmanError, Forbidden
+from asman_shared.errors import AsmanError, ConnectionFailed, Forbidden, NotFound
 from asman_shared.running.backoff import Backoff
 
 log = logging.getLogger("asman.transfer")
@@ -18,6 +19,14 @@ class Stale(Forbidden):
     retry = True
 
 
+class UnknownHost(ConnectionFailed):
+    """There is no host with the name in an address, as far as the resolver knows."""
+
+
+UNKNOWN_TRIES: Final = 3
+"""Tries for an address of a stranger's choice whose host is unknown: a mistyped name stays unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """The limits of one transfer.
@@ -26,6 +35,8 @@ class RetryPolicy:
         tries: Number of failures in a row, without any byte moved between them, after which the transfer fails; None to
             try for as long as the caller waits.
         stale: The same for fresh addresses that are refused.
+        unknown: The same for a host that is unknown, however much patience there is; None for no such bound. A name
+            that can't be looked up for now is another failure.
         stall: Longest time without any bytes on a connection, in seconds.
         total: Longest time of the whole transfer, in seconds; None for no limit.
         pending: Longest time that a store may take to verify an upload, in seconds.
@@ -36,6 +47,7 @@ class RetryPolicy:
 
     tries: int | None = 8
     stale: int = 3
+    unknown: int | None = None
     stall: float = 60.0
     total: float | None = None
     pending: float = 3600.0
@@ -55,11 +67,12 @@ class Retries:
         self._backoff = Backoff(0.1, retry_policy.most)
         self._failures = 0
         self._stale = 0
+        self._unknown = 0
         self._since = 0.0
 
     def moved(self) -> None:
         """Notes that bytes have moved: earlier failures do not count any more."""
-        self._failures = self._stale = 0
+        self._failures = self._stale = self._unknown = 0
         self._backoff.reset()
 
     async def failed(self, error: AsmanError) -> None:
@@ -75,6 +88,10 @@ class Retries:
             if self._stale >= self._retry_policy.stale:
                 raise Forbidden(error.message)
         else:
+            if isinstance(error, UnknownHost):
+                self._unknown += 1
+                if self._unknown == self._retry_policy.unknown:
+                    raise NotFound(error.message)
             now = asyncio.get_running_loop().time()
             if not self._failures:
                 self._since = now

@@ -29,7 +29,8 @@ def test_a_machine_that_can_work_is_told_so(
 ) -> None:
     hub = hub_process()
     told = findings(hub.queue("abc"), "--data-dir", str(tmp_path))
-    assert {what: finding["mark"] for what, finding in told.items() if finding["mark"] != "ok"} == {}
+    # Other tests may run workers at the same time.
+    assert {what: each["mark"] for what, each in told.items() if each["mark"] != "ok" and what != "workers"} == {}
     assert {"data folder", "disk", "gpus", "engine", "limits", "network", "hub", "clock", "git"} <= set(told)
     can = told["executors"]["says"]
     assert can.startswith("this machine can do docker (containers of the engine ")
@@ -52,6 +53,7 @@ def test_each_problem_comes_with_a_remedy(tmp_path: Path, engine: object) -> Non
     words = asman("doctor", nobody, "--data-dir", str(tmp_path), "--executor", "process")
     assert words.returncode == 125
     assert "problem  hub: " in words.stdout
+    assert "ok       folders of jobs: jobs that name /inputs and /outputs have them there" in words.stdout
     assert "         → check the address" in words.stdout
 
 

@@ -17,7 +17,7 @@ from asman_shared.definition import DataRef, Requirements
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Drain, Finished, Kept, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
-from asman_worker import run_worker
+from asman_worker import neighbours, run_worker
 from asman_worker.images.engine import close_engine, open_engine
 from asman_worker.images.usage import ImageUsage
 from devtools import base_image
@@ -238,8 +238,9 @@ async def test_images_that_nobody_uses_go_and_those_of_others_and_of_running_job
 
 
 async def test_health_and_metrics_tell_what_is_and_never_a_queues_name(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, busybox_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(neighbours, "offers", list)  # other tests may run workers at the same time
     port = free_port()
     async with worker(config_for(hub, tmp_path, status=port)) as task, aiohttp.ClientSession() as session:
         line = await first_line(hub, task)
@@ -267,6 +268,26 @@ async def test_health_and_metrics_tell_what_is_and_never_a_queues_name(
         await hub.start()
         again = await first_line(hub, task)
         await again.answer([Kept(job("a"), 1)])
+
+
+async def test_workers_that_offer_the_same_memory_say_so_to_the_list_and_on_healthz(
+    hub: FakeHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    said = "workers on this machine offer "
+    async with worker(config_for(hub, tmp_path / "one", executor="process")) as first:
+        await (await first_line(hub, first)).answer()
+        with caplog.at_level("WARNING", "asman.worker.neighbours"):
+            second = config_for(hub, tmp_path / "two", executor="process", status=port)
+            async with worker(second) as task, aiohttp.ClientSession() as session:
+                line = await first_line(hub, task)
+                await line.answer()
+                assert line.register.agent.startswith("asman-worker/")
+                assert said in line.register.agent
+                async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                    (note,) = (await answer.json())["notes"]
+        assert said in note
+        assert said in caplog.text
 
 
 async def test_a_status_port_that_is_taken_is_a_clear_word(hub: FakeHub, tmp_path: Path, engine: object) -> None:

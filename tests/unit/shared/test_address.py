@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -154,3 +156,14 @@ def test_a_hub_that_tells_no_secret_has_addresses_without_keys() -> None:
     assert job_address(JOB, "") == JOB
     assert Address("https://h", "q").job_url(JOB) == f"https://h/j/{JOB}"
     assert Address("https://h", "q").job_url(JOB, "a") == f"https://h/j/{JOB}~{job_key('a', JOB)}"
+
+
+def test_an_address_is_a_value_that_never_changes() -> None:
+    one, same = Address("http://h", "a"), Address("http://h", "a")
+    assert (one, hash(one), {one: 1}[same]) == (same, hash(same), 1)
+    assert one not in (Address("http://h", "b"), Address("http://i", "a"), ("http://h", "a"))
+    assert repr(one) == "Address(hub='http://h', queue='a')"
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+    with pytest.raises(AttributeError, match="never changes"):
+        one.queue = "b"
+    assert one.queue == "a"

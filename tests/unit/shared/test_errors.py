@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from asman_shared.errors import (
     NotFound,
     error_for,
     misfit,
+    plainly,
 )
 from asman_shared.messages import Submit
 from scripts import range_docs
@@ -75,6 +77,53 @@ def test_a_sentence_that_quotes_a_long_text_is_cut_and_keeps_its_place() -> None
         msgspec.convert({"type": "submit", "ref": 1, "definition": {}, "phase_limits": {"x" * 100_000: 1}}, Submit)
     says, path = misfit(caught.value)
     assert (len(says), says[-1], path) == (SENTENCE_LENGTH, "…", "phase_limits")
+
+
+class Every(msgspec.Struct, forbid_unknown_fields=True):
+    """One member for each kind of fault."""
+
+    text: Annotated[str, msgspec.Meta(min_length=2, max_length=3)] = "ab"
+    form: Annotated[str, msgspec.Meta(pattern="^[0-9]+$")] = "1"
+    items: Annotated[list[int], msgspec.Meta(max_length=1)] = []
+    members: Annotated[dict[str, int], msgspec.Meta(max_length=1)] = {}
+    number: Annotated[int, msgspec.Meta(ge=1, le=9)] | None = None
+    share: float = 0.5
+    flag: bool = False
+    word: Literal["a", "b"] = "a"
+
+
+class Needy(msgspec.Struct):
+    """A member that has to be there."""
+
+    needed: int
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "says"),
+    [
+        (Every, 5, "it must be an object, and is a whole number"),
+        (Every, {"text": 5}, "it must be text, and is a whole number"),
+        (Every, {"text": "a"}, "it must have at least 2 characters"),
+        (Every, {"text": "aaaa"}, "it must have at most 3 characters"),
+        (Every, {"form": "x"}, "it does not have the form ^[0-9]+$"),
+        (Every, {"items": [1, 2]}, "it must have at most 1 items"),
+        (Every, {"items": {}}, "it must be a list, and is an object"),
+        (Every, {"members": {"a": 1, "b": 2}}, "it must have at most 1 members"),
+        (Every, {"number": 10}, "it must be at most 9"),
+        (Every, {"number": 0}, "it must be at least 1"),
+        (Every, {"number": "1"}, "it must be a whole number or null, and is text"),
+        (Every, {"share": None}, "it must be a number, and is null"),
+        (Every, {"flag": 1}, "it must be true or false, and is a whole number"),
+        (Every, {"word": "c"}, "'c' is none of its values"),
+        (Every, {"texts": 5}, "unknown 'texts'"),
+        (Needy, {}, "'needed' is missing"),
+    ],
+)
+def test_faults_are_told_in_words_for_people(kind: type[msgspec.Struct], value: object, says: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(msgspec.json.encode(value), type=kind)
+    assert plainly(misfit(caught.value)[0]) == says
+    assert plainly(says) == says
 
 
 def test_what_is_wrong_as_a_whole_has_no_place() -> None:

@@ -15,6 +15,16 @@ export interface AttemptStart {
   readonly seq: number;
 }
 
+/**
+ * The attempts of one run, numbered from 1.
+ *
+ * The worker's numbers grow over all runs of a job, and its line also begins the first attempt of a later run.
+ */
+export function attemptsOf(starts: readonly AttemptStart[], first: number): readonly AttemptStart[] {
+  const later = starts.filter((each) => each.seq > first).map((each) => each.seq);
+  return [first, ...later].map((seq, index) => ({ attempt: index + 1, seq }));
+}
+
 export class Attempts {
   #found: AttemptStart[] = [];
   #known = 0;

@@ -2,7 +2,7 @@
 
 import type { Phase, Reason } from "../protocol/messages";
 import type { Job } from "../state/job";
-import { duration, plural } from "./format";
+import { duration } from "./format";
 
 export const PHASE_WORDS: Readonly<Record<Phase, string>> = {
   assigned: "assigned",
@@ -82,9 +82,7 @@ export function verdictSentence(job: Job, where: string, workersOnline: number):
   switch (job.state) {
     case "Queued":
       if (workersOnline === 0) return "The job is waiting: no worker is connected to this queue.";
-      return job.attempt > 0
-        ? `The job is waiting for another attempt: ${plural(job.attempt, "attempt was", "attempts were")} lost with the worker.`
-        : "The job is waiting for a worker with enough free resources.";
+      return "The job is waiting for a worker with enough free resources.";
     case "Running":
       return runningSentence(job, where);
     case "Removed":
@@ -96,20 +94,19 @@ export function verdictSentence(job: Job, where: string, workersOnline: number):
 
 function runningSentence(job: Job, where: string): string {
   const on = where === "" ? "a worker" : where;
-  const again = job.attempt > 1 ? ` This is attempt ${job.attempt}.` : "";
   switch (job.phase) {
     case "staging":
-      return `The job is being prepared on ${on}.${again}`;
+      return `The job is being prepared on ${on}.`;
     case "pulling":
-      return `The image is being pulled on ${on}.${again}`;
+      return `The image is being pulled on ${on}.`;
     case "building":
-      return `The image is being built on ${on}.${again}`;
+      return `The image is being built on ${on}.`;
     case "uploading":
-      return `The command has exited. The outputs are being saved from ${on}.${again}`;
+      return `The command has exited. The outputs are being saved from ${on}.`;
     case "assigned":
-      return `The job was assigned to ${on}.${again}`;
+      return `The job was assigned to ${on}.`;
     default:
-      return `The job is running on ${on}.${again}`;
+      return `The job is running on ${on}.`;
   }
 }
 

@@ -8,7 +8,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { type Group, LINE, LogLayout, type Row } from "../log/layout";
 import { plainText } from "../log/ansi";
 import { LogSearch } from "../log/search";
-import { type AttemptStart, Attempts } from "../log/attempts";
+import { type AttemptStart, Attempts, attemptsOf } from "../log/attempts";
 import { sentence } from "../protocol/errors";
 import { isOver, type Job } from "../state/job";
 import type { Hole, JobLog } from "../log/job-log";
@@ -235,7 +235,7 @@ export function LogView({ log, offers, job, endAsked, line }: LogViewProps) {
           </Toggle>
         </div>
       </div>
-      {job.attempt > 1 && <AttemptLinks starts={attempts.starts()} last={job.attempt} first={job.logStart} onShow={showSeq} />}
+      {job.attempt > 1 && <AttemptLinks known={attemptsOf(attempts.starts(), job.logStart)} onShow={showSeq} />}
       {note.value !== null && (
         <p class="log-note" role="status">
           {note.value}
@@ -348,15 +348,14 @@ function SearchField(props: {
 }
 
 /** Links to the attempts of the run whose beginning is in the log. */
-function AttemptLinks(props: { starts: readonly AttemptStart[]; last: number; first: number; onShow: (seq: number) => void }) {
-  const { starts, last, first } = props;
-  const known = [{ attempt: 1, seq: first }, ...starts];
+function AttemptLinks({ known, onShow }: { known: readonly AttemptStart[]; onShow: (seq: number) => void }) {
+  if (known.length === 1) return null;
   return (
     <p class="attempts" data-testid="attempts">
-      <span class="muted">{plural(last, "attempt")}, one log:</span>{" "}
+      <span class="muted">{plural(known.length, "attempt")}, one log:</span>{" "}
       {known.map(({ attempt, seq }) => (
-        <button key={attempt} type="button" class="quiet" onClick={() => props.onShow(seq)}>
-          {`Attempt ${attempt}${attempt < last ? " (lost with its worker)" : ""}`}
+        <button key={attempt} type="button" class="quiet" onClick={() => onShow(seq)}>
+          {`Attempt ${attempt}${attempt < known.length ? " (lost with its worker)" : ""}`}
         </button>
       ))}
     </p>

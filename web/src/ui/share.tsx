@@ -6,9 +6,10 @@ import { withJob, writeHash } from "../job/address";
 import type { JobEditor } from "../state/job-editor";
 import type { Session } from "../state/session";
 import { type Shares, sharesOf } from "../state/shares";
-import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet, withQueue } from "../text/snippets";
+import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet } from "../text/snippets";
 import { Command } from "./copy";
 import { Dialog } from "./dialog";
+import { workerCommand } from "./worker-command";
 
 /** The URL that contains the whole job. */
 export function jobAddress(editor: JobEditor, queue: QueueAddress): string {
@@ -73,7 +74,7 @@ function QueueWays({ shares }: { shares: Shares }) {
     <>
       {watch !== null && <Way title="This queue to watch" text={pageUrl(watch)} />}
       {use !== null && <Way title="This queue to use" text={pageUrl(use)} />}
-      {work !== null && <Way title="A worker for it" text={withQueue(queueUrl(work), "asman worker")} />}
+      {work !== null && <Way title="A worker for it" text={workerCommand(work)} />}
     </>
   );
 }

@@ -10,6 +10,7 @@ import { Command } from "./copy";
 import { follow, go, servesLocal } from "./navigation";
 import { Notice } from "./notice";
 import { withQueue } from "../text/snippets";
+import { WorkerCommand } from "./worker-command";
 
 /** Whether the reader's own machine has a queue here: only it may use that under the name `local`. */
 const ownQueue = servesLocal && isHere(ownHub());
@@ -213,8 +214,7 @@ function NewQueue({ name }: { name: string }) {
           <Command text={queueUrl(queue)} label="Copy the queue's URL" />
         </li>
         <li>
-          Connect a worker, on a machine that can reach this hub:
-          <Command text={withQueue(queueUrl(queue), "asman worker")} label="Copy the command that adds a worker" />
+          <WorkerCommand work={queue} before="Connect a worker, with this" />
         </li>
         <li>
           Run a job:

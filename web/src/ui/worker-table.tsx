@@ -1,18 +1,18 @@
 /** The table of a queue's workers, with their total and used resources. */
 
-import { type QueueAddress, queueUrl } from "../route";
+import type { QueueAddress } from "../route";
 import type { WorkerState } from "../protocol/messages";
 import type { Session } from "../state/session";
 import { sharesOf } from "../state/shares";
 import { clock, count, size } from "../text/format";
-import { Command } from "./copy";
-import { withQueue } from "../text/snippets";
+import { asSentence } from "../text/words";
+import { WorkerCommand } from "./worker-command";
 
 const STATE_TONES = { ready: "good", draining: "warn", away: "warn", gone: "quiet" } as const;
 const STATE_WORDS = { ready: "Ready", draining: "Draining", away: "Away", gone: "Gone" } as const;
 const STATE_HINTS = {
   ready: "Connected and accepting jobs",
-  draining: "Finishing its current jobs; accepts no new ones",
+  draining: "Accepts no new jobs: it is leaving, or paused (disk full, engine without an answer)",
   away: "Connection lost; its jobs stay assigned to it for a short time",
   gone: "No longer connected",
 } as const;
@@ -46,7 +46,7 @@ export function WorkerTable({ session, queue }: { session: Session; queue: Queue
       {workers.length > 0 && work !== null && (
         <details class="more">
           <summary>Add a worker</summary>
-          <Command text={withQueue(queueUrl(work), "asman worker")} label="Copy the command that adds a worker" />
+          <WorkerCommand work={work} before="Run this" />
         </details>
       )}
     </section>
@@ -59,14 +59,16 @@ function NoWorkers({ session, work }: { session: Session; work: QueueAddress | n
   if (work === null) return <p class="empty">No worker is connected, so jobs wait.</p>;
   return (
     <div class="empty">
-      <p>No worker is connected, so jobs wait. To connect one, run this on a machine that can reach this hub:</p>
-      <Command text={withQueue(queueUrl(work), "asman worker")} label="Copy the command that adds a worker" />
+      <p>No worker is connected, so jobs wait.</p>
+      <WorkerCommand work={work} before="To connect one, run this" />
     </div>
   );
 }
 
 function WorkerRow({ worker }: { worker: WorkerState }) {
   const { cpus = 0, used_cpus = 0, memory = 0, used_memory = 0, gpus = 0, used_gpus = 0 } = worker;
+  // A worker puts remarks about itself, such as memory that it shares with others, behind the name of its program.
+  const [program = "", remark = ""] = (worker.agent ?? "").split(/ \((.*)/s);
   const about = [worker.platform, worker.executor, ...(worker.tags ?? [])].filter(Boolean).join(" · ");
   return (
     <tr role="row" data-testid="worker-row" data-worker={worker.id} data-state={worker.state}>
@@ -95,7 +97,8 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
         {worker.since ? clock(worker.since, Date.now()) : "–"}
       </td>
       <td role="cell" data-label="Version" class="muted w-version">
-        {worker.agent || "–"}
+        {program || "–"}
+        {remark !== "" && <span class="warn-text"> {asSentence(remark.replace(/\)$/, ""))}</span>}
       </td>
     </tr>
   );

@@ -1,8 +1,9 @@
 """Runs attempts as processes of the worker's user, without a container and without isolation.
 
 This executor is used only when the operator selects it by name. A job finds its files through ``$JOB_INPUTS`` and
-``$JOB_OUTPUTS``: the host has no ``/inputs`` and ``/outputs``, and commands are not rewritten. Each attempt is its own
-process group, which is killed when the attempt ends.
+``$JOB_OUTPUTS``. One that names ``/inputs``, ``/outputs`` or ``/job-cache`` has them, too, where the system allows a
+mount namespace (`job_paths`); commands are not rewritten. Each attempt is its own process group, which is killed when
+the attempt ends.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import errno
 import json
 import logging
 import os
-import re
+import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +31,7 @@ from asman_shared.messages import STDERR, STDOUT
 from asman_shared.states import Phase
 
 from ..config import platform_name
+from . import job_paths
 from .command import argv
 from .container_end import out_of_time
 from .disk_use import DiskGuard, DiskUse, Excess, folder_use
@@ -46,12 +49,14 @@ _GONE_SECONDS: Final = 5.0
 """Longest wait for killed processes to be gone, in seconds; one that waits for a disk may take longer."""
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """Variables of the worker that a job inherits; no others, as they may hold secrets."""
-_PLACES: Final = re.compile(r"(?<![\w.}/-])/(?:inputs|outputs)(?![\w-])")
-"""The folders of a job's files in a container, as a command names them."""
+_BARE: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+"""The variables of the program that makes a job's root: a job's own could change what it loads."""
 _LIMITED: Final = ("/bin/sh", "-c", 'ulimit -c 0; ulimit -f "$1" && ulimit -v "$0" && shift && exec "$@"')
 """Shell command that sets limits and runs the job: memory in KiB, one file in blocks of 512 bytes, no core files."""
 
 
+Begin = Callable[..., Coroutine[Any, Any, asyncio.subprocess.Process]]
+"""Starts a process, given its words, folder and variables."""
 Watch = Callable[[], Coroutine[Any, Any, Excess]]
 """Returns the reason why a job must stop for what it wrote, once there is one."""
 
@@ -78,14 +83,29 @@ class ProcessExecutor:
         self._guard = guard or DiskGuard(jobs)
         self._ignore_images = ignore_images
         self._grace = stop_grace / 1000
+        self._unrooted = ""
 
     async def open(self) -> str:
-        """Logs a warning about missing isolation; returns the host's platform."""
+        """Logs a warning about missing isolation, and finds out what jobs can have; returns the host's platform."""
         log.warning("jobs run as processes of this user, without a container: they can do what this user can do")
+        self._unrooted = await self._try_out()
+        if self._unrooted:
+            log.warning("jobs have no /inputs and /outputs, only $JOB_INPUTS and $JOB_OUTPUTS: %s", self._unrooted)
         return platform_name()
 
     async def close(self) -> None:
         """Does nothing: this executor holds no resources."""
+
+    async def _try_out(self) -> str:
+        """Returns why jobs can't have folders where containers have them; empty if they can."""
+        folder = self._jobs / f"trial-{secrets.token_hex(4)}"
+        try:
+            return await asyncio.to_thread(job_paths.try_out, folder)
+        except OSError as error:
+            return str(error)
+        finally:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(JobFolder(folder).remove)
 
     def check(self, definition: Definition) -> None:
         """Refuses jobs without a command, and jobs that name an image unless images are ignored.
@@ -163,21 +183,46 @@ class ProcessExecutor:
         most = str(max(1, self._guard.most // 512)) if self._guard.most else "unlimited"
         words = [*_LIMITED, memory, most, *words]
         await asyncio.to_thread(os.makedirs, env["HOME"], exist_ok=True)
+        begin = partial(
+            asyncio.create_subprocess_exec,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            umask=usual_umask(),
+        )
+        named = not self._unrooted and await asyncio.to_thread(job_paths.names_folders, definition, folder.inputs)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                cwd=definition.workdir or env["HOME"],
-                env=env,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                umask=usual_umask(),
-            )
+            if named:
+                process = await self._start_rooted(begin, spec, words, env)
+            else:
+                process = await begin(*words, cwd=definition.workdir or env["HOME"], env=env)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise ExecutionError(f"'{words[0]}' can't be started: {why}") from error
         _record_group(folder, process.pid)
+        return process
+
+    async def _start_rooted(
+        self, begin: Begin, spec: AttemptSpec, words: list[str], env: dict[str, str]
+    ) -> asyncio.subprocess.Process:
+        """Starts a command that has the job's folders where containers have them.
+
+        Raises:
+            ExecutionError: It can't be started.
+        """
+        async with _pipe() as status:
+            planned = await asyncio.to_thread(job_paths.rooted, spec, words, env, status.writer)
+            process = await begin(*planned, cwd=env["HOME"], pass_fds=(status.writer,), env=_BARE)
+            status.hand_over()
+            try:
+                why = (await status.reader.read()).decode("utf-8", "replace")
+            except BaseException:
+                _signal_group(process.pid, signal.SIGKILL)
+                raise
+        if why:
+            await process.wait()
+            raise ExecutionError(f"the command can't be started: {why}")
         return process
 
     async def _follow(
@@ -212,7 +257,8 @@ class ProcessExecutor:
         code = 128 - code if code < 0 else code
         if timed_out:
             return Ended("timed_out", code, out_of_time(spec.time_limit, round(self._grace * 1000), politely=politely))
-        return Ended("exited", code, _places_hint(spec.definition) if code else "")
+        hint = job_paths.HINT if code and self._unrooted and job_paths.names_folders(spec.definition) else ""
+        return Ended("exited", code, hint)
 
     @contextlib.asynccontextmanager
     async def _watching(self, spec: AttemptSpec) -> AsyncIterator[Watch]:
@@ -308,18 +354,6 @@ class _Drain:
             self._report.output(self._stream, data)
             await self._report.room()
             self.idle = True
-
-
-def _places_hint(definition: Definition) -> str:
-    """Returns where a failed job's files are, if its command looks for them where containers have them.
-
-    A host that has such folders of its own is no exception: they are not the job's.
-    """
-    for words in (definition.entrypoint, definition.command):
-        text = words if isinstance(words, str) else " ".join(words or ())
-        if _PLACES.search(text):
-            return "this worker runs jobs without containers: their files are in $JOB_INPUTS and $JOB_OUTPUTS"
-    return ""
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from asman_shared import limits
 from asman_shared.address import Address
@@ -15,7 +18,7 @@ from asman_shared.transfer import Blob, Downloader, Http, HubLocator, Progress, 
 from asman_shared.transfer.address_guard import NEVER, AddressGuard
 from asman_shared.transfer.http import AT_ONCE
 from asman_shared.transfer.locator import BlobRequests
-from asman_shared.transfer.retry import Retries
+from asman_shared.transfer.retry import UNKNOWN_TRIES, Retries
 from asman_shared.transfer.sink import FileSink
 
 Place = TypeVar("Place", BlobLink, BlobTicket)
@@ -89,7 +92,11 @@ class Blobs:
         self._locator = _TrustingLocator(locator, target, others)
         self._foreign = others.http()
         # Servers that jobs name may be slow or dead; they delay only each other.
-        self._elsewhere = Downloader(self._foreign, asyncio.Semaphore(AT_ONCE), reading)
+        self._hub_host = urlsplit(target.hub).hostname
+        foreign = asyncio.Semaphore(AT_ONCE)
+        self._at_hub = Downloader(self._foreign, foreign, reading)
+        # A name that a job mistyped stays unknown; that of the hub may only be away.
+        self._elsewhere = Downloader(self._foreign, foreign, replace(reading, unknown=UNKNOWN_TRIES))
         self._uploader = Uploader(self._locator, self._http, places, sending)
 
     async def close(self) -> None:
@@ -158,7 +165,7 @@ class Blobs:
         sink = FileSink(to)
         try:
             wanted = Wanted(where, sha256=sha256, size=size, most=most, renewable=sha256 is not None)
-            downloader = self._downloader if sha256 is not None else self._elsewhere
+            downloader = self._downloader if sha256 is not None else self._foreign_to(url)
             came = await downloader.fetch(wanted, sink, progress)
             await sink.rename(to)
         except OSError as error:
@@ -168,6 +175,13 @@ class Blobs:
         finally:
             await sink.discard()
         return came
+
+    def _foreign_to(self, url: str) -> Downloader:
+        """Returns what fetches an address that a job names."""
+        with suppress(ValueError):
+            if urlsplit(self._locator.absolute(url)).hostname == self._hub_host:
+                return self._at_hub
+        return self._elsewhere
 
     async def stored(self, keys: Iterable[str]) -> set[str]:
         """Asks once which of some blobs are stored.

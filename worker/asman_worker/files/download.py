@@ -9,9 +9,10 @@ from typing import Final
 from asman_shared.errors import AsmanError, ExecutionError
 from asman_shared.transfer import Downloader, RetryPolicy, Wanted
 from asman_shared.transfer.address_guard import AddressGuard
+from asman_shared.transfer.retry import UNKNOWN_TRIES
 from asman_shared.transfer.sink import FileSink
 
-_RETRY_POLICY: Final = RetryPolicy(tries=4)
+_RETRY_POLICY: Final = RetryPolicy(tries=4, unknown=UNKNOWN_TRIES)
 
 
 async def download(url: str, target: Path, guard: AddressGuard, *, most: int, what: str = "the archive") -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import options as o
+from ..attempts import losses_told
 from ..follow import finish, save, say_end, say_skipped
 from ..json_values import job_value, outputs_value
-from ..named_job import JobWords, with_job
+from ..named_job import JobWords, names_no_queue, with_job
 from ..terminal import Terminal, table
 
 if TYPE_CHECKING:
@@ -22,12 +23,27 @@ WaitTimeout = Annotated[
 
 
 def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
-    """Show a job's state and times, its definition, and how it ended."""
+    """Show a job's state and times, its definition, and how it ended.
+
+    The URL of a job with its key is enough: without a queue, it shows what whoever has that URL may see.
+    """
     import msgspec
 
+    from asman_shared.errors import NotFound
+
     from ..job_facts import facts_of, lines_of
+    from ..linked_job import LinkedJob
 
     terminal = Terminal(json=json)
+    linked = LinkedJob.of(words[0]) if len(words) == 1 else None
+
+    def by_link(linked: LinkedJob) -> None:
+        linked.read()
+        if json:
+            terminal.value(linked.value())
+        else:
+            for line in lines_of(linked.facts()):
+                terminal.result(line)
 
     async def work(job: Job) -> int:
         result = await job.result(check=False) if job.verdict is not None else None
@@ -38,7 +54,15 @@ def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -
                 terminal.result(line)
         return 0
 
-    with_job(words, hub, work)
+    if linked is not None and names_no_queue(words[0]):
+        by_link(linked)
+        return
+    try:
+        with_job(words, hub, work)
+    except NotFound:  # it may be the job of another queue
+        if linked is None:
+            raise
+        by_link(linked)
 
 
 def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
@@ -68,7 +92,8 @@ def wait(words: JobWords, hub: o.HubOption = None, timeout: WaitTimeout = None, 
     seconds = None if timeout is None else milliseconds(timeout, field="timeout") / 1000
 
     async def work(job: Job) -> int:
-        verdict = await job.wait(seconds)
+        async with losses_told(job, terminal.note):
+            verdict = await job.wait(seconds)
         if json:
             terminal.value(job_value(job))
         say_end(verdict, terminal)
@@ -94,7 +119,8 @@ def result(
     terminal = Terminal(json=json, quiet=quiet)
 
     async def work(job: Job) -> int:
-        found = await job.result(seconds, check=False)
+        async with losses_told(job, terminal.note):
+            found = await job.result(seconds, check=False)
         if not json:
             for line in lines_of(facts_of(job, found)):
                 terminal.result(line)

@@ -62,13 +62,13 @@ def cancel(
         return {**job_value(job), "released": freed}
 
     terminal = Terminal(json=json)
-    ended = _end(words or [], hub, state, "cancel", end, yes=yes)
+    ended = end_jobs(words or [], hub, _states(state), "cancel", ended_by(end), yes=yes)
     if not json and ended.one and released:
         terminal.note("cancelled" if released[0] else "there was nothing to cancel")
     elif not json and not ended.one:
-        terminal.note(f"cancelled {_jobs(sum(released))}")
+        terminal.note(f"cancelled {jobs_words(sum(released))}")
         if idle := len(released) - sum(released):
-            terminal.note(f"{_jobs(idle)} had nothing to cancel; --namespace '*' cancels in all slots")
+            terminal.note(f"{jobs_words(idle)} had nothing to cancel; --namespace '*' cancels in all slots")
     ended.say(terminal)
 
 
@@ -90,14 +90,14 @@ def delete(
         return {"id": job.id, "deleted": True}
 
     terminal = Terminal(json=json)
-    ended = _end(words or [], hub, state, "delete", end, yes=yes)
+    ended = end_jobs(words or [], hub, _states(state), "delete", ended_by(end), yes=yes)
     if not json and (ended.values or not ended.one):
-        terminal.note("deleted" if ended.one else f"deleted {_jobs(len(ended.values))}")
+        terminal.note("deleted" if ended.one else f"deleted {jobs_words(len(ended.values))}")
     ended.say(terminal)
 
 
 @dataclass
-class _Ended:
+class Ended:
     """The outcome: a value for each job that was ended, and the refusals of the others."""
 
     one: bool
@@ -119,37 +119,48 @@ class _Ended:
         for named, error in self.refused[:_SHOWN]:
             terminal.error(f"error: {named}: {error.message}")
         if (more := len(self.refused) - _SHOWN) > 0:
-            terminal.error(f"error: {_jobs(more)} more could not be ended")
+            terminal.error(f"error: {jobs_words(more)} more were refused")
         raise typer.Exit(exits.of_error(self.refused[0][1]) if self.refused else exits.OK)
 
 
-def _end(
+def end_jobs(
     words: list[str],
     hub: str | None,
-    state: list[str] | None,
+    states: list[Any],
     verb: str,
-    end: Callable[[Job], Awaitable[dict[str, Any]]],
+    end: Callable[[Queue, str], Awaitable[dict[str, Any]]],
     *,
     yes: bool,
-) -> _Ended:
-    """Ends the jobs that a command line names; a refusal of one does not keep the others."""
+    example: str = "Queued",
+) -> Ended:
+    """Ends the jobs that a command line names, or runs them again; a refusal of one does not keep the others.
+
+    Args:
+        words: The queue and the jobs.
+        hub: The hub, if the queue is a name.
+        states: All jobs in one of these states, or finished for one of these reasons, instead of some.
+        verb: What is done to them, for sentences.
+        end: Does it to the job that a word names, and returns its value.
+        yes: Whether nobody has to be asked about all jobs in a state.
+        example: A state or reason, for a sentence.
+    """
     from asman_shared.errors import AsmanError, BadRequest
 
-    if state:
+    if states:
         if len(words) > 1:
             raise BadRequest(f"unexpected argument '{words[1]}': give jobs or --state, not both")
-        states, queue, names = _states(state), words[0] if words else None, list[str]()
+        queue, names = words[0] if words else None, list[str]()
     else:
         if yes:
             raise BadRequest("--yes is for --state: named jobs are never asked about")
-        states, (queue, names) = [], split_jobs(words)
+        queue, names = split_jobs(words)
         if not names:
-            raise BadRequest(f"no job was named: give its id or URL, or --state Queued to {verb} all that wait")
-    ended = _Ended(one=len(names) == 1)
+            raise BadRequest(f"no job was named: give its id or URL, or --state {example} to {verb} all of them")
+    ended = Ended(one=len(names) == 1)
 
     async def one(opened: Queue, named: str) -> None:
         try:
-            ended.values.append(await end(await handle(opened, named)))
+            ended.values.append(await end(opened, named))
         except AsmanError as error:
             ended.refused.append((named, error))
 
@@ -159,7 +170,8 @@ def _end(
             if states:
                 check_reads(opened)
                 chosen = [job.id async for job in opened.jobs(states)]
-                _confirm(f"{verb} {_jobs(len(chosen))}, all that are {' or '.join(states)}?", yes=yes or not chosen)
+                question = f"{verb} {jobs_words(len(chosen))}, all that are {' or '.join(states)}?"
+                _confirm(question, yes=yes or not chosen)
             for at in range(0, len(chosen), AT_ONCE):
                 await asyncio.gather(*(one(opened, named) for named in chosen[at : at + AT_ONCE]))
 
@@ -167,15 +179,24 @@ def _end(
     return ended
 
 
-def _states(given: list[str]) -> list[Any]:
+def ended_by(end: Callable[[Job], Awaitable[dict[str, Any]]]) -> Callable[[Queue, str], Awaitable[dict[str, Any]]]:
+    """Returns what ends a job by its name; one that is named by its whole id is not read before."""
+
+    async def by_name(queue: Queue, named: str) -> dict[str, Any]:
+        return await end(await handle(queue, named))
+
+    return by_name
+
+
+def _states(given: list[str] | None) -> list[Any]:
     from asman_shared.errors import BadRequest
     from asman_shared.states import State
 
     known = {each.value.lower(): each for each in (State.QUEUED, State.RUNNING)}
-    for word in given:
+    for word in given or ():
         if word.lower() not in known:
             raise BadRequest(f"--state must be Queued or Running, not '{word[:40]}'")
-    return [known[word.lower()] for word in given]
+    return [known[word.lower()] for word in given or ()]
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -195,5 +216,6 @@ def _confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _jobs(count: int) -> str:
+def jobs_words(count: int) -> str:
+    """Returns a number of jobs in words."""
     return "1 job" if count == 1 else f"{count} jobs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from asman_shared import limits
 
 from .. import options as o
+from ..attempts import losses_told, without_heading
 from ..json_values import line_value
 from ..named_job import JobWords, with_job
 from ..terminal import Terminal
@@ -98,12 +100,13 @@ def logs(
     exact = select is None or (select.tail is None and followable(select))
 
     async def work(job: Job) -> int:
-        async for lines in job.log_parts(since, follow=follow, select=select):
-            if json:
-                for line in lines:
-                    terminal.line(line_value(line))
-            else:
-                terminal.logs(lines, exact=exact)
+        async with losses_told(job, terminal.note) if follow else nullcontext():
+            async for lines in job.log_parts(since, follow=follow, select=select):
+                if json:
+                    for line in lines:
+                        terminal.line(line_value(line))
+                else:
+                    terminal.logs(without_heading(lines, job.state.log_start), exact=exact)
         return 0
 
     with_job(words, hub, work)

@@ -122,6 +122,9 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
     terminal.result(f"{counts['queued']} queued, {counts['running']} running, {counts['finished']} finished")
     for line in table(("WORKER", "STATE", "JOBS", "CPUS", "GPUS", "PLATFORM", "EXECUTOR"), [_row(w) for w in workers]):
         terminal.result(line)
+    for worker in workers:
+        if remark := _remark(worker):
+            terminal.note(f"worker '{worker.name or worker.id}': {remark}")
     if not workers and not any(counts[name] for name in ("queued", "running", "finished")):
         terminal.note(o.NOBODY_HERE)
 
@@ -174,6 +177,12 @@ def retention(
 
 def _counts(counts: dict[str, Any]) -> dict[str, Any]:
     return {name: counts[name] for name in ("queued", "running", "finished")}
+
+
+def _remark(worker: WorkerState) -> str:
+    """Returns what a worker remarks about itself behind the name of its program, such as memory that it shares."""
+    program, _, remark = worker.agent.partition(" (")
+    return remark.removesuffix(")") if program else ""
 
 
 def _row(worker: WorkerState) -> tuple[str, ...]:

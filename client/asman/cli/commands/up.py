@@ -18,7 +18,6 @@ from ...address import Address
 from .. import exits
 from ..extras import require
 from ..options import with_queue
-from ..own_address import address_for_others
 from ..terminal import OutputClosedError, Terminal
 
 if TYPE_CHECKING:
@@ -299,6 +298,8 @@ class _LocalWorker:
 
     def _share(self) -> str:
         """Says how another machine can work for the queue, with an address that means this machine there, too."""
+        from asman_server.front import address_for_others
+
         config, address = self._server.config, self._address
         hub = config.public_url or address_for_others(config.host, address.hub)
         if hub is None:

@@ -31,7 +31,7 @@ async def test_the_official_client_uses_all_that_there_is(door: Door, worker: As
     assert [each["path"] for each in submitted["outputs"]] == ["a.txt", "b.bin"]
     assert found["kinds"] == ["text", "resource_link"]
     assert found["cached"] == "cached"
-    assert found["wrong"] == [True, "Expected `str`, got `int` (argument: image)"]
+    assert found["wrong"] == [True, "it must be text, and is a whole number (argument: image)"]
     assert found["log"] == "[1 line, from 0 to 0]\nhello"
     assert (found["resources"], found["templates"]) == (1, 3)
     assert found["text"] == "made\n"
@@ -75,7 +75,7 @@ async def test_fastmcp_without_tasks(door: Door, worker: AsmanProcess) -> None:
     found = await run_client("fastmcp", door.url, "plain")
     assert found["tools"] == TOOLS
     assert (found["submitted"]["ok"], found["submitted"]["log_tail"]) == (True, ["hello"])
-    assert found["wrong"] == "Expected `str`, got `int` (argument: image)"
+    assert found["wrong"] == "it must be text, and is a whole number (argument: image)"
     assert "running" in found["progress"]
     assert (found["text"], found["resources"]) == ("made\n", 1)
 

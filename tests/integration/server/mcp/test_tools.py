@@ -203,7 +203,7 @@ async def test_a_list_goes_on_where_it_stopped(door: Door) -> None:
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("submit", {}, "there is nothing to run: name an image"),
     ("submit", {"imge": "alpine"}, "there is no argument 'imge'; this tool has image, dockerfile, command"),
-    ("submit", {"image": 5}, "Expected `str`, got `int` (argument: image)"),
+    ("submit", {"image": 5}, "it must be text, and is a whole number (argument: image)"),
     ("submit", {"image": ""}, "the image has no name (argument: image)"),
     ("submit", {"image": "alpine", "dockerfile": "FROM x"}, "give either an image or a build"),
     ("submit", {"image": "alpine", "memory": "2"}, "is not a size: write a number and a unit"),

@@ -37,6 +37,31 @@ async def test_submit_may_wait_for_the_end(api: Api, hub: HubProcess) -> None:
     assert late.json["job"]["verdict"]["exit_code"] == 3
 
 
+async def test_unknown_and_malformed_parameters_are_refused_by_name(api: Api) -> None:
+    job = (await api.post("/q/p/jobs", {"definition": {"image": "a"}})).json["job"]["id"]
+    for method, path, field in (
+        ("GET", "/q/p/jobs?limt=5", "limt"),
+        ("GET", "/q/p/jobs?limit=five", "limit"),
+        ("GET", "/q/p/jobs?limit=1&limit=2", "limit"),
+        ("GET", "/q/p/jobs?state=Lost", "state"),
+        ("POST", "/q/p/jobs?wat=1s", "wat"),
+        ("POST", "/q/p/jobs?wait=soon", "wait"),
+        ("GET", "/q/p/workers?all", "all"),
+        ("GET", f"/q/p/jobs/{job}?verbose=1", "verbose"),
+        ("GET", f"/q/p/jobs/{job}/wait?wait=1s", "wait"),
+        ("GET", f"/q/p/jobs/{job}/log?ignore_case=yes", "ignore_case"),
+        ("GET", f"/q/p/jobs/{job}/events?lastEventId=1.2.3", "lastEventId"),
+        ("POST", f"/q/p/jobs/{job}/cancel?namespaces=a", "namespaces"),
+        ("DELETE", f"/q/p/jobs/{job}?force=1", "force"),
+    ):
+        answer = await api.call(method, path, {"definition": {"image": "b"}} if method == "POST" else None)
+        assert (answer.status, answer.json["field"]) == (400, field), path
+        assert answer.json["code"] == ("bad_unit" if path.endswith("soon") else "bad_request")
+        assert f"'{field}'" in answer.json["error"] or field == "wait", answer.json
+    assert (await api.get(f"/q/p/jobs/{job}")).status == 200
+    assert (await api.get(f"/q/p/jobs/{job}/outputs/a.txt?v=2")).status == 404
+
+
 async def test_jobs_are_listed_in_pages_and_by_state(api: Api) -> None:
     ids = [await api.submit("l", f"a{n}") for n in range(5)]
     await api.post(f"/q/l/jobs/{ids[1]}/cancel")

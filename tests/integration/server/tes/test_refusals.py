@@ -20,7 +20,7 @@ TASK: dict[str, Any] = {"executors": [EXECUTOR]}
     [
         ([], "a task is a JSON object"),
         ({"executors": json.loads("[" * 800 + "]" * 800)}, "nested too deeply"),
-        ({}, "missing required field `executors`"),
+        ({}, "'executors' is missing"),
         ({"executors": []}, "(executors)"),
         ({"executors": [EXECUTOR] * (limits.STEPS + 2)}, "(executors)"),
         ({"executors": [{"image": "", "command": ["a"]}]}, "(executors[0].image)"),

@@ -12,9 +12,11 @@ import pytest
 from asman_shared.definition import DataRef, Requirements
 from asman_shared.messages import STDERR, STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
+from asman_worker.execution import job_paths
 from asman_worker.execution.disk_use import SharedFolder
 from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.conftest import config_for, first_line, worker
+from tests.support.ordinary import Ordinary
 
 
 @pytest.fixture
@@ -51,12 +53,78 @@ async def test_a_program_that_is_not_there_is_a_clear_word(line: Line) -> None:
     assert outcome.message == "'no-such-program-here' can't be started: No such file or directory"
 
 
+@pytest.fixture(params=["root", "ordinary user"])
+async def any_line(request: pytest.FixtureRequest, hub: FakeHub, tmp_path: Path) -> AsyncIterator[Line]:
+    """A worker of this user, and one of an ordinary user."""
+    user = None if request.param == "root" else Ordinary(ids=False)
+    async with worker(config_for(hub, tmp_path / "data", executor="process", user=user)) as task:
+        made = await first_line(hub, task)
+        await made.answer()
+        yield made
+
+
+async def test_a_job_that_names_the_folders_of_a_container_has_them(hub: FakeHub, any_line: Line) -> None:
+    line = any_line
+    await line.assign(
+        "a",
+        command="sh /inputs/run.sh; ls -d /proc/self $JOB_INPUTS/run.sh; id -u; pwd; exit 3",
+        workdir="/outputs",
+        env={"A": "b c"},
+        inputs={
+            "run.sh": DataRef('cat /inputs/x > made; echo "$A" > /outputs/a; touch /job-cache/kept'),
+            "x": DataRef("hi"),
+        },
+    )
+    finished = await line.expect(Finished)
+    assert (finished.outcome.exit_code, finished.outcome.message) == (3, "")
+    assert (hub.output(finished, "made"), hub.output(finished, "a")) == (b"hi", b"b c\n")
+    said = line.texts("a")
+    assert (said[0], said[-1]) == ("/proc/self", "/outputs")
+    assert not Path("/outputs").exists(), "the host's root stays as it is"
+
+
+async def test_a_script_that_names_them_has_them_too_and_its_processes_end_with_it(hub: FakeHub, line: Line) -> None:
+    script = "test -e /inputs/run.sh || exit 9; sleep 1000 & echo $!; echo up; wait"
+    await line.assign("a", command='sh "$JOB_INPUTS/run.sh"', inputs={"run.sh": DataRef(script)})
+    children = await _spawned(line)
+    await line.send(Abort(job("a"), 1))
+    await line.expect(Released)
+    assert len(children) == 1
+    assert not any(_alive(child) for child in children)
+
+
+async def test_a_folder_that_is_not_there_is_a_clear_word(line: Line) -> None:
+    await line.assign("a", command="cat /inputs/x", workdir="/no/such/folder")
+    outcome = (await line.expect(Finished)).outcome
+    assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+    assert outcome.message == (
+        "the command can't be started: it can't begin in /no/such/folder: No such file or directory"
+    )
+
+
+async def test_jobs_that_name_none_of_them_stay_in_the_hosts_mounts(line: Line) -> None:
+    await line.assign("a", command="readlink /proc/self/ns/mnt")
+    await line.expect(Finished)
+    assert line.texts("a") == [str(Path("/proc/self/ns/mnt").readlink())]
+
+
+@pytest.fixture
+async def bare_line(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
+    """A worker on a system that allows no namespaces."""
+    monkeypatch.setattr(job_paths, "try_out", lambda _: "a mount namespace can't be made: Operation not permitted")
+    async with worker(config_for(hub, tmp_path / "data", executor="process")) as task:
+        made = await first_line(hub, task)
+        await made.answer()
+        yield made
+
+
 @pytest.mark.parametrize(
     "command", ["cat /inputs/words", ["cat", "/inputs/words"], "sh -c 'echo 1 >/outputs/n; exit 1'"]
 )
 async def test_a_failed_job_that_looks_for_its_files_in_a_container_is_told_where_they_are(
-    line: Line, command: str | list[str]
+    bare_line: Line, command: str | list[str]
 ) -> None:
+    line = bare_line
     await line.assign("a", command=command)
     outcome = (await line.expect(Finished)).outcome
     assert outcome.exit_code != 0
@@ -66,7 +134,8 @@ async def test_a_failed_job_that_looks_for_its_files_in_a_container_is_told_wher
 
 
 @pytest.mark.parametrize("command", ["cat $JOB_INPUTS/words", "cat /srv/inputs/words", "cat /inputs-of-mine/words"])
-async def test_other_failures_have_no_such_word(line: Line, command: str) -> None:
+async def test_other_failures_have_no_such_word(bare_line: Line, command: str) -> None:
+    line = bare_line
     await line.assign("a", command=command)
     outcome = (await line.expect(Finished)).outcome
     assert (outcome.exit_code, outcome.message) == (1, "")

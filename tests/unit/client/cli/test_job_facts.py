@@ -46,11 +46,16 @@ def test_a_job_that_waits_has_its_address_and_the_time_it_was_submitted_and_no_m
     }
 
 
-def test_a_running_job_tells_its_phase_worker_and_attempt() -> None:
+def test_a_running_job_tells_its_phase_worker_and_attempts() -> None:
     running = job(state=State.RUNNING, phase=Phase.BUILDING, worker="w1", attempt=2, priority=5, namespaces=["_", "n"])
     found = shown(running)
     assert found["state"] == ["Running, building"]
-    assert (found["worker"], found["attempt"], found["priority"], found["slots"]) == (["w1"], ["2"], ["5"], ["n"])
+    assert (found["worker"], found["attempts"], found["priority"], found["slots"]) == (
+        ["w1"],
+        ["2 in all runs of the job"],
+        ["5"],
+        ["n"],
+    )
 
 
 def test_an_end_has_its_reason_code_times_worker_and_outputs() -> None:

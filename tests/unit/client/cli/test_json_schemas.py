@@ -60,7 +60,7 @@ async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run
             assert value, name
             holds(value, name)
     named = {"run" if words[0] == "run" else " ".join(words[:2]) for words in commands}
-    elsewhere = {"queue watch", "up", "hub", "worker", "doctor", "backup", "restore", "check", "move"}
+    elsewhere = {"job retry", "queue watch", "up", "hub", "worker", "doctor", "backup", "restore", "check", "move"}
     assert named == set(SHAPES) - elsewhere  # they are in the integration tests
     ended = await run("schema", "job", "sing")
     assert (ended.code, "no schema for 'job sing'" in ended.err) == (125, True)

@@ -6,6 +6,7 @@ import asyncio
 import html as escapes
 import inspect
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,25 @@ async def test_each_object_has_a_repr_and_a_table(hub: FakeHub) -> None:
             assert (repr(value), shown["text/plain"]) == (plain, plain)
             for word in words:
                 assert word in shown["text/html"], word
+
+
+async def test_what_may_change_says_its_time_and_what_has_ended_does_not(hub: FakeHub) -> None:
+    hub.time = 1_700_000_000_000
+    of_hub = datetime.fromtimestamp(1_700_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    async with asman.connect(hub.url) as queue:
+        assert f"as of {of_hub}" in queue._repr_html_()
+        assert "when this connection was opened" in queue._repr_html_()
+        job = await queue.submit(command="x")
+        before = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        for value in (job, asman.table([job]), asman.table([job.state, job])):
+            found = re.search(r"as of ([-0-9]+ [:0-9]+) [^;]+; show it again for the newest state", value._repr_html_())
+            assert found
+            assert found[1] >= before
+        hub.finish(job.id)
+        await job.wait()
+        for ended in (job, asman.table([job]), asman.table([await job.result()])):
+            assert "as of" not in ended._repr_html_()
+    assert "not connected" in asman.connect(hub.url)._repr_html_()
 
 
 def test_a_hash_that_a_worker_has_made_up_is_only_text() -> None:

@@ -55,10 +55,48 @@ def test_without_any_worker_it_says_so() -> None:
 
 
 def test_workers_that_may_come_back_are_counted() -> None:
-    workers = [worker(name) for name in ("a", "b", "c")]
+    workers = [worker(name) for name in ("a", "b")]
     workers[0].presence = workers[1].presence = Presence.AWAY
-    workers[2].presence = Presence.DRAINING
     assert able(*workers).count(Shape()) == (0, "no worker is connected; 2 lost the connection and may come back")
+
+
+def test_a_connected_worker_that_takes_no_new_jobs_is_named_and_not_denied() -> None:
+    away, closed = worker("away"), worker("vm", draining=True)
+    away.presence = Presence.AWAY
+    assert able(closed, away).count(Shape()) == (
+        0,
+        "the worker 'vm' could run it, but takes no new jobs: it is leaving, or paused (its disk is full or its engine "
+        "does not answer); its log says which",
+    )
+    several = [worker(name, draining=True) for name in ("a", "b", "c", "d", "e")]
+    assert able(*several[:2]).count(Shape())[1] == (
+        "the workers 'a' and 'b' could run it, but take no new jobs: they are leaving, or paused (disk full or engine "
+        "without an answer); their logs say which"
+    )
+    assert able(*several).count(Shape())[1].startswith("the workers 'a', 'b', 'c' and 2 more could run it, but take")
+
+
+def test_closed_workers_that_could_not_run_it_either_say_what_they_lack() -> None:
+    _, why = able(worker("vm", draining=True, gpus=1)).count(Shape(gpus=2))
+    assert why.startswith("the worker 'vm' is connected, but takes no new jobs: it is leaving, or paused")
+    assert why.endswith("; besides, the job needs 2 gpus; no worker has more than 1")
+
+
+def test_what_only_a_closed_worker_has_is_not_said_to_be_had_by_no_worker() -> None:
+    small, big = worker("small"), worker("big", gpus=2, draining=True)
+    _, why = able(small, big).count(Shape(gpus=2))
+    assert why.startswith("1 worker online, none can run it: it needs 2 gpus; the worker 'big' could run it, but")
+    assert able(small, big).count(Shape(gpus=3))[1].endswith("it needs 3 gpus; no worker has more than 2")
+
+
+def test_a_worker_that_is_given_up_is_not_said_to_come_back() -> None:
+    w = World()
+    w.join("w")
+    w.submit(1)
+    w.lose("w")
+    assert "may come back" in w.core.fleet.able.count(Shape())[1]
+    w.wait(w.core.policy.grace + 1)
+    assert w.core.fleet.able.count(Shape()) == (0, "no worker is connected to this queue")
 
 
 @pytest.mark.parametrize(

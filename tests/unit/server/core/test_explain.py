@@ -52,6 +52,20 @@ def test_what_no_worker_has_is_named_with_the_most_there_is(world: World, shape:
     assert found.sentence == f"3 workers online, none can run it: it needs {words}"
 
 
+def test_beside_workers_that_are_all_draining_it_says_that_they_take_no_jobs(world: World) -> None:
+    world.join("a", gpus=1, draining=True)
+    world.join("b")
+    world.drain("b")
+    world.submit(1)
+    found = why(world, 1)
+    assert (found.waiting_for, found.able, found.workers) == ("worker", 0, 0)
+    assert found.sentence.startswith("the workers 'a' and 'b' could run it, but take no new jobs: they are leaving, or")
+    world.join("c")
+    world.submit(2, shape=Shape(gpus=1))
+    assert (why(world, 2).waiting_for, why(world, 2).workers) == ("worker", 1)
+    assert "it needs 1 gpus; the worker 'a' could run it, but takes no new jobs" in why(world, 2).sentence
+
+
 def test_busy_workers_and_the_jobs_ahead_are_counted(world: World) -> None:
     for name in "abc":
         world.join(name)

@@ -6,21 +6,31 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
 from asman_server.config import HubConfig
+from asman_server.front import outward
 from asman_server.rest import page as module
-from asman_server.rest.page import NONCE, SERVES_LOCAL, asset, metaframe, show
+from asman_server.rest.page import FOR_WORKERS, NONCE, SERVES_LOCAL, asset, metaframe, show
 from asman_shared.errors import NotFound
 
 
-def request(path: str = "", *, local: str = "", origins: tuple[str, ...] = (), raw: bytes = b"/") -> Request:
-    hub = SimpleNamespace(config=HubConfig(local_queue=local, allow_origin=origins))
-    app = SimpleNamespace(state=SimpleNamespace(hub=hub))
-    return Request({"type": "http", "raw_path": raw, "headers": [], "path_params": {"path": path}, "app": app})
+def request(
+    path: str = "",
+    *,
+    raw: bytes = b"/",
+    at: str = "hub:8000",
+    sender: str = "127.0.0.1",
+    scheme: str = "http",
+    **settings: Any,
+) -> Request:
+    app = SimpleNamespace(state=SimpleNamespace(hub=SimpleNamespace(config=HubConfig(**settings))))
+    scope = {"type": "http", "raw_path": raw, "path": "/", "path_params": {"path": path}, "app": app, "scheme": scheme}
+    return Request({**scope, "headers": [(b"host", at.encode())], "client": (sender, 1)})
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +116,32 @@ async def test_its_parts_are_found_from_each_address_also_below_a_path_of_a_prox
     assert f'src="{found}"'.encode() in bytes((await show(request(raw=raw))).body)
 
 
+@pytest.mark.parametrize(
+    ("at", "settings", "told"),
+    [
+        ("127.0.0.1:8000", {"public_url": "https://hub.example/a&b/"}, "https://hub.example/a&amp;b"),
+        ("vm:8000", {"public_url": "https://hub.example"}, "https://hub.example"),
+        ("127.0.0.1:8000", {"host": "0.0.0.0", "port": 8000}, "http://198.51.100.3:8000"),
+        ("localhost:8123", {"host": "0.0.0.0", "port": 0}, "http://198.51.100.3:8123"),
+        ("127.0.0.1:8000", {"host": "127.0.0.1"}, ""),
+        ("vm:8000", {"host": "0.0.0.0"}, ""),
+        ("127.0.0.1:9000", {"host": "0.0.0.0", "port": 8000}, ""),
+        ("127.0.0.1:8000", {"host": "0.0.0.0", "sender": "172.17.0.1"}, ""),
+        ("127.0.0.1:8000", {"host": "0.0.0.0", "scheme": "https"}, ""),
+        ("127.0.0.1:8000", {"host": "198.51.100.9"}, ""),
+    ],
+)
+async def test_workers_elsewhere_are_told_an_address_that_is_good_there(
+    at: str, settings: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outward, "_outward", lambda: "198.51.100.3")
+    html = bytes((await show(request(at=at, **settings))).body).decode()
+    assert (FOR_WORKERS.format(told) in html) is bool(told)
+    assert ("asman-for-workers" in html) is bool(told)
+
+
 async def test_any_page_may_embed_it_where_no_queue_can_be_guessed() -> None:
-    response = await show(request(origins=("https://friend.example",)))
+    response = await show(request(allow_origin=("https://friend.example",)))
     assert "frame-ancestors" not in response.headers["content-security-policy"]
     assert SERVES_LOCAL.encode() not in bytes(response.body)
 
@@ -126,7 +160,7 @@ async def test_any_page_may_embed_it_where_no_queue_can_be_guessed() -> None:
 async def test_only_allowed_pages_may_embed_that_of_a_hub_with_the_queue_local(
     origins: tuple[str, ...], ancestors: str
 ) -> None:
-    response = await show(request(local="secret", origins=origins))
+    response = await show(request(local_queue="secret", allow_origin=origins))
     assert response.headers["content-security-policy"].endswith(f"; frame-ancestors {ancestors}")
     assert SERVES_LOCAL.encode() in bytes(response.body)
 

@@ -22,6 +22,7 @@ from asman_server.rest.requests import (
     WAIT_LONGEST,
     ask,
     body_of,
+    check_query,
     choices,
     duration,
     granted,
@@ -93,6 +94,40 @@ def test_any_other_number_is_refused_with_its_bounds(text: str) -> None:
     with pytest.raises(BadRequest, match="'n' is a whole number from 2 to 10") as caught:
         number(request(f"n={text}"), "n", 7, least=2, most=10)
     assert caught.value.field == "n"
+
+
+def test_the_names_in_a_query_are_those_that_its_address_has() -> None:
+    known = {"limit": False, "state": True}
+    check_query(request("limit=5&state=a&state=b"), known)
+    check_query(request(), {})
+    for query, takes, field, says in (
+        ("limt=5", known, "limt", "this address has no parameter 'limt'; did you mean 'limit'?"),
+        ("verbose=1", known, "verbose", "this address has no parameter 'verbose'; it takes limit, state"),
+        ("x", {}, "x", "this address has no parameter 'x'; it takes none"),
+        ("limit=1&limit=2", known, "limit", "'limit' stands in the query more than once"),
+        ("x" * 9000, {}, "x" * 80, ""),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            check_query(request(query), takes)
+        assert (caught.value.field, says in caught.value.message) == (field, True)
+        assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "the body is empty; it must be JSON"),
+        (b" ", "the body is empty; it must be JSON"),
+        (b"{", "the body is not JSON: it ends too early"),
+        (b'{"size" 1}', "the body is not JSON: it can't be read from byte 8 on"),
+        (b'{"size": "big"}', "it must be a whole number, and is text"),
+        (b'{"size": 1, "names": [' + b"[" * 100_000, "it must be text, and is a list"),
+    ],
+)
+async def test_a_body_that_can_t_be_read_is_told_without_words_of_libraries(body: bytes, says: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        await body_of(request("", None, body), Body)
+    assert caught.value.message == says
 
 
 def test_a_wait_is_read_with_its_unit_and_has_a_longest() -> None:

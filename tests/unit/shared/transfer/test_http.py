@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +22,7 @@ from asman_shared.errors import (
     Unavailable,
 )
 from asman_shared.transfer.http import Http
-from asman_shared.transfer.retry import Stale
+from asman_shared.transfer.retry import Stale, UnknownHost
 from devtools.ports import free_port
 
 STALL = 20.0
@@ -75,6 +77,26 @@ async def got(http: Http, url: str) -> int:
 
 async def sent(http: Http, url: str) -> None:
     await http.put("PUT", url, {"Content-Length": "1"}, b"x", STALL)
+
+
+@pytest.mark.parametrize(
+    ("errno", "kind", "says"),
+    [
+        (socket.EAI_NONAME, UnknownHost, "there is no host named 'data.example'"),
+        (socket.EAI_AGAIN, ConnectionFailed, "the name 'data.example' can't be looked up now (try again)"),
+        (socket.EAI_FAIL, ConnectionFailed, "the name 'data.example' can't be looked up now (try again)"),
+    ],
+)
+async def test_a_name_that_is_unknown_is_told_from_one_that_can_not_be_looked_up_now(
+    http: Http, monkeypatch: pytest.MonkeyPatch, errno: int, kind: type[AsmanError], says: str
+) -> None:
+    async def look_up(self: asyncio.BaseEventLoop, *args: Any, **more: Any) -> Any:
+        raise socket.gaierror(errno, "try again")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    with pytest.raises(ConnectionFailed) as caught:
+        await got(http, "http://data.example/x")
+    assert (type(caught.value), caught.value.message) == (kind, says)
 
 
 async def test_redirects_are_followed_up_to_a_bound(http: Http, server: Server) -> None:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from asman_shared.errors import AsmanError, Forbidden, NotFound, Unavailable
-from asman_shared.transfer.retry import Retries, RetryPolicy, Stale
+from asman_shared.errors import AsmanError, ConnectionFailed, Forbidden, NotFound, Unavailable
+from asman_shared.transfer.retry import Retries, RetryPolicy, Stale, UnknownHost
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,18 @@ async def test_an_error_that_trying_again_can_not_help_is_raised_at_once(waits: 
 async def test_so_many_failures_in_a_row_are_enough(tries: int, waits: list[float]) -> None:
     assert await failures(Retries(RetryPolicy(tries=tries)), Unavailable("away")) == tries
     assert len(waits) == tries - 1
+
+
+async def test_an_unknown_host_is_given_up_soon_whatever_the_patience(waits: list[float]) -> None:
+    policy = RetryPolicy(unknown=3, patience=120.0)
+    unknown = UnknownHost("there is no host named 'x'")
+    retries = Retries(policy)
+    assert await failures(retries, unknown) == 3
+    assert sum(waits) < 5
+    with pytest.raises(NotFound, match="there is no host named 'x'"):
+        await Retries(RetryPolicy(unknown=1)).failed(unknown)
+    assert await failures(Retries(policy), ConnectionFailed("can't be looked up now"), 20) == 20
+    assert await failures(Retries(RetryPolicy(tries=5)), unknown) == 5, "the bound is for names of strangers alone"
 
 
 async def test_bytes_that_moved_make_failures_count_anew() -> None:

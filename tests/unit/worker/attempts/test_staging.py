@@ -6,7 +6,9 @@ import asyncio
 import base64
 import hashlib
 import os
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ from asman_worker.attempts.outputs import Collector
 from asman_worker.attempts.staging import Stager
 from asman_worker.execution.folders import JobFolder
 from asman_worker.execution.interface import AttemptSpec
-from asman_worker.files.blobs import Blobs
+from asman_worker.files.blobs import READING, Blobs
 from devtools.fake_hub import FakeHub, job
+from devtools.patience import PATIENCE
 
 
 class Locator:
@@ -94,6 +97,56 @@ async def test_an_input_over_the_limit_is_refused_and_leaves_nothing(
     with pytest.raises(ExecutionError, match="the maximum is 100 B"):
         await Stager(blobs, most=100).stage(made)
     assert list(made.folder.root.glob("arriving*")) == []
+
+
+async def test_an_input_at_the_hub_is_waited_for_also_while_its_name_is_unknown(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def look_up(self: asyncio.BaseEventLoop, host: str, port: int, **more: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    made = Blobs(Locator(hub), parse_address("http://hub.example/q/x"), reading=RetryPolicy(tries=6, most=0.001))
+    try:
+        for url in ("http://hub.example/f/x", "/f/x"):
+            asked.clear()
+            with pytest.raises(ExecutionError, match=r"there is no host named 'hub\.example'"):
+                await Stager(made, most=100).stage(spec(tmp_path / str(len(url)), inputs={"x": DataRef(url, "url")}))
+            assert len(asked) == 6
+    finally:
+        await made.close()
+
+
+async def test_an_input_at_an_unknown_host_fails_in_seconds_and_one_that_can_not_be_looked_up_is_waited_for(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    usual = asyncio.BaseEventLoop.getaddrinfo
+
+    async def look_up(self: asyncio.BaseEventLoop, host: str, port: int, **more: Any) -> Any:
+        asked.append(host)
+        if host == "unknown.example" or asked.count(host) > 10:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if host == "later.example":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return await usual(self, host, port, **more)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    patient = replace(READING, most=0.01)
+    made = Blobs(Locator(hub), parse_address(hub.url), reading=patient)
+    try:
+        for host, tries in (("unknown.example", 3), ("later.example", 13)):
+            attempt = spec(tmp_path / host, inputs={"x": DataRef(f"http://{host}/x", "url")})
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(ExecutionError) as caught:
+                    await Stager(made, most=100).stage(attempt)
+            assert caught.value.message == f"the input 'x' can't be read: there is no host named '{host}'"
+            assert (caught.value.fault, asked.count(host)) == ("job", tries)
+    finally:
+        await made.close()
 
 
 @pytest.mark.parametrize(

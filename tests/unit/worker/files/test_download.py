@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -32,6 +35,16 @@ async def serving(status: int = 200) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/a.tar"
     finally:
         await runner.cleanup()
+
+
+async def test_an_archive_at_an_unknown_host_is_the_jobs_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_up(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    with pytest.raises(ExecutionError, match=r"there is no host named 'unknown\.example'") as caught:
+        await download("http://unknown.example/a.tar", tmp_path / "a", AddressGuard(), most=10)
+    assert caught.value.fault == "job"
 
 
 async def test_an_archive_is_on_disk_with_the_hash_of_its_bytes(tmp_path: Path) -> None:

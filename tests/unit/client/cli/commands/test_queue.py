@@ -43,6 +43,16 @@ async def test_queue_new_and_status(hub: FakeHub, run: Run) -> None:
     assert status.out.splitlines()[0] == "0 queued, 0 running, 0 finished"
     assert status.out.splitlines()[2].split()[:4] == ["laptop", "ready", "0", "0/4"]
     assert json.loads((await run("queue", "status", hub.url, "--json")).out)["workers"][0]["name"] == "laptop"
+    assert status.err == ""
+
+
+async def test_queue_status_shows_what_a_worker_remarks_about_itself(hub: FakeHub, run: Run) -> None:
+    said = "2 workers on this machine offer 48 GiB of memory, and it has 24 GiB"
+    hub.workers = [
+        m.WorkerState("w1", 1, "ready", name="laptop", agent="asman-worker/1.0"),
+        m.WorkerState("w2", 1, "ready", name="other", agent=f"asman-worker/1.0 ({said})"),
+    ]
+    assert (await run("queue", "status", hub.url)).err == f"worker 'other': {said}\n"
 
 
 async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from typing import Final
 from urllib.parse import urlsplit
+
+from .own_address import is_own_machine
 
 _FAR: Final = ("192.0.2.1", 9)
 """An address that belongs to nobody (https://www.rfc-editor.org/rfc/rfc5737); nothing is sent to it."""
@@ -23,16 +24,8 @@ def address_for_others(host: str, url: str) -> str | None:
     """
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
         found = _outward()
-        return None if found is None else f"http://{found}:{urlsplit(url).port}"
-    return None if _is_own(host) else url
-
-
-def _is_own(host: str) -> bool:
-    """Whether an address or a name means each machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return None if found is None else f"{urlsplit(url).scheme}://{found}:{urlsplit(url).port}"
+    return None if is_own_machine(host) else url
 
 
 def _outward() -> str | None:
@@ -43,4 +36,4 @@ def _outward() -> str | None:
         except OSError:
             return None
         found = str(asked.getsockname()[0])
-    return None if _is_own(found) else found
+    return None if is_own_machine(found) else found

@@ -101,7 +101,9 @@ class DialectClient(DialectSession):
         try:
             if enqueue is None:
                 raise BadDefinition("a submission must have its definition in value.enqueued", field="value.enqueued")
-            found = identify(enqueue.definition, enqueue.id or change.job)
+            found = identify(enqueue.definition, change.job or enqueue.id)
+            if enqueue.id not in (None, "", found.key, found.job):
+                identify(enqueue.definition, enqueue.id)  # both ids are the definition's, or it is refused
 
             def answered(message: Message) -> None:
                 if isinstance(message, Accepted):
@@ -115,8 +117,7 @@ class DialectClient(DialectSession):
             if found.alias or Names.OWN not in self._named:
                 surely = not found.alias and not is_of_both(enqueue.definition, found.job)
                 self._name(found.key, found.job, surely=surely)
-            self.views.submitted(self.shell.name, found, enqueue.debug)
-            await submit(self.shell, self.access, self.hub, self.views, found, enqueue.control, ReplyTo(0, answered))
+            await submit(self.shell, self.access, self.hub, self.views, found, enqueue, ReplyTo(0, answered))
         except AsmanError as error:
             # A hub that can't store the job sends no answer: the client repeats the submission until the job is listed.
             if not error.retry:
@@ -230,6 +231,8 @@ class DialectClient(DialectSession):
         except NotFound:
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
             return
+        if self.view.body(job.id) is None:
+            await self.views.submissions.read(self.shell.name, job.id)
         state = await self.shell.durable(job)
         if outgoing.is_listed(state):
             self._name(query.job_id, job.id, surely=False)

@@ -102,17 +102,19 @@ class DialectClient(DialectSession):
             if enqueue is None:
                 raise BadDefinition("a submission must have its definition in value.enqueued", field="value.enqueued")
             found = identify(enqueue.definition, change.job or enqueue.id)
-            if enqueue.id not in (None, "", found.key, found.job):
-                identify(enqueue.definition, enqueue.id)  # both ids are the definition's, or it is refused
+            key = found.key
+            if enqueue.id not in (None, "", key, found.job):
+                other = identify(enqueue.definition, enqueue.id)
+                found = found if found.alias else other
 
             def answered(message: Message) -> None:
                 if isinstance(message, Accepted):
-                    self._refused.pop(found.key, None)
+                    self._refused.pop(key, None)
                     if message.answer == "queued":
-                        self._show_queued(found.key, message.job)
-                    self._show(found.key, message.job)
+                        self._show_queued(key, message.job)
+                    self._show(key, message.job)
                 elif isinstance(message, Error) and not message.retry:
-                    self._refuse(found.key, message.message)
+                    self._refuse(key, message.message)
 
             if found.alias or Names.OWN not in self._named:
                 surely = not found.alias and not is_of_both(enqueue.definition, found.job)

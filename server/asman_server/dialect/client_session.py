@@ -118,7 +118,8 @@ class DialectClient(DialectSession):
 
             if found.alias or Names.OWN not in self._named:
                 surely = not found.alias and not is_of_both(enqueue.definition, found.job)
-                self._name(found.key, found.job, surely=surely)
+                for each in {key, found.key}:
+                    self._name(each, found.job, surely=surely)
             await submit(self.shell, self.access, self.hub, self.views, found, enqueue, ReplyTo(0, answered))
         except AsmanError as error:
             # A hub that can't store the job sends no answer: the client repeats the submission until the job is listed.

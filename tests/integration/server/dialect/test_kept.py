@@ -128,6 +128,7 @@ async def test_a_submission_is_shown_by_the_id_with_which_its_change_names_it(hu
         async with json_client(hub.url, queue) as client:
             await client.change("Queued", job, enqueued={"id": other, "definition": PAGE})
             await client.sees(job, "Queued")
+            assert job in await client.whole_list(), "it is not gone for its client"
             for each in (FIRST, SECOND):
                 async with json_client(hub.url, queue) as asking:
                     assert await asking.asked(each), each

@@ -168,9 +168,12 @@ class Submissions:
         said = replace(AsSent.of(definition, debug), aliases=self.of(queue, job).aliases)
         return self._say(queue, job, said.known_as(alias))
 
-    async def known_as(self, queue: str, job: str, alias: str) -> bool:
-        """Remembers and stores a first-generation id of a job; returns whether lists must now show that, too."""
-        await self.read(queue, job)
+    def known_as(self, queue: str, job: str, alias: str) -> bool:
+        """Remembers a first-generation id of a job, and stores it if the row was read before.
+
+        Returns:
+            Whether lists must now show the job in another way.
+        """
         return self._say(queue, job, self.of(queue, job).known_as(alias))
 
     def begin(self, queue: str, job: str) -> None:

@@ -240,7 +240,7 @@ class DialectClient(DialectSession):
         if outgoing.is_listed(state):
             self._name(query.job_id, job.id, surely=False)
             self._know(query.job_id, job.id)
-            await self.views.known_as(self.shell.name, job.id, query.job_id)
+            await self.views.known_as(self.shell.name, job.id, query.job_id, {self.shell.name: self.shell})
             self._show(query.job_id, state)
         else:
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from asman_shared.definition import SHA256
-from asman_shared.errors import NotFound
+from asman_shared.errors import NotFound, Unavailable
 
 from ..clock import Clock
 from ..queues.shell import QueueShell
@@ -99,9 +99,26 @@ class QueueViews:
         if self.submissions.remember(queue, found.job, found.definition, debug, found.alias):
             self._look_again(queue, found.job)
 
-    async def known_as(self, queue: str, job: str, key: str) -> None:
-        """Lists a job of a queue also under the id by which a client just asked for it, from now on."""
-        if key != job and await self.submissions.known_as(queue, job, key):
+    async def known_as(self, queue: str, job: str, key: str, loaded: Mapping[str, QueueShell]) -> None:
+        """Lists a job of a queue also under the id by which a client just asked for it, from now on.
+
+        A job that is being removed is left alone: what is stored of it now would stay.
+
+        Args:
+            queue: The queue.
+            job: The job's own id.
+            key: The id.
+            loaded: The loaded queues, by name. Jobs of other queues are not removed meanwhile.
+        """
+        if key == job:
+            return
+        await self.submissions.read(queue, job)
+        if (shell := loaded.get(queue)) is not None:
+            try:
+                await shell.job(job)
+            except (NotFound, Unavailable):
+                return
+        if self.submissions.known_as(queue, job, key):
             self._look_again(queue, job)
 
     def _look_again(self, queue: str, job: str) -> None:

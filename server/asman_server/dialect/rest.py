@@ -117,7 +117,7 @@ async def find(request: Request) -> Found | None:
     jobs = await hub.store.jobs(access.queue, [job_id]) if access is not None else []
     if access is None or not jobs:
         return None
-    await boards_of(request).known_as(access.queue, job_id, _named(request)[0])
+    await boards_of(request).known_as(access.queue, job_id, _named(request)[0], hub.registry.queues)
     return Found(access, jobs[0])
 
 

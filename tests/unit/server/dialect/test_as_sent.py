@@ -49,6 +49,12 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     await made.dispose()
 
 
+async def used(submissions: Submissions, alias: str, queue: str = QUEUE, job: str = JOB) -> bool:
+    """Uses an id of a job, which the queue has already."""
+    await submissions.read(queue, job)
+    return submissions.known_as(queue, job, alias)
+
+
 async def submitted(
     submissions: Submissions, definition: Definition | None = None, debug: object = None, alias: str = ""
 ) -> bool:
@@ -61,13 +67,13 @@ async def test_a_new_process_has_the_newest_ids(engine: AsyncEngine) -> None:
     writer = Writer(engine)
     before = Submissions(Kept(engine, writer))
     for alias in (*IDS[:6], *IDS[3:6]):
-        await before.known_as(QUEUE, JOB, alias)
+        await used(before, alias)
     await writer.commit()
     assert before.of(QUEUE, JOB).aliases == tuple(IDS[2:6])
     after = Submissions(Kept(engine, writer))
     await after.load(QUEUE, [JOB])
     assert after.of(QUEUE, JOB).aliases == tuple(IDS[2:6])
-    await after.known_as(QUEUE, JOB, IDS[6])
+    await used(after, IDS[6])
     assert after.of(QUEUE, JOB).aliases == tuple(IDS[3:7])
 
 
@@ -75,10 +81,10 @@ async def test_an_id_that_is_used_again_in_a_new_process_takes_no_second_place_a
     engine: AsyncEngine,
 ) -> None:
     writer = Writer(engine)
-    await Submissions(Kept(engine, writer)).known_as(QUEUE, JOB, IDS[0])
+    await used(Submissions(Kept(engine, writer)), IDS[0])
     await writer.commit()
     after = Submissions(Kept(engine, writer))
-    assert not await after.known_as(QUEUE, JOB, IDS[0])
+    assert not await used(after, IDS[0])
     assert writer.rows == []
     assert await submitted(after, debug=True, alias=IDS[0])
     assert after.of(QUEUE, JOB) == AsSent(debug=True, aliases=(IDS[0],))
@@ -87,7 +93,7 @@ async def test_an_id_that_is_used_again_in_a_new_process_takes_no_second_place_a
 
 async def test_each_queue_and_job_has_its_own(engine: AsyncEngine) -> None:
     writer = Writer(engine)
-    await Submissions(Kept(engine, writer)).known_as(QUEUE, JOB, IDS[0])
+    await used(Submissions(Kept(engine, writer)), IDS[0])
     await writer.commit()
     after = Submissions(Kept(engine, writer))
     for queue, job in (("another", JOB), (QUEUE, "ef" * 32)):
@@ -101,7 +107,7 @@ async def test_many_jobs_are_read_in_parts(engine: AsyncEngine, monkeypatch: pyt
     before = Submissions(Kept(engine, writer))
     for job in IDS:
         for alias in IDS[: 1 + int(job, 16) % ALIASES]:
-            await before.known_as(QUEUE, job, alias)
+            await used(before, alias, job=job)
     await writer.commit()
     after = Submissions(Kept(engine, writer))
     await after.load(QUEUE, [*IDS, JOB])
@@ -114,11 +120,11 @@ async def test_while_the_database_can_not_be_read_nothing_is_stored_and_the_next
     writer = Writer(engine)
     empty = make_engine(f"sqlite:///{tmp_path / 'another.sqlite'}")  # without tables
     submissions = Submissions(Kept(empty, writer))
-    assert await submissions.known_as(QUEUE, JOB, IDS[0])
+    assert await used(submissions, IDS[0])
     assert writer.rows == []
     assert submissions.of(QUEUE, JOB).aliases == (IDS[0],)
     await migrate(empty)
-    assert not await submissions.known_as(QUEUE, JOB, IDS[0])
+    assert not await used(submissions, IDS[0])
     assert len(writer.rows) == 1
     await empty.dispose()
 
@@ -191,7 +197,7 @@ async def test_no_more_is_remembered_than_the_bound_and_the_rest_is_read_again(
     writer = Writer(engine)
     submissions = Submissions(Kept(engine, writer))
     for job in IDS[:3]:
-        await submissions.known_as(QUEUE, job, JOB)
+        await used(submissions, JOB, job=job)
     await writer.commit()
     assert [submissions.of(QUEUE, job).aliases for job in IDS[:3]] == [(), (JOB,), (JOB,)]
     await submissions.load(QUEUE, [IDS[0]])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from asman_server.dialect.ids import first_id, identify
+from asman_shared import limits
 from devtools.asman_processes import HubProcess
 from tests.integration.server.dialect.conftest import Stores
 from tests.support.api import Api, opened_api
@@ -66,6 +67,17 @@ async def test_a_refused_submission_changes_nothing_that_is_shown(kept_hub: HubP
         assert set(found) == {f"/q/{queue}", f"/q/{queue}/j", "status", "socket", "answer"}
         for place, shown in found.items():
             assert (shown.get("ids", {SECOND}), shown["debug"]) == ({SECOND}, False), (restarted, place)
+
+
+async def test_a_submission_that_the_queue_refuses_changes_nothing_that_is_shown(hub: HubProcess, api: Api) -> None:
+    queue = "crowded"
+    names = map(str, range(limits.NAMESPACES_PER_JOB))
+    bodies = [{"definition": PAGE, "control": {"namespace": name}} for name in names]
+    await asyncio.gather(*(api.post(f"/q/{queue}", body) for body in bodies))
+    refused = {"definition": PAGE, "id": FIRST, "debug": True, "control": {"namespace": "one more"}}
+    assert (await api.post(f"/q/{queue}", refused)).status == 413
+    shown = (await api.get(f"/q/{queue}")).json["data"]
+    assert (set(shown), "debug" in shown[SECOND]) == ({SECOND}, False)
 
 
 async def test_a_finished_job_is_shown_as_it_was_sent_in_all_places_also_after_a_restart(kept_hub: HubProcess) -> None:

@@ -22,7 +22,7 @@ from asman_shared.errors import AsmanError, CloseCode
 
 from .dialect import operations as dialect
 from .dialect import session as dialect_session
-from .dialect.as_sent import UsedIds
+from .dialect.as_sent import Kept
 from .dialect.client_session import DialectClient
 from .dialect.local import LocalGate
 from .dialect.local_workers import ContainedWorkerSession
@@ -158,7 +158,7 @@ def make_app(hub: Hub) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.hub = hub
-        app.state.views = QueueViews(hub.store, hub.clock, UsedIds(hub.engine, hub.committer))
+        app.state.views = QueueViews(hub.store, hub.clock, Kept(hub.engine, hub.committer))
         app.state.cursors = Cursors()
         app.state.mcp = InFlight()
         app.state.tes = Repeats(asyncio.get_running_loop().time)

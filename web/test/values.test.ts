@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { definitionOf, fileUrl, inputName, refOf } from "../src/metaframe/values";
+import { definitionOf, fileUrl, inputName, pipedJob, refOf } from "../src/metaframe/values";
 import type { DataRef } from "../src/protocol/messages";
 
 /** A fake blob store whose refs contain the number of bytes. */
@@ -71,6 +71,31 @@ describe("pipes", () => {
     }
     expect(definitionOf("nope")).toBeNull();
     expect(definitionOf([1])).toBeNull();
+  });
+
+  it("deliver definitions as bytes and data strings, as frames pipe on what their jobs made", async () => {
+    const job = { image: "ä" };
+    const bytes = new TextEncoder().encode(JSON.stringify(job));
+    const value = base64([...bytes]);
+    const forms = [
+      bytes,
+      bytes.buffer,
+      { type: "base64", value },
+      { _s: true, _c: "File", value, name: "job" },
+      `data:application/json;file=true;name=job;lastModified=0;base64,${value}`,
+      `data:application/json,${encodeURIComponent(JSON.stringify(job))}`,
+      await fileUrl("job", "application/octet-stream", new Blob([bytes])),
+    ];
+    for (const form of forms) expect(definitionOf(form)).toEqual(job);
+    for (const none of [new Uint8Array([1]), new Blob(["{}"]), { type: "base64", value: "§" }, "data:x", "data:text/x-uri,https%3A%2F%2Fx"]) {
+      expect(definitionOf(none)).toBeNull();
+    }
+  });
+
+  it("of the job are found whatever slashes are before their names", () => {
+    const job = { image: "a" };
+    for (const name of ["job", "/job", "metaframe/job", "//metaframe/job"]) expect(pipedJob({ [name]: job })).toEqual(job);
+    expect(pipedJob({ "a/job": job })).toBeNull();
   });
 
   it("carry large files without a call with too many arguments", async () => {

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from sqlalchemy import exists, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, exists, func, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..storage.blob_changes import BlobChange, BlobRow, FileRow, UploadRow
 from ..storage.blob_statements import named
 from ..storage.database import unavailable
 from ..storage.group_commit import GroupCommitter
-from ..storage.tables import blobs, definitions, files, jobs, uploads
+from ..storage.tables import aliases, blobs, definitions, files, jobs, uploads
 
 IN_LIST: Final = 500
 """Largest number of names in one statement."""
@@ -114,13 +114,17 @@ class Catalogue:
 
     async def jobless(self, after: str, limit: int) -> tuple[list[str], str | None]:
         """A page of the definitions without jobs, and the id after which the next page begins (None at the end)."""
-        has_job = exists().where(jobs.c.id == definitions.c.id)
-        query = (
-            select(definitions.c.id, has_job.label("has_job"))
-            .where(definitions.c.id > after)
-            .order_by(definitions.c.id)
-            .limit(limit)
-        )
+        return await self._jobless(definitions.c.id, definitions.c.id, after, limit)
+
+    async def jobless_aliases(self, after: str, limit: int) -> tuple[list[str], str | None]:
+        """A page of the other ids of definitions that no job has, as `jobless`."""
+        return await self._jobless(aliases.c.alias, aliases.c.id, after, limit)
+
+    async def _jobless(
+        self, key: ColumnElement[str], job_id: ColumnElement[str], after: str, limit: int
+    ) -> tuple[list[str], str | None]:
+        has_job = exists().where(jobs.c.id == job_id)
+        query = select(key, has_job.label("has_job")).where(key > after).order_by(key).limit(limit)
         async with self._reading() as connection:
             rows = (await connection.execute(query)).all()
         return [row[0] for row in rows if not row[1]], rows[-1][0] if len(rows) == limit else None

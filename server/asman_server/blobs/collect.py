@@ -1,5 +1,7 @@
 """Removes abandoned uploads, definitions without jobs, unused and unnamed blobs, and strays in the store.
 
+With a definition its other ids go.
+
 A row is removed first, by a change that checks again inside its transaction that nothing needs the blob. The bytes are
 removed once the row is gone. A place in the store is used once only, so late removal of bytes can't hit a blob that was
 sent again meanwhile.
@@ -16,7 +18,7 @@ from typing import Final
 from asman_shared.errors import AsmanError
 
 from ..clock import Clock
-from ..storage.blob_changes import BlobRow, DropBlob, DropDefinition, DropFile, EndUpload, UploadRow
+from ..storage.blob_changes import BlobRow, DropAlias, DropBlob, DropDefinition, DropFile, EndUpload, UploadRow
 from .service import BlobService
 
 log = logging.getLogger("asman.hub.blobs")
@@ -34,7 +36,7 @@ STRAYS_EVERY: Final = 6 * 3600.0
 
 
 class Collector:
-    """Removes blobs, files, uploads and definitions that are not needed any more.
+    """Removes blobs, files, uploads, definitions and their other ids that are not needed any more.
 
     Args:
         service: The blob service, which is open.
@@ -67,6 +69,7 @@ class Collector:
         """
         await self._uploads()
         await self._definitions()
+        await self._aliases()
         await self._files()
         await self._blobs()
         now = asyncio.get_running_loop().time()
@@ -101,6 +104,12 @@ class Collector:
         while after is not None:
             found, after = await self._service.catalogue.jobless(after, AT_ONCE)
             await self._service.catalogue.write(*(DropDefinition(job_id) for job_id in found))
+
+    async def _aliases(self) -> None:
+        after: str | None = ""
+        while after is not None:
+            found, after = await self._service.catalogue.jobless_aliases(after, AT_ONCE)
+            await self._service.catalogue.write(*(DropAlias(alias) for alias in found))
 
     async def _files(self) -> None:
         before = self._clock() - self._retention

@@ -101,22 +101,26 @@ class DialectClient(DialectSession):
         try:
             if enqueue is None:
                 raise BadDefinition("a submission must have its definition in value.enqueued", field="value.enqueued")
-            found = identify(enqueue.definition, enqueue.id or change.job)
+            found = identify(enqueue.definition, change.job or enqueue.id)
+            key = found.key
+            if enqueue.id not in (None, "", key, found.job):
+                other = identify(enqueue.definition, enqueue.id)
+                found = found if found.alias else other
 
             def answered(message: Message) -> None:
                 if isinstance(message, Accepted):
-                    self._refused.pop(found.key, None)
+                    self._refused.pop(key, None)
                     if message.answer == "queued":
-                        self._show_queued(found.key, message.job)
-                    self._show(found.key, message.job)
+                        self._show_queued(key, message.job)
+                    self._show(key, message.job)
                 elif isinstance(message, Error) and not message.retry:
-                    self._refuse(found.key, message.message)
+                    self._refuse(key, message.message)
 
             if found.alias or Names.OWN not in self._named:
                 surely = not found.alias and not is_of_both(enqueue.definition, found.job)
-                self._name(found.key, found.job, surely=surely)
-            self.views.submitted(self.shell.name, found, enqueue.debug)
-            await submit(self.shell, self.access, self.hub, self.views, found, enqueue.control, ReplyTo(0, answered))
+                for each in {key, found.key}:
+                    self._name(each, found.job, surely=surely)
+            await submit(self.shell, self.access, self.hub, self.views, found, enqueue, ReplyTo(0, answered))
         except AsmanError as error:
             # A hub that can't store the job sends no answer: the client repeats the submission until the job is listed.
             if not error.retry:
@@ -230,11 +234,13 @@ class DialectClient(DialectSession):
         except NotFound:
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))
             return
+        if self.view.body(job.id) is None:
+            await self.views.submissions.read(self.shell.name, job.id)
         state = await self.shell.durable(job)
         if outgoing.is_listed(state):
             self._name(query.job_id, job.id, surely=False)
             self._know(query.job_id, job.id)
-            await self.views.known_as(self.shell.name, job.id, query.job_id)
+            await self.views.known_as(self.shell.name, job.id, query.job_id, {self.shell.name: self.shell})
             self._show(query.job_id, state)
         else:
             self.send_buffer.push(outgoing.jobs_frame(b"", subset=True))

@@ -11,11 +11,18 @@ from msgspec import Meta, Struct
 
 from asman_shared import half_characters, limits, ranges
 from asman_shared.address import OLDER_NAME, QUEUE_KEY
-from asman_shared.errors import BadRequest, misfit
+from asman_shared.errors import BadRequest, Unavailable, misfit
 from asman_shared.ranges import FrameText
 from asman_shared.states import State
+from asman_shared.units import format_size
 
 NAMESPACE: Final = "_"
+EARLY_MESSAGES: Final = 100
+"""Largest number of messages of a worker before its registration; they are handled after it."""
+EARLY_BYTES: Final = limits.WEBSOCKET_BYTES
+"""Largest size of these messages together, in bytes: any single message fits."""
+EARLY_BYTES_OF_ALL: Final = 4 * EARLY_BYTES
+"""Largest size of these messages of all workers of a hub together, in bytes."""
 T = TypeVar("T")
 Several = Annotated[list[T], Meta(max_length=limits.WEBSOCKET_BYTES)]
 """A list that is as long as a frame can hold."""
@@ -223,6 +230,49 @@ def unread(text: bytes) -> Unread:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Unread()
     return Unread(found.type, change.state, change.job)
+
+
+class EarlyRoom:
+    """Counts the bytes of messages that wait for registrations, for all connections of a hub."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
+class EarlyMessages:
+    """The messages of one worker before its registration, as they came, because values take more memory.
+
+    Args:
+        room: The hub's room for such messages. `take` gives this connection's part back.
+    """
+
+    def __init__(self, room: EarlyRoom) -> None:
+        self._room = room
+        self._texts: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, text: bytes) -> None:
+        """Keeps a message.
+
+        Raises:
+            BadRequest: The worker has sent too much before its registration.
+            Unavailable: All workers together have.
+        """
+        if len(self._texts) == EARLY_MESSAGES or self._bytes + len(text) > EARLY_BYTES:
+            bounds = f"at most {EARLY_MESSAGES} messages and {format_size(EARLY_BYTES)} wait"
+            raise BadRequest(f"a worker registers first: {bounds}")
+        if self._room.used + len(text) > EARLY_BYTES_OF_ALL:
+            raise Unavailable("too many messages wait for registrations of workers; try again later")
+        self._texts.append(text)
+        self._bytes += len(text)
+        self._room.used += len(text)
+
+    def take(self) -> list[bytes]:
+        """Returns the messages, which are forgotten here."""
+        taken, self._texts = self._texts, []
+        self._room.used -= self._bytes
+        self._bytes = 0
+        return taken
 
 
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]+|[\]}]+', re.DOTALL)

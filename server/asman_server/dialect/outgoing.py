@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from asman_shared.definition import DEFAULT_SHAPE, Definition, Shape
 from asman_shared.messages import JobState, Summary, Verdict
 from asman_shared.states import Reason, State
-from asman_shared.units import GIB, KIB, MIB
+from asman_shared.units import GIB, KIB, MIB, parse_duration
 
 from .. import __version__
 from ..core import QueueCore
@@ -238,28 +238,46 @@ def job_of(core: QueueCore | None, state: JobState, sent: AsSent = NOTHING) -> L
     if job is not None and core is not None:
         return listed_job(state, worker_of(core, state), job.shape, list(job.summary.tags), sent)
     summary = state.summary or Summary()
-    return listed_job(state, state.worker, _shape(summary), list(summary.tags), sent)
+    return listed_job(state, state.worker, _shape(summary, sent), list(summary.tags), sent)
 
 
-def _shape(summary: Summary) -> Shape:
-    """Returns the resources of a job that is not in memory, as far as its summary has them."""
-    return Shape(cpus=round(summary.cpus * 1000), memory=summary.memory, gpus=summary.gpus)
+def _shape(summary: Summary, sent: AsSent) -> Shape:
+    """Returns the resources of a job that is not in memory, as far as its summary and its submission have them."""
+    return Shape(cpus=round(summary.cpus * 1000), memory=summary.memory, gpus=summary.gpus, duration=sent.duration)
 
 
 def workers_of(core: QueueCore, now: int, most: int) -> list[ListedWorker]:
-    """The workers of a queue that are connected."""
-    here = [worker for worker in core.workers.values() if worker.presence in (Presence.READY, Presence.DRAINING)]
-    return [
-        ListedWorker(
-            version=worker.info.agent or __version__,
-            id=worker_id(worker.incarnation, worker.info.name, core.workers),
-            cpus=int(worker.info.cpus) if float(worker.info.cpus).is_integer() else worker.info.cpus,
-            gpus=worker.info.gpus,
-            time=now,
-            max_job_duration=duration_text(worker.info.max_duration) if worker.info.max_duration else "",
-        )
-        for worker in here[:most]
-    ]
+    """The workers of a queue that are connected.
+
+    The dialect knows a native worker by its name alone, also after the end of its jobs. So native workers of one name,
+    such as those of one machine, are one worker there, with the cpus and gpus of all.
+    """
+    found: dict[str, ListedWorker] = {}
+    for worker in core.workers.values():
+        if worker.presence not in (Presence.READY, Presence.DRAINING):
+            continue
+        info = worker.info
+        key = worker_id(worker.incarnation, info.name, core.workers)
+        listed = found.get(key)
+        if listed is None and len(found) == most:
+            continue
+        longest = duration_text(info.max_duration) if info.max_duration else ""
+        if listed is None:
+            found[key] = ListedWorker(info.agent or __version__, key, _number(info.cpus), info.gpus, now, longest)
+            continue
+        listed.cpus = _number(round(listed.cpus + info.cpus, 3))
+        listed.gpus += info.gpus
+        listed.max_job_duration = _longer(listed.max_job_duration, longest)
+    return list(found.values())
+
+
+def _number(cpus: float) -> float | int:
+    return int(cpus) if float(cpus).is_integer() else cpus
+
+
+def _longer(one: str, other: str) -> str:
+    """The longer of two durations as `duration_text` writes them; empty is for any."""
+    return max(one, other, key=parse_duration) if one and other else ""
 
 
 def text_frame(kind: str, payload: Any = UNSET) -> bytes:

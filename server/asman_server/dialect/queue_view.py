@@ -250,6 +250,8 @@ class QueueView:
         if state.state is State.REMOVED:
             if self._gone is not None:
                 self._gone.add(state.id)
+            if state.id not in self.shell.core.jobs:
+                self._submissions.forget(self.shell.name, state.id)
             self._drop(state.id, known)
             return
         if known is not None and known.state.rev >= state.rev:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from asman_shared.definition import SHA256
-from asman_shared.errors import NotFound
+from asman_shared.errors import NotFound, Unavailable
 
 from ..clock import Clock
 from ..queues.shell import QueueShell
 from ..storage.reader import Reader
-from .as_sent import Submissions, UsedIds
+from .as_sent import Kept, Submissions
 from .ids import Identified
+from .incoming import EarlyRoom
 from .queue_view import QueueView
 
 ALIASES: Final = 100_000
@@ -65,30 +66,60 @@ class QueueViews:
     Args:
         store: Reads the durable state.
         clock: Returns the current time, in milliseconds.
-        used: The stored ids of older clients that lists have; None for a hub that does not store them.
+        kept: The stored parts of submissions that lists show; None for a hub that does not store them.
     """
 
-    def __init__(self, store: Reader, clock: Clock, used: UsedIds | None = None) -> None:
+    def __init__(self, store: Reader, clock: Clock, kept: Kept | None = None) -> None:
         self.aliases = Aliases(store)
-        self.submissions = Submissions(used)
+        self.submissions = Submissions(kept)
+        self.early = EarlyRoom()
         self._store = store
         self._clock = clock
         self._views: dict[QueueShell, QueueView] = {}
         self._opening: dict[QueueShell, asyncio.Task[QueueView]] = {}
         self._users: dict[QueueShell, int] = {}
 
+    async def before(self, shell: QueueShell, job: str) -> None:
+        """Finds out what is remembered of a job before a submission of it, if there is such a job.
+
+        Raises:
+            Unavailable: The database can't be read now, and the queue may have the job.
+        """
+        try:
+            await shell.job(job)
+        except NotFound:
+            self.submissions.begin(shell.name, job)
+        else:
+            await self.submissions.read(shell.name, job)
+
     def submitted(self, queue: str, found: Identified, debug: Any) -> None:
-        """Remembers what a submission said besides its job, before the job is shown."""
+        """Remembers what a submission said besides its job, after `before`, and before the job is shown."""
+        if found.alias:
+            self.aliases.remember(found.alias, found.job)
         if self.submissions.remember(queue, found.job, found.definition, debug, found.alias):
             self._look_again(queue, found.job)
 
-    async def known_as(self, queue: str, job: str, key: str) -> None:
-        """Lists a job of a queue also under the id by which a client just asked for it, from now on."""
-        if key != job:
-            if self.submissions.known_as(queue, job, key):
-                self._look_again(queue, job)
-            await self.submissions.prepare(queue, job)
-            self.submissions.store(queue, job, key)
+    async def known_as(self, queue: str, job: str, key: str, loaded: Mapping[str, QueueShell]) -> None:
+        """Lists a job of a queue also under the id by which a client just asked for it, from now on.
+
+        A job that is being removed is left alone: what is stored of it now would stay.
+
+        Args:
+            queue: The queue.
+            job: The job's own id.
+            key: The id.
+            loaded: The loaded queues, by name. Jobs of other queues are not removed meanwhile.
+        """
+        if key == job:
+            return
+        await self.submissions.read(queue, job)
+        if (shell := loaded.get(queue)) is not None:
+            try:
+                await shell.job(job)
+            except (NotFound, Unavailable):
+                return
+        if self.submissions.known_as(queue, job, key):
+            self._look_again(queue, job)
 
     def _look_again(self, queue: str, job: str) -> None:
         for shell, view in self._views.items():

@@ -30,7 +30,7 @@ from ..rest.page import page
 from ..rest.requests import ask, body_of, check_label, granted, label
 from . import outgoing
 from .ids import Identified
-from .incoming import NAMESPACE, Copy
+from .incoming import NAMESPACE, Copy, EnqueueJob
 from .local import MAY_USE_LOCAL
 from .outcomes import bytes_of
 from .own_files import FILES, hub_address
@@ -117,7 +117,7 @@ async def find(request: Request) -> Found | None:
     jobs = await hub.store.jobs(access.queue, [job_id]) if access is not None else []
     if access is None or not jobs:
         return None
-    await boards_of(request).known_as(access.queue, job_id, _named(request)[0])
+    await boards_of(request).known_as(access.queue, job_id, _named(request)[0], hub.registry.queues)
     return Found(access, jobs[0])
 
 
@@ -205,8 +205,10 @@ def _has_result(job: Job) -> bool:
 
 
 async def _with_result(request: Request, found: Found) -> outgoing.ListedJob:
-    sent = boards_of(request).submissions.of(found.queue, found.job.id)
-    return await job_with_result(hub_of(request), found.queue, found.job, sent, hub_address(request))
+    sent = boards_of(request).submissions
+    await sent.load(found.queue, [found.job.id])
+    of_job = sent.of(found.queue, found.job.id)
+    return await job_with_result(hub_of(request), found.queue, found.job, of_job, hub_address(request))
 
 
 async def namespaces(request: Request) -> Response:
@@ -292,10 +294,10 @@ async def copy(request: Request) -> Response:
     target.need(Right.SUBMIT)
     job_id, made = await whole_definition(request)
     hub, views = hub_of(request), boards_of(request)
-    identified = Identified(made, job_id, job_id)
-    await views.known_as(target.queue, job_id, _named(request)[0])
+    identified = Identified(made, job_id, _named(request)[0])
+    enqueue = EnqueueJob(control=body.control)
     async with hub.registry.using(target.queue, linger=True) as shell:
-        await ask(lambda reply_to: submit(shell, target, hub, views, identified, body.control, reply_to), Accepted)
+        await ask(lambda reply_to: submit(shell, target, hub, views, identified, enqueue, reply_to), Accepted)
     return as_json(Done(success=True))
 
 

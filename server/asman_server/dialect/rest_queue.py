@@ -78,9 +78,8 @@ async def enqueue(request: Request) -> Response:
     body = await body_of(request, EnqueueJob)
     found = identify(body.definition, body.id)
     hub, views = hub_of(request), boards_of(request)
-    views.submitted(name, found, body.debug)
     async with hub.registry.using(name, linger=True) as shell:
-        await ask(lambda reply_to: submit(shell, access, hub, views, found, body.control, reply_to), Accepted)
+        await ask(lambda reply_to: submit(shell, access, hub, views, found, body, reply_to), Accepted)
     return as_json(Done(success=True, job_id=found.key))
 
 

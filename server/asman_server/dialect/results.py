@@ -117,14 +117,15 @@ def _instead(job: Job) -> list[outgoing.Log]:
 
 
 async def _logs(hub: Hub, queue: str, job: Job) -> list[outgoing.Log]:
+    """Returns the lines that the job wrote, with a line that says so if there are more than a result may have."""
     found: list[outgoing.Log] = []
     size, since = 0, job.log_start
-    while len(found) < LOG_LINES and size < LOG_BYTES:
-        lines = await hub.store.lines(queue, job.id, since, limits.LOG_BATCH_LINES)
-        if not lines:
-            return found
+    while lines := await hub.store.lines(queue, job.id, since, limits.LOG_BATCH_LINES):
         since = lines[-1].seq + 1
-        found += [log_of(line) for line in lines if is_run_line(line)]
-        size += sum(len(line.text) for line in lines)
-    found.append(("\n… the rest of this log is at run-logs.json\n", job.finished))
+        for line in filter(is_run_line, lines):
+            if len(found) == LOG_LINES or size >= LOG_BYTES:
+                found.append(("\n… the rest of this log is at run-logs.json\n", job.finished))
+                return found
+            found.append(log_of(line))
+            size += len(line.text)
     return found

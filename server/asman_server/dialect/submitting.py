@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from asman_shared import limits
 from asman_shared.definition import SHA256, DataRef, Definition
 from asman_shared.errors import BadDefinition
-from asman_shared.messages import Callback, Callbacks, Submit
+from asman_shared.messages import Callback, Callbacks, Error, Message, Submit
 
 from ..access import Access
 from ..blobs.named_files import NamedFiles
@@ -58,28 +58,45 @@ async def submit(
     hub: Hub,
     views: QueueViews,
     found: Identified,
-    control: incoming.Control | None,
+    enqueue: incoming.EnqueueJob,
     reply_to: ReplyTo,
 ) -> None:
     """Puts a submission to a queue; ``reply_to`` gets the answer once it is durable.
+
+    What it says besides its job is remembered once the queue has taken it: lists show nothing of a refused one.
+
+    Args:
+        shell: The queue.
+        access: The rights of the key that it came with.
+        hub: The hub.
+        views: The views of all queues.
+        found: Its definition, and the ids of its job.
+        enqueue: Its other members.
+        reply_to: The receiver of the answer.
 
     Raises:
         BadRequest: The submission is not valid.
         Forbidden: The key does not grant all that is asked for.
         NotFound: A file that the definition names is not stored.
+        QuotaExceeded: The hub takes no new jobs now.
         Unavailable: The hub can't write now.
     """
-    message = native(found, control)
+    message = native(found, enqueue.control)
     message.definition = await _by_sha256(hub.files, found.definition)
     submission = shell.submission(message, access, alias=found.alias, known_id=found.job)
-    if found.alias:
-        await views.submissions.prepare(shell.name, found.job)
-    waiting = shell.submit(submission, reply_to)
+    await views.before(shell, found.job)
+    refused = False
+
+    def answered(message: Message) -> None:
+        nonlocal refused
+        refused = refused or isinstance(message, Error)
+        reply_to.say(message)
+
+    waiting = shell.submit(submission, ReplyTo(reply_to.ref, answered))
     if waiting is not None:
         await waiting
-    if found.alias:  # in the same commit as the job
-        views.submissions.store(shell.name, found.job, found.alias)
-        views.aliases.remember(found.alias, found.job)
+    if not refused:  # in the same commit as the job
+        views.submitted(shell.name, found, enqueue.debug)
 
 
 async def _by_sha256(files: NamedFiles, definition: Definition) -> Definition:

@@ -21,7 +21,7 @@ from asman_shared.definition import SHA256, Definition
 from asman_shared.errors import AsmanError, BadRequest, CloseCode, Forbidden, Unavailable
 from asman_shared.messages import Held, LogLine, Message, Register
 from asman_shared.states import Phase, State
-from asman_shared.units import format_size, parse_duration
+from asman_shared.units import parse_duration
 
 from ..access.table import DIALECT_WORKER_MESSAGES, open_socket
 from ..core import Job
@@ -34,7 +34,7 @@ from ..sessions.base import Closed
 from . import outcomes, outgoing
 from .as_sent import Names
 from .ids import duration
-from .incoming import Logs, Registration, StateChange, Unread, Wanted, placed
+from .incoming import EarlyMessages, Logs, Registration, StateChange, Unread, Wanted, placed
 from .local_workers import check_contained
 from .own_files import OwnFiles, Ref, Stored
 from .result_logs import not_streamed
@@ -46,10 +46,8 @@ SILENCE_SECONDS: Final = 25.0
 CONFIRM_SECONDS: Final = 30.0
 """Time limit for a worker that came back to claim its jobs again, in seconds; unclaimed jobs count as lost. It is also
 the longest silence about a claimed job before the worker is made to connect again, once."""
-EARLY_MESSAGES: Final = 100
-"""Largest number of messages before the registration; they are handled after it. More of them close the connection."""
-EARLY_BYTES: Final = limits.WEBSOCKET_BYTES
-"""Largest size of these messages together, in bytes: any single message fits."""
+REGISTER_SECONDS: Final = 20.0
+"""Time limit for the registration of a worker, in seconds; workers register on open and every 10 seconds."""
 FIRST_LIST_SECONDS: Final = 1.0
 """Time from the connection of a worker to its first list, in seconds, so that its claims come first."""
 LIST_PAUSE: Final = 0.25
@@ -89,12 +87,12 @@ class DialectWorker(DialectSession):
         self._host = dict(self._websocket.scope.get("headers", ())).get(b"host", b"").decode("latin-1")
         self._info: Register | None = None
         self._id = ""
-        self._early: list[bytes] = []
-        self._early_bytes = 0
+        self._early = EarlyMessages(self.views.early)
         self._unconfirmed: set[str] = set()
         self._unproved = UnprovedClaims()
         self._aborted: dict[str, None] = {}
         self._log_starts: dict[tuple[str, int], int] = {}
+        self._registering: asyncio.TimerHandle | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._confirming: asyncio.TimerHandle | None = None
         self._proving: asyncio.TimerHandle | None = None
@@ -102,13 +100,16 @@ class DialectWorker(DialectSession):
 
     async def _serve(self) -> None:
         open_socket(self.access, "dialect worker")
-        self._listing = asyncio.get_running_loop().call_later(FIRST_LIST_SECONDS, self._begin)
+        loop = asyncio.get_running_loop()
+        self._registering = loop.call_later(REGISTER_SECONDS, self.close_soon, CloseCode.HELLO_TIMEOUT)
+        self._listing = loop.call_later(FIRST_LIST_SECONDS, self._begin)
         self._watch()
         try:
             await self.each()
         finally:
             self.view.leave(self)
-            for timer in (self._watchdog, self._confirming, self._proving, self._listing):
+            self._early.take()
+            for timer in (self._registering, self._watchdog, self._confirming, self._proving, self._listing):
                 if timer is not None:
                     timer.cancel()
             if self._info is not None:
@@ -148,22 +149,19 @@ class DialectWorker(DialectSession):
         return f"PONG {self._id or 'unknown'}".encode("utf-8", "replace")
 
     async def take(self, kind: str, payload: Any, text: bytes) -> None:
-        """Handles a message; messages before the registration wait, as they came, because values take more memory."""
+        """Handles a message; messages before the registration wait for it."""
         if kind == "WorkerRegistration":
             self._register(payload)
-            early, self._early = self._early, []
-            for each in early:
+            for each in self._early.take():
                 await self.said(each)
         elif self._info is not None:
             await self._take(kind, payload)
         else:
-            self._early_bytes += len(text)
-            if len(self._early) == EARLY_MESSAGES or self._early_bytes > EARLY_BYTES:
-                raise Closed(
-                    CloseCode.PROTOCOL,
-                    f"a worker registers first: at most {EARLY_MESSAGES} messages and {format_size(EARLY_BYTES)} wait",
-                )
-            self._early.append(text)
+            try:
+                self._early.add(text)
+            except (BadRequest, Unavailable) as error:
+                code = CloseCode.PROTOCOL if isinstance(error, BadRequest) else CloseCode.OVERLOADED
+                raise Closed(code, error.message) from None
 
     async def _take(self, kind: str, payload: Any) -> None:
         """Handles a message; while the database or the blob store is away, the worker's later messages wait.
@@ -234,6 +232,8 @@ class DialectWorker(DialectSession):
             max_duration=_duration(said.max_job_duration),
             executor="json dialect",
         )
+        if self._registering is not None:
+            self._registering.cancel()
         first = self._info is None
         if info == self._info or not (first or self._speaks):
             return

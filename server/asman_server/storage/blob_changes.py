@@ -145,6 +145,12 @@ class DropDefinition(Struct, tag=True, frozen=True):
     id: str
 
 
+class DropAlias(Struct, tag=True, frozen=True):
+    """Removes another id of a definition that no job has."""
+
+    alias: str
+
+
 BlobChange = (
     StoreBlob
     | UseBlob
@@ -157,6 +163,7 @@ BlobChange = (
     | UseFile
     | DropFile
     | DropDefinition
+    | DropAlias
 )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, delete, exists, or_, update
 
 from . import blob_changes as bc
-from .tables import blobs, definition_blobs, definitions, files, jobs, result_blobs, uploads
+from .tables import aliases, blobs, definition_blobs, definitions, files, jobs, result_blobs, uploads
 
 Upsert = Callable[[Table, Sequence[str], Sequence[str]], Executable]
 
@@ -62,6 +62,9 @@ class BlobStatements:
             bc.DropFile: delete(files).where(files.c.name == given("p_name"), files.c.used < given("p_before")),
             bc.DropDefinition: delete(definitions).where(
                 definitions.c.id == given("p_id"), ~exists().where(jobs.c.id == definitions.c.id)
+            ),
+            bc.DropAlias: delete(aliases).where(
+                aliases.c.alias == given("p_alias"), ~exists().where(jobs.c.id == aliases.c.id)
             ),
         }
 

@@ -107,6 +107,7 @@ LOG_CHUNKS: Final = RowKind(tables.log_chunks, about="job")
 SIGNATURES: Final = RowKind(tables.signatures, about="id", since=2)
 FIRST_RESULTS: Final = RowKind(tables.first_results, about="id", replaces=False, weight=0, since=3)
 NOTES: Final = RowKind(tables.door_notes, about="id", since=4)
+AS_SENT: Final = RowKind(tables.as_sent, about="id", since=5)
 """`commit.Commit` makes these rows."""
 
 KINDS: tuple[RowKind, ...] = (
@@ -120,6 +121,7 @@ KINDS: tuple[RowKind, ...] = (
     SIGNATURES,
     FIRST_RESULTS,
     NOTES,
+    AS_SENT,
 )
 """All kinds, in the order in which they are written and stand in an entry of the write-ahead table. Parts follow the
 kind that they are parts of. Use it as ``row_kinds.KINDS``, so that tests can add a kind."""

@@ -79,6 +79,16 @@ door_notes = Table(
 )
 """The notes of doors of the hub about jobs, besides their definitions: each in a form of its own, the newest alone."""
 
+as_sent = Table(
+    "as_sent",
+    metadata,
+    Column("queue", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Parts of the newest submission of a job that no run depends on, and other ids that were used for it in its queue, in
+msgpack: for each job that has any."""
+
 results = Table(
     "results",
     metadata,

@@ -39,6 +39,7 @@ _OF_JOB: Final = {
         (tables.signatures, "id"),
         (tables.first_results, "id"),
         (tables.door_notes, "id"),
+        (tables.as_sent, "id"),
     )
 }
 _ALSO: Final[dict[Table, ColumnElement[Any]]] = {

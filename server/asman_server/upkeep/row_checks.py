@@ -79,6 +79,7 @@ LOOKS: Final[dict[Table, tuple[str, Look]]] = {
     tables.signatures: ("the signatures", _look_at_signatures),
     tables.first_results: ("the time of the first result", _look_at_part),
     tables.door_notes: ("the note", _look_at_part),
+    tables.as_sent: ("the rest of the submission", _look_at_part),
     tables.result_blobs: ("the result", _look_at_result_blob),
     tables.files: ("the file", _look_at_result_blob),
     tables.daybook: ("the entry of the write buffer", _look_at_entry),

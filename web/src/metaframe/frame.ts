@@ -17,7 +17,7 @@ import type { OpenJob } from "../state/session";
 import { sentence } from "../protocol/errors";
 import { needsValues } from "./expected";
 import { askUntilAnswered } from "./handshake";
-import { definitionOf, fileUrl, inputName, refOf } from "./values";
+import { fileUrl, inputName, pipedJob, refOf } from "./values";
 
 export interface Joined {
   editor: JobEditor;
@@ -122,7 +122,7 @@ function takeInputs(frame: Metaframe, { editor, jobFiles }: Joined) {
 /** Replaces the job by a piped-in definition, if the URL allows it. */
 function setJob(editor: JobEditor, piped: Record<string, unknown>): void {
   if (!editor.params.peek().allowSetJob) return;
-  const job = definitionOf(piped["job"] ?? piped["metaframe/job"]);
+  const job = pipedJob(piped);
   if (job === null || JSON.stringify(job) === JSON.stringify(editor.params.peek().job)) return;
   editor.edit("piped job", (draft) => ({ ...draft, job }));
 }

@@ -25,12 +25,8 @@ export async function refOf(value: unknown, store: Store): Promise<DataRef | nul
   if (value instanceof ArrayBuffer) return bytes(new Blob([value]), store);
   if (ArrayBuffer.isView(value)) return bytes(new Blob([value as Uint8Array<ArrayBuffer>]), store);
   if (isRef(value)) return plainRef(value);
-  if (isObject(value)) {
-    // Bytes in the forms of older pages: `{_s, _c, value}` and `{ref: "base64", c, value}`.
-    const marked = (value["_s"] === true && value["_c"]) || (value["ref"] === "base64" && value["c"]);
-    if (marked && typeof value["value"] === "string") return bytes(decoded(value["value"]), store);
-  }
-  return json(value, store);
+  const encoded = encodedIn(value);
+  return encoded === null ? json(value, store) : bytes(decoded(encoded), store);
 }
 
 /** Whether a value is already a ref. */
@@ -45,17 +41,38 @@ export function inputName(pipe: string): string | null {
   return name === "" || name === "job" || name === "metaframe/job" ? null : name;
 }
 
-/** Reads a piped-in definition: an object, JSON text, or a ref to either. */
+/** Reads the definition that pages pipe in to replace the job, whatever slashes are before the pipe's name; null for none. */
+export function pipedJob(piped: Readonly<Record<string, unknown>>): Record<string, unknown> | null {
+  const under = (name: string) => Object.entries(piped).find(([pipe]) => pipe.replace(/^\/+/, "") === name)?.[1];
+  return definitionOf(under("job") ?? under("metaframe/job"));
+}
+
+/** Reads a piped-in definition: an object, or JSON text in any form in which pages pipe text and bytes but a Blob. */
 export function definitionOf(value: unknown): Record<string, unknown> | null {
-  if (isRef(value)) return definitionOf(value.value);
-  if (typeof value === "string") {
-    try {
-      return definitionOf(JSON.parse(value));
-    } catch {
-      return null;
-    }
+  try {
+    if (typeof value === "string") return definitionOf(JSON.parse(value.startsWith("data:") ? textOf(value) : value));
+    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return definitionOf(new TextDecoder().decode(value));
+    if (value instanceof Blob) return null;
+    const encoded = encodedIn(value) ?? (isRef(value) && value.type === "base64" ? value.value : null);
+    if (typeof encoded === "string") return definitionOf(new TextDecoder().decode(byteArray(encoded)));
+  } catch {
+    return null;
   }
+  if (isRef(value)) return definitionOf(value.value);
   return isObject(value) ? value : null;
+}
+
+/** Bytes in the forms of older pages, `{_s, _c, value}` and `{ref: "base64", c, value}`, in base64; null for others. */
+function encodedIn(value: unknown): string | null {
+  if (!isObject(value)) return null;
+  const marked = (value["_s"] === true && value["_c"]) || (value["ref"] === "base64" && value["c"]);
+  return marked && typeof value["value"] === "string" ? value["value"] : null;
+}
+
+/** Reads the text in a `data:` string; throws if there is none. */
+function textOf(url: string): string {
+  const [, marks, body] = partsOf(url);
+  return marks.includes("base64") ? new TextDecoder().decode(byteArray(body)) : percentDecoded(body);
 }
 
 /** Encodes a file as pages pipe it: a `data:` string with the file's name and type. */
@@ -64,10 +81,8 @@ export async function fileUrl(name: string, mediaType: string, blob: Blob): Prom
 }
 
 async function fromDataUrl(url: string, store: Store): Promise<DataRef> {
-  const comma = url.indexOf(",");
-  if (comma < 0) return text(url, store);
-  const [type = "", ...marks] = url.slice(5, comma).split(";");
-  const body = url.slice(comma + 1);
+  if (!url.includes(",")) return text(url, store);
+  const [type, marks, body] = partsOf(url);
   if (type === "text/x-uri") return { type: "url", value: percentDecoded(body) };
   if (marks.includes("base64")) return bytes(decoded(body), store);
   const said = percentDecoded(body);
@@ -79,6 +94,13 @@ async function fromDataUrl(url: string, store: Store): Promise<DataRef> {
     }
   }
   return text(type === "" || type.startsWith("text/") ? said : url, store);
+}
+
+/** Divides a `data:` string into its type, its marks, and what follows the comma. */
+function partsOf(url: string): [type: string, marks: string[], body: string] {
+  const comma = url.indexOf(",");
+  const [type = "", ...marks] = url.slice(5, comma).split(";");
+  return [type, marks, url.slice(comma + 1)];
 }
 
 function plainRef({ type, value }: DataRef): DataRef {
@@ -100,7 +122,11 @@ async function bytes(blob: Blob, store: Store): Promise<DataRef> {
 }
 
 function decoded(text: string): Blob {
-  return new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]);
+  return new Blob([byteArray(text)]);
+}
+
+function byteArray(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
 async function base64(blob: Blob): Promise<string> {

@@ -139,6 +139,24 @@ async def test_what_a_job_names_stays_as_long_as_the_job(hub: BlobHub) -> None:
     assert await stored(hub, *keys) == set()
 
 
+async def test_another_id_of_a_definition_goes_with_the_last_job_of_any_queue(hub: BlobHub) -> None:
+    async def aliases() -> set[str]:
+        return set((await hub.blobs.catalogue.jobless_aliases("", 10))[0])
+
+    made, other = job(1), job(2)
+    for alias, one in (("a" * 64, made), ("b" * 64, made), ("c" * 64, other)):
+        hub.committer.alias(alias, one.id)
+    await submit(hub, made)
+    await submit(hub, other)
+    await hub.collector.round()
+    assert await aliases() == set()
+    await forget(hub, made)
+    assert await aliases() == {"a" * 64, "b" * 64}
+    await hub.collector.round()
+    await forget(hub, other)
+    assert await aliases() == {"c" * 64}, "those of the first are gone"
+
+
 async def test_a_definition_goes_with_its_last_job_and_comes_back_with_the_next(hub: BlobHub) -> None:
     made = job(1)
     await hub.upload(BODY)

@@ -101,6 +101,26 @@ async def test_a_native_worker_with_the_id_of_a_worker_of_the_dialect_is_not_tak
         await native.finish(about)
 
 
+async def test_native_workers_of_one_name_are_one_worker_in_every_state_and_place(hub: HubProcess, api: Api) -> None:
+    queue = "one-name"
+    async with (
+        json_client(hub.url, queue) as client,
+        plain_worker(hub.url, queue, name="host", gpus=1) as one,
+        plain_worker(hub.url, queue, name="host", incarnation="plain-worker-0002", cpus=2) as two,
+    ):
+        jobs = [await client.submit_new({**DEFINITION, "requirements": needs}) for needs in ({"gpus": 1}, {"cpus": 2})]
+        about = [await one.assigned(), await two.assigned()]
+        told = await client.next("Workers", lambda told: sum(one["cpus"] for one in told["workers"]) == 3)
+        (host,) = told["workers"]
+        assert (host["id"], host["cpus"], host["gpus"]) == ("host", 3, 1)
+        status = (await api.get(f"/q/{queue}/status")).json
+        assert [(key, one["cpus"]) for key, one in status["localWorkers"].items()] == [("host", 3)]
+        for worker, each, job in zip((one, two), about, jobs, strict=True):
+            assert (await client.sees(job, "Running"))["worker"] == "host"
+            await worker.finish(each)
+            assert (await client.sees(job, "Finished"))["worker"] == "host"
+
+
 PAGE = {"command": 'echo "hello world"', "env": {}, "image": "alpine:3.19.1"}
 FIRST, SECOND = first_id(PAGE), identify(PAGE).job
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asman_server.dialect.results import LOG_LINES
 from asman_shared import limits
 from asman_shared.messages import STDOUT
 from asman_worker.attempts.log import AttemptLog
@@ -92,3 +93,22 @@ async def test_lines_of_the_build_have_their_ends_too(hub: HubProcess, api: Api)
     told = [["Pulling\n", 5], ["0 %\r", 6], ["100 %", 7, True]]
     assert await slices(api, f"/q/ends-build/j/{job}/build-logs.json") == told
     assert await streamed(api, f"/q/ends-build/j/{job}/stream", "build-log") == told
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_result_has_as_many_lines_as_it_may_and_says_only_then_that_there_are_more(
+    hub: HubProcess, api: Api, more: int
+) -> None:
+    queue, text = f"ends-most-{more}", "x\n" * (LOG_LINES + more)
+    async with json_client(hub.url, queue) as client, json_worker(hub.url, queue) as worker:
+        job = await client.submit_new(DEFINITION)
+        await worker.sees(job, "Queued")
+        await worker.claim(job)
+        await worker.has(job)
+        await worker.finish(job, StatusCode=0, logs=[["x\n", 5]] * (LOG_LINES + more))
+        await client.sees(job, "Finished")
+    base = f"/q/{queue}/j/{job}"
+    logs = (await api.get(f"{base}/result.json")).json["data"]["finished"]["result"]["logs"]
+    assert joined(logs[:LOG_LINES]) == "x\n" * LOG_LINES
+    assert [text.strip() for text, _ in logs[LOG_LINES:]] == ["… the rest of this log is at run-logs.json"][:more]
+    assert joined(await slices(api, f"{base}/run-logs.json")) == text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from typing import Any
 
 import msgpack
@@ -17,7 +17,7 @@ from asman_shared.errors import CloseCode
 from asman_shared.units import MIB
 from devtools.asman_processes import HubProcess
 from tests.support.api import Api
-from tests.support.json_dialect import JsonWorker, json_client, json_worker, now
+from tests.support.json_dialect import JsonClient, JsonWorker, json_client, json_worker, now
 
 ALPINE = {"image": "alpine", "command": "echo hi"}
 
@@ -84,6 +84,31 @@ async def test_a_worker_that_does_not_register_is_told_to_before_its_messages_fi
             await worker.text()
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, "registers first" in closed.value.rcvd.reason) == (CloseCode.PROTOCOL, True)
+
+
+async def test_workers_that_do_not_register_hold_no_more_of_the_hub_than_all_of_them_may(hub: HubProcess) -> None:
+    async def fill(worker: JsonClient) -> None:
+        await worker.send("JobStatusLogs", {"jobId": "x", "logs": [["x" * (15 * MIB), 1]]})
+        await worker.raw("PING")
+        assert await worker.text() == "PONG unknown"
+
+    async with AsyncExitStack() as stack:
+        several = [
+            await stack.enter_async_context(json_client(hub.url, f"unregistered-{n}", "worker")) for n in range(6)
+        ]
+        for each in several[:4]:
+            await fill(each)
+        with pytest.raises(ConnectionClosed) as closed:
+            await fill(several[4])
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
+            CloseCode.OVERLOADED,
+            "too many messages wait for registrations of workers; try again later",
+        )
+        registered = JsonWorker(several[0].socket)
+        await registered.register("w")
+        await registered.next("JobStates")
+        await fill(several[5])
 
 
 async def test_the_largest_result_of_a_worker_counts_though_it_comes_before_the_registration(hub: HubProcess) -> None:

@@ -153,6 +153,7 @@ def plant(data: Path, ids: list[str]) -> list[str]:
         one("INSERT INTO files VALUES ('letter.txt', ?, 1, 1)", "a" * 64)
         one("INSERT INTO signatures VALUES ('q', ?, x'c1')", "b" * 64)
         one("INSERT INTO door_notes VALUES ('q', ?, x'c1')", "c" * 64)
+        one("INSERT INTO as_sent VALUES ('q', ?, x'c1')", "d" * 64)
         one("INSERT INTO daybook VALUES (999999, x'c1')")
         outside = one("SELECT sha256 FROM blobs ORDER BY sha256 LIMIT 1")
         one("UPDATE blobs SET place = '../outside' WHERE sha256 = ?", outside)
@@ -173,6 +174,7 @@ def plant(data: Path, ids: list[str]) -> list[str]:
         f"the file letter.txt: its blob {'a' * 64} is not stored",
         f"the signatures {'b' * 64} in queue q-",
         f"the note {'c' * 64} in queue q-",
+        f"the rest of the submission {'d' * 64} in queue q-",
         "the entry of the write buffer 999999: it can't be read",
         f"the blob {outside} has a place that no hub makes: ../outside",
         f"the blob {gone[0]} is missing in",

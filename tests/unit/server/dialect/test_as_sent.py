@@ -1,4 +1,4 @@
-"""First-generation ids of jobs in lists: as many as are remembered and stored, in a real database."""
+"""What submissions said besides their jobs: as much as is remembered and stored, in a real database."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 from msgspec import UNSET
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server.dialect import as_sent as module
-from asman_server.dialect.as_sent import ALIASES, NOTHING, Submissions, UsedIds
+from asman_server.dialect.as_sent import ALIASES, NOTHING, AsSent, Kept, Submissions
 from asman_server.storage.database import make_engine, migrate
-from asman_server.storage.tables import aliases
+from asman_server.storage.row_kinds import AS_SENT, Row, RowKind
+from asman_server.storage.tables import as_sent
+from asman_server.storage.upserts import upsert
 from asman_shared.definition import Definition, Requirements
 
 QUEUE, JOB = "a-queue", "cd" * 32
@@ -24,16 +26,18 @@ class Writer:
     """Writes what is to be written when it is asked to, as the group commit does."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self.rows: list[tuple[str, str]] = []
+        self.rows: list[Row] = []
         self._engine = engine
 
-    def alias(self, alias: str, job_id: str) -> None:
-        self.rows.append((alias, job_id))
+    def put(self, kind: RowKind, row: Row) -> None:
+        assert kind is AS_SENT
+        self.rows.append(row)
 
     async def commit(self) -> None:
         async with self._engine.begin() as connection:
-            for alias, job in self.rows:
-                await connection.execute(insert(aliases).values(alias=alias, id=job))
+            for queue, job, body in self.rows:
+                put = upsert(self._engine.dialect, as_sent, ("queue", "id"), ("body",))
+                await connection.execute(put, {"queue": queue, "id": job, "body": body})
         self.rows = []
 
 
@@ -45,61 +49,67 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     await made.dispose()
 
 
-async def use(submissions: Submissions, alias: str, queue: str = QUEUE, job: str = JOB) -> None:
-    submissions.known_as(queue, job, alias)
-    await submissions.prepare(queue, job)
-    submissions.store(queue, job, alias)
+async def used(submissions: Submissions, alias: str, queue: str = QUEUE, job: str = JOB) -> bool:
+    """Uses an id of a job, which the queue has already."""
+    await submissions.read(queue, job)
+    return submissions.known_as(queue, job, alias)
 
 
-async def test_a_new_process_has_the_ids_that_were_used_first_and_shows_the_newest(engine: AsyncEngine) -> None:
+async def submitted(
+    submissions: Submissions, definition: Definition | None = None, debug: object = None, alias: str = ""
+) -> bool:
+    """Submits the job, which the queue has already."""
+    await submissions.read(QUEUE, JOB)
+    return submissions.remember(QUEUE, JOB, definition or Definition(), debug, alias)
+
+
+async def test_a_new_process_has_the_newest_ids(engine: AsyncEngine) -> None:
     writer = Writer(engine)
-    before = Submissions(UsedIds(engine, writer))
-    for alias in (*IDS[:6], *IDS[:6]):
-        await use(before, alias)
+    before = Submissions(Kept(engine, writer))
+    for alias in (*IDS[:6], *IDS[3:6]):
+        await used(before, alias)
     await writer.commit()
-    assert before.of(QUEUE, JOB).aliases[-1] == IDS[5]
-    after = Submissions(UsedIds(engine, writer))
+    assert before.of(QUEUE, JOB).aliases == tuple(IDS[2:6])
+    after = Submissions(Kept(engine, writer))
     await after.load(QUEUE, [JOB])
-    assert after.of(QUEUE, JOB).aliases == tuple(IDS[:ALIASES])
-    await use(after, IDS[6])
-    assert writer.rows == [], "there is room for no more"
-    assert after.of(QUEUE, JOB).aliases == (*IDS[1:ALIASES], IDS[6])
+    assert after.of(QUEUE, JOB).aliases == tuple(IDS[2:6])
+    await used(after, IDS[6])
+    assert after.of(QUEUE, JOB).aliases == tuple(IDS[3:7])
 
 
-async def test_an_id_that_is_used_again_in_a_new_process_takes_no_second_place(engine: AsyncEngine) -> None:
+async def test_an_id_that_is_used_again_in_a_new_process_takes_no_second_place_and_is_not_written_again(
+    engine: AsyncEngine,
+) -> None:
     writer = Writer(engine)
-    await use(Submissions(UsedIds(engine, writer)), IDS[0])
+    await used(Submissions(Kept(engine, writer)), IDS[0])
     await writer.commit()
-    after = Submissions(UsedIds(engine, writer))
-    after.remember(QUEUE, JOB, Definition(), True, IDS[0])
-    await use(after, IDS[0])
-    assert [value for _, value in writer.rows] == ["debug"]
-    await use(after, IDS[1])
-    await writer.commit()
-    assert (after.of(QUEUE, JOB).aliases, after.of(QUEUE, JOB).debug) == ((IDS[0], IDS[1]), True)
-    async with engine.connect() as connection:
-        assert await connection.scalar(select(func.count()).select_from(aliases)) == 3
+    after = Submissions(Kept(engine, writer))
+    assert not await used(after, IDS[0])
+    assert writer.rows == []
+    assert await submitted(after, debug=True, alias=IDS[0])
+    assert after.of(QUEUE, JOB) == AsSent(debug=True, aliases=(IDS[0],))
+    assert len(writer.rows) == 1
 
 
 async def test_each_queue_and_job_has_its_own(engine: AsyncEngine) -> None:
     writer = Writer(engine)
-    await use(Submissions(UsedIds(engine, writer)), IDS[0])
+    await used(Submissions(Kept(engine, writer)), IDS[0])
     await writer.commit()
-    after = Submissions(UsedIds(engine, writer))
+    after = Submissions(Kept(engine, writer))
     for queue, job in (("another", JOB), (QUEUE, "ef" * 32)):
         await after.load(queue, [job])
-        assert after.of(queue, job).aliases == ()
+        assert after.of(queue, job) == NOTHING
 
 
 async def test_many_jobs_are_read_in_parts(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 3)
     writer = Writer(engine)
-    before = Submissions(UsedIds(engine, writer))
+    before = Submissions(Kept(engine, writer))
     for job in IDS:
         for alias in IDS[: 1 + int(job, 16) % ALIASES]:
-            await use(before, alias, job=job)
+            await used(before, alias, job=job)
     await writer.commit()
-    after = Submissions(UsedIds(engine, writer))
+    after = Submissions(Kept(engine, writer))
     await after.load(QUEUE, [*IDS, JOB])
     assert [len(after.of(QUEUE, job).aliases) for job in (*IDS, JOB)] == [1, 2, 3, 4, 1, 2, 3, 4, 0]
 
@@ -109,39 +119,98 @@ async def test_while_the_database_can_not_be_read_nothing_is_stored_and_the_next
 ) -> None:
     writer = Writer(engine)
     empty = make_engine(f"sqlite:///{tmp_path / 'another.sqlite'}")  # without tables
-    used = UsedIds(empty, writer)
-    submissions = Submissions(used)
-    await use(submissions, IDS[0])
+    submissions = Submissions(Kept(empty, writer))
+    assert await used(submissions, IDS[0])
     assert writer.rows == []
     assert submissions.of(QUEUE, JOB).aliases == (IDS[0],)
     await migrate(empty)
-    await use(submissions, IDS[0])
-    assert [alias for _, alias in writer.rows] == [IDS[0]]
+    assert not await used(submissions, IDS[0])
+    assert len(writer.rows) == 1
     await empty.dispose()
 
 
 @pytest.mark.parametrize(("debug", "shown"), [(True, True), (False, False), (None, UNSET), ("yes", UNSET)])
 @pytest.mark.parametrize("cpus", [None, 1, 2])
+@pytest.mark.parametrize("longest", [None, "20m"])
 async def test_a_new_process_knows_what_was_said_besides_ids(
-    engine: AsyncEngine, debug: object, shown: object, cpus: int | None
+    engine: AsyncEngine, debug: object, shown: object, cpus: int | None, longest: str | None
 ) -> None:
     writer = Writer(engine)
-    definition = Definition(requirements=Requirements(cpus=cpus) if cpus else None)
-    Submissions(UsedIds(engine, writer)).remember(QUEUE, JOB, definition, debug)
-    assert len(writer.rows) == (1 if isinstance(debug, bool) or cpus else 0)
+    needs = Requirements(cpus=cpus, max_duration=longest) if cpus or longest else None
+    await submitted(Submissions(Kept(engine, writer)), Definition(requirements=needs), debug)
+    assert len(writer.rows) == (1 if isinstance(debug, bool) or needs else 0)
     await writer.commit()
-    after = Submissions(UsedIds(engine, writer))
+    after = Submissions(Kept(engine, writer))
     await after.load(QUEUE, [JOB, "ef" * 32])
-    assert (after.of(QUEUE, JOB).debug, after.of(QUEUE, JOB).cpus) == (shown, cpus is not None)
-    await after.load("another-queue", [JOB])
-    assert after.of("another-queue", JOB) == NOTHING
+    told = after.of(QUEUE, JOB)
+    assert (told.debug, told.cpus, told.duration) == (shown, cpus is not None, 1_200_000 if longest else 0)
 
 
-async def test_what_was_said_in_this_process_wins_over_what_is_stored(engine: AsyncEngine) -> None:
+async def test_the_newest_submission_is_stored_also_if_it_says_less(engine: AsyncEngine) -> None:
     writer = Writer(engine)
-    Submissions(UsedIds(engine, writer)).remember(QUEUE, JOB, Definition(), True)
+    await submitted(Submissions(Kept(engine, writer)), debug=True, alias=IDS[0])
     await writer.commit()
-    after = Submissions(UsedIds(engine, writer))
-    after.remember(QUEUE, JOB, Definition(), False)
+    await submitted(Submissions(Kept(engine, writer)))
+    await writer.commit()
+    after = Submissions(Kept(engine, writer))
     await after.load(QUEUE, [JOB])
-    assert after.of(QUEUE, JOB).debug is False
+    assert after.of(QUEUE, JOB) == AsSent(aliases=(IDS[0],)), "the id is still that of the job"
+
+
+async def test_what_was_said_while_the_row_could_not_be_read_wins_over_it(engine: AsyncEngine) -> None:
+    writer = Writer(engine)
+    await submitted(Submissions(Kept(engine, writer)), debug=True, alias=IDS[0])
+    await writer.commit()
+    after = Submissions(Kept(engine, writer))
+    after.remember(QUEUE, JOB, Definition(), False, IDS[1])
+    assert writer.rows == [], "the ids in the row would be lost"
+    await after.load(QUEUE, [JOB])
+    assert after.of(QUEUE, JOB) == AsSent(debug=False, aliases=(IDS[0], IDS[1]))
+
+
+async def test_a_job_that_begins_anew_has_nothing_of_an_earlier_one(engine: AsyncEngine) -> None:
+    writer = Writer(engine)
+    submissions = Submissions(Kept(engine, writer))
+    await submitted(submissions, debug=True, alias=IDS[0])
+    submissions.begin(QUEUE, JOB)
+    assert submissions.of(QUEUE, JOB) == NOTHING
+    writer.rows.clear()
+    submissions.remember(QUEUE, JOB, Definition(), True, IDS[0])
+    assert len(writer.rows) == 1, "the row went with the earlier job"
+
+
+async def test_a_row_that_can_not_be_read_costs_no_other(engine: AsyncEngine) -> None:
+    writer = Writer(engine)
+    await submitted(Submissions(Kept(engine, writer)), debug=True)
+    await writer.commit()
+    async with engine.begin() as connection:
+        await connection.execute(insert(as_sent).values(queue=QUEUE, id=IDS[0], body=b"\xc1"))
+    after = Submissions(Kept(engine, writer))
+    await after.load(QUEUE, [IDS[0], JOB])
+    assert (after.of(QUEUE, IDS[0]), after.of(QUEUE, JOB).debug) == (NOTHING, True)
+
+
+async def test_no_more_is_remembered_than_the_bound_and_the_rest_is_read_again(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    writer = Writer(engine)
+    submissions = Submissions(Kept(engine, writer))
+    for job in IDS[:3]:
+        await used(submissions, JOB, job=job)
+    await writer.commit()
+    assert [submissions.of(QUEUE, job).aliases for job in IDS[:3]] == [(), (JOB,), (JOB,)]
+    await submissions.load(QUEUE, [IDS[0]])
+    assert submissions.of(QUEUE, IDS[0]).aliases == (JOB,)
+
+
+async def test_submissions_that_say_nothing_leave_nothing(engine: AsyncEngine) -> None:
+    writer = Writer(engine)
+    submissions = Submissions(Kept(engine, writer))
+    for job in IDS:
+        submissions.begin(QUEUE, job)
+        assert not submissions.remember(QUEUE, job, Definition(), None)
+    assert writer.rows == []
+    assert not submissions._known
+    async with engine.connect() as connection:
+        assert (await connection.execute(select(as_sent))).all() == []

@@ -9,6 +9,11 @@ import pytest
 
 from asman_server.dialect.ids import as_javascript
 from asman_server.dialect.incoming import (
+    EARLY_BYTES,
+    EARLY_BYTES_OF_ALL,
+    EARLY_MESSAGES,
+    EarlyMessages,
+    EarlyRoom,
     EnqueueJob,
     Logs,
     Query,
@@ -19,7 +24,7 @@ from asman_server.dialect.incoming import (
     hear,
     unread,
 )
-from asman_shared.errors import BadDefinition, BadRequest
+from asman_shared.errors import BadDefinition, BadRequest, Unavailable
 
 
 def heard(kind: str, payload: Any) -> Any:
@@ -147,3 +152,30 @@ def test_half_a_character_in_any_other_message_is_still_refused() -> None:
     ):
         with pytest.raises(BadRequest, match="half a character"):
             hear(text)
+
+
+def test_early_messages_have_a_bound_for_each_worker_and_one_for_all() -> None:
+    room = EarlyRoom()
+    several = [EarlyMessages(room) for _ in range(EARLY_BYTES_OF_ALL // EARLY_BYTES)]
+    for each in several:
+        each.add(b"x" * EARLY_BYTES)
+        with pytest.raises(BadRequest, match="a worker registers first: at most 100 messages and 16 MiB wait"):
+            each.add(b"x")
+    late = EarlyMessages(room)
+    with pytest.raises(Unavailable, match="too many messages wait for registrations"):
+        late.add(b"x")
+    assert several[0].take() == [b"x" * EARLY_BYTES]
+    assert several[0].take() == [], "they are counted back once"
+    late.add(b"y" * EARLY_BYTES)
+    for each in (*several, late):
+        each.take()
+    assert room.used == 0
+
+
+def test_a_worker_has_a_hundred_early_messages_at_most() -> None:
+    early = EarlyMessages(EarlyRoom())
+    for number in range(EARLY_MESSAGES):
+        early.add(b"%d" % number)
+    with pytest.raises(BadRequest):
+        early.add(b"more")
+    assert early.take() == [b"%d" % number for number in range(EARLY_MESSAGES)]

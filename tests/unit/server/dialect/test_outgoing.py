@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
+from asman_server.core import events as ev
 from asman_server.core.job_state import state_of
 from asman_server.dialect.outgoing import (
     LISTED,
@@ -29,7 +30,7 @@ from asman_server.dialect.outgoing import (
     workers_of,
 )
 from asman_shared.definition import Shape
-from asman_shared.messages import JobState, Summary, Verdict
+from asman_shared.messages import JobState, Register, Summary, Verdict
 from asman_shared.states import Reason, State
 from asman_shared.units import GIB, KIB, MIB
 from tests.support.core_world import World, job_id
@@ -171,3 +172,20 @@ def test_absent_members_are_left_out() -> None:
         "reason": "Error",
         "type": "Finished",
     }
+
+
+def test_native_workers_of_one_name_are_one_worker_with_the_cpus_and_gpus_of_all() -> None:
+    w = World()
+    for session, (name, cpus, gpus, longest) in enumerate(
+        [("host", 1.1, 1, 3_600_000), ("host", 2.2, 2, 5_400_000), ("other", 4, 0, 0), ("host", 0.7, 0, 0)], start=1
+    ):
+        info = Register(incarnation=f"{session:016}", name=name, cpus=cpus, gpus=gpus, max_duration=longest)
+        w.send(ev.WorkerJoined(session, info))
+        if session == 3:
+            told = [shown(worker) for worker in workers_of(w.core, 99, 10)]
+            assert [(one["id"], one["cpus"], one["gpus"], one["maxJobDuration"]) for one in told] == [
+                ("host", 3.3, 3, "90m"),
+                ("other", 4, 0, ""),
+            ]
+    (host,) = workers_of(w.core, 99, 1)
+    assert (host.cpus, host.max_job_duration) == (4, ""), "one of them takes a job of any duration"

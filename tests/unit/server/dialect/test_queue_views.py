@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from asman_server.dialect import queue_views as module
-from asman_server.dialect.queue_views import Aliases
+from asman_server.dialect.as_sent import AsSent, Kept
+from asman_server.dialect.queue_views import Aliases, QueueViews
 from asman_server.queues.shell import QueueShell
 from asman_server.storage.reader import Reader
 from asman_shared.errors import NotFound
@@ -67,3 +68,32 @@ async def test_what_is_remembered_has_a_bound_and_what_was_said_last_stays(monke
     known.remember(keys[0], JOB)
     known.remember(keys[2], JOB)
     assert [await known.job(key) == JOB for key in keys] == [True, False, True]
+
+
+class Rows:
+    """Rows of submissions, and what is written of them."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str, AsSent]] = []
+
+    def keep(self, queue: str, job: str, sent: AsSent) -> None:
+        self.written.append((queue, job, sent))
+
+    async def of(self, _queue: str, _jobs: Any) -> dict[str, AsSent]:
+        return {}
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_an_id_of_a_job_is_stored_unless_the_job_is_being_removed(there: bool) -> None:
+    async def job(key: str) -> Any:
+        if not there:
+            raise NotFound("it is being removed")
+        return SimpleNamespace(id=key)
+
+    rows = Rows()
+    views = QueueViews(cast(Reader, Stored()), lambda: 0, cast(Kept, rows))
+    loaded = cast(dict[str, QueueShell], {"q": SimpleNamespace(job=job)})
+    await views.known_as("q", JOB, OLD, loaded)
+    assert rows.written == ([("q", JOB, AsSent(aliases=(OLD,)))] if there else [])
+    await views.known_as("another", JOB, OLD, loaded)
+    assert rows.written[-1] == ("another", JOB, AsSent(aliases=(OLD,))), "nobody removes jobs of a queue that rests"

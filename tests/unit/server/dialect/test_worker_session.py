@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from asman_server.core import QueuePolicy
-from asman_server.dialect.worker_session import CONFIRM_SECONDS, DialectWorker
+from asman_server.dialect.worker_session import CONFIRM_SECONDS, REGISTER_SECONDS, DialectWorker
 from asman_server.queues.queue_logs import QueueLogs
 from asman_server.sessions.client import ClientSession
 from asman_server.storage.commit import WebhookRow
@@ -71,6 +71,10 @@ class Hub:
         connection = self.host.connect(kind, who)
         assert connection is not None
         return connection
+
+    def silent(self) -> Connection:
+        """Connects a worker, which does not register."""
+        return self._connect(DialectWorker, "silent")
 
     async def worker(self) -> Connection:
         """Connects and registers the one worker, after what was sent before has arrived."""
@@ -316,5 +320,25 @@ def test_a_log_of_one_frame_is_stored_in_slices_between_which_others_are_served_
         assert sum(sizes) == 20_500
         assert max(sizes) <= 1000
         assert served == list(range(1, len(sizes) + 1))
+
+    run_virtual(play)
+
+
+def test_a_worker_that_does_not_register_is_let_go_though_it_pings_and_one_that_does_stays() -> None:
+    hub = Hub()
+
+    async def play() -> None:
+        await hub.begin()
+        silent = hub.silent()
+        registered = await hub.worker()
+        for second in range(60):
+            if second == REGISTER_SECONDS - 1:
+                assert not silent.to_hub.cut
+            for each in (silent, registered):
+                each.to_hub.put(b"PING")
+            await asyncio.sleep(1)
+        assert silent.to_hub.cut
+        assert not registered.to_hub.cut
+        assert hub.host.broken is None
 
     run_virtual(play)

@@ -122,3 +122,12 @@ def test_a_definition_goes_with_what_it_names_unless_a_job_has_it(connection: Co
     write(connection, bc.DropDefinition("free"), bc.DropDefinition("held"))
     assert [row[0] for row in rows(connection, tables.definitions)] == ["held"]
     assert [row[0] for row in rows(connection, tables.definition_blobs)] == ["held"]
+
+
+def test_another_id_of_a_definition_goes_unless_a_job_has_the_definition(connection: Connection) -> None:
+    for alias, name in (("old", "free"), ("older", "held"), ("oldest", "held")):
+        connection.execute(insert(tables.aliases).values(alias=alias, id=name))
+    job = {"queue": "q", "id": "held", "number": 1, "state": "queued", "finished": 0, "record": b"", "due": 0}
+    connection.execute(insert(tables.jobs).values(**job))
+    write(connection, *(bc.DropAlias(alias) for alias in ("old", "older", "oldest", "unknown")))
+    assert sorted(row[0] for row in rows(connection, tables.aliases)) == ["older", "oldest"]

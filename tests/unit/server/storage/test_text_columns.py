@@ -83,6 +83,8 @@ GUARDS: Final[dict[str, Check | str]] = {
     "signatures.id": COMPUTED,
     "door_notes.queue": access,
     "door_notes.id": COMPUTED,
+    "as_sent.queue": access,
+    "as_sent.id": COMPUTED,
     "results.queue": access,
     "results.id": job_id,
     "first_results.queue": access,

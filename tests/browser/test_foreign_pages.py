@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -25,7 +26,7 @@ def foreign_page(port: int, html: str) -> AbstractContextManager[str]:
     return served({"/": ("text/html", html.encode())}, port)
 
 
-@pytest.fixture(params=["docker", "process"])
+@pytest.fixture(params=["docker", "oci", "process"])
 def executor(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -40,14 +41,18 @@ Up = Callable[..., HubProcess]
 
 
 @pytest.fixture
-def up(processes: AsmanProcesses, executor: str, engine: Engine) -> Up:
+def up(processes: AsmanProcesses, executor: str, engine: Engine, busybox_archive: Path) -> Up:
     """Starts the hub and worker of this machine, which pages find by the name ``local``."""
     assert engine.host
+    images = {
+        "docker": ["--local-images", "asman-test/*"],
+        "oci": ["--oci-image", str(busybox_archive)],
+        "process": ["--local-without-containers"],
+    }
 
     def start(*more: str) -> HubProcess:
         local = ["--local-port", str(free_port()), "--queue", QUEUE, "--cpus", "1"]
-        own = ["--local-without-containers"] if executor == "process" else ["--local-images", "asman-test/*"]
-        return processes.hub("--executor", executor, *local, *own, *more, command="up")
+        return processes.hub("--executor", executor, *local, *images[executor], *more, command="up")
 
     return start
 

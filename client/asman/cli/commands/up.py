@@ -64,6 +64,14 @@ def up(
             "--local-images", help="Images of this machine's own that jobs may use, too: 'me/*'. Repeatable [none]."
         ),
     ] = None,
+    oci_image: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--oci-image",
+            metavar="[NAME=]PATH",
+            help="Without an engine (oci, bubblewrap): images in a file (OCI layout, or of 'docker save'). Repeatable.",
+        ),
+    ] = None,
     local_port: Annotated[
         int,
         typer.Option(
@@ -123,6 +131,7 @@ def up(
     worker = {
         "network": network,
         "local_images": tuple(local_images) if local_images else None,
+        "oci_image": tuple(oci_image) if oci_image else None,
         "cpus": cpus,
         "memory": memory,
         "gpus": gpus,

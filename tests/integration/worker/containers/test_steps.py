@@ -94,6 +94,16 @@ async def test_standard_streams_are_files(hub: FakeHub, line: Line) -> None:
 
 
 @of_volumes
+async def test_both_streams_may_be_one_file(hub: FakeHub, line: Line) -> None:
+    command = ["sh", "-c", "echo one; echo two >&2; echo three"]
+    both = "/v/it's both"
+    await line.assign("a", image=BUSYBOX, command=command, volumes=["/v"], outputs=["v"], stdout=both, stderr=both)
+    finished = await line.expect(Finished)
+    assert hub.output(finished, "v/it's both") == b"one\ntwo\nthree\n"
+    assert line.texts("a") == ["one", "two", "three"]
+
+
+@of_volumes
 async def test_the_log_has_the_end_of_a_large_file(hub: FakeHub, line: Line) -> None:
     script = "head -c 6000000 /dev/zero | tr '\\0' x | fold -w 99; echo; echo end"
     await line.assign("a", image=BUSYBOX, command=script, volumes=["/v"], stdout="/v/out", outputs=["v"])

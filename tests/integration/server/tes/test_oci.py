@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from devtools.asman_processes import AsmanProcess, AsmanProcesses, HubProcess
+from devtools.patience import PATIENCE
 from tests.integration.server.tes.conftest import QUEUE
 from tests.integration.server.tes.test_tasks import task
 from tests.support.images import BUSYBOX
@@ -98,6 +102,33 @@ async def test_outputs_go_to_a_shared_folder_which_may_also_be_the_live_one(
         "/out/a": f"file://{folder}/new/a",
         "/out/d/x": f"file://{folder}/d/x",
     }
+
+
+async def test_12_each_try_of_a_task_has_an_empty_tmp_of_its_own(
+    door: TesDoor, start: StartWorker, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    await start("--shared-folder", f"{folder}:rw")
+    made = task(
+        BUSYBOX,
+        "mkdir /tmp/conda && ls && touch /flags/begun && if [ ! -e /flags/second ]; then sleep 1000; fi",
+        inputs=[
+            {"path": "/tmp/script.sh", "content": "x"},
+            {"path": "/flags", "url": f"file://{folder}/", "type": "DIRECTORY"},
+        ],
+        executor={"workdir": "/tmp"},
+    )
+    made_id = await door.create(made)
+    async with asyncio.timeout(PATIENCE):
+        while not (folder / "begun").exists():
+            await asyncio.sleep(0.05)
+    (folder / "second").touch()
+    (monitor,) = (tmp_path / "worker").glob(f"oci/*/asman-{made_id[:12]}-*/monitor")
+    os.kill(json.loads(monitor.read_bytes())["pid"], signal.SIGKILL)  # the try is lost, as with its machine
+    found = await door.over(made_id)
+    assert found["state"] == "COMPLETE", found
+    assert found["logs"][0]["logs"][0]["stdout"] == 2 * "conda\nscript.sh\n"  # the log has both tries
 
 
 async def test_outputs_go_to_a_bucket(door: TesDoor, start: StartWorker, s3: S3Server) -> None:

@@ -25,7 +25,7 @@ from ..images.engine_words import LOGGED, blames_job, logged, told
 from .bundle import Bundle, bundle
 from .container import Container, MonitorLost
 from .file_lock import FileLock
-from .host import BUBBLEWRAP, OciHost
+from .host import OciHost
 from .image_store import StoredImage
 from .log import ContainerLog
 from .programs.monitor import LIMITS, NETWORK
@@ -59,13 +59,13 @@ class OciExecutor:
 
     uses_folder = True
     resumes = True
+    own_tags: tuple[str, ...] = (VOLUMES_TAG,)
 
     def __init__(self, host: OciHost, incarnation: str) -> None:
         self._host = host
         self._incarnation = incarnation
         self._chosen: dict[Key, list[_Chosen]] = {}
         self._containers: dict[str, Container] = {}
-        self.own_tags: tuple[str, ...] = () if host.kind == BUBBLEWRAP else (VOLUMES_TAG,)
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class OciExecutor:
         await self._host.close()
 
     def check(self, definition: Definition) -> None:
-        """Refuses jobs without an image and builds, and for bubblewrap those with volumes or steps.
+        """Refuses jobs without an image, and builds.
 
         Raises:
             ExecutionError: The definition is refused; the message gives the reason.
@@ -99,12 +99,6 @@ class OciExecutor:
             raise ExecutionError(
                 f"this worker builds no images, because it has no engine (--executor {self._host.kind}): name an "
                 "image that is built, or use a worker with --executor docker",
-                fault="worker",
-            )
-        if definition.needs_volumes and VOLUMES_TAG not in self.own_tags:
-            raise ExecutionError(
-                f"this worker has no volumes and steps (--executor {self._host.kind}); "
-                "use a worker with --executor docker or oci",
                 fault="worker",
             )
         image_of(definition)

@@ -13,14 +13,16 @@ from asman_shared.definition import DataRef, Step
 from asman_shared.messages import STDERR, STDOUT, SYSTEM, Finished, Kept
 from asman_worker.containers.streams import LOGGED
 from devtools.fake_hub import FakeHub, Line, job
+from tests.integration.worker.conftest import WITHOUT_ENGINE
 from tests.integration.worker.containers.test_image_settings import image
 from tests.integration.worker.test_lifecycle import says, worker_process
 from tests.support.images import BUSYBOX
 
 of_docker = pytest.mark.parametrize("means", ["docker"], indirect=True)
 """For what no other executor can do."""
-of_volumes = pytest.mark.parametrize("means", ["docker", "oci", "oci, ordinary user"], indirect=True)
-"""For executors whose jobs have volumes and steps."""
+of_volumes = pytest.mark.parametrize("means", ["docker", "oci", "bubblewrap"], indirect=True)
+of_several_ids = pytest.mark.parametrize("means", ["docker", "oci", "oci, ordinary user"], indirect=True)
+of_all = pytest.mark.parametrize("means", ["docker", *WITHOUT_ENGINE], indirect=True)
 
 
 @of_volumes
@@ -51,7 +53,7 @@ async def test_nothing_is_kept_of_volumes_that_no_output_names(line: Line) -> No
     assert not [each for each in line.texts("a") if each.startswith("JOB_OUTPUTS=")]
 
 
-@of_volumes
+@of_several_ids
 async def test_any_user_may_write_to_a_volume_and_to_folders_in_it(line: Line) -> None:
     await line.assign(
         "a",
@@ -69,7 +71,7 @@ async def test_any_user_may_write_to_a_volume_and_to_folders_in_it(line: Line) -
     assert line.texts("a", STDOUT) == ["/work/sub"]
 
 
-@of_volumes
+@of_all
 async def test_standard_streams_are_files(hub: FakeHub, line: Line) -> None:
     await line.assign(
         "a",
@@ -247,7 +249,7 @@ async def test_a_restarted_worker_goes_on_with_the_step_that_runs(
     assert line.texts("a", STDOUT)[-2:] == ["done", "third"]
 
 
-@of_volumes
+@of_all
 async def test_each_step_has_its_own_settings_and_a_fresh_container(hub: FakeHub, line: Line) -> None:
     await line.assign(
         "a",

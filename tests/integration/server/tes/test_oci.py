@@ -128,7 +128,8 @@ async def test_12_each_try_of_a_task_has_an_empty_tmp_of_its_own(
     os.kill(json.loads(monitor.read_bytes())["pid"], signal.SIGKILL)  # the try is lost, as with its machine
     found = await door.over(made_id)
     assert found["state"] == "COMPLETE", found
-    assert found["logs"][0]["logs"][0]["stdout"] == 2 * "conda\nscript.sh\n"  # the log has both tries
+    # The log may have the words of the first try, too.
+    assert found["logs"][0]["logs"][0]["stdout"].endswith("conda\nscript.sh\n")
 
 
 async def test_outputs_go_to_a_bucket(door: TesDoor, start: StartWorker, s3: S3Server) -> None:

@@ -22,8 +22,8 @@ PING_SECONDS: Final = 5.0
 FIRST_SECONDS: Final = 1.0
 """Time after which an answer that has not come begins as events, in seconds.
 
-When the hub goes away, clients tell an agent that such an answer broke off; without a first byte, the official one ends
-with all that it does.
+When the hub goes away, a client can tell that such an answer broke off; without a first byte, the official one always
+ends with all that it does.
 """
 PENDING: Final = 16
 """Largest number of notices that wait to be sent; further ones are dropped, as each replaces the one before."""

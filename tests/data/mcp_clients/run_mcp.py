@@ -1,6 +1,6 @@
 """Calls the door with the official client, in its own environment; prints what came as JSON.
 
-usage: run_mcp.py URL MODE calls|cancels|waits|stays [JOB]
+usage: run_mcp.py URL MODE calls|cancels|waits [JOB]
 """
 
 from __future__ import annotations
@@ -73,40 +73,7 @@ async def main() -> None:
         print(json.dumps(await waits(url, mode, sys.argv[4])))
         return
     async with Client(url, mode=mode) as client:
-        if what == "stays":
-            print(json.dumps(await stays(client, url, sys.argv[4])))
-        else:
-            print(json.dumps(await (calls if what == "calls" else cancels)(client)))
-
-
-async def stays(client: Client, url: str, job: str) -> dict[str, Any]:
-    """Waits for a job with one and the same client, also after the hub has gone away and come back."""
-
-    async def told(_progress: float, _total: float | None, _message: str | None) -> None:
-        print("waiting", flush=True)  # the answer has begun
-
-    failures: list[str] = []
-    while True:
-        try:
-            answer = await client.call_tool("wait", {"job": job, "seconds": 300}, progress_callback=told)
-        except MCPError as error:
-            failures.append(str(error))
-            await until_there(url)
-        else:
-            return {"failures": failures, "exit_code": answer.structured_content["exit_code"]}
-
-
-async def until_there(url: str) -> None:
-    """Waits until somebody listens at an address: a client that dials in vain can't be used any more."""
-    host, port = url.split("/")[2].split(":")
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
+        print(json.dumps(await (calls if what == "calls" else cancels)(client)))
 
 
 async def waits(url: str, mode: str, job: str) -> dict[str, Any]:

@@ -71,22 +71,6 @@ async def test_a_hub_is_killed_while_the_official_client_waits(door: Door, hub: 
     assert found["failures"] > 0
 
 
-@pytest.mark.parametrize("mode", ERAS)
-async def test_one_client_goes_on_after_a_hub_is_killed_while_it_waits(door: Door, hub: HubProcess, mode: str) -> None:
-    job = (await door.tool("submit", image="alpine", wait=0)).told["job"]
-    client = await started("mcp", door.url, mode, "stays", job)
-    assert client.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        assert await client.stdout.readline() == b"waiting\n"
-    await asyncio.to_thread(hub.restart)
-    await until_waiting(door, hub, 1)
-    async with plain_worker(hub.url, QUEUE) as plain:
-        await plain.finish(await plain.assigned(), exit_code=4)
-        found = await told(client)
-    assert found["exit_code"] == 4
-    assert len(found["failures"]) == 1
-
-
 async def test_fastmcp_without_tasks(door: Door, worker: AsmanProcess) -> None:
     found = await run_client("fastmcp", door.url, "plain")
     assert found["tools"] == TOOLS

@@ -64,7 +64,7 @@ async def test_29_a_silent_call_is_kept_alive_by_comments(door: Door) -> None:
 
 
 async def test_29_a_call_that_waits_is_a_stream_soon(door: Door) -> None:
-    """A client that has no first byte when the hub is killed ends with all that it does (see `test_clients`)."""
+    """A client that has no first byte when the hub is killed ends with all that it does."""
     job = (await door.tool("submit", image="alpine", wait=0)).told["job"]
     answer = await door.tool("wait", job=job, seconds=int(PING_SECONDS) - 2)
     assert (answer.media, answer.comments) == ("text/event-stream", ["ping"])

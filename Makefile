@@ -28,7 +28,7 @@ fuzz: ## feed mutated inputs to every door for MINUTES=20 in all, then hunt the 
 	@.venv/bin/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(DOOR),--door $(DOOR))
 	@.venv/bin/python -m tests.fuzz --mutants --minutes $(MINUTES) $(if $(DOOR),--door $(DOOR))
 
-ENGINES ?= toil
+ENGINES ?= toil snakemake
 engines: ## run workflow engines from the package index to their end on a hub with containers (ENGINES=toil)
 	@bash scripts/setup.sh dev
 	@bash scripts/door_clients.sh engines $(ENGINES)

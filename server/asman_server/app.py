@@ -169,6 +169,7 @@ def make_app(hub: Hub) -> Starlette:
     made = Starlette(
         routes=[
             _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
+            *tes.polls(),
             *native.routes(),
             Route(openapi.PATH, rest.answers(guarded("openapi", openapi.openapi)), methods=["GET"]),
             *mcp.routes(),

@@ -104,10 +104,15 @@ class LocalS3(ABC):
 
 
 class S3Server(LocalS3):
-    """rclone's server. It holds the parts of multipart uploads in memory, so those are lost when it ends."""
+    """rclone's server. It holds the parts of multipart uploads in memory, so those are lost when it ends.
 
-    def __init__(self) -> None:
+    Args:
+        address: The address of this machine at which it listens.
+    """
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
         super().__init__("rclone", "rclone")
+        self._address = address
         self.port = free_port()
         for number in range(1, BUCKETS + 1):
             # Before it starts: for a while it does not see folders that are made behind its back.
@@ -115,16 +120,17 @@ class S3Server(LocalS3):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._address}:{self.port}"
 
     def _arguments(self) -> list[str]:
         return [
-            *("serve", "s3", str(self._data), "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}"),
+            *("serve", "s3", str(self._data), "--addr", f"{self._address}:{self.port}"),
+            *("--auth-key", f"{KEY},{SECRET}"),
             *("--config", str(self._folder / "none"), "--vfs-cache-mode", "off", "--buffer-size", "1M"),
         ]
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection(self._address, self.port, timeout=5)
         try:
             connection.request("GET", "/")
             connection.getresponse().read()
@@ -142,6 +148,10 @@ class S3Server(LocalS3):
         """The keys of all objects of a bucket."""
         folder = self._data / bucket
         return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """The bytes of an object."""
+        return (self._data / bucket / key).read_bytes()
 
 
 def s3_for_session() -> Iterator[S3Server]:

@@ -47,8 +47,8 @@ class SubmitArguments(Struct, forbid_unknown_fields=True):
         Annotated[
             ranges.Arguments | ranges.Argument,
             Meta(
-                description="The words of the command, or one text that is split into words. It is not run by a shell: "
-                'for that give ["sh", "-c", "…"]. Left out: the image\'s own command.'
+                description="The words of the command, which no shell sees, or one text: split into words, or run by "
+                "/bin/sh if it has pipes, redirections, patterns and the like. Left out: the image's own command."
             ),
         ]
         | UnsetType

@@ -19,6 +19,12 @@ log = logging.getLogger("asman.hub.mcp")
 
 PING_SECONDS: Final = 5.0
 """Longest silence of an answer, in seconds; clients and proxies take a longer one for a dead connection."""
+FIRST_SECONDS: Final = 1.0
+"""Time after which an answer that has not come begins as events, in seconds.
+
+When the hub goes away, a client can tell that such an answer broke off; without a first byte, the official one always
+ends with all that it does.
+"""
 PENDING: Final = 16
 """Largest number of notices that wait to be sent; further ones are dropped, as each replaces the one before."""
 CANCELLED: Final = -32800
@@ -98,13 +104,15 @@ class Exchange(Response):
         doing = asyncio.ensure_future(self._answered())
         leaving = asyncio.ensure_future(disconnected(receive))
         notice: asyncio.Future[bytes] | None = None
+        silence = FIRST_SECONDS
         try:
             with self._in_flight.known(self._key, doing):
                 while not doing.done():
                     if notice is None and self._streams:
                         notice = asyncio.ensure_future(self._progress.notices.get())
                     watched: list[asyncio.Future[Any]] = [each for each in (doing, leaving, notice) if each is not None]
-                    await asyncio.wait(watched, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(watched, timeout=silence, return_when=asyncio.FIRST_COMPLETED)
+                    silence = PING_SECONDS
                     if leaving.done():
                         self._progress.unread.set()
                         if not self._call.modern:

@@ -64,7 +64,9 @@ async def _accepted(context: Context, shell: QueueShell, given: SubmitArguments)
 
 
 async def _definition(hub: Hub, given: SubmitArguments) -> Definition:
-    if given.dockerfile is UNSET and given.image is UNSET and given.command is UNSET:
+    if given.dockerfile is not UNSET and not given.dockerfile.strip():
+        raise BadDefinition("the text of the Dockerfile is empty: it begins with FROM", field="dockerfile")
+    if given.dockerfile is UNSET and given.image is UNSET and _is_blank(given.command):
         raise BadDefinition(
             "there is nothing to run: name an image, such as alpine or python:3.12-slim, or give the text of a "
             "dockerfile, and a command",
@@ -99,6 +101,10 @@ async def _inputs(hub: Hub, given: SubmitArguments) -> dict[str, DataRef] | None
         field = f"files.{name[:80]}"
         read[name] = _utf8(file, field) if isinstance(file, str) else base64_bytes(file.base64, f"{field}.base64")
     return await refs_of(hub, read)
+
+
+def _is_blank(command: list[str] | str | UnsetType) -> bool:
+    return not command.strip() if isinstance(command, str) else not command
 
 
 def _utf8(text: str, field: str) -> bytes:

@@ -25,6 +25,7 @@ from ..hub import Hub
 from ..rest.base import Endpoint, as_json, hub_of, with_headers_of
 from ..rest.guard import access_of
 from ..rest.requests import ask, body_of, existing, granted, number
+from .fields import member_of
 from .notes import NOTED_PAGE, created_before, note_of, noted
 from .reach import Reach
 from .repeats import Repeats
@@ -49,8 +50,6 @@ SCANNED: Final = 2000
 FILTER_TAGS: Final = 20
 """Most tags that a list may be asked for."""
 _CALLED: Final = "callback_url"
-_WEBHOOK: Final = "callbacks.finished.url"
-"""The name of that member in a submission."""
 BUSY: Final = 429
 """Status for all that may be tried again. At 503 clients go on to their next address, and show its 404."""
 
@@ -71,8 +70,7 @@ def answers(endpoint: Endpoint) -> Endpoint:
 def problem(error: AsmanError) -> Response:
     """Returns an error as clients show it."""
     status = BUSY if error.retry and error.status >= 500 else error.status
-    place = error.field.removeprefix("definition.") if error.field else ""
-    field = f" ({_CALLED if place == _WEBHOOK else place})" if place else ""
+    field = f" ({error.field})" if error.field else ""
     return with_headers_of(error, as_json(TesProblem(f"{error.message}{field}", status, error.code), status))
 
 
@@ -91,9 +89,13 @@ async def create(request: Request) -> Response:
     hub = hub_of(request)
     prefix = prefix_of(request)
     note = note_of(shown_again(body), key, prefix)
-    task_id = await repeats.created(
-        key, prefix, lambda: _created(hub, access, task, note), lambda: created_before(hub, queue)
-    )
+    try:
+        task_id = await repeats.created(
+            key, prefix, lambda: _created(hub, access, task, note), lambda: created_before(hub, queue)
+        )
+    except AsmanError as error:
+        error.field = error.field and member_of(error.field, task)
+        raise
     return as_json(CreatedTask(task_id))
 
 
@@ -213,6 +215,8 @@ class _Wanted:
         for name, texts in (("name_prefix", [self._prefix]), ("tag_key", keys), ("tag_value", values)):
             if any(len(text) > NAME_LENGTH for text in texts):
                 raise BadRequest(f"'{name}' has at most {NAME_LENGTH} characters", field=name)
+        if len(values) > len(keys):
+            raise BadRequest("there are more values than tags: name the tag of each with 'tag_key'", field="tag_value")
         self._tags = dict(zip(keys, [*values, *[""] * len(keys)], strict=False))
         if self._prefix or self._tags:
             access_of(request).need(Right.SUBMIT)  # names and tags are shown with definitions

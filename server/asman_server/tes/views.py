@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from asman_shared.definition import DataRef, Definition
+from asman_shared.definition import UPLOADED, DataRef, Definition
 from asman_shared.errors import NotFound
 from asman_shared.messages import JobState, OutputFile, Result, StepEnd
 from asman_shared.places.urls import is_place
@@ -81,7 +81,7 @@ class Shown:
         """Puts the contents of inputs into a task again."""
         for each in made.get("inputs") or ():
             ref = (definition.config_files or {}).get(str(each.get("path")))
-            if ref is None or each.get("url"):
+            if ref is None or (each.get("url") and _is_address(ref, str(each["url"]))):
                 continue
             content = await self._content(ref)
             if content:
@@ -150,6 +150,11 @@ class Shown:
         if view == "FULL":
             made["stdout"], made["stderr"] = await texts(self._shell, job_id, end.first, end.next)
         return made
+
+
+def _is_address(ref: DataRef, url: str) -> bool:
+    """Whether a file was taken from an address, and not from the content that came with it."""
+    return ref.type == "url" or url == f"{UPLOADED}{ref.value}"
 
 
 def minimal(state: JobState) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Final
 
 import aiohttp
-import msgspec
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
@@ -40,7 +39,7 @@ from .image_volumes import check_links
 from .log import EngineLog
 from .run import ContainerRun
 from .shared_engine import OPEN, SharedEngine
-from .steps import Course, commands_of
+from .steps import Course, commands_of, course_of, end_of_job
 from .streams import log_ends
 
 log = logging.getLogger("asman.worker.docker")
@@ -166,7 +165,7 @@ class DockerExecutor:
             if len(commands) == 1:
                 return ended
             if not await self._goes_on(commands, course, ended, report):
-                return _last(commands, course, ended)
+                return end_of_job(commands, course, ended)
 
     async def _goes_on(self, commands: list[AttemptSpec], course: Course, ended: Ended, report: Reporter) -> bool:
         """Notes the end of a command, and removes its container if another one is to run; returns whether."""
@@ -202,12 +201,12 @@ class DockerExecutor:
         """
         commands = commands_of(spec)
         async with removed_on_failure(partial(self.remove, spec.key)):
-            course = _course(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
+            course = course_of(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
             ended = await self._resumed(commands[course.step], report)
             if len(commands) == 1:
                 return ended
             if not await self._goes_on(commands, course, ended, report):
-                return _last(commands, course, ended)
+                return end_of_job(commands, course, ended)
             await self.prepare(spec, report)
             return await self._run_from(spec, report, course)
 
@@ -382,26 +381,6 @@ class DockerExecutor:
             else:
                 return
         log.warning("container %s could not be removed: %s", container, problem)
-
-
-def _course(spec: AttemptSpec, report: Reporter) -> Course:
-    """Returns the course that an earlier process noted.
-
-    Raises:
-        ExecutionError: It can't be read.
-    """
-    try:
-        course = Course.load(spec)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ExecutionError(f"the steps that ran before the restart are not known: {error}", fault="worker") from error
-    report.start_at(course.line)
-    return course
-
-
-def _last(commands: list[AttemptSpec], course: Course, ended: Ended) -> Ended:
-    """Returns the end of a job by the end of the last of its commands that ran."""
-    ignored = ended.kind == "exited" and commands[course.step - 1].definition.ignore_failure
-    return replace(ended, exit_code=0 if ignored else ended.exit_code, steps=tuple(course.ends))
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """The course of a job with several commands: which one runs, how those before it ended, and the time that is left.
 
-It is noted in a file before each container is created, so that a later process of the worker goes on with it.
+It is noted in a file before each container is created, so that a later process of the worker goes on with it. Each
+executor with containers runs jobs this way.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from asman_shared.definition import Definition, Step
+from asman_shared.errors import ExecutionError
 from asman_shared.messages import StepEnd
 
-from ..execution.interface import AttemptSpec, Ended
+from ..execution.interface import AttemptSpec, Ended, Reporter
 
 _NOTES: Final = "steps"
 """Name of the file."""
@@ -108,6 +110,26 @@ class Course(Struct):
         self.ends.append(StepEnd(0 if code is None else code, self.started, now, self.line, line))
         self.started, self.line = now, line
         return ended.kind == "exited" and (code == 0 or ignored)
+
+
+def course_of(spec: AttemptSpec, report: Reporter) -> Course:
+    """Returns the course that an earlier process noted.
+
+    Raises:
+        ExecutionError: It can't be read.
+    """
+    try:
+        course = Course.load(spec)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ExecutionError(f"the steps that ran before the restart are not known: {error}", fault="worker") from error
+    report.start_at(course.line)
+    return course
+
+
+def end_of_job(commands: list[AttemptSpec], course: Course, ended: Ended) -> Ended:
+    """Returns the end of a job by the end of the last of its commands that ran."""
+    ignored = ended.kind == "exited" and commands[course.step - 1].definition.ignore_failure
+    return replace(ended, exit_code=0 if ignored else ended.exit_code, steps=tuple(course.ends))
 
 
 def _file(spec: AttemptSpec) -> Path:

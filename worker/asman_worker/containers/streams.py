@@ -29,8 +29,10 @@ def redirected(definition: Definition, entrypoint: list[str] | None, command: li
 
     The image's own entrypoint is not used.
     """
-    streams = (("<", definition.stdin), (">", definition.stdout), ("2>", definition.stderr))
+    streams = [("<", definition.stdin), (">", definition.stdout), ("2>", definition.stderr)]
     opened = [f"{sign} {shlex.quote(path)}" for sign, path in streams if path]
+    if definition.stdout and definition.stdout == definition.stderr:
+        opened[-1] = "2>&1"  # opened twice, each stream would overwrite the other
     if not opened:
         return []
     return [*_SHELL, " ".join(('exec "$@"', *opened)), "sh", *(entrypoint or ()), *(command or ())]
@@ -45,7 +47,7 @@ async def log_ends(definition: Definition, folder: JobFolder, report: Reporter) 
         report: Receives the text.
     """
     for stream, path in ((STDOUT, definition.stdout), (STDERR, definition.stderr)):
-        if not path:
+        if not path or (stream == STDERR and path == definition.stdout):
             continue
         outermost = volume_of(path, definition.volumes)
         name = path.removeprefix(f"{outermost}/")

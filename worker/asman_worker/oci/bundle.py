@@ -16,6 +16,7 @@ from asman_shared.units import MIB
 from ..config import platform_name
 from ..containers.config import CAPABILITIES, HOSTS, Confines, binds, shared_memory, written
 from ..containers.image_volumes import OURS, check_overlaps, own_binds
+from ..containers.streams import redirected
 from ..execution.command import argv
 from ..execution.environment import CACHE, INPUTS, OUTPUTS, job_environment
 from ..execution.interface import AttemptSpec
@@ -189,7 +190,8 @@ def _process(spec: AttemptSpec, image: StoredImage, user: User, ids: Ids | None)
     entrypoint = argv(definition.entrypoint, own)
     if command is None and entrypoint is None:
         command = list(image.command)
-    words = [*(image.entrypoint if entrypoint is None else entrypoint), *(command or ())]
+    words = redirected(definition, entrypoint, command)
+    words = words or [*(image.entrypoint if entrypoint is None else entrypoint), *(command or ())]
     if not words:
         raise ExecutionError("no command specified: the job has none, and its image has none either")
     rights = [f"CAP_{each}" for each in CAPABILITIES]

@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from asman_shared.definition import Definition
+from asman_shared.definition import VOLUMES_TAG, Definition
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 
 from ..containers.config import Confines, container_name, image_of, is_build
+from ..containers.steps import Course, commands_of, course_of, end_of_job
+from ..containers.streams import log_ends
 from ..execution.container_end import End, removed_on_failure
 from ..execution.disk_use import DiskUse, Excess
 from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
@@ -57,13 +59,13 @@ class OciExecutor:
 
     uses_folder = True
     resumes = True
-    own_tags: tuple[str, ...] = ()
+    own_tags: tuple[str, ...] = (VOLUMES_TAG,)
 
     def __init__(self, host: OciHost, incarnation: str) -> None:
         self._host = host
         self._incarnation = incarnation
-        self._chosen: dict[Key, _Chosen] = {}
-        self._containers: dict[Key, Container] = {}
+        self._chosen: dict[Key, list[_Chosen]] = {}
+        self._containers: dict[str, Container] = {}
 
     @property
     def name(self) -> str:
@@ -83,14 +85,12 @@ class OciExecutor:
         for container in self._containers.values():
             container.close()
         self._containers.clear()
-        for chosen in self._chosen.values():
-            if chosen.lock is not None:
-                chosen.lock.close()
-        self._chosen.clear()
+        for key in list(self._chosen):
+            self._choose(key, [])
         await self._host.close()
 
     def check(self, definition: Definition) -> None:
-        """Refuses jobs without an image, with volumes or steps, and builds.
+        """Refuses jobs without an image, and builds.
 
         Raises:
             ExecutionError: The definition is refused; the message gives the reason.
@@ -101,31 +101,32 @@ class OciExecutor:
                 "image that is built, or use a worker with --executor docker",
                 fault="worker",
             )
-        if definition.needs_volumes:
-            raise ExecutionError(
-                f"this worker has no volumes and steps (--executor {self._host.kind}); "
-                "use a worker with --executor docker",
-                fault="worker",
-            )
         image_of(definition)
 
     async def prepare(self, spec: AttemptSpec, report: Reporter) -> None:
-        """Gets the image.
+        """Gets the image of each command; each is brought once, and kept while others are.
 
         Raises:
-            ExecutionError: The image is not available.
+            ExecutionError: An image is not available.
         """
+        found: dict[str | None, _Chosen] = {}
+        for command in commands_of(spec):
+            if (name := command.definition.image) not in found:
+                found[name] = await self._brought(command, report)
+                self._choose(spec.key, list(found.values()))
+        self._choose(spec.key, [found[each.definition.image] for each in commands_of(spec)])
+
+    async def _brought(self, spec: AttemptSpec, report: Reporter) -> _Chosen:
         build = spec.definition.build
         platform = (build.platform or "") if build is not None else ""
         for _ in range(_TRIES):
             image = await self._host.images.ensure(image_of(spec.definition), report, platform=platform)
             if (lock := self._host.store.hold(image)) is not None:
-                self._choose(spec.key, _Chosen(image.digest, image, lock))
-                return
+                return _Chosen(image.digest, image, lock)
         raise ExecutionError("the image was removed again and again while the job needed it", fault="worker")
 
     async def run(self, spec: AttemptSpec, report: Reporter) -> Ended:
-        """Creates, starts and follows the attempt's container.
+        """Creates, starts and follows the attempt's container, or one for each command of a job with steps.
 
         Raises:
             ExecutionError: The container could not be started, or wrote too much.
@@ -134,18 +135,50 @@ class OciExecutor:
         if self._host.lacks_network:
             report.say("this worker's jobs have no network, because it can't keep them from its own private networks")
         async with removed_on_failure(partial(self.remove, spec.key)):
-            container = self._container(spec.key)
-            await self._host.ensure_network_rules()
-            made = await asyncio.to_thread(self._lay_out, spec, container)
-            lines = ContainerLog(container, report, spec.folder.root / "checkpoint")
-            lines.begin()
-            async with self._watching(spec, container, made.places) as watch:
-                container.start(self._host.starter)
-                await container.until(lambda: bool(container.started) or container.over)
-                if container.started:
-                    report.phase(Phase.RUNNING)
-                running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
-                return await self._follow(running, spec, container)
+            return await self._run_from(spec, report, Course.begin(report.next_line))
+
+    async def _run_from(self, spec: AttemptSpec, report: Reporter, course: Course) -> Ended:
+        """Runs the commands of a job from one on, each in a container of its own."""
+        commands = commands_of(spec)
+        while True:
+            command = replace(commands[course.step], time_limit=course.left(spec.time_limit))
+            if len(commands) > 1:
+                course.note(spec)
+            ended = await self._run(command, report)
+            if len(commands) == 1:
+                await self._give(spec)
+                return ended
+            if not await self._goes_on(commands, course, ended, report):
+                return end_of_job(commands, course, ended)
+
+    async def _run(self, spec: AttemptSpec, report: Reporter) -> Ended:
+        """Runs one command to its end."""
+        container = self._container(spec.key, spec.step)
+        await self._host.ensure_network_rules()
+        made = await asyncio.to_thread(self._lay_out, spec, container)
+        lines = ContainerLog(container, report, spec.folder.root / "checkpoint")
+        lines.begin()
+        async with self._watching(spec, container, made.places) as watch:
+            container.start(self._host.starter)
+            await container.until(lambda: bool(container.started) or container.over)
+            if container.started:
+                report.phase(Phase.RUNNING)
+            running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
+            return await self._follow(running, spec, container, report)
+
+    async def _goes_on(self, commands: list[AttemptSpec], course: Course, ended: Ended, report: Reporter) -> bool:
+        """Notes the end of a command, and removes its container if another one is to run; returns whether."""
+        command = commands[course.step]
+        report.close_streams()
+        if not course.ended(ended, report.next_line, ignored=command.definition.ignore_failure) or course.step == len(
+            commands
+        ):
+            await self._give(command)
+            return False
+        container = self._container(command.key, command.step)
+        await self._host.remove(container, goes_on=True)
+        self._forget(container)
+        return True
 
     async def resume(self, spec: AttemptSpec, report: Reporter) -> Ended:
         """Follows a container that an earlier process started.
@@ -154,35 +187,50 @@ class OciExecutor:
             ExecutionError: Nothing is left of it.
             Interrupted: Its monitor was killed, and the container with it.
         """
+        commands = commands_of(spec)
         async with removed_on_failure(partial(self.remove, spec.key)):
-            container = self._container(spec.key)
-            about = container.about
-            try:
-                container.attach()
-            except OSError as error:
-                raise ExecutionError("the container from before the restart is not there any more") from error
-            if about.get("address") and self._host.network is None:
-                raise Interrupted("the rules of the container's network can't be set any more")
-            self._choose(spec.key, _Chosen(str(about.get("digest", ""))))
-            lines = ContainerLog(container, report, spec.folder.root / "checkpoint")
-            lines.load()
-            places = [str(each) for each in about.get("places", ())]
-            async with self._watching(spec, container, places) as watch:
-                report.phase(Phase.RUNNING)
-                running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
-                return await self._follow(running, spec, container)
+            course = course_of(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
+            ended = await self._resumed(commands[course.step], report)
+            if len(commands) == 1:
+                await self._give(spec)
+                return ended
+            if not await self._goes_on(commands, course, ended, report):
+                return end_of_job(commands, course, ended)
+            await self.prepare(spec, report)
+            return await self._run_from(spec, report, course)
+
+    async def _resumed(self, spec: AttemptSpec, report: Reporter) -> Ended:
+        """Follows the container of one command to its end."""
+        container = self._container(spec.key, spec.step)
+        about = container.about
+        try:
+            container.attach()
+        except OSError as error:
+            raise ExecutionError("the container from before the restart is not there any more") from error
+        if about.get("address") and self._host.network is None:
+            raise Interrupted("the rules of the container's network can't be set any more")
+        self._choose(spec.key, [_Chosen(str(about.get("digest", "")))] * (spec.step + 1))
+        lines = ContainerLog(container, report, spec.folder.root / "checkpoint")
+        lines.load()
+        places = [str(each) for each in about.get("places", ())]
+        async with self._watching(spec, container, places) as watch:
+            report.phase(Phase.RUNNING)
+            running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
+            return await self._follow(running, spec, container, report)
 
     async def remove(self, key: Key) -> None:
-        """Kills and removes the attempt's container, if there is one."""
-        container = self._container(key)
-        try:
-            await self._host.remove(container)
-        except OSError as error:
-            log.warning("container %s could not be removed: %s", container.folder.name, error)
-        finally:
-            container.close()
-            self._containers.pop(key, None)
-            self._choose(key, None)
+        """Kills and removes the attempt's containers, if there are any."""
+        first = container_name(self._incarnation, key)
+        left = self._host.folder_of(self._incarnation).glob(f"{first}-step*")
+        for name in sorted({first, *(path.name for path in left)}):
+            container = self._containers.get(name) or self._host.container(self._incarnation, name)
+            try:
+                await self._host.remove(container)
+            except OSError as error:
+                log.warning("container %s could not be removed: %s", container.folder.name, error)
+            finally:
+                self._forget(container)
+        self._choose(key, [])
 
     async def sweep(self, known: set[Key]) -> set[Key]:
         """Removes this worker's containers except those in ``known``; returns the ones of ``known`` that exist."""
@@ -192,7 +240,7 @@ class OciExecutor:
             container = self._host.container(self._incarnation, path.name)
             about = container.about
             key = (str(about.get("job", "")), int(about.get("attempt", -1)))
-            if key in known and container_name(self._incarnation, key) == path.name:
+            if key in known and container_name(self._incarnation, key, int(about.get("step", 0))) == path.name:
                 found.add(key)
             else:
                 log.info("removing container %s, left by an earlier run", path.name)
@@ -202,29 +250,35 @@ class OciExecutor:
 
     # ------------------------------------------------------------------------------------------------- the parts
 
-    def _choose(self, key: Key, chosen: _Chosen | None) -> None:
-        """Fixes the image of an attempt, or lets it go."""
-        before = self._chosen.pop(key, None)
-        if before is not None and before.lock is not None:
-            before.lock.touch()
-            before.lock.close()
-        if chosen is not None:
+    def _choose(self, key: Key, chosen: list[_Chosen]) -> None:
+        """Fixes the images of an attempt's commands, and lets those go that it had before."""
+        kept = [each.lock for each in chosen]
+        for each in self._chosen.pop(key, []):
+            if each.lock is not None and each.lock not in kept:
+                each.lock.touch()
+                each.lock.close()
+                kept.append(each.lock)
+        if chosen:
             self._chosen[key] = chosen
 
     @property
     def _confines(self) -> Confines:
         return self._host.confines(self._incarnation)
 
-    def _container(self, key: Key) -> Container:
-        if (found := self._containers.get(key)) is None:
-            found = self._host.container(self._incarnation, container_name(self._incarnation, key))
-            self._containers[key] = found
+    def _container(self, key: Key, step: int) -> Container:
+        name = container_name(self._incarnation, key, step)
+        if (found := self._containers.get(name)) is None:
+            found = self._containers[name] = self._host.container(self._incarnation, name)
         return found
+
+    def _forget(self, container: Container) -> None:
+        container.close()
+        self._containers.pop(container.folder.name, None)
 
     def _lay_out(self, spec: AttemptSpec, container: Container) -> Bundle:
         """Writes the container's configuration; blocks."""
         host, runtime = self._host, self._host.runtime
-        image = self._chosen[spec.key].image
+        image = self._chosen[spec.key][spec.step].image
         if image is None:
             raise ExecutionError("the job's image was not prepared", fault="worker")
         name = container.folder.name
@@ -255,6 +309,7 @@ class OciExecutor:
         about = {
             "job": spec.job,
             "attempt": spec.attempt,
+            "step": spec.step,
             "digest": image.digest,
             "places": list(made.places),
             "outputs": str(spec.folder.outputs),
@@ -284,29 +339,36 @@ class OciExecutor:
 
                 yield outgrown
 
-    async def _follow(self, running: ContainerRun, spec: AttemptSpec, container: Container) -> Ended:
+    async def _follow(self, running: ContainerRun, spec: AttemptSpec, container: Container, report: Reporter) -> Ended:
+        """Follows a command to its end, and puts what it wrote to files in the place of its streams into the log."""
         try:
             end = await running.to_its_end()
         except MonitorLost:
             if said := container.complaint:
                 log.error("the monitor of %s failed: %s", container.folder.name, said)  # noqa: TRY400 - its words
             raise Interrupted("the monitor of the job's container was killed, or the machine was restarted") from None
+        await log_ends(spec.definition, spec.folder, report)
+        return self._to_result(spec, end)
+
+    async def _give(self, spec: AttemptSpec) -> None:
+        """Makes the files that the containers of a job have left this worker's own."""
         try:
             await asyncio.to_thread(self._host.files.give, spec.folder.outputs)
         except OSError as error:
-            log.warning("some outputs of %s stay another user's: %s", container.folder.name, error)
-        return self._to_result(spec, end)
+            log.warning("some outputs of %s stay another user's: %s", spec.job[:12], error)
 
     def _to_result(self, spec: AttemptSpec, end: End) -> Ended:
         """Translates the end of a container into the result of the run."""
-        chosen = self._chosen.get(spec.key)
+        chosen = self._chosen.get(spec.key, [])
         if end.outgrown is not None:
             raise ExecutionError(end.outgrown.message, fault=end.outgrown.fault)
         if end.error:
             raise _failure(end.error)
         if end.interrupted:
             raise Interrupted("the job's container was ended by another process of the worker")
-        return end.result(self._confines.memory_of(spec.shape), chosen.digest if chosen is not None else "")
+        return end.result(
+            self._confines.memory_of(spec.shape), chosen[spec.step].digest if spec.step < len(chosen) else ""
+        )
 
 
 def _failure(why: str) -> ExecutionError:

@@ -212,8 +212,12 @@ class OciHost:
         """Returns a container by its name."""
         return Container(self.folder_of(incarnation) / name, self.files)
 
-    async def remove(self, container: Container) -> None:
+    async def remove(self, container: Container, *, goes_on: bool = False) -> None:
         """Kills a container, and removes all that it left.
+
+        Args:
+            container: The container.
+            goes_on: Whether another container of the job follows, to which the files of volumes still belong.
 
         Raises:
             OSError: Something can't be removed.
@@ -226,7 +230,7 @@ class OciHost:
 
         def clear() -> None:
             runtime.layout.clear(place)
-            if outputs:
+            if outputs and not goes_on:
                 self.files.give(Path(str(outputs)))
 
         await container.remove(runtime.words, self.notes_of_runtime, clear)

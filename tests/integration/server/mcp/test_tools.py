@@ -202,6 +202,9 @@ async def test_a_list_goes_on_where_it_stopped(door: Door) -> None:
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("submit", {}, "there is nothing to run: name an image"),
+    ("submit", {"command": " "}, "there is nothing to run: name an image"),
+    ("submit", {"command": []}, "there is nothing to run: name an image"),
+    ("submit", {"dockerfile": " ", "command": "true"}, "is empty: it begins with FROM (argument: dockerfile)"),
     ("submit", {"imge": "alpine"}, "there is no argument 'imge'; this tool has image, dockerfile, command"),
     ("submit", {"image": 5}, "it must be text, and is a whole number (argument: image)"),
     ("submit", {"image": ""}, "the image has no name (argument: image)"),

@@ -271,7 +271,8 @@ async def test_lists_can_be_filtered(hub: HubProcess, door: TesDoor) -> None:
         "align-2",
         "align-1",
     ]
-    for wrong in ("state=DONE", "view=ALL", "page_size=-1", "page_size=2048", "page_token=x", "tag_key=a&" * 21):
+    for wrong in ("state=DONE", "view=ALL", "page_size=-1", "page_size=2048", "page_token=x", "tag_key=a&" * 21,
+                  "tag_value=a", "page_size=", "page_token=-1", f"page_token={2**63}"):  # fmt: skip
         assert (await door.ask("GET", f"/tasks?{wrong}"))[0] == 400, wrong
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from asman_server.tes import task as limits_of
 from asman_shared import limits
-from tests.support.tes_door import TesDoor
+from tests.support.tes_door import NEWER, OLDER, TesDoor
 
 EXECUTOR: dict[str, Any] = {"image": "alpine", "command": ["true"]}
 TASK: dict[str, Any] = {"executors": [EXECUTOR]}
@@ -50,7 +50,18 @@ TASK: dict[str, Any] = {"executors": [EXECUTOR]}
         ({**TASK, "resources": {"cpu_cores": -1}}, "(resources.cpu_cores)"),
         ({**TASK, "resources": {"ram_gb": limits_of.GB + 1}}, "(resources.ram_gb)"),
         ({**TASK, "resources": {"backend_parameters": {"gpus": "many"}}}, "gpus is a whole number"),
-        ({**TASK, "resources": {"backend_parameters": {"max_duration": "x"}}}, "maxDuration"),
+        ({**TASK, "resources": {"backend_parameters": {"max_duration": "x"}}}, "backend_parameters.max_duration)"),
+        ({**TASK, "resources": {"cpu_cores": 0.0001}}, "(resources.cpu_cores)"),
+        ({**TASK, "resources": {"backend_parameters": {"gpus": "99999"}}}, "(resources.backend_parameters.gpus)"),
+        ({**TASK, "resources": {"backend_parameters": {"worker_tags": "x" * 999}}}, "backend_parameters.worker_tags)"),
+        ({"executors": [EXECUTOR, {**EXECUTOR, "command": ["a\0"]}]}, "(executors[1].command)"),
+        ({"executors": [EXECUTOR, {**EXECUTOR, "image": "a b"}]}, "(executors[1].image)"),
+        ({"executors": [{**EXECUTOR, "env": {"A=": "x"}}]}, "(executors[0].env)"),
+        ({"executors": [{**EXECUTOR, "stdin": "/a\nb"}]}, "(executors[0].stdin)"),
+        ({**TASK, "inputs": [{"path": "/b", "content": "x"}, {"path": "/a:b", "content": "x"}]}, "(inputs[1].path)"),
+        ({**TASK, "inputs": [{"path": "//b.c/", "url": "https://"}]}, "(inputs[0].url)"),
+        ({**TASK, "outputs": [{"path": "/o/a\nb", "url": ""}]}, "(outputs)"),
+        ({**TASK, "volumes": ["/v", "/proc/v"]}, "(volumes)"),
         (
             {**TASK, "resources": {"backend_parameters": {"VmSize": "x"}, "backend_parameters_strict": True}},
             "'vmsize' means nothing here",
@@ -73,6 +84,41 @@ async def test_what_means_nothing_here_is_not_shown_again(door: TesDoor) -> None
     resources = {"backend_parameters": {"VmSize": "x", "GPUS": "1"}, "cpu_cores": 1}
     found = await door.get(await door.create({**TASK, "resources": resources}))
     assert found["resources"] == {"backend_parameters": {"GPUS": "1"}, "cpu_cores": 1}
+
+
+async def test_the_content_of_an_input_comes_before_its_address_and_is_shown_again(door: TesDoor) -> None:
+    key = "a" * 64
+    inputs = [
+        {"path": "/a", "content": "text", "url": "https://h/x"},
+        {"path": "/b", "content": "x" * 200_000, "url": f"key:{key}"},
+        {"path": "/c", "url": f"key:{key}"},
+    ]
+    made = await door.create({**TASK, "inputs": inputs})
+    assert (await door.get(made))["inputs"] == inputs
+
+
+@pytest.mark.parametrize("at", [NEWER, OLDER])
+async def test_what_a_door_has_not_is_refused_by_its_status(door: TesDoor, at: str) -> None:
+    made = await door.create(TASK)
+    for method, path, status in (
+        ("DELETE", f"/tasks/{made}", 405),
+        ("POST", f"/tasks/{made}", 405),
+        ("PUT", "/tasks", 405),
+        ("POST", "/service-info", 405),
+        ("POST", f"/tasks/{made}:stop", 405),
+        ("POST", "/tasks/:cancel", 405),
+        ("GET", f"/tasks/{made}:cancel", 404),
+        ("GET", f"/tasks/{made.upper()}", 404),
+        ("GET", f"/tasks/{made[:-1]}", 404),
+        ("GET", f"/tasks/{'a' * 5000}", 404),
+        ("GET", "/tasks/%00", 404),
+        ("POST", "/tasks/service-info:cancel", 404),
+        ("GET", "/nothing", 404),
+    ):
+        assert (await door.ask(method, path, at=at))[0] == status, (method, path)
+    assert (await door.get(made, "MINIMAL", at=at))["state"] == "INITIALIZING"
+    assert await door.ask("POST", f"/tasks/{made}%3Acancel", at=at) == (200, {})
+    assert (await door.get(made, "minimal", at=at))["state"] == "CANCELED"
 
 
 async def test_the_largest_that_may_be_is_taken(door: TesDoor) -> None:

@@ -15,6 +15,7 @@ from asman_shared.messages import STDERR, STDOUT, Finished, Kept
 from devtools.fake_hub import FakeHub, Line, job
 from tests.integration.worker.conftest import config_for, first_line, means_of, worker
 from tests.integration.worker.test_lifecycle import says, worker_process
+from tests.support.images import BUSYBOX
 
 
 @pytest.fixture(params=["docker", "oci"])
@@ -74,16 +75,16 @@ async def test_a_worker_tells_what_it_shares(sharing: Line, folder: Path) -> Non
 
 
 async def test_a_restarted_worker_mounts_files_and_folders_for_the_steps_that_follow(
-    hub: FakeHub, tmp_path: Path, busybox_image: str, folder: Path
+    hub: FakeHub, tmp_path: Path, means: dict[str, Any], folder: Path
 ) -> None:
     wait = "echo ready >&2; until [ -e /job-cache/go ]; do sleep 0.05; done"
-    options = {"shared_folder": [f"{folder}:rw"]}
+    options = {**means, "shared_folder": [f"{folder}:rw"]}
     async with worker_process(hub, tmp_path / "data", **options) as process:
         line = await hub.line()
         await line.answer()
         await line.assign(
             "a",
-            image=busybox_image,
+            image=BUSYBOX,
             command=["sh", "-c", wait],
             volumes=["/v"],
             tags=["asman:shared-folder"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,23 @@ from asman_shared.definition import DataRef, Step
 from asman_shared.messages import STDERR, STDOUT, SYSTEM, Finished, Kept
 from asman_worker.containers.streams import LOGGED
 from devtools.fake_hub import FakeHub, Line, job
+from tests.integration.worker.conftest import WITHOUT_ENGINE
 from tests.integration.worker.containers.test_image_settings import image
 from tests.integration.worker.test_lifecycle import says, worker_process
+from tests.support.images import BUSYBOX
 
 of_docker = pytest.mark.parametrize("means", ["docker"], indirect=True)
 """For what no other executor can do."""
+of_volumes = pytest.mark.parametrize("means", ["docker", "oci", "bubblewrap"], indirect=True)
+of_several_ids = pytest.mark.parametrize("means", ["docker", "oci", "oci, ordinary user"], indirect=True)
+of_all = pytest.mark.parametrize("means", ["docker", *WITHOUT_ENGINE], indirect=True)
 
 
-@of_docker
-async def test_a_file_in_a_volume_is_kept_by_its_path(hub: FakeHub, line: Line, busybox_image: str) -> None:
+@of_volumes
+async def test_a_file_in_a_volume_is_kept_by_its_path(hub: FakeHub, line: Line) -> None:
     await line.assign(
         "a",
-        image=busybox_image,
+        image=BUSYBOX,
         command="ls -a /data /outputs; cat /data/in/x > /data/out/y; echo no > /data/z; echo deep > /var/lib/own/deep",
         config_files={"/data/in/x": DataRef("text")},
         volumes=["/data", "/data/out", "/var/lib/own"],
@@ -39,19 +45,19 @@ async def test_a_file_in_a_volume_is_kept_by_its_path(hub: FakeHub, line: Line, 
     assert line.texts("a", STDOUT) == ["/data:", ".", "..", "in", "out"]  # and no outputs
 
 
-@of_docker
-async def test_nothing_is_kept_of_volumes_that_no_output_names(line: Line, busybox_image: str) -> None:
-    await line.assign("a", image=busybox_image, command="echo x > /data/x; env", volumes=["/data"])
+@of_volumes
+async def test_nothing_is_kept_of_volumes_that_no_output_names(line: Line) -> None:
+    await line.assign("a", image=BUSYBOX, command="echo x > /data/x; env", volumes=["/data"])
     finished = await line.expect(Finished)
     assert (finished.outcome.exit_code, finished.outcome.result.outputs) == (0, {})
     assert not [each for each in line.texts("a") if each.startswith("JOB_OUTPUTS=")]
 
 
-@of_docker
-async def test_any_user_may_write_to_a_volume_and_to_folders_in_it(line: Line, busybox_image: str) -> None:
+@of_several_ids
+async def test_any_user_may_write_to_a_volume_and_to_folders_in_it(line: Line) -> None:
     await line.assign(
         "a",
-        image=busybox_image,
+        image=BUSYBOX,
         command="su nobody -s /bin/sh -c 'echo 1 > /work/a; echo 2 > /work/sub/b; echo 3 > /work/in/c'; pwd",
         config_files={"/work/in/x": DataRef("text")},
         volumes=["/work"],
@@ -65,11 +71,11 @@ async def test_any_user_may_write_to_a_volume_and_to_folders_in_it(line: Line, b
     assert line.texts("a", STDOUT) == ["/work/sub"]
 
 
-@of_docker
-async def test_standard_streams_are_files(hub: FakeHub, line: Line, busybox_image: str) -> None:
+@of_all
+async def test_standard_streams_are_files(hub: FakeHub, line: Line) -> None:
     await line.assign(
         "a",
-        image=busybox_image,
+        image=BUSYBOX,
         command=["sh", "-c", "tr a-z A-Z; printf two >&2; exit 3"],
         entrypoint=[],
         config_files={"/in/it's": DataRef("one\nlast")},
@@ -89,10 +95,20 @@ async def test_standard_streams_are_files(hub: FakeHub, line: Line, busybox_imag
     assert line.texts("a", STDERR) == ["two"]
 
 
-@of_docker
-async def test_the_log_has_the_end_of_a_large_file(hub: FakeHub, line: Line, busybox_image: str) -> None:
+@of_volumes
+async def test_both_streams_may_be_one_file(hub: FakeHub, line: Line) -> None:
+    command = ["sh", "-c", "echo one; echo two >&2; echo three"]
+    both = "/v/it's both"
+    await line.assign("a", image=BUSYBOX, command=command, volumes=["/v"], outputs=["v"], stdout=both, stderr=both)
+    finished = await line.expect(Finished)
+    assert hub.output(finished, "v/it's both") == b"one\ntwo\nthree\n"
+    assert line.texts("a") == ["one", "two", "three"]
+
+
+@of_volumes
+async def test_the_log_has_the_end_of_a_large_file(hub: FakeHub, line: Line) -> None:
     script = "head -c 6000000 /dev/zero | tr '\\0' x | fold -w 99; echo; echo end"
-    await line.assign("a", image=busybox_image, command=script, volumes=["/v"], stdout="/v/out", outputs=["v"])
+    await line.assign("a", image=BUSYBOX, command=script, volumes=["/v"], stdout="/v/out", outputs=["v"])
     finished = await line.expect(Finished)
     assert len(hub.output(finished, "v/out")) == 6_060_611
     texts = line.texts("a", STDOUT)
@@ -104,8 +120,8 @@ def is_of(made: str, message: Finished) -> bool:
     return message.job == made
 
 
-@of_docker
-async def test_what_is_not_a_file_any_more_is_not_read_for_the_log(line: Line, busybox_image: str) -> None:
+@of_volumes
+async def test_what_is_not_a_file_any_more_is_not_read_for_the_log(line: Line) -> None:
     for name, script in (
         ("a", "rm /v/out; ln -s /etc/passwd /v/out"),
         ("b", "rm /v/out; mkfifo /v/out"),
@@ -113,15 +129,15 @@ async def test_what_is_not_a_file_any_more_is_not_read_for_the_log(line: Line, b
         ("d", "rm /v/out"),
     ):
         command = f"echo text; {script}"
-        made = await line.assign(name, image=busybox_image, command=command, volumes=["/v"], stdout="/v/out")
+        made = await line.assign(name, image=BUSYBOX, command=command, volumes=["/v"], stdout="/v/out")
         finished = await line.expect(Finished, partial(is_of, made))
         assert (finished.outcome.kind, finished.outcome.exit_code) == ("exited", 0)
         assert line.texts(name) == []
 
 
-@of_docker
-async def test_a_file_that_can_not_be_opened_is_a_failure_of_the_command(line: Line, busybox_image: str) -> None:
-    await line.assign("a", image=busybox_image, command=["cat"], stdin="/not/there")
+@of_volumes
+async def test_a_file_that_can_not_be_opened_is_a_failure_of_the_command(line: Line) -> None:
+    await line.assign("a", image=BUSYBOX, command=["cat"], stdin="/not/there")
     finished = await line.expect(Finished)
     assert (finished.outcome.kind, finished.outcome.exit_code) == ("exited", 1)
     assert "/not/there" in line.texts("a", STDERR)[0]
@@ -156,20 +172,20 @@ async def test_steps_run_in_order_and_share_volumes(hub: FakeHub, line: Line, bu
     assert all(each.started <= each.finished for each in result.steps)
 
 
-@of_docker
-async def test_a_job_succeeds_if_the_failure_of_its_last_step_is_ignored(line: Line, busybox_image: str) -> None:
+@of_volumes
+async def test_a_job_succeeds_if_the_failure_of_its_last_step_is_ignored(line: Line) -> None:
     step = Step(command=["false"], ignore_failure=True)
-    await line.assign("a", image=busybox_image, command=["true"], steps=[step])
+    await line.assign("a", image=BUSYBOX, command=["true"], steps=[step])
     finished = await line.expect(Finished)
     assert finished.outcome.exit_code == 0
     assert [each.exit_code for each in finished.outcome.result.steps] == [0, 1]
 
 
-@of_docker
-async def test_a_link_of_one_step_is_not_mounted_for_the_next(line: Line, busybox_image: str) -> None:
+@of_volumes
+async def test_a_link_of_one_step_is_not_mounted_for_the_next(line: Line) -> None:
     await line.assign(
         "a",
-        image=busybox_image,
+        image=BUSYBOX,
         command=["sh", "-c", "rm -rf /v/w; ln -s / /v/w; ls /outputs"],
         volumes=["/v", "/v/w"],
         ignore_failure=True,
@@ -180,11 +196,11 @@ async def test_a_link_of_one_step_is_not_mounted_for_the_next(line: Line, busybo
     assert line.texts("a", STDOUT) == []
 
 
-@of_docker
-async def test_the_time_limit_is_that_of_all_steps(line: Line, busybox_image: str) -> None:
+@of_volumes
+async def test_the_time_limit_is_that_of_all_steps(line: Line) -> None:
     await line.assign(
         "a",
-        image=busybox_image,
+        image=BUSYBOX,
         command=["sh", "-c", "sleep 0.2"],
         max_duration="1s",
         time_limit=1000,
@@ -195,16 +211,17 @@ async def test_the_time_limit_is_that_of_all_steps(line: Line, busybox_image: st
     assert len(finished.outcome.result.steps) == 2
 
 
+@pytest.mark.parametrize("means", ["docker", "oci"], indirect=True)
 async def test_a_restarted_worker_goes_on_with_the_step_that_runs(
-    hub: FakeHub, tmp_path: Path, busybox_image: str
+    hub: FakeHub, tmp_path: Path, means: dict[str, Any]
 ) -> None:
     wait = "until [ -e /job-cache/go ]; do sleep 0.05; done; echo done"
-    async with worker_process(hub, tmp_path) as process:
+    async with worker_process(hub, tmp_path, **means) as process:
         line = await hub.line()
         await line.answer()
         await line.assign(
             "a",
-            image=busybox_image,
+            image=BUSYBOX,
             command=["sh", "-c", "echo one > /v/x; echo first"],
             volumes=["/v"],
             stdout="/v/o",
@@ -217,7 +234,7 @@ async def test_a_restarted_worker_goes_on_with_the_step_that_runs(
         await says(line, "a", "ready")
         process.send_signal(signal.SIGKILL)
         await process.wait()
-    async with worker_process(hub, tmp_path):
+    async with worker_process(hub, tmp_path, **means):
         line = await hub.line()
         await line.answer([Kept(job("a"), 1, 2)])
         next((tmp_path / "cache").iterdir()).joinpath("go").touch()
@@ -230,6 +247,33 @@ async def test_a_restarted_worker_goes_on_with_the_step_that_runs(
         "v/o3": b"third\n",
     }
     assert line.texts("a", STDOUT)[-2:] == ["done", "third"]
+
+
+@of_all
+async def test_each_step_has_its_own_settings_and_a_fresh_container(hub: FakeHub, line: Line) -> None:
+    await line.assign(
+        "a",
+        image=BUSYBOX,
+        command=["sh", "-c", "cat /in/x > /v/x; echo mine > /own; id -u >> /v/x; printf first"],
+        env={"A": "1"},
+        config_files={"/in/x": DataRef("given\n")},
+        volumes=["/v"],
+        outputs=["v/x"],
+        steps=[
+            Step(command=["sh", "-c", 'echo "two $A$B" >> /v/x; ls /own'], workdir="/v", ignore_failure=True),
+            Step(command=["sh", "-c", "tr a-z A-Z >> /v/x; exit 4"], stdin="/in/x", env={"B": "2"}),
+            Step(command=["sh", "-c", "echo never >> /v/x"]),
+        ],
+    )
+    finished = await line.expect(Finished)
+    result = finished.outcome.result
+    assert (finished.outcome.kind, finished.outcome.exit_code) == ("exited", 4), line.texts("a")
+    assert hub.output(finished, "v/x") == b"given\n0\ntwo \nGIVEN\n"
+    assert [each.exit_code for each in result.steps] == [0, 1, 4]
+    assert line.texts("a", STDOUT) == ["first"]
+    lines = {each.seq: each.text for each in line.lines("a")}
+    said = [[lines[seq] for seq in range(each.first, each.next)] for each in result.steps]
+    assert (said[0][-1], said[1:]) == ("first", [["ls: /own: No such file or directory"], []])
 
 
 @of_docker

@@ -30,7 +30,7 @@ MOST_MODULES: Final = 25
 NOT_COUNTED: Final = "migrations/versions"
 """Folder of the migrations, which has a file for each change of the schema."""
 
-_QUESTION: Final = re.compile(r"(What|Who|Which|How|Where|Whom|Whose)\b")
+_QUESTION: Final = re.compile(r"(What|Who|When|Which|How|Where|Whom|Whose)\b")
 _POINTER: Final = re.compile(r"See the module\.?")
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -4,7 +4,8 @@
 - `table`: the right that each request and message needs, for all doors
 - `shown`: the part of a definition that a key may see
 
-`asman_server.keys` finds the queue that a key belongs to. May import nothing but the hub's root helpers.
+`asman_server.keys` finds the queue that a key belongs to.
+May import: `front` and all below, see the layers in `pyproject.toml`.
 """
 
 from .rights import ALL_RIGHTS, Access, Right, access

@@ -5,8 +5,8 @@ folder that the hub itself serves (`folder`, `multipart`), or any S3, whose byte
 *service* (`service`) answers sessions and HTTP. It reports a blob as stored only once the blob is verified and durable.
 The *collector* (`collect`) removes blobs that are unused for a while and that nothing names.
 
-Way in: `BlobService`, `Collector`, `Catalogue`. May import: `storage`, `delivery`, `meters`, `core`,
-and the hub's root helpers; neither `webhooks` nor `migrations`.
+Way in: `BlobService`, `Collector`, `Catalogue`.
+May import: `storage` and all below, see the layers in `pyproject.toml`.
 """
 
 from .catalogue import Catalogue

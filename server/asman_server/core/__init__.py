@@ -4,7 +4,8 @@ It does no I/O, reads no clock, awaits nothing and draws no random numbers, so t
 the same effects and a bug report can be replayed. It decides which worker runs which job, which attempt is live, what
 a lost worker costs, and which result counts. Way in: `QueueCore.handle`; `explain` reads. The shell in
 `asman_server.queues` calls it.
-May import: the hub's root helpers; nothing that does I/O, logs, reads a clock or draws random numbers.
+May import: `access` and all below, see the layers in `pyproject.toml`.
+Nothing that does I/O, logs, reads a clock or draws random numbers.
 """
 
 from . import effects, events

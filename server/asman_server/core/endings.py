@@ -68,7 +68,10 @@ def give_up(state: QueueState, job: Job, now: int, why: str) -> None:
 
 
 def requeue(state: QueueState, job: Job, now: int, *, lost: bool) -> None:
-    """Queues a running job again after its attempt came to nothing; ``lost`` costs one of its attempts."""
+    """Queues a running job again after its attempt came to nothing.
+
+    ``lost`` costs one of its attempts, and without any left the run ends.
+    """
     if lost:
         job.losses += 1
         if job.losses >= job.max_attempts:

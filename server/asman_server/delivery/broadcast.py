@@ -3,8 +3,8 @@
 The messages of one turn of the event loop become one frame per language. The frame goes straight to the transports of
 ready subscribers: those with an empty send buffer and room in the socket. Each change costs one call per ready
 subscriber, without a lookup. A subscriber that has messages of its own, has no room or is closing is suspended. It
-gets the same messages through its send buffer, in order with its own. A direct write takes
-about half the time of a write through a send buffer; docs/performance-history.md has the measurements.
+gets the same messages through its send buffer, in order with its own. A direct write costs less
+than one through a send buffer; docs/performance-history.md has the measurements.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
     _deadline: asyncio.TimerHandle | None = None
     """Looks again whether the message that is arriving takes too long."""
     _begun = 0.0
-    """When the present message began to arrive, by the event loop's clock."""
+    """Time at which the present message began to arrive, by the event loop's clock."""
     _held = 0
     """Bytes that the present message holds in memory."""
     unfinished = Unfinished()

@@ -16,6 +16,5 @@ room but `app` and `main` knows that this room exists.
 - `local`: access to the queue `local` of a user's own machine
 
 `docs/dialect.md` describes the messages and addresses.
-May import: `rest`, `sessions`, `hub`, `config`, `services`, `logs`, `queues`, `blobs`, `webhooks`, `migrations`,
-`storage`, `delivery`, `meters`, `core`, and the hub's root helpers; neither `main` nor `app`.
+May import: `rest`, `sessions`, `upkeep` and all below, see the layers in `pyproject.toml`.
 """

@@ -36,7 +36,7 @@ _SOCKETS: Final = ("client", "browser", "worker", "metrics", "status")
 
 
 class LocalGate:
-    """ASGI middleware that refuses requests of strangers for guessable addresses; see the module.
+    """ASGI middleware that refuses requests of strangers for guessable addresses.
 
     Args:
         app: The hub's application.

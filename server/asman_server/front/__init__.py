@@ -1,4 +1,7 @@
-"""The front of a hub: its own certificate, and what trusted proxies before it say about a request."""
+"""The front of a hub: its own certificate, and what trusted proxies before it say about a request.
+
+May import: the hub's root helpers.
+"""
 
 from __future__ import annotations
 

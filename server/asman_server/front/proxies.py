@@ -60,7 +60,7 @@ def _network(word: str) -> Network:
 
 
 class TrustedProxies:
-    """ASGI middleware that puts the sender's address, scheme, host and prefix into a request's scope; see the module.
+    """ASGI middleware that puts the sender's address, scheme, host and prefix into a request's scope.
 
     Without a setting, proxies on the hub's own machine are believed who sent a request and by which scheme, and
     nothing else.

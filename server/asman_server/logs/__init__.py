@@ -2,6 +2,5 @@
 
 Way in: `follow.LogFollow` (live lines to a session), `reader.LogReader` (stored chunks, read in a thread) and
 `summary.summarise_log`.
-May import: `queues`, `blobs`, `webhooks`, `migrations`, `storage`, `delivery`, `meters`, `core`, and the hub's root
-helpers.
+May import: `queues` and all below, see the layers in `pyproject.toml`.
 """

@@ -2,5 +2,5 @@
 
 A thin translation at the edge: calls of tools become the requests that REST makes, and no other room but `app` knows
 this one. `docs/mcp.md` describes it for its users. Way in: `operations`.
-May import what `rest` may, and `rest`; neither `dialect` nor `sessions`.
+May import: `rest`, `sessions`, `upkeep` and all below, see the layers in `pyproject.toml`.
 """

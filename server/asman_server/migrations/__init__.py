@@ -1,5 +1,5 @@
 """Alembic migrations of the hub's database, run at every start.
 
 Way in: `storage.database.migrate`, which runs them.
-May import: `storage`, `delivery`, `meters`, `core`, and the hub's root helpers; neither `blobs` nor `webhooks`.
+May import: `storage` and all below, see the layers in `pyproject.toml`.
 """

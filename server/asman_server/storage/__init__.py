@@ -2,5 +2,5 @@
 
 Way in: `group_commit.GroupCommitter` (collects changes and commits them together), `reader.Store` (all reads) and
 `database` (opens and migrates). `sqlite/` holds what is done for SQLite alone.
-May import: `delivery`, `meters`, `core`, and the hub's root helpers.
+May import: `delivery`, `meters` and all below, see the layers in `pyproject.toml`.
 """

@@ -106,9 +106,9 @@ RESULT_BLOBS: Final = RowKind(tables.result_blobs, about="id", weight=0, parts_o
 LOG_CHUNKS: Final = RowKind(tables.log_chunks, about="job")
 SIGNATURES: Final = RowKind(tables.signatures, about="id", since=2)
 FIRST_RESULTS: Final = RowKind(tables.first_results, about="id", replaces=False, weight=0, since=3)
+"""`commit.Commit` makes these rows."""
 NOTES: Final = RowKind(tables.door_notes, about="id", since=4)
 AS_SENT: Final = RowKind(tables.as_sent, about="id", since=5)
-"""`commit.Commit` makes these rows."""
 
 KINDS: tuple[RowKind, ...] = (
     DEFINITIONS,

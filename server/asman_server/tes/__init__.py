@@ -2,4 +2,5 @@
 
 `endpoint` answers requests, `task` has what clients send, `translation` makes definitions of it, and `views` shows jobs
 as tasks. The queue knows nothing of tasks: what a job does not need is kept beside it, as a note.
+May import: `rest`, `sessions`, `upkeep` and all below, see the layers in `pyproject.toml`.
 """

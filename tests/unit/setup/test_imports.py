@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +126,22 @@ def test_the_rooms_of_a_package_form_no_circle(package: str) -> None:
         graphlib.TopologicalSorter(rooms).prepare()
     except graphlib.CycleError as error:
         pytest.fail(f"these rooms import each other: {' -> '.join(error.args[1])}", pytrace=False)
+
+
+def test_each_room_of_the_hub_says_what_it_may_import() -> None:
+    """In its docstring, in the words that follow from the contract."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["asman_server"]]
+    rooms = [[name.strip() for name in layer.split("|")] for layer in layers]
+    *above, helpers = rooms
+    said = 0
+    for layer, below in zip(above, rooms[1:], strict=True):
+        listed = ", ".join(f"`{name}`" for name in below)
+        names = "the hub's root helpers" if below is helpers else f"{listed} and all below"
+        for room in layer:
+            file = ROOT / "server/asman_server" / room / "__init__.py"
+            if file.exists():
+                said += 1
+                text = ast.get_docstring(ast.parse(file.read_text())) or ""
+                assert f"May import: {names}" in " ".join(text.split()), room
+    assert said > 10

@@ -125,7 +125,7 @@ def become(plan: Plan) -> None:
 
 
 def program(path: str, status: int) -> None:
-    """Runs the program; see the module."""
+    """Runs the program of a job, in the folders that were mounted for it."""
     os.set_inheritable(status, False)
     try:
         with open(path, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""When the first result of each job was accepted, so that a new run doesn't lose its place behind the job's bare id."""
+"""The time of each job's first accepted result, so that a new run doesn't lose its place behind the job's bare id."""
 
 import time
 

@@ -138,7 +138,9 @@ class Attempt:
         self._share: Share | None = None
         self._folder: JobFolder | None = None
         self._phases: dict[Phase, int] = {}
-        self._began = self._phase_began = time.monotonic()
+        self._phase_began = time.monotonic()
+        before = time.time() - started / 1000 if resumed else 0.0  # that an earlier process of this worker spent on it
+        self._began = self._phase_began - max(0.0, before)
         self.log = AttemptLog(
             assign.log_next if assign else 0,
             lambda: context.send_buffer.put_lines(key, self.log),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -15,7 +18,8 @@ from asman_shared.messages import Finished, Outcome, OutputFile, PhaseReport, Re
 from asman_shared.states import Fault, Phase
 from asman_worker import AttemptSpec, Ended, Reporter
 from asman_worker.attempts.agent import _bounded
-from asman_worker.attempts.attempt import Attempt, _has_files, _least, _noted_gpus
+from asman_worker.attempts.attempt import Attempt, AttemptContext, _has_files, _least, _noted_gpus
+from asman_worker.config import WorkerConfig
 from asman_worker.execution.folders import JobFolder
 from devtools.fake_hub import FakeHub
 from tests.unit.worker.attempts.test_agent import Scripted, finished, working
@@ -80,6 +84,17 @@ async def test_an_outcome_tells_the_phases_and_the_worker(hub: FakeHub, tmp_path
     assert list(outcome.result.phases) == [Phase.STAGING, Phase.RUNNING, Phase.UPLOADING]
     assert (outcome.result.worker, outcome.result.image_digest) == ("tester", "sha256:x")
     assert (outcome.result.origin, list(outcome.result.outputs)) == ("https://h/r#c", ["made.txt"])
+
+
+@pytest.mark.parametrize(("resumed", "least"), [(True, 20_000), (False, 0)])
+async def test_the_time_of_an_attempt_goes_on_over_a_restart_of_the_worker(resumed: bool, least: int) -> None:
+    config = WorkerConfig(queue="http://127.0.0.1:1/q/q", name="w")
+    context = SimpleNamespace(config=config, send_buffer=SimpleNamespace(put_lines=lambda *_: None))
+    started = round(time.time() * 1000) - 20_000
+    attempt = Attempt(cast(AttemptContext, context), ("a" * 64, 1), None, started, resumed=resumed)
+    outcome = await attempt.run()
+    assert outcome.message == "the worker lost the definition of the job"
+    assert least <= outcome.duration < least + 20_000
 
 
 async def test_without_outputs_nothing_is_uploaded(hub: FakeHub, tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ class Status:
             found.append(f"no new jobs are taken: {short}")
         return found
 
+    def ending(self) -> str:
+        """Returns that the worker takes no new jobs because it is ending; empty if it is not."""
+        if not self._sides or not all(side.agent.draining for side in self._sides):
+            return ""
+        held = self._service_limits.held
+        return f"no new jobs are taken: this worker is ending, and has {held} {'job' if held == 1 else 'jobs'} left"
+
     async def metrics(self) -> str:
         """Returns all metrics in Prometheus' text format."""
         up = self._engine is None or await self._engine()
@@ -116,7 +123,8 @@ async def serving(status: Status, where: str) -> AsyncIterator[int]:
     async def healthz(request: web.Request) -> web.Response:
         del request
         problems = await status.problems()
-        said = {"ok": not problems, "problems": problems, "notes": status.notes()}
+        ending = "" if problems else status.ending()
+        said = {"ok": not problems, "problems": problems, "notes": [*([ending] if ending else []), *status.notes()]}
         return web.json_response(said, status=503 if problems else 200)
 
     async def metrics(request: web.Request) -> web.Response:

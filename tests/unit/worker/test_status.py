@@ -96,6 +96,20 @@ async def test_health_and_figures_are_read_over_http(tmp_path: Path) -> None:
             assert 'asman_worker_connected{queue="q-12345678"} 1' in await answer.text()
 
 
+async def test_a_worker_that_ends_says_so_and_what_it_still_has(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, side(draining=True), side(draining=True))
+    assert scene.limits.take()
+    async with (
+        serving(scene.status, "0") as port,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/healthz") as answer,
+    ):
+        said = await answer.json()
+    assert said["ok"] is True
+    assert said["notes"] == ["no new jobs are taken: this worker is ending, and has 1 job left"]
+    assert Scene(tmp_path, side(), side(draining=True)).status.ending() == ""
+
+
 async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     async with serving(scene.status, "127.0.0.1:0") as port:

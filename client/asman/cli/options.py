@@ -117,6 +117,19 @@ def find_queue(queue: str | None, hub: str | None) -> Address:
     return parse_address(known.named(given[1:]) if given.startswith("@") else given, hub)
 
 
+def with_names(queues: str) -> str:
+    """Returns the queues that a worker is given, with the URL in the place of each ``@name`` of this user.
+
+    Raises:
+        NotFound: This user has no queue with that name.
+    """
+    from asman_shared.address import words_of
+
+    from . import known
+
+    return " ".join(known.named(word[1:]) if word.startswith("@") else word for word in words_of(queues))
+
+
 @asynccontextmanager
 async def open_queue(queue: str | None, hub: str | None) -> AsyncIterator[Queue]:
     """Connects to the queue that a command line names, and records its use for ``asman queue list``.

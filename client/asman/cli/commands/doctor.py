@@ -47,8 +47,9 @@ def doctor(
     require("worker")
     from asman_worker.config import load_config
 
+    named = queue or os.environ.get("ASMAN_WORKER_QUEUE") or os.environ.get(o.QUEUE_VARIABLE)
     settings = load_config(
-        queue=queue or os.environ.get("ASMAN_WORKER_QUEUE") or os.environ.get(o.QUEUE_VARIABLE),
+        queue=o.with_names(named) if named else None,
         hub=hub,
         data_dir=data_dir,
         executor=executor,

@@ -271,7 +271,7 @@ def worker(
     if not named:
         raise BadRequest(f"no queue was named: give its URL or --queue-file, or set {o.QUEUE_VARIABLE}")
     settings = load_config(
-        queue=named,
+        queue=o.with_names(named),
         hub=hub,
         name=name,
         cpus=cpus,

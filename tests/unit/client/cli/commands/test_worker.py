@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import asman_worker.main
+from asman.cli import known
 from asman.cli.commands.worker import set_up_logging
 from asman_shared.address import queue_named
 from asman_shared.messages import Registered
@@ -77,6 +78,21 @@ async def test_a_queue_is_named_by_words_or_by_the_environment(
     assert (await run("worker")).code == 0
     assert (await run("worker", URL)).code == 0
     assert [[target.queue for target in config.targets] for config, _ in begun] == [["common"], ["own"], ["my-queue"]]
+
+
+async def test_a_worker_knows_the_names_that_its_user_has_for_queues(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(known.CONFIG_VARIABLE, str(tmp_path))
+    known.remember("http://127.0.0.1:9/q/secret", "lab")
+    assert (await run("worker", "@lab", URL)).code == 0
+    monkeypatch.setenv("ASMAN_QUEUE", "@lab")
+    assert (await run("worker")).code == 0
+    assert [[target.queue for target in config.targets] for config, _ in begun] == [["secret", "my-queue"], ["secret"]]
+    ended = await run("worker", "@lap")
+    assert "you have no queue named 'lap'" in ended.err
+    ended = await run("doctor", "@lap")
+    assert "you have no queue named 'lap'" in ended.err
 
 
 async def test_a_level_that_is_none_is_refused(begun: list[tuple[WorkerConfig, Any]], run: Run) -> None:

@@ -61,7 +61,7 @@ async def test_a_body_is_taken_whatever_its_content_type_says(api: Api) -> None:
         ),
         ('{"definition":{},"control":{"maxDuration":""}}', "an empty text is no time limit"),
         ('{"definition":{},"control":{"maxDuration":0}}', "'0' is not a duration"),
-        ('{"definition":{},"control":{"maxDuration":true}}', "Expected"),
+        ('{"definition":{},"control":{"maxDuration":true}}', "must be"),
         ('{"definition":{},"control":{"namespace":"*"}}', "can't hold a job"),
     ],
 )

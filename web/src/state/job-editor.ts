@@ -297,9 +297,8 @@ export class JobEditor {
   async #submit(again: boolean): Promise<void> {
     const bad = this.params.peek().problems.find(({ stops }) => stops);
     if (bad !== undefined) throw new Error(`The job was not started, as ${bad.name} in the link can't be used: ${bad.why}.`);
-    const image = this.#session.defaultImage.peek();
-    const definition = this.definition.peek();
-    if (!definition.image && !definition.build && image !== "" && this.fixed.peek() === null) {
+    const { image } = this.#session.withImage(this.definition.peek());
+    if (image !== undefined && image !== this.definition.peek().image && this.fixed.peek() === null) {
       this.edit("", (draft) => ({ ...draft, job: { ...draft.job, image } }));
     }
     const { control, timeLimits } = this.params.peek();

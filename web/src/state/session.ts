@@ -152,6 +152,12 @@ export class Session {
     return this.#connection.request(type, ask);
   }
 
+  /** The definition with the hub's default image, if it names none. */
+  withImage(definition: Definition): Definition {
+    const image = this.defaultImage.peek();
+    return definition.image || definition.build || image === "" ? definition : { ...definition, image };
+  }
+
   /** Submits a job: it runs, joins the existing run, or is answered with the existing result. */
   async submit(definition: Definition, how: Omit<Ask<"submit">, "definition" | "follow"> = {}): Promise<Answer<"submit">> {
     const answer = await this.#connection.request("submit", { ...how, definition, follow: !this.may("read") });

@@ -42,14 +42,15 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
       ...(command ? { command } : {}),
     };
     try {
-      setAnswer(await session.submit(definition));
+      setAnswer(await session.submit(session.withImage(definition)));
     } catch (error) {
       setProblem(sentence(error));
     }
     setBusy(false);
   };
 
-  const drawn: Definition = { image: image.trim() || "alpine:3", command: command.trim() || "echo hello" };
+  const defaultImage = session.defaultImage.value || "alpine:3";
+  const drawn: Definition = { image: image.trim() || defaultImage, command: command.trim() || "echo hello" };
   return (
     <section aria-labelledby="run-title">
       <h2 id="run-title">Run a job</h2>
@@ -63,7 +64,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
             autocomplete="off"
             autocapitalize="off"
             spellcheck={false}
-            placeholder="alpine:3.20"
+            placeholder={defaultImage}
             value={image}
             onInput={(event) => setImage(event.currentTarget.value)}
           />

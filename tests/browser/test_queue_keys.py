@@ -176,3 +176,15 @@ async def test_the_share_of_a_hub_with_a_queue_of_its_machine_says_who_may_embed
     await share(page).click()
     await expect(page.get_by_test_id("frame-origins")).to_contain_text("--allow-origin")
     assert browser.errors == []
+
+
+async def test_a_key_for_workers_shows_the_command_for_one_and_nothing_else(
+    browser: TestBrowser, hub: HubProcess
+) -> None:
+    await submitted(hub, command="echo first")
+    page = await browser.open(hub.queue(KEYS[KeyKind.WORK]))
+    await expect(page.get_by_role("alert")).to_contain_text("This link is for a worker")
+    await expect(page.get_by_test_id("for-worker")).to_contain_text(f"'{hub.queue(KEYS[KeyKind.WORK])}' asman worker")
+    await expect(page.get_by_text("grants neither")).to_have_count(0)
+    for part in ("Workers", "Jobs", "Run a job"):
+        await expect(page.get_by_role("heading", name=part, exact=True)).to_have_count(0)

@@ -187,6 +187,13 @@ export class JobEditor {
     return this.#session.links.peek();
   }
 
+  /** Whether the URL names a job by its id alone, and its queue has none, so that there is nothing to show or to run. */
+  get missing(): boolean {
+    const open = this.open.value;
+    if (this.fixed.value === null || open === null || !this.#session.may("read")) return false;
+    return open.unknown.value && open.definition.value === null;
+  }
+
   /** Whether the URL asks that the job starts by itself, and it does not. */
   get heldBack(): boolean {
     return this.params.value.autostart && this.#options.clickToRun === true;

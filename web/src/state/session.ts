@@ -107,6 +107,8 @@ export class Session {
       follow: this.#follows,
       onStatus: (status) => {
         this.status.value = status;
+        // The end says why in a sentence for a person.
+        if (status.kind === "closed") this.problem.value = null;
       },
       onWelcome: (welcome) => void this.#welcome(welcome),
       onPush: (pushes) => this.#batcher.push(pushes),

@@ -14,8 +14,11 @@ export class RequestError extends Error {
   }
 }
 
+/** A request that was not sent, so that nothing can have come of it. */
+export class NotSent extends RequestError {}
+
 export const notConnected = () =>
-  new RequestError(
+  new NotSent(
     "connection_failed",
     "The page is not connected to the hub, so nothing was sent. Try again when the connection is back.",
     null,

@@ -1,9 +1,9 @@
 /** The simplest form to run a job: an image and a command. */
 
-import { useState } from "preact/hooks";
-import { sentence } from "../protocol/errors";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Answer, Definition } from "../protocol/messages";
 import { jobHref, type QueueAddress, queueUrl } from "../route";
+import { Problem } from "../state/problem";
 import type { Session } from "../state/session";
 import { shortId } from "../text/format";
 import { asSentence } from "../text/words";
@@ -22,7 +22,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
   const [image, setImage] = useState("");
   const [command, setCommand] = useState("");
   const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
+  const problem = useProblem(session);
   const [answer, setAnswer] = useState<Answer<"submit"> | null>(null);
 
   const submit = async (event: SubmitEvent) => {
@@ -31,11 +31,11 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
     const fields = new FormData(event.currentTarget as HTMLFormElement);
     const [image, command] = ["image", "command"].map((name) => String(fields.get(name) ?? "").trim());
     if (!command && !image) {
-      setProblem("Enter a command, an image, or both.");
+      problem.say("Enter a command, an image, or both.");
       return;
     }
     setBusy(true);
-    setProblem(null);
+    problem.say(null);
     setAnswer(null);
     const definition: Definition = {
       ...(image ? { image } : {}),
@@ -44,7 +44,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
     try {
       setAnswer(await session.submit(session.withImage(definition)));
     } catch (error) {
-      setProblem(sentence(error));
+      problem.tell(error);
     }
     setBusy(false);
   };
@@ -93,7 +93,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
           <Command text={pythonSnippet(queueUrl(queue), drawn)} label="Copy the Python program" />
         </div>
       </details>
-      {problem !== null && <Notice kind="error">{problem}</Notice>}
+      {problem.words.value !== null && <Notice kind="error">{problem.words.value}</Notice>}
       {answer !== null && (
         <Notice kind="info">
           <span>
@@ -105,6 +105,16 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
       )}
     </section>
   );
+}
+
+/** A problem that is gone with the connection's absence, if that was all. */
+export function useProblem(session: Session): Problem {
+  const problem = useMemo(() => new Problem(), [session]);
+  const online = session.online.value;
+  useEffect(() => {
+    if (online) problem.connected();
+  }, [online, problem]);
+  return problem;
 }
 
 export function JobLink({ queue, id }: { queue: QueueAddress; id: string }) {

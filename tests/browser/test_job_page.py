@@ -451,6 +451,9 @@ async def test_bad_parameters_say_which_and_why_with_a_way_back(browser: TestBro
     nothing = "0" * 64
     page = await browser.open(f"{hub.url}/j/{nothing}#?queue={QUEUE}")
     await expect(page.get_by_text("This queue has no such job")).to_be_visible()
+    await expect(page.get_by_text("No such job", exact=True)).to_be_visible()
+    for other in ("Not run yet", "can run this job", "Settings"):
+        await expect(page.get_by_text(other)).to_have_count(0)
     page = await browser.open(f"{hub.url}/j/{nothing}")
     await page.get_by_label("Queue name or URL").fill(QUEUE)
     await page.get_by_role("button", name="Show the job").click()

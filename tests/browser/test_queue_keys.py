@@ -16,6 +16,7 @@ from asman_shared.keys.derived import KeyKind, derived_keys
 from devtools.asman_processes import AsmanProcesses, HubProcess
 from devtools.browser import TestBrowser
 from devtools.page import QUEUE, connected, detail, job_address, main_action, row
+from devtools.ports import free_port
 
 KEYS = derived_keys(QUEUE)
 
@@ -58,7 +59,12 @@ async def test_a_read_key_shows_the_queue_and_changes_nothing(
         await expect(page.get_by_role("button", name=hidden)).to_have_count(0)
     await share(page).click()
     offered = await ways(page)
-    assert set(offered) == {"This result to read", "This result in its queue", "This queue to watch"}
+    assert set(offered) == {
+        "This result to read",
+        "This result in its queue",
+        "This queue to watch",
+        "Embedded in another page, to watch",
+    }
     assert QUEUE not in await page.content()
     assert "a-secret" not in await page.content()
     other = await browser.open(offered["This result to read"])
@@ -91,7 +97,16 @@ async def test_the_owner_hands_on_keys_that_work(
     await connected(page)
     await share(page).click()
     offered = await ways(page)
-    assert offered.keys() == {"This queue to watch", "This queue to use", "A worker for it"}
+    assert offered.keys() == {
+        "This queue to watch",
+        "This queue to use",
+        "A worker for it",
+        "Embedded in another page, to watch",
+        "Embedded in another page, to use",
+    }
+    assert f'src="{hub.url}/q/{KEYS[KeyKind.READ]}"' in offered["Embedded in another page, to watch"]
+    assert f'src="{hub.url}/q/{KEYS[KeyKind.SUBMIT_READ]}"' in offered["Embedded in another page, to use"]
+    await expect(page.get_by_test_id("frame-origins")).to_have_count(0)
     assert offered["This queue to watch"] == f"{hub.url}/q/{KEYS[KeyKind.READ]}"
     assert offered["This queue to use"] == f"{hub.url}/q/{KEYS[KeyKind.SUBMIT_READ]}"
     variable, *command = shlex.split(offered["A worker for it"])
@@ -149,3 +164,27 @@ async def test_a_key_to_submit_alone_runs_a_job_and_shows_how_it_ends(
     await expect(detail(page)).to_have_attribute("data-reason", "Failed")
     await expect(page.get_by_text("exit code 4").first).to_be_visible()
     assert browser.errors == []
+
+
+async def test_the_share_of_a_hub_with_a_queue_of_its_machine_says_who_may_embed_it(
+    browser: TestBrowser, processes: AsmanProcesses
+) -> None:
+    local = ["--local-port", str(free_port()), "--queue", QUEUE, "--executor", "process", "--local-without-containers"]
+    hub = await asyncio.to_thread(processes.hub, *local, command="up")
+    page = await browser.open(hub.queue(QUEUE))
+    await connected(page)
+    await share(page).click()
+    await expect(page.get_by_test_id("frame-origins")).to_contain_text("--allow-origin")
+    assert browser.errors == []
+
+
+async def test_a_key_for_workers_shows_the_command_for_one_and_nothing_else(
+    browser: TestBrowser, hub: HubProcess
+) -> None:
+    await submitted(hub, command="echo first")
+    page = await browser.open(hub.queue(KEYS[KeyKind.WORK]))
+    await expect(page.get_by_role("alert")).to_contain_text("This link is for a worker")
+    await expect(page.get_by_test_id("for-worker")).to_contain_text(f"'{hub.queue(KEYS[KeyKind.WORK])}' asman worker")
+    await expect(page.get_by_text("grants neither")).to_have_count(0)
+    for part in ("Workers", "Jobs", "Run a job"):
+        await expect(page.get_by_role("heading", name=part, exact=True)).to_have_count(0)

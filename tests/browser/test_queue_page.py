@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.async_api import expect
@@ -133,4 +134,18 @@ async def test_who_comes_first_sees_what_to_do(browser: TestBrowser, hub: HubPro
     page = await browser.open(f"{hub.url}/#?queue=not%2Fa%2Fqueue")
     await expect(page.get_by_role("alert")).to_contain_text("is not a queue name")
     await expect(page.get_by_label("Queue name or URL")).to_be_visible()
+    assert browser.errors == []
+
+
+async def test_a_job_without_an_image_gets_the_default_image_of_the_hub(
+    browser: TestBrowser, hub_process: Callable[..., HubProcess]
+) -> None:
+    hub = hub_process("--default-image", "example.test/default:1")
+    page = await browser.open(hub.queue(QUEUE))
+    await connected(page)
+    await page.get_by_text("From the shell, Python or another program").click()
+    await expect(page.locator(".ways")).to_contain_text("example.test/default:1")
+    await page.get_by_label("Command", exact=True).fill("echo hello")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.get_by_test_id("job-row")).to_contain_text("example.test/default:1")
     assert browser.errors == []

@@ -3,6 +3,7 @@
 import { Component, type ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { type QueueAddress, queueUrl, type Route, socketUrl, startHref } from "./route";
+import { FOR_WORKERS } from "./protocol/errors";
 import { rememberQueue } from "./state/my-queues";
 import { startClock } from "./state/clock";
 import { Session } from "./state/session";
@@ -19,6 +20,7 @@ const JobPage = lazy(() => import("./ui/job-page").then((part) => part.JobPage))
 const QueuePage = lazy(() => import("./ui/queue-page").then((part) => part.QueuePage));
 const StartPage = lazy(() => import("./ui/start-page").then((part) => part.StartPage));
 const LinkedJobPage = lazy(() => import("./ui/linked-job-page").then((part) => part.LinkedJobPage));
+const ForWorker = lazy(() => import("./ui/add-worker").then((part) => part.ForWorker));
 const NoQueuePage = lazy(() => import("./ui/start-page").then((part) => part.NoQueuePage));
 
 export function App() {
@@ -68,12 +70,14 @@ function OfQueue({ queue, given }: { queue: QueueAddress; given: JobPageProps["g
       session.stop();
     };
   }, [session]);
+  const status = session.status.value;
+  const forWorker = status.kind === "closed" && status.code === FOR_WORKERS;
   return (
     <div class={embedded ? "embedded" : ""}>
-      <Header session={session} queue={queue} counts={given === null} />
+      <Header session={session} queue={queue} counts={given === null && !forWorker} />
       <main class="page">
         {session.problem.value !== null && <Notice kind="error">{session.problem.value}</Notice>}
-        {given === null ? <QueuePage session={session} queue={queue} /> : <JobPage session={session} queue={queue} given={given} />}
+        {forWorker ? <ForWorker work={queue} /> : given === null ? <QueuePage session={session} queue={queue} /> : <JobPage session={session} queue={queue} given={given} />}
       </main>
     </div>
   );

@@ -64,6 +64,8 @@ export function isHere(hub: string): boolean {
   return HERE.test(hub);
 }
 
+/** Parameters that say which queue. */
+const OF_A_QUEUE = ["queue", "queueOverride", "ignoreQueueOverride"];
 /** Parameters that only the page of one job has. */
 const OF_A_JOB = ["job", "inputs", "autostart", "allowsetjob", "resolverefs", "definition", "control", "maxJobDuration"];
 
@@ -142,7 +144,8 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
   if (embedded || OF_A_JOB.some((name) => params.has(name))) {
     return queue === null ? { page: "no-queue", params, problem } : { page: "job", queue, params };
   }
-  return queue === null ? { page: "start", problem } : { page: "queue", queue };
+  if (queue !== null) return { page: "queue", queue };
+  return { page: "start", problem: problem ?? unread([...params.keys()]) };
 }
 
 /** The value of the `queue` parameter for a queue. */
@@ -196,7 +199,19 @@ export function newQueueName(): string {
   return Array.from(bytes, (byte) => ALPHABET.charAt(byte & 31)).join("");
 }
 
+/** The sentence about parameters without a queue or a job, which nothing reads; null if there are none. */
+function unread(names: readonly string[]): string | null {
+  const found = names.filter((name) => name !== "" && !OF_A_QUEUE.includes(name)).map((name) => `“${short(name)}”`);
+  if (found.length === 0) return null;
+  const have = found.length === 1 ? "The parameter" : "The parameters";
+  return `${have} ${found.join(", ")} of this link ${found.length === 1 ? "names" : "name"} neither a queue (queue=…) nor a job (job=…). Check the link, or open a queue below.`;
+}
+
 function badQueue(name: string): string {
+  // The key of a link is not shown: it is a secret, and nobody could see what is wrong with it.
+  if (/(^|\/)~/.test(name)) {
+    return "This link is damaged: the key of the queue in it, which begins with “~”, has a missing, extra or wrong character. Copy the link again as a whole, or ask for a new one.";
+  }
   return `“${short(name)}” is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link, or open another queue below.`;
 }
 

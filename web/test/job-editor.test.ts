@@ -57,6 +57,15 @@ describe("the job editor", () => {
     expect(submits()[0]).toMatchObject({ definition: { image: "a", command: "b", env: {} }, reuse: "cached" });
   });
 
+  it("knows a job that its queue does not have, and one of the URL that has not run from it", async () => {
+    editor.takeJob("0f".repeat(32), new Map());
+    editor.start();
+    await eventually(() => expect(editor.missing).toBe(true));
+    editor.take(withJob(rawParams("#?"), { command: "b" }, {}));
+    await eventually(() => expect(editor.open.value?.unknown.value).toBe(true));
+    expect(editor.missing).toBe(false);
+  });
+
   it("becomes another job with each edit, and never shows the state of the previous job", async () => {
     take({ image: "a", command: "b" });
     editor.request("run");

@@ -48,6 +48,21 @@ describe("the route of a URL", () => {
     }
   });
 
+  it("says that a link with a damaged key is damaged, and does not show the key", () => {
+    const damaged = `~${"a".repeat(51)}X`;
+    const elsewhere = encodeURIComponent(`https://other.example/q/${damaged}`);
+    for (const found of [at(`/q/${damaged}`), at("/", `#?queue=${damaged}`), at("/", `#?queue=${elsewhere}`), at("/q/~short")]) {
+      expect(found).toMatchObject({ page: "start", problem: expect.stringMatching(/^This link is damaged/) });
+      expect(JSON.stringify(found)).not.toContain(damaged);
+    }
+  });
+
+  it("names parameters that name nothing, instead of showing the start page as if there were none", () => {
+    expect(at("/", "#?queu=lab")).toMatchObject({ page: "start", problem: expect.stringContaining("“queu”") });
+    expect(at("/", "#?a=1&b=2")).toMatchObject({ page: "start", problem: expect.stringContaining("“a”, “b”") });
+    for (const none of ["", "#", "#?", "#?queue=", "#jobs"]) expect(at("/", none)).toEqual({ page: "start", problem: null });
+  });
+
   it("names a queue on another hub", () => {
     const queue = { hub: "https://other.example", name: "lab" };
     expect(at("/", "#?queue=https%3A%2F%2Fother.example%2Flab")).toEqual({ page: "queue", queue });

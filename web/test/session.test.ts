@@ -54,6 +54,20 @@ describe("a session", () => {
     await eventually(() => expect(order()).toEqual(["b"]));
   });
 
+  it("tells an empty queue from one with a worker or a job", async () => {
+    await eventually(() => expect(session.store.empty).toBe(true));
+    hub.add({ id: "a", rev: 1, state: "Queued", queued: 5 });
+    await eventually(() => expect(session.store.empty).toBe(false));
+  });
+
+  it("adds the hub's default image to a definition that names none, and to no other", () => {
+    expect(session.withImage({ command: "true" })).toEqual({ command: "true" });
+    session.defaultImage.value = "python:3";
+    expect(session.withImage({ command: "true" })).toEqual({ command: "true", image: "python:3" });
+    expect(session.withImage({ image: "a" })).toEqual({ image: "a" });
+    expect(session.withImage({ build: { context: "x" } })).toEqual({ build: { context: "x" } });
+  });
+
   it("pages", async () => {
     for (let n = 0; n < 250; n++) hub.jobs.set(`j${n}`, { job: { id: `j${n}`, rev: 1, state: "Queued", queued: n + 1 }, definition: {}, lines: [] });
     hub.drop();

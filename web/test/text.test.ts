@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseDuration } from "../src/job/units";
 import { Samples } from "../src/state/samples";
 import { readCsv } from "../src/text/csv";
-import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, shellWord } from "../src/text/snippets";
+import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet, shellWord } from "../src/text/snippets";
 import { visibleParts } from "../src/text/visible";
 import { asLines } from "../src/text/what-runs";
 import { kindOf } from "../src/ui/file-kinds";
@@ -28,6 +28,32 @@ describe("snippets", () => {
     const [, , , , , , , body] = words(curlSnippet("https://h/q/x", job));
     expect(JSON.parse(body ?? "")).toEqual({ definition: job });
     expect(frameSnippet('https://h/#?a=1&b="')).toContain('src="https://h/#?a=1&amp;b=&quot;"');
+  });
+});
+
+describe("the Python program", () => {
+  /** What the program submits, as a real Python reads it; the library is replaced by one that prints it. */
+  const submitted = (definition: object) => {
+    const program = pythonSnippet("https://h/q/x", definition).replace("import asyncio, asman", "import asyncio");
+    const library = `
+import json
+class Queue:
+    async def __aenter__(self): return self
+    async def __aexit__(self, *_): pass
+    async def submit(self, definition=None, **fields): print(json.dumps(definition or fields)); return self
+    async def result(self): return ""
+class asman:
+    connect = staticmethod(lambda url: Queue())
+`;
+    return JSON.parse(execFileSync("python3", ["-c", library + program]).toString()) as unknown;
+  };
+
+  it("submits the whole job, inputs and all", () => {
+    const inputs = { "a/ä.txt": { type: "utf8", value: 'two "lines"\nand \\ all' }, j: { type: "json", value: [true, false, null, 1.5] } };
+    const whole = { image: "alpine:3", command: ["cat", "it's"], env: { A: "b" }, inputs, requirements: { cpus: 2 }, ignoreFailure: true };
+    expect(submitted(whole)).toEqual(whole);
+    expect(submitted({ image: "a", command: "b c" })).toEqual({ image: "a", command: "b c" });
+    expect(pythonSnippet("u", { image: "a", command: "b", env: {} })).toContain('submit(image="a", command="b")');
   });
 });
 

@@ -29,7 +29,7 @@ export type Status =
   /** Waiting to reconnect at `retryAt`, in milliseconds of this machine's clock, after `failures` attempts in a row. */
   | { kind: "waiting"; retryAt: number; failures: number }
   /** Closed for good; `why` is a sentence that says what a person can do. */
-  | { kind: "closed"; why: string };
+  | { kind: "closed"; why: string; code?: number };
 
 export interface ConnectionOptions {
   /** `wss://host/q/<queue>/client`. */
@@ -296,7 +296,7 @@ export class Connection {
     this.#rejectAll();
     const why = finalSentence(code);
     if (why !== undefined) {
-      this.#giveUp(why);
+      this.#giveUp(why, code);
       return;
     }
     const wait = this.#backoff.next();
@@ -304,9 +304,9 @@ export class Connection {
     this.#timer = setTimeout(() => this.open(), wait);
   }
 
-  #giveUp(why: string): void {
+  #giveUp(why: string, code?: number): void {
     this.close();
-    this.#options.onStatus({ kind: "closed", why });
+    this.#options.onStatus({ kind: "closed", why, ...(code === undefined ? {} : { code }) });
   }
 
   #rejectAll(): void {

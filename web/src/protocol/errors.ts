@@ -14,8 +14,11 @@ export class RequestError extends Error {
   }
 }
 
+/** A request that was not sent, so that nothing can have come of it. */
+export class NotSent extends RequestError {}
+
 export const notConnected = () =>
-  new RequestError(
+  new NotSent(
     "connection_failed",
     "The page is not connected to the hub, so nothing was sent. Try again when the connection is back.",
     null,
@@ -33,13 +36,16 @@ export const connectionLost = () =>
 export const noAnswer = (seconds: number) =>
   new RequestError("timed_out", `The hub did not answer within ${seconds} seconds. Try again.`, null, true);
 
+/** The close code for a link that lets neither see a queue nor run jobs in it: only a worker can use it. */
+export const FOR_WORKERS = 4007;
+
 /** Close codes after which reconnecting can't help, each with a remedy. */
 const FINAL: Readonly<Record<number, string>> = {
   4000: "This page and the hub use different protocols. Reload the page. If that does not help, update the hub.",
   4001: "This page and the hub have different versions. Reload the page.",
-  4007: "This link does not allow you to watch the queue. Ask for another link.",
+  [FOR_WORKERS]: "This link is for a worker: it shows nothing in a browser. To watch or use the queue, ask for another link.",
   4008: "This is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link.",
-  4009: "The hub knows no queue with the key of this link. Check the link.",
+  4009: "The hub knows no queue with the key of this link: the link is damaged, or nobody has used the queue yet. Check the link.",
 };
 
 /** The sentence for a final close code; undefined when reconnecting may help. */

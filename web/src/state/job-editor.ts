@@ -187,6 +187,13 @@ export class JobEditor {
     return this.#session.links.peek();
   }
 
+  /** Whether the URL names a job by its id alone, and its queue has none, so that there is nothing to show or to run. */
+  get missing(): boolean {
+    const open = this.open.value;
+    if (this.fixed.value === null || open === null || !this.#session.may("read")) return false;
+    return open.unknown.value && open.definition.value === null;
+  }
+
   /** Whether the URL asks that the job starts by itself, and it does not. */
   get heldBack(): boolean {
     return this.params.value.autostart && this.#options.clickToRun === true;
@@ -297,9 +304,8 @@ export class JobEditor {
   async #submit(again: boolean): Promise<void> {
     const bad = this.params.peek().problems.find(({ stops }) => stops);
     if (bad !== undefined) throw new Error(`The job was not started, as ${bad.name} in the link can't be used: ${bad.why}.`);
-    const image = this.#session.defaultImage.peek();
-    const definition = this.definition.peek();
-    if (!definition.image && !definition.build && image !== "" && this.fixed.peek() === null) {
+    const { image } = this.#session.withImage(this.definition.peek());
+    if (image !== undefined && image !== this.definition.peek().image && this.fixed.peek() === null) {
       this.edit("", (draft) => ({ ...draft, job: { ...draft.job, image } }));
     }
     const { control, timeLimits } = this.params.peek();

@@ -71,6 +71,7 @@ export class JobFiles {
   putText(name: string, text: string): void {
     const others = Object.entries(this.editor.draft().files).reduce((sum, [key, each]) => sum + (key === name ? 0 : each.length), 0);
     if (text.length <= TEXT_BYTES && others + text.length <= TEXTS_BYTES) {
+      this.#cancelAll(name);
       this.editor.edit(`file ${name}`, ({ job, files }) => ({ job: without(job, name), files: { ...files, [name]: text } }));
     } else this.#send(name, new Blob([text], { type: "text/plain" }), text);
   }
@@ -121,6 +122,11 @@ export class JobFiles {
     this.#drop(one);
   }
 
+  /** Cancels what would replace a newer file or text of this name. */
+  #cancelAll(name: string): void {
+    for (const older of this.uploads.peek()) if (older.name === name) this.cancel(older);
+  }
+
   again(one: Upload): void {
     this.#drop(one);
     this.#send(one.name, one.blob);
@@ -133,7 +139,7 @@ export class JobFiles {
   }
 
   #send(name: string, blob: Blob, text?: string): void {
-    for (const older of this.uploads.peek()) if (older.name === name) this.cancel(older);
+    this.#cancelAll(name);
     const one: Upload = {
       name,
       blob,

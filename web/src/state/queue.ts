@@ -194,6 +194,12 @@ export class QueueStore {
     this.order.value = order;
   }
 
+  /** Whether the queue, once it is listed, has nothing: no worker, and no job that is kept. */
+  get empty(): boolean {
+    const { queued, running, finished } = this.counts.value;
+    return this.listed.value && this.order.value.length === 0 && this.workers.value.length === 0 && queued + running + finished === 0;
+  }
+
   #workerChanged(worker: WorkerState): boolean {
     const known = this.#workers.get(worker.id);
     if (known !== undefined && worker.rev <= known.rev) return false;

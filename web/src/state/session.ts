@@ -107,6 +107,8 @@ export class Session {
       follow: this.#follows,
       onStatus: (status) => {
         this.status.value = status;
+        // The end says why in a sentence for a person.
+        if (status.kind === "closed") this.problem.value = null;
       },
       onWelcome: (welcome) => void this.#welcome(welcome),
       onPush: (pushes) => this.#batcher.push(pushes),
@@ -150,6 +152,12 @@ export class Session {
   /** Sends a request whose answer does not change the store. */
   ask<T extends RequestType>(type: T, ask: Ask<T>): Promise<Answer<T>> {
     return this.#connection.request(type, ask);
+  }
+
+  /** The definition with the hub's default image, if it names none. */
+  withImage(definition: Definition): Definition {
+    const image = this.defaultImage.peek();
+    return definition.image || definition.build || image === "" ? definition : { ...definition, image };
   }
 
   /** Submits a job: it runs, joins the existing run, or is answered with the existing result. */

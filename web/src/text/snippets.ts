@@ -37,17 +37,30 @@ export function curlSnippet(queueUrl: string, definition: Definition): string {
 }
 
 export function pythonSnippet(queueUrl: string, definition: Definition): string {
-  const fields = Object.entries({ image: definition.image, command: definition.command ?? "echo hello" })
-    .filter(([, value]) => value)
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const given = Object.entries(definition).filter(
+    ([name, value]) => value !== undefined && value !== null && !(name === "env" && Object.keys(value as object).length === 0),
+  );
+  // What most jobs have reads best as arguments; anything else is passed on as it is, so that nothing is lost.
+  const plain = given.every(([name]) => name === "image" || name === "command");
+  const call = plain ? given.map(([name, value]) => `${name}=${pythonValue(value)}`).join(", ") : pythonValue(Object.fromEntries(given));
   return `import asyncio, asman
 
 async def main():
     async with asman.connect(${JSON.stringify(queueUrl)}) as queue:
-        job = await queue.submit(${fields.join(", ")})
+        job = await queue.submit(${call})
         print(await job.result())
 
 asyncio.run(main())`;
+}
+
+/** A JSON value as Python writes it. */
+function pythonValue(value: unknown): string {
+  if (value === null || value === undefined) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const members = Object.entries(value).filter(([, each]) => each !== undefined);
+  return `{${members.map(([name, each]) => `${JSON.stringify(name)}: ${pythonValue(each)}`).join(", ")}}`;
 }
 
 export function frameSnippet(url: string): string {

@@ -15,3 +15,12 @@ export function AddWorker({ session, queue }: { session: Session; queue: QueueAd
     </div>
   );
 }
+
+/** All that there is to show for a link that only a worker can use. */
+export function ForWorker({ work }: { work: QueueAddress }) {
+  return (
+    <div class="add-worker" data-testid="for-worker">
+      <WorkerCommand work={work} before="To connect a worker with it, run this" />
+    </div>
+  );
+}

@@ -1,7 +1,6 @@
 /** The jobs that a person selected in the table, and what can be done with all of them. */
 
 import { useSignal } from "@preact/signals";
-import { sentence } from "../protocol/errors";
 import type { OutputFile } from "../protocol/messages";
 import type { ZipEntry } from "../extra/zip";
 import { keptAt } from "../files/elsewhere";
@@ -11,6 +10,7 @@ import { isOver, type Job } from "../state/job";
 import type { Session } from "../state/session";
 import { plural, shortId } from "../text/format";
 import { Notice } from "./notice";
+import { useProblem } from "./submit-form";
 
 /** Most jobs that one click acts on, to limit the effect of a mistake. */
 const MOST = 500;
@@ -33,7 +33,7 @@ interface Props {
 
 export function ChosenJobs({ session, queue, ids, total, onDone, onClear }: Props) {
   const busy = useSignal<string | null>(null);
-  const problem = useSignal<string | null>(null);
+  const problem = useProblem(session);
   const said = useSignal<string | null>(null);
   /** Whether a second click deletes. */
   const sure = useSignal(false);
@@ -49,7 +49,8 @@ export function ChosenJobs({ session, queue, ids, total, onDone, onClear }: Prop
 
   const each = async (doing: string, some: readonly string[], act: (id: string) => Promise<unknown>, done: string) => {
     busy.value = doing;
-    problem.value = said.value = null;
+    problem.say(null);
+    said.value = null;
     sure.value = false;
     const ended: string[] = [];
     let why: unknown = null;
@@ -64,7 +65,7 @@ export function ChosenJobs({ session, queue, ids, total, onDone, onClear }: Prop
       }
     });
     busy.value = null;
-    if (failures > 0) problem.value = `${plural(failures, "job")} could not be ${done}: ${sentence(why)}`;
+    if (failures > 0) problem.tell(why, `${plural(failures, "job")} could not be ${done}: `);
     if (ended.length > 0) said.value = `${plural(ended.length, "job")} ${done}.`;
     onDone(ended);
   };
@@ -74,19 +75,20 @@ export function ChosenJobs({ session, queue, ids, total, onDone, onClear }: Prop
   };
   const save = async () => {
     busy.value = "Downloading…";
-    problem.value = said.value = null;
+    problem.say(null);
+    said.value = null;
     try {
       const left = await saveJobs(session, queue, over, (bytes) => (busy.value = `Downloading… ${Math.round(bytes / 2 ** 20)} MiB`));
       if (left > 0) said.value = `${plural(left, "file is", "files are")} kept elsewhere and not in the archive.`;
     } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) problem.value = sentence(error);
+      if (!(error instanceof DOMException && error.name === "AbortError")) problem.tell(error);
     }
     busy.value = null;
   };
-  if (total === 0 && problem.value === null && said.value === null) return null;
+  if (total === 0 && problem.words.value === null && said.value === null) return null;
   return (
     <>
-      {problem.value !== null && <Notice kind="error">{problem.value}</Notice>}
+      {problem.words.value !== null && <Notice kind="error">{problem.words.value}</Notice>}
       {total === 0 ? (
         <Notice kind="info">{said.value}</Notice>
       ) : (

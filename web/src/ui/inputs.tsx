@@ -26,6 +26,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
   const over = useSignal(false);
   const opened = useSignal<string | null>(null);
   const naming = useSignal(false);
+  const created = useSignal<string | null>(null);
   const items = itemsOf(editor);
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
@@ -73,7 +74,7 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
             naming.value = false;
             if (name === null) return;
             jobFiles.putText(name, "");
-            opened.value = name;
+            opened.value = created.value = name;
           }}
         />
       )}
@@ -88,7 +89,11 @@ export function Inputs({ editor, jobFiles }: { editor: JobEditor; jobFiles: JobF
             item={item}
             jobFiles={jobFiles}
             open={opened.value === item.name}
-            onOpen={(open) => (opened.value = open ? item.name : null)}
+            focused={created.value === item.name}
+            onOpen={(open) => {
+              opened.value = open ? item.name : null;
+              created.value = null;
+            }}
           />
         ))}
         {jobFiles.uploads.value.map((one) => (
@@ -168,8 +173,8 @@ function NewText({ taken, onName }: { taken: string[]; onName: (name: string | n
   );
 }
 
-function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen: (open: boolean) => void }) {
-  const { item, jobFiles, open } = props;
+function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; focused: boolean; onOpen: (open: boolean) => void }) {
+  const { item, jobFiles, open, focused } = props;
   const [words, known] = about(item);
   const bytes = known ?? (item.ref?.type === "key" ? (jobFiles.sizes.value.get(String(item.ref.value)) ?? null) : null);
   const editable = item.piped !== true && (item.text !== undefined || item.ref?.type === "key" || isUtf8(item.ref));
@@ -200,13 +205,13 @@ function InputRow(props: { item: Item; jobFiles: JobFiles; open: boolean; onOpen
           )}
         </span>
       </div>
-      {open && editable && <TextOf item={item} jobFiles={jobFiles} />}
+      {open && editable && <TextOf item={item} jobFiles={jobFiles} focused={focused} />}
     </li>
   );
 }
 
 /** The editor of a text, whether it is in the URL or on the hub. */
-function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
+function TextOf({ item, jobFiles, focused }: { item: Item; jobFiles: JobFiles; focused: boolean }) {
   const sha256 = item.ref?.type === "key" ? String(item.ref.value) : null;
   const fetched = useSignal<string | null>(null);
   const problem = useSignal<string | null>(null);
@@ -219,7 +224,8 @@ function TextOf({ item, jobFiles }: { item: Item; jobFiles: JobFiles }) {
   }
   if (problem.value !== null) return <p class="field-problem">{problem.value}</p>;
   if (text === null) return <p class="muted">Loading…</p>;
-  return <TextEditor name={item.name} label={`Text of ${item.name}`} text={text} onText={(changed) => jobFiles.putText(item.name, changed)} />;
+  const put = (changed: string) => jobFiles.putText(item.name, changed);
+  return <TextEditor name={item.name} label={`Text of ${item.name}`} text={text} focused={focused} onText={put} />;
 }
 
 function UploadRow({ one, jobFiles }: { one: Upload; jobFiles: JobFiles }) {

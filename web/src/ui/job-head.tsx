@@ -46,7 +46,7 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
           <button type="button" class="quiet" onClick={() => (sharing.value = true)}>
             Share
           </button>
-          {session.may("submit") && <MainAction editor={editor} job={job} />}
+          {session.may("submit") && !editor.missing && <MainAction editor={editor} job={job} />}
         </div>
       </div>
       {known && !editor.blank.value && <Shown editor={editor} job={job} defaultImage={session.defaultImage.value} />}
@@ -75,7 +75,7 @@ export function JobHead({ session, queue, editor }: { session: Session; queue: Q
       {job !== null && open !== null && <Verdict session={session} queue={queue} open={open} job={job} />}
       {editor.problem.value !== null && <Notice kind="error">{editor.problem.value}</Notice>}
       <Pending editor={editor} online={session.online.value} />
-      {job === null && <Readiness session={session} editor={editor} queue={queue} />}
+      {job === null && !editor.missing && <Readiness session={session} editor={editor} queue={queue} />}
       {job !== null && open !== null && !embedded && <Timeline open={open} job={job} />}
       {sharing.value && <Share session={session} editor={editor} queue={queue} onClose={() => (sharing.value = false)} />}
     </div>
@@ -97,7 +97,7 @@ function Shown({ editor, job, defaultImage }: { editor: JobEditor; job: Job | nu
 }
 
 function NoState({ editor, open }: { editor: JobEditor; open: OpenJob | null }) {
-  const words = editor.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
+  const words = editor.missing ? "No such job" : editor.blank.value ? "Nothing to run yet" : open?.unknown.value ? "Not run yet" : "…";
   return (
     <span class="state quiet">
       <span class="dot" aria-hidden="true" />

@@ -104,7 +104,7 @@ export function JobPage({ session, queue, given }: JobPageProps) {
           {session.may("read") && <Results session={session} queue={queue} editor={editor} open={open} job={job} line={lineOf(given)} />}
         </div>
         <div class="column">
-          {session.may("submit") ? (
+          {editor.missing ? null : session.may("submit") ? (
             <>
               <Inputs editor={editor} jobFiles={jobFiles} />
               <Settings editor={editor} defaultImage={session.defaultImage.value} />

@@ -8,6 +8,7 @@ import { shortQueue } from "../text/format";
 import { showIcon } from "./icon";
 import { JobTable } from "./job-table";
 import { lazy } from "./lazy";
+import { Notice } from "./notice";
 import { SubmitForm } from "./submit-form";
 import { WorkerTable } from "./worker-table";
 
@@ -35,6 +36,12 @@ export function QueuePage({ session, queue }: { session: Session; queue: QueueAd
           Share
         </button>
       </div>
+      {session.online.value && session.may("read") && session.store.empty && (
+        <Notice kind="info">
+          This queue is empty: nobody has used it yet, or its jobs are no longer kept. Any name opens a queue, so check this
+          one if you expected jobs here.
+        </Notice>
+      )}
       {session.may("submit") && <SubmitForm session={session} queue={queue} />}
       <WorkerTable session={session} queue={queue} />
       <details class="charts" open={charts.value} onToggle={(event) => (charts.value = event.currentTarget.open)}>

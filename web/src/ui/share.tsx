@@ -9,6 +9,7 @@ import { type Shares, sharesOf } from "../state/shares";
 import { cliSaysAll, cliSnippet, curlSnippet, frameSnippet, pythonSnippet } from "../text/snippets";
 import { Command } from "./copy";
 import { Dialog } from "./dialog";
+import { servesLocal } from "./navigation";
 import { workerCommand } from "./worker-command";
 
 /** The URL that contains the whole job. */
@@ -40,9 +41,12 @@ export function Share(props: { session: Session; editor: JobEditor; queue: Queue
           {cliSaysAll(definition) && <Way title="Command line" text={cliSnippet(queueUrl(use), definition)} />}
           <Way title="curl" text={curlSnippet(queueUrl(use), definition)} />
           <Way title="Python" text={pythonSnippet(queueUrl(use), definition)} />
-          <Way title="Embedded in another page" text={frameSnippet(address)} />
         </>
       )}
+      <Frames
+        watch={known !== null && shares.watch !== null ? new URL(jobHref(shares.watch, editor.id.value), location.href).href : null}
+        use={use === null ? null : address}
+      />
     </Dialog>
   );
 }
@@ -54,7 +58,30 @@ export function ShareQueue({ session, queue, onClose }: { session: Session; queu
     <Dialog title="Share this queue" wide onClose={onClose}>
       <Grants shares={shares} />
       <QueueWays shares={shares} />
+      <Frames watch={shares.watch && pageUrl(shares.watch)} use={shares.use && pageUrl(shares.use)} />
     </Dialog>
+  );
+}
+
+/** The page in a frame of another page, as far as this page's address can grant it. */
+function Frames({ watch, use }: { watch: string | null; use: string | null }) {
+  if (watch === null && use === null) return null;
+  return (
+    <>
+      {watch !== null && <Way title="Embedded in another page, to watch" text={frameSnippet(watch)} />}
+      {use !== null && (
+        <>
+          <Way title="Embedded in another page, to use" text={frameSnippet(use)} />
+          <p class="small muted">Whoever can open that page can use the queue: run jobs in it, and cancel and delete them.</p>
+        </>
+      )}
+      {servesLocal && (
+        <p class="small muted" data-testid="frame-origins">
+          This hub serves a queue of its own machine, so only pages of the origins that it was started with may embed it:{" "}
+          <code>--allow-origin https://notes.example.com</code>
+        </p>
+      )}
+    </>
   );
 }
 

@@ -1,9 +1,9 @@
 /** The simplest form to run a job: an image and a command. */
 
-import { useState } from "preact/hooks";
-import { sentence } from "../protocol/errors";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Answer, Definition } from "../protocol/messages";
 import { jobHref, type QueueAddress, queueUrl } from "../route";
+import { Problem } from "../state/problem";
 import type { Session } from "../state/session";
 import { shortId } from "../text/format";
 import { asSentence } from "../text/words";
@@ -22,7 +22,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
   const [image, setImage] = useState("");
   const [command, setCommand] = useState("");
   const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
+  const problem = useProblem(session);
   const [answer, setAnswer] = useState<Answer<"submit"> | null>(null);
 
   const submit = async (event: SubmitEvent) => {
@@ -31,25 +31,26 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
     const fields = new FormData(event.currentTarget as HTMLFormElement);
     const [image, command] = ["image", "command"].map((name) => String(fields.get(name) ?? "").trim());
     if (!command && !image) {
-      setProblem("Enter a command, an image, or both.");
+      problem.say("Enter a command, an image, or both.");
       return;
     }
     setBusy(true);
-    setProblem(null);
+    problem.say(null);
     setAnswer(null);
     const definition: Definition = {
       ...(image ? { image } : {}),
       ...(command ? { command } : {}),
     };
     try {
-      setAnswer(await session.submit(definition));
+      setAnswer(await session.submit(session.withImage(definition)));
     } catch (error) {
-      setProblem(sentence(error));
+      problem.tell(error);
     }
     setBusy(false);
   };
 
-  const drawn: Definition = { image: image.trim() || "alpine:3", command: command.trim() || "echo hello" };
+  const defaultImage = session.defaultImage.value || "alpine:3";
+  const drawn: Definition = { image: image.trim() || defaultImage, command: command.trim() || "echo hello" };
   return (
     <section aria-labelledby="run-title">
       <h2 id="run-title">Run a job</h2>
@@ -63,7 +64,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
             autocomplete="off"
             autocapitalize="off"
             spellcheck={false}
-            placeholder="alpine:3.20"
+            placeholder={defaultImage}
             value={image}
             onInput={(event) => setImage(event.currentTarget.value)}
           />
@@ -92,7 +93,7 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
           <Command text={pythonSnippet(queueUrl(queue), drawn)} label="Copy the Python program" />
         </div>
       </details>
-      {problem !== null && <Notice kind="error">{problem}</Notice>}
+      {problem.words.value !== null && <Notice kind="error">{problem.words.value}</Notice>}
       {answer !== null && (
         <Notice kind="info">
           <span>
@@ -104,6 +105,16 @@ export function SubmitForm({ session, queue }: { session: Session; queue: QueueA
       )}
     </section>
   );
+}
+
+/** A problem that is gone with the connection's absence, if that was all. */
+export function useProblem(session: Session): Problem {
+  const problem = useMemo(() => new Problem(), [session]);
+  const online = session.online.value;
+  useEffect(() => {
+    if (online) problem.connected();
+  }, [online, problem]);
+  return problem;
 }
 
 export function JobLink({ queue, id }: { queue: QueueAddress; id: string }) {

@@ -44,7 +44,7 @@ export function Timeline({ open, job }: { open: OpenJob; job: Job }) {
         {job.finished > 0 && <Moment name="finished at" time={job.finished} />}
         {job.attempt > 1 && (
           <div>
-            <dt>attempts in all runs</dt>
+            <dt>starts, over all runs</dt>
             <dd>{job.attempt}</dd>
           </div>
         )}

@@ -80,6 +80,7 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
       </td>
       <td role="cell" class="w-name">
         <span class="name">{worker.name || worker.id}</span> <span class="muted">{about}</span>
+        {remark !== "" && <span class="warn-text block">{asSentence(remark.replace(/\)$/, ""))}</span>}
       </td>
       <td role="cell" data-label="CPUs">
         <Share used={used_cpus} all={cpus} words={`${number(used_cpus)} of ${number(cpus)}`} />
@@ -98,7 +99,6 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
       </td>
       <td role="cell" data-label="Version" class="muted w-version">
         {program || "–"}
-        {remark !== "" && <span class="warn-text"> {asSentence(remark.replace(/\)$/, ""))}</span>}
       </td>
     </tr>
   );

@@ -16,6 +16,8 @@ from ..named_job import JobWords, with_job
 from ..terminal import Terminal
 
 if TYPE_CHECKING:
+    from asman_shared.messages import JobState
+
     from ...job import Job
 
 
@@ -27,7 +29,13 @@ def logs(
         typer.Option("--follow", help="Show new lines until the job is finished; allows --tail, --stream and --phase."),
     ] = False,
     since: Annotated[
-        int, typer.Option("--since", min=0, max=limits.WHOLE, help="Number of the first line to show.")
+        int,
+        typer.Option(
+            "--since",
+            min=0,
+            max=limits.WHOLE,
+            help="Number of the first line to show. Lines count from 0; when a job runs again, they count on.",
+        ),
     ] = 0,
     until: Annotated[
         int | None,
@@ -100,13 +108,28 @@ def logs(
     exact = select is None or (select.tail is None and followable(select))
 
     async def work(job: Job) -> int:
+        shown = False
         async with losses_told(job, terminal.note) if follow else nullcontext():
             async for lines in job.log_parts(since, follow=follow, select=select):
+                shown = True
                 if json:
                     for line in lines:
                         terminal.line(line_value(line))
                 else:
                     terminal.logs(without_heading(lines, job.state.log_start), exact=exact)
+        if not shown and (note := _outside(job.state, since, until)):
+            terminal.note(note)
         return 0
 
     with_job(words, hub, work)
+
+
+def _outside(state: JobState, since: int, until: int | None) -> str:
+    """Says which numbers the lines of a job's present run have, if none of those that were asked for is among them."""
+    first, end = state.log_start, state.verdict.lines if state.verdict is not None else None
+    if end is not None and end <= first:
+        return ""
+    if (until is None or until > first) and (end is None or since < end):
+        return ""
+    run = "this run's lines" if first else "the job's lines"
+    return f"no such lines: {run} " + (f"begin at {first}" if end is None else f"are {first} to {end - 1}")

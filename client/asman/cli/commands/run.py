@@ -122,8 +122,7 @@ def _check_queue(words: list[str], hub: str | None) -> None:
         UsageError: It can't be a queue.
     """
     first = words[0] if words else ""
-    is_queue = first.startswith("@") or any(sign in first for sign in ("/q/", "://", "#"))
-    if first and os.environ.get(o.QUEUE_VARIABLE) and not hub and not is_queue:
+    if first and os.environ.get(o.QUEUE_VARIABLE) and not hub and not o.is_queue(first):
         raise o.UsageError(
             f"'{first}' is not the address of a queue; if '{first}' is the command, write: "
             f"asman run -- {shlex.join(words)}"

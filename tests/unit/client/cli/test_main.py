@@ -102,3 +102,26 @@ def test_everything_public_can_be_reached() -> None:
     assert {name for name in dir(asman) if not name.startswith("__")} == set(asman.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = asman.nope
+
+
+async def test_an_option_of_a_command_without_a_dash_before_it_names_the_dash(hub: FakeHub, run: Run) -> None:
+    ended = await run("run", hub.url, "-i", "alpine", "sh", "-c", "echo hi")
+    assert (ended.code, hub.seen) == (2, [])
+    said = " ".join(ended.err.split())
+    assert "No such option: -c" in said
+    assert "behind '--': asman run -i alpine -- sh -c 'echo hello'" in said
+    assert "behind '--'" not in (await run("run", hub.url, "--nonsense", "--", "x")).err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--cpus", "two"), "'--cpus': 'two' is not a number"),
+        (("--gpus", "abc"), "'--gpus': 'abc' is not a whole number"),
+        (("--gpus", "-1"), "-1 is not in the range"),
+    ],
+)
+async def test_what_is_no_number_is_told_in_plain_words(run: Run, words: tuple[str, str], says: str) -> None:
+    ended = await run("run", *words, "--", "x")
+    assert ended.code == 2
+    assert says in " ".join(ended.err.split())

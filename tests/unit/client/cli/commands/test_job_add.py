@@ -154,3 +154,18 @@ async def test_job_add_with_files_waits_and_saves(hub: FakeHub, run: Run, tmp_pa
 async def test_job_add_alone_prints_the_id(hub: FakeHub, run: Run) -> None:
     ended = await run("job", "add", hub.url, "-c", "x")
     assert ended.out == f"{next(iter(hub.jobs))}\n"
+
+
+async def test_a_command_in_the_place_of_a_queue_is_told_where_it_goes(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (("--", "sleep", "101"), (hub.url, "--", "sleep", "101")):
+        ended = await run("job", "add", "-i", "alpine", *words)
+        assert (ended.code, hub.seen) == (2, [])
+        said = " ".join(ended.err.split())
+        assert "'sleep' is not the address of a queue" in said
+        assert "-c 'sleep 101', or use 'asman run'" in said
+    monkeypatch.setenv("ASMAN_QUEUE", hub.url)
+    ended = await run("job", "add", "-i", "alpine", "--", "date")
+    assert (ended.code, "write it as -c date" in " ".join(ended.err.split())) == (2, True)
+    assert (await run("job", "add", "-i", "alpine", "-c", "date")).code == 0

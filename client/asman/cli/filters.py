@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import exits
+
 if TYPE_CHECKING:
     from asman_shared.states import Reason, State
 
@@ -65,7 +67,9 @@ class Wanted:
                 names = [each.value for each in (*states.values(), *reasons.values())]
                 near = get_close_matches(given.capitalize(), names, 1)
                 more = f"did you mean {near[0]}? Use" if near else "use"
-                raise BadRequest(f"'{given}' is neither a state nor a reason: {more} one of {', '.join(names)}")
+                raise exits.usage(
+                    BadRequest(f"'{given}' is neither a state nor a reason: {more} one of {', '.join(names)}")
+                )
         words = [each.lower() for each in state or ()]
         of_reason = frozenset(reasons[word] for word in words if word in reasons)
         of_state = [states[word] for word in words if word in states]

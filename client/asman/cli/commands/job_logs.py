@@ -9,6 +9,7 @@ import typer
 
 from asman_shared import limits
 
+from .. import exits
 from .. import options as o
 from ..attempts import losses_told, without_heading
 from ..json_values import line_value
@@ -91,18 +92,19 @@ def logs(
     from ...logs import followable, selection
 
     terminal = Terminal()
-    select = selection(
-        until=until,
-        head=head,
-        tail=tail,
-        grep=grep,
-        ignore_case=ignore_case,
-        context=context,
-        stream=stream or (),
-        phase=phase or (),
-        around=around.replace("-", "_"),
-        max_bytes=max_bytes,
-    )
+    with exits.of_command_line():
+        select = selection(
+            until=until,
+            head=head,
+            tail=tail,
+            grep=grep,
+            ignore_case=ignore_case,
+            context=context,
+            stream=stream or (),
+            phase=phase or (),
+            around=around.replace("-", "_"),
+            max_bytes=max_bytes,
+        )
 
     # What was searched for or cut out of a log is lines; all of a stream is what the job wrote.
     exact = select is None or (select.tail is None and followable(select))

@@ -54,7 +54,7 @@ async def test_what_is_selected_is_asked_of_the_hub(hub: FakeHub, run: Run) -> N
 async def test_what_can_not_be_selected_is_said(hub: FakeHub, run: Run, words: tuple[str, ...], says: str) -> None:
     job = await begun(hub, run)
     ended = await run("job", "logs", hub.url, job, *words)
-    assert ended.code != 0
+    assert ended.code == (2 if words[0] != "--follow" else 125)
     assert says in ended.err
 
 

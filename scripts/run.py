@@ -2,8 +2,9 @@
 
 usage: python -m scripts.run
 
-Environment: ``ONCE=1`` ends after the job with everything stopped; ``PORT`` names the port (default: 8000, or the
-next free one); ``DATA`` names the data folder (default: .asman in the clone; ONCE uses a temporary one).
+Environment: ``ONCE=1`` ends after the job with everything stopped; ``PORT`` names the port (default: that of the last
+run with the same data folder, else 8000, or the next free one); ``DATA`` names the data folder (default: .asman in the
+clone; ONCE uses a temporary one).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ ASMAN = Path(sys.executable).with_name("asman")
 EXAMPLE = ROOT / "examples" / "count-words"
 PUBLIC_IMAGE = "alpine:3"
 LOG = ROOT / ".run" / "logs" / "up.log"
+PORT_FILE = "port"
+"""Name of the file in the data folder that holds the port of the last run, so that its links work again."""
 _QUEUE_URL = re.compile(r"https?://[^\s/]+/q/[\w.-]+")
 _JOB = re.compile(r"\b([0-9a-f]{64})(?:~[0-9a-f]{32})?\b")
 """A job's id, and the key that follows it in the job's URL."""
@@ -95,17 +98,38 @@ def choose_containers(stack: ExitStack) -> Containers:
         return Containers("process", None)
 
 
-def choose_port() -> int:
-    """Return the port that ``PORT`` names, else 8000 or the next free one."""
+def choose_port(data: Path | None = None) -> int:
+    """Return the port that ``PORT`` names, else that of the last run with this data folder, 8000 or the next free one.
+
+    A port other than the expected one is said.
+
+    Raises:
+        CannotRunError: The named port is not free, or none is.
+    """
     named = os.environ.get("PORT")
     if named:
         if not named.isdecimal() or not _is_free(int(named)):
             raise CannotRunError(f"PORT={named} is not a port that is free here")
         return int(named)
-    for port in range(8000, 8100):
+    kept = _last_port(data) if data is not None else None
+    wanted = kept or 8000
+    ports: list[int] = [wanted, *range(8000, 8100)]
+    for port in ports:
         if _is_free(port):
+            if port != wanted:
+                links = f", and links to port {kept}, of the last run, don't work with it" if kept else ""
+                say(f"Port {wanted} is in use: the hub gets port {port}{links} (PORT=n names another)")
             return port
     raise CannotRunError("no port from 8000 to 8099 is free; name another with PORT=n")
+
+
+def _last_port(data: Path) -> int | None:
+    """Return the port of the last run with a data folder; None if there was none."""
+    try:
+        text = (data / PORT_FILE).read_text(errors="replace").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() and len(text) <= 5 and int(text) else None
 
 
 def _is_free(port: int) -> bool:
@@ -211,13 +235,15 @@ def main() -> int:
         with ExitStack() as stack:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="asman-run-")))
             containers = choose_containers(stack)
-            port = choose_port()
             data = temporary / "data" if once else Path(os.environ.get("DATA") or ROOT / ".asman")
+            port = choose_port(data)
             say(f"Starting a hub and a worker: asman up --port {port} (its log: {os.path.relpath(LOG)})")
             up = stack.enter_context(asman_up(port, data, containers))
             queue_url = wait_healthy(up, port)
+            (data / PORT_FILE).write_text(f"{port}\n")
             run_example(queue_url, containers, temporary / "out")
             if not once:
+                say(f"Try:   ASMAN_QUEUE={queue_url} {os.path.relpath(ASMAN)} run -- echo hello")
                 say("Staying up; Ctrl-C ends it.")
                 up.wait()
                 raise CannotRunError(f"asman up ended with exit code {up.returncode}; see {LOG}")

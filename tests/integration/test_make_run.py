@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from devtools.asman_processes import clean_environment
 from devtools.engine import Engine
 from devtools.ports import free_port
+from scripts.run import choose_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,10 +73,36 @@ def test_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
         text=True,
     ) as running:
         assert running.stdout is not None
+        told: list[str] = []
         for line in running.stdout:
+            told.append(line)
             if "Staying up" in line:
                 break
         running.terminate()
         assert running.stdout.read().splitlines() == ["==> Stopped."]
         assert running.wait(30) == 0
     assert not _still_listening(port)
+    assert re.match(
+        rf"==> Try:   ASMAN_QUEUE=http://127\.0\.0\.1:{port}/q/\w+ \S*bin/asman run -- echo hello$", told[-2]
+    )
+    assert (tmp_path / "port").read_text() == f"{port}\n"
+
+
+def test_the_next_run_has_the_port_of_the_last_and_says_when_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PORT", raising=False)
+    port = free_port()
+    (tmp_path / "port").write_text(f"{port}\n")
+    assert choose_port(tmp_path) == port
+    assert capsys.readouterr().out == ""
+    with socket.create_server(("127.0.0.1", port)):
+        other = choose_port(tmp_path)
+    assert other != port
+    assert capsys.readouterr().out == (
+        f"==> Port {port} is in use: the hub gets port {other}, and links to port {port}, of the last run, don't work "
+        "with it (PORT=n names another)\n"
+    )
+    for text in ("", "0", "x", "9" * 5000):
+        (tmp_path / "port").write_text(text)
+        assert choose_port(tmp_path) in range(8000, 8100)

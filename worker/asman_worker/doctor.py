@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -77,15 +77,20 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
     yield _gpus(config)
     yield _neighbours()
     kind, _ = await choose_executor(config)
+    tried: dict[str, Runtime | str] = {}
     if kind == "docker":
         async for finding in _engine(config):
-            yield finding
+            if finding.what == "engine" and finding.mark == "problem":
+                tried = {each: await _tried(config, each, used=False) for each in WITHOUT_ENGINE}
+                yield _with_another(finding, tried)
+            else:
+                yield finding
     elif kind == "process":
         yield Finding("executor", "warning", "jobs run without containers, as this user", "use --executor docker")
         yield await _job_folders(config)
-    tried: dict[str, Runtime | str] = {}
     for each in WITHOUT_ENGINE:
-        tried[each] = await _tried(config, each, used=kind == each)
+        if each not in tried:
+            tried[each] = await _tried(config, each, used=kind == each)
         async for finding in _without_engine(config, each, tried[each], used=kind == each):
             yield finding
     yield await _executors(config, tried)
@@ -95,6 +100,13 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
             yield finding
     if not config.queue:
         yield Finding("hub", "warning", "no queue was named, so no hub was checked", "name the queue's URL")
+
+
+def _with_another(finding: Finding, tried: dict[str, Runtime | str]) -> Finding:
+    """Adds to what is wrong with the engine the executor that works without one, if any does."""
+    works = next((kind for kind, runtime in tried.items() if isinstance(runtime, Runtime)), "")
+    more = f"; or use --executor {works}, which needs no engine and works here" if works else ""
+    return replace(finding, remedy=f"{finding.remedy}{more}")
 
 
 async def _job_folders(config: WorkerConfig) -> Finding:

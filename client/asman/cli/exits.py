@@ -6,11 +6,15 @@ shells and container engines use the same codes for the same events.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from asman_shared.errors import AsmanError
     from asman_shared.messages import Verdict
+
+E = TypeVar("E", bound="AsmanError")
 
 OK: Final = 0
 USAGE: Final = 2
@@ -65,6 +69,30 @@ def of_error(error: AsmanError) -> int:
 
     from ..errors import JobFailed
 
+    if getattr(error, _MARK, False):
+        return USAGE
     if isinstance(error, JobFailed):
         return of_verdict(error.verdict)
     return TIMED_OUT if isinstance(error, TimedOut) else NOT_RUN
+
+
+_MARK: Final = "of_command_line"
+"""Attribute of errors about the command line."""
+
+
+def usage(error: E) -> E:
+    """Returns an error about the command line itself, marked for its exit code, which is `USAGE`."""
+    setattr(error, _MARK, True)
+    return error
+
+
+@contextmanager
+def of_command_line() -> Iterator[None]:
+    """Marks the errors in the block, which reads values of the command line, for their exit code, which is `USAGE`."""
+    from asman_shared.errors import BadRequest
+
+    try:
+        yield
+    except BadRequest as error:
+        usage(error)
+        raise

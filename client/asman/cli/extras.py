@@ -23,4 +23,6 @@ def require(*extras: str) -> None:
     lacking = [extra for extra in extras if any(find_spec(package) is None for package in _NEEDS[extra])]
     if lacking:
         names = ",".join(lacking)
-        raise Conflict(f"this needs packages that are not installed: run  pip install 'asman[{names}]'")
+        raise Conflict(
+            f"this needs packages that are not installed: in the clone of Asman, run  pip install '.[{names}]'"
+        )

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import exits
+
 if TYPE_CHECKING:
     from asman_shared.states import Reason, State
 
@@ -58,11 +60,17 @@ class Wanted:
 
         states: dict[str, State] = {each.value.lower(): each for each in State if each is not State.REMOVED}
         reasons = {each.value.lower(): each for each in Reason}
+        for given in state or ():
+            if given.lower() not in states and given.lower() not in reasons:
+                from difflib import get_close_matches  # slow to import
+
+                names = [each.value for each in (*states.values(), *reasons.values())]
+                near = get_close_matches(given.capitalize(), names, 1)
+                more = f"did you mean {near[0]}? Use" if near else "use"
+                raise exits.usage(
+                    BadRequest(f"'{given}' is neither a state nor a reason: {more} one of {', '.join(names)}")
+                )
         words = [each.lower() for each in state or ()]
-        for word in words:
-            if word not in states and word not in reasons:
-                known = ", ".join(each.value for each in (*states.values(), *reasons.values()))
-                raise BadRequest(f"'{word}' is neither a state nor a reason: use one of {known}")
         of_reason = frozenset(reasons[word] for word in words if word in reasons)
         of_state = [states[word] for word in words if word in states]
         if of_reason and State.FINISHED not in of_state:

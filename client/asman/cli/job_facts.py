@@ -52,8 +52,8 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
             yield "exit code", str(verdict.exit_code)
         yield from ((name, text) for name, text in (("message", verdict.message), ("hint", verdict.hint)) if text)
     yield from _times(state)
-    if verdict is not None:
-        yield "took", format_duration(verdict.duration)
+    if verdict is not None and (taken := _taken(state, verdict)) is not None:
+        yield "took", format_duration(taken)
     if result is not None and result.phases:
         yield "phases", ", ".join(f"{name} {format_duration(taken)}" for name, taken in result.phases.items())
     worker = (result.worker if result is not None else "") or state.worker
@@ -66,6 +66,16 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
     slots = [each for each in state.namespaces if each != "_"]
     if slots:
         yield "slots", ", ".join(slots)
+
+
+def _taken(state: JobState, verdict: Verdict) -> int | None:
+    """Returns how long a job ran, in milliseconds; None if that is not known, as of one that never started.
+
+    The verdict on a job that the hub ended, such as a cancelled one, has no time of its own.
+    """
+    if verdict.duration or verdict.exit_code is not None:
+        return verdict.duration
+    return max(0, state.finished - state.started) if state.started and state.finished else None
 
 
 def _state(state: JobState, verdict: Verdict | None) -> str:

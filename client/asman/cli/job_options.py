@@ -12,6 +12,7 @@ import typer
 
 from asman_shared import limits
 
+from . import exits
 from . import options as o
 
 if TYPE_CHECKING:
@@ -116,13 +117,24 @@ class JobOptions:
                 raise BadDefinition(f"'{self.dockerfile}' is not text in UTF-8") from None
         return {name: value for name, value in made.items() if value is not None}
 
+    @exits.of_command_line()
     def policy(self) -> SubmitFields:
-        """Builds the arguments for submitting the job.
+        """Builds the arguments for submitting the job, and checks all durations and sizes.
 
         Raises:
             BadRequest: An option can't be parsed.
         """
         from asman_shared.errors import BadRequest
+        from asman_shared.units import parse_size
+
+        from ..deadline import milliseconds, phase_limits
+
+        for name, duration in (("timeout", self.timeout), ("queue_timeout", self.queue_timeout)):
+            if duration is not None:
+                milliseconds(duration, field=name)
+        phase_limits(_phases(self.phase_timeout))
+        if self.memory is not None:
+            parse_size(self.memory)
 
         if self.reuse not in ("cached", "never"):
             raise BadRequest(f"--reuse must be 'cached' or 'never', not '{self.reuse}'")

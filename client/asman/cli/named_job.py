@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import exits
 from . import options as o
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def with_job(words: list[str], hub: str | None, work: Callable[[Job], Awaitable[
     from asman_shared.errors import BadRequest
 
     if len(words) > 2:
-        raise BadRequest(f"unexpected argument '{words[2]}': give a queue and a job")
+        raise exits.usage(BadRequest(f"unexpected argument '{words[2]}': give a queue and a job"))
     queue, named = (queue_of(words[0]), words[0]) if len(words) == 1 else (words[0], words[1])
 
     async def find_and_work() -> int:
@@ -113,5 +114,5 @@ def split_input(words: list[str]) -> tuple[str | None, bool]:
 
     left, from_input = (words[:-1], True) if words and words[-1] == "-" else (words, False)
     if len(left) > 1:
-        raise BadRequest(f"unexpected argument '{left[1]}': give a queue, and '-' for standard input")
+        raise exits.usage(BadRequest(f"unexpected argument '{left[1]}': give a queue, and '-' for standard input"))
     return (left[0] if left else None), from_input

@@ -210,6 +210,11 @@ def read_env(given: list[str] | None) -> dict[str, str]:
     return env
 
 
+def is_queue(word: str) -> bool:
+    """Whether a word has the form of a queue's address, or of a URL with a job; a bare name has not."""
+    return word.startswith("@") or any(sign in word for sign in ("/q/", "://", "#"))
+
+
 def is_job(word: str) -> bool:
     """Whether a word has the form of a job, which is an id, its beginning, or a URL with one."""
     from asman_shared.errors import BadRequest

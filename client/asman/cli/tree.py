@@ -17,6 +17,11 @@ from .command_table import ABOUT, TREE, Command, Noun
 _SETTINGS: Final = {"help_option_names": list(pages.HELP_WORDS), "max_content_width": 100}
 """Settings of typer for all commands."""
 
+_NUMBERS: Final = dict.fromkeys(("int range", "integer range", "int", "integer"), "a whole number") | dict.fromkeys(
+    ("float range", "float"), "a number"
+)
+"""Words for numbers, by typer's names for their types."""
+
 
 class _Loaded(MutableMapping[str, Any]):
     """Commands by name, loaded from their modules at first use."""
@@ -95,7 +100,41 @@ def _command(name: str, command: Command) -> Any:
     for parameter in made.params:
         if isinstance(parameter.type, TyperPath):
             parameter.type.convert = _not_empty(parameter.type.convert)  # type: ignore[method-assign]
+        elif words := _NUMBERS.get(parameter.type.name):
+            parameter.type.convert = _number(parameter.type.convert, words)  # type: ignore[method-assign]
+    if name == "run":
+        made.parse_args = _dash_named(made.parse_args)  # type: ignore[method-assign]
     return made
+
+
+def _number(convert: Callable[..., Any], words: str) -> Callable[..., Any]:
+    """Returns the conversion of a number that says in words what is wanted."""
+
+    def checked(value: Any, parameter: Any, context: Any) -> Any:
+        try:
+            return convert(value, parameter, context)
+        except typer.BadParameter as error:
+            if "is not a valid" not in error.message:  # it is a number, out of its range
+                raise
+            raise typer.BadParameter(f"'{value}' is not {words}", ctx=context, param=parameter) from None
+
+    return checked
+
+
+def _dash_named(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the parser of ``asman run`` that names ``--`` where an unknown option may be one of the job's command."""
+
+    def parsed(context: Any, words: list[str]) -> Any:
+        try:
+            return parse(context, words)
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption" and context.obj is None:
+                error.message += (  # type: ignore[attr-defined]
+                    " (options of the job's own command stand behind '--': asman run -i alpine -- sh -c 'echo hello')"
+                )
+            raise
+
+    return parsed
 
 
 def _not_empty(convert: Callable[..., Any]) -> Callable[..., Any]:

@@ -57,6 +57,13 @@ def test_each_problem_comes_with_a_remedy(tmp_path: Path, engine: object) -> Non
     assert "         → check the address" in words.stdout
 
 
+def test_without_an_engine_the_executor_that_works_here_is_named(tmp_path: Path) -> None:
+    told = findings("--data-dir", str(tmp_path), "--docker", f"unix://{tmp_path}/no.sock", code=125)
+    assert " oci (" in told["executors"]["says"]
+    assert told["engine"]["remedy"].endswith("; or use --executor oci, which needs no engine and works here")
+    assert list(tmp_path.glob("probe-*")) == []
+
+
 def test_a_machine_that_can_run_containers_without_an_engine_is_told_so(tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{free_port()}/q/none"
     told = findings(nobody, "--data-dir", str(tmp_path), "--executor", "oci", "--network", "none", code=125)

@@ -54,11 +54,12 @@ class End:
         if not self.out_of_memory:
             return ended("exited")
         may = f"the {format_size(memory)} that it may have" if memory else "it may have"
-        short_of_memory = f"needed more memory than {may}; ask for more in requirements.memory"
+        short_of_memory = f"it needed more memory than {may}"
         if self.exit_code == _KILLED:
-            return ended("out_of_memory", f"it {short_of_memory}")
+            return ended("out_of_memory", short_of_memory)  # the hub adds to this end what to ask for
         # A process of the job was killed, and the command went on and chose an exit code of its own.
-        return ended("exited", f"a process of the job was killed, because it {short_of_memory}")
+        remedy = "ask for more in requirements.memory"
+        return ended("exited", f"a process of the job was killed, because {short_of_memory}; {remedy}")
 
 
 def out_of_time(limit: int, grace: int, *, politely: bool) -> str:

@@ -28,6 +28,10 @@ ANSWER_SECONDS: Final = 20.0
 """Longest time that an engine may take to say its version before it counts as not answering, in seconds."""
 CALL: Final = aiohttp.ClientTimeout(total=120, sock_connect=10)
 """Time limits of a call that is answered at once, in seconds; reading logs and waiting for a container have none."""
+_WITHOUT: Final = (
+    "or choose --executor oci, which needs no engine ('asman doctor' says whether it works here), or --executor "
+    "process, which isolates nothing"
+)
 _LEAVING: Final = (
     "context canceled",
     "connection is closing",
@@ -55,8 +59,7 @@ async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
         engine = _connect(url)
     except (AssertionError, ValueError, OSError) as error:
         raise Unavailable(
-            "no container engine was found: start Docker, name one with --docker or DOCKER_HOST, "
-            "or choose --executor process"
+            f"no container engine was found: start Docker, name one with --docker or DOCKER_HOST, {_WITHOUT}"
         ) from error
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -66,7 +69,7 @@ async def open_engine(url: str = "") -> tuple[Docker, dict[str, Any]]:
         why = str(error) or f"nothing came within {ANSWER_SECONDS:g} s"
         raise Unavailable(
             f"the container engine does not answer ({why}): start it, or start it again if it hangs, name another with "
-            "--docker, or choose --executor process"
+            f"--docker, {_WITHOUT}"
         ) from error
 
 

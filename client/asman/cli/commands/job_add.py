@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 from typing import Annotated, Any, cast
 
 import typer
@@ -43,6 +45,7 @@ def add(
     With '-', the definition comes from standard input, either alone or as 'definition' in an object that may also hold
     'namespace', 'priority', 'timeout', …. Options replace parts of it.
     """
+    _check_words(words or [], hub)
     o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
     queue, from_input = split_input(words or [])
@@ -72,3 +75,19 @@ def add(
             return 0
 
     raise typer.Exit(asyncio.run(stoppable(work, terminal)))
+
+
+def _check_words(words: list[str], hub: str | None) -> None:
+    """Checks that no words are a command, which ``asman run`` takes in this form.
+
+    Raises:
+        UsageError: There is a word that is neither the queue nor ``-``.
+    """
+    left = words[:-1] if words and words[-1] == "-" else words
+    is_command = bool(left) and not hub and not o.is_queue(left[0])
+    if len(left) > 1 or (is_command and os.environ.get(o.QUEUE_VARIABLE)):
+        command = left if is_command else left[1:]
+        raise o.UsageError(
+            f"'{command[0]}' is not the address of a queue; if it begins the command, write it as "
+            f"-c {shlex.quote(shlex.join(command))}, or use 'asman run'"
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .. import exits
 from .. import options as o
 from ..json_values import job_value
 from ..named_job import check_reads, handle, split_jobs
@@ -110,8 +111,6 @@ class Ended:
         Raises:
             AsmanError: The one job that was named was refused.
         """
-        from .. import exits
-
         if self.one and self.refused:
             raise self.refused[0][1]
         if terminal.json:
@@ -148,14 +147,16 @@ def end_jobs(
 
     if states:
         if len(words) > 1:
-            raise BadRequest(f"unexpected argument '{words[1]}': give jobs or --state, not both")
+            raise exits.usage(BadRequest(f"unexpected argument '{words[1]}': give jobs or --state, not both"))
         queue, names = words[0] if words else None, list[str]()
     else:
         if yes:
-            raise BadRequest("--yes is for --state: named jobs are never asked about")
+            raise exits.usage(BadRequest("--yes is for --state: named jobs are never asked about"))
         queue, names = split_jobs(words)
         if not names:
-            raise BadRequest(f"no job was named: give its id or URL, or --state {example} to {verb} all of them")
+            raise exits.usage(
+                BadRequest(f"no job was named: give its id or URL, or --state {example} to {verb} all of them")
+            )
     ended = Ended(one=len(names) == 1)
 
     async def one(opened: Queue, named: str) -> None:
@@ -195,7 +196,7 @@ def _states(given: list[str] | None) -> list[Any]:
     known = {each.value.lower(): each for each in (State.QUEUED, State.RUNNING)}
     for word in given or ():
         if word.lower() not in known:
-            raise BadRequest(f"--state must be Queued or Running, not '{word[:40]}'")
+            raise exits.usage(BadRequest(f"--state must be Queued or Running, not '{word[:40]}'"))
     return [known[word.lower()] for word in given or ()]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from asman_shared import limits
 
+from .. import exits
 from .. import options as o
 from ..attempts import losses_told, without_heading
 from ..json_values import line_value
@@ -16,6 +17,8 @@ from ..named_job import JobWords, with_job
 from ..terminal import Terminal
 
 if TYPE_CHECKING:
+    from asman_shared.messages import JobState
+
     from ...job import Job
 
 
@@ -27,7 +30,13 @@ def logs(
         typer.Option("--follow", help="Show new lines until the job is finished; allows --tail, --stream and --phase."),
     ] = False,
     since: Annotated[
-        int, typer.Option("--since", min=0, max=limits.WHOLE, help="Number of the first line to show.")
+        int,
+        typer.Option(
+            "--since",
+            min=0,
+            max=limits.WHOLE,
+            help="Number of the first line to show. Lines count from 0; when a job runs again, they count on.",
+        ),
     ] = 0,
     until: Annotated[
         int | None,
@@ -83,30 +92,46 @@ def logs(
     from ...logs import followable, selection
 
     terminal = Terminal()
-    select = selection(
-        until=until,
-        head=head,
-        tail=tail,
-        grep=grep,
-        ignore_case=ignore_case,
-        context=context,
-        stream=stream or (),
-        phase=phase or (),
-        around=around.replace("-", "_"),
-        max_bytes=max_bytes,
-    )
+    with exits.of_command_line():
+        select = selection(
+            until=until,
+            head=head,
+            tail=tail,
+            grep=grep,
+            ignore_case=ignore_case,
+            context=context,
+            stream=stream or (),
+            phase=phase or (),
+            around=around.replace("-", "_"),
+            max_bytes=max_bytes,
+        )
 
     # What was searched for or cut out of a log is lines; all of a stream is what the job wrote.
     exact = select is None or (select.tail is None and followable(select))
 
     async def work(job: Job) -> int:
+        shown = False
         async with losses_told(job, terminal.note) if follow else nullcontext():
             async for lines in job.log_parts(since, follow=follow, select=select):
+                shown = True
                 if json:
                     for line in lines:
                         terminal.line(line_value(line))
                 else:
                     terminal.logs(without_heading(lines, job.state.log_start), exact=exact)
+        if not shown and (note := _outside(job.state, since, until)):
+            terminal.note(note)
         return 0
 
     with_job(words, hub, work)
+
+
+def _outside(state: JobState, since: int, until: int | None) -> str:
+    """Says which numbers the lines of a job's present run have, if none of those that were asked for is among them."""
+    first, end = state.log_start, state.verdict.lines if state.verdict is not None else None
+    if end is not None and end <= first:
+        return ""
+    if (until is None or until > first) and (end is None or since < end):
+        return ""
+    run = "this run's lines" if first else "the job's lines"
+    return f"no such lines: {run} " + (f"begin at {first}" if end is None else f"are {first} to {end - 1}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import exits
 from .. import options as o
 from ..json_values import job_value
 from ..named_job import check_reads, split_jobs
@@ -72,5 +73,5 @@ def _reasons(given: list[str] | None) -> list[Any]:
     for word in given or ():
         if word.lower() not in known:
             names = ", ".join(each.value for each in known.values())
-            raise BadRequest(f"--state must be one of {names}, not '{word[:40]}'")
+            raise exits.usage(BadRequest(f"--state must be one of {names}, not '{word[:40]}'"))
     return [known[word.lower()] for word in given or ()]

@@ -24,11 +24,14 @@ def url(
     hub: o.HubOption = None,
     with_queue: Annotated[
         bool,
-        typer.Option("--queue/--no-queue", help="Name the queue in the link; anyone who has it can use the queue."),
-    ] = True,
+        typer.Option("--with-queue/--no-queue", help="Name the queue in the link; who has the link can use the queue."),
+    ] = False,
     json: o.JsonOption = False,
 ) -> None:
-    """Print a URL that contains the whole job; 'asman run URL' runs the job, and so does the page at the URL."""
+    """Print a URL that contains the whole job; 'asman run URL' runs the job, and so does the page at the URL.
+
+    It does not name the queue, so that it can be shared; --with-queue adds the queue, which is a secret.
+    """
     terminal = Terminal(json=json)
 
     def write(definition: Definition, hub_url: str, name: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import options as o
+from ..given import LOCAL_HUB
 from ..terminal import Terminal, table
 
 if TYPE_CHECKING:
@@ -16,8 +18,14 @@ if TYPE_CHECKING:
 
 def new(
     hub: Annotated[
-        str, typer.Option("--hub", envvar="ASMAN_HUB", help="The hub for the queue.")
-    ] = "http://localhost:8000",
+        str | None,
+        typer.Option(
+            "--hub",
+            envvar="ASMAN_HUB",
+            help="The hub for the queue. Default: the hub of $ASMAN_QUEUE, or http://localhost:8000.",
+            show_default=False,
+        ),
+    ] = None,
     called: Annotated[
         str,
         typer.Option("--as", metavar="NAME", help="Your name for it: @NAME stands for its URL.", show_default=False),
@@ -30,9 +38,14 @@ def new(
 
     if called:
         known.check_name(called)
+    if not hub:
+        hub = o.find_queue(None, None).hub if os.environ.get(o.QUEUE_VARIABLE) else LOCAL_HUB
     address = Address(parse_hub(hub), new_queue_name())
+    before = _named_before(called)
     known.remember(address.url, called)
     terminal = Terminal(json=json)
+    if before:
+        terminal.note(f"another queue had the name @{called} before: {before}")
     worker = o.with_queue(address.url, "asman worker")
     if json:
         terminal.value({"queue": address.queue, "url": address.url, "page": address.page, "worker": worker})
@@ -60,15 +73,22 @@ def add(
 
     known.check_name(called)
     address = o.find_queue(queue, hub)
-    before = next((each["url"] for each in known.known_queues() if each["name"] == called), address.url)
+    before = _named_before(called)
     known.remember(address.url, called)
     terminal = Terminal(json=json)
     if json:
         terminal.value(next(each for each in known.known_queues() if each["url"] == address.url))
         return
     terminal.note(f"@{called} is a queue on {address.host}")
-    if before != address.url:
+    if before and before != address.url:
         terminal.note(f"another queue had this name before: {before}")
+
+
+def _named_before(called: str) -> str:
+    """Returns the URL of the queue that has one of this user's names; empty if none has it."""
+    from .. import known
+
+    return next((str(each["url"]) for each in known.known_queues() if called and each["name"] == called), "")
 
 
 def list_queues(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from .. import exits
 from .. import options as o
 from ..follow import OnInterrupt, follow, submit
 from ..job_options import JobOptions, check_runs, takes_job_options
@@ -66,7 +67,7 @@ def run(
         _check_queue(words or [], hub)
     queue, command = _words(words or [], ctx.obj)
     if on_interrupt not in ("ask", "cancel", "leave"):
-        raise BadRequest(f"--on-interrupt must be 'ask', 'cancel' or 'leave', not '{on_interrupt}'")
+        raise exits.usage(BadRequest(f"--on-interrupt must be 'ask', 'cancel' or 'leave', not '{on_interrupt}'"))
     o.check_output(output)
     terminal = Terminal(json=json, quiet=quiet)
     fields, policy = options.fields(), options.policy()
@@ -122,8 +123,7 @@ def _check_queue(words: list[str], hub: str | None) -> None:
         UsageError: It can't be a queue.
     """
     first = words[0] if words else ""
-    is_queue = first.startswith("@") or any(sign in first for sign in ("/q/", "://", "#"))
-    if first and os.environ.get(o.QUEUE_VARIABLE) and not hub and not is_queue:
+    if first and os.environ.get(o.QUEUE_VARIABLE) and not hub and not o.is_queue(first):
         raise o.UsageError(
             f"'{first}' is not the address of a queue; if '{first}' is the command, write: "
             f"asman run -- {shlex.join(words)}"
@@ -137,5 +137,5 @@ def _words(before: list[str], behind: list[str] | None) -> tuple[str | None, lis
     if len(before) > 1:
         from asman_shared.errors import BadRequest
 
-        raise BadRequest(f"unexpected argument '{before[1]}' before '--': only the queue belongs there")
+        raise exits.usage(BadRequest(f"unexpected argument '{before[1]}' before '--': only the queue belongs there"))
     return (before[0] if before else None), behind

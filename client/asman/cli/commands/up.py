@@ -116,7 +116,9 @@ def up(
     from asman_shared.errors import BadRequest
 
     if executor not in ("docker", "oci", "bubblewrap", "auto", "process"):
-        raise BadRequest(f"--executor must be 'docker', 'oci', 'bubblewrap', 'auto' or 'process', not '{executor}'")
+        raise exits.usage(
+            BadRequest(f"--executor must be 'docker', 'oci', 'bubblewrap', 'auto' or 'process', not '{executor}'")
+        )
     config = load_config(
         host=host,
         port=port,

@@ -79,7 +79,7 @@ async def test_a_job_that_says_nothing_may_use_its_share_of_memory_and_is_told_s
         outcome = await outcome_of(line, "a", busybox_image, ["sh", "-c", hog])
         assert (outcome.kind, outcome.message) == (
             "out_of_memory",
-            "it needed more memory than the 64 MiB that it may have; ask for more in requirements.memory",
+            "it needed more memory than the 64 MiB that it may have",
         )
 
 

@@ -57,7 +57,7 @@ async def test_each_runtime_holds_memory_and_processes_of_an_ordinary_users_jobs
         outcome = await outcome_of(line, "b", HOG, requirements=SMALL)
         assert (outcome.kind, outcome.message) == (
             "out_of_memory",
-            "it needed more memory than the 64 MiB that it may have; ask for more in requirements.memory",
+            "it needed more memory than the 64 MiB that it may have",
         )
         await outcome_of(line, "c", BOMB)
         assert "all" not in line.texts("c")

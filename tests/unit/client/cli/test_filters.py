@@ -68,5 +68,10 @@ def test_a_word_that_is_neither_a_state_nor_a_reason_is_refused() -> None:
         wanted(["sleeping"])
     with pytest.raises(BadRequest, match="'removed'"):
         wanted(["removed"])
+    for near in ("Faild", "faild"):
+        with pytest.raises(
+            BadRequest, match=f"'{near}' is neither a state nor a reason: did you mean Failed\\? Use one"
+        ):
+            wanted([near])
     with pytest.raises(BadUnit):
         wanted(since="2")

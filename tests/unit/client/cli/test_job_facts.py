@@ -120,3 +120,12 @@ def test_long_texts_and_long_lists_are_shortened_and_say_so() -> None:
 def test_a_text_of_several_lines_never_looks_like_another_fact() -> None:
     lines = list(lines_of(iter([("env", "A=1\n     state  Success"), ("image", "")])))
     assert lines == ["         env  A=1", "                   state  Success", "       image"]
+
+
+def test_a_cancelled_job_took_the_time_that_it_ran_and_one_that_never_started_none() -> None:
+    verdict = m.Verdict(ok=False, reason=Reason.CANCELLED, exit_code=None)
+    ran = job(verdict=verdict, queued=AT, started=AT + 1000, finished=AT + 6000)
+    assert shown(ran)["took"] == ["5 s"]
+    assert "took" not in shown(job(verdict=verdict, queued=AT, finished=AT + 6000))
+    at_once = m.Verdict(ok=True, reason=Reason.SUCCESS, exit_code=0)
+    assert shown(job(verdict=at_once, queued=AT, started=AT, finished=AT + 9))["took"] == ["0 ms"]

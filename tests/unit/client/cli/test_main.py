@@ -20,18 +20,18 @@ from tests.unit.client.fake_hub import FakeHub
         (["run", "--", "x"], 125, "error: no queue was named"),
         (["run", "abc", "--", "x"], 125, "error: a queue's name alone does not say"),
         (["run", "http://no-such-host.invalid/q/x", "--", "x"], 125, "error: there is no host named"),
-        (["run", "URL", "-m", "2", "--", "x"], 125, "error: '2' is not a size"),
-        (["run", "URL", "--timeout", "20", "--", "x"], 125, "error: '20' is not a duration"),
+        (["run", "URL", "-m", "2", "--", "x"], 2, "error: '2' is not a size"),
+        (["run", "URL", "--timeout", "20", "--", "x"], 2, "error: '20' is not a duration"),
         (["run", "URL", "-f", "/no/such/file", "--", "x"], 125, "error: '/no/such/file' can't be read: No such file"),
         (["run", "URL", "-e", "UNSET_HERE", "--", "x"], 125, "error: the environment variable UNSET_HERE is not set"),
-        (["run", "URL", "extra", "--", "x"], 125, "error: unexpected argument 'extra' before '--'"),
-        (["run", "URL", "--reuse", "perhaps", "--", "x"], 125, "error: --reuse must be"),
+        (["run", "URL", "extra", "--", "x"], 2, "error: unexpected argument 'extra' before '--'"),
+        (["run", "URL", "--reuse", "perhaps", "--", "x"], 2, "error: --reuse must be"),
         (["job", "show", "URL", "xyz"], 125, "error: 'xyz' is not a job"),
         (["job", "show", "URL", "abcdef"], 125, "error: no job on this queue begins with 'abcdef'"),
-        (["job", "list", "URL", "--state", "gone"], 125, "error: 'gone' is neither a state nor a reason"),
+        (["job", "list", "URL", "--state", "gone"], 2, "error: 'gone' is neither a state nor a reason"),
         (["run", "--nonsense"], 2, "Usage: asman run"),
         (["nonsense"], 2, "Usage: asman"),
-        (["up", "--executor", "magic"], 125, "error: --executor must be"),
+        (["up", "--executor", "magic"], 2, "error: --executor must be"),
         (["worker"], 125, "error: no queue was named"),
     ],
 )
@@ -102,3 +102,26 @@ def test_everything_public_can_be_reached() -> None:
     assert {name for name in dir(asman) if not name.startswith("__")} == set(asman.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = asman.nope
+
+
+async def test_an_option_of_a_command_without_a_dash_before_it_names_the_dash(hub: FakeHub, run: Run) -> None:
+    ended = await run("run", hub.url, "-i", "alpine", "sh", "-c", "echo hi")
+    assert (ended.code, hub.seen) == (2, [])
+    said = " ".join(ended.err.split())
+    assert "No such option: -c" in said
+    assert "behind '--': asman run -i alpine -- sh -c 'echo hello'" in said
+    assert "behind '--'" not in (await run("run", hub.url, "--nonsense", "--", "x")).err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--cpus", "two"), "'--cpus': 'two' is not a number"),
+        (("--gpus", "abc"), "'--gpus': 'abc' is not a whole number"),
+        (("--gpus", "-1"), "-1 is not in the range"),
+    ],
+)
+async def test_what_is_no_number_is_told_in_plain_words(run: Run, words: tuple[str, str], says: str) -> None:
+    ended = await run("run", *words, "--", "x")
+    assert ended.code == 2
+    assert says in " ".join(ended.err.split())

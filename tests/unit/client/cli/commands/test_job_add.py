@@ -129,7 +129,7 @@ async def test_a_folder_is_packed_sent_and_built(hub: FakeHub, run: Run, tmp_pat
 async def test_wrong_options_are_told_in_a_sentence(hub: FakeHub, run: Run, words: list[str], says: str) -> None:
     for command in (["run", hub.url, *words, "--", "x"], ["job", "add", hub.url, "-c", "x", *words]):
         ended = await run(*command)
-        assert ended.code == 125
+        assert ended.code == (2 if words[0] in ("--timeout", "--reuse", "--phase-timeout") else 125)
         assert says in ended.err
         assert "Traceback" not in ended.err
     assert hub.jobs == {}
@@ -154,3 +154,18 @@ async def test_job_add_with_files_waits_and_saves(hub: FakeHub, run: Run, tmp_pa
 async def test_job_add_alone_prints_the_id(hub: FakeHub, run: Run) -> None:
     ended = await run("job", "add", hub.url, "-c", "x")
     assert ended.out == f"{next(iter(hub.jobs))}\n"
+
+
+async def test_a_command_in_the_place_of_a_queue_is_told_where_it_goes(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (("--", "sleep", "101"), (hub.url, "--", "sleep", "101")):
+        ended = await run("job", "add", "-i", "alpine", *words)
+        assert (ended.code, hub.seen) == (2, [])
+        said = " ".join(ended.err.split())
+        assert "'sleep' is not the address of a queue" in said
+        assert "-c 'sleep 101', or use 'asman run'" in said
+    monkeypatch.setenv("ASMAN_QUEUE", hub.url)
+    ended = await run("job", "add", "-i", "alpine", "--", "date")
+    assert (ended.code, "write it as -c date" in " ".join(ended.err.split())) == (2, True)
+    assert (await run("job", "add", "-i", "alpine", "-c", "date")).code == 0

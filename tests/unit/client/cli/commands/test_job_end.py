@@ -77,7 +77,7 @@ async def test_jobs_that_are_not_named_clearly_are_refused(
     monkeypatch.setenv("ASMAN_QUEUE", hub.url)
     for verb in ("cancel", "delete"):
         ended = await run("job", verb, *words)
-        assert (ended.code, says in ended.err) == (125, True), ended.err
+        assert (ended.code, says in ended.err) == (2, True), ended.err
 
 
 async def test_of_several_words_the_first_is_the_queue_unless_it_is_a_job(

@@ -35,7 +35,7 @@ async def test_a_list_shows_what_is_asked_for(hub: FakeHub, run: Run) -> None:
     assert await listed("--tag", "t", "--since", "5m") == []
     assert await listed("--worker", "w") == []
     ended = await run("job", "list", hub.url, "--state", "sleeping")
-    assert (ended.code, "neither a state nor a reason" in ended.err) == (125, True)
+    assert (ended.code, "neither a state nor a reason" in ended.err) == (2, True)
 
 
 async def test_a_list_is_refused_in_the_hub_s_words_or_in_a_sentence_about_what_is_there(

@@ -73,4 +73,4 @@ async def test_jobs_that_are_not_named_clearly_are_refused(
 ) -> None:
     monkeypatch.setenv("ASMAN_QUEUE", hub.url)
     told = await run("job", "retry", *words)
-    assert (told.code, says in told.err) == (125, True), told.err
+    assert (told.code, says in told.err) == (2, True), told.err

@@ -17,15 +17,25 @@ async def test_a_job_s_link_holds_all_of_it_and_runs(hub: FakeHub, run: Run) -> 
     play(hub)
     await run("run", hub.url, "-i", "alpine", "-e", "A=b c", "--", "echo", "ü")
     (job,) = hub.jobs
-    link = (await run("job", "url", hub.url, job[:8])).out.strip()
+    link = (await run("job", "url", hub.url, job[:8], "--with-queue")).out.strip()
     found = read_job_url(link)
     assert (found.definition, found.hub, found.queue) == (hub.jobs[job].definition, hub.address, "test-queue")
     ended = await run("run", link)
     assert (ended.code, ended.out) == (0, "one\n")
     assert ended.err.startswith("cached, not run again:")
-    assert "queue=" not in (await run("job", "url", hub.url, job, "--no-queue")).out
-    value = json.loads((await run("job", "url", hub.url, job, "--json")).out)
+    value = json.loads((await run("job", "url", hub.url, job, "--with-queue", "--json")).out)
     assert value == {"id": job, "url": link}
+
+
+async def test_a_job_s_link_keeps_the_queue_secret_unless_it_is_asked_for(hub: FakeHub, run: Run, typed: Typed) -> None:
+    play(hub)
+    await run("run", hub.url, "-i", "alpine", "--", "echo", "x")
+    (job,) = hub.jobs
+    for words in ((job,), (job, "--no-queue"), (job, "--json")):
+        shown = await run("job", "url", hub.url, *words)
+        assert (shown.code, "test-queue" in shown.out + shown.err) == (0, False)
+    typed("image: alpine")
+    assert "test-queue" not in (await run("job", "url", hub.url, "-")).out
 
 
 async def test_links_of_pages_run_with_what_they_say(hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from asman_shared import messages as m
 from tests.unit.client.cli.running import Run, play
 from tests.unit.client.fake_hub import FakeHub, Visitor
@@ -84,3 +86,23 @@ async def test_queue_add_gives_the_address_of_a_colleague_a_short_name(hub: Fake
     for words in (("hub.example", "--as", "x"), (other, "--as", "a b"), (other, "--as", "")):
         assert (await run("queue", "add", *words)).code == 125
     assert (await run("queue", "add", other)).code == 2
+
+
+async def test_queue_new_is_on_the_hub_of_the_queue_that_is_set(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASMAN_QUEUE", hub.url)
+    assert (await run("queue", "new")).out.startswith(f"{hub.address}/q/")
+    assert (await run("queue", "new", "--hub", "http://other.example")).out.startswith("http://other.example/q/")
+    monkeypatch.setenv("ASMAN_HUB", "http://hub.example")
+    assert (await run("queue", "new")).out.startswith("http://hub.example/q/")
+
+
+async def test_queue_new_says_which_queue_loses_its_short_name(hub: FakeHub, run: Run) -> None:
+    await run("queue", "add", hub.url, "--as", "lab")
+    made = await run("queue", "new", "--hub", hub.address, "--as", "lab")
+    said = "another queue had the name @{} before: {}"
+    assert made.err.startswith(said.format("lab", hub.url))
+    again = await run("queue", "new", "--hub", hub.address, "--as", "lab", "--json")
+    assert again.err.startswith(said.format("lab", made.out.strip()))
+    assert "another queue" not in (await run("queue", "new", "--as", "fresh")).err

@@ -474,8 +474,8 @@ def connect(
     """Returns a queue to open with ``async with``.
 
     Args:
-        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name; the default is the environment
-            variable ``ASMAN_QUEUE``.
+        address: The queue's URL, ``https://hub.example/q/<queue>``, its name, or ``@name`` for the name that ``asman
+            queue add`` gave it; the default is the environment variable ``ASMAN_QUEUE``.
         hub: The hub, if ``address`` is a name; the default is the environment variable ``ASMAN_HUB``.
         timeout: Time limit for connecting and for each answer of a connected hub, in seconds.
         reconnect: Time that the hub may be away before pending calls fail, in seconds; None for no limit.
@@ -483,9 +483,14 @@ def connect(
 
     Raises:
         BadRequest: The address can't be parsed, or an argument is unknown or wrong.
+        NotFound: This user has no queue with that ``@name``.
     """
     known(unknown, set(), ("address", "hub", "timeout", "reconnect"))
     if seconds("timeout", timeout) <= 0:
         raise BadUnit(f"timeout must be above zero, not {shown(timeout)}", field="timeout")
     limit("reconnect", reconnect)
-    return Queue(parse_address(address, hub), timeout=timeout, reconnect=reconnect)
+    try:
+        found = parse_address(address, hub)
+    except BadRequest as error:
+        raise BadRequest(error.message.replace("--hub", "hub=…"), field=error.field) from None
+    return Queue(found, timeout=timeout, reconnect=reconnect)

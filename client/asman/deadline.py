@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import overload
 
@@ -15,12 +15,15 @@ from .arguments import limit, nearest, seconds, shown, wrong
 
 
 @asynccontextmanager
-async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
+async def deadline(
+    timeout: float | None, doing: str, why: Callable[[], Awaitable[str]] | None = None
+) -> AsyncIterator[None]:
     """Limits the time that a block may take.
 
     Args:
         timeout: In seconds; None for no limit.
         doing: The action in the block, as the beginning of the error's sentence.
+        why: Returns the reason for the delay, if it is known, as the end of that sentence.
 
     Raises:
         TimedOut: The block took longer.
@@ -33,7 +36,8 @@ async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
     except TimeoutError:
         if timeout is None:
             raise
-        raise TimedOut(f"{doing} took longer than {timeout:g} seconds") from None
+        reason = "" if why is None else await why()
+        raise TimedOut(f"{doing} took longer than {timeout:g} seconds{reason and f': {reason}'}") from None
 
 
 @overload

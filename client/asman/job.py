@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
 from asman_shared import messages as m
-from asman_shared.errors import BadDefinition, BadRequest
+from asman_shared.errors import AsmanError, BadDefinition, BadRequest
 from asman_shared.states import Reason
 
 from .arguments import check_key, text, whole
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LAST_LINES: Final = 20
 """Number of log lines that a `JobFailed` carries."""
+DELAY_SECONDS: Final = 2.0
+"""Time limit for asking why a job is not finished, in seconds."""
 
 
 class Job:
@@ -125,6 +127,13 @@ class Job:
             follow = m.Follow(ref=0, job=self.id)
             await self._connection.request(follow, m.Following, tracker=self._tracker)
 
+    async def _delay(self) -> str:
+        """The reason why the job is not finished, as the hub explains it; empty if it does not answer at once."""
+        try:
+            return (await self.explain(DELAY_SECONDS)).sentence
+        except AsmanError:
+            return ""
+
     async def wait(self, timeout: float | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
@@ -137,11 +146,11 @@ class Job:
             The verdict: the job succeeded or failed.
 
         Raises:
-            TimedOut: The job is not finished by then; it keeps running.
+            TimedOut: The job is not finished by then; it keeps running. The message has the reason, as `explain` does.
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """
-        async with deadline(timeout, f"waiting for job {self.id[:12]}"):
+        async with deadline(timeout, f"waiting for job {self.id[:12]}", self._delay):
             await self._follow()
             if show:
                 await watch(self)
@@ -189,7 +198,7 @@ class Job:
             TimedOut: The job is not finished by then; it keeps running.
             AsmanError: As for `wait`.
         """
-        async with deadline(timeout, f"waiting for the result of job {self.id[:12]}"):
+        async with deadline(timeout, f"waiting for the result of job {self.id[:12]}", self._delay):
             verdict = await self.wait()
             if check and not verdict.ok:
                 raise JobFailed(self.id, verdict, await last_lines(self._connection, self.id, verdict, LAST_LINES))

@@ -259,7 +259,7 @@ class Job(Mirror[job.Job]):
             The verdict: the job succeeded or failed.
 
         Raises:
-            TimedOut: The job is not finished by then; it keeps running.
+            TimedOut: The job is not finished by then; it keeps running. The message has the reason, as `explain` does.
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """

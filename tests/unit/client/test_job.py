@@ -47,6 +47,25 @@ async def test_every_wait_can_be_bounded(hub: FakeHub) -> None:
         assert (await job.wait()).ok, "a wait that timed out harms no other"
 
 
+async def test_a_wait_that_timed_out_says_why_the_job_is_not_finished(hub: FakeHub) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(command="x")
+        for waiting in (job.wait(0.01), job.result(0.01)):
+            with pytest.raises(TimedOut, match=r"longer than 0.01 seconds: no worker is connected$"):
+                await waiting
+
+
+async def test_a_wait_ends_without_a_reason_where_the_hub_does_not_answer(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asman.job.DELAY_SECONDS", 0.01)
+    hub.on[m.Explain] = swallow
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(command="x")
+        with pytest.raises(TimedOut, match=r"longer than 0.01 seconds$"):
+            await job.wait(0.01)
+
+
 async def test_a_failed_job_raises_with_its_last_lines(hub: FakeHub) -> None:
     async with asman.connect(hub.url) as queue:
         job = await queue.submit(command="x")

@@ -16,6 +16,7 @@ from .blobs import Blobs
 from .connection import Connection
 from .deadline import deadline
 from .display import html
+from .display.answers import explanation, summary
 from .display.html import state_words
 from .display.live import watch
 from .display.tables import command_of
@@ -285,7 +286,7 @@ class Job:
             NotFound: The hub no longer knows the job.
         """
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
-            return await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary)
+            return summary(await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary))
 
     async def explain(self, timeout: float | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
@@ -297,7 +298,7 @@ class Job:
             NotFound: The hub no longer knows the job.
         """
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
-            return await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation)
+            return explanation(await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation))
 
     async def cancel(self, namespace: str | None = None, timeout: float | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.

@@ -56,6 +56,19 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     return Address(found.hub, found.queue)
 
 
+def parse_argument(text: str | None, hub: str | None) -> Address:
+    """Reads an address as `parse_address` does; the error for a bare name has the argument, not the option, for a hub.
+
+    Raises:
+        BadRequest: As for `parse_address`.
+        NotFound: As for `parse_address`.
+    """
+    try:
+        return parse_address(text, hub)
+    except BadRequest as error:
+        raise BadRequest(error.message.replace("--hub", "hub=…"), field=error.field) from None
+
+
 def _of_page(given: str) -> str:
     """Returns the URL of the queue that the address of a hub's page shows; any other text as it is."""
     page, _, place = given.partition("#")

@@ -16,12 +16,12 @@ from .arguments import limit, nearest, seconds, shown, wrong
 
 @asynccontextmanager
 async def deadline(
-    timeout: float | None, doing: str, why: Callable[[], Awaitable[str]] | None = None
+    timeout: str | float | None, doing: str, why: Callable[[], Awaitable[str]] | None = None
 ) -> AsyncIterator[None]:
     """Limits the time that a block may take.
 
     Args:
-        timeout: In seconds; None for no limit.
+        timeout: In seconds, or as text (``5m``); None for no limit.
         doing: The action in the block, as the beginning of the error's sentence.
         why: Returns the reason for the delay, if it is known, as the end of that sentence.
 
@@ -29,7 +29,7 @@ async def deadline(
         TimedOut: The block took longer.
         BadUnit: The limit is no number of seconds.
     """
-    timeout = limit("timeout", timeout)
+    timeout = _seconds(timeout) if isinstance(timeout, str) else limit("timeout", timeout)
     try:
         async with asyncio.timeout(timeout):
             yield
@@ -38,6 +38,13 @@ async def deadline(
             raise
         reason = "" if why is None else await why()
         raise TimedOut(f"{doing} took longer than {timeout:g} seconds{reason and f': {reason}'}") from None
+
+
+def _seconds(timeout: str) -> float:
+    try:
+        return milliseconds(timeout, field="timeout") / 1000
+    except BadUnit as error:
+        raise BadUnit(f"timeout: {error.message}", field="timeout") from None
 
 
 @overload

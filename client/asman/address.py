@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Final
+from urllib.parse import parse_qs, quote
 
 from asman_shared import address
 from asman_shared.address import check_queue_name, parse_hub, trimmed
@@ -28,11 +29,13 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     """Reads a queue's address from its URL or from its name.
 
     Args:
-        text: As for `asman_shared.address.parse_address`; without it the environment variable ``ASMAN_QUEUE``.
+        text: As for `asman_shared.address.parse_address`, or the address of the page that shows the queue, or ``@name``
+            for this user's own name for it; without it the environment variable ``ASMAN_QUEUE``.
         hub: The hub for a bare name; without it the environment variable ``ASMAN_HUB``.
 
     Raises:
         BadRequest: The address can't be read, or a name came without a hub.
+        NotFound: This user has no queue with that ``@name``.
     """
     for name, value in (("address", text), ("hub", hub)):
         if value is not None and not isinstance(value, str):
@@ -42,8 +45,37 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     given = trimmed(text or os.environ.get(QUEUE_VARIABLE) or "")
     if not given:
         raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
-    found = address.parse_address(given, hub or os.environ.get(HUB_VARIABLE) or "")
+    if given.startswith("@"):
+        from .cli import known  # most programs name a queue by its URL
+
+        try:
+            given = known.named(given[1:])
+        except OSError as error:
+            raise BadRequest(f"the names of your queues can't be read: {error}", field="queue") from error
+    found = address.parse_address(_of_page(given), hub or os.environ.get(HUB_VARIABLE) or "")
     return Address(found.hub, found.queue)
+
+
+def parse_argument(text: str | None, hub: str | None) -> Address:
+    """Reads an address as `parse_address` does; the error for a bare name has the argument, not the option, for a hub.
+
+    Raises:
+        BadRequest: As for `parse_address`.
+        NotFound: As for `parse_address`.
+    """
+    try:
+        return parse_address(text, hub)
+    except BadRequest as error:
+        raise BadRequest(error.message.replace("--hub", "hub=…"), field=error.field) from None
+
+
+def _of_page(given: str) -> str:
+    """Returns the URL of the queue that the address of a hub's page shows; any other text as it is."""
+    page, _, place = given.partition("#")
+    queues = parse_qs(place.partition("?")[2]).get("queue", [])
+    if "://" not in page or "/q/" in page or len(queues) != 1:
+        return given
+    return f"{page.partition('?')[0].rstrip('/')}/q/{quote(queues[0])}"
 
 
 def new_queue_name() -> str:

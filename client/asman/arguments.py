@@ -29,6 +29,23 @@ MAX_NUMBER: Final = 2**53 - 1
 SHOWN: Final = 60
 """Number of characters of a wrong value that an error shows."""
 
+_MEANT: Final = {
+    "args": "command",
+    "cmd": "command",
+    "cwd": "workdir",
+    "working_dir": "workdir",
+    "environ": "env",
+    "environment": "env",
+    "cpu": "cpus",
+    "gpu": "gpus",
+    "ram": "memory",
+    "mem": "memory",
+    "keep": "outputs",
+    "retries": "max_attempts",
+    "retry": "max_attempts",
+}
+"""Names that other programs have for an argument, by which it is found although its own name is not near."""
+
 _KINDS: Final[dict[str, dict[str, type[msgspec.Struct]]]] = {
     "definition": {
         "": Definition,
@@ -94,7 +111,10 @@ def known(names: Iterable[object], taken: Set[str], others: Iterable[str] = ()) 
     """
     if unknown := set(names) - taken:
         name = cut(min(map(str, unknown)), SHOWN)
-        raise BadRequest(f"unknown argument '{name}'{nearest(name, taken | set(others))}", field=name)
+        every = taken | set(others)
+        meant = _MEANT.get(name.lower(), "")
+        near = f"; did you mean '{meant}'?" if meant in every else nearest(name, every)
+        raise BadRequest(f"unknown argument '{name}'{near}", field=name)
 
 
 def unfit(error: msgspec.ValidationError, root: str) -> tuple[str, str]:

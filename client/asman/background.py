@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Final, TypeVar
@@ -20,8 +22,16 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+_started: Final[weakref.WeakSet[BackgroundLoop]] = weakref.WeakSet()
+"""The loops whose thread may still run."""
+
+
 class BackgroundLoop:
-    """Runs an event loop in a daemon thread."""
+    """Runs an event loop in a daemon thread.
+
+    The thread stands still from the end of the program on. What then still asks for the loop, such as an iterator that
+    is closed because its variable goes away, is told that the loop has ended, and waits for nothing.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -29,10 +39,11 @@ class BackgroundLoop:
         self._ended = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="asman", daemon=True)
         self._thread.start()
+        _started.add(self)
 
     @property
     def ended(self) -> bool:
-        """True once `stop` was called."""
+        """True once `stop` was called, or the program ends."""
         return self._ended
 
     def start(self, work: Coroutine[Any, Any, R]) -> Future[R]:
@@ -41,9 +52,10 @@ class BackgroundLoop:
         Raises:
             ConnectionFailed: The loop was stopped, because its queue was closed; the coroutine is closed.
         """
-        with self._lock:
-            if not self._ended:
-                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        if not self._ended:  # at the end of a program a thread that stands still may hold the lock
+            with self._lock:
+                if not self._ended:
+                    return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
         raise ConnectionFailed(CLOSED)
 
@@ -95,11 +107,14 @@ class BackgroundLoop:
             while (found := self.run(following())) is not None:
                 yield found[0]
         finally:
-            with contextlib.suppress(ConnectionFailed):  # stopping the loop closes its iterators
-                self.run(end())
+            if not self._ended:  # stopping the loop closes its iterators
+                with contextlib.suppress(ConnectionFailed):
+                    self.run(end())
 
     def stop(self) -> None:
         """Stops the loop and ends its thread; what still runs on it is cancelled. Does nothing the second time."""
+        if self._ended:
+            return
         with self._lock:
             if self._ended:
                 return
@@ -120,3 +135,10 @@ class BackgroundLoop:
             await asyncio.wait(left, timeout=END_SECONDS)
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()
+
+
+@atexit.register
+def _program_ends() -> None:
+    """Lets nothing wait for the loops any more, whose threads stand still after this."""
+    for each in list(_started):
+        each._ended = True

@@ -7,6 +7,7 @@ slow reader slows the stream down, and a source (a generator, lines of a file) i
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -19,7 +20,9 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from concurrent.futures import Future
 from contextlib import aclosing
+from contextvars import copy_context
 from itertools import count, islice
 from typing import Any, Final, TypeVar
 
@@ -155,17 +158,35 @@ async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None
 
 
 async def from_thread(items: Iterable[T]) -> AsyncIterator[T]:
-    """Iterates over a source that may block or be slow: a thread reads it, several items at a time."""
+    """Iterates over a source that may block or be slow: a thread reads it, several items at a time.
+
+    It is a daemon thread, so that neither the end of the program nor that of the loop waits for a source that blocks.
+    """
     check_source(items)
     source = iter(items)
     while True:
-        batch, over, error = await asyncio.to_thread(_next_batch, source)
+        batch, over, error = await _in_daemon_thread(lambda: _next_batch(source))
         for item in batch:
             yield item
         if error is not None:
             raise error
         if over:
             return
+
+
+async def _in_daemon_thread(work: Callable[[], R]) -> R:
+    done: Future[R] = Future()
+    done.set_running_or_notify_cancel()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            done.set_result(context.run(work))
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="asman source", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def _next_batch(source: Iterator[T]) -> tuple[list[T], bool, Exception | None]:

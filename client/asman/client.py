@@ -22,13 +22,13 @@ from asman_shared.limits import PRIORITY
 from asman_shared.states import Phase
 from asman_shared.transfer import Progress
 
-from .address import Address, parse_address
+from .address import Address, parse_argument
 from .arguments import check_key, job_named, known, limit, read_callbacks, read_states, seconds, shown, text, whole
 from .arguments import path as checked_path
 from .blobs import Blobs
 from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, stream
 from .changes import Change, id_beginning_with, pages, watch
-from .connection import Connection
+from .connection import AsyncOnly, Connection
 from .deadline import deadline, milliseconds, phase_limits
 from .definitions import SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
@@ -38,7 +38,7 @@ from .job import Job
 from .tracking import Tracker
 
 
-class Queue:
+class Queue(AsyncOnly):
     """A connection to a queue, made by `connect` and open inside ``async with``.
 
     Attributes:
@@ -287,7 +287,7 @@ class Queue:
 
         return submit
 
-    async def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
+    async def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -307,7 +307,11 @@ class Queue:
         return self._job(tracker, answer.job, answer.definition, namespace=namespace)
 
     async def put_blob(
-        self, source: Data | str | os.PathLike[str], *, progress: Progress | None = None, timeout: float | None = None
+        self,
+        source: Data | str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        timeout: str | float | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -329,7 +333,7 @@ class Queue:
             await self._blobs.store([blob], progress)
         return DataRef(blob.sha256, "key")
 
-    async def get_blob(self, key: str, *, timeout: float | None = None) -> bytes:
+    async def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -349,7 +353,7 @@ class Queue:
         path: str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: float | None = None,
+        timeout: str | float | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -370,7 +374,7 @@ class Queue:
             await self._blobs.save(self._blobs.wanted(key), to, progress, executable=False)
         return to
 
-    async def blob_size(self, key: str, *, timeout: float | None = None) -> int:
+    async def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -383,7 +387,7 @@ class Queue:
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: float | None = None,
+        timeout: str | float | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -408,7 +412,9 @@ class Queue:
         async with deadline(timeout, "validating a job"):
             return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
 
-    async def configure(self, *, retention: str | float | None = None, timeout: float | None = None) -> m.Configured:
+    async def configure(
+        self, *, retention: str | float | None = None, timeout: str | float | None = None
+    ) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or returns the present setting.
 
         Args:
@@ -442,7 +448,7 @@ class Queue:
                 if not reasons or job.verdict is None or job.verdict.reason in reasons:
                     yield job
 
-    async def workers(self, timeout: float | None = None) -> list[m.WorkerState]:
+    async def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:
@@ -474,8 +480,8 @@ def connect(
     """Returns a queue to open with ``async with``.
 
     Args:
-        address: The queue's URL, ``https://hub.example/q/<queue>``, or its name; the default is the environment
-            variable ``ASMAN_QUEUE``.
+        address: The queue's URL, ``https://hub.example/q/<queue>``, its name, or ``@name`` for the name that ``asman
+            queue add`` gave it; the default is the environment variable ``ASMAN_QUEUE``.
         hub: The hub, if ``address`` is a name; the default is the environment variable ``ASMAN_HUB``.
         timeout: Time limit for connecting and for each answer of a connected hub, in seconds.
         reconnect: Time that the hub may be away before pending calls fail, in seconds; None for no limit.
@@ -483,9 +489,10 @@ def connect(
 
     Raises:
         BadRequest: The address can't be parsed, or an argument is unknown or wrong.
+        NotFound: This user has no queue with that ``@name``.
     """
     known(unknown, set(), ("address", "hub", "timeout", "reconnect"))
     if seconds("timeout", timeout) <= 0:
         raise BadUnit(f"timeout must be above zero, not {shown(timeout)}", field="timeout")
     limit("reconnect", reconnect)
-    return Queue(parse_address(address, hub), timeout=timeout, reconnect=reconnect)
+    return Queue(parse_argument(address, hub), timeout=timeout, reconnect=reconnect)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Never, TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -43,6 +43,16 @@ CLOSED: Final = "this queue was closed; asman.connect(…) makes another one"
 BUFFER_BYTES: Final = 1024 * 1024
 """Number of bytes waiting to be sent, beyond which senders wait."""
 AGENT: Final = f"asman-python/{__version__}"
+
+
+class AsyncOnly:
+    """Says in a sentence that an object is opened by ``async with``, where it is used in ``with``."""
+
+    def __enter__(self) -> Never:
+        raise TypeError("a queue is opened by 'async with'; without await, use asman.sync.connect in 'with'")
+
+    def __exit__(self, *_: object) -> None:
+        """Is never reached, as nothing can be entered."""
 
 
 class _LostError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import overload
 
@@ -15,25 +15,36 @@ from .arguments import limit, nearest, seconds, shown, wrong
 
 
 @asynccontextmanager
-async def deadline(timeout: float | None, doing: str) -> AsyncIterator[None]:
+async def deadline(
+    timeout: str | float | None, doing: str, why: Callable[[], Awaitable[str]] | None = None
+) -> AsyncIterator[None]:
     """Limits the time that a block may take.
 
     Args:
-        timeout: In seconds; None for no limit.
+        timeout: In seconds, or as text (``5m``); None for no limit.
         doing: The action in the block, as the beginning of the error's sentence.
+        why: Returns the reason for the delay, if it is known, as the end of that sentence.
 
     Raises:
         TimedOut: The block took longer.
         BadUnit: The limit is no number of seconds.
     """
-    timeout = limit("timeout", timeout)
+    timeout = _seconds(timeout) if isinstance(timeout, str) else limit("timeout", timeout)
     try:
         async with asyncio.timeout(timeout):
             yield
     except TimeoutError:
         if timeout is None:
             raise
-        raise TimedOut(f"{doing} took longer than {timeout:g} seconds") from None
+        reason = "" if why is None else await why()
+        raise TimedOut(f"{doing} took longer than {timeout:g} seconds{reason and f': {reason}'}") from None
+
+
+def _seconds(timeout: str) -> float:
+    try:
+        return milliseconds(timeout, field="timeout") / 1000
+    except BadUnit as error:
+        raise BadUnit(f"timeout: {error.message}", field="timeout") from None
 
 
 @overload

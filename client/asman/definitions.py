@@ -13,7 +13,7 @@ import msgspec
 
 from asman_shared.definition import Build, DataRef, Definition, Requirements
 from asman_shared.definition_check import check
-from asman_shared.errors import BadDefinition, cut
+from asman_shared.errors import BadDefinition, BadUnit, cut
 from asman_shared.messages import Callbacks
 from asman_shared.states import Phase
 from asman_shared.transfer import Blob
@@ -27,6 +27,8 @@ Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
 
 _HUGE = 1 << 64
 """Bound of whole numbers; each field has its own, smaller one."""
+_LEAST_BYTES: Final = 1 << 20
+"""Smallest number of bytes that stands for itself as memory; a smaller one lacks its unit."""
 
 
 class JobFields(TypedDict, total=False):
@@ -47,7 +49,7 @@ class JobFields(TypedDict, total=False):
         config_files: As ``inputs``; a file with an absolute name is mounted at that path.
         cpus: Number of CPUs that a worker must have free.
         gpus: Number of GPUs that a worker must have free.
-        memory: Memory that a worker must have free: ``512MiB``, ``2g``, or a number of bytes.
+        memory: Memory that a worker must have free: ``512MiB``, ``2g``, or a number of bytes from 1 MiB on.
         max_duration: Maximum run time, as part of the definition (``20m``).
         shm_size: Size of ``/dev/shm``.
         tags: Tags that a worker must have, all of them.
@@ -272,8 +274,16 @@ def _set_requirements(made: Definition, fields: JobFields) -> None:
         needs.gpus = _whole("gpus", gpus, wanted, "requirements.gpus")
     if memory is not None:
         wanted = "a string such as '2GiB', or a number of bytes"
-        in_bytes = not isinstance(memory, str)
-        needs.memory = f"{_whole('memory', memory, wanted, 'requirements.memory')}b" if in_bytes else str(memory)
+        if isinstance(memory, str):
+            needs.memory = str(memory)
+        else:
+            size = _whole("memory", memory, wanted, "requirements.memory")
+            if 0 < size < _LEAST_BYTES:
+                raise BadUnit(
+                    f"memory is {size}, a number of bytes: write a unit, such as '{size}MiB' or '{size}b'",
+                    field="definition.requirements.memory",
+                )
+            needs.memory = f"{size}b"
     made.requirements = needs
 
 

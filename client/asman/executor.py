@@ -38,7 +38,7 @@ from .arguments import known, limit, text
 from .background import BackgroundLoop
 from .bulk import retry_while_unavailable
 from .calls import Call, Outcomes, Pace
-from .deadline import milliseconds
+from .deadline import deadline, milliseconds
 from .definitions import JobFields
 from .job import Job
 from .logs import Line
@@ -93,9 +93,15 @@ class Future(futures.Future[T]):
     def cancel(self) -> bool:
         """Cancels the call and stops its job; returns False if the call is already done."""
         cancelled = super().cancel()
-        if cancelled and self._stop is not None:
-            self._stop()
+        stop, self._stop = self._stop, None  # a second cancellation would end that of the job
+        if cancelled and stop is not None:
+            stop()
         return cancelled
+
+    def _tell_cancelled(self) -> None:
+        """Wakes those that wait for a cancelled future by `concurrent.futures.wait` or ``as_completed``."""
+        if self._state == "CANCELLED":
+            self.set_running_or_notify_cancel()
 
 
 def show(line: Line) -> None:
@@ -169,6 +175,7 @@ class Executor(Maps, futures.Executor):
         self._lock = threading.Lock()
         self._over = False
         self._open: set[Future[Any]] = set()
+        self._runs: set[futures.Future[None]] = set()
         self._stored: dict[bytes, tuple[float, DataRef]] = {}
         self._loop = BackgroundLoop()
         try:
@@ -303,11 +310,18 @@ class Executor(Maps, futures.Executor):
             future.set_exception(error)
             return
         future._where = self._loop
-        self._loop.start(self._run(future, packed, arguments, read, base))
+        run = self._loop.start(self._run(future, packed, arguments, read, base))
+        with self._lock:
+            self._runs.add(run)
+        run.add_done_callback(self._ran)
 
     def _ended(self, future: futures.Future[Any]) -> None:
         with self._lock:
             self._open.discard(cast(Future[Any], future))
+
+    def _ran(self, run: futures.Future[None]) -> None:
+        with self._lock:
+            self._runs.discard(run)
 
     async def _run(
         self, future: Future[T], function: bytes, arguments: bytes, read: Callable[[Outcomes], T], base: Definition
@@ -337,6 +351,7 @@ class Executor(Maps, futures.Executor):
                 future.set_result(cast(T, value))
         finally:
             future._stop = None
+            future._tell_cancelled()
 
     async def _finished(self, future: Future[Any], function: bytes, arguments: bytes, base: Definition) -> bytes:
         """Runs the job and returns the bytes that it wrote.
@@ -363,7 +378,8 @@ class Executor(Maps, futures.Executor):
             result = await job.result()
             return await result.outputs[calls.result_file(self._trusts)].read_bytes()
         except asyncio.CancelledError:
-            await (await submit).cancel(timeout=CANCEL_SECONDS)
+            async with deadline(CANCEL_SECONDS, "cancelling a call"):
+                await (await submit).cancel()
             raise
 
     async def _function(self, packed: bytes) -> DataRef | bytes:
@@ -402,6 +418,9 @@ class Executor(Maps, futures.Executor):
 
     def _end(self, left: list[Future[Any]]) -> None:
         futures.wait(left)
+        with self._lock:
+            runs = list(self._runs)
+        futures.wait(runs)  # a call that was cancelled before still cancels its job
         try:
             self._loop.run(self._queue.close())
         finally:

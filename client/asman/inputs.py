@@ -179,6 +179,10 @@ class Prepared:
     def _put_json(self, name: str, value: Any, where: str) -> None:
         try:
             data = rfc8785.dumps(value)
+        except rfc8785.FloatDomainError as error:
+            raise BadDefinition(
+                "nan and infinity can't be an input or in one: JSON has no such numbers", field=where
+            ) from error
         except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
             raise BadDefinition(
                 f"a value of type {type(value).__name__} can't be an input ({error}): "

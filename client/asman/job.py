@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
 from asman_shared import messages as m
-from asman_shared.errors import BadDefinition, BadRequest
+from asman_shared.errors import AsmanError, BadDefinition, BadRequest
 from asman_shared.states import Reason
 
 from .arguments import check_key, text, whole
@@ -16,6 +16,7 @@ from .blobs import Blobs
 from .connection import Connection
 from .deadline import deadline
 from .display import html
+from .display.answers import explanation, summary
 from .display.html import state_words
 from .display.live import watch
 from .display.tables import command_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 LAST_LINES: Final = 20
 """Number of log lines that a `JobFailed` carries."""
+DELAY_SECONDS: Final = 2.0
+"""Time limit for asking why a job is not finished, in seconds."""
 
 
 class Job:
@@ -125,11 +128,18 @@ class Job:
             follow = m.Follow(ref=0, job=self.id)
             await self._connection.request(follow, m.Following, tracker=self._tracker)
 
-    async def wait(self, timeout: float | None = None, *, show: bool = False) -> m.Verdict:
+    async def _delay(self) -> str:
+        """The reason why the job is not finished, as the hub explains it; empty if it does not answer at once."""
+        try:
+            return (await self.explain(DELAY_SECONDS)).sentence
+        except AsmanError:
+            return ""
+
+    async def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
-            timeout: In seconds; None for no limit.
+            timeout: In seconds, or as text (``5m``); None for no limit.
             show: Whether to show the job's phases and their progress meanwhile, on a terminal or in a notebook; for
                 many jobs there is `asman.progress`.
 
@@ -137,11 +147,11 @@ class Job:
             The verdict: the job succeeded or failed.
 
         Raises:
-            TimedOut: The job is not finished by then; it keeps running.
+            TimedOut: The job is not finished by then; it keeps running. The message has the reason, as `explain` does.
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """
-        async with deadline(timeout, f"waiting for job {self.id[:12]}"):
+        async with deadline(timeout, f"waiting for job {self.id[:12]}", self._delay):
             await self._follow()
             if show:
                 await watch(self)
@@ -177,11 +187,11 @@ class Job:
             else:
                 await self._tracker.change()
 
-    async def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
+    async def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
-            timeout: In seconds; None for no limit.
+            timeout: In seconds, or as text (``5m``); None for no limit.
             check: Whether a job that did not succeed raises. Without it, look at ``ok`` and ``exit_code``.
 
         Raises:
@@ -189,7 +199,7 @@ class Job:
             TimedOut: The job is not finished by then; it keeps running.
             AsmanError: As for `wait`.
         """
-        async with deadline(timeout, f"waiting for the result of job {self.id[:12]}"):
+        async with deadline(timeout, f"waiting for the result of job {self.id[:12]}", self._delay):
             verdict = await self.wait()
             if check and not verdict.ok:
                 raise JobFailed(self.id, verdict, await last_lines(self._connection, self.id, verdict, LAST_LINES))
@@ -266,7 +276,7 @@ class Job:
             return reader.live(select)
         return reader.stored() if select is None else reader.selected(select)
 
-    async def summary(self, timeout: float | None = None) -> m.JobSummary:
+    async def summary(self, timeout: str | float | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -276,9 +286,9 @@ class Job:
             NotFound: The hub no longer knows the job.
         """
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
-            return await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary)
+            return summary(await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary))
 
-    async def explain(self, timeout: float | None = None) -> m.Explanation:
+    async def explain(self, timeout: str | float | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -288,9 +298,9 @@ class Job:
             NotFound: The hub no longer knows the job.
         """
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
-            return await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation)
+            return explanation(await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation))
 
-    async def cancel(self, namespace: str | None = None, timeout: float | None = None) -> bool:
+    async def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -308,7 +318,7 @@ class Job:
             self._tracker.answered(answer.job)
         return answer.released
 
-    async def delete(self, timeout: float | None = None) -> None:
+    async def delete(self, timeout: str | float | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:

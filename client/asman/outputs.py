@@ -104,7 +104,8 @@ class Output:
         """Saves the output as a file, or in a folder under the last part of its name; never leaves a partial file.
 
         Args:
-            path: The file or an existing folder; missing parent folders are created.
+            path: The file or an existing folder; missing parent folders are created, and so is a folder that ends in
+                ``/``.
             progress: Called with the number of bytes received since the last call; negative when some have to be
                 received again.
 
@@ -116,11 +117,13 @@ class Output:
             BadRequest: The path is empty, or no path.
             AsmanError: As for `read_bytes`.
         """
-        to = await asyncio.to_thread(self._place, checked_path("path", path))
+        to = await asyncio.to_thread(self._place, checked_path("path", path), str(path).endswith(("/", os.sep)))
         return await self._save(to, progress)
 
-    def _place(self, path: Path) -> Path:
+    def _place(self, path: Path, folder: bool) -> Path:
         """Returns the path to save to, after creating its parent folders; runs in a thread."""
+        if folder:
+            path.mkdir(parents=True, exist_ok=True)
         to = _inside(path, self.name.rpartition("/")[2]) if path.is_dir() else path
         to.parent.mkdir(parents=True, exist_ok=True)
         return to

@@ -16,7 +16,7 @@ threads may use one queue.
 
 from __future__ import annotations
 
-from typing import Never
+from typing import TYPE_CHECKING, Any, Never
 
 from asman import client
 from asman.background import BackgroundLoop
@@ -24,7 +24,18 @@ from asman.background import BackgroundLoop
 from .jobs import Job, JobResult, Output, Outputs
 from .queues import Queue
 
-__all__ = ["Job", "JobResult", "Output", "Outputs", "Queue", "connect"]
+if TYPE_CHECKING:
+    from asman.executor import Executor
+
+__all__ = ["Executor", "Job", "JobResult", "Output", "Outputs", "Queue", "connect"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Executor":  # it needs no await, and takes long to import
+        from asman.executor import Executor
+
+        return Executor
+    raise AttributeError(f"module 'asman.sync' has no attribute '{name}'")
 
 
 def connect(

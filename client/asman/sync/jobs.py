@@ -85,7 +85,8 @@ class Output(Mirror[outputs.Output]):
         """Saves the output as a file, or in a folder under the last part of its name; never leaves a partial file.
 
         Args:
-            path: The file or an existing folder; missing parent folders are created.
+            path: The file or an existing folder; missing parent folders are created, and so is a folder that ends in
+                ``/``.
             progress: Called with the number of bytes received since the last call; negative when some have to be
                 received again.
 
@@ -247,11 +248,11 @@ class Job(Mirror[job.Job]):
         """
         return self._inner.progress
 
-    def wait(self, timeout: float | None = None, *, show: bool = False) -> m.Verdict:
+    def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
-            timeout: In seconds; None for no limit.
+            timeout: In seconds, or as text (``5m``); None for no limit.
             show: Whether to show the job's phases and their progress meanwhile, on a terminal or in a notebook; for
                 many jobs there is `asman.progress`.
 
@@ -259,7 +260,7 @@ class Job(Mirror[job.Job]):
             The verdict: the job succeeded or failed.
 
         Raises:
-            TimedOut: The job is not finished by then; it keeps running.
+            TimedOut: The job is not finished by then; it keeps running. The message has the reason, as `explain` does.
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """
@@ -273,11 +274,11 @@ class Job(Mirror[job.Job]):
         """Yields each newer state and progress of the job, at most a few times a second; ends as `changes` does."""
         return self._loop.each(self._inner.steps())
 
-    def result(self, timeout: float | None = None, *, check: bool = True) -> JobResult:
+    def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
-            timeout: In seconds; None for no limit.
+            timeout: In seconds, or as text (``5m``); None for no limit.
             check: Whether a job that did not succeed raises. Without it, look at ``ok`` and ``exit_code``.
 
         Raises:
@@ -350,7 +351,7 @@ class Job(Mirror[job.Job]):
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
         return self._loop.each(self._inner.log_parts(since, follow=follow, select=select))
 
-    def summary(self, timeout: float | None = None) -> m.JobSummary:
+    def summary(self, timeout: str | float | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -361,7 +362,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.summary(timeout))
 
-    def explain(self, timeout: float | None = None) -> m.Explanation:
+    def explain(self, timeout: str | float | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -372,7 +373,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.explain(timeout))
 
-    def cancel(self, namespace: str | None = None, timeout: float | None = None) -> bool:
+    def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -384,7 +385,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.cancel(namespace, timeout))
 
-    def delete(self, timeout: float | None = None) -> None:
+    def delete(self, timeout: str | float | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:

@@ -196,7 +196,7 @@ class Queue(MirroredQueue):
             )
         )
 
-    def get(self, job: str, *, namespace: str = "_", timeout: float | None = None) -> Job:
+    def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -211,7 +211,11 @@ class Queue(MirroredQueue):
         return Job(self._loop.run(self._inner.get(job, namespace=namespace, timeout=timeout)), self._loop)
 
     def put_blob(
-        self, source: Data | str | os.PathLike[str], *, progress: Progress | None = None, timeout: float | None = None
+        self,
+        source: Data | str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        timeout: str | float | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -230,7 +234,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.put_blob(source, progress=progress, timeout=timeout))
 
-    def get_blob(self, key: str, *, timeout: float | None = None) -> bytes:
+    def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -244,7 +248,12 @@ class Queue(MirroredQueue):
         return self._loop.run(self._inner.get_blob(key, timeout=timeout))
 
     def save_blob(
-        self, key: str, path: str | os.PathLike[str], *, progress: Progress | None = None, timeout: float | None = None
+        self,
+        key: str,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        timeout: str | float | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -262,7 +271,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.save_blob(key, path, progress=progress, timeout=timeout))
 
-    def blob_size(self, key: str, *, timeout: float | None = None) -> int:
+    def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -274,7 +283,7 @@ class Queue(MirroredQueue):
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: float | None = None,
+        timeout: str | float | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -293,7 +302,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.validate(definition, timeout=timeout, **fields))
 
-    def configure(self, *, retention: str | float | None = None, timeout: float | None = None) -> m.Configured:
+    def configure(self, *, retention: str | float | None = None, timeout: str | float | None = None) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or returns the present setting.
 
         Args:
@@ -320,7 +329,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.each(self._inner.jobs(states))
 
-    def workers(self, timeout: float | None = None) -> list[m.WorkerState]:
+    def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:

@@ -309,3 +309,48 @@ def test_another_python_and_fields_that_are_not_to_be_given_are_told(up: str) ->
         asman.Executor("http://127.0.0.1:1/q/nobody")
     with asman.Executor(up, python="no-such-python", cpus=0.5) as executor, pytest.raises(asman.JobFailed):
         executor.submit(int, "3").result(30)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_shutdown_that_cancels_calls_ends_while_one_runs_and_cancels_its_job(up: str, wait: bool) -> None:
+    def slow() -> None:
+        import time
+
+        print("begun", flush=True)
+        time.sleep(3600)
+
+    begun = threading.Event()
+    executor = asman.Executor(up, cpus=0.5, window=1, on_line=lambda line: begun.set(), env={"N": str(wait)})
+    running, waiting = executor.submit(slow), executor.submit(slow)
+    assert begun.wait(30)
+    ending = threading.Thread(target=executor.shutdown, args=(wait,), kwargs={"cancel_futures": True}, daemon=True)
+    ending.start()
+    ending.join(30)
+    executor._ending.join(30)
+    assert not ending.is_alive()
+    assert not executor._ending.is_alive()
+    assert concurrent.futures.wait([running, waiting], 0).done == {running, waiting}
+    assert running.cancelled()
+    assert waiting.cancelled()
+    assert running.job is not None
+    with asman.sync.connect(up) as queue:
+        assert queue.get(running.job.id).wait(30).reason == "Cancelled"
+
+
+def test_the_end_of_an_executor_waits_for_the_jobs_of_cancelled_calls_to_be_cancelled(up: str) -> None:
+    def slow() -> None:
+        import time
+
+        print("begun", flush=True)
+        time.sleep(3600)
+
+    begun = threading.Event()
+    with asman.Executor(up, cpus=0.5, on_line=lambda line: begun.set()) as executor:
+        future = executor.submit(slow)
+        assert begun.wait(30)
+        assert future.cancel()
+        assert future.cancel()
+    assert future.job is not None
+    with asman.sync.connect(up) as queue:
+        assert queue.get(future.job.id).wait(30).reason == "Cancelled"
+    assert concurrent.futures.wait([future], 0).done == {future}

@@ -98,6 +98,7 @@ class FakeHub:
             m.Follow: self._follow,
             m.Get: self._get,
             m.ReadLog: self._read_log,
+            m.Explain: self._explain,
             m.Cancel: self._cancel,
             m.Delete: self._delete,
             m.List: self._list,
@@ -286,6 +287,10 @@ class FakeHub:
         last = kept.lines[-1].seq + 1 if kept.lines else 0
         final = kept.state.state is State.FINISHED and after >= last
         visitor.say(m.LogPage(message.ref, lines, after, final))
+
+    def _explain(self, visitor: Visitor, message: m.Explain) -> None:
+        if (kept := self._known(visitor, message)) is not None:
+            visitor.say(m.Explanation(message.ref, message.job, kept.state.state, "no worker is connected"))
 
     def _cancel(self, visitor: Visitor, message: m.Cancel) -> None:
         if (kept := self._known(visitor, message)) is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import asman
 from asman.address import Address, new_queue_name, parse_address, parse_hub
-from asman_shared.errors import BadRequest
+from asman.cli import known
+from asman_shared.errors import BadRequest, NotFound
 
 
 @pytest.mark.parametrize(
@@ -105,3 +107,30 @@ def test_an_address_is_shown_without_the_name_that_grants_everything() -> None:
     assert "hub.example" in repr(address)
     assert address.url == str(address) == "https://hub.example/q/very-secret"
     assert len({address, parse_address("very-secret", "hub.example:443")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "queue"),
+    [
+        ("http://hub.example/#?queue=abc", "http://hub.example/q/abc"),
+        ("https://hub.example/behind/#/jobs?state=Failed&queue=a.b", "https://hub.example/behind/q/a.b"),
+        ("http://hub.example:8000#?queue=~" + "a" * 52, "http://hub.example:8000/q/~" + "a" * 52),
+    ],
+)
+def test_the_address_of_a_queues_page_names_the_queue(page: str, queue: str) -> None:
+    assert parse_address(page).url == queue
+    assert parse_address(parse_address(page).page).url == queue
+
+
+def test_a_users_own_name_for_a_queue_names_it_in_a_program_as_in_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    known.remember("http://h/q/secret", "lab")
+    monkeypatch.setenv("ASMAN_QUEUE", "@lab")
+    assert parse_address().url == asman.connect("@lab").url == "http://h/q/secret"
+    with pytest.raises(NotFound, match="no queue named 'home'"):
+        asman.connect("@home")
+
+
+def test_a_program_that_gives_a_bare_name_is_told_the_argument_for_the_hub() -> None:
+    with pytest.raises(BadRequest, match="hub=…, or set ASMAN_HUB") as caught:
+        asman.connect("lab")
+    assert "--hub" not in caught.value.message

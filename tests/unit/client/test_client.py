@@ -43,7 +43,7 @@ async def test_placement_and_limits_travel_beside_the_definition(hub: FakeHub) -
             {"image": "alpine", "shmSize": "1g"},
             command=("a", "b"),
             cpus=2.0,
-            memory=1024,
+            memory=2**30,
             namespace="doc-1",
             priority=7,
             reuse="never",
@@ -60,7 +60,7 @@ async def test_placement_and_limits_travel_beside_the_definition(hub: FakeHub) -
     assert seen.definition.shm_size == "1g"
     assert seen.definition.command == ["a", "b"]
     assert seen.definition.requirements is not None
-    assert (seen.definition.requirements.cpus, seen.definition.requirements.memory) == (2, "1024b")
+    assert (seen.definition.requirements.cpus, seen.definition.requirements.memory) == (2, "1073741824b")
 
 
 async def test_who_names_no_image_gets_the_one_of_the_hub(hub: FakeHub) -> None:

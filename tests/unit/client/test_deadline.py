@@ -31,3 +31,12 @@ def test_durations_are_seconds_or_text() -> None:
         with pytest.raises(BadUnit) as caught:
             milliseconds(wrong, field="queue_timeout")
         assert caught.value.field == "queue_timeout"
+
+
+async def test_a_limit_may_be_a_text_as_other_durations_may() -> None:
+    with pytest.raises(TimedOut, match=r"waiting for the moon took longer than 0\.02 seconds"):
+        async with deadline("20ms", "waiting for the moon"):
+            await asyncio.Event().wait()
+    with pytest.raises(BadUnit):
+        async with deadline("soon", "waiting for the moon"):
+            pass

@@ -9,7 +9,7 @@ import pytest
 
 from asman.definitions import JobFields, make, read
 from asman_shared.definition import DataRef, Definition, Requirements
-from asman_shared.errors import BadDefinition, BadRequest
+from asman_shared.errors import BadDefinition, BadRequest, BadUnit
 
 
 def test_fields_replace_parts_and_add_to_environment_inputs_and_requirements(tmp_path: Path) -> None:
@@ -22,11 +22,11 @@ def test_fields_replace_parts_and_add_to_environment_inputs_and_requirements(tmp
         requirements=Requirements(cpus=2, memory="1g"),
     )
     made, blobs = make(
-        base, {"command": ["echo"], "env": {"B": "2"}, "files": [tmp_path / "b.txt"], "cpus": 1.0, "memory": 5}
+        base, {"command": ["echo"], "env": {"B": "2"}, "files": [tmp_path / "b.txt"], "cpus": 1.0, "memory": 2**20}
     )
     assert (made.image, made.command, made.env) == ("alpine", ["echo"], {"A": "1", "B": "2"})
     assert made.inputs == {"a": DataRef("a", "utf8"), "b.txt": DataRef("b", "utf8")}
-    assert made.requirements == Requirements(cpus=1, memory="5b")
+    assert made.requirements == Requirements(cpus=1, memory="1048576b")
     assert blobs == {}
     assert base.env == {"A": "1", "B": "1"}, "the caller's object is left alone"
     assert base.requirements == Requirements(cpus=2, memory="1g")
@@ -98,3 +98,22 @@ def test_a_definition_is_copied() -> None:
     given = Definition(command="x")
     assert read(given) == given
     assert read(given) is not given
+
+
+@pytest.mark.parametrize("size", [1, 512, 2**20 - 1])
+def test_memory_is_no_number_that_someone_meant_in_another_unit(size: int) -> None:
+    with pytest.raises(
+        BadUnit, match=rf"memory is {size}, a number of bytes: write a unit, such as '{size}MiB'"
+    ) as got:
+        make(None, {"command": "x", "memory": size})
+    assert got.value.field == "definition.requirements.memory"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("ram", "memory"), ("cwd", "workdir"), ("environment", "env"), ("keep", "outputs"), ("args", "command")],
+)
+def test_the_name_that_other_programs_have_for_an_argument_finds_it(given: str, meant: str) -> None:
+    with pytest.raises(BadRequest, match=f"unknown argument '{given}'; did you mean '{meant}'") as got:
+        make(None, cast(Any, {given: "x"}))
+    assert got.value.field == given

@@ -139,7 +139,7 @@ def test_what_can_not_be_an_input_is_said(tmp_path: Path) -> None:
         (tmp_path / "none", "can't be read: No such file"),
         (tmp_path / "pipe", "neither a file nor a folder"),
         (object(), "type object can't be an input"),
-        (float("nan"), "can't be an input"),
+        (float("nan"), "nan and infinity can't be an input or in one: JSON has no such numbers"),
         ("\ud800", "lone surrogate"),
     ):
         with pytest.raises(BadDefinition, match=words):

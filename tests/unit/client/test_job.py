@@ -47,6 +47,25 @@ async def test_every_wait_can_be_bounded(hub: FakeHub) -> None:
         assert (await job.wait()).ok, "a wait that timed out harms no other"
 
 
+async def test_a_wait_that_timed_out_says_why_the_job_is_not_finished(hub: FakeHub) -> None:
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(command="x")
+        for waiting in (job.wait(0.01), job.result(0.01)):
+            with pytest.raises(TimedOut, match=r"longer than 0.01 seconds: no worker is connected$"):
+                await waiting
+
+
+async def test_a_wait_ends_without_a_reason_where_the_hub_does_not_answer(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asman.job.DELAY_SECONDS", 0.01)
+    hub.on[m.Explain] = swallow
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(command="x")
+        with pytest.raises(TimedOut, match=r"longer than 0.01 seconds$"):
+            await job.wait(0.01)
+
+
 async def test_a_failed_job_raises_with_its_last_lines(hub: FakeHub) -> None:
     async with asman.connect(hub.url) as queue:
         job = await queue.submit(command="x")
@@ -106,3 +125,41 @@ async def test_a_job_says_why_it_is_where_it_is(hub: FakeHub) -> None:
         job = await queue.submit(image="alpine", command="true")
         found = await job.explain()
     assert (found.job, found.sentence, found.able, found.position) == (job.id, "it is next", 2, 0)
+    assert str(found) == repr(found) == "Queued: it is next"
+
+
+async def test_explanations_and_summaries_are_shown_as_the_command_line_shows_them(hub: FakeHub) -> None:
+    def explain(visitor: Visitor, message: m.Explain) -> None:
+        visitor.say(m.Explanation(message.ref, message.job, State.QUEUED, "none has <b>\x1b[2J"))
+
+    def summarise(visitor: Visitor, message: m.Summarise) -> None:
+        lines = [m.LogLine(3, 5, m.STDOUT, "10%\r20%\r"), m.LogLine(4, 5, m.STDERR, "error: <oh>\x1b[2J")]
+        state = hub.jobs[message.job].state
+        visitor.say(m.JobSummary(message.ref, state, last=lines, error=lines[1:], error_seq=4, lines=5))
+
+    hub.on |= {m.Explain: explain, m.Summarise: summarise}
+    async with asman.connect(hub.url) as queue:
+        job = await queue.submit(image="alpine", command="true")
+        hub.finish(job.id, 4)
+        why, summary = await job.explain(), await job.summary()
+    assert "\x1b" not in f"{why}{summary}"
+    assert [line.split() for line in str(summary).splitlines()[:4]] == [
+        ["job", job.id],
+        ["state", "Failed"],
+        ["exit", "code", "4"],
+        ["lines", "5"],
+    ]
+    assert str(summary).splitlines()[4:6] == ["", "first error:"]
+    assert str(summary).splitlines()[6].startswith("> error: <oh>")
+    assert str(summary).splitlines()[7:] == ["", "last lines:", "  20%"]
+    for shown in (html_of(why), html_of(summary)):
+        assert "\x1b" not in shown
+        assert "<b>" not in shown
+        assert "<oh>" not in shown
+    assert html_of(why).startswith("<div><strong>Queued</strong>: none has &lt;b&gt;")
+
+
+def html_of(value: object) -> str:
+    """A value as a notebook shows it."""
+    shown: str = value._repr_html_()  # type: ignore[attr-defined]
+    return shown

@@ -281,6 +281,9 @@ async def test_outputs_are_a_mapping_with_a_default_for_a_name_that_is_missing(h
             with pytest.raises(kind) as caught:
                 result.outputs["zz"]
             assert str(caught.value) == "the job has no output 'zz'; it has: a.json"
+        saved = await result.outputs["a.json"].save(f"{tmp_path}/new/folder/")
+        assert saved == tmp_path / "new" / "folder" / "a.json"
+        assert saved.is_file()
         for save in (result.outputs["a.json"].save, result.save_outputs):
             with pytest.raises(asman.BadRequest, match="is empty"):
                 await save("")

@@ -152,3 +152,14 @@ async def test_a_call_that_waits_while_its_queue_is_closed_ends_with_that(hub: F
 
     await elsewhere(work)
     assert threads() == []
+
+
+def test_a_queue_in_the_wrong_kind_of_with_names_the_right_one() -> None:
+    with pytest.raises(TypeError, match=r"asman\.sync\.connect"), asman.connect("http://hub.example/q/abc"):
+        pass
+
+
+def test_the_executor_is_found_beside_the_rest_that_needs_no_await() -> None:
+    assert asman.sync.Executor is asman.Executor
+    with pytest.raises(AttributeError, match="no attribute 'Executer'"):
+        _ = asman.sync.Executer

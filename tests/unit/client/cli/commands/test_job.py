@@ -42,7 +42,7 @@ async def test_a_wait_that_is_too_long_exits_124(hub: FakeHub, run: Run) -> None
     job = (await run("job", "add", hub.url, "-c", "x")).out.strip()
     ended = await run("job", "wait", hub.url, job, "--timeout", "10ms")
     assert ended.code == 124
-    assert ended.err == f"error: waiting for job {job[:12]} took longer than 0.01 seconds\n"
+    assert ended.err == f"error: waiting for job {job[:12]} took longer than 0.01 seconds: no worker is connected\n"
 
 
 async def test_explain_says_it_to_people_and_to_programs(hub: FakeHub, run: Run) -> None:

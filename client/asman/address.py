@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Final
 from urllib.parse import parse_qs, quote
 
@@ -46,10 +47,9 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     if not given:
         raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
     if given.startswith("@"):
-        from .cli import known  # most programs name a queue by its URL
-
+        known = import_module("asman.cli.known")  # most programs name a queue by its URL
         try:
-            given = known.named(given[1:])
+            given = str(known.named(given[1:]))
         except OSError as error:
             raise BadRequest(f"the names of your queues can't be read: {error}", field="queue") from error
     found = address.parse_address(_of_page(given), hub or os.environ.get(HUB_VARIABLE) or "")

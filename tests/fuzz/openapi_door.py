@@ -48,7 +48,12 @@ CHECKS: Final[list[CheckFunction]] = [
 """Checks of every answer."""
 STRICT: Final[list[CheckFunction]] = [checks.positive_data_acceptance]
 """Checks of operations whose schemas say everything about what is valid."""
-REFUSE_MORE: Final = ("/q/{queue}/jobs/{id}/log", "/f/{name}/exists")
+REFUSE_MORE: Final = (
+    "/q/{queue}/jobs/{id}/log",
+    "/f/{name}/exists",
+    "/q/{queue}/ga4gh/tes/v1/tasks",
+    "/q/{queue}/v1/tasks",
+)
 """Paths that refuse some values which their schemas allow, as those can't say all; so do all with bodies or ranges."""
 REFUSALS: Final = ["400", "403", "404", "405", "408", "409", "413", "422", "429", "431"]
 """Statuses that refuse an input."""

@@ -16,7 +16,8 @@ threads may use one queue.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Never
+from importlib import import_module
+from typing import Any, Never
 
 from asman import client
 from asman.background import BackgroundLoop
@@ -24,17 +25,12 @@ from asman.background import BackgroundLoop
 from .jobs import Job, JobResult, Output, Outputs
 from .queues import Queue
 
-if TYPE_CHECKING:
-    from asman.executor import Executor
-
-__all__ = ["Executor", "Job", "JobResult", "Output", "Outputs", "Queue", "connect"]
+__all__ = ["Job", "JobResult", "Output", "Outputs", "Queue", "connect"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Executor":  # it needs no await, and takes long to import
-        from asman.executor import Executor
-
-        return Executor
+    if name == "Executor":  # it needs no await, takes long to import, and imports this package
+        return import_module("asman.executor").Executor
     raise AttributeError(f"module 'asman.sync' has no attribute '{name}'")
 
 

@@ -27,6 +27,7 @@ FORBIDDEN = {
 }
 #: The tests that may import a script: those of the script itself, and this one for the list of packages.
 TESTS_OF_SCRIPTS = {
+    "tests/integration/test_make_run.py": "scripts.run",
     "tests/unit/setup/test_second_try.py": "scripts.tests",
     "tests/unit/client/cli/test_docs.py": "scripts.cli_docs",
     "tests/unit/client/test_sync_mirrors.py": "scripts.sync_client",

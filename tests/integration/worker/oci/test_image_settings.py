@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asman_shared.definition import VOLUMES_TAG, Build, DataRef
+from asman_shared.definition import Build, DataRef
 from asman_shared.messages import STDOUT, Finished, Outcome
 from asman_shared.states import Fault
 from devtools import base_image
@@ -216,12 +216,3 @@ async def test_nothing_that_a_job_changes_is_seen_by_the_next(hub: FakeHub, tmp_
         await ran(line, dirty, "b")
         await ran(line, look, "c")
         assert line.texts("c") == line.texts("a")
-
-
-async def test_volumes_are_refused_with_the_way_out(hub: FakeHub, tmp_path: Path) -> None:
-    async with with_image(hub, tmp_path, {}) as line:
-        assert VOLUMES_TAG not in line.register.tags
-        await line.assign("a", image=NAME, volumes=["/data"], command="true")
-        outcome = (await line.expect(Finished)).outcome
-    assert (outcome.kind, outcome.fault) == ("error", Fault.WORKER)
-    assert "use a worker with --executor docker" in outcome.message

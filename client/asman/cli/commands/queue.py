@@ -153,7 +153,7 @@ def keys(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOpt
     """Print URLs of a queue that grant less than its own: to read, to submit, to work, to submit and read.
 
     They are derived from the queue's name without asking the hub. Each stands wherever the queue's URL does, and the
-    name can't be found out from it. The hub knows them once the queue has been used by its name.
+    name can't be found out from it. They work from the queue's first job or setting on: submit one by its own URL.
     """
     from asman_shared.keys.derived import key_addresses
 
@@ -164,6 +164,7 @@ def keys(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOpt
         return
     for line in table(("GRANTS", "URL"), [(_GRANTS[kind], url) for kind, url in made.items()]):
         terminal.result(line)
+    terminal.note("they work from the queue's first job or setting on, which takes the queue's own URL")
 
 
 _GRANTS = {"read": "read", "submit": "submit", "work": "work", "submit_read": "submit and read"}

@@ -40,6 +40,12 @@ def worker(processes: AsmanProcesses, url: str, folder: Path) -> Any:
     return processes.worker(url, "--executor", "process", "--name", "by-key", "--data-dir", str(folder))
 
 
+def test_who_hands_keys_out_is_told_from_when_they_work(hub: HubProcess, tmp_path: Path) -> None:
+    done = command("queue", "keys", hub.queue(QUEUE), config=tmp_path)
+    assert done.stderr == "they work from the queue's first job or setting on, which takes the queue's own URL\n"
+    assert "submit and read" in done.stdout
+
+
 async def test_a_worker_with_a_work_key_waits_for_its_queue_and_then_runs_its_jobs(
     hub: HubProcess, processes: AsmanProcesses, urls: dict[str, str], tmp_path: Path
 ) -> None:

@@ -60,12 +60,18 @@ class Batch:
     """The contents of the next transaction, and the answers and changes that wait for it.
 
     The rows of jobs are made by `commit` from ``dirty``; all other rows stand in ``puts``.
+
+    Attributes:
+        callers: The job of each webhook, by the webhook's id.
+        calls_of: The webhooks of each job's present run, by their ids.
+        parting: Webhooks of runs that ended because their job was removed; they are written with the removal.
     """
 
     __slots__ = (
         "answers",
         "blobs",
         "callers",
+        "calls_of",
         "clear",
         "dirty",
         "done",
@@ -74,6 +80,7 @@ class Batch:
         "forget_keys",
         "forget_queues",
         "keys",
+        "parting",
         "patient",
         "puts",
         "queues",
@@ -91,6 +98,8 @@ class Batch:
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.callers: dict[str, Key] = {}
+        self.calls_of: dict[Key, list[str]] = {}
+        self.parting: set[str] = set()
         self.webhooks_later: dict[str, tuple[int, int]] = {}
         self.webhooks_done: dict[str, None] = {}
         self.settings: dict[str, QueueRow] = {}
@@ -201,6 +210,11 @@ class Batch:
         self.drop_chunks = self.drop_chunks + newer.drop_chunks
         self.webhooks += newer.webhooks
         self.callers |= newer.callers
+        for key in newer.forget:
+            self.parting.update(self.calls_of.pop(key, ()))
+        for key, calls in newer.calls_of.items():
+            self.calls_of.setdefault(key, []).extend(calls)
+        self.parting |= newer.parting
         self.webhooks_later |= newer.webhooks_later
         self.webhooks_done |= newer.webhooks_done
         self.settings |= newer.settings

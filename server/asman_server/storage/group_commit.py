@@ -152,6 +152,7 @@ class GroupCommitter:
         batch.dirty.pop(key, None)
         batch.drop_jobs({key})
         batch.forget[key] = (publisher, job)
+        batch.parting.update(batch.calls_of.pop(key, ()))
         batch.queues.add(publisher.name)
         self._wake.set()
 
@@ -177,7 +178,9 @@ class GroupCommitter:
     def webhook(self, row: WebhookRow, job_id: str) -> None:
         """Writes a webhook to call in the same commit as its job, and calls `on_webhooks` afterwards."""
         self._next.webhooks.append(row)
-        self._next.callers[row.id] = (row.queue, job_id)
+        key = (row.queue, job_id)
+        self._next.callers[row.id] = key
+        self._next.calls_of.setdefault(key, []).append(row.id)
         self._wake.set()
 
     def webhook_later(self, row: WebhookRow, tries: int, due: int, done: Callable[[], None]) -> None:
@@ -308,7 +311,7 @@ class GroupCommitter:
         commit = commit_of(batch, refused)
         failure = await as_result(self._writer.commit(commit))
         if isinstance(failure, Unwritable):
-            found = await as_result(salvage(self._writer.commit, commit, batch.callers))
+            found = await as_result(salvage(self._writer.commit, commit, batch.callers, batch.parting))
             if isinstance(found, list):
                 refused += found
                 failure = None

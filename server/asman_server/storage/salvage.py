@@ -7,7 +7,7 @@ divided in halves until the parts at fault stand alone. A part holds all rows th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -52,14 +52,16 @@ class Refused(NamedTuple):
     reason: str
 
 
-def parts_of(commit: Commit, callers: Mapping[str, Key]) -> list[Part]:
+def parts_of(commit: Commit, callers: Mapping[str, Key], parting: Set[str] = frozenset()) -> list[Part]:
     """Divides a commit into its smallest parts, removals first and logs last.
 
-    The removal of a job is a part of its own: it precedes a new job of this id, and hangs on none of its rows.
+    The removal of a job is a part of its own: it precedes a new job of this id, and hangs on none of its rows. The
+    webhooks that tell of the removal belong to it: after it, nothing else would remember them.
 
     Args:
         commit: The commit.
         callers: The job of each webhook, by the webhook's id.
+        parting: Those of the webhooks that tell of a removal, by their ids.
     """
     found: dict[tuple[About, Key], Part] = {}
 
@@ -90,7 +92,8 @@ def parts_of(commit: Commit, callers: Mapping[str, Key]) -> list[Part]:
     if commit.blobs:
         part(About.BLOBS, NOBODY).blobs.extend(commit.blobs)
     for webhook in commit.webhooks:
-        part(About.JOB, callers[webhook.id]).webhooks.append(webhook)
+        about = About.REMOVAL if webhook.id in parting else About.JOB
+        part(about, callers[webhook.id]).webhooks.append(webhook)
     if commit.webhooks_later or commit.webhooks_done:
         rest = part(About.WEBHOOKS, NOBODY)
         rest.webhooks_later.extend(commit.webhooks_later)
@@ -120,7 +123,10 @@ def joined(parts: Sequence[Part]) -> Commit:
 
 
 async def salvage(
-    write: Callable[[Commit], Awaitable[None]], commit: Commit, callers: Mapping[str, Key]
+    write: Callable[[Commit], Awaitable[None]],
+    commit: Commit,
+    callers: Mapping[str, Key],
+    parting: Set[str] = frozenset(),
 ) -> list[Refused]:
     """Writes all of a commit but the parts that the database refuses.
 
@@ -133,6 +139,7 @@ async def salvage(
         write: Writes one commit; see `asman_server.storage.commit.CommitWriter`.
         commit: The commit that was refused.
         callers: The job of each webhook, by the webhook's id.
+        parting: The webhooks that tell of a removal, by their ids.
 
     Returns:
         The refused parts.
@@ -140,7 +147,7 @@ async def salvage(
     Raises:
         Unavailable: The database can't be written now. Any part may have been written.
     """
-    parts = parts_of(commit, callers)
+    parts = parts_of(commit, callers, parting)
     refused: list[Refused] = []
     await _write(write, [part for part in parts if part.about is About.REMOVAL], refused)
     await _write(write, [part for part in parts if part.about is About.DEFINITION], refused)
@@ -179,8 +186,18 @@ async def _write(write: Callable[[Commit], Awaitable[None]], parts: Sequence[Par
             if (quiet := _without_webhooks(some[0])) is not None and await _written(write, quiet):
                 calls = Part(About.WEBHOOKS, some[0].key, Commit({}, webhooks=some[0].commit.webhooks))
                 refused.append(Refused(calls, error.message))
+            elif some[0].about is About.REMOVAL and some[0].commit.webhooks:
+                await _apart(write, some[0], refused, error.message)
             else:
                 refused.append(Refused(some[0], error.message))
+
+
+async def _apart(write: Callable[[Commit], Awaitable[None]], part: Part, refused: list[Refused], reason: str) -> None:
+    """Writes the webhooks of a removal that is refused: the run has ended all the same."""
+    calls = Part(About.WEBHOOKS, part.key, Commit({}, webhooks=part.commit.webhooks))
+    refused.append(Refused(part._replace(commit=replace(part.commit, webhooks=[])), reason))
+    if not await _written(write, calls):
+        refused.append(Refused(calls, reason))
 
 
 def _without_webhooks(part: Part) -> Part | None:

@@ -130,6 +130,30 @@ async def test_a_refused_removal_costs_no_other_part() -> None:
     assert set().union(*map(_ids, database.written)) == {job_id(n) for n in range(1, 9)}
 
 
+async def test_a_removal_is_written_with_the_webhooks_that_tell_of_it_and_with_no_others() -> None:
+    """A hub that is killed between the two would remember neither the job nor whom to tell."""
+    whole = commit(
+        jobs=[row(job(1)), row(job(2))],
+        forget=[("q", job_id(1))],
+        webhooks=[webhook("w1"), webhook("of the next run")],
+    )
+    callers = {"w1": ("q", job_id(1)), "of the next run": ("q", job_id(1))}
+    database = Database(lambda some: job_id(2) in _ids(some))
+    await salvage(database.commit, whole, callers, {"w1"})
+    removal, *rest = database.written
+    assert removal.forget == [("q", job_id(1))]
+    assert [call.id for call in removal.webhooks] == ["w1"]
+    assert [call.id for some in rest for call in some.webhooks] == ["of the next run"]
+
+
+async def test_a_refused_removal_does_not_cost_its_webhooks() -> None:
+    whole = commit(forget=[("q", job_id(1))], webhooks=[webhook("w1")])
+    database = Database(lambda some: bool(some.forget))
+    (refused,) = await salvage(database.commit, whole, CALLERS, {"w1"})
+    assert (refused.part.about, refused.part.commit.webhooks) == (About.REMOVAL, [])
+    assert [call.id for some in database.written for call in some.webhooks] == ["w1"]
+
+
 async def test_a_refused_webhook_does_not_cost_its_job() -> None:
     database = Database(lambda some: any(call.id == "w2" for call in some.webhooks))
     refused = await salvage(database.commit, _everything(), CALLERS)

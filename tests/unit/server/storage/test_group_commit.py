@@ -546,6 +546,27 @@ async def test_a_removal_is_told_before_any_answer_about_a_later_job_with_the_id
         assert told == ["answer 5", "Removed 5", "answer 6", "answer 6", "Queued 6"]
 
 
+@pytest.mark.parametrize("after_a_failure", [False, True])
+async def test_the_webhooks_of_a_removed_job_go_with_its_removal_and_those_of_its_next_run_with_that(
+    after_a_failure: bool,
+) -> None:
+    async with open_harness() as harness:
+        made, other = job(1), job(2)
+        harness.writer.refused = {other.id}
+        harness.committer.webhook(webhook("of the end"), made.id)
+        if after_a_failure:  # the removal comes while an earlier batch is tried again
+            harness.change(made)
+            await harness.writer.next()
+            harness.writer.fail()
+        harness.committer.forget(harness.followers, made)
+        harness.change(job(1), first=True)
+        harness.committer.webhook(webhook("of the begin"), made.id)
+        harness.change(other)
+        await _succeed_until_quiet(harness)
+        told = [(bool(commit.forget), [call.id for call in commit.webhooks]) for commit in harness.writer.written]
+        assert [each for each in told if each[1]] == [(True, ["of the end"]), (False, ["of the begin"])]
+
+
 async def test_a_removal_that_the_database_refuses_is_not_told_as_done_and_holds_up_no_other() -> None:
     async with open_harness() as harness:
         made, other = job(1), job(2)

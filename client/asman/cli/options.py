@@ -109,11 +109,12 @@ def find_queue(queue: str | None, hub: str | None) -> Address:
     from asman_shared.errors import BadRequest
 
     from ..address import parse_address
+    from . import known
 
     given = queue or os.environ.get(QUEUE_VARIABLE)
     if not given:
         raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
-    return parse_address(given, hub)
+    return parse_address(known.named(given[1:]) if given.startswith("@") else given, hub)
 
 
 def with_names(queues: str) -> str:

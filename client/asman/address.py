@@ -37,6 +37,7 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
     Raises:
         BadRequest: The address can't be read, or a name came without a hub.
         NotFound: This user has no queue with that ``@name``.
+        OSError: The file with this user's names can't be read.
     """
     for name, value in (("address", text), ("hub", hub)):
         if value is not None and not isinstance(value, str):
@@ -48,10 +49,7 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
         raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
     if given.startswith("@"):
         known = import_module("asman.cli.known")  # most programs name a queue by its URL
-        try:
-            given = str(known.named(given[1:]))
-        except OSError as error:
-            raise BadRequest(f"the names of your queues can't be read: {error}", field="queue") from error
+        given = str(known.named(given[1:]))
     found = address.parse_address(_of_page(given), hub or os.environ.get(HUB_VARIABLE) or "")
     return Address(found.hub, found.queue)
 
@@ -60,13 +58,15 @@ def parse_argument(text: str | None, hub: str | None) -> Address:
     """Reads an address as `parse_address` does; the error for a bare name has the argument, not the option, for a hub.
 
     Raises:
-        BadRequest: As for `parse_address`.
+        BadRequest: As for `parse_address`, or the file with this user's names can't be read.
         NotFound: As for `parse_address`.
     """
     try:
         return parse_address(text, hub)
     except BadRequest as error:
         raise BadRequest(error.message.replace("--hub", "hub=…"), field=error.field) from None
+    except OSError as error:
+        raise BadRequest(f"the names of your queues can't be read: {error}", field="queue") from error
 
 
 def _of_page(given: str) -> str:

@@ -105,16 +105,11 @@ def find_queue(queue: str | None, hub: str | None) -> Address:
     Raises:
         BadRequest: No queue is named, or the address can't be parsed.
         NotFound: This user has no queue with that name.
+        OSError: The file with this user's names can't be read.
     """
-    from asman_shared.errors import BadRequest
-
     from ..address import parse_address
-    from . import known
 
-    given = queue or os.environ.get(QUEUE_VARIABLE)
-    if not given:
-        raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
-    return parse_address(known.named(given[1:]) if given.startswith("@") else given, hub)
+    return parse_address(queue, hub)
 
 
 def with_names(queues: str) -> str:

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from asman_shared.errors import AsmanError, CloseCode
 
+from .delivery.prompts import Prompts
 from .dialect import operations as dialect
 from .dialect import session as dialect_session
 from .dialect.as_sent import Kept
@@ -44,6 +45,9 @@ from .sessions.routing import WebSocketRouter
 from .sessions.session import language_of
 from .sessions.worker import WorkerSession
 from .tes import operations as tes
+from .tes.door import Door, is_at_door
+from .tes.note_cache import NoteCache
+from .tes.polls import Polls
 from .tes.repeats import Repeats
 
 log = logging.getLogger("asman.hub")
@@ -94,7 +98,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     }.get(status, "an error in the hub; it was logged")
     code = {404: "not_found", 405: "bad_request"}.get(status, "internal")
     headers = {**rest.CORS, "Allow": _allowed(request)} if status == 405 else rest.CORS
-    return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=headers)
+    if is_at_door(request.scope["path"]):
+        return JSONResponse({"msg": sentence, "status_code": status, "code": code}, status, headers)
+    return JSONResponse({"error": sentence, "code": code}, status, headers)
 
 
 def _without_slash(request: Request) -> str:
@@ -152,6 +158,11 @@ class _Preflight(Route):
         return super().matches(scope) if scope.get("method") == "OPTIONS" else (Match.NONE, {})
 
 
+def prompts_of(hub: Hub) -> Prompts:
+    """Returns the answers that need no application; the hub must be open while they are given."""
+    return Polls(hub)
+
+
 def make_app(hub: Hub) -> Starlette:
     """Returns the application of a hub, which must be open while the application runs."""
 
@@ -162,6 +173,7 @@ def make_app(hub: Hub) -> Starlette:
         app.state.cursors = Cursors()
         app.state.mcp = InFlight()
         app.state.tes = Repeats(asyncio.get_running_loop().time)
+        app.state.tes_notes = NoteCache(hub.store)
         operations = [*native.OPERATIONS, *mcp.OPERATIONS, *tes.OPERATIONS, *dialect.OPERATIONS]
         app.state.openapi = cache(partial(openapi.document, operations))
         yield
@@ -169,7 +181,6 @@ def make_app(hub: Hub) -> Starlette:
     made = Starlette(
         routes=[
             _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
-            *tes.polls(),
             *native.routes(),
             Route(openapi.PATH, rest.answers(guarded("openapi", openapi.openapi)), methods=["GET"]),
             *mcp.routes(),
@@ -181,6 +192,7 @@ def make_app(hub: Hub) -> Starlette:
             Middleware(TrustedProxies, trusted=hub.config.trusted_proxies),
             *_gates(hub),
             Middleware(WebSocketRouter, sockets=_sockets()),
+            Middleware(Door),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,

@@ -340,10 +340,9 @@ class QueueShell:
 
     def _do_cancel_answer(self, effect: fx.CancelAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
-        released = effect.released
 
         def say(state: JobState) -> None:
-            reply_to.say(Cancelled(ref=reply_to.ref, released=released, job=state))
+            reply_to.say(Cancelled(ref=reply_to.ref, released=effect.released, job=state))
 
         self._committer.answer(self.name, effect.job, say, _refusal(reply_to))
 
@@ -385,8 +384,8 @@ class QueueShell:
         """Ends a job that the database refuses, or removes it when its end is refused, too; see `GroupCommitter`."""
         kept = self.core.jobs.get(job.id)
         rev = kept.rev if kept is not None else 0
-        again = self._given_up.get(job.id) == job.queued
-        self.apply(ev.NotStored(job.id, job.queued, job.rev, ended, why, whole or again))
+        whole = whole or self._given_up.get(job.id) == job.queued
+        self.apply(ev.NotStored(job.id, job.queued, job.rev, ended, why, whole))
         if kept is not None and kept.rev != rev:
             self._given_up[job.id] = job.queued
         for call in calls:
@@ -434,6 +433,8 @@ class QueueShell:
         Raises:
             Unavailable: The state can't be made durable now.
         """
+        if self._committer.settled(self.name, job.id):
+            return state_of(job)
         told: Awaited[JobState] = Awaited()
         self._committer.answer(self.name, job, lambda state: told.say(replace(state)), told.refuse)
         return await told
@@ -450,8 +451,7 @@ class QueueShell:
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
         """Returns a page of jobs, newest first, and the ``before`` of the next page."""
         found = await self._store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
-        following = found[-1].number if len(found) == limit else None
-        return [state_of(job) for job in found], following
+        return [state_of(job) for job in found], found[-1].number if len(found) == limit else None
 
     def stop_timers(self) -> None:
         """Stops everything that depends on time."""

@@ -444,6 +444,14 @@ class GroupCommitter:
         """Returns whether any change of a queue is not durable or not published yet."""
         return queue in self._next.queues or queue in self._written.queues
 
+    def settled(self, queue: str, job_id: str) -> bool:
+        """Returns whether all changes of a job are durable and published, while the database can be written."""
+        if self.failing is not None:
+            return False
+        key = (queue, job_id)
+        batches = (self._next, self._written)
+        return not any(key in batch.dirty or key in batch.forget for batch in batches)
+
     def close(self) -> None:
         """Asks `run` to write the last batch and return."""
         self._closing = True

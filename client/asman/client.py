@@ -9,7 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Never, Unpack, cast
+from typing import Any, Literal, Never, Unpack, cast
 
 import msgspec
 
@@ -30,16 +30,12 @@ from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, strea
 from .changes import Change, id_beginning_with, pages, watch
 from .connection import AsyncOnly, Connection
 from .deadline import deadline, milliseconds, phase_limits
-from .definitions import JOB_FIELDS, SUBMIT_FIELDS, Defined, JobFields, make
+from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
 from .job import Job
 from .tracking import Tracker
-
-
-_ARGUMENTS: Final = SUBMIT_FIELDS | {"progress"}
-"""Names of all keyword arguments of `Queue.submit`."""
 
 
 class Queue(AsyncOnly):
@@ -164,7 +160,7 @@ class Queue(AsyncOnly):
             BadDefinition: The definition is wrong; the error's ``field`` names the part.
             AsmanError: The hub refused the job or can't be reached.
         """
-        known(fields.keys(), JOB_FIELDS, _ARGUMENTS)
+        known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
         if reuse not in ("cached", "never"):
             raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
         submit = m.Submit(

@@ -103,6 +103,8 @@ JOB_FIELDS: Final = JobFields.__required_keys__ | JobFields.__optional_keys__
 """Names of the keyword arguments that define a job."""
 SUBMIT_FIELDS: Final = SubmitFields.__required_keys__ | SubmitFields.__optional_keys__
 """Names of the keyword arguments of `Queue.submit` that an item of `Queue.submit_many` may have."""
+SUBMIT_ARGUMENTS: Final = SUBMIT_FIELDS | {"progress"}
+"""Names of all keyword arguments of `Queue.submit`."""
 
 
 _FILES: Final = frozenset({"inputs", "files", "config_files"})

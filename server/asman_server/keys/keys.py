@@ -57,13 +57,14 @@ class Keys:
         self._noted: dict[str, int] = {}
         self._known: OrderedDict[str, Found] = OrderedDict()
 
-    async def access(self, given: str) -> Access:
+    async def access(self, given: str, sender: str = "") -> Access:
         """Returns the queue that a name or key in an address belongs to, with the rights that it grants.
 
         No queue is made or loaded.
 
         Args:
             given: The name of a queue, an older name of it, or a key to it.
+            sender: The party that uses it, for its limits; see `Access`.
 
         Raises:
             BadRequest: The text can be none of them.
@@ -71,7 +72,7 @@ class Keys:
             Unavailable: The database can't be read now.
         """
         if not given.startswith("~"):
-            return access(given)
+            return access(given, sender)
         if not is_queue_key(given):
             raise BadRequest("the key of a queue has '~' and then 52 letters and digits", field="queue")
         hashed = self._hash(given)
@@ -83,7 +84,7 @@ class Keys:
             self._known[hashed] = found
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        return Access(found.queue, DERIVED[KeyKind(found.kind)])
+        return Access(found.queue, DERIVED[KeyKind(found.kind)], hashed, sender)
 
     # -------------------------------------------------------------------------------------------- calls of the registry
 

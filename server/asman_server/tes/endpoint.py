@@ -106,7 +106,7 @@ async def _created(hub: Hub, access: Access, task: Task, note: bytes) -> str:
             f"a task with the tag '{REUSE}' has no {_CALLED}, since it may be answered by a result", field=_CALLED
         )
     async with hub.registry.using(access.queue, linger=True) as shell:
-        definition = await definition_of(hub, task, Reach.of(shell))
+        definition = await definition_of(hub, task, Reach.of(shell), access)
 
         async def submitted(*, anew: bool) -> Accepted:
             message = Submit(

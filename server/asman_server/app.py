@@ -32,6 +32,7 @@ from .dialect.queue_views import QueueViews
 from .dialect.worker_session import DialectWorker
 from .front import TrustedProxies, sender
 from .hub import Hub
+from .limiting import LimitedRequests
 from .mcp import operations as mcp
 from .mcp.in_flight import InFlight
 from .rest import base as rest
@@ -39,7 +40,7 @@ from .rest import openapi
 from .rest import operations as native
 from .rest.guard import guarded
 from .rest.own_machine import is_loopback
-from .sessions.base import unopened
+from .sessions.base import opened, unopened
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter
 from .sessions.session import language_of
@@ -76,11 +77,12 @@ def _socket(
             return
         hub: Hub = websocket.app.state.hub
         try:
-            granted = await hub.keys.access(websocket.path_params["queue"])
-            async with hub.registry.using(granted.queue) as shell:
-                log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
-                session = kind(websocket, language, granted, shell, hub.services)
-                await session.run()
+            granted = await opened(hub, websocket)
+            with hub.limiter.connection(granted.sender, granted.queue):
+                async with hub.registry.using(granted.queue) as shell:
+                    log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
+                    session = kind(websocket, language, granted, shell, hub.services)
+                    await session.run()
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)
             await websocket.close(*unopened(error))
@@ -192,6 +194,7 @@ def make_app(hub: Hub) -> Starlette:
             Middleware(TrustedProxies, trusted=hub.config.trusted_proxies),
             *_gates(hub),
             Middleware(WebSocketRouter, sockets=_sockets()),
+            Middleware(LimitedRequests, limiter=hub.limiter),
             Middleware(Door),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},

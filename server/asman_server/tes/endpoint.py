@@ -115,7 +115,7 @@ async def _created(hub: Hub, notes: NoteCache, access: Access, task: Task, note:
         )
     await check_blobs(hub, task.inputs)
     async with hub.registry.using(access.queue, linger=True) as shell:
-        definition = await definition_of(hub, task, Reach.of(shell))
+        definition = await definition_of(hub, task, Reach.of(shell), access)
 
         async def submitted(*, anew: bool) -> Accepted:
             message = Submit(

@@ -181,6 +181,7 @@ class Executor(Maps, futures.Executor):
         self._loop = BackgroundLoop()
         try:
             self._queue = client.connect(queue, hub, timeout=connect_timeout, reconnect=reconnect)
+            self._loop.closes(self._queue.close)
             self._base = self._loop.run(self._begin(fields))
         except BaseException:
             self._loop.stop()

@@ -137,7 +137,7 @@ class Hub:
             log_bytes=parse_size(config.log_limit),
             private_webhooks=config.allow_private_webhooks,
         )
-        if (config.data_dir / "incarnation").exists():
+        if os.path.lexists(config.data_dir / "incarnation"):
             raise Misconfigured(
                 f"{config.data_dir} is the data folder of a worker, and a hub needs one of its own: choose another "
                 "with --data-dir",

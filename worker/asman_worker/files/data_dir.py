@@ -62,7 +62,7 @@ class DataDir(Home):
         Raises:
             Unavailable: The folder can't be written, other users may enter it, or too many workers share it.
         """
-        if (root / "hub.sqlite").exists():
+        if os.path.lexists(root / "hub.sqlite"):
             raise Unavailable(
                 f"{root} is the data folder of a hub, and a worker needs one of its own: choose another with --data-dir"
             )

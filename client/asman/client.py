@@ -30,7 +30,7 @@ from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, strea
 from .changes import Change, id_beginning_with, pages, watch
 from .connection import AsyncOnly, Connection
 from .deadline import Duration, deadline, milliseconds, phase_limits
-from .definitions import SUBMIT_FIELDS, Defined, JobFields, make
+from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
@@ -160,7 +160,7 @@ class Queue(AsyncOnly):
             BadDefinition: The definition is wrong; the error's ``field`` names the part.
             AsmanError: The hub refused the job or can't be reached.
         """
-        known(fields, JobFields.__annotations__.keys(), SUBMIT_FIELDS | {"progress"})
+        known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
         if reuse not in ("cached", "never"):
             raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
         submit = m.Submit(
@@ -277,11 +277,11 @@ class Queue(AsyncOnly):
                 yield job
 
     def _submitter(self, shared: SubmitFields, others: set[str]) -> Callable[[Item], Coroutine[Any, Any, Job]]:
-        known(shared, SUBMIT_FIELDS, others)
+        known(shared.keys(), SUBMIT_FIELDS, others)
 
         async def submit(item: Item) -> Job:
             fields = fields_of(item)
-            known(fields, SUBMIT_FIELDS)
+            known(fields.keys(), SUBMIT_FIELDS)
             own = cast(SubmitFields, {**shared, **fields})
             return await retry_while_unavailable(partial(self.submit, **own), self._reconnect)
 
@@ -489,7 +489,7 @@ def connect(
         BadRequest: The address can't be parsed, or an argument is unknown or wrong.
         NotFound: This user has no queue with that ``@name``.
     """
-    known(unknown, set(), ("address", "hub", "timeout", "reconnect"))
+    known(unknown.keys(), set(), ("address", "hub", "timeout", "reconnect"))
     if (patience := seconds("timeout", timeout)) <= 0:
         raise BadUnit(f"timeout must be above zero, not {shown(timeout)}", field="timeout")
     return Queue(parse_argument(address, hub), timeout=patience, reconnect=limit("reconnect", reconnect))

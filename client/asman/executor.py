@@ -39,7 +39,7 @@ from .background import BackgroundLoop
 from .bulk import retry_while_unavailable
 from .calls import Call, Outcomes, Pace
 from .deadline import Duration, deadline, milliseconds
-from .definitions import JobFields
+from .definitions import JOB_FIELDS, JobFields
 from .job import Job
 from .logs import Line
 from .remote_call import ALL
@@ -193,7 +193,7 @@ class Executor(Maps, futures.Executor):
 
     @staticmethod
     def _check(fields: JobFields, others: Iterable[str] = ()) -> None:
-        known(fields, JobFields.__annotations__.keys(), others)
+        known(fields.keys(), JOB_FIELDS, others)
         taken = {"command", "entrypoint", "version", "outputs"} & fields.keys()
         if taken:
             raise BadRequest(f"an executor sets '{min(taken)}' itself", field=min(taken))

@@ -44,7 +44,6 @@ class Job:
 
     Attributes:
         id: The hash of the job's definition: 64 hex digits.
-        url: The job's address for a browser.
         answer: Outcome of submitting the job: ``queued`` for a new run, ``joined`` for a run that existed, ``cached``
             for a stored result; empty if this handle did not submit it.
         able: Number of connected workers that could run the job when it was submitted.
@@ -69,9 +68,7 @@ class Job:
         self._tracker = tracker
         self._first = state
         self.id: Final[str] = state.id
-        self.url: Final[str] = connection.address.job_url(
-            state.id, connection.welcome.links if connection.welcome else ""
-        )
+        self._links = connection.welcome.links if connection.welcome else ""
         self.answer: str = accepted.answer if accepted else ""
         self.able: int = accepted.able if accepted else 0
         self.why: str = accepted.why if accepted else ""
@@ -95,6 +92,11 @@ class Job:
         )
         facts = html.facts(f"Job {html.link(self.url, self.id[:12])}", rows)
         return facts if verdict is not None else f"<div>{facts}{html.as_of(time.time(), html.AGAIN)}</div>"
+
+    @property
+    def url(self) -> str:
+        """The job's address for a browser, with a key that reads this one job."""
+        return self.address.job_url(self.id, self._links)
 
     @property
     def address(self) -> Address:
@@ -151,12 +153,17 @@ class Job:
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """
+        if timeout is None:
+            return await self._wait(show=show)
         async with deadline(timeout, f"waiting for job {self.id[:12]}", self._delay):
-            await self._follow()
-            if show:
-                await watch(self)
-            while (verdict := self._tracker.verdict) is None:
-                await self._tracker.change()
+            return await self._wait(show=show)
+
+    async def _wait(self, *, show: bool) -> m.Verdict:
+        await self._follow()
+        if show:
+            await watch(self)
+        while (verdict := self._tracker.verdict) is None:
+            await self._tracker.change()
         return verdict
 
     async def changes(self) -> AsyncIterator[m.JobState]:

@@ -13,12 +13,14 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import HTTPConnection
 
 from asman_shared.disk.private_folder import private
 from asman_shared.errors import Misconfigured
 from asman_shared.running.supervisor import Supervisor
 from asman_shared.units import parse_duration, parse_size
 
+from .access import Access
 from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Store
 from .blobs.named_files import NamedFiles
 from .blobs.s3_settings import S3Settings, s3_address
@@ -29,10 +31,11 @@ from .config import HubConfig
 from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
 from .disk_room import DiskRoom
-from .front import Certificate
+from .front import Certificate, sender
 from .job_links import JobLinks
 from .keys import Keys
 from .keys.store import KeyStore
+from .limiting import Limiter
 from .logs.reader import LogReader
 from .migrations.schema import refuse_newer
 from .names import short_names
@@ -161,7 +164,10 @@ class Hub:
         self.room = DiskRoom(_folders(config), reserve)
         self.log_reader = LogReader()
         self.links = JobLinks(self._secret)
-        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, self.links, config.default_image)
+        self.limiter = Limiter(config.limits_on_use, config.without_limits)
+        self.services = Services(
+            self.blobs, Flusher(), clock, self.log_reader, self.links, config.default_image, self.limiter
+        )
         self._probes = (
             Probe("the database", self._database_fault),
             Probe("the storage for blobs", self.blobs.store.fault),
@@ -201,6 +207,14 @@ class Hub:
         """Returns the queue for a key: ``local`` stands for this machine's own queue, if there is one."""
         return self.config.local_queue if key == LOCAL and self.config.local_queue else key
 
+    def sender(self, connection: HTTPConnection) -> str:
+        """Returns the party for whose limits a request or websocket counts; empty if it has none."""
+        return self.limiter.sender(sender(connection))
+
+    async def access(self, connection: HTTPConnection, given: str) -> Access:
+        """Returns the queue of a name or key that a request or websocket uses; see `Keys.access`."""
+        return await self.keys.access(given, self.sender(connection))
+
     def webhook_key(self, queue: str) -> str:
         """Returns the key that signs the webhooks of a queue; see `asman_server.webhooks.signing`."""
         return webhook_key(self._secret, queue)
@@ -237,7 +251,13 @@ class Hub:
             self.keys = Keys(self._secret, KeyStore(self.engine), self.committer, self.clock)
             await self.keys.make_again(self.engine)
             self.registry = Registry(
-                self.committer, self.store, self.clock, self._policy, short_names=self.short_names, keys=self.keys
+                self.committer,
+                self.store,
+                self.clock,
+                self._policy,
+                short_names=self.short_names,
+                keys=self.keys,
+                limiter=self.limiter,
             )
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)
             catalogue = Catalogue(self.engine, self.committer)

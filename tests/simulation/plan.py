@@ -220,7 +220,7 @@ def _draw_setting(random: Random) -> Setting:
         delay=random.choice([0.001, 0.02, 0.3]),
         grace=60_000 if calm else random.choice([1000, 5000, 30_000]),
         retention=random.choice([100_000, *[24 * 3_600_000] * 4]),
-        finished_kept=random.choice([1, 2, 1000]),
+        finished_kept=random.choice([1, 1, 2, 1000]),
         patience=1000 if packed else habits.choice([10_000, 10_000, 1000]),
         log_bytes=habits.choice([0, 0, 600]),
         forgetful=[name for name in workers if habits.random() < 0.2],
@@ -252,11 +252,15 @@ def _draw_wishes(random: Random, setting: Setting, plain: Random) -> list[Item]:
             wishes.append(_draw_want(random, at, client, known[-1]))
         elif draw < 0.8 and known:
             wishes.append(Stop(at, client, random.choice(known), random.choice(["_", "*", "a", "b"])))
-        elif draw < 0.85 and known:
+        elif draw < 0.88 and known:
             gone = random.choice(known)
+            tidying = random.random() < 0.5
+            if tidying:  # somebody stops all at once, most of which has ended and may have left the hub's memory
+                wishes += [Stop(at, client, job, "_") for job in (gone, *random.choices(known, k=3))]
             wishes.append(Remove(at, client, gone))
-            if random.random() < 0.5:  # somebody starts again from nothing
-                wishes.append(_draw_want(random, at + random.expovariate(1 / 0.5), client, gone))
+            if random.random() < (0.9 if tidying else 0.5):  # and starts again from nothing
+                after = 0.0 if tidying else random.expovariate(1 / 0.5)
+                wishes.append(_draw_want(random, at + after, client, gone))
         elif known:
             wishes.append(_draw_want(random, at, client, random.choice(known)))
     return wishes

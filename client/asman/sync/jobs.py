@@ -189,11 +189,6 @@ class Job(Mirror[job.Job]):
         return self._inner.id
 
     @property
-    def url(self) -> str:
-        """The job's address for a browser."""
-        return self._inner.url
-
-    @property
     def answer(self) -> str:
         """Outcome of submitting the job.
 
@@ -221,6 +216,11 @@ class Job(Mirror[job.Job]):
     def definition(self) -> Definition:
         """The job's definition."""
         return self._inner.definition
+
+    @property
+    def url(self) -> str:
+        """The job's address for a browser, with a key that reads this one job."""
+        return self._inner.url
 
     @property
     def address(self) -> Address:

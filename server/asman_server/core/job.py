@@ -44,6 +44,7 @@ class Job:
         log_start: Seq of the first log line of this run. Seqs grow over all runs of a job, so a reader that follows the
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
+        log_attempt: Seq of the first log line of the present attempt; lines of this run before it are of lost attempts.
         hooks: Webhooks to call at the end of the run; None when there are none.
     """
 
@@ -57,6 +58,7 @@ class Job:
         "hooks",
         "id",
         "lane",
+        "log_attempt",
         "log_next",
         "log_start",
         "losses",
@@ -113,6 +115,7 @@ class Job:
         verdict: Verdict | None = None,
         previous: Verdict | None = None,
         hooks: list[Hook] | None = None,
+        log_attempt: int = 0,
         back: str = "",
     ) -> None:
         self.id = id
@@ -145,6 +148,7 @@ class Job:
         self.verdict = verdict
         self.previous = previous
         self.hooks = hooks
+        self.log_attempt = log_attempt
         self.back = back
 
     def __eq__(self, other: object) -> bool:
@@ -194,6 +198,7 @@ class Job:
             record.verdict,
             record.previous,
             record.hooks,
+            record.log_attempt,
             record.back,
         )
 
@@ -230,6 +235,7 @@ class Job:
             self.verdict,
             self.previous,
             self.hooks,
+            self.log_attempt,
             self.back,
         )
 

@@ -55,5 +55,6 @@ class JobRecord(Struct, gc=False, omit_defaults=True):
     verdict: Verdict | None = None
     previous: Verdict | None = None
     hooks: list[Hook] | None = None
+    log_attempt: int = 0
     back: str = ""
     v: int = RECORD_VERSION

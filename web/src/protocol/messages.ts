@@ -241,6 +241,8 @@ export interface ErrorMessage {
   ref?: number | null;
   field?: string | null;
   retry?: boolean;
+  /** Time after which the request may succeed, in milliseconds. */
+  retry_after?: number | null;
 }
 
 // ----------------------------------------------------------------------------------------------- page to hub

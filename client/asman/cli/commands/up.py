@@ -112,7 +112,7 @@ def up(
     workers with --executor process, too.
     """
     require("hub", "worker")
-    from asman_server.config import load_config
+    from asman_server.config import NO_LIMITS, load_config
     from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest
 
@@ -131,6 +131,7 @@ def up(
         log_format="text",
         public_job_ids=True,
     )
+    config = config.model_copy(update=NO_LIMITS)
     if config.tls_cert is not None:
         raise BadRequest("'asman up' speaks plain HTTP: for a certificate run 'asman hub' and 'asman worker'")
     worker = {

@@ -77,7 +77,9 @@ async def known(hub: Hub, queue: str) -> bool:
     found = []
     for kind, key in derived_keys(queue).items():
         try:
-            assert await hub.keys.access(key) == Access(queue, DERIVED[kind])
+            found_access = await hub.keys.access(key)
+            assert found_access == Access(queue, DERIVED[kind], found_access.key)
+            assert found_access.key
             found.append(True)
         except NotFound:
             found.append(False)

@@ -59,9 +59,9 @@ async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
 
 async def written(shell: QueueShell) -> None:
     """Makes everything durable and tells it."""
-    writing = asyncio.get_running_loop().create_task(shell._committer.run())
+    writing = asyncio.get_running_loop().create_task(shell.committer.run())
     async with asyncio.timeout(PATIENCE):
-        await shell._committer.written()
+        await shell.committer.written()
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
 
@@ -130,7 +130,7 @@ async def test_the_removal_of_an_earlier_run_does_not_make_a_refused_one_durable
     assert run.verdict.reason is Reason.ERROR
     shell.publish([(removed, False)])
     forgotten: list[int] = []
-    monkeypatch.setattr(shell._committer, "forget", lambda _queue, job: forgotten.append(job.queued))
+    monkeypatch.setattr(shell.committer, "forget", lambda _queue, job: forgotten.append(job.queued))
     shell.not_stored(state_of(run), "no column can hold that either", [], ended=False, whole=False)
     assert JOB not in shell.core.jobs
     assert forgotten == [run.queued], "a run that was never stored was taken for one that is in the store"

@@ -422,7 +422,7 @@ class QueueShell:
         Raises:
             Unavailable: The state can't be made durable now.
         """
-        if self._committer.settled(self.name, job.id):
+        if self.committer.settled(self.name, job.id):
             return state_of(job)
         told: Awaited[JobState] = Awaited()
         self.committer.answer(self.name, job, lambda state: told.say(replace(state)), told.refuse)

@@ -119,7 +119,7 @@ _NOTHING = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="v
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 34rem; padding: 0 1rem }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #16181d; color: #e6e6e6 }} a {{ color: #8ab4f8 }} }}</style>
 <h1>There is nothing at this address</h1>
-<p>A queue is at <code>/q/…</code>, a job at <code>/j/…</code>. Compare the address with the one you were given.</p>
+<p>A queue is at <code>/q/…</code>, a job at <code>/j/…</code>. Compare the address with the one that you got.</p>
 <p><a href="{up}">Start page</a> · <a href="{up}docs">Documentation</a></p></html>"""
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Set
+from datetime import timedelta
 from difflib import get_close_matches
 from numbers import Integral, Real
 from operator import index
@@ -192,6 +193,8 @@ def seconds(name: str, value: object, wanted: str = "a number of seconds, or Non
     Raises:
         BadUnit: The value is no number, or no time that can be waited for.
     """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise BadUnit(f"{name} is {kind_of(value)}; pass {wanted}", field=name)
     try:

@@ -20,6 +20,7 @@ from asman_shared.transfer import Blob
 
 from .arguments import kind_of, known, unfit
 from .build_context import pack_folder
+from .deadline import Duration
 from .inputs import InputValue, name_files, prepare
 
 Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
@@ -91,9 +92,9 @@ class SubmitFields(JobFields, total=False):
     namespace: str
     priority: int
     reuse: Literal["cached", "never"]
-    timeout: str | float | None
-    queue_timeout: str | float | None
-    phase_timeouts: Mapping[Phase | str, str | float] | None
+    timeout: Duration | None
+    queue_timeout: Duration | None
+    phase_timeouts: Mapping[Phase | str, Duration] | None
     max_attempts: int | None
     follow: bool
     callbacks: Callbacks | Mapping[str, Any] | None

@@ -14,7 +14,7 @@ from .arguments import check_key, text, whole
 from .arguments import path as checked_path
 from .blobs import Blobs
 from .connection import Connection
-from .deadline import deadline
+from .deadline import Duration, deadline
 from .display import html
 from .display.answers import explanation, summary
 from .display.html import state_words
@@ -137,7 +137,7 @@ class Job:
         except AsmanError:
             return ""
 
-    async def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
+    async def wait(self, timeout: Duration | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
@@ -194,7 +194,7 @@ class Job:
             else:
                 await self._tracker.change()
 
-    async def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
+    async def result(self, timeout: Duration | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
@@ -283,7 +283,7 @@ class Job:
             return reader.live(select)
         return reader.stored() if select is None else reader.selected(select)
 
-    async def summary(self, timeout: str | float | None = None) -> m.JobSummary:
+    async def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -295,7 +295,7 @@ class Job:
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return summary(await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary))
 
-    async def explain(self, timeout: str | float | None = None) -> m.Explanation:
+    async def explain(self, timeout: Duration | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -307,7 +307,7 @@ class Job:
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return explanation(await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation))
 
-    async def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
+    async def cancel(self, namespace: str | None = None, timeout: Duration | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -325,7 +325,7 @@ class Job:
             self._tracker.answered(answer.job)
         return answer.released
 
-    async def delete(self, timeout: str | float | None = None) -> None:
+    async def delete(self, timeout: Duration | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:

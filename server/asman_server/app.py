@@ -38,8 +38,9 @@ from .mcp.in_flight import InFlight
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
-from .rest.guard import guarded
+from .rest.guard import guarded, wants_page
 from .rest.own_machine import is_loopback
+from .rest.page import nothing
 from .sessions.base import opened, unopened
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter
@@ -94,6 +95,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404 and (place := _without_slash(request)):
         return Response(status_code=307, headers={**rest.CORS, "Location": place})
+    if status == 404 and request.method == "GET" and wants_page(request):
+        return nothing(request)
     sentence = {
         404: "there is nothing at this address",
         405: "method not allowed here",

@@ -15,6 +15,7 @@ from asman_server.core import assignments, claims, endings, submissions
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
 from asman_server.core.fleet import Fleet
+from asman_server.core.job import Job
 from asman_server.core.job_state import state_of
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
@@ -70,8 +71,8 @@ def _attempt_of_any_worker(original: Any) -> Any:
 def _free_losses(original: Any) -> Any:
     """Charges nothing for a lost worker, so a job that kills its workers is retried for ever."""
 
-    def requeue(state: QueueState, job: Any, now: int, *, lost: bool) -> None:
-        original(state, job, now, lost=False)
+    def requeue(state: QueueState, job: Any, now: int, why: str, *, lost: bool) -> None:
+        original(state, job, now, why, lost=False)
 
     return requeue
 
@@ -132,6 +133,30 @@ def _oversell(original: Any) -> Any:
 
     del original
     return fits
+
+
+def _source_unseen(original: Any) -> Any:
+    """Gives a job to any worker with room, whether it runs containers or not."""
+
+    def lacks(self: Worker, shape: Any) -> str:
+        known, self.sources = self.sources, frozenset()
+        try:
+            return str(original(self, shape))
+        finally:
+            self.sources = known
+
+    return lacks
+
+
+def _source_forgotten(original: Any) -> Any:
+    """Takes a stored job for one that names an image."""
+
+    def of(record: Any) -> Any:
+        job = original(record)
+        job.shape = msgspec.structs.replace(job.shape, source="image")
+        return job
+
+    return staticmethod(of)
 
 
 def _told_before_durable(original: Any) -> Any:
@@ -632,6 +657,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
     "room is free before the container is gone": (assignments, "revoke", _capacity_freed_at_abort),
     "capacity is oversold": (Worker, "fits", _oversell),
+    "jobs with an image go to workers without containers": (Worker, "lacks", _source_unseen),
+    "a restarted hub takes all jobs for jobs with an image": (Job, "of", _source_forgotten),
     "followers are told before the commit": (GroupCommitter, "changed", _told_before_durable),
     "answers are lost when a commit fails": (GroupCommitter, "_failed", _answers_lost_on_failure),
     "changes are lost when a commit fails": (Batch, "absorb", _dirty_lost_on_failure),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from mypy_extensions import mypyc_attr
 
-from asman_shared.definition import Shape
+from asman_shared.definition import BARE_SHAPE, MACHINE, Shape, source_of
 from asman_shared.messages import Summary, Verdict
 from asman_shared.states import Phase, State
 
@@ -36,6 +37,7 @@ class Job:
         lane: Namespace whose turn it uses.
         forced: Whether the run was requested although a cached result exists.
         previous: The cached verdict, which stays valid until a forced run replaces it.
+        back: The reason, as a sentence without its end, why the latest attempt of this run that came to nothing did.
         returned: Time at which it came back to the queue after a lost attempt, in epoch milliseconds; 0 if it did not.
         ran: Time at which the container began to run, in epoch milliseconds.
         phase_limits: Time limits of phases other than running, in milliseconds, where the job has them.
@@ -48,6 +50,7 @@ class Job:
 
     __slots__ = (
         "attempt",
+        "back",
         "finished",
         "floor",
         "forced",
@@ -113,6 +116,7 @@ class Job:
         previous: Verdict | None = None,
         hooks: list[Hook] | None = None,
         log_attempt: int = 0,
+        back: str = "",
     ) -> None:
         self.id = id
         self.number = number
@@ -145,6 +149,7 @@ class Job:
         self.previous = previous
         self.hooks = hooks
         self.log_attempt = log_attempt
+        self.back = back
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.record() == other.record()
@@ -156,12 +161,17 @@ class Job:
 
     @staticmethod
     def of(record: JobRecord) -> Job:
-        """Returns the job of a record."""
+        """Returns the job of a record. Earlier hubs stored a shape without its source, which the summary tells."""
+        shape, summary = record.shape, record.summary
+        if not summary.image:
+            source = source_of("", builds=bool(summary.build))
+            if shape.source != source:
+                shape = BARE_SHAPE if shape is PLAIN and source == MACHINE else replace(shape, source=source)
         return Job(
             record.id,
             record.number,
-            record.summary,
-            record.shape,
+            summary,
+            shape,
             record.rev,
             record.state,
             record.phase,
@@ -189,6 +199,7 @@ class Job:
             record.previous,
             record.hooks,
             record.log_attempt,
+            record.back,
         )
 
     def record(self) -> JobRecord:
@@ -225,6 +236,7 @@ class Job:
             self.previous,
             self.hooks,
             self.log_attempt,
+            self.back,
         )
 
     def pack(self) -> bytes:

@@ -129,7 +129,14 @@ class Keys:
     async def make_again(self, engine: AsyncEngine) -> None:
         """Stores the keys to all queues when the hub starts, unless that was done; see `store.make_again`."""
         mark = hmac.new(self._secret, b"asman queue keys v1", hashlib.sha256).hexdigest()
-        if count := await make_again(engine, mark, lambda queue: list(self._rows(queue))):
+        count, changed = await make_again(engine, mark, lambda queue: list(self._rows(queue)))
+        if changed:
+            log.warning(
+                "the file 'secret' in the data folder is not the one with which this database was used before: links "
+                "to jobs and results, and the keys of webhooks, that were made with that one have ended; to use them "
+                "again, put that file back and start the hub again"
+            )
+        if count:
             log.info("stored the keys of the queues", extra={"queues": count})
 
     async def look_after(self) -> None:

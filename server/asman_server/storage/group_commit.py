@@ -30,7 +30,7 @@ from ..meters import COMMIT_BUCKETS, Histogram
 from .as_result import as_result
 from .batch import Answer, Batch, Publisher, commit_of
 from .blob_changes import BlobChange, blobs_of_result
-from .commit import CommitWriter, Key, KeyRow, LogChunk, QueueRow, Unwritable, WebhookRow
+from .commit import CommitWriter, Key, KeyRow, LogChunk, OutcomeUnknown, QueueRow, Unwritable, WebhookRow
 from .row_kinds import (
     ALIASES,
     DEFINITION_BLOBS,
@@ -281,7 +281,7 @@ class GroupCommitter:
             failure = await self._commit(batch, refused) if batch.writes else None
             self._writing = False
             if failure is not None:
-                self._failed(batch, failure.message)
+                self._failed(batch, failure)
                 if self._closing:
                     return
                 await asyncio.sleep(pause)
@@ -397,11 +397,12 @@ class GroupCommitter:
         timer.cancel()
         self._wake.clear()
 
-    def _failed(self, batch: Batch, reason: str) -> None:
+    def _failed(self, batch: Batch, failure: AsmanError) -> None:
+        reason = failure.message
         if self.failing is None:
             log.error("the database can't be written; trying again until it can", extra={"error": reason})
         self.failing = reason
-        refused = Unavailable(f"the hub can't write to its database now ({reason}); try again")
+        refused = Unavailable(_not_written(failure))
         answers = [answer for answer in batch.answers if answer.refuse is not None]
         batch.answers = [answer for answer in batch.answers if answer.refuse is None]
         batch.absorb(self._next)
@@ -456,6 +457,13 @@ class GroupCommitter:
         """Asks `run` to write the last batch and return."""
         self._closing = True
         self._wake.set()
+
+
+def _not_written(failure: AsmanError) -> str:
+    """The sentence for answers that a failed commit leaves without one. All of the commit is tried again."""
+    if isinstance(failure, OutcomeUnknown):
+        return f"the hub does not know yet whether its database has this ({failure.message}); ask again"
+    return f"the hub can't write to its database now ({failure.message}); try again"
 
 
 def _told_by(answer: Answer, changed: JobState | None) -> JobState:

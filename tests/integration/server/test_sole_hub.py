@@ -17,6 +17,7 @@ import pytest
 
 from asman_server import sole_hub
 from asman_server.sole_hub import PostgresLock
+from asman_server.storage.database import make_primary
 from asman_shared.errors import Unavailable
 from asman_shared.running.supervisor import TASK_FAILED
 from devtools.asman_processes import HubProcess, asman_command, clean_environment
@@ -97,7 +98,7 @@ async def test_the_lock_of_postgres_is_taken_again_after_its_connection_was_lost
 ) -> None:
     monkeypatch.setattr(sole_hub, "_LOOK_SECONDS", 0.05)
     database = postgres.new_database()
-    lock, other = PostgresLock(database), PostgresLock(database)
+    lock, other = PostgresLock(make_primary(database)), PostgresLock(make_primary(database))
     await lock.take()
     keeping = asyncio.create_task(lock.keep())
     await end_sessions(database)

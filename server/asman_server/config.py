@@ -61,6 +61,7 @@ class HubConfig(LayeredSettings):
             to believe the sender's address and the scheme of those on this machine alone.
         data_dir: Folder for the database, the blobs and the hub's secret.
         database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
+        take_over: Whether the hub ends the session of another one that holds its database in Postgres.
         default_image: Image that clients use for jobs that don't name one; empty for none.
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
@@ -110,6 +111,7 @@ class HubConfig(LayeredSettings):
     trusted_proxies: str = ""
     data_dir: NamedPath = Path(".asman")
     database_url: str = ""
+    take_over: bool = False
     default_image: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

@@ -48,7 +48,9 @@ from .storage.address import is_sqlite
 from .storage.database import make_engine, make_primary, migrate, own_sqlite, sqlite_folder
 from .storage.group_commit import GroupCommitter
 from .storage.open_writer import open_writer
+from .storage.postgres.shards import Fence, take_over
 from .storage.postgres.standbys import tell_of_standbys
+from .storage.postgres.writer import own_name
 from .storage.primary import Primary
 from .storage.reader import Store
 from .webhooks.deliver import Deliverer
@@ -235,7 +237,10 @@ class Hub:
         """
         database = self.config.database
         primary = None if is_sqlite(database) else make_primary(database)
-        async with sole_hub(self.config.data_dir, database, primary) as lock, self._opened(lock, primary):
+        async with (
+            sole_hub(self.config.data_dir, database, primary, take_over=self.config.take_over) as lock,
+            self._opened(lock, primary),
+        ):
             yield self
 
     @asynccontextmanager
@@ -247,7 +252,8 @@ class Hub:
         try:
             await refuse_newer(self.engine)
             await migrate(self.engine)
-            writer = await open_writer(writing_engine)
+            fence = None if primary is None else Fence(await take_over(primary, own_name()), self._secret)
+            writer = await open_writer(writing_engine, fence)
             await backfill_due_times(self.engine, self._policy.retention)
             self.committer = GroupCommitter(writer)
             if sqlite_folder(self.config.database) is not None:

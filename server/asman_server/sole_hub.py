@@ -50,6 +50,14 @@ _HOLDER: Final = (
 )
 
 
+_END_HOLDER: Final = _HOLDER.replace("a.application_name", "pg_terminate_backend(l.pid)")
+_POLITE_TRIES: Final = int(WAIT_SECONDS / _PAUSE / 2)
+"""Number of tries left from which the holder's session is ended."""
+
+
+_REMEDY: Final = "use another database; a hub that is frozen or out of reach gives way to one with --take-over"
+
+
 def _own_name() -> str:
     """Returns the name under which a lock shows this process."""
     return f"process {os.getpid()} on {socket.gethostname()[:40]}"
@@ -116,13 +124,16 @@ def _printable(said: bytes) -> str:
 
 
 @asynccontextmanager
-async def sole_hub(data_dir: Path, database: str, primary: Primary | None = None) -> AsyncIterator[PostgresLock | None]:
+async def sole_hub(
+    data_dir: Path, database: str, primary: Primary | None = None, *, take_over: bool = False
+) -> AsyncIterator[PostgresLock | None]:
     """Keeps other hubs away from a data folder and a database while the block runs.
 
     Args:
         data_dir: The folder.
         database: The database's URL.
         primary: Makes the connections to Postgres; None for one of the lock's own.
+        take_over: Whether the session of another hub is ended that has Postgres and does not go by itself.
 
     Yields:
         The lock on the database, to be looked after; None for SQLite, which has a lock that needs none.
@@ -132,12 +143,14 @@ async def sole_hub(data_dir: Path, database: str, primary: Primary | None = None
         Misconfigured: The database is behind a pooler of connections.
     """
     folder = _sole_hub_of_file(data_dir / "lock", f"the data folder {data_dir}", "choose another with --data-dir")
-    async with folder, sole_hub_of_database(database, primary) as lock:
+    async with folder, sole_hub_of_database(database, primary, take_over=take_over) as lock:
         yield lock
 
 
 @asynccontextmanager
-async def sole_hub_of_database(database: str, primary: Primary | None = None) -> AsyncIterator[PostgresLock | None]:
+async def sole_hub_of_database(
+    database: str, primary: Primary | None = None, *, take_over: bool = False
+) -> AsyncIterator[PostgresLock | None]:
     """Keeps other hubs away from a database while the block runs; see `sole_hub`."""
     file = sqlite_file(database)
     async with AsyncExitStack() as held:
@@ -150,7 +163,7 @@ async def sole_hub_of_database(database: str, primary: Primary | None = None) ->
             return
         lock = PostgresLock(primary or make_primary(database))
         held.push_async_callback(lock.close)
-        await lock.take()
+        await lock.take(take_over=take_over)
         yield lock
 
 
@@ -166,8 +179,11 @@ class PostgresLock:
         self._connection: Any = None
         primary.moved.append(self._forget)
 
-    async def take(self) -> None:
+    async def take(self, *, take_over: bool = False) -> None:
         """Takes the lock.
+
+        Args:
+            take_over: Whether to end the session of another hub that does not give it back by itself.
 
         Raises:
             Unavailable: Another hub holds it and does not end in time, or the database can't be reached.
@@ -179,11 +195,16 @@ class PostgresLock:
                     return
                 if not tries_left:
                     break
+                if take_over and tries_left < _POLITE_TRIES:
+                    log.warning("the session of another hub is ended", extra={"hub": await self._holder()})
+                    await self._ask(_END_HOLDER)
                 await asyncio.sleep(_PAUSE)
             holder = await self._holder()
         except DATABASE_ERRORS as error:
             raise Unavailable(f"the database can't be opened: {reason_of(error)}") from error
-        raise _taken(holder, "this database", "use another database")
+        raise _taken(
+            holder, "this database", "use another database; one that is frozen or out of reach gives way to --take-over"
+        )
 
     async def keep(self) -> None:
         """Looks after the lock until it is cancelled; takes it again after the connection was lost.

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from asman_shared.errors import BadRequest, Unavailable
+from asman_shared.errors import AsmanError, BadRequest, Unavailable
 
 from .blob_changes import BlobChange
 from .row_kinds import FIRST_RESULTS, JOBS, RESULTS, Puts
@@ -161,6 +161,10 @@ class OutcomeUnknown(Unavailable):
     """The database was told of a commit, and nobody knows whether it has written it."""
 
 
+class ShardsLost(AsmanError):
+    """Another hub has taken queues over from this one, whose commits don't count any more. Nothing was written."""
+
+
 class CommitWriter(Protocol):
     """A writer that makes commits durable."""
 
@@ -170,5 +174,6 @@ class CommitWriter(Protocol):
         Raises:
             Unavailable: The database can't be written now.
             OutcomeUnknown: The commit may have been written all the same. Writing it again does no harm.
+            ShardsLost: Another hub owns what the commit is about. Nothing was written, and nothing will be.
             Unwritable: The database works, and refuses something in the commit. Nothing of it was written.
         """

@@ -30,7 +30,7 @@ from ..meters import COMMIT_BUCKETS, Histogram
 from .as_result import as_result
 from .batch import Answer, Batch, Publisher, commit_of
 from .blob_changes import BlobChange, blobs_of_result
-from .commit import CommitWriter, Key, KeyRow, LogChunk, OutcomeUnknown, QueueRow, Unwritable, WebhookRow
+from .commit import CommitWriter, Key, KeyRow, LogChunk, OutcomeUnknown, QueueRow, ShardsLost, Unwritable, WebhookRow
 from .row_kinds import (
     ALIASES,
     DEFINITION_BLOBS,
@@ -265,7 +265,11 @@ class GroupCommitter:
     # ------------------------------------------------------------------------------------------------- writing
 
     async def run(self) -> None:
-        """Writes batches until `close`, the last batch included."""
+        """Writes batches until `close`, the last batch included.
+
+        Raises:
+            ShardsLost: Another hub owns the queues. What waits for an answer gets none.
+        """
         pause = RETRY_FIRST
         while True:
             await self._wake.wait()
@@ -280,6 +284,8 @@ class GroupCommitter:
             refused: list[Refused] = []
             failure = await self._commit(batch, refused) if batch.writes else None
             self._writing = False
+            if isinstance(failure, ShardsLost):
+                raise failure  # nobody is told anything any more
             if failure is not None:
                 self._failed(batch, failure)
                 if self._closing:

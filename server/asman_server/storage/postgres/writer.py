@@ -21,11 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_shared.errors import Unavailable
 
-from ..commit import Commit, OutcomeUnknown, Unwritable
+from ..commit import Commit, OutcomeUnknown, ShardsLost, Unwritable
 from ..database import DATABASE_ERRORS, reason_of, refuses
 from ..primary import Primary
 from ..sql_writer import Step, Steps
 from .put_statement import PutStatement
+from .shards import GUARD, GUARDS, Fence
 
 log = logging.getLogger("asman.hub.database")
 
@@ -68,12 +69,15 @@ class PostgresWriter:
     Args:
         engine: An engine of the database. When it is disposed of, the connection is closed.
         primary: Makes the connection.
+        fence: The shards that the hub owns; None for a tool that is alone by other means.
     """
 
-    def __init__(self, engine: AsyncEngine, primary: Primary) -> None:
+    def __init__(self, engine: AsyncEngine, primary: Primary, fence: Fence | None = None) -> None:
         self._primary = primary
         self._dialect: Dialect = engine.dialect
+        self._fence = fence
         self._put = PutStatement()
+        self._guarded = PutStatement(GUARD, GUARDS)
         self._steps = Steps(engine.dialect)
         self._compiled: dict[Executable, tuple[str, list[tuple[str, Any]]]] = {}
         self._connection: Any = None
@@ -95,6 +99,9 @@ class PostgresWriter:
                 await self._write_at_once(connection, commit)
             else:
                 await self._write_in_steps(connection, commit)
+        except ShardsLost:
+            self._drop(connection)
+            raise
         except Exception as error:
             if not refuses(error):
                 self._drop(connection)
@@ -109,14 +116,24 @@ class PostgresWriter:
             doubt.cancel()
 
     async def _write_at_once(self, connection: Any, commit: Commit) -> None:
+        if self._fence is None:
+            await self._write_puts(connection, commit)
+            return
+        text, parameters = self._guarded.of(commit)
+        if not await connection.fetchval(text, *self._fence.of(commit), *parameters):
+            raise _lost()
+
+    async def _write_puts(self, connection: Any, commit: Commit) -> None:
         text, parameters = self._put.of(commit)
         await connection.fetchval(text, *parameters)
 
     async def _write_in_steps(self, connection: Any, commit: Commit) -> None:
         await connection.execute("BEGIN")
+        if self._fence is not None and not await connection.fetchval(GUARD, *self._fence.of(commit)):
+            raise _lost()
         for step in self._steps.before(commit):
             await self._run(connection, step)
-        await self._write_at_once(connection, commit)
+        await self._write_puts(connection, commit)
         for step in self._steps.after(commit):
             await self._run(connection, step)
         await connection.execute("COMMIT")
@@ -247,6 +264,10 @@ def _failure(error: Exception) -> Unavailable:
     state = str(getattr(error, "sqlstate", None) or "")
     told = isinstance(error, asyncpg.PostgresError) and bool(state) and state[:2] not in ("08", "57")
     return (Unavailable if told else OutcomeUnknown)(reason_of(error))
+
+
+def _lost() -> ShardsLost:
+    return ShardsLost("another hub has taken over the queues of this one; nothing that this one does counts any more")
 
 
 def own_name() -> str:

@@ -34,13 +34,10 @@ from .client_messages import (
     Hello,
     Job,
     JobPage,
-    JobSummary,
     List,
     LogLines,
-    LogPage,
     PhaseProgress,
     PutBlobs,
-    ReadLog,
     Submit,
     Summarise,
     Unfollow,
@@ -51,7 +48,17 @@ from .client_messages import (
     WorkerPage,
     Workers,
 )
-from .log_records import STREAMS, Gap, LogSelection, Stream
+from .log_messages import (
+    STREAMS,
+    Gap,
+    JobSummary,
+    ListRuns,
+    LogPage,
+    LogSelection,
+    ReadLog,
+    RunList,
+    Stream,
+)
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     CRLF,
@@ -78,6 +85,7 @@ from .records import (
     Problem,
     Result,
     Resume,
+    Run,
     StepEnd,
     Summary,
     Verdict,
@@ -109,6 +117,7 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | ListRuns
     | Summarise
     | Explain
     | Validate
@@ -128,6 +137,7 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | RunList
     | JobSummary
     | Explanation
     | Validated
@@ -200,6 +210,7 @@ __all__ = [
     "Label",
     "Limits",
     "List",
+    "ListRuns",
     "LogBatch",
     "LogLine",
     "LogLines",
@@ -223,6 +234,8 @@ __all__ = [
     "Released",
     "Result",
     "Resume",
+    "Run",
+    "RunList",
     "Sha256",
     "StepEnd",
     "Stream",

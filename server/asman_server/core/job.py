@@ -8,7 +8,7 @@ import msgspec
 from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import Shape
-from asman_shared.messages import Summary, Verdict
+from asman_shared.messages import Run, Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
@@ -42,6 +42,9 @@ class Job:
         log_start: Seq of the first log line of this run. Seqs grow over all runs of a job, so a reader that follows the
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
+        log_bytes: Size of the log of this run that is kept, in bytes.
+        log_kept: Seq of the first log line that is not deleted, over all runs.
+        runs: The ended runs before this one, oldest first; None when it is the first.
         hooks: Webhooks to call at the end of the run; None when there are none.
     """
 
@@ -54,6 +57,8 @@ class Job:
         "hooks",
         "id",
         "lane",
+        "log_bytes",
+        "log_kept",
         "log_next",
         "log_start",
         "losses",
@@ -69,6 +74,7 @@ class Job:
         "returned",
         "rev",
         "run_limit",
+        "runs",
         "shape",
         "started",
         "state",
@@ -110,6 +116,9 @@ class Job:
         verdict: Verdict | None = None,
         previous: Verdict | None = None,
         hooks: list[Hook] | None = None,
+        log_bytes: int = 0,
+        log_kept: int = 0,
+        runs: list[Run] | None = None,
     ) -> None:
         self.id = id
         self.number = number
@@ -141,6 +150,9 @@ class Job:
         self.verdict = verdict
         self.previous = previous
         self.hooks = hooks
+        self.log_bytes = log_bytes
+        self.log_kept = log_kept
+        self.runs = runs
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.record() == other.record()
@@ -184,6 +196,9 @@ class Job:
             record.verdict,
             record.previous,
             record.hooks,
+            record.log_bytes,
+            record.log_kept,
+            record.runs,
         )
 
     def record(self) -> JobRecord:
@@ -219,6 +234,9 @@ class Job:
             self.verdict,
             self.previous,
             self.hooks,
+            self.log_bytes,
+            self.log_kept,
+            self.runs,
         )
 
     def pack(self) -> bytes:

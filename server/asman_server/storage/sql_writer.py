@@ -38,7 +38,10 @@ class SqlWriter:
         self._puts = [(kind, Upsert(dialect, kind.table, kind.keys, kind.values)) for kind in kinds]
         self._drop_parts = [(kind, of_keys(kind.table, kind.group)) for kind in kinds if kind.parts_of is not None]
         self._drop_of_job = [of_keys(kind.table, kind.keys[:2]) for kind in kinds if kind.of_job]
-        self._drop_log = of_keys(tables.log_chunks, ("queue", "job"))
+        chunks = tables.log_chunks.c
+        self._trim_log = delete(tables.log_chunks).where(
+            chunks.queue == bindparam("k0"), chunks.job == bindparam("k1"), chunks.first < bindparam("k2")
+        )
         self._drop_chunk = of_keys(tables.log_chunks, ("queue", "job", "first"))
         self._put_webhooks = Upsert(dialect, tables.webhooks, ("id",))
         self._later_webhook = (
@@ -99,7 +102,7 @@ class SqlWriter:
         forgotten = _keys(commit.forget)
         for drop in self._drop_of_job:
             _run(connection, drop, forgotten)
-        _run(connection, self._drop_log, _keys(commit.clear))
+        _run(connection, self._trim_log, _keys(commit.trim))
         self.put(connection, commit.puts)
         _run(connection, self._drop_chunk, _keys(commit.drop_chunks))
         self._put_webhooks.rows(connection, [astuple(row) for row in commit.webhooks])

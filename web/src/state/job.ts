@@ -17,6 +17,7 @@ export interface Job {
   readonly logStart: number;
   readonly verdict: Verdict | null;
   readonly summary: Summary | null;
+  readonly run: number;
 }
 
 /** Whether a state is newer than another one: a later run's, or a later one of the same run. */
@@ -42,6 +43,7 @@ export function jobFrom(wire: JobState, before?: Job): Job {
     logStart: wire.log_start ?? 0,
     verdict: wire.verdict ?? null,
     summary: wire.summary ?? before?.summary ?? null,
+    run: wire.run ?? 1,
   };
 }
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from asman_shared import messages as m
 from asman_shared.codec import Broken
-from asman_shared.errors import AsmanError, NotFound, ProtocolError, TimedOut, error_for
+from asman_shared.errors import AsmanError, NotFound, ProtocolError, TimedOut
 from asman_shared.identity import job_id
 from asman_shared.states import State
 
@@ -302,7 +302,7 @@ class Session:
             case m.Error(ref=None):
                 log.warning("the hub says: %s (%s)", message.message, message.code)
             case m.Error(ref=ref):
-                self._answer(ref, error_for(message.code, message.message, message.field))
+                self._answer(ref, message.error)
             case Broken(ref=ref):
                 if ref is not None:
                     self._answer(ref, ProtocolError(f"the hub's answer can't be read: {message.error}"))

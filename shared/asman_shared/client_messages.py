@@ -19,6 +19,7 @@ from .records import (
     Message,
     Need,
     Problem,
+    RateLimit,
     Result,
     Resume,
     Verdict,
@@ -208,7 +209,8 @@ class Welcome(Message, tag="welcome"):
     `Hello.resume` follow; otherwise ask with `List`. ``default_image`` is the image for definitions that name none; a
     client puts it into the definition, so that it is part of the job's id. ``links`` makes the addresses of the queue's
     jobs; see `asman_shared.address`. ``rights`` are those of the key in the address: ``read``, ``submit``, ``work`` and
-    ``own``, which the queue's name alone grants.
+    ``own``, which the queue's name alone grants. ``rates`` are the hub's limits on this client; none for one that it
+    does not limit.
     """
 
     protocol: int
@@ -223,6 +225,7 @@ class Welcome(Message, tag="welcome"):
     counts: Counts = field(default_factory=Counts)
     links: str = ""
     rights: list[str] = []
+    rates: list[RateLimit] = []
 
 
 class Accepted(Message, tag="accepted"):

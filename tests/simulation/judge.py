@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from asman_server.core.job_state import runs_of
 from asman_server.storage.commit import JobRow, LogChunk, WebhookRow
 from asman_server.webhooks.sender import NotDelivered
 from asman_shared import limits
+from asman_shared.definition import Definition, Source
 from asman_shared.messages import Accepted, JobState
 from asman_shared.states import Fault, Reason, State
 from tests.simulation.loop import virtual_clock
@@ -67,6 +69,12 @@ class Judge:
         row = self.world.database.rows.get((queue, job))
         kept = row is not None and self.world.database.job_now(queue, job).log_kept < first
         assert not kept, "lines were removed of a run that is kept"
+
+    def given(self, sources: Sequence[Source], made: Definition) -> None:
+        """Checks that a worker runs jobs like the one that it was given."""
+        if sources:
+            assert made.image is None or "image" in sources, "a job with an image is on a worker without containers"
+            assert made.image or "machine" in sources, "a job without an image is on a worker with containers"
 
     def accepted(self, job: str, attempt: int) -> None:
         """Notes that a worker was told that its result counts."""

@@ -63,6 +63,11 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
         yield "run", f"{state.run} (--runs shows the others)"
     if state.attempt > 1:
         yield "attempts", f"{state.attempt} in all runs of the job"
+    if state.back:
+        yield (
+            "again",
+            f"{state.back}, so it {'runs' if state.worker else 'ran' if verdict is not None else 'waits'} again",
+        )
     if state.priority:
         yield "priority", str(state.priority)
     slots = [each for each in state.namespaces if each != "_"]

@@ -13,6 +13,7 @@ from typing import Any, Unpack
 from asman.address import Address
 from asman.bulk import WINDOW, Item, from_thread
 from asman.changes import Change
+from asman.deadline import Duration
 from asman.definitions import Defined, JobFields
 from asman.definitions import SubmitFields as SubmitFields
 from asman.inputs import Data
@@ -69,9 +70,9 @@ class Queue(MirroredQueue):
         namespace: str = "_",
         priority: int = 0,
         reuse: AnyReuse = "success",
-        timeout: str | float | None = None,
-        queue_timeout: str | float | None = None,
-        phase_timeouts: Mapping[Phase | str, str | float] | None = None,
+        timeout: Duration | None = None,
+        queue_timeout: Duration | None = None,
+        phase_timeouts: Mapping[Phase | str, Duration] | None = None,
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
@@ -197,7 +198,7 @@ class Queue(MirroredQueue):
             )
         )
 
-    def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
+    def get(self, job: str, *, namespace: str = "_", timeout: Duration | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -216,7 +217,7 @@ class Queue(MirroredQueue):
         source: Data | str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -235,7 +236,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.put_blob(source, progress=progress, timeout=timeout))
 
-    def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
+    def get_blob(self, key: str, *, timeout: Duration | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -254,7 +255,7 @@ class Queue(MirroredQueue):
         path: str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -272,7 +273,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.save_blob(key, path, progress=progress, timeout=timeout))
 
-    def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
+    def blob_size(self, key: str, *, timeout: Duration | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -284,7 +285,7 @@ class Queue(MirroredQueue):
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -303,7 +304,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.validate(definition, timeout=timeout, **fields))
 
-    def configure(self, *, retention: str | float | None = None, timeout: str | float | None = None) -> m.Configured:
+    def configure(self, *, retention: Duration | None = None, timeout: Duration | None = None) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or returns the present setting.
 
         Args:
@@ -330,7 +331,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.each(self._inner.jobs(states))
 
-    def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
+    def workers(self, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:

@@ -32,6 +32,7 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
         priority=job.priority,
         verdict=job.verdict,
         log_start=job.log_start,
+        back=job.back,
         summary=job.summary if summary else None,
         run=number_of(job) if job.runs else 1,
     )

@@ -70,9 +70,10 @@ class Submission:
         alias: Another id by which the submitter knows the definition, stored with the job; empty when there is none.
         bare: Whether the definition `is_bare`, so that it names no file.
         note: What the door keeps about the job besides its definition, stored with it; empty for nothing.
+        sender: The key and the sender that it came from, if that sender has limits.
     """
 
-    __slots__ = ("_calls", "alias", "bare", "job_id", "note", "request", "shape")
+    __slots__ = ("_calls", "alias", "bare", "job_id", "note", "request", "sender", "shape")
 
     def __init__(
         self, request: Submit, job_id: str, shape: Shape, calls: Calls | None, alias: str, *, bare: bool
@@ -83,6 +84,7 @@ class Submission:
         self.shape = shape
         self.alias = alias
         self.note = b""
+        self.sender: Access | None = None
         self._calls = calls
 
     @staticmethod
@@ -127,7 +129,10 @@ class Submission:
         calls = None
         if request.callbacks is not None:
             calls = calls_of(request.callbacks, allow_private=private_webhooks, known_as=alias)
-        return Submission(request, job_id, shape, calls, alias, bare=bare)
+        made = Submission(request, job_id, shape, calls, alias, bare=bare)
+        if access is not None and access.sender:
+            made.sender = access
+        return made
 
     @property
     def ref(self) -> int:

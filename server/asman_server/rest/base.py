@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -32,6 +33,8 @@ CORS = {
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Expose-Headers": "*",
 }
+_CORS_LINES: Final = [(name.lower().encode(), value.encode()) for name, value in CORS.items()]
+_CORS_NAMES: Final = frozenset(name for name, _ in _CORS_LINES)
 
 
 def hub_of(request: Request) -> Hub:
@@ -42,16 +45,24 @@ def hub_of(request: Request) -> Hub:
 
 def error_response(error: AsmanError) -> Response:
     """Returns an error as an HTTP response; see `asman_server.rest.types.Problems`."""
-    body = Problems(error.message, error.code, error.field or "", error.retry)
-    response = with_headers_of(error, as_json(body, status=error.status))
-    response.headers.update(CORS)
+    after = None if error.retry_after is None else ceil(error.retry_after * 1000)
+    body = Problems(error.message, error.code, error.field or "", error.retry, after)
+    return shown_to_pages(with_headers_of(error, as_json(body, status=error.status)))
+
+
+def shown_to_pages(response: Response) -> Response:
+    """Returns a response with the headers that let pages of any origin read it."""
+    if _CORS_NAMES.isdisjoint(name for name, _ in response.raw_headers):
+        response.raw_headers.extend(_CORS_LINES)
+    else:
+        response.headers.update(CORS)
     return response
 
 
 def with_headers_of(error: AsmanError, response: Response) -> Response:
     """Returns a response about an error, whatever its form, with the headers that go with the error."""
     if error.retry:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
     if error.status == TooSlow.status:
         response.headers["Connection"] = "close"  # or the rest of the body could go on trickling in
     return response
@@ -74,7 +85,7 @@ def answers(endpoint: Endpoint, *, to_pages: bool = True) -> Endpoint:
             # The sender is gone, so this response has no reader.
             return Response(status_code=400)
         if to_pages:
-            response.headers.update(CORS)
+            shown_to_pages(response)
         else:
             for name in CORS:
                 del response.headers[name]
@@ -146,8 +157,7 @@ class _BlobFile(FileResponse):
             nonlocal refused
             if message["type"] == "http.response.start" and (status := message["status"]) in _NO_RANGES:
                 refused = True
-                response = as_json(Problems(_NO_RANGES[status], BadRequest.code, "Range"), status)
-                response.headers.update(CORS)
+                response = shown_to_pages(as_json(Problems(_NO_RANGES[status], BadRequest.code, "Range"), status))
                 if size := Headers(raw=message["headers"]).get("content-range"):
                     response.headers["Content-Range"] = size
                 await response(scope, receive, send)
@@ -198,6 +208,7 @@ __all__ = [
     "hub_of",
     "preflight",
     "ref_response",
+    "shown_to_pages",
     "unfinished",
     "with_headers_of",
 ]

@@ -158,6 +158,7 @@ async def configure(request: Request) -> Response:
     given = body.retention
     retention = parse_duration(given, field="retention", least=1) if isinstance(given, str) else given
     async with hub_of(request).registry.using(name) as shell:
+        shell.begin_use(access_of(request))
         found = await ask(lambda reply_to: shell.configure(retention, reply_to), Configured)
     return as_json(SettingsAnswer(found.retention, found.own))
 

@@ -35,12 +35,17 @@ from asman_shared.states import AnyReuse, Phase, State
 
 
 class Problems(Struct, omit_defaults=True):
-    """The body of every error: a sentence, a code, the field at fault, and whether trying again may help."""
+    """The body of every error: a sentence, a code, the field at fault, and whether trying again may help.
+
+    Attributes:
+        retry_after: Time after which trying again may help, in milliseconds, where it is known.
+    """
 
     error: str
     code: str
     field: str = ""
     retry: bool = False
+    retry_after: int | None = None
 
 
 class SubmitBody(Struct, forbid_unknown_fields=True):

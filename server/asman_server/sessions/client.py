@@ -92,7 +92,7 @@ class ClientSession(SocketSession[ClientMessage]):
         shell: QueueShell,
         services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, services.flusher, CLIENT_FRAMES, NEEDS, services.blobs)
+        super().__init__(websocket, language, access, CLIENT_FRAMES, NEEDS, services)
         self._shell = shell
         self._clock = services.clock
         self._reader = services.log_reader
@@ -143,6 +143,7 @@ class ClientSession(SocketSession[ClientMessage]):
                 counts=shell.counts() if self._reads else Counts(),
                 links=self._link_secret,
                 rights=sorted(self.access.rights),
+                rates=self._limiter.told(self.access),
             )
         )
         if whole:
@@ -315,6 +316,7 @@ class ClientSession(SocketSession[ClientMessage]):
             self.say(self._shell.configured(message.ref))
         else:
             self.access.need_all(PARTS["configure.retention"])
+            self._shell.begin_use(self.access)
             self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from asman_shared.errors import BadRequest
+from asman_shared.errors import BadRequest, Unavailable
 
 from .blob_changes import BlobChange
 from .row_kinds import FIRST_RESULTS, JOBS, RESULTS, Puts
@@ -131,6 +131,11 @@ class Commit(Struct):
             self.puts = {**self.puts, FIRST_RESULTS: {**first, **self.puts.get(FIRST_RESULTS, {})}}
 
     @property
+    def in_any_order(self) -> bool:
+        """Returns whether all that the commit does may be done at once."""
+        return not (self.forget or self.trim or self.forget_queues or self.queues or self.forget_keys or self.blobs)
+
+    @property
     def only_puts(self) -> bool:
         """Returns whether the commit does nothing but put rows."""
         return not (
@@ -152,6 +157,10 @@ class Unwritable(BadRequest):
     """The database refuses the contents of a commit, and will refuse them again."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The database was told of a commit, and nobody knows whether it has written it."""
+
+
 class CommitWriter(Protocol):
     """A writer that makes commits durable."""
 
@@ -159,7 +168,7 @@ class CommitWriter(Protocol):
         """Writes all of a commit or nothing. A commit survives a power cut once this returns.
 
         Raises:
-            Unavailable: The database can't be written now. The commit may have been written all the same (if the
-                connection broke after it). Writing it again does no harm.
+            Unavailable: The database can't be written now.
+            OutcomeUnknown: The commit may have been written all the same. Writing it again does no harm.
             Unwritable: The database works, and refuses something in the commit. Nothing of it was written.
         """

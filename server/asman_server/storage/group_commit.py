@@ -22,7 +22,6 @@ import msgspec
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.identity import Signatures
 from asman_shared.messages import JobState, Result, Summary
-from asman_shared.states import State
 
 from ..awaited import Awaited
 from ..core import Job
@@ -31,7 +30,7 @@ from ..meters import COMMIT_BUCKETS, Histogram
 from .as_result import as_result
 from .batch import Answer, Batch, Publisher, commit_of
 from .blob_changes import BlobChange, blobs_of_result
-from .commit import CommitWriter, Key, KeyRow, LogChunk, QueueRow, Unwritable, WebhookRow
+from .commit import CommitWriter, Key, KeyRow, LogChunk, OutcomeUnknown, QueueRow, Unwritable, WebhookRow
 from .row_kinds import (
     ALIASES,
     DEFINITION_BLOBS,
@@ -274,16 +273,13 @@ class GroupCommitter:
             batch, self._next = self._next, Batch()
             self._written = batch
             states = {key: state_of(job) for key, (_, job, _, _) in batch.dirty.items()}
-            said = [
-                state_of(a.job) if a.job.state is State.REMOVED else states.get(a.key) or state_of(a.job)
-                for a in batch.answers
-            ]
+            said = [_told_by(answer, states.get(answer.key)) for answer in batch.answers]
             self._writing = batch.writes
             refused: list[Refused] = []
             failure = await self._commit(batch, refused) if batch.writes else None
             self._writing = False
             if failure is not None:
-                self._failed(batch, failure.message)
+                self._failed(batch, failure)
                 if self._closing:
                     return
                 await asyncio.sleep(pause)
@@ -402,11 +398,12 @@ class GroupCommitter:
         timer.cancel()
         self._wake.clear()
 
-    def _failed(self, batch: Batch, reason: str) -> None:
+    def _failed(self, batch: Batch, failure: AsmanError) -> None:
+        reason = failure.message
         if self.failing is None:
             log.error("the database can't be written; trying again until it can", extra={"error": reason})
         self.failing = reason
-        refused = Unavailable(f"the hub can't write to its database now ({reason}); try again")
+        refused = Unavailable(_not_written(failure))
         answers = [answer for answer in batch.answers if answer.refuse is not None]
         batch.answers = [answer for answer in batch.answers if answer.refuse is None]
         batch.absorb(self._next)
@@ -449,10 +446,39 @@ class GroupCommitter:
         """Returns whether any change of a queue is not durable or not published yet."""
         return queue in self._next.queues or queue in self._written.queues
 
+    def settled(self, queue: str, job_id: str) -> bool:
+        """Returns whether all changes of a job are durable and published, while the database can be written."""
+        if self.failing is not None:
+            return False
+        key = (queue, job_id)
+        batches = (self._next, self._written)
+        return not any(key in batch.dirty or key in batch.forget for batch in batches)
+
     def close(self) -> None:
         """Asks `run` to write the last batch and return."""
         self._closing = True
         self._wake.set()
+
+
+def _not_written(failure: AsmanError) -> str:
+    """The sentence for answers that a failed commit leaves without one. All of the commit is tried again."""
+    if isinstance(failure, OutcomeUnknown):
+        return f"the hub does not know yet whether its database has this ({failure.message}); ask again"
+    return f"the hub can't write to its database now ({failure.message}); try again"
+
+
+def _told_by(answer: Answer, changed: JobState | None) -> JobState:
+    """Returns the state that an answer tells.
+
+    An answer is about the run that its job had when it was made. The job may have left memory since, or may have been
+    removed, and another with its id may be in this commit.
+
+    Args:
+        answer: The answer.
+        changed: The state of the job with that id in this commit, if it changed.
+    """
+    job = answer.job
+    return changed if changed is not None and changed.queued == job.queued else state_of(job)
 
 
 def _not_stored(reason: str) -> str:

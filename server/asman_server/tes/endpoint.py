@@ -26,12 +26,13 @@ from ..rest.base import Endpoint, as_json, hub_of, with_headers_of
 from ..rest.guard import access_of
 from ..rest.requests import ask, body_of, existing, granted, number
 from .fields import member_of
+from .note_cache import NoteCache
 from .notes import NOTED_PAGE, created_before, note_of, noted
 from .reach import Reach
 from .repeats import Repeats
 from .states import ASKED, matches, task_state
 from .task import NAME_LENGTH, Task, read, sent
-from .translation import REUSE, definition_of, reuse_of, shown_again
+from .translation import REUSE, check_blobs, definition_of, reuse_of, shown_again
 from .types import CreatedTask, Nothing, TaskPage, TesProblem
 from .views import Shown, View, minimal
 
@@ -89,9 +90,10 @@ async def create(request: Request) -> Response:
     hub = hub_of(request)
     prefix = prefix_of(request)
     note = note_of(shown_again(body), key, prefix)
+    notes = notes_of(request)
     try:
         task_id = await repeats.created(
-            key, prefix, lambda: _created(hub, access, task, note), lambda: created_before(hub, queue)
+            key, prefix, lambda: _created(hub, notes, access, task, note), lambda: created_before(hub, queue)
         )
     except AsmanError as error:
         error.field = error.field and member_of(error.field, task)
@@ -99,19 +101,27 @@ async def create(request: Request) -> Response:
     return as_json(CreatedTask(task_id))
 
 
-async def _created(hub: Hub, access: Access, task: Task, note: bytes) -> str:
+def notes_of(request: Request) -> NoteCache:
+    """Returns the notes of tasks that the hub keeps in memory."""
+    notes: NoteCache = request.app.state.tes_notes
+    return notes
+
+
+async def _created(hub: Hub, notes: NoteCache, access: Access, task: Task, note: bytes) -> str:
     called = Callbacks(finished=Callback(task.callback_url)) if task.callback_url else None
     reuse = reuse_of(task)
     if called is not None and reuse != "never":
         raise BadRequest(
             f"a task with the tag '{REUSE}' has no {_CALLED}, since it may be answered by a result", field=_CALLED
         )
+    await check_blobs(hub, task.inputs)
     async with hub.registry.using(access.queue, linger=True) as shell:
-        definition = await definition_of(hub, task, Reach.of(shell))
+        definition = await definition_of(hub, task, Reach.of(shell), access)
         message = Submit(ref=0, definition=definition, reuse=reuse, follow=False, callbacks=called)
         submission = shell.submission(message, access)
         submission.note = note
         accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
+    notes.replaced(access.queue, accepted.job.id)
     return accepted.job.id
 
 
@@ -131,7 +141,7 @@ async def get(request: Request) -> Response:
         if view == "MINIMAL":
             return as_json(minimal(state))
         hub = hub_of(request)
-        note = await hub.store.note(shell.name, job.id)
+        note = await notes_of(request).note(shell.name, job)
         return as_json(await Shown(hub, shell, base_of(request), access_of(request)).task(job, state, note, view))
 
 

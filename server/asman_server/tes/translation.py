@@ -17,6 +17,7 @@ from asman_shared.errors import BadRequest
 from asman_shared.places.urls import is_place, place_of, url_within
 from asman_shared.states import Reuse
 
+from ..access import Access
 from ..hub import Hub
 from ..rest.given_files import refs_of
 from .reach import Reach
@@ -33,7 +34,7 @@ _SPECIAL: Final = re.compile(r"([*?\[])")
 _NONCE_BYTES: Final = 12
 
 
-async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
+async def definition_of(hub: Hub, task: Task, reach: Reach, access: Access | None = None) -> Definition:
     """Returns the definition of the job that a task is, and stores its large files.
 
     Unless the task asks for an earlier result, its definition is like no other.
@@ -42,6 +43,7 @@ async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
         hub: The hub.
         task: The task.
         reach: The places that the queue's workers reach.
+        access: The key that the task came with, for the limits of its sender.
 
     Raises:
         BadRequest: A member of the task can't be what it is here; the error names it.
@@ -56,7 +58,7 @@ async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
     volumes = {_path(path, f"volumes[{n}]") for n, path in enumerate(task.volumes)}
     volumes |= {_volume(path) for path in written}
     parameters = _parameters(task.resources)
-    config_files = await _inputs(hub, task.inputs, reach, needed)
+    config_files = await _inputs(hub, task.inputs, reach, needed, access)
     words = [word for word in parameters.get("worker_tags", "").split(",") if word]
     return Definition(
         v=None if reuse_of(task) != "never" else f"tes:{secrets.token_hex(_NONCE_BYTES)}",
@@ -192,7 +194,9 @@ def _reached(url: str, field: str, reach: Reach, needed: list[str], *, folder: b
     return url
 
 
-async def _inputs(hub: Hub, inputs: list[Input], reach: Reach, needed: list[str]) -> dict[str, DataRef]:
+async def _inputs(
+    hub: Hub, inputs: list[Input], reach: Reach, needed: list[str], access: Access | None
+) -> dict[str, DataRef]:
     """Returns the inputs as config files, by their path; adds to ``needed`` as `_outputs`."""
     found: dict[str, DataRef] = {}
     contents: dict[str, bytes] = {}
@@ -207,7 +211,26 @@ async def _inputs(hub: Hub, inputs: list[Input], reach: Reach, needed: list[str]
             contents[path] = _utf8(given.content, f"{place}.content")
         else:
             found[path] = _remote(given, place, reach, needed)
-    return found | await refs_of(hub, contents)
+    return found | await refs_of(hub, contents, access)
+
+
+async def check_blobs(hub: Hub, inputs: list[Input]) -> None:
+    """Checks that the hub stores the blobs that inputs name.
+
+    Raises:
+        BadRequest: One is not stored.
+        Unavailable: The database can't be read now.
+    """
+    places = {
+        sha256: number for number, given in enumerate(inputs) if not given.content and (sha256 := _blob_of(given.url))
+    }
+    missing = await hub.blobs.missing("", list(places)) if places else []
+    if missing:
+        raise BadRequest(
+            f"this hub does not store the blob {UPLOADED}{missing[0]}: upload it first, as docs/blobs.md says, "
+            "or give the file by its content",
+            field=f"inputs[{places[missing[0]]}].url",
+        )
 
 
 def _remote(given: Input, place: str, reach: Reach, needed: list[str]) -> DataRef:
@@ -219,7 +242,7 @@ def _remote(given: Input, place: str, reach: Reach, needed: list[str]) -> DataRe
         raise BadRequest("a DIRECTORY can't be fetched here: give its files, each with a path", field=f"{place}.type")
     if url.startswith(("http://", "https://")):
         return DataRef(url, "url")
-    if url.startswith(UPLOADED) and SHA256.fullmatch(sha256 := url.removeprefix(UPLOADED)):
+    if sha256 := _blob_of(url):
         return DataRef(sha256, "key")
     scheme = url.partition(":")[0] if ":" in url else url
     raise BadRequest(
@@ -228,6 +251,12 @@ def _remote(given: Input, place: str, reach: Reach, needed: list[str]) -> DataRe
         f"{UPLOADED}<sha256> of a blob that this hub stores",
         field=f"{place}.url",
     )
+
+
+def _blob_of(url: str) -> str:
+    """Returns the hash of the blob that a URL names; empty if it names none."""
+    sha256 = url.removeprefix(UPLOADED)
+    return sha256 if sha256 != url and SHA256.fullmatch(sha256) else ""
 
 
 def _utf8(text: str, place: str) -> bytes:

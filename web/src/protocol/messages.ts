@@ -114,6 +114,8 @@ export interface JobState {
   priority?: number;
   /** Seq of the first log line of this run; seqs keep growing when a job runs again. */
   log_start?: number;
+  /** What became of the run's latest attempt that came to nothing. */
+  back?: string;
   verdict?: Verdict | null;
   summary?: Summary | null;
   /** Counts the runs of the job, from 1 on. */
@@ -180,6 +182,7 @@ export interface WorkerState {
   used_memory?: number;
   used_gpus?: number;
   since?: number;
+  remark?: string;
 }
 
 export interface Counts {
@@ -259,6 +262,8 @@ export interface ErrorMessage {
   ref?: number | null;
   field?: string | null;
   retry?: boolean;
+  /** Time after which the request may succeed, in milliseconds. */
+  retry_after?: number | null;
 }
 
 // ----------------------------------------------------------------------------------------------- page to hub

@@ -15,6 +15,7 @@ export interface Job {
   readonly namespaces: readonly string[];
   readonly priority: number;
   readonly logStart: number;
+  readonly back: string;
   readonly verdict: Verdict | null;
   readonly summary: Summary | null;
   readonly run: number;
@@ -41,6 +42,7 @@ export function jobFrom(wire: JobState, before?: Job): Job {
     namespaces: wire.namespaces ?? [],
     priority: wire.priority ?? 0,
     logStart: wire.log_start ?? 0,
+    back: wire.back ?? "",
     verdict: wire.verdict ?? null,
     summary: wire.summary ?? before?.summary ?? null,
     run: wire.run ?? 1,

@@ -47,7 +47,10 @@ class Steps:
     def __init__(self, dialect: Dialect) -> None:
         kinds = row_kinds.KINDS
         self._drop_of_job = [of_keys(kind.table, kind.keys[:2]) for kind in kinds if kind.of_job]
-        self._drop_log = of_keys(tables.log_chunks, ("queue", "job"))
+        chunks = tables.log_chunks.c
+        self._trim_log = delete(tables.log_chunks).where(
+            chunks.queue == bindparam("k0"), chunks.job == bindparam("k1"), chunks.first < bindparam("k2")
+        )
         self._put_queue = upsert(dialect, tables.queues, ("queue",), ("retention", "touched"))
         self._set_due = (
             update(tables.jobs)
@@ -77,8 +80,8 @@ class Steps:
             forgotten = parameters_of(commit.forget)
             for drop in self._drop_of_job:
                 yield drop, forgotten
-        if commit.clear:
-            yield self._drop_log, parameters_of(commit.clear)
+        if commit.trim:
+            yield self._trim_log, parameters_of(commit.trim)
 
     def after(self, commit: Commit) -> Iterator[Step]:
         """The statements that see what the commit has put, in their order."""

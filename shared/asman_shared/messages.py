@@ -20,8 +20,6 @@ from .client_messages import (
     Cancel,
     Cancelled,
     Changed,
-    Configure,
-    Configured,
     CountsChanged,
     Delete,
     Deleted,
@@ -52,6 +50,7 @@ from .client_messages import (
     Workers,
 )
 from .log_records import STREAMS, Gap, LogSelection, Stream
+from .owning.orders import Configure, Configured, Dismiss, Keep, Keeping, Purge, Purged
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     CRLF,
@@ -114,6 +113,9 @@ ClientMessage = (
     | Explain
     | Validate
     | Configure
+    | Keep
+    | Dismiss
+    | Purge
     | PutBlobs
     | GetBlobs
     | Ping
@@ -133,6 +135,8 @@ HubToClient = (
     | Explanation
     | Validated
     | Configured
+    | Keeping
+    | Purged
     | BlobTickets
     | BlobLinks
     | Changed
@@ -178,6 +182,7 @@ __all__ = [
     "CountsChanged",
     "Delete",
     "Deleted",
+    "Dismiss",
     "Drain",
     "Error",
     "Explain",
@@ -197,6 +202,8 @@ __all__ = [
     "JobPage",
     "JobState",
     "JobSummary",
+    "Keep",
+    "Keeping",
     "Kept",
     "Label",
     "Limits",
@@ -216,6 +223,8 @@ __all__ = [
     "Ping",
     "Pong",
     "Problem",
+    "Purge",
+    "Purged",
     "PutBlobs",
     "RateLimit",
     "ReadLog",

@@ -133,6 +133,7 @@ class JobState(Struct, omit_defaults=True):
     has its own ``queued``. ``rev`` grows with each change, and begins again with a job that was removed and submitted
     anew. ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
     ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again.
+    ``kept`` says that it is not removed when its retention ends.
     """
 
     id: str
@@ -149,6 +150,7 @@ class JobState(Struct, omit_defaults=True):
     log_start: int = 0
     verdict: Verdict | None = None
     summary: Summary | None = None
+    kept: bool = False
 
     @property
     def version(self) -> tuple[int, int]:
@@ -289,12 +291,13 @@ class WorkerState(Struct, omit_defaults=True):
 
 
 class Counts(Struct, omit_defaults=True):
-    """Number of a queue's jobs in each state, and number of connected workers."""
+    """Number of a queue's jobs in each state, number of connected workers, and whether the queue is paused."""
 
     queued: int = 0
     running: int = 0
     finished: int = 0
     workers: int = 0
+    paused: bool = False
 
 
 class Resume(Struct):
@@ -313,8 +316,9 @@ class Limits(Struct):
     page: int = limits.LIST_PAGE
 
 
-Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn"]
-"""Reason why a job waits: a requirement that no worker meets, any ``worker``, free ``capacity``, or its ``turn``."""
+Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn", "pause"]
+"""Reason why a job waits: a requirement that no worker meets, any ``worker``, free ``capacity``, its ``turn``, or
+the end of the queue's ``pause``."""
 
 
 class Problem(Struct):

@@ -53,7 +53,7 @@ async def submit(
     terminal.note(f"{_ANSWERS[job.answer]} {link_of(job)}")
     if job.answer == "cached" and job.verdict is not None and not job.verdict.ok:
         terminal.note("this result is a failure; to run the job again, add --reuse never")
-    if job.verdict is None and not job.able:
+    if job.verdict is None and (job.why or not job.able):
         terminal.note(f"waiting: {job.why or 'no connected worker can run it'}")
         known = queue.counts
         if reads(queue) and not (known.queued or known.running or known.finished or known.workers):

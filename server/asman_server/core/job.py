@@ -43,6 +43,7 @@ class Job:
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
         hooks: Webhooks to call at the end of the run; None when there are none.
+        kept: Whether it is kept beyond its retention.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Job:
         "holders",
         "hooks",
         "id",
+        "kept",
         "lane",
         "log_next",
         "log_start",
@@ -110,6 +112,7 @@ class Job:
         verdict: Verdict | None = None,
         previous: Verdict | None = None,
         hooks: list[Hook] | None = None,
+        kept: bool = False,
     ) -> None:
         self.id = id
         self.number = number
@@ -141,6 +144,7 @@ class Job:
         self.verdict = verdict
         self.previous = previous
         self.hooks = hooks
+        self.kept = kept
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.record() == other.record()
@@ -184,6 +188,7 @@ class Job:
             record.verdict,
             record.previous,
             record.hooks,
+            record.kept,
         )
 
     def record(self) -> JobRecord:
@@ -219,6 +224,7 @@ class Job:
             self.verdict,
             self.previous,
             self.hooks,
+            self.kept,
         )
 
     def pack(self) -> bytes:

@@ -55,4 +55,5 @@ class JobRecord(Struct, gc=False, omit_defaults=True):
     verdict: Verdict | None = None
     previous: Verdict | None = None
     hooks: list[Hook] | None = None
+    kept: bool = False
     v: int = RECORD_VERSION

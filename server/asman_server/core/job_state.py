@@ -30,6 +30,7 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
         verdict=job.verdict,
         log_start=job.log_start,
         summary=job.summary if summary else None,
+        kept=job.kept,
     )
 
 

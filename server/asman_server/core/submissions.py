@@ -15,6 +15,7 @@ from .state import QueueState
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
+PAUSED: Final = "the queue is paused: its jobs wait until its owner resumes it (asman queue resume)"
 CROWDED: Final = f"{limits.NAMESPACES_PER_JOB} namespaces hold this job, which is the maximum; submit it in one of them"
 
 
@@ -47,7 +48,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         if webhooks.joined(job, event):
             state.changed(job)
         _raise_priority(state, job, event.priority, now)
-        able, why = state.fleet.able.count(job.shape)
+        able, why = _able(state, job)
         state.out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
         return
     if job is None:
@@ -66,7 +67,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         state.out.append(fx.ClearRun(job.id))
     begin(state, job, event, now)
     state.out.extend(webhooks.begun(job, event))
-    able, why = state.fleet.able.count(job.shape)
+    able, why = _able(state, job)
     state.out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why))
     assignments.offer(state, job, now)
 
@@ -82,6 +83,12 @@ def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
     state.out.extend(webhooks.cached(job, event))
     state.out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
     return True
+
+
+def _able(state: QueueState, job: Job) -> tuple[int, str]:
+    """Returns the number of workers that could run a job, and the reason why none can or will now."""
+    able, why = state.fleet.able.count(job.shape)
+    return able, PAUSED if state.paused else why
 
 
 def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:

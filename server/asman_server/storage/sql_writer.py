@@ -47,10 +47,14 @@ class SqlWriter:
             .values(tries=bindparam("n"), due=bindparam("d"))
         )
         self._drop_webhook = of_keys(tables.webhooks, ("id",))
-        self._put_queues = Upsert(dialect, tables.queues, ("queue",), ("retention", "touched"))
+        self._put_queues = Upsert(dialect, tables.queues, ("queue",), ("retention", "touched", "paused"))
         self._set_due = (
             update(tables.jobs)
-            .where(tables.jobs.c.queue == bindparam("q"), tables.jobs.c.state == State.FINISHED.value)
+            .where(
+                tables.jobs.c.queue == bindparam("q"),
+                tables.jobs.c.state == State.FINISHED.value,
+                tables.jobs.c.due > 0,  # those that are kept have none
+            )
             .values(due=tables.jobs.c.finished + bindparam("k"))
         )
         self._drop_queue = delete(tables.queues).where(
@@ -105,7 +109,9 @@ class SqlWriter:
         self._put_webhooks.rows(connection, [astuple(row) for row in commit.webhooks])
         _run(connection, self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
         _run(connection, self._drop_webhook, [{"k0": webhook} for webhook in commit.webhooks_done])
-        self._put_queues.rows(connection, [(row.queue, row.retention, row.touched) for row in commit.queues])
+        self._put_queues.rows(
+            connection, [(row.queue, row.retention, row.touched, row.paused) for row in commit.queues]
+        )
         self._put_keys.rows(connection, commit.keys)
         _run(connection, self._set_due, [{"q": row.queue, "k": row.kept} for row in commit.queues])
         self._blobs.write(connection, commit.blobs)

@@ -29,8 +29,8 @@ from .blobs import Blobs
 from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, stream
 from .changes import Change, id_beginning_with, pages, watch
 from .connection import Connection
-from .deadline import deadline, milliseconds, phase_limits
-from .definitions import SUBMIT_FIELDS, Defined, JobFields, make
+from .deadline import Duration, deadline, milliseconds, phase_limits
+from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
@@ -125,9 +125,9 @@ class Queue(OwnedQueue):
         namespace: str = "_",
         priority: int = 0,
         reuse: Literal["cached", "never"] = "cached",
-        timeout: str | float | None = None,
-        queue_timeout: str | float | None = None,
-        phase_timeouts: Mapping[Phase | str, str | float] | None = None,
+        timeout: Duration | None = None,
+        queue_timeout: Duration | None = None,
+        phase_timeouts: Mapping[Phase | str, Duration] | None = None,
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
@@ -161,7 +161,7 @@ class Queue(OwnedQueue):
             BadDefinition: The definition is wrong; the error's ``field`` names the part.
             AsmanError: The hub refused the job or can't be reached.
         """
-        known(fields, JobFields.__annotations__.keys(), SUBMIT_FIELDS | {"progress"})
+        known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
         if reuse not in ("cached", "never"):
             raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
         submit = m.Submit(
@@ -278,17 +278,17 @@ class Queue(OwnedQueue):
                 yield job
 
     def _submitter(self, shared: SubmitFields, others: set[str]) -> Callable[[Item], Coroutine[Any, Any, Job]]:
-        known(shared, SUBMIT_FIELDS, others)
+        known(shared.keys(), SUBMIT_FIELDS, others)
 
         async def submit(item: Item) -> Job:
             fields = fields_of(item)
-            known(fields, SUBMIT_FIELDS)
+            known(fields.keys(), SUBMIT_FIELDS)
             own = cast(SubmitFields, {**shared, **fields})
             return await retry_while_unavailable(partial(self.submit, **own), self._reconnect)
 
         return submit
 
-    async def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
+    async def get(self, job: str, *, namespace: str = "_", timeout: Duration | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -312,7 +312,7 @@ class Queue(OwnedQueue):
         source: Data | str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -334,7 +334,7 @@ class Queue(OwnedQueue):
             await self._blobs.store([blob], progress)
         return DataRef(blob.sha256, "key")
 
-    async def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
+    async def get_blob(self, key: str, *, timeout: Duration | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -354,7 +354,7 @@ class Queue(OwnedQueue):
         path: str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -375,7 +375,7 @@ class Queue(OwnedQueue):
             await self._blobs.save(self._blobs.wanted(key), to, progress, executable=False)
         return to
 
-    async def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
+    async def blob_size(self, key: str, *, timeout: Duration | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -388,7 +388,7 @@ class Queue(OwnedQueue):
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -429,7 +429,7 @@ class Queue(OwnedQueue):
                 if not reasons or job.verdict is None or job.verdict.reason in reasons:
                     yield job
 
-    async def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
+    async def workers(self, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:
@@ -472,8 +472,7 @@ def connect(
         BadRequest: The address can't be parsed, or an argument is unknown or wrong.
         NotFound: This user has no queue with that ``@name``.
     """
-    known(unknown, set(), ("address", "hub", "timeout", "reconnect"))
-    if seconds("timeout", timeout) <= 0:
+    known(unknown.keys(), set(), ("address", "hub", "timeout", "reconnect"))
+    if (patience := seconds("timeout", timeout)) <= 0:
         raise BadUnit(f"timeout must be above zero, not {shown(timeout)}", field="timeout")
-    limit("reconnect", reconnect)
-    return Queue(parse_argument(address, hub), timeout=timeout, reconnect=reconnect)
+    return Queue(parse_argument(address, hub), timeout=patience, reconnect=limit("reconnect", reconnect))

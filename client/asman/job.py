@@ -14,7 +14,7 @@ from .arguments import check_key, text, whole
 from .arguments import path as checked_path
 from .blobs import Blobs
 from .connection import Connection
-from .deadline import deadline
+from .deadline import Duration, deadline
 from .display import html
 from .display.answers import explanation, summary
 from .display.html import state_words
@@ -44,7 +44,6 @@ class Job:
 
     Attributes:
         id: The hash of the job's definition: 64 hex digits.
-        url: The job's address for a browser.
         answer: Outcome of submitting the job: ``queued`` for a new run, ``joined`` for a run that existed, ``cached``
             for a stored result; empty if this handle did not submit it.
         able: Number of connected workers that could run the job when it was submitted.
@@ -69,9 +68,7 @@ class Job:
         self._tracker = tracker
         self._first = state
         self.id: Final[str] = state.id
-        self.url: Final[str] = connection.address.job_url(
-            state.id, connection.welcome.links if connection.welcome else ""
-        )
+        self._links = connection.welcome.links if connection.welcome else ""
         self.answer: str = accepted.answer if accepted else ""
         self.able: int = accepted.able if accepted else 0
         self.why: str = accepted.why if accepted else ""
@@ -95,6 +92,11 @@ class Job:
         )
         facts = html.facts(f"Job {html.link(self.url, self.id[:12])}", rows)
         return facts if verdict is not None else f"<div>{facts}{html.as_of(time.time(), html.AGAIN)}</div>"
+
+    @property
+    def url(self) -> str:
+        """The job's address for a browser, with a key that reads this one job."""
+        return self.address.job_url(self.id, self._links)
 
     @property
     def address(self) -> Address:
@@ -135,7 +137,7 @@ class Job:
         except AsmanError:
             return ""
 
-    async def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
+    async def wait(self, timeout: Duration | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
@@ -151,12 +153,17 @@ class Job:
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """
+        if timeout is None:
+            return await self._wait(show=show)
         async with deadline(timeout, f"waiting for job {self.id[:12]}", self._delay):
-            await self._follow()
-            if show:
-                await watch(self)
-            while (verdict := self._tracker.verdict) is None:
-                await self._tracker.change()
+            return await self._wait(show=show)
+
+    async def _wait(self, *, show: bool) -> m.Verdict:
+        await self._follow()
+        if show:
+            await watch(self)
+        while (verdict := self._tracker.verdict) is None:
+            await self._tracker.change()
         return verdict
 
     async def changes(self) -> AsyncIterator[m.JobState]:
@@ -187,7 +194,7 @@ class Job:
             else:
                 await self._tracker.change()
 
-    async def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
+    async def result(self, timeout: Duration | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
@@ -276,7 +283,7 @@ class Job:
             return reader.live(select)
         return reader.stored() if select is None else reader.selected(select)
 
-    async def summary(self, timeout: str | float | None = None) -> m.JobSummary:
+    async def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -288,7 +295,7 @@ class Job:
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return summary(await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary))
 
-    async def explain(self, timeout: str | float | None = None) -> m.Explanation:
+    async def explain(self, timeout: Duration | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -300,7 +307,7 @@ class Job:
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return explanation(await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation))
 
-    async def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
+    async def cancel(self, namespace: str | None = None, timeout: Duration | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -318,7 +325,7 @@ class Job:
             self._tracker.answered(answer.job)
         return answer.released
 
-    async def delete(self, timeout: str | float | None = None) -> None:
+    async def delete(self, timeout: Duration | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:
@@ -327,7 +334,7 @@ class Job:
         async with deadline(timeout, f"deleting job {self.id[:12]}"):
             await self._connection.request(m.Delete(ref=0, job=self.id), m.Deleted)
 
-    async def keep(self, keep: bool = True, timeout: str | float | None = None) -> None:
+    async def keep(self, keep: bool = True, timeout: Duration | None = None) -> None:
         """Keeps the job with its result and log beyond the queue's retention, or no longer.
 
         Args:

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from asman_shared.errors import AsmanError, CloseCode
 
+from .delivery.prompts import Prompts
 from .dialect import operations as dialect
 from .dialect import session as dialect_session
 from .dialect.as_sent import Kept
@@ -37,14 +38,18 @@ from .mcp.in_flight import InFlight
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
-from .rest.guard import guarded
+from .rest.guard import guarded, wants_page
 from .rest.own_machine import is_loopback
+from .rest.page import nothing
 from .sessions.base import opened, unopened
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter
 from .sessions.session import language_of
 from .sessions.worker import WorkerSession
 from .tes import operations as tes
+from .tes.door import Door, is_at_door
+from .tes.note_cache import NoteCache
+from .tes.polls import Polls
 from .tes.repeats import Repeats
 
 log = logging.getLogger("asman.hub")
@@ -90,13 +95,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404 and (place := _without_slash(request)):
         return Response(status_code=307, headers={**rest.CORS, "Location": place})
+    if status == 404 and request.method == "GET" and wants_page(request):
+        return nothing(request)
     sentence = {
         404: "there is nothing at this address",
         405: "method not allowed here",
     }.get(status, "an error in the hub; it was logged")
     code = {404: "not_found", 405: "bad_request"}.get(status, "internal")
     headers = {**rest.CORS, "Allow": _allowed(request)} if status == 405 else rest.CORS
-    return JSONResponse({"error": sentence, "code": code}, status_code=status, headers=headers)
+    if is_at_door(request.scope["path"]):
+        return JSONResponse({"msg": sentence, "status_code": status, "code": code}, status, headers)
+    return JSONResponse({"error": sentence, "code": code}, status, headers)
 
 
 def _without_slash(request: Request) -> str:
@@ -154,6 +163,11 @@ class _Preflight(Route):
         return super().matches(scope) if scope.get("method") == "OPTIONS" else (Match.NONE, {})
 
 
+def prompts_of(hub: Hub) -> Prompts:
+    """Returns the answers that need no application; the hub must be open while they are given."""
+    return Polls(hub)
+
+
 def make_app(hub: Hub) -> Starlette:
     """Returns the application of a hub, which must be open while the application runs."""
 
@@ -164,6 +178,7 @@ def make_app(hub: Hub) -> Starlette:
         app.state.cursors = Cursors()
         app.state.mcp = InFlight()
         app.state.tes = Repeats(asyncio.get_running_loop().time)
+        app.state.tes_notes = NoteCache(hub.store)
         operations = [*native.OPERATIONS, *mcp.OPERATIONS, *tes.OPERATIONS, *dialect.OPERATIONS]
         app.state.openapi = cache(partial(openapi.document, operations))
         yield
@@ -171,7 +186,6 @@ def make_app(hub: Hub) -> Starlette:
     made = Starlette(
         routes=[
             _Preflight("/{path:path}", rest.answers(rest.preflight), methods=["OPTIONS"]),
-            *tes.polls(),
             *native.routes(),
             Route(openapi.PATH, rest.answers(guarded("openapi", openapi.openapi)), methods=["GET"]),
             *mcp.routes(),
@@ -184,6 +198,7 @@ def make_app(hub: Hub) -> Starlette:
             *_gates(hub),
             Middleware(WebSocketRouter, sockets=_sockets()),
             Middleware(LimitedRequests, limiter=hub.limiter),
+            Middleware(Door),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
 from asman_shared.disk.private_folder import private
+from asman_shared.errors import Misconfigured
 from asman_shared.running.supervisor import Supervisor
 from asman_shared.units import parse_duration, parse_size
 
@@ -125,7 +126,7 @@ class Hub:
         clock: Returns the current time.
 
     Raises:
-        Misconfigured: The certificate can't be used.
+        Misconfigured: The certificate can't be used, or the data folder is a worker's.
     """
 
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
@@ -139,6 +140,12 @@ class Hub:
             log_bytes=parse_size(config.log_limit),
             private_webhooks=config.allow_private_webhooks,
         )
+        if os.path.lexists(config.data_dir / "incarnation"):
+            raise Misconfigured(
+                f"{config.data_dir} is the data folder of a worker, and a hub needs one of its own: choose another "
+                "with --data-dir",
+                field="data_dir",
+            )
         if open_to_others := private(config.data_dir, marks=("secret",)):
             log.error("the hub's files are not its own alone", extra={"reason": open_to_others})
         self._secret = load_secret(config.data_dir / "secret")

@@ -15,9 +15,10 @@ from asman_shared.errors import ConnectionFailed, Unavailable
 from asman_shared.running.full_outputs import give_up_full_outputs
 from asman_shared.running.supervisor import TASK_FAILED
 
-from .app import make_app
+from .app import make_app, prompts_of
 from .config import HubConfig
-from .delivery.transport import HubHttpProtocol, HubWebSocketProtocol
+from .delivery.http_transport import http_protocol
+from .delivery.transport import HubWebSocketProtocol
 from .gc_tuning import look_seldom
 from .hub import Hub
 from .logging_setup import set_up_logging
@@ -64,7 +65,7 @@ class HubServer:
                 ws_per_message_deflate=False,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
-                http=HubHttpProtocol,
+                http=http_protocol(prompts_of(self.hub)),
                 lifespan="on",
                 proxy_headers=False,
                 ssl_context_factory=None if certificate is None else (lambda _config, _default: certificate.context),

@@ -243,7 +243,7 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.OVERLOADED: "too many connections; try again later",
     CloseCode.FORBIDDEN: "this key does not allow it",
     CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
-    CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check the address, or use the queue by its name once",
+    CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check it, or run 'asman queue keys' with the queue URL",
     CloseCode.TOO_SLOW: "a message took too long to arrive: send it faster, or in smaller messages",
     CloseCode.DISMISSED: "the queue's owner has drained this worker, and it has nothing left to do",
 }

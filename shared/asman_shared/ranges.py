@@ -76,6 +76,8 @@ BuildArguments = Annotated[list[Argument], shown(maxItems=limits.ENV_ENTRIES)]
 EnvName = Annotated[str, shown(minLength=1, maxLength=limits.ENV_NAME_LENGTH)]
 Env = Annotated[dict[EnvName, Argument], shown(maxProperties=limits.ENV_ENTRIES)]
 FileName = Annotated[str, shown(minLength=1, maxLength=limits.PATH_LENGTH)]
+OutputName = Annotated[str, Meta(min_length=1, max_length=limits.PATH_LENGTH)]
+"""The name of an output file that is asked for."""
 Tag = Annotated[str, shown(minLength=1, maxLength=limits.LABEL_LENGTH)]
 Tags = Annotated[list[Tag], shown(maxItems=limits.TAGS)]
 Volumes = Annotated[list[FileName], shown(maxItems=limits.VOLUMES)]

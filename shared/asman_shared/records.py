@@ -132,8 +132,9 @@ class JobState(Struct, omit_defaults=True):
     Of two states, that of the later ``queued`` is newer; of the same ``queued``, that of the greater ``rev``. Each run
     has its own ``queued``. ``rev`` grows with each change, and begins again with a job that was removed and submitted
     anew. ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
-    ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again.
-    ``kept`` says that it is not removed when its retention ends.
+    ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again. ``back`` says, if an
+    attempt of this run came to nothing, what became of the latest of them: ``worker 'x' was lost``. ``kept`` says that
+    the job is not removed when its retention ends.
     """
 
     id: str
@@ -150,6 +151,7 @@ class JobState(Struct, omit_defaults=True):
     log_start: int = 0
     verdict: Verdict | None = None
     summary: Summary | None = None
+    back: str = ""
     kept: bool = False
 
     @property
@@ -268,7 +270,8 @@ class WorkerState(Struct, omit_defaults=True):
     """The known state of one worker process.
 
     ``id`` is a short random name of the process; ``state`` is ``ready``, ``draining``, ``away`` (its connection is
-    lost and its grace runs) or ``gone``.
+    lost and its grace runs) or ``gone``. Of a worker that has not come back since the hub started, only the name and
+    the jobs are known, and ``executor`` is empty. ``remark`` is a sentence about its machine for people.
     """
 
     id: str
@@ -288,6 +291,7 @@ class WorkerState(Struct, omit_defaults=True):
     used_memory: int = 0
     used_gpus: int = 0
     since: int = 0
+    remark: str = ""
 
 
 class Counts(Struct, omit_defaults=True):

@@ -10,7 +10,7 @@ from asman_server.dialect.worker_session import DialectWorker
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
-from asman_shared.definition import Definition, Requirements
+from asman_shared.definition import Definition, Requirements, Source
 from asman_shared.encoded import Language
 from asman_shared.messages import (
     Abort,
@@ -199,6 +199,9 @@ class SimWorker(Actor):
         self.runs: dict[tuple[str, int], _Run] = {}
         self.draining = False
         self.forgetful = name in world.plan.setting.forgetful
+        self.sources: list[Source] = []
+        if world.plan.setting.plain:
+            self.sources = ["machine"] if name in world.plan.setting.plain else ["image"]
 
     @property
     def incarnation(self) -> str:
@@ -206,7 +209,9 @@ class SimWorker(Actor):
 
     def greet(self) -> None:
         holding = [run.held for run in self.runs.values()]
-        self.say(Register(incarnation=self.incarnation, name=self.name, cpus=self.cpus, holding=holding))
+        said = Register(incarnation=self.incarnation, name=self.name, cpus=self.cpus, sources=self.sources)
+        said.holding = holding
+        self.say(said)
 
     def die(self) -> None:
         """Dies as by kill -9. Sometimes its containers and its name survive, as if its data folder were found again."""
@@ -244,6 +249,7 @@ class SimWorker(Actor):
         elif isinstance(message, Assign):
             key = (message.job, message.attempt)
             assert self.ready, "an assignment before the registration was answered"
+            self.world.judge.given(self.sources, message.definition)
             same = [other for (job, _), other in self.runs.items() if job == message.job and other.done is None]
             assert not same or key in self.runs, "a job is given to the worker that runs it already"
             if key not in self.runs:
@@ -578,4 +584,4 @@ class SimClient(Actor):
 def definition(number: int, kind: str, cpus: int) -> Definition:
     """Returns the definition of a job of the simulation."""
     needs = None if cpus == 1 else Requirements(cpus=cpus)
-    return Definition(image=kind, command=str(number), requirements=needs)
+    return Definition(image=kind if kind != "plain" else None, command=str(number), requirements=needs)

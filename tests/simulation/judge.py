@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from asman_server.storage.commit import JobRow, LogChunk, WebhookRow
 from asman_server.webhooks.sender import NotDelivered
+from asman_shared.definition import Definition, Source
 from asman_shared.messages import JobState
 from asman_shared.states import Fault, Reason, State
 from tests.simulation.loop import virtual_clock
@@ -45,6 +47,12 @@ class Judge:
         """Checks the answer to a submit."""
         assert state.id == asked, "the answer is about another job"
         self.acked.add(state.id)
+
+    def given(self, sources: Sequence[Source], made: Definition) -> None:
+        """Checks that a worker runs jobs like the one that it was given."""
+        if sources:
+            assert made.image is None or "image" in sources, "a job with an image is on a worker without containers"
+            assert made.image or "machine" in sources, "a job without an image is on a worker with containers"
 
     def accepted(self, job: str, attempt: int) -> None:
         """Notes that a worker was told that its result counts."""

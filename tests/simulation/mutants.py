@@ -15,6 +15,7 @@ from asman_server.core import assignments, claims, endings, submissions
 from asman_server.core import events as ev
 from asman_server.core import queue as queue_module
 from asman_server.core.fleet import Fleet
+from asman_server.core.job import Job
 from asman_server.core.job_state import state_of
 from asman_server.core.queue import QueueCore
 from asman_server.core.ready import Ready
@@ -70,8 +71,8 @@ def _attempt_of_any_worker(original: Any) -> Any:
 def _free_losses(original: Any) -> Any:
     """Charges nothing for a lost worker, so a job that kills its workers is retried for ever."""
 
-    def requeue(state: QueueState, job: Any, now: int, *, lost: bool) -> None:
-        original(state, job, now, lost=False)
+    def requeue(state: QueueState, job: Any, now: int, why: str, *, lost: bool) -> None:
+        original(state, job, now, why, lost=False)
 
     return requeue
 
@@ -169,6 +170,30 @@ def _oversell(original: Any) -> Any:
 
     del original
     return fits
+
+
+def _source_unseen(original: Any) -> Any:
+    """Gives a job to any worker with room, whether it runs containers or not."""
+
+    def lacks(self: Worker, shape: Any) -> str:
+        known, self.sources = self.sources, frozenset()
+        try:
+            return str(original(self, shape))
+        finally:
+            self.sources = known
+
+    return lacks
+
+
+def _source_forgotten(original: Any) -> Any:
+    """Takes a stored job for one that names an image."""
+
+    def of(record: Any) -> Any:
+        job = original(record)
+        job.shape = msgspec.structs.replace(job.shape, source="image")
+        return job
+
+    return staticmethod(of)
 
 
 def _told_before_durable(original: Any) -> Any:
@@ -616,11 +641,20 @@ def _removals_told_late(original: Any) -> Any:
     return release
 
 
+def _answers_of_later_runs(_original: Any) -> Any:
+    """Answers about a job that has left memory with the state of whatever job has its id by the time of the commit."""
+
+    def told_by(answer: Any, changed: Any) -> Any:
+        return state_of(answer.job) if answer.job.state is State.REMOVED else changed or state_of(answer.job)
+
+    return told_by
+
+
 def _removals_go_with_refused_rows(original: Any) -> Any:
     """Drops the removals of a commit of which the database refuses a part, and tells them as done."""
 
-    async def salvage(write: Any, commit: Commit, callers: Any) -> Any:
-        return await original(write, msgspec.structs.replace(commit, forget=[]), callers)
+    async def salvage(write: Any, commit: Commit, callers: Any, parting: Any) -> Any:
+        return await original(write, msgspec.structs.replace(commit, forget=[]), callers, parting)
 
     return salvage
 
@@ -663,6 +697,8 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),
     "room is free before the container is gone": (assignments, "revoke", _capacity_freed_at_abort),
     "capacity is oversold": (Worker, "fits", _oversell),
+    "jobs with an image go to workers without containers": (Worker, "lacks", _source_unseen),
+    "a restarted hub takes all jobs for jobs with an image": (Job, "of", _source_forgotten),
     "followers are told before the commit": (GroupCommitter, "changed", _told_before_durable),
     "answers are lost when a commit fails": (GroupCommitter, "_failed", _answers_lost_on_failure),
     "changes are lost when a commit fails": (Batch, "absorb", _dirty_lost_on_failure),
@@ -702,6 +738,7 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a refused row is written again and again": (group_commit_module, "salvage", _refused_rows_are_written_again),
     "lines are written before their job": (group_commit_module, "salvage", _lines_first),
     "a removal goes with a refused row": (group_commit_module, "salvage", _removals_go_with_refused_rows),
+    "an answer tells of the run that comes after its own": (group_commit_module, "_told_by", _answers_of_later_runs),
     "a removal is told after the job that comes after it": (GroupCommitter, "_release", _removals_told_late),
     "a refused state is told all the same": (GroupCommitter, "_give_up", _refused_states_are_told),
     "nothing takes the place of a refused result": (endings, "give_up", _refused_ends_stay),

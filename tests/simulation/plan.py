@@ -37,6 +37,8 @@ class Setting(Struct):
         eager: The clients that submit a job again and again until they know how it ended.
         reading: The mean time of a query to the database, in seconds.
         packed: Whether many jobs of many sizes wait for few workers, so that room is often kept for large ones.
+        plain: The workers without containers, which run only jobs without an image; the others run only jobs with one.
+            If there are none, no worker says which it runs.
     """
 
     workers: dict[str, int]
@@ -55,6 +57,7 @@ class Setting(Struct):
     eager: list[str] = []
     reading: float = 0.0
     packed: bool = False
+    plain: list[str] = []
 
     @property
     def hands(self) -> list[str]:
@@ -67,8 +70,10 @@ class Setting(Struct):
         choosing = ", ".join(f"{name} ({number} cpus)" for name, number in self.choosers.items())
         forgetful = ", ".join(self.forgetful) or "no worker"
         eager = ", ".join(self.eager) or "no client"
+        plain = f"; without containers: {', '.join(self.plain)}" if self.plain else ""
         return (
-            f"workers: {cpus or 'none'}; workers that choose: {choosing or 'none'}; {forgetful} loses log lines\n"
+            f"workers: {cpus or 'none'}; workers that choose: {choosing or 'none'}; {forgetful} loses log lines"
+            f"{plain}\n"
             f"clients: {', '.join(self.clients)}; {self.watching} watches the queue, {eager} submits again and again\n"
             f"{'calm; ' if self.calm else ''}{'packed; ' if self.packed else ''}"
             f"grace {self.grace / 1000:g} s, patience {self.patience / 1000:g} s, "
@@ -79,7 +84,7 @@ class Setting(Struct):
 
 
 class Wished(Struct, frozen=True):
-    """The job of a wish; ``kind`` decides its course on a worker."""
+    """The job of a wish; ``kind`` decides its course on a worker, and ``plain`` is one without an image."""
 
     number: int
     kind: str
@@ -189,8 +194,11 @@ def draw_plan(seed: int, weights: dict[str, float] | None = None) -> Plan:
         weights: The weight of each fault; None for those of `FAULTS`. The setting and the wishes don't depend on it.
     """
     setting = _draw_setting(Random(f"{seed} setting"))
+    plain = Random(f"{seed} plain")
+    if plain.random() < 0.5:
+        setting.plain = [name for name in list(setting.workers)[1:] if plain.random() < 0.5]
     weights = weights or {name: fault.weight for name, fault in FAULTS.items()}
-    wishes = _draw_wishes(Random(f"{seed} wishes"), setting)
+    wishes = _draw_wishes(Random(f"{seed} wishes"), setting, plain)
     troubles = draw_troubles(Random(f"{seed} faults"), setting.hands, weights, BAD_SECONDS, calm=setting.calm)
     orders = _draw_orders(Random(f"{seed} orders"), setting)
     items: list[Item] = sorted([*wishes, *orders, *troubles], key=_at)
@@ -225,7 +233,7 @@ def _draw_setting(random: Random) -> Setting:
         delay=random.choice([0.001, 0.02, 0.3]),
         grace=60_000 if calm else random.choice([1000, 5000, 30_000]),
         retention=random.choice([100_000, *[24 * 3_600_000] * 4]),
-        finished_kept=random.choice([1, 2, 1000]),
+        finished_kept=random.choice([1, 1, 2, 1000]),
         patience=1000 if packed else habits.choice([10_000, 10_000, 1000]),
         log_bytes=habits.choice([0, 0, 600]),
         forgetful=[name for name in workers if habits.random() < 0.2],
@@ -235,8 +243,8 @@ def _draw_setting(random: Random) -> Setting:
     )
 
 
-def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
-    """Draws the submits, cancels and deletes of the clients."""
+def _draw_wishes(random: Random, setting: Setting, plain: Random) -> list[Item]:
+    """Draws the submits, cancels and deletes of the clients; ``plain`` chooses the jobs without an image."""
     crowded = random.random() < 0.2 or setting.packed
     total = 60 if crowded else random.randint(3, 25)
     pause = 0.2 if setting.packed else 0.4 if crowded else 2.0
@@ -251,15 +259,21 @@ def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
             weights = [16, 4, 4, 0, 0] if setting.packed else [16, 4, 4, 2, 1]
             kind = random.choices(["fine", "fails", "long", "poison", "stuck"], weights)[0]
             cpus = random.choice(range(1, 9) if setting.packed else [1, 1, 1, 2, 4])
+            if setting.plain and kind == "fine" and plain.random() < 0.4:
+                kind, cpus = "plain", 1
             known.append(Wished(len(known) + 1, kind, cpus))
             wishes.append(_draw_want(random, at, client, known[-1]))
         elif draw < 0.8 and known:
             wishes.append(Stop(at, client, random.choice(known), random.choice(["_", "*", "a", "b"])))
-        elif draw < 0.85 and known:
+        elif draw < 0.88 and known:
             gone = random.choice(known)
+            tidying = random.random() < 0.5
+            if tidying:  # somebody stops all at once, most of which has ended and may have left the hub's memory
+                wishes += [Stop(at, client, job, "_") for job in (gone, *random.choices(known, k=3))]
             wishes.append(Remove(at, client, gone))
-            if random.random() < 0.5:  # somebody starts again from nothing
-                wishes.append(_draw_want(random, at + random.expovariate(1 / 0.5), client, gone))
+            if random.random() < (0.9 if tidying else 0.5):  # and starts again from nothing
+                after = 0.0 if tidying else random.expovariate(1 / 0.5)
+                wishes.append(_draw_want(random, at + after, client, gone))
         elif known:
             wishes.append(_draw_want(random, at, client, random.choice(known)))
     return wishes

@@ -114,3 +114,63 @@ def carried(value: Any, *, binary: bool) -> bool:
     if isinstance(value, float):
         return binary or math.isfinite(value)
     return not binary or not isinstance(value, int) or -(2**63) <= value < 2**64
+
+
+Place = tuple[str | int, ...]
+"""The names of members, and numbers of items of lists, that lead to a part of a message."""
+
+
+def parts(info: Any, path: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Yields the parts of a type at any depth: members of structs, the first item of lists, and a value of maps."""
+    bare, _ = taken_apart(info)
+    if path:
+        yield path, info
+    match bare:
+        case shape.UnionType():
+            for each in bare.types:
+                if isinstance(taken_apart(each)[0], shape.StructType | shape.ListType | shape.DictType):
+                    yield from (found for found in parts(each, path) if found[0] != path)
+        case shape.StructType():
+            for member in bare.fields:
+                yield from parts(member.type, (*path, member.encode_name))
+        case shape.ListType():
+            yield from parts(bare.item_type, (*path, 0))
+        case shape.DictType():
+            yield from parts(bare.value_type, (*path, "N"))
+
+
+def all_edges(info: Any) -> Iterator[tuple[Any, int | float | None]]:
+    """Yields the edges of each of the types that a part may have; a bound is broken if no other type has any."""
+    bare, _ = taken_apart(info)
+    if not isinstance(bare, shape.UnionType):
+        yield from edges(info)
+        return
+    for each in bare.types:
+        for value, broken in edges(each):
+            yield value, broken if sum(bool(list(edges(other))) for other in bare.types) == 1 else None
+
+
+def replaced(message: Any, info: Any, path: Place, value: Any) -> Any:
+    """Returns a message with another value at a place; what leads there and is not in the message fits its type."""
+    if not path:
+        return value
+    bare, _ = taken_apart(info)
+    name, *rest = path
+    kind: Any = {str: shape.StructType | shape.DictType, int: shape.ListType}[type(name)]
+    if isinstance(bare, shape.UnionType):
+        bare = next(each for each in (taken_apart(one)[0] for one in bare.types) if isinstance(each, kind))
+    if isinstance(bare, shape.ListType):
+        items = list(message) if isinstance(message, list) and message else [sample(bare.item_type)]
+        return [replaced(items[0], bare.item_type, tuple(rest), value), *items[1:]]
+    made = dict(message) if isinstance(message, dict) else sample(bare)
+    inner: Any
+    if isinstance(bare, shape.DictType):
+        inner = bare.value_type
+    else:
+        inner = next(each.type for each in bare.fields if each.encode_name == name)
+    return {**made, name: replaced(made.get(name), inner, tuple(rest), value)}
+
+
+def named(path: Place) -> str:
+    """Returns a place as errors name it."""
+    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).removeprefix(".")

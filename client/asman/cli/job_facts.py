@@ -61,6 +61,11 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
         yield "worker", worker if worker == state.worker or not state.worker else f"{worker} ({state.worker})"
     if state.attempt > 1:
         yield "attempts", f"{state.attempt} in all runs of the job"
+    if state.back:
+        yield (
+            "again",
+            f"{state.back}, so it {'runs' if state.worker else 'ran' if verdict is not None else 'waits'} again",
+        )
     if state.priority:
         yield "priority", str(state.priority)
     slots = [each for each in state.namespaces if each != "_"]

@@ -9,7 +9,7 @@ from asman_shared.states import State
 
 from ..arguments import read_states, text
 from ..connection import AsyncOnly, Connection
-from ..deadline import deadline, milliseconds
+from ..deadline import Duration, deadline, milliseconds
 
 
 class OwnedQueue(AsyncOnly):
@@ -20,9 +20,9 @@ class OwnedQueue(AsyncOnly):
     async def configure(
         self,
         *,
-        retention: str | float | None = None,
+        retention: Duration | None = None,
         paused: bool | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or pauses and resumes it; or returns the present settings.
 
@@ -48,8 +48,8 @@ class OwnedQueue(AsyncOnly):
         self,
         states: str | Iterable[str] = "Finished",
         *,
-        older_than: str | float | None = None,
-        timeout: str | float | None = None,
+        older_than: Duration | None = None,
+        timeout: Duration | None = None,
     ) -> int:
         """Removes jobs with their results and logs; returns how many. Jobs that run, or that are kept, stay.
 
@@ -72,9 +72,7 @@ class OwnedQueue(AsyncOnly):
                 if not found.more:
                     return count
 
-    async def drain(
-        self, worker: str, *, undo: bool = False, timeout: str | float | None = None
-    ) -> list[m.WorkerState]:
+    async def drain(self, worker: str, *, undo: bool = False, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Drains a worker: it gets no more jobs, and leaves when it has none; returns the workers that are meant.
 
         Args:

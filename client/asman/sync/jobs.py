@@ -12,6 +12,7 @@ from typing import Any
 
 from asman import job, outputs
 from asman.address import Address
+from asman.deadline import Duration
 from asman.logs import Line
 from asman_shared import messages as m
 from asman_shared.definition import Definition
@@ -188,11 +189,6 @@ class Job(Mirror[job.Job]):
         return self._inner.id
 
     @property
-    def url(self) -> str:
-        """The job's address for a browser."""
-        return self._inner.url
-
-    @property
     def answer(self) -> str:
         """Outcome of submitting the job.
 
@@ -222,6 +218,11 @@ class Job(Mirror[job.Job]):
         return self._inner.definition
 
     @property
+    def url(self) -> str:
+        """The job's address for a browser, with a key that reads this one job."""
+        return self._inner.url
+
+    @property
     def address(self) -> Address:
         """Address of the job's queue."""
         return self._inner.address
@@ -248,7 +249,7 @@ class Job(Mirror[job.Job]):
         """
         return self._inner.progress
 
-    def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
+    def wait(self, timeout: Duration | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
@@ -274,7 +275,7 @@ class Job(Mirror[job.Job]):
         """Yields each newer state and progress of the job, at most a few times a second; ends as `changes` does."""
         return self._loop.each(self._inner.steps())
 
-    def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
+    def result(self, timeout: Duration | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
@@ -351,7 +352,7 @@ class Job(Mirror[job.Job]):
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
         return self._loop.each(self._inner.log_parts(since, follow=follow, select=select))
 
-    def summary(self, timeout: str | float | None = None) -> m.JobSummary:
+    def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -362,7 +363,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.summary(timeout))
 
-    def explain(self, timeout: str | float | None = None) -> m.Explanation:
+    def explain(self, timeout: Duration | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -373,7 +374,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.explain(timeout))
 
-    def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
+    def cancel(self, namespace: str | None = None, timeout: Duration | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -385,7 +386,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.cancel(namespace, timeout))
 
-    def delete(self, timeout: str | float | None = None) -> None:
+    def delete(self, timeout: Duration | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:
@@ -393,7 +394,7 @@ class Job(Mirror[job.Job]):
         """
         self._loop.run(self._inner.delete(timeout))
 
-    def keep(self, keep: bool = True, timeout: str | float | None = None) -> None:
+    def keep(self, keep: bool = True, timeout: Duration | None = None) -> None:
         """Keeps the job with its result and log beyond the queue's retention, or no longer.
 
         Args:

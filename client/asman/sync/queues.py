@@ -13,6 +13,7 @@ from typing import Any, Literal, Unpack
 from asman.address import Address
 from asman.bulk import WINDOW, Item, from_thread
 from asman.changes import Change
+from asman.deadline import Duration
 from asman.definitions import Defined, JobFields
 from asman.definitions import SubmitFields as SubmitFields
 from asman.inputs import Data
@@ -69,9 +70,9 @@ class Queue(MirroredQueue):
         namespace: str = "_",
         priority: int = 0,
         reuse: Literal["cached", "never"] = "cached",
-        timeout: str | float | None = None,
-        queue_timeout: str | float | None = None,
-        phase_timeouts: Mapping[Phase | str, str | float] | None = None,
+        timeout: Duration | None = None,
+        queue_timeout: Duration | None = None,
+        phase_timeouts: Mapping[Phase | str, Duration] | None = None,
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
@@ -196,7 +197,7 @@ class Queue(MirroredQueue):
             )
         )
 
-    def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
+    def get(self, job: str, *, namespace: str = "_", timeout: Duration | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -215,7 +216,7 @@ class Queue(MirroredQueue):
         source: Data | str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -234,7 +235,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.put_blob(source, progress=progress, timeout=timeout))
 
-    def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
+    def get_blob(self, key: str, *, timeout: Duration | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -253,7 +254,7 @@ class Queue(MirroredQueue):
         path: str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -271,7 +272,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.save_blob(key, path, progress=progress, timeout=timeout))
 
-    def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
+    def blob_size(self, key: str, *, timeout: Duration | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -283,7 +284,7 @@ class Queue(MirroredQueue):
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -314,7 +315,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.each(self._inner.jobs(states))
 
-    def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
+    def workers(self, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:
@@ -334,7 +335,7 @@ class Queue(MirroredQueue):
         return self._loop.each(self._inner.changes(recent))
 
     def configure(
-        self, *, retention: str | float | None = None, paused: bool | None = None, timeout: str | float | None = None
+        self, *, retention: Duration | None = None, paused: bool | None = None, timeout: Duration | None = None
     ) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or pauses and resumes it; or returns the present settings.
 
@@ -357,8 +358,8 @@ class Queue(MirroredQueue):
         self,
         states: str | Iterable[str] = "Finished",
         *,
-        older_than: str | float | None = None,
-        timeout: str | float | None = None,
+        older_than: Duration | None = None,
+        timeout: Duration | None = None,
     ) -> int:
         """Removes jobs with their results and logs; returns how many. Jobs that run, or that are kept, stay.
 
@@ -372,7 +373,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.purge(states, older_than=older_than, timeout=timeout))
 
-    def drain(self, worker: str, *, undo: bool = False, timeout: str | float | None = None) -> list[m.WorkerState]:
+    def drain(self, worker: str, *, undo: bool = False, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Drains a worker: it gets no more jobs, and leaves when it has none; returns the workers that are meant.
 
         Args:

@@ -75,6 +75,7 @@ def assign(state: QueueState, worker: Worker, job: Job, now: int) -> None:
     job.worker_name = worker.info.name
     job.started = now
     job.ran = 0
+    job.log_attempt = job.log_next
     state.running += 1
     worker.hold(Lease(job.id, job.attempt, job.shape, now))
     state.fleet.assigned(worker, job.shape)

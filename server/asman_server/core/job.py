@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from mypy_extensions import mypyc_attr
 
-from asman_shared.definition import Shape
+from asman_shared.definition import BARE_SHAPE, MACHINE, Shape, source_of
 from asman_shared.messages import Summary, Verdict
 from asman_shared.states import Phase, State
 
@@ -36,18 +37,21 @@ class Job:
         lane: Namespace whose turn it uses.
         forced: Whether the run was requested although a cached result exists.
         previous: The cached verdict, which stays valid until a forced run replaces it.
+        back: The reason, as a sentence without its end, why the latest attempt of this run that came to nothing did.
         returned: Time at which it came back to the queue after a lost attempt, in epoch milliseconds; 0 if it did not.
         ran: Time at which the container began to run, in epoch milliseconds.
         phase_limits: Time limits of phases other than running, in milliseconds, where the job has them.
         log_start: Seq of the first log line of this run. Seqs grow over all runs of a job, so a reader that follows the
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
+        log_attempt: Seq of the first log line of the present attempt; lines of this run before it are of lost attempts.
         hooks: Webhooks to call at the end of the run; None when there are none.
         kept: Whether it is kept beyond its retention.
     """
 
     __slots__ = (
         "attempt",
+        "back",
         "finished",
         "floor",
         "forced",
@@ -56,6 +60,7 @@ class Job:
         "id",
         "kept",
         "lane",
+        "log_attempt",
         "log_next",
         "log_start",
         "losses",
@@ -112,6 +117,8 @@ class Job:
         verdict: Verdict | None = None,
         previous: Verdict | None = None,
         hooks: list[Hook] | None = None,
+        log_attempt: int = 0,
+        back: str = "",
         kept: bool = False,
     ) -> None:
         self.id = id
@@ -144,6 +151,8 @@ class Job:
         self.verdict = verdict
         self.previous = previous
         self.hooks = hooks
+        self.log_attempt = log_attempt
+        self.back = back
         self.kept = kept
 
     def __eq__(self, other: object) -> bool:
@@ -156,12 +165,17 @@ class Job:
 
     @staticmethod
     def of(record: JobRecord) -> Job:
-        """Returns the job of a record."""
+        """Returns the job of a record. Earlier hubs stored a shape without its source, which the summary tells."""
+        shape, summary = record.shape, record.summary
+        if not summary.image:
+            source = source_of("", builds=bool(summary.build))
+            if shape.source != source:
+                shape = BARE_SHAPE if shape is PLAIN and source == MACHINE else replace(shape, source=source)
         return Job(
             record.id,
             record.number,
-            record.summary,
-            record.shape,
+            summary,
+            shape,
             record.rev,
             record.state,
             record.phase,
@@ -188,6 +202,8 @@ class Job:
             record.verdict,
             record.previous,
             record.hooks,
+            record.log_attempt,
+            record.back,
             record.kept,
         )
 
@@ -224,6 +240,8 @@ class Job:
             self.verdict,
             self.previous,
             self.hooks,
+            self.log_attempt,
+            self.back,
             self.kept,
         )
 

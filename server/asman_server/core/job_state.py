@@ -29,6 +29,7 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
         priority=job.priority,
         verdict=job.verdict,
         log_start=job.log_start,
+        back=job.back,
         summary=job.summary if summary else None,
         kept=job.kept,
     )

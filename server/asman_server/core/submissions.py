@@ -105,7 +105,7 @@ def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
     job.losses = 0
     job.log_start = job.log_next
     job.returned = job.started = job.ran = job.finished = 0
-    job.worker = job.worker_name = ""
+    job.worker = job.worker_name = job.back = ""
     job.queued = max(now, job.queued + 1)
     job.priority = event.priority
     job.run_limit = event.run_limit

@@ -6,8 +6,7 @@ and reports whether the socket has room. A server's frames are unmasked (RFC 645
 subscriber.
 
 A stalled peer can't keep a connection, nor much memory (`unfinished`). A closed connection whose peer does not read the
-remaining data is cut off after `CLOSE_SECONDS`; one that does not complete the head of its request, after
-`HEAD_SECONDS`.
+remaining data is cut off after `CLOSE_SECONDS`. Plain requests have a protocol of their own (`http_transport`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -25,7 +23,6 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from asman_shared import limits
 from asman_shared.errors import CLOSE_REASONS, CloseCode
 
 from . import unfinished
@@ -37,10 +34,6 @@ CLOSE_SECONDS: Final = 10.0
 """Time in which a closing connection must take its remaining data, in seconds."""
 LINGER_SECONDS: Final = 1.0
 """Time without data after which the socket of a peer that sent what can't be read is closed, in seconds."""
-HEAD_SECONDS: Final = 20.0
-"""Time in which the request line and headers must arrive, in seconds."""
-HEAD_BYTES: Final = limits.HEADER_LENGTH
-"""Largest size of the request line and headers, in bytes."""
 _TEXT, _BINARY = b"\x81", b"\x82"
 
 
@@ -296,77 +289,3 @@ class HubWebSocketProtocol(WebSocketsSansIOProtocol):
         self.writer.on_stop()
         super().keepalive_timeout()
         self._cut_off_later()
-
-
-class HubHttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with limits for the head of a request, in bytes and in seconds."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _head = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the deadline for the head of the first request."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def _await_head(self) -> None:
-        if self._deadline is None:
-            self._head = 0
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
-
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _refuse(self, status: bytes) -> None:
-        self._stop_waiting()
-        if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        """Refuses a head that is too large."""
-        if self.transport.is_closing():
-            return
-        super().data_received(data)
-        if self._deadline is not None:
-            self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self._refuse(b"431 Request Header Fields Too Large")
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hands the connection on without leaving a cycle for the garbage collector, which runs seldom."""
-        if self.transport.is_closing():
-            return
-        super().handle_websocket_upgrade()
-        self.parser = None  # type: ignore[assignment]
-
-    def on_message_begin(self) -> None:
-        """Starts the deadline for the head of another request."""
-        super().on_message_begin()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:
-        """Ends the deadline when the head is complete, and refuses a large one that came in one piece."""
-        self._stop_waiting()
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > HEAD_BYTES:
-            self._refuse(b"431 Request Header Fields Too Large")
-        if not self.transport.is_closing():
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Takes a piece of the body, but not of a request that was refused."""
-        if not self.transport.is_closing():
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Ends a request, but not one that was refused."""
-        if not self.transport.is_closing():
-            super().on_message_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the deadline when the connection has ended."""
-        self._stop_waiting()
-        super().connection_lost(exc)

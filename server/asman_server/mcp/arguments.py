@@ -149,7 +149,9 @@ class OutputsArguments(Struct, forbid_unknown_fields=True):
 
     job: Job
     path: (
-        Annotated[ranges.FileName, Meta(description="Only this file. Default: all are listed, small texts are shown.")]
+        Annotated[
+            ranges.OutputName, Meta(description="Only this file. Default: all are listed, small texts are shown.")
+        ]
         | UnsetType
     ) = UNSET
     max_bytes: Annotated[

@@ -350,10 +350,9 @@ class QueueShell:
 
     def _do_cancel_answer(self, effect: fx.CancelAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
-        released = effect.released
 
         def say(state: JobState) -> None:
-            reply_to.say(Cancelled(ref=reply_to.ref, released=released, job=state))
+            reply_to.say(Cancelled(ref=reply_to.ref, released=effect.released, job=state))
 
         self.committer.answer(self.name, effect.job, say, lambda error: reply_to.refuse(error))
 
@@ -380,8 +379,8 @@ class QueueShell:
         """Ends a job that the database refuses, or removes it when its end is refused, too; see `GroupCommitter`."""
         kept = self.core.jobs.get(job.id)
         rev = kept.rev if kept is not None else 0
-        again = self._given_up.get(job.id) == job.queued
-        self.apply(ev.NotStored(job.id, job.queued, job.rev, ended, why, whole or again))
+        whole = whole or self._given_up.get(job.id) == job.queued
+        self.apply(ev.NotStored(job.id, job.queued, job.rev, ended, why, whole))
         if kept is not None and kept.rev != rev:
             self._given_up[job.id] = job.queued
         for call in calls:
@@ -431,6 +430,8 @@ class QueueShell:
         Raises:
             Unavailable: The state can't be made durable now.
         """
+        if self.committer.settled(self.name, job.id):
+            return state_of(job)
         told: Awaited[JobState] = Awaited()
         self.committer.answer(self.name, job, lambda state: told.say(replace(state)), told.refuse)
         return await told
@@ -447,8 +448,7 @@ class QueueShell:
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
         """Returns a page of jobs, newest first, and the ``before`` of the next page."""
         found = await self.store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
-        following = found[-1].number if len(found) == limit else None
-        return [state_of(job) for job in found], following
+        return [state_of(job) for job in found], found[-1].number if len(found) == limit else None
 
     def stop_timers(self) -> None:
         """Stops everything that depends on time."""

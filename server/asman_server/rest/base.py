@@ -33,6 +33,8 @@ CORS = {
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Expose-Headers": "*",
 }
+_CORS_LINES: Final = [(name.lower().encode(), value.encode()) for name, value in CORS.items()]
+_CORS_NAMES: Final = frozenset(name for name, _ in _CORS_LINES)
 
 
 def hub_of(request: Request) -> Hub:
@@ -45,8 +47,15 @@ def error_response(error: AsmanError) -> Response:
     """Returns an error as an HTTP response; see `asman_server.rest.types.Problems`."""
     after = None if error.retry_after is None else ceil(error.retry_after * 1000)
     body = Problems(error.message, error.code, error.field or "", error.retry, after)
-    response = with_headers_of(error, as_json(body, status=error.status))
-    response.headers.update(CORS)
+    return shown_to_pages(with_headers_of(error, as_json(body, status=error.status)))
+
+
+def shown_to_pages(response: Response) -> Response:
+    """Returns a response with the headers that let pages of any origin read it."""
+    if _CORS_NAMES.isdisjoint(name for name, _ in response.raw_headers):
+        response.raw_headers.extend(_CORS_LINES)
+    else:
+        response.headers.update(CORS)
     return response
 
 
@@ -76,7 +85,7 @@ def answers(endpoint: Endpoint, *, to_pages: bool = True) -> Endpoint:
             # The sender is gone, so this response has no reader.
             return Response(status_code=400)
         if to_pages:
-            response.headers.update(CORS)
+            shown_to_pages(response)
         else:
             for name in CORS:
                 del response.headers[name]
@@ -148,8 +157,7 @@ class _BlobFile(FileResponse):
             nonlocal refused
             if message["type"] == "http.response.start" and (status := message["status"]) in _NO_RANGES:
                 refused = True
-                response = as_json(Problems(_NO_RANGES[status], BadRequest.code, "Range"), status)
-                response.headers.update(CORS)
+                response = shown_to_pages(as_json(Problems(_NO_RANGES[status], BadRequest.code, "Range"), status))
                 if size := Headers(raw=message["headers"]).get("content-range"):
                     response.headers["Content-Range"] = size
                 await response(scope, receive, send)
@@ -200,6 +208,7 @@ __all__ = [
     "hub_of",
     "preflight",
     "ref_response",
+    "shown_to_pages",
     "unfinished",
     "with_headers_of",
 ]

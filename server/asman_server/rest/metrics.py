@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asman_shared.definition import Shape
+from asman_shared.definition import IMAGE, Shape
 from asman_shared.errors import Forbidden
 from asman_shared.messages import Counts
 from asman_shared.states import Reason
@@ -299,6 +299,7 @@ def shape_label(shape: Shape, *, tags: bool) -> str:
     parts += [f"memory={format_size(shape.memory)}"] if shape.memory else []
     parts += [f"tags={','.join(sorted(shape.tags))}"] if tags and shape.tags else []
     parts += [f"platform={shape.platform}"] if shape.platform else []
+    parts += [f"source={shape.source}"] if shape.source != IMAGE else []
     return " ".join(parts)
 
 

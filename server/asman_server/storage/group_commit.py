@@ -22,7 +22,6 @@ import msgspec
 from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.identity import Signatures
 from asman_shared.messages import JobState, Result, Summary
-from asman_shared.states import State
 
 from ..awaited import Awaited
 from ..core import Job
@@ -276,10 +275,7 @@ class GroupCommitter:
             batch, self._next = self._next, Batch()
             self._written = batch
             states = {key: state_of(job) for key, (_, job, _, _) in batch.dirty.items()}
-            said = [
-                state_of(a.job) if a.job.state is State.REMOVED else states.get(a.key) or state_of(a.job)
-                for a in batch.answers
-            ]
+            said = [_told_by(answer, states.get(answer.key)) for answer in batch.answers]
             self._writing = batch.writes
             refused: list[Refused] = []
             failure = await self._commit(batch, refused) if batch.writes else None
@@ -448,10 +444,32 @@ class GroupCommitter:
         """Returns whether any change of a queue is not durable or not published yet."""
         return queue in self._next.queues or queue in self._written.queues
 
+    def settled(self, queue: str, job_id: str) -> bool:
+        """Returns whether all changes of a job are durable and published, while the database can be written."""
+        if self.failing is not None:
+            return False
+        key = (queue, job_id)
+        batches = (self._next, self._written)
+        return not any(key in batch.dirty or key in batch.forget for batch in batches)
+
     def close(self) -> None:
         """Asks `run` to write the last batch and return."""
         self._closing = True
         self._wake.set()
+
+
+def _told_by(answer: Answer, changed: JobState | None) -> JobState:
+    """Returns the state that an answer tells.
+
+    An answer is about the run that its job had when it was made. The job may have left memory since, or may have been
+    removed, and another with its id may be in this commit.
+
+    Args:
+        answer: The answer.
+        changed: The state of the job with that id in this commit, if it changed.
+    """
+    job = answer.job
+    return changed if changed is not None and changed.queued == job.queued else state_of(job)
 
 
 def _not_stored(reason: str) -> str:

@@ -26,12 +26,13 @@ from ..rest.base import Endpoint, as_json, hub_of, with_headers_of
 from ..rest.guard import access_of
 from ..rest.requests import ask, body_of, existing, granted, number
 from .fields import member_of
+from .note_cache import NoteCache
 from .notes import NOTED_PAGE, created_before, note_of, noted
 from .reach import Reach
 from .repeats import Repeats
 from .states import ASKED, matches, task_state
 from .task import NAME_LENGTH, Task, read, sent
-from .translation import REUSE, definition_of, reuses, shown_again
+from .translation import REUSE, check_blobs, definition_of, reuses, shown_again
 from .types import CreatedTask, Nothing, TaskPage, TesProblem
 from .views import Shown, View, minimal
 
@@ -89,9 +90,10 @@ async def create(request: Request) -> Response:
     hub = hub_of(request)
     prefix = prefix_of(request)
     note = note_of(shown_again(body), key, prefix)
+    notes = notes_of(request)
     try:
         task_id = await repeats.created(
-            key, prefix, lambda: _created(hub, access, task, note), lambda: created_before(hub, queue)
+            key, prefix, lambda: _created(hub, notes, access, task, note), lambda: created_before(hub, queue)
         )
     except AsmanError as error:
         error.field = error.field and member_of(error.field, task)
@@ -99,12 +101,19 @@ async def create(request: Request) -> Response:
     return as_json(CreatedTask(task_id))
 
 
-async def _created(hub: Hub, access: Access, task: Task, note: bytes) -> str:
+def notes_of(request: Request) -> NoteCache:
+    """Returns the notes of tasks that the hub keeps in memory."""
+    notes: NoteCache = request.app.state.tes_notes
+    return notes
+
+
+async def _created(hub: Hub, notes: NoteCache, access: Access, task: Task, note: bytes) -> str:
     called = Callbacks(finished=Callback(task.callback_url)) if task.callback_url else None
     if called is not None and reuses(task):
         raise BadRequest(
             f"a task with the tag '{REUSE}' has no {_CALLED}, since it may be answered by a result", field=_CALLED
         )
+    await check_blobs(hub, task.inputs)
     async with hub.registry.using(access.queue, linger=True) as shell:
         definition = await definition_of(hub, task, Reach.of(shell), access)
 
@@ -120,6 +129,7 @@ async def _created(hub: Hub, access: Access, task: Task, note: bytes) -> str:
         verdict = accepted.job.verdict
         if reuses(task) and accepted.answer == "cached" and (verdict is None or not verdict.ok):
             accepted = await submitted(anew=True)
+    notes.replaced(access.queue, accepted.job.id)
     return accepted.job.id
 
 
@@ -139,7 +149,7 @@ async def get(request: Request) -> Response:
         if view == "MINIMAL":
             return as_json(minimal(state))
         hub = hub_of(request)
-        note = await hub.store.note(shell.name, job.id)
+        note = await notes_of(request).note(shell.name, job)
         return as_json(await Shown(hub, shell, base_of(request), access_of(request)).task(job, state, note, view))
 
 

@@ -80,18 +80,9 @@ def _operations(name: str, at: str) -> Iterator[Operation]:
 OPERATIONS: Final = tuple(each for name, at in PREFIXES.items() for each in _operations(name, at))
 
 
-POLLS: Final = ("tes_older_info", "get_task")
-"""Operations that are asked for so often that they come before all others; the first is no task of that name."""
-
-
 def routes() -> list[Route]:
     """Returns the routes of the table."""
     return [_route(each) for each in OPERATIONS]
-
-
-def polls() -> list[Route]:
-    """Returns the routes by which clients poll, which are looked through before all others of the hub."""
-    return [_route(each) for each in OPERATIONS if each.name.removeprefix("older_") in POLLS]
 
 
 def _route(operation: Operation) -> Route:

@@ -6,12 +6,13 @@ INITIALIZING, and one that is being cancelled is CANCELED.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from asman_shared.messages import Verdict
 from asman_shared.states import Phase, Reason, State
 
 TaskState = Literal["QUEUED", "INITIALIZING", "RUNNING", "COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"]
+STATES: Final[tuple[TaskState, ...]] = get_args(TaskState)
 ASKED: Final = (
     "UNKNOWN",
     "QUEUED",

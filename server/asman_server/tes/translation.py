@@ -210,6 +210,25 @@ async def _inputs(
     return found | await refs_of(hub, contents, access)
 
 
+async def check_blobs(hub: Hub, inputs: list[Input]) -> None:
+    """Checks that the hub stores the blobs that inputs name.
+
+    Raises:
+        BadRequest: One is not stored.
+        Unavailable: The database can't be read now.
+    """
+    places = {
+        sha256: number for number, given in enumerate(inputs) if not given.content and (sha256 := _blob_of(given.url))
+    }
+    missing = await hub.blobs.missing("", list(places)) if places else []
+    if missing:
+        raise BadRequest(
+            f"this hub does not store the blob {UPLOADED}{missing[0]}: upload it first, as docs/blobs.md says, "
+            "or give the file by its content",
+            field=f"inputs[{places[missing[0]]}].url",
+        )
+
+
 def _remote(given: Input, place: str, reach: Reach, needed: list[str]) -> DataRef:
     url = given.url
     if is_place(url):
@@ -219,7 +238,7 @@ def _remote(given: Input, place: str, reach: Reach, needed: list[str]) -> DataRe
         raise BadRequest("a DIRECTORY can't be fetched here: give its files, each with a path", field=f"{place}.type")
     if url.startswith(("http://", "https://")):
         return DataRef(url, "url")
-    if url.startswith(UPLOADED) and SHA256.fullmatch(sha256 := url.removeprefix(UPLOADED)):
+    if sha256 := _blob_of(url):
         return DataRef(sha256, "key")
     scheme = url.partition(":")[0] if ":" in url else url
     raise BadRequest(
@@ -228,6 +247,12 @@ def _remote(given: Input, place: str, reach: Reach, needed: list[str]) -> DataRe
         f"{UPLOADED}<sha256> of a blob that this hub stores",
         field=f"{place}.url",
     )
+
+
+def _blob_of(url: str) -> str:
+    """Returns the hash of the blob that a URL names; empty if it names none."""
+    sha256 = url.removeprefix(UPLOADED)
+    return sha256 if sha256 != url and SHA256.fullmatch(sha256) else ""
 
 
 def _utf8(text: str, place: str) -> bytes:

@@ -23,7 +23,7 @@ from ..hub import Hub
 from ..queues.shell import QueueShell
 from ..rest.blob_bytes import blob_bytes
 from .notes import noted
-from .states import task_state
+from .states import TaskState, task_state
 from .texts import texts
 
 View = Literal["MINIMAL", "BASIC", "FULL"]
@@ -138,7 +138,8 @@ class Shown:
         ends = list(result.steps) if result is not None else []
         if not ends and verdict is not None and verdict.exit_code is not None:
             began = job.ran or state.started
-            ends = [StepEnd(verdict.exit_code, began, state.finished, state.log_start, job.log_next)]
+            first = max(state.log_start, job.log_attempt)
+            ends = [StepEnd(verdict.exit_code, began, state.finished, first, job.log_next)]
         return [await self._executor(job.id, end, view) for end in ends]
 
     async def _executor(self, job_id: str, end: StepEnd, view: View) -> dict[str, Any]:
@@ -159,7 +160,12 @@ def _is_address(ref: DataRef, url: str) -> bool:
 
 def minimal(state: JobState) -> dict[str, Any]:
     """Returns the smallest view of a task."""
-    return {"id": state.id, "state": task_state(state.state, state.phase, state.verdict)}
+    return smallest(state.id, task_state(state.state, state.phase, state.verdict))
+
+
+def smallest(task_id: str, state: TaskState) -> dict[str, Any]:
+    """Returns the smallest view of a task in a state."""
+    return {"id": task_id, "state": state}
 
 
 def stamp(millis: int) -> str:
@@ -179,4 +185,4 @@ def _of(definition: Definition | None) -> dict[str, Any]:
     return {"executors": [executor]}
 
 
-__all__ = ["SYSTEM_LOGS", "Shown", "View", "minimal", "stamp"]
+__all__ = ["SYSTEM_LOGS", "Shown", "View", "minimal", "smallest", "stamp"]

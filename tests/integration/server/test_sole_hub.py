@@ -171,7 +171,7 @@ def test_a_postgres_that_starts_later_is_waited_for(hub_process: Start, postgres
 )
 def test_a_database_that_can_not_be_used_is_one_sentence(tmp_path: Path, url: str, why: str) -> None:
     ended = second("--data-dir", str(tmp_path / "data"), "--database-url", url)
-    assert ended.returncode == 125
+    assert ended.returncode == (125 if url.startswith("sqlite") else 2), "a value of an option that can't be read is 2"
     assert "Traceback" not in ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
     assert why in ended.stderr
@@ -183,3 +183,13 @@ def test_a_database_that_refuses_the_hub_is_one_sentence(tmp_path: Path, postgre
     assert ended.returncode == 125
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "does not exist" in ended.stderr.splitlines()[-1]
+
+
+def test_the_data_folder_of_a_worker_is_told_to_be_one(tmp_path: Path) -> None:
+    for name in ("incarnation", "lock", "secret"):
+        (tmp_path / name).touch()
+    ended = second("--data-dir", str(tmp_path))
+    assert ended.returncode == 125
+    said = f"error: {tmp_path} is the data folder of a worker, and a hub needs one of its own: choose another with"
+    assert ended.stderr.splitlines()[-1].startswith(said)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["incarnation", "lock", "secret"]

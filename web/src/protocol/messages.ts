@@ -114,6 +114,8 @@ export interface JobState {
   priority?: number;
   /** Seq of the first log line of this run; seqs keep growing when a job runs again. */
   log_start?: number;
+  /** What became of the run's latest attempt that came to nothing. */
+  back?: string;
   verdict?: Verdict | null;
   summary?: Summary | null;
 }
@@ -159,6 +161,7 @@ export interface WorkerState {
   used_memory?: number;
   used_gpus?: number;
   since?: number;
+  remark?: string;
 }
 
 export interface Counts {

@@ -15,6 +15,7 @@ export interface Job {
   readonly namespaces: readonly string[];
   readonly priority: number;
   readonly logStart: number;
+  readonly back: string;
   readonly verdict: Verdict | null;
   readonly summary: Summary | null;
 }
@@ -40,6 +41,7 @@ export function jobFrom(wire: JobState, before?: Job): Job {
     namespaces: wire.namespaces ?? [],
     priority: wire.priority ?? 0,
     logStart: wire.log_start ?? 0,
+    back: wire.back ?? "",
     verdict: wire.verdict ?? null,
     summary: wire.summary ?? before?.summary ?? null,
   };

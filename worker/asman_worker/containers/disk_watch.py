@@ -11,14 +11,16 @@ from typing import Any
 
 from aiodocker import Docker
 
-from ..execution.disk_use import DiskGuard, DiskUse, Excess, folder_use, layer_files
+from ..execution.disk_use import Account, DiskGuard, DiskUse, Excess, folder_use, layer_files
 from ..images.engine import LOST
 
 Watch = Callable[[str], Coroutine[Any, Any, Excess]]
 
 
 @asynccontextmanager
-async def watching(guard: DiskGuard, docker: Docker, outputs: Path, cache: Path) -> AsyncIterator[Watch]:
+async def watching(
+    guard: DiskGuard, docker: Docker, outputs: Path, cache: Path, account: Account | None = None
+) -> AsyncIterator[Watch]:
     """Measures a container from before its start to the end of the block.
 
     Args:
@@ -26,6 +28,7 @@ async def watching(guard: DiskGuard, docker: Docker, outputs: Path, cache: Path)
         docker: The engine.
         outputs: The folder of its outputs.
         cache: The folder that it shares with other jobs of its queue.
+        account: What earlier commands of its job were charged for that folder, if the job has several.
 
     Yields:
         A function that takes the container's id and returns the reason why it must stop, once there is one. While the
@@ -33,7 +36,7 @@ async def watching(guard: DiskGuard, docker: Docker, outputs: Path, cache: Path)
     """
     shared = guard.shared(cache)
     with guard.writing() as writer:
-        async with shared.charging(writer):
+        async with shared.charging(writer, account):
             last = DiskUse()
 
             async def outgrown(container: str) -> Excess:

@@ -15,11 +15,12 @@ import aiohttp
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
-from asman_shared.definition import VOLUMES_TAG, Definition
+from asman_shared.definition import VOLUMES_TAG, Definition, Source
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 
 from ..execution.container_end import End, removed_on_failure
+from ..execution.disk_use import Account
 from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
 from ..images.engine import CALL, LOST, explained, refused, to_its_end
 from ..images.engine_words import LOGGED, logged, told
@@ -70,6 +71,7 @@ class DockerExecutor:
     uses_folder = True
     resumes = True
     own_tags: tuple[str, ...] = (VOLUMES_TAG,)
+    sources: tuple[Source, ...] = ("image", "build")
 
     def __init__(self, engine: SharedEngine, incarnation: str) -> None:
         self._engine = engine
@@ -156,10 +158,11 @@ class DockerExecutor:
         commands = commands_of(spec)
         while True:
             command = replace(commands[course.step], time_limit=course.left(spec.time_limit))
-            if len(commands) > 1:
+            account = course.account if len(commands) > 1 else None
+            if account is not None:
                 course.note(spec)
             async with contextlib.AsyncExitStack() as running:
-                container, lines, watch = await self._begin(command, report, running)
+                container, lines, watch = await self._begin(command, report, running, account)
                 report.phase(Phase.RUNNING)
                 ended = await self._followed(container, lines, command, watch, report)
             if len(commands) == 1:
@@ -202,7 +205,8 @@ class DockerExecutor:
         commands = commands_of(spec)
         async with removed_on_failure(partial(self.remove, spec.key)):
             course = course_of(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
-            ended = await self._resumed(commands[course.step], report)
+            account = course.account if len(commands) > 1 else None
+            ended = await self._resumed(commands[course.step], report, account)
             if len(commands) == 1:
                 return ended
             if not await self._goes_on(commands, course, ended, report):
@@ -210,9 +214,9 @@ class DockerExecutor:
             await self.prepare(spec, report)
             return await self._run_from(spec, report, course)
 
-    async def _resumed(self, spec: AttemptSpec, report: Reporter) -> Ended:
+    async def _resumed(self, spec: AttemptSpec, report: Reporter, account: Account | None) -> Ended:
         """Follows the container of one command to its end."""
-        async with self._watching(spec) as watch:
+        async with self._watching(spec, account) as watch:
             with explained("find the container from before the restart"):
                 name = container_name(self._incarnation, spec.key, spec.step)
                 container = await self._engine.docker.containers.get(name)
@@ -281,8 +285,8 @@ class DockerExecutor:
     def _confines(self) -> Confines:
         return self._engine.confines(self._incarnation)
 
-    def _watching(self, spec: AttemptSpec) -> contextlib.AbstractAsyncContextManager[Watch]:
-        return watching(self._engine.guard, self._engine.docker, spec.folder.outputs, spec.cache)
+    def _watching(self, spec: AttemptSpec, account: Account | None) -> contextlib.AbstractAsyncContextManager[Watch]:
+        return watching(self._engine.guard, self._engine.docker, spec.folder.outputs, spec.cache, account)
 
     def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec, watch: Watch) -> ContainerRun:
         engine = self._engine
@@ -306,7 +310,7 @@ class DockerExecutor:
         return _Chosen(image, str(digests[0]).partition("@")[2] if digests else image)
 
     async def _begin(
-        self, spec: AttemptSpec, report: Reporter, running: contextlib.AsyncExitStack
+        self, spec: AttemptSpec, report: Reporter, running: contextlib.AsyncExitStack, account: Account | None
     ) -> tuple[DockerContainer, EngineLog, Watch]:
         """Creates a container and starts it, measured until ``running`` ends; tries again if the engine went away."""
         for tries_left in reversed(range(_TRIES)):
@@ -316,7 +320,7 @@ class DockerExecutor:
                 lines = EngineLog(self._engine.docker, container.id, report, spec.folder.root / "checkpoint")
                 lines.begin()
                 async with contextlib.AsyncExitStack() as begun:
-                    watch = await begun.enter_async_context(self._watching(spec))
+                    watch = await begun.enter_async_context(self._watching(spec, account))
                     await self._start(container)
                     running.push_async_exit(begun.pop_all())
                 return container, lines, watch

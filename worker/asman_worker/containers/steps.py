@@ -18,6 +18,7 @@ from asman_shared.definition import Definition, Step
 from asman_shared.errors import ExecutionError
 from asman_shared.messages import StepEnd
 
+from ..execution.disk_use import Account
 from ..execution.interface import AttemptSpec, Ended, Reporter
 
 _NOTES: Final = "steps"
@@ -58,12 +59,14 @@ class Course(Struct):
         started: Time at which the present one began, likewise.
         line: Seq of its first log line.
         ends: The ends of those before it.
+        account: What they were charged for the job cache: the bound of the disk is one for all commands.
     """
 
     began: int
     started: int
     line: int
     ends: list[StepEnd] = []
+    account: Account = msgspec.field(default_factory=Account)
 
     @classmethod
     def begin(cls, line: int) -> Self:

@@ -71,6 +71,17 @@ class Excess:
     fault: str = "job"
 
 
+@dataclass(slots=True)
+class Account:
+    """The charges of a job that has several commands, one after another, for a folder that it shares with others.
+
+    Attributes:
+        use: What the job was charged for the commands that have ended.
+    """
+
+    use: DiskUse = DiskUse()
+
+
 @dataclass(slots=True, eq=False)
 class Writer:
     """A job or a build that writes.
@@ -147,15 +158,22 @@ class SharedFolder:
         self._again = 0.0
 
     @asynccontextmanager
-    async def charging(self, writer: Writer) -> AsyncIterator[None]:
+    async def charging(self, writer: Writer, account: Account | None = None) -> AsyncIterator[None]:
         """Charges a writer for as long as the block lasts.
 
         The block has to begin before the writer writes: what is there when it begins is not charged.
+
+        Args:
+            writer: The writer.
+            account: Its earlier charges, which count with those of the block and are brought up to date at its end.
         """
         await self.measure(force=True)
-        self._writers[writer] = DiskUse()
+        self._writers[writer] = DiskUse() if account is None else account.use
         try:
             yield
+            if account is not None:
+                await self.measure(last=True)
+                account.use = self.share(writer)
         finally:
             self._writers.pop(writer, None)
             if not self._writers:
@@ -166,11 +184,16 @@ class SharedFolder:
         use = self._writers.get(writer, DiskUse())
         return DiskUse(max(0, use.bytes), max(0, use.files))
 
-    async def measure(self, *, force: bool = False) -> None:
-        """Measures the folder, if that was not done a moment ago, and charges what it gained."""
+    async def measure(self, *, force: bool = False, last: bool = False) -> None:
+        """Measures the folder, if that was not done a moment ago, and charges what it gained.
+
+        Args:
+            force: Measure it in any case if nobody is charged yet.
+            last: Measure it in any case, because a writer has ended.
+        """
         async with self._turn:
             began = time.monotonic()
-            if began < self._again and not (force and self._last is None):
+            if began < self._again and not last and not (force and self._last is None):
                 return
             now = await asyncio.to_thread(self._look, self._folder)
             self._again = time.monotonic() + _SHARE * now.cost

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from asman_shared.definition import VOLUMES_TAG, Definition
+from asman_shared.definition import VOLUMES_TAG, Definition, Source
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 
@@ -19,7 +19,7 @@ from ..containers.config import Confines, container_name, image_of, is_build
 from ..containers.steps import Course, commands_of, course_of, end_of_job
 from ..containers.streams import log_ends
 from ..execution.container_end import End, removed_on_failure
-from ..execution.disk_use import DiskUse, Excess
+from ..execution.disk_use import Account, DiskUse, Excess
 from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
 from ..images.engine_words import LOGGED, blames_job, logged, told
 from .bundle import Bundle, bundle
@@ -60,6 +60,7 @@ class OciExecutor:
     uses_folder = True
     resumes = True
     own_tags: tuple[str, ...] = (VOLUMES_TAG,)
+    sources: tuple[Source, ...] = ("image",)
 
     def __init__(self, host: OciHost, incarnation: str) -> None:
         self._host = host
@@ -142,23 +143,24 @@ class OciExecutor:
         commands = commands_of(spec)
         while True:
             command = replace(commands[course.step], time_limit=course.left(spec.time_limit))
-            if len(commands) > 1:
+            account = course.account if len(commands) > 1 else None
+            if account is not None:
                 course.note(spec)
-            ended = await self._run(command, report)
+            ended = await self._run(command, report, account)
             if len(commands) == 1:
                 await self._give(spec)
                 return ended
             if not await self._goes_on(commands, course, ended, report):
                 return end_of_job(commands, course, ended)
 
-    async def _run(self, spec: AttemptSpec, report: Reporter) -> Ended:
+    async def _run(self, spec: AttemptSpec, report: Reporter, account: Account | None) -> Ended:
         """Runs one command to its end."""
         container = self._container(spec.key, spec.step)
         await self._host.ensure_network_rules()
         made = await asyncio.to_thread(self._lay_out, spec, container)
         lines = ContainerLog(container, report, spec.folder.root / "checkpoint")
         lines.begin()
-        async with self._watching(spec, container, made.places) as watch:
+        async with self._watching(spec, container, made.places, account) as watch:
             container.start(self._host.starter)
             await container.until(lambda: bool(container.started) or container.over)
             if container.started:
@@ -190,7 +192,8 @@ class OciExecutor:
         commands = commands_of(spec)
         async with removed_on_failure(partial(self.remove, spec.key)):
             course = course_of(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
-            ended = await self._resumed(commands[course.step], report)
+            account = course.account if len(commands) > 1 else None
+            ended = await self._resumed(commands[course.step], report, account)
             if len(commands) == 1:
                 await self._give(spec)
                 return ended
@@ -199,7 +202,7 @@ class OciExecutor:
             await self.prepare(spec, report)
             return await self._run_from(spec, report, course)
 
-    async def _resumed(self, spec: AttemptSpec, report: Reporter) -> Ended:
+    async def _resumed(self, spec: AttemptSpec, report: Reporter, account: Account | None) -> Ended:
         """Follows the container of one command to its end."""
         container = self._container(spec.key, spec.step)
         about = container.about
@@ -213,7 +216,7 @@ class OciExecutor:
         lines = ContainerLog(container, report, spec.folder.root / "checkpoint")
         lines.load()
         places = [str(each) for each in about.get("places", ())]
-        async with self._watching(spec, container, places) as watch:
+        async with self._watching(spec, container, places, account) as watch:
             report.phase(Phase.RUNNING)
             running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
             return await self._follow(running, spec, container, report)
@@ -320,13 +323,13 @@ class OciExecutor:
 
     @contextlib.asynccontextmanager
     async def _watching(
-        self, spec: AttemptSpec, container: Container, places: list[str] | tuple[str, ...]
+        self, spec: AttemptSpec, container: Container, places: list[str] | tuple[str, ...], account: Account | None
     ) -> AsyncIterator[Any]:
         """Measures what a container writes, from before its start to the end of the block."""
         guard = self._host.guard
         shared = guard.shared(spec.cache)
         with guard.writing() as writer:
-            async with shared.charging(writer):
+            async with shared.charging(writer, account):
 
                 async def measure() -> DiskUse:
                     await shared.measure()

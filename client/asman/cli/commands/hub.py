@@ -9,6 +9,7 @@ import typer
 
 from asman_shared import limits
 
+from .. import exits
 from ..extras import require
 from ..terminal import Terminal
 
@@ -179,7 +180,8 @@ def hub(
     from asman_server.main import run_hub
     from asman_shared.disk.own_files import own_files
 
-    settings = load_config(
+    settings = exits.settings(
+        load_config,
         config=config,
         host=host,
         port=port,

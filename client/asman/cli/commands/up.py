@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asman_worker.config import WorkerConfig
 
 DEFAULT_IMAGE: Final = "alpine:3"
+EXECUTORS: Final = ("docker", "oci", "bubblewrap", "auto", "process")
 """Image for jobs that don't name one, unless the hub's settings name another."""
 
 
@@ -115,11 +116,13 @@ def up(
     from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest
 
-    if executor not in ("docker", "oci", "bubblewrap", "auto", "process"):
-        raise exits.usage(
-            BadRequest(f"--executor must be 'docker', 'oci', 'bubblewrap', 'auto' or 'process', not '{executor}'")
-        )
-    config = load_config(
+    if executor not in EXECUTORS:
+        from ...arguments import nearest
+
+        near = nearest(executor, EXECUTORS)
+        raise exits.usage(BadRequest(f"--executor must be one of {', '.join(EXECUTORS)}, not '{executor[:40]}'{near}"))
+    config = exits.settings(
+        load_config,
         host=host,
         port=port,
         data_dir=data_dir,

@@ -13,6 +13,7 @@ import typer
 
 from asman_shared import limits
 
+from .. import exits
 from .. import options as o
 from ..extras import require
 from ..terminal import Terminal
@@ -261,16 +262,19 @@ def worker(
     from asman_worker.main import run_worker
 
     if log_level not in ("debug", "info", "warning", "error"):
-        raise BadRequest(f"--log-level must be 'debug', 'info', 'warning' or 'error', not '{log_level}'")
+        raise exits.usage(
+            BadRequest(f"--log-level must be 'debug', 'info', 'warning' or 'error', not '{log_level[:40]}'")
+        )
     if once and max_jobs not in (None, 1):
-        raise BadRequest("--once means --max-jobs 1: give only one of them")
+        raise exits.usage(BadRequest("--once means --max-jobs 1: give only one of them"))
     if queue and queue_file:
-        raise BadRequest("give the queues or --queue-file, not both")
+        raise exits.usage(BadRequest("give the queues or --queue-file, not both"))
     named = " ".join(queue or ()) or _in_file(queue_file)
     named = named or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE) or ""
     if not named:
         raise BadRequest(f"no queue was named: give its URL or --queue-file, or set {o.QUEUE_VARIABLE}")
-    settings = load_config(
+    settings = exits.settings(
+        load_config,
         queue=o.with_names(named),
         hub=hub,
         name=name,

@@ -195,6 +195,27 @@ async def test_11_an_ended_task_can_be_cancelled_and_is_found(hub: HubProcess, d
         assert (status, answer["code"]) == (404, "not_found")
 
 
+async def test_only_the_last_attempt_of_a_task_is_shown_by_what_it_wrote(hub: HubProcess, door: TesDoor) -> None:
+    made = await door.create(PLAIN)
+    async with plain_worker(hub.url, QUEUE) as worker:
+        lost = await worker.assigned()
+        await worker.phase(lost)
+        await worker.log(lost, 0, "of the lost attempt", "too")
+        await door.until(made, "RUNNING")
+    async with plain_worker(hub.url, QUEUE) as worker:  # which knows nothing of the attempt that it had
+        about = await worker.assigned()
+        assert about["attempt"] > lost["attempt"]
+        first = worker.log_next
+        assert first == 2
+        await worker.log(about, first, "of the last attempt")
+        await worker.finish(about, lines=first + 1)
+    (log,) = (await door.over(made))["logs"]
+    assert [each["stdout"] for each in log["logs"]] == ["of the last attempt\n"]
+    await asyncio.to_thread(hub.restart)
+    (log,) = (await door.get(made))["logs"]
+    assert [each["stdout"] for each in log["logs"]] == ["of the last attempt\n"]
+
+
 async def test_14_an_ended_task_has_a_log_even_if_it_never_began(door: TesDoor) -> None:
     made = await door.create(PLAIN)
     await door.ask("POST", f"/tasks/{made}:cancel")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from typing import Any
 
@@ -87,14 +89,25 @@ async def test_what_means_nothing_here_is_not_shown_again(door: TesDoor) -> None
 
 
 async def test_the_content_of_an_input_comes_before_its_address_and_is_shown_again(door: TesDoor) -> None:
-    key = "a" * 64
+    body = b"bytes that the hub has"
+    key = hashlib.sha256(body).hexdigest()
+    async with door.session.put(f"{door.url.partition('/q/')[0]}/f/{key}", data=io.BytesIO(body)) as response:
+        assert response.ok
     inputs = [
         {"path": "/a", "content": "text", "url": "https://h/x"},
-        {"path": "/b", "content": "x" * 200_000, "url": f"key:{key}"},
+        {"path": "/b", "content": "x" * 200_000, "url": f"key:{'b' * 64}"},
         {"path": "/c", "url": f"key:{key}"},
     ]
     made = await door.create({**TASK, "inputs": inputs})
     assert (await door.get(made))["inputs"] == inputs
+
+
+async def test_a_file_that_the_hub_does_not_store_is_refused_at_once(door: TesDoor) -> None:
+    inputs = [{"path": "/a", "content": "x" * 200_000}, {"path": "/b", "url": f"key:{'b' * 64}"}]
+    said = await door.refused({**TASK, "inputs": inputs})
+    assert said.startswith(f"this hub does not store the blob key:{'b' * 64}: upload it first")
+    assert said.endswith("(inputs[1].url)")
+    assert (await door.ask("GET", "/tasks"))[1] == {"tasks": []}
 
 
 @pytest.mark.parametrize("at", [NEWER, OLDER])
@@ -115,7 +128,10 @@ async def test_what_a_door_has_not_is_refused_by_its_status(door: TesDoor, at: s
         ("POST", "/tasks/service-info:cancel", 404),
         ("GET", "/nothing", 404),
     ):
-        assert (await door.ask(method, path, at=at))[0] == status, (method, path)
+        found, answer = await door.ask(method, path, at=at)
+        assert (found, answer["status_code"]) == (status, status), (method, path)
+        assert set(answer) == {"msg", "status_code", "code"}
+        assert answer["code"] == {404: "not_found", 405: "bad_request"}[status]
     assert (await door.get(made, "MINIMAL", at=at))["state"] == "INITIALIZING"
     assert await door.ask("POST", f"/tasks/{made}%3Acancel", at=at) == (200, {})
     assert (await door.get(made, "minimal", at=at))["state"] == "CANCELED"

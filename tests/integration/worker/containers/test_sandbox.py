@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asman_shared.definition import Build, DataRef, Requirements
+from asman_shared.definition import Build, DataRef, Requirements, Step
 from asman_shared.messages import STDOUT, Abort, Finished, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
 from asman_shared.units import MIB
@@ -98,6 +98,24 @@ async def test_a_disk_filler_is_stopped(hub: FakeHub, tmp_path: Path, busybox_im
         await line.assign("a", build=build, command=["sh", "-c", filler])
         outcome = (await line.expect(Finished)).outcome
         assert (outcome.kind, outcome.fault) == ("error", Fault.JOB)
+        assert "and the maximum is 20 MiB (--disk)" in outcome.message
+
+
+async def test_the_bound_of_the_disk_is_one_for_all_commands_of_a_job(
+    hub: FakeHub, tmp_path: Path, busybox_image: str, means: dict[str, Any]
+) -> None:
+    async with worker(config_for(hub, tmp_path, disk="20MiB", **means)) as task:
+        line = await first_line(hub, task)
+        await line.answer()
+        first, second = (f"dd if=/dev/zero of=/job-cache/{name} bs=1M count=14" for name in ("one", "two"))
+        fits = Step(command=["sh", "-c", "echo fits"])
+        await line.assign("a", image=busybox_image, command=["sh", "-c", first], steps=[fits])
+        assert (await line.expect(Finished)).outcome.exit_code == 0
+        other = first.replace("/one", "/other")
+        more = Step(command=["sh", "-c", f"{second}; sleep 600"])
+        await line.assign("b", image=busybox_image, command=["sh", "-c", other], steps=[more])
+        outcome = (await line.expect(Finished, lambda m: m.job == job("b"))).outcome
+        assert (outcome.kind, outcome.fault) == ("error", Fault.JOB), line.texts("b")
         assert "and the maximum is 20 MiB (--disk)" in outcome.message
 
 

@@ -43,6 +43,7 @@ SHAPES = (
     Shape(cpus=500, tags=frozenset({"ssd"})),
     Shape(cpus=3000, duration=60_000),
     Shape(cpus=1000, platform="linux/arm64"),
+    Shape(cpus=1000, source="machine"),
 )
 NOTHING = Shape(cpus=0)
 
@@ -57,6 +58,7 @@ infos_ = st.fixed_dictionaries(
         "tags": st.sampled_from([[], ["ssd"], ["ssd", "eu"]]),
         "platform": st.sampled_from(["", "linux/arm64"]),
         "max_duration": st.sampled_from([0, 30_000, 90_000]),
+        "sources": st.sampled_from([[], [], ["image", "build"], ["machine"]]),
         "draining": st.sampled_from([False, False, False, True]),
     }
 )
@@ -126,7 +128,8 @@ class Hand:
         info = self.info
         stated = shape.memory <= info.memory and shape.platform in ("", info.platform)
         return (
-            shape.cpus <= info.cpus * 1000
+            shape.source in (info.sources or [shape.source])
+            and shape.cpus <= info.cpus * 1000
             and shape.gpus <= info.gpus
             and (self.chooses or (stated and all(tag in info.tags for tag in shape.tags)))
             and (info.max_duration == 0 or shape.duration <= info.max_duration)
@@ -497,10 +500,11 @@ class QueueMachine(RuleBasedStateMachine):
     def submit(
         self, number: int, namespace: str, priority: int, reuse: Any, limits: tuple[int, int, int], max_attempts: int
     ) -> None:
+        shape = SHAPES[number % len(SHAPES)]
         event = ev.Submitted(
             job=self.load(number),
-            shape=SHAPES[number % len(SHAPES)],
-            summary=Summary(),
+            shape=shape,
+            summary=Summary(image="alpine" if shape.source == "image" else ""),
             reply_to=number,
             namespace=namespace,
             priority=priority,

@@ -18,13 +18,13 @@ from websockets.streams import StreamReader
 from websockets.typing import Subprotocol
 
 from asman_server import main
-from asman_server.config import HubConfig
 from asman_server.delivery import transport
 from asman_server.delivery.transport import framed
 from asman_server.main import HubServer
 from asman_server.sessions import session
 from asman_shared.errors import CloseCode
 from devtools.patience import PATIENCE
+from tests.support.served_hub import gone, served
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65_535, 65_536, 65_537, 300_000])
@@ -41,24 +41,6 @@ def test_frames_of_every_size_are_read_by_websockets_own_parser(size: int, text:
     assert frame.fin
     assert bytes(frame.data) == b"x" * size
     assert len(reader.buffer) == 0
-
-
-@asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[HubServer]:
-    """A hub in this process, so that its time limits can be made short."""
-    server = HubServer(HubConfig(port=0, data_dir=folder / "data", shutdown_timeout=1))
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
-async def gone(server: HubServer) -> None:
-    """Waits until no connection is left."""
-    async with asyncio.timeout(PATIENCE):
-        while server._server.server_state.connections:
-            await asyncio.sleep(0.01)
 
 
 def address(server: HubServer) -> str:
@@ -166,74 +148,3 @@ async def test_no_hello_in_time_is_told(tmp_path: Path, monkeypatch: pytest.Monk
             async with asyncio.timeout(PATIENCE):
                 await client.wait_closed()
         assert client.close_code == CloseCode.HELLO_TIMEOUT
-
-
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: hu"])
-async def test_a_request_that_is_never_finished_is_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
-    monkeypatch.setattr(transport, "HEAD_SECONDS", 0.2)
-    async with served(tmp_path) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
-        writer.write(said)
-        async with asyncio.timeout(PATIENCE):
-            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
-        await gone(server)
-        writer.close()
-
-
-async def test_a_second_request_on_the_same_connection_has_a_bound_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "HEAD_SECONDS", 0.5)
-    async with served(tmp_path) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
-        async with asyncio.timeout(PATIENCE):
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
-            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-            writer.write(b"GET /healthz HTTP/1.1\r\nHo")
-            rest = await reader.read()
-        assert b"408 Request Timeout" in rest
-        writer.close()
-
-
-async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
-    async with served(tmp_path) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
-        writer.write(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
-        async with asyncio.timeout(PATIENCE):
-            assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
-        await gone(server)
-        writer.close()
-
-
-@pytest.mark.parametrize(
-    "more", [b"Content-Length: 5\r\n\r\nbytes", b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"]
-)
-async def test_a_large_head_that_comes_in_one_piece_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: bytes
-) -> None:
-    monkeypatch.setattr(transport, "HEAD_BYTES", 1_000)
-    async with served(tmp_path) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
-        writer.write(b"POST /q/a/validate HTTP/1.1\r\nHost: h\r\nA: " + b"b" * 1_000 + b"\r\n" + more)
-        async with asyncio.timeout(PATIENCE):
-            answer = await reader.read()
-        assert (
-            answer == b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        )
-        await gone(server)
-        writer.close()
-
-
-async def test_a_large_body_in_one_piece_with_its_head_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "HEAD_BYTES", 1_000)
-    body = b'{"definition": {"image": "' + b"a" * 2_000 + b'"}}'
-    async with served(tmp_path) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
-        writer.write(b"POST /q/a/validate HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        async with asyncio.timeout(PATIENCE):
-            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-        writer.close()

@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from asman_server.delivery import transport
+from asman_server.delivery import http_transport, transport
 
 ROOT = Path(__file__).parents[4]
 WEBSOCKET_ATTRIBUTES = {
@@ -49,11 +49,12 @@ WEBSOCKET_METHODS = {
     "shutdown": [],
     "stop_keepalive": [],
 }
-HTTP_ATTRIBUTES = {"loop", "parser", "transport"}
+HTTP_ATTRIBUTES = {"flow", "loop", "parser", "transport"}
 """Attributes that an instance has from its making on."""
 HTTP_LATER = {"headers", "url"}
 """Attributes that ``on_message_begin`` sets."""
 HTTP_METHODS = {
+    "_start_asgi_task": ["cycle", "app"],
     "connection_lost": ["exc"],
     "connection_made": ["transport"],
     "data_received": ["data"],
@@ -63,6 +64,10 @@ HTTP_METHODS = {
     "on_message_begin": [],
     "on_message_complete": [],
 }
+CYCLE_NAMES = {
+    "default_headers", "disconnected", "keep_alive", "on_response", "response_complete", "response_started", "scope",
+}  # fmt: skip
+"""Attributes of a request and its answer that the transport uses."""
 CALLED_FROM_OUTSIDE = {
     "connection_lost", "connection_made", "data_received", "pause_writing", "resume_writing",  # asyncio
     "on_body", "on_headers_complete", "on_message_begin", "on_message_complete",  # httptools
@@ -123,7 +128,7 @@ def used(kind: type[Any], *receivers: str) -> set[str]:
 
 def inherited(kind: type[Any]) -> set[str]:
     """The names that one of the transport's protocols uses or overrides of its base in uvicorn."""
-    own = {name for name in vars(kind) if not hasattr(kind.__mro__[1], name)} | {"writer"}
+    own = {name for name in {**vars(kind), **kind.__annotations__} if not hasattr(kind.__mro__[1], name)} | {"writer"}
     overridden = {name for name in vars(kind) if hasattr(kind.__mro__[1], name) and not name.startswith("__")}
     return (used(kind, "self") | overridden) - own
 
@@ -158,6 +163,12 @@ def test_no_attribute_of_uvicorns_http_protocol_is_gone(loop: asyncio.AbstractEv
     assert gone(made(HttpToolsProtocol, loop), HTTP_ATTRIBUTES) == []
 
 
+def test_a_request_has_all_that_an_answer_at_once_needs() -> None:
+    assert stored(RequestResponseCycle.__init__) >= CYCLE_NAMES
+    assert used(http_transport.HubHttpProtocol, "cycle") == CYCLE_NAMES
+    assert STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "methods"), [(WebSocketsSansIOProtocol, WEBSOCKET_METHODS), (HttpToolsProtocol, HTTP_METHODS)]
 )
@@ -181,7 +192,7 @@ def test_the_small_stand_ins_have_all_that_uvicorn_calls(name: str, loop: asynci
 def test_the_lists_above_name_all_that_the_transport_uses() -> None:
     websocket = inherited(transport.HubWebSocketProtocol) | used(transport.FrameWriter, "protocol", "self._protocol")
     assert websocket == WEBSOCKET_ATTRIBUTES | WEBSOCKET_LATER | WEBSOCKET_METHODS.keys()
-    assert inherited(transport.HubHttpProtocol) == HTTP_ATTRIBUTES | HTTP_LATER | HTTP_METHODS.keys()
+    assert inherited(http_transport.HubHttpProtocol) == HTTP_ATTRIBUTES | HTTP_LATER | HTTP_METHODS.keys()
     connection = used(transport.HubWebSocketProtocol, "self.conn") | used(transport.FrameWriter, "protocol.conn")
     assert connection == CONNECTION_NAMES
 

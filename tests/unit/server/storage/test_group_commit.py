@@ -546,6 +546,45 @@ async def test_a_removal_is_told_before_any_answer_about_a_later_job_with_the_id
         assert told == ["answer 5", "Removed 5", "answer 6", "answer 6", "Queued 6"]
 
 
+async def test_answers_about_a_job_that_was_read_back_twice_tell_its_runs_in_their_order() -> None:
+    async with open_harness() as harness:
+        told: list[str] = []
+        read_first, removed, later = job(1), job(1), job(1)
+        read_first.queued, read_first.rev, read_first.state = 5, 6, State.FINISHED
+        removed.queued, removed.rev, removed.state = 5, 7, State.REMOVED
+        later.queued = 8
+        harness.followers.publish = lambda changes: told.extend(f"{s.state.value} {s.queued}" for s, _ in changes)  # type: ignore[method-assign]
+
+        def answer(about: Job) -> None:
+            harness.committer.answer(
+                "q", about, lambda state: told.append(f"answer: {state.state.value} {state.queued}"), None
+            )
+
+        answer(read_first)
+        answer(removed)
+        harness.committer.forget(harness.followers, removed)
+        harness.change(later, first=True)
+        answer(later)
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
+        assert told == ["answer: Finished 5", "answer: Removed 5", "Removed 5", "answer: Queued 8", "Queued 8"]
+
+
+async def test_an_answer_tells_the_newest_state_of_its_run_though_the_job_was_read_back_since() -> None:
+    async with open_harness() as harness:
+        told: list[int] = []
+        left, read_back = job(1), job(1)
+        left.queued = read_back.queued = 5
+        left.rev, read_back.rev = 6, 7
+        harness.committer.answer("q", left, lambda state: told.append(state.rev), None)
+        harness.change(read_back)
+        await harness.writer.next()
+        harness.writer.succeed()
+        await harness.quiet()
+        assert told == [8]
+
+
 @pytest.mark.parametrize("after_a_failure", [False, True])
 async def test_the_webhooks_of_a_removed_job_go_with_its_removal_and_those_of_its_next_run_with_that(
     after_a_failure: bool,

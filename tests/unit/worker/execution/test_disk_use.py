@@ -11,6 +11,7 @@ import pytest
 from asman_shared.units import GIB, MIB
 from asman_worker.execution import disk_use as module
 from asman_worker.execution.disk_use import (
+    Account,
     DiskGuard,
     DiskUse,
     SharedFolder,
@@ -72,6 +73,21 @@ async def test_a_shared_folder_charges_what_it_gains_in_equal_parts_to_those_who
         (tmp_path / "together").unlink()
         await shared.measure()
         assert shared.share(other) == DiskUse(0, 0)
+
+
+async def test_the_commands_of_a_job_are_charged_together_though_each_writes_by_itself(tmp_path: Path) -> None:
+    shared, other, account = SharedFolder(tmp_path), Writer(), Account()
+    async with shared.charging(Writer(), account):
+        first = written(tmp_path / "first", 40_960)
+    assert account.use == DiskUse(first, 1)
+    async with shared.charging(other):
+        written(tmp_path / "of another job", 40_960)
+    command = Writer()
+    async with shared.charging(command, account):
+        second = written(tmp_path / "second", 81_920)
+        await shared.measure(last=True)
+        assert shared.share(command) == DiskUse(first + second, 2)
+    assert account.use == DiskUse(first + second, 2)
 
 
 def test_a_writer_over_a_bound_must_stop(tmp_path: Path) -> None:

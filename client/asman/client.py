@@ -28,17 +28,18 @@ from .arguments import path as checked_path
 from .blobs import Blobs
 from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, stream
 from .changes import Change, id_beginning_with, pages, watch
-from .connection import AsyncOnly, Connection
+from .connection import Connection
 from .deadline import Duration, deadline, milliseconds, phase_limits
 from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
 from .job import Job
+from .owning.owned_queue import OwnedQueue
 from .tracking import Tracker
 
 
-class Queue(AsyncOnly):
+class Queue(OwnedQueue):
     """A connection to a queue, made by `connect` and open inside ``async with``.
 
     Attributes:
@@ -412,24 +413,6 @@ class Queue(AsyncOnly):
             value = msgspec.to_builtins(made)
         async with deadline(timeout, "validating a job"):
             return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
-
-    async def configure(self, *, retention: Duration | None = None, timeout: Duration | None = None) -> m.Configured:
-        """Sets how long the queue keeps its finished jobs, or returns the present setting.
-
-        Args:
-            retention: In seconds, or as text (``30d``); 0 to use the hub's setting; None to change nothing.
-            timeout: In seconds.
-
-        Returns:
-            The present setting: ``retention`` in milliseconds, and whether it is the queue's ``own``.
-
-        Raises:
-            BadRequest: The time is too short, or longer than the hub allows.
-        """
-        default = retention == 0 and not isinstance(retention, bool)
-        wanted = 0 if default else milliseconds(retention, field="retention")
-        async with deadline(timeout, "configuring the queue"):
-            return await self._connection.request(m.Configure(ref=0, retention=wanted), m.Configured)
 
     async def jobs(self, states: str | Iterable[str] = ()) -> AsyncIterator[m.JobState]:
         """Yields the queue's jobs, newest first.

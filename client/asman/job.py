@@ -355,6 +355,20 @@ class Job:
         async with deadline(timeout, f"deleting job {self.id[:12]}"):
             await self._connection.request(m.Delete(ref=0, job=self.id), m.Deleted)
 
+    async def keep(self, keep: bool = True, timeout: Duration | None = None) -> None:
+        """Keeps the job with its result and log beyond the queue's retention, or no longer.
+
+        Args:
+            keep: False to let it be removed again when its retention ends.
+            timeout: In seconds.
+
+        Raises:
+            Forbidden: The queue was opened by a key; only its name grants this.
+        """
+        async with deadline(timeout, f"keeping job {self.id[:12]}"):
+            answer = await self._connection.request(m.Keep(0, self.id, keep), m.Keeping)
+            self._tracker.answered(answer.job)
+
 
 @stand_in.register
 def _job_as_input(value: Job, where: str) -> InputValue:

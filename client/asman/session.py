@@ -38,6 +38,9 @@ Request = (
     | m.Explain
     | m.Validate
     | m.Configure
+    | m.Keep
+    | m.Dismiss
+    | m.Purge
     | m.PutBlobs
     | m.GetBlobs
 )
@@ -55,6 +58,8 @@ Reply = (
     | m.Explanation
     | m.Validated
     | m.Configured
+    | m.Keeping
+    | m.Purged
     | m.BlobTickets
     | m.BlobLinks
 )

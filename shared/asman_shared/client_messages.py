@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 
 from . import limits, ranges
 from .definition import Definition
-from .ranges import Count, JobId, Label, Millis, Ref, Sha256
+from .ranges import Count, JobId, Label, Ref, Sha256
 from .records import (
     BlobLink,
     BlobTicket,
@@ -178,16 +178,6 @@ class Validate(Message, tag="validate"):
     definition: dict[str, Any]
 
 
-class Configure(Message, tag="configure"):
-    """Sets how long the queue keeps finished jobs, in milliseconds (0 for the hub's setting); None only asks.
-
-    Answered by `Configured`. The new setting also applies to jobs that are already finished.
-    """
-
-    ref: Ref
-    retention: Millis | None = None
-
-
 class PutBlobs(Message, tag="put_blobs"):
     """Asks which of these blobs are missing and how to send them; answered by `BlobTickets`."""
 
@@ -235,7 +225,7 @@ class Accepted(Message, tag="accepted"):
         answer: ``queued`` (a new run), ``joined`` (an existing run) or ``cached`` (see ``job.verdict``, which with the
             reuse ``any`` may be a failure).
         able: Number of connected workers that could run it when they are free.
-        why: The reason in a sentence, when none could.
+        why: The reason in a sentence, when none could, or when the queue is paused.
         job: The job as it is now.
         earlier: With the answer ``queued``: the end of the job's run before, if there was one.
     """
@@ -351,14 +341,6 @@ class Validated(Message, tag="validated"):
     able: int = 0
     why: str = ""
     known: State | None = None
-
-
-class Configured(Message, tag="configured"):
-    """The answer to `Configure`: the retention of finished jobs in milliseconds; ``own`` if the queue set it."""
-
-    ref: Ref
-    retention: int
-    own: bool = False
 
 
 class BlobTickets(Message, tag="blob_tickets"):

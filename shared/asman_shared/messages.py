@@ -20,8 +20,6 @@ from .client_messages import (
     Cancel,
     Cancelled,
     Changed,
-    Configure,
-    Configured,
     CountsChanged,
     Delete,
     Deleted,
@@ -59,6 +57,7 @@ from .log_messages import (
     RunList,
     Stream,
 )
+from .owning.orders import Configure, Configured, Dismiss, Keep, Keeping, Purge, Purged
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     CRLF,
@@ -123,6 +122,9 @@ ClientMessage = (
     | Explain
     | Validate
     | Configure
+    | Keep
+    | Dismiss
+    | Purge
     | PutBlobs
     | GetBlobs
     | Ping
@@ -143,6 +145,8 @@ HubToClient = (
     | Explanation
     | Validated
     | Configured
+    | Keeping
+    | Purged
     | BlobTickets
     | BlobLinks
     | Changed
@@ -188,6 +192,7 @@ __all__ = [
     "CountsChanged",
     "Delete",
     "Deleted",
+    "Dismiss",
     "Drain",
     "Error",
     "Explain",
@@ -207,6 +212,8 @@ __all__ = [
     "JobPage",
     "JobState",
     "JobSummary",
+    "Keep",
+    "Keeping",
     "Kept",
     "Label",
     "Limits",
@@ -227,6 +234,8 @@ __all__ = [
     "Ping",
     "Pong",
     "Problem",
+    "Purge",
+    "Purged",
     "PutBlobs",
     "RateLimit",
     "ReadLog",

@@ -134,7 +134,8 @@ class JobState(Struct, omit_defaults=True):
     anew. ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
     ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again. ``back`` says, if an
     attempt of this run came to nothing, what became of the latest of them: ``worker 'x' was lost``. ``run`` counts the
-    runs of the job; `ListRuns` tells of the earlier ones.
+    runs of the job; `ListRuns` tells of the earlier ones. ``kept`` says that the job is not removed when its retention
+    ends.
     """
 
     id: str
@@ -153,6 +154,7 @@ class JobState(Struct, omit_defaults=True):
     summary: Summary | None = None
     back: str = ""
     run: int = 1
+    kept: bool = False
 
     @property
     def version(self) -> tuple[int, int]:
@@ -335,12 +337,13 @@ class WorkerState(Struct, omit_defaults=True):
 
 
 class Counts(Struct, omit_defaults=True):
-    """Number of a queue's jobs in each state, and number of connected workers."""
+    """Number of a queue's jobs in each state, number of connected workers, and whether the queue is paused."""
 
     queued: int = 0
     running: int = 0
     finished: int = 0
     workers: int = 0
+    paused: bool = False
 
 
 class Resume(Struct):
@@ -359,8 +362,9 @@ class Limits(Struct):
     page: int = limits.LIST_PAGE
 
 
-Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn"]
-"""Reason why a job waits: a requirement that no worker meets, any ``worker``, free ``capacity``, or its ``turn``."""
+Need = Literal["", "cpus", "memory", "gpus", "tags", "platform", "duration", "worker", "capacity", "turn", "pause"]
+"""Reason why a job waits: a requirement that no worker meets, any ``worker``, free ``capacity``, its ``turn``, or
+the end of the queue's ``pause``."""
 
 
 class Problem(Struct):

@@ -156,7 +156,9 @@ class SimDatabase:
                 ends = [c.last + 1 for key, c in self.chunks.items() if key[:2] == (queue, job.id)]
                 job.log_next = max([job.log_start, *ends])
         finished = sum(row.state == State.FINISHED.value for row in found)
-        return Unfinished(live, finished, max((row.number for row in found), default=0))
+        settings = self.queues.get(queue)
+        paused = settings.paused if settings is not None else 0
+        return Unfinished(live, finished, max((row.number for row in found), default=0), paused=paused)
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
         await self._read()

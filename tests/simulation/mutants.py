@@ -77,6 +77,43 @@ def _free_losses(original: Any) -> Any:
     return requeue
 
 
+def _gives_while_paused(original: Any) -> Any:
+    """Looks at the pause where jobs come, and not where workers do."""
+
+    def fill(state: QueueState, worker: Worker, now: int) -> None:
+        paused, state.paused = state.paused, 0
+        try:
+            original(state, worker, now)
+        finally:
+            state.paused = paused
+
+    return fill
+
+
+def _pause_in_memory_alone(original: Any) -> Any:
+    """Forgets a pause when the hub starts again."""
+
+    def restored(self: QueueState, **totals: Any) -> None:
+        original(self, **{**totals, "paused": 0})
+
+    return restored
+
+
+def _drained_until_they_come_back(original: Any) -> Any:
+    """Takes a drained worker that connects again for a ready one."""
+
+    def joined(self: QueueCore, event: ev.WorkerJoined, now: int) -> None:
+        known = self.workers.get(event.info.incarnation)
+        leaving = known.leaving if known is not None else 0
+        if known is not None:
+            known.leaving = 0
+        original(self, event, now)
+        if known is not None:
+            known.leaving = leaving
+
+    return joined
+
+
 def _no_grace_end(original: Any) -> Any:
     """Waits for a lost worker for ever."""
 
@@ -704,6 +741,9 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "results are taken without the fence": (QueueState, "live", _no_fence),
     "attempt numbers start again with each run": (submissions, "begin", _attempt_of_any_worker),
     "lost workers are free of charge": (endings, "requeue", _free_losses),
+    "a paused queue gives jobs to workers that come": (assignments, "fill", _gives_while_paused),
+    "a pause is forgotten by the next hub": (QueueState, "restored", _pause_in_memory_alone),
+    "a drained worker that comes back gets jobs": (QueueCore, "_worker_joined", _drained_until_they_come_back),
     "the grace never ends": (endings, "bury", _no_grace_end),
     "a reconnect merges two views": (queue_module, "reconcile", _merge_views),
     "a lost assignment is not noticed": (queue_module, "reconcile", _lost_assignment),

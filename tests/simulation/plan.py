@@ -6,7 +6,7 @@ A plan is plain data. It can be written to a file, played again, and played with
 from __future__ import annotations
 
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -145,7 +145,19 @@ class Remove(Struct, tag="delete"):
         return f"{self.client} deletes {self.job.told()}"
 
 
-Item: TypeAlias = Want | Stop | Remove | Trouble
+class Order(Struct, tag="order", omit_defaults=True):
+    """The owner of the queue pauses or resumes it, or drains a worker."""
+
+    at: float
+    what: Literal["pause", "resume", "drain"]
+    worker: str = ""
+
+    def told(self) -> str:
+        """Returns a description for people."""
+        return f"the owner drains {self.worker}" if self.worker else f"the owner {self.what}s the queue"
+
+
+Item: TypeAlias = Want | Stop | Remove | Order | Trouble
 
 
 class Plan(Struct):
@@ -190,7 +202,8 @@ def draw_plan(seed: int, weights: dict[str, float] | None = None) -> Plan:
     weights = weights or {name: fault.weight for name, fault in FAULTS.items()}
     wishes = _draw_wishes(Random(f"{seed} wishes"), setting, plain)
     troubles = draw_troubles(Random(f"{seed} faults"), setting.hands, weights, BAD_SECONDS, calm=setting.calm)
-    items: list[Item] = sorted([*wishes, *troubles], key=_at)
+    orders = _draw_orders(Random(f"{seed} orders"), setting)
+    items: list[Item] = sorted([*wishes, *orders, *troubles], key=_at)
     return Plan(seed, setting, items)
 
 
@@ -266,6 +279,20 @@ def _draw_wishes(random: Random, setting: Setting, plain: Random) -> list[Item]:
         elif known:
             wishes.append(_draw_want(random, at, client, random.choice(known)))
     return wishes
+
+
+def _draw_orders(random: Random, setting: Setting) -> list[Item]:
+    """Draws what the owner does, in one of four runs."""
+    orders: list[Item] = []
+    if random.random() < 0.75:
+        return orders
+    at = 0.0
+    while (at := at + random.expovariate(1 / 10)) < BAD_SECONDS:
+        if random.random() < 0.3:
+            orders.append(Order(at, "drain", random.choice(setting.hands)))
+        else:
+            orders += [Order(at, "pause"), Order(at + random.expovariate(1 / 5), "resume")]
+    return orders
 
 
 def _draw_want(random: Random, at: float, client: str, job: Wished) -> Want:

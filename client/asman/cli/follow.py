@@ -57,7 +57,7 @@ async def submit(
         terminal.note("this result is a failure; without --reuse any, the job runs again")
     if job.earlier is not None and not job.earlier.ok:
         terminal.note(f"it ran before, and {describe(job.earlier)}")
-    if job.verdict is None and not job.able:
+    if job.verdict is None and (job.why or not job.able):
         terminal.note(f"waiting: {job.why or 'no connected worker can run it'}")
         known = queue.counts
         if reads(queue) and not (known.queued or known.running or known.finished or known.workers):

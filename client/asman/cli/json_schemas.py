@@ -121,6 +121,18 @@ class QueueKeys(Struct):
     submit_read: str
 
 
+class Pause(Struct):
+    """The time since which a queue is paused, in epoch milliseconds; 0 when it is not."""
+
+    paused: int
+
+
+class Removed(Struct):
+    """The number of jobs that were removed."""
+
+    removed: int
+
+
 class Retention(Struct):
     """The time for which finished jobs are kept, in milliseconds, and whether it is the queue's own setting."""
 
@@ -273,6 +285,11 @@ SHAPES: Final[dict[str, Any]] = {
     "queue status": Status,
     "queue keys": QueueKeys,
     "queue retention": Retention,
+    "queue pause": Pause,
+    "queue resume": Pause,
+    "queue purge": Removed,
+    "queue drain": list[WorkerState],
+    "job keep": JobValue | list[JobValue],
     "queue watch": Change,
     "blob put": Stored,
     "blob get": Saved,

@@ -413,3 +413,15 @@ class Job(Mirror[job.Job]):
             timeout: In seconds.
         """
         self._loop.run(self._inner.delete(timeout))
+
+    def keep(self, keep: bool = True, timeout: Duration | None = None) -> None:
+        """Keeps the job with its result and log beyond the queue's retention, or no longer.
+
+        Args:
+            keep: False to let it be removed again when its retention ends.
+            timeout: In seconds.
+
+        Raises:
+            Forbidden: The queue was opened by a key; only its name grants this.
+        """
+        self._loop.run(self._inner.keep(keep, timeout))

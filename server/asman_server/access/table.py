@@ -36,6 +36,8 @@ REQUESTS: Final[dict[str, Needs | None]] = {
     "workers": READ,
     "settings": READ,
     "configure": OWN,
+    "purge": OWN,
+    "drain_worker": OWN,
     "queue_metrics": READ,
     "webhook_key": SUBMIT,
     # a job
@@ -49,6 +51,7 @@ REQUESTS: Final[dict[str, Needs | None]] = {
     "output": READ,
     "cancel": SUBMIT,
     "explain": READ,
+    "keep": OWN,
     # the dialect
     "dialect_queue": READ,
     "dialect_queue_submit": SUBMIT,
@@ -160,6 +163,9 @@ CLIENT_MESSAGES: Final[dict[str, Needs]] = {
     "explain": READ,
     "validate": SUBMIT,
     "configure": READ,
+    "keep": OWN,
+    "dismiss": OWN,
+    "purge": OWN,
     "put_blobs": SUBMIT,
     "get_blobs": READ,
     "ping": ANY,
@@ -227,6 +233,7 @@ MCP_TOOLS: Final[dict[str, Needs]] = {
 PARTS: Final[dict[str, Needs]] = {
     "hello.follow=queue": READ,
     "configure.retention": OWN,
+    "configure.paused": OWN,
     "callbacks.whole_queue": OWN,
 }
 """Members of messages and bodies that need more than the rest, at every door that has them."""

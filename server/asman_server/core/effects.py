@@ -182,17 +182,61 @@ class DeleteAnswer(Effect):
 
 @mypyc_attr(acyclic=True)
 class SaveSettings(Effect):
-    """Make the queue's retention and the due time of each finished job durable, then answer a `Configured`.
+    """Make the queue's settings and the due time of each finished job durable, then answer a `Configured`.
 
-    ``own`` is 0 when the queue follows the hub.
+    ``own`` is 0 when the queue follows the hub, and ``paused`` the time since which it is paused, or 0.
     """
 
-    __slots__ = ("own", "reply_to", "retention")
+    __slots__ = ("own", "paused", "reply_to", "retention")
 
-    def __init__(self, reply_to: Any, own: int, retention: int) -> None:
+    def __init__(self, reply_to: Any, own: int, retention: int, paused: int) -> None:
         self.reply_to = reply_to
         self.own = own
         self.retention = retention
+        self.paused = paused
+
+
+@mypyc_attr(acyclic=True)
+class KeepAnswer(Effect):
+    """After the commit, answer a `KeepRequested`."""
+
+    __slots__ = ("job", "reply_to")
+
+    def __init__(self, reply_to: Any, job: Job) -> None:
+        self.reply_to = reply_to
+        self.job = job
+
+
+@mypyc_attr(acyclic=True)
+class DismissAnswer(Effect):
+    """Answer a `DismissRequested` with the workers that it was about."""
+
+    __slots__ = ("reply_to", "workers")
+
+    def __init__(self, reply_to: Any, workers: list[Worker]) -> None:
+        self.reply_to = reply_to
+        self.workers = workers
+
+
+@mypyc_attr(acyclic=True)
+class Dismiss(Effect):
+    """After the commit, end the connection of a drained worker that has nothing left."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+
+@mypyc_attr(acyclic=True)
+class PurgeAnswer(Effect):
+    """After the commit, answer a `PurgeRequested` with the number of removed jobs."""
+
+    __slots__ = ("count", "reply_to")
+
+    def __init__(self, reply_to: Any, count: int) -> None:
+        self.reply_to = reply_to
+        self.count = count
 
 
 @mypyc_attr(acyclic=True)

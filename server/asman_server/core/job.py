@@ -49,6 +49,7 @@ class Job:
         log_kept: Seq of the first log line that is not deleted, over all runs.
         runs: The ended runs before this one, oldest first; None when it is the first.
         hooks: Webhooks to call at the end of the run; None when there are none.
+        kept: Whether it is kept beyond its retention.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Job:
         "holders",
         "hooks",
         "id",
+        "kept",
         "lane",
         "log_attempt",
         "log_bytes",
@@ -126,6 +128,7 @@ class Job:
         log_bytes: int = 0,
         log_kept: int = 0,
         runs: list[Run] | None = None,
+        kept: bool = False,
     ) -> None:
         self.id = id
         self.number = number
@@ -162,6 +165,7 @@ class Job:
         self.log_bytes = log_bytes
         self.log_kept = log_kept
         self.runs = runs
+        self.kept = kept
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.record() == other.record()
@@ -215,6 +219,7 @@ class Job:
             record.log_bytes,
             record.log_kept,
             record.runs,
+            record.kept,
         )
 
     def record(self) -> JobRecord:
@@ -255,6 +260,7 @@ class Job:
             self.log_bytes,
             self.log_kept,
             self.runs,
+            self.kept,
         )
 
     def pack(self) -> bytes:

@@ -60,4 +60,5 @@ class JobRecord(Struct, gc=False, omit_defaults=True):
     log_bytes: int = 0
     log_kept: int = 0
     runs: list[Run] | None = None
+    kept: bool = False
     v: int = RECORD_VERSION

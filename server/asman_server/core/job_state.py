@@ -35,6 +35,7 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
         back=job.back,
         summary=job.summary if summary else None,
         run=number_of(job) if job.runs else 1,
+        kept=job.kept,
     )
 
 

@@ -17,6 +17,7 @@ from .verdicts import answers
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
+PAUSED: Final = "the queue is paused: its jobs wait until its owner resumes it (asman queue resume)"
 CROWDED: Final = f"{limits.NAMESPACES_PER_JOB} namespaces hold this job, which is the maximum; submit it in one of them"
 
 
@@ -50,7 +51,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         if webhooks.joined(job, event):
             state.changed(job)
         _raise_priority(state, job, event.priority, now)
-        able, why = state.fleet.able.count(job.shape)
+        able, why = _able(state, job)
         state.out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
         return
     earlier = job.verdict if job is not None else None
@@ -70,7 +71,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         keep_run(state, job)
     begin(state, job, event, now)
     state.out.extend(webhooks.begun(job, event))
-    able, why = state.fleet.able.count(job.shape)
+    able, why = _able(state, job)
     state.out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why, earlier))
     assignments.offer(state, job, now)
 
@@ -97,6 +98,12 @@ def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
     state.out.extend(webhooks.cached(job, event))
     state.out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
     return True
+
+
+def _able(state: QueueState, job: Job) -> tuple[int, str]:
+    """Returns the number of workers that could run a job, and the reason why none can or will now."""
+    able, why = state.fleet.able.count(job.shape)
+    return able, PAUSED if state.paused else why
 
 
 def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:

@@ -6,9 +6,9 @@ value are omitted from answers. Times are epoch milliseconds, durations millisec
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
 from asman_shared import limits, ranges
 from asman_shared.definition import Definition
@@ -31,7 +31,7 @@ from asman_shared.messages import (
     Verdict,
     WorkerState,
 )
-from asman_shared.states import AnyReuse, Phase, State
+from asman_shared.states import AnyReuse, Phase, Reason, State
 
 
 class Problems(Struct, omit_defaults=True):
@@ -250,16 +250,58 @@ class WorkersAnswer(Struct):
 
 
 class SettingsBody(Struct, forbid_unknown_fields=True):
-    """The time to keep a queue's finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting."""
+    """The settings of a queue; what is left out stays as it is.
 
-    retention: Millis | ranges.LimitText
+    Attributes:
+        retention: The time to keep finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting.
+        paused: Whether the queue gives no jobs to workers. It takes submissions, and what runs goes on.
+    """
+
+    retention: Millis | ranges.LimitText | None = None
+    paused: bool | None = None
 
 
 class SettingsAnswer(Struct):
-    """The time for which a queue keeps its finished jobs, in milliseconds; ``own`` is false for the hub's setting."""
+    """The settings of a queue.
+
+    Attributes:
+        retention: The time for which it keeps its finished jobs, in milliseconds.
+        own: Whether that is the queue's setting, and not the hub's.
+        paused: The time since which it gives no jobs to workers, in epoch milliseconds; 0 when it does.
+    """
 
     retention: int
     own: bool
+    paused: int = 0
+
+
+class PurgeBody(Struct, forbid_unknown_fields=True):
+    """The jobs to remove. Jobs that run, or that are kept, stay.
+
+    Attributes:
+        states: ``Queued``, ``Finished`` or both.
+        reasons: Only finished jobs that ended for one of these reasons; empty for any.
+        older_than: Only jobs that were queued or finished that long ago: ``"7d"``, or milliseconds.
+    """
+
+    states: Annotated[list[State], Meta(min_length=1, max_length=limits.STATES_PER_LIST)] = field(
+        default_factory=lambda: [State.FINISHED]
+    )
+    reasons: Annotated[list[Reason], Meta(max_length=limits.STATES_PER_LIST)] = []
+    older_than: Millis | ranges.LimitText = 0
+
+
+class PurgeAnswer(Struct):
+    """The number of jobs that were removed. With ``more`` there are others: ask again."""
+
+    count: int
+    more: bool
+
+
+class KeepAnswer(Struct):
+    """The job, which is kept beyond its retention, or no longer."""
+
+    job: JobState
 
 
 class WebhookKey(Struct):

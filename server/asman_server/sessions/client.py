@@ -21,6 +21,7 @@ from asman_shared.messages import (
     Configure,
     Counts,
     Delete,
+    Dismiss,
     Explain,
     Follow,
     Following,
@@ -30,11 +31,13 @@ from asman_shared.messages import (
     Job,
     JobPage,
     JobState,
+    Keep,
     List,
     ListRuns,
     Message,
     Ping,
     Pong,
+    Purge,
     PutBlobs,
     ReadLog,
     RunList,
@@ -57,6 +60,7 @@ from ..core.job_state import state_of
 from ..logs.follow import LogFollow
 from ..logs.summary import summarise_log
 from ..queues.inquiry import explain_job, runs_of_job, validate
+from ..queues.purge import check_purge, purge
 from ..queues.shell import QueueShell
 from ..queues.submission import Submission
 from ..reply_to import ReplyTo
@@ -312,12 +316,25 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(await validate(self._shell, self._blobs, message.definition, message.ref))
 
     def _configure(self, message: Configure) -> None:
-        if message.retention is None:
+        if message.retention is None and message.paused is None:
             self.say(self._shell.configured(message.ref))
         else:
-            self.access.need_all(PARTS["configure.retention"])
+            for part in ("retention", "paused"):
+                if getattr(message, part) is not None:
+                    self.access.need_all(PARTS[f"configure.{part}"])
             self._shell.begin_use(self.access)
-            self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
+            self._shell.configure(message.retention, ReplyTo(message.ref, self.say), message.paused)
+
+    async def _keep(self, message: Keep) -> None:
+        await self._shell.job(message.job)
+        self._shell.apply(ev.KeepRequested(message.job, message.keep, ReplyTo(message.ref, self._tell)))
+
+    def _dismiss(self, message: Dismiss) -> None:
+        self._shell.apply(ev.DismissRequested(message.worker, message.undo, ReplyTo(message.ref, self.say)))
+
+    async def _purge(self, message: Purge) -> None:
+        check_purge(message)
+        await self.beside(message.ref, lambda: purge(self._shell, message))
 
 
 def _ignore(_session: ClientSession, _message: Any) -> None:
@@ -340,6 +357,9 @@ _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]
     Explain: ClientSession._explain,
     Validate: ClientSession._validate,
     Configure: ClientSession._configure,
+    Keep: ClientSession._keep,
+    Dismiss: ClientSession._dismiss,
+    Purge: ClientSession._purge,
     PutBlobs: ClientSession.put_blobs,
     GetBlobs: ClientSession.get_blobs,
     Ping: ClientSession.ping,

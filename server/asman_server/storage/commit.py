@@ -71,12 +71,14 @@ class QueueRow(Struct, gc=False):
     """The configuration of a queue, in `asman_server.storage.tables.queues`.
 
     ``kept`` is how long the queue keeps finished jobs from now on, in milliseconds: its own retention or the hub's.
+    ``paused`` is the time since which it is paused, or 0.
     """
 
     queue: str
     retention: int
     touched: int
     kept: int
+    paused: int = 0
 
 
 class KeyRow(NamedTuple):

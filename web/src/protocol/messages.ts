@@ -190,6 +190,8 @@ export interface Counts {
   running?: number;
   finished?: number;
   workers?: number;
+  /** Whether the queue gives no jobs to workers. */
+  paused?: boolean;
 }
 
 /** The last change that this page has seen. */

@@ -244,6 +244,8 @@ def main() -> int:
             run_example(queue_url, containers, temporary / "out")
             if not once:
                 say(f"Try:   ASMAN_QUEUE={queue_url} {os.path.relpath(ASMAN)} run -- echo hello")
+                if containers.executor == "docker":
+                    say(f"Check: DOCKER_HOST={os.environ['DOCKER_HOST']} {os.path.relpath(ASMAN)} doctor {queue_url}")
                 say("Staying up; Ctrl-C ends it.")
                 up.wait()
                 raise CannotRunError(f"asman up ended with exit code {up.returncode}; see {LOG}")

@@ -30,9 +30,11 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "docs/webhooks.md": "requests that the hub makes when a job is queued or finished, their signature and retries",
     },
     "Run": {
+        "docs/team.md": "a team from start to end: a hub with https, workers, keys, a dashboard, a worker that dies",
         "docs/worker.md": "start a worker, what jobs may do on its machine, builds, secrets, limits",
         "docs/operations.md": "a hub that a team runs: sizing, what to watch, and what to do for each alert",
         "docs/network.md": "proxies, certificates and addresses between clients, workers and a hub",
+        "docs/limits.md": "what a hub takes from an address, a key or a queue, and how clients wait for it",
         "docs/backup.md": "back up a hub while it runs; restore, check, move and upgrade it",
         "docs/security.md": "who can see and do what, by the name of a queue, a job's URL or an address",
     },

@@ -15,6 +15,15 @@ __all__ = ["Address", "check_queue_name", "new_queue_name", "parse_address", "pa
 
 HUB_VARIABLE: Final = "ASMAN_HUB"
 QUEUE_VARIABLE: Final = "ASMAN_QUEUE"
+VARIABLES: Final = (
+    QUEUE_VARIABLE, HUB_VARIABLE, "ASMAN_QUEUE_FILE", "ASMAN_IMAGE", "ASMAN_CONFIG", "ASMAN_CONFIG_HOME", "ASMAN_DEBUG"
+)  # fmt: skip
+"""The environment variables of programs and commands; hubs and workers have a variable for each setting besides."""
+_FAMILY: Final = "ASMAN_"
+_NEAR: Final = 0.66
+"""Likeness, from 0 to 1, from which on the rest of a variable's name counts as mistyped."""
+_LOOKED_AT: Final = 10_000
+"""Largest number of environment variables that are looked at."""
 
 
 class Address(address.Address):
@@ -46,12 +55,27 @@ def parse_address(text: str | None = None, hub: str | None = None) -> Address:
             raise wrong(name, value, "the queue's URL or name" if name == "address" else "the hub's URL")
     given = trimmed(text or os.environ.get(QUEUE_VARIABLE) or "")
     if not given:
-        raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}")
+        near = next((f" (there is {name})" for name, meant in mistyped() if meant == QUEUE_VARIABLE), "")
+        raise BadRequest(f"no queue was named: give its URL, or set {QUEUE_VARIABLE}{near}")
     if given.startswith("@"):
         known = import_module("asman.cli.known")  # most programs name a queue by its URL
         given = str(known.named(given[1:]))
     found = address.parse_address(_of_page(given), hub or os.environ.get(HUB_VARIABLE) or "")
     return Address(found.hub, found.queue)
+
+
+def mistyped() -> list[tuple[str, str]]:
+    """Returns the environment variables that nearly have the name of one of `VARIABLES`, each with that name."""
+    given = [name for name in sorted(os.environ)[:_LOOKED_AT] if name.upper().startswith(_FAMILY)]
+    found = []
+    for name in given:
+        if name.upper() not in VARIABLES or name != name.upper():
+            from difflib import get_close_matches  # slow to import, and most environments have no such name
+
+            rests = [each.removeprefix(_FAMILY) for each in VARIABLES]
+            if near := get_close_matches(name.upper().removeprefix(_FAMILY), rests, 1, _NEAR):
+                found.append((name, f"{_FAMILY}{near[0]}"))
+    return found
 
 
 def parse_argument(text: str | None, hub: str | None) -> Address:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Set
+from datetime import timedelta
 from difflib import get_close_matches
 from numbers import Integral, Real
 from operator import index
@@ -98,7 +99,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def known(names: Iterable[object], taken: Set[str], others: Iterable[str] = ()) -> None:
+def known(names: Set[object], taken: Set[str], others: Iterable[str] = ()) -> None:
     """Checks the names of keyword arguments.
 
     Args:
@@ -109,7 +110,8 @@ def known(names: Iterable[object], taken: Set[str], others: Iterable[str] = ()) 
     Raises:
         BadRequest: One is unknown; the error has the nearest known one.
     """
-    if unknown := set(names) - taken:
+    if not names <= taken:
+        unknown = names - taken
         name = cut(min(map(str, unknown)), SHOWN)
         every = taken | set(others)
         meant = _MEANT.get(name.lower(), "")
@@ -174,9 +176,12 @@ def whole(name: str, value: object, *, least: int = -MAX_NUMBER, most: int = MAX
     Raises:
         BadRequest: The value is no whole number, or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if type(value) is int:  # the usual case, without the cost of the others
+        number = value
+    elif isinstance(value, bool) or not isinstance(value, Integral):
         raise wrong(name, value, "a whole number")
-    number = index(value)
+    else:
+        number = index(value)
     if not least <= number <= most:
         raise BadRequest(f"{name} must be from {least:,} to {most:,}, not {shown(number)}", field=name)
     return number
@@ -188,6 +193,8 @@ def seconds(name: str, value: object, wanted: str = "a number of seconds, or Non
     Raises:
         BadUnit: The value is no number, or no time that can be waited for.
     """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise BadUnit(f"{name} is {kind_of(value)}; pass {wanted}", field=name)
     try:

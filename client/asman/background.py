@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import contextlib
 import threading
-import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Final, TypeVar
@@ -15,6 +14,8 @@ from asman_shared.errors import ConnectionFailed
 
 from .connection import CLOSED
 
+LEAVE_SECONDS: Final = 1.0
+"""Time limit for closing what lives on a loop when the program ends, in seconds."""
 END_SECONDS: Final = 10.0
 """Time limit for the end of the work that is under way when a loop is stopped, in seconds."""
 
@@ -22,12 +23,15 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-_started: Final[weakref.WeakSet[BackgroundLoop]] = weakref.WeakSet()
-"""The loops whose thread may still run."""
+_started: Final[set[BackgroundLoop]] = set()
+"""The loops whose thread still runs, also those of objects that were dropped without being closed."""
 
 
 class BackgroundLoop:
     """Runs an event loop in a daemon thread.
+
+    At the end of the program, what `closes` was given is closed, for at most `LEAVE_SECONDS`: connections that are only
+    dropped would be complained about on standard error while Python takes its objects apart.
 
     The thread stands still from the end of the program on. What then still asks for the loop, such as an iterator that
     is closed because its variable goes away, is told that the loop has ended, and waits for nothing.
@@ -37,6 +41,7 @@ class BackgroundLoop:
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._ended = False
+        self._close: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="asman", daemon=True)
         self._thread.start()
         _started.add(self)
@@ -45,6 +50,21 @@ class BackgroundLoop:
     def ended(self) -> bool:
         """True once `stop` was called, or the program ends."""
         return self._ended
+
+    def closes(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Has the end of the program close what lives on this loop, unless `stop` comes first.
+
+        Args:
+            close: Closes it.
+        """
+        self._close = close
+
+    def leave(self) -> None:
+        """Closes what lives on this loop, if it can be done soon, and lets nothing wait for the loop any more."""
+        if not self._ended and self._close is not None:
+            with contextlib.suppress(Exception):  # nobody is left to be told
+                asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(LEAVE_SECONDS)
+        self._ended = True
 
     def start(self, work: Coroutine[Any, Any, R]) -> Future[R]:
         """Starts a coroutine on the loop without waiting for it.
@@ -119,6 +139,7 @@ class BackgroundLoop:
             if self._ended:
                 return
             self._ended = True
+            _started.discard(self)
             last = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         try:
             last.result()
@@ -141,4 +162,4 @@ class BackgroundLoop:
 def _program_ends() -> None:
     """Lets nothing wait for the loops any more, whose threads stand still after this."""
     for each in list(_started):
-        each._ended = True
+        each.leave()

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Never, Unpack, cast
+from typing import Any, Never, Unpack, cast, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from asman_shared.errors import BadRequest, BadUnit
 from asman_shared.identity import job_id
 from asman_shared.keys.derived import key_addresses
 from asman_shared.limits import PRIORITY
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Progress
 
 from .address import Address, parse_argument
@@ -29,8 +29,8 @@ from .blobs import Blobs
 from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, stream
 from .changes import Change, id_beginning_with, pages, watch
 from .connection import AsyncOnly, Connection
-from .deadline import deadline, milliseconds, phase_limits
-from .definitions import SUBMIT_FIELDS, Defined, JobFields, make
+from .deadline import Duration, deadline, milliseconds, phase_limits
+from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
@@ -123,10 +123,10 @@ class Queue(AsyncOnly):
         *,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
-        timeout: str | float | None = None,
-        queue_timeout: str | float | None = None,
-        phase_timeouts: Mapping[Phase | str, str | float] | None = None,
+        reuse: AnyReuse = "success",
+        timeout: Duration | None = None,
+        queue_timeout: Duration | None = None,
+        phase_timeouts: Mapping[Phase | str, Duration] | None = None,
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
@@ -142,7 +142,8 @@ class Queue(AsyncOnly):
             definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run even if there is a result.
+            reuse: The results that answer instead of a new run: ``success``; ``any``, also that of a job that failed;
+                or ``never``.
             timeout: Maximum run time, in seconds or as text (``20m``).
             queue_timeout: Maximum time to wait for a worker, in seconds or as text.
             phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.
@@ -160,9 +161,9 @@ class Queue(AsyncOnly):
             BadDefinition: The definition is wrong; the error's ``field`` names the part.
             AsmanError: The hub refused the job or can't be reached.
         """
-        known(fields, JobFields.__annotations__.keys(), SUBMIT_FIELDS | {"progress"})
-        if reuse not in ("cached", "never"):
-            raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
+        known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
+        if reuse not in get_args(AnyReuse):
+            raise BadRequest(f"reuse is {shown(reuse)}; pass 'success', 'any' or 'never'", field="reuse")
         submit = m.Submit(
             ref=0,
             definition=Definition(),
@@ -277,17 +278,17 @@ class Queue(AsyncOnly):
                 yield job
 
     def _submitter(self, shared: SubmitFields, others: set[str]) -> Callable[[Item], Coroutine[Any, Any, Job]]:
-        known(shared, SUBMIT_FIELDS, others)
+        known(shared.keys(), SUBMIT_FIELDS, others)
 
         async def submit(item: Item) -> Job:
             fields = fields_of(item)
-            known(fields, SUBMIT_FIELDS)
+            known(fields.keys(), SUBMIT_FIELDS)
             own = cast(SubmitFields, {**shared, **fields})
             return await retry_while_unavailable(partial(self.submit, **own), self._reconnect)
 
         return submit
 
-    async def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
+    async def get(self, job: str, *, namespace: str = "_", timeout: Duration | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -311,7 +312,7 @@ class Queue(AsyncOnly):
         source: Data | str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -333,7 +334,7 @@ class Queue(AsyncOnly):
             await self._blobs.store([blob], progress)
         return DataRef(blob.sha256, "key")
 
-    async def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
+    async def get_blob(self, key: str, *, timeout: Duration | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -353,7 +354,7 @@ class Queue(AsyncOnly):
         path: str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -374,7 +375,7 @@ class Queue(AsyncOnly):
             await self._blobs.save(self._blobs.wanted(key), to, progress, executable=False)
         return to
 
-    async def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
+    async def blob_size(self, key: str, *, timeout: Duration | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -387,7 +388,7 @@ class Queue(AsyncOnly):
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -412,9 +413,7 @@ class Queue(AsyncOnly):
         async with deadline(timeout, "validating a job"):
             return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
 
-    async def configure(
-        self, *, retention: str | float | None = None, timeout: str | float | None = None
-    ) -> m.Configured:
+    async def configure(self, *, retention: Duration | None = None, timeout: Duration | None = None) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or returns the present setting.
 
         Args:
@@ -448,7 +447,7 @@ class Queue(AsyncOnly):
                 if not reasons or job.verdict is None or job.verdict.reason in reasons:
                     yield job
 
-    async def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
+    async def workers(self, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:
@@ -491,8 +490,7 @@ def connect(
         BadRequest: The address can't be parsed, or an argument is unknown or wrong.
         NotFound: This user has no queue with that ``@name``.
     """
-    known(unknown, set(), ("address", "hub", "timeout", "reconnect"))
-    if seconds("timeout", timeout) <= 0:
+    known(unknown.keys(), set(), ("address", "hub", "timeout", "reconnect"))
+    if (patience := seconds("timeout", timeout)) <= 0:
         raise BadUnit(f"timeout must be above zero, not {shown(timeout)}", field="timeout")
-    limit("reconnect", reconnect)
-    return Queue(parse_argument(address, hub), timeout=timeout, reconnect=reconnect)
+    return Queue(parse_argument(address, hub), timeout=patience, reconnect=limit("reconnect", reconnect))

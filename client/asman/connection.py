@@ -2,9 +2,9 @@
 
 There is one websocket at a time. All messages of one turn of the event loop leave in one frame. Requests without an
 answer when the connection breaks are repeated on the next one. Every request may be repeated: a job is submitted by
-the hash of its definition, so that a second submit joins the run that the first began. (A submit with
-``reuse="never"`` first checks whether its run has begun.) Followed jobs are followed again from the line after the
-last one seen.
+the hash of its definition, so that a second submit joins the run that the first began. (A submit that may begin another
+run of a job that is over first checks whether its own is the one that is over.) Followed jobs are followed again from
+the line after the last one seen.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from asman_shared import limits
 from asman_shared import messages as m
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES
 from asman_shared.encoded import EncodedMessage, Language, frame
-from asman_shared.errors import AsmanError, ConnectionFailed, NotFound, ProtocolError, TooLarge
+from asman_shared.errors import AsmanError, ConnectionFailed, NotFound, Overloaded, ProtocolError, TooLarge
 from asman_shared.link.dial import SILENCE, close_reason, explain
 from asman_shared.running.backoff import Backoff
+from asman_shared.running.pacing import Pacer, waiting
 from asman_shared.version import __version__
 
 from .address import Address
@@ -42,6 +43,8 @@ NOT_OPEN: Final = "this queue is not open: use 'async with asman.connect(…)' o
 CLOSED: Final = "this queue was closed; asman.connect(…) makes another one"
 BUFFER_BYTES: Final = 1024 * 1024
 """Number of bytes waiting to be sent, beyond which senders wait."""
+_LIMITED: Final[dict[type, str]] = {m.Submit: "submits", m.PutBlobs: "bytes"}
+"""Requests that hubs limit, with what of them is limited (`asman_shared.messages.RateLimit`)."""
 AGENT: Final = f"asman-python/{__version__}"
 
 
@@ -103,6 +106,7 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._ws: ClientConnection | None = None
         self._slots = asyncio.Semaphore(UNANSWERED)
+        self._pacers = {what: Pacer(reconnect) for what in _LIMITED.values()}
         self._turn = asyncio.Lock()
         self._opening = asyncio.Lock()
         self._connected = False
@@ -126,7 +130,7 @@ class Connection:
             if self.failure is not None:
                 raise self.failure
             if self._task is None:
-                ws = self._ws = await self._dial()
+                ws = self._ws = await self._dial_patiently()
                 self._task = asyncio.create_task(self._run(ws), name="asman connection")
 
     async def close(self) -> None:
@@ -165,6 +169,8 @@ class Connection:
     async def request(self, message: Request, reply: type[R], *, tracker: Tracker | None = None) -> R:
         """Sends a request and waits for its answer, over reconnects if necessary.
 
+        A request that is too much for the hub's limits is made again when the hub takes it; the log says so.
+
         Cancelling the wait does not withdraw the request: the hub may carry it out.
 
         Args:
@@ -175,10 +181,26 @@ class Connection:
         Raises:
             TimedOut: The hub is connected but does not answer.
             ConnectionFailed: The hub stayed away for longer than allowed, or this connection is not open.
+            Overloaded: The hub has taken nothing of this kind for as long as it might be away.
             AsmanError: The hub answered with an error.
         """
-        async with self._slots:
-            answer = await self._ask(message, tracker)
+        limited = _LIMITED.get(type(message))
+        pacer = self._pacers[limited] if limited is not None else None
+        while True:
+            if pacer is not None:
+                await pacer.turn()
+            try:
+                async with self._slots:
+                    answer = await self._ask(message, tracker)
+            except Overloaded as error:
+                if pacer is None or error.retry_after is None:
+                    raise
+                rates = [] if self.welcome is None else self.welcome.rates
+                pacer.refused(error, [rate for rate in rates if rate.what == limited])
+                continue
+            if pacer is not None:
+                pacer.taken()
+            break
         if not isinstance(answer, reply):
             raise ProtocolError(f"the hub answered {type(message).__name__} with {type(answer).__name__}")
         return answer
@@ -242,6 +264,19 @@ class Connection:
         for message in self.session.received(rest):
             self.send(message)
         return ws
+
+    async def _dial_patiently(self) -> ClientConnection:
+        """Dials; waits while the hub is there and takes no more connections of this machine for now."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return await self._dial()
+            except ConnectionFailed as error:
+                over = self._reconnect is not None and time.monotonic() - begun > self._reconnect
+                if error.retry_after is None or over:
+                    raise
+                log.warning("%s", waiting(error, error.retry_after))
+                await asyncio.sleep(error.retry_after)
 
     async def _run(self, ws: ClientConnection) -> None:
         try:

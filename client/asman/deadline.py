@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import overload
+from datetime import timedelta
+from typing import TypeAlias, overload
 
 from asman_shared.errors import BadRequest, BadUnit, TimedOut
 from asman_shared.states import Phase
@@ -13,10 +14,13 @@ from asman_shared.units import parse_duration
 
 from .arguments import limit, nearest, seconds, shown, wrong
 
+Duration: TypeAlias = str | float | timedelta
+"""A time: a number of seconds, a text such as ``20m``, or a ``timedelta``."""
+
 
 @asynccontextmanager
 async def deadline(
-    timeout: str | float | None, doing: str, why: Callable[[], Awaitable[str]] | None = None
+    timeout: Duration | None, doing: str, why: Callable[[], Awaitable[str]] | None = None
 ) -> AsyncIterator[None]:
     """Limits the time that a block may take.
 
@@ -48,10 +52,10 @@ def _seconds(timeout: str) -> float:
 
 
 @overload
-def milliseconds(duration: str | float, *, field: str) -> int: ...
+def milliseconds(duration: Duration, *, field: str) -> int: ...
 @overload
-def milliseconds(duration: str | float | None, *, field: str) -> int | None: ...
-def milliseconds(duration: str | float | None, *, field: str) -> int | None:
+def milliseconds(duration: Duration | None, *, field: str) -> int | None: ...
+def milliseconds(duration: Duration | None, *, field: str) -> int | None:
     """Converts seconds, or a duration as text (``20m``), to milliseconds; None for no limit.
 
     Raises:
@@ -70,7 +74,7 @@ def milliseconds(duration: str | float | None, *, field: str) -> int | None:
     return ms
 
 
-def phase_limits(timeouts: Mapping[Phase | str, str | float] | None) -> dict[Phase, int]:
+def phase_limits(timeouts: Mapping[Phase | str, Duration] | None) -> dict[Phase, int]:
     """Converts the maximum times of phases to milliseconds.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypedDict
+from typing import Any, Final, Protocol, TypedDict
 
 import msgspec
 
@@ -15,11 +15,12 @@ from asman_shared.definition import Build, DataRef, Definition, Requirements
 from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition, BadUnit, cut
 from asman_shared.messages import Callbacks
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Blob
 
 from .arguments import kind_of, known, unfit
 from .build_context import pack_folder
+from .deadline import Duration
 from .inputs import InputValue, name_files, prepare
 
 Files = Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]]
@@ -90,17 +91,25 @@ class SubmitFields(JobFields, total=False):
     definition: Definition | Mapping[str, Any] | Defined | None
     namespace: str
     priority: int
-    reuse: Literal["cached", "never"]
-    timeout: str | float | None
-    queue_timeout: str | float | None
-    phase_timeouts: Mapping[Phase | str, str | float] | None
+    reuse: AnyReuse
+    timeout: Duration | None
+    queue_timeout: Duration | None
+    phase_timeouts: Mapping[Phase | str, Duration] | None
     max_attempts: int | None
     follow: bool
     callbacks: Callbacks | Mapping[str, Any] | None
 
 
+JOB_FIELDS: Final = JobFields.__required_keys__ | JobFields.__optional_keys__
+"""Names of the keyword arguments that define a job."""
 SUBMIT_FIELDS: Final = SubmitFields.__required_keys__ | SubmitFields.__optional_keys__
 """Names of the keyword arguments of `Queue.submit` that an item of `Queue.submit_many` may have."""
+SUBMIT_ARGUMENTS: Final = SUBMIT_FIELDS | {"progress"}
+"""Names of all keyword arguments of `Queue.submit`."""
+
+
+_FILES: Final = frozenset({"inputs", "files", "config_files"})
+"""Names of the arguments that may have values to store as blobs."""
 
 
 def read(definition: Definition | Mapping[str, Any] | Defined | None) -> Definition:
@@ -142,10 +151,13 @@ def make(
         BadRequest: A keyword argument is unknown.
         BadUnit: A size or duration can't be parsed.
     """
-    known(fields.keys(), JobFields.__annotations__.keys())
+    known(fields.keys(), JOB_FIELDS)
     made = read(definition)
     folder = _set_plain_fields(made, fields)
     _set_requirements(made, fields)
+    if folder is None and _FILES.isdisjoint(fields):
+        check(made)
+        return made, {}
     values = {**name_files(_paths(fields.get("files"))), **_named("inputs", fields.get("inputs"))}
     prepared = prepare(values, where="definition.inputs")
     made.inputs = _merged(made.inputs, prepared.refs)
@@ -209,6 +221,8 @@ def _texts(name: str, value: object) -> list[str]:
     """Returns the strings of a list; a single string is none, as its letters would be taken for strings."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise _wrong(name, value, "a list of strings")
+    if type(value) is list and all(type(each) is str for each in value):
+        return value.copy()  # the usual case, without a name for each string
     return [_text(f"{name}[{at}]", each, field=f"{name}.{at}") for at, each in enumerate(value)]
 
 

@@ -8,7 +8,7 @@ from websockets.asyncio.client import ClientConnection
 
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, Broken, encode
 from asman_shared.encoded import Language
-from asman_shared.errors import ProtocolError, error_for
+from asman_shared.errors import ProtocolError
 from asman_shared.link.dial import DIAL_ERRORS, explain, open_socket
 from asman_shared.messages import Error, Hello, HubToClient, Welcome
 
@@ -46,7 +46,7 @@ async def _dial(address: Address, hello: Hello) -> tuple[ClientConnection, Welco
         messages = HUB_TO_CLIENT_FRAMES.decode(data, Language.MSGPACK)
         first = messages[0] if messages else None
         if isinstance(first, Error):
-            raise error_for(first.code, first.message, first.field)
+            raise first.error
         if not isinstance(first, Welcome):
             raise ProtocolError(f"the hub at {address.host} did not begin with a welcome")
         return ws, first, messages[1:]

@@ -38,8 +38,8 @@ from .arguments import known, limit, text
 from .background import BackgroundLoop
 from .bulk import retry_while_unavailable
 from .calls import Call, Outcomes, Pace
-from .deadline import deadline, milliseconds
-from .definitions import JobFields
+from .deadline import Duration, deadline, milliseconds
+from .definitions import JOB_FIELDS, JobFields
 from .job import Job
 from .logs import Line
 from .remote_call import ALL
@@ -127,7 +127,8 @@ class Executor(Maps, futures.Executor):
         python: The Python interpreter in the image.
         trust_workers: Whether to unpickle results, so that they may be of any class. A pickle can run any code in this
             process: use it only if you trust everybody who has the queue's name.
-        cache: Whether to return the stored result of a call that was made before. Otherwise each call runs.
+        cache: Whether to return the stored result of a call that was made before and succeeded. Otherwise each call
+            runs.
         on_line: Called with each line that functions print; by default it is printed here, and None drops it.
         window: Maximum number of jobs in flight; further calls wait in this process.
         max_attempts: Number of lost workers after which a job fails; 1 if a call must not run twice.
@@ -153,7 +154,7 @@ class Executor(Maps, futures.Executor):
         window: int = WINDOW,
         max_attempts: int = MAX_ATTEMPTS,
         priority: int = 0,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
         connect_timeout: float = 30.0,
         reconnect: float | None = 300.0,
         **fields: Unpack[JobFields],
@@ -164,14 +165,22 @@ class Executor(Maps, futures.Executor):
         arguments.whole("priority", priority, least=-PRIORITY, most=PRIORITY)
         milliseconds(timeout, field="timeout")
         text("python", python)
-        arguments.seconds("connect_timeout", connect_timeout)
+        connect_timeout = arguments.seconds("connect_timeout", connect_timeout)
+        reconnect = limit("reconnect", reconnect)
         self._python = python
         self._trusts = trust_workers
         self._cache = cache
         self._on_line = on_line
         self._window = window
         self._reconnect = reconnect
-        self._policy: dict[str, Any] = {"max_attempts": max_attempts, "priority": priority, "timeout": timeout}
+        # A call that is not cached is a job like no other, and its submission may be repeated.
+        reuse = "success" if cache else "any"
+        self._policy: dict[str, Any] = {
+            "max_attempts": max_attempts,
+            "priority": priority,
+            "timeout": timeout,
+            "reuse": reuse,
+        }
         self._lock = threading.Lock()
         self._over = False
         self._open: set[Future[Any]] = set()
@@ -180,6 +189,7 @@ class Executor(Maps, futures.Executor):
         self._loop = BackgroundLoop()
         try:
             self._queue = client.connect(queue, hub, timeout=connect_timeout, reconnect=reconnect)
+            self._loop.closes(self._queue.close)
             self._base = self._loop.run(self._begin(fields))
         except BaseException:
             self._loop.stop()
@@ -191,7 +201,7 @@ class Executor(Maps, futures.Executor):
 
     @staticmethod
     def _check(fields: JobFields, others: Iterable[str] = ()) -> None:
-        known(fields, JobFields.__annotations__.keys(), others)
+        known(fields.keys(), JOB_FIELDS, others)
         taken = {"command", "entrypoint", "version", "outputs"} & fields.keys()
         if taken:
             raise BadRequest(f"an executor sets '{min(taken)}' itself", field=min(taken))
@@ -274,7 +284,7 @@ class Executor(Maps, futures.Executor):
     ) -> Iterator[Any]:
         base = base or self._base
         arguments.whole("chunksize", chunksize, least=0)
-        limit("timeout", timeout)
+        timeout = limit("timeout", timeout)
         if whole:
             base = replace(base, command=[*(base.command or ()), ALL])
         named = dict(kwargs or {})

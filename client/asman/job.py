@@ -14,7 +14,7 @@ from .arguments import check_key, text, whole
 from .arguments import path as checked_path
 from .blobs import Blobs
 from .connection import Connection
-from .deadline import deadline
+from .deadline import Duration, deadline
 from .display import html
 from .display.answers import explanation, summary
 from .display.html import state_words
@@ -44,11 +44,11 @@ class Job:
 
     Attributes:
         id: The hash of the job's definition: 64 hex digits.
-        url: The job's address for a browser.
         answer: Outcome of submitting the job: ``queued`` for a new run, ``joined`` for a run that existed, ``cached``
             for a stored result; empty if this handle did not submit it.
         able: Number of connected workers that could run the job when it was submitted.
         why: The reason that no worker could run it, in a sentence; otherwise empty.
+        earlier: With the answer ``queued``: the end of the job's run before, if there was one.
         namespace: The slot that holds the job.
         definition: The job's definition.
     """
@@ -69,12 +69,11 @@ class Job:
         self._tracker = tracker
         self._first = state
         self.id: Final[str] = state.id
-        self.url: Final[str] = connection.address.job_url(
-            state.id, connection.welcome.links if connection.welcome else ""
-        )
+        self._links = connection.welcome.links if connection.welcome else ""
         self.answer: str = accepted.answer if accepted else ""
         self.able: int = accepted.able if accepted else 0
         self.why: str = accepted.why if accepted else ""
+        self.earlier: m.Verdict | None = accepted.earlier if accepted else None
         self.namespace: str = namespace
         self.definition: Definition = definition
 
@@ -95,6 +94,11 @@ class Job:
         )
         facts = html.facts(f"Job {html.link(self.url, self.id[:12])}", rows)
         return facts if verdict is not None else f"<div>{facts}{html.as_of(time.time(), html.AGAIN)}</div>"
+
+    @property
+    def url(self) -> str:
+        """The job's address for a browser, with a key that reads this one job."""
+        return self.address.job_url(self.id, self._links)
 
     @property
     def address(self) -> Address:
@@ -135,7 +139,7 @@ class Job:
         except AsmanError:
             return ""
 
-    async def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
+    async def wait(self, timeout: Duration | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
@@ -151,12 +155,17 @@ class Job:
             NotFound: The hub no longer knows the job.
             ConnectionFailed: The hub was away for longer than allowed.
         """
+        if timeout is None:
+            return await self._wait(show=show)
         async with deadline(timeout, f"waiting for job {self.id[:12]}", self._delay):
-            await self._follow()
-            if show:
-                await watch(self)
-            while (verdict := self._tracker.verdict) is None:
-                await self._tracker.change()
+            return await self._wait(show=show)
+
+    async def _wait(self, *, show: bool) -> m.Verdict:
+        await self._follow()
+        if show:
+            await watch(self)
+        while (verdict := self._tracker.verdict) is None:
+            await self._tracker.change()
         return verdict
 
     async def changes(self) -> AsyncIterator[m.JobState]:
@@ -187,7 +196,7 @@ class Job:
             else:
                 await self._tracker.change()
 
-    async def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
+    async def result(self, timeout: Duration | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
@@ -223,6 +232,7 @@ class Job:
         phase: str | Iterable[str] = (),
         around: str = "",
         max_bytes: int | None = None,
+        run: int = 0,
     ) -> AsyncIterator[Line]:
         r"""Yields the job's log: the lines so far, then new ones, until the job is finished and its log is complete.
 
@@ -243,9 +253,11 @@ class Job:
             phase: A phase such as ``building`` or ``running``, or several.
             around: ``first_error``: only the lines around the first one that looks like an error.
             max_bytes: Only this many bytes of text; with ``tail``, the last ones.
+            run: The number of an earlier run, whose log is read (`Job.runs`); 0 for the present one.
 
         Raises:
             BadRequest: The selection is invalid or can't be followed.
+            NotFound: The log of that run is not kept.
             AsmanError: As for `wait`.
         """
         select = selection(
@@ -260,23 +272,39 @@ class Job:
             around=around,
             max_bytes=max_bytes,
         )
-        async for lines in self.log_parts(since, follow=follow, select=select):
+        async for lines in self.log_parts(since, follow=follow, select=select, run=run):
             for line in lines:
                 yield line
 
     def log_parts(
-        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
+        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None, run: int = 0
     ) -> AsyncIterator[list[Line]]:
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
         whole("since", since, least=0)
-        reader = LogReader(self._connection, self._tracker, self.id, since)
+        reader = LogReader(self._connection, self._tracker, self.id, since, whole("run", run, least=0))
+        if run:
+            if follow:
+                raise BadRequest("an earlier run can't be followed, since it is over", field="follow")
+            return reader.selected(select or m.LogSelection())
         if follow or (follow is None and select is None):
             if select is not None and not followable(select):
                 raise BadRequest("follow can be combined only with tail, stream and phase", field="follow")
             return reader.live(select)
         return reader.stored() if select is None else reader.selected(select)
 
-    async def summary(self, timeout: str | float | None = None) -> m.JobSummary:
+    async def runs(self, timeout: Duration | None = None) -> list[m.Run]:
+        """Returns the job's last runs, oldest first: how, when and where each ended. The last one is the present run.
+
+        Args:
+            timeout: In seconds.
+
+        Raises:
+            NotFound: The hub no longer knows the job.
+        """
+        async with deadline(timeout, f"asking about job {self.id[:12]}"):
+            return (await self._connection.request(m.ListRuns(ref=0, job=self.id), m.RunList)).runs
+
+    async def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -288,7 +316,7 @@ class Job:
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return summary(await self._connection.request(m.Summarise(ref=0, job=self.id), m.JobSummary))
 
-    async def explain(self, timeout: str | float | None = None) -> m.Explanation:
+    async def explain(self, timeout: Duration | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -300,7 +328,7 @@ class Job:
         async with deadline(timeout, f"asking about job {self.id[:12]}"):
             return explanation(await self._connection.request(m.Explain(ref=0, job=self.id), m.Explanation))
 
-    async def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
+    async def cancel(self, namespace: str | None = None, timeout: Duration | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -318,7 +346,7 @@ class Job:
             self._tracker.answered(answer.job)
         return answer.released
 
-    async def delete(self, timeout: str | float | None = None) -> None:
+    async def delete(self, timeout: Duration | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:

@@ -32,14 +32,16 @@ from .dialect.queue_views import QueueViews
 from .dialect.worker_session import DialectWorker
 from .front import TrustedProxies, sender
 from .hub import Hub
+from .limiting import LimitedRequests
 from .mcp import operations as mcp
 from .mcp.in_flight import InFlight
 from .rest import base as rest
 from .rest import openapi
 from .rest import operations as native
-from .rest.guard import guarded
+from .rest.guard import guarded, wants_page
 from .rest.own_machine import is_loopback
-from .sessions.base import unopened
+from .rest.page import nothing
+from .sessions.base import opened, unopened
 from .sessions.client import ClientSession
 from .sessions.routing import WebSocketRouter
 from .sessions.session import language_of
@@ -76,11 +78,12 @@ def _socket(
             return
         hub: Hub = websocket.app.state.hub
         try:
-            granted = await hub.keys.access(websocket.path_params["queue"])
-            async with hub.registry.using(granted.queue) as shell:
-                log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
-                session = kind(websocket, language, granted, shell, hub.services)
-                await session.run()
+            granted = await opened(hub, websocket)
+            with hub.limiter.connection(granted.sender, granted.queue):
+                async with hub.registry.using(granted.queue) as shell:
+                    log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
+                    session = kind(websocket, language, granted, shell, hub.services)
+                    await session.run()
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)
             await websocket.close(*unopened(error))
@@ -92,6 +95,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404 and (place := _without_slash(request)):
         return Response(status_code=307, headers={**rest.CORS, "Location": place})
+    if status == 404 and request.method == "GET" and wants_page(request):
+        return nothing(request)
     sentence = {
         404: "there is nothing at this address",
         405: "method not allowed here",
@@ -192,6 +197,7 @@ def make_app(hub: Hub) -> Starlette:
             Middleware(TrustedProxies, trusted=hub.config.trusted_proxies),
             *_gates(hub),
             Middleware(WebSocketRouter, sockets=_sockets()),
+            Middleware(LimitedRequests, limiter=hub.limiter),
             Middleware(Door),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},

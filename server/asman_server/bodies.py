@@ -13,11 +13,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from asman_shared.errors import TooSlow, Unavailable
+from asman_shared.errors import Overloaded, TooSlow, Unavailable
 from asman_shared.units import KIB, MIB, format_size
 
 BODIES_BYTES: Final = 128 * MIB
 """Largest size of all bodies in memory, in bytes."""
+SENDERS: Final = 8
+"""Number of senders that have to send large bodies at the same time to use up the memory for them: a sender that has
+limits may use its part, and no more."""
 SMALL_BYTES: Final = 64 * KIB
 """Size up to which a body is small, in bytes: a quarter of the memory for bodies is for small ones alone."""
 
@@ -72,8 +75,9 @@ async def timely(body: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]
 class Held:
     """The part of the memory for bodies that one body holds."""
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies, sender: str) -> None:
         self.bytes = 0
+        self.sender = sender
         self._bodies = bodies
 
     def add(self, size: int) -> None:
@@ -81,8 +85,16 @@ class Held:
 
         Raises:
             Unavailable: All bodies together would hold too many.
+            Overloaded: Those of the sender would.
         """
         bodies = self._bodies
+        share = bodies.limit // SENDERS
+        if self.sender and bodies.of.get(self.sender, 0) + size > share:
+            raise Overloaded(
+                f"this hub reads {format_size(share)} of bodies from one address at the same time; try again when it "
+                "has read those",
+                retry_after=1,
+            )
         limit = bodies.limit if self.bytes + size <= SMALL_BYTES else bodies.limit - bodies.limit // 4
         if bodies.bytes + size > limit:
             raise Unavailable(
@@ -91,6 +103,8 @@ class Held:
             )
         self.bytes += size
         bodies.bytes += size
+        if self.sender:
+            bodies.of[self.sender] = bodies.of.get(self.sender, 0) + size
 
 
 class Bodies:
@@ -102,17 +116,30 @@ class Bodies:
 
     Attributes:
         bytes: Number of those bytes now.
+        of: Number of those bytes of each sender that has limits.
     """
 
     def __init__(self, limit: int = BODIES_BYTES) -> None:
         self.limit = limit
         self.bytes = 0
+        self.of: dict[str, int] = {}
 
     @contextmanager
-    def holding(self) -> Iterator[Held]:
-        """Counts one body, until the end of the block."""
-        held = Held(self)
+    def holding(self, sender: str = "") -> Iterator[Held]:
+        """Counts one body, until the end of the block.
+
+        Args:
+            sender: The party that sends it, if it has limits.
+        """
+        held = Held(self, sender)
         try:
             yield held
         finally:
             self.bytes -= held.bytes
+            if sender and not self._spare(sender, held.bytes):
+                del self.of[sender]
+
+    def _spare(self, sender: str, size: int) -> int:
+        """Gives back bytes of a sender; returns how many it has left."""
+        left = self.of[sender] = self.of.get(sender, 0) - size
+        return left

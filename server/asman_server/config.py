@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from asman_shared import limits
@@ -18,17 +18,34 @@ from asman_shared.units import GIB, KIB, format_size, parse_duration, parse_size
 from .blobs.s3_settings import is_http_url, s3_address
 from .disk_room import DISK_RESERVE
 from .front import parse_trusted
+from .front.proxies import Network
+from .limiting.rates import Limits, Of, counts, rates
+from .storage.address import parsed
 
 LOG_LEAST = 64 * KIB
 LOG_MOST = 4 * GIB
 """Bounds of the setting ``log_limit``, in bytes."""
 
 
+OWN_MACHINE: Final = "127.0.0.0/8, ::1"
+"""The networks without limits, unless the settings name others."""
 BLOB_RETENTION_LEAST = 60_000
 """Shortest time that an unused blob is kept, in milliseconds."""
 
 SHUTDOWN_MOST = 86_400.0
 """Longest time that the hub tries to end connections politely, in seconds."""
+
+
+_LIMITS: Final[dict[str, Callable[[str], Any]]] = {
+    "limit_submits": lambda text: rates(text, Of.ADDRESS, Of.KEY, Of.QUEUE),
+    "limit_queued": lambda text: counts(text, Of.ADDRESS, Of.KEY, Of.QUEUE),
+    "limit_bytes": lambda text: rates(text, Of.ADDRESS, Of.KEY, Of.QUEUE, size=True),
+    "limit_connections": lambda text: counts(text, Of.ADDRESS, Of.QUEUE),
+    "limit_queues": lambda text: rates(text, Of.ADDRESS),
+}
+"""The limits on the use of the hub: what reads each."""
+NO_LIMITS: Final = dict.fromkeys(_LIMITS, "none")
+"""The settings of a hub that limits nobody."""
 
 
 class HubConfig(LayeredSettings):
@@ -44,6 +61,7 @@ class HubConfig(LayeredSettings):
             to believe the sender's address and the scheme of those on this machine alone.
         data_dir: Folder for the database, the blobs and the hub's secret.
         database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
+        take_over: Whether the hub ends the session of another one that holds its database in Postgres.
         default_image: Image that clients use for jobs that don't name one; empty for none.
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
@@ -71,6 +89,13 @@ class HubConfig(LayeredSettings):
         local_port: A further port on loopback at which pages look for the queue ``local``; 0 for none.
         allow_origin: Origins whose pages may use the hub of this machine, such as ``https://example.org``.
         metrics_token: Token that ``/metrics`` needs; empty to answer it to programs on this machine alone.
+        limit_submits: Submissions that a sender may make, such as ``address=50/s:20000,queue=200/s``: 50 a second, and
+            20,000 at once. Limits count for an ``address``, a ``key`` to a queue or a ``queue``; ``none`` for no limit.
+        limit_queued: Jobs that may wait at the same time, of an address, a key or a queue.
+        limit_bytes: Bytes of blobs and logs that may be stored, such as ``address=256KiB/s:10GiB``.
+        limit_connections: Connections that an address or a queue may have at the same time.
+        limit_queues: Queues that may come into being from an address.
+        unlimited: Addresses and networks without limits, beside this machine's own; ``none`` to limit those, too.
         shutdown_timeout: Time that the hub tries to end connections politely, in seconds.
     """
 
@@ -86,6 +111,7 @@ class HubConfig(LayeredSettings):
     trusted_proxies: str = ""
     data_dir: NamedPath = Path(".asman")
     database_url: str = ""
+    take_over: bool = False
     default_image: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
@@ -112,6 +138,12 @@ class HubConfig(LayeredSettings):
     local_port: int = Field(default=0, ge=0, le=limits.PORT)
     allow_origin: tuple[str, ...] = ()
     metrics_token: SecretStr = SecretStr("")
+    limit_submits: str = "address=50/s:20000,queue=200/s:50000"
+    limit_queued: str = "address=50000,queue=200000"
+    limit_bytes: str = "address=256KiB/s:10GiB,queue=1MiB/s:50GiB"
+    limit_connections: str = "address=1000,queue=10000"
+    limit_queues: str = "address=120/h:200"
+    unlimited: str = ""
     shutdown_timeout: float = Field(default=10.0, ge=0, le=SHUTDOWN_MOST)
 
     @field_validator("tls_key")
@@ -125,6 +157,18 @@ class HubConfig(LayeredSettings):
     @classmethod
     def _is_proxies(cls, value: str) -> str:
         parse_trusted(value)
+        return value
+
+    @field_validator("unlimited")
+    @classmethod
+    def _is_networks(cls, value: str) -> str:
+        parse_trusted(value)
+        return value
+
+    @field_validator("limit_submits", "limit_queued", "limit_bytes", "limit_connections", "limit_queues")
+    @classmethod
+    def _is_limit(cls, value: str, info: ValidationInfo) -> str:
+        checked(_LIMITS[info.field_name or ""], value)
         return value
 
     @field_validator("grace", "retention", "longest_retention")
@@ -143,12 +187,14 @@ class HubConfig(LayeredSettings):
     @field_validator("database_url")
     @classmethod
     def _is_database(cls, value: str) -> str:
+        words = "a database is postgresql://user:password@host/name, or a file: sqlite:///path"
+        if value.partition(":")[0].partition("+")[0] not in ("", "sqlite", "postgresql", "postgres"):
+            raise ValueError(words)
         try:
-            driver = make_url(value).drivername if value else ""
-        except ArgumentError:
-            driver = "no URL"
-        if driver.partition("+")[0] not in ("", "sqlite", "postgresql", "postgres"):
-            raise ValueError("a database is postgresql://user:password@host/name, or a file: sqlite:///path")
+            if value:
+                parsed(value)
+        except ArgumentError as error:
+            raise ValueError(words if "parse" in str(error) else str(error)) from None
         return value
 
     @field_validator("blobs")
@@ -184,6 +230,16 @@ class HubConfig(LayeredSettings):
         if value and not is_http_url(value):
             raise ValueError("write it like https://s3.example.org")
         return value
+
+    @property
+    def limits_on_use(self) -> Limits:
+        """Returns the limits on the use of the hub."""
+        return Limits(**{name.removeprefix("limit_"): read(getattr(self, name)) for name, read in _LIMITS.items()})
+
+    @property
+    def without_limits(self) -> tuple[Network, ...]:
+        """Returns the networks without limits."""
+        return parse_trusted(self.unlimited if self.unlimited.strip() else OWN_MACHINE)
 
     @property
     def blob_retention_ms(self) -> int:

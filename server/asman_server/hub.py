@@ -13,11 +13,14 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import HTTPConnection
 
 from asman_shared.disk.private_folder import private
+from asman_shared.errors import Misconfigured
 from asman_shared.running.supervisor import Supervisor
 from asman_shared.units import parse_duration, parse_size
 
+from .access import Access
 from .blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Store
 from .blobs.named_files import NamedFiles
 from .blobs.s3_settings import S3Settings, s3_address
@@ -28,10 +31,11 @@ from .config import HubConfig
 from .core import QueuePolicy
 from .delivery.send_buffer import Flusher
 from .disk_room import DiskRoom
-from .front import Certificate
+from .front import Certificate, sender
 from .job_links import JobLinks
 from .keys import Keys
 from .keys.store import KeyStore
+from .limiting import Limiter
 from .logs.reader import LogReader
 from .migrations.schema import refuse_newer
 from .names import short_names
@@ -40,10 +44,15 @@ from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
 from .sole_hub import PostgresLock, sole_hub
-from .storage.database import make_engine, migrate, own_sqlite, sqlite_folder
+from .storage.address import is_sqlite
+from .storage.database import make_engine, make_primary, migrate, own_sqlite, sqlite_folder
 from .storage.group_commit import GroupCommitter
+from .storage.open_writer import open_writer
+from .storage.postgres.shards import Fence, take_over
+from .storage.postgres.standbys import tell_of_standbys
+from .storage.postgres.writer import own_name
+from .storage.primary import Primary
 from .storage.reader import Store
-from .storage.sqlite.buffered_writer import open_writer
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
@@ -122,7 +131,7 @@ class Hub:
         clock: Returns the current time.
 
     Raises:
-        Misconfigured: The certificate can't be used.
+        Misconfigured: The certificate can't be used, or the data folder is a worker's.
     """
 
     def __init__(self, config: HubConfig, clock: Clock = wall_clock) -> None:
@@ -136,6 +145,12 @@ class Hub:
             log_bytes=parse_size(config.log_limit),
             private_webhooks=config.allow_private_webhooks,
         )
+        if os.path.lexists(config.data_dir / "incarnation"):
+            raise Misconfigured(
+                f"{config.data_dir} is the data folder of a worker, and a hub needs one of its own: choose another "
+                "with --data-dir",
+                field="data_dir",
+            )
         if open_to_others := private(config.data_dir, marks=("secret",)):
             log.error("the hub's files are not its own alone", extra={"reason": open_to_others})
         self._secret = load_secret(config.data_dir / "secret")
@@ -154,7 +169,10 @@ class Hub:
         self.room = DiskRoom(_folders(config), reserve)
         self.log_reader = LogReader()
         self.links = JobLinks(self._secret)
-        self.services = Services(self.blobs, Flusher(), clock, self.log_reader, self.links, config.default_image)
+        self.limiter = Limiter(config.limits_on_use, config.without_limits)
+        self.services = Services(
+            self.blobs, Flusher(), clock, self.log_reader, self.links, config.default_image, self.limiter
+        )
         self._probes = (
             Probe("the database", self._database_fault),
             Probe("the storage for blobs", self.blobs.store.fault),
@@ -194,6 +212,14 @@ class Hub:
         """Returns the queue for a key: ``local`` stands for this machine's own queue, if there is one."""
         return self.config.local_queue if key == LOCAL and self.config.local_queue else key
 
+    def sender(self, connection: HTTPConnection) -> str:
+        """Returns the party for whose limits a request or websocket counts; empty if it has none."""
+        return self.limiter.sender(sender(connection))
+
+    async def access(self, connection: HTTPConnection, given: str) -> Access:
+        """Returns the queue of a name or key that a request or websocket uses; see `Keys.access`."""
+        return await self.keys.access(given, self.sender(connection))
+
     def webhook_key(self, queue: str) -> str:
         """Returns the key that signs the webhooks of a queue; see `asman_server.webhooks.signing`."""
         return webhook_key(self._secret, queue)
@@ -209,19 +235,25 @@ class Hub:
             Misconfigured: A newer hub has written the database.
             Unavailable: The database can't be opened, or another hub uses it or the data folder.
         """
-        async with sole_hub(self.config.data_dir, self.config.database) as lock, self._opened(lock):
+        database = self.config.database
+        primary = None if is_sqlite(database) else make_primary(database)
+        async with (
+            sole_hub(self.config.data_dir, database, primary, take_over=self.config.take_over) as lock,
+            self._opened(lock, primary),
+        ):
             yield self
 
     @asynccontextmanager
-    async def _opened(self, lock: PostgresLock | None) -> AsyncIterator[None]:
+    async def _opened(self, lock: PostgresLock | None, primary: Primary | None) -> AsyncIterator[None]:
         if open_to_others := own_sqlite(self.config.database):
             log.error("the hub's database is not its own alone", extra={"reason": open_to_others})
-        self.engine = make_engine(self.config.database)
-        writing_engine = make_engine(self.config.database, pool=1)
+        self.engine = make_engine(self.config.database, primary=primary)
+        writing_engine = make_engine(self.config.database, pool=1, primary=primary)
         try:
             await refuse_newer(self.engine)
             await migrate(self.engine)
-            writer = await open_writer(writing_engine)
+            fence = None if primary is None else Fence(await take_over(primary, own_name()), self._secret)
+            writer = await open_writer(writing_engine, fence)
             await backfill_due_times(self.engine, self._policy.retention)
             self.committer = GroupCommitter(writer)
             if sqlite_folder(self.config.database) is not None:
@@ -230,7 +262,13 @@ class Hub:
             self.keys = Keys(self._secret, KeyStore(self.engine), self.committer, self.clock)
             await self.keys.make_again(self.engine)
             self.registry = Registry(
-                self.committer, self.store, self.clock, self._policy, short_names=self.short_names, keys=self.keys
+                self.committer,
+                self.store,
+                self.clock,
+                self._policy,
+                short_names=self.short_names,
+                keys=self.keys,
+                limiter=self.limiter,
             )
             retention = Retention(self.registry, self.store, self.committer, self.clock, self._policy.retention)
             catalogue = Catalogue(self.engine, self.committer)
@@ -247,6 +285,9 @@ class Hub:
                 ]
                 if self.certificate is not None:
                     others.append(start("certificate", self.certificate.look_after()))
+                if primary is not None:
+                    await tell_of_standbys(primary)
+                    others.append(start("hosts of the database", primary.watch()))
                 if lock is not None:
                     others.append(start("lock on the database", lock.keep()))
                 try:

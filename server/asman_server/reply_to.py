@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from asman_shared.messages import Message
+from asman_shared.errors import AsmanError
+from asman_shared.messages import Error, Message
 
 
 class ReplyTo(Struct):
@@ -17,3 +18,7 @@ class ReplyTo(Struct):
 
     ref: int
     say: Callable[[Message], None]
+
+    def refuse(self, error: AsmanError) -> None:
+        """Answers with an error."""
+        self.say(Error.of(error, self.ref))

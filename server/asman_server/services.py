@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from .blobs import BlobService
 from .clock import Clock
 from .delivery.send_buffer import Flusher
 from .job_links import JobLinks
+from .limiting import Limiter, unlimited
 from .logs.reader import LogReader
 
 
@@ -21,6 +22,7 @@ class Services(Struct, frozen=True):
         log_reader: Answers requests for logs.
         links: Makes the addresses of jobs.
         default_image: The image that clients put into jobs that don't name one.
+        limiter: Decides what is taken from a sender.
     """
 
     blobs: BlobService
@@ -29,3 +31,4 @@ class Services(Struct, frozen=True):
     log_reader: LogReader
     links: JobLinks
     default_image: str = ""
+    limiter: Limiter = field(default_factory=unlimited)

@@ -15,6 +15,8 @@ from msgspec import Struct
 from . import limits, ranges
 
 RefType = Literal["utf8", "json", "base64", "url", "key"]
+Source = Literal["image", "build", "machine"]
+"""Source of a job's programs: the image that it names, one that is built first, or the machine of the worker."""
 
 #: Environment names that pages inject; they never reach the id nor the container.
 INJECTED_ENV: Final = frozenset({"channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"})
@@ -146,7 +148,12 @@ def is_bare(definition: Definition) -> bool:
     return definition == Definition(image=definition.image, command=definition.command)
 
 
-class Shape(Struct, frozen=True, cache_hash=True):
+IMAGE: Final = "image"
+BUILD: Final = "build"
+MACHINE: Final = "machine"
+
+
+class Shape(Struct, frozen=True, cache_hash=True, omit_defaults=True):
     """A definition's requirements of a worker, in comparable units; jobs of one shape share one line.
 
     Attributes:
@@ -156,6 +163,7 @@ class Shape(Struct, frozen=True, cache_hash=True):
         tags: Tags that the worker must have, all of them.
         platform: Platform such as ``linux/arm64``; empty for any.
         duration: Longest run time that the job asks for, in milliseconds; 0 if it names none.
+        source: Source of the job's programs. A worker gets only jobs of the sources that it registered.
     """
 
     cpus: int = 1000
@@ -164,9 +172,22 @@ class Shape(Struct, frozen=True, cache_hash=True):
     tags: frozenset[str] = frozenset()
     platform: str = ""
     duration: int = 0
+    source: Source = IMAGE
 
 
 DEFAULT_SHAPE: Final = Shape()
+BARE_SHAPE: Final = Shape(source=MACHINE)
+"""The shape of a job that asks for nothing, not even an image."""
+
+
+def source_of(image: str | None, *, builds: bool) -> Source:
+    """Returns the source of a job's programs. A build beside an image only selects the platform to pull.
+
+    Args:
+        image: The image that the job names, if it names one.
+        builds: Whether the job has a build.
+    """
+    return IMAGE if image else BUILD if builds else MACHINE
 
 
 def is_injected_env(name: str) -> bool:
@@ -175,7 +196,11 @@ def is_injected_env(name: str) -> bool:
 
 
 __all__ = [
+    "BARE_SHAPE",
+    "BUILD",
     "DEFAULT_SHAPE",
+    "IMAGE",
+    "MACHINE",
     "OWN_TAGS",
     "SHA256",
     "UPLOADED",
@@ -185,6 +210,8 @@ __all__ = [
     "Definition",
     "Requirements",
     "Shape",
+    "Source",
     "Step",
     "is_injected_env",
+    "source_of",
 ]

@@ -12,6 +12,7 @@ from typing import Final
 
 from . import limits
 from .definition import (
+    BARE_SHAPE,
     DEFAULT_SHAPE,
     SHA256,
     UPLOADED,
@@ -22,6 +23,7 @@ from .definition import (
     Requirements,
     Shape,
     Step,
+    source_of,
 )
 from .errors import BadDefinition
 from .places.urls import OUTPUT_LENGTH, check_reached, is_place, output_of, place_of
@@ -55,7 +57,7 @@ def _shape_of(definition: Definition, own_volumes: bool) -> Shape:
     needs = definition.requirements
     build = definition.build
     if needs is None and build is None and not own_volumes and not definition.tags and definition.max_duration is None:
-        return DEFAULT_SHAPE
+        return DEFAULT_SHAPE if definition.image else BARE_SHAPE
     own_tags = (VOLUMES_TAG,) if own_volumes else ()
     needs = needs or Requirements()
     durations = [
@@ -73,6 +75,7 @@ def _shape_of(definition: Definition, own_volumes: bool) -> Shape:
         tags=frozenset((*(definition.tags or ()), *own_tags)),
         platform=(build.platform or "") if build else "",
         duration=min(durations) if durations else 0,
+        source=source_of(definition.image, builds=build is not None),
     )
 
 
@@ -471,7 +474,7 @@ def check(definition: Definition, *, bare: bool = False) -> Shape:
     if bare:
         _check_image(definition.image, "definition")
         _check_argv(definition.command, "definition", "command")
-        return DEFAULT_SHAPE
+        return DEFAULT_SHAPE if definition.image else BARE_SHAPE
     build, needs = definition.build, definition.requirements
     if build is not None and definition.image is not None and not _only_platform(build):
         raise BadDefinition("give either an image or a build, not both", field="definition.build")

@@ -42,16 +42,18 @@ class AsmanError(Exception):
     Args:
         message: One sentence for a person: the problem, its place, and the remedy.
         field: The field of the request at fault, as a path (``definition.requirements.memory``).
+        retry_after: Time after which trying again may help, in seconds, where it is known.
     """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retry: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.retry_after = retry_after
 
 
 class BadRequest(AsmanError):
@@ -194,12 +196,12 @@ def _subclasses(cls: type[AsmanError]) -> list[type[AsmanError]]:
 ERROR_CODES: dict[str, type[AsmanError]] = {c.code: c for c in _subclasses(AsmanError)}
 
 
-def error_for(code: str, message: str, field: str | None = None) -> AsmanError:
+def error_for(code: str, message: str, field: str | None = None, retry_after: float | None = None) -> AsmanError:
     """The exception for an error that came over the wire; unknown codes become a plain `AsmanError`."""
     cls = ERROR_CODES.get(code, AsmanError)
     if cls is ExecutionError:
         return ExecutionError(message)
-    return cls(message, field=field)
+    return cls(message, field=field, retry_after=retry_after)
 
 
 class CloseCode(IntEnum):
@@ -240,7 +242,7 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.OVERLOADED: "too many connections; try again later",
     CloseCode.FORBIDDEN: "this key does not allow it",
     CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
-    CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check the address, or use the queue by its name once",
+    CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check it, or run 'asman queue keys' with the queue URL",
     CloseCode.TOO_SLOW: "a message took too long to arrive: send it faster, or in smaller messages",
 }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeVar
@@ -28,6 +29,7 @@ _OF_COMMANDS: Final = frozenset(
     {"QUEUE", "QUEUE_FILE", "HUB", "IMAGE", "CONFIG", "CONFIG_HOME", "DEBUG", "COMPLETE", "LOG_LEVEL", "LOG_FORMAT"}
 )
 """Variables, without that beginning, that are not mistyped although they are no setting of one of the processes."""
+_HUB_TABLE: Final = "hub"
 _NEAR: Final = 0.8
 """Likeness, from 0 to 1, from which on a name counts as mistyped."""
 _VARIABLES: Final = 10_000
@@ -86,10 +88,12 @@ class LayeredSettings(BaseSettings):
         if cls.table:
             # The other settings at the top are the hub's, which has no tables.
             tables = [name for name, value in file.toml_data.items() if isinstance(value, dict)]
+            _check_no_table(tables, path)
             _check_names(dict.fromkeys(tables), {cls.table}, f"the file {path}")
             file.init_kwargs = dict(file.toml_data.get(cls.table, {}))
             _check_names(file.init_kwargs, set(cls.model_fields), f"the table [{cls.table}] of the file {path}")
         else:
+            _check_no_table(file.toml_data, path)
             _check_names(file.toml_data, {*cls.model_fields, *cls.other_tables}, f"the file {path}")
         return init_settings, env_settings, file
 
@@ -115,6 +119,16 @@ class _Toml(TomlConfigSettingsSource):
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         return tomllib.loads(file_path.read_bytes().decode("utf-8-sig"))
+
+
+def _check_no_table(tables: Iterable[str], path: Path) -> None:
+    """Refuses a table for the settings of the hub, which have none."""
+    if _HUB_TABLE in tables:
+        raise BadRequest(
+            f"the file {path} has a table [{_HUB_TABLE}]: the hub's settings stand at the top of the file, before any "
+            "table; remove that line",
+            field=_HUB_TABLE,
+        )
 
 
 def _check_names(given: Mapping[str, Any], known: set[str], where: str) -> None:
@@ -150,6 +164,10 @@ def not_fitting(error: ValidationError) -> str:
     first = error.errors()[0]
     shown = first["type"].startswith(("greater_than", "less_than", "finite", "int_", "float_"))
     sentence = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        expected, value = str(first["ctx"]["expected"]), str(first["input"])
+        near = get_close_matches(value, re.findall(r"'([^']*)'", expected), 1)
+        return f"it must be {expected}, not {value[:_SHOWN]!r}" + (f"; did you mean '{near[0]}'?" if near else "")
     return f"{sentence}, not {str(first['input'])[:_SHOWN]!r}" if shown else sentence
 
 

@@ -34,13 +34,10 @@ from .client_messages import (
     Hello,
     Job,
     JobPage,
-    JobSummary,
     List,
     LogLines,
-    LogPage,
     PhaseProgress,
     PutBlobs,
-    ReadLog,
     Submit,
     Summarise,
     Unfollow,
@@ -51,7 +48,17 @@ from .client_messages import (
     WorkerPage,
     Workers,
 )
-from .log_records import STREAMS, Gap, LogSelection, Stream
+from .log_messages import (
+    STREAMS,
+    Gap,
+    JobSummary,
+    ListRuns,
+    LogPage,
+    LogSelection,
+    ReadLog,
+    RunList,
+    Stream,
+)
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     CRLF,
@@ -76,8 +83,10 @@ from .records import (
     Ping,
     Pong,
     Problem,
+    RateLimit,
     Result,
     Resume,
+    Run,
     StepEnd,
     Summary,
     Verdict,
@@ -109,6 +118,7 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | ListRuns
     | Summarise
     | Explain
     | Validate
@@ -128,6 +138,7 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | RunList
     | JobSummary
     | Explanation
     | Validated
@@ -200,6 +211,7 @@ __all__ = [
     "Label",
     "Limits",
     "List",
+    "ListRuns",
     "LogBatch",
     "LogLine",
     "LogLines",
@@ -216,6 +228,7 @@ __all__ = [
     "Pong",
     "Problem",
     "PutBlobs",
+    "RateLimit",
     "ReadLog",
     "Ref",
     "Register",
@@ -223,6 +236,8 @@ __all__ = [
     "Released",
     "Result",
     "Resume",
+    "Run",
+    "RunList",
     "Sha256",
     "StepEnd",
     "Stream",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
 from . import limits, ranges
 from .definition import DataRef
-from .errors import AsmanError
+from .errors import AsmanError, error_for
 from .ranges import Count, Millis, Ref
 from .states import Fault, Phase, Reason, State
 
@@ -45,7 +46,7 @@ class Error(Message, tag="error"):
     """The answer to a failed request, or (without ``ref``) a report of a broken message.
 
     Codes are those of `asman_shared.errors`; ``field`` is the path of the faulty value; ``retry`` means that the
-    same request may succeed later.
+    same request may succeed later, and ``retry_after`` is the time after which, in milliseconds, where it is known.
     """
 
     code: str
@@ -53,11 +54,38 @@ class Error(Message, tag="error"):
     ref: Ref | None = None
     field: str | None = None
     retry: bool = False
+    retry_after: int | None = None
 
     @classmethod
     def of(cls, error: AsmanError, ref: int | None) -> Error:
         """Returns the message for an error, about the request ``ref`` if there is one."""
-        return cls(code=error.code, message=error.message, ref=ref, field=error.field, retry=error.retry)
+        after = None if error.retry_after is None else ceil(error.retry_after * 1000)
+        return cls(error.code, error.message, ref, error.field, error.retry, after)
+
+    @property
+    def error(self) -> AsmanError:
+        """The exception that this message tells of."""
+        after = None if self.retry_after is None else self.retry_after / 1000
+        return error_for(self.code, self.message, self.field, after)
+
+
+class RateLimit(Struct, omit_defaults=True):
+    """A limit of the hub on a sender.
+
+    Attributes:
+        what: The things that are limited: ``submits``, ``queued`` (jobs that wait), ``bytes`` (of blobs and logs that
+            are stored), ``connections`` or ``queues`` (new ones).
+        of: The party that it counts for: the sender's ``address``, the ``key`` in its address, or the ``queue``.
+        most: The number that may come at once, or that there may be at the same time.
+        rate: The number that is added to that in a second; absent for a limit on what there is at the same time.
+        left: The number that may come at once now, with ``rate``.
+    """
+
+    what: str
+    of: str
+    most: int
+    rate: float | None = None
+    left: int | None = None
 
 
 class Summary(Struct, gc=False, omit_defaults=True):
@@ -104,7 +132,9 @@ class JobState(Struct, omit_defaults=True):
     Of two states, that of the later ``queued`` is newer; of the same ``queued``, that of the greater ``rev``. Each run
     has its own ``queued``. ``rev`` grows with each change, and begins again with a job that was removed and submitted
     anew. ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
-    ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again.
+    ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again. ``back`` says, if an
+    attempt of this run came to nothing, what became of the latest of them: ``worker 'x' was lost``. ``run`` counts the
+    runs of the job; `ListRuns` tells of the earlier ones.
     """
 
     id: str
@@ -121,11 +151,53 @@ class JobState(Struct, omit_defaults=True):
     log_start: int = 0
     verdict: Verdict | None = None
     summary: Summary | None = None
+    back: str = ""
+    run: int = 1
 
     @property
     def version(self) -> tuple[int, int]:
         """The place of this state among all states of the job; the greatest is the newest."""
         return self.queued, self.rev
+
+
+class Run(Struct, omit_defaults=True):
+    """One run of a job: a run is a decision to execute the job, and an attempt is one assignment of it.
+
+    Attributes:
+        number: Its place among all runs of the job, from 1 on.
+        queued: Time of the submission that began it, in epoch milliseconds; no two runs of a job have the same.
+        started: Time at which its last attempt was assigned, likewise; 0 if none was.
+        ran: Time at which the container of its last attempt began to run, likewise; 0 if it did not.
+        finished: Time at which it ended, likewise.
+        attempt: The number of its last attempt; 0 if it had none.
+        worker: Name of the worker of its last attempt.
+        reason: The way it ended; absent while it has not. With ``exit_code``, ``message``, ``hint``, ``fault`` and
+            ``duration`` as in `Verdict`. Long texts are cut.
+        log_start: The seq of its first log line.
+        lines: The seq after its last log line.
+        log_bytes: Size of its log in bytes.
+        log_kept: Whether its log can still be read.
+        present: Whether it is the job's present run.
+    """
+
+    number: int
+    queued: int
+    reason: Reason | None = None
+    started: int = 0
+    ran: int = 0
+    finished: int = 0
+    attempt: int = 0
+    worker: str = ""
+    exit_code: int | None = None
+    message: str = ""
+    hint: str = ""
+    fault: Fault | None = None
+    duration: int = 0
+    log_start: int = 0
+    lines: int = 0
+    log_bytes: int = 0
+    log_kept: bool = True
+    present: bool = False
 
 
 class OutputFile(Struct, omit_defaults=True):
@@ -238,7 +310,8 @@ class WorkerState(Struct, omit_defaults=True):
     """The known state of one worker process.
 
     ``id`` is a short random name of the process; ``state`` is ``ready``, ``draining``, ``away`` (its connection is
-    lost and its grace runs) or ``gone``.
+    lost and its grace runs) or ``gone``. Of a worker that has not come back since the hub started, only the name and
+    the jobs are known, and ``executor`` is empty. ``remark`` is a sentence about its machine for people.
     """
 
     id: str
@@ -258,6 +331,7 @@ class WorkerState(Struct, omit_defaults=True):
     used_memory: int = 0
     used_gpus: int = 0
     since: int = 0
+    remark: str = ""
 
 
 class Counts(Struct, omit_defaults=True):

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from . import limits, ranges
-from .definition import Definition
+from .definition import Definition, Source
 from .ranges import Count, JobId, Label, Millis
 from .records import Limits, LogLine, Message, Outcome
 from .states import Phase
@@ -31,6 +31,9 @@ class Register(Message, tag="register"):
         cpus: Number of cpus for jobs; likewise ``memory`` in bytes, and ``gpus``.
         tags: The names that jobs can require: the operator's, and those that the worker gives itself.
         max_duration: The longest job that it takes, in milliseconds; 0 for any.
+        sources: The jobs that it runs: those that name an image (``image``), those whose image is built (``build``),
+            and those with neither (``machine``). Empty for all, as from a worker that does not say it.
+        remark: A sentence about its machine for people, such as that several workers offer the same memory.
         holding: All attempts that it has. The hub answers which ones to keep and which to abort.
     """
 
@@ -47,6 +50,8 @@ class Register(Message, tag="register"):
     max_duration: Millis = 0
     executor: ranges.Word = "docker"
     draining: bool = False
+    sources: Annotated[list[Source], Meta(max_length=3)] = []
+    remark: ranges.Agent = ""
     holding: Annotated[list[Held], Meta(max_length=limits.HELD)] = []
 
 

@@ -88,6 +88,24 @@ async def test_a_link_shows_a_result_to_a_stranger_and_changes_nothing(
     assert browser.errors == []
 
 
+async def test_the_lines_of_a_linked_log_have_links_and_its_first_error_is_found(
+    browser: TestBrowser, hub: HubProcess, process_worker: None
+) -> None:
+    del process_worker
+    says = "for n in $(seq 400); do echo line $n; done; echo ValueError: wrong; for n in $(seq 400); do echo more; done"
+    job = await submitted(hub, command=["sh", "-c", f"{says}; exit 3"])
+    assert job.url is not None
+    page = await browser.open(job.url)
+    await page.get_by_role("button", name="First error").click()
+    await expect(page.get_by_test_id("log").get_by_text("ValueError: wrong")).to_be_in_viewport()
+    await page.locator(".line.current a.seq").click()
+    number = page.url.rpartition("line=")[2]
+    assert page.url == f"{job.url}#?line={number}"
+    again = await browser.open(page.url)
+    await expect(again.locator(".line.current").get_by_text("ValueError: wrong")).to_be_in_viewport()
+    assert browser.errors == []
+
+
 async def test_a_wrong_key_is_told_in_a_sentence(browser: TestBrowser, hub: HubProcess, process_worker: None) -> None:
     del process_worker
     job = await submitted(hub, command="echo a-secret-line")

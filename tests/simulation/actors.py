@@ -10,7 +10,7 @@ from asman_server.dialect.worker_session import DialectWorker
 from asman_server.sessions.client import ClientSession
 from asman_server.sessions.worker import WorkerSession
 from asman_shared.codec import HUB_TO_CLIENT_FRAMES, HUB_TO_WORKER_FRAMES, Broken, encode
-from asman_shared.definition import Definition, Requirements
+from asman_shared.definition import Definition, Requirements, Source
 from asman_shared.encoded import Language
 from asman_shared.messages import (
     Abort,
@@ -199,6 +199,9 @@ class SimWorker(Actor):
         self.runs: dict[tuple[str, int], _Run] = {}
         self.draining = False
         self.forgetful = name in world.plan.setting.forgetful
+        self.sources: list[Source] = []
+        if world.plan.setting.plain:
+            self.sources = ["machine"] if name in world.plan.setting.plain else ["image"]
 
     @property
     def incarnation(self) -> str:
@@ -206,7 +209,9 @@ class SimWorker(Actor):
 
     def greet(self) -> None:
         holding = [run.held for run in self.runs.values()]
-        self.say(Register(incarnation=self.incarnation, name=self.name, cpus=self.cpus, holding=holding))
+        said = Register(incarnation=self.incarnation, name=self.name, cpus=self.cpus, sources=self.sources)
+        said.holding = holding
+        self.say(said)
 
     def die(self) -> None:
         """Dies as by kill -9. Sometimes its containers and its name survive, as if its data folder were found again."""
@@ -244,6 +249,7 @@ class SimWorker(Actor):
         elif isinstance(message, Assign):
             key = (message.job, message.attempt)
             assert self.ready, "an assignment before the registration was answered"
+            self.world.judge.given(self.sources, message.definition)
             same = [other for (job, _), other in self.runs.items() if job == message.job and other.done is None]
             assert not same or key in self.runs, "a job is given to the worker that runs it already"
             if key not in self.runs:
@@ -344,6 +350,7 @@ class SimClient(Actor):
         self.deleting: set[str] = set()
         self.refs: dict[int, tuple[str, str]] = {}
         self.hooked: set[int] = set()
+        self.reuse: dict[int, str] = {}
         self.lines: dict[str, int] = {}
         self.followed: set[str] = set()
         self.following: set[str] = set()
@@ -402,8 +409,10 @@ class SimClient(Actor):
         wish.ref = self._next("submit", job)
         if wish.callbacks is not None:
             self.hooked.add(wish.ref)
+        self.reuse[wish.ref] = wish.reuse
         self.say(wish)
-        wish.reuse = "cached"
+        if wish.reuse == "never":
+            wish.reuse = "any"
 
     def _cancel(self, job: str) -> None:
         self.say(Cancel(ref=self._next("cancel", job), job=job, namespace=self.cancelling[job]))
@@ -428,10 +437,7 @@ class SimClient(Actor):
             job = self._answered(message.ref, "submit")
             if message.ref in self.hooked:
                 self.world.judge.hooked.setdefault(job, set()).add(message.answer)
-            if message.answer == "cached":
-                verdict = message.job.verdict
-                assert verdict is not None, "a cached answer without a verdict"
-                assert verdict.reason.cacheable, "a failure was cached like a result"
+            self.world.judge.answered(self.reuse.pop(message.ref), message)
             self.world.judge.acknowledged(job, message.job)
             if message.answer != "cached":
                 self._newer(message.job)
@@ -578,4 +584,4 @@ class SimClient(Actor):
 def definition(number: int, kind: str, cpus: int) -> Definition:
     """Returns the definition of a job of the simulation."""
     needs = None if cpus == 1 else Requirements(cpus=cpus)
-    return Definition(image=kind, command=str(number), requirements=needs)
+    return Definition(image=kind if kind != "plain" else None, command=str(number), requirements=needs)

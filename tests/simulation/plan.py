@@ -37,6 +37,8 @@ class Setting(Struct):
         eager: The clients that submit a job again and again until they know how it ended.
         reading: The mean time of a query to the database, in seconds.
         packed: Whether many jobs of many sizes wait for few workers, so that room is often kept for large ones.
+        plain: The workers without containers, which run only jobs without an image; the others run only jobs with one.
+            If there are none, no worker says which it runs.
     """
 
     workers: dict[str, int]
@@ -55,6 +57,7 @@ class Setting(Struct):
     eager: list[str] = []
     reading: float = 0.0
     packed: bool = False
+    plain: list[str] = []
 
     @property
     def hands(self) -> list[str]:
@@ -67,8 +70,10 @@ class Setting(Struct):
         choosing = ", ".join(f"{name} ({number} cpus)" for name, number in self.choosers.items())
         forgetful = ", ".join(self.forgetful) or "no worker"
         eager = ", ".join(self.eager) or "no client"
+        plain = f"; without containers: {', '.join(self.plain)}" if self.plain else ""
         return (
-            f"workers: {cpus or 'none'}; workers that choose: {choosing or 'none'}; {forgetful} loses log lines\n"
+            f"workers: {cpus or 'none'}; workers that choose: {choosing or 'none'}; {forgetful} loses log lines"
+            f"{plain}\n"
             f"clients: {', '.join(self.clients)}; {self.watching} watches the queue, {eager} submits again and again\n"
             f"{'calm; ' if self.calm else ''}{'packed; ' if self.packed else ''}"
             f"grace {self.grace / 1000:g} s, patience {self.patience / 1000:g} s, "
@@ -79,7 +84,7 @@ class Setting(Struct):
 
 
 class Wished(Struct, frozen=True):
-    """The job of a wish; ``kind`` decides its course on a worker."""
+    """The job of a wish; ``kind`` decides its course on a worker, and ``plain`` is one without an image."""
 
     number: int
     kind: str
@@ -98,6 +103,7 @@ class Want(Struct, tag="want", omit_defaults=True):
     job: Wished
     namespace: str = "_"
     forced: bool = False
+    any: bool = False
     priority: int = 0
     queue_limit: int = 0
     hooked: bool = False
@@ -106,6 +112,7 @@ class Want(Struct, tag="want", omit_defaults=True):
         """Returns a description for people."""
         more = [f"in namespace {self.namespace}"] if self.namespace != "_" else []
         more += ["although a result is known"] if self.forced else []
+        more += ["or takes any result"] if self.any else []
         more += [f"with priority {self.priority}"] if self.priority else []
         more += [f"to wait at most {self.queue_limit / 1000:g} s"] if self.queue_limit else []
         more += ["with webhooks"] if self.hooked else []
@@ -177,8 +184,11 @@ def draw_plan(seed: int, weights: dict[str, float] | None = None) -> Plan:
         weights: The weight of each fault; None for those of `FAULTS`. The setting and the wishes don't depend on it.
     """
     setting = _draw_setting(Random(f"{seed} setting"))
+    plain = Random(f"{seed} plain")
+    if plain.random() < 0.5:
+        setting.plain = [name for name in list(setting.workers)[1:] if plain.random() < 0.5]
     weights = weights or {name: fault.weight for name, fault in FAULTS.items()}
-    wishes = _draw_wishes(Random(f"{seed} wishes"), setting)
+    wishes = _draw_wishes(Random(f"{seed} wishes"), setting, plain)
     troubles = draw_troubles(Random(f"{seed} faults"), setting.hands, weights, BAD_SECONDS, calm=setting.calm)
     items: list[Item] = sorted([*wishes, *troubles], key=_at)
     return Plan(seed, setting, items)
@@ -222,8 +232,8 @@ def _draw_setting(random: Random) -> Setting:
     )
 
 
-def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
-    """Draws the submits, cancels and deletes of the clients."""
+def _draw_wishes(random: Random, setting: Setting, plain: Random) -> list[Item]:
+    """Draws the submits, cancels and deletes of the clients; ``plain`` chooses the jobs without an image."""
     crowded = random.random() < 0.2 or setting.packed
     total = 60 if crowded else random.randint(3, 25)
     pause = 0.2 if setting.packed else 0.4 if crowded else 2.0
@@ -238,6 +248,8 @@ def _draw_wishes(random: Random, setting: Setting) -> list[Item]:
             weights = [16, 4, 4, 0, 0] if setting.packed else [16, 4, 4, 2, 1]
             kind = random.choices(["fine", "fails", "long", "poison", "stuck"], weights)[0]
             cpus = random.choice(range(1, 9) if setting.packed else [1, 1, 1, 2, 4])
+            if setting.plain and kind == "fine" and plain.random() < 0.4:
+                kind, cpus = "plain", 1
             known.append(Wished(len(known) + 1, kind, cpus))
             wishes.append(_draw_want(random, at, client, known[-1]))
         elif draw < 0.8 and known:
@@ -263,6 +275,7 @@ def _draw_want(random: Random, at: float, client: str, job: Wished) -> Want:
         job=job,
         namespace=random.choice(["_", "_", "a", "b"]),
         forced=random.random() < 0.1,
+        any=random.random() < 0.3,
         priority=random.choice([0, 0, 0, 5]),
         queue_limit=random.choice([3000, 30_000]) if random.random() < 0.1 else 0,
         hooked=random.random() < 0.3,

@@ -39,7 +39,7 @@ function Pages({ route }: { route: Route }) {
     case "start":
       return <StartPage problem={route.problem} />;
     case "linked-job":
-      return <LinkedJobPage key={route.path} job={route.job} keyed={route.keyed} path={route.path} />;
+      return <LinkedJobPage key={route.path} job={route.job} keyed={route.keyed} path={route.path} line={route.line ?? null} />;
     case "no-queue":
       return <NoQueuePage params={route.params} problem={route.problem} />;
     case "queue":

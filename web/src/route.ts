@@ -33,7 +33,7 @@ export type Route =
   /** A job that is named by its id, to show its result. */
   | { page: "result"; queue: QueueAddress; job: string; line?: number }
   /** A job that is named without a queue: by its id, and by the key to it alone if the link has one. */
-  | { page: "linked-job"; job: string; keyed: boolean; path: string };
+  | { page: "linked-job"; job: string; keyed: boolean; path: string; line?: number };
 
 /** The path that a script of the built page has before `/assets/`. */
 export function basePathOf(script: string): string {
@@ -139,7 +139,7 @@ export function parseRoute(location: { origin: string; pathname: string; hash: s
       return { page: "start", problem: `“${short(named)}” is not a job id. A job id has 64 hexadecimal digits. Check the link.` };
     }
     if (problem !== null) return { page: "start", problem };
-    return queue === null ? { page: "linked-job", job, keyed: key !== undefined, path: `${base}/j/${named}` } : { page: "result", queue, job, ...lineOf(value("line")) };
+    return queue === null ? { page: "linked-job", job, keyed: key !== undefined, path: `${base}/j/${named}`, ...lineOf(value("line")) } : { page: "result", queue, job, ...lineOf(value("line")) };
   }
   if (embedded || OF_A_JOB.some((name) => params.has(name))) {
     return queue === null ? { page: "no-queue", params, problem } : { page: "job", queue, params };

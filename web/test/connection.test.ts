@@ -48,13 +48,14 @@ describe("a connection", () => {
     await hub.close();
   });
 
-  function make(url: string): Connection {
+  function make(url: string, onLimited?: (why: string, until: number) => void): Connection {
     return new Connection({
       url,
       agent: "test",
       onStatus: (status) => statuses.push(status),
       onWelcome: (welcome) => welcomes.push(welcome),
       onPush: (more) => pushes.push(...more),
+      ...(onLimited === undefined ? {} : { onLimited }),
       socket: (to, subprotocol) => new NodeSocket(to, subprotocol) as unknown as WebSocket,
       backoff: new Backoff({ first: 10, most: 20 }),
     });
@@ -124,6 +125,19 @@ describe("a connection", () => {
     connection.open();
     await welcomed(1);
     await expect(connection.request("get", { job: "nope" })).rejects.toMatchObject({ code: "not_found", message: "no such job" });
+  });
+
+  it("makes a request again when the hub takes it, and says why it waits", async () => {
+    const limited: string[] = [];
+    connection = make(hub.url, (why) => limited.push(why));
+    connection.open();
+    await welcomed(1);
+    hub.refusal = { code: "overloaded", message: "this hub takes 5 submits a second; try again in 10 ms", retry: true, retry_after: 10 };
+    const answer = connection.request("submit", { definition: { command: "x" } }, 30);
+    await eventually(() => expect(limited.length).toBeGreaterThan(1));
+    hub.refusal = null;
+    expect((await answer).type).toBe("accepted");
+    expect(limited[0]).toBe("this hub takes 5 submits a second");
   });
 
   it("rejects requests that it can't send or that were cut off", async () => {

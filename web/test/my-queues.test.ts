@@ -32,6 +32,18 @@ describe("my queues", () => {
     expect((await opened()).myQueues.value).not.toContain("https://hub.example/q/n5");
   });
 
+  it("come back where they were when forgetting one is undone, behind those opened meanwhile", async () => {
+    const { rememberQueue, forgetQueue, myQueues } = await opened();
+    const url = (name: string) => `https://hub.example/q/${name}`;
+    for (const name of ["a", "b", "c"]) rememberQueue(url(name));
+    const undo = forgetQueue(url("b"));
+    rememberQueue(url("d"));
+    undo();
+    expect(myQueues.value).toEqual(["d", "c", "b", "a"].map(url));
+    undo();
+    expect(myQueues.value).toEqual(["d", "c", "b", "a"].map(url));
+  });
+
   it("leave out what is no address of a queue", async () => {
     for (const text of ["no json", "{}", '[1, null, "javascript:alert(1)", "https://hub.example/q/a"]', JSON.stringify([`https://x/${"y".repeat(2000)}`])]) {
       stored.set("asman.queues", text);

@@ -80,6 +80,7 @@ describe("the route of a URL", () => {
     expect(at(`/j/${ID}`)).toEqual({ page: "linked-job", job: ID, keyed: false, path: `/j/${ID}` });
     const keyed = `/j/${ID}~${"0f".repeat(16)}`;
     expect(at(keyed)).toEqual({ page: "linked-job", job: ID, keyed: true, path: keyed });
+    expect(at(keyed, "#?line=7")).toEqual({ page: "linked-job", job: ID, keyed: true, path: keyed, line: 7 });
     expect(at(keyed, "#?queue=lab")).toEqual({ page: "result", queue: here("lab"), job: ID });
     expect(at(`/j/${ID}~0f`)).toMatchObject({ page: "start", problem: expect.stringMatching(/is not a job id/) });
   });

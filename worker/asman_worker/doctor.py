@@ -18,6 +18,7 @@ import aiohttp
 import psutil
 from aiodocker import Docker
 
+from asman_shared.address import Address
 from asman_shared.errors import AsmanError, BadRequest, Misconfigured
 from asman_shared.link.proxies import proxy_for, shown
 from asman_shared.transfer.http import proxy_fault
@@ -82,7 +83,7 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
         async for finding in _engine(config):
             if finding.what == "engine" and finding.mark == "problem":
                 tried = {each: await _tried(config, each, used=False) for each in WITHOUT_ENGINE}
-                yield _with_another(finding, tried)
+                yield _beside_others(config, _with_another(finding, tried))
             else:
                 yield finding
     elif kind == "process":
@@ -96,7 +97,7 @@ async def examine(config: WorkerConfig) -> AsyncIterator[Finding]:
     yield await _executors(config, tried)
     yield _git()
     for target in config.targets if config.queue else ():
-        async for finding in _hub(target.hub):
+        async for finding in _hub(target):
             yield finding
     if not config.queue:
         yield Finding("hub", "warning", "no queue was named, so no hub was checked", "name the queue's URL")
@@ -107,6 +108,17 @@ def _with_another(finding: Finding, tried: dict[str, Runtime | str]) -> Finding:
     works = next((kind for kind, runtime in tried.items() if isinstance(runtime, Runtime)), "")
     more = f"; or use --executor {works}, which needs no engine and works here" if works else ""
     return replace(finding, remedy=f"{finding.remedy}{more}")
+
+
+def _beside_others(config: WorkerConfig, finding: Finding) -> Finding:
+    """Makes what is wrong with the usual engine a warning where a worker runs that must have another way."""
+    if config.docker or not offers():
+        return finding
+    says = f"{finding.says}; but a worker runs on this machine, which uses another engine or executor"
+    remedy = (
+        f"to check what it uses, give --docker (or $DOCKER_HOST) and --executor as it has them; else {finding.remedy}"
+    )
+    return replace(finding, mark="warning", says=says, remedy=remedy)
 
 
 async def _job_folders(config: WorkerConfig) -> Finding:
@@ -356,9 +368,9 @@ async def _leftovers(docker: Docker) -> Finding:
     return Finding("networks", "ok", says)
 
 
-async def _hub(base: str) -> AsyncIterator[Finding]:
-    """Checks whether a hub answers, and whether its clock agrees."""
-    began = time.time()
+async def _hub(target: Address) -> AsyncIterator[Finding]:
+    """Checks whether a hub answers, whether its clock agrees, and whether it knows the key in the address."""
+    base, began = target.hub, time.time()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     try:
         proxy = proxy_for(base)
@@ -367,6 +379,11 @@ async def _hub(base: str) -> AsyncIterator[Finding]:
             session.get(f"{base}/healthz", proxy=proxy) as answer,
         ):
             status, date = answer.status, answer.headers.get("Date", "")
+            spent = time.time() - began
+            knows = 0
+            if target.is_key and status == 200:
+                async with session.get(f"{target.url}/workers", proxy=proxy) as listed:
+                    knows = listed.status
     except Misconfigured as error:
         yield Finding("hub", "problem", error.message, "set the variable right, or remove it")
         return
@@ -382,8 +399,9 @@ async def _hub(base: str) -> AsyncIterator[Finding]:
             "hub", "problem", f"{by}{base} answered with HTTP status {status}", "is this a hub, and is it healthy?"
         )
         return
-    spent = time.time() - began
     yield Finding("hub", "ok", f"{base} answers in {spent * 1000:.0f} ms")
+    if target.is_key:
+        yield _key(knows)
     with contextlib.suppress(ValueError, TypeError):
         apart = abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time())
         if apart > _CLOCK_SECONDS:
@@ -391,3 +409,13 @@ async def _hub(base: str) -> AsyncIterator[Finding]:
             yield Finding("clock", "warning", f"it is {apart:.0f} s apart from the hub's", remedy)
         else:
             yield Finding("clock", "ok", "it agrees with the hub's")
+
+
+def _key(status: int) -> Finding:
+    """Tells whether the hub knows the key in an address, by its answer to a request that only some keys grant."""
+    if status == 404:
+        remedy = "copy it again, or run 'asman queue keys' with the queue URL, which makes the hub know them"
+        return Finding("key", "problem", "no queue of the hub has this key", remedy)
+    if status == 200:  # a key to work reads no list of workers
+        return Finding("key", "problem", "this key reads, but does not work for the queue", "use the key to work")
+    return Finding("key", "ok", "the hub knows it")

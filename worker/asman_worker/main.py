@@ -92,7 +92,7 @@ async def run_worker(
         parts.push_async_callback(places.buckets.close)
         runs = _Runs(config, kind, data, executor, image_usage, guard)
         capacity = Capacity(round(config.cpus * 1000), config.memory, gpus, shared=len(targets) > 1)
-        neighbours = Neighbours(Offer(os.getpid(), config.memory, round(config.cpus * 1000), len(gpus)))
+        neighbours = Neighbours(Offer(os.getpid(), config.memory, round(config.cpus * 1000), len(gpus), os.geteuid()))
         parts.enter_context(neighbours.announced())
         asked = parts.enter_context(_signals(stop))
         service_limits = ServiceLimits(asked.drain, max_jobs=config.max_jobs, idle=config.exit_when_idle / 1000)

@@ -33,7 +33,11 @@ LOOK_SECONDS: Final = 60.0
 """Time between two looks at the other workers, in seconds."""
 REMEDY: Final = "give each worker its part with --memory, --cpus and --gpus, or run one that serves all queues"
 _SOCKETS: Final = Path("/proc/net/unix")
-_NAME: Final = re.compile(r"@asman-worker/1/(\d{1,10})/(\d{1,18})/(\d{1,9})/(\d{1,6})/[0-9a-f]{16}")
+_NAME: Final = re.compile(
+    r"@asman-worker/(?:1|2/(?P<user>\d{1,10}))"
+    r"/(?P<pid>\d{1,10})/(?P<memory>\d{1,18})/(?P<cpus>\d{1,9})/(?P<gpus>\d{1,6})/[0-9a-f]{16}"
+)
+"""The name of a worker's socket; in that of an earlier version stands no user."""
 _MOST: Final = 1000
 
 
@@ -46,12 +50,14 @@ class Offer:
         memory: In bytes; 0 for unknown.
         cpus: Thousandths of a cpu.
         gpus: Their number.
+        user: The user id of its process; None if it does not say.
     """
 
     pid: int
     memory: int
     cpus: int
     gpus: int
+    user: int | None = None
 
 
 def machine() -> Offer:
@@ -60,13 +66,22 @@ def machine() -> Offer:
 
 
 def offers(sockets: Path = _SOCKETS) -> list[Offer]:
-    """Returns the offers of this machine's workers, as far as they can be seen from here."""
+    """Returns the offers of this user's workers on this machine, as far as they can be seen from here.
+
+    Those of other users are nothing that this user can do something about. The name of a worker of an earlier version
+    has no user, so it counts.
+    """
     try:
         text = sockets.read_text(errors="replace")
     except OSError:
         return []
     found = [_NAME.fullmatch(line.rpartition(" ")[2]) for line in text.splitlines()]
-    return [Offer(*map(int, match.groups())) for match in found if match is not None][:_MOST]
+    made = [
+        Offer(**{name: int(number) for name, number in match.groupdict().items() if number is not None})
+        for match in found
+        if match is not None
+    ]
+    return [each for each in made if each.user in (None, os.geteuid())][:_MOST]
 
 
 def twice(offered: Iterable[Offer], has: Offer) -> str:
@@ -111,7 +126,8 @@ class Neighbours:
     def announced(self) -> Iterator[None]:
         """Tells other workers of this one during the block; where the system has no such names, nobody is told."""
         own = self.own
-        name = f"\0asman-worker/1/{own.pid}/{own.memory}/{own.cpus}/{own.gpus}/{secrets.token_hex(8)}"
+        what = f"{own.user}/{own.pid}/{own.memory}/{own.cpus}/{own.gpus}"
+        name = f"\0asman-worker/2/{what}/{secrets.token_hex(8)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
             if sys.platform == "linux":
                 try:

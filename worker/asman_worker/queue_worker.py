@@ -173,4 +173,5 @@ def _introduction(
         platform=platform,
         max_duration=config.max_duration,
         executor=executor.name,
+        sources=list(executor.sources),
     )

@@ -55,11 +55,12 @@ async def _tell(job: Job, tell: Callable[[str], None]) -> None:
         if state.verdict is not None:
             continue
         if worker and (not state.worker or state.attempt != attempt):
-            why = await _end_of(job, worker)
+            why = state.back or await _end_of(job, worker)
             if state.worker:
                 tell(f"{why}; the job runs again on '{state.worker}'")
             else:
-                tell(f"{why}; the job runs again when a worker takes it: {(await job.explain()).sentence}")
+                waiting = (await job.explain()).sentence.removeprefix(f"{state.back}, so it waits again: ")
+                tell(f"{why}; the job runs again when a worker takes it: {waiting}")
                 waits = True
         elif waits and state.worker:
             tell(f"the job runs again, on '{state.worker}'")
@@ -68,7 +69,7 @@ async def _tell(job: Job, tell: Callable[[str], None]) -> None:
 
 
 async def _end_of(job: Job, worker: str) -> str:
-    """Says what became of a job's worker; one that is still connected has let go of the job by itself."""
+    """Says what became of a job's worker, for a hub that doesn't; a connected one has let go of the job."""
     from asman_shared import messages as m
 
     workers = (await job._connection.request(m.Workers(ref=0), m.WorkerPage)).workers

@@ -6,15 +6,16 @@ shells and container engines use the same codes for the same events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from asman_shared.errors import AsmanError
     from asman_shared.messages import Verdict
 
 E = TypeVar("E", bound="AsmanError")
+T = TypeVar("T")
 
 OK: Final = 0
 USAGE: Final = 2
@@ -84,6 +85,23 @@ def usage(error: E) -> E:
     """Returns an error about the command line itself, marked for its exit code, which is `USAGE`."""
     setattr(error, _MARK, True)
     return error
+
+
+def settings(load: Callable[..., T], **flags: Any) -> T:
+    """Reads the settings of a process; a wrong one that a flag has given is an error about the command line.
+
+    Args:
+        load: Reads them from all sources.
+        **flags: The values on the command line; None for a flag that was not given.
+    """
+    from asman_shared.errors import BadRequest
+
+    try:
+        return load(**flags)
+    except BadRequest as error:
+        if error.field and flags.get(error.field.partition(".")[0]) is not None:
+            usage(error)
+        raise
 
 
 @contextmanager

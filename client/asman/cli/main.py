@@ -10,6 +10,8 @@ from . import exits, pages, terminal
 
 DEBUG_VARIABLE = "ASMAN_DEBUG"
 """Environment variable with the effect of ``--debug``."""
+_SHOWN = 40
+"""Number of characters of a mistyped name that are shown."""
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -26,6 +28,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         if (page := pages.asked(words)) is not None:
             terminal.page(page)
             raise SystemExit(exits.OK)
+        _tell_mistyped()
         code = _run([word for word in before if word != "--debug"], command)
     except SystemExit:
         raise
@@ -38,6 +41,16 @@ def main(argv: list[str] | None = None) -> NoReturn:
             raise
         code = _report(error)
     raise SystemExit(code)
+
+
+def _tell_mistyped() -> None:
+    """Warns of environment variables that nearly have a name of Asman's, because they are without effect."""
+    if not any(name.upper().startswith("ASMAN_") for name in os.environ):
+        return
+    from ..address import mistyped
+
+    for name, meant in mistyped():
+        sys.stderr.write(f"warning: the environment variable {name[:_SHOWN]} has no effect; did you mean {meant}?\n")
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str] | None]:

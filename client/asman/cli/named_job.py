@@ -73,6 +73,30 @@ def check_reads(queue: Queue) -> None:
         )
 
 
+def check_submits(queue: Queue, *, shows: str = "") -> None:
+    """Checks, before a job is submitted, that the address allows it.
+
+    Args:
+        queue: The queue.
+        shows: The command, if it also shows the job.
+
+    Raises:
+        Forbidden: The address has a key that does not submit, or does not read what the command shows.
+    """
+    from asman_shared.errors import Forbidden
+
+    if queue.rights and "submit" not in queue.rights:
+        raise Forbidden(
+            "this key does not grant the right 'submit', so it runs no jobs: use the key to submit and read, or the "
+            "queue's own URL"
+        )
+    if shows and not reads(queue):
+        raise Forbidden(
+            f"this key submits but does not read, and '{shows}' shows a job: use 'asman job add', or the key to "
+            "submit and read"
+        )
+
+
 def split_jobs(words: list[str]) -> tuple[str | None, list[str]]:
     """Returns the queue that a command line names, if it does, and its jobs.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from asman import job, outputs
 from asman.address import Address
+from asman.deadline import Duration
 from asman.logs import Line
 from asman_shared import messages as m
 from asman_shared.definition import Definition
@@ -188,11 +189,6 @@ class Job(Mirror[job.Job]):
         return self._inner.id
 
     @property
-    def url(self) -> str:
-        """The job's address for a browser."""
-        return self._inner.url
-
-    @property
     def answer(self) -> str:
         """Outcome of submitting the job.
 
@@ -212,6 +208,11 @@ class Job(Mirror[job.Job]):
         return self._inner.why
 
     @property
+    def earlier(self) -> m.Verdict | None:
+        """With the answer ``queued``: the end of the job's run before, if there was one."""
+        return self._inner.earlier
+
+    @property
     def namespace(self) -> str:
         """The slot that holds the job."""
         return self._inner.namespace
@@ -220,6 +221,11 @@ class Job(Mirror[job.Job]):
     def definition(self) -> Definition:
         """The job's definition."""
         return self._inner.definition
+
+    @property
+    def url(self) -> str:
+        """The job's address for a browser, with a key that reads this one job."""
+        return self._inner.url
 
     @property
     def address(self) -> Address:
@@ -248,7 +254,7 @@ class Job(Mirror[job.Job]):
         """
         return self._inner.progress
 
-    def wait(self, timeout: str | float | None = None, *, show: bool = False) -> m.Verdict:
+    def wait(self, timeout: Duration | None = None, *, show: bool = False) -> m.Verdict:
         """Waits until the job is finished.
 
         Args:
@@ -274,7 +280,7 @@ class Job(Mirror[job.Job]):
         """Yields each newer state and progress of the job, at most a few times a second; ends as `changes` does."""
         return self._loop.each(self._inner.steps())
 
-    def result(self, timeout: str | float | None = None, *, check: bool = True) -> JobResult:
+    def result(self, timeout: Duration | None = None, *, check: bool = True) -> JobResult:
         """Waits until the job is finished and returns its result.
 
         Args:
@@ -303,6 +309,7 @@ class Job(Mirror[job.Job]):
         phase: str | Iterable[str] = (),
         around: str = "",
         max_bytes: int | None = None,
+        run: int = 0,
     ) -> Iterator[Line]:
         """Yields the job's log: the lines so far, then new ones, until the job is finished and its log is complete.
 
@@ -323,9 +330,11 @@ class Job(Mirror[job.Job]):
             phase: A phase such as ``building`` or ``running``, or several.
             around: ``first_error``: only the lines around the first one that looks like an error.
             max_bytes: Only this many bytes of text; with ``tail``, the last ones.
+            run: The number of an earlier run, whose log is read (`Job.runs`); 0 for the present one.
 
         Raises:
             BadRequest: The selection is invalid or can't be followed.
+            NotFound: The log of that run is not kept.
             AsmanError: As for `wait`.
         """
         return self._loop.each(
@@ -342,16 +351,28 @@ class Job(Mirror[job.Job]):
                 phase=phase,
                 around=around,
                 max_bytes=max_bytes,
+                run=run,
             )
         )
 
     def log_parts(
-        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
+        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None, run: int = 0
     ) -> Iterator[list[Line]]:
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
-        return self._loop.each(self._inner.log_parts(since, follow=follow, select=select))
+        return self._loop.each(self._inner.log_parts(since, follow=follow, select=select, run=run))
 
-    def summary(self, timeout: str | float | None = None) -> m.JobSummary:
+    def runs(self, timeout: Duration | None = None) -> list[m.Run]:
+        """Returns the job's last runs, oldest first: how, when and where each ended. The last one is the present run.
+
+        Args:
+            timeout: In seconds.
+
+        Raises:
+            NotFound: The hub no longer knows the job.
+        """
+        return self._loop.run(self._inner.runs(timeout))
+
+    def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.
 
         Args:
@@ -362,7 +383,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.summary(timeout))
 
-    def explain(self, timeout: str | float | None = None) -> m.Explanation:
+    def explain(self, timeout: Duration | None = None) -> m.Explanation:
         """Explains the job's present state: ``sentence`` for people, the rest for programs.
 
         Args:
@@ -373,7 +394,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.explain(timeout))
 
-    def cancel(self, namespace: str | None = None, timeout: str | float | None = None) -> bool:
+    def cancel(self, namespace: str | None = None, timeout: Duration | None = None) -> bool:
         """Releases the job from its namespace; the job stops unless another namespace holds it too.
 
         Args:
@@ -385,7 +406,7 @@ class Job(Mirror[job.Job]):
         """
         return self._loop.run(self._inner.cancel(namespace, timeout))
 
-    def delete(self, timeout: str | float | None = None) -> None:
+    def delete(self, timeout: Duration | None = None) -> None:
         """Stops the job if it is running, and deletes it and its result from the hub.
 
         Args:

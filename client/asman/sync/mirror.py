@@ -35,7 +35,11 @@ class Mirror(Generic[A]):
 
 
 class MirroredQueue(Mirror[client.Queue]):
-    """The life of a queue's connection: open from the start, and closed at the end of ``with``."""
+    """The life of a queue's connection: open from the start, and closed at the end of ``with``, or of the program."""
+
+    def __init__(self, inner: client.Queue, loop: BackgroundLoop) -> None:
+        super().__init__(inner, loop)
+        loop.closes(inner.close)
 
     def open(self) -> None:
         """Does nothing: `asman.sync.connect` has opened the connection.

@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from asman.address import Address
 from asman.bulk import WINDOW, Item, from_thread
 from asman.changes import Change
+from asman.deadline import Duration
 from asman.definitions import Defined, JobFields
 from asman.definitions import SubmitFields as SubmitFields
 from asman.inputs import Data
 from asman_shared import messages as m
 from asman_shared.definition import DataRef, Definition
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Progress
 
 from .jobs import Job
@@ -68,10 +69,10 @@ class Queue(MirroredQueue):
         *,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
-        timeout: str | float | None = None,
-        queue_timeout: str | float | None = None,
-        phase_timeouts: Mapping[Phase | str, str | float] | None = None,
+        reuse: AnyReuse = "success",
+        timeout: Duration | None = None,
+        queue_timeout: Duration | None = None,
+        phase_timeouts: Mapping[Phase | str, Duration] | None = None,
         max_attempts: int | None = None,
         follow: bool = True,
         progress: Progress | None = None,
@@ -87,7 +88,8 @@ class Queue(MirroredQueue):
             definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run even if there is a result.
+            reuse: The results that answer instead of a new run: ``success``; ``any``, also that of a job that failed;
+                or ``never``.
             timeout: Maximum run time, in seconds or as text (``20m``).
             queue_timeout: Maximum time to wait for a worker, in seconds or as text.
             phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.
@@ -196,7 +198,7 @@ class Queue(MirroredQueue):
             )
         )
 
-    def get(self, job: str, *, namespace: str = "_", timeout: str | float | None = None) -> Job:
+    def get(self, job: str, *, namespace: str = "_", timeout: Duration | None = None) -> Job:
         """Returns a handle of a job on this queue.
 
         Args:
@@ -215,7 +217,7 @@ class Queue(MirroredQueue):
         source: Data | str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> DataRef:
         """Stores bytes or a file under their sha256, unless the hub has them; for inputs that many jobs share.
 
@@ -234,7 +236,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.put_blob(source, progress=progress, timeout=timeout))
 
-    def get_blob(self, key: str, *, timeout: str | float | None = None) -> bytes:
+    def get_blob(self, key: str, *, timeout: Duration | None = None) -> bytes:
         """Fetches the bytes of a blob and verifies them.
 
         Args:
@@ -253,7 +255,7 @@ class Queue(MirroredQueue):
         path: str | os.PathLike[str],
         *,
         progress: Progress | None = None,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
     ) -> Path:
         """Writes a blob to a file and verifies it; never leaves a partial file.
 
@@ -271,7 +273,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.save_blob(key, path, progress=progress, timeout=timeout))
 
-    def blob_size(self, key: str, *, timeout: str | float | None = None) -> int:
+    def blob_size(self, key: str, *, timeout: Duration | None = None) -> int:
         """Returns the size of a blob, in bytes.
 
         Raises:
@@ -283,7 +285,7 @@ class Queue(MirroredQueue):
         self,
         definition: Definition | Mapping[str, Any] | Defined | None = None,
         *,
-        timeout: str | float | None = None,
+        timeout: Duration | None = None,
         **fields: Unpack[JobFields],
     ) -> m.Validated:
         """Checks a job as submitting it would, without submitting it or uploading anything.
@@ -302,7 +304,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.validate(definition, timeout=timeout, **fields))
 
-    def configure(self, *, retention: str | float | None = None, timeout: str | float | None = None) -> m.Configured:
+    def configure(self, *, retention: Duration | None = None, timeout: Duration | None = None) -> m.Configured:
         """Sets how long the queue keeps its finished jobs, or returns the present setting.
 
         Args:
@@ -329,7 +331,7 @@ class Queue(MirroredQueue):
         """
         return self._loop.each(self._inner.jobs(states))
 
-    def workers(self, timeout: str | float | None = None) -> list[m.WorkerState]:
+    def workers(self, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Returns the queue's workers.
 
         Args:

@@ -26,10 +26,19 @@ _OF_NAME: Final = "; only the queue's name does"
 
 
 class Access(Struct, frozen=True):
-    """A queue, and the rights that a key grants on it."""
+    """A queue, the rights that a key grants on it, and who uses them.
+
+    Attributes:
+        queue: The queue.
+        rights: The rights.
+        key: Tells the key from others, for limits and records; empty for the queue's name.
+        sender: The party for whose limits its use counts; empty if it has none. See `asman_server.limiting`.
+    """
 
     queue: str
     rights: frozenset[Right]
+    key: str = ""
+    sender: str = ""
 
     def need(self, right: Right) -> None:
         """Checks one right.
@@ -70,13 +79,17 @@ DERIVED: Final[dict[KeyKind, frozenset[Right]]] = {
 """The rights of the keys that are derived from a queue's name."""
 
 
-def access(name: str) -> Access:
+def access(name: str, sender: str = "") -> Access:
     """Returns the rights that a queue's name grants: all of them, and so does an older name.
+
+    Args:
+        name: The name.
+        sender: The party that uses it; see `Access`.
 
     Raises:
         BadRequest: The text is not a valid name of a queue.
     """
     try:
-        return Access(queue_named(name), ALL_RIGHTS)
+        return Access(queue_named(name), ALL_RIGHTS, sender=sender)
     except BadRequest:
         raise BadRequest(CLOSE_REASONS[CloseCode.BAD_QUEUE], field="queue") from None

@@ -44,6 +44,7 @@ REQUESTS: Final[dict[str, Needs | None]] = {
     "wait": READ,
     "log": READ,
     "summary": READ,
+    "runs": READ,
     "events": READ,
     "output": READ,
     "cancel": SUBMIT,
@@ -127,6 +128,11 @@ REQUESTS: Final[dict[str, Needs | None]] = {
 PAGES: Final = frozenset({"dialect_queue", "dialect_jobs", "dialect_queue_job"})
 """Operations that show browsers the page, which is the same for everybody and asks the hub by a websocket."""
 
+SUBMITTING: Final = frozenset(
+    {"submit", "dialect_queue_submit", "dialect_jobs_submit", "create_task", "older_create_task"}
+)
+"""Operations that submit a job to the queue in their address."""
+
 BY_ITSELF: Final = frozenset({"mcp"})
 """Operations that find out the rights of the key by themselves, because their errors have a form of their own."""
 
@@ -149,6 +155,7 @@ CLIENT_MESSAGES: Final[dict[str, Needs]] = {
     "follow": READ,
     "unfollow": ANY,
     "read_log": READ,
+    "list_runs": READ,
     "summarise": READ,
     "explain": READ,
     "validate": SUBMIT,

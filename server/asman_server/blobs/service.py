@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -129,8 +129,15 @@ class BlobService:
 
     # -------------------------------------------------------------------------------------------------- sending
 
-    async def tickets(self, queue: str, wanted: Sequence[tuple[str, int]]) -> list[BlobTicket]:
+    async def tickets(
+        self, queue: str, wanted: Sequence[tuple[str, int]], take: Callable[[dict[str, int]], None] | None = None
+    ) -> list[BlobTicket]:
         """A ticket for each (sha256, size): the blob is stored, or how to send its missing bytes; see `BlobTicket`.
+
+        Args:
+            queue: The queue that the blobs are for.
+            wanted: The blobs.
+            take: Called with the sizes of the missing blobs, by sha256; raises an error to refuse them.
 
         Raises:
             TooLarge: A size is above the limit.
@@ -147,16 +154,20 @@ class BlobService:
             asked = [key for key in sizes if key not in tickets or tickets[key].pending]
             if not asked:
                 break
-            tickets |= await self._tickets(queue, {key: sizes[key] for key in asked})
+            tickets |= await self._tickets(queue, {key: sizes[key] for key in asked}, take)
             await self._settled([(queue, key) for key in asked])
         return [tickets[key] for key, _ in wanted]
 
-    async def _tickets(self, queue: str, sizes: dict[str, int]) -> dict[str, BlobTicket]:
+    async def _tickets(
+        self, queue: str, sizes: dict[str, int], take: Callable[[dict[str, int]], None] | None
+    ) -> dict[str, BlobTicket]:
         stored = await self.used(sizes)
         tickets = {key: BlobTicket(sha256=key, exists=True) for key in stored}
         for key in stored:
             self._refusals.pop((queue, key), None)
         absent = {key: size for key, size in sizes.items() if key not in stored}
+        if take is not None and absent:
+            take(absent)
         recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
         direct = {key: size for key, size in absent.items() if key not in recorded}
         self.quota.need(sum(direct.values()))

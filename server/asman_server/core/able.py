@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from asman_shared.definition import Shape
+from asman_shared.definition import BUILD, IMAGE, MACHINE, Shape
 from asman_shared.units import format_duration, format_size
 
 from .worker import Presence, Worker
@@ -15,6 +15,18 @@ SHAPES: Final = 10_000
 """Most shapes whose count is cached."""
 NAMED: Final = 3
 """Most workers that a sentence names."""
+
+_SOURCES: Final = {
+    IMAGE: "names an image",
+    BUILD: "has an image built",
+    MACHINE: "names no image",
+}
+_STARTS: Final = {
+    IMAGE: "no worker runs containers: start one with --executor docker or oci (or one with --executor process and "
+    "--ignore-images, which runs the command without the image)",
+    BUILD: "no worker builds images: start one with --executor docker",
+    MACHINE: "all workers run containers: give the job an image, or start a worker with --executor process",
+}
 
 
 class Able:
@@ -50,14 +62,14 @@ class Able:
         closed = self._are(Presence.DRAINING)
         could = [w for w in closed if not w.lacks(shape)]
         if ready:
-            remedy = _closed(could, "could run it, but") if could else _most(ready + closed, lacks)
-            online = f"{len(ready)} worker{'s' if len(ready) != 1 else ''} online"
+            remedy = _closed(could, "could run it, but") if could else _most(shape, ready + closed, lacks)
+            online = f"{len(ready)} worker{_s(len(ready))} online"
             return 0, f"{online}, none can run it: it {_needs(shape, lacks)}; {remedy}"
         if could:
             return 0, _closed(could, "could run it, but")
         if closed:
             lacks = Counter(w.lacks(shape) for w in closed)
-            return 0, f"{_closed(closed, '')}; besides, the job {_needs(shape, lacks)}; {_most(closed, lacks)}"
+            return 0, f"{_closed(closed, '')}; besides, the job {_needs(shape, lacks)}; {_most(shape, closed, lacks)}"
         away = len(self._are(Presence.AWAY))
         if away:
             return 0, f"no worker is connected; {away} lost the connection and may come back"
@@ -80,27 +92,44 @@ def _closed(workers: list[Worker], but: str) -> str:
     return f"{said}: they are leaving, or paused (disk full or engine without an answer); their logs say which"
 
 
+def chief(lacks: Counter[str]) -> str:
+    """Returns the resource that most workers lack, as that is the closest to a remedy; empty if nothing is lacking.
+
+    Workers that don't run jobs of this source at all count only if there are no others.
+    """
+    found = lacks.most_common(2)
+    return found[-1][0] if found and found[0][0] == "source" else found[0][0] if found else ""
+
+
 def _needs(shape: Shape, lacks: Counter[str]) -> str:
-    """Names the resource that most workers lack, as that is the closest to a remedy."""
+    """Names the resource that most workers lack."""
+    if (lack := chief(lacks)) == "source":
+        return _SOURCES[shape.source]
     needs = {
-        "gpus": f"{shape.gpus} gpus",
-        "cpus": f"{shape.cpus / 1000:g} cpus",
+        "gpus": f"{shape.gpus} gpu{_s(shape.gpus)}",
+        "cpus": f"{shape.cpus / 1000:g} cpu{_s(shape.cpus / 1000)}",
         "memory": f"{format_size(shape.memory)} of memory",
-        "tags": f"the tags {', '.join(sorted(shape.tags))}",
+        "tags": f"the tag{_s(len(shape.tags))} {', '.join(sorted(shape.tags))}",
         "platform": f"the platform {shape.platform}",
         "duration": format_duration(shape.duration),
     }
-    return f"needs {needs[lacks.most_common(1)[0][0]]}"
+    return f"needs {needs[lack]}"
 
 
-def _most(workers: list[Worker], lacks: Counter[str]) -> str:
+def _s(number: float) -> str:
+    return "" if number == 1 else "s"
+
+
+def _most(shape: Shape, workers: list[Worker], lacks: Counter[str]) -> str:
     """Says how much there is of what most workers lack."""
+    if (lack := chief(lacks)) == "source":
+        return _STARTS[shape.source]
     most = {
         "gpus": f"has more than {max(w.info.gpus for w in workers)}",
         "cpus": f"has more than {max(w.info.cpus for w in workers):g}",
         "memory": f"has more than {format_size(max(w.info.memory for w in workers))}",
-        "tags": "has all of them",
+        "tags": "has it" if len(shape.tags) == 1 else "has all of them",
         "platform": "has this platform",
         "duration": f"allows more than {format_duration(max(w.info.max_duration for w in workers))}",
     }
-    return f"no worker {most[lacks.most_common(1)[0][0]]}"
+    return f"no worker {most[lack]}"

@@ -23,6 +23,8 @@ def accept(state: QueueState, job: Job, outcome: Outcome, now: int) -> None:
     if job.log_next < outcome.lines <= job.log_next + LINES_AHEAD:
         job.log_next = outcome.lines
     verdict = verdict_of(outcome, job.log_next)
+    if job.previous is not None and not job.previous.ok:
+        job.previous = None  # only a success outlives what a worker says of a later run
     if verdict.reason.cacheable or job.previous is None:
         state.out.append(fx.StoreResult(job, outcome))
     finish(state, job, verdict, now)
@@ -67,11 +69,17 @@ def give_up(state: QueueState, job: Job, now: int, why: str) -> None:
     state.changed(job)
 
 
-def requeue(state: QueueState, job: Job, now: int, *, lost: bool) -> None:
+def requeue(state: QueueState, job: Job, now: int, why: str, *, lost: bool) -> None:
     """Queues a running job again after its attempt came to nothing.
 
-    ``lost`` costs one of its attempts, and without any left the run ends.
+    Args:
+        state: The queue.
+        job: The job.
+        now: Epoch milliseconds.
+        why: What its worker did, or what became of it, as the end of a sentence that begins with the worker's name.
+        lost: Whether this costs one of its attempts; without any left, the run ends.
     """
+    job.back = f"worker '{job.worker_name}' {why}"
     if lost:
         job.losses += 1
         if job.losses >= job.max_attempts:
@@ -95,13 +103,14 @@ def bury(state: QueueState, worker: Worker, now: int, *, charge: bool) -> None:
     state.fleet.close(worker)
     worker.presence = Presence.GONE
     leases = list(worker.leases.values())
+    why = "was lost" if charge else "was stopped before the job had ended"
     for lease in leases:
         worker.let_go(lease.job, lease.attempt)
     state.worker_changed(worker)
     for lease in leases:
         job = state.jobs.get(lease.job)
         if lease.live and job is not None:
-            requeue(state, job, now, lost=charge)
+            requeue(state, job, now, why, lost=charge)
 
 
 def forget(state: QueueState, job: Job) -> None:
@@ -141,7 +150,7 @@ def check_leases(state: QueueState, worker: Worker, now: int) -> None:
         job = state.jobs[lease.job]
         if lease.phase is Phase.ASSIGNED and now - lease.since >= state.policy.assigned_limit:
             assignments.revoke(state, job, "the worker reported nothing after it was assigned")
-            requeue(state, job, now, lost=True)
+            requeue(state, job, now, "was given the job and never said that it has it", lost=True)
         elif lease.phase is Phase.RUNNING:
             if job.run_limit and job.ran and now - job.ran >= job.run_limit + slack:
                 stop(state, job, Reason.TIMED_OUT, now, "its time limit passed, and its worker did not report it")

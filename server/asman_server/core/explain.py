@@ -11,6 +11,7 @@ from asman_shared.messages import Explanation, Need, Verdict
 from asman_shared.states import Phase, Reason, State
 from asman_shared.units import format_duration
 
+from .able import chief
 from .job import Job
 from .queue import QueueCore
 from .ready import Ready, waits
@@ -54,7 +55,8 @@ def explain(core: QueueCore, job: Job, now: int, ref: int = 0) -> Explanation:
     made = Explanation(ref=ref, job=job.id, state=job.state, sentence="", able=able, workers=len(ready))
     if job.state is State.QUEUED:
         made.position, made.beyond = position(core.ready, job)
-        made.waiting_for, made.sentence = _waiting(core, job, ready, made, why)
+        made.waiting_for, sentence = _waiting(core, job, ready, made, why)
+        made.sentence = f"{job.back}, so it waits again: {sentence}" if job.back else sentence
     elif job.state is State.RUNNING:
         made.phase, made.worker = job.phase, job.worker_name
         made.sentence = _running(core, job, now)
@@ -89,8 +91,8 @@ def _waiting(core: QueueCore, job: Job, ready: list[Worker], made: Explanation, 
         closed = (worker for worker in core.workers.values() if worker.presence is Presence.DRAINING)
         if any(not worker.lacks(job.shape) for worker in closed):
             return "worker", why
-        lack = Counter(worker.lacks(job.shape) for worker in ready).most_common(1)
-        need: Need = next((known for known in _LACKS if lack and known == lack[0][0]), "worker")
+        lack = chief(Counter(worker.lacks(job.shape) for worker in ready))
+        need: Need = next((known for known in _LACKS if known == lack), "worker")
         return need, why
     keeper = core.fleet.keeper(job.shape)
     if keeper is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from mypy_extensions import mypyc_attr
 
-from asman_shared.definition import Shape
-from asman_shared.messages import Summary, Verdict
+from asman_shared.definition import BARE_SHAPE, MACHINE, Shape, source_of
+from asman_shared.messages import Run, Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
@@ -36,6 +37,7 @@ class Job:
         lane: Namespace whose turn it uses.
         forced: Whether the run was requested although a cached result exists.
         previous: The cached verdict, which stays valid until a forced run replaces it.
+        back: The reason, as a sentence without its end, why the latest attempt of this run that came to nothing did.
         returned: Time at which it came back to the queue after a lost attempt, in epoch milliseconds; 0 if it did not.
         ran: Time at which the container began to run, in epoch milliseconds.
         phase_limits: Time limits of phases other than running, in milliseconds, where the job has them.
@@ -43,11 +45,15 @@ class Job:
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
         log_attempt: Seq of the first log line of the present attempt; lines of this run before it are of lost attempts.
+        log_bytes: Size of the log of this run that is kept, in bytes.
+        log_kept: Seq of the first log line that is not deleted, over all runs.
+        runs: The ended runs before this one, oldest first; None when it is the first.
         hooks: Webhooks to call at the end of the run; None when there are none.
     """
 
     __slots__ = (
         "attempt",
+        "back",
         "finished",
         "floor",
         "forced",
@@ -56,6 +62,8 @@ class Job:
         "id",
         "lane",
         "log_attempt",
+        "log_bytes",
+        "log_kept",
         "log_next",
         "log_start",
         "losses",
@@ -71,6 +79,7 @@ class Job:
         "returned",
         "rev",
         "run_limit",
+        "runs",
         "shape",
         "started",
         "state",
@@ -113,6 +122,10 @@ class Job:
         previous: Verdict | None = None,
         hooks: list[Hook] | None = None,
         log_attempt: int = 0,
+        back: str = "",
+        log_bytes: int = 0,
+        log_kept: int = 0,
+        runs: list[Run] | None = None,
     ) -> None:
         self.id = id
         self.number = number
@@ -145,6 +158,10 @@ class Job:
         self.previous = previous
         self.hooks = hooks
         self.log_attempt = log_attempt
+        self.back = back
+        self.log_bytes = log_bytes
+        self.log_kept = log_kept
+        self.runs = runs
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.record() == other.record()
@@ -156,12 +173,17 @@ class Job:
 
     @staticmethod
     def of(record: JobRecord) -> Job:
-        """Returns the job of a record."""
+        """Returns the job of a record. Earlier hubs stored a shape without its source, which the summary tells."""
+        shape, summary = record.shape, record.summary
+        if not summary.image:
+            source = source_of("", builds=bool(summary.build))
+            if shape.source != source:
+                shape = BARE_SHAPE if shape is PLAIN and source == MACHINE else replace(shape, source=source)
         return Job(
             record.id,
             record.number,
-            record.summary,
-            record.shape,
+            summary,
+            shape,
             record.rev,
             record.state,
             record.phase,
@@ -189,6 +211,10 @@ class Job:
             record.previous,
             record.hooks,
             record.log_attempt,
+            record.back,
+            record.log_bytes,
+            record.log_kept,
+            record.runs,
         )
 
     def record(self) -> JobRecord:
@@ -225,6 +251,10 @@ class Job:
             self.previous,
             self.hooks,
             self.log_attempt,
+            self.back,
+            self.log_bytes,
+            self.log_kept,
+            self.runs,
         )
 
     def pack(self) -> bytes:

@@ -6,13 +6,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from asman_shared.definition import Shape
-from asman_shared.messages import Summary, Verdict
+from asman_shared.definition import DEFAULT_SHAPE, Shape
+from asman_shared.messages import Run, Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
 
-PLAIN: Final = Shape()
+PLAIN: Final = DEFAULT_SHAPE
 """The shape of a job that asks for nothing; a record leaves out this object, and no equal one."""
 RECORD_VERSION = 1
 """The version written with each stored job."""
@@ -56,4 +56,8 @@ class JobRecord(Struct, gc=False, omit_defaults=True):
     previous: Verdict | None = None
     hooks: list[Hook] | None = None
     log_attempt: int = 0
+    back: str = ""
+    log_bytes: int = 0
+    log_kept: int = 0
+    runs: list[Run] | None = None
     v: int = RECORD_VERSION

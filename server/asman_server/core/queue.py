@@ -181,8 +181,8 @@ class QueueCore:
             submissions.release(state, job, namespace, Reason.REPLACED, now)
 
     def _absent(self, job: Job, now: int) -> Worker:
-        """Adds a worker that is known only from a job that it had when the hub stopped."""
-        info = Register(incarnation=job.worker, name=job.worker_name or "?", cpus=0)
+        """Adds a worker that is known only from a job that it had when the hub stopped; no executor is known of it."""
+        info = Register(incarnation=job.worker, name=job.worker_name or "?", cpus=0, executor="")
         worker = Worker(0, info, now)
         worker.presence = Presence.AWAY
         worker.away_since = now
@@ -244,7 +244,8 @@ class QueueCore:
         state.fleet.able.forget()
         state.worker_changed(worker)
         for job, begun in found.lost:
-            endings.requeue(state, job, now, lost=begun)
+            why = "was started again and lost the job" if begun else "never received the job"
+            endings.requeue(state, job, now, why, lost=begun)
         assignments.fill(state, worker, now)
 
     def _worker_lost(self, event: ev.WorkerLost, now: int) -> None:
@@ -328,7 +329,9 @@ class QueueCore:
             return
         worker.let_go(event.job, event.attempt)
         if job is not None:
-            endings.requeue(state, job, now, lost=event.lost)
+            leaving = worker.presence is not Presence.READY
+            gave = "is stopping, or takes no jobs now, and gave the job back" if leaving else "gave the job back"
+            endings.requeue(state, job, now, "no longer runs the job" if event.lost else gave, lost=event.lost)
         assignments.fill(state, worker, now)
         state.worker_changed(worker)
 

@@ -79,6 +79,7 @@ class Worker:
         "rev",
         "session",
         "since",
+        "sources",
         "tags",
     )
 
@@ -98,6 +99,7 @@ class Worker:
         """Takes over a new registration; the capacity that its leases use stays in use."""
         self.info = info
         self.tags = frozenset(info.tags)
+        self.sources = frozenset(info.sources)
         self.free_cpus = round(info.cpus * 1000)
         self.free_memory = info.memory
         self.free_gpus = info.gpus
@@ -133,8 +135,13 @@ class Worker:
                 self.let_go(lease.job, lease.attempt)
 
     def lacks(self, shape: Shape) -> str:
-        """Names the resource that even the idle worker lacks for a job of this shape; empty when it lacks none."""
+        """Names the resource that even the idle worker lacks for a job of this shape; empty when it lacks none.
+
+        A worker that doesn't run jobs of the shape's source lacks the ``source``, whatever else it lacks.
+        """
         info = self.info
+        if self.sources and shape.source not in self.sources:
+            return "source"
         if shape.gpus > info.gpus:
             return "gpus"
         if shape.cpus > round(info.cpus * 1000):
@@ -176,8 +183,9 @@ class Worker:
             max_duration=info.max_duration,
             executor=info.executor,
             jobs=len(self.leases),
-            used_cpus=round(info.cpus - self.free_cpus / 1000, 3),
-            used_memory=info.memory - self.free_memory,
-            used_gpus=info.gpus - self.free_gpus,
+            used_cpus=round(info.cpus - self.free_cpus / 1000, 3) if info.executor else 0,
+            used_memory=info.memory - self.free_memory if info.executor else 0,
+            used_gpus=info.gpus - self.free_gpus if info.executor else 0,
             since=self.since,
+            remark=info.remark,
         )

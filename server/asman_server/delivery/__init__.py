@@ -2,5 +2,5 @@
 
 Way in: `fanout.Fanout` (a change for everyone who follows a queue), `send_buffer.SendBuffer` (what one connection still
 has to be sent) and `transport` (the websocket protocol under uvicorn, with `FrameWriter`).
-May import: `core` and all below, see the layers in `pyproject.toml`.
+May import: `core`, `limiting` and all below, see the layers in `pyproject.toml`.
 """

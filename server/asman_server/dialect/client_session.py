@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from asman_shared import limits
@@ -125,6 +126,8 @@ class DialectClient(DialectSession):
             # A hub that can't store the job sends no answer: the client repeats the submission until the job is listed.
             if not error.retry:
                 self._refuse(change.job, error.message)
+            elif error.retry_after is not None and (wait := self.hub.limiter.patience(self.access.sender)):
+                await self._hold_back(partial(asyncio.sleep, wait), wait, self._sign_of_life)
             return
         self._know(found.key, found.job)
 

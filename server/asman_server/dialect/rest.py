@@ -290,7 +290,7 @@ async def copy(request: Request) -> Response:
     guarded = body.queue == LOCAL and hub_of(request).config.local_queue
     if guarded and not request.scope.get(MAY_USE_LOCAL):
         raise Forbidden("the queue 'local' is only for programs on the hub's own machine; use the queue's own name")
-    target = await hub_of(request).keys.access(hub_of(request).queue_name(body.queue))
+    target = await hub_of(request).access(request, hub_of(request).queue_name(body.queue))
     target.need(Right.SUBMIT)
     job_id, made = await whole_definition(request)
     hub, views = hub_of(request), boards_of(request)

@@ -16,7 +16,7 @@ from ..access import Access, Right
 from ..access.table import ANY, Needs
 from ..delivery.transport import EXTENSION, framed
 from ..hub import Hub
-from ..sessions.base import SocketLifecycle, unopened
+from ..sessions.base import SocketLifecycle, opened, unopened
 from .as_sent import Names
 from .incoming import Unread, hear, unread
 from .queue_view import QueueView
@@ -113,6 +113,10 @@ class DialectSession(SocketLifecycle):
         except AsmanError as error:
             log.info("a message had no effect", extra={"error": error.message, "queue": self.shell.short})
 
+    def _sign_of_life(self) -> None:
+        """Answers the pings that are not read meanwhile."""
+        self.send_buffer.push(framed(self.pong(), text=True))
+
     async def _text(self) -> bytes:
         event: dict[str, Any] = dict(await self._websocket.receive())
         if event["type"] == "websocket.disconnect":
@@ -195,9 +199,10 @@ async def serve(websocket: WebSocket, kind: type[DialectSession]) -> None:
     hub: Hub = websocket.app.state.hub
     views: QueueViews = websocket.app.state.views
     try:
-        granted = await hub.keys.access(websocket.path_params["queue"])
-        async with hub.registry.using(granted.queue) as shell, views.using(shell) as view:
-            await kind(websocket, granted, view, views, hub).run()
+        granted = await opened(hub, websocket)
+        with hub.limiter.connection(granted.sender, granted.queue):
+            async with hub.registry.using(granted.queue) as shell, views.using(shell) as view:
+                await kind(websocket, granted, view, views, hub).run()
     except AsmanError as error:
         await websocket.accept()
         await websocket.close(*unopened(error))

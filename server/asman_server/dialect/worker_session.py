@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -28,9 +29,9 @@ from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
-from ..delivery.transport import framed
 from ..reply_to import ReplyTo
 from ..sessions.base import Closed
+from ..storage.reader import size_of
 from . import outcomes, outgoing
 from .as_sent import Names
 from .ids import duration
@@ -180,10 +181,6 @@ class DialectWorker(DialectSession):
             with contextlib.suppress(Unavailable):
                 await self._handle(kind, payload)
                 return
-
-    def _sign_of_life(self) -> None:
-        """Answers the pings that are not read meanwhile."""
-        self.send_buffer.push(framed(self.pong(), text=True))
 
     async def _handle(self, kind: str, payload: Any) -> None:
         if kind == "StateChange" and payload.state == State.RUNNING:
@@ -387,6 +384,8 @@ class DialectWorker(DialectSession):
         if self.shell.logs.log_backlog.full:
             self.shell.logs.flush()
             await self._hold_back(self.shell.logs.log_backlog.room, PONG_SECONDS, self._sign_of_life)
+        if self.access.sender and (wait := self.hub.limiter.came(self.access, size_of(lines))):
+            await self._hold_back(partial(asyncio.sleep, wait), PONG_SECONDS, self._sign_of_life)
         return True
 
     async def _define(self, wanted: Wanted) -> None:

@@ -57,20 +57,21 @@ class Keys:
         self._noted: dict[str, int] = {}
         self._known: OrderedDict[str, Found] = OrderedDict()
 
-    async def access(self, given: str) -> Access:
+    async def access(self, given: str, sender: str = "") -> Access:
         """Returns the queue that a name or key in an address belongs to, with the rights that it grants.
 
         No queue is made or loaded.
 
         Args:
             given: The name of a queue, an older name of it, or a key to it.
+            sender: The party that uses it, for its limits; see `Access`.
 
         Raises:
             BadRequest: The text can be none of them.
             NotFound: It has the form of a key, and no queue has that key.
             Unavailable: The database can't be read now.
         """
-        at_hand = self.at_hand(given)
+        at_hand = self.at_hand(given, sender)
         if at_hand is not None:
             return at_hand
         hashed = self._hash(given)
@@ -80,21 +81,21 @@ class Keys:
         self._known[hashed] = found
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return _access_of(found)
+        return _access_of(found, hashed, sender)
 
-    def at_hand(self, given: str) -> Access | None:
+    def at_hand(self, given: str, sender: str = "") -> Access | None:
         """Returns the same as `access`; None for a key that has to be looked up.
 
         Raises:
             BadRequest: The text can be neither a name nor a key.
         """
         if not given.startswith("~"):
-            return access(given)
+            return access(given, sender)
         if not is_queue_key(given):
             raise BadRequest("the key of a queue has '~' and then 52 letters and digits", field="queue")
         hashed = self._hash(given)
         found = self._present.get(hashed) or self._known.get(hashed)
-        return None if found is None else _access_of(found)
+        return None if found is None else _access_of(found, hashed, sender)
 
     # -------------------------------------------------------------------------------------------- calls of the registry
 
@@ -128,7 +129,14 @@ class Keys:
     async def make_again(self, engine: AsyncEngine) -> None:
         """Stores the keys to all queues when the hub starts, unless that was done; see `store.make_again`."""
         mark = hmac.new(self._secret, b"asman queue keys v1", hashlib.sha256).hexdigest()
-        if count := await make_again(engine, mark, lambda queue: list(self._rows(queue))):
+        count, changed = await make_again(engine, mark, lambda queue: list(self._rows(queue)))
+        if changed:
+            log.warning(
+                "the file 'secret' in the data folder is not the one with which this database was used before: links "
+                "to jobs and results, and the keys of webhooks, that were made with that one have ended; to use them "
+                "again, put that file back and start the hub again"
+            )
+        if count:
             log.info("stored the keys of the queues", extra={"queues": count})
 
     async def look_after(self) -> None:
@@ -169,5 +177,5 @@ class Keys:
         return hmac.new(self._secret, b"asman key v1\n" + key.encode(), hashlib.sha256).hexdigest()
 
 
-def _access_of(found: Found) -> Access:
-    return Access(found.queue, DERIVED[KeyKind(found.kind)])
+def _access_of(found: Found, hashed: str, sender: str) -> Access:
+    return Access(found.queue, DERIVED[KeyKind(found.kind)], hashed, sender)

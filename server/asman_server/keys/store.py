@@ -83,7 +83,7 @@ class KeyStore:
                 return list(await connection.scalars(query))
 
 
-async def make_again(engine: AsyncEngine, mark: str, rows: Callable[[str], Iterable[KeyRow]]) -> int:
+async def make_again(engine: AsyncEngine, mark: str, rows: Callable[[str], Iterable[KeyRow]]) -> tuple[int, bool]:
     """Writes the keys to all queues, unless that was done with the same secret.
 
     Queues of hubs that knew no keys get theirs in this way, and all queues when the hub's secret has changed.
@@ -94,7 +94,7 @@ async def make_again(engine: AsyncEngine, mark: str, rows: Callable[[str], Itera
         rows: Makes the keys to a queue.
 
     Returns:
-        The number of queues whose keys were written.
+        The number of queues whose keys were written, and whether the database was used with another secret before.
 
     Raises:
         Unavailable: The database can't be written.
@@ -103,7 +103,7 @@ async def make_again(engine: AsyncEngine, mark: str, rows: Callable[[str], Itera
         async with engine.begin() as connection:
             known = await connection.scalar(select(facts.c.value).where(facts.c.name == FACT))
             if known == mark:
-                return 0
+                return 0, False
             names = select(jobs.c.queue).union(select(queues.c.queue), select(queue_keys.c.queue))
             found = list(await connection.scalars(names))
             await connection.execute(delete(queue_keys))
@@ -114,7 +114,7 @@ async def make_again(engine: AsyncEngine, mark: str, rows: Callable[[str], Itera
                 await connection.execute(facts.insert().values(name=FACT, value=mark))
             else:
                 await connection.execute(update(facts).where(facts.c.name == FACT).values(value=mark))
-    return len(found)
+    return len(found), known is not None
 
 
 def _parts(names: Iterable[str]) -> Iterator[list[str]]:

@@ -14,7 +14,6 @@ from asman_shared.messages import Accepted, Submit
 from asman_shared.states import State
 
 from ..access import Right
-from ..hub import Hub
 from ..queues.shell import QueueShell
 from ..rest.given_files import refs_of
 from ..rest.requests import ask
@@ -57,13 +56,13 @@ async def submit(context: Context, arguments: SubmitArguments) -> dict[str, Any]
 
 
 async def _accepted(context: Context, shell: QueueShell, given: SubmitArguments) -> Accepted:
-    definition = await _definition(context.hub, given)
+    definition = await _definition(context, given)
     message = Submit(ref=0, definition=definition, priority=given.priority, reuse=given.reuse, follow=False)
     submission = shell.submission(message, context.access)
     return await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
 
 
-async def _definition(hub: Hub, given: SubmitArguments) -> Definition:
+async def _definition(context: Context, given: SubmitArguments) -> Definition:
     if given.dockerfile is not UNSET and not given.dockerfile.strip():
         raise BadDefinition("the text of the Dockerfile is empty: it begins with FROM", field="dockerfile")
     if given.dockerfile is UNSET and given.image is UNSET and _is_blank(given.command):
@@ -76,14 +75,14 @@ async def _definition(hub: Hub, given: SubmitArguments) -> Definition:
     needs = Requirements(cpus=_or_none(given.cpus), gpus=_or_none(given.gpus), memory=_or_none(given.memory))
     image = _or_none(given.image)
     if image is None and build is None:
-        image = hub.config.default_image or None
+        image = context.hub.config.default_image or None
     return Definition(
         image=image,
         build=build,
         command=given.command if isinstance(given.command, str | list) else None,
         env=_or_none(given.env),
         workdir=_or_none(given.workdir),
-        inputs=await _inputs(hub, given),
+        inputs=await _inputs(context, given),
         outputs=_or_none(given.outputs),
         max_duration=_or_none(given.max_duration),
         tags=_or_none(given.tags),
@@ -91,7 +90,7 @@ async def _definition(hub: Hub, given: SubmitArguments) -> Definition:
     )
 
 
-async def _inputs(hub: Hub, given: SubmitArguments) -> dict[str, DataRef] | None:
+async def _inputs(context: Context, given: SubmitArguments) -> dict[str, DataRef] | None:
     """Returns the input files: small ones within the definition, in any order the same as other clients do it."""
     if given.files is UNSET or not given.files:
         return None
@@ -100,7 +99,7 @@ async def _inputs(hub: Hub, given: SubmitArguments) -> dict[str, DataRef] | None
         file = given.files[name]
         field = f"files.{name[:80]}"
         read[name] = _utf8(file, field) if isinstance(file, str) else base64_bytes(file.base64, f"{field}.base64")
-    return await refs_of(hub, read)
+    return await refs_of(context.hub, read, context.access)
 
 
 def _is_blank(command: list[str] | str | UnsetType) -> bool:

@@ -75,7 +75,7 @@ async def granted_by(request: Request, name: str) -> Access:
         if name == LOCAL:
             raise BadRequest("the queue 'local' has an address of its own: /q/local/mcp", field="queue")
         request.scope["path_params"] = {**request.path_params, "queue": name}
-    granted: Access = request.scope.get(ACCESS) or await hub_of(request).keys.access(name)
+    granted: Access = request.scope.get(ACCESS) or await hub_of(request).access(request, name)
     request.scope[ACCESS] = granted
     return granted
 

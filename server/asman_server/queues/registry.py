@@ -12,6 +12,7 @@ from asman_shared.errors import Overloaded, Unavailable
 
 from ..clock import Clock
 from ..core import QueuePolicy
+from ..limiting import Limiter
 from ..meters import JobMeter
 from ..names import UNKEYED, ShortNames
 from ..storage.group_commit import GroupCommitter
@@ -53,6 +54,7 @@ class Registry:
         observer: Called with a queue's core after each event, for simulations.
         short_names: Names queues in logs and metrics.
         keys: Makes the keys to queues work; None for a hub without keys.
+        limiter: Decides what is taken from a sender; None for everything.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Registry:
         observer: Observer | None = None,
         short_names: ShortNames = UNKEYED,
         keys: KeyKeeper | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.queues: dict[str, QueueShell] = {}
         self.meter = JobMeter()
@@ -75,6 +78,7 @@ class Registry:
         self._observer = observer
         self._short_names = short_names
         self._keys = keys
+        self._limiter = limiter
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
         self._lingering: set[str] = set()
         """Queues that were asked about since the last sweep."""
@@ -130,6 +134,7 @@ class Registry:
                 self.log_backlog,
                 self._observer,
                 self._short_names,
+                self._limiter,
             )
             shell.meter.whole = self.meter
             if self._keys is not None:

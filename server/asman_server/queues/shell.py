@@ -14,18 +14,15 @@ from msgspec.structs import replace
 
 from asman_shared import limits
 from asman_shared.definition import Definition
-from asman_shared.errors import AsmanError, BadRequest, NotFound, QuotaExceeded, Unavailable, error_for
+from asman_shared.errors import BadRequest, NotFound, QuotaExceeded, Unavailable, error_for
 from asman_shared.identity import names_urls, signatures
 from asman_shared.messages import (
     Accepted,
     Cancelled,
     Configured,
     Counts,
-    Deleted,
-    Error,
     JobState,
     Message,
-    Outcome,
     Register,
     Result,
     Submit,
@@ -41,14 +38,17 @@ from ..core import Job, QueueCore, QueuePolicy
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
+from ..core.submissions import would_begin
 from ..delivery.fanout import Fanout, Follower
+from ..limiting import Limiter, unlimited
 from ..meters import JobMeter
 from ..names import UNKEYED, ShortNames
 from ..reply_to import ReplyTo
-from ..storage.commit import QueueRow, WebhookRow
+from ..storage.commit import WebhookRow
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader, pack_definition
-from ..webhooks.calls import given_up, row_of
+from ..webhooks.calls import given_up
+from . import stored_effects, worker_effects
 from .dispatch import Dispatcher, WorkerLink
 from .log_backlog import LogBacklog
 from .progress import ProgressNews
@@ -80,6 +80,7 @@ class QueueShell:
         log_backlog: Counts the log bytes of the whole hub that are not stored yet.
         observer: Called with the core after each event; a simulation checks its invariants there.
         short_names: Names queues in logs and metrics.
+        limiter: Decides what is taken from a sender; None for everything.
     """
 
     def __init__(
@@ -92,8 +93,11 @@ class QueueShell:
         log_backlog: LogBacklog | None = None,
         observer: Observer | None = None,
         short_names: ShortNames = UNKEYED,
+        limiter: Limiter | None = None,
     ) -> None:
         self.name = name
+        self.limiter = limiter or unlimited()
+        self.is_new = False  # the queue has not had a job or setting yet
         self.short = short_names(name)
         self.core = QueueCore(policy)
         self.logs = QueueLogs(name, self.core, committer, store, log_backlog)
@@ -104,10 +108,10 @@ class QueueShell:
         self.connections = 0
         self.on_kept: Callable[[str], None] | None = None  # called while runs begin, or when the queue is configured
         self._kept = 0  # when a run last did
-        self._committer = committer
+        self.committer = committer
         self._observer = observer
         self._store = store
-        self._clock = clock
+        self.clock = clock
         self._dispatcher = Dispatcher(self.core, store, self.links, lambda event: self.apply(event), name)
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
@@ -120,9 +124,10 @@ class QueueShell:
         for at in range(0, max(len(found.jobs), 1), RESTORED_AT_ONCE):
             part = found.jobs[at : at + RESTORED_AT_ONCE]
             self.core.restore(
-                part, self._clock(), finished=found.finished, number=found.number, retention=found.retention
+                part, self.clock(), finished=found.finished, number=found.number, retention=found.retention
             )
             await asyncio.sleep(0)
+        self.is_new = not (found.jobs or found.finished or found.retention)
         self.apply(ev.Tick())
 
     @property
@@ -143,7 +148,7 @@ class QueueShell:
         """Puts an event through the core and carries out the effects."""
         if self._halted:
             return
-        effects = self.core.handle(event, self._clock())
+        effects = self.core.handle(event, self.clock())
         if self._observer is not None:
             self._observer(self.core)
         for effect in effects:
@@ -159,9 +164,25 @@ class QueueShell:
         self.apply(ev.Tick())
 
     def submission(self, request: Submit, access: Access, *, alias: str = "", known_id: str = "") -> Submission:
-        """Checks and identifies a request under this queue's policy and the rights of a key; see `Submission.of`."""
+        """Checks and identifies a request under this queue's policy and the rights of a key; see `Submission.of`.
+
+        Raises:
+            Overloaded: Its sender has submitted too much for now.
+        """
+        self.limiter.submit(access, self.core.ready.waiting)
+        self.begin_use(access)
         private = self.core.policy.private_webhooks
         return Submission.of(request, access, private_webhooks=private, alias=alias, known_id=known_id)
+
+    def begin_use(self, access: Access) -> None:
+        """Notes that the queue gets a job or setting, which may be its first.
+
+        Raises:
+            Overloaded: The sender has made too many queues for now.
+        """
+        if self.is_new:
+            self.limiter.new_queue(access)
+            self.is_new = False
 
     def submit(
         self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None = None
@@ -181,8 +202,8 @@ class QueueShell:
             QuotaExceeded: The hub's disk is nearly full, and the submission would begin a run.
             Unavailable: The hub can't write now.
         """
-        if self._committer.failing is not None:
-            raise Unavailable(f"the hub can't write to its database now ({self._committer.failing}); try again")
+        if self.committer.failing is not None:
+            raise Unavailable(f"the hub can't write to its database now ({self.committer.failing}); try again")
         if self.recall.needed(submission.job_id):
             return self._submit_recalled(submission, reply_to, subscriber)
         self._admit(submission, reply_to, subscriber)
@@ -194,39 +215,33 @@ class QueueShell:
 
     def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
         job_id = submission.job_id
-        if (full := self._committer.full()) and self._begins(submission):
+        if (full := self.committer.full()) and would_begin(self.core.jobs.get(job_id), submission.reuse):
             raise QuotaExceeded(f"{full}; no new jobs are taken meanwhile: try later, or tell the hub's operator")
         self.recall.submitted(job_id)
         definition = submission.effective()
         if submission.alias:
-            self._committer.alias(submission.alias, job_id)
+            self.committer.alias(submission.alias, job_id)
         if submission.note:
-            self._committer.note(self.name, job_id, submission.note)
+            self.committer.note(self.name, job_id, submission.note)
         known = self.core.jobs.get(job_id)
         naming = not submission.bare and names_urls(definition)
         if known is None or known.state is State.FINISHED or naming:
             body = pack_definition(definition)
             if known is None:  # a known job's definition is stored for as long as the job is
-                self._committer.define(job_id, body, submission.blobs())
+                self.committer.define(job_id, body, submission.blobs())
+                if submission.sender is not None:
+                    self.limiter.came(submission.sender, len(body))
             self._dispatcher.definitions.remember(job_id, definition, len(body))
         if naming:  # the newest signatures are the ones that work
             ends = signatures(definition)
             if ends or known is not None:
-                self._committer.sign(self.name, job_id, ends)
+                self.committer.sign(self.name, job_id, ends)
         self.apply(submission.event(definition, reply_to))
+        if submission.sender is not None and self.core.jobs[job_id].state is State.QUEUED:
+            self.limiter.waits(submission.sender, self.name, job_id)
         # An existing follower stays one until it has got the job's end, which may not be durable yet.
         if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
             self.fanout.follow(job_id, subscriber)
-
-    def _begins(self, submission: Submission) -> bool:
-        """Returns whether a submission would begin a new run, instead of joining one or getting a stored result."""
-        job = self.core.jobs.get(submission.job_id)
-        if job is None:
-            return True
-        if job.state is not State.FINISHED:
-            return False
-        verdicts = [found for found in (job.verdict, job.previous) if found is not None]
-        return submission.request.reuse != "cached" or not any(found.reason.cacheable for found in verdicts)
 
     def configure(self, retention: int, reply_to: ReplyTo) -> None:
         """Sets the queue's retention of finished jobs, in milliseconds; the answer comes when it is durable.
@@ -269,15 +284,12 @@ class QueueShell:
         self.meter.assigned(effect.job)
         self._dispatcher.assign(effect)
         if self.meter.haste > INSTANT_END_SHARE:
-            self._committer.patient()
-
-    def _do_abort(self, effect: fx.Abort) -> None:
-        link = self.links.get(effect.worker.incarnation)
-        if link is not None:
-            link.abort(effect.job, effect.attempt, effect.why)
+            self.committer.patient()
 
     def _do_changed(self, effect: fx.Changed) -> None:
         job = effect.job
+        if self.limiter.waiting and job.state is not State.QUEUED:
+            self.limiter.waits_no_more(self.name, job.id)
         if effect.ended:
             self.meter.ended(job)
         if job.state is State.FINISHED:
@@ -286,23 +298,12 @@ class QueueShell:
         if effect.first and job.queued - self._kept >= KEPT_MS and self.on_kept is not None:
             self._kept = job.queued
             self.on_kept(self.name)
-        self._committer.changed(self, job, first=effect.first, ended=effect.ended)
-
-    def _do_result(self, effect: fx.StoreResult) -> None:
-        outcome: Outcome = effect.outcome
-        result = outcome.result
-        if result.outputs or result.skipped or result.phases or result.image_digest:
-            result.worker = effect.job.worker_name
-            self._committer.result(self.name, effect.job.id, result)
-
-    def _do_clear(self, effect: fx.ClearRun) -> None:
-        self.logs.clear(effect.job)
-        self._committer.clear_log(self.name, effect.job)
+        self.committer.changed(self, job, first=effect.first, ended=effect.ended)
 
     def _do_forget(self, effect: fx.Forget) -> None:
         self.logs.forget(effect.job.id)
         self.recall.forgetting(effect.job.id, (effect.job.queued, effect.job.rev))
-        self._committer.forget(self, effect.job)
+        self.committer.forget(self, effect.job)
 
     def _do_acknowledge(self, effect: fx.Acknowledge) -> None:
         worker, job_id, attempt, accepted = effect.worker, effect.job, effect.attempt, effect.accepted
@@ -315,28 +316,20 @@ class QueueShell:
         # A worker forgets the attempt when it hears this, so all that the hub knows of the job must be durable before.
         job = self.core.jobs.get(job_id)
         if job is not None:
-            self._committer.answer(self.name, job, say, None)
+            self.committer.answer(self.name, job, say, None)
         else:
             say()
 
-    def _do_worker_changed(self, effect: fx.WorkerChanged) -> None:
-        self.fanout.worker(effect.worker.wire())
-
-    def _do_resumed(self, effect: fx.Resumed) -> None:
-        link = self.links.get(effect.worker.incarnation)
-        if link is not None:
-            link.resumed(effect)
-
     def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
-        answer, able, why = effect.answer, effect.able, effect.why
+        answer, able, why, earlier = effect.answer, effect.able, effect.why, effect.earlier
         # A cached verdict is copied now: the job may be run again before the answer leaves.
         cached = state_of(effect.job) if answer == "cached" else None
 
         def say(state: JobState) -> None:
-            reply_to.say(Accepted(ref=reply_to.ref, answer=answer, job=cached or state, able=able, why=why))
+            reply_to.say(Accepted(reply_to.ref, answer, cached or state, able, why, earlier))
 
-        self._committer.answer(self.name, effect.job, say, _refusal(reply_to))
+        self.committer.answer(self.name, effect.job, say, lambda error: reply_to.refuse(error))
 
     def _do_cancel_answer(self, effect: fx.CancelAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
@@ -344,26 +337,11 @@ class QueueShell:
         def say(state: JobState) -> None:
             reply_to.say(Cancelled(ref=reply_to.ref, released=effect.released, job=state))
 
-        self._committer.answer(self.name, effect.job, say, _refusal(reply_to))
-
-    def _do_delete_answer(self, effect: fx.DeleteAnswer) -> None:
-        reply_to: ReplyTo = effect.reply_to
-        answer = Deleted(ref=reply_to.ref, job=effect.job)
-        self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
-
-    def _do_settings(self, effect: fx.SaveSettings) -> None:
-        reply_to: ReplyTo = effect.reply_to
-        if self.on_kept is not None:
-            self.on_kept(self.name)
-        self._committer.configure(QueueRow(self.name, effect.own, self._clock(), effect.retention))
-        answer = Configured(ref=reply_to.ref, retention=effect.retention, own=bool(effect.own))
-        self._committer.afterwards(self.name, lambda: reply_to.say(answer), _refusal(reply_to))
-
-    def _do_webhook(self, effect: fx.CallWebhook) -> None:
-        self._committer.webhook(row_of(self.name, self.short, effect, self._clock()), effect.job.id)
+        self.committer.answer(self.name, effect.job, say, lambda error: reply_to.refuse(error))
 
     def _do_refused(self, effect: fx.Refused) -> None:
-        _refusal(effect.reply_to)(error_for(effect.code, effect.message))
+        reply_to: ReplyTo = effect.reply_to
+        reply_to.refuse(error_for(effect.code, effect.message))
 
     # --------------------------------------------------------------------------------------------- changes to followers
 
@@ -389,7 +367,7 @@ class QueueShell:
         if kept is not None and kept.rev != rev:
             self._given_up[job.id] = job.queued
         for call in calls:
-            self._committer.webhook(given_up(call) if ended else call, job.id)
+            self.committer.webhook(given_up(call) if ended else call, job.id)
 
     def _settle(self, job_id: str) -> None:
         """Removes the followers of a finished job, once they have got its last change."""
@@ -425,7 +403,9 @@ class QueueShell:
 
     def tell(self, job: Job, reply_to: ReplyTo, message: Callable[[JobState], Message]) -> None:
         """Answers with a job's state once it is durable, in order with the changes that are pushed."""
-        self._committer.answer(self.name, job, lambda state: reply_to.say(message(state)), _refusal(reply_to))
+        self.committer.answer(
+            self.name, job, lambda state: reply_to.say(message(state)), lambda error: reply_to.refuse(error)
+        )
 
     async def durable(self, job: Job) -> JobState:
         """Returns the present state of a job, once that state is durable.
@@ -433,10 +413,10 @@ class QueueShell:
         Raises:
             Unavailable: The state can't be made durable now.
         """
-        if self._committer.settled(self.name, job.id):
+        if self.committer.settled(self.name, job.id):
             return state_of(job)
         told: Awaited[JobState] = Awaited()
-        self._committer.answer(self.name, job, lambda state: told.say(replace(state)), told.refuse)
+        self.committer.answer(self.name, job, lambda state: told.say(replace(state)), told.refuse)
         return await told
 
     async def result(self, job_id: str) -> Result | None:
@@ -474,27 +454,20 @@ class QueueShell:
         await self.recall.close()
 
 
-def _refusal(reply_to: ReplyTo) -> Callable[[AsmanError], None]:
-    def refuse(error: AsmanError) -> None:
-        reply_to.say(Error.of(error, reply_to.ref))
-
-    return refuse
-
-
 _CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
     fx.Assign: QueueShell._do_assign,
-    fx.Abort: QueueShell._do_abort,
+    fx.Abort: worker_effects.abort,
     fx.Changed: QueueShell._do_changed,
-    fx.StoreResult: QueueShell._do_result,
-    fx.ClearRun: QueueShell._do_clear,
+    fx.StoreResult: stored_effects.result,
+    fx.BeginRun: stored_effects.begin,
     fx.Forget: QueueShell._do_forget,
     fx.Acknowledge: QueueShell._do_acknowledge,
-    fx.WorkerChanged: QueueShell._do_worker_changed,
-    fx.Resumed: QueueShell._do_resumed,
+    fx.WorkerChanged: worker_effects.changed,
+    fx.Resumed: worker_effects.resumed,
     fx.SubmitAnswer: QueueShell._do_submit_answer,
     fx.CancelAnswer: QueueShell._do_cancel_answer,
-    fx.DeleteAnswer: QueueShell._do_delete_answer,
-    fx.SaveSettings: QueueShell._do_settings,
-    fx.CallWebhook: QueueShell._do_webhook,
+    fx.DeleteAnswer: stored_effects.deleted,
+    fx.SaveSettings: stored_effects.settings,
+    fx.CallWebhook: stored_effects.webhook,
     fx.Refused: QueueShell._do_refused,
 }

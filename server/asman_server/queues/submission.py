@@ -9,7 +9,7 @@ from asman_shared.definition import Definition, Shape, is_bare
 from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition, BadRequest, BadUnit
 from asman_shared.messages import Callbacks, Submit
-from asman_shared.states import Phase
+from asman_shared.states import Phase, Reuse
 from asman_shared.units import parse_duration
 
 from ..access import Access
@@ -70,9 +70,10 @@ class Submission:
         alias: Another id by which the submitter knows the definition, stored with the job; empty when there is none.
         bare: Whether the definition `is_bare`, so that it names no file.
         note: What the door keeps about the job besides its definition, stored with it; empty for nothing.
+        sender: The key and the sender that it came from, if that sender has limits.
     """
 
-    __slots__ = ("_calls", "alias", "bare", "job_id", "note", "request", "shape")
+    __slots__ = ("_calls", "alias", "bare", "job_id", "note", "request", "sender", "shape")
 
     def __init__(
         self, request: Submit, job_id: str, shape: Shape, calls: Calls | None, alias: str, *, bare: bool
@@ -83,6 +84,7 @@ class Submission:
         self.shape = shape
         self.alias = alias
         self.note = b""
+        self.sender: Access | None = None
         self._calls = calls
 
     @staticmethod
@@ -127,12 +129,21 @@ class Submission:
         calls = None
         if request.callbacks is not None:
             calls = calls_of(request.callbacks, allow_private=private_webhooks, known_as=alias)
-        return Submission(request, job_id, shape, calls, alias, bare=bare)
+        made = Submission(request, job_id, shape, calls, alias, bare=bare)
+        if access is not None and access.sender:
+            made.sender = access
+        return made
 
     @property
     def ref(self) -> int:
         """The ref under which the submitter waits for the answer."""
         return self.request.ref
+
+    @property
+    def reuse(self) -> Reuse:
+        """The results that may answer the submission; older clients say ``cached`` for ``any``."""
+        wanted = self.request.reuse
+        return "any" if wanted == "cached" else wanted
 
     def effective(self) -> Definition:
         """Returns the part of the definition that the id covers; nothing else reaches the container."""
@@ -160,7 +171,7 @@ class Submission:
             reply_to=reply_to,
             namespace=request.namespace,
             priority=request.priority,
-            reuse=request.reuse,
+            reuse=self.reuse,
             run_limit=min(filter(None, limits_of_run)) if any(limits_of_run) else 0,
             queue_limit=request.queue_limit or 0,
             phase_limits=dict(phase_limits) or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -44,7 +45,8 @@ def hub_of(request: Request) -> Hub:
 
 def error_response(error: AsmanError) -> Response:
     """Returns an error as an HTTP response; see `asman_server.rest.types.Problems`."""
-    body = Problems(error.message, error.code, error.field or "", error.retry)
+    after = None if error.retry_after is None else ceil(error.retry_after * 1000)
+    body = Problems(error.message, error.code, error.field or "", error.retry, after)
     return shown_to_pages(with_headers_of(error, as_json(body, status=error.status)))
 
 
@@ -60,7 +62,7 @@ def shown_to_pages(response: Response) -> Response:
 def with_headers_of(error: AsmanError, response: Response) -> Response:
     """Returns a response about an error, whatever its form, with the headers that go with the error."""
     if error.retry:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
     if error.status == TooSlow.status:
         response.headers["Connection"] = "close"  # or the rest of the body could go on trickling in
     return response

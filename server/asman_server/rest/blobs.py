@@ -14,6 +14,7 @@ from asman_shared.definition import SHA256
 from asman_shared.errors import BadRequest, NotFound, TooLarge
 from asman_shared.units import GIB, format_size
 
+from ..access import Access
 from ..blobs import BLOB_BYTES, FolderStore, S3Store
 from ..blobs.folder import Grant
 from ..blobs.named_files import blob_named
@@ -81,10 +82,13 @@ async def put_file(request: Request) -> Response:
     """
     hub, name, size = hub_of(request), _name(request), _length(request)
     sha256 = blob_named(name)
+    sent_by = Access("", frozenset(), sender=hub.sender(request))
     if sha256 is None:
         name = hub.files.name_for(name)
+        hub.limiter.store(sent_by, size)
         found = await hub.files.put(name, size, streamed(request))
         return as_json(FileAnswer(name, found), status=201)
+    hub.limiter.store(sent_by, size)
     if isinstance(hub.blobs.store, S3Store):
         return await _send_elsewhere(hub, hub.blobs.store, sha256, size)
     if size > BLOB_BYTES:

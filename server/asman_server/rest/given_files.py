@@ -11,6 +11,7 @@ from typing import Final
 from asman_shared import limits
 from asman_shared.definition import DataRef
 
+from ..access import Access
 from ..hub import Hub
 
 SHORTER_INLINE: Final = 48
@@ -21,8 +22,13 @@ AT_ONCE: Final = 16
 """Number of blobs that one request stores at a time."""
 
 
-async def refs_of(hub: Hub, files: Mapping[str, bytes]) -> dict[str, DataRef]:
+async def refs_of(hub: Hub, files: Mapping[str, bytes], access: Access | None = None) -> dict[str, DataRef]:
     """Returns refs of files by their names: small ones hold the bytes, the others are stored as blobs.
+
+    Args:
+        hub: The hub.
+        files: The bytes of each file.
+        access: The key that they came with, for the limits of its sender.
 
     Raises:
         AsmanError: A blob can't be stored now.
@@ -42,6 +48,8 @@ async def refs_of(hub: Hub, files: Mapping[str, bytes]) -> dict[str, DataRef]:
             sha256 = hashlib.sha256(body).hexdigest()
             blobs[sha256] = body
             found[name] = DataRef(sha256, "key")
+    if access is not None:
+        hub.limiter.store_once(access, {sha256: len(body) for sha256, body in blobs.items()})
     await _store(hub, blobs)
     return found
 

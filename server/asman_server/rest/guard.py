@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from asman_shared.errors import Overloaded
+
 from ..access import Access
-from ..access.table import BY_ITSELF, PAGES, REQUESTS
+from ..access.table import BY_ITSELF, PAGES, REQUESTS, SUBMITTING
+from ..limiting import Limiter
 from .base import Endpoint, hub_of
 
 ACCESS: Final = "asman.access"
@@ -34,13 +38,30 @@ def guarded(name: str, endpoint: Endpoint) -> Endpoint:
     async def guarding(request: Request) -> Response:
         if name in PAGES and wants_page(request):
             return await endpoint(request)
-        access = await hub_of(request).keys.access(str(request.path_params["queue"]))
+        access = await hub_of(request).access(request, str(request.path_params["queue"]))
         access.need_all(needs)
         request.scope[ACCESS] = access
-        return await endpoint(request)
+        if name not in SUBMITTING or not access.sender:
+            return await endpoint(request)
+        return await limited(hub_of(request).limiter, access, endpoint, request)
 
     guarding.__doc__ = endpoint.__doc__
     return guarding
+
+
+async def limited(limiter: Limiter, access: Access, endpoint: Endpoint, request: Request) -> Response:
+    """Answers a request that submits a job for a sender that has limits.
+
+    A request that is one too many is refused before its body is read. One that goes on is answered late.
+    """
+    try:
+        limiter.check_submit(access)
+        response = await endpoint(request)
+    except Overloaded:
+        await asyncio.sleep(limiter.patience(access.sender))
+        raise
+    response.headers.update(limiter.headers(access))
+    return response
 
 
 def access_of(request: Request) -> Access:

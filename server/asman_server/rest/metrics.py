@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asman_shared.definition import Shape
+from asman_shared.definition import IMAGE, Shape
 from asman_shared.errors import Forbidden
 from asman_shared.messages import Counts
 from asman_shared.states import Reason
@@ -131,6 +131,14 @@ class HubCollector(Collector):
             yield _gauge("asman_certificate_expiry_timestamp_seconds", ends, hub.certificate.expires)
             failing = "1 while the files of the certificate can't be used and an earlier one is."
             yield _gauge("asman_certificate_failing", failing, int(bool(hub.certificate.failing)))
+        yield _labelled(
+            "asman_limited",
+            "Refusals by limits, by what was refused and the party whose limit it was.",
+            ("what", "of"),
+            [(key, count) for key, count in sorted(hub.limiter.refused.items())],
+            CounterMetricFamily,
+        )
+        yield _gauge("asman_limited_parties", "Addresses, keys and queues whose use is counted.", hub.limiter.tracked)
         quota = hub.blobs.quota
         if quota.limit is not None:
             yield _gauge("asman_blob_quota_bytes", "Largest size of all blobs, in bytes.", quota.limit)
@@ -291,6 +299,7 @@ def shape_label(shape: Shape, *, tags: bool) -> str:
     parts += [f"memory={format_size(shape.memory)}"] if shape.memory else []
     parts += [f"tags={','.join(sorted(shape.tags))}"] if tags and shape.tags else []
     parts += [f"platform={shape.platform}"] if shape.platform else []
+    parts += [f"source={shape.source}"] if shape.source != IMAGE else []
     return " ".join(parts)
 
 

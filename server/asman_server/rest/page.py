@@ -114,6 +114,26 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Asma
 <p>This hub works, but its page was not built. Run <code>make web</code> in its source folder, or use the
 command line: <code>asman --help</code>.</p></html>"""
 
+_NOTHING = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Nothing here · Asman</title>
+<style>body {{ font: 16px/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 34rem; padding: 0 1rem }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #16181d; color: #e6e6e6 }} a {{ color: #8ab4f8 }} }}</style>
+<h1>There is nothing at this address</h1>
+<p>A queue is at <code>/q/…</code>, a job at <code>/j/…</code>. Compare the address with the one that you got.</p>
+<p><a href="{up}">Start page</a> · <a href="{up}docs">Documentation</a></p></html>"""
+
+
+def nothing(request: Request) -> Response:
+    """Returns the page for a browser at an address where there is nothing."""
+    up = "../" * (request.scope.get("raw_path", b"/").count(b"/") - 1) or "./"
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return HTMLResponse(_NOTHING.format(up=up), status_code=404, headers=headers)
+
 
 def built() -> bool:
     """Returns whether this package holds the page: a clone holds it once it was built."""

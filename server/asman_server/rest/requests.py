@@ -16,7 +16,7 @@ from starlette.types import Receive
 
 from asman_shared import half_characters, limits
 from asman_shared.definition import SHA256
-from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, cut, error_for, misfit, plainly
+from asman_shared.errors import BadRequest, NotFound, TooLarge, Unavailable, cut, misfit, plainly
 from asman_shared.messages import Error, JobState, Message
 from asman_shared.units import format_duration, format_size, parse_duration
 
@@ -96,7 +96,8 @@ async def body_of(request: Request, kind: type[T]) -> T:
     if announced.isdecimal() and int(announced) > BODY_BYTES:
         raise _too_large(int(announced))
     body = bytearray()
-    with hub_of(request).bodies.holding() as held:
+    hub = hub_of(request)
+    with hub.bodies.holding(hub.sender(request)) as held:
         async for chunk in timely(request.stream(), BUFFERED):
             held.add(len(chunk))
             body += chunk
@@ -254,7 +255,7 @@ async def ask(put: Callable[[ReplyTo], Awaitable[Any] | None], reply: type[T]) -
     except TimeoutError:
         raise Unavailable(f"no answer within {ANSWER_SECONDS:g} s; ask again to see whether it was done") from None
     if isinstance(message, Error):
-        raise error_for(message.code, message.message, message.field)
+        raise message.error
     if not isinstance(message, reply):
         raise TypeError(f"{type(message).__name__} came where {reply.__name__} was asked for")
     return message

@@ -10,7 +10,10 @@ from typing import Any, Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, NotFound
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, NotFound, Overloaded
+
+from ..access import Access
+from ..hub import Hub
 
 CLOSE_SECONDS: Final = 5.0
 """Longest time that sending a close may take, in seconds."""
@@ -22,6 +25,22 @@ REASON_BYTES: Final = 123
 def close_reason(text: str) -> str:
     """Returns as much of a sentence as fits into a close frame."""
     return text.encode()[:REASON_BYTES].decode(errors="ignore")
+
+
+async def opened(hub: Hub, websocket: WebSocket) -> Access:
+    """Returns the queue of a websocket that is being opened, with the rights of the key in its address.
+
+    Raises:
+        Overloaded: Its sender opens too many. One that goes on is answered late.
+        AsmanError: As `Keys.access`.
+    """
+    sender = hub.sender(websocket)
+    try:
+        hub.limiter.opened(sender)
+    except Overloaded:
+        await asyncio.sleep(hub.limiter.patience(sender))
+        raise
+    return await hub.keys.access(websocket.path_params["queue"], sender)
 
 
 def unopened(error: AsmanError) -> tuple[CloseCode, str]:

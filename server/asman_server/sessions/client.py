@@ -31,11 +31,13 @@ from asman_shared.messages import (
     JobPage,
     JobState,
     List,
+    ListRuns,
     Message,
     Ping,
     Pong,
     PutBlobs,
     ReadLog,
+    RunList,
     Submit,
     Summarise,
     Unfollow,
@@ -54,7 +56,7 @@ from ..core import events as ev
 from ..core.job_state import state_of
 from ..logs.follow import LogFollow
 from ..logs.summary import summarise_log
-from ..queues.inquiry import explain_job, validate
+from ..queues.inquiry import explain_job, runs_of_job, validate
 from ..queues.shell import QueueShell
 from ..queues.submission import Submission
 from ..reply_to import ReplyTo
@@ -90,7 +92,7 @@ class ClientSession(SocketSession[ClientMessage]):
         shell: QueueShell,
         services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, services.flusher, CLIENT_FRAMES, NEEDS, services.blobs)
+        super().__init__(websocket, language, access, CLIENT_FRAMES, NEEDS, services)
         self._shell = shell
         self._clock = services.clock
         self._reader = services.log_reader
@@ -141,6 +143,7 @@ class ClientSession(SocketSession[ClientMessage]):
                 counts=shell.counts() if self._reads else Counts(),
                 links=self._link_secret,
                 rights=sorted(self.access.rights),
+                rates=self._limiter.told(self.access),
             )
         )
         if whole:
@@ -293,8 +296,11 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(Following(ref=message.ref, active=False))
 
     async def _read_log(self, message: ReadLog) -> None:
-        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref)
+        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref, message.run)
         self.say(await self._reader.page(*args))
+
+    async def _list_runs(self, message: ListRuns) -> None:
+        self.say(RunList(message.ref, await runs_of_job(self._shell, message.job)))
 
     async def _summarise(self, message: Summarise) -> None:
         self.say(await summarise_log(self._reader, self._shell, message.job, message.ref))
@@ -310,6 +316,7 @@ class ClientSession(SocketSession[ClientMessage]):
             self.say(self._shell.configured(message.ref))
         else:
             self.access.need_all(PARTS["configure.retention"])
+            self._shell.begin_use(self.access)
             self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
 
 
@@ -328,6 +335,7 @@ _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]
     Follow: ClientSession._follow,
     Unfollow: ClientSession._unfollow,
     ReadLog: ClientSession._read_log,
+    ListRuns: ClientSession._list_runs,
     Summarise: ClientSession._summarise,
     Explain: ClientSession._explain,
     Validate: ClientSession._validate,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -18,15 +19,18 @@ from asman_shared.messages import BlobLinks, BlobTickets, Error, GetBlobs, Messa
 
 from ..access import Access
 from ..access.table import Needs
-from ..blobs.service import BlobService
-from ..delivery.send_buffer import Flusher, SendBuffer
+from ..delivery.send_buffer import SendBuffer
 from ..delivery.transport import EXTENSION
+from ..services import Services
 from .base import Closed, SocketLifecycle
 
 log = logging.getLogger("asman.hub.session")
 
 HELLO_TIMEOUT = 10.0
 """Time limit for the first message of the dialling side, in seconds."""
+
+SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
+"""Interval between pings to another side whose messages are not being read, in seconds."""
 
 BESIDE = 8
 """Largest number of requests of one connection that wait for something slow, beside the other requests."""
@@ -50,10 +54,9 @@ class SocketSession(SocketLifecycle, Generic[M]):
         websocket: The websocket, which is not accepted yet.
         language: The language of the connection.
         access: The rights that its key grants.
-        flusher: The hub's flusher.
         decoder: The decoder of incoming frames.
         needs: The rights that each message needs.
-        blobs: The hub's blob service.
+        services: The hub's services.
     """
 
     def __init__(
@@ -61,20 +64,20 @@ class SocketSession(SocketLifecycle, Generic[M]):
         websocket: WebSocket,
         language: Language,
         access: Access,
-        flusher: Flusher,
         decoder: FrameDecoder[M],
         needs: Mapping[type, Needs],
-        blobs: BlobService,
+        services: Services,
     ) -> None:
         super().__init__(websocket, language.value)
         self.access = access
         self.language = language
         self._decoder = decoder
         self._refused = {kind: rights for kind, rights in needs.items() if not rights <= access.rights}
-        self._blobs = blobs
+        self._blobs = services.blobs
+        self._limiter = services.limiter
         self._beside: set[asyncio.Task[None]] = set()
         writer = websocket.scope["extensions"][EXTENSION]
-        self.send_buffer: SendBuffer = SendBuffer(writer, language, flusher, self._too_slow)
+        self.send_buffer: SendBuffer = SendBuffer(writer, language, services.flusher, self._too_slow)
 
     @property
     def logger(self) -> logging.Logger:
@@ -191,9 +194,15 @@ class SocketSession(SocketLifecycle, Generic[M]):
                         await waiting
                 except AsmanError as error:
                     self.refuse(error, getattr(message, "ref", None))
+                    if error.retry_after is not None and (wait := self._limiter.patience(self.access.sender)):
+                        await self._paused(wait)
                 except msgspec.MsgspecError as error:
                     self.refuse(ProtocolError(str(error)), getattr(message, "ref", None))
             messages = self._decode(await self._frame())
+
+    async def _paused(self, seconds: float) -> None:
+        """Reads nothing from this connection for some time; pings show the other side that the hub is alive."""
+        await self._hold_back(partial(asyncio.sleep, seconds), SAY_SECONDS, lambda: self.say(Ping()))
 
     def ping(self, message: Ping) -> None:
         """Answers a ping."""
@@ -204,7 +213,9 @@ class SocketSession(SocketLifecycle, Generic[M]):
         await self.beside(message.ref, lambda: self._tickets(message))
 
     async def _tickets(self, message: PutBlobs) -> BlobTickets:
-        return BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(self.access.queue, message.blobs))
+        access = self.access
+        take = partial(self._limiter.store_once, access) if access.sender else None
+        return BlobTickets(ref=message.ref, tickets=await self._blobs.tickets(access.queue, message.blobs, take))
 
     async def get_blobs(self, message: GetBlobs) -> None:
         """Answers with the addresses at which blobs can be read, while the next messages are read."""

@@ -43,15 +43,13 @@ from ..core import effects as fx
 from ..core import events as ev
 from ..queues.shell import QueueShell
 from ..services import Services
-from .session import SocketSession
+from ..storage.reader import size_of
+from .session import SAY_SECONDS, SocketSession
 
 SILENCE = 2.5
 """Heartbeats that may be missed before a worker's connection is closed; then its grace begins."""
 WATCH_AGAIN = 0.1
 """Shortest interval between two checks for silence, in seconds."""
-
-SAY_SECONDS: Final = limits.HEARTBEAT_MS / 1000
-"""Interval between pings to a worker whose messages are not being read, in seconds."""
 
 _sessions = itertools.count(1)
 NEEDS: Final = needs_of(WorkerMessage, WORKER_MESSAGES)
@@ -68,7 +66,7 @@ class WorkerSession(SocketSession[WorkerMessage]):
         shell: QueueShell,
         services: Services,
     ) -> None:
-        super().__init__(websocket, language, access, services.flusher, WORKER_FRAMES, NEEDS, services.blobs)
+        super().__init__(websocket, language, access, WORKER_FRAMES, NEEDS, services)
         self.session = next(_sessions)
         self._shell = shell
         self._clock = services.clock
@@ -162,6 +160,8 @@ class WorkerSession(SocketSession[WorkerMessage]):
             logs.flush()
             # Pings sent meanwhile show the worker that the hub is alive.
             await self._hold_back(logs.log_backlog.room, SAY_SECONDS, lambda: self.say(Ping()))
+        if self.access.sender and (wait := self._limiter.came(self.access, size_of(message.lines))):
+            await self._paused(wait)
 
     def _finished(self, message: Finished) -> None:
         if message.outcome.result.outputs:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import posixpath
 import re
 import secrets
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from asman_shared import half_characters
 from asman_shared.definition import SHA256, UPLOADED, DataRef, Definition, Requirements, Step
 from asman_shared.errors import BadRequest
 from asman_shared.places.urls import is_place, place_of, url_within
+from asman_shared.states import Reuse
 
+from ..access import Access
 from ..hub import Hub
 from ..rest.given_files import refs_of
 from .reach import Reach
@@ -32,7 +34,7 @@ _SPECIAL: Final = re.compile(r"([*?\[])")
 _NONCE_BYTES: Final = 12
 
 
-async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
+async def definition_of(hub: Hub, task: Task, reach: Reach, access: Access | None = None) -> Definition:
     """Returns the definition of the job that a task is, and stores its large files.
 
     Unless the task asks for an earlier result, its definition is like no other.
@@ -41,6 +43,7 @@ async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
         hub: The hub.
         task: The task.
         reach: The places that the queue's workers reach.
+        access: The key that the task came with, for the limits of its sender.
 
     Raises:
         BadRequest: A member of the task can't be what it is here; the error names it.
@@ -55,10 +58,10 @@ async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
     volumes = {_path(path, f"volumes[{n}]") for n, path in enumerate(task.volumes)}
     volumes |= {_volume(path) for path in written}
     parameters = _parameters(task.resources)
-    config_files = await _inputs(hub, task.inputs, reach, needed)
+    config_files = await _inputs(hub, task.inputs, reach, needed, access)
     words = [word for word in parameters.get("worker_tags", "").split(",") if word]
     return Definition(
-        v=None if reuses(task) else f"tes:{secrets.token_hex(_NONCE_BYTES)}",
+        v=None if reuse_of(task) != "never" else f"tes:{secrets.token_hex(_NONCE_BYTES)}",
         config_files=config_files or None,
         volumes=sorted(volumes) or None,
         outputs=outputs or None,
@@ -70,19 +73,22 @@ async def definition_of(hub: Hub, task: Task, reach: Reach) -> Definition:
     )
 
 
-def reuses(task: Task) -> bool:
-    """Whether the successful result of an equal task answers this one.
+def reuse_of(task: Task) -> Reuse:
+    """Returns the results of an equal task that answer this one; without the tag none do.
 
     Raises:
         BadRequest: The tag has another value.
     """
-    said = task.tags.get(REUSE)
-    if said not in (None, "success"):
-        raise BadRequest(
-            f"the tag '{REUSE}' can only be 'success': then an equal task that succeeded is the answer",
-            field=f"tags.{REUSE}",
-        )
-    return said is not None
+    said = task.tags.get(REUSE, "never")
+    for reuse in get_args(Reuse):
+        if said == reuse:
+            found: Reuse = reuse
+            return found
+    raise BadRequest(
+        f"the tag '{REUSE}' can be 'success' (an equal task that succeeded is the answer), 'any' (also one that "
+        "failed) or 'never'",
+        field=f"tags.{REUSE}",
+    )
 
 
 def _command(executor: Executor, place: str) -> dict[str, Any]:
@@ -188,7 +194,9 @@ def _reached(url: str, field: str, reach: Reach, needed: list[str], *, folder: b
     return url
 
 
-async def _inputs(hub: Hub, inputs: list[Input], reach: Reach, needed: list[str]) -> dict[str, DataRef]:
+async def _inputs(
+    hub: Hub, inputs: list[Input], reach: Reach, needed: list[str], access: Access | None
+) -> dict[str, DataRef]:
     """Returns the inputs as config files, by their path; adds to ``needed`` as `_outputs`."""
     found: dict[str, DataRef] = {}
     contents: dict[str, bytes] = {}
@@ -203,7 +211,7 @@ async def _inputs(hub: Hub, inputs: list[Input], reach: Reach, needed: list[str]
             contents[path] = _utf8(given.content, f"{place}.content")
         else:
             found[path] = _remote(given, place, reach, needed)
-    return found | await refs_of(hub, contents)
+    return found | await refs_of(hub, contents, access)
 
 
 async def check_blobs(hub: Hub, inputs: list[Input]) -> None:

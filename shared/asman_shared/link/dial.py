@@ -29,6 +29,8 @@ from .unreachable import hung_up, no_hub, proxy_refuses, proxy_unreachable, unre
 
 SILENCE: Final = 2.5
 """Number of heartbeats without a message from the hub after which the connection counts as lost."""
+FULL_SECONDS: Final = 5.0
+"""Time after which to dial a hub again that takes no more connections for now, in seconds."""
 DIAL_ERRORS: Final = (OSError, EOFError, WebSocketException)
 """Errors of the library, of sockets and of TLS, which `explain` turns into sentences."""
 
@@ -95,7 +97,9 @@ def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
         if error.rcvd.code == CloseCode.UNKNOWN_KEY:
             return NotFound(f"the hub at {host} does not know this key: {close_reason(error)}", field="queue")
         sentence = f"the hub at {host} closed this connection: {close_reason(error)}"
-        return ProtocolError(sentence) if error.rcvd.code in _LASTING else ConnectionFailed(sentence)
+        if error.rcvd.code in _LASTING:
+            return ProtocolError(sentence)
+        return ConnectionFailed(sentence, retry_after=FULL_SECONDS if error.rcvd.code == CloseCode.OVERLOADED else None)
     if (proxy := proxy_for(address.client_socket)) is not None:
         sentence = _through_proxy(error, host, shown(proxy), timeout)
         if sentence:

@@ -83,6 +83,10 @@ class Retries:
         """
         if not error.retry:
             raise error
+        if error.retry_after is not None:  # the hub is there, and says how long it takes
+            log.warning("%s", error.message)
+            await asyncio.sleep(error.retry_after)
+            return
         if isinstance(error, Stale):
             self._stale += 1
             if self._stale >= self._retry_policy.stale:

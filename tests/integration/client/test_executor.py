@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 import asman
 from asman.calls import RemoteTraceback
 from asman.logs import Line
+from devtools.asman_processes import clean_environment
 
 
 @pytest.fixture
@@ -354,3 +357,26 @@ def test_the_end_of_an_executor_waits_for_the_jobs_of_cancelled_calls_to_be_canc
     with asman.sync.connect(up) as queue:
         assert queue.get(future.job.id).wait(30).reason == "Cancelled"
     assert concurrent.futures.wait([future], 0).done == {future}
+
+
+_LARGE = """
+import sys, asman, asman.sync
+def large(number):
+    return b"x" * 2_000_000
+if sys.argv[1] == "executor":
+    executor = asman.Executor(cpus=0.5, on_line=None)
+    assert [len(each) for each in executor.map(large, range(2))] == [2_000_000] * 2
+else:
+    queue = asman.sync.connect()
+    job = queue.submit(command="sh -c 'head -c 2000000 /dev/zero > $JOB_OUTPUTS/zeros'")
+    assert len(job.result(timeout=60).outputs["zeros"].read_bytes()) == 2_000_000
+print("done")
+"""
+
+
+@pytest.mark.parametrize("kind", ["executor", "queue"])
+def test_a_program_that_closes_nothing_ends_without_a_word_on_standard_error(up: str, kind: str) -> None:
+    environment = clean_environment({"ASMAN_QUEUE": up})
+    words = [sys.executable, "-c", _LARGE, kind]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from asman_shared.address import parse_address
+from asman_shared.keys.derived import key_addresses
 from asman_worker import doctor as doctor_module
 from asman_worker import load_config
 from asman_worker.doctor import Finding, examine
+from asman_worker.neighbours import Offer
 from devtools.asman_processes import HubProcess, asman
 from devtools.ports import free_port
 
@@ -103,3 +106,31 @@ async def test_an_engine_that_has_another_folder_at_that_path_is_noticed(
     seen = next(finding for finding in found if finding.what == "folder seen by the engine")
     assert seen.mark == "problem"
     assert f"-v {tmp_path}:{tmp_path}" in seen.remedy
+
+
+async def test_a_usual_engine_that_is_missing_is_no_problem_beside_a_worker_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    config = load_config(data_dir=tmp_path)
+    for running, mark in (([], "problem"), ([Offer(1, 1, 1, 0)], "warning")):
+        monkeypatch.setattr(doctor_module, "offers", lambda running=running: running)
+        found = {finding.what: finding async for finding in examine(config)}
+        assert found["engine"].mark == mark
+    assert "a worker runs on this machine, which uses another engine" in found["engine"].says
+
+
+async def test_a_key_that_the_hub_does_not_know_is_a_problem(
+    hub_process: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    hub = hub_process()
+    urls = {kind.value: each.url for kind, each in key_addresses(parse_address(hub.queue("abc"))).items()}
+
+    def key(kind: str, code: int) -> tuple[str, str]:
+        told = findings(urls[kind], "--data-dir", str(tmp_path), "--executor", "process", code=code)["key"]
+        return told["mark"], told["says"]
+
+    assert key("work", 125) == ("problem", "no queue of the hub has this key")
+    assert asman("queue", "keys", hub.queue("abc")).returncode == 0
+    assert key("read", 125) == ("problem", "this key reads, but does not work for the queue")
+    assert key("work", 0) == ("ok", "the hub knows it")

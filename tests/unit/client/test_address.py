@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import asman
-from asman.address import Address, new_queue_name, parse_address, parse_hub
+from asman.address import VARIABLES, Address, mistyped, new_queue_name, parse_address, parse_hub
 from asman.cli import known
+from asman_server.config import HubConfig
 from asman_shared.errors import BadRequest, NotFound
+from asman_worker.config import WorkerConfig
 
 
 @pytest.mark.parametrize(
@@ -134,3 +138,40 @@ def test_a_program_that_gives_a_bare_name_is_told_the_argument_for_the_hub() -> 
     with pytest.raises(BadRequest, match="hub=…, or set ASMAN_HUB") as caught:
         asman.connect("lab")
     assert "--hub" not in caught.value.message
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr("os.environ", {"HOME": "/", "QUEUE": "x"})
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ASMAN_QEUE", "ASMAN_QUEUE"),
+        ("ASMAN_QUEUES", "ASMAN_QUEUE"),
+        ("asman_queue", "ASMAN_QUEUE"),
+        ("ASMAN_HBU", "ASMAN_HUB"),
+        ("ASMAN_IMGE", "ASMAN_IMAGE"),
+        ("ASMAN_CONFIG_HOMES", "ASMAN_CONFIG_HOME"),
+    ],
+)
+def test_a_mistyped_variable_is_told_with_the_one_that_is_meant(
+    variables: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    variables.setitem(os.environ, name, "http://127.0.0.1:8000/q/a")
+    assert mistyped() == [(name, meant)]
+
+
+def test_no_variable_of_a_hub_or_worker_is_taken_for_a_mistyped_one(variables: pytest.MonkeyPatch) -> None:
+    names = [f"ASMAN_{name.upper()}" for name in HubConfig.model_fields]
+    names += [f"ASMAN_WORKER_{name.upper()}" for name in WorkerConfig.model_fields]
+    variables.setattr("os.environ", dict.fromkeys([*names, *VARIABLES], ""))
+    assert mistyped() == []
+
+
+def test_a_missing_queue_is_told_with_the_variable_that_was_meant_to_name_it(variables: pytest.MonkeyPatch) -> None:
+    variables.setitem(os.environ, "ASMAN_QEUE", "http://127.0.0.1:8000/q/a")
+    with pytest.raises(BadRequest, match=r"set ASMAN_QUEUE \(there is ASMAN_QEUE\)"):
+        parse_address()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -27,6 +28,7 @@ def test_durations_are_seconds_or_text() -> None:
     assert milliseconds(None, field="timeout") is None
     assert milliseconds(1.5, field="timeout") == 1500
     assert milliseconds("20m", field="timeout") == 1_200_000
+    assert milliseconds(timedelta(minutes=20), field="timeout") == 1_200_000
     for wrong in (0, -1, 0.0001, "20", "soon"):
         with pytest.raises(BadUnit) as caught:
             milliseconds(wrong, field="queue_timeout")
@@ -36,6 +38,9 @@ def test_durations_are_seconds_or_text() -> None:
 async def test_a_limit_may_be_a_text_as_other_durations_may() -> None:
     with pytest.raises(TimedOut, match=r"waiting for the moon took longer than 0\.02 seconds"):
         async with deadline("20ms", "waiting for the moon"):
+            await asyncio.Event().wait()
+    with pytest.raises(TimedOut, match=r"waiting for the moon took longer than 0\.02 seconds"):
+        async with deadline(timedelta(milliseconds=20), "waiting for the moon"):
             await asyncio.Event().wait()
     with pytest.raises(BadUnit):
         async with deadline("soon", "waiting for the moon"):

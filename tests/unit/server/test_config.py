@@ -45,7 +45,6 @@ def test_the_environment_may_name_the_file(file: Path, monkeypatch: pytest.Monke
     ("text", "says"),
     [
         ('retenton = "3d"\n', "unknown setting 'retenton'; did you mean 'retention'?"),
-        ("[hub]\nport = 1\n", "unknown setting 'hub'"),
         (f"{'x' * 5000} = 1\n", f"unknown setting '{'x' * 40}'"),
     ],
 )
@@ -140,3 +139,16 @@ def test_what_a_wrong_setting_is_told_with_begins_with_no_word_of_a_library() ->
         load_config(retention="soon")
     assert "Value error" not in error.value.message
     assert error.value.message.startswith("the setting 'retention' (--retention or ASMAN_RETENTION) is wrong: ")
+
+
+def test_a_table_for_the_hub_is_told_to_be_none(file: Path) -> None:
+    file.write_text("[hub]\nport = 1\n")
+    with pytest.raises(BadRequest, match=r"has a table \[hub\]: the hub's settings stand at the top of the file"):
+        load_config(config=file)
+
+
+def test_a_wrong_word_is_told_with_the_nearest_right_one() -> None:
+    with pytest.raises(BadRequest) as caught:
+        load_config(log_level="infos")
+    said = caught.value.message
+    assert said.endswith("it must be 'debug', 'info', 'warning' or 'error', not 'infos'; did you mean 'info'?")

@@ -31,7 +31,8 @@ TEXTS = {
     "s3_region name gpus docker runtime allow_image deny_image allow_host git_credentials_for secret status command "
     "shared_folder s3_bucket "
     "grep worker "
-    "around to called forget trusted_proxies backup to_database_url to_blobs",
+    "around to called forget trusted_proxies backup to_database_url to_blobs "
+    "limit_submits limit_queued limit_bytes limit_connections limit_queues unlimited",
 }
 """The parameters that are no numbers, by the kind of their text. `parse_duration` and `parse_size` bound the first two;
 the hub's ranges, the settings and the operating system bound the others."""

@@ -157,6 +157,15 @@ def test_shape() -> None:
     assert check(made(image="a")) == Shape()
 
 
+def test_the_shape_tells_where_the_programs_of_the_job_come_from() -> None:
+    assert check(made(command="true")) == Shape(source="machine")
+    assert check(made(command="true"), bare=True) == Shape(source="machine")
+    assert check(made(image="a"), bare=True) == Shape()
+    assert check(made(build={"dockerfile": "FROM a"})).source == "build"
+    assert check(made(image="a", build={"platform": "linux/arm64"})).source == "image"
+    assert check(made(command="true", requirements={"cpus": 2})) == Shape(2000, source="machine")
+
+
 @pytest.mark.parametrize("name", ["a", "a/b.txt", "./a", "ünï/✓", "a b", "-rf", "x" * 255, ".hidden"])
 def test_good_names(name: str) -> None:
     assert check_name(name, field="f") == name.removeprefix("./")

@@ -158,3 +158,19 @@ def test_a_mistyped_variable_of_the_worker_is_warned_about_with_the_nearest_name
         "the environment variable ASMAN_WORKER_CPU is no setting; did you mean ASMAN_WORKER_CPUS?",
         "the environment variable ASMAN_WROKER_TAGS is no setting; did you mean ASMAN_WORKER_TAGS?",
     ]
+
+
+def test_a_table_of_the_hub_is_told_to_be_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "asman.toml"
+    file.write_text("[hub]\nport = 1111\n[worker]\ncpus = 3\n")
+    monkeypatch.setenv("ASMAN_CONFIG", str(file))
+    with pytest.raises(BadRequest, match=r"has a table \[hub\]: the hub's settings stand at the top"):
+        load_config()
+
+
+def test_a_wrong_word_is_told_with_the_nearest_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadRequest, match=r"executor: it must be .* not 'proces'; did you mean 'process'\?"):
+        load_config(executor="proces")
+    monkeypatch.setenv("ASMAN_WORKER_PULL", "allways")
+    with pytest.raises(BadRequest, match=r"pull: it must be .* not 'allways'; did you mean 'always'\?"):
+        load_config()

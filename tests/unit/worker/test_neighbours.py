@@ -42,7 +42,7 @@ def test_what_workers_offer_beyond_what_there_is_is_said(offered: list[Offer], s
 
 def own() -> Offer:
     """An offer that no other worker of this machine has."""
-    return Offer(os.getpid(), machine().memory, 1000 + secrets.randbelow(10**8), 0)
+    return Offer(os.getpid(), machine().memory, 1000 + secrets.randbelow(10**8), 0, os.geteuid())
 
 
 def test_a_worker_is_seen_by_others_as_long_as_it_lives() -> None:
@@ -60,9 +60,11 @@ def test_names_that_strangers_take_are_no_offers(tmp_path: Path) -> None:
         "@other",
         "/run/a b",
         "@asman-worker/1/7/8/9/1/" + "a" * 16,
+        f"@asman-worker/2/{os.geteuid()}/5/6/7/0/" + "b" * 16,
+        f"@asman-worker/2/{os.geteuid() + 1}/5/6/7/0/" + "c" * 16,
     ]
     sockets.write_text("".join(f"00000000: 00000002 00000000 00000000 0002 01 1 {name}\n" for name in names))
-    assert offers(sockets) == [Offer(7, 8, 9, 1)]
+    assert offers(sockets) == [Offer(7, 8, 9, 1), Offer(5, 6, 7, 0, os.geteuid())], "those of other users don't count"
     assert offers(tmp_path / "missing") == []
 
 

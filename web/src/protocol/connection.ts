@@ -12,6 +12,7 @@ import { connectionLost, finalSentence, noAnswer, notConnected, RequestError } f
 import {
   type Answer,
   type Ask,
+  type ErrorMessage,
   type Incoming,
   type Outgoing,
   PROTOCOL_VERSION,
@@ -44,20 +45,26 @@ export interface ConnectionOptions {
   onPush: (pushes: Push[]) => void;
   /** Called with an error that belongs to no request. */
   onError?: (error: RequestError) => void;
+  /** Called when a request waits for a limit of the hub, until a time of this machine's clock in milliseconds. */
+  onLimited?: (why: string, until: number) => void;
   socket?: (url: string, subprotocol: string) => WebSocket;
   backoff?: Backoff;
 }
 
 interface Waiting {
+  message: Outgoing;
   resolve: (answer: never) => void;
   reject: (error: RequestError) => void;
   timer: ReturnType<typeof setTimeout>;
+  deadline: number;
 }
 
 /** Longest time from the start of a connection to its welcome, in milliseconds. */
 const OPENING_MS = 10_000;
 /** Default time limit of a request, in milliseconds. */
 const ANSWER_MS = 20_000;
+/** Longest wait before a request is made again, in milliseconds. */
+const LONGEST_MS = 60_000;
 /** Most messages in one frame. */
 const FRAME_MESSAGES = 500;
 /** The `readyState` of an open socket. */
@@ -138,13 +145,15 @@ export class Connection {
     this.#ref += 1;
     const ref = this.#ref;
     return new Promise<Answer<T>>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(ref);
-        reject(noAnswer(Math.round(deadline / 1000)));
-      }, deadline);
-      this.#waiting.set(ref, { resolve, reject, timer });
-      this.#post({ ...ask, type, ref } as unknown as Outgoing);
+      const message = { ...ask, type, ref } as unknown as Outgoing;
+      const timer = this.#deadline(ref, deadline);
+      this.#waiting.set(ref, { message, resolve, reject, timer, deadline });
+      this.#post(message);
     });
+  }
+
+  #deadline(ref: number, within: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => this.#take(ref)?.reject(noAnswer(Math.round(within / 1000))), within);
   }
 
   #sayHello(): void {
@@ -264,11 +273,26 @@ export class Connection {
     }, within);
   }
 
-  #refused(message: { code: string; message: string; ref?: number | null; field?: string | null; retry?: boolean }): void {
+  #refused(message: ErrorMessage): void {
+    if (message.code === "overloaded" && this.#again(message)) return;
     const error = new RequestError(message.code, message.message, message.field ?? null, message.retry ?? false);
     const waiting = this.#take(message.ref ?? undefined);
     if (waiting !== undefined) waiting.reject(error);
     else this.#options.onError?.(error);
+  }
+
+  /** Sends a request again when the hub takes it, if the hub says when that will be. */
+  #again(message: ErrorMessage): boolean {
+    const waiting = this.#waiting.get(message.ref ?? -1);
+    if (waiting === undefined || !message.retry_after) return false;
+    clearTimeout(waiting.timer);
+    const ref = message.ref as number;
+    waiting.timer = setTimeout(() => {
+      waiting.timer = this.#deadline(ref, waiting.deadline);
+      this.#post(waiting.message);
+    }, Math.min(message.retry_after, LONGEST_MS));
+    this.#options.onLimited?.(message.message.split("; try again")[0] as string, Date.now() + message.retry_after);
+    return true;
   }
 
   #take(ref: number | undefined): Waiting | undefined {

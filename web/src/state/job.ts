@@ -15,8 +15,10 @@ export interface Job {
   readonly namespaces: readonly string[];
   readonly priority: number;
   readonly logStart: number;
+  readonly back: string;
   readonly verdict: Verdict | null;
   readonly summary: Summary | null;
+  readonly run: number;
 }
 
 /** Whether a state is newer than another one: a later run's, or a later one of the same run. */
@@ -40,8 +42,10 @@ export function jobFrom(wire: JobState, before?: Job): Job {
     namespaces: wire.namespaces ?? [],
     priority: wire.priority ?? 0,
     logStart: wire.log_start ?? 0,
+    back: wire.back ?? "",
     verdict: wire.verdict ?? null,
     summary: wire.summary ?? before?.summary ?? null,
+    run: wire.run ?? 1,
   };
 }
 

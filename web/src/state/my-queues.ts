@@ -16,8 +16,17 @@ export function rememberQueue(url: string): void {
   write([url, ...read().filter((each) => each !== url)].slice(0, MOST_QUEUES));
 }
 
-export function forgetQueue(url: string): void {
-  write(read().filter((each) => each !== url));
+/** Forgets a queue; returns the function that puts it back where it was. */
+export function forgetQueue(url: string): () => void {
+  const before = read();
+  write(before.filter((each) => each !== url));
+  return () => {
+    const now = read().filter((each) => each !== url);
+    // Those that other tabs opened meanwhile stay in front.
+    const newer = now.filter((each) => !before.includes(each));
+    const older = before.filter((each) => each === url || now.includes(each));
+    write([...newer, ...older].slice(0, MOST_QUEUES));
+  };
 }
 
 /** Reads what is stored, which another tab may have changed; anything else that stands there is left out. */

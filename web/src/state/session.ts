@@ -87,6 +87,8 @@ export class Session {
   readonly links: Signal<string> = signal("");
   /** The rights of the page's address; null until the hub has told them, and for a hub that knows no keys. */
   readonly rights: Signal<ReadonlySet<Right> | null> = signal(null);
+  /** The limit of the hub that requests wait for, and until when (in milliseconds of this machine's clock). */
+  readonly limited: Signal<{ why: string; until: number } | null> = signal(null);
   /** Whether the hub is connected. */
   readonly online: ReadonlySignal<boolean> = computed(() => this.status.value.kind === "open");
 
@@ -114,6 +116,9 @@ export class Session {
       onPush: (pushes) => this.#batcher.push(pushes),
       onError: (error) => {
         this.problem.value = sentence(error);
+      },
+      onLimited: (why, until) => {
+        this.limited.value = { why, until };
       },
       ...(options.socket === undefined ? {} : { socket: options.socket }),
       ...(options.backoff === undefined ? {} : { backoff: options.backoff }),

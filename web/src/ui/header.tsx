@@ -65,6 +65,21 @@ function Connection({ session }: { session: Session }) {
   );
 }
 
+/** The limit of the hub that requests of this page wait for. */
+function Limited({ session }: { session: Session }) {
+  const limited = session.limited.value;
+  void now.value;
+  const seconds = limited === null ? 0 : Math.ceil((limited.until - Date.now()) / 1000);
+  if (limited === null || seconds <= 0) return null;
+  return (
+    <div class="trouble" role="status" data-testid="limited">
+      <span>
+        {limited.why}; waiting {seconds} s
+      </span>
+    </div>
+  );
+}
+
 /** The problem with the connection and its remedy, shown after more than one failure. */
 function Trouble({ session }: { session: Session }) {
   const status = session.status.value;
@@ -76,7 +91,8 @@ function Trouble({ session }: { session: Session }) {
       </div>
     );
   }
-  if (status.kind === "open" || status.failures < 2) return null;
+  if (status.kind === "open") return <Limited session={session} />;
+  if (status.failures < 2) return null;
   void now.value;
   const seconds = status.kind === "waiting" ? Math.max(0, Math.ceil((status.retryAt - Date.now()) / 1000)) : 0;
   return (

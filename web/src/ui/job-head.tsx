@@ -209,6 +209,7 @@ function Verdict({ session, queue, open, job }: { session: Session; queue: Queue
       {verdict?.reason === "Error" && ` ${faultWords(verdict.fault)}`}
       {verdict?.hint && <span class="hint"> {asSentence(verdict.hint)}</span>}
     </p>
+      {job.back !== "" && !waiting && <p class="muted">{asSentence(`${job.back}, so the job ${verdict === null ? "runs" : "ran"} again`)}</p>}
       {why !== null && (why.able ?? 0) === 0 && <AddWorker session={session} queue={queue} />}
     </>
   );

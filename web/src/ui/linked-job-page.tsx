@@ -1,6 +1,7 @@
 /** The page of one job for whoever has its link, and not its queue: all that the link shows, and nothing that changes it. */
 
 import { useEffect, useMemo } from "preact/hooks";
+import { firstError } from "../log/first-error";
 import { fileHref, ownHub, startHref } from "../route";
 import { type Job, summaryOf } from "../state/job";
 import { LinkedJob } from "../state/linked-job";
@@ -9,7 +10,7 @@ import { buildWords, faultWords, stateWords, tone, verdictSentence } from "../te
 import { CopyButton } from "./copy";
 import { showIcon } from "./icon";
 import { lazy } from "./lazy";
-import { LogView } from "./log-view";
+import { type LogOffers, LogView } from "./log-view";
 import { Moment } from "./moment";
 import { Notice } from "./notice";
 import { StateMark } from "./state-mark";
@@ -19,17 +20,25 @@ import { WhatRuns } from "./what-runs";
 const Outputs = lazy(() => import("./outputs").then((part) => part.Outputs));
 const InItsQueue = lazy(() => import("./start-page").then((part) => part.InItsQueue));
 
-/** The page can ask nobody else about the log, and nobody else can follow a link to a line of it. */
-const OFFERS = { lineHref: null, firstError: null, wholeText: null };
+/** Lines are numbered as they arrive, so only those of a finished job have the same number the next time. */
+function offersOf(linked: LinkedJob, path: string): LogOffers {
+  return {
+    lineHref: linked.standing.value === "ended" ? (line) => `${path}#?line=${line}` : null,
+    firstError: async () => firstError(linked.lines.log),
+    wholeText: null,
+  };
+}
 
 export interface LinkedJobProps {
   job: string;
   keyed: boolean;
   /** The path of the link. */
   path: string;
+  /** The number of the line of the log that the link names; null for none. */
+  line: number | null;
 }
 
-export function LinkedJobPage({ job: id, keyed, path }: LinkedJobProps) {
+export function LinkedJobPage({ job: id, keyed, path, line }: LinkedJobProps) {
   const linked = useMemo(() => new LinkedJob({ job: id, keyed, path, hub: ownHub() }), [id, keyed, path]);
   useEffect(() => {
     const seen = () => linked.see(!document.hidden);
@@ -70,7 +79,7 @@ export function LinkedJobPage({ job: id, keyed, path }: LinkedJobProps) {
           <Head id={id} linked={linked} />
           {linked.problem.value !== null && <Notice kind="error">{linked.problem.value}</Notice>}
           {standing === "missing" && <Notice kind="error">{keyed ? WRONG_LINK : NO_KEY}</Notice>}
-          {job !== null && <Parts linked={linked} job={job} path={path} />}
+          {job !== null && <Parts linked={linked} job={job} path={path} line={line} />}
           {(standing === "missing" || job !== null) && (
             <details class="more" open={standing === "missing"}>
               <summary>Open this job in its queue</summary>
@@ -154,7 +163,7 @@ function Quiet({ linked }: { linked: LinkedJob }) {
   );
 }
 
-function Parts({ linked, job, path }: { linked: LinkedJob; job: Job; path: string }) {
+function Parts({ linked, job, path, line }: { linked: LinkedJob; job: Job; path: string; line: number | null }) {
   const definition = linked.definition.value;
   const ended = linked.standing.value === "ended";
   const withResult = ended && job.finished > 0;
@@ -162,7 +171,7 @@ function Parts({ linked, job, path }: { linked: LinkedJob; job: Job; path: strin
     <div class="columns">
       <div class="column">
         {linked.logRead.value ? (
-          <LogView log={linked.lines.log} offers={OFFERS} job={job} endAsked={true} line={null} />
+          <LogView log={linked.lines.log} offers={offersOf(linked, path)} job={job} endAsked={true} line={line} />
         ) : (
           <section aria-labelledby="log-title">
             <h2 id="log-title">Log</h2>

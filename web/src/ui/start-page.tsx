@@ -68,11 +68,13 @@ function OwnQueue() {
 
 /** The queues that were opened in this browser. */
 function MyQueues({ job }: { job?: string }) {
+  const [forgotten, setForgotten] = useState<{ name: string; undo: () => void } | null>(null);
   const known = myQueues.value.flatMap((url) => {
     const queue = parseQueue(url, ownHub());
     return queue === null ? [] : [{ url, queue }];
   });
-  if (known.length === 0) return null;
+  if (known.length === 0 && forgotten === null) return null;
+  const forget = (url: string, name: string) => setForgotten({ name: shortQueue(name), undo: forgetQueue(url) });
   return (
     <section aria-labelledby="mine-title" data-testid="my-queues">
       <h2 id="mine-title">{job === undefined ? "My queues" : "Look in one of my queues"}</h2>
@@ -85,13 +87,28 @@ function MyQueues({ job }: { job?: string }) {
                 {shortQueue(queue.name)}
               </a>{" "}
               {queue.hub !== ownHub() && <span class="muted">at {queue.hub.replace(/^https?:\/\//, "")}</span>}
-              <button type="button" class="quiet" aria-label={`Forget ${shortQueue(queue.name)}`} onClick={() => forgetQueue(url)}>
+              <button type="button" class="quiet" aria-label={`Forget ${shortQueue(queue.name)}`} onClick={() => forget(url, queue.name)}>
                 Forget
               </button>
             </li>
           );
         })}
       </ul>
+      {forgotten !== null && (
+        <p role="status">
+          Forgot {forgotten.name}. Its URL is known nowhere else in this browser.{" "}
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              forgotten.undo();
+              setForgotten(null);
+            }}
+          >
+            Undo
+          </button>
+        </p>
+      )}
       <p class="small muted">This browser remembers the queues that were opened in it. Forgetting one deletes nothing of the queue.</p>
     </section>
   );

@@ -67,8 +67,9 @@ function NoWorkers({ session, work }: { session: Session; work: QueueAddress | n
 
 function WorkerRow({ worker }: { worker: WorkerState }) {
   const { cpus = 0, used_cpus = 0, memory = 0, used_memory = 0, gpus = 0, used_gpus = 0 } = worker;
-  // A worker puts remarks about itself, such as memory that it shares with others, behind the name of its program.
-  const [program = "", remark = ""] = (worker.agent ?? "").split(/ \((.*)/s);
+  // Earlier workers put remarks about their machine behind the name of their program.
+  const [program = "", said = ""] = (worker.agent ?? "").split(/ \((.*)/s);
+  const remark = worker.remark ?? said.replace(/\)$/, "");
   const about = [worker.platform, worker.executor, ...(worker.tags ?? [])].filter(Boolean).join(" · ");
   return (
     <tr role="row" data-testid="worker-row" data-worker={worker.id} data-state={worker.state}>
@@ -80,10 +81,10 @@ function WorkerRow({ worker }: { worker: WorkerState }) {
       </td>
       <td role="cell" class="w-name">
         <span class="name">{worker.name || worker.id}</span> <span class="muted">{about}</span>
-        {remark !== "" && <span class="warn-text block">{asSentence(remark.replace(/\)$/, ""))}</span>}
+        {remark !== "" && <span class="warn-text block">{asSentence(remark)}</span>}
       </td>
       <td role="cell" data-label="CPUs">
-        <Share used={used_cpus} all={cpus} words={`${number(used_cpus)} of ${number(cpus)}`} />
+        {cpus === 0 ? <span class="muted">unknown</span> : <Share used={used_cpus} all={cpus} words={`${number(used_cpus)} of ${number(cpus)}`} />}
       </td>
       <td role="cell" data-label="Memory">
         <Share used={used_memory} all={memory} words={memory === 0 ? "–" : `${used_memory === 0 ? "0" : size(used_memory)} of ${size(memory)}`} />

@@ -78,7 +78,6 @@ class Agent:
         self._context = context
         self._spool = spool
         self._introduction = introduction
-        self._program = introduction.agent
         self._on_ready = on_ready
         self._service_limits = service_limits or ServiceLimits(asyncio.Event())
         self._disk_reserve = disk_reserve or DiskReserve(context.jobs, 0)
@@ -150,7 +149,7 @@ class Agent:
 
     def remark(self, text: str) -> None:
         """Sets a remark about this worker, which lists of workers show from its next registration on."""
-        self._introduction.agent = f"{self._program} ({text})"[: limits.AGENT_LENGTH] if text else self._program
+        self._introduction.remark = text[: limits.AGENT_LENGTH]
 
     def registered(self, answer: Registered) -> None:
         """Keeps or aborts each attempt as the hub answers, and reports the state of the kept ones again."""

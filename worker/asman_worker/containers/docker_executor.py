@@ -15,7 +15,7 @@ import aiohttp
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
-from asman_shared.definition import VOLUMES_TAG, Definition
+from asman_shared.definition import VOLUMES_TAG, Definition, Source
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 
@@ -71,6 +71,7 @@ class DockerExecutor:
     uses_folder = True
     resumes = True
     own_tags: tuple[str, ...] = (VOLUMES_TAG,)
+    sources: tuple[Source, ...] = ("image", "build")
 
     def __init__(self, engine: SharedEngine, incarnation: str) -> None:
         self._engine = engine

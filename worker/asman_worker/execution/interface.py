@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from asman_shared.definition import Definition, Shape
+from asman_shared.definition import Definition, Shape, Source
 from asman_shared.messages import StepEnd
 from asman_shared.states import Phase
 
@@ -145,12 +145,14 @@ class JobExecutor(Protocol):
         uses_folder: True if jobs have files: inputs are staged, the run is prepared and outputs are collected.
             If false, only `run` is called, which suits simulations and benchmarks.
         own_tags: Tags that tell of abilities that not every executor has.
+        sources: The jobs that it runs, as in `Register`; empty for all.
         resumes: True if a run continues after this process ends and can be resumed by the next one.
     """
 
     uses_folder: bool
     resumes: bool
     own_tags: tuple[str, ...]
+    sources: tuple[Source, ...]
 
     @property
     def name(self) -> str:

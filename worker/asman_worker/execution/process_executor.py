@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import psutil
 
-from asman_shared.definition import Definition
+from asman_shared.definition import Definition, Source
 from asman_shared.disk.own_files import usual_umask
 from asman_shared.errors import ExecutionError
 from asman_shared.messages import STDERR, STDOUT
@@ -82,6 +82,7 @@ class ProcessExecutor:
         self._jobs = jobs
         self._guard = guard or DiskGuard(jobs)
         self._ignore_images = ignore_images
+        self.sources: tuple[Source, ...] = () if ignore_images else ("machine",)
         self._grace = stop_grace / 1000
         self._unrooted = ""
 

@@ -62,6 +62,10 @@ class DataDir(Home):
         Raises:
             Unavailable: The folder can't be written, other users may enter it, or too many workers share it.
         """
+        if os.path.lexists(root / "hub.sqlite"):
+            raise Unavailable(
+                f"{root} is the data folder of a hub, and a worker needs one of its own: choose another with --data-dir"
+            )
         for path in _candidates(root):
             if open_to_others := private(path, marks=("lock", "incarnation")):
                 raise Unavailable(open_to_others)

@@ -23,7 +23,6 @@ from asman_shared.errors import (
     NotFound,
     ProtocolError,
     Unavailable,
-    error_for,
 )
 from asman_shared.link.dial import DIAL_ERRORS, SILENCE, explain, open_socket
 from asman_shared.messages import (
@@ -172,7 +171,8 @@ class HubConnection:
         if isinstance(answer, reply):
             return answer
         if isinstance(answer, Error):
-            raise Unavailable(answer.message) if answer.retry else error_for(answer.code, answer.message, answer.field)
+            error = answer.error
+            raise Unavailable(error.message, retry_after=error.retry_after) if answer.retry else error
         raise ProtocolError("the hub answered a request with the wrong message")
 
     # ------------------------------------------------------------------------------------------------ one socket

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from asman_shared.definition import VOLUMES_TAG, Definition
+from asman_shared.definition import VOLUMES_TAG, Definition, Source
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 
@@ -60,6 +60,7 @@ class OciExecutor:
     uses_folder = True
     resumes = True
     own_tags: tuple[str, ...] = (VOLUMES_TAG,)
+    sources: tuple[Source, ...] = ("image",)
 
     def __init__(self, host: OciHost, incarnation: str) -> None:
         self._host = host

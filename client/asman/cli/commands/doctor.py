@@ -48,7 +48,8 @@ def doctor(
     from asman_worker.config import load_config
 
     named = queue or os.environ.get("ASMAN_WORKER_QUEUE") or os.environ.get(o.QUEUE_VARIABLE)
-    settings = load_config(
+    settings = exits.settings(
+        load_config,
         queue=o.with_names(named) if named else None,
         hub=hub,
         data_dir=data_dir,

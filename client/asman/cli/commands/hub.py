@@ -9,6 +9,7 @@ import typer
 
 from asman_shared import limits
 
+from .. import exits
 from ..extras import require
 from ..terminal import Terminal
 
@@ -23,6 +24,13 @@ def hub(
     ] = None,
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="postgresql://… or sqlite:///… [in the data folder].")
+    ] = None,
+    take_over: Annotated[
+        bool | None,
+        typer.Option(
+            "--take-over/--no-take-over",
+            help="End the session of another hub that holds the Postgres database and is frozen or out of reach [no].",
+        ),
     ] = None,
     public_url: Annotated[
         str | None,
@@ -112,6 +120,54 @@ def hub(
             help="Allow webhooks to loopback, private and link-local addresses [no].",
         ),
     ] = None,
+    limit_submits: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-submits",
+            metavar="LIMITS",
+            help="Jobs that may be submitted: RATE[:BURST] by address, key and queue; 'none' for no limit "
+            "[address=50/s:20000,queue=200/s:50000].",
+        ),
+    ] = None,
+    limit_queued: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-queued",
+            metavar="LIMITS",
+            help="Jobs that may wait at a time, by address, key and queue [address=50000,queue=200000].",
+        ),
+    ] = None,
+    limit_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-bytes",
+            metavar="LIMITS",
+            help="Bytes of blobs and logs that may be stored, by address, key and queue "
+            "[address=256KiB/s:10GiB,queue=1MiB/s:50GiB].",
+        ),
+    ] = None,
+    limit_connections: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-connections",
+            metavar="LIMITS",
+            help="Connections that there may be at a time, by address and queue [address=1000,queue=10000].",
+        ),
+    ] = None,
+    limit_queues: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-queues", metavar="LIMITS", help="New queues that an address may make [address=120/h:200]."
+        ),
+    ] = None,
+    unlimited: Annotated[
+        str | None,
+        typer.Option(
+            "--unlimited",
+            metavar="NETWORKS",
+            help="Addresses and networks without limits, such as 10.0.0.0/8 [this machine].",
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error [info].")] = None,
     log_format: Annotated[str | None, typer.Option("--log-format", help="json or text [json].")] = None,
     config: Annotated[
@@ -131,12 +187,14 @@ def hub(
     from asman_server.main import run_hub
     from asman_shared.disk.own_files import own_files
 
-    settings = load_config(
+    settings = exits.settings(
+        load_config,
         config=config,
         host=host,
         port=port,
         data_dir=data_dir,
         database_url=database_url,
+        take_over=take_over,
         public_url=public_url,
         tls_cert=tls_cert,
         tls_key=tls_key,
@@ -158,6 +216,12 @@ def hub(
         private_ids=private_ids,
         private_names=private_names,
         allow_private_webhooks=allow_private_webhooks,
+        limit_submits=limit_submits,
+        limit_queued=limit_queued,
+        limit_bytes=limit_bytes,
+        limit_connections=limit_connections,
+        limit_queues=limit_queues,
+        unlimited=unlimited,
         log_level=log_level,
         log_format=log_format,
     )

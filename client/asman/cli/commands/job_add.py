@@ -13,7 +13,7 @@ from .. import options as o
 from ..follow import follow, submit
 from ..job_options import JobOptions, check_runs, takes_job_options
 from ..json_values import job_value
-from ..named_job import split_input
+from ..named_job import check_submits, split_input
 from ..stop_signals import Stopped, stoppable
 from ..terminal import Terminal
 
@@ -65,6 +65,7 @@ def add(
 
     async def work(stopped: Stopped) -> int:
         async with o.open_queue(queue, hub) as opened:
+            check_submits(opened, shows="asman job add --wait" if wait or output is not None else "")
             job = await submit(opened, terminal, fields, policy, definition)
             if wait or output is not None:
                 return await follow(job, terminal, stopped, output=output)

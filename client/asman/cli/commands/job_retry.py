@@ -9,7 +9,7 @@ import typer
 from .. import exits
 from .. import options as o
 from ..json_values import job_value
-from ..named_job import check_reads, split_jobs
+from ..named_job import check_reads, check_submits, split_jobs
 from ..terminal import Terminal
 from .job_end import Words, YesOption, end_jobs, jobs_words
 
@@ -45,6 +45,7 @@ def retry(
     async def again(queue: Queue, named: str) -> dict[str, Any]:
         from asman_shared.errors import Conflict
 
+        check_submits(queue)
         check_reads(queue)
         job = await queue.get(named)
         before, verdict = job.state, job.verdict

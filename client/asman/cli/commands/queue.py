@@ -152,21 +152,42 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
 def keys(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
     """Print URLs of a queue that grant less than its own: to read, to submit, to work, to submit and read.
 
-    They are derived from the queue's name without asking the hub. Each stands wherever the queue's URL does, and the
-    name can't be found out from it. They work from the queue's first job or setting on: submit one by its own URL.
+    They are derived from the queue's name. Each stands wherever the queue's URL does, and the name can't be found out
+    from it. The hub is told to know them; if it can't be reached now, they work from the queue's first job on.
     """
     from asman_shared.keys.derived import key_addresses
 
     terminal = Terminal(json=json)
-    made = {kind.replace("+", "_"): address.url for kind, address in key_addresses(o.find_queue(queue, hub)).items()}
+    address = o.find_queue(queue, hub)
+    made = {kind.replace("+", "_"): each.url for kind, each in key_addresses(address).items()}
     if json:
         terminal.value(made)
-        return
-    for line in table(("GRANTS", "URL"), [(_GRANTS[kind], url) for kind, url in made.items()]):
-        terminal.result(line)
-    terminal.note("they work from the queue's first job or setting on, which takes the queue's own URL")
+    else:
+        for line in table(("GRANTS", "URL"), [(_GRANTS[kind], url) for kind, url in made.items()]):
+            terminal.result(line)
+    if why := asyncio.run(_make_known(address.url)):
+        terminal.note(f"they work from the queue's first job on, because the hub can't be told of them now: {why}")
 
 
+async def _make_known(url: str) -> str:
+    """Has the hub store the keys to a queue, as it does with the queue's first setting; returns why it could not."""
+    from asman_shared.errors import AsmanError
+
+    from ...client import connect
+
+    try:
+        async with asyncio.timeout(_KNOWN_SECONDS), connect(url) as opened:
+            if not (await opened.configure()).own:  # the hub's own setting stays as it is
+                await opened.configure(retention=0)
+    except TimeoutError:
+        return f"it did not answer within {_KNOWN_SECONDS:g} seconds"
+    except AsmanError as error:
+        return error.message
+    return ""
+
+
+_KNOWN_SECONDS = 10.0
+"""Time in which a hub must store the keys to a queue, in seconds."""
 _GRANTS = {"read": "read", "submit": "submit", "work": "work", "submit_read": "submit and read"}
 """Names of the keys for people."""
 
@@ -201,12 +222,14 @@ def _counts(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _remark(worker: WorkerState) -> str:
-    """Returns what a worker remarks about itself behind the name of its program, such as memory that it shares."""
+    """Returns what a worker remarks about its machine; earlier workers do so behind the name of their program."""
     program, _, remark = worker.agent.partition(" (")
-    return remark.removesuffix(")") if program else ""
+    return worker.remark or (remark.removesuffix(")") if program else "")
 
 
 def _row(worker: WorkerState) -> tuple[str, ...]:
+    if not worker.executor:  # it has not come back since the hub started
+        return worker.name or worker.id, worker.state, str(worker.jobs), "?", "?", "?", "?"
     return (
         worker.name or worker.id,
         worker.state,

@@ -13,14 +13,13 @@ from .. import exits
 from .. import options as o
 from ..follow import OnInterrupt, follow, submit
 from ..job_options import JobOptions, check_runs, takes_job_options
-from ..named_job import reads
+from ..named_job import check_submits
 from ..stop_signals import Stopped, stoppable
 from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from asman_shared.definition import Definition
 
-    from ...client import Queue
 
 OnInterruptOption = Annotated[
     str,
@@ -84,7 +83,7 @@ def run(
 
     async def work(stopped: Stopped) -> int:
         async with o.open_queue(queue, hub) as opened:
-            _check_shows(opened)
+            check_submits(opened, shows="asman run")
             job = await submit(opened, terminal, fields, policy, definition)
             choice = cast(OnInterrupt, on_interrupt)
             return await follow(job, terminal, stopped, output=output, on_interrupt=choice)
@@ -99,21 +98,6 @@ def _from_url(url: str) -> tuple[Definition, str | None, Any]:
 
     found = read_job_url(url)
     return found.definition, queue_of(found), policy_of(found)
-
-
-def _check_shows(queue: Queue) -> None:
-    """Checks, before a job is submitted, that this command can show it.
-
-    Raises:
-        Forbidden: The address has a key that does not read.
-    """
-    from asman_shared.errors import Forbidden
-
-    if "submit" in queue.rights and not reads(queue):
-        raise Forbidden(
-            "this key submits but does not read, and 'asman run' shows a job: use 'asman job add', or the key to "
-            "submit and read"
-        )
 
 
 def _check_queue(words: list[str], hub: str | None) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asman_worker.config import WorkerConfig
 
 DEFAULT_IMAGE: Final = "alpine:3"
+EXECUTORS: Final = ("docker", "oci", "bubblewrap", "auto", "process")
 """Image for jobs that don't name one, unless the hub's settings name another."""
 
 
@@ -111,15 +112,17 @@ def up(
     workers with --executor process, too.
     """
     require("hub", "worker")
-    from asman_server.config import load_config
+    from asman_server.config import NO_LIMITS, load_config
     from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest
 
-    if executor not in ("docker", "oci", "bubblewrap", "auto", "process"):
-        raise exits.usage(
-            BadRequest(f"--executor must be 'docker', 'oci', 'bubblewrap', 'auto' or 'process', not '{executor}'")
-        )
-    config = load_config(
+    if executor not in EXECUTORS:
+        from ...arguments import nearest
+
+        near = nearest(executor, EXECUTORS)
+        raise exits.usage(BadRequest(f"--executor must be one of {', '.join(EXECUTORS)}, not '{executor[:40]}'{near}"))
+    config = exits.settings(
+        load_config,
         host=host,
         port=port,
         data_dir=data_dir,
@@ -128,6 +131,7 @@ def up(
         log_format="text",
         public_job_ids=True,
     )
+    config = config.model_copy(update=NO_LIMITS)
     if config.tls_cert is not None:
         raise BadRequest("'asman up' speaks plain HTTP: for a certificate run 'asman hub' and 'asman worker'")
     worker = {

@@ -13,6 +13,7 @@ import typer
 
 from asman_shared import limits
 
+from .. import exits
 from .. import options as o
 from ..extras import require
 from ..terminal import Terminal
@@ -253,7 +254,15 @@ def worker(
 
     Each option is taken from its flag, else from the environment (ASMAN_WORKER_CPUS, …), else from the default in
     brackets. After SIGTERM, the worker finishes its running jobs and takes no new ones; a second SIGTERM stops it.
+    'asman worker list QUEUE' shows a queue's workers, as 'asman queue status' does.
     """
+    if queue and queue[0] == "list" and not hub:  # no queue is named so without its hub
+        from .queue import status as queue_status
+
+        if len(queue) > 2:
+            raise o.UsageError(f"unexpected argument '{queue[2][:40]}': give a queue")
+        queue_status(queue[1] if len(queue) > 1 else None, None, json=json)
+        return
     require("worker")
     from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest
@@ -261,16 +270,19 @@ def worker(
     from asman_worker.main import run_worker
 
     if log_level not in ("debug", "info", "warning", "error"):
-        raise BadRequest(f"--log-level must be 'debug', 'info', 'warning' or 'error', not '{log_level}'")
+        raise exits.usage(
+            BadRequest(f"--log-level must be 'debug', 'info', 'warning' or 'error', not '{log_level[:40]}'")
+        )
     if once and max_jobs not in (None, 1):
-        raise BadRequest("--once means --max-jobs 1: give only one of them")
+        raise exits.usage(BadRequest("--once means --max-jobs 1: give only one of them"))
     if queue and queue_file:
-        raise BadRequest("give the queues or --queue-file, not both")
+        raise exits.usage(BadRequest("give the queues or --queue-file, not both"))
     named = " ".join(queue or ()) or _in_file(queue_file)
     named = named or os.environ.get(WORKER_QUEUE_VARIABLE) or os.environ.get(o.QUEUE_VARIABLE) or ""
     if not named:
         raise BadRequest(f"no queue was named: give its URL or --queue-file, or set {o.QUEUE_VARIABLE}")
-    settings = load_config(
+    settings = exits.settings(
+        load_config,
         queue=o.with_names(named),
         hub=hub,
         name=name,

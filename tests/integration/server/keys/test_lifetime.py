@@ -77,7 +77,9 @@ async def known(hub: Hub, queue: str) -> bool:
     found = []
     for kind, key in derived_keys(queue).items():
         try:
-            assert await hub.keys.access(key) == Access(queue, DERIVED[kind])
+            found_access = await hub.keys.access(key)
+            assert found_access == Access(queue, DERIVED[kind], found_access.key)
+            assert found_access.key
             found.append(True)
         except NotFound:
             found.append(False)
@@ -161,13 +163,19 @@ async def test_a_hub_that_finds_queues_without_keys_makes_them(place: Place, dat
         assert await rows(database) == len(KeyKind) * (len(names) + 1)
 
 
-async def test_a_hub_with_another_secret_makes_them_again(place: Place, database: AsyncEngine) -> None:
+async def test_a_hub_with_another_secret_makes_them_again_and_warns_of_what_has_ended(
+    place: Place, database: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     async with place.hub().open() as hub:
         await submit(hub, "used")
+    async with place.hub().open() as hub:
+        assert await known(hub, "used")
+    assert "'secret'" not in caplog.text
     (place.folder / "secret").unlink()
     async with place.hub().open() as hub:
         assert await known(hub, "used")
         assert await rows(database) == len(KeyKind)
+    assert "the file 'secret' in the data folder is not the one with which this database was used before" in caplog.text
 
 
 async def test_the_keys_of_an_idle_queue_are_forgotten_at_last(place: Place, database: AsyncEngine) -> None:

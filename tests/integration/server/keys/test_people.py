@@ -12,7 +12,9 @@ import pytest
 
 import asman
 import asman.sync
+from asman_shared.address import parse_address
 from asman_shared.errors import Forbidden, NotFound, ProtocolError
+from asman_shared.keys.derived import key_addresses
 from devtools.asman_processes import AsmanProcesses, HubProcess, asman_command, clean_environment
 from devtools.patience import PATIENCE
 
@@ -27,23 +29,35 @@ def command(*words: str, config: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def urls(hub: HubProcess, tmp_path: Path) -> dict[str, str]:
-    """What ``asman queue keys`` prints for the queue."""
-    done = command("queue", "keys", hub.queue(QUEUE), "--json", config=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    assert list(found) == ["read", "submit", "work", "submit_read"]
-    return found
+def urls(hub: HubProcess) -> dict[str, str]:
+    """The keys to the queue, of which the hub has not been told."""
+    made = key_addresses(parse_address(hub.queue(QUEUE)))
+    return {kind.replace("+", "_"): each.url for kind, each in made.items()}
 
 
 def worker(processes: AsmanProcesses, url: str, folder: Path) -> Any:
     return processes.worker(url, "--executor", "process", "--name", "by-key", "--data-dir", str(folder))
 
 
-def test_who_hands_keys_out_is_told_from_when_they_work(hub: HubProcess, tmp_path: Path) -> None:
-    done = command("queue", "keys", hub.queue(QUEUE), config=tmp_path)
-    assert done.stderr == "they work from the queue's first job or setting on, which takes the queue's own URL\n"
+async def test_the_keys_that_the_command_prints_work_at_once_and_after_a_restart(
+    hub: HubProcess, urls: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound, match="run 'asman queue keys' with the queue URL"):
+        await asman.connect(urls["read"]).open()
+    done = await asyncio.to_thread(command, "queue", "keys", hub.queue(QUEUE), "--json", config=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == urls
+    for _ in range(2):
+        async with asman.connect(urls["read"]) as reading:
+            assert reading.rights == {"read"}
+        await asyncio.to_thread(hub.restart)
+
+
+def test_keys_are_printed_without_a_hub_and_it_is_said_from_when_they_work(tmp_path: Path) -> None:
+    done = command("queue", "keys", f"http://127.0.0.1:1/q/{QUEUE}", config=tmp_path)
+    assert done.returncode == 0
     assert "submit and read" in done.stdout
+    assert done.stderr.startswith("they work from the queue's first job on, because the hub can't be told of them now")
 
 
 async def test_a_worker_with_a_work_key_waits_for_its_queue_and_then_runs_its_jobs(
@@ -123,6 +137,8 @@ def test_the_command_line_works_with_keys(
     assert "by key" in listed.stdout
     for words, right in (
         (("run", urls["read"], "--", "true"), "submit"),
+        (("job", "add", urls["read"], "-c", "true"), "submit"),
+        (("job", "retry", urls["read"], "0" * 64), "submit"),
         (("queue", "status", urls["submit"]), "read"),
         (("queue", "retention", urls["submit_read"], "--set", "2d"), "own"),
     ):
@@ -175,4 +191,8 @@ async def test_a_run_with_a_key_that_does_not_read_is_refused_before_it_submits(
         refused = await asyncio.to_thread(command, "run", urls["submit"], "--", "echo", "never", config=tmp_path)
         assert refused.returncode == 125
         assert "this key submits but does not read, and 'asman run' shows a job: use 'asman job add'" in refused.stderr
+        waiting = ("job", "add", urls["submit"], "-c", "echo never", "--wait")
+        refused = await asyncio.to_thread(command, *waiting, config=tmp_path)
+        assert refused.returncode == 125
+        assert "this key submits but does not read, and 'asman job add --wait' shows a job" in refused.stderr
         assert [(await queue.get(each.id)).definition.command async for each in queue.jobs()] == ["true"]

@@ -228,3 +228,18 @@ async def test_the_metrics_of_the_hub_are_for_its_own_machine_or_for_its_token(
                 answer = await api.get("/metrics", headers=headers)
                 assert (answer.status, answer.json["code"]) == (403, "forbidden"), headers
                 assert "token" in answer.json["error"].lower()
+
+
+async def test_a_browser_at_an_unknown_address_is_shown_a_page_and_a_program_json(hub: HubProcess) -> None:
+    asks = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with aiohttp.ClientSession() as session:
+        for path, up in (("/nothing", "./"), ("/deep/er/nothing", "../../")):
+            async with session.get(f"{hub.url}{path}", headers=asks) as shown:
+                assert (shown.status, shown.content_type) == (404, "text/html")
+                text = await shown.text()
+            assert "There is nothing at this address" in text
+            assert f'href="{up}"' in text
+            async with session.get(f"{hub.url}{path}") as told:
+                answer = await told.json()
+                assert (told.status, answer["code"]) == (404, "not_found")
+                assert answer["error"] == "there is nothing at this address"

@@ -94,6 +94,25 @@ async def test_a_worker_that_let_go_of_the_job_is_not_called_lost(hub: FakeHub, 
     assert followed.told == ["worker 'vm' gave the job back; the job runs again on 'other'"]
 
 
+async def test_the_reason_that_the_hub_tells_is_told_and_nobody_is_asked(hub: FakeHub, followed: Followed) -> None:
+    why = "worker 'vm' is stopping, or takes no jobs now, and gave the job back"
+    hub.on[m.Explain] = lambda visitor, message: visitor.say(
+        m.Explanation(message.ref, message.job, State.QUEUED, f"{why}, so it waits again: no worker is connected")
+    )
+    await followed.runs("vm")
+    await followed.change(state=State.QUEUED, worker="", back=why)
+    await hub.saw(m.Explain)
+    await followed.change(state=State.RUNNING, attempt=2, worker="a")
+    await followed.change(state=State.RUNNING, attempt=3, worker="b", back="worker 'a' was lost")
+    await followed.ends()
+    assert followed.told == [
+        f"{why}; the job runs again when a worker takes it: no worker is connected",
+        "the job runs again, on 'a'",
+        "worker 'a' was lost; the job runs again on 'b'",
+    ]
+    assert hub.all_of(m.Workers) == []
+
+
 async def test_a_new_run_of_the_job_is_no_loss(hub: FakeHub, followed: Followed) -> None:
     await followed.runs("vm", 4)
     await followed.change(state=State.QUEUED, worker="", queued=hub.time + 1)

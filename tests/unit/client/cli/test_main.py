@@ -125,3 +125,13 @@ async def test_what_is_no_number_is_told_in_plain_words(run: Run, words: tuple[s
     ended = await run("run", *words, "--", "x")
     assert ended.code == 2
     assert says in " ".join(ended.err.split())
+
+
+async def test_a_mistyped_variable_is_told_and_changes_nothing(
+    hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASMAN_IMGE", "alpine")
+    told = await run("queue", "status", hub.url)
+    assert told.code == 0
+    said = "warning: the environment variable ASMAN_IMGE has no effect; did you mean ASMAN_IMAGE?"
+    assert told.err.splitlines()[0] == said

@@ -103,6 +103,8 @@ def test_a_worker_that_is_given_up_is_not_said_to_come_back() -> None:
     ("shape", "need"),
     [
         (Shape(gpus=2), "2 gpus; no worker has more than 1"),
+        (Shape(cpus=8000), "8 cpus; no worker has more than 2"),
+        (Shape(tags=frozenset({"ssd"})), "the tag ssd; no worker has it"),
         (Shape(cpus=2500), "2.5 cpus; no worker has more than 2"),
         (Shape(memory=3 * GIB), "of memory; no worker has more than"),
         (Shape(tags=frozenset({"b", "a"})), "the tags a, b; no worker has all of them"),
@@ -141,3 +143,38 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for cpus in range(1, 50):
         assert counts.count(Shape(cpus=cpus)) == (1, "")
         assert len(counts._known) <= 4
+
+
+@pytest.mark.parametrize(
+    ("source", "runs", "why"),
+    [
+        ("image", "machine", "it names an image; no worker runs containers: start one with --executor docker or oci"),
+        ("build", "image", "it has an image built; no worker builds images: start one with --executor docker"),
+        ("machine", "image", "it names no image; all workers run containers: give the job an image, or start a worker"),
+    ],
+)
+def test_a_job_that_no_worker_runs_by_its_kind_says_which_worker_would(source: Any, runs: str, why: str) -> None:
+    count, told = able(worker("w", sources=[runs])).count(Shape(source=source))
+    assert count == 0
+    assert told.startswith(f"1 worker online, none can run it: {why}")
+    assert able(worker("w", sources=[source])).count(Shape(source=source)) == (1, "")
+    assert able(worker("earlier")).count(Shape(source=source)) == (1, ""), "a worker that does not say what it runs"
+
+
+def test_what_workers_of_the_right_kind_lack_comes_before_the_kind_of_the_others() -> None:
+    others = [worker(name, sources=["machine"], gpus=1) for name in ("a", "b")]
+    _, why = able(*others, worker("c", sources=["image"])).count(Shape(gpus=1))
+    assert why.startswith("3 workers online, none can run it: it needs 1 gpu; ")
+
+
+def test_a_job_without_a_place_is_not_given_to_a_worker_of_the_other_kind_and_waits_for_one_of_its_own() -> None:
+    w = World()
+    w.join("plain", cpus=4, sources=["machine"])
+    w.submit(1)
+    assert w.assigned() == []
+    w.submit(2, shape=Shape(source="machine"))
+    assert w.assigned() == [2]
+    w.join("containers", sources=["image", "build"])
+    assert w.assigned() == [1]
+    w.submit(3, shape=Shape(source="machine"))
+    assert w.core.jobs[f"{3:064x}"].worker.startswith("plain")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from asman_server.core import Job, QueuePolicy
+from asman_server.core import Job, QueueCore, QueuePolicy
 from asman_server.core import effects as fx
 from asman_server.core import events as ev
 from asman_server.core import state as state_module
+from asman_server.core.explain import explain
+from asman_server.core.job_state import state_of
 from asman_shared.messages import Held, Outcome, Summary
 from asman_shared.states import Fault, Phase, Reason, State
 from tests.support.core_world import World, job_id
@@ -369,3 +371,58 @@ def test_of_two_stored_jobs_in_one_namespace_the_older_is_released() -> None:
     assert w.state(2) is State.QUEUED
     assert w.core.slots == {"mine": job_id(2)}
     assert w.effects(fx.Changed), "and that is written"
+
+
+def back(w: World, number: int = 1) -> str:
+    return state_of(w.core.jobs[job_id(number)]).back
+
+
+def test_a_job_tells_what_became_of_its_last_attempt() -> None:
+    w = World()
+    w.submit(1)
+    w.join("ada")
+    assert back(w) == ""
+    w.phase("ada", 1)
+    w.lose("ada")
+    w.wait(w.core.policy.grace)
+    assert back(w) == "worker 'ada' was lost"
+    w.join("bob")
+    w.phase("bob", 1)
+    w.join("bob", holding=[])
+    assert back(w) == "worker 'bob' was started again and lost the job"
+    w.drain("bob")
+    w.release("bob", 1)
+    assert back(w) == "worker 'bob' is stopping, or takes no jobs now, and gave the job back"
+    w.join("eve")
+    w.release("eve", 1)
+    assert back(w) == "worker 'eve' gave the job back"
+    explained = explain(w.core, w.core.jobs[job_id(1)], w.now).sentence
+    assert back(w) in explained or w.state(1) is State.RUNNING
+    w.finish("eve", 1)
+    assert back(w) == "worker 'eve' gave the job back", "it stays with the run"
+    w.submit(1, reuse="never")
+    assert back(w) == ""
+
+
+def test_a_worker_that_was_drained_and_then_left_is_not_told_as_lost() -> None:
+    w = World()
+    w.submit(1)
+    w.join("ada")
+    w.phase("ada", 1)
+    w.drain("ada")
+    w.lose("ada")
+    w.wait(w.core.policy.grace)
+    assert back(w) == "worker 'ada' was stopped before the job had ended"
+    said = explain(w.core, w.core.jobs[job_id(1)], w.now).sentence
+    assert said == f"{back(w)}, so it waits again: no worker is connected to this queue"
+
+
+def test_a_worker_that_is_known_from_a_job_alone_is_listed_without_invented_facts() -> None:
+    w = World()
+    w.submit(1)
+    w.join("ada", cpus=4)
+    restarted = QueueCore()
+    restarted.restore(list(w.core.jobs.values()), w.now, finished=0, number=1)
+    (listed,) = (worker.wire() for worker in restarted.workers.values())
+    assert (listed.name, listed.state, listed.jobs) == ("ada", "away", 1)
+    assert (listed.executor, listed.cpus, listed.used_cpus, listed.platform) == ("", 0, 0, "")

@@ -63,7 +63,7 @@ def test_beside_workers_that_are_all_draining_it_says_that_they_take_no_jobs(wor
     world.join("c")
     world.submit(2, shape=Shape(gpus=1))
     assert (why(world, 2).waiting_for, why(world, 2).workers) == ("worker", 1)
-    assert "it needs 1 gpus; the worker 'a' could run it, but takes no new jobs" in why(world, 2).sentence
+    assert "it needs 1 gpu; the worker 'a' could run it, but takes no new jobs" in why(world, 2).sentence
 
 
 def test_busy_workers_and_the_jobs_ahead_are_counted(world: World) -> None:

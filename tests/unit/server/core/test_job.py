@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from asman_server.core.callbacks import Call, Hook
 from asman_server.core.job import Job
@@ -51,6 +52,7 @@ def test_no_field_of_a_job_is_left_out_of_its_record_or_mixed_up_with_another() 
         "worker_name": "name",
         "holders": ("one", "two"),
         "lane": "one",
+        "back": "worker was lost",
         "phase_limits": {Phase.RUNNING: 10},
         "forced": True,
         "verdict": Verdict(ok=True, reason=Reason.SUCCESS),
@@ -70,3 +72,17 @@ def test_no_field_of_a_job_is_left_out_of_its_record_or_mixed_up_with_another() 
 def test_a_record_leaves_out_what_a_job_does_not_say() -> None:
     kept = msgspec.msgpack.decode(Job(id="a", number=1, summary=Summary()).pack())
     assert sorted(kept) == ["id", "number", "summary"]
+
+
+@pytest.mark.parametrize(
+    ("summary", "source"),
+    [(Summary(image="alpine"), "image"), (Summary(build="Dockerfile"), "build"), (Summary(command="true"), "machine")],
+)
+@pytest.mark.parametrize("cpus", [1000, 2000])
+def test_a_job_of_an_earlier_hub_has_the_source_that_its_summary_tells(
+    summary: Summary, source: str, cpus: int
+) -> None:
+    """Shapes of earlier hubs have no source."""
+    kept = msgspec.msgpack.decode(Job(id="a", number=1, summary=summary, shape=Shape(cpus=cpus)).pack())
+    kept["shape"] = {"cpus": cpus, "memory": 0, "gpus": 0, "tags": [], "platform": "", "duration": 0}
+    assert Job.unpack(msgspec.msgpack.encode(kept)).shape == Shape(cpus=cpus, source=source)  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ POLICY = QueuePolicy(
     private_webhooks=False,
 )
 CACHED = (Reason.SUCCESS, Reason.FAILED)
+WANTED: dict[str, tuple[Reason, ...]] = {"success": (Reason.SUCCESS,), "any": CACHED, "never": ()}
 SHAPES = (
     Shape(cpus=1000),
     Shape(cpus=1000, memory=4),
@@ -43,6 +44,7 @@ SHAPES = (
     Shape(cpus=500, tags=frozenset({"ssd"})),
     Shape(cpus=3000, duration=60_000),
     Shape(cpus=1000, platform="linux/arm64"),
+    Shape(cpus=1000, source="machine"),
 )
 NOTHING = Shape(cpus=0)
 
@@ -57,6 +59,7 @@ infos_ = st.fixed_dictionaries(
         "tags": st.sampled_from([[], ["ssd"], ["ssd", "eu"]]),
         "platform": st.sampled_from(["", "linux/arm64"]),
         "max_duration": st.sampled_from([0, 30_000, 90_000]),
+        "sources": st.sampled_from([[], [], ["image", "build"], ["machine"]]),
         "draining": st.sampled_from([False, False, False, True]),
     }
 )
@@ -126,7 +129,8 @@ class Hand:
         info = self.info
         stated = shape.memory <= info.memory and shape.platform in ("", info.platform)
         return (
-            shape.cpus <= info.cpus * 1000
+            shape.source in (info.sources or [shape.source])
+            and shape.cpus <= info.cpus * 1000
             and shape.gpus <= info.gpus
             and (self.chooses or (stated and all(tag in info.tags for tag in shape.tags)))
             and (info.max_duration == 0 or shape.duration <= info.max_duration)
@@ -157,10 +161,11 @@ class Model:
             if mine and other_id != event.job and other.state is not State.FINISHED:
                 self.release(other_id, event.namespace, Reason.REPLACED)
         job = self.jobs.get(event.job)
-        if job is not None and job.state is State.FINISHED and event.reuse == "cached":
-            if job.reason not in CACHED and job.kept is not None:
+        wanted = WANTED[event.reuse]
+        if job is not None and job.state is State.FINISHED:
+            if job.reason not in wanted and job.kept in wanted:
                 job.reason, job.kept = job.kept, None
-            if job.reason in CACHED:
+            if job.reason in wanted:
                 self.hold(job, event.namespace)
                 return "cached"
         if job is not None and job.state is not State.FINISHED:
@@ -284,7 +289,9 @@ class Model:
         if name in self.hands:
             self.hands[name].has.pop((job_id, attempt), None)
         if taken:
-            self.end(self.jobs[job_id], reason)
+            job = self.jobs[job_id]
+            job.kept = None if job.kept is Reason.FAILED else job.kept
+            self.end(job, reason)
         return taken
 
     def hand_back(self, name: str, job_id: str, attempt: int, charged: bool) -> None:
@@ -490,17 +497,18 @@ class QueueMachine(RuleBasedStateMachine):
         number=jobs_,
         namespace=namespaces_,
         priority=st.integers(-1, 2),
-        reuse=st.sampled_from(["cached", "cached", "never"]),
+        reuse=st.sampled_from(["success", "success", "any", "never"]),
         limits=st.tuples(*(st.sampled_from([0, 0, limit]) for limit in (8_000, 15_000, 4_000))),
         max_attempts=st.integers(1, 3),
     )
     def submit(
         self, number: int, namespace: str, priority: int, reuse: Any, limits: tuple[int, int, int], max_attempts: int
     ) -> None:
+        shape = SHAPES[number % len(SHAPES)]
         event = ev.Submitted(
             job=self.load(number),
-            shape=SHAPES[number % len(SHAPES)],
-            summary=Summary(),
+            shape=shape,
+            summary=Summary(image="alpine" if shape.source == "image" else ""),
             reply_to=number,
             namespace=namespace,
             priority=priority,
@@ -630,7 +638,8 @@ class QueueMachine(RuleBasedStateMachine):
         acks = [e for e in effects if isinstance(e, fx.Acknowledge)]
         assert [(a.job, a.attempt, a.accepted) for a in acks] == ([(job, attempt, accepted)] if known else [])
         stores = any(isinstance(e, fx.StoreResult) for e in effects)
-        assert stores == (accepted and (reason in CACHED or kept is None)), "a result was stored that should not be"
+        due = accepted and (reason in CACHED or kept is not Reason.SUCCESS)
+        assert stores == due, "a result was stored that should not be"
 
     @rule(data=st.data(), lie=st.sampled_from([False, False, False, True]), lost=st.booleans())
     def hand_back(self, data: st.DataObject, lie: bool, lost: bool) -> None:

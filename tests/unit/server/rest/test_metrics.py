@@ -24,3 +24,4 @@ def test_a_shape_as_a_label() -> None:
     assert shape_label(shape, tags=True) == "cpus=1.5 gpus=2 memory=4 GiB tags=a,b platform=linux/arm64"
     assert shape_label(shape, tags=False) == "cpus=1.5 gpus=2 memory=4 GiB platform=linux/arm64"
     assert shape_label(Shape(), tags=True) == "cpus=1"
+    assert shape_label(Shape(source="machine"), tags=True) == "cpus=1 source=machine"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asman_shared.definition import DataRef, Definition
+from asman_shared.definition import DataRef, Definition, Source
 from asman_shared.errors import ExecutionError
 from asman_shared.messages import Abort, Assign, Finished, Kept, LogBatch, PhaseReport, Released
 from asman_shared.states import Fault, Phase
@@ -24,6 +24,7 @@ class Scripted:
     uses_folder = True
     resumes = False
     own_tags: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     def __init__(self, *, uses_folder: bool = True) -> None:
         self.uses_folder = uses_folder

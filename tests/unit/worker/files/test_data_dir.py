@@ -105,3 +105,10 @@ async def test_the_program_refuses_to_start_there(tmp_path: Path) -> None:
     config = load_config(queue="http://127.0.0.1:9/q/a", data_dir=tmp_path, executor="process", ignore_images=True)
     with pytest.raises(Unavailable, match="other users may enter the data folder"):
         await run_worker(config, stop=asyncio.Event())
+
+
+def test_the_data_folder_of_a_hub_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "hub.sqlite").touch()
+    with pytest.raises(Unavailable, match="is the data folder of a hub, and a worker needs one of its own"):
+        DataDir.take(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["hub.sqlite"]

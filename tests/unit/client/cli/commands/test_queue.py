@@ -57,6 +57,23 @@ async def test_queue_status_shows_what_a_worker_remarks_about_itself(hub: FakeHu
     assert (await run("queue", "status", hub.url)).err == f"worker 'other': {said}\n"
 
 
+async def test_queue_status_invents_nothing_about_a_worker_that_has_not_come_back(hub: FakeHub, run: Run) -> None:
+    hub.workers = [m.WorkerState("w1", 1, "away", name="laptop", jobs=1, remark="")]
+    shown = (await run("queue", "status", hub.url)).out.splitlines()[-1]
+    assert shown.split() == ["laptop", "away", "1", "?", "?", "?", "?"]
+    hub.workers = [m.WorkerState("w1", 1, "ready", name="laptop", executor="docker", cpus=2, remark="it shares memory")]
+    told = await run("queue", "status", hub.url)
+    assert told.out.splitlines()[-1].split() == ["laptop", "ready", "0", "0/2", "0/0", "docker"]
+    assert told.err == "worker 'laptop': it shares memory\n"
+
+
+async def test_worker_list_shows_the_workers_of_a_queue(hub: FakeHub, run: Run) -> None:
+    hub.workers = [m.WorkerState("w1", 1, "ready", name="laptop", executor="docker", cpus=2)]
+    listed, shown = await run("worker", "list", hub.url), await run("queue", "status", hub.url)
+    assert (listed.code, listed.out, listed.err) == (0, shown.out, shown.err)
+    assert (await run("worker", "list", hub.url, "more")).code == 2
+
+
 async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:
     def configure(visitor: Visitor, message: m.Configure) -> None:
         kept = message.retention or 7 * 86_400_000

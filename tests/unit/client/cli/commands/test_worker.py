@@ -168,7 +168,7 @@ async def test_a_file_of_queues_that_can_not_be_used_is_a_sentence_that_shows_no
     assert str(file) in ended.err
     assert "secret-queue" not in ended.err
     assert begun == []
-    assert (await run("worker", URL, "--queue-file", str(file))).code == 125
+    assert (await run("worker", URL, "--queue-file", str(file))).code == 2
 
 
 def test_the_log_of_a_worker_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,3 +180,36 @@ def test_the_log_of_a_worker_steers_no_terminal(monkeypatch: pytest.MonkeyPatch)
     record = logging.LogRecord("asman.worker", logging.INFO, "", 0, "pulling %s", ("a\x1b[2J\r\nforged",), None)
     assert handler.format(record).isprintable()
     assert handler.format(record).endswith(r"INFO    pulling a\x1b[2J\r\nforged")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--executor", "proces"), "did you mean 'process'?"),
+        (("--pull", "alway"), "did you mean 'always'?"),
+        (("--memory", "2 much"), "memory"),
+        (("--log-level", "loud"), "--log-level must be"),
+        (("--once", "--max-jobs", "3"), "--once means --max-jobs 1"),
+    ],
+)
+async def test_a_wrong_value_of_an_option_is_an_error_of_the_command_line(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, words: tuple[str, ...], says: str
+) -> None:
+    ended = await run("worker", URL, *words)
+    assert (ended.code, begun) == (2, [])
+    assert says in ended.err
+
+
+async def test_a_wrong_value_of_the_environment_is_no_error_of_the_command_line(
+    begun: list[tuple[WorkerConfig, Any]], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASMAN_WORKER_EXECUTOR", "proces")
+    ended = await run("worker", URL)
+    assert (ended.code, begun) == (125, [])
+    assert "did you mean 'process'?" in ended.err
+
+
+async def test_doctor_takes_a_wrong_executor_for_an_error_of_the_command_line(run: Run) -> None:
+    ended = await run("doctor", "--executor", "proces")
+    assert ended.code == 2
+    assert "did you mean 'process'?" in ended.err

@@ -30,6 +30,11 @@ class Turns:
         self._noted = False
         """Whether the end of this turn is going to be noted."""
 
+    @property
+    def room(self) -> bool:
+        """Whether a request may begin now."""
+        return self._left > 0
+
     def take(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Returns whether a request may begin now; then it counts as begun."""
         if not self._left:
